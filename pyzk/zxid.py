@@ -1,0 +1,26 @@
+"""Transaction ids: the epoch in the high 32 bits, the counter in the low ones.
+
+Pure. The only place that shifts by 32.
+"""
+
+from __future__ import annotations
+
+
+def make(epoch: int, counter: int) -> int:
+    """Return the zxid of ``counter`` in ``epoch``."""
+    return epoch << 32 | counter
+
+
+def epoch_of(zxid: int) -> int:
+    """Return the epoch (arithmetic shift: -1 stays -1)."""
+    return zxid >> 32
+
+
+def counter_of(zxid: int) -> int:
+    """Return the counter inside the epoch."""
+    return zxid & 0xFFFFFFFF
+
+
+def format_zxid(zxid: int) -> str:
+    """Return ``0x`` and the unsigned hexadecimal form, as logs and tools show it."""
+    return f"0x{zxid & 0xFFFFFFFFFFFFFFFF:x}"
