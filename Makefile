@@ -1,0 +1,137 @@
+# Everything runs in a project-local environment, .venv, which each target makes for itself.
+# Needed on the machine: Python 3.11 or newer, and make. `make` alone prints the targets.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/sh
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python
+PIP := $(RUN) -m pip --disable-pip-version-check -q
+# The first of these that is new enough (override: make PYTHON=/path/to/python ...).
+PYTHON ?= $(shell for p in python3.11 python3 python3.13 python3.12 python3.14 python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
+CODE := pyzk tests scripts $(wildcard conformance)
+FAST := not slow and not live and not conformance
+
+.PHONY: help
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---- the environment: made once, and again when pyproject.toml changes
+
+$(RUN):
+	@test -n "$(PYTHON)" || { echo "pyzk needs Python 3.11 or newer; none found on PATH" >&2; exit 1; }
+	@"$(PYTHON)" -m venv $(VENV) || { \
+		echo "cannot make $(VENV): on Debian and Ubuntu, apt-get install python3-venv" >&2; exit 1; }
+
+# uvloop only as a wheel: no compiler is ever needed. Without one pyzk runs on plain asyncio.
+$(VENV)/.runtime: pyproject.toml | $(RUN)
+	@echo "setting up $(VENV) (once)"
+	@$(PIP) install --only-binary uvloop -e . || { \
+		echo "no uvloop wheel for this Python: continuing on plain asyncio"; \
+		$(PIP) install 'attrs>=23.1' 'click>=8.1' && $(PIP) install --no-deps -e .; }
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.runtime
+	@echo "setting up $(VENV) for tests (once)"
+	@$(PIP) install --only-binary uvloop -e '.[test]' || { \
+		$(PIP) install 'hypothesis>=6.100' 'kazoo>=2.10' 'pytest>=8.0'; }
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.test
+	@echo "setting up $(VENV) for development (once)"
+	@$(PIP) install --only-binary uvloop -e '.[dev]'
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/.dev ## make the project-local environment .venv (other targets do it by themselves)
+
+# ---- running
+
+.PHONY: serve
+serve: $(VENV)/.runtime ## serve on 127.0.0.1:2181, data in ./pyzk-data (options: make serve ARGS="--port 0")
+	@exec $(BIN)/pyzk serve $(ARGS)
+
+# ---- tests
+
+.PHONY: test
+test: $(VENV)/.test ## the fast tests, under a minute (options: make test ARGS="-k session")
+	@$(RUN) -m pytest -q -m "$(FAST)" $(ARGS)
+
+# (pytest's 5: there is none.)
+.PHONY: test-slow
+test-slow: $(VENV)/.test ## the tests that `make test` leaves out: slow ones, real processes and sockets
+	@$(RUN) -m pytest -q -m "(slow or live) and not conformance" $(ARGS) || [ $$? -eq 5 ]
+
+.PHONY: test-all
+test-all: $(VENV)/.test ## all tests that need no Java
+	@$(RUN) -m pytest -q -m "not conformance" $(ARGS)
+
+.PHONY: coverage
+coverage: $(VENV)/.dev ## branch coverage of the fast tests
+	@$(RUN) -m coverage run -m pytest -q -m "$(FAST)" $(ARGS)
+	@$(RUN) -m coverage report
+
+# ---- static checks
+
+.PHONY: check
+check: static test ## everything that must hold before a commit: format, lint, types, generated files, tests
+
+.PHONY: static
+static: fmt-check lint types generated ## the checks that run no test
+
+.PHONY: fmt
+fmt: $(VENV)/.dev ## format the code, sort imports, apply safe fixes
+	@$(BIN)/ruff check -q --fix-only $(CODE)
+	@$(BIN)/ruff format -q $(CODE)
+
+.PHONY: fmt-check
+fmt-check: $(VENV)/.dev ## fail if `make fmt` would change the format
+	@$(BIN)/ruff format --check $(CODE)
+
+.PHONY: lint
+lint: $(VENV)/.dev ## ruff
+	@$(BIN)/ruff check $(CODE)
+
+.PHONY: types
+types: $(VENV)/.dev ## mypy, strict
+	@$(BIN)/mypy $(CODE)
+
+.PHONY: generate
+generate: $(VENV)/.runtime ## write the generated files again
+	@$(RUN) -m scripts.gen_jute
+
+.PHONY: generated
+generated: $(VENV)/.runtime ## fail if a generated file differs from what its generator writes
+	@$(RUN) -m scripts.gen_jute --check
+
+# ---- beside the original (PYZK_ORACLE names the directory of its jars; skipped aloud without Java)
+
+.PHONY: conformance
+conformance: $(VENV)/.test ## compare with a real ZooKeeper, command by command, and replay its recorded answers
+	@$(RUN) -m conformance.run $(ARGS)
+
+.PHONY: acceptance
+acceptance: $(VENV)/.test ## drive pyzk with zkCli.sh 3.8 and 3.9, cli_mt, kazoo and Curator
+	@$(RUN) -m conformance.acceptance $(ARGS)
+
+.PHONY: kill9
+kill9: $(VENV)/.test ## kill -9 during writes, many rounds: nothing acknowledged may be missing
+	@$(RUN) -m conformance.durability $(ARGS)
+
+.PHONY: bench
+bench: $(VENV)/.test ## measure beside ZooKeeper, alternating (needs gcc; Java for the comparison)
+	@$(RUN) -m scripts.bench.zk $(ARGS)
+
+# ---- the rest
+
+.PHONY: changelog
+changelog: $(VENV)/.runtime ## join changelog.d/ into CHANGELOG.md (make changelog VERSION=0.2.0)
+	@$(RUN) -m scripts.changelog $(VERSION)
+
+.PHONY: clean
+clean: ## remove the environment and all caches (never ./pyzk-data)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov build dist *.egg-info
+	find pyzk tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
