@@ -1,0 +1,4 @@
+"""Jute, ZooKeeper's record encoding: primitives, frames and records.
+
+Pure.
+"""
