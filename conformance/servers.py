@@ -1,0 +1,204 @@
+"""Starting and stopping the servers under comparison, each in a directory of its own.
+
+Shell.
+
+A Launcher knows how to run one kind of server: this project's, an installed original, or whatever
+a command template says ({cfg} is a zoo.cfg, {props} a file of system properties).
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+import attrs
+
+from conformance.frames import Address, four_letters
+
+PYZK = f"{shlex.quote(sys.executable)} -m pyzk serve {{cfg}} --properties {{props}}"
+DEFAULT_CONFIG: Mapping[str, str] = {
+    "tickTime": "2000",
+    "maxClientCnxns": "0",
+    "4lw.commands.whitelist": "*",
+    "admin.enableServer": "false",
+}
+
+
+class NotStarted(Exception):
+    """A server did not come up."""
+
+
+@attrs.frozen
+class Launcher:
+    """How to run one kind of server."""
+
+    name: str
+    template: str
+    java_class_path: str | None = None
+
+    def command(self, config: Path, properties: Mapping[str, str], file: Path) -> list[str]:
+        """The command line for a configuration."""
+        if self.java_class_path is not None:
+            flags = [f"-D{key}={value}" for key, value in properties.items()]
+            quick = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+            heap = shlex.split(os.environ.get("PYZK_ORACLE_JVMFLAGS", "")) or quick
+            main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+            return ["java", *heap, *flags, "-cp", self.java_class_path, main, str(config)]
+        return [part.format(cfg=config, props=file) for part in shlex.split(self.template)]
+
+
+def pyzk_launcher(template: str | None = None) -> Launcher:
+    """This project's server, or another command line for it."""
+    return Launcher("pyzk", template or os.environ.get("PYZK_COMMAND") or PYZK)
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """One server process with its data directory."""
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        config: Mapping[str, object] | None = None,
+        properties: Mapping[str, str] | None = None,
+        data: Path | None = None,
+    ) -> None:
+        self.launcher = launcher
+        self.root = Path(tempfile.mkdtemp(prefix="pyzk-conformance-"))
+        self.data = data or self.root / "data"
+        self.data.mkdir(parents=True, exist_ok=True)
+        self.config = {**DEFAULT_CONFIG, **{k: str(v) for k, v in (config or {}).items()}}
+        self.properties = dict(properties or {})
+        self.port = 0
+        self.process: subprocess.Popen[bytes] | None = None
+        self.started_in = 0.0
+
+    @property
+    def address(self) -> Address:
+        """Where clients connect."""
+        return ("127.0.0.1", self.port)
+
+    @property
+    def log(self) -> Path:
+        """What the process printed."""
+        return self.root / "log"
+
+    def start(self, wait: bool = True, timeout: float = 60.0) -> None:
+        """Starts the process; with wait until it answers."""
+        self.port = self.port or free_port()
+        fixed = {
+            "dataDir": self.data,
+            "clientPort": self.port,
+            "clientPortAddress": "127.0.0.1",
+        }
+        config = self.root / "zoo.cfg"
+        lines = [f"{key}={value}\n" for key, value in {**self.config, **fixed}.items()]
+        config.write_text("".join(lines))
+        file = self.root / "properties"
+        file.write_text("".join(f"{key}={value}\n" for key, value in self.properties.items()))
+        begin = time.monotonic()
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.launcher.command(config, self.properties, file),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=Path(__file__).parent.parent,
+            )
+        if wait:
+            self.wait_ready(timeout)
+        else:
+            self._wait_listening(timeout)
+        self.started_in = time.monotonic() - begin
+
+    def wait_ready(self, timeout: float = 60.0) -> None:
+        """Waits until the server answers ruok, or fails with the end of its log."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            self._check_alive()
+            try:
+                if four_letters(self.address, b"srvr", 5).startswith(b"Zookeeper version"):
+                    return
+            except OSError:
+                pass
+            time.sleep(0.01)
+        self.stop()
+        raise NotStarted(f"{self.launcher.name} did not answer in {timeout} s\n{self.log_tail()}")
+
+    def _wait_listening(self, timeout: float) -> None:
+        """Waits for the listening port without opening a connection to it."""
+        end = time.monotonic() + timeout
+        wanted = f":{self.port:04X} "
+        while time.monotonic() < end:
+            self._check_alive()
+            for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+                for line in Path(table).read_text().splitlines():
+                    if wanted in line.split(" 0A ")[0] and " 0A " in line:
+                        time.sleep(0.1)
+                        return
+            time.sleep(0.02)
+        raise NotStarted(f"{self.launcher.name} does not listen on {self.port}")
+
+    def _check_alive(self) -> None:
+        assert self.process is not None
+        status = self.process.poll()
+        if status is not None:
+            name = self.launcher.name
+            raise NotStarted(f"{name} ended with status {status}\n{self.log_tail()}")
+
+    def log_tail(self, size: int = 3000) -> str:
+        """The end of what the process printed."""
+        return self.log.read_text(errors="replace")[-size:] if self.log.exists() else ""
+
+    def kill(self) -> None:
+        """SIGKILL, as by a crash."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def stop(self, timeout: float = 20.0) -> int | None:
+        """SIGTERM and wait; the exit status."""
+        if self.process is None:
+            return None
+        self.process.terminate()
+        try:
+            status = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            status = self.process.wait()
+        self.process = None
+        return status
+
+    def cleanup(self) -> None:
+        """Stops the process and removes its directory."""
+        self.stop()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def __enter__(self) -> Server:
+        if self.process is None:
+            self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.cleanup()
