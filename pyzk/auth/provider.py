@@ -1,0 +1,49 @@
+"""What an authentication scheme has to answer.
+
+Pure. Answers to AuthenticationProvider. ``world``, ``auth`` and ``super`` are words of the ACL
+rules (``pyzk.auth.access``), not schemes with a provider, as in the original.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+
+class AuthId(NamedTuple):
+    """One identity of a connection."""
+
+    scheme: str
+    id: str
+
+
+class AuthProvider(Protocol):
+    """One scheme: makes identities, judges ACL ids, compares the two."""
+
+    @property
+    def scheme(self) -> str:
+        """The name in auth packets and ACLs."""
+        ...
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether the scheme proves anything; only such ids take part in the ``auth`` expansion."""
+        ...
+
+    def authenticate(self, address: str, auth: bytes | None) -> tuple[AuthId, ...] | None:
+        """The identities that the bytes of an auth packet give, None if they are refused.
+
+        ``address`` is the peer's, without port, in the form of ``pyzk.auth.ip.peer_address``.
+        """
+        ...
+
+    def is_valid(self, acl_id: str) -> bool:
+        """Whether an ACL may name this id."""
+        ...
+
+    def matches(self, own_id: str, acl_id: str) -> bool:
+        """Whether the connection's id falls under the ACL's."""
+        ...
+
+    def user_name(self, own_id: str) -> str:
+        """The id as whoAmI and the audit log show it."""
+        ...

@@ -1,0 +1,74 @@
+"""Names of znodes: which are legal, what is their parent, how a sequence number is added.
+
+Pure. Answers to PathUtils. The root is ``"/"`` here, in every table and as the parent of a
+top-level znode. The original keeps it under two keys, ``""`` and ``"/"``; that shows in few places,
+each handled where it shows: the node count (the root counts twice), the path in a snapshot and in
+the digest of the root (``""``).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from pyzk.errors import BadArguments
+
+ROOT: Final = "/"
+ZOOKEEPER: Final = "/zookeeper"
+QUOTA: Final = "/zookeeper/quota"
+CONFIG: Final = "/zookeeper/config"
+
+SPECIAL_PATHS: Final = frozenset((ROOT, ZOOKEEPER, QUOTA, CONFIG))
+"""Znodes of the server itself: they can be neither created nor deleted by clients."""
+
+# Characters that no name may contain. Surrogates are refused, so are all supplementary characters:
+# the original sees those as pairs of surrogates.
+_REFUSED: Final = "\\x00-\\x1f\\x7f-\\x9f\\ud800-\\uf8ff\\ufff0-\\U0010ffff"
+_COMPONENT: Final = rf"(?!\.\.?(?:/|\Z))[^/{_REFUSED}]+"
+# One pass; 0.2 to 0.6 us for common paths. No possessive quantifiers: those of CPython 3.11 err.
+_is_valid: Final = re.compile(rf"/(?:{_COMPONENT}(?:/{_COMPONENT})*)?").fullmatch
+
+
+def is_valid_path(path: str | None) -> bool:
+    """Whether ``path`` obeys the full rule: absolute, no empty, ``.`` or ``..`` component,
+    no slash at the end, no refused character."""
+    return path is not None and _is_valid(path) is not None
+
+
+def validate_path(path: str | None) -> None:
+    """Raise BadArguments unless ``path`` obeys the full rule."""
+    if path is None or _is_valid(path) is None:
+        raise BadArguments(f"invalid path {path!r}")
+
+
+def parent_of(path: str) -> str:
+    """The text before the last slash, ``"/"`` if that is empty; ``path`` must contain a slash."""
+    slash = path.rfind("/")
+    assert slash >= 0, f"no slash in path {path!r}"
+    return path[:slash] if slash else ROOT
+
+
+def name_of(path: str) -> str:
+    """The text after the last slash: the name of the znode within its parent."""
+    return path[path.rfind("/") + 1 :]
+
+
+def child_of(parent: str, name: str) -> str:
+    """The path of the child ``name`` of ``parent``."""
+    return f"/{name}" if parent == ROOT else f"{parent}/{name}"
+
+
+def namespace_of(path: str) -> str | None:
+    """The first component of ``path``, the key of the metrics per namespace; None for the root."""
+    end = path.find("/", 1)
+    return (path[1:] if end < 0 else path[1:end]) or None
+
+
+def is_special(path: str) -> bool:
+    """Whether ``path`` is one of the znodes that the server itself makes."""
+    return path in SPECIAL_PATHS
+
+
+def sequence_name(path: str, counter: int) -> str:
+    """``path`` with the decimal of a parent's create counter, ten wide, the sign inside."""
+    return f"{path}{counter:010d}"

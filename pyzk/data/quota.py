@@ -1,0 +1,267 @@
+"""Quotas: how many znodes and bytes a subtree has, and may have.
+
+Pure. Answers to Quotas, StatsTrack, QuotaMetricsUtils and the quota part of DataTree. A quota on /a
+is a pair of ordinary znodes that clients make: /zookeeper/quota/a/zookeeper_limits activates it,
+and /zookeeper/quota/a/zookeeper_stats is kept up to date here, silently: each server rewrites its
+text by itself, without transaction, version or watch, and counts the subtree anew when it loads a
+snapshot. Only the deepest quota above a znode is looked at. Where the original's apply stage dies
+of malformed text, such a number counts as -1 (no limit) here and a line is logged.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING, Final
+
+from pyzk.data.paths import QUOTA, ROOT, child_of, namespace_of
+from pyzk.errors import QuotaExceeded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyzk.data.node import DataNode
+
+log = logging.getLogger(__name__)
+
+LIMITS_NAME: Final = "zookeeper_limits"
+STATS_NAME: Final = "zookeeper_stats"
+
+_BELOW_QUOTA: Final = QUOTA + "/"
+_split: Final = re.compile("[,;]+").split
+_is_number: Final = re.compile(r"[+-]?[0-9]{1,19}").fullmatch
+
+
+class QuotaText:
+    """The numbers in a limits or stats znode; -1 stands for "not given"."""
+
+    __slots__ = ("numbers",)
+
+    def __init__(self, numbers: dict[str, int] | None = None) -> None:
+        self.numbers: dict[str, int] = {} if numbers is None else numbers
+
+    @classmethod
+    def parse(cls, data: bytes | None, path: str = "") -> QuotaText:
+        """Read the text of znode ``path``; what is malformed counts as -1 and is logged."""
+        numbers: dict[str, int] = {}
+        for part in _split((data or b"").decode("utf-8", "replace")):
+            if not part:
+                continue
+            key, _, rest = part.partition("=")
+            value = rest.partition("=")[0]
+            if "=" in part and not value:
+                numbers[key] = -1
+            elif _is_number(value):
+                numbers[key] = int(value)
+            else:
+                log.error("malformed quota text %r in %s: counts as no limit", part, path)
+                numbers[key] = -1
+        return cls(numbers)
+
+    @property
+    def count(self) -> int:
+        return self.numbers.get("count", -1)
+
+    @property
+    def bytes(self) -> int:
+        return self.numbers.get("bytes", -1)
+
+    @property
+    def count_hard_limit(self) -> int:
+        return self.numbers.get("countHardLimit", -1)
+
+    @property
+    def byte_hard_limit(self) -> int:
+        return self.numbers.get("byteHardLimit", -1)
+
+    def encode(self) -> bytes:
+        """The canonical text; the odd ``=`` makes servers before 3.7 ignore what follows."""
+        text = f"count={self.count},bytes={self.bytes}"
+        others = sorted(key for key in self.numbers if key not in ("count", "bytes"))
+        if others:
+            text += "=" + "".join(f";{key}={self.numbers[key]}" for key in others)
+        return text.encode()
+
+
+class QuotaTable:
+    """The paths that have a quota, and the upkeep of their stats znodes."""
+
+    __slots__ = ("_active", "_exceeded", "violations")
+
+    def __init__(self) -> None:
+        self._active: dict[str, None] = {}
+        self._exceeded: dict[str, None] = {}
+        self.violations: dict[str, int] = {}
+        """Refusals by namespace: mntr's quota_exceeded_error_per_namespace."""
+
+    def __len__(self) -> int:
+        return len(self._active)
+
+    def deepest(self, path: str) -> str | None:
+        """The deepest quota path that is ``path`` or an ancestor of it."""
+        active = self._active
+        if not active:
+            return None
+        while path not in active:
+            slash = path.rfind("/")
+            if slash <= 0:
+                return None
+            path = path[:slash]
+        return path
+
+    # -- hooks of the tree, after each change
+
+    def created(self, path: str, node: DataNode, nodes: Mapping[str, DataNode]) -> None:
+        """``path`` was created."""
+        if path.startswith(_BELOW_QUOTA):
+            quota_path, name = _split_quota_path(path)
+            if quota_path and name == LIMITS_NAME:
+                self._active[quota_path] = None
+            elif quota_path and name == STATS_NAME:
+                _recount(quota_path, nodes)
+        if self._active:
+            self._add(path, 1, len(node.data) if node.data else 0, nodes)
+
+    def deleted(self, path: str, node: DataNode, nodes: Mapping[str, DataNode]) -> None:
+        """``path`` was deleted; ``node`` is what it was."""
+        if self._active:
+            if path.startswith(_BELOW_QUOTA):
+                quota_path, name = _split_quota_path(path)
+                if name == LIMITS_NAME:
+                    self._active.pop(quota_path, None)
+            self._add(path, -1, -len(node.data) if node.data else 0, nodes)
+
+    def changed(self, path: str, bytes_diff: int, nodes: Mapping[str, DataNode]) -> None:
+        """The data of ``path`` grew by ``bytes_diff``."""
+        if self._active:
+            self._add(path, 0, bytes_diff, nodes)
+
+    def load(self, nodes: Mapping[str, DataNode]) -> None:
+        """Find all quotas of a loaded tree and count their subtrees."""
+        self._active.clear()
+        self._exceeded.clear()
+        for path in _walk(QUOTA, nodes):
+            quota_path, name = _split_quota_path(path)
+            if quota_path and name == LIMITS_NAME and not nodes[path].children:
+                _recount(quota_path, nodes)
+                self._active[quota_path] = None
+
+    def _add(self, path: str, count: int, size: int, nodes: Mapping[str, DataNode]) -> None:
+        quota_path = self.deepest(path)
+        if quota_path is None:
+            return
+        stats_path = f"{QUOTA}{quota_path}/{STATS_NAME}"
+        node = nodes.get(stats_path)
+        if node is None:
+            log.warning("quota on %s has no znode %s to count in", quota_path, stats_path)
+            return
+        stats = QuotaText.parse(node.data, stats_path)
+        stats.numbers["count"] = stats.count + count
+        stats.numbers["bytes"] = stats.bytes + size
+        node.set_data_quietly(stats.encode())
+
+    # -- enforcement (enforceQuota=true), before a transaction is made
+
+    def check(
+        self, nodes: Mapping[str, DataNode], path: str, count_diff: int, bytes_diff: int
+    ) -> None:
+        """Raise QuotaExceeded if the change would pass a hard limit; log when it passes any.
+
+        ``nodes`` is the applied tree: pending changes are not counted, as in the original. One line
+        is logged when a limit is first passed, the next only after a change that fitted again.
+        """
+        quota_path = self.deepest(path)
+        if quota_path is None:
+            return
+        limits_path = f"{QUOTA}{quota_path}/{LIMITS_NAME}"
+        limits_node = nodes.get(limits_path)
+        stats_path = f"{QUOTA}{quota_path}/{STATS_NAME}"
+        stats_node = nodes.get(stats_path)
+        if limits_node is None or stats_node is None:
+            log.warning("quota on %s lacks its limits or its stats znode", quota_path)
+            return
+        limits = QuotaText.parse(limits_node.data, limits_path)
+        stats = QuotaText.parse(stats_node.data, stats_path)
+        count = (limits.count_hard_limit, limits.count, stats.count, count_diff, "count", "Count")
+        size = (limits.byte_hard_limit, limits.bytes, stats.bytes, bytes_diff, "bytes", "Byte")
+        for hard, soft, current, diff, noun, name in (count, size):
+            if diff == 0:
+                continue
+            is_hard = hard > -1
+            limit = hard if is_hard else soft
+            line = f"{quota_path} {noun}"
+            if limit == -1 or current + diff <= limit:
+                self._exceeded.pop(line, None)
+                continue
+            text = (
+                f"Quota exceeded: {quota_path} [current {noun}={current + diff}, "
+                f"{'hard' if is_hard else 'soft'}{name}Limit={limit}]"
+            )
+            if line not in self._exceeded:
+                self._exceeded[line] = None
+                log.warning("%s", text)
+            if is_hard:
+                namespace = namespace_of(path) or ""
+                self.violations[namespace] = self.violations.get(namespace, 0) + 1
+                raise QuotaExceeded(text)
+
+    # -- gauges
+
+    def by_namespace(self, nodes: Mapping[str, DataNode]) -> dict[str, dict[str, int]]:
+        """Gauge -> namespace -> sum over its quotas; gauges in the order of mntr."""
+        gauges: dict[str, dict[str, int]] = {
+            "quota_bytes_limit_per_namespace": {},
+            "quota_count_usage_per_namespace": {},
+            "quota_count_limit_per_namespace": {},
+            "quota_bytes_usage_per_namespace": {},
+        }
+
+        def add(name: str, namespace: str, number: int) -> None:
+            gauge = gauges[f"quota_{name}_per_namespace"]
+            gauge[namespace] = gauge.get(namespace, 0) + number
+
+        for quota_path in self._active:
+            namespace = namespace_of(quota_path) or ""
+            limits_node = nodes.get(f"{QUOTA}{quota_path}/{LIMITS_NAME}")
+            if limits_node is not None:
+                limits = QuotaText.parse(limits_node.data)
+                hard_bytes, hard_count = limits.byte_hard_limit, limits.count_hard_limit
+                add("bytes_limit", namespace, hard_bytes if hard_bytes > -1 else limits.bytes)
+                add("count_limit", namespace, hard_count if hard_count > -1 else limits.count)
+            stats_node = nodes.get(f"{QUOTA}{quota_path}/{STATS_NAME}")
+            if stats_node is not None:
+                stats = QuotaText.parse(stats_node.data)
+                add("count_usage", namespace, stats.count)
+                add("bytes_usage", namespace, stats.bytes)
+        return gauges
+
+
+def _split_quota_path(path: str) -> tuple[str, str]:
+    """(path the quota is on, name of the znode) of a path below /zookeeper/quota."""
+    quota_path, _, name = path[len(QUOTA) :].rpartition("/")
+    return quota_path, name
+
+
+def _walk(path: str, nodes: Mapping[str, DataNode]) -> list[str]:
+    """``path`` and everything below it, as far as it exists; parents first."""
+    if path not in nodes:
+        return []
+    paths = [path]
+    for parent in paths:  # grows while it is walked
+        children = nodes[parent].children
+        if children:
+            paths.extend(child_of(parent, name) for name in children)
+    return paths
+
+
+def _recount(quota_path: str, nodes: Mapping[str, DataNode]) -> None:
+    """Write the true numbers into the stats znode."""
+    assert quota_path != ROOT, "there is no quota on the root"
+    stats_path = f"{QUOTA}{quota_path}/{STATS_NAME}"
+    stats_node = nodes.get(stats_path)
+    if stats_node is None:
+        log.warning("quota on %s has no znode %s to count in", quota_path, stats_path)
+        return
+    paths = _walk(quota_path, nodes)
+    size = sum(len(nodes[path].data or b"") for path in paths)
+    stats_node.set_data_quietly(QuotaText({"count": len(paths), "bytes": size}).encode())

@@ -1,0 +1,278 @@
+"""Who is told about which change.
+
+Pure. Answers to WatchManager and WatchStats. Two tables, as in the original: the *data* table
+(getData, exists, addWatch) and the *child* table (getChildren, persistent addWatch). An entry is
+(watcher, path) with a set of modes, so a watcher is told once per trigger however often it
+registered.
+
+A trigger collects the watchers at the path, takes their one-shot mode away, adds the recursive ones
+at every ancestor up to "/", and only then delivers: what a delivery changes in the tables cannot
+disturb it. Order is the order of registration. The ACL check is the watcher's (``deliver`` gets the
+number of the list to check READ against); a one-shot mode is used up either way (ZOOKEEPER-4799).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from pyzk.constants import EventType, WatchKind
+from pyzk.data.paths import ROOT
+from pyzk.errors import MarshallingError
+
+if TYPE_CHECKING:
+    from pyzk.metrics import Summary
+
+STANDARD: Final = 1
+"""One shot: set by reads."""
+PERSISTENT: Final = 2
+RECURSIVE: Final = 4
+"""Persistent, and hit by changes of all descendants."""
+
+
+class Watcher(Protocol):
+    """Something that can be told of a change: a client connection. Compared by identity."""
+
+    @property
+    def session_id(self) -> int:
+        """For the reports of wchc and wchp."""
+        ...
+
+    def deliver(self, event_type: int, path: str, zxid: int, acl_id: int) -> None:
+        """Send the event, if the watcher may read under the ACL list with this number."""
+        ...
+
+
+class WatchTable:
+    """Registrations by path and by watcher; ``size`` counts (path, watcher) pairs.
+
+    A watcher whose last one-shot watch has fired keeps an empty entry until it removes a watch or
+    goes: ``wchs`` of the original counts it as watching.
+    """
+
+    __slots__ = ("paths", "recursive", "size", "watchers")
+
+    def __init__(self) -> None:
+        self.paths: dict[str, dict[Watcher, int]] = {}
+        self.watchers: dict[Watcher, dict[str, None]] = {}
+        self.recursive = 0
+        self.size = 0
+
+    def add(self, path: str, watcher: Watcher, mode: int) -> None:
+        """Register; twice is once."""
+        at = self.paths.get(path)
+        if at is None:
+            at = self.paths[path] = {}
+        modes = at.get(watcher, 0)
+        if modes & mode:
+            return
+        at[watcher] = modes | mode
+        if mode == RECURSIVE:
+            self.recursive += 1
+        if not modes:
+            self.size += 1
+            of = self.watchers.get(watcher)
+            if of is None:
+                self.watchers[watcher] = {path: None}
+            else:
+                of[path] = None
+
+    def modes(self, path: str, watcher: Watcher) -> int:
+        """The modes registered for exactly this path, 0 if none."""
+        at = self.paths.get(path)
+        return at.get(watcher, 0) if at is not None else 0
+
+    def remove(self, path: str, watcher: Watcher, mode: int) -> bool:
+        """Take ``mode`` (bits) away; whether any of them was there."""
+        modes = self.modes(path, watcher)
+        if not modes & mode:
+            return False
+        if modes & mode & RECURSIVE:
+            self.recursive -= 1
+        if modes & ~mode:
+            self.paths[path][watcher] = modes & ~mode
+            return True
+        self._forget(path, watcher)
+        of = self.watchers[watcher]
+        del of[path]
+        if not of:
+            del self.watchers[watcher]
+        return True
+
+    def remove_watcher(self, watcher: Watcher) -> None:
+        """Take away everything of this watcher."""
+        for path in self.watchers.pop(watcher, ()):
+            if self.paths[path][watcher] & RECURSIVE:
+                self.recursive -= 1
+            self._forget(path, watcher)
+
+    def collect(self, path: str) -> dict[Watcher, None]:
+        """The watchers hit by a change of ``path``; their one-shot modes there are used up."""
+        hit: dict[Watcher, None] = {}
+        at = self.paths.get(path)
+        if at is not None:
+            for watcher, modes in list(at.items()):
+                hit[watcher] = None
+                if modes == STANDARD:
+                    self._forget(path, watcher)
+                    del self.watchers[watcher][path]
+                elif modes & STANDARD:
+                    at[watcher] = modes - STANDARD
+        if self.recursive:
+            while path != ROOT:
+                path = path[: path.rfind("/")] or ROOT
+                for watcher, modes in self.paths.get(path, {}).items():
+                    if modes & RECURSIVE:
+                        hit[watcher] = None
+        return hit
+
+    def _forget(self, path: str, watcher: Watcher) -> None:
+        at = self.paths[path]
+        del at[watcher]
+        if not at:
+            del self.paths[path]
+        self.size -= 1
+
+
+class WatchManager:
+    """The two tables, and which change triggers what in which order."""
+
+    __slots__ = ("_children", "_data", "fired")
+
+    def __init__(self) -> None:
+        self._data = WatchTable()
+        self._children = WatchTable()
+        self.fired: dict[int, Summary] | None = None
+        """Summaries by event type of how many watchers a trigger hit; the server sets it."""
+
+    # -- registering
+
+    def add_data(self, path: str, watcher: Watcher) -> None:
+        """A one-shot watch of getData or exists."""
+        self._data.add(path, watcher, STANDARD)
+
+    def add_child(self, path: str, watcher: Watcher) -> None:
+        """A one-shot watch of getChildren."""
+        self._children.add(path, watcher, STANDARD)
+
+    def add_persistent(self, path: str, watcher: Watcher) -> None:
+        """addWatch mode 0: stays, sees the node and its list of children."""
+        self._children.add(path, watcher, PERSISTENT)
+        self._data.add(path, watcher, PERSISTENT)
+
+    def add_recursive(self, path: str, watcher: Watcher) -> None:
+        """addWatch mode 1: stays, sees the node and all its descendants, no children events."""
+        self._data.add(path, watcher, RECURSIVE)
+
+    # -- changes of the tree
+
+    def node_created(
+        self, path: str, parent: str, zxid: int, acl_id: int, parent_acl_id: int
+    ) -> None:
+        """``path`` was created; ``acl_id`` is its list, ``parent_acl_id`` that of ``parent``."""
+        data = self._data
+        if path in data.paths or data.recursive:
+            self._tell(data.collect(path), EventType.NODE_CREATED, path, zxid, acl_id)
+        if parent in self._children.paths:
+            self._children_changed(parent, zxid, parent_acl_id)
+
+    def node_changed(self, path: str, zxid: int, acl_id: int) -> None:
+        """The data of ``path`` was set."""
+        data = self._data
+        if path in data.paths or data.recursive:
+            self._tell(data.collect(path), EventType.NODE_DATA_CHANGED, path, zxid, acl_id)
+
+    def node_deleted(
+        self, path: str, parent: str, zxid: int, acl_id: int, parent_acl_id: int
+    ) -> None:
+        """``path`` is gone; its child watches are told too, unless the data trigger told them."""
+        data, children = self._data, self._children
+        told: dict[Watcher, None] = {}
+        if path in data.paths or data.recursive:
+            told = data.collect(path)
+            self._tell(told, EventType.NODE_DELETED, path, zxid, acl_id)
+        if path in children.paths:
+            hit = children.collect(path)
+            self._tell(hit, EventType.NODE_DELETED, path, zxid, acl_id, told)
+        if parent in children.paths:
+            self._children_changed(parent, zxid, parent_acl_id)
+
+    def _children_changed(self, parent: str, zxid: int, acl_id: int) -> None:
+        hit = self._children.collect(parent)
+        self._tell(hit, EventType.NODE_CHILDREN_CHANGED, parent, zxid, acl_id)
+
+    def _tell(
+        self,
+        hit: dict[Watcher, None],
+        event_type: int,
+        path: str,
+        zxid: int,
+        acl_id: int,
+        told: dict[Watcher, None] | None = None,
+    ) -> None:
+        for watcher in hit:
+            if told is None or watcher not in told:
+                watcher.deliver(event_type, path, zxid, acl_id)
+        if hit and self.fired is not None:
+            self.fired[event_type].add(len(hit))
+
+    # -- asking and removing (checkWatches, removeWatches, the end of a connection)
+
+    def contains(self, path: str, kind: int, watcher: Watcher) -> bool:
+        """Whether the watcher holds a watch of this kind (1 to 5) on exactly this path."""
+        data = self._data.modes(path, watcher)
+        children = self._children.modes(path, watcher)
+        if kind == WatchKind.CHILDREN:
+            return bool(children & STANDARD)
+        if kind == WatchKind.DATA:
+            return bool(data & STANDARD)
+        if kind == WatchKind.ANY:
+            return bool(data | children)
+        if kind == WatchKind.PERSISTENT:
+            return bool(data & PERSISTENT)
+        if kind == WatchKind.PERSISTENT_RECURSIVE:
+            return bool(data & RECURSIVE)
+        raise MarshallingError(f"unknown kind of watch {kind}")
+
+    def remove(self, path: str, kind: int, watcher: Watcher) -> bool:
+        """Take away the watcher's watches of this kind (1 to 5) on exactly this path; no event."""
+        if kind not in _REMOVED:
+            raise MarshallingError(f"unknown kind of watch {kind}")
+        in_data, in_children = _REMOVED[kind]
+        data = self._data.remove(path, watcher, in_data)
+        children = self._children.remove(path, watcher, in_children)
+        return data or children
+
+    def remove_watcher(self, watcher: Watcher) -> None:
+        """Forget a connection."""
+        self._data.remove_watcher(watcher)
+        self._children.remove_watcher(watcher)
+
+    # -- reports; the original shows the data table only
+
+    @property
+    def watch_count(self) -> int:
+        """Pairs of watcher and path in both tables: a persistent watch counts twice."""
+        return self._data.size + self._children.size
+
+    def by_path(self) -> dict[str, list[Watcher]]:
+        """For wchp."""
+        return {path: list(at) for path, at in self._data.paths.items()}
+
+    def by_watcher(self) -> dict[Watcher, list[str]]:
+        """For wchc; a watcher may have no path left."""
+        return {watcher: list(paths) for watcher, paths in self._data.watchers.items()}
+
+    def summary(self) -> tuple[int, int, int]:
+        """For wchs: watchers, paths, pairs."""
+        return len(self._data.watchers), len(self._data.paths), self._data.size
+
+
+_ALL_MODES: Final = STANDARD | PERSISTENT | RECURSIVE
+_REMOVED: Final = {
+    # kind: modes taken from the data table, modes taken from the child table
+    WatchKind.CHILDREN: (0, STANDARD),
+    WatchKind.DATA: (STANDARD, 0),
+    WatchKind.ANY: (_ALL_MODES, _ALL_MODES),
+    WatchKind.PERSISTENT: (PERSISTENT, PERSISTENT),
+    WatchKind.PERSISTENT_RECURSIVE: (RECURSIVE, 0),
+}
