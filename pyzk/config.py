@@ -1,0 +1,410 @@
+"""The configuration of a server: text of `zoo.cfg` and `-D` options to one frozen `ServerConfig`.
+
+Pure. Three sources, the later one wins: system properties (`-D`, or a properties file), the keys of
+`zoo.cfg`, command line options, which are written as keys. A key that the original knows is read
+from the file; any other key becomes the property `zookeeper.<key>`, as in the original, and then
+either a row of the table in `config_keys` takes it or a warning names it.
+A wrong value is a ConfigError, also where the original would fall back to the default in silence.
+ZooKeeper: QuorumPeerConfig, ServerConfig; ServerCnxnHelper and friends for the properties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import attrs
+
+from pyzk import config_keys
+from pyzk.config_keys import FOUR_LETTER_WORDS, KEYS, KNOWN, Key, Status
+from pyzk.config_properties import parse_properties
+from pyzk.errors import ConfigError
+
+__all__ = ["Property", "ServerConfig", "effective_values", "parse_config", "parse_properties"]
+
+Remark = tuple[int | None, str]
+"""The line of zoo.cfg, or None, and one sentence."""
+
+
+class Property(NamedTuple):
+    """A system property; `label` is how a message names it (`-Dzookeeper.snapCount`)."""
+
+    name: str
+    value: str
+    label: str
+
+
+@attrs.frozen(kw_only=True)
+class ServerConfig:
+    """Everything a standalone server can be told; the defaults are ZooKeeper's."""
+
+    data_dir: str = ""
+    data_log_dir: str = attrs.field(
+        default=attrs.Factory(lambda self: self.data_dir, takes_self=True)
+    )
+    client_port: int | None = None
+    """0: any free port; None: not set."""
+    client_port_address: str | None = None
+    """None: all addresses of the machine."""
+    client_port_listen_backlog: int = -1
+    """-1: the default of the operating system."""
+    tick_time_ms: int = 3000
+    min_session_timeout_ms: int = attrs.field(
+        default=attrs.Factory(lambda self: self.tick_time_ms * 2, takes_self=True)
+    )
+    max_session_timeout_ms: int = attrs.field(
+        default=attrs.Factory(lambda self: self.tick_time_ms * 20, takes_self=True)
+    )
+    max_client_cnxns: int = 60
+    """Connections of one peer address; 0: no limit."""
+    max_cnxns: int = 0
+    """Connections in all; 0: no limit."""
+    sessionless_cnxn_timeout_ms: int = 10_000
+    client_tcp_keep_alive: bool = False
+    jute_max_buffer: int = 0xFFFFF
+    """Longest frame from a client, inclusive."""
+    jute_max_buffer_extra: int = attrs.field(
+        default=attrs.Factory(lambda self: max(1024, self.jute_max_buffer), takes_self=True)
+    )
+    """Added to jute_max_buffer when the server's own files are read."""
+    global_outstanding_limit: int = 1000
+    large_request_max_bytes: int = 104_857_600
+    large_request_threshold: int = -1
+    """-1: no request is large."""
+    four_letter_whitelist: tuple[str, ...] = ("srvr",)
+    """The words that answer, sorted; `*` is spelt out and srvr is always among them."""
+
+    snap_count: int = 100_000
+    snap_size_limit_kb: int = 4_194_304
+    """<= 0: no limit."""
+    txn_log_size_limit_kb: int = -1
+    """<= 0: no limit."""
+    pre_alloc_size_kb: int = 65_536
+    force_sync: bool = True
+    fsync_warning_threshold_ms: int = 1000
+    commit_log_count: int = 500
+    snapshot_compression: str = ""
+    """"", "gz" or "snappy"."""
+    snapshot_trust_empty: bool = False
+    datadir_autocreate: bool = True
+    db_autocreate: bool = True
+    serialize_last_processed_zxid: bool = True
+    digest_enabled: bool = True
+    close_session_txn_enabled: bool = True
+    autopurge_snap_retain_count: int = 3
+    autopurge_purge_interval_hours: int = 0
+    """0: no purging."""
+    flush_delay_ms: int = 0
+    max_write_queue_poll_time_ms: int = attrs.field(
+        default=attrs.Factory(lambda self: self.flush_delay_ms // 3, takes_self=True)
+    )
+    max_batch_size: int = 1000
+
+    extended_types_enabled: bool = False
+    emulate_353_ttl_nodes: bool = False
+    enforce_quota: bool = False
+    container_check_interval_ms: int = 60_000
+    container_max_per_minute: int = 10_000
+    container_max_never_used_interval_ms: int = 0
+    """0: a container that never had a child stays."""
+
+    skip_acl: bool = False
+    enable_eager_acl_check: bool = False
+    enforce_auth_enabled: bool = False
+    enforce_auth_schemes: tuple[str, ...] = ()
+    session_require_client_sasl_auth: bool = False
+    digest_auth_enabled: bool = True
+    digest_alg: str = "SHA1"
+    """A Java digest name: SHA1, SHA-256, SHA3-512, MD5, ..."""
+    super_digest: str | None = None
+    auth_providers: tuple[tuple[str, str], ...] = ()
+    """(suffix, class name) of each authProvider.<suffix>, in order of appearance."""
+
+    local_sessions_enabled: bool = False
+    local_sessions_upgrading_enabled: bool = False
+    readonlymode_enabled: bool = False
+    reconfig_enabled: bool = False
+    standalone_enabled: bool = True
+
+    request_throttle_max_requests: int = 0
+    request_throttle_stall_time_ms: int = 100
+    request_throttle_drop_stale: bool = True
+    request_stale_latency_check: bool = False
+    request_stale_connection_check: bool = True
+    throttled_op_wait_time_ms: int = 0
+    connection_throttle_tokens: int = 0
+    connection_throttle_fill_time_ms: int = 1
+    connection_throttle_fill_count: int = 1
+    connection_throttle_freeze_time_ms: int = -1
+    connection_throttle_drop_increase: float = 0.02
+    connection_throttle_drop_decrease: float = 0.002
+    connection_throttle_decrease_ratio: float = 0.0
+    connection_throttle_weight_enabled: bool = False
+    connection_throttle_global_session_weight: int = 3
+    connection_throttle_local_session_weight: int = 1
+    connection_throttle_renew_session_weight: int = 2
+
+    warnings: tuple[Remark, ...] = ()
+    """What the operator asked for and will not get."""
+    notes: tuple[Remark, ...] = ()
+    """Settings that nothing here could obey, harmlessly."""
+
+
+DEFAULTS = ServerConfig()
+
+
+def parse_config(
+    text: bytes,
+    properties: Iterable[Property] = (),
+    options: Mapping[str, str] | None = None,
+) -> ServerConfig:
+    """Return what `text` (of zoo.cfg), `properties` and `options` (key to value) ask for.
+
+    Raises ConfigError with the line of `text` and the key, for the first wrong value it meets.
+    """
+    reader = _Reader()
+    for name, value, label in properties:
+        reader.add_property(name, value, label)
+    for entry in parse_properties(text):
+        reader.add_entry(entry.line, entry.key, entry.value)
+    for key, value in (options or {}).items():
+        reader.add_entry(None, key, value)
+    return reader.finish()
+
+
+def effective_values(config: ServerConfig) -> list[tuple[str, object]]:
+    """Return (key, value) of every setting that has a field, in the order of the table."""
+    return [(key.name, getattr(config, key.field)) for key in KEYS if key.field is not None]
+
+
+class _Setting(NamedTuple):
+    value: str
+    line: int | None
+    label: str
+
+
+class _Reader:
+    """Collects settings by name, then takes them out row by row; what is left is unknown."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, _Setting] = {}
+        self.properties: dict[str, _Setting] = {}
+        self.members: dict[str, _Setting] = {}
+        self.values: dict[str, Any] = {}  # field -> value of the field's own type
+        self.settings: dict[str, _Setting] = {}  # field -> where the value came from
+        self.warnings: list[Remark] = []
+        self.notes: list[Remark] = []
+
+    # ---- sources
+
+    def add_property(self, name: str, value: str, label: str) -> None:
+        self.properties[name] = _Setting(value.strip(), None, label)
+
+    def add_entry(self, line: int | None, key: str, value: str) -> None:
+        setting = _Setting(value, line, key)
+        if key in KNOWN or key.startswith(config_keys.KNOWN_PREFIXES):
+            self.known[key] = setting
+        elif key == "dynamicConfigFile" or key.startswith(config_keys.MEMBER_PREFIXES):
+            self.members[key] = setting
+        else:
+            self.properties[f"zookeeper.{key}"] = setting
+
+    # ---- rows
+
+    def finish(self) -> ServerConfig:
+        for key in KEYS:
+            setting = self._take(key)
+            if setting is not None:
+                self._apply(key, setting)
+        self._take_auth_providers()
+        self._leftovers()
+        if self.members:
+            self._check_members()
+        self._adjust()
+        self.warnings.sort(key=_by_line)
+        self.notes.sort(key=_by_line)
+        config = ServerConfig(**self.values, warnings=tuple(self.warnings), notes=tuple(self.notes))
+        self._cross_check(config)
+        return config
+
+    def _take(self, key: Key) -> _Setting | None:
+        if key.known:
+            return self.known.pop(key.name, None)
+        found = None
+        for name in reversed(key.properties):
+            found = self.properties.pop(name, None) or found
+        return found
+
+    def _apply(self, key: Key, setting: _Setting) -> None:
+        try:
+            value = key.kind.parse(setting.value)
+        except ValueError:
+            shown = f"{setting.value!r} is not" if setting.value else "empty; expected"
+            raise _wrong(setting, f"{shown} {key.kind.accepts}") from None
+        if key.field is not None:
+            self.values[key.field] = value
+            self.settings[key.field] = setting
+        if key.status is Status.LATER and not _asks_for_nothing(key, setting.value, value):
+            self._warn(setting, "not supported yet, ignored")
+        elif key.status is Status.NO_EFFECT:
+            self.notes.append((setting.line, f"{setting.label}: has no effect in pyzk"))
+
+    def _take_auth_providers(self) -> None:
+        prefix = config_keys.AUTH_PROVIDER_PREFIX
+        names = [name for name in self.properties if name.startswith(prefix)]
+        providers = [(name.removeprefix(prefix), self.properties.pop(name).value) for name in names]
+        self.values["auth_providers"] = tuple(providers)
+
+    def _leftovers(self) -> None:
+        for setting in self.known.values():
+            self._warn(setting, "not supported yet, ignored")
+        for name, setting in self.properties.items():
+            if name.startswith(config_keys.LATER_PREFIXES):
+                self._warn(setting, "not supported yet, ignored")
+            else:
+                self._warn(setting, f"unknown, ignored{_hint(name, setting)}")
+
+    def _warn(self, setting: _Setting, text: str) -> None:
+        self.warnings.append((setting.line, f"{setting.label}: {text}"))
+
+    # ---- members of an ensemble
+
+    def _check_members(self) -> None:
+        """Refuse an ensemble; take the client address of a lone server, as the original does."""
+        dynamic = self.members.get("dynamicConfigFile")
+        if dynamic is not None:
+            raise _wrong(dynamic, _ENSEMBLE_LATER)
+        lines = [item for item in self.members.items() if item[0].startswith("server.")]
+        voters = [item for item in lines if not item[1].value.split(";")[0].endswith("observer")]
+        if len(voters) != 1 or len(lines) != 1 or not self.values.get("standalone_enabled", True):
+            raise _wrong(next(iter(self.members.values())), _ENSEMBLE_LATER)
+        name, setting = lines[0]
+        host, port = _client_address(name, setting)
+        if port is not None:
+            if self.values.setdefault("client_port", port) != port:
+                raise _wrong(setting, "its client port differs from clientPort")
+            if host is not None:
+                self.values.setdefault("client_port_address", host)
+        self._warn(setting, "only one server given, so it is ignored: this is a standalone server")
+
+    # ---- what concerns more than one value
+
+    def _adjust(self) -> None:
+        """Apply the original's floors and derived values."""
+        values = self.values
+        self._floor("snap_count", 2)
+        self._floor("commit_log_count", DEFAULTS.commit_log_count)
+        self._floor("autopurge_snap_retain_count", 3)
+        self._floor("jute_max_buffer_extra", 1024)
+        for field in ("min_session_timeout_ms", "max_session_timeout_ms"):
+            if values.get(field) == -1:
+                del values[field]
+        self._whitelist()
+        for field in ("data_dir", "data_log_dir"):
+            setting = self.settings.get(field)
+            if setting is not None and setting.line is not None and setting.value[0] not in "/.":
+                self._warn(setting, "is relative to where the server is started; begin it with ./")
+        if values.get("session_require_client_sasl_auth"):
+            values["enforce_auth_enabled"] = True
+            values["enforce_auth_schemes"] = ("sasl",)
+        if values.get("force_sync") is False:
+            self._warn(
+                self.settings["force_sync"],
+                "writes are acknowledged before they are on disk: a crash may lose them",
+            )
+
+    def _floor(self, field: str, least: int) -> None:
+        if self.values.get(field, least) < least:
+            self.values[field] = least
+            self._warn(self.settings[field], f"raised to the least value, {least}")
+
+    def _whitelist(self) -> None:
+        asked: tuple[str, ...] = self.values.get("four_letter_whitelist", ())
+        words = set(FOUR_LETTER_WORDS if "*" in asked else asked)
+        strange = sorted(words.difference(FOUR_LETTER_WORDS, "*"))
+        if strange:
+            self._warn(
+                self.settings["four_letter_whitelist"],
+                f"no such four-letter word: {', '.join(strange)}",
+            )
+        words = words.intersection(FOUR_LETTER_WORDS) | {"srvr"}
+        if self.values.get("readonlymode_enabled"):
+            words.add("isro")
+        self.values["four_letter_whitelist"] = tuple(sorted(words))
+
+    def _cross_check(self, config: ServerConfig) -> None:
+        if not config.data_dir:
+            raise ConfigError(
+                "is not set; give the directory for snapshots and logs", key="dataDir"
+            )
+        if config.client_port is None:
+            address = self.settings.get("client_port_address")
+            if address is not None:
+                raise _wrong(address, "clientPortAddress is set but clientPort is not")
+            raise ConfigError("is not set; 2181 is usual, 0 takes any free port", key="clientPort")
+        for field in ("min_session_timeout_ms", "max_session_timeout_ms"):
+            if getattr(config, field) < 0:
+                raise _wrong(self.settings[field], "must not be negative; -1 means the default")
+        if config.min_session_timeout_ms > config.max_session_timeout_ms:
+            setting = self.settings.get("min_session_timeout_ms") or self.settings.get(
+                "max_session_timeout_ms"
+            )
+            assert setting is not None, config
+            raise _wrong(
+                setting,
+                f"minSessionTimeout ({config.min_session_timeout_ms}) must not be longer than"
+                f" maxSessionTimeout ({config.max_session_timeout_ms})",
+            )
+        if config.enforce_auth_enabled and not config.enforce_auth_schemes:
+            raise _wrong(
+                self.settings["enforce_auth_enabled"],
+                "needs enforce.auth.schemes, a comma-separated list such as digest,ip",
+            )
+
+
+_ENSEMBLE_LATER = (
+    "pyzk serves standalone only for now, ensembles come later; for a standalone server"
+    " remove the server, group and weight lines and dynamicConfigFile"
+)
+
+
+def _by_line(remark: Remark) -> int:
+    return remark[0] or 0
+
+
+def _wrong(setting: _Setting, message: str) -> ConfigError:
+    return ConfigError(message, setting.line, setting.label)
+
+
+def _asks_for_nothing(key: Key, text: str, value: object) -> bool:
+    if key.field is not None:
+        return bool(value == getattr(DEFAULTS, key.field))
+    return text.lower() in {word.lower() for word in key.same}
+
+
+def _client_address(name: str, setting: _Setting) -> tuple[str | None, int | None]:
+    """Return (host, port) of the part after ';' of a server line, (None, None) without one."""
+    parts = setting.value.split(";")
+    if len(parts) > 2:
+        raise _wrong(setting, f"{name} has more than one ';'")
+    if len(parts) == 1:
+        return None, None
+    host, _, port = parts[1].rpartition(":")
+    if not port.isdecimal() or int(port) > 65535:
+        raise _wrong(setting, f"{parts[1]!r} is not [host:]port")
+    return host.strip("[]") or None, int(port)
+
+
+def _hint(name: str, setting: _Setting) -> str:
+    """Return what the operator may have meant, as the end of a sentence, or nothing."""
+    bare = name.removeprefix("zookeeper.")
+    if setting.line is None and setting.label.startswith("-D") and bare in KNOWN:
+        return f"; it is a key of zoo.cfg: {bare}"
+    for key in KEYS:
+        if key.own and bare == key.name:
+            return f"; it is a system property: -D{key.name}=..."
+        if bare.removeprefix("zookeeper.") == key.name and not key.own and bare != key.name:
+            return f"; in zoo.cfg it is {key.name}"
+        if bare.lower() == key.name.lower() and bare != key.name:
+            return f"; did you mean {key.name}?"
+    return ""
