@@ -63,20 +63,20 @@ class QuotaText:
         return self.numbers.get("count", -1)
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         return self.numbers.get("bytes", -1)
 
     @property
-    def count_hard_limit(self) -> int:
+    def hard_count(self) -> int:
         return self.numbers.get("countHardLimit", -1)
 
     @property
-    def byte_hard_limit(self) -> int:
+    def hard_size(self) -> int:
         return self.numbers.get("byteHardLimit", -1)
 
     def encode(self) -> bytes:
         """The canonical text; the odd ``=`` makes servers before 3.7 ignore what follows."""
-        text = f"count={self.count},bytes={self.bytes}"
+        text = f"count={self.count},bytes={self.size}"
         others = sorted(key for key in self.numbers if key not in ("count", "bytes"))
         if others:
             text += "=" + "".join(f";{key}={self.numbers[key]}" for key in others)
@@ -157,7 +157,7 @@ class QuotaTable:
             return
         stats = QuotaText.parse(node.data, stats_path)
         stats.numbers["count"] = stats.count + count
-        stats.numbers["bytes"] = stats.bytes + size
+        stats.numbers["bytes"] = stats.size + size
         node.set_data_quietly(stats.encode())
 
     # -- enforcement (enforceQuota=true), before a transaction is made
@@ -182,8 +182,8 @@ class QuotaTable:
             return
         limits = QuotaText.parse(limits_node.data, limits_path)
         stats = QuotaText.parse(stats_node.data, stats_path)
-        count = (limits.count_hard_limit, limits.count, stats.count, count_diff, "count", "Count")
-        size = (limits.byte_hard_limit, limits.bytes, stats.bytes, bytes_diff, "bytes", "Byte")
+        count = (limits.hard_count, limits.count, stats.count, count_diff, "count", "Count")
+        size = (limits.hard_size, limits.size, stats.size, bytes_diff, "bytes", "Byte")
         for hard, soft, current, diff, noun, name in (count, size):
             if diff == 0:
                 continue
@@ -225,14 +225,14 @@ class QuotaTable:
             limits_node = nodes.get(f"{QUOTA}{quota_path}/{LIMITS_NAME}")
             if limits_node is not None:
                 limits = QuotaText.parse(limits_node.data)
-                hard_bytes, hard_count = limits.byte_hard_limit, limits.count_hard_limit
-                add("bytes_limit", namespace, hard_bytes if hard_bytes > -1 else limits.bytes)
+                hard_bytes, hard_count = limits.hard_size, limits.hard_count
+                add("bytes_limit", namespace, hard_bytes if hard_bytes > -1 else limits.size)
                 add("count_limit", namespace, hard_count if hard_count > -1 else limits.count)
             stats_node = nodes.get(f"{QUOTA}{quota_path}/{STATS_NAME}")
             if stats_node is not None:
                 stats = QuotaText.parse(stats_node.data)
                 add("count_usage", namespace, stats.count)
-                add("bytes_usage", namespace, stats.bytes)
+                add("bytes_usage", namespace, stats.size)
         return gauges
 
 

@@ -1,0 +1,302 @@
+"""Counters and summaries under ZooKeeper's names.
+
+Pure. Answers to ServerMetrics, ServerStats, BufferStats and the two AvgMinMax counters. Everything
+is a plain number on one object: the hot path adds to an attribute, and only a report walks the
+list. The order of the fields is the order in which mntr of the original prints them. Names that
+cannot apply to a server of this shape (a commit processor, Netty) stay 0: tools expect them.
+
+A summary with percentiles keeps the last 4096 values; the original keeps 4096 drawn at random.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+RESERVOIR: Final = 4096
+"""Values that a summary with percentiles keeps."""
+NAMESPACES: Final = 1000
+"""Namespaces counted apart, of reads and of writes; further ones are not counted."""
+
+
+class Summary:
+    """How many numbers, their sum, the least and the greatest; all 0 before the first."""
+
+    __slots__ = ("count", "max", "min", "sum")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sum = 0
+        self.min = 0
+        self.max = 0
+
+    def add(self, value: int) -> None:
+        """Take one number in."""
+        if self.count == 0:
+            self.min = self.max = value
+        elif value < self.min:
+            self.min = value
+        elif value > self.max:
+            self.max = value
+        self.count += 1
+        self.sum += value
+
+    @property
+    def average(self) -> float:
+        """Rounded to four decimals, half up, as reports show it."""
+        if self.count == 0:
+            return 0.0
+        return (self.sum * 20000 + self.count) // (2 * self.count) / 10000
+
+    def reset(self) -> None:
+        """Forget everything, in place."""
+        self.count = self.sum = self.min = self.max = 0
+
+
+class PercentileSummary(Summary):
+    """A summary that also knows percentiles of its last values."""
+
+    __slots__ = ("_next", "_values")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._values: list[int] = []
+        self._next = 0
+
+    def add(self, value: int) -> None:
+        super().add(value)
+        values = self._values
+        if len(values) < RESERVOIR:
+            values.append(value)
+        else:
+            values[self._next] = value
+            self._next = (self._next + 1) % RESERVOIR
+
+    def percentiles(self, *quantiles: float) -> list[int]:
+        """The value below which each share of the kept values lies, interpolated, rounded."""
+        values = sorted(self._values)
+        return [_quantile(values, quantile) for quantile in quantiles]
+
+    def reset(self) -> None:
+        super().reset()
+        self._values.clear()
+        self._next = 0
+
+
+def _quantile(ordered: list[int], quantile: float) -> int:
+    if not ordered:
+        return 0
+    position = quantile * (len(ordered) + 1)
+    index = int(position)
+    if index < 1:
+        return ordered[0]
+    if index >= len(ordered):
+        return ordered[-1]
+    low, high = ordered[index - 1], ordered[index]
+    return int(low + (position - index) * (high - low) + 0.5)
+
+
+@attrs.define(eq=False)
+class Metrics:
+    """Every number of one server. The first group are statistics of the server proper."""
+
+    packets_received: int = 0
+    packets_sent: int = 0
+    latency: Summary = attrs.field(factory=Summary)
+    """Requests of clients, from frame to reply, in ms."""
+    last_client_response_size: int = -1
+    min_client_response_size: int = -1
+    max_client_response_size: int = -1
+    fsync_threshold_exceed_count: int = 0
+    read_per_namespace: dict[str, Summary] = attrs.field(factory=dict)
+    """Bytes of data read, by first path component."""
+    write_per_namespace: dict[str, Summary] = attrs.field(factory=dict)
+    """Bytes of paths and data written, by first path component."""
+
+    # counters
+    watch_bytes: int = 0
+    stale_requests_dropped: int = 0
+    throttled_ops: int = 0
+    insecure_admin_count: int = 0
+    connection_rejected: int = 0
+    sessionless_connections_expired: int = 0
+    dead_watchers_queued: int = 0
+    stale_requests: int = 0
+    connection_drop_count: int = 0
+    response_packet_cache_hits: int = 0
+    bytes_received_count: int = 0
+    add_dead_watcher_stall_time: int = 0
+    request_throttle_wait_count: int = 0
+    requests_not_forwarded_to_commit_processor: int = 0
+    response_packet_cache_misses: int = 0
+    prep_processor_request_queued: int = 0
+    stale_replies: int = 0
+    response_bytes: int = 0
+    ensemble_auth_fail: int = 0
+    diff_count: int = 0
+    connection_revalidate_count: int = 0
+    quit_leading_due_to_disloyal_voter: int = 0
+    unrecoverable_error_count: int = 0
+    unsuccessful_handshake: int = 0
+    commit_count: int = 0
+    outstanding_changes_queued: int = 0
+    request_commit_queued: int = 0
+    ensemble_auth_skip: int = 0
+    skip_learner_request_to_next_processor_count: int = 0
+    proposal_count: int = 0
+    large_requests_rejected: int = 0
+    outstanding_changes_removed: int = 0
+    restore_error_count: int = 0
+    cnxn_closed_without_zk_server_running: int = 0
+    looking_count: int = 0
+    snapshot_rate_limited_count: int = 0
+    learner_proposal_received_count: int = 0
+    digest_mismatches_count: int = 0
+    dead_watchers_cleared: int = 0
+    ensemble_auth_success: int = 0
+    learner_commit_received_count: int = 0
+    snapshot_error_count: int = 0
+    connection_request_count: int = 0
+    response_packet_get_children_cache_misses: int = 0
+    snap_count: int = 0
+    stale_sessions_expired: int = 0
+    restore_rate_limited_count: int = 0
+    response_packet_get_children_cache_hits: int = 0
+    sync_processor_request_queued: int = 0
+    tls_handshake_exceeded: int = 0
+    revalidate_count: int = 0
+
+    # summaries
+    socket_closing_time: Summary = attrs.field(factory=Summary)
+    proposal_process_time: Summary = attrs.field(factory=Summary)
+    leader_unavailable_time: Summary = attrs.field(factory=Summary)
+    node_created_watch_count: Summary = attrs.field(factory=Summary)
+    session_queues_drained: Summary = attrs.field(factory=Summary)
+    write_commit_proc_req_queued: Summary = attrs.field(factory=Summary)
+    connection_token_deficit: Summary = attrs.field(factory=Summary)
+    read_commit_proc_req_queued: Summary = attrs.field(factory=Summary)
+    node_deleted_watch_count: Summary = attrs.field(factory=Summary)
+    startup_txns_load_time: Summary = attrs.field(factory=Summary)
+    sync_processor_queue_size: Summary = attrs.field(factory=Summary)
+    follower_sync_time: Summary = attrs.field(factory=Summary)
+    prep_processor_queue_size: Summary = attrs.field(factory=Summary)
+    fsynctime: Summary = attrs.field(factory=Summary)
+    inflight_snap_count: Summary = attrs.field(factory=Summary)
+    reads_issued_from_session_queue: Summary = attrs.field(factory=Summary)
+    restore_time: Summary = attrs.field(factory=Summary)
+    learner_request_processor_queue_size: Summary = attrs.field(factory=Summary)
+    snapshottime: Summary = attrs.field(factory=Summary)
+    unavailable_time: Summary = attrs.field(factory=Summary)
+    startup_txns_loaded: Summary = attrs.field(factory=Summary)
+    reads_after_write_in_session_queue: Summary = attrs.field(factory=Summary)
+    requests_in_session_queue: Summary = attrs.field(factory=Summary)
+    write_commit_proc_issued: Summary = attrs.field(factory=Summary)
+    prep_process_time: Summary = attrs.field(factory=Summary)
+    pending_session_queue_size: Summary = attrs.field(factory=Summary)
+    time_waiting_empty_pool_in_commit_processor_read_ms: Summary = attrs.field(factory=Summary)
+    commit_process_time: Summary = attrs.field(factory=Summary)
+    dbinittime: Summary = attrs.field(factory=Summary)
+    inflight_diff_count: Summary = attrs.field(factory=Summary)
+    netty_queued_buffer_capacity: Summary = attrs.field(factory=Summary)
+    election_time: Summary = attrs.field(factory=Summary)
+    commit_commit_proc_req_queued: Summary = attrs.field(factory=Summary)
+    sync_processor_batch_size: Summary = attrs.field(factory=Summary)
+    node_children_watch_count: Summary = attrs.field(factory=Summary)
+    write_batch_time_in_commit_processor: Summary = attrs.field(factory=Summary)
+    read_commit_proc_issued: Summary = attrs.field(factory=Summary)
+    concurrent_request_processing_in_commit_processor: Summary = attrs.field(factory=Summary)
+    observer_sync_time: Summary = attrs.field(factory=Summary)
+    node_changed_watch_count: Summary = attrs.field(factory=Summary)
+    sync_process_time: Summary = attrs.field(factory=Summary)
+    startup_snap_load_time: Summary = attrs.field(factory=Summary)
+
+    # summaries with percentiles
+    prep_processor_queue_time_ms: PercentileSummary = attrs.field(factory=PercentileSummary)
+    jvm_pause_time_ms: PercentileSummary = attrs.field(factory=PercentileSummary)
+    close_session_prep_time: PercentileSummary = attrs.field(factory=PercentileSummary)
+    read_commitproc_time_ms: PercentileSummary = attrs.field(factory=PercentileSummary)
+    updatelatency: PercentileSummary = attrs.field(factory=PercentileSummary)
+    local_write_committed_time_ms: PercentileSummary = attrs.field(factory=PercentileSummary)
+    request_throttle_queue_time_ms: PercentileSummary = attrs.field(factory=PercentileSummary)
+    readlatency: PercentileSummary = attrs.field(factory=PercentileSummary)
+    quorum_ack_latency: PercentileSummary = attrs.field(factory=PercentileSummary)
+    om_commit_process_time_ms: PercentileSummary = attrs.field(factory=PercentileSummary)
+    read_final_proc_time_ms: PercentileSummary = attrs.field(factory=PercentileSummary)
+    commit_propagation_latency: PercentileSummary = attrs.field(factory=PercentileSummary)
+    dead_watchers_cleaner_latency: PercentileSummary = attrs.field(factory=PercentileSummary)
+    write_final_proc_time_ms: PercentileSummary = attrs.field(factory=PercentileSummary)
+    proposal_ack_creation_latency: PercentileSummary = attrs.field(factory=PercentileSummary)
+    proposal_latency: PercentileSummary = attrs.field(factory=PercentileSummary)
+    om_proposal_process_time_ms: PercentileSummary = attrs.field(factory=PercentileSummary)
+    sync_processor_queue_and_flush_time_ms: PercentileSummary = attrs.field(
+        factory=PercentileSummary
+    )
+    propagation_latency: PercentileSummary = attrs.field(factory=PercentileSummary)
+    server_write_committed_time_ms: PercentileSummary = attrs.field(factory=PercentileSummary)
+    sync_processor_queue_time_ms: PercentileSummary = attrs.field(factory=PercentileSummary)
+    sync_processor_queue_flush_time_ms: PercentileSummary = attrs.field(factory=PercentileSummary)
+    write_commitproc_time_ms: PercentileSummary = attrs.field(factory=PercentileSummary)
+
+    def count_response(self, size: int) -> None:
+        """Note the length of one reply."""
+        self.last_client_response_size = size
+        if self.max_client_response_size < size:
+            self.max_client_response_size = size
+        if size < self.min_client_response_size or self.min_client_response_size < 0:
+            self.min_client_response_size = size
+
+    def count_read(self, namespace: str, size: int) -> None:
+        """Note the bytes that a read of this namespace returned."""
+        _count_in(self.read_per_namespace, namespace, size)
+
+    def count_write(self, namespace: str, size: int) -> None:
+        """Note the bytes that a write of this namespace brought."""
+        _count_in(self.write_per_namespace, namespace, size)
+
+    def counters(self) -> list[tuple[str, int]]:
+        """Every counter, in order."""
+        return [(name, getattr(self, name)) for name in COUNTERS]
+
+    def summaries(self) -> list[tuple[str, Summary]]:
+        """Every summary without percentiles, in order; those by namespace are not among them."""
+        return [(name, getattr(self, name)) for name in SUMMARIES]
+
+    def percentile_summaries(self) -> list[tuple[str, PercentileSummary]]:
+        """Every summary with percentiles, in order."""
+        return [(name, getattr(self, name)) for name in PERCENTILE_SUMMARIES]
+
+    def reset(self) -> None:
+        """Everything as at the start (srst); the summaries stay the same objects."""
+        self.packets_received = self.packets_sent = self.fsync_threshold_exceed_count = 0
+        self.last_client_response_size = -1
+        self.min_client_response_size = self.max_client_response_size = -1
+        self.latency.reset()
+        self.read_per_namespace.clear()
+        self.write_per_namespace.clear()
+        for name in COUNTERS:
+            setattr(self, name, 0)
+        for _, summary in self.summaries():
+            summary.reset()
+        for _, percentiles in self.percentile_summaries():
+            percentiles.reset()
+
+
+def _count_in(summaries: dict[str, Summary], namespace: str, size: int) -> None:
+    summary = summaries.get(namespace)
+    if summary is None:
+        if len(summaries) >= NAMESPACES:
+            return
+        summary = summaries[namespace] = Summary()
+    summary.add(size)
+
+
+def _names_from(first: str, kind: type) -> tuple[str, ...]:
+    fresh = Metrics()
+    names = [field.name for field in attrs.fields(Metrics)]
+    return tuple(name for name in names[names.index(first) :] if type(getattr(fresh, name)) is kind)
+
+
+COUNTERS: Final = _names_from("watch_bytes", int)
+SUMMARIES: Final = _names_from("socket_closing_time", Summary)
+PERCENTILE_SUMMARIES: Final = _names_from("prep_processor_queue_time_ms", PercentileSummary)
