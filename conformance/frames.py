@@ -8,6 +8,7 @@ reconnection, no check of xids.  That is what a comparison with another server n
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import time
@@ -28,7 +29,7 @@ class Frame(NamedTuple):
     payload: bytes
 
 
-class Closed(Exception):
+class ClosedError(Exception):
     """The server closed the connection, or did not answer in time."""
 
 
@@ -43,10 +44,8 @@ class Channel:
 
     def send(self, data: bytes) -> None:
         """Sends bytes; a broken connection shows when reading."""
-        try:
+        with contextlib.suppress(OSError):
             self.socket.sendall(data)
-        except OSError:
-            pass
 
     def frame(self, timeout: float) -> bytes | None:
         """The next whole frame with its length, or None when none came."""
@@ -110,7 +109,7 @@ class Client:
         self.channel.send(wire.frame(payload))
         answer = self.channel.frame(self.timeout)
         if answer is None:
-            raise Closed("no answer to the connect request")
+            raise ClosedError("no answer to the connect request")
         reader = wire.Reader(answer, 8)
         self.negotiated_ms = reader.i32()
         self.session = reader.i64()
@@ -129,7 +128,7 @@ class Client:
         """The next frame, whatever it is."""
         whole = self.channel.frame(self.timeout if timeout is None else timeout)
         if whole is None:
-            raise Closed("connection closed" if self.channel.eof else "no frame in time")
+            raise ClosedError("connection closed" if self.channel.eof else "no frame in time")
         reader = wire.Reader(whole, 4)
         result = Frame(reader.i32(), reader.i64(), reader.i32(), whole[20:], whole[4:])
         if result.zxid > 0:
@@ -152,10 +151,8 @@ class Client:
 
     def close_session(self) -> None:
         """Ends the session and the connection."""
-        try:
+        with contextlib.suppress(ClosedError):
             self.call("closeSession")
-        except Closed:
-            pass
         self.channel.close()
 
 
@@ -163,7 +160,7 @@ def new_session(address: Address, timeout_ms: int = 10000, timeout: float = 10.0
     """A client with a fresh session."""
     client = Client(address, timeout)
     if not client.connect(timeout_ms):
-        raise Closed("the server refused a new session")
+        raise ClosedError("the server refused a new session")
     return client
 
 

@@ -27,19 +27,21 @@ from conformance.servers import Launcher
 SPARK: Final = "pyspark==4.0.1"
 RELEASE: Final = "3.9.3"
 JARS: Final = (
-    "zookeeper curator netty slf4j-api log4j jline-2 snappy-java metrics-core commons-cli"
-    " commons-io jackson- guava listenablefuture failureaccess"
-).split()
+    *("zookeeper", "curator", "netty", "slf4j-api", "log4j", "jline-2", "snappy-java"),
+    *("metrics-core", "commons-cli", "commons-io", "jackson-", "guava"),
+    *("listenablefuture", "failureaccess"),
+)
 DEBIAN_PACKAGES: Final = ("zookeeper", "zookeeper-bin", "libcurator-recipes-java")
 DEBIAN_JARS: Final = Path("/usr/share/java")
 DEBIAN_CLASS_PATH: Final = (
-    "zookeeper curator-recipes curator-framework curator-client guava failureaccess"
-).split()
+    *("zookeeper", "curator-recipes", "curator-framework", "curator-client", "guava"),
+    "failureaccess",
+)
 CLI_MT: Final = Path("/usr/lib/zookeeper/bin/cli_mt")
 LOG4J: Final = Path(__file__).parent / "log4j"
 
 
-class OracleMissing(Exception):
+class OracleMissingError(Exception):
     """No original of that version here."""
 
 
@@ -83,9 +85,11 @@ def home() -> Path:
 
 
 def find(version: str = "3.9") -> Oracle:
-    """The installed original of that version; OracleMissing with what to do when there is none."""
+    """The installed original of that version; the error says what to do when there is none."""
     if shutil.which("java") is None:
-        raise OracleMissing("there is no java on the PATH; `make oracle` installs it on Debian")
+        raise OracleMissingError(
+            "there is no java on the PATH; `make oracle` installs it on Debian"
+        )
     if version.startswith("3.8") and (DEBIAN_JARS / "zookeeper.jar").exists():
         jars = [str(DEBIAN_JARS / f"{name}.jar") for name in DEBIAN_CLASS_PATH]
         return Oracle("3.8.0", ":".join(jars))
@@ -93,7 +97,7 @@ def find(version: str = "3.9") -> Oracle:
         if list(folder.glob("zookeeper-3*.jar")):
             jars = [str(jar) for jar in sorted(folder.glob("*.jar"))]
             return Oracle(folder.name, ":".join([str(LOG4J), *jars]))
-    raise OracleMissing(
+    raise OracleMissingError(
         f"ZooKeeper {version} is not installed in {home()}; run `make oracle`"
         " (python -m conformance.oracle install) or set PYZK_ORACLE"
     )
@@ -108,7 +112,7 @@ def launcher(version: str = "3.9", template: str | None = None) -> Launcher:
 def _installed(version: str) -> bool:
     try:
         find(version)
-    except OracleMissing:
+    except OracleMissingError:
         return False
     return True
 
@@ -165,7 +169,7 @@ def main(arguments: list[str] | None = None) -> int:
     for version in ("3.8", "3.9"):
         try:
             print(f"ZooKeeper {find(version).version}: installed")
-        except OracleMissing as missing:
+        except OracleMissingError as missing:
             problems.append(str(missing))
     print(f"cli_mt: {'installed' if CLI_MT.exists() else 'not installed'}")
     for problem in problems:

@@ -27,7 +27,7 @@ import attrs
 from conformance import known_differences, oracle, wire
 from conformance.frames import Address, Channel
 from conformance.recording import Line, Mask, Recording, load
-from conformance.servers import Launcher, NotStarted, Server, pyzk_launcher
+from conformance.servers import Launcher, NotStartedError, Server, pyzk_launcher
 
 RECORDINGS: Final = Path(__file__).parent.parent / "tests" / "testdata" / "client" / "3.9.3"
 MASKED: Final = frozenset({"time", "session", "passwd"})
@@ -279,7 +279,7 @@ def replay_on_process(recording: Recording, launcher: Launcher, known: bool = Tr
     try:
         server.start(wait=not recording.counts_connections)
         return replay(recording, SocketTarget(server.address), known)
-    except NotStarted as error:
+    except NotStartedError as error:
         return Outcome(recording.name, mismatches=[Mismatch(0, str(error))])
     finally:
         server.cleanup()

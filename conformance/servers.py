@@ -33,7 +33,7 @@ DEFAULT_CONFIG: Mapping[str, str] = {
 }
 
 
-class NotStarted(Exception):
+class NotStartedError(Exception):
     """A server did not come up."""
 
 
@@ -138,7 +138,9 @@ class Server:
                 pass
             time.sleep(0.01)
         self.stop()
-        raise NotStarted(f"{self.launcher.name} did not answer in {timeout} s\n{self.log_tail()}")
+        raise NotStartedError(
+            f"{self.launcher.name} did not answer in {timeout} s\n{self.log_tail()}"
+        )
 
     def _wait_listening(self, timeout: float) -> None:
         """Waits for the listening port without opening a connection to it."""
@@ -152,14 +154,14 @@ class Server:
                         time.sleep(0.1)
                         return
             time.sleep(0.02)
-        raise NotStarted(f"{self.launcher.name} does not listen on {self.port}")
+        raise NotStartedError(f"{self.launcher.name} does not listen on {self.port}")
 
     def _check_alive(self) -> None:
         assert self.process is not None
         status = self.process.poll()
         if status is not None:
             name = self.launcher.name
-            raise NotStarted(f"{name} ended with status {status}\n{self.log_tail()}")
+            raise NotStartedError(f"{name} ended with status {status}\n{self.log_tail()}")
 
     def log_tail(self, size: int = 3000) -> str:
         """The end of what the process printed."""

@@ -1,0 +1,296 @@
+"""The state machine: draws commands, runs each on both servers, compares.
+
+Shell.
+
+    python -m conformance.differential.machine --examples 100
+    python -m conformance.differential.machine --first 3.9 --second 3.8      what it can find
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import sys
+import time
+from typing import Any, ClassVar
+
+from hypothesis import HealthCheck, Phase, note, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import run_state_machine_as_test as run_machine
+
+from conformance import oracle, wire
+from conformance.differential import requests as rq
+from conformance.differential.world import Answers, World
+from conformance.servers import Launcher, Server, pyzk_launcher
+
+PROPERTIES = {
+    "zookeeper.extendedTypesEnabled": "true",
+    "zookeeper.forceSync": "no",
+    "zookeeper.DigestAuthenticationProvider.superDigest": rq.digest_id(rq.SUPER),
+    # No background deletion in the middle of an example.
+    "znode.container.checkIntervalMs": "3600000",
+}
+MOST_CLIENTS = 4
+
+
+class Pair:
+    """The two servers, started anew when they are no longer in the same state."""
+
+    def __init__(self, first: Launcher, second: Launcher, enforce_quota: bool = False) -> None:
+        self.launchers = (first, second)
+        self.properties = dict(PROPERTIES)
+        if enforce_quota:
+            self.properties["zookeeper.enforceQuota"] = "true"
+        self.servers: list[Server] = []
+        self.numbers = itertools.count(1)
+        self.starts = 0
+        self.commands = 0
+
+    def start(self) -> None:
+        """Two fresh servers."""
+        self.stop()
+        self.starts += 1
+        for launcher in self.launchers:
+            server = Server(launcher, {"maxSessionTimeout": "40000"}, self.properties)
+            self.servers.append(server)
+            server.start()
+
+    def stop(self) -> None:
+        """Ends both."""
+        for server in self.servers:
+            server.cleanup()
+        self.servers = []
+
+    def worlds(self) -> list[World]:
+        """A world on each server, in the same state."""
+        if not self.servers:
+            self.start()
+        for _ in range(2):
+            prefix = rq.example_prefix(next(self.numbers))
+            worlds = [World(server.launcher.name, server.address) for server in self.servers]
+            try:
+                starts = [world.begin(prefix) for world in worlds]
+            except OSError:
+                starts = [0, 1]
+            if starts[0] == starts[1]:
+                return worlds
+            self.start()
+        raise AssertionError(f"the servers differ from the start: {starts[0]} and {starts[1]}")
+
+
+def comparable(answers: Answers, closing: bool) -> Answers:
+    """Answers without orders that nobody promises."""
+    ordered: Answers = {}
+    for label, frames in answers.items():
+        plain = [wire.without_order(frame) for frame in frames]
+        ordered[label] = _sorted_events(plain) if closing else plain
+    return ordered
+
+
+def _sorted_events(frames: list[object]) -> list[object]:
+    """A closing session's ephemerals go in no promised order: runs of events are sorted."""
+    result: list[object] = []
+    for event, run in itertools.groupby(frames, _is_event):
+        result += sorted(run, key=str) if event else run
+    return result
+
+
+def _is_event(frame: object) -> bool:
+    return isinstance(frame, dict) and frame.get("kind") == "event"
+
+
+class Comparison(RuleBasedStateMachine):
+    """Several clients, two servers."""
+
+    pair: ClassVar[Pair]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.worlds = self.pair.worlds()
+        self.history: list[str] = []
+
+    # ----- running a command on both
+
+    def both(self, text: str, method: str, *arguments: Any, closing: bool = False) -> None:
+        """Runs one command on both servers and compares what all clients received."""
+        self.history.append(text)
+        self.pair.commands += 1
+        note(text)
+        found = [comparable(getattr(world, method)(*arguments), closing) for world in self.worlds]
+        if found[0] == found[1]:
+            return
+        parts = ["the servers differ", *(f"  {line}" for line in self.history)]
+        for label in sorted({*found[0], *found[1]}):
+            ours, theirs = found[0].get(label, []), found[1].get(label, [])
+            if ours != theirs:
+                parts.append(f"{label}:")
+                parts += self._sides(ours, theirs)
+        raise AssertionError("\n".join(parts).replace(self.worlds[0].prefix, "/PREFIX"))
+
+    def _sides(self, ours: list[object], theirs: list[object]) -> list[str]:
+        lines = []
+        for pair in itertools.zip_longest(ours, theirs, fillvalue="nothing"):
+            mark = "   " if pair[0] == pair[1] else "***"
+            for world, frame in zip(self.worlds, pair, strict=True):
+                lines.append(f"  {mark} {world.name:16} {json.dumps(frame)}")
+        return lines
+
+    def connected(self, choice: int) -> int:
+        """The index of a client that is connected; one is made when there is none."""
+        slots = self.worlds[0].slots
+        usable = [i for i, slot in enumerate(slots) if slot.connected and not slot.over]
+        if not usable:
+            self.both("a new client", "connect", 10000, False)
+            return len(slots) - 1
+        return usable[choice % len(usable)]
+
+    # ----- rules
+
+    @initialize(first=rq.good_paths)
+    def two_clients(self, first: str) -> None:
+        """Most of what matters happens between two clients."""
+        self.both("a new client", "connect", 10000, False)
+        self.both("a new client", "connect", 30000, None)
+        self.send(0, [rq.Request("create", wire.create(first), text=repr(first))])
+
+    def send(self, index: int, requests: list[rq.Request]) -> None:
+        """Sends requests in one piece, on both servers."""
+        closing = any(request.op == "closeSession" for request in requests)
+        text = f"client{index}: {'; '.join(map(repr, requests))}".replace(rq.PREFIX[1:], "PREFIX")
+        self.both(text, "send", index, requests, closing=closing)
+
+    @precondition(lambda self: len(self.worlds[0].slots) < MOST_CLIENTS)
+    @rule(
+        timeout=st.sampled_from([0, 1, 10000, 30000, 1000000, -5]),
+        read_only=st.sampled_from([False, True, None]),
+    )
+    def new_client(self, timeout: int, read_only: bool | None) -> None:
+        """Another session."""
+        # Short sessions could expire on one server only: 4 s is the shortest.
+        self.both(f"a new client, {timeout} ms", "connect", timeout, read_only)
+
+    @rule(choice=st.integers(0, 3), request=rq.plain_requests)
+    def single(self, choice: int, request: rq.Request) -> None:
+        """One request."""
+        self.send(self.connected(choice), [request])
+
+    @rule(choice=st.integers(0, 3), request=rq.plain_requests)
+    def another(self, choice: int, request: rq.Request) -> None:
+        """One request: twice as likely as the rest."""
+        self.send(self.connected(choice), [request])
+
+    @rule(choice=st.integers(0, 3), request=rq.creates())
+    def make(self, choice: int, request: rq.Request) -> None:
+        """Nodes to work with."""
+        self.send(self.connected(choice), [request])
+
+    @rule(choice=st.integers(0, 3), burst=st.lists(rq.plain_requests, min_size=2, max_size=6))
+    def pipelined(self, choice: int, burst: list[rq.Request]) -> None:
+        """Several requests in one piece."""
+        self.send(self.connected(choice), burst)
+
+    @rule(choice=st.integers(0, 3), request=rq.malformed())
+    def broken(self, choice: int, request: rq.Request) -> None:
+        """A request that cannot be read."""
+        self.send(self.connected(choice), [request])
+
+    @rule(choice=st.integers(0, 3), request=rq.auths | rq.out_of_band)
+    def identity(self, choice: int, request: rq.Request) -> None:
+        """Another identity, or none."""
+        self.send(self.connected(choice), [request])
+
+    @rule(choice=st.integers(0, 3), how=st.integers(0, 2), data=st.data())
+    def end(self, choice: int, how: int, data: st.DataObject) -> None:
+        """A request that costs the connection, or the end of a session."""
+        if how == 0:
+            self.send(self.connected(choice), [data.draw(rq.ending)])
+        else:
+            before = data.draw(st.lists(rq.plain_requests, max_size=2))
+            self.send(self.connected(choice), [*before, rq.Request("closeSession")])
+
+    @rule(choice=st.integers(0, 3))
+    def break_connection(self, choice: int) -> None:
+        """A connection breaks."""
+        index = self.connected(choice)
+        self.both(f"client{index}: its connection breaks", "drop", index)
+
+    @rule(
+        choice=st.integers(0, 3),
+        wrong=st.sampled_from([False, False, False, True]),
+        seen=st.sampled_from([-1, 0, 1, 1000000]),
+    )
+    def come_back(self, choice: int, wrong: bool, seen: int) -> None:
+        """A client takes up its session on a new connection."""
+        alive = [i for i, slot in enumerate(self.worlds[0].slots) if not slot.over]
+        if alive:
+            index = alive[choice % len(alive)]
+            text = f"client{index}: comes back, {wrong=} {seen=}"
+            self.both(text, "reattach", index, wrong, seen)
+
+    def teardown(self) -> None:
+        """Nothing of this example stays."""
+        for world in self.worlds:
+            try:
+                world.end()
+            except OSError:
+                self.pair.stop()
+                break
+
+
+def compare(pair: Pair, examples: int, steps: int, chance: int | None) -> str | None:
+    """Runs examples; the text of the smallest difference found, or None."""
+    machine = type("Machine", (Comparison,), {"pair": pair})
+    if chance is not None:
+        machine = seed(chance)(machine)
+    options = settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        database=None,
+        print_blob=False,
+        report_multiple_bugs=False,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
+    try:
+        run_machine(machine, settings=options)
+    except AssertionError as error:
+        return str(error)
+    finally:
+        pair.stop()
+    return None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Status 1 when the servers differ."""
+    parser = argparse.ArgumentParser(prog="python -m conformance.differential.machine")
+    parser.add_argument("--first", default="pyzk", help="pyzk, or a version of the original")
+    parser.add_argument("--second", default="3.9", help="pyzk, or a version of the original")
+    parser.add_argument("--examples", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=None, help="default: another one each time")
+    parser.add_argument("--enforce-quota", action="store_true")
+    options = parser.parse_args(arguments)
+    sides = [
+        pyzk_launcher() if name == "pyzk" else oracle.launcher(name)
+        for name in (options.first, options.second)
+    ]
+    pair = Pair(sides[0], sides[1], options.enforce_quota)
+    chance = options.seed if options.seed is not None else int.from_bytes(os.urandom(4), "big")
+    begin = time.monotonic()
+    difference = compare(pair, options.examples, options.steps, chance)
+    print(
+        f"{sides[0].name} and {sides[1].name}: {options.examples} examples of {options.steps}"
+        f" steps, seed {chance}, {pair.commands} commands, {time.monotonic() - begin:.0f} s:"
+        f" {'no difference' if difference is None else 'DIFFERENT'}"
+    )
+    if difference is not None:
+        print(difference)
+    return 0 if difference is None else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
