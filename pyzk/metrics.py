@@ -42,6 +42,13 @@ class Summary:
         self.count += 1
         self.sum += value
 
+    def add_many(self, value: int, count: int) -> None:
+        """Take one number in, ``count`` times."""
+        if count > 0:
+            self.add(value)
+            self.count += count - 1
+            self.sum += value * (count - 1)
+
     @property
     def average(self) -> float:
         """Rounded to four decimals, half up, as reports show it."""
@@ -66,6 +73,14 @@ class PercentileSummary(Summary):
 
     def add(self, value: int) -> None:
         super().add(value)
+        self._keep(value)
+
+    def add_many(self, value: int, count: int) -> None:
+        super().add_many(value, count)
+        for _ in range(min(count, RESERVOIR) - 1):
+            self._keep(value)
+
+    def _keep(self, value: int) -> None:
         values = self._values
         if len(values) < RESERVOIR:
             values.append(value)
@@ -97,7 +112,7 @@ def _quantile(ordered: list[int], quantile: float) -> int:
     return int(low + (position - index) * (high - low) + 0.5)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Metrics:
     """Every number of one server. The first group are statistics of the server proper."""
 

@@ -1,0 +1,346 @@
+"""The four-letter words: questions an operator types into the client port.
+
+Pure. Answers to FourLetterCommands and its commands; texts, line by line, are those of ZooKeeper
+3.9.3. A word is the first four bytes of a connection, without a newline; the answer is followed by
+the end of the connection. The caller counts the word as a received packet before it asks for the
+answer and the answer as a sent one afterwards, as the original does.
+
+Known differences, all visible in ``dump`` alone: buckets that have become empty are not listed, and
+dates are in UTC whatever the time zone of the machine.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final
+
+from pyzk import __version__
+from pyzk.server.fourletter_mntr import monitor_lines
+from pyzk.server.fourletter_text import java_date, java_double, java_hex, socket_address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pyzk.server.fourletter_view import ConnectionView, ServerView
+
+VERSION: Final = f"3.9.3-pyzk-{__version__}, built on 2026-11-25 00:00 UTC"
+"""The protocol's version, what this is, the day of the release; tools parse this form."""
+
+ENVIRONMENT_KEYS: Final = (
+    "zookeeper.version",
+    "host.name",
+    "java.version",
+    "java.vendor",
+    "java.home",
+    "java.class.path",
+    "java.library.path",
+    "java.io.tmpdir",
+    "java.compiler",
+    "os.name",
+    "os.arch",
+    "os.version",
+    "user.name",
+    "user.home",
+    "user.dir",
+    "os.memory.free",
+    "os.memory.max",
+    "os.memory.total",
+)
+"""What envi prints, in its order: tools look for these names."""
+
+TELNET_CLOSE: Final = b"\xff\xf4\xff\xfd"
+"""Ctrl-C typed into telnet: a request to close, without answer."""
+
+_ARGUMENT: Final = struct.Struct(">q")
+_NOT_SERVING: Final = "This ZooKeeper instance is not currently serving requests"
+
+
+def is_word(first4: bytes) -> bool:
+    """Whether the first four bytes of a connection are a word and not a frame's length."""
+    return first4 in _WORDS or first4 == TELNET_CLOSE
+
+
+def is_allowed(server: ServerView, word: bytes) -> bool:
+    """Whether the whitelist has the word."""
+    return word.decode("ascii", "replace") in server.config.four_letter_whitelist
+
+
+def needs(server: ServerView, word: bytes) -> int:
+    """How many bytes behind the word belong to it: 8 for an allowed stmk."""
+    return _ARGUMENT.size if word == b"stmk" and is_allowed(server, word) else 0
+
+
+def answer(
+    server: ServerView, word: bytes, argument: bytes, asking: ConnectionView | None
+) -> bytes:
+    """The answer to a word; the connection is to be closed after it.
+
+    ``asking`` is the connection the word came on, ``argument`` what followed the word (for stmk).
+    """
+    if word == TELNET_CLOSE:
+        return b""
+    if not is_allowed(server, word):
+        name = word.decode("ascii")
+        return f"{name} is not executed because it is not in the whitelist.\n".encode()
+    if word == b"stmk":
+        return _set_trace_mask(server, argument)
+    needs_serving, command = _WORDS[word]
+    if needs_serving and not server.is_serving:
+        text = _NOT_SERVING if word == b"hash" else _NOT_SERVING + "\n"
+    else:
+        text = command(server, asking)
+    return text.encode("utf-8", "replace")
+
+
+def _set_trace_mask(server: ServerView, argument: bytes) -> bytes:
+    if len(argument) < _ARGUMENT.size:
+        return b""
+    (server.trace_mask,) = _ARGUMENT.unpack_from(argument)
+    return str(server.trace_mask).encode()
+
+
+# -- the commands; each returns its whole text
+
+
+def _ruok(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+    return "imok"
+
+
+def _isro(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+    if not server.is_serving:
+        return "null"
+    return "ro" if _is_read_only(server) else "rw"
+
+
+def _gtmk(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+    return str(server.trace_mask)
+
+
+def _envi(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+    values = {**server.environment(), "zookeeper.version": VERSION}
+    return "Environment:\n" + _lines(f"{key}={values.get(key, '<NA>')}" for key in ENVIRONMENT_KEYS)
+
+
+def _conf(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+    config = server.config
+    data_size, log_size = server.directory_sizes()
+    values = {
+        "clientPort": server.client_address[1],
+        "secureClientPort": -1,
+        "dataDir": f"{config.data_dir}/version-2",
+        "dataDirSize": data_size,
+        "dataLogDir": f"{config.data_log_dir}/version-2",
+        "dataLogSize": log_size,
+        "tickTime": config.tick_time_ms,
+        "maxClientCnxns": config.max_client_cnxns,
+        "minSessionTimeout": config.min_session_timeout_ms,
+        "maxSessionTimeout": config.max_session_timeout_ms,
+        "clientPortListenBacklog": config.client_port_listen_backlog,
+        "serverId": server.server_id,
+    }
+    return _lines(f"{key}={value}" for key, value in values.items())
+
+
+def _dirs(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+    data_size, log_size = server.directory_sizes()
+    return f"datadir_size: {data_size}\nlogdir_size: {log_size}\n"
+
+
+def _srvr(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+    return _version(server) + _statistics(server)
+
+
+def _stat(server: ServerView, asking: ConnectionView | None) -> str:
+    clients = _lines(_brief(connection, asking) + ")" for connection in server.connections)
+    return f"{_version(server)}Clients:\n{clients}\n{_statistics(server)}"
+
+
+def _cons(server: ServerView, asking: ConnectionView | None) -> str:
+    return _lines(_full(connection, asking) for connection in server.connections) + "\n"
+
+
+def _crst(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+    for connection in server.connections:
+        connection.stats.reset()
+    return "Connection stats reset.\n"
+
+
+def _srst(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+    server.metrics.reset()
+    server.database.tree.quota.violations.clear()
+    return "Server stats reset.\n"
+
+
+def _mntr(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+    return _lines(f"zk_{name}\t{value}" for name, value in monitor_lines(server, VERSION))
+
+
+def _hash(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+    return _lines(f"{zxid:x}: {digest}" for zxid, _, digest in server.database.digest_log)
+
+
+def _wchs(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+    watchers, paths, total = server.database.tree.watches.summary()
+    return f"{watchers} connections watching {paths} paths\nTotal watches:{total}\n"
+
+
+def _wchc(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+    groups = {
+        java_hex(watcher.session_id): paths
+        for watcher, paths in server.database.tree.watches.by_watcher().items()
+    }
+    return _grouped(groups, "") + "\n"
+
+
+def _wchp(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+    groups = {
+        path: [java_hex(watcher.session_id) for watcher in watchers]
+        for path, watchers in server.database.tree.watches.by_path().items()
+    }
+    return _grouped(groups, "") + "\n"
+
+
+def _dump(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+    buckets = {
+        expiry_ms: [java_hex(session_id) for session_id in bucket]
+        for expiry_ms, bucket in server.sessions.buckets.items()
+    }
+    ephemerals = {
+        java_hex(owner): list(paths) for owner, paths in server.database.tree.ephemerals.items()
+    }
+    return "".join(
+        (
+            "SessionTracker dump:\n",
+            _expiry_sets("Session", buckets, server),
+            "ephemeral nodes dump:\n",
+            f"Sessions with Ephemerals ({len(ephemerals)}):\n",
+            _grouped(ephemerals, ":"),
+            "Connections dump:\n",
+            _expiry_sets("Connections", _connection_buckets(server), server),
+        )
+    )
+
+
+_WORDS: Final[dict[bytes, tuple[bool, Callable[[ServerView, ConnectionView | None], str]]]] = {
+    # word: whether it needs a server that serves, what it answers
+    b"conf": (True, _conf),
+    b"cons": (True, _cons),
+    b"crst": (True, _crst),
+    b"dirs": (True, _dirs),
+    b"dump": (True, _dump),
+    b"envi": (False, _envi),
+    b"gtmk": (False, _gtmk),
+    b"hash": (True, _hash),
+    b"isro": (False, _isro),
+    b"mntr": (True, _mntr),
+    b"ruok": (False, _ruok),
+    b"srst": (True, _srst),
+    b"srvr": (True, _srvr),
+    b"stat": (True, _stat),
+    b"stmk": (False, _gtmk),  # set first, by answer()
+    b"wchc": (True, _wchc),
+    b"wchp": (True, _wchp),
+    b"wchs": (True, _wchs),
+}
+
+
+# -- parts of several commands
+
+
+def _is_read_only(server: ServerView) -> bool:
+    return server.role.mode == "read-only"
+
+
+def _lines(lines: Iterator[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _grouped(groups: dict[str, list[str]], after_head: str) -> str:
+    return "".join(
+        f"{head}{after_head}\n" + "".join(f"\t{member}\n" for member in members)
+        for head, members in groups.items()
+    )
+
+
+def _version(server: ServerView) -> str:
+    text = f"Zookeeper version: {VERSION}\n"
+    if _is_read_only(server):
+        text += "READ-ONLY mode; serving only read-only clients\n"
+    return text
+
+
+def _statistics(server: ServerView) -> str:
+    metrics = server.metrics
+    latency = metrics.latency
+    tree = server.database.tree
+    return (
+        f"Latency min/avg/max: {latency.min}/{java_double(latency.average)}/{latency.max}\n"
+        f"Received: {metrics.packets_received}\n"
+        f"Sent: {metrics.packets_sent}\n"
+        f"Connections: {len(server.connections)}\n"
+        f"Outstanding: {server.outstanding}\n"
+        f"Zxid: {java_hex(tree.last_zxid)}\n"
+        f"Mode: {server.role.mode}\n"
+        f"Node count: {tree.node_count}\n"
+    )
+
+
+def _address(connection: ConnectionView) -> str:
+    return socket_address(connection.host, connection.port)
+
+
+def _brief(connection: ConnectionView, asking: ConnectionView | None) -> str:
+    """Without the closing bracket. Interest 1: reading, 0: stalled, or the word's own connection."""
+    interest = 0 if connection is asking or connection.wants_pause else 1
+    stats = connection.stats
+    return (
+        f" {_address(connection)}[{interest}](queued={connection.outstanding},"
+        f"recved={stats.packets_received},sent={stats.packets_sent}"
+    )
+
+
+def _full(connection: ConnectionView, asking: ConnectionView | None) -> str:
+    text = _brief(connection, asking)
+    if connection.session_id:
+        stats = connection.stats
+        text += (
+            f",sid={java_hex(connection.session_id)},lop={stats.last_op}"
+            f",est={stats.established_wall_ms},to={connection.timeout_ms}"
+        )
+        if stats.last_cxid >= 0:
+            text += f",lcxid={java_hex(stats.last_cxid)}"
+        text += (
+            f",lzxid={java_hex(stats.last_zxid)},lresp={stats.last_response_ms}"
+            f",llat={stats.last_latency_ms},minlat={max(stats.min_latency_ms, 0)}"
+            f",avglat={stats.average_latency_ms},maxlat={stats.max_latency_ms}"
+        )
+    return text + ")"
+
+
+def _connection_buckets(server: ServerView) -> dict[int, list[str]]:
+    """Connections by when they are closed if they stay silent: with their session, or, before the
+    handshake, when their time for that is over."""
+    clock = server.clock
+    interval = server.config.sessionless_cnxn_timeout_ms
+    tick = server.config.tick_time_ms
+    buckets: dict[int, list[str]] = {}
+    for connection in server.connections:
+        if connection.session is not None:
+            expiry_ms = connection.session.bucket_ms
+        else:
+            age_ms = clock.wall_ms - connection.stats.established_wall_ms
+            expiry_ms = ((clock.now_ms - age_ms + interval) // tick + 1) * tick
+        session_id = java_hex(connection.session_id)
+        line = f"ip: {_address(connection)} sessionId: {session_id}"
+        buckets.setdefault(expiry_ms, []).append(line)
+    return buckets
+
+
+def _expiry_sets(name: str, buckets: dict[int, list[str]], server: ServerView) -> str:
+    total = sum(map(len, buckets.values()))
+    offset_ms = server.clock.wall_ms - server.clock.now_ms
+    groups = {
+        f"{len(members)} expire at {java_date(expiry_ms + offset_ms)}:": members
+        for expiry_ms, members in sorted(buckets.items())
+    }
+    return f"{name} Sets ({len(buckets)})/({total}):\n" + _grouped(groups, "")

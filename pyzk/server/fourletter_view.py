@@ -1,0 +1,150 @@
+"""What the four-letter words need to know of a server and of a connection.
+
+Pure. ``Server`` and ``Connection`` answer to these protocols; so do the small fakes of the tests.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from pyzk.clock import Clock
+    from pyzk.config import ServerConfig
+    from pyzk.data.database import Database
+    from pyzk.metrics import Metrics
+    from pyzk.server.connection_stats import ConnectionStats
+    from pyzk.server.sessions import Session, SessionTracker
+
+
+class ConnectionView(Protocol):
+    """One client connection, as ``cons``, ``stat`` and ``dump`` show it."""
+
+    @property
+    def host(self) -> str:
+        """The peer's address."""
+        ...
+
+    @property
+    def port(self) -> int:
+        """The peer's port."""
+        ...
+
+    @property
+    def wants_pause(self) -> bool:
+        """Whether nothing more is read from it for now."""
+        ...
+
+    @property
+    def outstanding(self) -> int:
+        """Requests taken from the connection and not answered yet."""
+        ...
+
+    @property
+    def session(self) -> Session | None:
+        """Its session; None before the handshake and after the session's end."""
+        ...
+
+    @property
+    def session_id(self) -> int:
+        """Signed; 0 before the handshake."""
+        ...
+
+    @property
+    def timeout_ms(self) -> int:
+        """The negotiated session timeout."""
+        ...
+
+    @property
+    def stats(self) -> ConnectionStats:
+        """Its numbers; the word itself is counted as received, the answer not yet as sent."""
+        ...
+
+
+class HasMode(Protocol):
+    """A role, as far as reports look at it."""
+
+    @property
+    def mode(self) -> str:
+        """standalone; later leader, follower, observer, read-only."""
+        ...
+
+
+class ServerView(Protocol):
+    """One server, as all the words show it."""
+
+    trace_mask: int
+    """Set by stmk, shown by gtmk, 306 at the start; nothing else looks at it."""
+
+    @property
+    def config(self) -> ServerConfig: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def metrics(self) -> Metrics: ...
+
+    @property
+    def database(self) -> Database:
+        """The tree, the session table and the digest log."""
+        ...
+
+    @property
+    def sessions(self) -> SessionTracker:
+        """For dump: the buckets."""
+        ...
+
+    @property
+    def connections(self) -> Collection[ConnectionView]:
+        """Every open client connection, the asking one too; in order of acceptance."""
+        ...
+
+    @property
+    def role(self) -> HasMode: ...
+
+    @property
+    def is_serving(self) -> bool:
+        """False before the database is loaded and after the shutdown began."""
+        ...
+
+    @property
+    def server_id(self) -> int:
+        """myid; 0 in standalone mode (the 1 in session ids is another matter)."""
+        ...
+
+    @property
+    def client_address(self) -> tuple[str, int]:
+        """Where the client port listens; the port that was bound if config says 0."""
+        ...
+
+    @property
+    def started_ms(self) -> int:
+        """Monotonic time at which serving began."""
+        ...
+
+    @property
+    def outstanding(self) -> int:
+        """Requests of clients in progress."""
+        ...
+
+    @property
+    def environment(self) -> Callable[[], Mapping[str, str]]:
+        """For envi, from the shell: values by the names in ``fourletter.ENVIRONMENT_KEYS``.
+
+        Honest for Python, e.g. java.version ``<none: CPython 3.11.7>``, java.vendor
+        ``<none>``, java.home ``sys.prefix``, java.class.path ``sys.path`` joined by colons;
+        zookeeper.version is added here, a key without value is shown as ``<NA>``.
+        """
+        ...
+
+    @property
+    def directory_sizes(self) -> Callable[[], tuple[int, int]]:
+        """From the shell: bytes of all files in the snapshot and in the log directory."""
+        ...
+
+    @property
+    def file_descriptors(self) -> Callable[[], tuple[int, int]]:
+        """From the shell: how many this process has open, how many it may; -1 for unknown."""
+        ...
