@@ -1,0 +1,4 @@
+"""The replicated state: znodes, sessions, transactions, watches.
+
+Pure.
+"""

@@ -1,0 +1,103 @@
+"""The replicated state of one server: the tree, the session table, the digests.
+
+Pure. Answers to ZKDatabase. ``apply`` is the one way a committed transaction gets in, live and at
+recovery; both tables change together, and ``last_zxid`` moves after the whole transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import Final
+
+from pyzk.constants import OpCode
+from pyzk.data.snapshot_view import SnapshotView
+from pyzk.data.tree import Applied, DataTree
+from pyzk.data.txn import DIGEST_VERSION, LoggedTxn
+from pyzk.jute.records import ACL, CreateSessionTxn
+from pyzk.zxid import format_zxid
+
+log = logging.getLogger(__name__)
+
+DIGEST_LOG_INTERVAL: Final = 128
+DIGEST_LOG_LIMIT: Final = 1024
+
+
+class FrozenDatabase:
+    """A database at one moment: what a snapshot is written from."""
+
+    def __init__(self, database: Database) -> None:
+        tree = database.tree
+        self.zxid = tree.last_zxid
+        self.digest = tree.digest if tree.digests else None
+        """The tree digest modulo 2^64; None when digests are off."""
+        self.sessions = list(database.sessions.items())
+        self.acls: list[tuple[int, tuple[ACL, ...]]] = tree.acls.items()
+        self.nodes: SnapshotView = tree.freeze()
+
+    def close(self) -> None:
+        """Let the tree go on without saving for this view."""
+        self.nodes.close()
+
+
+class Database:
+    """The tree and the table session -> timeout in ms."""
+
+    def __init__(self, tree: DataTree, sessions: dict[int, int] | None = None) -> None:
+        self.tree = tree
+        self.sessions: dict[int, int] = {} if sessions is None else sessions
+        self.digest_log: deque[tuple[int, int, int]] = deque(maxlen=DIGEST_LOG_LIMIT)
+        """(zxid, digest version, digest) of every 128th transaction."""
+        self.digest_mismatches = 0
+        self.fuzzy_until = 0
+        """Zxid up to which a loaded fuzzy snapshot may have effects; no digests are compared."""
+
+    @property
+    def last_zxid(self) -> int:
+        """The zxid of the last transaction that was applied."""
+        return self.tree.last_zxid
+
+    def apply(self, txn: LoggedTxn) -> Applied:
+        """Apply one committed transaction."""
+        header = txn.header
+        kind = header.type
+        tree = self.tree
+        if kind == OpCode.CREATE_SESSION:
+            assert isinstance(txn.body, CreateSessionTxn), txn.body
+            self.sessions[header.client_id] = txn.body.timeout_ms
+        elif kind == OpCode.CLOSE_SESSION:
+            self.sessions.pop(header.client_id, None)
+        applied = tree.apply(header, txn.body)
+        zxid = header.zxid
+        if zxid > tree.last_zxid:
+            tree.last_zxid = zxid
+        if tree.digests:
+            if txn.digest is not None and txn.digest != tree.digest:
+                self._digest_differs(zxid, txn.digest)
+            if zxid & DIGEST_LOG_INTERVAL - 1 == 0 and zxid > self.fuzzy_until:
+                self.digest_log.append((zxid, DIGEST_VERSION, tree.digest))
+        return applied
+
+    def _digest_differs(self, zxid: int, expected: int) -> None:
+        """Count and log; never fatal: the original itself mispredicts some multis."""
+        if zxid <= self.fuzzy_until:
+            return
+        self.digest_mismatches += 1
+        if self.digest_mismatches in (1, 10, 100, 1000) or self.digest_mismatches % 10000 == 0:
+            log.error(
+                "tree digest differs at zxid %s: transaction says %d, tree has %d (%d so far)",
+                format_zxid(zxid),
+                expected,
+                self.tree.digest,
+                self.digest_mismatches,
+            )
+
+    def kill_dead_sessions(self) -> int:
+        """Delete ephemerals whose session is unknown; return how many (no transaction, as the
+        original does when it starts to serve)."""
+        dead = [owner for owner in self.tree.ephemerals if owner not in self.sessions]
+        return sum(self.tree.delete_ephemerals(owner, self.tree.last_zxid) for owner in dead)
+
+    def freeze(self) -> FrozenDatabase:
+        """Return this moment's state for a snapshot; only one at a time."""
+        return FrozenDatabase(self)

@@ -1,0 +1,167 @@
+"""One znode: its data, its stat fields and its children.
+
+Pure. Answers to DataNode. Plain slots: there may be millions, and every read touches one.
+The wire form of the stat is cached until a field changes; ``2·cversion - children`` is the
+cversion that clients see, because the stored one counts creations only.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import Final
+
+_pack_stat: Final = struct.Struct(">qqqqiiiqiiq").pack
+_pack_persisted: Final = struct.Struct(">qqqqiiiqq").pack
+_pack_digest: Final = struct.Struct(">qqqqqiiiq").pack
+
+STAT_BYTES: Final = 68
+
+
+def to_int32(value: int) -> int:
+    """Wrap to a signed 32-bit number, as Java's int arithmetic does."""
+    return (value + 0x80000000 & 0xFFFFFFFF) - 0x80000000
+
+
+class DataNode:
+    """A znode. Only the tree writes its fields, and clears ``stat`` when it does."""
+
+    __slots__ = (
+        "acl_id",
+        "aversion",
+        "children",
+        "ctime",
+        "cversion",
+        "czxid",
+        "data",
+        "digest",
+        "ephemeral_owner",
+        "mark",
+        "mtime",
+        "mzxid",
+        "pzxid",
+        "shown_owner",
+        "stat",
+        "version",
+    )
+
+    def __init__(
+        self,
+        data: bytes | None,
+        acl_id: int,
+        czxid: int = 0,
+        mzxid: int = 0,
+        ctime: int = 0,
+        mtime: int = 0,
+        version: int = 0,
+        cversion: int = 0,
+        aversion: int = 0,
+        ephemeral_owner: int = 0,
+        pzxid: int = 0,
+    ) -> None:
+        self.data = data
+        self.acl_id = acl_id
+        self.czxid = czxid
+        self.mzxid = mzxid
+        self.ctime = ctime
+        self.mtime = mtime
+        self.version = version
+        self.cversion = cversion
+        self.aversion = aversion
+        self.ephemeral_owner = ephemeral_owner
+        self.pzxid = pzxid
+        self.shown_owner = 0
+        """ephemeralOwner as clients see it: 0 for containers and TTL znodes."""
+        self.children: dict[str, None] | None = None
+        """Names in order of creation; None as long as there never was one."""
+        self.stat: bytes | None = None
+        """The wire Stat, or None after a change."""
+        self.digest = 0
+        """This znode's share of the tree digest."""
+        self.mark = 0
+        """Number of the last snapshot that has this znode's state."""
+
+    def encode_stat(self) -> bytes:
+        """Return the 68 bytes of the wire Stat."""
+        stat = self.stat
+        if stat is None:
+            data = self.data
+            count = len(self.children) if self.children else 0
+            stat = self.stat = _pack_stat(
+                self.czxid,
+                self.mzxid,
+                self.ctime,
+                self.mtime,
+                self.version,
+                to_int32(2 * self.cversion - count),
+                self.aversion,
+                self.shown_owner,
+                len(data) if data else 0,
+                count,
+                self.pzxid,
+            )
+        return stat
+
+    def encode_persisted(self) -> bytes:
+        """Return the 60 bytes of StatPersisted, as snapshots hold them."""
+        return _pack_persisted(
+            self.czxid,
+            self.mzxid,
+            self.ctime,
+            self.mtime,
+            self.version,
+            self.cversion,
+            self.aversion,
+            self.ephemeral_owner,
+            self.pzxid,
+        )
+
+    def copy(self) -> DataNode:
+        """Return a detached copy without children: what will be true when a proposal commits."""
+        node = DataNode(
+            self.data,
+            self.acl_id,
+            self.czxid,
+            self.mzxid,
+            self.ctime,
+            self.mtime,
+            self.version,
+            self.cversion,
+            self.aversion,
+            self.ephemeral_owner,
+            self.pzxid,
+        )
+        node.digest = self.digest
+        return node
+
+    def set_data_quietly(self, data: bytes) -> None:
+        """Replace the data and nothing else: the bookkeeping of quotas."""
+        self.data = data
+        self.stat = None
+
+
+def compute_digest(path: str, node: DataNode) -> int:
+    """Return the digest (version 2) of a znode: a CRC-32 over path, data and stat.
+
+    Znodes below /zookeeper/ count nothing; the root's path counts as empty.
+    """
+    if path.startswith("/zookeeper/"):
+        return 0
+    crc = 0 if path == "/" else zlib.crc32(path.encode("utf-8", "surrogatepass"))
+    data = node.data
+    if data:
+        crc = zlib.crc32(data, crc)
+    return zlib.crc32(
+        _pack_digest(
+            node.czxid,
+            node.mzxid,
+            node.pzxid,
+            node.ctime,
+            node.mtime,
+            node.version,
+            node.cversion,
+            node.aversion,
+            node.ephemeral_owner,
+        ),
+        crc,
+    )

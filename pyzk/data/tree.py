@@ -1,0 +1,458 @@
+"""The tree of znodes, and the only code that changes it.
+
+Pure. Answers to DataTree. ``apply`` executes one committed transaction, live or at recovery: it
+checks nothing that the proposer has checked, but tolerates replay over a state that already has
+later effects (a fuzzy snapshot of the original). The root stands under "/" alone; where the
+original's second key "" shows (node count, digests, snapshots) the code says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from pyzk.constants import (
+    CONTAINER_OWNER,
+    EXTENDED_MASK,
+    ErrorCode,
+    OpCode,
+)
+from pyzk.data.acl import OPEN_ACL_ID, READ_ACL, AclTable
+from pyzk.data.node import DataNode, compute_digest, to_int32
+from pyzk.data.paths import CONFIG, QUOTA, ROOT, ZOOKEEPER, parent_of
+from pyzk.data.quota import QuotaTable
+from pyzk.data.snapshot_view import SnapshotView
+from pyzk.data.txn import SubTxn
+from pyzk.data.watches import WatchManager
+from pyzk.jute.records import (
+    ACL,
+    CloseSessionTxn,
+    CreateContainerTxn,
+    CreateTTLTxn,
+    CreateTxn,
+    DeleteTxn,
+    ErrorTxn,
+    SetACLTxn,
+    SetDataTxn,
+    TxnHeader,
+)
+
+_MASK64: Final = 0xFFFFFFFFFFFFFFFF
+_TTL_MASK: Final = 0xFFFFFFFFFF
+
+
+class Applied:
+    """What a transaction did: the error it ended with, the path and the Stat to answer with."""
+
+    __slots__ = ("err", "path", "results", "stat", "type")
+
+    def __init__(self, type: int, err: int = 0, path: str = "", stat: bytes = b"") -> None:
+        self.type = type
+        self.err = err
+        self.path = path
+        self.stat = stat
+        self.results: list[Applied] | None = None
+        """One entry for each operation of a multi."""
+
+
+class DataTree:
+    """All znodes of one server."""
+
+    def __init__(
+        self, *, extended_types: bool = False, emulate_353: bool = False, digests: bool = True
+    ) -> None:
+        self.nodes: dict[str, DataNode] = {}
+        self.acls = AclTable()
+        self.watches = WatchManager()
+        self.quota = QuotaTable()
+        self.ephemerals: dict[int, dict[str, None]] = {}
+        self.containers: dict[str, None] = {}
+        self.ttls: dict[str, None] = {}
+        self.last_zxid = 0
+        self.digest = 0
+        """Sum of the znodes' digests modulo 2^64; 0 for ever when digests are off."""
+        self.data_size = 0
+        """Lengths of all paths and data: what mntr calls approximate_data_size."""
+        self.digests = digests
+        self._extended_types = extended_types
+        self._emulate_353 = emulate_353
+        self._view: SnapshotView | None = None
+        self._generation = 0
+        self._add_first_nodes()
+
+    def _add_first_nodes(self) -> None:
+        for path in (ROOT, ZOOKEEPER, QUOTA):
+            self.load_node(path, DataNode(b"", OPEN_ACL_ID))
+        config = DataNode(b"", self.acls.intern(READ_ACL))
+        config.aversion = -1
+        self.load_node(CONFIG, config)
+
+    # --- questions ------------------------------------------------------------------
+
+    def find(self, path: str) -> DataNode | None:
+        """Return the znode; the empty path is the root, as in the original."""
+        return self.nodes.get(path or ROOT)
+
+    @property
+    def node_count(self) -> int:
+        """The number of znodes as the original counts them: its root has two keys."""
+        return len(self.nodes) + 1
+
+    @property
+    def ephemeral_count(self) -> int:
+        return sum(map(len, self.ephemerals.values()))
+
+    @property
+    def approximate_data_size(self) -> int:
+        return self.data_size
+
+    def count_descendants(self, path: str) -> int:
+        """Return the number of znodes below ``path`` (getAllChildrenNumber)."""
+        if path in ("", ROOT):
+            return len(self.nodes) - 1
+        count = 0
+        todo = [path]
+        while todo:
+            parent = todo.pop()
+            children = self.nodes[parent].children
+            if children:
+                count += len(children)
+                todo += [f"{parent}/{name}" for name in children]
+        return count
+
+    # --- loading --------------------------------------------------------------------
+
+    def load_node(self, path: str, node: DataNode) -> None:
+        """Put a znode in as it is; its parent must be there. The snapshot reader's door."""
+        old = self.nodes.get(path)
+        if old is None:
+            if path != ROOT:
+                parent = self.nodes[parent_of(path)]
+                if parent.children is None:
+                    parent.children = {}
+                parent.children[path[path.rindex("/") + 1 :]] = None
+                parent.stat = None
+            self.data_size += len(path)
+        else:
+            node.children = old.children
+            self._forget_owner(path, old)
+            self.data_size -= len(old.data or b"")
+            self.digest = (self.digest - old.digest) & _MASK64
+        self.nodes[path] = node
+        self.data_size += len(node.data or b"")
+        self._note_owner(path, node)
+        if self.digests:
+            node.digest = compute_digest(path, node)
+            self.digest = (self.digest + node.digest) & _MASK64
+
+    def clear(self) -> None:
+        """Remove every znode, the first ones too: a snapshot brings its own."""
+        self.nodes.clear()
+        self.acls = AclTable()
+        self.ephemerals.clear()
+        self.containers.clear()
+        self.ttls.clear()
+        self.digest = self.data_size = 0
+
+    def finish_load(self) -> None:
+        """Settle what only the whole tree tells: ACL usage, quotas, the znodes every tree has."""
+        for path in (ZOOKEEPER, QUOTA):
+            if path not in self.nodes:
+                self.load_node(path, DataNode(b"", OPEN_ACL_ID))
+        if CONFIG not in self.nodes:
+            config = DataNode(b"", self.acls.intern(READ_ACL))
+            config.aversion = -1
+            self.load_node(CONFIG, config)
+        self.acls.drop_unused()
+        self.quota.load(self.nodes)
+
+    def _note_owner(self, path: str, node: DataNode) -> None:
+        """File a znode under its kind, which its ephemeralOwner tells (EphemeralType)."""
+        owner = node.ephemeral_owner
+        if owner == 0:
+            return
+        if owner == CONTAINER_OWNER:
+            self.containers[path] = None
+        elif self.is_ttl_owner(owner):
+            self.ttls[path] = None
+        else:
+            node.shown_owner = owner
+            self.ephemerals.setdefault(owner, {})[path] = None
+
+    def is_ttl_owner(self, owner: int) -> bool:
+        """Tell whether an ephemeralOwner says TTL: only with extended types switched on."""
+        if not self._extended_types:
+            return False
+        if self._emulate_353:
+            return owner < 0 and owner != CONTAINER_OWNER
+        return (owner & _MASK64) >> 56 == 0xFF
+
+    def ttl_ms(self, node: DataNode) -> int:
+        """Return the TTL of a TTL znode in ms."""
+        if self._emulate_353 and (node.ephemeral_owner & _MASK64) >> 56 != 0xFF:
+            return node.ephemeral_owner & 0x7FFFFFFFFFFFFFFF
+        return node.ephemeral_owner & _TTL_MASK
+
+    def is_ephemeral(self, node: DataNode) -> bool:
+        """Tell whether a session owns the znode."""
+        owner = node.ephemeral_owner
+        return owner not in (0, CONTAINER_OWNER) and not self.is_ttl_owner(owner)
+
+    def _forget_owner(self, path: str, node: DataNode) -> None:
+        owner = node.ephemeral_owner
+        if owner == 0:
+            return
+        if owner == CONTAINER_OWNER:
+            self.containers.pop(path, None)
+        elif self.is_ttl_owner(owner):
+            self.ttls.pop(path, None)
+        else:
+            owned = self.ephemerals.get(owner)
+            if owned is not None:
+                owned.pop(path, None)
+                if not owned:
+                    del self.ephemerals[owner]
+
+    # --- snapshots ------------------------------------------------------------------
+
+    def freeze(self) -> SnapshotView:
+        """Return a view of this moment that stays true while transactions go on."""
+        assert self._view is None, "a snapshot is already being taken"
+        self._generation += 1
+        self._view = SnapshotView(self.nodes, self._generation, self._thaw)
+        return self._view
+
+    def _thaw(self) -> None:
+        self._view = None
+
+    # --- apply ----------------------------------------------------------------------
+
+    def apply(self, header: TxnHeader, body: object) -> Applied:
+        """Execute one transaction; the caller advances ``last_zxid``."""
+        kind = header.type
+        if kind == OpCode.MULTI:
+            assert isinstance(body, list), body
+            return self._apply_multi(header, body)
+        return _APPLY[kind](self, header, kind, body)
+
+    def _apply_multi(self, header: TxnHeader, body: list[SubTxn]) -> Applied:
+        """All operations, or none when one of them is recorded as an error."""
+        applied = Applied(OpCode.MULTI)
+        if any(sub.type == OpCode.ERROR for sub in body):
+            results = [
+                Applied(OpCode.ERROR, sub.body.err if isinstance(sub.body, ErrorTxn) else 0)
+                for sub in body
+            ]
+        else:
+            results = [_APPLY[sub.type](self, header, sub.type, sub.body) for sub in body]
+        applied.results = results
+        return applied
+
+    def _apply_nothing(self, header: TxnHeader, kind: int, body: object) -> Applied:
+        """A check inside a multi, a session's begin; a top-level check of a broken 3.8 log."""
+        return Applied(kind)
+
+    def _apply_error(self, header: TxnHeader, kind: int, body: ErrorTxn) -> Applied:
+        return Applied(kind, body.err)
+
+    def _apply_create(self, header: TxnHeader, kind: int, body: CreateTxn) -> Applied:
+        owner = header.client_id if body.ephemeral else 0
+        return self._create(
+            header, kind, body.path, body.data, body.acl, body.parent_cversion, owner
+        )
+
+    def _apply_create_container(
+        self, header: TxnHeader, kind: int, body: CreateContainerTxn
+    ) -> Applied:
+        return self._create(
+            header, kind, body.path, body.data, body.acl, body.parent_cversion, CONTAINER_OWNER
+        )
+
+    def _apply_create_ttl(self, header: TxnHeader, kind: int, body: CreateTTLTxn) -> Applied:
+        owner = ttl_owner(body.ttl)
+        return self._create(
+            header, kind, body.path, body.data, body.acl, body.parent_cversion, owner
+        )
+
+    def _create(
+        self,
+        header: TxnHeader,
+        kind: int,
+        path: str,
+        data: bytes | None,
+        acl: list[ACL] | None,
+        parent_cversion: int,
+        owner: int,
+    ) -> Applied:
+        nodes = self.nodes
+        slash = path.rindex("/")
+        parent_path = path[:slash] or ROOT
+        parent = nodes.get(parent_path)
+        if parent is None:
+            return Applied(kind, ErrorCode.NO_NODE, path)
+        view = self._view
+        if view is not None and parent.mark != view.generation:
+            view.save(parent_path, parent)
+        if parent_cversion == -1:
+            parent_cversion = to_int32(parent.cversion + 1)
+        exists = path in nodes
+        zxid = header.zxid
+        if parent_cversion > parent.cversion:
+            parent.cversion = parent_cversion
+            parent.pzxid = zxid
+        if not exists:
+            children = parent.children
+            if children is None:
+                children = parent.children = {}
+            children[path[slash + 1 :]] = None
+        parent.stat = None
+        if self.digests:
+            self._redigest(parent_path, parent)
+        if exists:
+            self._settle_acl(nodes[path], acl)
+            return Applied(kind, ErrorCode.NODE_EXISTS, path)
+        acl_id = self.acls.intern(tuple(acl or ()))
+        time = header.time
+        node = DataNode(data, acl_id, zxid, zxid, time, time, 0, 0, 0, owner, zxid)
+        if view is not None:
+            node.mark = view.generation
+        nodes[path] = node
+        self.data_size += len(path) + (len(data) if data else 0)
+        if owner:
+            self._note_owner(path, node)
+        if self.digests:
+            digest = node.digest = compute_digest(path, node)
+            self.digest = (self.digest + digest) & _MASK64
+        self.quota.created(path, node, nodes)
+        self.watches.node_created(path, parent_path, zxid, acl_id, parent.acl_id)
+        return Applied(kind, 0, path, node.encode_stat())
+
+    def _settle_acl(self, node: DataNode, acl: list[ACL] | None) -> None:
+        """Give a znode of a fuzzy snapshot its ACL list, if the snapshot's table had it not yet
+        (ZOOKEEPER-4846)."""
+        if node.acl_id not in self.acls:
+            node.acl_id = self.acls.intern(tuple(acl or ()))
+
+    def _apply_delete(self, header: TxnHeader, kind: int, body: DeleteTxn) -> Applied:
+        return Applied(kind, self._delete(body.path, header.zxid), body.path)
+
+    def _delete(self, path: str, zxid: int) -> int:
+        nodes = self.nodes
+        slash = path.rindex("/")
+        parent_path = path[:slash] or ROOT
+        parent = nodes.get(parent_path)
+        if parent is None:
+            return ErrorCode.NO_NODE
+        view = self._view
+        if view is not None and parent.mark != view.generation:
+            view.save(parent_path, parent)
+        if zxid > parent.pzxid:
+            # Done even when the znode is gone already: a replay must end with the same pzxid.
+            parent.pzxid = zxid
+        node = nodes.get(path)
+        if node is not None:
+            if view is not None and node.mark != view.generation:
+                view.save(path, node)
+            del nodes[path]
+            if parent.children:
+                parent.children.pop(path[slash + 1 :], None)
+            self.data_size -= len(path) + (len(node.data) if node.data else 0)
+            self._forget_owner(path, node)
+            if self.digests:
+                self.digest = (self.digest - node.digest) & _MASK64
+        parent.stat = None
+        if self.digests:
+            self._redigest(parent_path, parent)
+        if node is None:
+            return ErrorCode.NO_NODE
+        self.quota.deleted(path, node, nodes)
+        self.watches.node_deleted(path, parent_path, zxid, node.acl_id, parent.acl_id)
+        # Only now: the watchers' right to see the event is judged by this list.
+        self.acls.release(node.acl_id)
+        return 0
+
+    def _apply_set_data(self, header: TxnHeader, kind: int, body: SetDataTxn) -> Applied:
+        path = body.path
+        node = self.nodes.get(path)
+        if node is None:
+            return Applied(kind, ErrorCode.NO_NODE, path)
+        view = self._view
+        if view is not None and node.mark != view.generation:
+            view.save(path, node)
+        old = node.data
+        data = node.data = body.data
+        node.version = body.version
+        node.mzxid = header.zxid
+        node.mtime = header.time
+        node.stat = None
+        difference = (len(data) if data else 0) - (len(old) if old else 0)
+        self.data_size += difference
+        if self.digests:
+            self._redigest(path, node)
+        self.quota.changed(path, difference, self.nodes)
+        self.watches.node_changed(path, header.zxid, node.acl_id)
+        return Applied(kind, 0, path, node.encode_stat())
+
+    def _apply_set_acl(self, header: TxnHeader, kind: int, body: SetACLTxn) -> Applied:
+        path = body.path
+        node = self.nodes.get(path)
+        if node is None:
+            return Applied(kind, ErrorCode.NO_NODE, path)
+        view = self._view
+        if view is not None and node.mark != view.generation:
+            view.save(path, node)
+        old = node.acl_id
+        node.acl_id = self.acls.intern(tuple(body.acl or ()))
+        self.acls.release(old)
+        node.aversion = body.version
+        node.stat = None
+        if self.digests:
+            self._redigest(path, node)
+        return Applied(kind, 0, path, node.encode_stat())
+
+    def _apply_close_session(
+        self, header: TxnHeader, kind: int, body: CloseSessionTxn | None
+    ) -> Applied:
+        if body is not None:
+            for path in body.paths_to_delete:
+                self._delete(path, header.zxid)
+        self.delete_ephemerals(header.client_id, header.zxid)
+        return Applied(kind)
+
+    def delete_ephemerals(self, session_id: int, zxid: int) -> int:
+        """Delete what a session still owns; return how many znodes that were."""
+        owned = self.ephemerals.get(session_id)
+        if not owned:
+            return 0
+        paths = list(owned)
+        for path in paths:
+            self._delete(path, zxid)
+        return len(paths)
+
+    def _redigest(self, path: str, node: DataNode) -> None:
+        digest = compute_digest(path, node)
+        self.digest = (self.digest + digest - node.digest) & _MASK64
+        node.digest = digest
+
+
+def ttl_owner(ttl_ms: int) -> int:
+    """Return the ephemeralOwner (a signed long) of a znode with this TTL."""
+    owner = EXTENDED_MASK | (ttl_ms & _TTL_MASK)
+    return owner - (1 << 64)
+
+
+_APPLY: Final[dict[int, Callable[..., Applied]]] = {
+    OpCode.CREATE: DataTree._apply_create,
+    OpCode.CREATE2: DataTree._apply_create,
+    OpCode.CREATE_CONTAINER: DataTree._apply_create_container,
+    OpCode.CREATE_TTL: DataTree._apply_create_ttl,
+    OpCode.DELETE: DataTree._apply_delete,
+    OpCode.DELETE_CONTAINER: DataTree._apply_delete,
+    OpCode.SET_DATA: DataTree._apply_set_data,
+    OpCode.RECONFIG: DataTree._apply_set_data,
+    OpCode.SET_ACL: DataTree._apply_set_acl,
+    OpCode.CHECK: DataTree._apply_nothing,
+    OpCode.ERROR: DataTree._apply_error,
+    OpCode.CREATE_SESSION: DataTree._apply_nothing,
+    OpCode.CLOSE_SESSION: DataTree._apply_close_session,
+}

@@ -1,0 +1,4 @@
+"""The peer: the one object that a world drives, and its roles.
+
+Pure.
+"""

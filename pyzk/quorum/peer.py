@@ -1,0 +1,81 @@
+"""The peer: one server as a deterministic state machine.
+
+Pure. Answers to QuorumPeer. A world (the real server, a test, the simulator) sets the clock, calls an
+input, and drains the outbox; same inputs, same order, same clock, same seed: same bytes.
+
+Inputs: ``start``, ``accept`` and the connection's ``receive``/``closed``/``resume``, ``log_synced``,
+``wake``. One deadline says when ``wake`` is wanted next.
+"""
+
+from __future__ import annotations
+
+import logging
+from random import Random
+
+from pyzk.clock import Clock
+from pyzk.config import ServerConfig
+from pyzk.constants import OpCode
+from pyzk.data.database import Database
+from pyzk.server import containers
+from pyzk.server.connection import Connection
+from pyzk.server.outbox import Outbox
+from pyzk.server.request import Request
+from pyzk.server.server import Server
+from pyzk.server.standalone import Standalone
+
+log = logging.getLogger(__name__)
+
+
+class Peer:
+    """One member; its role decides what becomes of writes."""
+
+    def __init__(self, config: ServerConfig, database: Database, clock: Clock, rng: Random) -> None:
+        self.config = config
+        self.database = database
+        self.clock = clock
+        self.outbox = Outbox()
+        self.server = Server(config, database, clock, self.outbox)
+        self._rng = rng
+        self._container_check_ms = clock.now_ms + config.container_check_interval_ms
+
+    def start(self) -> None:
+        """Take the role that the configuration asks for."""
+        self.become_standalone()
+
+    def become_standalone(self) -> None:
+        """Serve alone: ephemerals of sessions that did not survive go first."""
+        assert not hasattr(self.server, "role"), self.server.role
+        dead = self.database.kill_dead_sessions()
+        if dead:
+            log.info("removed %d ephemeral znodes of sessions that are gone", dead)
+        self.server.role = Standalone(self.server, self._rng)
+
+    # --- inputs ---------------------------------------------------------------------
+
+    def accept(self, host: str, port: int) -> Connection | None:
+        """A client has connected; None refuses it."""
+        return self.server.accept(host, port)
+
+    def log_synced(self, zxid: int) -> None:
+        """The log is durable up to and with ``zxid``."""
+        self.server.role.log_synced(zxid)
+
+    def wake(self) -> None:
+        """The deadline has passed: expire sessions, delete containers, end idle handshakes."""
+        server = self.server
+        server.expire_sessions()
+        server.close_idle_handshakes()
+        now = self.clock.now_ms
+        if now >= self._container_check_ms:
+            self._container_check_ms = now + self.config.container_check_interval_ms
+            for path in containers.due(server.tree, self.clock.wall_ms, self.config):
+                server.role.submit(Request(None, 0, 0, OpCode.DELETE_CONTAINER, path, (), now))
+
+    @property
+    def deadline(self) -> int:
+        """The monotonic ms at which ``wake`` is wanted."""
+        due = self._container_check_ms
+        for at in (self.server.sessions.deadline, self.server.handshake_deadline):
+            if at is not None and at < due:
+                due = at
+        return due

@@ -1,0 +1,4 @@
+"""One server's request path: connections, reads, writes, sessions.
+
+Pure.
+"""

@@ -1,0 +1,85 @@
+"""What will be true when the proposals on the way commit.
+
+Pure. Answers to ZooKeeperServer.outstandingChanges. The newest pending state of each path covers the
+tree; it goes when its transaction has been applied. A multi that fails takes its changes back.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from pyzk.data.node import DataNode
+from pyzk.jute.records import ACL
+
+
+class PendingNode(DataNode):
+    """A znode as it will be after a proposal, or the fact that it will be gone."""
+
+    __slots__ = ("acl", "child_count", "exists", "zxid")
+
+    acl: tuple[ACL, ...] | None
+    """The list of a znode that has no number yet, because it is not in the tree."""
+    child_count: int
+    exists: bool
+    zxid: int
+
+
+class OutstandingChanges:
+    """The pending znodes by path, and the order in which they were made."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, PendingNode] = {}
+        self.owned: dict[int, dict[str, None]] = {}
+        """Session id -> ephemerals it has created that are not in the tree yet."""
+        self._made: deque[tuple[str, PendingNode]] = deque()
+        self._undo: list[tuple[str, PendingNode | None]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def put(self, path: str, node: PendingNode) -> None:
+        """Make ``node`` the newest state of ``path``."""
+        if self._undo is not None:
+            self._undo.append((path, self.nodes.get(path)))
+        self.nodes[path] = node
+        self._made.append((path, node))
+
+    def begin(self) -> None:
+        """From here on the changes can be rolled back (a multi begins)."""
+        self._undo = []
+
+    def keep(self) -> None:
+        """The changes since ``begin`` stand."""
+        self._undo = None
+
+    def rollback(self) -> None:
+        """Take back the changes since ``begin``: what was pending before is newest again."""
+        assert self._undo is not None, "rollback without begin"
+        for path, before in reversed(self._undo):
+            _, node = self._made.pop()
+            self._disown(path, node)
+            if before is None:
+                del self.nodes[path]
+            else:
+                self.nodes[path] = before
+        self._undo = None
+
+    def own(self, session_id: int, path: str) -> None:
+        """Note that a pending create makes an ephemeral of this session."""
+        self.owned.setdefault(session_id, {})[path] = None
+
+    def _disown(self, path: str, node: PendingNode) -> None:
+        owned = self.owned.get(node.ephemeral_owner)
+        if owned is not None and owned.pop(path, 0) is None and not owned:
+            del self.owned[node.ephemeral_owner]
+
+    def applied(self, zxid: int) -> None:
+        """Forget what the tree now has: every change up to ``zxid``."""
+        made = self._made
+        nodes = self.nodes
+        while made and made[0][1].zxid <= zxid:
+            path, node = made.popleft()
+            if nodes.get(path) is node:
+                del nodes[path]
+            if node.ephemeral_owner and node.czxid == node.zxid:
+                self._disown(path, node)

@@ -1,0 +1,536 @@
+"""One client connection: bytes in, frames, replies out.
+
+Pure. Answers to NIOServerCnxn and ZooKeeperServer.processConnectRequest/processPacket. Theory of operation:
+
+    HANDSHAKE   four-letter word, or a ConnectRequest
+    ATTACHING   a new session is on its way through the log; frames that came early wait
+    OPEN        reads are answered at once, writes are submitted, reads behind the session's own
+                writes wait in the session's queue
+    CLOSED      nothing more is read; what is in ``out`` is still written
+
+A connection stops taking frames while it is *stalled*: it attaches, too many requests are on the way
+(globalOutstandingLimit), or the client does not read its replies. The driver is told by
+``is_stalled`` and stops reading the socket. Misbehaviour never raises: it closes this connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+from typing import TYPE_CHECKING, Final
+
+from pyzk.auth.ip import peer_address
+from pyzk.auth.provider import AuthId
+from pyzk.constants import ErrorCode, OpCode
+from pyzk.data.acl import OPEN_ACL_ID
+from pyzk.data.tree import Applied
+from pyzk.errors import JuteError, KeeperError
+from pyzk.jute.archive import NULL, unpack_int
+from pyzk.jute.records import AuthPacket, ConnectRequest, ConnectResponse, CreateSessionTxn
+from pyzk.server import fourletter
+from pyzk.server.connection_stats import ConnectionStats
+from pyzk.server.garbage import describe_bytes
+from pyzk.server.operations import READS, TAGS, WRITES
+from pyzk.server.passwords import NO_PASSWORD, session_password
+from pyzk.server.reply import encode_applied, encode_error, encode_event, encode_reply
+from pyzk.server.request import QueuedRead, Request
+
+if TYPE_CHECKING:
+    from pyzk.server.server import Server
+    from pyzk.server.sessions import Session
+
+log = logging.getLogger(__name__)
+
+HANDSHAKE: Final = 0
+ATTACHING: Final = 1
+OPEN: Final = 2
+CLOSED: Final = 3
+
+STALL_ATTACHING: Final = 1
+STALL_THROTTLED: Final = 2
+STALL_CHOKED: Final = 4
+
+OUT_HIGH_BYTES: Final = 1 << 20
+"""Replies of one client that wait for the socket; beyond it no more of its frames are served."""
+
+_unpack_frame: Final = struct.Struct(">iii").unpack_from
+_get_read: Final = READS.get
+_READ_PERM: Final = 1
+
+
+class Connection:
+    """What a server knows of one TCP connection. Also a Watcher: events go to ``out``."""
+
+    __slots__ = (
+        "_held",
+        "_is_old_client",
+        "_missing",
+        "auth_ids",
+        "host",
+        "is_dirty",
+        "out",
+        "outstanding",
+        "port",
+        "server",
+        "session",
+        "session_id",
+        "shell",
+        "stalled",
+        "state",
+        "stats",
+        "timeout_ms",
+    )
+
+    def __init__(self, server: Server, host: str, port: int) -> None:
+        self.server = server
+        self.host = host
+        self.port = port
+        self.auth_ids: tuple[AuthId, ...] = (AuthId("ip", peer_address(host)),)
+        self.session: Session | None = None
+        self.session_id = 0
+        self.timeout_ms = 0
+        self.state = HANDSHAKE
+        self.stats = ConnectionStats(server.clock)
+        self.out: list[bytes] = []
+        self.is_dirty = False
+        """In the outbox already."""
+        self.stalled = 0
+        """The reasons (STALL_ bits) to serve no further frames for now."""
+        self.shell: object = None
+        """What the driver keeps with this connection, its socket say."""
+        self.outstanding = 0
+        """Requests on the way: writes, and reads behind them."""
+        self._held: list[bytes] = []
+        self._missing = 1
+        """How many bytes must come before it makes sense to look at ``_held`` again."""
+        self._is_old_client = False
+
+    # --- input ----------------------------------------------------------------------
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether the driver should stop reading the socket."""
+        return self.stalled != 0
+
+    def receive(self, data: bytes) -> None:
+        """Take the next bytes of the client."""
+        if self.state == CLOSED:
+            return
+        held = self._held
+        if held or self.stalled:
+            held.append(data)
+            self._missing -= len(data)
+            if self._missing > 0 or self.stalled:
+                return
+            data = b"".join(held)
+            self._held = []
+        self._scan(data)
+        if self.out and not self.is_dirty:
+            self.mark_dirty()
+
+    def resume(self, reason: int) -> None:
+        """A reason to stall is gone: go on, if it was the last, with the frames that came
+        meanwhile."""
+        if not self.stalled & reason or self.state == CLOSED:
+            return
+        self.stalled &= ~reason
+        if self.stalled:
+            return
+        self.mark_dirty()
+        if self._held:
+            data = b"".join(self._held)
+            self._held = []
+            self._scan(data)
+
+    def _scan(self, data: bytes) -> None:
+        """Serve every whole frame; keep the rest."""
+        offset = 0
+        end = len(data)
+        missing = 1
+        while offset < end:
+            if self.state == OPEN:
+                offset = self._serve(data, offset, end)
+            if self.state == CLOSED:
+                return
+            left = end - offset
+            if self.stalled:
+                missing = 0
+                break
+            if left < 4:
+                missing = 4 - left
+                break
+            (length,) = unpack_int(data, offset)
+            if self.state == HANDSHAKE and fourletter.is_word(data[offset : offset + 4]):
+                missing = self._four_letter_word(data, offset, left)
+                if missing <= 0:
+                    return
+                break
+            if not self._is_good_length(length, data, offset):
+                return
+            missing = length + 4 - left
+            if missing > 0:
+                break
+            assert self.state == HANDSHAKE, self.state
+            self.stats.received(1)
+            self.server.metrics.packets_received += 1
+            self._connect(data, offset + 4, offset + 4 + length)
+            offset += 4 + length
+            missing = 1
+        if offset < end:
+            self._held.append(data[offset:] if offset else data)
+        self._missing = missing
+
+    def _is_good_length(self, length: int, data: bytes, offset: int) -> bool:
+        """Close the connection for a length that no frame has."""
+        least = 8 if self.state == OPEN else 0
+        if least <= length <= self.server.config.jute_max_buffer:
+            return True
+        self.server.metrics.bytes_received_count += 4
+        if self.state == OPEN:
+            self.refuse(
+                f"frame of {length} bytes (jute.maxbuffer is {self.server.config.jute_max_buffer})"
+            )
+        else:
+            self.refuse(f"{describe_bytes(data[offset : offset + 64])} on the client port")
+        return False
+
+    def _serve(self, data: bytes, offset: int, end: int) -> int:
+        """Serve the whole frames from ``offset`` on; return the offset behind the last one."""
+        server = self.server
+        session = self.session
+        assert session is not None
+        server.sessions.touch(session, server.clock.now_ms)
+        tree = server.tree
+        queue = session.queue
+        out = self.out
+        limit = server.config.jute_max_buffer
+        is_guarded = server.is_guarded
+        count = replied = size = 0
+        xid = opcode = 0
+        smallest = limit_bytes = OUT_HIGH_BYTES
+        largest = 0
+        while end - offset >= 12:
+            length, xid_, opcode_ = _unpack_frame(data, offset)
+            body_end = offset + 4 + length
+            if length < 8 or length > limit or body_end > end:
+                break
+            xid = xid_
+            opcode = opcode_
+            count += 1
+            handler = _get_read(opcode)
+            if handler is None or queue or is_guarded or session.is_closing:
+                self._dispatch(xid, opcode, data[offset + 12 : body_end])
+                offset = body_end
+                if self.state != OPEN or self.stalled:
+                    break
+                continue
+            try:
+                reply = handler(server, self, xid, data, offset + 12, body_end)
+            except KeeperError as error:
+                reply = encode_error(xid, tree.last_zxid, error.code)
+            except JuteError:
+                reply = encode_error(xid, tree.last_zxid, ErrorCode.MARSHALLING_ERROR)
+            out.append(reply)
+            offset = body_end
+            replied += 1
+            length = len(reply)
+            size += length
+            if length < smallest:
+                smallest = length
+            if length > largest:
+                largest = length
+            if size > limit_bytes:
+                self.stall(STALL_CHOKED)
+                break
+        if count:
+            server.metrics.packets_received += count
+            self.stats.served(count, replied, xid, TAGS.get(opcode, "NA"), tree.last_zxid)
+            if replied:
+                server.count_replies(replied, size, smallest, largest)
+        return offset
+
+    def _dispatch(self, xid: int, opcode: int, body: bytes) -> None:
+        """Serve a frame that is no plain read: a write, or something that must wait or end."""
+        if opcode == OpCode.AUTH:
+            self._authenticate(xid, body)
+            return
+        if opcode == OpCode.SASL:
+            self._sasl(xid, body)
+            return
+        server = self.server
+        session = self.session
+        assert session is not None
+        if server.access.is_refused(self.auth_ids):
+            self.send(encode_error(xid, 0, ErrorCode.SESSION_CLOSED_REQUIRE_SASL_AUTH))
+            self.refuse("no authentication of a scheme that enforce.auth.schemes names")
+            return
+        if session.is_closing:
+            return  # dropped without a reply, as the original does
+        handler = _get_read(opcode)
+        if handler is not None:
+            self._wait(QueuedRead(self, handler, xid, opcode, body, server.clock.now_ms))
+            return
+        decoder = WRITES.get(opcode)
+        if decoder is None:
+            self.send(encode_error(xid, -1, ErrorCode.UNIMPLEMENTED))
+            self.refuse(f"unknown operation {opcode}")
+            return
+        try:
+            record = decoder(body, 0, len(body))
+        except JuteError:
+            read = QueuedRead(self, _unreadable, xid, opcode, body, server.clock.now_ms)
+            self._wait(read)
+            return
+        self._submit(session, xid, opcode, record)
+
+    def _wait(self, read: QueuedRead) -> None:
+        """Queue a read behind the session's writes, or answer it if there are none."""
+        session = self.session
+        assert session is not None
+        if not session.queue:
+            self._answer(read)
+            return
+        session.queue.append(read)
+        self._count_in(read.xid)
+
+    def _submit(self, session: Session, xid: int, opcode: int, record: object) -> None:
+        server = self.server
+        request = Request(
+            self, session.session_id, xid, opcode, record, self.auth_ids, server.clock.now_ms
+        )
+        session.queue.append(request)
+        self._count_in(xid)
+        server.role.submit(request)
+
+    def _count_in(self, xid: int) -> None:
+        server = self.server
+        self.outstanding += 1
+        server.outstanding += 1
+        if server.outstanding > server.outstanding_limit and xid > 0:
+            self.stall(STALL_THROTTLED)
+            server.throttled[self] = None
+
+    def stall(self, reason: int) -> None:
+        """Serve no further frames until ``resume`` with the same reason.
+
+        The driver stalls with STALL_CHOKED while the client does not read, and resumes; the core
+        stalls with it after OUT_HIGH_BYTES of replies, the driver resumes when they are written.
+        """
+        self.stalled |= reason
+        self.mark_dirty()
+
+    # --- handshake ------------------------------------------------------------------
+
+    def _four_letter_word(self, data: bytes, offset: int, left: int) -> int:
+        """Answer a four-letter word; return how many bytes are missing for it."""
+        word = data[offset : offset + 4]
+        needed = fourletter.needs(self.server, word)
+        missing = 4 + needed - left
+        if missing > 0:
+            return missing
+        self.stats.received(1)
+        self.server.metrics.packets_received += 1
+        argument = data[offset + 4 : offset + 4 + needed]
+        answer = fourletter.answer(self.server, word, argument, self)
+        if answer:
+            self.send(answer)
+        self.close()
+        return 0
+
+    def _connect(self, data: bytes, offset: int, end: int) -> None:
+        server = self.server
+        server.metrics.connection_request_count += 1
+        try:
+            request, _ = ConnectRequest.decode(data, offset, end)
+        except JuteError as error:
+            self.refuse(f"unreadable ConnectRequest ({error})")
+            return
+        self._is_old_client = request.read_only is None
+        if request.last_zxid_seen > server.tree.last_zxid:
+            # No reply: that makes the client try another server.
+            self.refuse(
+                f"client has seen zxid 0x{request.last_zxid_seen:x}, "
+                f"our last is 0x{server.tree.last_zxid:x}"
+            )
+            return
+        config = server.config
+        self.timeout_ms = min(
+            max(request.timeout_ms, config.min_session_timeout_ms), config.max_session_timeout_ms
+        )
+        server.handshakes.pop(self, None)
+        if request.session_id == 0:
+            self._begin_session()
+        else:
+            self._reattach(request.session_id, request.password or b"")
+
+    def _begin_session(self) -> None:
+        server = self.server
+        session_id = server.sessions.allocate_id()
+        session = server.sessions.add(session_id, self.timeout_ms, server.clock.now_ms)
+        self._attach(session)
+        self.state = ATTACHING
+        self.stall(STALL_ATTACHING)
+        self._submit(session, 0, OpCode.CREATE_SESSION, CreateSessionTxn(self.timeout_ms))
+
+    def _reattach(self, session_id: int, password: bytes) -> None:
+        """The other connection of the session goes first, before the password is looked at."""
+        server = self.server
+        server.metrics.connection_revalidate_count += 1
+        session = server.sessions.sessions.get(session_id)
+        if session is not None and session.connection is not None:
+            session.connection.close()
+        if session is None or session.is_closing or password != session_password(session_id):
+            log.info("session 0x%x cannot be re-attached by %s", _unsigned(session_id), self)
+            self._send_connect_response(0, 0, NO_PASSWORD)
+            self.close()
+            return
+        server.sessions.add(session_id, self.timeout_ms, server.clock.now_ms)
+        self._attach(session)
+        self._open()
+
+    def _attach(self, session: Session) -> None:
+        self.session = session
+        self.session_id = session.session_id
+        session.connection = self
+
+    def _open(self) -> None:
+        """Send the ConnectResponse; from now on frames are requests."""
+        self.state = OPEN
+        self._send_connect_response(
+            self.timeout_ms, self.session_id, session_password(self.session_id)
+        )
+
+    def _send_connect_response(self, timeout_ms: int, session_id: int, password: bytes) -> None:
+        read_only = None if self._is_old_client else False
+        body = ConnectResponse(0, timeout_ms, session_id, password, read_only).encode()
+        self.send(struct.pack(">i", len(body)) + body)
+
+    # --- authentication -------------------------------------------------------------
+
+    def _authenticate(self, xid: int, body: bytes) -> None:
+        """Answered at once, out of order; any failure is -115 and the end of the connection."""
+        try:
+            packet, _ = AuthPacket.decode(body, 0, len(body))
+        except JuteError as error:
+            self.refuse(f"unreadable auth packet ({error})")
+            return
+        provider = self.server.registry.get(packet.scheme)
+        ids = None if provider is None else provider.authenticate(self.host, packet.auth)
+        if ids is None:
+            self.send(encode_error(xid, 0, ErrorCode.AUTH_FAILED))
+            self.refuse(f"authentication failed, scheme {packet.scheme!r}")
+            return
+        self.auth_ids = tuple(dict.fromkeys(self.auth_ids + ids))
+        self.send(encode_error(xid, 0, ErrorCode.OK))
+
+    def _sasl(self, xid: int, body: bytes) -> None:
+        """No SASL is configured: a null token says so, the connection stays."""
+        if len(body) < 4:
+            self.refuse("unreadable SASL packet")
+            return
+        self.send(encode_reply(xid, 0, NULL))
+
+    # --- output ---------------------------------------------------------------------
+
+    def send(self, data: bytes) -> None:
+        """Queue a frame, and this connection for the driver."""
+        if self.state != CLOSED:
+            self.out.append(data)
+            if not self.is_dirty:
+                self.mark_dirty()
+
+    def mark_dirty(self) -> None:
+        """Tell the driver to look: something to write, to pause or to close."""
+        if not self.is_dirty:
+            self.is_dirty = True
+            self.server.outbox.dirty.append(self)
+
+    def send_event(self, event_type: int, path: str, zxid: int) -> None:
+        """Send a watch event."""
+        self.send(encode_event(event_type, path, zxid))
+
+    def deliver(self, event_type: int, path: str, zxid: int, acl_id: int) -> None:
+        """Send a watch event if the client may read the znode (or, of children, the parent)."""
+        if acl_id == OPEN_ACL_ID or self.server.permits(acl_id, _READ_PERM, self.auth_ids):
+            self.send(encode_event(event_type, path, zxid))
+
+    def reset_stats(self) -> None:
+        """Forget the numbers (``crst``)."""
+        self.stats.reset()
+
+    def finish(self, request: Request, applied: Applied) -> None:
+        """Answer a write whose transaction has been applied."""
+        server = self.server
+        self.outstanding -= 1
+        server.outstanding -= 1
+        if self.state == CLOSED:
+            return
+        if request.type == OpCode.CREATE_SESSION:
+            self._open()
+            self.resume(STALL_ATTACHING)
+            return
+        zxid = server.tree.last_zxid
+        reply = encode_applied(request.cxid, zxid, applied)
+        self.send(reply)
+        latency_ms = server.clock.now_ms - request.received_ms
+        self.stats.answered(zxid, latency_ms)
+        server.count_update(latency_ms, len(reply))
+        if request.type == OpCode.CLOSE_SESSION:
+            self.close()
+
+    def finish_read(self, read: QueuedRead) -> None:
+        """Answer a read whose session's earlier writes have all been applied."""
+        self.outstanding -= 1
+        self.server.outstanding -= 1
+        if self.state != CLOSED:
+            self._answer(read)
+
+    def _answer(self, read: QueuedRead) -> None:
+        server = self.server
+        zxid = server.tree.last_zxid
+        try:
+            reply = read.handler(server, self, read.xid, read.body, 0, len(read.body))
+        except KeeperError as error:
+            reply = encode_error(read.xid, zxid, error.code)
+        except JuteError:
+            reply = encode_error(read.xid, zxid, ErrorCode.MARSHALLING_ERROR)
+        self.send(reply)
+        latency_ms = server.clock.now_ms - read.received_ms
+        self.stats.answered(zxid, latency_ms)
+        server.count_read(latency_ms, len(reply))
+
+    # --- the end --------------------------------------------------------------------
+
+    def refuse(self, reason: str) -> None:
+        """Close, with one log line that says what the client did."""
+        log.warning("closing %s: %s", self, reason)
+        self.close()
+
+    def close(self) -> None:
+        """Take no more input; the driver writes what is queued and closes the socket."""
+        if self.state == CLOSED:
+            return
+        self.state = CLOSED
+        self._held = []
+        self.server.forget(self)
+        self.mark_dirty()
+
+    def closed(self) -> None:
+        """The socket is gone."""
+        self.out.clear()
+        self.close()
+
+    def __str__(self) -> str:
+        text = f"/{self.host}:{self.port}"
+        return f"{text} session 0x{_unsigned(self.session_id):x}" if self.session_id else text
+
+
+def _unsigned(session_id: int) -> int:
+    return session_id & 0xFFFFFFFFFFFFFFFF
+
+
+def _unreadable(
+    server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
+) -> bytes:
+    """Answer a write whose record cannot be decoded: in its turn, but without a transaction."""
+    return encode_error(xid, server.tree.last_zxid, ErrorCode.MARSHALLING_ERROR)

@@ -1,0 +1,85 @@
+"""The operations inside multi and multiRead.
+
+Pure. Answers to MultiOperationRecord and MultiResponse.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pyzk.constants import CreateMode, OpCode
+from pyzk.errors import JuteError
+from pyzk.jute.records import (
+    CheckVersionRequest,
+    CreateRequest,
+    CreateTTLRequest,
+    DeleteRequest,
+    MultiHeader,
+    PathWatchRequest,
+    SetDataRequest,
+)
+
+WriteRecord = (
+    CreateRequest | CreateTTLRequest | DeleteRequest | SetDataRequest | CheckVersionRequest
+)
+MultiOp = tuple[int, WriteRecord]
+ReadOp = tuple[int, PathWatchRequest]
+
+_WRITES: Final[dict[int, type[WriteRecord]]] = {
+    OpCode.CREATE: CreateRequest,
+    OpCode.CREATE2: CreateRequest,
+    OpCode.CREATE_CONTAINER: CreateRequest,
+    OpCode.CREATE_TTL: CreateTTLRequest,
+    OpCode.DELETE: DeleteRequest,
+    OpCode.SET_DATA: SetDataRequest,
+    OpCode.CHECK: CheckVersionRequest,
+}
+_READS: Final = frozenset({OpCode.GET_DATA, OpCode.GET_CHILDREN})
+
+
+class NullAcl(JuteError):
+    """A create inside a multi without ACL vector: unreadable, and not even worth a zxid."""
+
+
+def decode_writes(buffer: bytes, offset: int, end: int) -> list[MultiOp]:
+    """Return the operations of a multi. Raises JuteError for what is none."""
+    operations: list[MultiOp] = []
+    while True:
+        header, offset = MultiHeader.decode(buffer, offset, end)
+        if header.done:
+            return operations
+        record_type = _WRITES.get(header.type)
+        if record_type is None:
+            raise JuteError(f"operation {header.type} in a multi")
+        record, offset = record_type.decode(buffer, offset, end)
+        operations.append((_operation(header.type, record), record))
+
+
+def _operation(kind: int, record: WriteRecord) -> int:
+    """Return what the flags make of a create: they, not the header, have the last word."""
+    if isinstance(record, CreateTTLRequest):
+        if record.flags == CreateMode.CONTAINER:
+            return OpCode.CREATE_CONTAINER
+        if record.flags in CreateMode.WITH_TTL or record.flags not in CreateMode.ALL:
+            return OpCode.CREATE_TTL
+        return OpCode.CREATE
+    if not isinstance(record, CreateRequest):
+        return kind
+    if record.flags not in CreateMode.ALL or record.flags in CreateMode.WITH_TTL:
+        raise JuteError(f"create flags {record.flags} in a multi")
+    if record.acl is None:
+        raise NullAcl("no ACL vector in a multi")
+    return OpCode.CREATE_CONTAINER if record.flags == CreateMode.CONTAINER else kind
+
+
+def decode_reads(buffer: bytes, offset: int, end: int) -> list[ReadOp]:
+    """Return the operations of a multiRead. Raises JuteError for what is none."""
+    operations: list[ReadOp] = []
+    while True:
+        header, offset = MultiHeader.decode(buffer, offset, end)
+        if header.done:
+            return operations
+        if header.type not in _READS:
+            raise JuteError(f"operation {header.type} in a multiRead")
+        record, offset = PathWatchRequest.decode(buffer, offset, end)
+        operations.append((header.type, record))

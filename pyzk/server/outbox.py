@@ -1,0 +1,49 @@
+"""What the core wants done: lists by kind, drained whole and in this order by the driver.
+
+Pure. Nothing in an outbox depends on anything else in it: what needs the disk is produced when the
+disk has answered. A crash may fall between any two fields.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyzk.server.connection import Connection
+
+
+class TakeSnapshot:
+    """Roll the log and write a snapshot of the present state."""
+
+    __slots__ = ()
+
+
+class Outbox:
+    """Everything a peer has produced since the driver last looked."""
+
+    __slots__ = ("commands", "dirty", "log", "log_zxid")
+
+    def __init__(self) -> None:
+        self.log: list[bytes] = []
+        """Framed log records in zxid order: one append, one sync, then ``log_synced``."""
+        self.log_zxid = 0
+        """The zxid of the last record in ``log``."""
+        self.dirty: list[Connection] = []
+        """Connections with bytes to write or to be closed."""
+        self.commands: list[TakeSnapshot] = []
+        """Rare orders, carried out in order."""
+
+    def take_log(self) -> list[bytes]:
+        """Return the records and forget them."""
+        taken, self.log = self.log, []
+        return taken
+
+    def take_dirty(self) -> list[Connection]:
+        """Return the connections and forget them."""
+        taken, self.dirty = self.dirty, []
+        return taken
+
+    def take_commands(self) -> list[TakeSnapshot]:
+        """Return the commands and forget them."""
+        taken, self.commands = self.commands, []
+        return taken

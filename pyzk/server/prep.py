@@ -1,0 +1,472 @@
+"""From a request to a transaction: every check of a write, against the tree plus pending changes.
+
+Pure. Answers to PrepRequestProcessor. Each handler runs its checks in the original's order, the first
+failure wins; it returns the record of the transaction and leaves the new state in the overlay.
+A KeeperError becomes an error transaction: it takes a zxid and goes through the log as any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from pyzk.constants import (
+    CONTAINER_OWNER,
+    MAX_TTL_MS,
+    CreateMode,
+    ErrorCode,
+    OpCode,
+    Perms,
+)
+from pyzk.data.acl import OPEN_ACL, OPEN_ACL_ID
+from pyzk.data.node import DataNode, compute_digest, to_int32
+from pyzk.data.paths import CONFIG, ROOT, is_special, sequence_name, validate_path
+from pyzk.data.tree import ttl_owner
+from pyzk.data.txn import Body, LoggedTxn, SubTxn, encode_txn
+from pyzk.errors import (
+    BadArguments,
+    BadVersion,
+    KeeperError,
+    MarshallingError,
+    NoAuth,
+    NoChildrenForEphemerals,
+    NodeExists,
+    NoNode,
+    NotEmpty,
+    ReconfigDisabled,
+    SessionExpired,
+    Unimplemented,
+    UnknownSession,
+)
+from pyzk.jute.records import (
+    ACL,
+    CheckVersionRequest,
+    CheckVersionTxn,
+    CloseSessionTxn,
+    CreateContainerTxn,
+    CreateRequest,
+    CreateSessionTxn,
+    CreateTTLRequest,
+    CreateTTLTxn,
+    CreateTxn,
+    DeleteRequest,
+    DeleteTxn,
+    ErrorTxn,
+    MultiTxn,
+    SetACLRequest,
+    SetACLTxn,
+    SetDataRequest,
+    SetDataTxn,
+    Txn,
+    TxnHeader,
+)
+from pyzk.server.changes import OutstandingChanges, PendingNode
+from pyzk.server.multi import MultiOp
+from pyzk.server.request import Request
+
+if TYPE_CHECKING:
+    from pyzk.server.server import Server
+
+_MASK64: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class Prep:
+    """Prepares writes one at a time; owns the next zxid and the outstanding changes."""
+
+    def __init__(self, server: Server) -> None:
+        self.changes = OutstandingChanges()
+        self.next_zxid = server.tree.last_zxid + 1
+        self._server = server
+        self._tree = server.tree
+        self._config = server.config
+        self._digest = 0
+        """The tree digest after the last proposal."""
+
+    def prepare(self, request: Request) -> bytes:
+        """Fill in the request's transaction and zxid; return the payload to log."""
+        tree = self._tree
+        if not len(self.changes):
+            self._digest = tree.digest
+        zxid = request.zxid = self.next_zxid
+        self.next_zxid += 1
+        kind = request.type
+        digest = self._digest if tree.digests else None
+        encoded: bytes
+        body: Body | list[SubTxn] | None
+        try:
+            if kind == OpCode.MULTI:
+                body, encoded = self._multi(request, zxid)
+            else:
+                body = HANDLERS[kind](self, request, kind, request.record, zxid)
+                encoded = b"" if body is None else body.encode()
+            if tree.digests:
+                digest = self._digest
+        except KeeperError as error:
+            kind = OpCode.ERROR
+            body = ErrorTxn(error.code)
+            encoded = body.encode()
+            digest = None
+        header = TxnHeader(request.session_id, request.cxid, zxid, self._server.clock.wall_ms, kind)
+        request.txn = LoggedTxn(header, body, digest)
+        return encode_txn(header, encoded, digest)
+
+    # --- the overlay ----------------------------------------------------------------
+
+    def _find(self, path: str) -> DataNode | None:
+        """Return the newest state of a znode: pending, else applied."""
+        pending = self.changes.nodes.get(path)
+        if pending is not None:
+            return pending if pending.exists else None
+        return self._tree.nodes.get(path)
+
+    def _change(self, path: str, node: DataNode, zxid: int, child_count: int) -> PendingNode:
+        """Return a copy of ``node`` to be altered and then handed to ``_put``."""
+        pending = PendingNode(
+            node.data,
+            node.acl_id,
+            node.czxid,
+            node.mzxid,
+            node.ctime,
+            node.mtime,
+            node.version,
+            node.cversion,
+            node.aversion,
+            node.ephemeral_owner,
+            node.pzxid,
+        )
+        pending.digest = node.digest
+        pending.acl = node.acl if type(node) is PendingNode else None
+        pending.child_count = child_count
+        pending.exists = True
+        pending.zxid = zxid
+        return pending
+
+    def _put(self, path: str, pending: PendingNode) -> None:
+        if self._tree.digests:
+            digest = compute_digest(path, pending)
+            self._digest = (self._digest + digest - pending.digest) & _MASK64
+            pending.digest = digest
+        self.changes.put(path, pending)
+
+    def _remove(self, path: str, node: DataNode, zxid: int) -> None:
+        gone = PendingNode(None, OPEN_ACL_ID)
+        gone.acl = None
+        gone.child_count = 0
+        gone.exists = False
+        gone.zxid = zxid
+        self._digest = (self._digest - node.digest) & _MASK64
+        self.changes.put(path, gone)
+
+    # --- checks ---------------------------------------------------------------------
+
+    def _check_session(self, session_id: int) -> None:
+        session = self._server.sessions.sessions.get(session_id)
+        if session is None:
+            raise UnknownSession(f"0x{session_id:x}")
+        if session.is_closing:
+            raise SessionExpired(f"0x{session_id:x}")
+
+    def _check_acl(self, request: Request, node: DataNode, perms: int) -> None:
+        if node.acl_id == OPEN_ACL_ID:
+            return
+        acl = node.acl if type(node) is PendingNode else None
+        if acl is None:
+            acl = self._tree.acls.get(node.acl_id)
+        if not self._server.access.allows(acl, perms, request.auth_ids):
+            raise NoAuth
+
+    def _fix_up_acl(self, request: Request, acl: list[ACL] | None) -> tuple[ACL, ...]:
+        return self._server.access.fix_up(acl, request.auth_ids)
+
+    # --- creates --------------------------------------------------------------------
+
+    def _create(
+        self, request: Request, kind: int, record: CreateRequest | CreateTTLRequest, zxid: int
+    ) -> Body:
+        flags = record.flags
+        self._check_mode(kind, record)
+        if flags in CreateMode.EPHEMERALS:
+            if request.session_id not in self._server.sessions.sessions:
+                raise SessionExpired
+        self._check_session(request.session_id)
+        path = record.path
+        if path is None:
+            raise MarshallingError("null path")
+        slash = path.rfind("/")
+        if slash < 0 or "\0" in path:
+            raise BadArguments(path)
+        acl = self._fix_up_acl(request, record.acl)
+        parent_path = path[:slash] or ROOT
+        parent = self._find(parent_path)
+        if parent is None:
+            raise NoNode(path)
+        self._check_acl(request, parent, Perms.CREATE)
+        if flags in CreateMode.SEQUENTIALS:
+            path = sequence_name(path, parent.cversion)
+        validate_path(path)
+        if self._find(path) is not None:
+            raise NodeExists(path)
+        if self._tree.is_ephemeral(parent):
+            raise NoChildrenForEphemerals(path)
+        data = record.data
+        if self._config.enforce_quota:
+            self._tree.quota.check(self._tree.nodes, path, 1, len(data or b""))
+
+        pending = self._change(parent_path, parent, zxid, _child_count(parent) + 1)
+        cversion = pending.cversion = to_int32(parent.cversion + 1)
+        pending.pzxid = zxid
+        self._put(parent_path, pending)
+        body, owner = _create_body(
+            kind, path, data, acl, flags, record, cversion, request.session_id
+        )
+        time = self._server.clock.wall_ms
+        node = PendingNode(data, OPEN_ACL_ID if acl == OPEN_ACL else 0, zxid, zxid, time, time)
+        node.acl = acl
+        node.ephemeral_owner = owner
+        node.pzxid = zxid
+        node.child_count = 0
+        node.exists = True
+        node.zxid = zxid
+        self._put(path, node)
+        if owner == request.session_id and owner:
+            self.changes.own(owner, path)
+        return body
+
+    def _check_mode(self, kind: int, record: CreateRequest | CreateTTLRequest) -> None:
+        """Flags and TTL are judged before the session."""
+        flags = record.flags
+        if flags not in CreateMode.ALL:
+            raise BadArguments(f"create flags {flags}")
+        if flags in CreateMode.WITH_TTL:
+            if not self._config.extended_types_enabled:
+                raise Unimplemented("TTL znodes need extendedTypesEnabled=true")
+            ttl = record.ttl if isinstance(record, CreateTTLRequest) else -1
+            if not 0 < ttl <= MAX_TTL_MS:
+                raise BadArguments(f"TTL {ttl}")
+        elif kind == OpCode.CREATE_TTL:
+            # The original lets a negative TTL pass here and then dies of it.
+            raise BadArguments(f"create flags {flags} with TTL")
+
+    # --- other single operations ----------------------------------------------------
+
+    def _delete(self, request: Request, kind: int, record: DeleteRequest, zxid: int) -> Body:
+        self._check_session(request.session_id)
+        path = record.path
+        if path is None:
+            raise MarshallingError("null path")
+        slash = path.rfind("/")
+        if slash < 0 or "\0" in path or is_special(path):
+            raise BadArguments(path)
+        parent_path = path[:slash] or ROOT
+        parent = self._find(parent_path)
+        if parent is None:
+            raise NoNode(path)
+        self._check_acl(request, parent, Perms.DELETE)
+        node = self._find(path)
+        if node is None:
+            raise NoNode(path)
+        _check_version(record.version, node.version)
+        if _child_count(node):
+            raise NotEmpty(path)
+        self._delete_pending(path, node, parent_path, parent, zxid)
+        return DeleteTxn(path)
+
+    def _delete_pending(
+        self, path: str, node: DataNode, parent_path: str, parent: DataNode, zxid: int
+    ) -> None:
+        pending = self._change(parent_path, parent, zxid, _child_count(parent) - 1)
+        pending.pzxid = zxid
+        self._put(parent_path, pending)
+        self._remove(path, node, zxid)
+
+    def _delete_container(self, request: Request, kind: int, record: str, zxid: int) -> Body:
+        """The server's own request: no session, no ACL; the znode may have changed meanwhile.
+
+        The original takes it from clients too, and so lets anybody delete what is empty.
+        """
+        if request.session_id != 0:
+            raise BadArguments("deleteContainer is the server's own")
+        path = record
+        node = self._find(path)
+        if node is None:
+            raise NoNode(path)
+        if _child_count(node):
+            raise NotEmpty(path)
+        if self._tree.is_ephemeral(node):
+            raise BadVersion(path)
+        parent_path = path[: path.rindex("/")] or ROOT
+        parent = self._find(parent_path)
+        assert parent is not None, path
+        self._delete_pending(path, node, parent_path, parent, zxid)
+        return DeleteTxn(path)
+
+    def _set_data(self, request: Request, kind: int, record: SetDataRequest, zxid: int) -> Body:
+        self._check_session(request.session_id)
+        path = record.path
+        validate_path(path)
+        assert path is not None
+        node = self._find(path)
+        if node is None:
+            raise NoNode(path)
+        if node.acl_id != OPEN_ACL_ID:
+            self._check_acl(request, node, Perms.WRITE)
+        data = record.data
+        if self._config.enforce_quota:
+            difference = len(data or b"") - len(node.data or b"")
+            self._tree.quota.check(self._tree.nodes, path, 0, difference)
+        _check_version(record.version, node.version)
+        pending = self._change(path, node, zxid, _child_count(node))
+        version = pending.version = to_int32(node.version + 1)
+        pending.data = data
+        pending.mzxid = zxid
+        pending.mtime = self._server.clock.wall_ms
+        self._put(path, pending)
+        return SetDataTxn(path, data, version)
+
+    def _set_acl(self, request: Request, kind: int, record: SetACLRequest, zxid: int) -> Body:
+        """The overlay keeps the old list until the change is applied, as the original does."""
+        self._check_session(request.session_id)
+        path = record.path
+        validate_path(path)
+        assert path is not None
+        acl = self._fix_up_acl(request, record.acl)
+        node = self._find(path)
+        if node is None:
+            raise NoNode(path)
+        self._check_acl(request, node, Perms.ADMIN)
+        _check_version(record.version, node.aversion)
+        pending = self._change(path, node, zxid, _child_count(node))
+        version = pending.aversion = to_int32(node.aversion + 1)
+        self._put(path, pending)
+        return SetACLTxn(path, list(acl), version)
+
+    def _check(self, request: Request, kind: int, record: CheckVersionRequest, zxid: int) -> Body:
+        self._check_session(request.session_id)
+        path = record.path
+        validate_path(path)
+        assert path is not None
+        node = self._find(path)
+        if node is None:
+            raise NoNode(path)
+        self._check_acl(request, node, Perms.READ)
+        _check_version(record.version, node.version)
+        return CheckVersionTxn(path, to_int32(node.version + 1))
+
+    def _reconfig(self, request: Request, kind: int, record: object, zxid: int) -> Body:
+        """A standalone server has no ensemble to change."""
+        if not self._config.reconfig_enabled:
+            raise ReconfigDisabled
+        self._check_session(request.session_id)
+        raise Unimplemented(f"reconfig of a standalone server ({CONFIG})")
+
+    # --- sessions -------------------------------------------------------------------
+
+    def _create_session(
+        self, request: Request, kind: int, record: CreateSessionTxn, zxid: int
+    ) -> Body:
+        return record
+
+    def _close_session(
+        self, request: Request, kind: int, record: None, zxid: int
+    ) -> CloseSessionTxn | None:
+        """Delete what the session owns: in the tree, less what goes anyway, plus what is coming."""
+        session_id = request.session_id
+        self._server.sessions.mark_closing(session_id)
+        changes = self.changes
+        paths = dict(self._tree.ephemerals.get(session_id, {}))
+        paths.update(changes.owned.get(session_id, {}))
+        doomed: list[str] = []
+        for path in paths:
+            node = self._find(path)
+            if node is None or node.ephemeral_owner != session_id:
+                continue
+            doomed.append(path)
+            parent_path = path[: path.rindex("/")] or ROOT
+            parent = self._find(parent_path)
+            assert parent is not None, path
+            self._delete_pending(path, node, parent_path, parent, zxid)
+        return CloseSessionTxn(doomed) if self._config.close_session_txn_enabled else None
+
+    # --- multi ----------------------------------------------------------------------
+
+    def _multi(self, request: Request, zxid: int) -> tuple[list[SubTxn], bytes]:
+        """All or nothing: each operation sees the ones before; the first failure undoes all."""
+        operations = request.record
+        if operations is None:
+            raise MarshallingError("unreadable multi")
+        assert isinstance(operations, list), operations
+        self.changes.begin()
+        digest_before = self._digest
+        failure: int | None = None
+        done: list[SubTxn] = []
+        ops: list[MultiOp] = operations
+        for kind, record in ops:
+            if failure is not None:
+                failed = ErrorTxn(ErrorCode.RUNTIME_INCONSISTENCY)
+                done.append(SubTxn(OpCode.ERROR, failed))
+                continue
+            try:
+                body = HANDLERS[kind](self, request, kind, record, zxid)
+                assert body is not None, kind
+                done.append(SubTxn(kind, body))
+            except KeeperError as error:
+                failure = error.code
+                self.changes.rollback()
+                self._digest = digest_before
+                done.append(SubTxn(OpCode.ERROR, ErrorTxn(failure)))
+        if failure is None:
+            self.changes.keep()
+        encoded = MultiTxn([Txn(sub.type, sub.body.encode()) for sub in done]).encode()
+        return done, encoded
+
+
+def _child_count(node: DataNode) -> int:
+    if type(node) is PendingNode:
+        return node.child_count
+    return len(node.children) if node.children else 0
+
+
+def _check_version(expected: int, actual: int) -> None:
+    """-1 stands for any version."""
+    if expected not in (-1, actual):
+        raise BadVersion(f"{expected} is not {actual}")
+
+
+def _create_body(
+    kind: int,
+    path: str,
+    data: bytes | None,
+    acl: tuple[ACL, ...],
+    flags: int,
+    record: CreateRequest | CreateTTLRequest,
+    cversion: int,
+    session_id: int,
+) -> tuple[Body, int]:
+    """Return the record of a create, and the ephemeralOwner that it gives."""
+    if kind == OpCode.CREATE_CONTAINER:
+        return CreateContainerTxn(path, data, list(acl), cversion), CONTAINER_OWNER
+    if kind == OpCode.CREATE_TTL:
+        assert isinstance(record, CreateTTLRequest), record
+        return CreateTTLTxn(path, data, list(acl), cversion, record.ttl), ttl_owner(record.ttl)
+    is_ephemeral = flags in CreateMode.EPHEMERALS
+    return (
+        CreateTxn(path, data, list(acl), is_ephemeral, cversion),
+        session_id if is_ephemeral else 0,
+    )
+
+
+# The record's type depends on the opcode, which the table says and mypy cannot.
+HANDLERS: Final[dict[int, Callable[[Prep, Request, int, Any, int], Body | None]]] = {
+    OpCode.CREATE: Prep._create,
+    OpCode.CREATE2: Prep._create,
+    OpCode.CREATE_CONTAINER: Prep._create,
+    OpCode.CREATE_TTL: Prep._create,
+    OpCode.DELETE: Prep._delete,
+    OpCode.DELETE_CONTAINER: Prep._delete_container,
+    OpCode.SET_DATA: Prep._set_data,
+    OpCode.SET_ACL: Prep._set_acl,
+    OpCode.CHECK: Prep._check,
+    OpCode.RECONFIG: Prep._reconfig,
+    OpCode.CREATE_SESSION: Prep._create_session,
+    OpCode.CLOSE_SESSION: Prep._close_session,
+}

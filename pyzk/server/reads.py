@@ -1,0 +1,380 @@
+"""Reads: answered from the tree, inside the call that brought the request.
+
+Pure. Answers to the read half of FinalRequestProcessor. Each function takes (server, connection, xid,
+buffer, offset, end) and returns the whole reply frame; the record stands between ``offset`` and
+``end``. It may raise JuteError or KeeperError, which the connection turns into an error reply.
+Paths are not validated: what is malformed is just not found.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from pyzk.auth.access import mask_digest_ids
+from pyzk.constants import AddWatchMode, ErrorCode, EventType, OpCode, Perms, WatchKind, Xid
+from pyzk.data.acl import OPEN_ACL_ID
+from pyzk.data.node import STAT_BYTES, DataNode
+from pyzk.errors import (
+    BadArguments,
+    KeeperError,
+    MarshallingError,
+    NoAuth,
+    NoNode,
+    NoWatcher,
+    Truncated,
+)
+from pyzk.jute.archive import (
+    decode_string,
+    encode_buffer,
+    encode_string,
+    encode_strings,
+    unpack_int,
+)
+from pyzk.jute.records import (
+    ACL,
+    AddWatchRequest,
+    CheckWatchesRequest,
+    ClientInfo,
+    ErrorResponse,
+    PathRequest,
+    PathWatchRequest,
+    SetWatches,
+    SetWatches2,
+    WhoAmIResponse,
+)
+from pyzk.server.multi import decode_reads
+from pyzk.server.reply import (
+    HEADER_BYTES,
+    MULTI_END,
+    encode_error,
+    encode_error_result,
+    encode_reply,
+    encode_result,
+)
+
+if TYPE_CHECKING:
+    from pyzk.server.connection import Connection
+    from pyzk.server.server import Server
+
+_pack_data_reply: Final = struct.Struct(">iiqii").pack
+_DATA_REPLY_BYTES: Final = HEADER_BYTES + 4 + STAT_BYTES
+
+
+def _path_and_watch(buffer: bytes, offset: int, end: int) -> tuple[str, int]:
+    """Read the record of most reads; return the path and the watch byte (0: no watch)."""
+    start = offset + 4
+    if start > end:
+        raise Truncated("no path")
+    (length,) = unpack_int(buffer, offset)
+    stop = start + length
+    if length < 0 or stop >= end:
+        record, _ = PathWatchRequest.decode(buffer, offset, end)
+        return _required(record.path), record.watch
+    return str(buffer[start:stop], "utf-8", "replace"), buffer[stop]
+
+
+def _required(path: str | None) -> str:
+    if path is None:
+        raise MarshallingError("null path")
+    return path
+
+
+def _readable(server: Server, connection: Connection, path: str) -> DataNode:
+    """Return the znode; raise NoNode, or NoAuth without READ on it."""
+    node = server.tree.find(path)
+    if node is None:
+        raise NoNode(path)
+    if node.acl_id != OPEN_ACL_ID and not server.permits(
+        node.acl_id, Perms.READ, connection.auth_ids
+    ):
+        raise NoAuth(path)
+    return node
+
+
+def get_data(
+    server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
+) -> bytes:
+    # Written out instead of calling _path_and_watch and _readable: this is the request that
+    # matters most (scripts/bench).
+    start = offset + 4
+    if start > end:
+        raise Truncated("no path")
+    (length,) = unpack_int(buffer, offset)
+    stop = start + length
+    if length < 0 or stop >= end:
+        path, watch = _path_and_watch(buffer, offset, end)
+    else:
+        path = str(buffer[start:stop], "utf-8", "replace")
+        watch = buffer[stop]
+    tree = server.tree
+    node = tree.nodes.get(path) or tree.find(path)
+    if node is None:
+        return encode_error(xid, tree.last_zxid, ErrorCode.NO_NODE)
+    if node.acl_id != OPEN_ACL_ID and not server.permits(
+        node.acl_id, Perms.READ, connection.auth_ids
+    ):
+        return encode_error(xid, tree.last_zxid, ErrorCode.NO_AUTH)
+    if watch:
+        tree.watches.add_data(path, connection)
+    stat = node.stat or node.encode_stat()
+    data = node.data
+    if data is None:
+        return _pack_data_reply(_DATA_REPLY_BYTES, xid, tree.last_zxid, 0, -1) + stat
+    length = len(data)
+    return (
+        _pack_data_reply(_DATA_REPLY_BYTES + length, xid, tree.last_zxid, 0, length) + data + stat
+    )
+
+
+def exists(
+    server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
+) -> bytes:
+    path, watch = _path_and_watch(buffer, offset, end)
+    if "\0" in path:
+        raise BadArguments(path)
+    tree = server.tree
+    node = tree.find(path)
+    if node is not None and not server.permits(node.acl_id, Perms.READ, connection.auth_ids):
+        raise NoAuth(path)
+    if watch:
+        tree.watches.add_data(path, connection)
+    if node is None:
+        return encode_error(xid, tree.last_zxid, ErrorCode.NO_NODE)
+    return encode_reply(xid, tree.last_zxid, node.stat or node.encode_stat())
+
+
+def get_children(
+    server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
+) -> bytes:
+    path, watch = _path_and_watch(buffer, offset, end)
+    node = _readable(server, connection, path)
+    if watch:
+        server.tree.watches.add_child(path, connection)
+    return encode_reply(xid, server.tree.last_zxid, encode_strings(list(node.children or ())))
+
+
+def get_children2(
+    server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
+) -> bytes:
+    path, watch = _path_and_watch(buffer, offset, end)
+    node = _readable(server, connection, path)
+    if watch:
+        server.tree.watches.add_child(path, connection)
+    body = encode_strings(list(node.children or ())) + node.encode_stat()
+    return encode_reply(xid, server.tree.last_zxid, body)
+
+
+def get_acl(
+    server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
+) -> bytes:
+    record, _ = PathRequest.decode(buffer, offset, end)
+    path = _required(record.path)
+    node = server.tree.find(path)
+    if node is None:
+        raise NoNode(path)
+    ids = connection.auth_ids
+    if not server.permits(node.acl_id, Perms.READ | Perms.ADMIN, ids):
+        raise NoAuth(path)
+    acl: list[ACL] = list(server.tree.acls.get(node.acl_id))
+    if not server.permits(node.acl_id, Perms.ADMIN, ids):
+        acl = mask_digest_ids(acl)
+    body = b"".join(
+        (struct.pack(">i", len(acl)), *(entry.encode() for entry in acl), node.encode_stat())
+    )
+    return encode_reply(xid, server.tree.last_zxid, body)
+
+
+def get_all_children_number(
+    server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
+) -> bytes:
+    record, _ = PathRequest.decode(buffer, offset, end)
+    path = _required(record.path)
+    _readable(server, connection, path)
+    count = server.tree.count_descendants(path)
+    return encode_reply(xid, server.tree.last_zxid, struct.pack(">i", count))
+
+
+def get_ephemerals(
+    server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
+) -> bytes:
+    """The prefix is compared as text, not by path components."""
+    record, _ = PathRequest.decode(buffer, offset, end)
+    prefix = record.path
+    owned = server.tree.ephemerals.get(connection.session_id, {})
+    if prefix is None or not prefix.strip() or prefix.strip() == "/":
+        paths = list(owned)
+    else:
+        paths = [path for path in owned if path.startswith(prefix)]
+    return encode_reply(xid, server.tree.last_zxid, encode_strings(paths))
+
+
+def sync(
+    server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
+) -> bytes:
+    """On the server that orders the writes, waiting behind the session's own is all there is."""
+    path, _ = decode_string(buffer, offset, end)
+    return encode_reply(xid, server.tree.last_zxid, encode_string(path))
+
+
+def ping(
+    server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
+) -> bytes:
+    """The reply says -2, whatever number the ping had."""
+    return encode_error(Xid.PING, server.tree.last_zxid, ErrorCode.OK)
+
+
+def multi_read(
+    server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
+) -> bytes:
+    """Goes on after an operation that fails; never leaves a watch."""
+    parts = []
+    for kind, record in decode_reads(buffer, offset, end):
+        try:
+            node = _readable(server, connection, _required(record.path))
+        except KeeperError as error:
+            if isinstance(error, MarshallingError):
+                raise
+            parts.append(encode_error_result(error.code))
+            continue
+        if kind == OpCode.GET_DATA:
+            body = encode_buffer(node.data) + node.encode_stat()
+        else:
+            body = encode_strings(list(node.children or ()))
+        parts.append(encode_result(kind, body))
+    parts.append(MULTI_END)
+    return encode_reply(xid, server.tree.last_zxid, b"".join(parts))
+
+
+def set_watches(
+    server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
+) -> bytes:
+    record, _ = SetWatches.decode(buffer, offset, end)
+    _catch_up(server, connection, record)
+    return encode_error(xid, server.tree.last_zxid, ErrorCode.OK)
+
+
+def set_watches2(
+    server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
+) -> bytes:
+    record, _ = SetWatches2.decode(buffer, offset, end)
+    persistent = _present(record.persistent_watches)
+    recursive = _present(record.persistent_recursive_watches)
+    _catch_up(server, connection, record)
+    watches = server.tree.watches
+    for path in persistent:
+        watches.add_persistent(path, connection)
+    for path in recursive:
+        watches.add_recursive(path, connection)
+    return encode_error(xid, server.tree.last_zxid, ErrorCode.OK)
+
+
+def _present(paths: list[str | None] | None) -> list[str]:
+    if paths is None:
+        raise MarshallingError("null list")
+    return [_required(path) for path in paths]
+
+
+def _catch_up(server: Server, connection: Connection, record: SetWatches | SetWatches2) -> None:
+    """Tell what has changed since the client's last zxid, register the rest (DataTree.setWatches).
+
+    The events go before the reply, with zxid -1 and without a look at ACLs.
+    """
+    data = _present(record.data_watches)
+    exist = _present(record.exist_watches)
+    child = _present(record.child_watches)
+    since = record.relative_zxid
+    tree = server.tree
+    for path in data:
+        node = tree.find(path)
+        if node is None:
+            connection.send_event(EventType.NODE_DELETED, path, -1)
+        elif node.mzxid > since:
+            connection.send_event(EventType.NODE_DATA_CHANGED, path, -1)
+        else:
+            tree.watches.add_data(path, connection)
+    for path in exist:
+        if tree.find(path) is not None:
+            connection.send_event(EventType.NODE_CREATED, path, -1)
+        else:
+            tree.watches.add_data(path, connection)
+    for path in child:
+        node = tree.find(path)
+        if node is None:
+            connection.send_event(EventType.NODE_DELETED, path, -1)
+        elif node.pzxid > since:
+            connection.send_event(EventType.NODE_CHILDREN_CHANGED, path, -1)
+        else:
+            tree.watches.add_child(path, connection)
+
+
+def add_watch(
+    server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
+) -> bytes:
+    record, _ = AddWatchRequest.decode(buffer, offset, end)
+    if record.mode not in (AddWatchMode.PERSISTENT, AddWatchMode.PERSISTENT_RECURSIVE):
+        raise MarshallingError(f"watch mode {record.mode}")
+    if record.path is not None:  # a null path is accepted, and never matches
+        if record.mode == AddWatchMode.PERSISTENT:
+            server.tree.watches.add_persistent(record.path, connection)
+        else:
+            server.tree.watches.add_recursive(record.path, connection)
+    return encode_reply(xid, server.tree.last_zxid, ErrorResponse(ErrorCode.OK).encode())
+
+
+def check_watches(
+    server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
+) -> bytes:
+    path, kind = _watch_of(buffer, offset, end)
+    if path is None or not server.tree.watches.contains(path, kind, connection):
+        raise NoWatcher(path or "")
+    return encode_error(xid, server.tree.last_zxid, ErrorCode.OK)
+
+
+def remove_watches(
+    server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
+) -> bytes:
+    path, kind = _watch_of(buffer, offset, end)
+    if path is None or not server.tree.watches.remove(path, kind, connection):
+        raise NoWatcher(path or "")
+    return encode_error(xid, server.tree.last_zxid, ErrorCode.OK)
+
+
+def _watch_of(buffer: bytes, offset: int, end: int) -> tuple[str | None, int]:
+    record, _ = CheckWatchesRequest.decode(buffer, offset, end)
+    if not WatchKind.CHILDREN <= record.type <= WatchKind.PERSISTENT_RECURSIVE:
+        raise MarshallingError(f"watch type {record.type}")
+    return record.path, record.type
+
+
+def who_am_i(
+    server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
+) -> bytes:
+    info = [
+        ClientInfo(auth_id.scheme, server.user_name(auth_id)) for auth_id in connection.auth_ids
+    ]
+    return encode_reply(xid, server.tree.last_zxid, WhoAmIResponse(info).encode())
+
+
+ReadHandler = Callable[["Server", "Connection", int, bytes, int, int], bytes]
+
+READS: Final[dict[int, ReadHandler]] = {
+    OpCode.EXISTS: exists,
+    OpCode.GET_DATA: get_data,
+    OpCode.GET_ACL: get_acl,
+    OpCode.GET_CHILDREN: get_children,
+    OpCode.SYNC: sync,
+    OpCode.PING: ping,
+    OpCode.GET_CHILDREN2: get_children2,
+    OpCode.CHECK_WATCHES: check_watches,
+    OpCode.REMOVE_WATCHES: remove_watches,
+    OpCode.MULTI_READ: multi_read,
+    OpCode.SET_WATCHES: set_watches,
+    OpCode.GET_EPHEMERALS: get_ephemerals,
+    OpCode.GET_ALL_CHILDREN_NUMBER: get_all_children_number,
+    OpCode.SET_WATCHES2: set_watches2,
+    OpCode.ADD_WATCH: add_watch,
+    OpCode.WHO_AM_I: who_am_i,
+}
+"""Everything that is answered without a transaction, and waits behind the session's own writes."""

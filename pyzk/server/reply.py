@@ -1,0 +1,115 @@
+"""Replies as bytes: the header, and the body of each write.
+
+Pure. The one place where the outcome of a transaction becomes what a client reads. Answers to the
+second half of FinalRequestProcessor.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Final
+
+from pyzk.constants import ErrorCode, OpCode, Xid
+from pyzk.data.tree import Applied
+from pyzk.jute.archive import encode_string
+
+_pack_header: Final = struct.Struct(">iiqi").pack
+_pack_event: Final = struct.Struct(">iiqiii").pack
+_pack_result: Final = struct.Struct(">i?i").pack
+_pack_error_result: Final = struct.Struct(">i?ii").pack
+
+HEADER_BYTES: Final = 16
+MULTI_END: Final = struct.pack(">i?i", -1, True, -1)
+_SYNC_CONNECTED: Final = 3
+
+
+def encode_reply(xid: int, zxid: int, body: bytes) -> bytes:
+    """Return the frame of a reply without error."""
+    return _pack_header(HEADER_BYTES + len(body), xid, zxid, 0) + body
+
+
+def encode_error(xid: int, zxid: int, err: int) -> bytes:
+    """Return the frame of a reply that is only a header; ``err`` may be 0."""
+    return _pack_header(HEADER_BYTES, xid, zxid, err)
+
+
+def encode_event(event_type: int, path: str, zxid: int) -> bytes:
+    """Return the frame of a watch event."""
+    text = encode_string(path)
+    return (
+        _pack_event(
+            HEADER_BYTES + 8 + len(text),
+            Xid.NOTIFICATION,
+            zxid,
+            0,
+            event_type,
+            _SYNC_CONNECTED,
+        )
+        + text
+    )
+
+
+def _path(applied: Applied) -> bytes:
+    return encode_string(applied.path)
+
+
+def _path_and_stat(applied: Applied) -> bytes:
+    return encode_string(applied.path) + applied.stat
+
+
+def _stat(applied: Applied) -> bytes:
+    return applied.stat
+
+
+def _nothing(applied: Applied) -> bytes:
+    return b""
+
+
+_BODIES: Final[dict[int, Callable[[Applied], bytes]]] = {
+    OpCode.CREATE: _path,
+    OpCode.CREATE2: _path_and_stat,
+    OpCode.CREATE_CONTAINER: _path_and_stat,
+    OpCode.CREATE_TTL: _path_and_stat,
+    OpCode.DELETE: _nothing,
+    OpCode.SET_DATA: _stat,
+    OpCode.SET_ACL: _stat,
+    OpCode.CHECK: _nothing,
+    OpCode.CLOSE_SESSION: _nothing,
+}
+
+_RESULT_TYPES: Final = {OpCode.CREATE_CONTAINER: OpCode.CREATE2, OpCode.CREATE_TTL: OpCode.CREATE2}
+"""Where the type of a multi's result is not that of its operation."""
+
+
+def encode_applied(xid: int, zxid: int, applied: Applied) -> bytes:
+    """Return the reply to a write whose transaction has been applied."""
+    if applied.results is not None:
+        return encode_reply(xid, zxid, encode_results(applied.results))
+    if applied.err:
+        return encode_error(xid, zxid, applied.err)
+    return encode_reply(xid, zxid, _BODIES[applied.type](applied))
+
+
+def encode_results(results: list[Applied]) -> bytes:
+    """Return the body of a MultiResponse."""
+    parts = []
+    for result in results:
+        kind = result.type
+        if kind == OpCode.ERROR or result.err:
+            parts.append(encode_error_result(result.err))
+        else:
+            parts.append(_pack_result(_RESULT_TYPES.get(kind, kind), False, ErrorCode.OK))
+            parts.append(_BODIES[kind](result))
+    parts.append(MULTI_END)
+    return b"".join(parts)
+
+
+def encode_error_result(err: int) -> bytes:
+    """Return one entry of a MultiResponse that says an error, or that nothing was done (0)."""
+    return _pack_error_result(OpCode.ERROR, False, err, err)
+
+
+def encode_result(kind: int, body: bytes) -> bytes:
+    """Return one entry of a MultiResponse that succeeded."""
+    return _pack_result(kind, False, ErrorCode.OK) + body

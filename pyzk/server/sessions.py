@@ -1,0 +1,146 @@
+"""Sessions: ids, negotiated timeouts, and the buckets in which they expire.
+
+Pure. Answers to SessionTrackerImpl and ExpiryQueue. A session expires in the first bucket (a multiple
+of tickTime) later than its last touch plus its timeout. A bucket is emptied only by ``take_expired``,
+which the driver calls with the clock; when that call comes late because the whole server stood
+still, the sessions could not be touched in that time, so they get it back.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pyzk.server.connection import Connection
+    from pyzk.server.request import QueuedRead, Request
+
+log = logging.getLogger(__name__)
+
+_MIN_LONG: Final = -(1 << 63)
+
+
+def first_session_id(server_id: int, elapsed_ms: int) -> int:
+    """Return the signed 64-bit id to count up from: server id, monotonic time, zeros."""
+    value = ((elapsed_ms << 24 & 0xFFFFFFFFFFFFFFFF) >> 8) | (server_id & 0xFF) << 56
+    signed = value - (1 << 64) if value >> 63 else value
+    return signed + 1 if signed == _MIN_LONG else signed
+
+
+class Session:
+    """One session: who holds it, when it ends, which of its requests are on the way."""
+
+    __slots__ = ("bucket_ms", "connection", "is_closing", "queue", "session_id", "timeout_ms")
+
+    def __init__(self, session_id: int, timeout_ms: int) -> None:
+        self.session_id = session_id
+        self.timeout_ms = timeout_ms
+        self.bucket_ms = 0
+        """The monotonic time at which the session expires unless it is touched."""
+        self.is_closing = False
+        self.connection: Connection | None = None
+        self.queue: deque[Request | QueuedRead] = deque()
+        """Writes on the way, in order, with the reads that wait behind each."""
+
+
+class SessionTracker:
+    """All live sessions, filed by the bucket in which they expire."""
+
+    def __init__(self, tick_ms: int, next_id: int) -> None:
+        self.sessions: dict[int, Session] = {}
+        self.buckets: dict[int, dict[int, Session]] = {}
+        """Expiry time in ms -> the sessions by id."""
+        self._tick_ms = tick_ms
+        self._next_id = next_id
+        self._next_bucket_ms: int | None = None
+
+    def allocate_id(self) -> int:
+        """Return an id that no session has."""
+        session_id = self._next_id
+        following = session_id + 1
+        self._next_id = following if following < 1 << 63 else _MIN_LONG + 1
+        return session_id
+
+    def add(self, session_id: int, timeout_ms: int, now_ms: int) -> Session:
+        """Track a session with a full timeout from now on; a known one is touched."""
+        session = self.sessions.get(session_id)
+        if session is None:
+            session = self.sessions[session_id] = Session(session_id, timeout_ms)
+        session.timeout_ms = timeout_ms
+        self.touch(session, now_ms)
+        return session
+
+    def touch(self, session: Session, now_ms: int) -> None:
+        """Give a session its whole timeout again."""
+        tick = self._tick_ms
+        bucket_ms = ((now_ms + session.timeout_ms) // tick + 1) * tick
+        old = session.bucket_ms
+        if bucket_ms == old or session.is_closing:
+            return
+        session.bucket_ms = bucket_ms
+        if old:
+            self._leave_bucket(session, old)
+        bucket = self.buckets.get(bucket_ms)
+        if bucket is None:
+            bucket = self.buckets[bucket_ms] = {}
+            if self._next_bucket_ms is None or bucket_ms < self._next_bucket_ms:
+                self._next_bucket_ms = bucket_ms
+        bucket[session.session_id] = session
+
+    def _leave_bucket(self, session: Session, bucket_ms: int) -> None:
+        bucket = self.buckets.get(bucket_ms)
+        if bucket is not None:
+            bucket.pop(session.session_id, None)
+            if not bucket:
+                del self.buckets[bucket_ms]
+                if bucket_ms == self._next_bucket_ms:
+                    self._next_bucket_ms = min(self.buckets) if self.buckets else None
+
+    def mark_closing(self, session_id: int) -> None:
+        """From now on the session can neither be touched nor re-attached."""
+        session = self.sessions.get(session_id)
+        if session is not None and not session.is_closing:
+            session.is_closing = True
+            self._leave_bucket(session, session.bucket_ms)
+
+    def remove(self, session_id: int) -> Session | None:
+        """Forget a session whose closeSession has been applied."""
+        session = self.sessions.pop(session_id, None)
+        if session is not None and not session.is_closing:
+            self._leave_bucket(session, session.bucket_ms)
+        return session
+
+    @property
+    def deadline(self) -> int | None:
+        """The monotonic ms at which the next bucket is due."""
+        return self._next_bucket_ms
+
+    def take_expired(self, now_ms: int) -> list[Session]:
+        """Return the sessions whose bucket is due; each is marked as closing."""
+        expired: list[Session] = []
+        while (due := self._next_bucket_ms) is not None and due <= now_ms:
+            late_ms = now_ms - due
+            if late_ms > self._tick_ms:
+                self.postpone(late_ms)
+                continue
+            for session in list(self.buckets[due].values()):
+                self.mark_closing(session.session_id)
+                expired.append(session)
+        return expired
+
+    def postpone(self, late_ms: int) -> None:
+        """Move every expiry by the time (ms) the server stood still, and one tick more."""
+        tick = self._tick_ms
+        shift = (late_ms // tick + 2) * tick
+        log.warning(
+            "the server stood still for about %d ms; %d sessions get %d ms more",
+            late_ms,
+            sum(map(len, self.buckets.values())),
+            shift,
+        )
+        self.buckets = {bucket_ms + shift: bucket for bucket_ms, bucket in self.buckets.items()}
+        for bucket_ms, bucket in self.buckets.items():
+            for session in bucket.values():
+                session.bucket_ms = bucket_ms
+        self._next_bucket_ms = min(self.buckets) if self.buckets else None

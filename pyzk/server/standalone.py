@@ -1,0 +1,85 @@
+"""The role of a server that is alone: prepare, log, apply.
+
+Pure. Answers to ZooKeeperServer with PrepRequestProcessor, SyncRequestProcessor, FinalRequestProcessor.
+A transaction is applied, and answered, only after the disk has said that its record is durable.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from random import Random
+from typing import TYPE_CHECKING
+
+from pyzk.persistence.txnlog import frame_record
+from pyzk.server.outbox import TakeSnapshot
+from pyzk.server.prep import Prep
+from pyzk.server.request import Request
+
+if TYPE_CHECKING:
+    from pyzk.server.server import Server
+
+
+class Standalone:
+    """Role: every write is proposed to oneself and committed by one's own disk."""
+
+    mode = "standalone"
+
+    def __init__(self, server: Server, rng: Random) -> None:
+        self._server = server
+        self._outbox = server.outbox
+        self.prep = Prep(server)
+        self._proposed: deque[Request] = deque()
+        self._trigger = SnapshotTrigger(
+            server.config.snap_count, server.config.snap_size_limit_kb * 1024, rng
+        )
+
+    def submit(self, request: Request) -> None:
+        """Prepare a write and hand its record to the disk."""
+        record = frame_record(self.prep.prepare(request))
+        outbox = self._outbox
+        outbox.log.append(record)
+        outbox.log_zxid = request.zxid
+        self._proposed.append(request)
+        if self._trigger.logged(len(record)):
+            outbox.commands.append(TakeSnapshot())
+
+    def log_synced(self, zxid: int) -> None:
+        """Apply, in order, what is durable now, and answer it."""
+        proposed = self._proposed
+        server = self._server
+        apply = server.database.apply
+        forget = self.prep.changes.applied
+        while proposed and proposed[0].zxid <= zxid:
+            request = proposed.popleft()
+            txn = request.txn
+            assert txn is not None, request
+            applied = apply(txn)
+            forget(request.zxid)
+            server.finish(request, applied)
+        server.unthrottle()
+
+
+class SnapshotTrigger:
+    """Says after which record a snapshot is due: at random between half the limit and all of it,
+    so that the members of an ensemble do not all write one at the same time."""
+
+    def __init__(self, snap_count: int, snap_bytes: int, rng: Random) -> None:
+        self._snap_count = snap_count
+        self._snap_bytes = snap_bytes
+        self._rng = rng
+        self._draw()
+
+    def _draw(self) -> None:
+        half = self._snap_count // 2
+        self._count_left = half + (self._rng.randrange(half) if half > 0 else 0) + 1
+        half = self._snap_bytes // 2
+        self._bytes_left = half + (self._rng.randrange(half) if half > 0 else 0)
+
+    def logged(self, record_bytes: int) -> bool:
+        """Count one record; tell whether a snapshot is due now."""
+        self._count_left -= 1
+        self._bytes_left -= record_bytes
+        if self._count_left > 0 and (self._bytes_left > 0 or self._snap_bytes <= 0):
+            return False
+        self._draw()
+        return True
