@@ -68,6 +68,7 @@ class Pair:
         """A world on each server, in the same state."""
         if not self.servers:
             self.start()
+        starts: list[object] = []
         for _ in range(2):
             prefix = rq.example_prefix(next(self.numbers))
             worlds = [World(server.launcher.name, server.address) for server in self.servers]
@@ -94,7 +95,8 @@ def _sorted_events(frames: list[object]) -> list[object]:
     """A closing session's ephemerals go in no promised order: runs of events are sorted."""
     result: list[object] = []
     for event, run in itertools.groupby(frames, _is_event):
-        result += sorted(run, key=str) if event else run
+        members = list(run)
+        result += sorted(members, key=str) if event else members
     return result
 
 

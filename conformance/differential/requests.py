@@ -309,7 +309,7 @@ plain_requests = st.one_of(
 @st.composite
 def malformed(draw: st.DrawFn) -> Request:
     """A request that ends too early, or has bytes too many."""
-    whole = draw(plain_requests.filter(lambda r: bool(r.body)))
+    whole: Request = draw(plain_requests.filter(lambda r: bool(r.body)))
     size = len(whole.body) + (8 if whole.relative is not None else 0)
     if draw(st.integers(0, 4)) == 0:
         return attrs.evolve(whole, body=whole.body + b"extra", text=f"{whole.text} and extra bytes")

@@ -60,8 +60,7 @@ class World:
         decoded = wire.decode_reply(root.payload, wire.OPS["getData"])
         admin.close_session()
         self.base += 1
-        start = self._normal(decoded), count.body.hex()
-        return start
+        return self._normal(decoded), count.body.hex()
 
     def end(self) -> None:
         """Ends all sessions and removes the example's nodes."""
