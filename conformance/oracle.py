@@ -31,7 +31,12 @@ JARS: Final = (
     *("metrics-core", "commons-cli", "commons-io", "jackson-", "guava"),
     *("listenablefuture", "failureaccess"),
 )
-DEBIAN_PACKAGES: Final = ("zookeeper", "zookeeper-bin", "libcurator-recipes-java")
+DEBIAN_PACKAGES: Final = (
+    "default-jre-headless",
+    "zookeeper",
+    "zookeeper-bin",
+    "libcurator-recipes-java",
+)
 DEBIAN_JARS: Final = Path("/usr/share/java")
 DEBIAN_CLASS_PATH: Final = (
     *("zookeeper", "curator-recipes", "curator-framework", "curator-client", "guava"),

@@ -1,0 +1,4 @@
+"""Measurements beside the original.
+
+Shell.
+"""
