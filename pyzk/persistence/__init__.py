@@ -1,0 +1,4 @@
+"""What survives a crash: the transaction log, snapshots, and recovery from both.
+
+Pure.
+"""

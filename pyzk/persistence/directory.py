@@ -1,0 +1,241 @@
+"""A flat directory of files as persistence sees it, and one in memory that can lose power.
+
+Pure. The contract is POSIX's, not what file systems happen to do: bytes survive a crash once their
+file was synced, a name (created, renamed, removed) once its directory was synced. Implementations
+report failures as `StorageError`; nothing here is retried, because after a failed fsync the kernel
+may have dropped the dirty pages and a second fsync would claim success for data that is gone.
+
+`runtime.files.FileDirectory` is the real one. `MemoryDirectory` is the one of tests and of the
+simulator: `crash()` takes away whatever was not synced.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Protocol
+
+from pyzk.errors import StorageError
+
+
+class DirectoryFile(Protocol):
+    """An open file. Offsets are the caller's; the file keeps no position."""
+
+    def write_at(self, data: bytes, offset: int) -> None:
+        """Write all of ``data`` at ``offset``, extending the file with zeros if needed."""
+        ...
+
+    def sync(self) -> None:
+        """Return once the content, and the size needed to read it, is on the disk (fdatasync)."""
+        ...
+
+    def truncate(self, size: int) -> None:
+        """Cut the file to ``size`` bytes, or extend it with a hole of zeros."""
+        ...
+
+    def close(self) -> None:
+        """Release the file; syncs nothing."""
+        ...
+
+
+class Directory(Protocol):
+    """One ``version-2`` directory."""
+
+    @property
+    def path(self) -> str:
+        """Where it is, for messages."""
+        ...
+
+    def names(self) -> list[str]:
+        """Return the names of the regular files, sorted."""
+        ...
+
+    def size(self, name: str) -> int:
+        """Return the length of a file in bytes."""
+        ...
+
+    def read(self, name: str, offset: int, count: int) -> bytes:
+        """Return up to ``count`` bytes from ``offset``; fewer only at the end of the file."""
+        ...
+
+    def create(self, name: str) -> DirectoryFile:
+        """Open a file for writing, empty whatever it held before."""
+        ...
+
+    def open(self, name: str) -> DirectoryFile:
+        """Open an existing file for writing."""
+        ...
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a file another name, replacing a file that has it; atomic, durable after sync()."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a name; durable after sync()."""
+        ...
+
+    def sync(self) -> None:
+        """Return once all names are on the disk as they are now."""
+        ...
+
+
+def join(directory: Directory, name: str) -> str:
+    """Return the full name of a file, for messages."""
+    return f"{directory.path}/{name}"
+
+
+def remove_temporaries(directory: Directory) -> list[str]:
+    """Remove the ``*.tmp`` files of a writer that died; return their names.
+
+    They must go before anything is loaded: Java loads a complete ``snapshot.7.tmp`` as a snapshot.
+    """
+    stale = [name for name in directory.names() if name.endswith(".tmp")]
+    for name in stale:
+        directory.remove(name)
+    if stale:
+        directory.sync()
+    return stale
+
+
+class _Inode:
+    """Content as written, content as synced, and the writes in between."""
+
+    __slots__ = ("content", "pending", "synced")
+
+    def __init__(self) -> None:
+        self.content = bytearray()
+        self.synced = bytearray()
+        self.pending: list[tuple[int, bytes]] = []
+        """(offset, data) of a write, (size, b"") of a truncation; in order, since the last sync."""
+
+
+def _apply(content: bytearray, offset: int, data: bytes) -> None:
+    if len(content) < offset:
+        content.extend(bytes(offset - len(content)))
+    if data:
+        content[offset : offset + len(data)] = data
+    else:
+        del content[offset:]
+
+
+class _MemoryFile:
+    __slots__ = ("_directory", "_inode", "_name")
+
+    def __init__(self, directory: MemoryDirectory, name: str, inode: _Inode) -> None:
+        self._directory = directory
+        self._name = name
+        self._inode = inode
+
+    def write_at(self, data: bytes, offset: int) -> None:
+        self._directory.before("write", self._name)
+        if data:
+            _apply(self._inode.content, offset, data)
+            self._inode.pending.append((offset, data))
+
+    def sync(self) -> None:
+        self._directory.before("sync", self._name)
+        self._inode.synced[:] = self._inode.content
+        self._inode.pending.clear()
+
+    def truncate(self, size: int) -> None:
+        self._directory.before("truncate", self._name)
+        _apply(self._inode.content, size, b"")
+        self._inode.pending.append((size, b""))
+
+    def close(self) -> None:
+        pass
+
+
+def _nothing(operation: str, name: str) -> None:
+    """Stand in for a fault: let the operation happen."""
+
+
+class MemoryDirectory:
+    """A directory in memory with the durability of a disk at its worst.
+
+    ``before(operation, name)`` is called ahead of every operation that changes something and may
+    raise: that is how tests fill the disk, break it, or pull the plug at an exact point.
+    """
+
+    def __init__(self, path: str = "memory") -> None:
+        self.path = path
+        self.before: Callable[[str, str], None] = _nothing
+        self._names: dict[str, _Inode] = {}
+        self._durable: dict[str, _Inode] = {}
+
+    def names(self) -> list[str]:
+        return sorted(self._names)
+
+    def size(self, name: str) -> int:
+        return len(self._find(name).content)
+
+    def read(self, name: str, offset: int, count: int) -> bytes:
+        return bytes(self._find(name).content[offset : offset + count])
+
+    def create(self, name: str) -> DirectoryFile:
+        self.before("create", name)
+        inode = self._names.get(name)
+        if inode is None:
+            inode = self._names[name] = _Inode()
+        elif inode.content:
+            _apply(inode.content, 0, b"")
+            inode.pending.append((0, b""))
+        return _MemoryFile(self, name, inode)
+
+    def open(self, name: str) -> DirectoryFile:
+        return _MemoryFile(self, name, self._find(name))
+
+    def rename(self, old: str, new: str) -> None:
+        self.before("rename", new)
+        self._names[new] = self._find(old)
+        del self._names[old]
+
+    def remove(self, name: str) -> None:
+        self.before("remove", name)
+        self._find(name)
+        del self._names[name]
+
+    def sync(self) -> None:
+        self.before("sync", "")
+        self._durable = dict(self._names)
+
+    def crash(self, rng: random.Random | None = None) -> int:
+        """Lose power: forget what was not synced; return how many written bytes were lost.
+
+        With ``rng`` the disk is not at its worst but at its most erratic: each unsynced write may
+        survive whole, in part or not at all, in any order, and so may each change of a name.
+        """
+        self.before = _nothing
+        lost = 0
+        if rng is not None:
+            names = list(dict.fromkeys([*self._durable, *self._names]))
+            survivors = {
+                name: chosen[name]
+                for name in names
+                if name in (chosen := self._names if rng.random() < 0.5 else self._durable)
+            }
+        else:
+            survivors = dict(self._durable)
+        inodes = {id(inode): inode for inode in (*self._names.values(), *survivors.values())}
+        for inode in inodes.values():
+            for offset, data in inode.pending:
+                if rng is None or rng.random() < 0.4:
+                    lost += len(data)
+                    continue
+                kept = data if rng.random() < 0.5 else data[: rng.randrange(len(data) + 1)]
+                lost += len(data) - len(kept)
+                if kept or not data:
+                    _apply(inode.synced, offset, kept)
+            inode.pending.clear()
+            inode.content[:] = inode.synced
+        self._names = survivors
+        self._durable = dict(survivors)
+        return lost
+
+    def _find(self, name: str) -> _Inode:
+        try:
+            return self._names[name]
+        except KeyError:
+            raise StorageError(
+                "no such file", path=f"{self.path}/{name}", remedy="was it removed by hand?"
+            ) from None

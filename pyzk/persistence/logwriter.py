@@ -1,0 +1,146 @@
+"""Appends framed records to log files: creation, preallocation, rolling, syncing.
+
+Pure. Owned by the disk thread. The rules that make it safe:
+
+- A file of an earlier process is never appended to, so a torn tail stays harmless; the first append
+  makes a new file, named by its first zxid, and refuses to overwrite one that holds a record.
+- A new file's header and name are durable (file and directory sync) before its first record.
+- After any failure the writer is broken for good: what the disk kept is unknown, and only a new
+  process that reads it back may know (fsync reports an error once and then claims success).
+
+Preallocation is Java's: one zero byte ahead, so the file is sparse and later syncs need no change
+of its size. Filling with zeros or reserving blocks gained nothing measurable (docs/on-disk.md).
+
+ZooKeeper: FileTxnLog, FilePadding.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pyzk.errors import Corrupt, StorageError
+from pyzk.persistence import filenames
+from pyzk.persistence.directory import Directory, DirectoryFile, join
+from pyzk.persistence.txnlog import HEADER, HEADER_BYTES, first_zxid, framed_zxid
+from pyzk.zxid import format_zxid
+
+DEFAULT_PREALLOCATE_BYTES: Final = 65536 * 1024
+_MARGIN_BYTES: Final = 4096
+"""Room that is kept between the last record and the end of the file."""
+
+
+class LogWriter:
+    """The log being written. `append`, then `sync`; only then is anything durable."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        *,
+        preallocate_bytes: int = DEFAULT_PREALLOCATE_BYTES,
+        size_limit_bytes: int = 0,
+        force_sync: bool = True,
+    ) -> None:
+        self.file_bytes = 0
+        """Bytes of header and records in the current file; 0 without one."""
+        self.name: str | None = None
+        """The current file."""
+        self._directory = directory
+        self._preallocate_bytes = preallocate_bytes
+        self._size_limit_bytes = size_limit_bytes
+        self._force_sync = force_sync
+        self._file: DirectoryFile | None = None
+        self._allocated = 0
+        self._dirty = False
+        self._broken: StorageError | None = None
+
+    def append(self, records: list[bytes]) -> None:
+        """Write framed records, in zxid order, as one write."""
+        self._check()
+        if not records:
+            return
+        try:
+            file = self._file or self._create(framed_zxid(records[0]))
+            data = b"".join(records)
+            self._dirty = True
+            end = self.file_bytes + len(data)
+            if self._preallocate_bytes > 0 and end + _MARGIN_BYTES > self._allocated:
+                self._preallocate(file, end)
+            file.write_at(data, self.file_bytes)
+            self.file_bytes = end
+        except StorageError as error:
+            self._broken = error
+            raise
+
+    def sync(self) -> None:
+        """Make every appended record durable; rolls if the file outgrew its limit."""
+        self._check()
+        file = self._file
+        if file is None:
+            return
+        if self._dirty:
+            try:
+                if self._force_sync:
+                    file.sync()
+            except StorageError as error:
+                self._broken = error
+                raise
+            self._dirty = False
+        if 0 < self._size_limit_bytes < self.file_bytes:
+            self._leave()
+
+    def roll(self) -> None:
+        """End the current file, syncing what is pending; the next append begins another."""
+        self.sync()
+        self._leave()
+
+    def close(self) -> None:
+        """Sync and release the file. A broken writer only releases it."""
+        if self._broken is None:
+            self.sync()
+        self._leave()
+
+    def abandon(self) -> None:
+        """Release the file without syncing, as the death of the process would."""
+        self._leave()
+        self._broken = StorageError("the log was abandoned", path=self._directory.path)
+
+    def _check(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+
+    def _leave(self) -> None:
+        file, self._file, self.name = self._file, None, None
+        self.file_bytes = self._allocated = 0
+        self._dirty = False
+        if file is not None:
+            file.close()
+
+    def _create(self, zxid: int) -> DirectoryFile:
+        name = filenames.log_name(zxid)
+        if name in self._directory.names():
+            holds = first_zxid(self._directory, name)
+            if holds is not None:
+                raise Corrupt(
+                    f"a log that begins with zxid {format_zxid(holds)} is in the way of a new one",
+                    path=join(self._directory, name),
+                    remedy="the directory changed while the server ran; restart it to read it anew",
+                )
+        file = self._file = self._directory.create(name)
+        file.write_at(HEADER, 0)
+        if self._force_sync:
+            # Before the file is extended: a power failure never leaves a log of zeros only.
+            file.sync()
+            self._directory.sync()
+        self.name = name
+        self.file_bytes = self._allocated = HEADER_BYTES
+        return file
+
+    def _preallocate(self, file: DirectoryFile, end: int) -> None:
+        """Extend the file as Java does: by whole steps, so a first file has 16 bytes more."""
+        step, size = self._preallocate_bytes, self._allocated
+        if self.file_bytes > size:
+            size = (self.file_bytes + step) // step * step
+        while size < end + _MARGIN_BYTES:
+            size += step
+        file.write_at(b"\0", size - 1)
+        self._allocated = size

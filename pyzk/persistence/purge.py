@@ -1,0 +1,55 @@
+"""Which snapshots and logs may go, and their removal.
+
+Pure. Kept are the newest snapshots that look whole, and every log that a restart from the oldest of
+them needs. Without a whole snapshot nothing is removed.
+
+ZooKeeper: PurgeTxnLog, DatadirCleanupManager.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pyzk.persistence import filenames
+from pyzk.persistence.directory import Directory
+from pyzk.persistence.snapshot import looks_complete
+
+MIN_RETAIN_COUNT: Final = 3
+
+
+def choose(
+    snap_directory: Directory, log_directory: Directory, retain_count: int
+) -> tuple[list[str], list[str]]:
+    """Return the snapshots and the logs that are not needed, oldest first."""
+    whole = [
+        snapshot
+        for snapshot in filenames.snapshots(snap_directory.names())
+        if looks_complete(snap_directory, snapshot.name)
+    ]
+    if not whole:
+        return [], []
+    oldest = whole[-max(retain_count, MIN_RETAIN_COUNT) :][0].zxid
+    names = log_directory.names()
+    needed = set(filenames.logs_from(names, oldest))
+    return (
+        [s.name for s in filenames.snapshots(snap_directory.names()) if s.zxid < oldest],
+        [log.name for log in filenames.logs(names) if log.zxid < oldest and log not in needed],
+    )
+
+
+def purge(snap_directory: Directory, log_directory: Directory, retain_count: int) -> list[str]:
+    """Remove what `choose` names; return the names.
+
+    Logs go first: without them an old snapshot is of no use, so a crash in between leaves nothing
+    that looks usable and is not needed.
+    """
+    old_snapshots, old_logs = choose(snap_directory, log_directory, retain_count)
+    for name in old_logs:
+        log_directory.remove(name)
+    for name in old_snapshots:
+        snap_directory.remove(name)
+    if old_logs:
+        log_directory.sync()
+    if old_snapshots:
+        snap_directory.sync()
+    return old_logs + old_snapshots

@@ -1,0 +1,351 @@
+"""From two directories to a database: the newest snapshot that is whole, then every later txn.
+
+Pure. What a power failure can leave is repaired without a word to the operator but a note: stale
+``*.tmp`` files, a torn record at the end of the last log, a log whose header was never written.
+What it cannot leave stops the server, because going on would lose acknowledged txns: a damaged
+record, a gap of zxids, a missing log, snapshots none of which can be read, or an unreadable newest
+snapshot that claims more than the rest can rebuild. Java goes on in some of these cases, silently;
+docs/on-disk.md has the list.
+
+Before this returns, every file that was relied on is synced: after the death of a process (not of
+the machine) its last writes may exist in the page cache only, and the server is about to answer
+from them.
+
+ZooKeeper: FileTxnSnapLog.restore, FileTxnLog.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import attrs
+
+from pyzk import zxid as zxids
+from pyzk.data.database import Database
+from pyzk.data.tree import DataTree
+from pyzk.data.txn import decode_txn
+from pyzk.errors import Corrupt, JuteError, StorageError
+from pyzk.persistence import filenames, txnlog
+from pyzk.persistence.directory import Directory, join, remove_temporaries
+from pyzk.persistence.filenames import NamedZxid
+from pyzk.persistence.snapshot import LoadedSnapshot, read_snapshot, write_snapshot
+from pyzk.persistence.txnlog import Ending, LogScan
+from pyzk.zxid import format_zxid
+
+log = logging.getLogger(__name__)
+
+MAX_CANDIDATES = 100
+"""Older snapshots than this many are not tried, as in Java."""
+
+
+@attrs.frozen
+class RecoveryOptions:
+    """The settings that loading depends on."""
+
+    digests: bool = True
+    """zookeeper.digest.enabled"""
+    extended_types: bool = False
+    """zookeeper.extendedTypesEnabled"""
+    emulate_353: bool = False
+    """zookeeper.emulate353TTLNodes"""
+    trust_empty_snapshot: bool = False
+    """zookeeper.snapshot.trust.empty: logs without any snapshot are all there ever was."""
+    autocreate: bool = True
+    """zookeeper.db.autocreate: an empty directory is a new database."""
+    initialize: bool = False
+    """An ``initialize`` file was found: this once, an empty directory is a new database."""
+    max_record_bytes: int = txnlog.DEFAULT_MAX_RECORD_BYTES
+    snapshot_suffix: str = ""
+    """What names of new snapshots end with: "", ".gz" or ".snappy"."""
+    last_zxid_section: bool = True
+    """zookeeper.serializeLastProcessedZxid.enabled"""
+
+    def new_tree(self) -> DataTree:
+        return DataTree(
+            extended_types=self.extended_types,
+            emulate_353=self.emulate_353,
+            digests=self.digests,
+        )
+
+
+@attrs.define
+class Recovered:
+    """A loaded database and how it came about."""
+
+    database: Database
+    snapshot_name: str | None
+    """None if the database is new and nothing was loaded."""
+    snapshot_zxid: int
+    last_zxid: int
+    """-1: the directory is empty and may not be taken for a new database."""
+    replayed: int
+    """Txns applied on top of the snapshot."""
+    notes: list[str]
+    """What was repaired or skipped, one sentence each, for the log of the start."""
+
+
+def recover(
+    snap_directory: Directory, log_directory: Directory, options: RecoveryOptions
+) -> Recovered:
+    """Load the database. Raises `StorageError` if it cannot be known to be complete."""
+    check_directories(snap_directory, log_directory)
+    return _Recovery(snap_directory, log_directory, options).run()
+
+
+def check_directories(snap_directory: Directory, log_directory: Directory) -> None:
+    """Refuse snapshots in a separate log directory and logs in a separate snapshot directory."""
+    if snap_directory is log_directory or snap_directory.path == log_directory.path:
+        return
+    remedy = "check that dataDir and dataLogDir are not swapped, or move the file"
+    for name in log_directory.names():
+        if name.startswith("snapshot."):
+            raise StorageError(
+                "a snapshot in the directory of the logs",
+                path=join(log_directory, name),
+                remedy=remedy,
+            )
+    for name in snap_directory.names():
+        if name.startswith("log."):
+            raise StorageError(
+                "a log in the directory of the snapshots",
+                path=join(snap_directory, name),
+                remedy=remedy,
+            )
+
+
+class _Recovery:
+    def __init__(
+        self, snap_directory: Directory, log_directory: Directory, options: RecoveryOptions
+    ) -> None:
+        self.snap_directory = snap_directory
+        self.log_directory = log_directory
+        self.options = options
+        self.notes: list[str] = []
+        self.unreadable: list[tuple[NamedZxid, StorageError]] = []
+
+    def run(self) -> Recovered:
+        self._remove_temporaries()
+        self._remove_headerless_log()
+        snapshot = self._newest_snapshot()
+        if snapshot is None:
+            if self._has_records():
+                return self._from_logs_alone()
+            return self._new_database()
+        named, loaded = snapshot
+        database = loaded.database
+        if loaded.digest_zxid > named.zxid:
+            database.fuzzy_until = loaded.digest_zxid
+        elif loaded.digest_zxid == named.zxid:
+            self._compare_digest(loaded)
+        replay = _Replay(self, database, loaded)
+        replay.run()
+        self._check_claims(database.last_zxid)
+        self._check_acls(database)
+        _sync_file(self.snap_directory, named.name)
+        self.snap_directory.sync()
+        return Recovered(
+            database, named.name, named.zxid, database.last_zxid, replay.applied, self.notes
+        )
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def _remove_temporaries(self) -> None:
+        directories = [self.snap_directory]
+        if self.log_directory is not self.snap_directory:
+            directories.append(self.log_directory)
+        for directory in directories:
+            for name in remove_temporaries(directory):
+                self.note(f"{join(directory, name)}: removed, an unfinished file")
+
+    def _remove_headerless_log(self) -> None:
+        """Remove a newest log that died before its header was written: it never had a record."""
+        logs = filenames.logs(self.log_directory.names())
+        if not logs:
+            return
+        name = logs[-1].name
+        size = self.log_directory.size(name)
+        if size >= txnlog.HEADER_BYTES:
+            return
+        if txnlog.HEADER.startswith(self.log_directory.read(name, 0, size)):
+            self.log_directory.remove(name)
+            self.log_directory.sync()
+            self.note(f"{join(self.log_directory, name)}: removed, it has {size} bytes, no header")
+
+    def _newest_snapshot(self) -> tuple[NamedZxid, LoadedSnapshot] | None:
+        """Return the newest snapshot that can be read; None if there is no snapshot at all."""
+        candidates = filenames.snapshots(self.snap_directory.names())[: -MAX_CANDIDATES - 1 : -1]
+        for named in candidates:
+            try:
+                loaded = read_snapshot(
+                    self.snap_directory, named.name, named.zxid, self.options.new_tree()
+                )
+            except Corrupt as error:
+                log.warning("snapshot is not usable: %s", error)
+                self.note(str(error))
+                self.unreadable.append((named, error))
+            else:
+                return named, loaded
+        if not candidates:
+            return None
+        newest = self.unreadable[0][1]
+        raise Corrupt(
+            f"none of {len(candidates)} snapshots can be read; the newest: {newest}",
+            path=self.snap_directory.path,
+            remedy="restore a snapshot from a backup or from another server",
+        )
+
+    def _compare_digest(self, loaded: LoadedSnapshot) -> None:
+        tree = loaded.database.tree
+        if tree.digests and loaded.digest_zxid and loaded.digest != tree.digest:
+            loaded.database.digest_mismatches += 1
+            self.note(
+                f"tree digest differs at zxid {format_zxid(loaded.digest_zxid)}:"
+                f" the snapshot says {loaded.digest}, the tree has {tree.digest}"
+            )
+
+    def _has_records(self) -> bool:
+        return any(
+            txnlog.first_zxid(self.log_directory, name) is not None
+            for _, name in filenames.logs(self.log_directory.names())
+        )
+
+    def _from_logs_alone(self) -> Recovered:
+        if not self.options.trust_empty_snapshot:
+            raise StorageError(
+                "there are logs but no snapshot to begin with",
+                path=self.log_directory.path,
+                remedy="restore a snapshot; or, if the logs are known to be complete from the"
+                " first transaction on, start with zookeeper.snapshot.trust.empty=true",
+            )
+        database = Database(self.options.new_tree())
+        replay = _Replay(self, database, None)
+        replay.run()
+        self._check_acls(database)
+        self.note("there is no snapshot: the database was built from the logs alone")
+        return Recovered(database, None, 0, database.last_zxid, replay.applied, self.notes)
+
+    def _new_database(self) -> Recovered:
+        """An empty directory: write the first snapshot, so that logs have something to follow."""
+        database = Database(self.options.new_tree())
+        if not (self.options.autocreate or self.options.initialize):
+            database.tree.last_zxid = -1
+            self.note(
+                "the directory is empty and zookeeper.db.autocreate is false: no database is made"
+            )
+            return Recovered(database, None, -1, -1, 0, self.notes)
+        name = write_snapshot(
+            self.snap_directory,
+            database.freeze(),
+            suffix=self.options.snapshot_suffix,
+            last_zxid_section=self.options.last_zxid_section,
+        )
+        return Recovered(database, name, 0, 0, 0, self.notes)
+
+    def _check_claims(self, last_zxid: int) -> None:
+        """Refuse if a snapshot that cannot be read says there was more than was rebuilt."""
+        for named, error in self.unreadable:
+            if named.zxid > last_zxid:
+                raise Corrupt(
+                    f"{error}; without it the transactions after {format_zxid(last_zxid)}, up to"
+                    f" {format_zxid(named.zxid)} at least, would be lost",
+                    path=join(self.snap_directory, named.name),
+                    remedy="restore the snapshot, or remove it to give those transactions up",
+                )
+
+    def _check_acls(self, database: Database) -> None:
+        unknown = database.tree.acls.unknown()
+        if unknown:
+            raise Corrupt(
+                f"znodes use ACL lists that are nowhere defined: {unknown[:10]}",
+                path=self.snap_directory.path,
+                remedy="restore a snapshot from a backup or from another server",
+            )
+
+
+class _Replay:
+    """Applies what the logs have beyond the database, in order and without a gap."""
+
+    def __init__(
+        self, recovery: _Recovery, database: Database, snapshot: LoadedSnapshot | None
+    ) -> None:
+        self.applied = 0
+        self._recovery = recovery
+        self._directory = recovery.log_directory
+        self._database = database
+        self._snapshot = snapshot
+        self._trusted = database.last_zxid
+        self._repeated = 0
+
+    def run(self) -> None:
+        directory = self._directory
+        start = self._database.last_zxid
+        files = filenames.logs_from(directory.names(), start)
+        for index, (_, name) in enumerate(files):
+            self._replay_file(name, is_last=index == len(files) - 1)
+        if files:
+            directory.sync()
+        if self._repeated:
+            self._recovery.note(f"{self._repeated} records came twice and were skipped")
+        fuzzy = self._database.fuzzy_until
+        if fuzzy > self._database.last_zxid:
+            raise Corrupt(
+                f"the snapshot has effects up to zxid {format_zxid(fuzzy)},"
+                f" the logs end at {format_zxid(self._database.last_zxid)}",
+                path=directory.path,
+                remedy="restore the missing log, or remove the snapshot to use an older one",
+            )
+
+    def _replay_file(self, name: str, *, is_last: bool) -> None:
+        scan = LogScan(
+            self._directory, name, max_record_bytes=self._recovery.options.max_record_bytes
+        )
+        for offset, payload in scan:
+            zxid = txnlog.payload_zxid(payload)
+            last = self._database.last_zxid
+            if zxid <= last:
+                self._repeated += zxid > self._trusted
+                continue
+            self._check_follows(scan.path, offset, last, zxid)
+            self._apply(scan.path, offset, payload)
+        if scan.ending is Ending.TORN:
+            what = "the torn end of the log is left out" if is_last else "the log has a torn end"
+            self._recovery.note(f"{scan.path}: {what}, at offset {scan.offset}: {scan.detail}")
+        _sync_file(self._directory, name)
+
+    def _check_follows(self, path: str, offset: int, last: int, zxid: int) -> None:
+        if zxid == last + 1:
+            return
+        if zxids.epoch_of(zxid) > zxids.epoch_of(last) and zxids.counter_of(zxid) == 1:
+            return
+        raise Corrupt(
+            f"a gap: zxid {format_zxid(zxid)} follows {format_zxid(last)}",
+            path=path,
+            offset=offset,
+            remedy="restore the missing log or a newer snapshot; going on would lose transactions",
+        )
+
+    def _apply(self, path: str, offset: int, payload: bytes) -> None:
+        database = self._database
+        try:
+            txn = decode_txn(payload)
+            database.apply(txn)
+        except (JuteError, ValueError, LookupError) as error:
+            raise Corrupt(
+                f"a record that cannot be applied ({error})",
+                path=path,
+                offset=offset,
+                remedy="restore this file from a backup or from another server",
+            ) from error
+        self.applied += 1
+        snapshot = self._snapshot
+        if snapshot is not None and txn.header.zxid == snapshot.digest_zxid:
+            self._recovery._compare_digest(snapshot)
+
+
+def _sync_file(directory: Directory, name: str) -> None:
+    file = directory.open(name)
+    try:
+        file.sync()
+    finally:
+        file.close()

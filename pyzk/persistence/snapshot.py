@@ -1,0 +1,434 @@
+"""Snapshot files: written node by node from a frozen database, read into a fresh one.
+
+Pure. Uncompressed layout, all big-endian:
+
+    header "ZKSN" 2 -1 | sessions | ACL lists | nodes, parents first, root as "" | "/"
+    seal | digest section, seal | last zxid section, seal
+
+A seal is the Adler-32 of every byte before it (earlier seals too) and the string "/". Java decides
+by its own settings which sections to expect and refuses files of other settings; here the number
+of bytes behind the first seal decides.
+
+A snapshot appears under its name only when it is complete and durable: it is written as ``*.tmp``,
+synced, renamed, and the directory synced. Java writes it in place and may leave a part of one.
+The zxid in the name is what counts: everything up to it is in the file. Java's snapshots may hold
+some later effects too (the digest section tells up to where); ours are exact.
+
+ZooKeeper: FileSnap, SnapStream, SerializeUtils, DataTree.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable
+from typing import Final
+
+import attrs
+
+from pyzk.data.database import Database, FrozenDatabase
+from pyzk.data.node import DataNode
+from pyzk.data.paths import ROOT, parent_of
+from pyzk.data.snapshot_view import Frozen
+from pyzk.data.tree import DataTree
+from pyzk.data.txn import DIGEST_VERSION
+from pyzk.errors import Corrupt, JuteError, StorageError
+from pyzk.jute.archive import encode_buffer, encode_string
+from pyzk.jute.records import ACL
+from pyzk.persistence import compression
+from pyzk.persistence.directory import Directory, DirectoryFile, join
+from pyzk.persistence.filenames import TEMPORARY, snapshot_name
+
+HEADER: Final = struct.pack(">iiq", 0x5A4B534E, 2, -1)
+NODES_PER_READ: Final = 256
+"""What is taken from the frozen view at once: well under a millisecond of the event loop."""
+READ_WINDOW_BYTES: Final = 1 << 20
+SYNC_EVERY_BYTES: Final = 4 << 20
+"""A long snapshot is synced as it grows, so that its end does not make the log's syncs wait."""
+MAX_BUFFER_BYTES: Final = 1 << 28
+"""No string or buffer of more is believed."""
+
+_END: Final = b"\x00\x00\x00\x01/"
+_SEAL_BYTES: Final = 13
+_DIGEST_BYTES: Final = 20
+_ZXID_BYTES: Final = 8
+_STAT_BYTES: Final = 60
+
+_pack_int: Final = struct.Struct(">i").pack
+_pack_long: Final = struct.Struct(">q").pack
+_pack_session: Final = struct.Struct(">qi").pack
+_pack_digest: Final = struct.Struct(">qiQ").pack
+_unpack_int: Final = struct.Struct(">i").unpack_from
+_unpack_long: Final = struct.Struct(">q").unpack_from
+_unpack_session: Final = struct.Struct(">qi").unpack_from
+_unpack_digest: Final = struct.Struct(">qiQ").unpack_from
+_unpack_node: Final = struct.Struct(">qqqqqiiiqq").unpack_from
+
+
+class SnapshotEncoder:
+    """Turns a frozen database into the uncompressed bytes of a file, with its running checksum."""
+
+    def __init__(self) -> None:
+        self._adler = 1
+
+    def _add(self, data: bytes) -> bytes:
+        self._adler = zlib.adler32(data, self._adler)
+        return data
+
+    def _seal(self) -> bytes:
+        return self._add(_pack_long(self._adler) + _END)
+
+    def begin(
+        self, sessions: Iterable[tuple[int, int]], acls: Iterable[tuple[int, tuple[ACL, ...]]]
+    ) -> bytes:
+        """Return everything before the nodes."""
+        table = [_pack_session(session, timeout) for session, timeout in sessions]
+        lists = [
+            _pack_long(acl_id) + _pack_int(len(acl)) + b"".join([entry.encode() for entry in acl])
+            for acl_id, acl in acls
+        ]
+        return self._add(
+            HEADER
+            + _pack_int(len(table))
+            + b"".join(table)
+            + _pack_int(len(lists))
+            + b"".join(lists)
+        )
+
+    def nodes(self, nodes: Iterable[Frozen]) -> bytes:
+        """Return some nodes; parents must come before their children."""
+        out = []
+        for path, data, acl_id, persisted in nodes:
+            out.append(encode_string("" if path == ROOT else path))
+            out.append(encode_buffer(data))
+            out.append(_pack_long(acl_id))
+            out.append(persisted)
+        return self._add(b"".join(out))
+
+    def finish(self, zxid: int, digest: int | None, *, last_zxid_section: bool = True) -> bytes:
+        """Return the end of the tree, the seals and the sections behind."""
+        out = self._add(_END) + self._seal()
+        if digest is not None:
+            out += self._add(_pack_digest(zxid, DIGEST_VERSION, digest if zxid else 0))
+            out += self._seal()
+        if last_zxid_section:
+            out += self._add(_pack_long(zxid)) + self._seal()
+        return out
+
+
+class SnapshotWriter:
+    """Writes one snapshot: `add` until there is nothing more, then `commit`; or `abort`."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        frozen: FrozenDatabase,
+        *,
+        suffix: str = "",
+        last_zxid_section: bool = True,
+    ) -> None:
+        self.name = snapshot_name(frozen.zxid, suffix)
+        self.bytes_written = 0
+        self._directory = directory
+        self._zxid = frozen.zxid
+        self._digest = frozen.digest
+        self._last_zxid_section = last_zxid_section
+        self._encoder = SnapshotEncoder()
+        self._compressor = compression.compressor(suffix)
+        self._unsynced = 0
+        self._temporary = self.name + TEMPORARY
+        self._file: DirectoryFile | None = directory.create(self._temporary)
+        self._head: bytes | None = self._encoder.begin(frozen.sessions, frozen.acls)
+
+    def add(self, nodes: list[Frozen]) -> None:
+        """Write some nodes."""
+        self._write(self._encoder.nodes(nodes))
+
+    def commit(self) -> str:
+        """Make the snapshot complete, durable and visible; return its name."""
+        end = self._encoder.finish(
+            self._zxid, self._digest, last_zxid_section=self._last_zxid_section
+        )
+        self._write(end)
+        self._put(self._compressor.finish())
+        file = self._file
+        assert file is not None, "the snapshot is closed"
+        file.sync()
+        file.close()
+        self._file = None
+        self._directory.rename(self._temporary, self.name)
+        self._directory.sync()
+        return self.name
+
+    def abort(self) -> None:
+        """Give up: remove what was written."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        if self._temporary in self._directory.names():
+            self._directory.remove(self._temporary)
+
+    def _write(self, data: bytes) -> None:
+        if self._head is not None:
+            data, self._head = self._head + data, None
+        self._put(self._compressor.feed(data))
+
+    def _put(self, data: bytes) -> None:
+        assert self._file is not None, "the snapshot is closed"
+        if not data:
+            return
+        self._file.write_at(data, self.bytes_written)
+        self.bytes_written += len(data)
+        self._unsynced += len(data)
+        if self._unsynced >= SYNC_EVERY_BYTES:
+            self._file.sync()
+            self._unsynced = 0
+
+
+def write_snapshot(
+    directory: Directory,
+    frozen: FrozenDatabase,
+    *,
+    suffix: str = "",
+    last_zxid_section: bool = True,
+) -> str:
+    """Write a whole snapshot at once; return its name. Closes the view."""
+    writer: SnapshotWriter | None = None
+    try:
+        writer = SnapshotWriter(
+            directory, frozen, suffix=suffix, last_zxid_section=last_zxid_section
+        )
+        while nodes := frozen.nodes.read(NODES_PER_READ):
+            writer.add(nodes)
+        return writer.commit()
+    except StorageError:
+        if writer is not None:
+            writer.abort()
+        raise
+    finally:
+        frozen.close()
+
+
+@attrs.frozen
+class LoadedSnapshot:
+    """What a snapshot file holds."""
+
+    database: Database
+    digest_zxid: int
+    """Up to where the content reaches; 0 when the file does not say."""
+    digest: int
+    """Tree digest at ``digest_zxid``, modulo 2^64."""
+    last_zxid: int | None
+    """The last zxid section, if there is one. Only for streams without a name."""
+
+
+def looks_complete(directory: Directory, name: str) -> bool:
+    """Tell by a few bytes whether a snapshot may be whole, by the same test as Java."""
+    if name.endswith(".gz"):
+        return directory.read(name, 0, 2) == compression.GZIP_MAGIC
+    if name.endswith(".snappy"):
+        return directory.read(name, 0, 8) == compression.SNAPPY_MAGIC
+    size = directory.size(name)
+    return size >= 10 and directory.read(name, size - len(_END), len(_END)) == _END
+
+
+def read_snapshot(directory: Directory, name: str, zxid: int, tree: DataTree) -> LoadedSnapshot:
+    """Load a snapshot into an empty tree. Raises `Corrupt` for anything but a whole one."""
+    if not looks_complete(directory, name):
+        raise Corrupt("the snapshot is not complete", path=join(directory, name))
+    reader = _SnapshotReader(directory, name)
+    try:
+        return reader.load(zxid, tree)
+    except (ValueError, JuteError) as error:
+        raise reader.corrupt(str(error)) from None
+
+
+class _SnapshotReader:
+    """A window over the uncompressed bytes; everything behind ``position`` has been consumed."""
+
+    def __init__(self, directory: Directory, name: str) -> None:
+        self._directory = directory
+        self._name = name
+        self._decompressor = compression.decompressor(name)
+        self._file_offset = 0
+        self._size = directory.size(name)
+        self._buffer = b""
+        self._position = 0
+        self._base = 0
+        """Offset of the buffer's first byte in the uncompressed stream."""
+        self._adler = 1
+        """Of everything before the buffer."""
+
+    def corrupt(self, message: str) -> Corrupt:
+        return Corrupt(
+            message,
+            path=join(self._directory, self._name),
+            offset=self._base + self._position,
+            remedy="restore it from a backup, or remove it to start from an older snapshot",
+        )
+
+    def load(self, zxid: int, tree: DataTree) -> LoadedSnapshot:
+        self._need(len(HEADER))
+        if self._take(len(HEADER))[:4] != HEADER[:4]:
+            self._position = 0
+            raise self.corrupt("not a snapshot: wrong magic number")
+        sessions = self._sessions()
+        tree.clear()
+        self._acls(tree)
+        self._nodes(tree)
+        self._check_seal()
+        database = Database(tree, sessions)
+        digest_zxid, digest, last_zxid = self._sections()
+        tree.finish_load()
+        tree.last_zxid = zxid
+        return LoadedSnapshot(database, digest_zxid, digest, last_zxid)
+
+    # --- the window -------------------------------------------------------------------
+
+    def _need(self, count: int) -> None:
+        """Have ``count`` unread bytes in the buffer."""
+        have = len(self._buffer) - self._position
+        if have >= count:
+            return
+        if count > MAX_BUFFER_BYTES:
+            raise ValueError(f"a length of {count} bytes")
+        self._adler = self._checksum()
+        self._base += self._position
+        pieces = [self._buffer[self._position :]]
+        self._position = 0
+        while have < count and self._file_offset < self._size:
+            data = self._directory.read(self._name, self._file_offset, READ_WINDOW_BYTES)
+            if not data:
+                break
+            self._file_offset += len(data)
+            for piece in self._decompressor.feed(data):
+                pieces.append(piece)
+                have += len(piece)
+        self._buffer = b"".join(pieces)
+        if have < count:
+            self._decompressor.finish()
+            raise ValueError("the snapshot ends early")
+
+    def _checksum(self) -> int:
+        """Return the Adler-32 of everything consumed."""
+        return zlib.adler32(memoryview(self._buffer)[: self._position], self._adler)
+
+    def _take(self, count: int) -> bytes:
+        self._need(count)
+        start = self._position
+        self._position = start + count
+        return self._buffer[start : self._position]
+
+    def _int(self) -> int:
+        value: int = _unpack_int(self._take(4), 0)[0]
+        return value
+
+    def _count(self, what: str) -> int:
+        count = self._int()
+        if count < 0:
+            raise ValueError(f"{count} {what}")
+        return count
+
+    # --- the parts --------------------------------------------------------------------
+
+    def _sessions(self) -> dict[int, int]:
+        sessions = {}
+        for _ in range(self._count("sessions")):
+            session, timeout = _unpack_session(self._take(12), 0)
+            sessions[session] = timeout
+        return sessions
+
+    def _acls(self, tree: DataTree) -> None:
+        for _ in range(self._count("ACL lists")):
+            acl_id: int = _unpack_long(self._take(8), 0)[0]
+            entries = []
+            for _ in range(self._count("ACL entries")):
+                perms = self._take(4)
+                raw = perms + self._string_bytes() + self._string_bytes()
+                entries.append(ACL.decode(raw, 0, len(raw))[0])
+            tree.acls.load(acl_id, tuple(entries))
+
+    def _string_bytes(self) -> bytes:
+        raw = self._take(4)
+        length: int = _unpack_int(raw, 0)[0]
+        if length < -1:
+            raise ValueError(f"a length of {length} bytes")
+        return raw + self._take(length) if length > 0 else raw
+
+    def _nodes(self, tree: DataTree) -> None:
+        load_node, add_usage, nodes = tree.load_node, tree.acls.add_usage, tree.nodes
+        while True:
+            self._need(4)
+            (length,) = _unpack_int(self._buffer, self._position)
+            if length < 0:
+                raise ValueError(f"a path of {length} bytes")
+            self._need(length + 8)
+            start = self._position + 4
+            path = str(self._buffer[start : start + length], "utf-8", "replace")
+            if path == "/":
+                # The end of the tree; the root itself is written as "".
+                self._position = start + length
+                break
+            (data_length,) = _unpack_int(self._buffer, start + length)
+            if data_length < -1:
+                raise ValueError(f"data of {data_length} bytes")
+            present = max(data_length, 0)
+            self._need(length + present + 8 + 8 + _STAT_BYTES)
+            start = self._position + 8 + length
+            data = None if data_length < 0 else self._buffer[start : start + present]
+            fields = _unpack_node(self._buffer, start + present)
+            path = path or ROOT
+            if path in nodes or (path != ROOT and not _has_parent(nodes, path)):
+                raise ValueError(f"node {path!r} comes twice or before its parent")
+            self._position = start + present + 8 + _STAT_BYTES
+            add_usage(fields[0])
+            load_node(path, DataNode(data, *fields))
+        if ROOT not in nodes:
+            raise ValueError("the snapshot has no root")
+
+    def _check_seal(self) -> None:
+        self._need(_SEAL_BYTES)
+        expected = self._checksum()
+        seal = self._take(_SEAL_BYTES)
+        if seal != _pack_long(expected) + _END:
+            self._position -= _SEAL_BYTES
+            raise ValueError("wrong checksum")
+
+    def _sections(self) -> tuple[int, int, int | None]:
+        digest_zxid = digest = 0
+        last_zxid: int | None = None
+        with_digest, with_zxid = _DIGEST_BYTES + _SEAL_BYTES, _ZXID_BYTES + _SEAL_BYTES
+        rest = self._remaining()
+        if rest not in (0, with_zxid, with_digest, with_digest + with_zxid):
+            raise ValueError(f"{rest} bytes behind the tree")
+        if rest >= with_digest:
+            digest_zxid, version, digest = _unpack_digest(self._take(_DIGEST_BYTES), 0)
+            if version != DIGEST_VERSION:
+                digest_zxid = digest = 0
+            self._check_seal()
+        if rest in (with_zxid, with_digest + with_zxid):
+            last_zxid = _unpack_long(self._take(_ZXID_BYTES), 0)[0]
+            self._check_seal()
+        return digest_zxid, digest, last_zxid
+
+    def _remaining(self) -> int:
+        """Read to the end of the stream; return how many bytes that is."""
+        rest = len(self._buffer) - self._position
+        most = _DIGEST_BYTES + _ZXID_BYTES + 2 * _SEAL_BYTES
+        pieces = [self._buffer]
+        while rest <= most and self._file_offset < self._size:
+            data = self._directory.read(self._name, self._file_offset, READ_WINDOW_BYTES)
+            if not data:
+                break
+            self._file_offset += len(data)
+            for piece in self._decompressor.feed(data):
+                pieces.append(piece)
+                rest += len(piece)
+        self._buffer = b"".join(pieces)
+        if rest <= most:
+            self._decompressor.finish()
+        return rest
+
+
+def _has_parent(nodes: dict[str, DataNode], path: str) -> bool:
+    return path[0] == "/" and path[-1] != "/" and parent_of(path) in nodes

@@ -1,0 +1,240 @@
+"""The transaction log file: framing of records, and a scan that knows how a log ends.
+
+Pure. A log is a 16-byte header, records back to back, then zeros up to the preallocated length:
+
+    long  Adler-32 of the payload (the payload only, whatever may be said elsewhere)
+    int   length of the payload
+    ...   payload: TxnHeader, record, optional digest; the same bytes as in a PROPOSAL
+    byte  0x42
+
+How a log may end, and what is made of it:
+
+- `Ending.PADDING`: a length of zero where the next record would begin. The normal end.
+- `Ending.EXACT`: the file ends where a record ends. Normal too: no preallocation, or truncated.
+- `Ending.TORN`: a record that was never written whole, so never acknowledged: the file ends in it,
+  its end byte is zero and no whole record follows, or it holds a sector that was never written.
+  The scan ends before it.
+- `Ending.EMPTY`: no complete header, so no record was ever in it.
+- Anything else, above all a whole record with a wrong checksum, is damage to what *was* written:
+  `Corrupt`, with the offset. Java stops silently at a wrong end byte and loses the rest of the
+  file; here that is an error if records follow.
+
+A log is read in windows, so that 64 MiB of padding cost one window.
+
+ZooKeeper: FileTxnLog, FileTxnLog.FileTxnIterator, Util.readTxnBytes.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Final
+
+from pyzk.errors import Corrupt
+from pyzk.persistence.directory import Directory, join
+
+HEADER: Final = struct.pack(">iiq", 0x5A4B4C47, 2, 0)
+"""magic "ZKLG", version 2, database id 0."""
+HEADER_BYTES: Final = len(HEADER)
+END_OF_RECORD: Final = 0x42
+FRAME_BYTES: Final = 13
+"""What framing adds to a payload: checksum, length, end byte."""
+TXN_HEADER_BYTES: Final = 32
+DEFAULT_MAX_RECORD_BYTES: Final = 2 * 0xFFFFF
+WINDOW_BYTES: Final = 1 << 20
+SECTOR_BYTES: Final = 512
+"""What a disk writes whole or not at all."""
+
+_ZXID_IN_PAYLOAD: Final = 12
+_pack_frame: Final = struct.Struct(">qi").pack
+_unpack_frame: Final = struct.Struct(">qi").unpack_from
+_unpack_long: Final = struct.Struct(">q").unpack_from
+_END: Final = bytes([END_OF_RECORD])
+_adler32: Final = zlib.adler32
+
+
+def frame_record(payload: bytes) -> bytes:
+    """Return the bytes that a log holds for a payload."""
+    return _pack_frame(_adler32(payload), len(payload)) + payload + _END
+
+
+def payload_zxid(payload: bytes) -> int:
+    """Return the zxid of a txn payload, without decoding the rest."""
+    zxid: int = _unpack_long(payload, _ZXID_IN_PAYLOAD)[0]
+    return zxid
+
+
+def framed_zxid(record: bytes) -> int:
+    """Return the zxid of a framed record."""
+    zxid: int = _unpack_long(record, 12 + _ZXID_IN_PAYLOAD)[0]
+    return zxid
+
+
+class Ending(enum.Enum):
+    """How the records of a log end."""
+
+    PADDING = "padding"
+    EXACT = "end of file"
+    TORN = "torn record"
+    EMPTY = "no header"
+
+
+class LogScan:
+    """Iterates over the records of one log as (offset, payload); afterwards tells how it ended.
+
+    Raises `Corrupt` where the log contradicts itself. After the iteration ``offset`` is where the
+    next record would begin, ``ending`` says why there is none and ``detail`` describes a torn one.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        name: str,
+        *,
+        max_record_bytes: int = DEFAULT_MAX_RECORD_BYTES,
+        window_bytes: int = WINDOW_BYTES,
+    ) -> None:
+        self.name = name
+        self.path = join(directory, name)
+        self.offset = HEADER_BYTES
+        self.ending = Ending.EMPTY
+        self.detail = ""
+        self._directory = directory
+        self._max_record_bytes = max_record_bytes
+        self._window_bytes = max(window_bytes, 4096)
+        self._window = b""
+        self._start = 0
+        """Offset of the window's first byte in the file."""
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        if not self._has_header():
+            return
+        while True:
+            payload = self._next()
+            if payload is None:
+                return
+            offset = self.offset
+            self.offset = offset + FRAME_BYTES + len(payload)
+            yield offset, payload
+
+    def _has_header(self) -> bool:
+        header = self._directory.read(self.name, 0, HEADER_BYTES)
+        if len(header) < HEADER_BYTES and HEADER.startswith(header[:4]):
+            self.ending, self.offset = Ending.EMPTY, len(header)
+            self.detail = f"{len(header)} of {HEADER_BYTES} bytes of the file header"
+            return False
+        if header[:4] != HEADER[:4]:
+            raise Corrupt(
+                f"not a transaction log: it begins with {header[:4].hex() or 'nothing'}",
+                path=self.path,
+                offset=0,
+                remedy="restore the file, or start from a newer snapshot",
+            )
+        return True
+
+    def _bytes_at(self, offset: int, count: int) -> int:
+        """Have ``count`` bytes from ``offset`` in the window if the file has them.
+
+        Return the position of ``offset`` in the window.
+        """
+        position = offset - self._start
+        if position < 0 or position + count > len(self._window):
+            self._window = self._directory.read(self.name, offset, max(self._window_bytes, count))
+            self._start = offset
+            position = 0
+        return position
+
+    def _next(self) -> bytes | None:
+        offset = self.offset
+        position = self._bytes_at(offset, 12)
+        available = len(self._window) - position
+        if available == 0:
+            self.ending = Ending.EXACT
+            return None
+        if available < 12:
+            self._torn(f"the file ends {available} bytes into a record")
+            return None
+        checksum, length = _unpack_frame(self._window, position)
+        if length == 0:
+            if checksum:
+                self._torn("a checksum without a record")
+                return None
+            self.ending = Ending.PADDING
+            return None
+        if not 0 < length <= self._max_record_bytes:
+            raise self._corrupt(
+                f"a record of {length} bytes (the limit is {self._max_record_bytes})"
+            )
+        position = self._bytes_at(offset, length + FRAME_BYTES)
+        end = position + 12 + length
+        if end + 1 > len(self._window):
+            missing = end + 1 - len(self._window)
+            self._torn(f"the file ends {missing} bytes before the end of a record")
+            return None
+        payload = self._window[position + 12 : end]
+        marker = self._window[end]
+        if marker == END_OF_RECORD and _adler32(payload) == checksum:
+            if length < TXN_HEADER_BYTES:
+                raise self._corrupt(f"a record of {length} bytes, too short for a header")
+            return payload
+        self._judge_damage(length, marker)
+        return None
+
+    def _judge_damage(self, length: int, marker: int) -> None:
+        """Tell a record that was not written whole from one that was damaged afterwards."""
+        if self._has_unwritten_sector(length):
+            self._torn("a record with a sector that was never written")
+            return
+        if marker == END_OF_RECORD:
+            raise self._corrupt("wrong checksum of a record")
+        if self._whole_record_at(self.offset + FRAME_BYTES + length):
+            raise self._corrupt(f"a record ends with 0x{marker:02x}, and more records follow")
+        if marker != 0:
+            raise self._corrupt(f"a record ends with 0x{marker:02x}")
+        self._torn("a record without its end")
+
+    def _has_unwritten_sector(self, length: int) -> bool:
+        """Look for a sector of zeros that the record covers or begins in the middle of.
+
+        A batch is one write of many sectors, and a power failure may leave any of them as it was:
+        zero. A sector that the record begins in was written before, so it is not looked at.
+        """
+        first = (self.offset + SECTOR_BYTES - 1) // SECTOR_BYTES * SECTOR_BYTES
+        end = self.offset + FRAME_BYTES + length
+        for sector in range(first, end, SECTOR_BYTES):
+            data = self._directory.read(self.name, sector, SECTOR_BYTES)
+            if not data.strip(b"\0"):
+                return True
+        return False
+
+    def _whole_record_at(self, offset: int) -> bool:
+        frame = self._directory.read(self.name, offset, 12)
+        if len(frame) < 12:
+            return False
+        checksum, length = _unpack_frame(frame, 0)
+        if not TXN_HEADER_BYTES <= length <= self._max_record_bytes:
+            return False
+        payload = self._directory.read(self.name, offset + 12, length)
+        whole: bool = len(payload) == length and _adler32(payload) == checksum
+        return whole
+
+    def _torn(self, detail: str) -> None:
+        self.ending = Ending.TORN
+        self.detail = detail
+
+    def _corrupt(self, message: str) -> Corrupt:
+        return Corrupt(
+            message,
+            path=self.path,
+            offset=self.offset,
+            remedy="restore this file from a backup or from another server; TxnLogToolkit shows it",
+        )
+
+
+def first_zxid(directory: Directory, name: str) -> int | None:
+    """Return the zxid of the first whole record of a log, None if it has none."""
+    for _, payload in LogScan(directory, name, window_bytes=4096):
+        return payload_zxid(payload)
+    return None
