@@ -167,8 +167,10 @@ def decode_body(name: str, fields: list[tuple[str, str]]) -> Iterator[str]:
             size = sum(BYTES[kind] for _, kind in group)
             yield f"if offset + {size} > end:"
             yield f'    raise Truncated(f"{name} at {{offset}}")'
-            names = ", ".join(field for field, _ in group) + ("," if len(group) == 1 else "")
-            yield f"{names if len(group) > 1 else '(' + names + ')'} = _unpack_{codes(group).replace('?', 'b')}(buffer, offset)"
+            names = ", ".join(field for field, _ in group)
+            if len(group) == 1:
+                names = f"({names},)"
+            yield f"{names} = _unpack_{codes(group).replace('?', 'b')}(buffer, offset)"
             yield f"offset += {size}"
         else:
             yield from decode_field(*group[0])

@@ -1,7 +1,7 @@
 """Jute primitives over (buffer, offset, end).
 
-Pure. Answers to BinaryInputArchive and BinaryOutputArchive: big endian, strings and buffers behind an
-int length, -1 for null. ``end`` bounds what may be read, so no length in hostile bytes can make
+Pure. Answers to BinaryInputArchive and BinaryOutputArchive: big endian, strings and buffers behind
+an int length, -1 for null. ``end`` bounds what may be read, so no length in hostile bytes can make
 a decoder allocate more than the bytes it was given.
 
 Strings are read as UTF-8 with replacement and written one UTF-16 code unit at a time, as the

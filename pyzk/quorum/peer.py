@@ -1,10 +1,10 @@
 """The peer: one server as a deterministic state machine.
 
-Pure. Answers to QuorumPeer. A world (the real server, a test, the simulator) sets the clock, calls an
-input, and drains the outbox; same inputs, same order, same clock, same seed: same bytes.
+Pure. Answers to QuorumPeer. A world (the real server, a test, the simulator) sets the clock,
+calls an input, and drains the outbox; same inputs, same order, same clock, same seed: same bytes.
 
-Inputs: ``start``, ``accept`` and the connection's ``receive``/``closed``/``resume``, ``log_synced``,
-``wake``. One deadline says when ``wake`` is wanted next.
+Inputs: ``start``, ``accept`` and the connection's ``receive``/``closed``/``resume``,
+``log_synced``, ``wake``. One deadline says when ``wake`` is wanted next.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What will be true when the proposals on the way commit.
 
-Pure. Answers to ZooKeeperServer.outstandingChanges. The newest pending state of each path covers the
-tree; it goes when its transaction has been applied. A multi that fails takes its changes back.
+Pure. Answers to ZooKeeperServer.outstandingChanges. The newest pending state of each path covers
+the tree; it goes when its transaction has been applied. A multi that fails takes its changes back.
 """
 
 from __future__ import annotations

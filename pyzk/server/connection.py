@@ -1,6 +1,7 @@
 """One client connection: bytes in, frames, replies out.
 
-Pure. Answers to NIOServerCnxn and ZooKeeperServer.processConnectRequest/processPacket. Theory of operation:
+Pure. Answers to NIOServerCnxn and ZooKeeperServer's processConnectRequest and processPacket.
+Theory of operation:
 
     HANDSHAKE   four-letter word, or a ConnectRequest
     ATTACHING   a new session is on its way through the log; frames that came early wait
@@ -8,8 +9,8 @@ Pure. Answers to NIOServerCnxn and ZooKeeperServer.processConnectRequest/process
                 writes wait in the session's queue
     CLOSED      nothing more is read; what is in ``out`` is still written
 
-A connection stops taking frames while it is *stalled*: it attaches, too many requests are on the way
-(globalOutstandingLimit), or the client does not read its replies. The driver is told by
+A connection stops taking frames while it is *stalled*: it attaches, too many requests are on the
+way (globalOutstandingLimit), or the client does not read its replies. The driver is told by
 ``is_stalled`` and stops reading the socket. Misbehaviour never raises: it closes this connection.
 """
 

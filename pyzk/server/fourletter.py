@@ -19,7 +19,7 @@ from pyzk.server.fourletter_mntr import monitor_lines
 from pyzk.server.fourletter_text import java_date, java_double, java_hex, socket_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pyzk.server.fourletter_view import ConnectionView, ServerView
 
@@ -102,26 +102,26 @@ def _set_trace_mask(server: ServerView, argument: bytes) -> bytes:
 # -- the commands; each returns its whole text
 
 
-def _ruok(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+def _ruok(server: ServerView, asking: ConnectionView | None) -> str:
     return "imok"
 
 
-def _isro(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+def _isro(server: ServerView, asking: ConnectionView | None) -> str:
     if not server.is_serving:
         return "null"
     return "ro" if _is_read_only(server) else "rw"
 
 
-def _gtmk(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+def _gtmk(server: ServerView, asking: ConnectionView | None) -> str:
     return str(server.trace_mask)
 
 
-def _envi(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+def _envi(server: ServerView, asking: ConnectionView | None) -> str:
     values = {**server.environment(), "zookeeper.version": VERSION}
     return "Environment:\n" + _lines(f"{key}={values.get(key, '<NA>')}" for key in ENVIRONMENT_KEYS)
 
 
-def _conf(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+def _conf(server: ServerView, asking: ConnectionView | None) -> str:
     config = server.config
     data_size, log_size = server.directory_sizes()
     values = {
@@ -141,12 +141,12 @@ def _conf(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: AR
     return _lines(f"{key}={value}" for key, value in values.items())
 
 
-def _dirs(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+def _dirs(server: ServerView, asking: ConnectionView | None) -> str:
     data_size, log_size = server.directory_sizes()
     return f"datadir_size: {data_size}\nlogdir_size: {log_size}\n"
 
 
-def _srvr(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+def _srvr(server: ServerView, asking: ConnectionView | None) -> str:
     return _version(server) + _statistics(server)
 
 
@@ -159,55 +159,55 @@ def _cons(server: ServerView, asking: ConnectionView | None) -> str:
     return _lines(_full(connection, asking) for connection in server.connections) + "\n"
 
 
-def _crst(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+def _crst(server: ServerView, asking: ConnectionView | None) -> str:
     for connection in server.connections:
         connection.stats.reset()
     return "Connection stats reset.\n"
 
 
-def _srst(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+def _srst(server: ServerView, asking: ConnectionView | None) -> str:
     server.metrics.reset()
     server.database.tree.quota.violations.clear()
     return "Server stats reset.\n"
 
 
-def _mntr(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+def _mntr(server: ServerView, asking: ConnectionView | None) -> str:
     return _lines(f"zk_{name}\t{value}" for name, value in monitor_lines(server, VERSION))
 
 
-def _hash(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+def _hash(server: ServerView, asking: ConnectionView | None) -> str:
     return _lines(f"{zxid:x}: {digest}" for zxid, _, digest in server.database.digest_log)
 
 
-def _wchs(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+def _wchs(server: ServerView, asking: ConnectionView | None) -> str:
     watchers, paths, total = server.database.tree.watches.summary()
     return f"{watchers} connections watching {paths} paths\nTotal watches:{total}\n"
 
 
-def _wchc(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
-    groups = {
-        java_hex(watcher.session_id): paths
+def _wchc(server: ServerView, asking: ConnectionView | None) -> str:
+    groups = [
+        (java_hex(watcher.session_id), paths)
         for watcher, paths in server.database.tree.watches.by_watcher().items()
-    }
+    ]
     return _grouped(groups, "") + "\n"
 
 
-def _wchp(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
-    groups = {
-        path: [java_hex(watcher.session_id) for watcher in watchers]
+def _wchp(server: ServerView, asking: ConnectionView | None) -> str:
+    groups = [
+        (path, [java_hex(watcher.session_id) for watcher in watchers])
         for path, watchers in server.database.tree.watches.by_path().items()
-    }
+    ]
     return _grouped(groups, "") + "\n"
 
 
-def _dump(server: ServerView, asking: ConnectionView | None) -> str:  # noqa: ARG001
+def _dump(server: ServerView, asking: ConnectionView | None) -> str:
     buckets = {
         expiry_ms: [java_hex(session_id) for session_id in bucket]
         for expiry_ms, bucket in server.sessions.buckets.items()
     }
-    ephemerals = {
-        java_hex(owner): list(paths) for owner, paths in server.database.tree.ephemerals.items()
-    }
+    ephemerals = [
+        (java_hex(owner), list(paths)) for owner, paths in server.database.tree.ephemerals.items()
+    ]
     return "".join(
         (
             "SessionTracker dump:\n",
@@ -255,10 +255,10 @@ def _lines(lines: Iterator[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _grouped(groups: dict[str, list[str]], after_head: str) -> str:
+def _grouped(groups: Iterable[tuple[str, list[str]]], after_head: str) -> str:
     return "".join(
         f"{head}{after_head}\n" + "".join(f"\t{member}\n" for member in members)
-        for head, members in groups.items()
+        for head, members in groups
     )
 
 
@@ -290,8 +290,8 @@ def _address(connection: ConnectionView) -> str:
 
 
 def _brief(connection: ConnectionView, asking: ConnectionView | None) -> str:
-    """Without the closing bracket. Interest 1: reading, 0: stalled, or the word's own connection."""
-    interest = 0 if connection is asking or connection.wants_pause else 1
+    """Without the closing bracket. Interest 1: reading, 0: stalled, or asking this very word."""
+    interest = 0 if connection is asking or connection.is_stalled else 1
     stats = connection.stats
     return (
         f" {_address(connection)}[{interest}](queued={connection.outstanding},"
@@ -339,8 +339,8 @@ def _connection_buckets(server: ServerView) -> dict[int, list[str]]:
 def _expiry_sets(name: str, buckets: dict[int, list[str]], server: ServerView) -> str:
     total = sum(map(len, buckets.values()))
     offset_ms = server.clock.wall_ms - server.clock.now_ms
-    groups = {
-        f"{len(members)} expire at {java_date(expiry_ms + offset_ms)}:": members
+    groups = [
+        (f"{len(members)} expire at {java_date(expiry_ms + offset_ms)}:", members)
         for expiry_ms, members in sorted(buckets.items())
-    }
+    ]
     return f"{name} Sets ({len(buckets)})/({total}):\n" + _grouped(groups, "")

@@ -32,7 +32,7 @@ class ConnectionView(Protocol):
         ...
 
     @property
-    def wants_pause(self) -> bool:
+    def is_stalled(self) -> bool:
         """Whether nothing more is read from it for now."""
         ...
 

@@ -1,8 +1,8 @@
 """From a request to a transaction: every check of a write, against the tree plus pending changes.
 
-Pure. Answers to PrepRequestProcessor. Each handler runs its checks in the original's order, the first
-failure wins; it returns the record of the transaction and leaves the new state in the overlay.
-A KeeperError becomes an error transaction: it takes a zxid and goes through the log as any other.
+Pure. Answers to PrepRequestProcessor. Each handler runs its checks in the original's order, the
+first failure wins; it returns the record of the transaction and leaves the new state in the
+overlay. A KeeperError becomes an error transaction: it takes a zxid and goes through the log as any other.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Reads: answered from the tree, inside the call that brought the request.
 
-Pure. Answers to the read half of FinalRequestProcessor. Each function takes (server, connection, xid,
-buffer, offset, end) and returns the whole reply frame; the record stands between ``offset`` and
-``end``. It may raise JuteError or KeeperError, which the connection turns into an error reply.
+Pure. Answers to the read half of FinalRequestProcessor. Each function takes (server, connection,
+xid, buffer, offset, end) and returns the whole reply frame; the record stands between ``offset``
+and ``end``. It may raise JuteError or KeeperError, which the connection turns into an error reply.
 Paths are not validated: what is malformed is just not found.
 """
 

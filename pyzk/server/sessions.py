@@ -1,9 +1,9 @@
 """Sessions: ids, negotiated timeouts, and the buckets in which they expire.
 
-Pure. Answers to SessionTrackerImpl and ExpiryQueue. A session expires in the first bucket (a multiple
-of tickTime) later than its last touch plus its timeout. A bucket is emptied only by ``take_expired``,
-which the driver calls with the clock; when that call comes late because the whole server stood
-still, the sessions could not be touched in that time, so they get it back.
+Pure. Answers to SessionTrackerImpl and ExpiryQueue. A session expires in the first bucket (a
+multiple of tickTime) later than its last touch plus its timeout. A bucket is emptied only by
+``take_expired``, which the driver calls with the clock; when that call comes late because the whole
+server stood still, the sessions could not be touched in that time, so they get it back.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The role of a server that is alone: prepare, log, apply.
 
-Pure. Answers to ZooKeeperServer with PrepRequestProcessor, SyncRequestProcessor, FinalRequestProcessor.
+Pure. Answers to ZooKeeperServer with its Prep-, Sync- and FinalRequestProcessor.
 A transaction is applied, and answered, only after the disk has said that its record is durable.
 """
 

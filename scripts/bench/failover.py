@@ -27,18 +27,19 @@ def write(client: Client, value: bytes) -> bool:
 
 def outage(pid: int, addresses: list[Address]) -> float:
     """Kills the process and tries all servers in turn until a write succeeds."""
-    client: Client | None = new_session(addresses[0], timeout=1.0)
-    assert client is not None
-    client.call("create", wire.create(PATH))
-    if not write(client, b"before"):
+    first = new_session(addresses[0], timeout=1.0)
+    first.call("create", wire.create(PATH))
+    if not write(first, b"before"):
         raise SystemExit("failover: the write before the kill failed")
     begin = time.monotonic()
     os.kill(pid, signal.SIGKILL)
     turn = 0
+    client: Client | None = first
     # Writes on the old connection may still succeed when it is to another server.
     while time.monotonic() < begin + GIVE_UP_S:
         try:
-            client = client or new_session(addresses[turn % len(addresses)], timeout=0.5)
+            if client is None:
+                client = new_session(addresses[turn % len(addresses)], timeout=0.5)
             if write(client, b"after"):
                 return time.monotonic() - begin
         except (OSError, ClosedError):

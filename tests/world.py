@@ -1,0 +1,274 @@
+"""A standalone peer without sockets, files or time: what the tests of the pure core drive.
+
+The disk answers when told (``sync``), the clock moves when told (``advance``). ``Client`` speaks whole
+frames and decodes nothing it is not asked to.
+"""
+
+from __future__ import annotations
+
+import struct
+from random import Random
+from typing import Protocol
+
+import attrs
+
+from pyzk.clock import Clock
+from pyzk.config import ServerConfig
+from pyzk.constants import CreateMode, OpCode, Xid
+from pyzk.data.database import Database
+from pyzk.data.tree import DataTree
+from pyzk.data.txn import LoggedTxn, decode_txn
+from pyzk.jute.records import (
+    ACL,
+    ConnectRequest,
+    ConnectResponse,
+    CreateRequest,
+    DeleteRequest,
+    MultiHeader,
+    PathWatchRequest,
+    SetDataRequest,
+    WatcherEvent,
+)
+from pyzk.quorum.peer import Peer
+from pyzk.server.connection import CLOSED, Connection
+from pyzk.server.outbox import TakeSnapshot
+
+OPEN = [ACL(31, "world", "anyone")]
+START_MS = 1_000_000
+WALL_MS = 1_700_000_000_000
+
+
+class Record(Protocol):
+    def encode(self) -> bytes: ...
+
+
+@attrs.frozen
+class Reply:
+    """One frame from the server: a reply, or an event when xid is -1."""
+
+    xid: int
+    zxid: int
+    err: int
+    body: bytes
+
+    @property
+    def event(self) -> tuple[int, str]:
+        """(type, path) of a watch event."""
+        assert self.xid == Xid.NOTIFICATION, self
+        event, _ = WatcherEvent.decode(self.body, 0, len(self.body))
+        return event.type, event.path
+
+
+def frame(payload: bytes) -> bytes:
+    return struct.pack(">i", len(payload)) + payload
+
+
+def encode_request(xid: int, opcode: int, record: Record | bytes = b"") -> bytes:
+    body = record if isinstance(record, bytes) else record.encode()
+    return frame(struct.pack(">ii", xid, opcode) + body)
+
+
+def multi(*operations: tuple[int, Record]) -> bytes:
+    """Return the body of a multi."""
+    parts = [MultiHeader(kind, False, -1).encode() + record.encode() for kind, record in operations]
+    return b"".join(parts) + MultiHeader(-1, True, -1).encode()
+
+
+class World:
+    """One peer, its clock and its disk."""
+
+    def __init__(self, config: ServerConfig | None = None, database: Database | None = None) -> None:
+        self.config = config or ServerConfig()
+        self.clock = Clock(START_MS, WALL_MS)
+        if database is None:
+            database = Database(
+                DataTree(
+                    extended_types=self.config.extended_types_enabled,
+                    digests=self.config.digest_enabled,
+                )
+            )
+        self.database = database
+        self.tree = database.tree
+        self.peer = Peer(self.config, database, self.clock, Random(7))
+        self.peer.start()
+        self.server = self.peer.server
+        self.log: list[LoggedTxn] = []
+        """Everything that was handed to the disk, decoded from its bytes."""
+        self.snapshots_wanted = 0
+        self.is_disk_held = False
+        self._unsynced = 0
+        self._port = 40000
+
+    def connect(self, host: str = "127.0.0.1", **fields: int | bytes | bool | None) -> Client:
+        """Open a connection and make (or re-attach) a session."""
+        client = self.open(host)
+        client.handshake(**fields)
+        return client
+
+    def open(self, host: str = "127.0.0.1") -> Client:
+        """Open a connection without handshake."""
+        self._port += 1
+        connection = self.peer.accept(host, self._port)
+        assert connection is not None, "refused"
+        return Client(self, connection)
+
+    def settle(self) -> None:
+        """Let the disk answer unless it is held, and the sockets take everything."""
+        outbox = self.peer.outbox
+        while True:
+            records = outbox.take_log()
+            for record in records:
+                self.log.append(decode_txn(record[12:-1]))
+            if records:
+                self._unsynced = outbox.log_zxid
+            self.snapshots_wanted += sum(
+                isinstance(command, TakeSnapshot) for command in outbox.take_commands()
+            )
+            if self._unsynced and not self.is_disk_held:
+                zxid, self._unsynced = self._unsynced, 0
+                self.peer.log_synced(zxid)
+                continue
+            if not outbox.dirty:
+                return
+            for connection in outbox.take_dirty():
+                connection.is_dirty = False
+                client = connection.shell
+                assert isinstance(client, Client)
+                client.take(connection)
+
+    def sync(self) -> None:
+        """The disk answers now, once."""
+        held, self.is_disk_held = self.is_disk_held, False
+        self.settle()
+        self.is_disk_held = held
+
+    def advance(self, milliseconds: int) -> None:
+        """Let time pass, waking the peer whenever something falls due."""
+        end = self.clock.now_ms + milliseconds
+        while (due := self.peer.deadline) <= end:
+            self._set_clock(max(due, self.clock.now_ms))
+            self.peer.wake()
+            self.settle()
+        self._set_clock(end)
+
+    def jump(self, milliseconds: int) -> None:
+        """Let time pass while the whole server stands still; then it wakes."""
+        self._set_clock(self.clock.now_ms + milliseconds)
+        self.peer.wake()
+        self.settle()
+
+    def _set_clock(self, now_ms: int) -> None:
+        self.clock.wall_ms += now_ms - self.clock.now_ms
+        self.clock.now_ms = now_ms
+
+
+class Client:
+    """A client at the level of frames."""
+
+    def __init__(self, world: World, connection: Connection) -> None:
+        connection.shell = self
+        self.world = world
+        self.connection = connection
+        self.received = b""
+        self.is_closed = False
+        """The server has closed the connection."""
+        self.session_id = 0
+        self.password = bytes(16)
+        self.timeout_ms = 0
+        self._xid = 0
+
+    def take(self, connection: Connection) -> None:
+        """What the driver does with a dirty connection."""
+        self.received += b"".join(connection.out)
+        connection.out.clear()
+        if connection.state == CLOSED:
+            self.is_closed = True
+
+    def send(self, data: bytes) -> None:
+        """Send raw bytes."""
+        self.connection.receive(data)
+        self.world.settle()
+
+    def handshake(
+        self,
+        *,
+        session_id: int = 0,
+        password: bytes = bytes(16),
+        timeout_ms: int = 10_000,
+        last_zxid_seen: int = 0,
+        read_only: bool | None = False,
+    ) -> ConnectResponse | None:
+        """Send a ConnectRequest; return the response, None if there is none (yet)."""
+        request = ConnectRequest(0, last_zxid_seen, timeout_ms, session_id, password, read_only)
+        self.send(frame(request.encode()))
+        return self.connect_response()
+
+    def connect_response(self) -> ConnectResponse | None:
+        frames = self.frames()
+        if not frames:
+            return None
+        response, _ = ConnectResponse.decode(frames[0], 0, len(frames[0]))
+        self.session_id = response.session_id
+        self.password = response.password or b""
+        self.timeout_ms = response.timeout_ms
+        return response
+
+    def frames(self) -> list[bytes]:
+        """Return the payloads that have come since the last call."""
+        out = []
+        data, self.received = self.received, b""
+        while len(data) >= 4:
+            (length,) = struct.unpack_from(">i", data)
+            assert len(data) >= 4 + length, "the server sends whole frames"
+            out.append(data[4 : 4 + length])
+            data = data[4 + length :]
+        assert not data
+        return out
+
+    def replies(self) -> list[Reply]:
+        """Return the replies and events that have come since the last call."""
+        return [Reply(*struct.unpack_from(">iqi", data), data[16:]) for data in self.frames()]
+
+    def submit(self, opcode: int, record: Record | bytes = b"", xid: int | None = None) -> int:
+        """Send a request without looking for its reply; return its xid."""
+        if xid is None:
+            self._xid += 1
+            xid = self._xid
+        self.send(encode_request(xid, opcode, record))
+        return xid
+
+    def call(self, opcode: int, record: Record | bytes = b"", xid: int | None = None) -> Reply:
+        """Send a request; return its reply, which must be all that comes."""
+        self.submit(opcode, record, xid)
+        replies = self.replies()
+        assert len(replies) == 1, replies
+        return replies[0]
+
+    # --- shorthands -----------------------------------------------------------------
+
+    def create(
+        self,
+        path: str,
+        data: bytes | None = b"",
+        flags: int = CreateMode.PERSISTENT,
+        acl: list[ACL] | None = None,
+    ) -> Reply:
+        return self.call(OpCode.CREATE, CreateRequest(path, data, acl or OPEN, flags))
+
+    def set_data(self, path: str, data: bytes | None, version: int = -1) -> Reply:
+        return self.call(OpCode.SET_DATA, SetDataRequest(path, data, version))
+
+    def delete(self, path: str, version: int = -1) -> Reply:
+        return self.call(OpCode.DELETE, DeleteRequest(path, version))
+
+    def get_data(self, path: str, watch: bool = False) -> Reply:
+        return self.call(OpCode.GET_DATA, PathWatchRequest(path, watch))
+
+    def exists(self, path: str, watch: bool = False) -> Reply:
+        return self.call(OpCode.EXISTS, PathWatchRequest(path, watch))
+
+    def get_children(self, path: str, watch: bool = False) -> Reply:
+        return self.call(OpCode.GET_CHILDREN, PathWatchRequest(path, watch))
+
+    def ping(self) -> Reply:
+        return self.call(OpCode.PING, xid=Xid.PING)
