@@ -16,6 +16,7 @@ ZooKeeper: FileTxnLog, FilePadding.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final
 
 from pyzk.errors import Corrupt, StorageError
@@ -101,7 +102,8 @@ class LogWriter:
 
     def abandon(self) -> None:
         """Release the file without syncing, as the death of the process would."""
-        self._leave()
+        with contextlib.suppress(StorageError):
+            self._leave()
         self._broken = StorageError("the log was abandoned", path=self._directory.path)
 
     def _check(self) -> None:

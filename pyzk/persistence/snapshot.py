@@ -43,6 +43,7 @@ HEADER: Final = struct.pack(">iiq", 0x5A4B534E, 2, -1)
 NODES_PER_READ: Final = 256
 """What is taken from the frozen view at once: well under a millisecond of the event loop."""
 READ_WINDOW_BYTES: Final = 1 << 20
+WRITE_PIECE_BYTES: Final = 1 << 20
 SYNC_EVERY_BYTES: Final = 4 << 20
 """A long snapshot is synced as it grows, so that its end does not make the log's syncs wait."""
 MAX_BUFFER_BYTES: Final = 1 << 28
@@ -141,8 +142,14 @@ class SnapshotWriter:
         self._head: bytes | None = self._encoder.begin(frozen.sessions, frozen.acls)
 
     def add(self, nodes: list[Frozen]) -> None:
-        """Write some nodes."""
-        self._write(self._encoder.nodes(nodes))
+        """Write some nodes, in pieces that keep memory bounded when their data is large."""
+        start = size = 0
+        for index, node in enumerate(nodes):
+            size += len(node[1] or b"")
+            if size >= WRITE_PIECE_BYTES:
+                self._write(self._encoder.nodes(nodes[start : index + 1]))
+                start, size = index + 1, 0
+        self._write(self._encoder.nodes(nodes[start:]))
 
     def commit(self) -> str:
         """Make the snapshot complete, durable and visible; return its name."""

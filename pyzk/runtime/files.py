@@ -1,0 +1,289 @@
+"""Real directories: POSIX files with their durability, the lock of a data directory.
+
+Shell. Every failure of the operating system becomes a `StorageError` that says what to do. Nothing
+is retried: after a failed fsync Linux drops the dirty pages and the next fsync succeeds for data
+that never reached the disk, so a second try would be a lie.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+import attrs
+
+from pyzk.errors import StorageError
+from pyzk.persistence.directory import Directory, DirectoryFile
+from pyzk.persistence.filenames import VERSION_DIRECTORY
+
+LOCK_NAME: Final = ".pyzk.lock"
+"""In version-2 of both directories. Java looks at names that begin with log and snapshot only."""
+INITIALIZE_NAME: Final = "initialize"
+
+_REMEDIES: Final = {
+    errno.ENOSPC: "the disk is full: free some space, then start the server again",
+    errno.EDQUOT: "the disk quota is used up: raise it or free some space, then start again",
+    errno.EROFS: "the file system is read-only: look for disk errors in the kernel log",
+    errno.EIO: "the disk failed: look in the kernel log; its content must not be trusted",
+    errno.EMFILE: "too many open files: raise the limit (ulimit -n)",
+    errno.ENFILE: "too many open files in the system",
+    errno.ENOENT: "was it removed while the server ran?",
+}
+
+
+class DirectoryLockedError(StorageError):
+    """Another server has the data directory."""
+
+
+def storage_error(
+    error: OSError, action: str, path: str, offset: int | None = None
+) -> StorageError:
+    """Return what to raise for a failed call of the operating system."""
+    number = error.errno or 0
+    if number in (errno.EACCES, errno.EPERM):
+        remedy = _ownership(path)
+    else:
+        remedy = _REMEDIES.get(number, "")
+    reason = error.strerror or str(error)
+    return StorageError(f"cannot {action}: {reason}", path=path, offset=offset, remedy=remedy)
+
+
+def _ownership(path: str) -> str:
+    """Say who owns what could not be used, and who tried."""
+    where = path
+    while not os.path.exists(where) and os.path.dirname(where) not in (where, ""):
+        where = os.path.dirname(where)
+    try:
+        owner = os.stat(where)
+    except OSError:
+        return "check owner and permissions"
+    return (
+        f"{where} belongs to uid {owner.st_uid} (mode {owner.st_mode & 0o7777:o}), the server runs"
+        f" as uid {os.geteuid()}: correct owner or permissions, or run it as the owner"
+    )
+
+
+@contextlib.contextmanager
+def _told(action: str, path: str, offset: int | None = None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(error, action, path, offset) from error
+
+
+if sys.platform == "darwin":
+
+    def _sync_data(fd: int) -> None:
+        # Plain fsync leaves the data in the drive's cache there.
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+
+else:
+
+    def _sync_data(fd: int) -> None:
+        os.fdatasync(fd)
+
+
+class _File:
+    __slots__ = ("_fd", "_path")
+
+    def __init__(self, path: str, fd: int) -> None:
+        self._path = path
+        self._fd = fd
+
+    def write_at(self, data: bytes, offset: int) -> None:
+        try:
+            written = os.pwrite(self._fd, data, offset)
+            while written < len(data):
+                # A full disk takes a part first and tells the reason at the next call.
+                written += os.pwrite(self._fd, data[written:], offset + written)
+        except OSError as error:
+            raise storage_error(error, "write", self._path, offset) from error
+
+    def sync(self) -> None:
+        try:
+            _sync_data(self._fd)
+        except OSError as error:
+            raise storage_error(error, "sync", self._path) from error
+
+    def truncate(self, size: int) -> None:
+        with _told("truncate", self._path, size):
+            os.ftruncate(self._fd, size)
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            with _told("close", self._path):
+                os.close(fd)
+
+
+class FileDirectory:
+    """One directory of the file system."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def _join(self, name: str) -> str:
+        return f"{self.path}/{name}"
+
+    def names(self) -> list[str]:
+        with _told("list", self.path), os.scandir(self.path) as entries:
+            return sorted(entry.name for entry in entries if entry.is_file())
+
+    def size(self, name: str) -> int:
+        path = self._join(name)
+        with _told("examine", path):
+            return os.stat(path).st_size
+
+    def read(self, name: str, offset: int, count: int) -> bytes:
+        path = self._join(name)
+        with _told("read", path, offset):
+            fd = os.open(path, os.O_RDONLY)
+            try:
+                data = os.pread(fd, count, offset)
+                while 0 < len(data) < count:
+                    more = os.pread(fd, count - len(data), offset + len(data))
+                    if not more:
+                        break
+                    data += more
+                return data
+            finally:
+                os.close(fd)
+
+    def create(self, name: str) -> DirectoryFile:
+        path = self._join(name)
+        with _told("create", path):
+            return _File(path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666))
+
+    def open(self, name: str) -> DirectoryFile:
+        path = self._join(name)
+        with _told("open", path):
+            return _File(path, os.open(path, os.O_RDWR))
+
+    def rename(self, old: str, new: str) -> None:
+        path = self._join(new)
+        with _told("rename to", path):
+            os.replace(self._join(old), path)
+
+    def remove(self, name: str) -> None:
+        path = self._join(name)
+        with _told("remove", path):
+            os.unlink(path)
+
+    def sync(self) -> None:
+        with _told("sync", self.path):
+            fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+
+@attrs.define
+class DataDirectories:
+    """The opened and locked directories of one server. `close` gives them back."""
+
+    snapshots: Directory
+    logs: Directory
+    """The same object as ``snapshots`` without a separate dataLogDir."""
+    initialize: bool
+    """An ``initialize`` file was there; `initialized` removes it."""
+    _locks: list[int]
+    _markers: list[str]
+
+    def initialized(self) -> None:
+        """Remove the ``initialize`` files: they count once."""
+        for marker in self._markers:
+            with _told("remove", marker):
+                os.unlink(marker)
+        self._markers.clear()
+
+    def close(self) -> None:
+        """Unlock."""
+        for fd in self._locks:
+            os.close(fd)
+        self._locks.clear()
+
+
+def open_data_directories(
+    data_dir: str, data_log_dir: str | None = None, *, autocreate: bool = True
+) -> DataDirectories:
+    """Make the directories if needed, check that they can be used, and lock them.
+
+    ``autocreate`` is zookeeper.datadir.autocreate. Raises `StorageError`; `DirectoryLockedError` if
+    another server has one of them.
+    """
+    log_root = data_log_dir or data_dir
+    locks: list[int] = []
+    try:
+        snapshots = _open_version_directory(data_dir, autocreate, locks)
+        logs = snapshots
+        if os.path.realpath(log_root) != os.path.realpath(data_dir):
+            logs = _open_version_directory(log_root, autocreate, locks)
+    except BaseException:
+        for fd in locks:
+            os.close(fd)
+        raise
+    markers = [
+        marker
+        for root in dict.fromkeys((data_dir, log_root))
+        if os.path.exists(marker := os.path.join(root, INITIALIZE_NAME))
+    ]
+    return DataDirectories(snapshots, logs, bool(markers), locks, markers)
+
+
+def _open_version_directory(root: str, autocreate: bool, locks: list[int]) -> FileDirectory:
+    path = os.path.join(root, VERSION_DIRECTORY)
+    if not os.path.isdir(path):
+        if os.path.lexists(path):
+            raise StorageError("not a directory", path=path, remedy="move it out of the way")
+        if not autocreate:
+            raise StorageError(
+                "the directory is missing and zookeeper.datadir.autocreate is false",
+                path=path,
+                remedy="mount or make it, or allow the server to",
+            )
+        _make_directory(path)
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise StorageError("not readable and writable", path=path, remedy=_ownership(path))
+    locks.append(_lock(path))
+    return FileDirectory(path)
+
+
+def _make_directory(path: str) -> None:
+    """Make a directory and its parents; their names are durable when this returns."""
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path) or "."
+    for directory in reversed(missing):
+        with _told("make the directory", directory):
+            os.mkdir(directory)
+        FileDirectory(os.path.dirname(directory) or ".").sync()
+
+
+def _lock(path: str) -> int:
+    """Take the lock of a directory; return the descriptor that holds it as long as it is open."""
+    name = os.path.join(path, LOCK_NAME)
+    with _told("lock", name):
+        fd = os.open(name, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode("ascii"), 0)
+    except BlockingIOError:
+        holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
+        os.close(fd)
+        raise DirectoryLockedError(
+            f"the data directory is in use by process {holder or '(unknown)'}",
+            path=path,
+            remedy="stop that server, or give this one another dataDir",
+        ) from None
+    except OSError as error:
+        os.close(fd)
+        raise storage_error(error, "lock", name) from error
+    return fd
