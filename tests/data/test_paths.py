@@ -1,0 +1,130 @@
+"""Paths: the full rule character by character, parents, sequence names."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyzk.constants import ErrorCode
+from pyzk.data import paths
+from pyzk.errors import BadArguments
+
+VALID = [
+    "/",
+    "/a",
+    "/a/b",
+    "/.a",
+    "/..a",
+    "/a/...",
+    "/a.",
+    "/ ",
+    "/a/" + "x" * 10_000,
+    "/a" * 5_000,
+]
+VALID_CHARACTERS = "\u00e9\u00a0\ud7ff\uf900\uffef~ "
+INVALID = [
+    "",
+    "a",
+    "a/b",
+    "//",
+    "/a/",
+    "/a//b",
+    "//a",
+    "/.",
+    "/..",
+    "/a/.",
+    "/a/..",
+    "/./a",
+    "/a/../b",
+]
+REFUSED = "\0\x01\x1f\n\x7f\x9f\ud800\udfff\ue000\uf8ff\ufff0\uffff\U00010000\U0001f600"
+
+
+@pytest.mark.parametrize("path", [*VALID, *(f"/a{character}/b" for character in VALID_CHARACTERS)])
+def test_valid_paths_pass(path: str) -> None:
+    paths.validate_path(path)
+
+
+@pytest.mark.parametrize("path", [None, *INVALID, *(f"/a{character}/b" for character in REFUSED)])
+def test_invalid_paths_are_bad_arguments(path: str | None) -> None:
+    assert not paths.is_valid_path(path)
+    with pytest.raises(BadArguments) as caught:
+        paths.validate_path(path)
+    assert caught.value.code == ErrorCode.BAD_ARGUMENTS
+
+
+def is_refused_character(character: str) -> bool:
+    code = ord(character)
+    return (
+        code <= 0x1F
+        or 0x7F <= code <= 0x9F
+        or 0xD800 <= code <= 0xF8FF
+        or 0xFFF0 <= code <= 0xFFFF
+        or code > 0xFFFF
+    )
+
+
+def is_valid_by_the_letter(path: str) -> bool:
+    """The rule as the protocol sheet words it (part 15)."""
+    if not path.startswith("/") or (len(path) > 1 and path.endswith("/")):
+        return False
+    if any(is_refused_character(character) for character in path):
+        return False
+    return path == "/" or not any(part in ("", ".", "..") for part in path[1:].split("/"))
+
+
+@given(st.text(st.sampled_from("/.a\0\x1f\x7f\xa0\ud7ff\ud800\uf8ff\uf900\uffef\ufff0\U00010000")))
+def test_the_expression_says_what_the_rule_says(path: str) -> None:
+    assert paths.is_valid_path(path) == is_valid_by_the_letter(path)
+
+
+@given(st.characters())
+def test_every_character_alone_is_judged_by_its_code(character: str) -> None:
+    expected = character not in "/." and not is_refused_character(character)
+    assert paths.is_valid_path("/" + character) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "parent", "name"),
+    [("/a", "/", "a"), ("/a/b", "/a", "b"), ("/", "/", ""), ("/a/", "/a", ""), ("a/b", "a", "b")],
+)
+def test_parent_and_name_split_at_the_last_slash(path: str, parent: str, name: str) -> None:
+    assert paths.parent_of(path) == parent
+    assert paths.name_of(path) == name
+
+
+def test_a_path_without_slash_has_no_parent() -> None:
+    with pytest.raises(AssertionError, match="no slash in path 'a'"):
+        paths.parent_of("a")
+
+
+def test_child_of_is_the_inverse() -> None:
+    assert paths.child_of("/", "a") == "/a"
+    assert paths.child_of("/a", "b") == "/a/b"
+
+
+@pytest.mark.parametrize(("path", "namespace"), [("/", None), ("/a", "a"), ("/a/b/c", "a")])
+def test_namespace_is_the_first_component(path: str, namespace: str | None) -> None:
+    assert paths.namespace_of(path) == namespace
+
+
+def test_the_servers_own_znodes_are_special() -> None:
+    for path in ("/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"):
+        assert paths.is_special(path)
+    assert not paths.is_special("/zookeeper/quota/a")
+    assert not paths.is_special("")
+
+
+@pytest.mark.parametrize(
+    ("counter", "suffix"),
+    [
+        (0, "0000000000"),
+        (42, "0000000042"),
+        (2147483647, "2147483647"),
+        (-1, "-000000001"),
+        (-2147483648, "-2147483648"),
+    ],
+)
+def test_sequence_numbers_are_ten_wide_with_the_sign_inside(counter: int, suffix: str) -> None:
+    assert paths.sequence_name("/a/", counter) == "/a/" + suffix

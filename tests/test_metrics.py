@@ -1,0 +1,125 @@
+"""Metrics: summaries, percentiles, the order of names, reset."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyzk.metrics import (
+    COUNTERS,
+    NAMESPACES,
+    PERCENTILE_SUMMARIES,
+    RESERVOIR,
+    SUMMARIES,
+    Metrics,
+    PercentileSummary,
+    Summary,
+)
+
+
+def test_an_empty_summary_is_all_zero() -> None:
+    summary = PercentileSummary()
+    assert (summary.count, summary.sum, summary.min, summary.max) == (0, 0, 0, 0)
+    assert summary.average == 0.0
+    assert summary.percentiles(0.5, 0.999) == [0, 0]
+
+
+def test_a_summary_keeps_extremes_and_average() -> None:
+    summary = Summary()
+    for value in (5, 2, 9, 2):
+        summary.add(value)
+    assert (summary.count, summary.sum, summary.min, summary.max) == (4, 18, 2, 9)
+    assert summary.average == 4.5
+    summary.reset()
+    assert (summary.count, summary.average) == (0, 0.0)
+
+
+def test_averages_are_rounded_half_up_to_four_decimals() -> None:
+    for total, count, expected in ((193, 12, 16.0833), (7, 24, 0.2917), (1, 20000, 0.0001)):
+        summary = Summary()
+        summary.count, summary.sum = count, total
+        assert summary.average == expected
+
+
+@given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 5))))
+def test_adding_many_is_adding_often(values: list[tuple[int, int]]) -> None:
+    one, many = PercentileSummary(), PercentileSummary()
+    for value, count in values:
+        for _ in range(count):
+            one.add(value)
+        many.add_many(value, count)
+    for name in ("count", "sum", "min", "max"):
+        assert getattr(one, name) == getattr(many, name)
+    assert one.percentiles(0.1, 0.5, 0.9) == many.percentiles(0.1, 0.5, 0.9)
+
+
+def test_percentiles_lie_between_the_values() -> None:
+    summary = PercentileSummary()
+    for value in range(1, 101):
+        summary.add(value)
+    assert summary.percentiles(0.0, 0.5, 0.95, 0.99, 0.999, 1.0) == [1, 51, 96, 100, 100, 100]
+
+
+def test_percentiles_are_those_of_the_last_values() -> None:
+    summary = PercentileSummary()
+    summary.add_many(1000, RESERVOIR + 10)
+    assert summary.percentiles(0.5) == [1000]
+    summary.add_many(1, RESERVOIR * 3)
+    assert summary.percentiles(0.5, 0.999) == [1, 1]
+    assert summary.max == 1000
+    summary.reset()
+    assert summary.percentiles(0.5) == [0]
+
+
+def test_every_number_has_its_kind_and_comes_in_the_order_of_mntr() -> None:
+    metrics = Metrics()
+    assert COUNTERS[:2] == ("watch_bytes", "stale_requests_dropped")
+    assert COUNTERS[-1] == "revalidate_count"
+    assert (SUMMARIES[0], SUMMARIES[-1]) == ("socket_closing_time", "startup_snap_load_time")
+    assert PERCENTILE_SUMMARIES[0] == "prep_processor_queue_time_ms"
+    assert PERCENTILE_SUMMARIES[-1] == "write_commitproc_time_ms"
+    assert [name for name, _ in metrics.counters()] == list(COUNTERS)
+    assert [name for name, _ in metrics.summaries()] == list(SUMMARIES)
+    assert [name for name, _ in metrics.percentile_summaries()] == list(PERCENTILE_SUMMARIES)
+
+
+def test_response_sizes() -> None:
+    metrics = Metrics()
+    assert metrics.last_client_response_size == metrics.min_client_response_size == -1
+    for size in (20, 16, 93, 24):
+        metrics.count_response(size)
+    assert metrics.last_client_response_size == 24
+    assert metrics.min_client_response_size == 16
+    assert metrics.max_client_response_size == 93
+
+
+def test_namespaces_are_counted_apart_up_to_a_limit() -> None:
+    metrics = Metrics()
+    for number in range(NAMESPACES + 5):
+        metrics.count_read(f"r{number}", 7)
+        metrics.count_write(f"w{number}", 3)
+    metrics.count_read("r0", 9)
+    assert len(metrics.read_per_namespace) == len(metrics.write_per_namespace) == NAMESPACES
+    assert metrics.read_per_namespace["r0"].sum == 16
+    assert metrics.write_per_namespace["w0"].sum == 3
+
+
+def test_reset_forgets_everything_and_keeps_the_objects() -> None:
+    metrics = Metrics()
+    fsync, update = metrics.fsynctime, metrics.updatelatency
+    metrics.packets_received = metrics.packets_sent = metrics.fsync_threshold_exceed_count = 5
+    metrics.latency.add(4)
+    metrics.count_response(10)
+    metrics.count_read("a", 1)
+    metrics.count_write("a", 1)
+    metrics.snap_count = 3
+    fsync.add(1)
+    update.add(1)
+    metrics.reset()
+    assert metrics.packets_received == metrics.packets_sent == metrics.latency.count == 0
+    assert metrics.fsync_threshold_exceed_count == metrics.snap_count == 0
+    assert metrics.max_client_response_size == -1
+    assert metrics.read_per_namespace == metrics.write_per_namespace == {}
+    assert metrics.fsynctime is fsync
+    assert metrics.updatelatency is update
+    assert fsync.count == update.count == 0
