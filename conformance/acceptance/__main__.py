@@ -1,0 +1,163 @@
+"""Runs all clients: python -m conformance.acceptance.
+
+Shell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import shutil
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from conformance import oracle, wire
+from conformance.acceptance import kazoo_client, transcripts
+from conformance.frames import Address, new_session
+from conformance.oracle import CLI_MT, OracleMissingError
+from conformance.servers import Launcher, Server, pyzk_launcher
+
+CONFIG: Final = {"tickTime": "2000"}
+PROPERTIES: Final = {"zookeeper.extendedTypesEnabled": "true"}
+MUTEX: Final = Path(__file__).parent / "Mutex.java"
+MUTEX_PROCESSES: Final = 2
+MUTEX_ROUNDS: Final = 40
+
+Transcript = tuple[list[str], list[str]]
+
+
+class SkippedError(Exception):
+    """Something that this needs is not here."""
+
+
+class FailedError(Exception):
+    """The client did not do as it should."""
+
+
+def same_transcript(
+    session: Callable[[Address], Transcript], ours: Launcher, theirs: Launcher
+) -> str:
+    """The same session on a fresh server of each kind; both outputs must be equal."""
+    found = []
+    for launcher in (ours, theirs):
+        with Server(launcher, CONFIG, PROPERTIES) as server:
+            found.append(session(server.address))
+    differences: list[str] = []
+    for ours_part, theirs_part in zip(found[0], found[1], strict=True):
+        differences += difflib.unified_diff(
+            theirs_part, ours_part, theirs.name, ours.name, n=2, lineterm=""
+        )
+    if differences:
+        raise FailedError("\n".join(differences))
+    return f"{len(found[0][0])} lines and {len(found[0][1])} watch events equal"
+
+
+def zkcli(version: str) -> Callable[[Launcher], str]:
+    """zkCli of one version: the same output as against the original 3.9 (or what is here)."""
+
+    def run(ours: Launcher) -> str:
+        original = oracle.find(version)
+        return same_transcript(lambda a: transcripts.zkcli(original, a), ours, _reference())
+
+    return run
+
+
+def _reference() -> Launcher:
+    try:
+        return oracle.launcher("3.9")
+    except OracleMissingError:
+        return oracle.launcher("3.8")
+
+
+def cli_mt(ours: Launcher) -> str:
+    """The C client."""
+    if not CLI_MT.exists():
+        raise SkippedError(f"{CLI_MT} is not here; `python -m conformance.oracle install`")
+    return same_transcript(transcripts.cli_mt, ours, _reference())
+
+
+def curator(version: str) -> Callable[[Launcher], str]:
+    """Curator's InterProcessMutex in several processes: no increment is lost."""
+
+    def run(ours: Launcher) -> str:
+        original = oracle.find(version)
+        if shutil.which("javac") is None:
+            raise SkippedError("there is no javac to compile Mutex.java")
+        with Server(ours, CONFIG, PROPERTIES) as server:
+            address = f"{server.address[0]}:{server.address[1]}"
+            command = original.java(str(MUTEX), address, str(MUTEX_ROUNDS))
+            processes = [
+                subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                for _ in range(MUTEX_PROCESSES)
+            ]
+            try:
+                outputs = [process.communicate(timeout=120)[0] for process in processes]
+            finally:
+                for process in processes:
+                    process.kill()
+            if any(process.returncode for process in processes):
+                raise FailedError(b"\n".join(outputs).decode(errors="replace")[-3000:])
+            client = new_session(server.address)
+            answer = client.call("getData", wire.path_watch("/curator/counter"))
+            value = int(wire.Reader(answer.body).buffer() or b"0")
+            client.close_session()
+        if value != MUTEX_PROCESSES * MUTEX_ROUNDS:
+            raise FailedError(f"the counter is {value}, not {MUTEX_PROCESSES * MUTEX_ROUNDS}")
+        return f"{MUTEX_PROCESSES} processes raised the counter to {value}"
+
+    return run
+
+
+def kazoo(ours: Launcher) -> str:
+    """kazoo's scenarios, all on one server."""
+    with Server(ours, CONFIG, PROPERTIES) as server:
+        for scenario in kazoo_client.SCENARIOS:
+            try:
+                scenario(server.address)
+            except Exception:
+                text = f"{scenario.__name__}: {traceback.format_exc(limit=-4)}"
+                raise FailedError(text) from None
+    return f"{len(kazoo_client.SCENARIOS)} scenarios"
+
+
+CLIENTS: Final[dict[str, Callable[[Launcher], str]]] = {
+    "kazoo": kazoo,
+    "cli_mt": cli_mt,
+    "zkCli-3.9": zkcli("3.9"),
+    "zkCli-3.8": zkcli("3.8"),
+    "curator-3.9": curator("3.9"),
+    "curator-3.8": curator("3.8"),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Status 1 when a client failed; what cannot run here is skipped aloud."""
+    parser = argparse.ArgumentParser(prog="python -m conformance.acceptance")
+    parser.add_argument("clients", nargs="*", choices=[*CLIENTS, []], help="default: all")
+    parser.add_argument("--command", help="server command line with {cfg} and {props}")
+    parser.add_argument("--oracle", metavar="VERSION", help="an installed original as the server")
+    options = parser.parse_args(arguments)
+    ours = oracle.launcher(options.oracle) if options.oracle else pyzk_launcher(options.command)
+    failed = 0
+    for name in options.clients or CLIENTS:
+        begin = time.monotonic()
+        try:
+            seen = CLIENTS[name](ours)
+        except (SkippedError, OracleMissingError) as reason:
+            print(f"{name:12} SKIPPED: {reason}")
+            continue
+        except (FailedError, OSError, subprocess.SubprocessError) as error:
+            failed += 1
+            print(f"{name:12} FAILED\n{error}")
+            continue
+        print(f"{name:12} ok: {seen} ({time.monotonic() - begin:.0f} s)", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Scripted sessions of the command line clients, and their output made comparable.
+
+Shell.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from pathlib import Path
+from typing import Final
+
+from conformance.frames import Address
+from conformance.oracle import CLI_MT, Oracle
+
+HERE: Final = Path(__file__).parent
+_VARYING: Final = (
+    (re.compile(r"127\.0\.0\.1:\d+"), "ADDRESS"),
+    (re.compile(r"\b(0x)?[0-9a-f]{14,16}\b"), "SESSION"),
+    (re.compile(r"\w{3} \w{3} +\d+ [\d:]{8} [A-Z]+ \d{4}"), "TIME"),
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[,.]\d+(:\d+\S*)?"), "TIME"),
+    (re.compile(r"^(time = )?\d+ msec$", re.MULTILINE), "DURATION"),
+    (re.compile(r"\[myid:.*\].*\n"), ""),
+    (re.compile(r"^.*(SLF4J|log4j|reload4j).*\n", re.MULTILINE), ""),
+)
+_PROMPT: Final = re.compile(r"\[zk: [^]\n]*\] ?")
+
+
+def mask(text: str) -> str:
+    """The output without what differs from run to run."""
+    for pattern, replacement in _VARYING:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def zkcli(original: Oracle, address: Address) -> tuple[list[str], list[str]]:
+    """Output of the scripted zkCli session, and its watch events.
+
+    Events are printed by a thread of their own wherever the other output stands, so they are taken
+    out and compared for themselves.
+    """
+    script = (HERE / "zkcli.txt").read_text().format(address=f"{address[0]}:{address[1]}")
+    done = subprocess.run(
+        original.cli(address),
+        input=script,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=180,
+    )
+    text = _PROMPT.sub("", mask(done.stdout))
+    lines = [line for line in text.splitlines() if line.strip() and line != "WATCHER::"]
+    events = [line for line in lines if line.startswith("WatchedEvent")]
+    lines = [line for line in lines if line not in events]
+    return [*lines, f"exit status {done.returncode}"], events
+
+
+def cli_mt(address: Address) -> tuple[list[str], list[str]]:
+    """Output of the scripted cli_mt session, and its watch events."""
+    process = subprocess.Popen(
+        [str(CLI_MT), "-h", f"{address[0]}:{address[1]}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdin is not None
+    time.sleep(0.3)
+    for line in (HERE / "cli_mt.txt").read_text().splitlines():
+        process.stdin.write(f"{line}\n")
+        process.stdin.flush()
+        time.sleep(0.05)
+    try:
+        output, _ = process.communicate("quit\n", timeout=30)
+    finally:
+        process.kill()
+    lines = [mask(line) for line in output.splitlines() if line.strip()]
+    events = [line for line in lines if line.startswith("Watcher ")]
+    return [line for line in lines if line not in events], events
