@@ -5,6 +5,7 @@ Shell.
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import time
@@ -18,9 +19,9 @@ HERE: Final = Path(__file__).parent
 _VARYING: Final = (
     (re.compile(r"127\.0\.0\.1:\d+"), "ADDRESS"),
     (re.compile(r"\b(0x)?[0-9a-f]{14,16}\b"), "SESSION"),
-    (re.compile(r"\w{3} \w{3} +\d+ [\d:]{8} [A-Z]+ \d{4}"), "TIME"),
+    (re.compile(r"\w{3} \w{3} +\d+ [\d:]{8} ([A-Z]+ )?\d{4}"), "TIME"),
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[,.]\d+(:\d+\S*)?"), "TIME"),
-    (re.compile(r"^(time = )?\d+ msec$", re.MULTILINE), "DURATION"),
+    (re.compile(r"^time = \d+ msec$", re.MULTILINE), "DURATION"),
     (re.compile(r"\[myid:.*\].*\n"), ""),
     (re.compile(r"^.*(SLF4J|log4j|reload4j).*\n", re.MULTILINE), ""),
 )
@@ -62,7 +63,7 @@ def cli_mt(address: Address) -> tuple[list[str], list[str]]:
         [str(CLI_MT), "-h", f"{address[0]}:{address[1]}"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
         text=True,
     )
     assert process.stdin is not None
@@ -75,6 +76,16 @@ def cli_mt(address: Address) -> tuple[list[str], list[str]]:
         output, _ = process.communicate("quit\n", timeout=30)
     finally:
         process.kill()
-    lines = [mask(line) for line in output.splitlines() if line.strip()]
+    lines = [line for line in mask(output).splitlines() if line.strip()]
     events = [line for line in lines if line.startswith("Watcher ")]
-    return [line for line in lines if line not in events], events
+    answers = [line for line in lines if line not in events]
+    return _sorted_names(answers), events
+
+
+def _sorted_names(lines: list[str]) -> list[str]:
+    """Names of children stand in the server's order, which nobody promises."""
+    result: list[str] = []
+    for names, run in itertools.groupby(lines, lambda line: bool(re.match(r"\t[^ =]+$", line))):
+        members = list(run)
+        result += sorted(members) if names else members
+    return result
