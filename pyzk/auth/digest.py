@@ -59,7 +59,7 @@ class DigestProvider:
         self._algorithm = algorithm
         self._super_digest = super_digest
 
-    def authenticate(self, address: str, auth: bytes | None) -> tuple[AuthId, ...] | None:  # noqa: ARG002 the same for every scheme
+    def authenticate(self, address: str, auth: bytes | None) -> tuple[AuthId, ...] | None:
         if auth is None:
             return None
         digest = generate_digest(auth.decode("utf-8", "replace"), self._algorithm)

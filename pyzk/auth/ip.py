@@ -43,7 +43,7 @@ class IpProvider:
 
     __slots__ = ()
 
-    def authenticate(self, address: str, auth: bytes | None) -> tuple[AuthId, ...] | None:  # noqa: ARG002 the same for every scheme
+    def authenticate(self, address: str, auth: bytes | None) -> tuple[AuthId, ...] | None:
         return (AuthId(self.scheme, address),)
 
     def is_valid(self, acl_id: str) -> bool:

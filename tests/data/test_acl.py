@@ -83,8 +83,11 @@ def test_znodes_of_a_fuzzy_snapshot_may_be_ahead_of_the_table() -> None:
     table.add_usage(1)
     table.drop_unused()
     assert table.unknown() == [1]
+    assert 1 not in table
     assert table.intern(A) == 1
     assert table.unknown() == []
+    assert 1 in table
+    assert OPEN_ACL_ID in table
     table.release(1)
     assert table.get(1) == A, "the znode that was ahead still counts"
 

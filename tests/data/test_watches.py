@@ -294,6 +294,30 @@ def test_triggers_that_hit_someone_are_counted() -> None:
     assert watches.fired[CREATED].count == 0
 
 
+def test_only_the_recursive_registrations_of_an_ancestor_are_hit() -> None:
+    watches = WatchManager()
+    plain, recursive = Client(), Client()
+    watches.add_data("/a", plain)
+    watches.add_persistent("/a", plain)
+    watches.add_recursive("/a", recursive)
+    change(watches, "/a/b")
+    assert (plain.events, recursive.events) == ([], [(CHANGED, "/a/b")])
+    assert watches.remove("/a", 2, plain)
+    assert watches.contains("/a", 4, plain)
+    watches.remove_watcher(plain)
+    change(watches, "/a/c")
+    assert len(recursive.events) == 2
+
+
+def test_removing_the_last_watch_but_one_keeps_the_client() -> None:
+    watches = WatchManager()
+    client = Client()
+    watches.add_data("/a", client)
+    watches.add_data("/b", client)
+    assert watches.remove("/a", 3, client)
+    assert watches.summary() == (1, 1, 1)
+
+
 KINDS = st.sampled_from(sorted(ADDERS))
 PATHS = st.sampled_from(["/", "/a", "/a/b", "/a/b/c", "/x"])
 STEPS = st.lists(
