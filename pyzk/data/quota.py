@@ -15,7 +15,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from pyzk.data.paths import QUOTA, ROOT, child_of, namespace_of
-from pyzk.errors import QuotaExceeded
+from pyzk.errors import MarshallingError, QuotaExceeded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,31 +32,35 @@ _split: Final = re.compile("[,;]+").split
 _is_number: Final = re.compile(r"[+-]?[0-9]{1,19}").fullmatch
 
 
+def _is_long(number: int) -> bool:
+    return -(1 << 63) <= number < 1 << 63
+
+
 class QuotaText:
     """The numbers in a limits or stats znode; -1 stands for "not given"."""
 
-    __slots__ = ("numbers",)
+    __slots__ = ("malformed", "numbers")
 
-    def __init__(self, numbers: dict[str, int] | None = None) -> None:
+    def __init__(self, numbers: dict[str, int] | None = None, malformed: str | None = None) -> None:
         self.numbers: dict[str, int] = {} if numbers is None else numbers
+        self.malformed = malformed
+        """The last part that is no ``key=number``; what it meant counts as -1."""
 
     @classmethod
-    def parse(cls, data: bytes | None, path: str = "") -> QuotaText:
-        """Read the text of znode ``path``; what is malformed counts as -1 and is logged."""
+    def parse(cls, data: bytes | None) -> QuotaText:
+        """Read the text. Parts end at ``,`` or ``;``, the pieces of a part at ``=``; what comes
+        after the second piece means nothing."""
         numbers: dict[str, int] = {}
-        for part in _split((data or b"").decode("utf-8", "replace")):
-            if not part:
-                continue
-            key, _, rest = part.partition("=")
-            value = rest.partition("=")[0]
-            if "=" in part and not value:
-                numbers[key] = -1
-            elif _is_number(value):
-                numbers[key] = int(value)
-            else:
-                log.error("malformed quota text %r in %s: counts as no limit", part, path)
-                numbers[key] = -1
-        return cls(numbers)
+        malformed: str | None = None
+        for part in _split((data or b"").decode("utf-8", "replace").rstrip(",;")):
+            pieces = part.rstrip("=").split("=")
+            if len(pieces) > 1 and pieces[1] == "":
+                numbers[pieces[0]] = -1
+            elif len(pieces) > 1 and _is_number(pieces[1]) and _is_long(int(pieces[1])):
+                numbers[pieces[0]] = int(pieces[1])
+            elif part:
+                malformed = part
+        return cls(numbers, malformed)
 
     @property
     def count(self) -> int:
@@ -155,7 +159,9 @@ class QuotaTable:
         if node is None:
             log.warning("quota on %s has no znode %s to count in", quota_path, stats_path)
             return
-        stats = QuotaText.parse(node.data, stats_path)
+        stats = QuotaText.parse(node.data)
+        if stats.malformed is not None:
+            log.error("malformed quota text in %s: %r counts as -1", stats_path, stats.malformed)
         stats.numbers["count"] = stats.count + count
         stats.numbers["bytes"] = stats.size + size
         node.set_data_quietly(stats.encode())
@@ -166,6 +172,7 @@ class QuotaTable:
         self, nodes: Mapping[str, DataNode], path: str, count_diff: int, bytes_diff: int
     ) -> None:
         """Raise QuotaExceeded if the change would pass a hard limit; log when it passes any.
+        Malformed text is a MarshallingError of the client's request.
 
         ``nodes`` is the applied tree: pending changes are not counted, as in the original. One line
         is logged when a limit is first passed, the next only after a change that fitted again.
@@ -180,8 +187,11 @@ class QuotaTable:
         if limits_node is None or stats_node is None:
             log.warning("quota on %s lacks its limits or its stats znode", quota_path)
             return
-        limits = QuotaText.parse(limits_node.data, limits_path)
-        stats = QuotaText.parse(stats_node.data, stats_path)
+        limits = QuotaText.parse(limits_node.data)
+        stats = QuotaText.parse(stats_node.data)
+        for read, where in ((limits, limits_path), (stats, stats_path)):
+            if read.malformed is not None:
+                raise MarshallingError(f"malformed quota text in {where}: {read.malformed!r}")
         count = (limits.hard_count, limits.count, stats.count, count_diff, "count", "Count")
         size = (limits.hard_size, limits.size, stats.size, bytes_diff, "bytes", "Byte")
         for hard, soft, current, diff, noun, name in (count, size):

@@ -9,7 +9,7 @@ import pytest
 from pyzk.constants import ErrorCode
 from pyzk.data.node import DataNode
 from pyzk.data.quota import QuotaTable, QuotaText
-from pyzk.errors import QuotaExceeded
+from pyzk.errors import MarshallingError, QuotaExceeded
 
 
 class Tree:
@@ -77,22 +77,51 @@ def tree() -> Tree:
         ),
         (b"", {}),
         (None, {}),
-        (b"count=,bytes=5=;x=7", {"count": -1, "bytes": 5, "x": 7}),
+        (b"count==3,bytes=5=;x=7", {"count": -1, "bytes": 5, "x": 7}),
         (b",;count=+1;;bytes=-2", {"count": 1, "bytes": -2}),
     ],
 )
 def test_text_is_read(text: bytes | None, numbers: dict[str, int]) -> None:
-    assert QuotaText.parse(text).numbers == numbers
+    parsed = QuotaText.parse(text)
+    assert parsed.numbers == numbers
+    assert parsed.malformed is None
 
 
-@pytest.mark.parametrize(
-    "text", [b"count=many", b"count", b"count=5 ", b"count=\xff", b"count=1_0"]
-)
-def test_malformed_numbers_are_no_limit_and_logged(
-    text: bytes, caplog: pytest.LogCaptureFixture
+MALFORMED = [
+    b"count=many",
+    b"count",
+    b"count=",
+    b"count=5 ",
+    b"count=\xff",
+    b"count=1_0",
+    b"count==",
+]
+
+
+@pytest.mark.parametrize("text", [*MALFORMED, b"count=9223372036854775808"])
+def test_malformed_numbers_are_no_limit(text: bytes) -> None:
+    parsed = QuotaText.parse(text)
+    assert parsed.numbers == {}
+    assert parsed.count == -1
+    assert parsed.malformed is not None
+
+
+def test_malformed_stats_are_logged_and_go_on_from_minus_one(
+    tree: Tree, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert QuotaText.parse(text, "/q").count == -1
-    assert "malformed quota text" in caplog.text
+    tree.set_quota("/a", b"")
+    tree.set_data("/zookeeper/quota/a/zookeeper_stats", b"rubbish")
+    tree.create("/a/x", b"12")
+    assert "zookeeper_stats: 'rubbish' counts as -1" in caplog.text
+    assert tree.stats("/a") == b"count=0,bytes=1"
+
+
+@pytest.mark.parametrize("name", ["zookeeper_limits", "zookeeper_stats"])
+def test_enforcing_by_malformed_text_fails_the_request(tree: Tree, name: str) -> None:
+    tree.set_quota("/a", b"countHardLimit=10")
+    tree.set_data(f"/zookeeper/quota/a/{name}", b"rubbish")
+    with pytest.raises(MarshallingError):
+        tree.quota.check(tree.nodes, "/a/x", 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +183,7 @@ def test_only_the_deepest_quota_counts(tree: Tree) -> None:
 
 def test_other_keys_of_the_stats_znode_survive(tree: Tree) -> None:
     tree.set_quota("/a", b"")
-    tree.set_data("/zookeeper/quota/a/zookeeper_stats", b"count=,bytes=1=;z=3;y=2")
+    tree.set_data("/zookeeper/quota/a/zookeeper_stats", b"bytes=1=;z=3;y=2")
     tree.create("/a/x", b"1")
     assert tree.stats("/a") == b"count=0,bytes=2=;y=2;z=3"
 
