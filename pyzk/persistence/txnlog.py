@@ -12,12 +12,13 @@ How a log may end, and what is made of it:
 - `Ending.PADDING`: a length of zero where the next record would begin. The normal end.
 - `Ending.EXACT`: the file ends where a record ends. Normal too: no preallocation, or truncated.
 - `Ending.TORN`: a record that was never written whole, so never acknowledged: the file ends in it,
-  its end byte is zero and no whole record follows, or it holds a sector that was never written.
-  The scan ends before it.
+  only zeros come from somewhere in it on, or it has a sector of zeros, one that the disk had not
+  written yet when power failed. The scan ends before it.
 - `Ending.EMPTY`: no complete header, so no record was ever in it.
 - Anything else, above all a whole record with a wrong checksum, is damage to what *was* written:
-  `Corrupt`, with the offset. Java stops silently at a wrong end byte and loses the rest of the
-  file; here that is an error if records follow.
+  `Corrupt`, with the offset. So is a record that looks torn but has whole records, or its own
+  end, where a damaged length hides them. Java stops silently at a wrong end byte and loses the
+  rest of the file.
 
 A log is read in windows, so that 64 MiB of padding cost one window.
 
@@ -52,6 +53,9 @@ _pack_frame: Final = struct.Struct(">qi").pack
 _unpack_frame: Final = struct.Struct(">qi").unpack_from
 _unpack_long: Final = struct.Struct(">q").unpack_from
 _END: Final = bytes([END_OF_RECORD])
+_NEXT_RECORD: Final = _END + bytes(4)
+"""The end of a record and the upper half of the next one's checksum, which is always zero."""
+_LOOK_AHEAD_BYTES: Final = 4096
 _adler32: Final = zlib.adler32
 
 
@@ -157,68 +161,79 @@ class LogScan:
             self._torn(f"the file ends {available} bytes into a record")
             return None
         checksum, length = _unpack_frame(self._window, position)
-        if length == 0:
-            if checksum:
-                self._torn("a checksum without a record")
-                return None
+        if length == 0 and checksum == 0:
             self.ending = Ending.PADDING
             return None
-        if not 0 < length <= self._max_record_bytes:
+        if not 0 <= length <= self._max_record_bytes:
             raise self._corrupt(
                 f"a record of {length} bytes (the limit is {self._max_record_bytes})"
             )
         position = self._bytes_at(offset, length + FRAME_BYTES)
         end = position + 12 + length
-        if end + 1 > len(self._window):
-            missing = end + 1 - len(self._window)
-            self._torn(f"the file ends {missing} bytes before the end of a record")
-            return None
         payload = self._window[position + 12 : end]
-        marker = self._window[end]
-        if marker == END_OF_RECORD and _adler32(payload) == checksum:
-            if length < TXN_HEADER_BYTES:
-                raise self._corrupt(f"a record of {length} bytes, too short for a header")
-            return payload
-        self._judge_damage(length, marker)
-        return None
+        if (
+            length == 0
+            or end >= len(self._window)
+            or self._window[end] != END_OF_RECORD
+            or _adler32(payload) != checksum
+        ):
+            self._judge_damage(checksum, length)
+            return None
+        if length < TXN_HEADER_BYTES:
+            raise self._corrupt(f"a record of {length} bytes, too short for a header")
+        return payload
 
-    def _judge_damage(self, length: int, marker: int) -> None:
+    def _judge_damage(self, checksum: int, length: int) -> None:
         """Tell a record that was not written whole from one that was damaged afterwards."""
-        if self._has_unwritten_sector(length):
-            self._torn("a record with a sector that was never written")
-            return
-        if marker == END_OF_RECORD:
+        claimed = length + FRAME_BYTES
+        data = self._directory.read(self.name, self.offset, claimed + _LOOK_AHEAD_BYTES)
+        record = data[:claimed]
+        unwritten = self._unwritten_sector(data, claimed)
+        written = record if unwritten is None else record[:unwritten]
+        if self._holds_record(written):
+            raise self._corrupt(f"a record of {length} bytes that hides others")
+        body = written.rstrip(b"\0")
+        if body[-1:] == _END and _adler32(body[12:-1]) == checksum and len(body) < claimed:
+            raise self._corrupt(f"a record with a wrong length of {length} bytes")
+        if unwritten is not None:
+            self._torn(f"a record whose sector at {self.offset + unwritten} was never written")
+        elif len(record) < claimed:
+            self._torn(f"the file ends {claimed - len(record)} bytes before the end of a record")
+        elif record[-1] == END_OF_RECORD and length:
             raise self._corrupt("wrong checksum of a record")
-        if self._whole_record_at(self.offset + FRAME_BYTES + length):
-            raise self._corrupt(f"a record ends with 0x{marker:02x}, and more records follow")
-        if marker != 0:
-            raise self._corrupt(f"a record ends with 0x{marker:02x}")
-        self._torn("a record without its end")
+        elif any(data[claimed - 1 :]):
+            raise self._corrupt(f"a record ends with 0x{record[-1]:02x}, or more follows it")
+        else:
+            self._torn("a record without its end")
 
-    def _has_unwritten_sector(self, length: int) -> bool:
-        """Look for a sector of zeros that the record covers or begins in the middle of.
+    def _unwritten_sector(self, data: bytes, claimed: int) -> int | None:
+        """Find the first sector of zeros that begins in the record; return its place in ``data``.
 
         A batch is one write of many sectors, and a power failure may leave any of them as it was:
-        zero. A sector that the record begins in was written before, so it is not looked at.
+        zero. The sector that the record begins in the middle of had been written before.
         """
-        first = (self.offset + SECTOR_BYTES - 1) // SECTOR_BYTES * SECTOR_BYTES
-        end = self.offset + FRAME_BYTES + length
-        for sector in range(first, end, SECTOR_BYTES):
-            data = self._directory.read(self.name, sector, SECTOR_BYTES)
-            if not data.strip(b"\0"):
-                return True
-        return False
+        for place in range(-self.offset % SECTOR_BYTES, claimed, SECTOR_BYTES):
+            sector = data[place : place + SECTOR_BYTES]
+            if len(sector) == SECTOR_BYTES and not any(sector):
+                return place
+        return None
 
-    def _whole_record_at(self, offset: int) -> bool:
-        frame = self._directory.read(self.name, offset, 12)
-        if len(frame) < 12:
-            return False
-        checksum, length = _unpack_frame(frame, 0)
-        if not TXN_HEADER_BYTES <= length <= self._max_record_bytes:
-            return False
-        payload = self._directory.read(self.name, offset + 12, length)
-        whole: bool = len(payload) == length and _adler32(payload) == checksum
-        return whole
+    def _holds_record(self, data: bytes) -> bool:
+        """Tell whether a whole record lies in what claims to be one: its length is wrong then."""
+        place = data.find(_NEXT_RECORD)
+        while place >= 0:
+            start = place + 1
+            if len(data) >= start + 12:
+                checksum, length = _unpack_frame(data, start)
+                end = start + 12 + length
+                if (
+                    length >= TXN_HEADER_BYTES
+                    and data[end : end + 1] == _END
+                    and _adler32(data[start + 12 : end]) == checksum
+                ):
+                    return True
+            place = data.find(_NEXT_RECORD, start)
+        return False
 
     def _torn(self, detail: str) -> None:
         self.ending = Ending.TORN

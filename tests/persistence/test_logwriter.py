@@ -1,0 +1,150 @@
+"""The log writer: files, preallocation, rolling, and its one-way failure."""
+
+from __future__ import annotations
+
+import pytest
+
+from pyzk.errors import Corrupt, StorageError
+from pyzk.persistence.directory import MemoryDirectory
+from pyzk.persistence.logwriter import LogWriter
+from pyzk.persistence.txnlog import HEADER_BYTES, LogScan, frame_record, payload_zxid
+from tests.persistence.disks import create_payload, framed, put, workload
+
+PAYLOADS = workload(9)
+RECORDS = framed(PAYLOADS)
+
+
+def zxids(directory: MemoryDirectory, name: str) -> list[int]:
+    return [payload_zxid(payload) for _, payload in LogScan(directory, name)]
+
+
+def test_file_is_named_by_its_first_zxid_and_made_at_the_first_append() -> None:
+    directory = MemoryDirectory()
+    writer = LogWriter(directory, preallocate_bytes=0)
+    writer.sync()
+    assert directory.names() == []
+    writer.append([])
+    assert directory.names() == []
+    writer.append(framed([create_payload(0x1F, "/a")]))
+    assert directory.names() == ["log.1f"]
+    assert writer.name == "log.1f"
+
+
+def test_preallocated_size_is_java_s() -> None:
+    directory = MemoryDirectory()
+    writer = LogWriter(directory, preallocate_bytes=65536)
+    writer.append(RECORDS)
+    assert directory.size("log.1") == 65536 + 16
+    assert zxids(directory, "log.1") == list(range(1, 10))
+    big = [frame_record(create_payload(10, "/big", bytes(65536 * 3)))]
+    writer.append(big)
+    writer.append(framed([create_payload(11, "/c")]))
+    assert zxids(directory, "log.1") == list(range(1, 12))
+    assert directory.size("log.1") >= writer.file_bytes + 4096
+
+
+def test_without_preallocation_the_file_ends_with_its_records() -> None:
+    directory = MemoryDirectory()
+    writer = LogWriter(directory, preallocate_bytes=-1)
+    writer.append(RECORDS)
+    assert directory.size("log.1") == HEADER_BYTES + sum(map(len, RECORDS)) == writer.file_bytes
+
+
+def test_synced_records_survive_and_others_do_not() -> None:
+    directory = MemoryDirectory()
+    writer = LogWriter(directory)
+    writer.append(RECORDS[:3])
+    writer.sync()
+    writer.append(RECORDS[3:])
+    assert directory.crash() > 0
+    assert zxids(directory, "log.1") == [1, 2, 3]
+
+
+def test_roll_syncs_and_begins_another_file() -> None:
+    directory = MemoryDirectory()
+    writer = LogWriter(directory, preallocate_bytes=4096)
+    writer.append(RECORDS[:3])
+    writer.roll()
+    assert writer.file_bytes == 0
+    writer.append(RECORDS[3:])
+    writer.sync()
+    directory.crash()
+    assert zxids(directory, "log.1") == [1, 2, 3]
+    assert zxids(directory, "log.4") == [4, 5, 6, 7, 8, 9]
+
+
+def test_size_limit_rolls_after_a_sync() -> None:
+    directory = MemoryDirectory()
+    writer = LogWriter(directory, preallocate_bytes=0, size_limit_bytes=200)
+    for record in RECORDS:
+        writer.append([record])
+        writer.sync()
+    assert len(directory.names()) > 2
+    found = [zxid for name in directory.names() for zxid in zxids(directory, name)]
+    assert found == list(range(1, 10))
+
+
+def test_log_with_records_is_never_overwritten() -> None:
+    directory = MemoryDirectory()
+    first = LogWriter(directory, preallocate_bytes=0)
+    first.append(RECORDS[:2])
+    first.close()
+    with pytest.raises(Corrupt, match="in the way"):
+        LogWriter(directory).append(RECORDS[:1])
+    assert zxids(directory, "log.1") == [1, 2]
+
+
+def test_log_without_a_whole_record_is_replaced() -> None:
+    directory = MemoryDirectory()
+    put(directory, "log.1", b"ZKLG\0\0\0\2" + bytes(8) + RECORDS[0][:-1])
+    writer = LogWriter(directory, preallocate_bytes=0)
+    writer.append(RECORDS)
+    writer.close()
+    assert zxids(directory, "log.1") == list(range(1, 10))
+
+
+@pytest.mark.parametrize("operation", ["create", "write", "sync"])
+def test_failure_is_final(operation: str) -> None:
+    directory = MemoryDirectory()
+    writer = LogWriter(directory)
+    if operation == "sync":
+        writer.append(RECORDS[:1])
+        writer.sync()
+        writer.append(RECORDS[1:2])
+
+    def fail(what: str, name: str) -> None:
+        if what == operation:
+            raise StorageError("cannot " + what, path=name)
+
+    directory.before = fail
+    with pytest.raises(StorageError, match="cannot"):
+        if operation == "sync":
+            writer.sync()
+        else:
+            writer.append(RECORDS[:1])
+    directory.before = lambda _what, _name: None
+    # The disk would say yes now; the writer must not ask it.
+    for attempt in (writer.sync, writer.roll, lambda: writer.append(RECORDS[2:3])):
+        with pytest.raises(StorageError, match="cannot"):
+            attempt()
+    writer.close()
+
+
+def test_force_sync_off_never_syncs() -> None:
+    directory = MemoryDirectory()
+    calls: list[str] = []
+    directory.before = lambda what, _name: calls.append(what)
+    writer = LogWriter(directory, force_sync=False)
+    writer.append(RECORDS)
+    writer.sync()
+    writer.close()
+    assert "sync" not in calls
+
+
+def test_abandoned_writer_writes_nothing_more() -> None:
+    directory = MemoryDirectory()
+    writer = LogWriter(directory)
+    writer.append(RECORDS[:1])
+    writer.abandon()
+    with pytest.raises(StorageError, match="abandoned"):
+        writer.append(RECORDS[1:2])
