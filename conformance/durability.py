@@ -148,7 +148,7 @@ class Rounds:
                 self.totals.slowest_start_s = max(self.totals.slowest_start_s, server.started_in)
                 self._round(number, server, last=number == rounds)
                 server.kill()
-            except (LostError, ClosedError, OSError) as error:
+            except (LostError, OSError) as error:
                 raise LostError(f"round {number}: {error}; see {self.root} {server.log}") from error
             finally:
                 server.kill()

@@ -29,7 +29,7 @@ class Frame(NamedTuple):
     payload: bytes
 
 
-class ClosedError(Exception):
+class ClosedError(OSError):
     """The server closed the connection, or did not answer in time."""
 
 

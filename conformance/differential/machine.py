@@ -58,6 +58,10 @@ class Pair:
             self.servers.append(server)
             server.start()
 
+    def logs(self) -> str:
+        """What both printed last."""
+        return "\n".join(f"{s.launcher.name}: {s.log_tail(2000)}" for s in self.servers)
+
     def stop(self) -> None:
         """Ends both."""
         for server in self.servers:
@@ -74,8 +78,8 @@ class Pair:
             worlds = [World(server.launcher.name, server.address) for server in self.servers]
             try:
                 starts = [world.begin(prefix) for world in worlds]
-            except OSError:
-                starts = [0, 1]
+            except OSError as error:
+                raise AssertionError(f"a server is gone: {error}\n{self.logs()}") from error
             if starts[0] == starts[1]:
                 return worlds
             self.start()
@@ -130,6 +134,9 @@ class Comparison(RuleBasedStateMachine):
             if ours != theirs:
                 parts.append(f"{label}:")
                 parts += self._sides(ours, theirs)
+        for server in self.pair.servers:
+            if server.process is None or server.process.poll() is not None:
+                parts.append(f"{server.launcher.name} has ended:\n{server.log_tail()}")
         raise AssertionError("\n".join(parts).replace(self.worlds[0].prefix, "/PREFIX"))
 
     def _sides(self, ours: list[object], theirs: list[object]) -> list[str]:

@@ -72,7 +72,7 @@ class World:
                 if not slot.connected:
                     slot.client = self._reattached(slot, slot.client.password, 0)
                 slot.client.close_session()
-            except (ClosedError, OSError):
+            except OSError:
                 slot.client.channel.close()
         self.slots = []
         admin = self._admin()
