@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from pyzk.errors import StorageError
+
+SECTOR_BYTES: Final = 512
+"""What a disk writes whole or not at all."""
 
 
 class DirectoryFile(Protocol):
@@ -146,6 +149,23 @@ class _MemoryFile:
         pass
 
 
+def _keep(content: bytearray, offset: int, data: bytes, rng: random.Random | None) -> int:
+    """Let some of an unsynced write reach the disk; return how many bytes."""
+    if rng is None or rng.random() < 0.3:
+        return 0
+    if not data or rng.random() < 0.4:
+        _apply(content, offset, data)
+        return len(data)
+    kept = start = 0
+    while start < len(data):
+        end = min(start + SECTOR_BYTES - (offset + start) % SECTOR_BYTES, len(data))
+        if rng.random() < 0.7:
+            _apply(content, offset + start, data[start:end])
+            kept += end - start
+        start = end
+    return kept
+
+
 def _nothing(operation: str, name: str) -> None:
     """Stand in for a fault: let the operation happen."""
 
@@ -203,7 +223,7 @@ class MemoryDirectory:
         """Lose power: forget what was not synced; return how many written bytes were lost.
 
         With ``rng`` the disk is not at its worst but at its most erratic: each unsynced write may
-        survive whole, in part or not at all, in any order, and so may each change of a name.
+        survive whole, not at all, or in some of its sectors, and so may each change of a name.
         """
         self.before = _nothing
         lost = 0
@@ -219,13 +239,7 @@ class MemoryDirectory:
         inodes = {id(inode): inode for inode in (*self._names.values(), *survivors.values())}
         for inode in inodes.values():
             for offset, data in inode.pending:
-                if rng is None or rng.random() < 0.4:
-                    lost += len(data)
-                    continue
-                kept = data if rng.random() < 0.5 else data[: rng.randrange(len(data) + 1)]
-                lost += len(data) - len(kept)
-                if kept or not data:
-                    _apply(inode.synced, offset, kept)
+                lost += len(data) - _keep(inode.synced, offset, data, rng)
             inode.pending.clear()
             inode.content[:] = inode.synced
         self._names = survivors

@@ -34,7 +34,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from pyzk.errors import Corrupt
-from pyzk.persistence.directory import Directory, join
+from pyzk.persistence.directory import SECTOR_BYTES, Directory, join
 
 HEADER: Final = struct.pack(">iiq", 0x5A4B4C47, 2, 0)
 """magic "ZKLG", version 2, database id 0."""
@@ -45,8 +45,6 @@ FRAME_BYTES: Final = 13
 TXN_HEADER_BYTES: Final = 32
 DEFAULT_MAX_RECORD_BYTES: Final = 2 * 0xFFFFF
 WINDOW_BYTES: Final = 1 << 20
-SECTOR_BYTES: Final = 512
-"""What a disk writes whole or not at all."""
 
 _ZXID_IN_PAYLOAD: Final = 12
 _pack_frame: Final = struct.Struct(">qi").pack
@@ -210,9 +208,13 @@ class LogScan:
         """Find the first sector of zeros that begins in the record; return its place in ``data``.
 
         A batch is one write of many sectors, and a power failure may leave any of them as it was:
-        zero. The sector that the record begins in the middle of had been written before.
+        zero. The sector that the record begins in the middle of had been written before, up to the
+        record: if that is what is left of it, the frame begins with zeros.
         """
-        for place in range(-self.offset % SECTOR_BYTES, claimed, SECTOR_BYTES):
+        lead = -self.offset % SECTOR_BYTES
+        if 4 < lead < 12 and not any(data[:lead]):
+            return 0
+        for place in range(lead, claimed, SECTOR_BYTES):
             sector = data[place : place + SECTOR_BYTES]
             if len(sector) == SECTOR_BYTES and not any(sector):
                 return place

@@ -80,7 +80,8 @@ def workload(count: int, first: int = 1) -> list[bytes]:
         if zxid == 1:
             payloads.append(session_payload(zxid))
         else:
-            payloads.append(create_payload(zxid, f"/n{zxid}", b"d" * (zxid % 50)))
+            size = 1500 if zxid % 7 == 0 else zxid % 50
+            payloads.append(create_payload(zxid, f"/n{zxid}", b"d" * size))
     return payloads
 
 

@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 
 from pyzk.data.txn import decode_txn
 from pyzk.errors import Corrupt
-from pyzk.persistence.directory import MemoryDirectory
+from pyzk.persistence.directory import SECTOR_BYTES, MemoryDirectory
 from pyzk.persistence.txnlog import (
     FRAME_BYTES,
     HEADER,
     HEADER_BYTES,
-    SECTOR_BYTES,
     Ending,
     LogScan,
     first_zxid,

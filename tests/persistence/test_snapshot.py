@@ -1,0 +1,203 @@
+"""Snapshots: golden bytes, round trips, damage."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pyzk.constants import OpCode
+from pyzk.data.database import Database
+from pyzk.data.tree import DataTree
+from pyzk.data.txn import LoggedTxn, decode_txn
+from pyzk.errors import Corrupt, StorageError
+from pyzk.jute.records import DeleteTxn, TxnHeader
+from pyzk.persistence.directory import MemoryDirectory
+from pyzk.persistence.filenames import snapshots
+from pyzk.persistence.snapshot import (
+    LoadedSnapshot,
+    SnapshotWriter,
+    looks_complete,
+    read_snapshot,
+    write_snapshot,
+)
+from tests.persistence.disks import contents, create_payload, database_of, get, put, workload
+
+PAYLOADS = workload(40)
+
+
+def read(directory: MemoryDirectory, name: str) -> LoadedSnapshot:
+    return read_snapshot(directory, name, snapshots([name])[0].zxid, DataTree())
+
+
+def test_golden_fresh_snapshot() -> None:
+    """The file of a new database as ZooKeeper 3.8.0 and 3.9 write it, up to the order of nodes."""
+    directory = MemoryDirectory()
+    name = write_snapshot(directory, database_of([]).freeze(), last_zxid_section=False)
+    assert name == "snapshot.0"
+    old = get(directory, name)
+    assert len(old) == 457
+    assert old.endswith(struct.pack(">qiq", 0, 2, 0) + old[-13:])
+    write_snapshot(directory, database_of([]).freeze())
+    new = get(directory, name)
+    assert len(new) == 478
+    assert new[:457] == old
+    assert new.endswith(bytes(8) + new[-13:])
+    assert new[:16].hex() == "5a4b534e00000002ffffffffffffffff"
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".snappy"])
+def test_round_trip(suffix: str) -> None:
+    database = database_of(PAYLOADS)
+    directory = MemoryDirectory()
+    name = write_snapshot(directory, database.freeze(), suffix=suffix)
+    assert name == f"snapshot.28{suffix}"
+    assert directory.names() == [name]
+    loaded = read(directory, name)
+    assert contents(loaded.database) == contents(database)
+    assert loaded.database.sessions == database.sessions
+    assert loaded.database.tree.digest == database.tree.digest == loaded.digest
+    assert loaded.digest_zxid == loaded.last_zxid == loaded.database.last_zxid == 40
+
+
+@given(
+    st.dictionaries(
+        st.text(
+            st.characters(blacklist_characters="/", blacklist_categories=["Cs", "Cc"]), min_size=1
+        ),
+        st.one_of(st.none(), st.binary(max_size=100)),
+        max_size=8,
+    ).filter(lambda names: "zookeeper" not in names and "." not in names and ".." not in names),
+    st.dictionaries(st.integers(-(1 << 63), (1 << 63) - 1), st.integers(0, 1 << 30), max_size=4),
+)
+def test_round_trip_of_any_names_data_and_sessions(
+    nodes: dict[str, bytes | None], sessions: dict[int, int]
+) -> None:
+    bmp = {name: data for name, data in nodes.items() if max(name) <= "\uffff"}
+    payloads = [create_payload(z, f"/{n}", d) for z, (n, d) in enumerate(bmp.items(), start=1)]
+    database = database_of(payloads)
+    database.sessions.update(sessions)
+    directory = MemoryDirectory()
+    name = write_snapshot(directory, database.freeze())
+    loaded = read(directory, name)
+    assert contents(loaded.database) == contents(database)
+    assert loaded.database.sessions == sessions
+
+
+def test_sections_are_told_apart_by_their_length() -> None:
+    directory = MemoryDirectory()
+    for digests in (True, False):
+        for last_zxid in (True, False):
+            database = Database(DataTree(digests=digests))
+            database.tree.last_zxid = 7
+            name = write_snapshot(directory, database.freeze(), last_zxid_section=last_zxid)
+            loaded = read(directory, name)
+            assert loaded.last_zxid == (7 if last_zxid else None)
+            assert loaded.digest_zxid == (7 if digests else 0)
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_any_flipped_byte_is_detected_or_harmless(data: st.DataObject) -> None:
+    suffix = data.draw(st.sampled_from(["", ".gz", ".snappy"]))
+    database = database_of(PAYLOADS[:6])
+    directory = MemoryDirectory()
+    name = write_snapshot(directory, database.freeze(), suffix=suffix)
+    whole = bytearray(get(directory, name))
+    whole[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
+    put(directory, name, bytes(whole))
+    try:
+        loaded = read(directory, name)
+    except Corrupt:
+        return
+    # Unused header fields of gzip and snappy-java.
+    assert suffix
+    assert contents(loaded.database) == contents(database)
+
+
+@given(st.integers(0, 2000))
+def test_any_cut_is_detected(cut: int) -> None:
+    for suffix in ("", ".gz", ".snappy"):
+        directory = MemoryDirectory()
+        name = write_snapshot(directory, database_of(PAYLOADS[:9]).freeze(), suffix=suffix)
+        whole = get(directory, name)
+        put(directory, name, whole[: min(cut, len(whole) - 1)])
+        with pytest.raises(Corrupt):
+            read(directory, name)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".snappy"])
+def test_bytes_behind_the_end_are_refused(suffix: str) -> None:
+    directory = MemoryDirectory()
+    name = write_snapshot(directory, database_of(PAYLOADS).freeze(), suffix=suffix)
+    put(directory, name, get(directory, name) + b"\0\0\0\x01/")
+    with pytest.raises(Corrupt):
+        read(directory, name)
+
+
+def test_looks_complete_is_java_s_quick_test() -> None:
+    directory = MemoryDirectory()
+    put(directory, "snapshot.1", b"ZKSN" + bytes(20))
+    put(directory, "snapshot.2", b"\0\0\0\x01/")
+    put(directory, "snapshot.3", bytes(9) + b"\0\0\0\x01/")
+    put(directory, "snapshot.4.gz", b"\x1f\x8b")
+    put(directory, "snapshot.5.gz", b"no")
+    put(directory, "snapshot.6.snappy", b"\x82SNAPPY\0")
+    found = [name for name in directory.names() if looks_complete(directory, name)]
+    assert found == ["snapshot.3", "snapshot.4.gz", "snapshot.6.snappy"]
+
+
+def test_view_is_of_one_moment_while_transactions_go_on() -> None:
+    database = database_of(PAYLOADS)
+    before = contents(database)
+    frozen = database.freeze()
+    directory = MemoryDirectory()
+    writer = SnapshotWriter(directory, frozen)
+    zxid = 41
+    while nodes := frozen.nodes.read(5):
+        writer.add(nodes)
+        for path in (f"/n{zxid - 20}", f"/n{zxid - 38}"):
+            if path in database.tree.nodes:
+                database.apply(_delete(zxid, path))
+        database.apply(_create(zxid + 1000, f"/new{zxid}"))
+        zxid += 1
+    name = writer.commit()
+    frozen.close()
+    assert contents(database) != before
+    assert contents(read(directory, name).database) == before
+
+
+def _delete(zxid: int, path: str) -> LoggedTxn:
+    return LoggedTxn(TxnHeader(0, 0, zxid, 0, OpCode.DELETE), DeleteTxn(path))
+
+
+def _create(zxid: int, path: str) -> LoggedTxn:
+    return decode_txn(create_payload(zxid, path))
+
+
+def test_failed_snapshot_leaves_nothing_behind() -> None:
+    directory = MemoryDirectory()
+
+    def full(operation: str, name: str) -> None:
+        if operation == "write":
+            raise StorageError("no space left on device", path=name)
+
+    directory.before = full
+    database = database_of(PAYLOADS)
+    with pytest.raises(StorageError, match="no space"):
+        write_snapshot(directory, database.freeze())
+    assert directory.names() == []
+    # The view was closed: another snapshot may be taken.
+    directory.before = lambda _operation, _name: None
+    write_snapshot(directory, database.freeze())
+
+
+def test_large_data_is_written_in_pieces() -> None:
+    payloads = [create_payload(z, f"/n{z}", bytes(400_000)) for z in range(1, 20)]
+    directory = MemoryDirectory()
+    database = database_of(payloads)
+    name = write_snapshot(directory, database.freeze())
+    assert directory.size(name) > 7_000_000
+    assert contents(read(directory, name).database) == contents(database)
