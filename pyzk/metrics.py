@@ -49,6 +49,16 @@ class Summary:
             self.count += count - 1
             self.sum += value * (count - 1)
 
+    def add_all(self, values: list[int]) -> None:
+        """Take some numbers in, at least one."""
+        least, greatest = min(values), max(values)
+        if self.count == 0 or least < self.min:
+            self.min = least
+        if self.count == 0 or greatest > self.max:
+            self.max = greatest
+        self.count += len(values)
+        self.sum += sum(values)
+
     @property
     def average(self) -> float:
         """Rounded to four decimals, half up, as reports show it."""
@@ -87,6 +97,14 @@ class PercentileSummary(Summary):
         else:
             values[self._next] = value
             self._next = (self._next + 1) % RESERVOIR
+
+    def add_all(self, values: list[int]) -> None:
+        super().add_all(values)
+        kept = self._values
+        kept += values
+        if len(kept) > RESERVOIR:
+            del kept[: len(kept) - RESERVOIR]
+            self._next = 0
 
     def percentiles(self, *quantiles: float) -> list[int]:
         """The value below which each share of the kept values lies, interpolated, rounded."""

@@ -14,7 +14,7 @@ from pyzk.constants import OpCode
 from pyzk.data.snapshot_view import SnapshotView
 from pyzk.data.tree import Applied, DataTree
 from pyzk.data.txn import DIGEST_VERSION, LoggedTxn
-from pyzk.jute.records import ACL, CreateSessionTxn
+from pyzk.jute.records import ACL, CreateSessionTxn, TxnHeader
 from pyzk.zxid import format_zxid
 
 log = logging.getLogger(__name__)
@@ -58,25 +58,34 @@ class Database:
         return self.tree.last_zxid
 
     def apply(self, txn: LoggedTxn) -> Applied:
+        """Apply one committed transaction that was read from bytes."""
+        return self.apply_txn(txn.header, txn.body, txn.digest)
+
+    def apply_txn(self, header: TxnHeader, body: object, digest: int | None) -> Applied:
         """Apply one committed transaction."""
-        header = txn.header
         kind = header.type
         tree = self.tree
-        if kind == OpCode.CREATE_SESSION:
-            assert isinstance(txn.body, CreateSessionTxn), txn.body
-            self.sessions[header.client_id] = txn.body.timeout_ms
-        elif kind == OpCode.CLOSE_SESSION:
-            self.sessions.pop(header.client_id, None)
-        applied = tree.apply(header, txn.body)
+        if kind < -1:
+            self._apply_session(header, body)
+        applied = tree.apply(header, body)
         zxid = header.zxid
         if zxid > tree.last_zxid:
             tree.last_zxid = zxid
         if tree.digests:
-            if txn.digest is not None and txn.digest != tree.digest:
-                self._digest_differs(zxid, txn.digest)
-            if zxid & DIGEST_LOG_INTERVAL - 1 == 0 and zxid > self.fuzzy_until:
+            if digest is not None and digest != tree.digest:
+                self._digest_differs(zxid, digest)
+            if not zxid & DIGEST_LOG_INTERVAL - 1 and zxid > self.fuzzy_until:
                 self.digest_log.append((zxid, DIGEST_VERSION, tree.digest))
         return applied
+
+    def _apply_session(self, header: TxnHeader, body: object) -> None:
+        """createSession and closeSession: the two types below -1."""
+        if header.type == OpCode.CREATE_SESSION:
+            assert isinstance(body, CreateSessionTxn), body
+            self.sessions[header.client_id] = body.timeout_ms
+        else:
+            assert header.type == OpCode.CLOSE_SESSION, header.type
+            self.sessions.pop(header.client_id, None)
 
     def _digest_differs(self, zxid: int, expected: int) -> None:
         """Count and log; never fatal: the original itself mispredicts some multis."""

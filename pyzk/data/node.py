@@ -15,7 +15,11 @@ _pack_stat: Final = struct.Struct(">qqqqiiiqiiq").pack
 _pack_persisted: Final = struct.Struct(">qqqqiiiqq").pack
 _pack_digest: Final = struct.Struct(">qqqqqiiiq").pack
 
+_crc32: Final = zlib.crc32
+
 STAT_BYTES: Final = 68
+_UNCOUNTED: Final = -2
+"""path_crc of a znode that is not part of the tree digest."""
 
 
 def to_int32(value: int) -> int:
@@ -39,6 +43,7 @@ class DataNode:
         "mark",
         "mtime",
         "mzxid",
+        "path_crc",
         "pzxid",
         "shown_owner",
         "stat",
@@ -78,6 +83,8 @@ class DataNode:
         """The wire Stat, or None after a change."""
         self.digest = 0
         """This znode's share of the tree digest."""
+        self.path_crc = -1
+        """CRC-32 of the path, where the digest begins; -1 before it is asked for."""
         self.mark = 0
         """Number of the last snapshot that has this znode's state."""
 
@@ -132,6 +139,7 @@ class DataNode:
             self.pzxid,
         )
         node.digest = self.digest
+        node.path_crc = self.path_crc
         return node
 
     def set_data_quietly(self, data: bytes) -> None:
@@ -145,13 +153,19 @@ def compute_digest(path: str, node: DataNode) -> int:
 
     Znodes below /zookeeper/ count nothing; the root's path counts as empty.
     """
-    if path.startswith("/zookeeper/"):
-        return 0
-    crc = 0 if path == "/" else zlib.crc32(path.encode("utf-8", "surrogatepass"))
+    crc = node.path_crc
+    if crc < 0:
+        if crc == _UNCOUNTED:
+            return 0
+        if path.startswith("/zookeeper/"):
+            node.path_crc = _UNCOUNTED
+            return 0
+        crc = 0 if path == "/" else zlib.crc32(path.encode("utf-8", "surrogatepass"))
+        node.path_crc = crc
     data = node.data
     if data:
-        crc = zlib.crc32(data, crc)
-    return zlib.crc32(
+        crc = _crc32(data, crc)
+    return _crc32(
         _pack_digest(
             node.czxid,
             node.mzxid,

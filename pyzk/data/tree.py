@@ -109,7 +109,8 @@ class DataTree:
     def count_descendants(self, path: str) -> int:
         """Return the number of znodes below ``path`` (getAllChildrenNumber)."""
         if path in ("", ROOT):
-            return len(self.nodes) - 1
+            # The original looks at names: its root has two, and "/" is below "".
+            return len(self.nodes) - (path == ROOT)
         count = 0
         todo = [path]
         while todo:

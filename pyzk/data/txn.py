@@ -43,7 +43,7 @@ Body = (
 """The record of a transaction that is no multi."""
 
 _pack_header: Final = struct.Struct(">qiqqi").pack
-_pack_digest: Final = struct.Struct(">iq").pack
+_pack_digest: Final = struct.Struct(">iQ").pack
 _DIGEST_BYTES: Final = 12
 DIGEST_VERSION: Final = 2
 
@@ -92,13 +92,10 @@ class LoggedTxn:
 
 def encode_txn(header: TxnHeader, body: bytes, digest: int | None) -> bytes:
     """Return the payload of a transaction whose record is already encoded."""
-    payload = (
-        _pack_header(header.client_id, header.cxid, header.zxid, header.time, header.type) + body
-    )
+    head = _pack_header(header.client_id, header.cxid, header.zxid, header.time, header.type)
     if digest is None:
-        return payload
-    signed = digest - (1 << 64) if digest >> 63 else digest
-    return payload + _pack_digest(DIGEST_VERSION, signed)
+        return head + body
+    return head + body + _pack_digest(DIGEST_VERSION, digest)
 
 
 def decode_txn(payload: bytes) -> LoggedTxn:

@@ -10,6 +10,7 @@ original does: a character outside the basic plane is written as two three-byte 
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Final, TypeVar
 
@@ -81,7 +82,21 @@ def decode_string(buffer: bytes, offset: int, end: int) -> tuple[str | None, int
     if length < 0:
         return None, start
     stop = start + length
-    return str(buffer[start:stop], "utf-8", "replace"), stop
+    return decode_text(buffer[start:stop]), stop
+
+
+_encoded_surrogate: Final = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
+
+
+def decode_text(raw: bytes) -> str:
+    """Return the text of a string's bytes; what is no UTF-8 becomes U+FFFD, never an error.
+
+    An encoded surrogate becomes one U+FFFD, as in Java; Python would make it three.
+    """
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return _encoded_surrogate.sub(b"\xef\xbf\xbd", raw).decode("utf-8", "replace")
 
 
 def decode_buffer(buffer: bytes, offset: int, end: int) -> tuple[bytes | None, int]:

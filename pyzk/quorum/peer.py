@@ -69,7 +69,7 @@ class Peer:
         if now >= self._container_check_ms:
             self._container_check_ms = now + self.config.container_check_interval_ms
             for path in containers.due(server.tree, self.clock.wall_ms, self.config):
-                server.role.submit(Request(None, 0, 0, OpCode.DELETE_CONTAINER, path, (), now))
+                server.role.submit(Request(None, None, 0, OpCode.DELETE_CONTAINER, path, (), now))
 
     @property
     def deadline(self) -> int:

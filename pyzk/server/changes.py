@@ -31,18 +31,16 @@ class OutstandingChanges:
         self.nodes: dict[str, PendingNode] = {}
         self.owned: dict[int, dict[str, None]] = {}
         """Session id -> ephemerals it has created that are not in the tree yet."""
-        self._made: deque[tuple[str, PendingNode]] = deque()
+        self.made: deque[tuple[str, PendingNode]] = deque()
+        """(path, state) in the order of the proposals; empty when the tree has everything."""
         self._undo: list[tuple[str, PendingNode | None]] | None = None
-
-    def __len__(self) -> int:
-        return len(self._made)
 
     def put(self, path: str, node: PendingNode) -> None:
         """Make ``node`` the newest state of ``path``."""
         if self._undo is not None:
             self._undo.append((path, self.nodes.get(path)))
         self.nodes[path] = node
-        self._made.append((path, node))
+        self.made.append((path, node))
 
     def begin(self) -> None:
         """From here on the changes can be rolled back (a multi begins)."""
@@ -56,7 +54,7 @@ class OutstandingChanges:
         """Take back the changes since ``begin``: what was pending before is newest again."""
         assert self._undo is not None, "rollback without begin"
         for path, before in reversed(self._undo):
-            _, node = self._made.pop()
+            _, node = self.made.pop()
             self._disown(path, node)
             if before is None:
                 del self.nodes[path]
@@ -75,7 +73,7 @@ class OutstandingChanges:
 
     def applied(self, zxid: int) -> None:
         """Forget what the tree now has: every change up to ``zxid``."""
-        made = self._made
+        made = self.made
         nodes = self.nodes
         while made and made[0][1].zxid <= zxid:
             path, node = made.popleft()

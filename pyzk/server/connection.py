@@ -31,7 +31,7 @@ from pyzk.jute.records import AuthPacket, ConnectRequest, ConnectResponse, Creat
 from pyzk.server import fourletter
 from pyzk.server.connection_stats import ConnectionStats
 from pyzk.server.garbage import describe_bytes
-from pyzk.server.operations import READS, TAGS, WRITES
+from pyzk.server.operations import READS, TAGS, WRITES, WriteDecoder
 from pyzk.server.passwords import NO_PASSWORD, session_password
 from pyzk.server.reply import encode_applied, encode_error, encode_event, encode_reply
 from pyzk.server.request import QueuedRead, Request
@@ -56,6 +56,7 @@ OUT_HIGH_BYTES: Final = 1 << 20
 
 _unpack_frame: Final = struct.Struct(">iii").unpack_from
 _get_read: Final = READS.get
+_get_write: Final = WRITES.get
 _READ_PERM: Final = 1
 
 
@@ -220,7 +221,11 @@ class Connection:
             count += 1
             handler = _get_read(opcode)
             if handler is None or queue or is_guarded or session.is_closing:
-                self._dispatch(xid, opcode, data[offset + 12 : body_end])
+                decoder = _get_write(opcode)
+                if decoder is None or is_guarded or session.is_closing:
+                    self._dispatch(xid, opcode, data[offset + 12 : body_end])
+                else:
+                    self._write(session, decoder, xid, opcode, data, offset + 12, body_end)
                 offset = body_end
                 if self.state != OPEN or self.stalled:
                     break
@@ -271,16 +276,28 @@ class Connection:
         if handler is not None:
             self._wait(QueuedRead(self, handler, xid, opcode, body, server.clock.now_ms))
             return
-        decoder = WRITES.get(opcode)
+        decoder = _get_write(opcode)
         if decoder is None:
             self.send(encode_error(xid, -1, ErrorCode.UNIMPLEMENTED))
             self.refuse(f"unknown operation {opcode}")
             return
+        self._write(session, decoder, xid, opcode, body, 0, len(body))
+
+    def _write(
+        self,
+        session: Session,
+        decoder: WriteDecoder,
+        xid: int,
+        opcode: int,
+        buffer: bytes,
+        offset: int,
+        end: int,
+    ) -> None:
         try:
-            record = decoder(body, 0, len(body))
+            record = decoder(buffer, offset, end)
         except JuteError:
-            read = QueuedRead(self, _unreadable, xid, opcode, body, server.clock.now_ms)
-            self._wait(read)
+            now_ms = self.server.clock.now_ms
+            self._wait(QueuedRead(self, _unreadable, xid, opcode, b"", now_ms))
             return
         self._submit(session, xid, opcode, record)
 
@@ -289,16 +306,14 @@ class Connection:
         session = self.session
         assert session is not None
         if not session.queue:
-            self._answer(read)
+            self._answer_read(read)
             return
         session.queue.append(read)
         self._count_in(read.xid)
 
     def _submit(self, session: Session, xid: int, opcode: int, record: object) -> None:
         server = self.server
-        request = Request(
-            self, session.session_id, xid, opcode, record, self.auth_ids, server.clock.now_ms
-        )
+        request = Request(self, session, xid, opcode, record, self.auth_ids, server.clock.now_ms)
         session.queue.append(request)
         self._count_in(xid)
         server.role.submit(request)
@@ -459,34 +474,45 @@ class Connection:
         """Forget the numbers (``crst``)."""
         self.stats.reset()
 
-    def finish(self, request: Request, applied: Applied) -> None:
-        """Answer a write whose transaction has been applied."""
+    def answer(self, request: Request, applied: Applied) -> int:
+        """Answer a write whose transaction has been applied; return the length of the reply."""
         server = self.server
         self.outstanding -= 1
         server.outstanding -= 1
         if self.state == CLOSED:
-            return
-        if request.type == OpCode.CREATE_SESSION:
-            self._open()
-            self.resume(STALL_ATTACHING)
-            return
+            return 0
         zxid = server.tree.last_zxid
         reply = encode_applied(request.cxid, zxid, applied)
-        self.send(reply)
-        latency_ms = server.clock.now_ms - request.received_ms
-        self.stats.answered(zxid, latency_ms)
-        server.count_update(latency_ms, len(reply))
-        if request.type == OpCode.CLOSE_SESSION:
-            self.close()
+        self.out.append(reply)
+        if not self.is_dirty:
+            self.mark_dirty()
+        self.stats.answered(zxid, server.clock.now_ms - request.received_ms)
+        return len(reply)
+
+    def session_created(self) -> None:
+        """The session is in the database: say so, and go on with frames that came early."""
+        self._count_out()
+        if self.state == ATTACHING:
+            self._open()
+            self.resume(STALL_ATTACHING)
+
+    def session_closed(self, xid: int) -> None:
+        """The session is gone on the client's request: say so, and close."""
+        self._count_out()
+        self.send(encode_error(xid, self.server.tree.last_zxid, ErrorCode.OK))
+        self.close()
+
+    def _count_out(self) -> None:
+        self.outstanding -= 1
+        self.server.outstanding -= 1
 
     def finish_read(self, read: QueuedRead) -> None:
         """Answer a read whose session's earlier writes have all been applied."""
-        self.outstanding -= 1
-        self.server.outstanding -= 1
+        self._count_out()
         if self.state != CLOSED:
-            self._answer(read)
+            self._answer_read(read)
 
-    def _answer(self, read: QueuedRead) -> None:
+    def _answer_read(self, read: QueuedRead) -> None:
         server = self.server
         zxid = server.tree.last_zxid
         try:

@@ -37,6 +37,10 @@ _WRITES: Final[dict[int, type[WriteRecord]]] = {
 _READS: Final = frozenset({OpCode.GET_DATA, OpCode.GET_CHILDREN})
 
 
+class WrongOperation(JuteError):
+    """A multiRead all of whose operations are writes: readable, but not to be done."""
+
+
 class NullAcl(JuteError):
     """A create inside a multi without ACL vector: unreadable, and not even worth a zxid."""
 
@@ -73,13 +77,18 @@ def _operation(kind: int, record: WriteRecord) -> int:
 
 
 def decode_reads(buffer: bytes, offset: int, end: int) -> list[ReadOp]:
-    """Return the operations of a multiRead. Raises JuteError for what is none."""
+    """Return the operations of a multiRead. Raises JuteError for what is none, WrongOperation for
+    a list of writes."""
     operations: list[ReadOp] = []
+    begin = offset
     while True:
         header, offset = MultiHeader.decode(buffer, offset, end)
         if header.done:
             return operations
         if header.type not in _READS:
+            if not operations:
+                decode_writes(buffer, begin, end)
+                raise WrongOperation("a multiRead of writes")
             raise JuteError(f"operation {header.type} in a multiRead")
         record, offset = PathWatchRequest.decode(buffer, offset, end)
         operations.append((header.type, record))

@@ -17,8 +17,8 @@ from pyzk.jute.records import (
     DeleteRequest,
     ReconfigRequest,
     SetACLRequest,
-    SetDataRequest,
 )
+from pyzk.server.decoders import decode_create, decode_set_data
 from pyzk.server.multi import NullAcl, decode_writes
 from pyzk.server.reads import READS, ReadHandler
 
@@ -46,13 +46,13 @@ def _decode_delete_container(buffer: bytes, offset: int, end: int) -> object:
 
 
 WRITES: Final[dict[int, WriteDecoder]] = {
-    OpCode.CREATE: lambda b, o, e: CreateRequest.decode(b, o, e)[0],
-    OpCode.CREATE2: lambda b, o, e: CreateRequest.decode(b, o, e)[0],
+    OpCode.CREATE: decode_create,
+    OpCode.CREATE2: decode_create,
     OpCode.CREATE_CONTAINER: lambda b, o, e: CreateRequest.decode(b, o, e)[0],
     OpCode.CREATE_TTL: lambda b, o, e: CreateTTLRequest.decode(b, o, e)[0],
     OpCode.DELETE: lambda b, o, e: DeleteRequest.decode(b, o, e)[0],
     OpCode.DELETE_CONTAINER: _decode_delete_container,
-    OpCode.SET_DATA: lambda b, o, e: SetDataRequest.decode(b, o, e)[0],
+    OpCode.SET_DATA: decode_set_data,
     OpCode.SET_ACL: lambda b, o, e: SetACLRequest.decode(b, o, e)[0],
     OpCode.MULTI: _decode_multi,
     OpCode.RECONFIG: lambda b, o, e: ReconfigRequest.decode(b, o, e)[0],

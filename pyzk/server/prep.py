@@ -2,11 +2,13 @@
 
 Pure. Answers to PrepRequestProcessor. Each handler runs its checks in the original's order, the
 first failure wins; it returns the record of the transaction and leaves the new state in the
-overlay. A KeeperError becomes an error transaction: it takes a zxid and goes through the log as any other.
+overlay. A KeeperError becomes an error transaction: it takes a zxid and goes through the log as
+any other.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +24,7 @@ from pyzk.data.acl import OPEN_ACL, OPEN_ACL_ID
 from pyzk.data.node import DataNode, compute_digest, to_int32
 from pyzk.data.paths import CONFIG, ROOT, is_special, sequence_name, validate_path
 from pyzk.data.tree import ttl_owner
-from pyzk.data.txn import Body, LoggedTxn, SubTxn, encode_txn
+from pyzk.data.txn import Body, SubTxn, encode_txn
 from pyzk.errors import (
     BadArguments,
     BadVersion,
@@ -38,6 +40,7 @@ from pyzk.errors import (
     Unimplemented,
     UnknownSession,
 )
+from pyzk.jute.archive import pack_int
 from pyzk.jute.records import (
     ACL,
     CheckVersionRequest,
@@ -58,16 +61,20 @@ from pyzk.jute.records import (
     SetDataRequest,
     SetDataTxn,
     Txn,
-    TxnHeader,
 )
 from pyzk.server.changes import OutstandingChanges, PendingNode
+from pyzk.server.decoders import OPEN_LIST, RawCreate, RawSetData
 from pyzk.server.multi import MultiOp
 from pyzk.server.request import Request
 
 if TYPE_CHECKING:
     from pyzk.server.server import Server
 
+Prepared = tuple[Body, bytes]
+"""The record of a transaction, and its bytes."""
+
 _MASK64: Final = 0xFFFFFFFFFFFFFFFF
+_pack_create_end: Final = struct.Struct(">?i").pack
 
 
 class Prep:
@@ -79,36 +86,36 @@ class Prep:
         self._server = server
         self._tree = server.tree
         self._config = server.config
+        self._clock = server.clock
+        self._has_digests = server.tree.digests
+        self._sessions = server.sessions.sessions
         self._digest = 0
         """The tree digest after the last proposal."""
 
     def prepare(self, request: Request) -> bytes:
-        """Fill in the request's transaction and zxid; return the payload to log."""
-        tree = self._tree
-        if not len(self.changes):
-            self._digest = tree.digest
+        """Make a request a transaction: fill in its zxid, time, type, body and digest; return
+        the payload to log."""
+        if not self.changes.made:
+            self._digest = self._tree.digest
         zxid = request.zxid = self.next_zxid
-        self.next_zxid += 1
-        kind = request.type
-        digest = self._digest if tree.digests else None
+        self.next_zxid = zxid + 1
+        request.time = self._clock.wall_ms
+        opcode = request.opcode
         encoded: bytes
-        body: Body | list[SubTxn] | None
         try:
-            if kind == OpCode.MULTI:
-                body, encoded = self._multi(request, zxid)
+            if opcode == OpCode.MULTI:
+                request.body, encoded = self._multi(request, zxid)
             else:
-                body = HANDLERS[kind](self, request, kind, request.record, zxid)
-                encoded = b"" if body is None else body.encode()
-            if tree.digests:
-                digest = self._digest
+                request.body, encoded = HANDLERS[opcode](
+                    self, request, opcode, request.record, zxid
+                )
+            if self._has_digests:
+                request.digest = self._digest
         except KeeperError as error:
-            kind = OpCode.ERROR
-            body = ErrorTxn(error.code)
-            encoded = body.encode()
-            digest = None
-        header = TxnHeader(request.session_id, request.cxid, zxid, self._server.clock.wall_ms, kind)
-        request.txn = LoggedTxn(header, body, digest)
-        return encode_txn(header, encoded, digest)
+            request.type = OpCode.ERROR
+            request.body = failure = ErrorTxn(error.code)
+            encoded = failure.encode()
+        return encode_txn(request, encoded, request.digest)
 
     # --- the overlay ----------------------------------------------------------------
 
@@ -135,6 +142,7 @@ class Prep:
             node.pzxid,
         )
         pending.digest = node.digest
+        pending.path_crc = node.path_crc
         pending.acl = node.acl if type(node) is PendingNode else None
         pending.child_count = child_count
         pending.exists = True
@@ -142,7 +150,7 @@ class Prep:
         return pending
 
     def _put(self, path: str, pending: PendingNode) -> None:
-        if self._tree.digests:
+        if self._has_digests:
             digest = compute_digest(path, pending)
             self._digest = (self._digest + digest - pending.digest) & _MASK64
             pending.digest = digest
@@ -159,12 +167,12 @@ class Prep:
 
     # --- checks ---------------------------------------------------------------------
 
-    def _check_session(self, session_id: int) -> None:
-        session = self._server.sessions.sessions.get(session_id)
+    def _check_session(self, request: Request) -> None:
+        session = self._sessions.get(request.client_id)
         if session is None:
-            raise UnknownSession(f"0x{session_id:x}")
+            raise UnknownSession(f"0x{request.client_id:x}")
         if session.is_closing:
-            raise SessionExpired(f"0x{session_id:x}")
+            raise SessionExpired(f"0x{request.client_id:x}")
 
     def _check_acl(self, request: Request, node: DataNode, perms: int) -> None:
         if node.acl_id == OPEN_ACL_ID:
@@ -175,27 +183,27 @@ class Prep:
         if not self._server.access.allows(acl, perms, request.auth_ids):
             raise NoAuth
 
-    def _fix_up_acl(self, request: Request, acl: list[ACL] | None) -> tuple[ACL, ...]:
-        return self._server.access.fix_up(acl, request.auth_ids)
-
     # --- creates --------------------------------------------------------------------
 
     def _create(
         self, request: Request, kind: int, record: CreateRequest | CreateTTLRequest, zxid: int
-    ) -> Body:
+    ) -> Prepared:
         flags = record.flags
         self._check_mode(kind, record)
         if flags in CreateMode.EPHEMERALS:
-            if request.session_id not in self._server.sessions.sessions:
+            if request.client_id not in self._sessions:
                 raise SessionExpired
-        self._check_session(request.session_id)
+        self._check_session(request)
         path = record.path
         if path is None:
             raise MarshallingError("null path")
         slash = path.rfind("/")
         if slash < 0 or "\0" in path:
             raise BadArguments(path)
-        acl = self._fix_up_acl(request, record.acl)
+        if record.acl is OPEN_LIST:
+            acl = OPEN_ACL
+        else:
+            acl = self._server.access.fix_up(record.acl, request.auth_ids)
         parent_path = path[:slash] or ROOT
         parent = self._find(parent_path)
         if parent is None:
@@ -216,21 +224,20 @@ class Prep:
         cversion = pending.cversion = to_int32(parent.cversion + 1)
         pending.pzxid = zxid
         self._put(parent_path, pending)
-        body, owner = _create_body(
-            kind, path, data, acl, flags, record, cversion, request.session_id
+        prepared, owner = _create_body(
+            kind, path, data, acl, flags, record, cversion, request.client_id
         )
-        time = self._server.clock.wall_ms
-        node = PendingNode(data, OPEN_ACL_ID if acl == OPEN_ACL else 0, zxid, zxid, time, time)
+        time = request.time
+        acl_id = OPEN_ACL_ID if acl is OPEN_ACL or acl == OPEN_ACL else 0
+        node = PendingNode(data, acl_id, zxid, zxid, time, time, 0, 0, 0, owner, zxid)
         node.acl = acl
-        node.ephemeral_owner = owner
-        node.pzxid = zxid
         node.child_count = 0
         node.exists = True
         node.zxid = zxid
         self._put(path, node)
-        if owner == request.session_id and owner:
+        if owner == request.client_id and owner:
             self.changes.own(owner, path)
-        return body
+        return prepared
 
     def _check_mode(self, kind: int, record: CreateRequest | CreateTTLRequest) -> None:
         """Flags and TTL are judged before the session."""
@@ -249,8 +256,8 @@ class Prep:
 
     # --- other single operations ----------------------------------------------------
 
-    def _delete(self, request: Request, kind: int, record: DeleteRequest, zxid: int) -> Body:
-        self._check_session(request.session_id)
+    def _delete(self, request: Request, kind: int, record: DeleteRequest, zxid: int) -> Prepared:
+        self._check_session(request)
         path = record.path
         if path is None:
             raise MarshallingError("null path")
@@ -269,7 +276,7 @@ class Prep:
         if _child_count(node):
             raise NotEmpty(path)
         self._delete_pending(path, node, parent_path, parent, zxid)
-        return DeleteTxn(path)
+        return _encoded(DeleteTxn(path))
 
     def _delete_pending(
         self, path: str, node: DataNode, parent_path: str, parent: DataNode, zxid: int
@@ -279,12 +286,12 @@ class Prep:
         self._put(parent_path, pending)
         self._remove(path, node, zxid)
 
-    def _delete_container(self, request: Request, kind: int, record: str, zxid: int) -> Body:
+    def _delete_container(self, request: Request, kind: int, record: str, zxid: int) -> Prepared:
         """The server's own request: no session, no ACL; the znode may have changed meanwhile.
 
         The original takes it from clients too, and so lets anybody delete what is empty.
         """
-        if request.session_id != 0:
+        if request.client_id != 0:
             raise BadArguments("deleteContainer is the server's own")
         path = record
         node = self._find(path)
@@ -298,16 +305,15 @@ class Prep:
         parent = self._find(parent_path)
         assert parent is not None, path
         self._delete_pending(path, node, parent_path, parent, zxid)
-        return DeleteTxn(path)
+        return _encoded(DeleteTxn(path))
 
-    def _set_data(self, request: Request, kind: int, record: SetDataRequest, zxid: int) -> Body:
-        self._check_session(request.session_id)
+    def _set_data(self, request: Request, kind: int, record: SetDataRequest, zxid: int) -> Prepared:
+        self._check_session(request)
         path = record.path
-        validate_path(path)
-        assert path is not None
-        node = self._find(path)
-        if node is None:
-            raise NoNode(path)
+        node = self._find(path) if path is not None else None
+        if path is None or node is None:
+            validate_path(path)  # only now: the path of a znode is valid
+            raise NoNode(path or "")
         if node.acl_id != OPEN_ACL_ID:
             self._check_acl(request, node, Perms.WRITE)
         data = record.data
@@ -319,17 +325,20 @@ class Prep:
         version = pending.version = to_int32(node.version + 1)
         pending.data = data
         pending.mzxid = zxid
-        pending.mtime = self._server.clock.wall_ms
+        pending.mtime = self._clock.wall_ms
         self._put(path, pending)
-        return SetDataTxn(path, data, version)
+        body = SetDataTxn(path, data, version)
+        if type(record) is RawSetData:
+            return body, record.raw + pack_int(version)
+        return body, body.encode()
 
-    def _set_acl(self, request: Request, kind: int, record: SetACLRequest, zxid: int) -> Body:
+    def _set_acl(self, request: Request, kind: int, record: SetACLRequest, zxid: int) -> Prepared:
         """The overlay keeps the old list until the change is applied, as the original does."""
-        self._check_session(request.session_id)
+        self._check_session(request)
         path = record.path
         validate_path(path)
         assert path is not None
-        acl = self._fix_up_acl(request, record.acl)
+        acl = self._server.access.fix_up(record.acl, request.auth_ids)
         node = self._find(path)
         if node is None:
             raise NoNode(path)
@@ -338,10 +347,12 @@ class Prep:
         pending = self._change(path, node, zxid, _child_count(node))
         version = pending.aversion = to_int32(node.aversion + 1)
         self._put(path, pending)
-        return SetACLTxn(path, list(acl), version)
+        return _encoded(SetACLTxn(path, list(acl), version))
 
-    def _check(self, request: Request, kind: int, record: CheckVersionRequest, zxid: int) -> Body:
-        self._check_session(request.session_id)
+    def _check(
+        self, request: Request, kind: int, record: CheckVersionRequest, zxid: int
+    ) -> Prepared:
+        self._check_session(request)
         path = record.path
         validate_path(path)
         assert path is not None
@@ -350,27 +361,27 @@ class Prep:
             raise NoNode(path)
         self._check_acl(request, node, Perms.READ)
         _check_version(record.version, node.version)
-        return CheckVersionTxn(path, to_int32(node.version + 1))
+        return _encoded(CheckVersionTxn(path, to_int32(node.version + 1)))
 
-    def _reconfig(self, request: Request, kind: int, record: object, zxid: int) -> Body:
+    def _reconfig(self, request: Request, kind: int, record: object, zxid: int) -> Prepared:
         """A standalone server has no ensemble to change."""
         if not self._config.reconfig_enabled:
             raise ReconfigDisabled
-        self._check_session(request.session_id)
+        self._check_session(request)
         raise Unimplemented(f"reconfig of a standalone server ({CONFIG})")
 
     # --- sessions -------------------------------------------------------------------
 
     def _create_session(
         self, request: Request, kind: int, record: CreateSessionTxn, zxid: int
-    ) -> Body:
-        return record
+    ) -> Prepared:
+        return _encoded(record)
 
     def _close_session(
         self, request: Request, kind: int, record: None, zxid: int
-    ) -> CloseSessionTxn | None:
+    ) -> tuple[CloseSessionTxn | None, bytes]:
         """Delete what the session owns: in the tree, less what goes anyway, plus what is coming."""
-        session_id = request.session_id
+        session_id = request.client_id
         self._server.sessions.mark_closing(session_id)
         changes = self.changes
         paths = dict(self._tree.ephemerals.get(session_id, {}))
@@ -385,7 +396,10 @@ class Prep:
             parent = self._find(parent_path)
             assert parent is not None, path
             self._delete_pending(path, node, parent_path, parent, zxid)
-        return CloseSessionTxn(doomed) if self._config.close_session_txn_enabled else None
+        if not self._config.close_session_txn_enabled:
+            return None, b""
+        body = CloseSessionTxn(doomed)
+        return body, body.encode()
 
     # --- multi ----------------------------------------------------------------------
 
@@ -395,29 +409,37 @@ class Prep:
         if operations is None:
             raise MarshallingError("unreadable multi")
         assert isinstance(operations, list), operations
+        ops: list[MultiOp] = operations
+        if any(record.path is None for _, record in ops):
+            raise MarshallingError("null path")
         self.changes.begin()
         digest_before = self._digest
         failure: int | None = None
         done: list[SubTxn] = []
-        ops: list[MultiOp] = operations
+        txns: list[Txn] = []
         for kind, record in ops:
-            if failure is not None:
-                failed = ErrorTxn(ErrorCode.RUNTIME_INCONSISTENCY)
-                done.append(SubTxn(OpCode.ERROR, failed))
-                continue
-            try:
-                body = HANDLERS[kind](self, request, kind, record, zxid)
-                assert body is not None, kind
-                done.append(SubTxn(kind, body))
-            except KeeperError as error:
-                failure = error.code
-                self.changes.rollback()
-                self._digest = digest_before
-                done.append(SubTxn(OpCode.ERROR, ErrorTxn(failure)))
+            body: Body | None
+            if failure is None:
+                try:
+                    body, encoded = HANDLERS[kind](self, request, kind, record, zxid)
+                    assert body is not None, kind
+                    done.append(SubTxn(kind, body))
+                    txns.append(Txn(kind, encoded))
+                    continue
+                except KeeperError as error:
+                    failure = error.code
+                    self.changes.rollback()
+                    self._digest = digest_before
+                    if failure == ErrorCode.MARSHALLING_ERROR:
+                        raise  # not the operation but the whole frame is unreadable
+                    body = ErrorTxn(failure)
+            else:
+                body = ErrorTxn(ErrorCode.RUNTIME_INCONSISTENCY)
+            done.append(SubTxn(OpCode.ERROR, body))
+            txns.append(Txn(OpCode.ERROR, body.encode()))
         if failure is None:
             self.changes.keep()
-        encoded = MultiTxn([Txn(sub.type, sub.body.encode()) for sub in done]).encode()
-        return done, encoded
+        return done, MultiTxn(txns).encode()
 
 
 def _child_count(node: DataNode) -> int:
@@ -441,22 +463,30 @@ def _create_body(
     record: CreateRequest | CreateTTLRequest,
     cversion: int,
     session_id: int,
-) -> tuple[Body, int]:
+) -> tuple[Prepared, int]:
     """Return the record of a create, and the ephemeralOwner that it gives."""
+    entries = OPEN_LIST if acl is OPEN_ACL else list(acl)
     if kind == OpCode.CREATE_CONTAINER:
-        return CreateContainerTxn(path, data, list(acl), cversion), CONTAINER_OWNER
+        return _encoded(CreateContainerTxn(path, data, entries, cversion)), CONTAINER_OWNER
     if kind == OpCode.CREATE_TTL:
         assert isinstance(record, CreateTTLRequest), record
-        return CreateTTLTxn(path, data, list(acl), cversion, record.ttl), ttl_owner(record.ttl)
+        ttl = record.ttl
+        return _encoded(CreateTTLTxn(path, data, entries, cversion, ttl)), ttl_owner(ttl)
     is_ephemeral = flags in CreateMode.EPHEMERALS
-    return (
-        CreateTxn(path, data, list(acl), is_ephemeral, cversion),
-        session_id if is_ephemeral else 0,
-    )
+    body = CreateTxn(path, data, entries, is_ephemeral, cversion)
+    if type(record) is RawCreate and path is record.path:
+        encoded = record.raw + _pack_create_end(is_ephemeral, cversion)
+    else:
+        encoded = body.encode()
+    return (body, encoded), session_id if is_ephemeral else 0
+
+
+def _encoded(body: Body) -> Prepared:
+    return body, body.encode()
 
 
 # The record's type depends on the opcode, which the table says and mypy cannot.
-HANDLERS: Final[dict[int, Callable[[Prep, Request, int, Any, int], Body | None]]] = {
+HANDLERS: Final[dict[int, Callable[[Prep, Request, int, Any, int], tuple[Body | None, bytes]]]] = {
     OpCode.CREATE: Prep._create,
     OpCode.CREATE2: Prep._create,
     OpCode.CREATE_CONTAINER: Prep._create,

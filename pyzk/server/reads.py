@@ -27,6 +27,7 @@ from pyzk.errors import (
 )
 from pyzk.jute.archive import (
     decode_string,
+    decode_text,
     encode_buffer,
     encode_string,
     encode_strings,
@@ -44,7 +45,7 @@ from pyzk.jute.records import (
     SetWatches2,
     WhoAmIResponse,
 )
-from pyzk.server.multi import decode_reads
+from pyzk.server.multi import WrongOperation, decode_reads
 from pyzk.server.reply import (
     HEADER_BYTES,
     MULTI_END,
@@ -72,7 +73,7 @@ def _path_and_watch(buffer: bytes, offset: int, end: int) -> tuple[str, int]:
     if length < 0 or stop >= end:
         record, _ = PathWatchRequest.decode(buffer, offset, end)
         return _required(record.path), record.watch
-    return str(buffer[start:stop], "utf-8", "replace"), buffer[stop]
+    return decode_text(buffer[start:stop]), buffer[stop]
 
 
 def _required(path: str | None) -> str:
@@ -106,7 +107,7 @@ def get_data(
     if length < 0 or stop >= end:
         path, watch = _path_and_watch(buffer, offset, end)
     else:
-        path = str(buffer[start:stop], "utf-8", "replace")
+        path = decode_text(buffer[start:stop])
         watch = buffer[stop]
     tree = server.tree
     node = tree.nodes.get(path) or tree.find(path)
@@ -229,8 +230,13 @@ def multi_read(
     server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
 ) -> bytes:
     """Goes on after an operation that fails; never leaves a watch."""
+    try:
+        operations = decode_reads(buffer, offset, end)
+    except WrongOperation:
+        # The one error with a body: the end of an empty result.
+        return encode_reply(xid, server.tree.last_zxid, MULTI_END, ErrorCode.MARSHALLING_ERROR)
     parts = []
-    for kind, record in decode_reads(buffer, offset, end):
+    for kind, record in operations:
         try:
             node = _readable(server, connection, _required(record.path))
         except KeeperError as error:

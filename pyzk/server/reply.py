@@ -24,9 +24,9 @@ MULTI_END: Final = struct.pack(">i?i", -1, True, -1)
 _SYNC_CONNECTED: Final = 3
 
 
-def encode_reply(xid: int, zxid: int, body: bytes) -> bytes:
-    """Return the frame of a reply without error."""
-    return _pack_header(HEADER_BYTES + len(body), xid, zxid, 0) + body
+def encode_reply(xid: int, zxid: int, body: bytes, err: int = ErrorCode.OK) -> bytes:
+    """Return the frame of a reply that has a body."""
+    return _pack_header(HEADER_BYTES + len(body), xid, zxid, err) + body
 
 
 def encode_error(xid: int, zxid: int, err: int) -> bytes:

@@ -8,48 +8,60 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pyzk.auth.provider import AuthId
-from pyzk.data.txn import LoggedTxn
+from pyzk.data.txn import Body, SubTxn
+from pyzk.jute.records import TxnHeader
 
 if TYPE_CHECKING:
     from pyzk.server.connection import Connection
-    from pyzk.server.operations import ReadHandler
+    from pyzk.server.reads import ReadHandler
+    from pyzk.server.sessions import Session
 
 
-class Request:
-    """A request that becomes a transaction. ``connection`` is None for the server's own."""
+class Request(TxnHeader):
+    """A request that becomes a transaction, and the header of that transaction.
+
+    One object for both: the path of a write makes as few as it can. ``opcode`` is what was asked
+    for; ``zxid``, ``time``, ``type`` (which may become -1), ``body`` and ``digest`` are filled in
+    when it is prepared.
+    """
 
     __slots__ = (
         "auth_ids",
+        "body",
         "connection",
-        "cxid",
+        "digest",
+        "opcode",
         "received_ms",
         "record",
-        "session_id",
-        "txn",
-        "type",
-        "zxid",
+        "session",
     )
 
     def __init__(
         self,
         connection: Connection | None,
-        session_id: int,
+        session: Session | None,
         cxid: int,
-        type: int,
+        opcode: int,
         record: object,
         auth_ids: tuple[AuthId, ...],
         received_ms: int,
     ) -> None:
-        self.connection = connection
-        self.session_id = session_id
+        # Not super().__init__: the hot path saves the call.
+        self.client_id = 0 if session is None else session.session_id
         self.cxid = cxid
-        self.type = type
+        self.zxid = 0
+        self.time = 0
+        self.type = opcode
+        self.connection = connection
+        """Where the reply goes; None for the server's own requests."""
+        self.session = session
+        """None for deleteContainer, which is nobody's."""
+        self.opcode = opcode
         self.record = record
         self.auth_ids = auth_ids
         self.received_ms = received_ms
-        self.zxid = 0
-        self.txn: LoggedTxn | None = None
-        """The transaction, once it is prepared."""
+        self.body: Body | list[SubTxn] | None = None
+        self.digest: int | None = None
 
 
 class QueuedRead:

@@ -15,7 +15,7 @@ from pyzk.auth.provider import AuthId
 from pyzk.auth.registry import ProviderRegistry
 from pyzk.clock import Clock
 from pyzk.config import ServerConfig
-from pyzk.constants import OpCode
+from pyzk.constants import EventType, OpCode
 from pyzk.data.acl import OPEN_ACL_ID
 from pyzk.data.database import Database
 from pyzk.data.tree import Applied
@@ -59,6 +59,9 @@ class Server:
         self.throttled: dict[Connection, None] = {}
         """Connections that wait until fewer requests are on the way."""
         self.outstanding = 0
+        """Requests of clients on the way."""
+        self._update_ms: list[int] = []
+        self._response_sizes: list[int] = []
         self.outstanding_limit = config.global_outstanding_limit
         self.role: Role
         self.started_wall_ms = clock.wall_ms
@@ -76,6 +79,12 @@ class Server:
         """How many are open, how many may be; the driver replaces it."""
         self.environment: Callable[[], Mapping[str, str]] = dict
         """What ``envi`` shows; the driver replaces it."""
+        self.tree.watches.fired = {
+            EventType.NODE_CREATED: self.metrics.node_created_watch_count,
+            EventType.NODE_DELETED: self.metrics.node_deleted_watch_count,
+            EventType.NODE_DATA_CHANGED: self.metrics.node_changed_watch_count,
+            EventType.NODE_CHILDREN_CHANGED: self.metrics.node_children_watch_count,
+        }
         for session_id, timeout_ms in database.sessions.items():
             self.sessions.add(session_id, timeout_ms, clock.now_ms)
 
@@ -160,9 +169,7 @@ class Server:
 
     def close_session(self, session: Session) -> None:
         """End a session on the server's own account."""
-        request = Request(
-            None, session.session_id, 0, OpCode.CLOSE_SESSION, None, (), self.clock.now_ms
-        )
+        request = Request(None, session, 0, OpCode.CLOSE_SESSION, None, (), self.clock.now_ms)
         session.queue.append(request)
         self.role.submit(request)
 
@@ -170,20 +177,34 @@ class Server:
 
     def finish(self, request: Request, applied: Applied) -> None:
         """A transaction has been applied: answer it, then the reads that waited for it."""
+        session = request.session
         connection = request.connection
-        session = self.sessions.sessions.get(request.session_id)
-        if request.type == OpCode.CLOSE_SESSION:
-            self.sessions.remove(request.session_id)
-        if connection is not None:
-            connection.finish(request, applied)
+        if request.opcode < 0:
+            assert session is not None, request
+            self._finish_session(request, session)
+        elif connection is not None:
+            self._update_ms.append(self.clock.now_ms - request.received_ms)
+            self._response_sizes.append(connection.answer(request, applied))
         if session is None:
             return
-        if request.type == OpCode.CLOSE_SESSION and session.connection is not None:
-            session.connection.close()
         queue = session.queue
         if queue and queue[0] is request:
             queue.popleft()
-            self._drain(queue)
+            if queue:
+                self._drain(queue)
+
+    def _finish_session(self, request: Request, session: Session) -> None:
+        """createSession lets its connection go on; closeSession ends every connection."""
+        connection = request.connection
+        if request.opcode == OpCode.CREATE_SESSION:
+            if connection is not None:
+                connection.session_created()
+            return
+        self.sessions.remove(session.session_id)
+        if connection is not None:
+            connection.session_closed(request.cxid)
+        if session.connection is not None:
+            session.connection.close()
 
     def _drain(self, queue: deque[Request | QueuedRead]) -> None:
         while queue:
@@ -193,8 +214,11 @@ class Server:
             queue.popleft()
             head.connection.finish_read(head)
 
-    def unthrottle(self) -> None:
-        """Let connections go on once few enough requests are on the way."""
+    def end_batch(self) -> None:
+        """After a batch of writes: count them, let connections go on that waited for fewer
+        requests to be on the way."""
+        if self._update_ms:
+            self._count_updates()
         while self.throttled and self.outstanding <= self.outstanding_limit:
             connection = next(iter(self.throttled))
             del self.throttled[connection]
@@ -211,13 +235,16 @@ class Server:
         metrics.count_response(smallest)
         metrics.count_response(largest)
 
-    def count_update(self, latency_ms: int, size: int) -> None:
-        """Note a write that was answered."""
+    def _count_updates(self) -> None:
+        """Note the writes of a batch."""
+        latencies, self._update_ms = self._update_ms, []
+        sizes, self._response_sizes = self._response_sizes, []
         metrics = self.metrics
-        metrics.latency.add(latency_ms)
-        metrics.updatelatency.add(latency_ms)
-        metrics.response_bytes += size
-        metrics.count_response(size)
+        metrics.latency.add_all(latencies)
+        metrics.updatelatency.add_all(latencies)
+        metrics.response_bytes += sum(sizes)
+        metrics.count_response(min(sizes))
+        metrics.count_response(max(sizes))
 
     def count_read(self, latency_ms: int, size: int) -> None:
         """Note a read that waited behind a write."""

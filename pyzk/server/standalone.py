@@ -47,16 +47,13 @@ class Standalone:
         """Apply, in order, what is durable now, and answer it."""
         proposed = self._proposed
         server = self._server
-        apply = server.database.apply
-        forget = self.prep.changes.applied
+        apply = server.database.apply_txn
+        finish = server.finish
         while proposed and proposed[0].zxid <= zxid:
             request = proposed.popleft()
-            txn = request.txn
-            assert txn is not None, request
-            applied = apply(txn)
-            forget(request.zxid)
-            server.finish(request, applied)
-        server.unthrottle()
+            finish(request, apply(request, request.body, request.digest))
+        self.prep.changes.applied(zxid)
+        server.end_batch()
 
 
 class SnapshotTrigger:

@@ -1,0 +1,155 @@
+"""The client port: sockets to connections and back.
+
+Shell. One protocol object for each socket; bytes go to the pure connection through the runner,
+which also writes what the connection has for the socket. Answers to NIOServerCnxnFactory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from typing import TYPE_CHECKING, Final, cast
+
+from pyzk.server.connection import CLOSED, STALL_CHOKED, Connection
+
+if TYPE_CHECKING:
+    from pyzk.runtime.runner import PeerRunner
+
+UNREAD_LIMIT_BYTES: Final = 64 << 20
+"""Bytes for a client that does not read them; beyond it the connection is dropped."""
+DEFAULT_BACKLOG: Final = 1024
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+
+
+class ClientProtocol(asyncio.Protocol):
+    """One socket of a client."""
+
+    __slots__ = ("_connection", "_is_choked", "_is_paused", "_runner", "_transport")
+
+    def __init__(self, runner: PeerRunner) -> None:
+        self._runner = runner
+        self._transport: asyncio.Transport | None = None
+        self._connection: Connection | None = None
+        self._is_paused = False
+        self._is_choked = False
+
+    # --- called by the loop ---------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        sock = transport.get_extra_info("socket")
+        peer = transport.get_extra_info("peername") or ("unknown", 0)
+        host = str(peer[0]).removeprefix("::ffff:")
+        connection = self._runner.accept(host, int(peer[1]))
+        if connection is None:
+            # As the original: accepted, then reset without a byte.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            self._transport.abort()
+            return
+        if self._runner.config.client_tcp_keep_alive:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connection.shell = self
+        self._connection = connection
+
+    def data_received(self, data: bytes) -> None:
+        if self._connection is not None:
+            self._runner.feed(self._connection, data)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.shell = None
+            self._runner.lost(connection)
+
+    def pause_writing(self) -> None:
+        self._is_choked = True
+        if self._connection is not None:
+            self._connection.stall(STALL_CHOKED)
+
+    def resume_writing(self) -> None:
+        self._is_choked = False
+        if self._connection is not None:
+            self._runner.resume(self._connection, STALL_CHOKED)
+
+    # --- called by the runner -------------------------------------------------------
+
+    def flush(self, connection: Connection) -> None:
+        """Write what the connection has; close, pause or resume as it wants."""
+        transport = self._transport
+        if transport is None:
+            connection.out.clear()
+            return
+        out = connection.out
+        if out:
+            count = len(out)
+            connection.stats.packets_sent += count
+            connection.server.metrics.packets_sent += count
+            data = out[0] if count == 1 else b"".join(out)
+            out.clear()
+            transport.write(data)
+            if self._is_choked and transport.get_write_buffer_size() > UNREAD_LIMIT_BYTES:
+                connection.refuse(
+                    f"more than {UNREAD_LIMIT_BYTES} bytes that the client did not read"
+                )
+                transport.abort()
+                return
+        if connection.state == CLOSED:
+            transport.close()
+        elif connection.is_stalled != self._is_paused:
+            self._is_paused = not self._is_paused
+            if self._is_paused:
+                transport.pause_reading()
+            else:
+                transport.resume_reading()
+        if connection.stalled & STALL_CHOKED and not self._is_choked:
+            # The core stopped for breath only; the socket has taken everything.
+            self._runner.resume_soon(connection, STALL_CHOKED)
+
+    def abort(self) -> None:
+        """Drop the socket at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def open_sockets(host: str | None, port: int, backlog: int) -> list[socket.socket]:
+    """Bind and listen; on the wildcard address for IPv4 and, where there is one, IPv6.
+
+    Raises OSError with the address in its text.
+    """
+    if host is not None:
+        families = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        targets = [(families[0][0], families[0][4])]
+    else:
+        targets = [(socket.AF_INET, ("0.0.0.0", port))]  # noqa: S104 (the configured wildcard)
+    sockets: list[socket.socket] = []
+    try:
+        for family, address in targets:
+            sockets.append(_listen(family, address, backlog))
+        if host is None and socket.has_dualstack_ipv6():
+            bound = sockets[0].getsockname()[1]
+            sockets.append(_listen(socket.AF_INET6, ("::", bound), backlog))
+    except OSError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+def _listen(family: int, address: tuple[object, ...], backlog: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.listen(backlog if backlog > 0 else DEFAULT_BACKLOG)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        raise OSError(error.errno, f"{error.strerror}: {address[0]}:{address[1]}") from error
+    return sock

@@ -1,0 +1,57 @@
+"""What the operating system says of this process: for ``envi`` and ``mntr``.
+
+Shell. The names are the original's; where Java has no counterpart here the value says so.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import resource
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping
+
+
+def describe_environment() -> Mapping[str, str]:
+    """Return the values of ``envi`` by name."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    total = os.sysconf("SC_PHYS_PAGES") * page >> 20
+    free = os.sysconf("SC_AVPHYS_PAGES") * page >> 20
+    return {
+        "host.name": socket.getfqdn(),
+        "java.version": f"<none: {platform.python_implementation()} {platform.python_version()}>",
+        "java.vendor": "<none>",
+        "java.home": sys.prefix,
+        "java.class.path": ":".join(sys.path),
+        "java.library.path": "<none>",
+        "java.io.tmpdir": tempfile.gettempdir(),
+        "java.compiler": "<none>",
+        "os.name": platform.system(),
+        "os.arch": platform.machine(),
+        "os.version": platform.release(),
+        "user.name": _user_name(),
+        "user.home": os.path.expanduser("~"),
+        "user.dir": os.getcwd(),
+        "os.memory.free": f"{free}MB",
+        "os.memory.max": f"{total}MB",
+        "os.memory.total": f"{total}MB",
+    }
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def file_descriptors() -> tuple[int, int]:
+    """Return how many file descriptors are open and how many may be; -1 where unknown."""
+    try:
+        is_open = len(os.listdir("/proc/self/fd"))
+    except OSError:
+        is_open = -1
+    return is_open, resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -1,0 +1,262 @@
+"""Drives one peer: sets the clock, feeds what comes, drains the outbox, arms the timer.
+
+Shell. The only place where the pure core meets sockets, disk and time. Answers to QuorumPeerMain
+and ZooKeeperServerMain. A core call that raises has left the state in doubt: the server stops at
+once, with the last inputs in its log. So does a storage error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import socket
+import time
+from collections import deque
+from typing import Final
+
+from pyzk.clock import Clock
+from pyzk.config import ServerConfig
+from pyzk.errors import StorageError
+from pyzk.quorum.peer import Peer
+from pyzk.runtime.client_port import ClientProtocol, open_sockets
+from pyzk.runtime.environment import describe_environment, file_descriptors
+from pyzk.runtime.storage import Storage
+from pyzk.server.connection import Connection
+
+log = logging.getLogger(__name__)
+
+RECENT_INPUTS: Final = 200
+"""Inputs that are kept for the log of a broken invariant."""
+_SHOWN_BYTES: Final = 48
+CLOSE_TIMEOUT_S: Final = 2.0
+"""How long a stopping server waits for clients to take their last bytes."""
+
+
+class PeerRunner:
+    """One server process, or one server among others in a test."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self.config = config
+        self.clock = Clock()
+        self.peer: Peer
+        self._storage = Storage(config)
+        self._loop: asyncio.AbstractEventLoop
+        self._servers: list[asyncio.Server] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_log_flush_due = False
+        self._recent: deque[tuple[str, object]] = deque(maxlen=RECENT_INPUTS)
+        self._stopped: asyncio.Future[int]
+        self.client_address: tuple[str, int] = ("", 0)
+        """Where clients connect; known once ``start`` has returned."""
+        self.failure: BaseException | None = None
+        """What stopped the server, if it was no request."""
+
+    async def start(self) -> None:
+        """Load the database, take the role, open the client port.
+
+        Raises StorageError, ConfigError, or OSError when the port cannot be had.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._stopped = self._loop.create_future()
+        sockets = self._open_client_port()
+        try:
+            database = self._storage.open()
+            self._read_clock()
+            self.peer = Peer(self.config, database, self.clock, random.Random())
+            self._describe()
+            self._storage.start(self._loop, self._log_synced, self._storage_failed)
+            self.peer.start()
+            if self._storage.wants_snapshot:
+                self._storage.take_snapshot(database)
+        except BaseException:
+            for sock in sockets:
+                sock.close()
+            self._storage.release()
+            raise
+        for sock in sockets:
+            self._servers.append(
+                await self._loop.create_server(lambda: ClientProtocol(self), sock=sock)
+            )
+        self._arm_timer()
+
+    def _open_client_port(self) -> list[socket.socket]:
+        config = self.config
+        if config.client_port is None:
+            return []
+        sockets = open_sockets(
+            config.client_port_address, config.client_port, config.client_port_listen_backlog
+        )
+        host, port = sockets[0].getsockname()[:2]
+        self.client_address = (host, port)
+        return sockets
+
+    def _describe(self) -> None:
+        server = self.peer.server
+        server.client_address = self.client_address
+        server.directory_sizes = self._storage.directory_sizes
+        server.environment = describe_environment
+        server.file_descriptors = file_descriptors
+        self._storage.metrics = server.metrics
+
+    # --- inputs ---------------------------------------------------------------------
+
+    def _read_clock(self) -> None:
+        self.clock.now_ms = time.monotonic_ns() // 1_000_000
+        self.clock.wall_ms = time.time_ns() // 1_000_000
+
+    def accept(self, host: str, port: int) -> Connection | None:
+        """A client has connected."""
+        self._read_clock()
+        return self.peer.accept(host, port)
+
+    def feed(self, connection: Connection, data: bytes) -> None:
+        """Bytes have come from a client."""
+        self._read_clock()
+        self._recent.append((str(connection.port), data[:_SHOWN_BYTES]))
+        try:
+            connection.receive(data)
+        except Exception as error:
+            self._break(error)
+            return
+        self._flush()
+
+    def resume(self, connection: Connection, reason: int) -> None:
+        """A reason for a connection to stall is gone."""
+        self._read_clock()
+        self._recent.append((str(connection.port), "resume"))
+        try:
+            connection.resume(reason)
+        except Exception as error:
+            self._break(error)
+            return
+        self._flush()
+
+    def resume_soon(self, connection: Connection, reason: int) -> None:
+        """Resume in the next turn of the loop, so that other connections get theirs."""
+        self._loop.call_soon(self.resume, connection, reason)
+
+    def lost(self, connection: Connection) -> None:
+        """The socket of a connection is gone."""
+        self._recent.append((str(connection.port), "lost"))
+        connection.closed()
+        self._flush()
+
+    def _log_synced(self, zxid: int) -> None:
+        self._read_clock()
+        self._recent.append(("log_synced", zxid))
+        try:
+            self.peer.log_synced(zxid)
+        except Exception as error:
+            self._break(error)
+            return
+        self._flush()
+
+    def _wake(self) -> None:
+        self._read_clock()
+        self._recent.append(("wake", self.clock.now_ms))
+        try:
+            self.peer.wake()
+        except Exception as error:
+            self._break(error)
+            return
+        self._flush()
+        self._arm_timer()
+
+    def _arm_timer(self) -> None:
+        """Half a tick at the latest: what falls due meanwhile is then known."""
+        now = self.clock.now_ms
+        due = min(self.peer.deadline, now + max(1, self.config.tick_time_ms // 2))
+        self._timer = self._loop.call_later(max(0, due - now) / 1000, self._wake)
+
+    # --- outputs --------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        """Carry out what the core wants. The log waits for the end of the loop's turn, so that
+        all writes of the turn share one sync."""
+        outbox = self.peer.outbox
+        if outbox.dirty:
+            for connection in outbox.take_dirty():
+                connection.is_dirty = False
+                protocol = connection.shell
+                if isinstance(protocol, ClientProtocol):
+                    protocol.flush(connection)
+                else:
+                    connection.out.clear()
+        if outbox.log and not self._is_log_flush_due:
+            self._is_log_flush_due = True
+            self._loop.call_soon(self._flush_log)
+        if outbox.commands:
+            self._flush_log()
+            for _ in outbox.take_commands():
+                self._storage.take_snapshot(self.peer.database)
+
+    def _flush_log(self) -> None:
+        self._is_log_flush_due = False
+        outbox = self.peer.outbox
+        if outbox.log:
+            self._storage.append(outbox.take_log(), outbox.log_zxid)
+
+    # --- the end --------------------------------------------------------------------
+
+    def request_stop(self) -> None:
+        """Ask for a clean end; ``serve_until_stopped`` returns 0."""
+        self._end(0)
+
+    async def serve_until_stopped(self) -> int:
+        """Serve; return the exit code when the server has ended and released everything."""
+        code = await self._stopped
+        await self.close()
+        return code
+
+    async def close(self) -> None:
+        """Close the port, the connections and the storage; what was logged is synced."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._storage.stop_timers()
+        servers, self._servers = self._servers, []
+        for server in servers:
+            server.close()
+        peer_server = self.peer.server
+        peer_server.is_serving = False
+        if self.failure is None:
+            self._flush_log()
+        protocols = [connection.shell for connection in peer_server.connections]
+        await asyncio.get_running_loop().run_in_executor(None, self._storage.close)
+        for protocol in protocols:
+            if isinstance(protocol, ClientProtocol):
+                protocol.abort()
+        await asyncio.sleep(0)
+
+    def _end(self, code: int) -> None:
+        if not self._stopped.done():
+            self._stopped.set_result(code)
+
+    def _break(self, error: Exception) -> None:
+        """A broken invariant: never answer from this state again."""
+        self.failure = error
+        log.critical("internal error, the server stops: %s", error, exc_info=error)
+        for source, what in self._recent:
+            log.error("last inputs: %s %r", source, what)
+        self._drop_everything()
+        self._end(EXIT_INTERNAL_ERROR)
+
+    def _storage_failed(self, error: BaseException) -> None:
+        """The log is not durable: no request may be answered any more."""
+        self.failure = error
+        log.critical("storage failed, the server stops: %s", error)
+        self._drop_everything()
+        self._end(EXIT_STORAGE if isinstance(error, StorageError) else EXIT_INTERNAL_ERROR)
+
+    def _drop_everything(self) -> None:
+        for server in self._servers:
+            server.close()
+        for connection in list(self.peer.server.connections):
+            protocol = connection.shell
+            if isinstance(protocol, ClientProtocol):
+                protocol.abort()
+
+
+EXIT_INTERNAL_ERROR: Final = 1
+EXIT_STORAGE: Final = 1

@@ -1,0 +1,219 @@
+"""Everything on disk of one server: directories, recovery, the log, snapshots, purging.
+
+Shell. Puts the pieces of ``persistence`` and ``runtime.disk`` together as the configuration says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from pyzk.config import ServerConfig
+from pyzk.data.database import Database
+from pyzk.errors import StorageError
+from pyzk.metrics import Metrics
+from pyzk.persistence.directory import Directory
+from pyzk.persistence.logwriter import LogWriter
+from pyzk.persistence.recovery import RecoveryOptions, recover
+from pyzk.runtime.disk import DiskThread, SnapshotThread
+from pyzk.runtime.files import DataDirectories, open_data_directories
+from pyzk.zxid import format_zxid
+
+log = logging.getLogger(__name__)
+
+_SUFFIXES: Final = {"": "", "gz": ".gz", "snappy": ".snappy"}
+_HOUR_S: Final = 3600.0
+
+
+class Storage:
+    """The disk side of one server, from opening to closing."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self.metrics = Metrics()
+        """Where snapshots and syncs are counted; the runner puts the server's here."""
+        self.wants_snapshot = False
+        """Enough was replayed at the start that the next start should not have to."""
+        self._config = config
+        self._suffix = _SUFFIXES[config.snapshot_compression]
+        self._directories: DataDirectories
+        self._disk: DiskThread | None = None
+        self._snapshots: SnapshotThread | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self._purge_timer: asyncio.TimerHandle | None = None
+        self._snapshot_begun = 0.0
+
+    # --- opening --------------------------------------------------------------------
+
+    def open(self) -> Database:
+        """Lock the directories and load the database. Raises StorageError."""
+        config = self._config
+        self._directories = directories = open_data_directories(
+            config.data_dir, config.data_log_dir, autocreate=config.datadir_autocreate
+        )
+        begun = time.monotonic()
+        options = RecoveryOptions(
+            digests=config.digest_enabled,
+            extended_types=config.extended_types_enabled,
+            emulate_353=config.emulate_353_ttl_nodes,
+            trust_empty_snapshot=config.snapshot_trust_empty,
+            autocreate=config.db_autocreate,
+            initialize=directories.initialize,
+            max_record_bytes=config.jute_max_buffer + config.jute_max_buffer_extra,
+            snapshot_suffix=self._suffix,
+            last_zxid_section=config.serialize_last_processed_zxid,
+        )
+        recovered = recover(directories.snapshots, directories.logs, options)
+        for note in recovered.notes:
+            log.warning("recovery: %s", note)
+        if recovered.last_zxid < 0:
+            raise StorageError(
+                "the data directory is empty and db.autocreate is false",
+                path=config.data_dir,
+                remedy="restore the data, or make a file named initialize there to begin anew",
+            )
+        directories.initialized()
+        log.info(
+            "loaded %s: %d znodes, %d sessions, last zxid %s (snapshot %s, %d transactions"
+            " replayed) in %d ms",
+            config.data_dir,
+            recovered.database.tree.node_count,
+            len(recovered.database.sessions),
+            format_zxid(recovered.last_zxid),
+            format_zxid(recovered.snapshot_zxid),
+            recovered.replayed,
+            (time.monotonic() - begun) * 1000,
+        )
+        self.wants_snapshot = recovered.replayed > config.snap_count // 2
+        return recovered.database
+
+    def start(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        on_synced: Callable[[int], None],
+        on_error: Callable[[BaseException], None],
+    ) -> None:
+        """Start the threads; both callbacks run on the loop."""
+        config = self._config
+        self._loop = loop
+        post = loop.call_soon_threadsafe
+        self._disk = DiskThread(
+            LogWriter(
+                self._directories.logs,
+                preallocate_bytes=config.pre_alloc_size_kb * 1024,
+                size_limit_bytes=max(0, config.txn_log_size_limit_kb) * 1024,
+                force_sync=config.force_sync,
+            ),
+            post=post,
+            on_synced=on_synced,
+            on_error=on_error,
+            warning_threshold_ms=config.fsync_warning_threshold_ms,
+        )
+        self._snapshots = SnapshotThread(
+            self._directories.snapshots,
+            self._directories.logs,
+            post=post,
+            suffix=self._suffix,
+            last_zxid_section=config.serialize_last_processed_zxid,
+        )
+        self._disk.start()
+        self._snapshots.start()
+        if not config.force_sync:
+            log.warning("forceSync=no: acknowledged writes are lost when the machine fails")
+        if config.autopurge_purge_interval_hours > 0:
+            self._purge()
+
+    # --- while serving --------------------------------------------------------------
+
+    def append(self, records: list[bytes], last_zxid: int) -> None:
+        """Hand framed records to the disk thread."""
+        assert self._disk is not None
+        self._disk.append(records, last_zxid)
+
+    def take_snapshot(self, database: Database) -> None:
+        """Roll the log and begin a snapshot of this moment, unless one is being written."""
+        assert self._disk is not None
+        assert self._snapshots is not None
+        self._disk.roll()
+        if self._snapshots.busy:
+            log.warning("the last snapshot is still being written, this one is left out")
+            return
+        self._snapshot_begun = time.monotonic()
+        self._snapshots.take(database.freeze(), self._snapshot_done, self._snapshot_failed)
+
+    def _snapshot_done(self, name: str) -> None:
+        took_ms = int((time.monotonic() - self._snapshot_begun) * 1000)
+        self.metrics.snap_count += 1
+        self.metrics.snapshottime.add(took_ms)
+        log.info("wrote %s in %d ms", name, took_ms)
+
+    def _snapshot_failed(self, error: StorageError) -> None:
+        """The log has everything: the server goes on, the next snapshot may succeed."""
+        self.metrics.snapshot_error_count += 1
+        log.error("no snapshot was written: %s", error)
+
+    def _purge(self) -> None:
+        assert self._snapshots is not None
+        config = self._config
+        self._snapshots.purge(config.autopurge_snap_retain_count, self._purged, self._purge_failed)
+        self._purge_timer = self._loop.call_later(
+            config.autopurge_purge_interval_hours * _HOUR_S, self._purge
+        )
+
+    def _purged(self, names: list[str]) -> None:
+        if names:
+            log.info("purged %d old files: %s", len(names), ", ".join(names))
+
+    def _purge_failed(self, error: StorageError) -> None:
+        log.error("old files were not purged: %s", error)
+
+    def directory_sizes(self) -> tuple[int, int]:
+        """Return the bytes of all files in the snapshot and in the log directory."""
+        return _total_size(self._directories.snapshots), _total_size(self._directories.logs)
+
+    def refresh_metrics(self) -> None:
+        """Bring the numbers of the disk thread into the server's."""
+        assert self._disk is not None
+        stats = self._disk.stats
+        self.metrics.fsync_threshold_exceed_count = stats.slow_count
+        summary = self.metrics.fsynctime
+        summary.count = stats.count
+        summary.sum = int(stats.total_ms)
+        summary.max = int(stats.max_ms)
+
+    # --- the end --------------------------------------------------------------------
+
+    def stop_timers(self) -> None:
+        """Stop what runs on the loop."""
+        if self._purge_timer is not None:
+            self._purge_timer.cancel()
+            self._purge_timer = None
+
+    def close(self) -> None:
+        """Sync what was appended, end the threads, unlock. Blocks; safe to call twice."""
+        snapshots, self._snapshots = self._snapshots, None
+        if snapshots is not None:
+            snapshots.close()
+        disk, self._disk = self._disk, None
+        if disk is not None:
+            disk.close()
+        self.release()
+
+    def release(self) -> None:
+        """Unlock the directories."""
+        if hasattr(self, "_directories"):
+            self._directories.close()
+
+
+def _total_size(directory: Directory) -> int:
+    return sum(map(partial(_size, directory), directory.names()))
+
+
+def _size(directory: Directory, name: str) -> int:
+    try:
+        return directory.size(name)
+    except StorageError:
+        return 0  # purged in between
