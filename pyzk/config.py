@@ -10,7 +10,7 @@ ZooKeeper: QuorumPeerConfig, ServerConfig; ServerCnxnHelper and friends for the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import attrs
@@ -27,7 +27,7 @@ Remark = tuple[int | None, str]
 
 
 class Property(NamedTuple):
-    """A system property; `label` is how a message names it (`-Dzookeeper.snapCount`)."""
+    """A setting from outside the file; `label` is its name in messages (`-Djute.maxbuffer`)."""
 
     name: str
     value: str
@@ -156,9 +156,9 @@ DEFAULTS = ServerConfig()
 def parse_config(
     text: bytes,
     properties: Iterable[Property] = (),
-    options: Mapping[str, str] | None = None,
+    options: Iterable[Property] = (),
 ) -> ServerConfig:
-    """Return what `text` (of zoo.cfg), `properties` and `options` (key to value) ask for.
+    """Return what `text` (of zoo.cfg), `properties` and `options` (their names are keys) ask for.
 
     Raises ConfigError with the line of `text` and the key, for the first wrong value it meets.
     """
@@ -166,9 +166,9 @@ def parse_config(
     for name, value, label in properties:
         reader.add_property(name, value, label)
     for entry in parse_properties(text):
-        reader.add_entry(entry.line, entry.key, entry.value)
-    for key, value in (options or {}).items():
-        reader.add_entry(None, key, value)
+        reader.add_entry(entry.key, _Setting(entry.value, entry.line, entry.key))
+    for key, value, label in options:
+        reader.add_entry(key, _Setting(value, None, label))
     return reader.finish()
 
 
@@ -200,8 +200,7 @@ class _Reader:
     def add_property(self, name: str, value: str, label: str) -> None:
         self.properties[name] = _Setting(value.strip(), None, label)
 
-    def add_entry(self, line: int | None, key: str, value: str) -> None:
-        setting = _Setting(value, line, key)
+    def add_entry(self, key: str, setting: _Setting) -> None:
         if key in KNOWN or key.startswith(config_keys.KNOWN_PREFIXES):
             self.known[key] = setting
         elif key == "dynamicConfigFile" or key.startswith(config_keys.MEMBER_PREFIXES):

@@ -2,8 +2,8 @@
 
 Pure. One logical line is `key=value`, `key:value` or `key value`; `#` and `!` begin comments; an
 odd number of backslashes at the end continues the line, whose next part loses its leading blanks;
-the escapes are `\\t \\n \\r \\f \\uXXXX` and a backslash before any other character, which stands for
-itself. Bytes are ISO-8859-1. ZooKeeper: java.util.Properties.load, and the trim() of
+the escapes are `\\t \\n \\r \\f \\uXXXX` and a backslash before any other character, which
+stands for itself. Bytes are ISO-8859-1. ZooKeeper: java.util.Properties.load, and the trim() of
 QuorumPeerConfig.parseProperties.
 """
 

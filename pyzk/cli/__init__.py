@@ -1,0 +1,45 @@
+"""The command `pyzk`.
+
+Shell. One module a subcommand, imported only when it is the one that runs: start-up is measured.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Final
+
+import click
+
+from pyzk import __version__
+
+COMMANDS: Final = {
+    "serve": ("pyzk.cli.serve", "Run a server."),
+    "config": ("pyzk.cli.config", "Look at a configuration."),
+}
+
+
+class _Commands(click.Group):
+    """The table above as a group; listing it imports nothing."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        assert isinstance(command, click.Command), cmd_name
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="pyzk %(version)s")
+def main() -> None:
+    """A ZooKeeper-compatible server."""

@@ -1,0 +1,79 @@
+"""From command line arguments and files to a ServerConfig.
+
+Shell. Shared by the subcommands that take a `zoo.cfg`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NoReturn
+
+import click
+
+from pyzk.config import Property, ServerConfig, parse_config, parse_properties
+from pyzk.errors import ConfigError
+from pyzk.runtime.main import ExitCode, refuse
+
+DEFAULTS = (
+    Property("clientPort", "2181", "clientPort"),
+    Property("clientPortAddress", "127.0.0.1", "clientPortAddress"),
+    Property("dataDir", "./pyzk-data", "dataDir"),
+)
+"""What serves where no zoo.cfg is given: nothing but this machine can reach it."""
+
+property_options = (
+    click.option(
+        "-D",
+        "properties",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="A Java system property of ZooKeeper, e.g. -Djute.maxbuffer=4194304.",
+    ),
+    click.option(
+        "--properties",
+        "properties_file",
+        metavar="FILE",
+        help="More of them, from a Java properties file; -D wins.",
+    ),
+)
+
+
+def load(
+    zoo_cfg: str | None,
+    properties: Iterable[str] = (),
+    properties_file: str | None = None,
+    options: Iterable[Property] = (),
+) -> ServerConfig:
+    """Return the configuration, or end the process with one line that says what is wrong."""
+    given: list[Property] = []
+    path = properties_file
+    try:
+        if properties_file is not None:
+            given += [
+                Property(
+                    entry.key, entry.value, f"{properties_file} line {entry.line}: {entry.key}"
+                )
+                for entry in parse_properties(_read(properties_file))
+            ]
+        path = zoo_cfg
+        for text in properties:
+            name, _, value = text.partition("=")
+            given.append(Property(name, value, f"-D{name}"))
+        if zoo_cfg is None:
+            return parse_config(b"", given, (*DEFAULTS, *options))
+        return parse_config(_read(zoo_cfg), given, options)
+    except ConfigError as error:
+        where = f"{path}: " if path is not None and (error.line or path == zoo_cfg) else ""
+        fail(f"{where}{error}")
+    except OSError as error:
+        fail(f"cannot read {error.filename}: {error.strerror}")
+
+
+def fail(reason: str) -> NoReturn:
+    """End the process as after a wrong argument."""
+    raise SystemExit(refuse(reason, ExitCode.INVALID))
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()

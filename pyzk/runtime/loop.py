@@ -1,0 +1,52 @@
+"""Which event loop runs the server, and tasks that nobody awaits.
+
+Shell. uvloop where it can be imported, plain asyncio elsewhere; both run the same code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Final, TypeVar
+
+LOOPS: Final = ("auto", "uvloop", "asyncio")
+
+_log = logging.getLogger(__name__)
+_tasks: set[asyncio.Task[object]] = set()
+_Result = TypeVar("_Result")
+
+
+def loop_factory(choice: str = "auto") -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return what makes the loop. `uvloop` raises ImportError where it is not installed."""
+    assert choice in LOOPS, choice
+    if choice != "asyncio":
+        try:
+            import uvloop
+        except ImportError:
+            if choice == "uvloop":
+                raise
+        else:
+            factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+            return factory
+    return asyncio.new_event_loop
+
+
+def run(main: Coroutine[object, object, _Result], choice: str = "auto") -> _Result:
+    """Run `main` to its end in a loop of its own."""
+    with asyncio.Runner(loop_factory=loop_factory(choice)) as runner:
+        return runner.run(main)
+
+
+def spawn(coroutine: Coroutine[object, object, object], name: str) -> asyncio.Task[object]:
+    """Start a task that lives by itself: kept from the garbage collector, its failure is logged."""
+    task: asyncio.Task[object] = asyncio.get_running_loop().create_task(coroutine, name=name)
+    _tasks.add(task)
+    task.add_done_callback(_done)
+    return task
+
+
+def _done(task: asyncio.Task[object]) -> None:
+    _tasks.discard(task)
+    if not task.cancelled() and task.exception() is not None:
+        _log.error("task %s failed", task.get_name(), exc_info=task.exception())

@@ -1,0 +1,181 @@
+"""One server in one process: from a configuration to an exit code.
+
+Shell. Starts the runner, says on standard output when it serves, obeys SIGTERM and SIGINT, and
+turns every way to fail into one line on standard error and a documented exit code. ZooKeeper:
+ZooKeeperServerMain, QuorumPeerMain, and ExitCode, whose numbers are kept where it has one.
+
+    start ------------------------ serve ------------------- close ---------------------- exit
+      signal: exit at once, 0        signal: request_stop      signal: exit at once, 1
+
+A signal while the server starts ends the process on the spot: nothing has been acknowledged yet,
+and recovery may be killed at any point. A second signal ends a close that does not end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import platform
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Final, Protocol, TextIO
+
+from pyzk import __version__
+from pyzk.config import ServerConfig
+from pyzk.errors import ConfigError, Corrupt, StorageError, TornTail
+from pyzk.runtime import loop as event_loop
+
+_log = logging.getLogger(__name__)
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+class ExitCode:
+    """Why the process ended. 0 to 14 are ZooKeeper's; docs/operations.md says what to do."""
+
+    OK = 0
+    UNEXPECTED = 1  # also: port in use, disk error while serving
+    INVALID = 2  # arguments or configuration
+    DATA_DIR = 3  # the data directory cannot be used
+    LOCKED = 20  # another server has the data directory
+    CORRUPT = 21  # what is stored contradicts itself
+
+
+class Runner(Protocol):
+    """What this module asks of pyzk.runtime.runner.PeerRunner."""
+
+    @property
+    def client_address(self) -> tuple[str, int]: ...
+    async def start(self) -> None: ...
+    async def serve_until_stopped(self) -> int: ...
+    def request_stop(self) -> None: ...
+
+
+def run(
+    config: ServerConfig,
+    *,
+    loop: str = "auto",
+    make_runner: Callable[[ServerConfig], Runner] | None = None,
+    out: TextIO | None = None,
+) -> int:
+    """Serve until a signal; return the exit code. Logging is set up by the caller."""
+    if not __debug__:
+        # Asserts are the contract of the core: without them it would go on in a broken state.
+        return refuse("does not run under python -O or PYTHONOPTIMIZE", ExitCode.INVALID)
+    for line, text in config.warnings:
+        _log.warning("configuration: %s%s", f"line {line}: " if line else "", text)
+    for line, text in config.notes:
+        _log.info("configuration: %s%s", f"line {line}: " if line else "", text)
+    try:
+        return event_loop.run(_serve(config, make_runner, out or sys.stdout), loop)
+    except ImportError as error:
+        if error.name != "uvloop":
+            raise
+        return refuse("uvloop is not installed; use --loop asyncio", ExitCode.INVALID)
+
+
+def refuse(reason: str, code: int) -> int:
+    """Print the one line that says why the server is not running; return `code`."""
+    sys.stderr.write(f"pyzk: {reason}\n")
+    return code
+
+
+async def _serve(
+    config: ServerConfig, make_runner: Callable[[ServerConfig], Runner] | None, out: TextIO
+) -> int:
+    for number in SIGNALS:
+        signal.signal(number, _exit_while_starting)
+    try:
+        runner = (make_runner or _peer_runner)(config)
+        await runner.start()
+    except (ConfigError, StorageError, OSError) as error:
+        return refuse(*explain(error, config))
+    except Exception:
+        _log.exception("cannot start: this is a bug in pyzk")
+        return ExitCode.UNEXPECTED
+    asyncio_loop = asyncio.get_running_loop()
+    for number in SIGNALS:
+        asyncio_loop.add_signal_handler(number, _stop, runner, number)
+    _announce(config, runner, out)
+    try:
+        code = await runner.serve_until_stopped()
+    except StorageError as error:
+        return refuse(f"stopped serving: {error}", ExitCode.UNEXPECTED)
+    except Exception:
+        _log.exception("stopped serving: this is a bug in pyzk")
+        return ExitCode.UNEXPECTED
+    _log.info("stopped")
+    return code
+
+
+def _peer_runner(config: ServerConfig) -> Runner:
+    from pyzk.runtime.runner import PeerRunner
+
+    return PeerRunner(config)
+
+
+def _announce(config: ServerConfig, runner: Runner, out: TextIO) -> None:
+    host, port = runner.client_address
+    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    kind = type(asyncio.get_running_loop()).__module__.partition(".")[0]
+    _log.info(
+        "serving on %s (Python %s, %s, process %d)",
+        shown,
+        platform.python_version(),
+        kind,
+        os.getpid(),
+    )
+    try:
+        out.write(
+            f"pyzk {__version__} ready on {shown}, standalone,"
+            f" data in {os.path.abspath(config.data_dir)}\n"
+        )
+        out.flush()
+    except OSError:
+        _log.warning("standard output is closed; nobody was told that the server is ready")
+
+
+def _stop(runner: Runner, number: int) -> None:
+    _log.info("%s: stopping", signal.Signals(number).name)
+    asyncio_loop = asyncio.get_running_loop()
+    for each in SIGNALS:
+        asyncio_loop.remove_signal_handler(each)
+        signal.signal(each, _exit_while_closing)
+    runner.request_stop()
+
+
+def _exit_while_starting(number: int, _frame: FrameType | None) -> None:
+    _log.info("%s: exiting before the server was ready", signal.Signals(number).name)
+    os._exit(ExitCode.OK)
+
+
+def _exit_while_closing(number: int, _frame: FrameType | None) -> None:
+    _log.warning("%s again: exiting without closing", signal.Signals(number).name)
+    os._exit(ExitCode.UNEXPECTED)
+
+
+def explain(error: Exception, config: ServerConfig) -> tuple[str, int]:
+    """Return one line for the operator and the exit code, for an error while the server starts."""
+    from pyzk.runtime.files import DirectoryLockedError
+
+    if isinstance(error, ConfigError):
+        return f"configuration: {error}", ExitCode.INVALID
+    if isinstance(error, DirectoryLockedError):
+        return str(error), ExitCode.LOCKED
+    if isinstance(error, (Corrupt, TornTail)):
+        return str(error), ExitCode.CORRUPT
+    if isinstance(error, StorageError):
+        return str(error), ExitCode.DATA_DIR
+    assert isinstance(error, OSError), error
+    # A name that does not resolve has a negative number, of another list than errno's.
+    known = error.errno is not None and error.errno > 0
+    reason = os.strerror(error.errno) if known else error.strerror or str(error)
+    address = f"{config.client_port_address or '*'}:{config.client_port}"
+    if error.errno == errno.EADDRINUSE:
+        hint = "another server uses this port; stop it, or choose a port (0 takes a free one)"
+        return f"cannot listen on {address}: {reason}; {hint}", ExitCode.UNEXPECTED
+    return f"cannot listen on {address}: {reason}", ExitCode.UNEXPECTED
