@@ -1,0 +1,131 @@
+"""The comparison with the original as one command: python -m conformance.run.
+
+Shell.
+
+Recordings against the server as a process, a differential run, and turns on one data directory; a
+summary at the end, and an exit status.  What needs Java is skipped aloud where there is none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import time
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+
+from conformance import disk, durability, oracle, replay
+from conformance.differential import machine
+from conformance.oracle import OracleMissingError
+from conformance.servers import NotStartedError, pyzk_launcher
+
+EXAMPLES: Final = 150
+STEPS: Final = 40
+
+
+@attrs.frozen
+class Options:
+    """How much to do, and with what chance."""
+
+    command: str | None
+    examples: int
+    rounds: int
+    seed: int
+
+
+class FailedError(Exception):
+    """A part found a difference."""
+
+
+def recordings(options: Options) -> str:
+    """Every recorded exchange, against a process."""
+    files = sorted(replay.RECORDINGS.glob("*.jsonl*"))
+    outcomes = replay.replay_all(files, pyzk_launcher(options.command))
+    bad = [outcome for outcome in outcomes if not outcome.ok]
+    if bad:
+        raise FailedError("\n".join(f"{one.recording}\n   {one.mismatches[0]}" for one in bad))
+    played = [outcome for outcome in outcomes if not outcome.skipped]
+    frames = sum(outcome.compared for outcome in played)
+    return f"{frames} frames in {len(played)} recordings equal"
+
+
+def differential(enforce_quota: bool) -> Callable[[Options], str]:
+    """Random commands on both."""
+
+    def run(options: Options) -> str:
+        pair = machine.Pair(pyzk_launcher(options.command), oracle.launcher("3.9"), enforce_quota)
+        examples = options.examples // 3 if enforce_quota else options.examples
+        difference = machine.compare(pair, examples, STEPS, options.seed)
+        if difference is not None:
+            raise FailedError(difference)
+        return f"{pair.commands} commands in {examples} examples answered equally"
+
+    return run
+
+
+def turns(options: Options) -> str:
+    """Both on one data directory in turn."""
+    try:
+        return disk.check(
+            pyzk_launcher(options.command), oracle.find("3.9"), 3, random.Random(options.seed)
+        )
+    except (disk.DiskError, NotStartedError) as error:
+        raise FailedError(str(error)) from error
+
+
+def kills(options: Options) -> str:
+    """A few rounds of kill -9; make kill9 does many."""
+    launcher = pyzk_launcher(options.command)
+    try:
+        totals = durability.Rounds(launcher, random.Random(options.seed)).run(options.rounds)
+    except durability.LostError as error:
+        raise FailedError(str(error)) from error
+    return f"{totals.rounds} rounds of kill -9, {totals.acknowledged} acknowledged writes all there"
+
+
+PARTS: Final[dict[str, Callable[[Options], str]]] = {
+    "recordings": recordings,
+    "kill -9": kills,
+    "differential": differential(enforce_quota=False),
+    "differential, hard quotas": differential(enforce_quota=True),
+    "one directory in turn": turns,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Status 1 when anything differs."""
+    parser = argparse.ArgumentParser(prog="python -m conformance.run")
+    parser.add_argument("--command", help="server command line with {cfg} and {props}")
+    parser.add_argument("--examples", type=int, default=EXAMPLES, help="of the differential run")
+    parser.add_argument("--rounds", type=int, default=10, help="of kill -9")
+    parser.add_argument("--seed", type=int, default=None, help="default: another one each time")
+    given = parser.parse_args(arguments)
+    seed = given.seed if given.seed is not None else int.from_bytes(os.urandom(3), "big")
+    options = Options(given.command, given.examples, given.rounds, seed)
+    summary = []
+    failed = skipped = 0
+    for name, part in PARTS.items():
+        begin = time.monotonic()
+        try:
+            line = f"ok       {name}: {part(options)}"
+        except OracleMissingError as missing:
+            skipped += 1
+            line = f"SKIPPED  {name}: {missing}"
+        except FailedError as error:
+            failed += 1
+            print(f"{name}:\n{error}", flush=True)
+            line = f"FAILED   {name} (above)"
+        summary.append(f"{line} ({time.monotonic() - begin:.0f} s)")
+        print(summary[-1], flush=True)
+    print(f"\nconformance, seed {seed}:")
+    print("\n".join(summary))
+    print(f"{len(PARTS) - failed - skipped} ok, {failed} failed, {skipped} skipped")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
