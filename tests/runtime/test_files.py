@@ -1,0 +1,177 @@
+"""Real directories: the same contract as the one in memory, errors with a remedy, the lock."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pyzk.errors import StorageError
+from pyzk.persistence.recovery import RecoveryOptions, recover
+from pyzk.runtime.files import (
+    DirectoryLockedError,
+    FileDirectory,
+    open_data_directories,
+    storage_error,
+)
+
+
+def test_files_are_written_read_renamed_and_removed(tmp_path: Path) -> None:
+    directory = FileDirectory(str(tmp_path))
+    file = directory.create("a")
+    file.write_at(b"hello", 3)
+    file.sync()
+    file.truncate(7)
+    file.close()
+    file.close()
+    assert directory.read("a", 0, 100) == b"\0\0\0hell"
+    assert directory.read("a", 4, 2) == b"el"
+    assert directory.read("a", 50, 2) == b""
+    assert directory.size("a") == 7
+    again = directory.open("a")
+    again.write_at(b"J", 3)
+    again.close()
+    directory.rename("a", "b")
+    directory.sync()
+    (tmp_path / "sub").mkdir()
+    assert directory.names() == ["b"]
+    assert directory.read("b", 3, 1) == b"J"
+    directory.create("b").close()
+    assert directory.size("b") == 0
+    directory.remove("b")
+    assert directory.names() == []
+
+
+def test_failures_are_storage_errors_with_the_path(tmp_path: Path) -> None:
+    directory = FileDirectory(str(tmp_path / "missing"))
+    for action in (
+        directory.names,
+        directory.sync,
+        lambda: directory.size("a"),
+        lambda: directory.read("a", 5, 1),
+        lambda: directory.create("a"),
+        lambda: directory.open("a"),
+        lambda: directory.rename("a", "b"),
+        lambda: directory.remove("a"),
+    ):
+        with pytest.raises(StorageError, match=r"cannot .*No such file") as failed:
+            action()
+        assert failed.value.path.startswith(str(tmp_path / "missing"))
+    file = FileDirectory(str(tmp_path)).create("a")
+    file.close()
+    with pytest.raises(StorageError, match="cannot write: Bad file descriptor at offset 7"):
+        file.write_at(b"x", 7)
+
+
+def test_failed_sync_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def fail(fd: int) -> None:
+        calls.append(fd)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("pyzk.runtime.files._sync_data", fail)
+    file = FileDirectory(str(tmp_path)).create("a")
+    with pytest.raises(StorageError, match="cannot sync: Input/output error; the disk failed"):
+        file.sync()
+    assert len(calls) == 1
+    file.close()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_full_disk_says_so(tmp_path: Path) -> None:
+    (tmp_path / "full").symlink_to("/dev/full")
+    file = FileDirectory(str(tmp_path)).open("full")
+    with pytest.raises(StorageError, match=r"No space left on device.*the disk is full: free"):
+        file.write_at(b"x", 0)
+    file.close()
+
+
+def test_permission_denied_names_owner_and_user(tmp_path: Path) -> None:
+    path = str(tmp_path / "nowhere" / "log.1")
+    error = storage_error(OSError(errno.EACCES, "Permission denied"), "create", path)
+    assert f"{tmp_path} belongs to uid {os.stat(tmp_path).st_uid}" in str(error)
+    assert f"the server runs as uid {os.geteuid()}" in str(error)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may do everything")
+def test_directory_that_may_not_be_written(tmp_path: Path) -> None:
+    (tmp_path / "version-2").mkdir(mode=0o500)
+    with pytest.raises(StorageError, match="not readable and writable"):
+        open_data_directories(str(tmp_path))
+
+
+def test_directories_are_made_and_locked(tmp_path: Path) -> None:
+    root = tmp_path / "a" / "b"
+    opened = open_data_directories(str(root))
+    assert opened.logs is opened.snapshots
+    assert (root / "version-2").is_dir()
+    with pytest.raises(DirectoryLockedError, match=f"in use by process {os.getpid()}"):
+        open_data_directories(str(root))
+    opened.close()
+    open_data_directories(str(root)).close()
+
+
+def test_separate_log_directory_is_locked_too(tmp_path: Path) -> None:
+    opened = open_data_directories(str(tmp_path / "data"), str(tmp_path / "log"))
+    assert opened.logs is not opened.snapshots
+    with pytest.raises(DirectoryLockedError):
+        open_data_directories(str(tmp_path / "other"), str(tmp_path / "log"))
+    # The failed attempt gave its first lock back.
+    open_data_directories(str(tmp_path / "other")).close()
+    opened.close()
+
+
+def test_same_directory_by_another_name_is_one(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    opened = open_data_directories(str(tmp_path / "data"), str(tmp_path / "link"))
+    assert opened.logs is opened.snapshots
+    opened.close()
+
+
+def test_lock_of_a_dead_process_is_free(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pyzk.runtime.files import open_data_directories;"
+        "d = open_data_directories(sys.argv[1]); import os; os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert (tmp_path / "version-2" / ".pyzk.lock").exists()
+    open_data_directories(str(tmp_path)).close()
+
+
+def test_missing_directory_without_autocreate(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"datadir\.autocreate is false"):
+        open_data_directories(str(tmp_path / "x"), autocreate=False)
+    assert not (tmp_path / "x").exists()
+
+
+def test_file_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "version-2").write_text("")
+    with pytest.raises(StorageError, match="not a directory"):
+        open_data_directories(str(tmp_path))
+    with pytest.raises(StorageError):
+        open_data_directories(str(tmp_path / "version-2"))
+
+
+def test_initialize_file_is_found_in_either_root_and_removed(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "initialize").write_text("")
+    opened = open_data_directories(str(tmp_path / "data"), str(tmp_path / "log"))
+    assert opened.initialize
+    opened.initialized()
+    assert not (tmp_path / "log" / "initialize").exists()
+    opened.initialized()
+    opened.close()
+
+
+def test_recovery_on_a_real_directory(tmp_path: Path) -> None:
+    opened = open_data_directories(str(tmp_path))
+    assert recover(opened.snapshots, opened.logs, RecoveryOptions()).last_zxid == 0
+    assert sorted(os.listdir(tmp_path / "version-2")) == [".pyzk.lock", "snapshot.0"]
+    assert recover(opened.snapshots, opened.logs, RecoveryOptions()).snapshot_name == "snapshot.0"
+    opened.close()
