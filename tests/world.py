@@ -1,7 +1,7 @@
 """A standalone peer without sockets, files or time: what the tests of the pure core drive.
 
-The disk answers when told (``sync``), the clock moves when told (``advance``). ``Client`` speaks whole
-frames and decodes nothing it is not asked to.
+The disk answers when told (``sync``), the clock moves when told (``advance``). ``Client`` speaks
+whole frames and decodes nothing it is not asked to.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ def multi(*operations: tuple[int, Record]) -> bytes:
 class World:
     """One peer, its clock and its disk."""
 
-    def __init__(self, config: ServerConfig | None = None, database: Database | None = None) -> None:
+    def __init__(
+        self, config: ServerConfig | None = None, database: Database | None = None
+    ) -> None:
         self.config = config or ServerConfig()
         self.clock = Clock(START_MS, WALL_MS)
         if database is None:
@@ -99,10 +101,10 @@ class World:
         self._unsynced = 0
         self._port = 40000
 
-    def connect(self, host: str = "127.0.0.1", **fields: int | bytes | bool | None) -> Client:
-        """Open a connection and make (or re-attach) a session."""
+    def connect(self, host: str = "127.0.0.1", timeout_ms: int = 10_000) -> Client:
+        """Open a connection and make a session."""
         client = self.open(host)
-        client.handshake(**fields)
+        client.handshake(timeout_ms=timeout_ms)
         return client
 
     def open(self, host: str = "127.0.0.1") -> Client:
@@ -227,7 +229,11 @@ class Client:
 
     def replies(self) -> list[Reply]:
         """Return the replies and events that have come since the last call."""
-        return [Reply(*struct.unpack_from(">iqi", data), data[16:]) for data in self.frames()]
+        out = []
+        for data in self.frames():
+            xid, zxid, err = struct.unpack_from(">iqi", data)
+            out.append(Reply(xid, zxid, err, data[16:]))
+        return out
 
     def submit(self, opcode: int, record: Record | bytes = b"", xid: int | None = None) -> int:
         """Send a request without looking for its reply; return its xid."""

@@ -172,8 +172,8 @@ def explain(error: Exception, config: ServerConfig) -> tuple[str, int]:
         return str(error), ExitCode.DATA_DIR
     assert isinstance(error, OSError), error
     # A name that does not resolve has a negative number, of another list than errno's.
-    known = error.errno is not None and error.errno > 0
-    reason = os.strerror(error.errno) if known else error.strerror or str(error)
+    number = error.errno or 0
+    reason = os.strerror(number) if number > 0 else error.strerror or str(error)
     address = f"{config.client_port_address or '*'}:{config.client_port}"
     if error.errno == errno.EADDRINUSE:
         hint = "another server uses this port; stop it, or choose a port (0 takes a free one)"

@@ -27,7 +27,13 @@ from pyzk.data.acl import OPEN_ACL_ID
 from pyzk.data.tree import Applied
 from pyzk.errors import JuteError, KeeperError
 from pyzk.jute.archive import NULL, unpack_int
-from pyzk.jute.records import AuthPacket, ConnectRequest, ConnectResponse, CreateSessionTxn
+from pyzk.jute.records import (
+    AuthPacket,
+    ConnectRequest,
+    ConnectResponse,
+    CreateSessionTxn,
+    SASLToken,
+)
 from pyzk.server import fourletter
 from pyzk.server.connection_stats import ConnectionStats
 from pyzk.server.garbage import describe_bytes
@@ -441,8 +447,13 @@ class Connection:
 
     def _sasl(self, xid: int, body: bytes) -> None:
         """No SASL is configured: a null token says so, the connection stays."""
-        if len(body) < 4:
-            self.refuse("unreadable SASL packet")
+        try:
+            token, _ = SASLToken.decode(body, 0, len(body))
+        except JuteError as error:
+            self.refuse(f"unreadable SASL packet ({error})")
+            return
+        if token.token is None:
+            self.refuse("SASL packet without token")
             return
         self.send(encode_reply(xid, 0, NULL))
 

@@ -265,13 +265,11 @@ def set_watches2(
     server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
 ) -> bytes:
     record, _ = SetWatches2.decode(buffer, offset, end)
-    persistent = _present(record.persistent_watches)
-    recursive = _present(record.persistent_recursive_watches)
     _catch_up(server, connection, record)
     watches = server.tree.watches
-    for path in persistent:
+    for path in _present(record.persistent_watches):
         watches.add_persistent(path, connection)
-    for path in recursive:
+    for path in _present(record.persistent_recursive_watches):
         watches.add_recursive(path, connection)
     return encode_error(xid, server.tree.last_zxid, ErrorCode.OK)
 
@@ -285,14 +283,12 @@ def _present(paths: list[str | None] | None) -> list[str]:
 def _catch_up(server: Server, connection: Connection, record: SetWatches | SetWatches2) -> None:
     """Tell what has changed since the client's last zxid, register the rest (DataTree.setWatches).
 
-    The events go before the reply, with zxid -1 and without a look at ACLs.
+    The events go before the reply, with zxid -1 and without a look at ACLs. Lists are worked off
+    one by one: a null one is an error only when its turn comes.
     """
-    data = _present(record.data_watches)
-    exist = _present(record.exist_watches)
-    child = _present(record.child_watches)
     since = record.relative_zxid
     tree = server.tree
-    for path in data:
+    for path in _present(record.data_watches):
         node = tree.find(path)
         if node is None:
             connection.send_event(EventType.NODE_DELETED, path, -1)
@@ -300,12 +296,12 @@ def _catch_up(server: Server, connection: Connection, record: SetWatches | SetWa
             connection.send_event(EventType.NODE_DATA_CHANGED, path, -1)
         else:
             tree.watches.add_data(path, connection)
-    for path in exist:
+    for path in _present(record.exist_watches):
         if tree.find(path) is not None:
             connection.send_event(EventType.NODE_CREATED, path, -1)
         else:
             tree.watches.add_data(path, connection)
-    for path in child:
+    for path in _present(record.child_watches):
         node = tree.find(path)
         if node is None:
             connection.send_event(EventType.NODE_DELETED, path, -1)
