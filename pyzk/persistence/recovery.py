@@ -54,7 +54,8 @@ class RecoveryOptions:
     """zookeeper.db.autocreate: an empty directory is a new database."""
     initialize: bool = False
     """An ``initialize`` file was found: this once, an empty directory is a new database."""
-    max_record_bytes: int = txnlog.DEFAULT_MAX_RECORD_BYTES
+    max_record_bytes: int = txnlog.MAX_RECORD_BYTES
+    """jute.maxbuffer and its extra size, where that is more than the scan's own limit."""
     snapshot_suffix: str = ""
     """What names of new snapshots end with: "", ".gz" or ".snappy"."""
     last_zxid_section: bool = True
@@ -297,9 +298,8 @@ class _Replay:
             )
 
     def _replay_file(self, name: str, *, is_last: bool) -> None:
-        scan = LogScan(
-            self._directory, name, max_record_bytes=self._recovery.options.max_record_bytes
-        )
+        limit = max(self._recovery.options.max_record_bytes, txnlog.MAX_RECORD_BYTES)
+        scan = LogScan(self._directory, name, max_record_bytes=limit)
         for offset, payload in scan:
             zxid = txnlog.payload_zxid(payload)
             last = self._database.last_zxid

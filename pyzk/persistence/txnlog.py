@@ -43,7 +43,10 @@ END_OF_RECORD: Final = 0x42
 FRAME_BYTES: Final = 13
 """What framing adds to a payload: checksum, length, end byte."""
 TXN_HEADER_BYTES: Final = 32
-DEFAULT_MAX_RECORD_BYTES: Final = 2 * 0xFFFFF
+MAX_RECORD_BYTES: Final = 1 << 26
+"""No record of more is believed. Far above what a request may have (jute.maxbuffer): the txn that
+ends a session lists all its ephemerals, and lowering the limit must not make a log unreadable.
+Java refuses to read what is longer than its jute.maxbuffer and extra size, about 2 MiB."""
 WINDOW_BYTES: Final = 1 << 20
 
 _ZXID_IN_PAYLOAD: Final = 12
@@ -95,7 +98,7 @@ class LogScan:
         directory: Directory,
         name: str,
         *,
-        max_record_bytes: int = DEFAULT_MAX_RECORD_BYTES,
+        max_record_bytes: int = MAX_RECORD_BYTES,
         window_bytes: int = WINDOW_BYTES,
     ) -> None:
         self.name = name
