@@ -22,7 +22,7 @@ FOUR_LETTER_WORDS: Final = (
 _INT32: Final = (-(2**31), 2**31 - 1)
 _INT64: Final = (-(2**63), 2**63 - 1)
 _DECIMAL: Final = re.compile(r"[+-]?[0-9]+")
-_DECODE: Final = re.compile(r"([+-]?)(0[xX]|#|0(?=[0-7]))?([0-9a-fA-F]+)")
+_DECODE: Final = re.compile(r"([+-]?)(0[xX]|#|0(?=.))?([0-9a-fA-F]+)")
 
 
 class Kind(NamedTuple):

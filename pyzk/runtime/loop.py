@@ -34,7 +34,12 @@ def loop_factory(choice: str = "auto") -> Callable[[], asyncio.AbstractEventLoop
 
 def run(main: Coroutine[object, object, _Result], choice: str = "auto") -> _Result:
     """Run `main` to its end in a loop of its own."""
-    with asyncio.Runner(loop_factory=loop_factory(choice)) as runner:
+    try:
+        factory = loop_factory(choice)
+    except ImportError:
+        main.close()
+        raise
+    with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(main)
 
 

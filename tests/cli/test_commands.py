@@ -1,0 +1,180 @@
+"""Arguments to a configuration; the server itself is replaced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pyzk import __version__
+from pyzk.cli import COMMANDS, main
+from pyzk.config import ServerConfig
+from pyzk.runtime import logs
+from pyzk.runtime import main as runtime
+
+
+class Served:
+    """What `pyzk serve` would have run with."""
+
+    def __init__(self) -> None:
+        self.config = ServerConfig()
+        self.loop = ""
+        self.logs: tuple[str, str] = ("", "")
+
+    def __call__(self, *args: str) -> Result:
+        return CliRunner().invoke(main, ["serve", *args])
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Served:
+    served = Served()
+
+    def run(config: ServerConfig, *, loop: str) -> int:
+        served.config, served.loop = config, loop
+        return 0
+
+    def set_up(level: str, form: str) -> None:
+        served.logs = (level, form)
+
+    monkeypatch.setattr(runtime, "run", run)
+    monkeypatch.setattr(logs, "set_up", set_up)
+    return served
+
+
+def zoo_cfg(directory: Path, text: str) -> str:
+    path = directory / "zoo.cfg"
+    path.write_text(text)
+    return str(path)
+
+
+def test_without_arguments_it_serves_this_machine_only(serve: Served) -> None:
+    assert serve().exit_code == 0
+    assert serve.config == ServerConfig(
+        data_dir="./pyzk-data", client_port=2181, client_port_address="127.0.0.1"
+    )
+    assert serve.logs == ("info", "text")
+    assert serve.loop == "auto"
+
+
+def test_options_are_keys_of_the_file_and_win_over_it(serve: Served, tmp_path: Path) -> None:
+    path = zoo_cfg(tmp_path, "dataDir=/d\nclientPort=1\ntickTime=7\nmaxClientCnxns=3\n")
+    result = serve(
+        *(path, "--port", "0", "--host", "::1", "--data-dir", "/e", "--data-log-dir", "/l"),
+        *("--tick-time", "8", "--max-client-cnxns", "4", "--whitelist", "*", "--no-fsync"),
+        *("--log-level", "debug", "--log-format", "json", "--loop", "asyncio"),
+    )
+    assert result.exit_code == 0, result.output
+    config = serve.config
+    assert (config.client_port, config.client_port_address) == (0, "::1")
+    assert (config.data_dir, config.data_log_dir) == ("/e", "/l")
+    assert (config.tick_time_ms, config.max_client_cnxns) == (8, 4)
+    assert len(config.four_letter_whitelist) == 18
+    assert not config.force_sync
+    assert serve.logs == ("debug", "json")
+    assert serve.loop == "asyncio"
+
+
+def test_system_properties_by_d_and_by_file(serve: Served, tmp_path: Path) -> None:
+    path = tmp_path / "jvm.properties"
+    path.write_text("jute.maxbuffer=7\nzookeeper.snapCount=8\n")
+    assert serve("-Dzookeeper.snapCount=9", "--properties", str(path)).exit_code == 0
+    assert serve.config.jute_max_buffer == 7
+    assert serve.config.snap_count == 9
+    assert serve("-D", "zookeeper.skipACL=yes").exit_code == 0
+    assert serve.config.skip_acl
+
+
+def test_the_positional_form(serve: Served) -> None:
+    assert serve("0", "/d").exit_code == 0
+    assert (serve.config.client_port, serve.config.data_dir) == (0, "/d")
+    assert serve.config.max_client_cnxns == 0
+    assert serve("0", "/d", "500").exit_code == 0
+    assert (serve.config.tick_time_ms, serve.config.max_client_cnxns) == (500, 0)
+    assert serve("0", "/d", "500", "5").exit_code == 0
+    assert serve.config.max_client_cnxns == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--port", "x"], "pyzk: --port: 'x' is not an integer from 0 to 65535"),
+        (["-Djute.maxbuffer=x"], "pyzk: -Djute.maxbuffer: 'x' is not an integer of at least 1"),
+        (["-Dreadonlymode.enabled"], "-Dreadonlymode.enabled: empty; expected true or false"),
+        (["0"], "pyzk: expected: pyzk serve [ZOO_CFG], or pyzk serve PORT DATADIR"),
+        (["0", "d", "1", "2", "3"], "pyzk: expected: pyzk serve [ZOO_CFG], or"),
+        (["a.cfg", "b.cfg"], "pyzk: one ZOO_CFG expected, not 2 arguments"),
+        (["/no/such.cfg"], "pyzk: cannot read /no/such.cfg: No such file or directory"),
+        (["--properties", "/no/p"], "pyzk: cannot read /no/p: No such file or directory"),
+    ],
+)
+def test_a_wrong_argument_is_one_line_and_code_2(
+    serve: Served, arguments: list[str], reason: str
+) -> None:
+    result = serve(*arguments)
+    assert result.exit_code == 2
+    assert reason in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_wrong_file_is_named_with_line_and_key(serve: Served, tmp_path: Path) -> None:
+    path = zoo_cfg(tmp_path, "dataDir=/d\nclientPort=one\n")
+    result = serve(path)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"pyzk: {path}: line 2: clientPort: 'one' is not")
+    path = zoo_cfg(tmp_path, "clientPort=1\n")
+    assert serve(path).stderr.startswith(f"pyzk: {path}: dataDir: is not set")
+
+
+def test_a_wrong_properties_file_is_named_with_line_and_name(serve: Served, tmp_path: Path) -> None:
+    path = tmp_path / "p"
+    path.write_text("\nzookeeper.snapCount=x\n")
+    assert serve("--properties", str(path)).stderr.startswith(
+        f"pyzk: {path} line 2: zookeeper.snapCount: 'x' is not"
+    )
+    path.write_text("a=\\u00\n")
+    assert serve("--properties", str(path)).stderr.startswith(f"pyzk: {path}: line 1: malformed")
+
+
+def test_config_check_prints_values_warnings_and_notes(tmp_path: Path) -> None:
+    path = zoo_cfg(
+        tmp_path,
+        "dataDir=/d\nclientPort=0\nsnapcount=1\nflushDelay=1\n4lw.commands.whitelist=ruok\n"
+        "DigestAuthenticationProvider.superDigest=super:x\nauthProvider.1=a.B\n",
+    )
+    result = CliRunner().invoke(main, ["config", "check", path, "-Djute.maxbuffer=9"])
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    for line in (
+        "dataDir=/d",
+        "clientPort=0",
+        "clientPortAddress=",
+        "jute.maxbuffer=9",
+        "forceSync=yes",
+        "skipACL=no",
+        "digest.enabled=true",
+        "4lw.commands.whitelist=ruok,srvr",
+        "DigestAuthenticationProvider.superDigest=(set)",
+        "authProvider.1=a.B",
+    ):
+        assert line in lines
+    assert result.stderr.splitlines() == [
+        "warning: line 3: snapcount: unknown, ignored; did you mean snapCount?",
+        "note: line 4: flushDelay: has no effect in pyzk",
+    ]
+
+
+def test_config_check_refuses_as_serve_does(tmp_path: Path) -> None:
+    path = zoo_cfg(tmp_path, "dataDir=/d\nclientPort=-1\n")
+    result = CliRunner().invoke(main, ["config", "check", path])
+    assert result.exit_code == 2
+    assert "line 2: clientPort" in result.stderr
+
+
+def test_version_and_help() -> None:
+    assert CliRunner().invoke(main, ["--version"]).stdout == f"pyzk {__version__}\n"
+    text = CliRunner().invoke(main, ["-h"]).stdout
+    assert all(f"  {name} " in text for name in COMMANDS)
+    assert CliRunner().invoke(main, ["nosuch"]).exit_code == 2
+    for name in COMMANDS:
+        assert CliRunner().invoke(main, [name, "--help"]).exit_code == 0

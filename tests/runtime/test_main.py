@@ -1,0 +1,176 @@
+"""From a runner to an exit code: the ready line, signals, one reason for each way to fail."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import io
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pyzk.config import ServerConfig
+from pyzk.errors import ConfigError, Corrupt, StorageError, TornTail
+from pyzk.runtime import main
+from pyzk.runtime.files import DirectoryLockedError
+from pyzk.runtime.main import ExitCode
+
+CONFIG = ServerConfig(data_dir="d", client_port=2181, client_port_address="127.0.0.1")
+
+
+class FakeRunner:
+    """Starts, then does what it is told to until it is stopped."""
+
+    def __init__(
+        self, *, start: Exception | None = None, serve: Callable[[], object] = lambda: None
+    ) -> None:
+        self.client_address = ("127.0.0.1", 4711)
+        self._start = start
+        self._serve = serve
+        self._stopped = asyncio.Event()
+
+    async def start(self) -> None:
+        if self._start is not None:
+            raise self._start
+
+    async def serve_until_stopped(self) -> int:
+        self._serve()
+        await self._stopped.wait()
+        return 0
+
+    def request_stop(self) -> None:
+        self._stopped.set()
+
+
+@pytest.fixture(autouse=True)
+def _restore_signals() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in main.SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def run(make: Callable[[], FakeRunner], config: ServerConfig = CONFIG) -> tuple[int, str]:
+    out = io.StringIO()
+    code = main.run(config, loop="asyncio", make_runner=lambda _: make(), out=out)
+    return code, out.getvalue()
+
+
+@pytest.mark.parametrize("number", main.SIGNALS)
+def test_a_signal_stops_it_with_code_0(number: int) -> None:
+    code, out = run(lambda: FakeRunner(serve=lambda: os.kill(os.getpid(), number)))
+    assert code == ExitCode.OK
+    assert out.startswith("pyzk ")
+    assert out.endswith(f" ready on 127.0.0.1:4711, standalone, data in {os.path.abspath('d')}\n")
+    assert out.count("\n") == 1
+
+
+def test_an_ipv6_address_is_bracketed() -> None:
+    def make() -> FakeRunner:
+        runner = FakeRunner()
+        runner.client_address = ("::1", 1)
+        runner.request_stop()
+        return runner
+
+    assert "ready on [::1]:1," in run(make)[1]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (ConfigError("no such scheme", key="x"), 2, "pyzk: configuration: x: no such scheme"),
+        (DirectoryLockedError("locked", path="/d"), 20, "pyzk: /d: locked"),
+        (StorageError("no access", path="/d"), 3, "pyzk: /d: no access"),
+        (Corrupt("bad sum", path="/d/log.1", offset=7), 21, "pyzk: /d/log.1: bad sum at offset 7"),
+        (TornTail("cut", path="/d/log.1", offset=7), 21, "pyzk: /d/log.1: cut at offset 7"),
+        (
+            OSError(errno.EADDRINUSE, "in use"),
+            1,
+            "pyzk: cannot listen on 127.0.0.1:2181: Address already in use; another server uses"
+            " this port; stop it, or choose a port (0 takes a free one)",
+        ),
+        (
+            PermissionError(errno.EACCES, "denied"),
+            1,
+            "pyzk: cannot listen on 127.0.0.1:2181: Permission denied",
+        ),
+        (
+            socket.gaierror(-2, "Name or service not known"),
+            1,
+            "pyzk: cannot listen on 127.0.0.1:2181: Name or service not known",
+        ),
+    ],
+)
+def test_a_failed_start_is_one_line_and_a_code(
+    error: Exception, code: int, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(lambda: FakeRunner(start=error)) == (code, "")
+    assert capsys.readouterr().err == text + "\n"
+
+
+def test_a_bug_while_starting_or_serving_is_code_1(caplog: pytest.LogCaptureFixture) -> None:
+    def boom() -> None:
+        raise ValueError("boom")
+
+    assert run(lambda: FakeRunner(start=ValueError("boom")))[0] == ExitCode.UNEXPECTED
+    assert run(lambda: FakeRunner(serve=boom))[0] == ExitCode.UNEXPECTED
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == [
+        "cannot start: this is a bug in pyzk",
+        "stopped serving: this is a bug in pyzk",
+    ]
+
+
+def test_a_storage_error_while_serving_is_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise StorageError("disk full", path="/d")
+
+    assert run(lambda: FakeRunner(serve=fail))[0] == ExitCode.UNEXPECTED
+    assert capsys.readouterr().err == "pyzk: stopped serving: /d: disk full\n"
+
+
+def test_warnings_and_notes_of_the_configuration_are_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = ServerConfig(
+        data_dir="d", client_port=0, warnings=((3, "x: unknown"), (None, "-Dy: unknown")),
+        notes=((4, "z: no effect"),),
+    )  # fmt: skip
+
+    def make() -> FakeRunner:
+        runner = FakeRunner()
+        runner.request_stop()
+        return runner
+
+    with caplog.at_level("INFO"):
+        run(make, config)
+    texts = [record.getMessage() for record in caplog.records]
+    assert texts[:3] == [
+        "configuration: line 3: x: unknown",
+        "configuration: -Dy: unknown",
+        "configuration: line 4: z: no effect",
+    ]
+
+
+def test_uvloop_on_request_where_it_is_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "uvloop", None)
+    code = main.run(CONFIG, loop="uvloop", make_runner=lambda _: FakeRunner())
+    assert code == ExitCode.INVALID
+    assert capsys.readouterr().err == "pyzk: uvloop is not installed; use --loop asyncio\n"
+
+
+def test_a_closed_standard_output_does_not_stop_the_server() -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError(errno.EPIPE, text)
+
+    def make() -> FakeRunner:
+        runner = FakeRunner()
+        runner.request_stop()
+        return runner
+
+    assert main.run(CONFIG, loop="asyncio", make_runner=lambda _: make(), out=Closed()) == 0

@@ -1,0 +1,320 @@
+"""zoo.cfg and system properties to ServerConfig: names, defaults, precedence, refusals."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from pyzk import config_keys
+from pyzk.config import DEFAULTS, Property, ServerConfig, effective_values, parse_config
+from pyzk.config_keys import KEYS, Status
+from pyzk.errors import ConfigError
+
+BASE = b"dataDir=/data\nclientPort=2181\n"
+
+
+def parse(text: str = "", *d_options: str, options: dict[str, str] | None = None) -> ServerConfig:
+    """BASE is lines 1 and 2."""
+    properties = [
+        Property(name, value, f"-D{name}")
+        for name, _, value in (each.partition("=") for each in d_options)
+    ]
+    given = [Property(name, value, f"--{name}") for name, value in (options or {}).items()]
+    return parse_config(BASE + text.encode("latin-1"), properties, given)
+
+
+def refusal(text: str, *d_options: str) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, *d_options)
+    return caught.value
+
+
+# ---- the table
+
+
+def test_names_in_the_table_are_unique() -> None:
+    names = [key.name for key in KEYS]
+    assert len(names) == len(set(names))
+    properties = [name for key in KEYS for name in key.properties]
+    assert len(properties) == len(set(properties))
+
+
+def test_every_field_has_one_row() -> None:
+    rows = [key.field for key in KEYS if key.field]
+    fields = {field.name for field in attrs.fields(ServerConfig)}
+    assert len(rows) == len(set(rows))
+    assert fields - set(rows) == {"auth_providers", "warnings", "notes"}
+
+
+@pytest.mark.parametrize("key", [k for k in KEYS if k.field is None], ids=lambda key: key.name)
+def test_a_default_without_field_is_accepted_silently(key: config_keys.Key) -> None:
+    if key.kind.accepts != "text":
+        key.kind.parse(key.default)
+    if key.default and key.status is Status.LATER and key.default in key.same:
+        assert parse(f"{key.name}={key.default}").warnings == ()
+
+
+def test_the_defaults_are_the_originals() -> None:
+    config = parse()
+    assert config == attrs.evolve(
+        DEFAULTS, data_dir="/data", data_log_dir="/data", client_port=2181
+    )
+    assert config.tick_time_ms == 3000
+    assert (config.min_session_timeout_ms, config.max_session_timeout_ms) == (6000, 60000)
+    assert config.jute_max_buffer == config.jute_max_buffer_extra == 1048575
+    assert config.four_letter_whitelist == ("srvr",)
+    assert config.snap_count == 100000
+    assert config.max_client_cnxns == 60
+
+
+# ---- sources and precedence
+
+
+def test_keys_of_the_file() -> None:
+    config = parse(
+        "tickTime=2000\ndataLogDir=/log\nmaxClientCnxns=0\nsnapCount=7\n"
+        "4lw.commands.whitelist=ruok, stat\nskipACL=yes\nforceSync=yes\nenforceQuota=TRUE\n"
+        "snapshot.compression.method=gz\nauthProvider.1=a.B\nclientPortAddress=::1\n"
+    )
+    assert config.tick_time_ms == 2000
+    assert config.min_session_timeout_ms == 4000
+    assert config.data_log_dir == "/log"
+    assert config.max_client_cnxns == 0
+    assert config.snap_count == 7
+    assert config.four_letter_whitelist == ("ruok", "srvr", "stat")
+    assert config.skip_acl
+    assert config.force_sync
+    assert config.enforce_quota
+    assert config.snapshot_compression == "gz"
+    assert config.auth_providers == (("1", "a.B"),)
+    assert config.client_port_address == "::1"
+    assert config.warnings == config.notes == ()
+
+
+def test_the_last_duplicate_wins() -> None:
+    assert parse("tickTime=1\ntickTime=2").tick_time_ms == 2
+
+
+def test_a_key_of_the_file_beats_the_system_property_and_an_option_beats_both() -> None:
+    assert parse("", "zookeeper.snapCount=5").snap_count == 5
+    assert parse("snapCount=6", "zookeeper.snapCount=5").snap_count == 6
+    assert parse("snapCount=6", options={"snapCount": "7"}).snap_count == 7
+
+
+def test_properties_with_a_name_of_their_own_come_by_d_only() -> None:
+    config = parse(
+        "",
+        "jute.maxbuffer=0x3fffff",
+        "readonlymode.enabled=true",
+        "znode.container.checkIntervalMs=10",
+        "fsync.warningthresholdms=20",
+    )
+    assert config.jute_max_buffer == config.jute_max_buffer_extra == 0x3FFFFF
+    assert config.readonlymode_enabled
+    assert config.four_letter_whitelist == ("isro", "srvr")
+    assert config.container_check_interval_ms == 10
+    assert config.fsync_warning_threshold_ms == 20
+    in_file = parse("jute.maxbuffer=5")
+    assert in_file.jute_max_buffer == 1048575
+    assert in_file.warnings == (
+        (3, "jute.maxbuffer: unknown, ignored; it is a system property: -Djute.maxbuffer=..."),
+    )
+
+
+def test_the_zookeeper_name_beats_the_plain_one() -> None:
+    config = parse("", "fsync.warningthresholdms=1", "zookeeper.fsync.warningthresholdms=2")
+    assert config.fsync_warning_threshold_ms == 2
+
+
+def test_documented_names_that_the_original_does_not_read_are_aliases() -> None:
+    assert parse("connectionMaxTokens=9").connection_throttle_tokens == 9
+    assert parse("requestThrottleLimit=9").request_throttle_max_requests == 9
+
+
+def test_all_four_letter_words() -> None:
+    assert parse("4lw.commands.whitelist=*").four_letter_whitelist == config_keys.FOUR_LETTER_WORDS
+    config = parse("4lw.commands.whitelist=ruok,rouk,mntr")
+    assert config.four_letter_whitelist == ("mntr", "ruok", "srvr")
+    assert config.warnings == ((3, "4lw.commands.whitelist: no such four-letter word: rouk"),)
+
+
+def test_session_timeouts() -> None:
+    config = parse("minSessionTimeout=100\nmaxSessionTimeout=200")
+    assert (config.min_session_timeout_ms, config.max_session_timeout_ms) == (100, 200)
+    config = parse("tickTime=10\nminSessionTimeout=-1\nmaxSessionTimeout=-1")
+    assert (config.min_session_timeout_ms, config.max_session_timeout_ms) == (20, 200)
+
+
+def test_sasl_for_sessions_is_enforced_authentication() -> None:
+    config = parse("sessionRequireClientSASLAuth=true\nenforce.auth.schemes=digest")
+    assert config.enforce_auth_enabled
+    assert config.enforce_auth_schemes == ("sasl",)
+
+
+# ---- warnings and notes
+
+
+@pytest.mark.parametrize(
+    ("line", "warning"),
+    [
+        ("secureClientPort=2281", "secureClientPort: not supported yet, ignored"),
+        ("ssl.keyStore.location=/k", "ssl.keyStore.location: not supported yet, ignored"),
+        ("ssl.quorum.crl=true", "ssl.quorum.crl: not supported yet, ignored"),
+        ("superUser.1=x", "superUser.1: not supported yet, ignored"),
+        ("metricsProvider.httpPort=1", "metricsProvider.httpPort: not supported yet, ignored"),
+        ("quorum.auth.enableSasl=true", "quorum.auth.enableSasl: not supported yet, ignored"),
+        ("audit.enable=true", "audit.enable: not supported yet, ignored"),
+        ("admin.enableServer=true", "admin.enableServer: not supported yet, ignored"),
+        ("peerType=observer", "peerType: not supported yet, ignored"),
+        ("snapcount=5", "snapcount: unknown, ignored; did you mean snapCount?"),
+        (
+            "zookeeper.snapCount=5",
+            "zookeeper.snapCount: unknown, ignored; in zoo.cfg it is snapCount",
+        ),
+        ("cluster.size=5", "cluster.size: unknown, ignored"),
+        ("snapCount=1", "snapCount: raised to the least value, 2"),
+        ("commitLogCount=1", "commitLogCount: raised to the least value, 500"),
+        ("autopurge.snapRetainCount=1", "autopurge.snapRetainCount: raised to the least value, 3"),
+        (
+            "dataLogDir=logs",
+            "dataLogDir: is relative to where the server is started; begin it with ./",
+        ),
+        (
+            "forceSync=no",
+            "forceSync: writes are acknowledged before they are on disk: a crash may lose them",
+        ),
+        (
+            "server.1=localhost:2888:3888",
+            "server.1: only one server given, so it is ignored: this is a standalone server",
+        ),
+    ],
+)
+def test_one_warning_with_its_line(line: str, warning: str) -> None:
+    assert parse(f"# comment\n{line}").warnings == ((4, warning),)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "admin.enableServer=false",
+        "sslQuorum=false",
+        "initLimit=10",
+        "syncLimit=5",
+        "electionAlg=3",
+        "standaloneEnabled=true",
+        "peerType=participant",
+        "dataLogDir=./logs",
+        "fips-mode=false",
+        "request_throttle_max_requests=0",
+    ],
+)
+def test_what_pyzk_does_anyway_is_no_warning(line: str) -> None:
+    assert parse(line).warnings == ()
+
+
+def test_a_system_property_that_is_a_key_says_where_it_belongs() -> None:
+    assert parse("", "zookeeper.tickTime=5").warnings == (
+        (None, "-Dzookeeper.tickTime: unknown, ignored; it is a key of zoo.cfg: tickTime"),
+    )
+
+
+def test_what_tunes_nothing_here_is_a_note() -> None:
+    config = parse("maxResponseCacheSize=0\nflushDelay=6")
+    assert config.notes == (
+        (3, "maxResponseCacheSize: has no effect in pyzk"),
+        (4, "flushDelay: has no effect in pyzk"),
+    )
+    assert config.max_write_queue_poll_time_ms == 2
+
+
+def test_warnings_come_in_the_order_of_the_file() -> None:
+    lines = [line for line, _ in parse("b=1\nsnapCount=0\na=1\nsecureClientPort=1").warnings]
+    assert lines == [3, 4, 5, 6]
+
+
+# ---- refusals
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("tickTime=abc", "tickTime: 'abc' is not an integer of at least 1"),
+        ("tickTime=0", "tickTime: '0' is not an integer of at least 1"),
+        ("tickTime=", "tickTime: empty; expected an integer of at least 1"),
+        ("tickTime=0x10", "tickTime: '0x10' is not an integer of at least 1"),
+        ("tickTime=2147483648", "tickTime: '2147483648' is not an integer of at least 1"),
+        ("clientPort=65536", "clientPort: '65536' is not an integer from 0 to 65535"),
+        ("clientPort=2181 # x", "clientPort: '2181 # x' is not an integer from 0 to 65535"),
+        ("reconfigEnabled=yes", "reconfigEnabled: 'yes' is not true or false"),
+        ("enforceQuota=yes", "enforceQuota: 'yes' is not true or false"),
+        ("skipACL=true", "skipACL: 'true' is not yes or no"),
+        ("snapshot.compression.method=zip", "'zip' is not nothing or gz or snappy"),
+        ("dataDir=", "dataDir: empty; expected a path"),
+        ("electionAlg=0", "electionAlg: '0' is not 3"),
+        ("preAllocSize=-1", "preAllocSize: '-1' is not an integer of at least 0"),
+        ("snapCount=1e5", "snapCount: '1e5' is not an integer"),
+        ("connectionDropIncrease=2", "'2' is not a number from 0 to 1"),
+        ("DigestAuthenticationProvider.digestAlg=CRC", "'CRC' is not a digest name"),
+        ("minSessionTimeout=-2", "must not be negative"),
+        ("minSessionTimeout=60001", "minSessionTimeout (60001) must not be longer than"),
+        ("maxSessionTimeout=5", "must not be longer than maxSessionTimeout (5)"),
+        ("enforce.auth.enabled=true", "needs enforce.auth.schemes"),
+        ("server.1=a:1:2;3;4", "more than one ';'"),
+        ("server.1=a:1:2;x", "'x' is not [host:]port"),
+        ("server.1=a:1:2;2182", "its client port differs from clientPort"),
+        ("dynamicConfigFile=/x", "ensembles come later"),
+        ("peerType=boss", "peerType: 'boss' is not participant or observer"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_line_and_key(line: str, message: str) -> None:
+    error = refusal(f"\n{line}")
+    assert error.line == 4
+    assert error.key == line.split("=")[0]
+    assert message in str(error)
+    assert str(error).startswith("line 4: ")
+
+
+def test_integers_of_properties_take_javas_prefixes() -> None:
+    for text, value in (("0x10", 16), ("#10", 16), ("010", 8), ("+10", 10), ("10", 10), ("0", 0)):
+        assert parse(f"maxCnxns={text}").max_cnxns == value
+    assert parse("maxCnxns=-0x10").max_cnxns == -16
+    for text in ("0x", "08", "1a", "--1", "2147483648", "1 0"):
+        assert "is not an integer" in str(refusal(f"maxCnxns={text}"))
+
+
+def test_a_wrong_system_property_is_named_as_it_was_given() -> None:
+    error = refusal("", "jute.maxbuffer=big")
+    assert str(error) == "-Djute.maxbuffer: 'big' is not an integer of at least 1"
+    assert error.line is None
+
+
+def test_an_ensemble_is_refused_with_the_way_out() -> None:
+    error = refusal("server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2")
+    assert error.line == 3
+    assert "ensembles come later" in str(error)
+    assert "ensembles come later" in str(refusal("standaloneEnabled=false\nserver.1=a:1:2"))
+    assert "ensembles come later" in str(refusal("server.1=a:1:2\nserver.2=b:1:2:observer"))
+    assert "ensembles come later" in str(refusal("weight.1=1"))
+
+
+def test_a_lone_server_gives_its_client_address() -> None:
+    config = parse_config(b"dataDir=/d\nserver.1=a:1:2;[::1]:0")
+    assert (config.client_port, config.client_port_address) == (0, "::1")
+    config = parse_config(b"dataDir=/d\nserver.1=a:1:2:participant;2181")
+    assert (config.client_port, config.client_port_address) == (2181, None)
+
+
+def test_what_must_be_set() -> None:
+    with pytest.raises(ConfigError, match=r"^dataDir: is not set"):
+        parse_config(b"clientPort=1")
+    with pytest.raises(ConfigError, match=r"^clientPort: is not set"):
+        parse_config(b"dataDir=/d")
+    with pytest.raises(ConfigError, match="clientPortAddress is set but clientPort is not"):
+        parse_config(b"dataDir=/d\nclientPortAddress=::1")
+
+
+def test_effective_values_name_every_field_once() -> None:
+    values = dict(effective_values(parse("tickTime=5")))
+    assert values["tickTime"] == 5
+    assert values["jute.maxbuffer"] == 1048575
+    assert len(values) == len([key for key in KEYS if key.field])
