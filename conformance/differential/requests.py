@@ -222,6 +222,18 @@ def set_watches(draw: st.DrawFn) -> Request:
     return Request(op, body, relative=relative, text=f"{relative}, {lists}")
 
 
+def _quota_node(name: str, data: bytes) -> Request:
+    path = f"{_quota}/{name}" if name else _quota
+    return Request("create", wire.create(path, data), text=f"{path!r}, {data!r}")
+
+
+QUOTA_NODES = (
+    _quota_node("", b""),
+    _quota_node("zookeeper_limits", b"count=-1,bytes=12=;byteHardLimit=30;countHardLimit=5"),
+    _quota_node("zookeeper_stats", b"count=0,bytes=0"),
+)
+"""A hard quota on the example's tree, as zkCli makes it."""
+
 _inside_multi = {"create", "create2", "createContainer", "createTTL", "delete", "setData"}
 
 
@@ -269,7 +281,7 @@ def multis(draw: st.DrawFn) -> Request:
 def quotas(draw: st.DrawFn) -> Request:
     """Quota nodes for this example's tree."""
     limits = draw(st.sampled_from(["count=3,bytes=20", "count=-1,bytes=-1;byteHardLimit=10"]))
-    top = f"/zookeeper/quota{_TOP}"
+    top = _quota
     action = draw(st.sampled_from(["node", "limits", "stats", "get", "delete"]))
     if action == "node":
         return Request("create", wire.create(top), text=repr(top))
@@ -286,6 +298,47 @@ def quotas(draw: st.DrawFn) -> Request:
     return Request("delete", wire.path_version(path), text=repr(path))
 
 
+def _effective() -> list[Request]:
+    """Requests that mostly succeed once there are nodes: one drawn number picks one of them."""
+    paths = [f"{_TOP}/{name}" for name in ("a", "b", "a/b", "a/c", "c")]
+    rights = [wire.OPEN, (Acl(1, "world", "anyone"), Acl(16, "world", "anyone"))]
+    rights += [(Acl(31, "digest", ALICE),), (Acl(31, "auth", ""),), (Acl(30, "world", "anyone"),)]
+    found: list[Request] = []
+
+    def add(op: str, body: bytes, text: str) -> None:
+        found.append(Request(op, body, text=text))
+
+    for path in paths:
+        for mode in (0, 0, 1, 2, 3):
+            op = "create2" if mode == 2 else "create"
+            add(op, wire.create(path, b"new", flags=mode), f"{path!r}, open, {mode}")
+        add("createContainer", wire.create(path, flags=4), repr(path))
+        add("createTTL", wire.create_ttl(path, b"", wire.OPEN, 5, 10**7), f"{path!r}, 5, 10**7")
+        for version in (-1, -1, 0, 1):
+            add("delete", wire.path_version(path, version), f"{path!r}, {version}")
+            add("setData", wire.set_data(path, b"set", version), f"{path!r}, set, {version}")
+        for acl in rights:
+            add("setACL", wire.set_acl(path, acl), f"{path!r}, {acl}, -1")
+            add("create", wire.create(path, b"", acl), f"{path!r}, {acl}, 0")
+    for path in (_TOP, *paths, *paths):
+        for op in ("exists", "getData", "getChildren", "getChildren2"):
+            add(op, wire.path_watch(path, True), f"{path!r}, True")
+        for op in ("getACL", "getAllChildrenNumber", "getEphemerals"):
+            add(op, wire.string(path), repr(path))
+        for mode in (0, 1):
+            add("addWatch", wire.string(path) + wire.i32(mode), f"{path!r}, {mode}")
+        for kind in (1, 2, 3, 4, 5):
+            op = "removeWatches" if kind % 2 else "checkWatches"
+            add(op, wire.string(path) + wire.i32(kind), f"{path!r}, {kind}")
+    return found
+
+
+effective_requests = st.sampled_from(_effective())
+in_order = st.lists(effective_requests, min_size=2, max_size=8)
+effective_multis = st.lists(
+    effective_requests.filter(lambda request: request.op in _inside_multi), min_size=1, max_size=4
+).map(lambda parts: _joined("multi", parts))
+
 plain_requests = st.one_of(
     creates(),
     creates(),
@@ -300,9 +353,13 @@ plain_requests = st.one_of(
     multis(),
     multis(),
     quotas(),
-    st.just(Request("ping")),
-    st.just(Request("whoAmI")),
-    st.just(Request("reconfig", wire.strings(None)[:0] + wire.string("x") * 3 + wire.i64(-1))),
+    st.sampled_from(
+        [
+            Request("ping"),
+            Request("whoAmI"),
+            Request("reconfig", wire.string("x") * 3 + wire.i64(-1)),
+        ]
+    ),
 )
 
 
