@@ -38,7 +38,8 @@ class Channel:
 
     def __init__(self, address: Address, connect_timeout: float = 10.0) -> None:
         self.socket = socket.create_connection(address, connect_timeout)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(OSError):  # a server that resets at once has done so by now
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.received = bytearray()
         self.eof = False
 
