@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
 from typing import TYPE_CHECKING, Final, cast
 
 from pyzk.server.connection import CLOSED, STALL_CHOKED, Connection
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 UNREAD_LIMIT_BYTES: Final = 64 << 20
 """Bytes for a client that does not read them; beyond it the connection is dropped."""
 DEFAULT_BACKLOG: Final = 1024
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
 class ClientProtocol(asyncio.Protocol):
@@ -43,8 +41,7 @@ class ClientProtocol(asyncio.Protocol):
         host = str(peer[0]).removeprefix("::ffff:")
         connection = self._runner.accept(host, int(peer[1]))
         if connection is None:
-            # As the original: accepted, then reset without a byte.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            # As the original: accepted, then closed without a byte.
             self._transport.abort()
             return
         if self._runner.config.client_tcp_keep_alive:
