@@ -329,10 +329,14 @@ class DataTree:
         return Applied(kind, 0, path, node.encode_stat())
 
     def _settle_acl(self, node: DataNode, acl: list[ACL] | None) -> None:
-        """Give a znode of a fuzzy snapshot its ACL list, if the snapshot's table had it not yet
-        (ZOOKEEPER-4846)."""
-        if node.acl_id not in self.acls:
-            node.acl_id = self.acls.intern(tuple(acl or ()))
+        """Give a znode of a fuzzy snapshot the ACL list it was created with (ZOOKEEPER-4846).
+
+        Its number may be unknown, or have been given to another list since the table was written;
+        a setACL that came later is replayed later.
+        """
+        old = node.acl_id
+        node.acl_id = self.acls.intern(tuple(acl or ()))
+        self.acls.release(old)
 
     def _apply_delete(self, header: TxnHeader, kind: int, body: DeleteTxn) -> Applied:
         return Applied(kind, self._delete(body.path, header.zxid), body.path)

@@ -18,7 +18,7 @@ from pyzk.constants import OpCode
 from pyzk.data.database import Database
 from pyzk.server import containers
 from pyzk.server.connection import Connection
-from pyzk.server.outbox import Outbox
+from pyzk.server.outbox import Outbox, TakeSnapshot
 from pyzk.server.request import Request
 from pyzk.server.server import Server
 from pyzk.server.standalone import Standalone
@@ -48,6 +48,8 @@ class Peer:
         dead = self.database.kill_dead_sessions()
         if dead:
             log.info("removed %d ephemeral znodes of sessions that are gone", dead)
+            # No transaction says so: a later start must find it in a snapshot.
+            self.outbox.commands.append(TakeSnapshot())
         self.server.role = Standalone(self.server, self._rng)
 
     # --- inputs ---------------------------------------------------------------------

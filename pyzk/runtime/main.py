@@ -14,6 +14,7 @@ and recovery may be killed at any point. A second signal ends a close that does 
 from __future__ import annotations
 
 import asyncio
+import gc
 import errno
 import logging
 import os
@@ -97,6 +98,7 @@ async def _serve(
     except Exception:
         _log.exception("cannot start: this is a bug in pyzk")
         return ExitCode.UNEXPECTED
+    spare_the_collector()
     asyncio_loop = asyncio.get_running_loop()
     for number in SIGNALS:
         asyncio_loop.add_signal_handler(number, _stop, runner, number)
@@ -110,6 +112,18 @@ async def _serve(
         return ExitCode.UNEXPECTED
     _log.info("stopped")
     return code
+
+
+def spare_the_collector() -> None:
+    """Let the garbage collector leave the tree alone: what was loaded is not looked at again, and
+    the whole heap only after very many allocations.
+
+    The core makes no reference cycles that live on; with the defaults a server that creates znodes
+    stood still for 80 ms now and then (scripts/bench, create 50x20).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 1000)
 
 
 def _peer_runner(config: ServerConfig) -> Runner:

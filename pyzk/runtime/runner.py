@@ -67,7 +67,7 @@ class PeerRunner:
             self._describe()
             self._storage.start(self._loop, self._log_synced, self._storage_failed)
             self.peer.start()
-            if self._storage.wants_snapshot:
+            if self.peer.outbox.take_commands() or self._storage.wants_snapshot:
                 self._storage.take_snapshot(database)
         except BaseException:
             for sock in sockets:

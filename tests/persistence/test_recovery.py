@@ -246,9 +246,6 @@ def test_acl_list_that_is_nowhere_defined_is_refused() -> None:
         load(directory)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the tree re-points a replayed create only if its id is free"
-)
 def test_acl_number_that_the_replay_gives_to_another_list() -> None:
     """The snapshot's only user of a list was deleted before it was written, a new one came behind
     the walk: the list is dropped at loading, and the replay gives it a number that a znode of the
