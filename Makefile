@@ -104,16 +104,22 @@ types: $(VENV)/.dev ## mypy, strict
 .PHONY: generate
 generate: $(VENV)/.runtime ## write the generated files again
 	@$(RUN) -m scripts.gen_jute
+	@$(RUN) -m scripts.gen_config_table
 
 .PHONY: generated
 generated: $(VENV)/.runtime ## fail if a generated file differs from what its generator writes
 	@$(RUN) -m scripts.gen_jute --check
+	@$(RUN) -m scripts.gen_config_table --check
 
 # ---- beside the original (PYZK_ORACLE names the directory of its jars; skipped aloud without Java)
 
 .PHONY: conformance
 conformance: $(VENV)/.test ## compare with a real ZooKeeper, command by command, and replay its recorded answers
 	@$(RUN) -m conformance.run $(ARGS)
+
+.PHONY: oracle
+oracle: $(VENV)/.test ## install the original servers to compare with (Debian, as root; 3.9 from a Python package)
+	@$(RUN) -m conformance.oracle install
 
 .PHONY: acceptance
 acceptance: $(VENV)/.test ## drive pyzk with zkCli.sh 3.8 and 3.9, cli_mt, kazoo and Curator

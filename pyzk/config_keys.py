@@ -204,8 +204,8 @@ BASIC: Final = (
     Key("jute.maxbuffer", POSITIVE, "jute_max_buffer", own=True),
     Key("jute.maxbuffer.extrasize", INT, "jute_max_buffer_extra"),
     Key("globalOutstandingLimit", POSITIVE, "global_outstanding_limit"),
-    Key("largeRequestMaxBytes", POSITIVE, "large_request_max_bytes"),
-    Key("largeRequestThreshold", INT, "large_request_threshold"),
+    Key("largeRequestMaxBytes", POSITIVE, "large_request_max_bytes", Status.LATER),
+    Key("largeRequestThreshold", INT, "large_request_threshold", Status.LATER),
     Key("4lw.commands.whitelist", LIST, "four_letter_whitelist"),
 )
 
@@ -221,7 +221,7 @@ STORAGE: Final = (
         "fsync_warning_threshold_ms",
         aliases=("fsync.warningthresholdms",),
     ),
-    Key("commitLogCount", INT, "commit_log_count"),
+    Key("commitLogCount", INT, "commit_log_count", Status.ENSEMBLE),
     Key("snapshot.compression.method", COMPRESSION, "snapshot_compression"),
     Key("snapshot.trust.empty", BOOL, "snapshot_trust_empty"),
     Key("datadir.autocreate", BOOL, "datadir_autocreate"),
@@ -252,7 +252,7 @@ ZNODES: Final = (
 
 AUTH: Final = (
     Key("skipACL", YES_NO, "skip_acl"),
-    Key("enableEagerACLCheck", BOOL, "enable_eager_acl_check"),
+    Key("enableEagerACLCheck", BOOL, "enable_eager_acl_check", Status.ENSEMBLE),
     Key("enforce.auth.enabled", BOOL, "enforce_auth_enabled"),
     Key("enforce.auth.schemes", LIST, "enforce_auth_schemes"),
     Key("sessionRequireClientSASLAuth", BOOL, "session_require_client_sasl_auth"),
@@ -287,7 +287,7 @@ SESSIONS: Final = (
         Status.ENSEMBLE,
         known=True,
     ),
-    Key("readonlymode.enabled", BOOL, "readonlymode_enabled", own=True),
+    Key("readonlymode.enabled", BOOL, "readonlymode_enabled", Status.ENSEMBLE, own=True),
     Key("reconfigEnabled", BOOL, "reconfig_enabled", known=True),
     Key("standaloneEnabled", BOOL, "standalone_enabled", known=True),
 )

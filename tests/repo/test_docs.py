@@ -1,0 +1,116 @@
+"""What the documents name exists: files, make targets, commands, configuration keys, links."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from pyzk.cli import COMMANDS
+from pyzk.config_keys import KEYS, Status
+from pyzk.runtime.main import ExitCode
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "conformance").rglob("*.md")]
+)
+_CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+_PATH = re.compile(r"(?<![\w/.-])((?:pyzk|tests|scripts|docs|conformance|changelog\.d)/[\w./-]+)")
+_MODULE = re.compile(r"(?<![\w./])((?:pyzk|conformance|scripts)(?:\.[a-z_]+)+)\b")
+_LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def code_of(path: Path) -> str:
+    return "\n".join(_CODE.findall(path.read_text()))
+
+
+def exists(module: str) -> bool:
+    """Whether a dotted name is a module, or something that its parent module mentions."""
+    path = ROOT / module.replace(".", "/")
+    if path.is_dir() or path.with_suffix(".py").exists():
+        return True
+    parent = path.parent
+    for file in (parent.with_suffix(".py"), parent / "__init__.py"):
+        if file.exists() and re.search(rf"\b{re.escape(path.name)}\b", file.read_text()):
+            return True
+    return False
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
+def test_files_named_in_code_exist(path: Path) -> None:
+    missing = [
+        name
+        for name in _PATH.findall(code_of(path))
+        if not (ROOT / name.rstrip("./")).exists() and "*" not in name
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
+def test_modules_named_in_code_exist(path: Path) -> None:
+    assert [name for name in _MODULE.findall(code_of(path)) if not exists(name)] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
+def test_make_targets_exist(path: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z0-9-]+):", makefile, re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z][a-z0-9-]*)", code_of(path)))
+    assert named - targets == set()
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
+def test_commands_exist(path: Path) -> None:
+    named = set(re.findall(r"^(?:\$ )?`?pyzk ([a-z]+)", code_of(path), re.MULTILINE))
+    assert named - set(COMMANDS) - {"ready"} == set()
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
+def test_links_lead_somewhere(path: Path) -> None:
+    links = [link for link in _LINK.findall(path.read_text()) if not link.startswith("http")]
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_every_make_target_that_help_prints_is_phony() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    helped = set(re.findall(r"^([a-z0-9-]+):.*## ", makefile, re.MULTILINE))
+    phony = set(re.findall(r"^\.PHONY: ([a-z0-9-]+)$", makefile, re.MULTILINE))
+    assert helped <= phony
+
+
+def test_the_readme_shows_how_to_run_and_how_to_test_on_its_first_screen() -> None:
+    screen = "\n".join((ROOT / "README.md").read_text().splitlines()[:40])
+    assert "make serve" in screen
+    assert "make test" in screen
+
+
+def test_every_exit_code_is_documented() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    codes = [value for name, value in vars(ExitCode).items() if name.isupper()]
+    assert len(codes) == 6
+    for code in codes:
+        assert re.search(rf"^\| {code} \|", text, re.MULTILINE), code
+
+
+def test_the_version_is_written_once() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert "version" in project["dynamic"]
+
+
+def test_a_key_that_is_documented_as_working_is_read_and_no_other() -> None:
+    source = "\n".join(
+        path.read_text()
+        for path in (ROOT / "pyzk").rglob("*.py")
+        if not path.name.startswith("config")
+    )
+    # standaloneEnabled decides inside the configuration itself.
+    keys = [key for key in KEYS if key.field and key.name != "standaloneEnabled"]
+    works = {key.name for key in keys if key.status is Status.YES}
+    is_read = {key.name for key in keys if re.search(rf"config\.{key.field}\b", source)}
+    assert works == is_read

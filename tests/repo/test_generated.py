@@ -1,0 +1,58 @@
+"""Generated files are what their generators write, and copies of one list agree."""
+
+from __future__ import annotations
+
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from scripts import changelog, gen_config_table, gen_jute
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_records_are_what_their_schema_says() -> None:
+    assert gen_jute.TARGET.read_text() == gen_jute.generate(), "run `make generate`"
+
+
+def test_the_table_of_keys_is_what_the_parser_works_from() -> None:
+    text = gen_config_table.TARGET.read_text()
+    assert gen_config_table.generate(text) == text, "run `make generate`"
+
+
+def test_the_fallback_of_the_makefile_names_every_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    makefile = (ROOT / "Makefile").read_text()
+    wanted = project["dependencies"] + project["optional-dependencies"]["test"]
+    for requirement in wanted:
+        if not requirement.startswith("uvloop"):
+            assert f"'{requirement}'" in makefile
+
+
+def test_ci_is_a_bash_script_that_parses() -> None:
+    assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
+    subprocess.run(["bash", "-n", ROOT / ".ci" / "run"], check=True)
+
+
+def test_fragments_have_a_known_kind() -> None:
+    changelog.fragments(ROOT / "changelog.d")
+
+
+def test_a_release_joins_the_fragments(tmp_path: Path) -> None:
+    (tmp_path / "changelog.d").mkdir()
+    (tmp_path / "changelog.d" / "README.md").write_text("stays")
+    (tmp_path / "changelog.d" / "b.fixed.md").write_text("Two\nlines.\n")
+    (tmp_path / "changelog.d" / "a.added.md").write_text("One.\n")
+    (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n\n{changelog.MARKER}\n## 0.1.0\n")
+    assert changelog.release(tmp_path, "0.2.0", "2026-01-31") == 2
+    assert (tmp_path / "CHANGELOG.md").read_text() == (
+        f"# Changelog\n\n{changelog.MARKER}\n## 0.2.0 (2026-01-31)\n\n### Added\n\n- One.\n\n"
+        "### Fixed\n\n- Two lines.\n\n## 0.1.0\n"
+    )
+    assert [path.name for path in (tmp_path / "changelog.d").iterdir()] == ["README.md"]
+    assert changelog.release(tmp_path, "0.3.0", "2026-02-28") == 0
+    (tmp_path / "changelog.d" / "x.md").write_text("")
+    with pytest.raises(ValueError, match="kind is one of"):
+        changelog.release(tmp_path, "0.3.0", "2026-02-28")
