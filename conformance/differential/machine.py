@@ -90,10 +90,18 @@ class Pair:
 
 
 def _before_race(requests: list[rq.Request]) -> int:
-    """How many of them can go in one piece: the original uses a new ACL only when it is applied,
-    so whether requests right behind a setACL fall under it is a race there."""
-    ops = [request.op for request in requests]
-    return ops.index("setACL") + 1 if "setACL" in ops else len(ops)
+    """How many of them can go in one piece, because more would be a race in the original.
+
+    It uses a new ACL only when it is applied; and a container asked for with the flags of an
+    ephemeral goes with its session only while it is not applied.
+    """
+    for index, request in enumerate(requests):
+        before = requests[:index]
+        if any(one.op == "setACL" for one in before):
+            return index
+        if request.op == "closeSession" and any("createContainer" in repr(one) for one in before):
+            return index
+    return len(requests)
 
 
 def comparable(answers: Answers, closing: bool) -> Answers:
