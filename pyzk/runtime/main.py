@@ -14,8 +14,8 @@ and recovery may be killed at any point. A second signal ends a close that does 
 from __future__ import annotations
 
 import asyncio
-import gc
 import errno
+import gc
 import logging
 import os
 import platform
