@@ -8,7 +8,7 @@ SHELL := /bin/sh
 VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
-PIP := $(RUN) -m pip --disable-pip-version-check -q
+PIP := $(RUN) -m pip --disable-pip-version-check -qq
 # A plain path entry: the finder that setuptools would install costs 10 ms of each start.
 EDITABLE := --config-settings editable_mode=compat
 # The first of these that is new enough (override: make PYTHON=/path/to/python ...).
