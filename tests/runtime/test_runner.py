@@ -1,0 +1,197 @@
+"""The runner with real sockets, a real disk and the real clock; the few tests that need them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import struct
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from pyzk.config import ServerConfig
+from pyzk.constants import OpCode
+from pyzk.errors import StorageError
+from pyzk.jute.records import ConnectRequest, ConnectResponse, CreateRequest, PathWatchRequest
+from pyzk.runtime.files import DirectoryLockedError
+from pyzk.runtime.runner import PeerRunner
+from tests.world import OPEN, encode_request, frame
+
+pytestmark = pytest.mark.live
+
+TIMEOUT_S = 20.0
+_clients: list[_Client] = []
+"""Of the present test; closed at its end."""
+
+
+class _Client:
+    """A raw client over a stream."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def read(self) -> bytes:
+        (length,) = struct.unpack(">i", await self.reader.readexactly(4))
+        return await self.reader.readexactly(length)
+
+    async def handshake(self, session_id: int = 0, password: bytes = bytes(16)) -> ConnectResponse:
+        request = ConnectRequest(0, 0, 30_000, session_id, password, False)
+        self.writer.write(frame(request.encode()))
+        data = await self.read()
+        return ConnectResponse.decode(data, 0, len(data))[0]
+
+    async def call(self, opcode: int, record: bytes, xid: int = 1) -> tuple[int, bytes]:
+        self.writer.write(encode_request(xid, opcode, record))
+        data = await self.read()
+        return struct.unpack_from(">iqi", data)[2], data[16:]
+
+
+def _config(directory: Path, **changes: int) -> ServerConfig:
+    return ServerConfig(
+        data_dir=str(directory),
+        client_port=0,
+        client_port_address="127.0.0.1",
+        tick_time_ms=2000,
+        **changes,  # type: ignore[arg-type]
+    )
+
+
+def _run(directory: Path, body: Callable[[PeerRunner], Awaitable[None]], **changes: int) -> int:
+    """Start a server, run ``body`` beside it, stop it; return the exit code."""
+
+    async def main() -> int:
+        runner = PeerRunner(_config(directory, **changes))
+        await runner.start()
+        serving = asyncio.ensure_future(runner.serve_until_stopped())
+        try:
+            await body(runner)
+        finally:
+            runner.request_stop()
+            for client in _clients:
+                client.writer.close()
+                with contextlib.suppress(OSError):
+                    await client.writer.wait_closed()
+            _clients.clear()
+        return await serving
+
+    return asyncio.run(asyncio.wait_for(main(), TIMEOUT_S))
+
+
+async def _connect(runner: PeerRunner) -> _Client:
+    client = _Client(*await asyncio.open_connection(*runner.client_address))
+    _clients.append(client)
+    return client
+
+
+def _create(path: str) -> bytes:
+    return CreateRequest(path, b"x", OPEN, 0).encode()
+
+
+def test_what_was_acknowledged_and_the_session_are_there_after_a_restart(tmp_path: Path) -> None:
+    session = ConnectResponse(0, 0, 0, b"")
+
+    async def first(runner: PeerRunner) -> None:
+        nonlocal session
+        client = await _connect(runner)
+        session = await client.handshake()
+        assert (await client.call(OpCode.CREATE, _create("/kept")))[0] == 0
+
+    async def second(runner: PeerRunner) -> None:
+        client = await _connect(runner)
+        again = await client.handshake(session.session_id, session.password or b"")
+        assert again.session_id == session.session_id
+        err, _ = await client.call(OpCode.EXISTS, PathWatchRequest("/kept", False).encode())
+        assert err == 0
+
+    assert _run(tmp_path, first) == 0
+    assert _run(tmp_path, second) == 0
+
+
+def test_garbage_costs_that_connection_only(tmp_path: Path) -> None:
+    async def body(runner: PeerRunner) -> None:
+        good = await _connect(runner)
+        await good.handshake()
+        for garbage in (
+            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"\x16\x03\x01\x02\x00\x01",
+            b"\xff" * 64,
+        ):
+            bad = await _connect(runner)
+            bad.writer.write(garbage)
+            assert await bad.reader.read() == b""
+        assert (await good.call(OpCode.CREATE, _create("/a")))[0] == 0
+
+    assert _run(tmp_path, body) == 0
+
+
+def test_a_client_that_does_not_read_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    async def body(runner: PeerRunner) -> None:
+        greedy, other = await _connect(runner), await _connect(runner)
+        await greedy.handshake()
+        await other.handshake()
+        record = CreateRequest("/big", bytes(500_000), OPEN, 0).encode()
+        assert (await other.call(OpCode.CREATE, record))[0] == 0
+        read = encode_request(5, OpCode.GET_DATA, PathWatchRequest("/big", False))
+        greedy.writer.write(read * 400)
+        assert (await other.call(OpCode.CREATE, _create("/a")))[0] == 0
+        buffered = sum(
+            len(data) for connection in runner.peer.server.connections for data in connection.out
+        )
+        assert buffered < 4 << 20
+        for _ in range(400):
+            assert len(await greedy.read()) > 500_000
+
+    assert _run(tmp_path, body) == 0
+
+
+def test_a_second_server_on_the_same_directory_is_refused(tmp_path: Path) -> None:
+    async def body(runner: PeerRunner) -> None:
+        second = PeerRunner(_config(tmp_path))
+        with pytest.raises(DirectoryLockedError, match="in use by process"):
+            await second.start()
+
+    assert _run(tmp_path, body) == 0
+
+
+def test_a_storage_error_on_the_log_ends_service_without_an_answer(tmp_path: Path) -> None:
+    async def body(runner: PeerRunner) -> None:
+        client = await _connect(runner)
+        await client.handshake()
+        runner._storage_failed(StorageError("cannot sync", path="log.1"))
+        client.writer.write(encode_request(1, OpCode.CREATE, _create("/a")))
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await client.read()
+
+    assert _run(tmp_path, body) != 0
+
+
+def test_a_broken_invariant_ends_service(tmp_path: Path) -> None:
+    async def body(runner: PeerRunner) -> None:
+        client = await _connect(runner)
+        await client.handshake()
+        runner.peer.server.role.submit = None  # type: ignore[assignment, method-assign]
+        client.writer.write(encode_request(1, OpCode.CREATE, _create("/a")))
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await client.read()
+        assert isinstance(runner.failure, TypeError)
+
+    assert _run(tmp_path, body) != 0
+
+
+def test_snapshots_are_taken_while_serving_and_the_directory_loads(tmp_path: Path) -> None:
+    async def body(runner: PeerRunner) -> None:
+        client = await _connect(runner)
+        await client.handshake()
+        for number in range(200):
+            assert (await client.call(OpCode.CREATE, _create(f"/n{number}")))[0] == 0
+
+    assert _run(tmp_path, body, snap_count=20) == 0
+    snapshots = list((tmp_path / "version-2").glob("snapshot.*"))
+    assert len(snapshots) > 3
+
+    async def count(runner: PeerRunner) -> None:
+        assert runner.peer.server.tree.node_count == 205
+
+    assert _run(tmp_path, count) == 0
