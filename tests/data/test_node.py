@@ -1,0 +1,142 @@
+"""A znode: the stat that clients see, the one that snapshots hold, its share of the digest."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyzk.constants import CONTAINER_OWNER
+from pyzk.data.node import DataNode, compute_digest, to_int32
+from pyzk.jute.records import Stat, StatPersisted
+
+ints = st.integers(-(1 << 31), (1 << 31) - 1)
+longs = st.integers(-(1 << 63), (1 << 63) - 1)
+
+
+def stat_of(node: DataNode) -> Stat:
+    raw = node.encode_stat()
+    return Stat.decode(raw, 0, len(raw))[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "wrapped"),
+    [
+        (0, 0),
+        (-1, -1),
+        ((1 << 31) - 1, (1 << 31) - 1),
+        (1 << 31, -(1 << 31)),
+        (-(1 << 31), -(1 << 31)),
+        (-(1 << 31) - 1, (1 << 31) - 1),
+        (1 << 32, 0),
+    ],
+)
+def test_numbers_wrap_to_32_bits_as_in_java(value: int, wrapped: int) -> None:
+    assert to_int32(value) == wrapped
+
+
+def test_the_wire_stat_has_every_field_in_its_place() -> None:
+    node = DataNode(b"data", -1, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+    node.children = {"a": None, "b": None}
+    assert stat_of(node) == Stat(1, 2, 3, 4, 5, 2 * 6 - 2, 7, 0, 4, 2, 9)
+
+
+def test_the_owner_shown_is_the_one_that_the_tree_found_to_be_a_session() -> None:
+    node = DataNode(b"", -1, ephemeral_owner=CONTAINER_OWNER)
+    assert stat_of(node).ephemeral_owner == 0
+    session = DataNode(b"", -1, ephemeral_owner=77)
+    session.shown_owner = 77
+    assert stat_of(session).ephemeral_owner == 77
+
+
+@pytest.mark.parametrize("data", [None, b""])
+def test_null_and_empty_data_both_have_length_zero(data: bytes | None) -> None:
+    assert stat_of(DataNode(data, -1)).data_length == 0
+
+
+def test_the_wire_cversion_is_twice_the_creations_less_the_children() -> None:
+    node = DataNode(b"", -1)
+    assert stat_of(node).cversion == 0
+    node.children = {"a": None}
+    node.stat = None
+    assert stat_of(node).cversion == -1  # the root of a fresh tree
+    node.cversion = (1 << 31) - 1
+    node.stat = None
+    assert stat_of(node).cversion == -3  # 32-bit arithmetic
+
+
+def test_the_wire_stat_is_kept_until_a_field_changes() -> None:
+    node = DataNode(b"a", -1)
+    raw = node.encode_stat()
+    assert node.encode_stat() is raw
+    node.set_data_quietly(b"abc")
+    assert stat_of(node).data_length == 3
+    assert node.data == b"abc"
+    assert node.version == 0
+
+
+@given(st.tuples(longs, longs, longs, longs, ints, ints, ints, longs, longs))
+def test_snapshots_hold_the_raw_fields(fields: tuple[int, ...]) -> None:
+    raw = DataNode(b"x", -1, *fields).encode_persisted()
+    assert len(raw) == 60
+    assert StatPersisted.decode(raw, 0, 60)[0] == StatPersisted(*fields)
+
+
+def test_a_copy_is_detached_and_without_children() -> None:
+    node = DataNode(b"data", 3, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+    node.children = {"a": None}
+    compute_digest("/p", node)
+    node.digest = 99
+    copy = node.copy()
+    assert copy.encode_persisted() == node.encode_persisted()
+    assert (copy.data, copy.acl_id, copy.digest, copy.children) == (b"data", 3, 99, None)
+    copy.version += 1
+    assert node.version == 5
+    assert compute_digest("/p", copy) != compute_digest("/p", node)
+
+
+# --- digests: request-order-of-checks.md §8 ----------------------------------------
+
+
+def test_digests_of_the_first_znodes_are_the_original_s() -> None:
+    assert compute_digest("/", DataNode(b"", -1)) == 68323592
+    assert compute_digest("/zookeeper", DataNode(b"", -1)) == 1303661912
+
+
+@pytest.mark.parametrize("path", ["/zookeeper/quota", "/zookeeper/config", "/zookeeper/x/y"])
+def test_znodes_below_zookeeper_count_nothing(path: str) -> None:
+    node = DataNode(b"data", -1, 1, 2, 3)
+    assert compute_digest(path, node) == 0
+    assert compute_digest(path, node) == 0  # from the cache
+
+
+@pytest.mark.parametrize("path", ["/zookeeper", "/zookeeperx", "/a/zookeeper/b"])
+def test_only_what_is_below_zookeeper_counts_nothing(path: str) -> None:
+    assert compute_digest(path, DataNode(b"", -1)) != 0
+
+
+@given(
+    st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]), max_size=8),
+    st.none() | st.binary(max_size=10),
+    st.tuples(longs, longs, longs, longs, ints, ints, ints, longs, longs),
+)
+def test_a_digest_is_the_crc_of_path_data_and_stat(
+    name: str, data: bytes | None, fields: tuple[int, ...]
+) -> None:
+    czxid, mzxid, ctime, mtime, version, cversion, aversion, owner, pzxid = fields
+    node = DataNode(data, -1, *fields)
+    raw = f"/n{name}".encode() + (data or b"")
+    raw += struct.pack(
+        ">qqqqqiiiq", czxid, mzxid, pzxid, ctime, mtime, version, cversion, aversion, owner
+    )
+    assert compute_digest(f"/n{name}", node) == zlib.crc32(raw)
+    node.mzxid ^= 1
+    assert compute_digest(f"/n{name}", node) != zlib.crc32(raw)
+
+
+def test_a_path_with_surrogates_has_a_digest_too() -> None:
+    """Such a path cannot be created, but a log may hold anything."""
+    assert compute_digest("/\ud800", DataNode(b"", -1)) > 0
