@@ -138,6 +138,11 @@ def test_all_four_letter_words() -> None:
     assert config.warnings == ((3, "4lw.commands.whitelist: no such four-letter word: rouk"),)
 
 
+def test_ratios_and_digests() -> None:
+    assert parse("connectionDropIncrease=0.5").connection_throttle_drop_increase == 0.5
+    assert parse("DigestAuthenticationProvider.digestAlg=SHA3-512").digest_alg == "SHA3-512"
+
+
 def test_session_timeouts() -> None:
     config = parse("minSessionTimeout=100\nmaxSessionTimeout=200")
     assert (config.min_session_timeout_ms, config.max_session_timeout_ms) == (100, 200)
