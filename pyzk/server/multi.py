@@ -69,10 +69,13 @@ def _operation(kind: int, record: WriteRecord) -> int:
         return OpCode.CREATE
     if not isinstance(record, CreateRequest):
         return kind
-    if record.flags not in CreateMode.ALL or record.flags in CreateMode.WITH_TTL:
+    # In the original's order, which decides whether a zxid is taken.
+    if record.flags not in CreateMode.ALL:
         raise JuteError(f"create flags {record.flags} in a multi")
     if record.acl is None:
         raise NullAcl("no ACL vector in a multi")
+    if record.flags in CreateMode.WITH_TTL:
+        raise JuteError("a TTL create without TTL in a multi")
     return OpCode.CREATE_CONTAINER if record.flags == CreateMode.CONTAINER else kind
 
 
