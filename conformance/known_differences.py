@@ -77,10 +77,8 @@ creation; the events of such a transaction are compared as a set, for each conne
 NOT_GENERATED: Final[tuple[str, ...]] = (
     "createTTL with flags of no TTL node and a negative time to live: the original dies of it",
     "deleteContainer and createSession from a client: see above",
-    "setWatches with a null list after others that are not empty: the original has worked through"
-    " those, and sent their events, before it refuses; here the request is refused as a whole",
-    "requests in one piece behind a setACL: the original checks them against the old ACL until the"
-    " new one is applied, which is a race; here each request sees the effects of those before it",
+    "requests in one piece behind a setACL: they are checked against the old ACL until the new one"
+    " is applied, which is a race on both",
     "createContainer with the flags of an ephemeral and closeSession in one piece: the original"
     " deletes the container if it is not yet applied, which is a race; here it stays",
     "ACLs of scheme ip with IPv6 addresses: see above",

@@ -92,7 +92,7 @@ class Pair:
 def _before_race(requests: list[rq.Request]) -> int:
     """How many of them can go in one piece, because more would be a race in the original.
 
-    It uses a new ACL only when it is applied; and a container asked for with the flags of an
+    A new ACL is used only when it is applied; and a container asked for with the flags of an
     ephemeral goes with its session only while it is not applied.
     """
     for index, request in enumerate(requests):

@@ -216,8 +216,7 @@ def set_watches(draw: st.DrawFn) -> Request:
     count = 3 if op == "setWatches" else 5
     lists: list[list[str] | None] = [draw(paths) for _ in range(count)]
     if draw(st.integers(0, 15)) == 0:
-        missing = draw(st.integers(0, count - 1))
-        lists[: missing + 1] = [*[[]] * missing, None]
+        lists[draw(st.integers(0, count - 1))] = None
     body = b"".join(wire.strings(values) for values in lists)
     return Request(op, body, relative=relative, text=f"{relative}, {lists}")
 
