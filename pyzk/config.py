@@ -10,8 +10,9 @@ ZooKeeper: QuorumPeerConfig, ServerConfig; ServerCnxnHelper and friends for the 
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import attrs
 
@@ -24,6 +25,9 @@ __all__ = ["Property", "ServerConfig", "effective_values", "parse_config", "pars
 
 Remark = tuple[int | None, str]
 """The line of zoo.cfg, or None, and one sentence."""
+
+_BUILT_IN_PROVIDERS: Final = ("DigestAuthenticationProvider", "IPAuthenticationProvider")
+"""Classes of authProvider.* that need no telling: they are always there."""
 
 
 class Property(NamedTuple):
@@ -251,7 +255,12 @@ class _Reader:
     def _take_auth_providers(self) -> None:
         prefix = config_keys.AUTH_PROVIDER_PREFIX
         names = [name for name in self.properties if name.startswith(prefix)]
-        providers = [(name.removeprefix(prefix), self.properties.pop(name).value) for name in names]
+        providers = []
+        for name in names:
+            setting = self.properties.pop(name)
+            providers.append((name.removeprefix(prefix), setting.value))
+            if not setting.value.endswith(_BUILT_IN_PROVIDERS):
+                self._warn(setting, f"{setting.value} is not supported yet, ignored")
         self.values["auth_providers"] = tuple(providers)
 
     def _leftovers(self) -> None:
@@ -406,4 +415,7 @@ def _hint(name: str, setting: _Setting) -> str:
             return f"; in zoo.cfg it is {key.name}"
         if bare.lower() == key.name.lower() and bare != key.name:
             return f"; did you mean {key.name}?"
+    names = [key.name for key in KEYS if not key.own]
+    for close in difflib.get_close_matches(bare, names, n=1, cutoff=0.85):
+        return f"; did you mean {close}?"
     return ""

@@ -74,7 +74,7 @@ def test_keys_of_the_file() -> None:
     config = parse(
         "tickTime=2000\ndataLogDir=/log\nmaxClientCnxns=0\nsnapCount=7\n"
         "4lw.commands.whitelist=ruok, stat\nskipACL=yes\nforceSync=yes\nenforceQuota=TRUE\n"
-        "snapshot.compression.method=gz\nauthProvider.1=a.B\nclientPortAddress=::1\n"
+        "snapshot.compression.method=gz\nauthProvider.1=a.IPAuthenticationProvider\nclientPortAddress=::1\n"
     )
     assert config.tick_time_ms == 2000
     assert config.min_session_timeout_ms == 4000
@@ -86,7 +86,7 @@ def test_keys_of_the_file() -> None:
     assert config.force_sync
     assert config.enforce_quota
     assert config.snapshot_compression == "gz"
-    assert config.auth_providers == (("1", "a.B"),)
+    assert config.auth_providers == (("1", "a.IPAuthenticationProvider"),)
     assert config.client_port_address == "::1"
     assert config.warnings == config.notes == ()
 
@@ -323,3 +323,20 @@ def test_effective_values_name_every_field_once() -> None:
     assert values["tickTime"] == 5
     assert values["jute.maxbuffer"] == 1048575
     assert len(values) == len([key for key in KEYS if key.field])
+
+
+def test_auth_providers_that_are_not_built_in_are_named_in_a_warning() -> None:
+    config = parse(
+        "authProvider.sasl=org.x.SASLAuthenticationProvider\n"
+        "authProvider.1=org.x.DigestAuthenticationProvider\n"
+    )
+    assert config.warnings == (
+        (3, "authProvider.sasl: org.x.SASLAuthenticationProvider is not supported yet, ignored"),
+    )
+
+
+def test_a_misspelled_key_gets_a_suggestion() -> None:
+    config = parse("maxClientCnxn=5\n")
+    assert config.warnings == (
+        (3, "maxClientCnxn: unknown, ignored; did you mean maxClientCnxns?"),
+    )

@@ -121,8 +121,6 @@ class Storage:
         )
         self._disk.start()
         self._snapshots.start()
-        if not config.force_sync:
-            log.warning("forceSync=no: acknowledged writes are lost when the machine fails")
         if config.autopurge_purge_interval_hours > 0:
             self._purge()
 

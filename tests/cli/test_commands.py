@@ -140,7 +140,7 @@ def test_config_check_prints_values_warnings_and_notes(tmp_path: Path) -> None:
     path = zoo_cfg(
         tmp_path,
         "dataDir=/d\nclientPort=0\nsnapcount=1\nflushDelay=1\n4lw.commands.whitelist=ruok\n"
-        "DigestAuthenticationProvider.superDigest=super:x\nauthProvider.1=a.B\n",
+        "DigestAuthenticationProvider.superDigest=super:x\nauthProvider.1=IPAuthenticationProvider\n",
     )
     result = CliRunner().invoke(main, ["config", "check", path, "-Djute.maxbuffer=9"])
     assert result.exit_code == 0
@@ -155,7 +155,7 @@ def test_config_check_prints_values_warnings_and_notes(tmp_path: Path) -> None:
         "digest.enabled=true",
         "4lw.commands.whitelist=ruok,srvr",
         "DigestAuthenticationProvider.superDigest=(set)",
-        "authProvider.1=a.B",
+        "authProvider.1=IPAuthenticationProvider",
     ):
         assert line in lines
     assert result.stderr.splitlines() == [
