@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -149,21 +147,19 @@ def test_python_without_asserts_is_refused(
     assert result.stderr == "pyzk: does not run under python -O or PYTHONOPTIMIZE\n"
 
 
-def test_the_first_request_is_answered_in_less_than_400_ms(start: Start) -> None:
-    """Best of six, the first of which compiles. A machine with more work than processors says
-    nothing about waiting: there the processor time of the whole run must do."""
-    best = 9.0
-    for _ in range(6):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        begun = time.monotonic()
-        process = start("--port", "0")
-        assert ask(ready(process), b"srvr")
-        waited = time.monotonic() - begun
-        process.terminate()
-        process.wait()
-        if os.getloadavg()[0] > (os.cpu_count() or 1):
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            used = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-            waited = min(waited, used)
-        best = min(best, waited)
-    assert best < 0.4
+def test_a_start_loads_nothing_that_it_does_not_need(
+    environment: dict[str, str], patience: float
+) -> None:
+    """The time itself is for `python -m scripts.bench.zk`, on a machine that has some."""
+    code = "import pyzk.runtime.main, pyzk.runtime.runner, sys; print(*sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=patience,
+        env=environment,
+        check=True,
+    )
+    loaded = {name.partition(".")[0] for name in result.stdout.split()}
+    unwanted = {"click", "hypothesis", "kazoo", "multiprocessing", "pytest", "sqlite3", "xml"}
+    assert not loaded & unwanted
