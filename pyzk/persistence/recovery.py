@@ -282,8 +282,8 @@ class _Replay:
         directory = self._directory
         start = self._database.last_zxid
         files = filenames.logs_from(directory.names(), start)
-        for index, (_, name) in enumerate(files):
-            self._replay_file(name, is_last=index == len(files) - 1)
+        for index, named in enumerate(files):
+            self._replay_file(named, is_last=index == len(files) - 1)
         if files:
             directory.sync()
         if self._repeated:
@@ -297,11 +297,21 @@ class _Replay:
                 remedy="restore the missing log, or remove the snapshot to use an older one",
             )
 
-    def _replay_file(self, name: str, *, is_last: bool) -> None:
+    def _replay_file(self, named: NamedZxid, *, is_last: bool) -> None:
+        name = named.name
+        is_first = True
         limit = max(self._recovery.options.max_record_bytes, txnlog.MAX_RECORD_BYTES)
         scan = LogScan(self._directory, name, max_record_bytes=limit)
         for offset, payload in scan:
             zxid = txnlog.payload_zxid(payload)
+            if is_first and zxid != named.zxid:
+                raise Corrupt(
+                    f"the log begins with zxid {format_zxid(zxid)}, which is not in its name",
+                    path=scan.path,
+                    offset=offset,
+                    remedy="give the file its name back: log. and that zxid in hexadecimal",
+                )
+            is_first = False
             last = self._database.last_zxid
             if zxid <= last:
                 self._repeated += zxid > self._trusted

@@ -36,6 +36,8 @@ class Peer:
         self.outbox = Outbox()
         self.server = Server(config, database, clock, self.outbox)
         self._rng = rng
+        self._heartbeat_ms = max(1, config.tick_time_ms // 2)
+        self._woken_ms = clock.now_ms
         self._container_check_ms = clock.now_ms + config.container_check_interval_ms
 
     def start(self) -> None:
@@ -65,6 +67,11 @@ class Peer:
     def wake(self) -> None:
         """The deadline has passed: expire sessions, delete containers, end idle handshakes."""
         server = self.server
+        stood_still_ms = self.clock.now_ms - self._woken_ms
+        self._woken_ms = self.clock.now_ms
+        if stood_still_ms > self.config.tick_time_ms:
+            # The deadline below asks for half a tick: this server, not its clients, was silent.
+            server.sessions.postpone(stood_still_ms)
         server.expire_sessions()
         server.close_idle_handshakes()
         now = self.clock.now_ms
@@ -76,7 +83,7 @@ class Peer:
     @property
     def deadline(self) -> int:
         """The monotonic ms at which ``wake`` is wanted."""
-        due = self._container_check_ms
+        due = min(self._container_check_ms, self._woken_ms + self._heartbeat_ms)
         for at in (self.server.sessions.deadline, self.server.handshake_deadline):
             if at is not None and at < due:
                 due = at

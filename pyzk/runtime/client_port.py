@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 UNREAD_LIMIT_BYTES: Final = 64 << 20
 """Bytes for a client that does not read them; beyond it the connection is dropped."""
+LAST_BYTES_TIMEOUT_S: Final = 2.0
+"""How long a client may take for what is left when its connection is closed."""
 DEFAULT_BACKLOG: Final = 1024
 
 
@@ -96,7 +98,7 @@ class ClientProtocol(asyncio.Protocol):
                 transport.abort()
                 return
         if connection.state == CLOSED:
-            transport.close()
+            self._close(transport)
         elif connection.is_stalled != self._is_paused:
             self._is_paused = not self._is_paused
             if self._is_paused:
@@ -106,6 +108,15 @@ class ClientProtocol(asyncio.Protocol):
         if connection.stalled & STALL_CHOKED and not self._is_choked:
             # The core stopped for breath only; the socket has taken everything.
             self._runner.resume_soon(connection, STALL_CHOKED)
+
+    def _close(self, transport: asyncio.Transport) -> None:
+        """Close when the last bytes are written; a client that does not take them loses them."""
+        if self._is_choked:
+            transport.abort()
+            return
+        transport.close()
+        if transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(LAST_BYTES_TIMEOUT_S, transport.abort)
 
     def abort(self) -> None:
         """Drop the socket at once."""

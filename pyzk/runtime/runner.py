@@ -164,10 +164,8 @@ class PeerRunner:
         self._arm_timer()
 
     def _arm_timer(self) -> None:
-        """Half a tick at the latest: what falls due meanwhile is then known."""
-        now = self.clock.now_ms
-        due = min(self.peer.deadline, now + max(1, self.config.tick_time_ms // 2))
-        self._timer = self._loop.call_later(max(0, due - now) / 1000, self._wake)
+        wait_ms = max(0, self.peer.deadline - self.clock.now_ms)
+        self._timer = self._loop.call_later(wait_ms / 1000, self._wake)
 
     # --- outputs --------------------------------------------------------------------
 

@@ -15,12 +15,14 @@ from pyzk.jute.records import ACL
 class PendingNode(DataNode):
     """A znode as it will be after a proposal, or the fact that it will be gone."""
 
-    __slots__ = ("acl", "child_count", "exists", "zxid")
+    __slots__ = ("acl", "child_count", "exists", "is_create", "zxid")
 
     acl: tuple[ACL, ...] | None
-    """The list of a znode that has no number yet, because it is not in the tree."""
+    """The list, None for the open one: its number may not exist yet, or not any more."""
     child_count: int
     exists: bool
+    is_create: bool
+    """Made by a create, and no copy that a later change made of it."""
     zxid: int
 
 
@@ -29,8 +31,8 @@ class OutstandingChanges:
 
     def __init__(self) -> None:
         self.nodes: dict[str, PendingNode] = {}
-        self.owned: dict[int, dict[str, None]] = {}
-        """Session id -> ephemerals it has created that are not in the tree yet."""
+        self.owned: dict[int, dict[str, int]] = {}
+        """Session id -> ephemerals it has created that are not in the tree yet -> how often."""
         self.made: deque[tuple[str, PendingNode]] = deque()
         """(path, state) in the order of the proposals; empty when the tree has everything."""
         self._undo: list[tuple[str, PendingNode | None]] | None = None
@@ -64,12 +66,19 @@ class OutstandingChanges:
 
     def own(self, session_id: int, path: str) -> None:
         """Note that a pending create makes an ephemeral of this session."""
-        self.owned.setdefault(session_id, {})[path] = None
+        owned = self.owned.setdefault(session_id, {})
+        owned[path] = owned.get(path, 0) + 1
 
     def _disown(self, path: str, node: PendingNode) -> None:
+        """A pending create is in the tree, or taken back."""
         owned = self.owned.get(node.ephemeral_owner)
-        if owned is not None and owned.pop(path, 0) is None and not owned:
-            del self.owned[node.ephemeral_owner]
+        if not node.is_create or owned is None or path not in owned:
+            return
+        owned[path] -= 1
+        if not owned[path]:
+            del owned[path]
+            if not owned:
+                del self.owned[node.ephemeral_owner]
 
     def applied(self, zxid: int) -> None:
         """Forget what the tree now has: every change up to ``zxid``."""
@@ -79,5 +88,5 @@ class OutstandingChanges:
             path, node = made.popleft()
             if nodes.get(path) is node:
                 del nodes[path]
-            if node.ephemeral_owner and node.czxid == node.zxid:
+            if node.is_create and node.ephemeral_owner:
                 self._disown(path, node)

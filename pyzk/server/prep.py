@@ -143,7 +143,14 @@ class Prep:
         )
         pending.digest = node.digest
         pending.path_crc = node.path_crc
-        pending.acl = node.acl if type(node) is PendingNode else None
+        pending.is_create = False
+        if type(node) is PendingNode:
+            pending.acl = node.acl
+        elif node.acl_id == OPEN_ACL_ID:
+            pending.acl = None
+        else:
+            # The list itself: its number may be given up before this copy is.
+            pending.acl = self._tree.acls.get(node.acl_id)
         pending.child_count = child_count
         pending.exists = True
         pending.zxid = zxid
@@ -159,6 +166,7 @@ class Prep:
     def _remove(self, path: str, node: DataNode, zxid: int) -> None:
         gone = PendingNode(None, OPEN_ACL_ID)
         gone.acl = None
+        gone.is_create = False
         gone.child_count = 0
         gone.exists = False
         gone.zxid = zxid
@@ -231,6 +239,7 @@ class Prep:
         acl_id = OPEN_ACL_ID if acl is OPEN_ACL or acl == OPEN_ACL else 0
         node = PendingNode(data, acl_id, zxid, zxid, time, time, 0, 0, 0, owner, zxid)
         node.acl = acl
+        node.is_create = True
         node.child_count = 0
         node.exists = True
         node.zxid = zxid
@@ -385,7 +394,7 @@ class Prep:
         self._server.sessions.mark_closing(session_id)
         changes = self.changes
         paths = dict(self._tree.ephemerals.get(session_id, {}))
-        paths.update(changes.owned.get(session_id, {}))
+        paths.update(dict.fromkeys(changes.owned.get(session_id, {})))
         doomed: list[str] = []
         for path in paths:
             node = self._find(path)

@@ -1,9 +1,8 @@
 """Sessions: ids, negotiated timeouts, and the buckets in which they expire.
 
 Pure. Answers to SessionTrackerImpl and ExpiryQueue. A session expires in the first bucket (a
-multiple of tickTime) later than its last touch plus its timeout. A bucket is emptied only by
-``take_expired``, which the driver calls with the clock; when that call comes late because the whole
-server stood still, the sessions could not be touched in that time, so they get it back.
+multiple of tickTime) later than its last touch plus its timeout. When the whole server stood still
+the sessions could not be touched in that time: the peer notices and calls ``postpone``.
 """
 
 from __future__ import annotations
@@ -120,10 +119,6 @@ class SessionTracker:
         """Return the sessions whose bucket is due; each is marked as closing."""
         expired: list[Session] = []
         while (due := self._next_bucket_ms) is not None and due <= now_ms:
-            late_ms = now_ms - due
-            if late_ms > self._tick_ms:
-                self.postpone(late_ms)
-                continue
             for session in list(self.buckets[due].values()):
                 self.mark_closing(session.session_id)
                 expired.append(session)
@@ -131,6 +126,8 @@ class SessionTracker:
 
     def postpone(self, late_ms: int) -> None:
         """Move every expiry by the time (ms) the server stood still, and one tick more."""
+        if not self.buckets:
+            return
         tick = self._tick_ms
         shift = (late_ms // tick + 2) * tick
         log.warning(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pyzk.config import ServerConfig
 from pyzk.constants import CreateMode, OpCode
 from pyzk.jute.records import CreateRequest, CreateTTLRequest
@@ -64,6 +66,16 @@ def test_nobody_expires_because_the_whole_server_stood_still() -> None:
     for client in clients:
         assert client.ping().err == 0
     world.advance(9_000)
+    assert not any(client.is_closed for client in clients)
+
+
+@pytest.mark.parametrize("beyond_ms", [0, 1000, 2000, 2001, 50_000])
+def test_however_a_pause_ends_relative_to_a_bucket_nobody_expires(beyond_ms: int) -> None:
+    world = _world()
+    clients = [world.connect(timeout_ms=9_000) for _ in range(5)]
+    due = world.server.sessions.deadline
+    assert due is not None
+    world.jump(due - world.clock.now_ms + beyond_ms)
     assert not any(client.is_closed for client in clients)
 
 
