@@ -118,6 +118,11 @@ class ClientProtocol(asyncio.Protocol):
         if transport.get_write_buffer_size():
             asyncio.get_running_loop().call_later(LAST_BYTES_TIMEOUT_S, transport.abort)
 
+    def close(self) -> None:
+        """Close the socket; the server ends."""
+        if self._transport is not None:
+            self._close(self._transport)
+
     def abort(self) -> None:
         """Drop the socket at once."""
         if self._transport is not None:

@@ -29,8 +29,6 @@ log = logging.getLogger(__name__)
 RECENT_INPUTS: Final = 200
 """Inputs that are kept for the log of a broken invariant."""
 _SHOWN_BYTES: Final = 48
-CLOSE_TIMEOUT_S: Final = 2.0
-"""How long a stopping server waits for clients to take their last bytes."""
 
 
 class PeerRunner:
@@ -45,6 +43,7 @@ class PeerRunner:
         self._servers: list[asyncio.Server] = []
         self._timer: asyncio.TimerHandle | None = None
         self._is_log_flush_due = False
+        self._is_closing = False
         self._recent: deque[tuple[str, object]] = deque(maxlen=RECENT_INPUTS)
         self._stopped: asyncio.Future[int]
         self.client_address: tuple[str, int] = ("", 0)
@@ -112,6 +111,8 @@ class PeerRunner:
 
     def feed(self, connection: Connection, data: bytes) -> None:
         """Bytes have come from a client."""
+        if self._is_closing:
+            return
         self._read_clock()
         self._recent.append((str(connection.port), data[:_SHOWN_BYTES]))
         try:
@@ -123,6 +124,8 @@ class PeerRunner:
 
     def resume(self, connection: Connection, reason: int) -> None:
         """A reason for a connection to stall is gone."""
+        if self._is_closing:
+            return
         self._read_clock()
         self._recent.append((str(connection.port), "resume"))
         try:
@@ -184,7 +187,7 @@ class PeerRunner:
         if outbox.log and not self._is_log_flush_due:
             self._is_log_flush_due = True
             self._loop.call_soon(self._flush_log)
-        if outbox.commands:
+        if outbox.commands and not self._is_closing:
             self._flush_log()
             for _ in outbox.take_commands():
                 self._storage.take_snapshot(self.peer.database)
@@ -192,7 +195,7 @@ class PeerRunner:
     def _flush_log(self) -> None:
         self._is_log_flush_due = False
         outbox = self.peer.outbox
-        if outbox.log:
+        if outbox.log and not self._is_closing:
             self._storage.append(outbox.take_log(), outbox.log_zxid)
 
     # --- the end --------------------------------------------------------------------
@@ -220,11 +223,14 @@ class PeerRunner:
         peer_server.is_serving = False
         if self.failure is None:
             self._flush_log()
+        # From here on nothing more is taken; what was, is synced and answered.
+        self._is_closing = True
         protocols = [connection.shell for connection in peer_server.connections]
         await asyncio.get_running_loop().run_in_executor(None, self._storage.close)
+        await asyncio.sleep(0)  # the answers to what was synced last
         for protocol in protocols:
             if isinstance(protocol, ClientProtocol):
-                protocol.abort()
+                protocol.close()
         await asyncio.sleep(0)
 
     def _end(self, code: int) -> None:

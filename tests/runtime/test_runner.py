@@ -195,3 +195,32 @@ def test_snapshots_are_taken_while_serving_and_the_directory_loads(tmp_path: Pat
         assert runner.peer.server.tree.node_count == 205
 
     assert _run(tmp_path, count) == 0
+
+
+def test_a_stop_in_the_middle_of_writes_answers_what_it_has_taken(tmp_path: Path) -> None:
+    """Nothing that comes during the close reaches the closed log; what was answered is there."""
+    answered = 0
+
+    async def body(runner: PeerRunner) -> None:
+        nonlocal answered
+        client = await _connect(runner)
+        await client.handshake()
+        create = [
+            encode_request(n, OpCode.CREATE, CreateRequest(f"/n{n}", b"", OPEN, 0))
+            for n in range(1, 2001)
+        ]
+        client.writer.write(b"".join(create))
+        await client.read()
+        answered = 1
+        runner.request_stop()
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while await client.read():
+                answered += 1
+        assert runner.failure is None
+
+    assert _run(tmp_path, body) == 0
+
+    async def count(runner: PeerRunner) -> None:
+        assert runner.peer.server.tree.node_count - 5 >= answered
+
+    assert _run(tmp_path, count) == 0
