@@ -93,7 +93,7 @@ def find(version: str = "3.9") -> Oracle:
     """The installed original of that version; the error says what to do when there is none."""
     if shutil.which("java") is None:
         raise OracleMissingError(
-            "there is no java on the PATH; `make oracle` installs it on Debian"
+            "there is no java on the PATH; `python -m conformance.oracle install`"
         )
     if version.startswith("3.8") and (DEBIAN_JARS / "zookeeper.jar").exists():
         jars = [str(DEBIAN_JARS / f"{name}.jar") for name in DEBIAN_CLASS_PATH]
@@ -103,8 +103,8 @@ def find(version: str = "3.9") -> Oracle:
             jars = [str(jar) for jar in sorted(folder.glob("*.jar"))]
             return Oracle(folder.name, ":".join([str(LOG4J), *jars]))
     raise OracleMissingError(
-        f"ZooKeeper {version} is not installed in {home()}; run `make oracle`"
-        " (python -m conformance.oracle install) or set PYZK_ORACLE"
+        f"ZooKeeper {version} is not installed in {home()}; run"
+        " `python -m conformance.oracle install` or set PYZK_ORACLE"
     )
 
 

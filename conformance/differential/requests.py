@@ -267,7 +267,8 @@ def multis(draw: st.DrawFn) -> Request:
         sort = st.sampled_from(["getData", "getChildren"])
         parts = []
         for _ in range(draw(st.integers(0, 4))):
-            path, watch, op = draw(read_paths), draw(st.booleans()), draw(sort)
+            path = draw(read_paths.filter(lambda path: path is not None))
+            watch, op = draw(st.booleans()), draw(sort)
             parts.append(Request(op, wire.path_watch(path, watch), text=f"{path!r}, {watch}"))
         if draw(st.integers(0, 9)) == 0:
             parts.append(draw(multi_parts))
