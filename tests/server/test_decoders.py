@@ -1,0 +1,102 @@
+"""The straight-line decoders of create and setData equal the generated ones, on any bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyzk.errors import JuteError
+from pyzk.jute.records import ACL, CreateRequest, CreateTxn, SetDataRequest, SetDataTxn
+from pyzk.server.decoders import (
+    OPEN_BYTES,
+    OPEN_LIST,
+    RawCreate,
+    RawSetData,
+    decode_create,
+    decode_set_data,
+)
+from tests.world import OPEN
+
+paths = st.none() | st.text("/aé\ud7ff", max_size=5)
+datas = st.none() | st.binary(max_size=5)
+ints = st.integers(-(1 << 31), (1 << 31) - 1)
+acls = st.none() | st.lists(
+    st.sampled_from([OPEN[0], ACL(31, "digest", "a:b"), ACL(1, None, None)]), max_size=2
+)
+creates = st.builds(CreateRequest, paths, datas, acls | st.just(OPEN), ints)
+changes = st.builds(SetDataRequest, paths, datas, ints)
+
+
+def outcome(decode: Callable[[], object]) -> object:
+    try:
+        return decode()
+    except JuteError:
+        return "unreadable"
+
+
+@given(creates, st.binary(max_size=3), st.binary(max_size=3), st.data())
+def test_creates_are_decoded_alike(
+    request: CreateRequest, before: bytes, behind: bytes, data: st.DataObject
+) -> None:
+    buffer = before + request.encode() + behind
+    start = len(before)
+    assert decode_create(buffer, start, len(buffer)) == request
+    cut = data.draw(st.integers(start, len(buffer)))
+    assert outcome(lambda: decode_create(buffer, start, cut)) == outcome(
+        lambda: CreateRequest.decode(buffer, start, cut)[0]
+    )
+
+
+@given(changes, st.binary(max_size=3), st.binary(max_size=3), st.data())
+def test_changes_are_decoded_alike(
+    request: SetDataRequest, before: bytes, behind: bytes, data: st.DataObject
+) -> None:
+    buffer = before + request.encode() + behind
+    start = len(before)
+    assert decode_set_data(buffer, start, len(buffer)) == request
+    cut = data.draw(st.integers(start, len(buffer)))
+    assert outcome(lambda: decode_set_data(buffer, start, cut)) == outcome(
+        lambda: SetDataRequest.decode(buffer, start, cut)[0]
+    )
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_decoded_alike(raw: bytes) -> None:
+    assert outcome(lambda: decode_create(raw, 0, len(raw))) == outcome(
+        lambda: CreateRequest.decode(raw, 0, len(raw))[0]
+    )
+    assert outcome(lambda: decode_set_data(raw, 0, len(raw))) == outcome(
+        lambda: SetDataRequest.decode(raw, 0, len(raw))[0]
+    )
+
+
+@given(st.text("/ab", max_size=5), st.binary(max_size=5), st.booleans(), ints)
+def test_the_bytes_kept_are_the_beginning_of_the_transaction(
+    path: str, data: bytes, is_ephemeral: bool, number: int
+) -> None:
+    raw = CreateRequest(path, data, OPEN, 0).encode()
+    create = decode_create(raw, 0, len(raw))
+    assert isinstance(create, RawCreate)
+    assert create.acl is OPEN_LIST
+    whole = CreateTxn(path, data, OPEN, is_ephemeral, number).encode()
+    assert whole == create.raw + bytes([is_ephemeral]) + number.to_bytes(4, signed=True)
+    raw = SetDataRequest(path, data, 0).encode()
+    change = decode_set_data(raw, 0, len(raw))
+    assert isinstance(change, RawSetData)
+    whole = SetDataTxn(path, data, number).encode()
+    assert whole == change.raw + number.to_bytes(4, signed=True)
+
+
+@pytest.mark.parametrize("data", [None, b""])
+def test_what_is_out_of_the_ordinary_is_decoded_the_long_way(data: bytes | None) -> None:
+    raw = CreateRequest("/é", data, OPEN, 0).encode()
+    assert type(decode_create(raw, 0, len(raw))) is CreateRequest
+    raw = SetDataRequest("/é", data, 0).encode()
+    assert type(decode_set_data(raw, 0, len(raw))) is SetDataRequest
+
+
+def test_the_open_list_has_its_bytes() -> None:
+    assert CreateRequest("", b"", OPEN_LIST, 0).encode() == bytes(8) + OPEN_BYTES + bytes(4)
