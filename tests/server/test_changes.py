@@ -1,0 +1,105 @@
+"""Pending changes: newest first, gone when applied, taken back when a multi fails."""
+
+from __future__ import annotations
+
+import pytest
+
+from pyzk.server.changes import OutstandingChanges, PendingNode
+
+
+def pending(zxid: int, *, owner: int = 0, is_create: bool = False) -> PendingNode:
+    czxid = zxid if is_create else 1
+    node = PendingNode(b"", -1, czxid, zxid, ephemeral_owner=owner)
+    node.acl = None
+    node.child_count = 0
+    node.exists = True
+    node.is_create = is_create
+    node.zxid = zxid
+    return node
+
+
+@pytest.fixture
+def changes() -> OutstandingChanges:
+    return OutstandingChanges()
+
+
+def test_the_newest_state_of_a_path_covers_the_others(changes: OutstandingChanges) -> None:
+    first, second = pending(1), pending(2)
+    changes.put("/a", first)
+    changes.put("/a", second)
+    assert changes.nodes == {"/a": second}
+    assert [node for _, node in changes.made] == [first, second]
+
+
+def test_what_is_applied_is_forgotten(changes: OutstandingChanges) -> None:
+    for zxid, path in enumerate(("/a", "/b", "/a"), 1):
+        changes.put(path, pending(zxid))
+    changes.applied(1)
+    assert list(changes.nodes) == ["/a", "/b"]  # /a has a newer state
+    changes.applied(2)
+    assert list(changes.nodes) == ["/a"]
+    changes.applied(9)
+    assert not changes.nodes
+    assert not changes.made
+    changes.applied(9)
+
+
+def test_a_rollback_restores_what_was_pending_before(changes: OutstandingChanges) -> None:
+    before = pending(1)
+    changes.put("/a", before)
+    changes.begin()
+    for path in ("/a", "/b", "/a", "/b"):
+        changes.put(path, pending(2))
+    changes.rollback()
+    assert changes.nodes == {"/a": before}
+    assert [node for _, node in changes.made] == [before]
+    with pytest.raises(AssertionError, match="begin"):
+        changes.rollback()
+
+
+def test_what_is_kept_can_be_rolled_back_no_more(changes: OutstandingChanges) -> None:
+    changes.begin()
+    changes.put("/a", pending(1))
+    changes.keep()
+    changes.put("/b", pending(2))
+    assert list(changes.nodes) == ["/a", "/b"]
+    with pytest.raises(AssertionError):
+        changes.rollback()
+
+
+def test_pending_ephemerals_are_known_until_the_tree_has_them(changes: OutstandingChanges) -> None:
+    changes.put("/e", pending(1, owner=7, is_create=True))
+    changes.own(7, "/e")
+    changes.put("/f", pending(2, owner=7, is_create=True))
+    changes.own(7, "/f")
+    changes.put("/e", pending(3, owner=7))  # a setData: no create
+    assert list(changes.owned[7]) == ["/e", "/f"]
+    changes.applied(1)
+    assert list(changes.owned[7]) == ["/f"]
+    changes.applied(3)
+    assert changes.owned == {}
+
+
+def test_a_rollback_disowns_its_ephemerals_and_no_others(changes: OutstandingChanges) -> None:
+    changes.put("/e", pending(1, owner=7, is_create=True))
+    changes.own(7, "/e")
+    changes.begin()
+    changes.put("/e", pending(2, owner=7))
+    changes.put("/f", pending(2, owner=7, is_create=True))
+    changes.own(7, "/f")
+    changes.put("/g", pending(2, owner=8, is_create=True))
+    changes.own(8, "/g")
+    changes.rollback()
+    assert {owner: list(paths) for owner, paths in changes.owned.items()} == {7: ["/e"]}
+
+
+def test_an_ephemeral_made_twice_is_owned_until_both_are_applied(
+    changes: OutstandingChanges,
+) -> None:
+    for zxid in (1, 3):
+        changes.put("/e", pending(zxid, owner=7, is_create=True))
+        changes.own(7, "/e")
+    changes.applied(1)
+    assert list(changes.owned[7]) == ["/e"]
+    changes.applied(3)
+    assert changes.owned == {}
