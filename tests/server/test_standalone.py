@@ -1,0 +1,89 @@
+"""The standalone role: durable first, then applied; when a snapshot is wanted."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from pyzk.config import ServerConfig
+from pyzk.constants import OpCode
+from pyzk.jute.records import CreateRequest
+from pyzk.persistence.txnlog import framed_zxid
+from pyzk.server.standalone import SnapshotTrigger
+from tests.server.calls import burst, make
+from tests.world import OPEN, Client, World, encode_request
+
+
+def fires(trigger: SnapshotTrigger, records: int, record_bytes: int = 100) -> list[int]:
+    """After which records a snapshot is due."""
+    return [number for number in range(1, records + 1) if trigger.logged(record_bytes)]
+
+
+def test_mode(world: World) -> None:
+    assert world.server.role.mode == "standalone"
+
+
+def test_records_go_to_the_disk_in_zxid_order_with_the_last_zxid(
+    world: World, client: Client
+) -> None:
+    world.is_disk_held = True
+    for name in "abc":
+        record = CreateRequest(f"/{name}", b"", OPEN, 0)
+        client.connection.receive(encode_request(1, OpCode.CREATE, record))
+    outbox = world.peer.outbox
+    assert [framed_zxid(record) for record in outbox.log] == [2, 3, 4]
+    assert outbox.log_zxid == 4
+    assert len(outbox.take_log()) == 3
+    assert outbox.take_log() == []
+
+
+def test_zxids_go_on_where_the_database_ends(world: World, client: Client) -> None:
+    make(client, "/a", "/b")
+    restarted = World(world.config, world.database)
+    assert restarted.connect().create("/c").zxid == 5
+
+
+def test_zxids_are_dense_whatever_fails(world: World, client: Client) -> None:
+    world.is_disk_held = True
+    record = CreateRequest("/a", b"", OPEN, 0)
+    burst(client, *[(OpCode.CREATE, record)] * 3, (OpCode.CREATE, b""), (OpCode.MULTI, b""))
+    world.sync()
+    assert [txn.header.zxid for txn in world.log] == [1, 2, 3, 4, 5]
+
+
+# --- snapshots ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_snapshot_is_due_between_half_the_count_and_all_of_it(seed: int) -> None:
+    due = fires(SnapshotTrigger(100, 0, Random(seed)), 1000)
+    gaps = [after - before for before, after in zip([0, *due], due, strict=False)]
+    assert all(51 <= gap <= 100 for gap in gaps)
+    assert len(set(gaps)) > 1
+    assert due == fires(SnapshotTrigger(100, 0, Random(seed)), 1000)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_snapshot_is_due_between_half_the_bytes_and_all_of_them(seed: int) -> None:
+    due = fires(SnapshotTrigger(1_000_000, 10_000, Random(seed)), 1000)
+    gaps = [after - before for before, after in zip([0, *due], due, strict=False)]
+    assert all(50 <= gap <= 100 for gap in gaps)
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_bytes_without_limit_do_not_count(limit: int) -> None:
+    assert fires(SnapshotTrigger(1000, limit, Random(1)), 500, 1 << 30) == []
+
+
+def test_the_least_count_works() -> None:
+    assert fires(SnapshotTrigger(2, 0, Random(1)), 6) == [2, 4, 6]
+    assert fires(SnapshotTrigger(1, 0, Random(1)), 3) == [1, 2, 3]
+
+
+def test_a_snapshot_is_asked_for_while_writes_go_on() -> None:
+    world = World(ServerConfig(snap_count=10))
+    client = world.connect()
+    for number in range(40):
+        make(client, f"/{number}")
+    assert 4 <= world.snapshots_wanted <= 8
