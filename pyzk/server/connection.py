@@ -61,6 +61,8 @@ OUT_HIGH_BYTES: Final = 1 << 20
 """Replies of one client that wait for the socket; beyond it no more of its frames are served."""
 
 _unpack_frame: Final = struct.Struct(">iii").unpack_from
+_UNORDERED: Final = frozenset({OpCode.AUTH, OpCode.SASL})
+"""Answered at once, and no sign of life of the session."""
 _get_read: Final = READS.get
 _get_write: Final = WRITES.get
 _READ_PERM: Final = 1
@@ -207,13 +209,12 @@ class Connection:
         server = self.server
         session = self.session
         assert session is not None
-        server.sessions.touch(session, server.clock.now_ms)
         tree = server.tree
         queue = session.queue
         out = self.out
         limit = server.config.jute_max_buffer
         is_guarded = server.is_guarded
-        count = replied = size = 0
+        count = unordered = replied = size = 0
         xid = opcode = 0
         smallest = limit_bytes = OUT_HIGH_BYTES
         largest = 0
@@ -229,6 +230,7 @@ class Connection:
             if handler is None or queue or is_guarded or session.is_closing:
                 decoder = _get_write(opcode)
                 if decoder is None or is_guarded or session.is_closing:
+                    unordered += opcode in _UNORDERED
                     self._dispatch(xid, opcode, data[offset + 12 : body_end])
                 else:
                     self._write(session, decoder, xid, opcode, data, offset + 12, body_end)
@@ -255,6 +257,8 @@ class Connection:
                 self.stall(STALL_CHOKED)
                 break
         if count:
+            if count > unordered:
+                server.sessions.touch(session, server.clock.now_ms)
             server.metrics.packets_received += count
             self.stats.served(count, replied, xid, TAGS.get(opcode, "NA"), tree.last_zxid)
             if replied:

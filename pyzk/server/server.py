@@ -204,6 +204,8 @@ class Server:
         if connection is not None:
             connection.session_closed(request.cxid)
         if session.connection is not None:
+            # Expired: closed without a word, the events of its own ephemerals included.
+            session.connection.out.clear()
             session.connection.close()
 
     def _drain(self, queue: deque[Request | QueuedRead]) -> None:
