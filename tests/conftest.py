@@ -14,8 +14,12 @@ from pyzk.clock import Clock
 TIMEOUT_FACTOR = float(os.environ.get("PYZK_TEST_TIMEOUT_FACTOR", "1"))
 
 # A shared machine may stall: a slow example is no failure.
-settings.register_profile("fast", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("thorough", settings.get_profile("fast"), max_examples=2000)
+settings.register_profile(
+    "fast", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "thorough", settings.get_profile("fast"), derandomize=False, max_examples=2000
+)
 settings.load_profile(os.environ.get("PYZK_HYPOTHESIS_PROFILE", "fast"))
 
 
