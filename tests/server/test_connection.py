@@ -388,3 +388,71 @@ def test_events_go_to_a_client_that_does_not_read(world: World, client: Client) 
     client.connection.stall(STALL_CHOKED)
     make(other, "/a")
     assert [reply.xid for reply in client.replies()] == [Xid.NOTIFICATION]
+
+
+# --- four-letter words --------------------------------------------------------------
+
+
+def test_a_word_is_known_by_its_four_bytes_alone(world: World) -> None:
+    """No newline is needed, and what follows is not looked at; the words are tested elsewhere."""
+    for raw in (b"srvr", b"srvr\n", b"srvrsrvr"):
+        client = world.open()
+        client.send(raw)
+        assert client.received.startswith(b"Zookeeper version: ")
+        assert b"Mode: standalone\n" in client.received
+        assert client.received.count(b"Zookeeper version: ") == 1
+        assert client.is_closed
+
+
+def test_a_word_may_come_byte_by_byte(world: World) -> None:
+    client = world.open()
+    for byte in b"srv":
+        client.send(bytes([byte]))
+    assert client.received == b""
+    client.send(b"r")
+    assert client.received.startswith(b"Zookeeper version: ")
+
+
+def test_the_argument_of_a_word_is_waited_for() -> None:
+    world = World(ServerConfig(four_letter_whitelist=("srvr", "stmk")))
+    client = world.open()
+    client.send(b"stmk\0\0\0\0")
+    assert client.received == b""
+    client.send(b"\0\0\0\x7f")
+    assert client.received == b"127"
+    assert client.is_closed
+
+
+def test_the_telnet_close_ends_without_a_word(world: World) -> None:
+    client = world.open()
+    client.send(bytes.fromhex("fff4fffd"))
+    assert client.is_closed
+    assert client.received == b""
+
+
+def test_a_word_behind_the_handshake_is_a_length(client: Client) -> None:
+    client.send(b"srvr")
+    assert client.is_closed
+    assert client.received == b""
+
+
+def test_a_closed_connection_sends_nothing(client: Client) -> None:
+    client.connection.close()
+    client.connection.send(b"late")
+    client.connection.stall(STALL_CHOKED)
+    client.connection.resume(STALL_CHOKED)
+    client.world.settle()
+    assert client.received == b""
+
+
+def test_a_new_session_of_a_connection_that_is_gone_waits_for_its_timeout(world: World) -> None:
+    world.is_disk_held = True
+    client = world.open()
+    client.send(connect_frame())
+    client.connection.closed()
+    world.sync()
+    assert client.received == b""
+    assert len(world.database.sessions) == 1
+    world.is_disk_held = False
+    world.advance(15_000)
+    assert world.database.sessions == {}
