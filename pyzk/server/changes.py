@@ -15,11 +15,13 @@ from pyzk.jute.records import ACL
 class PendingNode(DataNode):
     """A znode as it will be after a proposal, or the fact that it will be gone."""
 
-    __slots__ = ("acl", "child_count", "exists", "is_create", "zxid")
+    __slots__ = ("acl", "child_count", "created", "exists", "is_create", "zxid")
 
     acl: tuple[ACL, ...] | None
     """The list, None for the open one: its number may not exist yet, or not any more."""
     child_count: int
+    created: int
+    """Children created so far, wrapped; ``cversion`` is the same, but stays at its greatest."""
     exists: bool
     is_create: bool
     """Made by a create, and no copy that a later change made of it."""

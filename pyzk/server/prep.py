@@ -151,6 +151,7 @@ class Prep:
         else:
             # The list itself: its number may be given up before this copy is.
             pending.acl = self._tree.acls.get(node.acl_id)
+        pending.created = node.created if type(node) is PendingNode else node.cversion
         pending.child_count = child_count
         pending.exists = True
         pending.zxid = zxid
@@ -167,7 +168,7 @@ class Prep:
         gone = PendingNode(None, OPEN_ACL_ID)
         gone.acl = None
         gone.is_create = False
-        gone.child_count = 0
+        gone.child_count = gone.created = 0
         gone.exists = False
         gone.zxid = zxid
         self._digest = (self._digest - node.digest) & _MASK64
@@ -217,8 +218,9 @@ class Prep:
         if parent is None:
             raise NoNode(path)
         self._check_acl(request, parent, Perms.CREATE)
+        created = parent.created if type(parent) is PendingNode else parent.cversion
         if flags in CreateMode.SEQUENTIALS:
-            path = sequence_name(path, parent.cversion)
+            path = sequence_name(path, created)
         validate_path(path)
         if self._find(path) is not None:
             raise NodeExists(path)
@@ -229,8 +231,11 @@ class Prep:
             self._tree.quota.check(self._tree.nodes, path, 1, len(data or b""))
 
         pending = self._change(parent_path, parent, zxid, _child_count(parent) + 1)
-        cversion = pending.cversion = to_int32(parent.cversion + 1)
-        pending.pzxid = zxid
+        cversion = pending.created = to_int32(created + 1)
+        if cversion > parent.cversion:
+            # The tree raises both, and only ever raises them: a wrapped counter is not kept.
+            pending.cversion = cversion
+            pending.pzxid = zxid
         self._put(parent_path, pending)
         prepared, owner = _create_body(
             kind, path, data, acl, flags, record, cversion, request.client_id
@@ -240,7 +245,7 @@ class Prep:
         node = PendingNode(data, acl_id, zxid, zxid, time, time, 0, 0, 0, owner, zxid)
         node.acl = acl
         node.is_create = True
-        node.child_count = 0
+        node.child_count = node.created = 0
         node.exists = True
         node.zxid = zxid
         self._put(path, node)

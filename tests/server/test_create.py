@@ -6,7 +6,8 @@ import pytest
 
 from pyzk.config import ServerConfig
 from pyzk.constants import CONTAINER_OWNER, MAX_TTL_MS, CreateMode, OpCode
-from pyzk.jute.records import ACL, CreateRequest, CreateTxn, Stat
+from pyzk.data.node import compute_digest
+from pyzk.jute.records import ACL, CreateRequest, CreateTxn, DeleteRequest, SetDataRequest, Stat
 from tests.server.calls import (
     NOBODY,
     READ_ONLY,
@@ -335,6 +336,26 @@ def test_after_the_last_number_a_create_on_its_way_counts_on(world: World, clien
     world.sync()
     names = [path_in(reply) for reply in client.replies()]
     assert names == ["/s2147483647", "/s-2147483648"]
+
+
+def test_the_digest_is_foretold_past_the_last_number(world: World, client: Client) -> None:
+    """The tree only ever raises cversion, and pzxid with it: so must the prediction."""
+    make(client, "/p")
+    parent = world.tree.nodes["/p"]
+    parent.cversion = (1 << 31) - 2
+    world.tree.digest += compute_digest("/p", parent) - parent.digest
+    parent.digest = compute_digest("/p", parent)
+    world.is_disk_held = True
+    for number in range(4):
+        client.submit(OpCode.CREATE, CreateRequest(f"/p/{number}", b"", OPEN, 0))
+        client.submit(OpCode.SET_DATA, SetDataRequest("/p", b"%d" % number, -1))
+    client.submit(OpCode.DELETE, DeleteRequest("/p/0", -1))
+    world.sync()
+    assert [reply.err for reply in client.replies()] == [0] * 9
+    client.world.is_disk_held = False
+    assert client.create("/p/last").err == 0
+    assert parent.cversion == (1 << 31) - 1
+    assert world.database.digest_mismatches == 0
 
 
 def test_a_child_moves_pzxid_and_cversion_of_its_parent_only(client: Client) -> None:
