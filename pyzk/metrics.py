@@ -17,7 +17,7 @@ import attrs
 RESERVOIR: Final = 4096
 """Values that a summary with percentiles keeps."""
 NAMESPACES: Final = 1000
-"""Namespaces counted apart, of reads and of writes; further ones are not counted."""
+"""Namespaces whose writes are counted; further ones are not."""
 
 
 class Summary:
@@ -142,8 +142,6 @@ class Metrics:
     min_client_response_size: int = -1
     max_client_response_size: int = -1
     fsync_threshold_exceed_count: int = 0
-    read_per_namespace: dict[str, Summary] = attrs.field(factory=dict)
-    """Bytes of data read, by first path component."""
     write_per_namespace: dict[str, Summary] = attrs.field(factory=dict)
     """Bytes of paths and data written, by first path component."""
 
@@ -279,13 +277,25 @@ class Metrics:
         if size < self.min_client_response_size or self.min_client_response_size < 0:
             self.min_client_response_size = size
 
-    def count_read(self, namespace: str, size: int) -> None:
-        """Note the bytes that a read of this namespace returned."""
-        _count_in(self.read_per_namespace, namespace, size)
-
-    def count_write(self, namespace: str, size: int) -> None:
-        """Note the bytes that a write of this namespace brought."""
-        _count_in(self.write_per_namespace, namespace, size)
+    def count_writes(self, writes: list[tuple[str, int]]) -> None:
+        """Note the (path, bytes of data) of a batch of writes; the path counts, too."""
+        by_namespace: dict[str, list[int]] = {}
+        for path, size in writes:
+            end = path.find("/", 1)
+            namespace = path[1:] if end < 0 else path[1:end]
+            sizes = by_namespace.get(namespace)
+            if sizes is None:
+                by_namespace[namespace] = [len(path) + size]
+            else:
+                sizes.append(len(path) + size)
+        by_namespace.pop("", None)  # the root belongs to none
+        summaries = self.write_per_namespace
+        for namespace, sizes in by_namespace.items():
+            if namespace not in summaries:
+                if len(summaries) >= NAMESPACES:
+                    continue
+                summaries[namespace] = Summary()
+            summaries[namespace].add_all(sizes)
 
     def counters(self) -> list[tuple[str, int]]:
         """Every counter, in order."""
@@ -305,7 +315,6 @@ class Metrics:
         self.last_client_response_size = -1
         self.min_client_response_size = self.max_client_response_size = -1
         self.latency.reset()
-        self.read_per_namespace.clear()
         self.write_per_namespace.clear()
         for name in COUNTERS:
             setattr(self, name, 0)
@@ -313,15 +322,6 @@ class Metrics:
             summary.reset()
         for _, percentiles in self.percentile_summaries():
             percentiles.reset()
-
-
-def _count_in(summaries: dict[str, Summary], namespace: str, size: int) -> None:
-    summary = summaries.get(namespace)
-    if summary is None:
-        if len(summaries) >= NAMESPACES:
-            return
-        summary = summaries[namespace] = Summary()
-    summary.add(size)
 
 
 def _names_from(first: str, kind: type) -> tuple[str, ...]:

@@ -65,6 +65,8 @@ class DataTree:
         self.acls = AclTable()
         self.watches = WatchManager()
         self.quota = QuotaTable()
+        self.written: list[tuple[str, int]] | None = None
+        """(path, bytes of data) of each create, delete and setData, for whoever set a list here."""
         self.ephemerals: dict[int, dict[str, None]] = {}
         self.containers: dict[str, None] = {}
         self.ttls: dict[str, None] = {}
@@ -325,6 +327,8 @@ class DataTree:
             digest = node.digest = compute_digest(path, node)
             self.digest = (self.digest + digest) & _MASK64
         self.quota.created(path, node, nodes)
+        if self.written is not None:
+            self.written.append((path, len(data) if data else 0))
         self.watches.node_created(path, parent_path, zxid, acl_id, parent.acl_id)
         return Applied(kind, 0, path, node.encode_stat())
 
@@ -371,6 +375,8 @@ class DataTree:
         if node is None:
             return ErrorCode.NO_NODE
         self.quota.deleted(path, node, nodes)
+        if self.written is not None:
+            self.written.append((path, 0))
         self.watches.node_deleted(path, parent_path, zxid, node.acl_id, parent.acl_id)
         # Only now: the watchers' right to see the event is judged by this list.
         self.acls.release(node.acl_id)
@@ -390,11 +396,14 @@ class DataTree:
         node.mzxid = header.zxid
         node.mtime = header.time
         node.stat = None
-        difference = (len(data) if data else 0) - (len(old) if old else 0)
+        size = len(data) if data else 0
+        difference = size - (len(old) if old else 0)
         self.data_size += difference
         if self.digests:
             self._redigest(path, node)
         self.quota.changed(path, difference, self.nodes)
+        if self.written is not None:
+            self.written.append((path, size))
         self.watches.node_changed(path, header.zxid, node.acl_id)
         return Applied(kind, 0, path, node.encode_stat())
 

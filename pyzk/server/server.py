@@ -85,6 +85,8 @@ class Server:
             EventType.NODE_DATA_CHANGED: self.metrics.node_changed_watch_count,
             EventType.NODE_CHILDREN_CHANGED: self.metrics.node_children_watch_count,
         }
+        self._written: list[tuple[str, int]] = []
+        self.tree.written = self._written
         for session_id, timeout_ms in database.sessions.items():
             self.sessions.add(session_id, timeout_ms, clock.now_ms)
 
@@ -221,6 +223,9 @@ class Server:
         requests to be on the way."""
         if self._update_ms:
             self._count_updates()
+        if self._written:
+            self.metrics.count_writes(self._written)
+            self._written.clear()
         while self.throttled and self.outstanding <= self.outstanding_limit:
             connection = next(iter(self.throttled))
             del self.throttled[connection]

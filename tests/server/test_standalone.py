@@ -7,12 +7,12 @@ from random import Random
 import pytest
 
 from pyzk.config import ServerConfig
-from pyzk.constants import OpCode
+from pyzk.constants import CreateMode, OpCode
 from pyzk.jute.records import CreateRequest
 from pyzk.persistence.txnlog import framed_zxid
 from pyzk.server.standalone import SnapshotTrigger
 from tests.server.calls import burst, make
-from tests.world import OPEN, Client, World, encode_request
+from tests.world import OPEN, Client, World, encode_request, multi
 
 
 def fires(trigger: SnapshotTrigger, records: int, record_bytes: int = 100) -> list[int]:
@@ -87,3 +87,21 @@ def test_a_snapshot_is_asked_for_while_writes_go_on() -> None:
     for number in range(40):
         make(client, f"/{number}")
     assert 4 <= world.snapshots_wanted <= 8
+
+
+def test_writes_are_counted_by_namespace(world: World, client: Client) -> None:
+    """Path and data of each create and setData, the path of each delete (mntr)."""
+    client.create("/a", b"123")
+    client.set_data("/a", b"12345")
+    client.call(OpCode.MULTI, multi((1, CreateRequest("/a/b", b"1", OPEN, 0))))
+    client.set_data("/nosuch", b"")
+    other = world.connect()
+    other.create("/e", flags=CreateMode.EPHEMERAL)
+    other.submit(OpCode.CLOSE_SESSION)
+    client.set_data("/", b"root")
+    client.delete("/a/b")
+    counted = world.server.metrics.write_per_namespace
+    assert {name: (summary.count, summary.sum) for name, summary in counted.items()} == {
+        "a": (4, 5 + 7 + 5 + 4),
+        "e": (2, 2 + 2),
+    }
