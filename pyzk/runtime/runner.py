@@ -13,7 +13,8 @@ import random
 import socket
 import time
 from collections import deque
-from typing import Final
+from collections.abc import Callable
+from typing import Final, cast
 
 from pyzk.clock import Clock
 from pyzk.config import ServerConfig
@@ -21,7 +22,9 @@ from pyzk.errors import StorageError
 from pyzk.quorum.peer import Peer
 from pyzk.runtime.client_port import ClientProtocol, open_sockets
 from pyzk.runtime.environment import describe_environment, file_descriptors
+from pyzk.runtime.seams import Seams, ServerStorage, Timer
 from pyzk.runtime.storage import Storage
+from pyzk.runtime.unread import Unread
 from pyzk.server.connection import Connection
 
 log = logging.getLogger(__name__)
@@ -34,17 +37,22 @@ _SHOWN_BYTES: Final = 48
 class PeerRunner:
     """One server process, or one server among others in a test."""
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(self, config: ServerConfig, seams: Seams | None = None) -> None:
         self.config = config
         self.clock = Clock()
+        self.unread = Unread()
         self.peer: Peer
-        self._storage = Storage(config)
+        seams = seams or Seams()
+        self._storage: ServerStorage = seams.storage or Storage(config)
+        self._time = seams.time
+        self._listeners = seams.listeners
+        self._wrap = seams.wrap
         self._loop: asyncio.AbstractEventLoop
         self._servers: list[asyncio.Server] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
         self._is_log_flush_due = False
         self._is_closing = False
-        self._recent: deque[tuple[str, object]] = deque(maxlen=RECENT_INPUTS)
+        self._recent: deque[tuple[int | str, object]] = deque(maxlen=RECENT_INPUTS)
         self._stopped: asyncio.Future[int]
         self.client_address: tuple[str, int] = ("", 0)
         """Where clients connect; known once ``start`` has returned."""
@@ -74,21 +82,23 @@ class PeerRunner:
             self._storage.release()
             raise
         for sock in sockets:
-            self._servers.append(
-                await self._loop.create_server(lambda: ClientProtocol(self), sock=sock)
-            )
+            self._servers.append(await self._loop.create_server(self._make_protocol, sock=sock))
         self._arm_timer()
 
     def _open_client_port(self) -> list[socket.socket]:
         config = self.config
         if config.client_port is None:
             return []
-        sockets = open_sockets(
+        sockets = list(self._listeners or ()) or open_sockets(
             config.client_port_address, config.client_port, config.client_port_listen_backlog
         )
         host, port = sockets[0].getsockname()[:2]
         self.client_address = (host, port)
         return sockets
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        protocol = ClientProtocol(self)
+        return self._wrap(protocol) if self._wrap else cast("asyncio.Protocol", protocol)
 
     def _describe(self) -> None:
         server = self.peer.server
@@ -101,6 +111,9 @@ class PeerRunner:
     # --- inputs ---------------------------------------------------------------------
 
     def _read_clock(self) -> None:
+        if self._time is not None:
+            self._time.read(self.clock)
+            return
         self.clock.now_ms = time.monotonic_ns() // 1_000_000
         self.clock.wall_ms = time.time_ns() // 1_000_000
 
@@ -114,7 +127,7 @@ class PeerRunner:
         if self._is_closing:
             return
         self._read_clock()
-        self._recent.append((str(connection.port), data[:_SHOWN_BYTES]))
+        self._recent.append((connection.port, data[:_SHOWN_BYTES]))
         try:
             connection.receive(data)
         except Exception as error:
@@ -127,7 +140,7 @@ class PeerRunner:
         if self._is_closing:
             return
         self._read_clock()
-        self._recent.append((str(connection.port), "resume"))
+        self._recent.append((connection.port, "resume"))
         try:
             connection.resume(reason)
         except Exception as error:
@@ -141,7 +154,7 @@ class PeerRunner:
 
     def lost(self, connection: Connection) -> None:
         """The socket of a connection is gone."""
-        self._recent.append((str(connection.port), "lost"))
+        self._recent.append((connection.port, "lost"))
         connection.closed()
         self._flush()
 
@@ -168,7 +181,19 @@ class PeerRunner:
 
     def _arm_timer(self) -> None:
         wait_ms = max(0, self.peer.deadline - self.clock.now_ms)
-        self._timer = self._loop.call_later(wait_ms / 1000, self._wake)
+        call_later = self._loop.call_later if self._time is None else self._time.call_later
+        self._timer = call_later(wait_ms / 1000, self._wake)
+
+    def perform(self, order: Callable[[], None]) -> None:
+        """Do something to the peer that is none of its inputs: an operator's order, say."""
+        self._read_clock()
+        self._recent.append(("order", ""))
+        try:
+            order()
+        except Exception as error:
+            self._break(error)
+            return
+        self._flush()
 
     # --- outputs --------------------------------------------------------------------
 
@@ -226,12 +251,26 @@ class PeerRunner:
         # From here on nothing more is taken; what was, is synced and answered.
         self._is_closing = True
         protocols = [connection.shell for connection in peer_server.connections]
-        await asyncio.get_running_loop().run_in_executor(None, self._storage.close)
+        if self._storage.blocks:
+            await asyncio.get_running_loop().run_in_executor(None, self._storage.close)
+        else:
+            self._storage.close()
         await asyncio.sleep(0)  # the answers to what was synced last
         for protocol in protocols:
             if isinstance(protocol, ClientProtocol):
                 protocol.close()
         await asyncio.sleep(0)
+
+    def kill(self) -> None:
+        """End as a process that is killed: no goodbye, and what is not durable is lost."""
+        self._is_closing = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._storage.stop_timers()
+        self._drop_everything()
+        self._servers = []
+        self._storage.abandon()
 
     def _end(self, code: int) -> None:
         if not self._stopped.done():

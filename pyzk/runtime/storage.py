@@ -37,6 +37,8 @@ class Storage:
         """Where snapshots and syncs are counted; the runner puts the server's here."""
         self.wants_snapshot = False
         """Enough was replayed at the start that the next start should not have to."""
+        self.blocks = True
+        """``close`` waits for the disk: it must not run on the loop."""
         self._config = config
         self._suffix = _SUFFIXES[config.snapshot_compression]
         self._directories: DataDirectories
@@ -199,6 +201,13 @@ class Storage:
         if disk is not None:
             disk.close()
         self.release()
+
+    def abandon(self) -> None:
+        """End as a killed process would: what was appended and not synced yet is lost."""
+        if self._disk is not None:
+            self._disk.abandon()
+            self._disk = None
+        self.close()
 
     def release(self) -> None:
         """Unlock the directories."""

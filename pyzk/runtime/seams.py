@@ -1,0 +1,78 @@
+"""What a runner may be given instead of the machine's own disk, clock and sockets.
+
+Shell. Production gives nothing and gets the real ones. A test gives its own, and everything between
+them is the code that runs in production: see ``pyzk.testing``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import attrs
+
+from pyzk.clock import Clock
+from pyzk.data.database import Database
+from pyzk.metrics import Metrics
+
+if TYPE_CHECKING:
+    from pyzk.runtime.client_port import ClientProtocol
+
+
+class Timer(Protocol):
+    """Something that will happen, and need not."""
+
+    def cancel(self) -> object: ...
+
+
+class TimeSource(Protocol):
+    """Tells the time, and calls back when it has come."""
+
+    def read(self, clock: Clock) -> None:
+        """Write both readings into the clock."""
+        ...
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
+        """Call back on the loop after this many seconds of this time."""
+        ...
+
+
+class ServerStorage(Protocol):
+    """Where transactions become durable; `pyzk.runtime.storage.Storage` is the real one."""
+
+    metrics: Metrics
+    wants_snapshot: bool
+
+    @property
+    def blocks(self) -> bool:
+        """Whether ``close`` waits for a disk, so that it must not run on the loop."""
+        ...
+
+    def open(self) -> Database: ...
+    def start(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        on_synced: Callable[[int], None],
+        on_error: Callable[[BaseException], None],
+    ) -> None: ...
+    def append(self, records: list[bytes], last_zxid: int) -> None: ...
+    def take_snapshot(self, database: Database) -> None: ...
+    def directory_sizes(self) -> tuple[int, int]: ...
+    def stop_timers(self) -> None: ...
+    def close(self) -> None: ...
+    def abandon(self) -> None: ...
+    def release(self) -> None: ...
+
+
+@attrs.frozen(kw_only=True)
+class Seams:
+    """The replacements; None stands for the machine's own."""
+
+    storage: ServerStorage | None = None
+    time: TimeSource | None = None
+    listeners: Sequence[socket.socket] | None = None
+    """Sockets that listen already; the runner closes them at its end."""
+    wrap: Callable[[ClientProtocol], asyncio.Protocol] | None = None
+    """Puts something between a socket and the protocol that serves it."""
