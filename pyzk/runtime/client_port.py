@@ -15,8 +15,6 @@ from pyzk.server.connection import CLOSED, STALL_CHOKED, Connection
 if TYPE_CHECKING:
     from pyzk.runtime.runner import PeerRunner
 
-UNREAD_LIMIT_BYTES: Final = 64 << 20
-"""Bytes for a client that does not read them; beyond it the connection is dropped."""
 LAST_BYTES_TIMEOUT_S: Final = 2.0
 """How long a client may take for what is left when its connection is closed."""
 DEFAULT_BACKLOG: Final = 1024
@@ -60,6 +58,7 @@ class ClientProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._runner.unread.forget(self)
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.shell = None
@@ -72,6 +71,7 @@ class ClientProtocol(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._is_choked = False
+        self._runner.unread.forget(self)
         if self._connection is not None:
             self._runner.resume(self._connection, STALL_CHOKED)
 
@@ -91,12 +91,8 @@ class ClientProtocol(asyncio.Protocol):
             data = out[0] if count == 1 else b"".join(out)
             out.clear()
             transport.write(data)
-            if self._is_choked and transport.get_write_buffer_size() > UNREAD_LIMIT_BYTES:
-                connection.refuse(
-                    f"more than {UNREAD_LIMIT_BYTES} bytes that the client did not read"
-                )
-                transport.abort()
-                return
+            if self._is_choked:
+                self._runner.unread.grew(self)
         if connection.state == CLOSED:
             self._close(transport)
         elif connection.is_stalled != self._is_paused:
@@ -116,7 +112,26 @@ class ClientProtocol(asyncio.Protocol):
             return
         transport.close()
         if transport.get_write_buffer_size():
+            # Most often the socket takes it in this turn of the loop.
+            asyncio.get_running_loop().call_soon(self._linger, transport)
+
+    def _linger(self, transport: asyncio.Transport) -> None:
+        if self._transport is not None:
+            self._runner.unread.linger(self)
             asyncio.get_running_loop().call_later(LAST_BYTES_TIMEOUT_S, transport.abort)
+
+    # --- called by the limits -------------------------------------------------------
+
+    @property
+    def unread_bytes(self) -> int:
+        """What waits for the socket."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    def drop(self, reason: str | None) -> None:
+        """Close the socket at once; ``reason`` says why the connection ends, if it was open."""
+        if self._connection is not None and reason is not None:
+            self._connection.refuse(reason)
+        self.abort()
 
     def close(self) -> None:
         """Close the socket; the server ends."""

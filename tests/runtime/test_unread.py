@@ -1,4 +1,4 @@
-"""Connections that are closed while their client does not read: the socket goes all the same."""
+"""Clients that do not read: how much waits for them, and the end of their connections."""
 
 from __future__ import annotations
 
@@ -12,11 +12,80 @@ from pyzk.config import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.jute.records import ConnectRequest, CreateRequest, PathWatchRequest
 from pyzk.runtime.runner import PeerRunner
+from pyzk.runtime.unread import Unread
 from tests.world import OPEN, encode_request, frame
 
-pytestmark = pytest.mark.live
+
+class _Reader:
+    """A client that reads when told."""
+
+    def __init__(self, unread: Unread) -> None:
+        self._unread = unread
+        self.unread_bytes = 0
+        self.reasons: list[str | None] = []
+
+    def write(self, count: int) -> None:
+        self.unread_bytes += count
+        self._unread.grew(self)
+
+    def drop(self, reason: str | None) -> None:
+        self.reasons.append(reason)
 
 
+def test_a_client_that_reads_nothing_has_a_limit_of_its_own() -> None:
+    unread = Unread(100, 1000)
+    one, other = _Reader(unread), _Reader(unread)
+    other.write(100)
+    one.write(60)
+    one.write(40)
+    assert one.reasons == []
+    one.write(1)
+    assert one.reasons == ["more than 100 bytes that the client did not read"]
+    assert other.reasons == []
+
+
+def test_all_clients_together_have_a_limit_and_the_worst_goes() -> None:
+    unread = Unread(100, 250)
+    readers = [_Reader(unread) for _ in range(4)]
+    for reader, count in zip(readers, (60, 90, 100, 0), strict=True):
+        reader.write(count)
+    assert not any(reader.reasons for reader in readers), "250 is the limit"
+    readers[3].write(1)
+    assert [len(reader.reasons) for reader in readers] == [0, 0, 1, 0]
+    assert readers[2].reasons == [
+        "100 bytes that the client did not read, the most of all clients,"
+        " whose limit is 250 together"
+    ]
+    readers[3].write(99)
+    assert [len(reader.reasons) for reader in readers] == [0, 0, 1, 0], "what it had is free"
+    readers[0].write(1)
+    assert [len(reader.reasons) for reader in readers] == [0, 0, 1, 1]
+
+
+def test_what_was_read_meanwhile_does_not_count() -> None:
+    unread = Unread(100, 150)
+    one, other, third = _Reader(unread), _Reader(unread), _Reader(unread)
+    one.write(100)
+    one.unread_bytes = 10
+    other.write(100)
+    assert not one.reasons + other.reasons
+    unread.forget(other)
+    third.write(100)
+    assert not one.reasons + other.reasons + third.reasons
+
+
+def test_of_too_many_lingering_connections_the_oldest_goes() -> None:
+    unread = Unread(lingering=2)
+    readers = [_Reader(unread) for _ in range(4)]
+    for reader in readers[:3]:
+        unread.linger(reader)
+    assert [reader.reasons for reader in readers] == [[None], [], [], []]
+    unread.forget(readers[1])
+    unread.linger(readers[3])
+    assert [reader.reasons for reader in readers] == [[None], [], [], []]
+
+
+@pytest.mark.live
 def test_a_closed_connection_does_not_keep_what_its_client_never_reads(tmp_path: Path) -> None:
     async def main() -> None:
         config = ServerConfig(
