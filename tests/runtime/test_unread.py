@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from pathlib import Path
 
@@ -85,25 +86,62 @@ def test_of_too_many_lingering_connections_the_oldest_goes() -> None:
     assert [reader.reasons for reader in readers] == [[None], [], [], []]
 
 
+_HANDSHAKE = frame(ConnectRequest(0, 0, 30_000, 0, bytes(16), False).encode())
+_READ = encode_request(2, OpCode.GET_DATA, PathWatchRequest("/big", False))
+
+
+def _create_big() -> bytes:
+    return encode_request(1, OpCode.CREATE, CreateRequest("/big", bytes(900_000), OPEN, 0))
+
+
+async def _connect(runner: PeerRunner, sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    await loop.sock_connect(sock, runner.client_address)
+    await loop.sock_sendall(sock, _HANDSHAKE)
+
+
+def _config(directory: Path) -> ServerConfig:
+    return ServerConfig(data_dir=str(directory), client_port=0, client_port_address="127.0.0.1")
+
+
+@pytest.mark.live
+def test_the_worst_of_many_that_read_nothing_is_dropped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        runner = PeerRunner(_config(tmp_path))
+        runner.unread = Unread(total_bytes=5 << 20)
+        await runner.start()
+        loop = asyncio.get_running_loop()
+        with contextlib.ExitStack() as sockets:
+            for number in range(8):
+                sock = sockets.enter_context(socket.socket())
+                await _connect(runner, sock)
+                await loop.sock_sendall(sock, (b"" if number else _create_big()) + _READ * 40)
+            for _ in range(5000):
+                if "the most of all clients" in caplog.text:
+                    break
+                await asyncio.sleep(0.001)
+            else:
+                raise AssertionError("nobody was dropped")
+            assert 0 < len(runner.peer.server.connections) < 8
+        runner.request_stop()
+        assert await runner.serve_until_stopped() == 0
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
 @pytest.mark.live
 def test_a_closed_connection_does_not_keep_what_its_client_never_reads(tmp_path: Path) -> None:
     async def main() -> None:
-        config = ServerConfig(
-            data_dir=str(tmp_path), client_port=0, client_port_address="127.0.0.1"
-        )
-        runner = PeerRunner(config)
+        runner = PeerRunner(_config(tmp_path))
         await runner.start()
         loop = asyncio.get_running_loop()
         with socket.socket() as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            sock.setblocking(False)
-            await loop.sock_connect(sock, runner.client_address)
-            request = ConnectRequest(0, 0, 30_000, 0, bytes(16), False)
-            await loop.sock_sendall(sock, frame(request.encode()))
-            create = CreateRequest("/big", bytes(900_000), OPEN, 0)
-            await loop.sock_sendall(sock, encode_request(1, OpCode.CREATE, create))
-            read = encode_request(2, OpCode.GET_DATA, PathWatchRequest("/big", False))
-            await loop.sock_sendall(sock, read * 40)
+            await _connect(runner, sock)
+            await loop.sock_sendall(sock, _create_big() + _READ * 40)
             server = runner.peer.server
             while not any(connection.is_stalled for connection in server.connections):
                 await asyncio.sleep(0.001)
