@@ -30,20 +30,20 @@ $(RUN):
 
 # uvloop only as a wheel: no compiler is ever needed. Without one pyzk runs on plain asyncio.
 $(VENV)/.runtime: pyproject.toml | $(RUN)
-	@echo "setting up $(VENV) (once)"
+	@echo "setting up $(VENV) (once)" >&2
 	@$(PIP) install --only-binary uvloop $(EDITABLE) -e . || { \
-		echo "no uvloop wheel for this Python: continuing on plain asyncio"; \
+		echo "no uvloop wheel for this Python: continuing on plain asyncio" >&2; \
 		$(PIP) install 'attrs>=23.1' 'click>=8.1' && $(PIP) install --no-deps $(EDITABLE) -e .; }
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.runtime
-	@echo "setting up $(VENV) for tests (once)"
+	@echo "setting up $(VENV) for tests (once)" >&2
 	@$(PIP) install --only-binary uvloop $(EDITABLE) -e '.[test]' || { \
 		$(PIP) install 'hypothesis>=6.100' 'kazoo>=2.10' 'pytest>=8.0'; }
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.test
-	@echo "setting up $(VENV) for development (once)"
+	@echo "setting up $(VENV) for development (once)" >&2
 	@$(PIP) install --only-binary uvloop $(EDITABLE) -e '.[dev]'
 	@touch $@
 

@@ -5,10 +5,14 @@ Shell.
 
 from __future__ import annotations
 
+import os
+import sys
+
 import click
 
-from pyzk.cli.sources import load, property_options
+from pyzk.cli.sources import fail, load, property_options
 from pyzk.config import effective_values
+from pyzk.runtime.main import ExitCode, refuse
 
 
 @click.group("config")
@@ -20,20 +24,39 @@ def command() -> None:
 @click.argument("zoo_cfg", required=False, metavar="[ZOO_CFG]")
 @property_options[0]
 @property_options[1]
-def check(zoo_cfg: str | None, properties: tuple[str, ...], properties_file: str | None) -> None:
+@click.option("--strict", is_flag=True, help="Exit with 2 if there is a warning.")
+def check(
+    zoo_cfg: str | None, properties: tuple[str, ...], properties_file: str | None, strict: bool
+) -> None:
     """Print the effective values of ZOO_CFG, and what of it will be ignored.
 
     Exits with 2 and one line on standard error where a value is wrong.
     """
     config = load(zoo_cfg, properties, properties_file)
-    for name, value in effective_values(config):
-        click.echo(f"{name}={_show(name, value)}")
-    for suffix, name in config.auth_providers:
-        click.echo(f"authProvider.{suffix}={name}")
+    lines = [f"{name}={_show(name, value)}\n" for name, value in effective_values(config)]
+    lines += [f"authProvider.{suffix}={name}\n" for suffix, name in config.auth_providers]
+    _print("".join(lines))
     for kind, remarks in (("warning", config.warnings), ("note", config.notes)):
         for line, text in remarks:
             where = f"line {line}: " if line else ""
             click.echo(f"{kind}: {where}{text}", err=True)
+    if strict and config.warnings:
+        count = len(config.warnings)
+        fail(f"refused: {count} warning{'s' if count > 1 else ''}, and --strict was given")
+
+
+def _print(text: str) -> None:
+    """Write to standard output. A reader that has seen enough (`| head`) changes nothing."""
+    try:
+        click.echo(text, nl=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Or the interpreter would try, and complain, once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        raise SystemExit(
+            refuse(f"cannot write to standard output: {error.strerror}", ExitCode.UNEXPECTED)
+        ) from None
 
 
 def _show(name: str, value: object) -> str:

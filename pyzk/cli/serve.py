@@ -43,7 +43,7 @@ def _positional(words: tuple[str, ...]) -> list[Property]:
 
 
 @click.command("serve")
-@click.argument("words", nargs=-1, metavar="[ZOO_CFG]")
+@click.argument("words", nargs=-1, metavar="[ZOO_CFG | PORT DATADIR [TICKTIME [MAXCNXNS]]]")
 @click.option("--port", metavar="PORT", help="Client port; 0 takes a free one.")
 @click.option("--host", metavar="ADDRESS", help="Address to listen on.")
 @click.option("--data-dir", metavar="DIR", help="Snapshots, and logs where not said otherwise.")
@@ -69,7 +69,7 @@ def command(
 ) -> None:
     """Run a server in the foreground, as ZOO_CFG says.
 
-    Without ZOO_CFG it listens on 127.0.0.1:2181 and keeps its data in ./pyzk-data. One line on
+    Without arguments it listens on 127.0.0.1:2181 and keeps its data in ./pyzk-data. One line on
     standard output says when it is ready; logs go to standard error. SIGTERM and SIGINT stop it.
     """
     given: list[Property] = []

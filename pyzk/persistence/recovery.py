@@ -75,7 +75,7 @@ class Recovered:
 
     database: Database
     snapshot_name: str | None
-    """None if the database is new and nothing was loaded."""
+    """None if there is no snapshot."""
     snapshot_zxid: int
     last_zxid: int
     """-1: the directory is empty and may not be taken for a new database."""
@@ -83,6 +83,8 @@ class Recovered:
     """Txns applied on top of the snapshot."""
     notes: list[str]
     """What was repaired or skipped, one sentence each, for the log of the start."""
+    is_new: bool = False
+    """The directory was empty; a database was begun."""
 
 
 def recover(
@@ -241,7 +243,7 @@ class _Recovery:
             suffix=self.options.snapshot_suffix,
             last_zxid_section=self.options.last_zxid_section,
         )
-        return Recovered(database, name, 0, 0, 0, self.notes)
+        return Recovered(database, name, 0, 0, 0, self.notes, is_new=True)
 
     def _check_claims(self, last_zxid: int) -> None:
         """Refuse if a snapshot that cannot be read says there was more than was rebuilt."""

@@ -220,10 +220,10 @@ def open_data_directories(
     log_root = data_log_dir or data_dir
     locks: list[int] = []
     try:
-        snapshots = _open_version_directory(data_dir, autocreate, locks)
+        snapshots = _open_version_directory(data_dir, autocreate, locks, _DATA_DIR)
         logs = snapshots
         if os.path.realpath(log_root) != os.path.realpath(data_dir):
-            logs = _open_version_directory(log_root, autocreate, locks)
+            logs = _open_version_directory(log_root, autocreate, locks, _DATA_LOG_DIR)
     except BaseException:
         for fd in locks:
             os.close(fd)
@@ -236,7 +236,13 @@ def open_data_directories(
     return DataDirectories(snapshots, logs, bool(markers), locks, markers)
 
 
-def _open_version_directory(root: str, autocreate: bool, locks: list[int]) -> FileDirectory:
+_DATA_DIR: Final = "--data-dir, or dataDir in zoo.cfg"
+_DATA_LOG_DIR: Final = "--data-log-dir, or dataLogDir in zoo.cfg"
+
+
+def _open_version_directory(
+    root: str, autocreate: bool, locks: list[int], setting: str
+) -> FileDirectory:
     path = os.path.join(root, VERSION_DIRECTORY)
     if not os.path.isdir(path):
         if os.path.lexists(path):
@@ -250,7 +256,7 @@ def _open_version_directory(root: str, autocreate: bool, locks: list[int]) -> Fi
         _make_directory(path)
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise StorageError("not readable and writable", path=path, remedy=_ownership(path))
-    locks.append(_lock(path))
+    locks.append(_lock(path, setting))
     return FileDirectory(path)
 
 
@@ -266,7 +272,7 @@ def _make_directory(path: str) -> None:
         FileDirectory(os.path.dirname(directory) or ".").sync()
 
 
-def _lock(path: str) -> int:
+def _lock(path: str, setting: str) -> int:
     """Take the lock of a directory; return the descriptor that holds it as long as it is open."""
     name = os.path.join(path, LOCK_NAME)
     with _told("lock", name):
@@ -281,7 +287,7 @@ def _lock(path: str) -> int:
         raise DirectoryLockedError(
             f"the data directory is in use by process {holder or '(unknown)'}",
             path=path,
-            remedy="stop that server, or give this one another dataDir",
+            remedy=f"stop that server, or give this one another directory: {setting}",
         ) from None
     except OSError as error:
         os.close(fd)

@@ -189,7 +189,12 @@ def explain(error: Exception, config: ServerConfig) -> tuple[str, int]:
     number = error.errno or 0
     reason = os.strerror(number) if number > 0 else error.strerror or str(error)
     address = f"{config.client_port_address or '*'}:{config.client_port}"
-    if error.errno == errno.EADDRINUSE:
-        hint = "another server uses this port; stop it, or choose a port (0 takes a free one)"
-        return f"cannot listen on {address}: {reason}; {hint}", ExitCode.UNEXPECTED
-    return f"cannot listen on {address}: {reason}", ExitCode.UNEXPECTED
+    hint = _LISTEN_HINTS.get(number, "choose another address: --host, or clientPortAddress")
+    return f"cannot listen on {address}: {reason}; {hint}", ExitCode.UNEXPECTED
+
+
+_LISTEN_HINTS: Final = {
+    errno.EADDRINUSE: "another server uses this port; stop it, or choose another one, 0 for any"
+    " that is free: --port, or clientPort in zoo.cfg",
+    errno.EACCES: "choose a port above 1023: --port, or clientPort in zoo.cfg",
+}

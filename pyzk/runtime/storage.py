@@ -78,6 +78,9 @@ class Storage:
                 remedy="restore the data, or make a file named initialize there to begin anew",
             )
         directories.initialized()
+        if recovered.is_new:
+            log.info("created a new database in %s", config.data_dir)
+            return recovered.database
         log.info(
             "loaded %s: %d znodes, %d sessions, last zxid %s (snapshot %s, %d transactions"
             " replayed) in %d ms",

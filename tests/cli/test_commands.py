@@ -164,6 +164,22 @@ def test_config_check_prints_values_warnings_and_notes(tmp_path: Path) -> None:
     ]
 
 
+def test_config_check_strict_refuses_warnings_but_not_notes(tmp_path: Path) -> None:
+    path = zoo_cfg(tmp_path, "dataDir=/d\nclientPort=0\nflushDelay=1\n")
+    result = CliRunner().invoke(main, ["config", "check", "--strict", path])
+    assert result.exit_code == 0
+    assert result.stderr == "note: line 3: flushDelay: has no effect in pyzk\n"
+    path = zoo_cfg(tmp_path, "dataDir=/d\nclientPort=0\nsnapcount=1\nx=y\n")
+    assert CliRunner().invoke(main, ["config", "check", path]).exit_code == 0
+    result = CliRunner().invoke(main, ["config", "check", "--strict", path])
+    assert result.exit_code == 2
+    assert result.stdout.startswith("dataDir=/d\n")
+    assert [line.split(":")[0] for line in result.stderr.splitlines()] == [
+        *("warning", "warning", "pyzk"),
+    ]
+    assert result.stderr.endswith("pyzk: refused: 2 warnings, and --strict was given\n")
+
+
 def test_config_check_refuses_as_serve_does(tmp_path: Path) -> None:
     path = zoo_cfg(tmp_path, "dataDir=/d\nclientPort=-1\n")
     result = CliRunner().invoke(main, ["config", "check", path])

@@ -99,6 +99,7 @@ def test_a_port_in_use_is_code_1(start: Start, patience: float) -> None:
         _, err = process.communicate(timeout=patience)
     assert process.returncode == 1
     assert f"pyzk: cannot listen on 127.0.0.1:{port}: Address already in use" in err
+    assert "--port, or clientPort" in err
     assert "Traceback" not in err
 
 
@@ -129,6 +130,53 @@ def test_corrupt_storage_is_code_21(start: Start, tmp_path: Path, patience: floa
     _, err = process.communicate(timeout=patience)
     assert process.returncode == 21
     assert str(Path("d") / "version-2" / "log.1") in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "message"),
+    [
+        ("closed pipe", 0, ""),
+        ("/dev/full", 1, "pyzk: cannot write to standard output: No space left on device\n"),
+    ],
+)
+def test_config_check_whose_output_nobody_takes(
+    tmp_path: Path,
+    environment: dict[str, str],
+    patience: float,
+    output: str,
+    code: int,
+    message: str,
+) -> None:
+    (tmp_path / "zoo.cfg").write_text("dataDir=/d\nclientPort=0\n")
+    if output == "closed pipe":
+        reading, writing = os.pipe()
+        os.close(reading)
+    elif os.path.exists(output):
+        writing = os.open(output, os.O_WRONLY)
+    else:
+        pytest.skip(f"no {output} here")
+    result = subprocess.run(
+        [sys.executable, "-m", "pyzk", "config", "check", "zoo.cfg"],
+        cwd=tmp_path,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=patience,
+        env=environment,
+        check=False,
+    )
+    os.close(writing)
+    assert (result.returncode, result.stderr) == (code, message)
+
+
+def test_a_new_database_is_told_from_a_loaded_one(start: Start, patience: float) -> None:
+    for told, not_told in (("created a new database", "loaded"), ("loaded d: 5", "created")):
+        process = start("--port", "0", "--data-dir", "d")
+        ready(process)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=patience)
+        assert told in err
+        assert not_told not in err
 
 
 def test_python_without_asserts_is_refused(

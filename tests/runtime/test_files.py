@@ -110,7 +110,10 @@ def test_directories_are_made_and_locked(tmp_path: Path) -> None:
     opened = open_data_directories(str(root))
     assert opened.logs is opened.snapshots
     assert (root / "version-2").is_dir()
-    with pytest.raises(DirectoryLockedError, match=f"in use by process {os.getpid()}"):
+    with pytest.raises(
+        DirectoryLockedError,
+        match=f"in use by process {os.getpid()}; stop .* another directory: --data-dir, or dataDir",
+    ):
         open_data_directories(str(root))
     opened.close()
     open_data_directories(str(root)).close()
@@ -119,7 +122,7 @@ def test_directories_are_made_and_locked(tmp_path: Path) -> None:
 def test_separate_log_directory_is_locked_too(tmp_path: Path) -> None:
     opened = open_data_directories(str(tmp_path / "data"), str(tmp_path / "log"))
     assert opened.logs is not opened.snapshots
-    with pytest.raises(DirectoryLockedError):
+    with pytest.raises(DirectoryLockedError, match="--data-log-dir, or dataLogDir"):
         open_data_directories(str(tmp_path / "other"), str(tmp_path / "log"))
     # The failed attempt gave its first lock back.
     open_data_directories(str(tmp_path / "other")).close()

@@ -90,17 +90,20 @@ def test_an_ipv6_address_is_bracketed() -> None:
             OSError(errno.EADDRINUSE, "in use"),
             1,
             "pyzk: cannot listen on 127.0.0.1:2181: Address already in use; another server uses"
-            " this port; stop it, or choose a port (0 takes a free one)",
+            " this port; stop it, or choose another one, 0 for any that is free: --port,"
+            " or clientPort in zoo.cfg",
         ),
         (
             PermissionError(errno.EACCES, "denied"),
             1,
-            "pyzk: cannot listen on 127.0.0.1:2181: Permission denied",
+            "pyzk: cannot listen on 127.0.0.1:2181: Permission denied; choose a port above 1023:"
+            " --port, or clientPort in zoo.cfg",
         ),
         (
             socket.gaierror(-2, "Name or service not known"),
             1,
-            "pyzk: cannot listen on 127.0.0.1:2181: Name or service not known",
+            "pyzk: cannot listen on 127.0.0.1:2181: Name or service not known; choose another"
+            " address: --host, or clientPortAddress",
         ),
     ],
 )
