@@ -85,13 +85,14 @@ def decode_string(buffer: bytes, offset: int, end: int) -> tuple[str | None, int
     return decode_text(buffer[start:stop]), stop
 
 
-_encoded_surrogate: Final = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
+_encoded_surrogate: Final = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]?")
 
 
 def decode_text(raw: bytes) -> str:
     """Return the text of a string's bytes; what is no UTF-8 becomes U+FFFD, never an error.
 
-    An encoded surrogate becomes one U+FFFD, as in Java; Python would make it three.
+    An encoded surrogate, cut short or not, becomes one U+FFFD, as in Java; Python would make it
+    two or three.
     """
     try:
         return raw.decode()

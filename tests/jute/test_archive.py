@@ -76,6 +76,10 @@ def test_null_strings_come_back() -> None:
         ("61ff62", "a\ufffdb"),
         ("c3", "\ufffd"),
         ("eda080", "\ufffd"),  # an encoded surrogate is one replacement, as in Java
+        ("eda061", "\ufffda"),  # cut short, too
+        ("eda0", "\ufffd"),
+        ("edbfeda0bd", "\ufffd\ufffd"),
+        ("ed80", "\ufffd"),
         ("eda0bdedb880", "\ufffd\ufffd"),
         ("c080", "\ufffd\ufffd"),
         ("00", "\0"),
