@@ -12,7 +12,7 @@ class Clock:
     __slots__ = ("now_ms", "wall_ms")
 
     def __init__(self, now_ms: int = 0, wall_ms: int = 0) -> None:
-        self.now_ms = now_ms
+        self.now_ms: int = now_ms
         """Monotonic time in ms: for timeouts, never for data."""
-        self.wall_ms = wall_ms
+        self.wall_ms: int = wall_ms
         """Time since 1970 in ms: for ctime, mtime and TTL."""

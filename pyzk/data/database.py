@@ -44,7 +44,7 @@ class Database:
     """The tree and the table session -> timeout in ms."""
 
     def __init__(self, tree: DataTree, sessions: dict[int, int] | None = None) -> None:
-        self.tree = tree
+        self.tree: DataTree = tree
         self.sessions: dict[int, int] = {} if sessions is None else sessions
         self.digest_log: deque[tuple[int, int, int]] = deque(maxlen=DIGEST_LOG_LIMIT)
         """(zxid, digest version, digest) of every 128th transaction."""
@@ -61,13 +61,19 @@ class Database:
         """Apply one committed transaction that was read from bytes."""
         return self.apply_txn(txn.header, txn.body, txn.digest)
 
-    def apply_txn(self, header: TxnHeader, body: object, digest: int | None) -> Applied:
-        """Apply one committed transaction."""
+    def apply_txn(
+        self,
+        header: TxnHeader,
+        body: object,
+        digest: int | None,
+        foretold: tuple[int, ...] | None = None,
+    ) -> Applied:
+        """Apply one committed transaction; ``foretold`` as `DataTree.apply` takes it."""
         kind = header.type
         tree = self.tree
         if kind < -1:
             self._apply_session(header, body)
-        applied = tree.apply(header, body)
+        applied = tree.apply(header, body, foretold)
         zxid = header.zxid
         if zxid > tree.last_zxid:
             tree.last_zxid = zxid

@@ -63,7 +63,7 @@ class DataTree:
     ) -> None:
         self.nodes: dict[str, DataNode] = {}
         self.acls = AclTable()
-        self.watches = WatchManager()
+        self.watches: WatchManager = WatchManager()
         self.quota = QuotaTable()
         self.written: list[tuple[str, int]] | None = None
         """(path, bytes of data) of each create, delete and setData, for whoever set a list here."""
@@ -230,13 +230,26 @@ class DataTree:
 
     # --- apply ----------------------------------------------------------------------
 
-    def apply(self, header: TxnHeader, body: object) -> Applied:
-        """Execute one transaction; the caller advances ``last_zxid``."""
+    def apply(
+        self, header: TxnHeader, body: object, foretold: tuple[int, ...] | None = None
+    ) -> Applied:
+        """Execute one transaction; the caller advances ``last_zxid``.
+
+        ``foretold`` has the digests that the znodes it changes will have, in the order in which
+        they are changed, if the proposer knows them; they are believed.
+        """
         kind = header.type
+        # The two that matter most need no look into the table.
+        if kind == OpCode.SET_DATA:
+            assert isinstance(body, SetDataTxn), body
+            return self._apply_set_data(header, kind, body, foretold)
+        if kind == OpCode.CREATE:
+            assert isinstance(body, CreateTxn), body
+            return self._apply_create(header, kind, body, foretold)
         if kind == OpCode.MULTI:
             assert isinstance(body, list), body
             return self._apply_multi(header, body)
-        return _APPLY[kind](self, header, kind, body)
+        return _APPLY[kind](self, header, kind, body, foretold)
 
     def _apply_multi(self, header: TxnHeader, body: list[SubTxn]) -> Applied:
         """All operations, or none when one of them is recorded as an error."""
@@ -247,46 +260,51 @@ class DataTree:
                 for sub in body
             ]
         else:
-            results = [_APPLY[sub.type](self, header, sub.type, sub.body) for sub in body]
+            results = [_APPLY[sub.type](self, header, sub.type, sub.body, None) for sub in body]
         applied.results = results
         return applied
 
-    def _apply_nothing(self, header: TxnHeader, kind: int, body: object) -> Applied:
+    def _apply_nothing(
+        self, header: TxnHeader, kind: int, body: object, foretold: tuple[int, ...] | None
+    ) -> Applied:
         """A check inside a multi, a session's begin; a top-level check of a broken 3.8 log."""
         return Applied(kind)
 
-    def _apply_error(self, header: TxnHeader, kind: int, body: ErrorTxn) -> Applied:
+    def _apply_error(
+        self, header: TxnHeader, kind: int, body: ErrorTxn, foretold: tuple[int, ...] | None
+    ) -> Applied:
         return Applied(kind, body.err)
 
-    def _apply_create(self, header: TxnHeader, kind: int, body: CreateTxn) -> Applied:
+    def _apply_create(
+        self, header: TxnHeader, kind: int, body: CreateTxn, foretold: tuple[int, ...] | None
+    ) -> Applied:
         owner = header.client_id if body.ephemeral else 0
-        return self._create(
-            header, kind, body.path, body.data, body.acl, body.parent_cversion, owner
-        )
+        return self._create(header, kind, body, owner, foretold)
 
     def _apply_create_container(
-        self, header: TxnHeader, kind: int, body: CreateContainerTxn
+        self,
+        header: TxnHeader,
+        kind: int,
+        body: CreateContainerTxn,
+        foretold: tuple[int, ...] | None,
     ) -> Applied:
-        return self._create(
-            header, kind, body.path, body.data, body.acl, body.parent_cversion, CONTAINER_OWNER
-        )
+        return self._create(header, kind, body, CONTAINER_OWNER, foretold)
 
-    def _apply_create_ttl(self, header: TxnHeader, kind: int, body: CreateTTLTxn) -> Applied:
-        owner = ttl_owner(body.ttl)
-        return self._create(
-            header, kind, body.path, body.data, body.acl, body.parent_cversion, owner
-        )
+    def _apply_create_ttl(
+        self, header: TxnHeader, kind: int, body: CreateTTLTxn, foretold: tuple[int, ...] | None
+    ) -> Applied:
+        return self._create(header, kind, body, ttl_owner(body.ttl), foretold)
 
     def _create(
         self,
         header: TxnHeader,
         kind: int,
-        path: str,
-        data: bytes | None,
-        acl: list[ACL] | None,
-        parent_cversion: int,
+        body: CreateTxn | CreateContainerTxn | CreateTTLTxn,
         owner: int,
+        foretold: tuple[int, ...] | None,
     ) -> Applied:
+        path, data, acl = body.path, body.data, body.acl
+        parent_cversion = body.parent_cversion
         nodes = self.nodes
         slash = path.rindex("/")
         parent_path = path[:slash] or ROOT
@@ -298,21 +316,23 @@ class DataTree:
             view.save(parent_path, parent)
         if parent_cversion == -1:
             parent_cversion = to_int32(parent.cversion + 1)
-        exists = path in nodes
+        old = nodes.get(path)
         zxid = header.zxid
         if parent_cversion > parent.cversion:
             parent.cversion = parent_cversion
             parent.pzxid = zxid
-        if not exists:
+        if old is None:
             children = parent.children
             if children is None:
                 children = parent.children = {}
             children[path[slash + 1 :]] = None
         parent.stat = None
         if self.digests:
-            self._redigest(parent_path, parent)
-        if exists:
-            self._settle_acl(nodes[path], acl)
+            self._redigest(parent_path, parent, foretold)
+        if old is not None:
+            if view is not None and old.mark != view.generation:
+                view.save(path, old)
+            self._settle_acl(old, acl)
             return Applied(kind, ErrorCode.NODE_EXISTS, path)
         acl_id = self.acls.intern(tuple(acl or ()))
         time = header.time
@@ -324,13 +344,15 @@ class DataTree:
         if owner:
             self._note_owner(path, node)
         if self.digests:
-            digest = node.digest = compute_digest(path, node)
+            digest = compute_digest(path, node) if foretold is None else foretold[1]
+            node.digest = digest
             self.digest = (self.digest + digest) & _MASK64
         self.quota.created(path, node, nodes)
         if self.written is not None:
             self.written.append((path, len(data) if data else 0))
         self.watches.node_created(path, parent_path, zxid, acl_id, parent.acl_id)
-        return Applied(kind, 0, path, node.encode_stat())
+        # A plain create is answered with the path alone.
+        return Applied(kind, 0, path, b"" if kind == OpCode.CREATE else node.encode_stat())
 
     def _settle_acl(self, node: DataNode, acl: list[ACL] | None) -> None:
         """Give a znode of a fuzzy snapshot the ACL list it was created with (ZOOKEEPER-4846).
@@ -342,10 +364,12 @@ class DataTree:
         node.acl_id = self.acls.intern(tuple(acl or ()))
         self.acls.release(old)
 
-    def _apply_delete(self, header: TxnHeader, kind: int, body: DeleteTxn) -> Applied:
-        return Applied(kind, self._delete(body.path, header.zxid), body.path)
+    def _apply_delete(
+        self, header: TxnHeader, kind: int, body: DeleteTxn, foretold: tuple[int, ...] | None
+    ) -> Applied:
+        return Applied(kind, self._delete(body.path, header.zxid, foretold), body.path)
 
-    def _delete(self, path: str, zxid: int) -> int:
+    def _delete(self, path: str, zxid: int, foretold: tuple[int, ...] | None = None) -> int:
         nodes = self.nodes
         slash = path.rindex("/")
         parent_path = path[:slash] or ROOT
@@ -371,7 +395,7 @@ class DataTree:
                 self.digest = (self.digest - node.digest) & _MASK64
         parent.stat = None
         if self.digests:
-            self._redigest(parent_path, parent)
+            self._redigest(parent_path, parent, foretold)
         if node is None:
             return ErrorCode.NO_NODE
         self.quota.deleted(path, node, nodes)
@@ -382,7 +406,9 @@ class DataTree:
         self.acls.release(node.acl_id)
         return 0
 
-    def _apply_set_data(self, header: TxnHeader, kind: int, body: SetDataTxn) -> Applied:
+    def _apply_set_data(
+        self, header: TxnHeader, kind: int, body: SetDataTxn, foretold: tuple[int, ...] | None
+    ) -> Applied:
         path = body.path
         node = self.nodes.get(path)
         if node is None:
@@ -400,14 +426,16 @@ class DataTree:
         difference = size - (len(old) if old else 0)
         self.data_size += difference
         if self.digests:
-            self._redigest(path, node)
+            self._redigest(path, node, foretold)
         self.quota.changed(path, difference, self.nodes)
         if self.written is not None:
             self.written.append((path, size))
         self.watches.node_changed(path, header.zxid, node.acl_id)
         return Applied(kind, 0, path, node.encode_stat())
 
-    def _apply_set_acl(self, header: TxnHeader, kind: int, body: SetACLTxn) -> Applied:
+    def _apply_set_acl(
+        self, header: TxnHeader, kind: int, body: SetACLTxn, foretold: tuple[int, ...] | None
+    ) -> Applied:
         path = body.path
         node = self.nodes.get(path)
         if node is None:
@@ -421,11 +449,15 @@ class DataTree:
         node.aversion = body.version
         node.stat = None
         if self.digests:
-            self._redigest(path, node)
+            self._redigest(path, node, foretold)
         return Applied(kind, 0, path, node.encode_stat())
 
     def _apply_close_session(
-        self, header: TxnHeader, kind: int, body: CloseSessionTxn | None
+        self,
+        header: TxnHeader,
+        kind: int,
+        body: CloseSessionTxn | None,
+        foretold: tuple[int, ...] | None,
     ) -> Applied:
         if body is not None:
             for path in body.paths_to_delete:
@@ -443,8 +475,8 @@ class DataTree:
             self._delete(path, zxid)
         return len(paths)
 
-    def _redigest(self, path: str, node: DataNode) -> None:
-        digest = compute_digest(path, node)
+    def _redigest(self, path: str, node: DataNode, foretold: tuple[int, ...] | None) -> None:
+        digest = compute_digest(path, node) if foretold is None else foretold[0]
         self.digest = (self.digest + digest - node.digest) & _MASK64
         node.digest = digest
 

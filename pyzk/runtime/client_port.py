@@ -20,8 +20,9 @@ LAST_BYTES_TIMEOUT_S: Final = 2.0
 DEFAULT_BACKLOG: Final = 1024
 
 
-class ClientProtocol(asyncio.Protocol):
-    """One socket of a client."""
+class ClientProtocol:
+    """One socket of a client: the methods of asyncio.Protocol, which as a base class would keep
+    this one from being compiled."""
 
     __slots__ = ("_connection", "_is_choked", "_is_paused", "_runner", "_transport")
 
@@ -31,6 +32,11 @@ class ClientProtocol(asyncio.Protocol):
         self._connection: Connection | None = None
         self._is_paused = False
         self._is_choked = False
+
+    @property
+    def connection(self) -> Connection | None:
+        """The pure side; None before there is a socket, and after."""
+        return self._connection
 
     # --- called by the loop ---------------------------------------------------------
 

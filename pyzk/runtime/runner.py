@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 RECENT_INPUTS: Final = 200
 """Inputs that are kept for the log of a broken invariant."""
 _SHOWN_BYTES: Final = 48
+MAX_GATHERING_TURNS: Final = 8
+"""Turns of the loop after which the log is written although writes keep coming."""
 
 
 class PeerRunner:
@@ -51,6 +53,10 @@ class PeerRunner:
         self._servers: list[asyncio.Server] = []
         self._timer: Timer | None = None
         self._is_log_flush_due = False
+        self._gathered = 0
+        """Records that were waiting when the loop last looked whether more had come."""
+        self._turns = 0
+        """Turns of the loop for which they have waited."""
         self._is_closing = False
         self._recent: deque[tuple[int | str, object]] = deque(maxlen=RECENT_INPUTS)
         self._stopped: asyncio.Future[int]
@@ -198,8 +204,8 @@ class PeerRunner:
     # --- outputs --------------------------------------------------------------------
 
     def _flush(self) -> None:
-        """Carry out what the core wants. The log waits for the end of the loop's turn, so that
-        all writes of the turn share one sync."""
+        """Carry out what the core wants. The log waits until the clients have nothing more to
+        say, so that their writes share one sync."""
         outbox = self.peer.outbox
         if outbox.dirty:
             for connection in outbox.take_dirty():
@@ -211,14 +217,31 @@ class PeerRunner:
                     connection.out.clear()
         if outbox.log and not self._is_log_flush_due:
             self._is_log_flush_due = True
-            self._loop.call_soon(self._flush_log)
+            self._loop.call_soon(self._gather)
         if outbox.commands and not self._is_closing:
             self._flush_log()
             for _ in outbox.take_commands():
                 self._storage.take_snapshot(self.peer.database)
 
+    def _gather(self) -> None:
+        """Hand the log to the disk, unless writes have come in the turn of the loop since this
+        was last asked: then look again after the next turn.
+
+        The clients that have just been answered send their next writes at about the same time. A
+        sync for the first of them would only make the others wait for a second one (scripts/bench,
+        set 50x1: 33 -> 39 thousand a second). A lone write waits for one look at the sockets.
+        """
+        count = len(self.peer.outbox.log)
+        if count > self._gathered and self._turns < MAX_GATHERING_TURNS:
+            self._gathered = count
+            self._turns += 1
+            self._loop.call_soon(self._gather)
+        else:
+            self._flush_log()
+
     def _flush_log(self) -> None:
         self._is_log_flush_due = False
+        self._gathered = self._turns = 0
         outbox = self.peer.outbox
         if outbox.log and not self._is_closing:
             self._storage.append(outbox.take_log(), outbox.log_zxid)

@@ -157,12 +157,15 @@ class Prep:
         pending.zxid = zxid
         return pending
 
-    def _put(self, path: str, pending: PendingNode) -> None:
+    def _put(self, path: str, pending: PendingNode) -> int:
+        """Make a state the newest; return its digest."""
+        digest = 0
         if self._has_digests:
             digest = compute_digest(path, pending)
             self._digest = (self._digest + digest - pending.digest) & _MASK64
             pending.digest = digest
         self.changes.put(path, pending)
+        return digest
 
     def _remove(self, path: str, node: DataNode, zxid: int) -> None:
         gone = PendingNode(None, OPEN_ACL_ID)
@@ -236,7 +239,7 @@ class Prep:
             # The tree raises both, and only ever raises them: a wrapped counter is not kept.
             pending.cversion = cversion
             pending.pzxid = zxid
-        self._put(parent_path, pending)
+        parent_digest = self._put(parent_path, pending)
         prepared, owner = _create_body(
             kind, path, data, acl, flags, record, cversion, request.client_id
         )
@@ -248,7 +251,7 @@ class Prep:
         node.child_count = node.created = 0
         node.exists = True
         node.zxid = zxid
-        self._put(path, node)
+        request.foretold = (parent_digest, self._put(path, node))
         if owner == request.client_id and owner:
             self.changes.own(owner, path)
         return prepared
@@ -289,16 +292,18 @@ class Prep:
         _check_version(record.version, node.version)
         if _child_count(node):
             raise NotEmpty(path)
-        self._delete_pending(path, node, parent_path, parent, zxid)
+        request.foretold = (self._delete_pending(path, node, parent_path, parent, zxid),)
         return _encoded(DeleteTxn(path))
 
     def _delete_pending(
         self, path: str, node: DataNode, parent_path: str, parent: DataNode, zxid: int
-    ) -> None:
+    ) -> int:
+        """Take a znode out of the overlay; return the digest its parent then has."""
         pending = self._change(parent_path, parent, zxid, _child_count(parent) - 1)
         pending.pzxid = zxid
-        self._put(parent_path, pending)
+        digest = self._put(parent_path, pending)
         self._remove(path, node, zxid)
+        return digest
 
     def _delete_container(self, request: Request, kind: int, record: str, zxid: int) -> Prepared:
         """The server's own request: no session, no ACL; the znode may have changed meanwhile.
@@ -339,8 +344,8 @@ class Prep:
         version = pending.version = to_int32(node.version + 1)
         pending.data = data
         pending.mzxid = zxid
-        pending.mtime = self._clock.wall_ms
-        self._put(path, pending)
+        pending.mtime = request.time
+        request.foretold = (self._put(path, pending),)
         body = SetDataTxn(path, data, version)
         if type(record) is RawSetData:
             return body, record.raw + pack_int(version)
@@ -360,7 +365,7 @@ class Prep:
         _check_version(record.version, node.aversion)
         pending = self._change(path, node, zxid, _child_count(node))
         version = pending.aversion = to_int32(node.aversion + 1)
-        self._put(path, pending)
+        request.foretold = (self._put(path, pending),)
         return _encoded(SetACLTxn(path, list(acl), version))
 
     def _check(
@@ -453,6 +458,7 @@ class Prep:
             txns.append(Txn(OpCode.ERROR, body.encode()))
         if failure is None:
             self.changes.keep()
+        request.foretold = None
         return done, MultiTxn(txns).encode()
 
 

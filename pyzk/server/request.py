@@ -30,6 +30,7 @@ class Request(TxnHeader):
         "body",
         "connection",
         "digest",
+        "foretold",
         "opcode",
         "received_ms",
         "record",
@@ -62,6 +63,8 @@ class Request(TxnHeader):
         self.received_ms = received_ms
         self.body: Body | list[SubTxn] | None = None
         self.digest: int | None = None
+        self.foretold: tuple[int, ...] | None = None
+        """The digests of the znodes that it changes, in that order; None for more than two."""
 
 
 class QueuedRead:

@@ -18,7 +18,7 @@ from pyzk.config import ServerConfig
 from pyzk.constants import EventType, OpCode
 from pyzk.data.acl import OPEN_ACL_ID
 from pyzk.data.database import Database
-from pyzk.data.tree import Applied
+from pyzk.data.tree import Applied, DataTree
 from pyzk.metrics import Metrics
 from pyzk.server.connection import STALL_THROTTLED, Connection
 from pyzk.server.outbox import Outbox
@@ -41,7 +41,7 @@ class Server:
     ) -> None:
         self.config = config
         self.database = database
-        self.tree = database.tree
+        self.tree: DataTree = database.tree
         self.clock = clock
         self.outbox = outbox
         self.metrics = Metrics()

@@ -5,9 +5,13 @@ Shell.
     python -m scripts.bench.zk            all points
     python -m scripts.bench.zk --quick    seconds instead of minutes
 
-Servers take turns (A B A B A B), each measurement on a fresh server with an empty directory on the
-same disk and fsync on; the table shows medians and the ratio of medians.  The load generator is
-zkload.c: CONNS connections, each with PIPELINE requests under way, in a closed loop.
+Servers take turns (A B A B A B), each round on a fresh server with an empty directory on the same
+disk and fsync on; the table shows medians and the ratio of medians.  A fresh server first serves
+each operation for a while unmeasured: a JVM is not itself before its compiler has seen the code,
+and half warm it would flatter us.  The load generator is zkload.c: CONNS connections, each with
+PIPELINE requests under way, in a closed loop.  Nothing is pinned to a core, as nothing is in
+production; with one connection and one request the scheduler's choice of cores alone can change a
+figure several times over, so look at the spread (--json) before believing a 1 x 1.
 """
 
 from __future__ import annotations
@@ -49,8 +53,18 @@ class Point:
         return f"{self.operation:8} {self.connections:3} x {self.pipeline:<3}"
 
 
+@attrs.frozen
+class Times:
+    """Seconds: measured, unmeasured before each point, unmeasured on a fresh server for each of its
+    warm-up loads."""
+
+    seconds: float
+    before_point: float
+    whole_server: float
+
+
 def build(folder: Path) -> Path:
-    """Compiles the load generator."""
+    """Compiles the load generator; SystemExit without a compiler."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         raise SystemExit("bench: no C compiler (gcc or cc) on the PATH")
@@ -59,29 +73,35 @@ def build(folder: Path) -> Path:
     return program
 
 
+def load(program: Path, server: Server, point: Point, times: Times) -> dict[str, Any]:
+    """One run of the load generator."""
+    shape = [point.operation, str(point.connections), str(point.pipeline), str(SIZE)]
+    address = f"{server.address[0]}:{server.address[1]}"
+    command = [str(program), address, *shape, str(times.seconds), str(times.before_point)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    name = server.launcher.name
+    if done.returncode:
+        raise SystemExit(f"bench: {name}: {point}: {done.stderr}{server.log_tail()}")
+    figures: dict[str, Any] = json.loads(done.stdout)
+    if figures["errors"]:
+        raise SystemExit(f"bench: {name}: {point}: errors: {done.stdout}")
+    return figures
+
+
 def measure(
-    program: Path, launcher: Launcher, points: list[Point], seconds: float, warmup: float
+    program: Path, launcher: Launcher, points: list[Point], times: Times
 ) -> dict[Point, dict[str, Any]]:
-    """All points on one fresh server."""
-    found = {}
+    """All points on one fresh, then warm, server."""
     server = Server(launcher, {"globalOutstandingLimit": "100000"})
     try:
         server.start()
-        for point in points:
-            shape = [point.operation, str(point.connections), str(point.pipeline), str(SIZE)]
-            address = f"{server.address[0]}:{server.address[1]}"
-            command = [str(program), address, *shape, str(seconds), str(warmup)]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-            if done.returncode:
-                raise SystemExit(
-                    f"bench: {launcher.name}: {point}: {done.stderr}{server.log_tail()}"
-                )
-            found[point] = json.loads(done.stdout)
-            if found[point]["errors"]:
-                raise SystemExit(f"bench: {launcher.name}: {point}: errors: {done.stdout}")
+        for operation in dict.fromkeys(point.operation for point in points):
+            for shape in SHAPES[1:]:
+                warm = attrs.evolve(times, seconds=times.whole_server, before_point=0.1)
+                load(program, server, Point(operation, *shape), warm)
+        return {point: load(program, server, point, times) for point in points}
     finally:
         server.cleanup()
-    return found
 
 
 def start_time(launcher: Launcher, runs: int) -> float:
@@ -133,7 +153,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--alone", action="store_true", help="without the original")
     parser.add_argument("--json", type=Path, help="where to write all figures")
     options = parser.parse_args(arguments)
-    seconds, warmup = (1.0, 0.5) if options.quick else (options.seconds, 2.0)
+    times = Times(1.0, 0.5, 2.0) if options.quick else Times(options.seconds, 2.0, 5.0)
     # The original runs as its own script would start it, without our quick-start flags.
     os.environ.setdefault("PYZK_ORACLE_JVMFLAGS", shlex.join(["-Xmx1000m"]))
     launchers = [pyzk_launcher(options.command)]
@@ -148,7 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
         program = build(Path(scratch))
         for number in range(options.rounds):
             for launcher in launchers:
-                results[launcher.name].append(measure(program, launcher, points, seconds, warmup))
+                results[launcher.name].append(measure(program, launcher, points, times))
                 print(f"round {number + 1}: {launcher.name} done", file=sys.stderr)
     good = table(results, points)
     for launcher in launchers:

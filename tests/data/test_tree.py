@@ -133,8 +133,8 @@ def test_the_root_is_found_under_both_its_names(log: Log) -> None:
 
 
 def test_create_answers_with_path_and_stat(log: Log) -> None:
-    applied = log.create("/a", b"xyz")
-    assert (applied.type, applied.err, applied.path) == (OpCode.CREATE, 0, "/a")
+    applied = log.apply(OpCode.CREATE2, CreateTxn("/a", b"xyz", OPEN, False, 1))
+    assert (applied.type, applied.err, applied.path) == (OpCode.CREATE2, 0, "/a")
     assert decode_stat(applied.stat) == Stat(1, 1, 1001, 1001, 0, 0, 0, 0, 3, 0, 1)
 
 
