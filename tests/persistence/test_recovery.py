@@ -120,6 +120,20 @@ def test_gap_between_files_is_refused() -> None:
     assert refused.value.offset == 16
 
 
+def test_a_renamed_log_is_refused() -> None:
+    """By its first record, even if all of them are in the snapshot."""
+    directory = MemoryDirectory()
+    seed(directory, PAYLOADS)
+    directory.rename("log.1", "log.3")
+    with pytest.raises(StorageError, match="begins with zxid 0x1, which is not in its name") as one:
+        load(directory)
+    assert (one.value.path.rpartition("/")[2], one.value.offset) == ("log.3", 16)
+    write_snapshot(directory, database_of(PAYLOADS).freeze())
+    directory.rename("log.3", "log.15")
+    with pytest.raises(StorageError, match="give the file its name back"):
+        load(directory)
+
+
 def test_torn_log_followed_by_its_successor() -> None:
     """The log of a process that died in a record, then the log of the next one."""
     directory = MemoryDirectory()
