@@ -1,0 +1,52 @@
+"""A true ZooKeeper server inside a test: in this process, in milliseconds, with faults on order.
+
+Shell. Nothing is imported until a name is used, so that a pytest plugin costs nothing.
+
+    from pyzk.testing import ZooKeeperServer
+
+    with ZooKeeperServer() as server:
+        client = KazooClient(server.connect_string)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyzk.testing.aio import AsyncZooKeeperServer
+    from pyzk.testing.errors import FixtureError, LeakedClientsError, NotRunningError
+    from pyzk.testing.inspection import LeakedClient, SessionInfo, WatchInfo
+    from pyzk.testing.server import ZooKeeperServer
+
+__all__ = [
+    "ZooKeeperServer",
+    "AsyncZooKeeperServer",
+    "SessionInfo",
+    "WatchInfo",
+    "LeakedClient",
+    "FixtureError",
+    "LeakedClientsError",
+    "NotRunningError",
+]
+
+_MODULES = {
+    "ZooKeeperServer": "server",
+    "AsyncZooKeeperServer": "aio",
+    "SessionInfo": "inspection",
+    "WatchInfo": "inspection",
+    "LeakedClient": "inspection",
+    "FixtureError": "errors",
+    "LeakedClientsError": "errors",
+    "NotRunningError": "errors",
+}
+
+
+def __getattr__(name: str) -> object:
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    value: object = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,76 @@
+"""A port of one's own: given by the operating system, kept while the server is down.
+
+Shell. A socket that is bound and never listens holds the number: nobody else is given it, clients
+are refused, and a server may listen beside it (Linux, SO_REUSEADDR). Where that is not so the
+number is simply asked for again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+
+from pyzk.runtime.client_port import open_sockets
+from pyzk.testing.errors import FixtureError
+
+
+class HeldPort:
+    """One number on one address."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+        """0 until the operating system has chosen."""
+        self._holder: socket.socket | None = None
+        self._listeners: list[socket.socket] = []
+
+    def listen(self) -> None:
+        """Begin to take connections. Raises FixtureError when somebody else has the port."""
+        self._hold()
+        try:
+            self._listeners = open_sockets(self.host, self.port, -1)
+        except OSError:
+            # Not everywhere may two sockets have one port, though only one of them listens.
+            self.release()
+            try:
+                self._listeners = open_sockets(self.host, self.port, -1)
+            except OSError as error:
+                raise FixtureError(
+                    f"cannot listen on {self.host}:{self.port}: {error.strerror or error};"
+                    " leave the port out and the operating system gives a free one"
+                ) from error
+        self.port = self._listeners[0].getsockname()[1]
+
+    def _hold(self) -> None:
+        if self._holder is not None:
+            return
+        with contextlib.suppress(OSError):
+            family, kind, _, _, address = socket.getaddrinfo(
+                self.host, self.port, type=socket.SOCK_STREAM
+            )[0]
+            holder = socket.socket(family, kind)
+            try:
+                holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                holder.bind(address)
+            except OSError:
+                holder.close()
+                raise
+            self._holder = holder
+            self.port = holder.getsockname()[1]
+
+    def listeners(self) -> list[socket.socket]:
+        """Return what a runner may accept from and close; the port goes on listening."""
+        return [sock.dup() for sock in self._listeners]
+
+    def refuse(self) -> None:
+        """Take no more connections; keep the number."""
+        for sock in self._listeners:
+            sock.close()
+        self._listeners = []
+
+    def release(self) -> None:
+        """Give the number back."""
+        self.refuse()
+        if self._holder is not None:
+            self._holder.close()
+            self._holder = None

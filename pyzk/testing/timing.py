@@ -1,0 +1,138 @@
+"""The time of a test server: real, or standing still until the test lets it pass.
+
+Shell. One list of what is due serves both kinds. With real time the loop is asked to call when the
+first of it is due; with virtual time only ``advance`` looks at it. ``advance`` works with real
+time too: the clock is then ahead by so much from there on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections.abc import Callable
+
+from pyzk.clock import Clock
+from pyzk.testing.gate import Gate
+
+
+class _Timer:
+    __slots__ = ("callback", "due_ms")
+
+    def __init__(self, due_ms: int, callback: Callable[[], object]) -> None:
+        self.due_ms = due_ms
+        self.callback: Callable[[], object] | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class FixtureTime:
+    """Both clocks in milliseconds, and what is to happen when. Lives on across restarts."""
+
+    def __init__(self, gate: Gate, *, is_virtual: bool) -> None:
+        self.is_virtual = is_virtual
+        self._gate = gate
+        self._offset_ms = 0
+        """How far this clock is ahead of the machine's, or of the frozen one."""
+        self._frozen_ms = _monotonic_ms()
+        self._frozen_wall_ms = _wall_ms()
+        self._due: list[tuple[int, int, _Timer]] = []
+        self._order = itertools.count()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._handle: asyncio.TimerHandle | None = None
+        self._handle_due_ms = 0
+
+    # --- TimeSource -----------------------------------------------------------------
+
+    def read(self, clock: Clock) -> None:
+        """Write both readings into the clock of a peer."""
+        clock.now_ms = self.now_ms
+        clock.wall_ms = self.wall_ms
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> _Timer:
+        """Call back when this clock has advanced by so much."""
+        timer = _Timer(self.now_ms + round(seconds * 1000), callback)
+        heapq.heappush(self._due, (timer.due_ms, next(self._order), timer))
+        self._arm()
+        return timer
+
+    # --- reading and setting --------------------------------------------------------
+
+    @property
+    def now_ms(self) -> int:
+        base = self._frozen_ms if self.is_virtual else _monotonic_ms()
+        return base + self._offset_ms
+
+    @property
+    def wall_ms(self) -> int:
+        base = self._frozen_wall_ms if self.is_virtual else _wall_ms()
+        return base + self._offset_ms
+
+    def skip_to(self, now_ms: int) -> None:
+        """Put the clock forward; nothing is called."""
+        self._offset_ms += max(0, now_ms - self.now_ms)
+
+    def skip(self, milliseconds: int) -> None:
+        """Put the clock forward by so much; nothing is called."""
+        self._offset_ms += milliseconds
+
+    # --- what is due ----------------------------------------------------------------
+
+    def bind(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """The loop on which things happen from now on; None: nothing is due any more."""
+        self._loop = loop
+        if loop is None:
+            self._due.clear()
+            self._disarm()
+
+    def next_due_ms(self) -> int | None:
+        """When the first of what is due is due."""
+        while self._due and self._due[0][2].callback is None:
+            heapq.heappop(self._due)
+        return self._due[0][0] if self._due else None
+
+    def fire(self) -> None:
+        """Do what is due now, in the order of when it was; then ask the loop for the next."""
+        if self._gate.is_closed:
+            self._gate.add(self.fire)
+            return
+        now = self.now_ms
+        timers: list[_Timer] = []
+        while (due := self.next_due_ms()) is not None and due <= now:
+            timers.append(heapq.heappop(self._due)[2])
+        for timer in timers:
+            callback, timer.callback = timer.callback, None
+            if callback is not None:
+                callback()
+        self._arm()
+
+    def _arm(self) -> None:
+        if self.is_virtual or self._loop is None:
+            return
+        due = self.next_due_ms()
+        if self._handle is not None and due == self._handle_due_ms:
+            return
+        self._disarm()
+        if due is not None:
+            self._handle_due_ms = due
+            wait_s = max(0, due - self.now_ms) / 1000
+            self._handle = self._loop.call_later(wait_s, self._on_loop)
+
+    def _on_loop(self) -> None:
+        self._handle = None
+        self.fire()
+
+    def _disarm(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+
+def _monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
