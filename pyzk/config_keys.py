@@ -185,7 +185,9 @@ def _throttle(name: str, kind: Kind, documented: str = "", *, unit: str = "") ->
     """A key whose field is named alike; `documented` is the manual's name, which the original
     itself does not read."""
     aliases = (f"zookeeper.{documented}",) if documented else ()
-    return Key(name, kind, name + unit, Status.LATER, aliases=aliases)
+    # Connections are throttled; requests wait by globalOutstandingLimit only.
+    status = Status.YES if name.startswith("connection_") else Status.LATER
+    return Key(name, kind, name + unit, status, aliases=aliases)
 
 
 BASIC: Final = (

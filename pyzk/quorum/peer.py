@@ -34,7 +34,7 @@ class Peer:
         self.database = database
         self.clock = clock
         self.outbox = Outbox()
-        self.server = Server(config, database, clock, self.outbox)
+        self.server = Server(config, database, clock, self.outbox, rng)
         self._rng = rng
         self._heartbeat_ms = max(1, config.tick_time_ms // 2)
         self._woken_ms = clock.now_ms

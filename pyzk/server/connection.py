@@ -365,12 +365,18 @@ class Connection:
 
     def _connect(self, data: bytes, offset: int, end: int) -> None:
         server = self.server
-        server.metrics.connection_request_count += 1
+        metrics = server.metrics
         try:
             request, _ = ConnectRequest.decode(data, offset, end)
         except JuteError as error:
             self.refuse(f"unreadable ConnectRequest ({error})")
             return
+        if not server.throttle.admits(is_renewal=request.session_id != 0):
+            metrics.connection_rejected += 1
+            self.refuse("too many ConnectRequests (connection_throttle_tokens)")
+            return
+        metrics.connection_token_deficit.add(server.throttle.deficit)
+        metrics.connection_request_count += 1
         self._is_old_client = request.read_only is None
         if request.last_zxid_seen > server.tree.last_zxid:
             # No reply: that makes the client try another server.

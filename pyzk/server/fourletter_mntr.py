@@ -68,7 +68,7 @@ _GAUGES: Final[dict[str, Callable[[ServerView], int | float]]] = {
     "packets_sent": lambda server: server.metrics.packets_sent,
     "packets_received": lambda server: server.metrics.packets_received,
     "max_client_response_size": lambda server: server.metrics.max_client_response_size,
-    "connection_drop_probability": lambda _: 0.0,
+    "connection_drop_probability": lambda server: server.throttle.drop_probability,
     "watch_count": lambda server: server.database.tree.watches.watch_count,
     "auth_failed_count": lambda _: 0,
     "min_latency": lambda server: server.metrics.latency.min,

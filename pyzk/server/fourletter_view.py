@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pyzk.metrics import Metrics
     from pyzk.server.connection_stats import ConnectionStats
     from pyzk.server.sessions import Session, SessionTracker
+    from pyzk.server.throttle import ConnectionThrottle
 
 
 class ConnectionView(Protocol):
@@ -100,6 +101,9 @@ class ServerView(Protocol):
     def connections(self) -> Collection[ConnectionView]:
         """Every open client connection, the asking one too; in order of acceptance."""
         ...
+
+    @property
+    def throttle(self) -> ConnectionThrottle: ...
 
     @property
     def role(self) -> HasMode: ...

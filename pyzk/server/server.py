@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
+from random import Random
 from typing import TYPE_CHECKING, Final
 
 from pyzk.auth.access import Access
@@ -24,6 +25,7 @@ from pyzk.server.connection import STALL_THROTTLED, Connection
 from pyzk.server.outbox import Outbox
 from pyzk.server.request import QueuedRead, Request
 from pyzk.server.sessions import Session, SessionTracker, first_session_id
+from pyzk.server.throttle import ConnectionThrottle
 
 if TYPE_CHECKING:
     from pyzk.server.role import Role
@@ -37,7 +39,7 @@ class Server:
     """What one server knows beside its role: database, sessions, connections, rules, numbers."""
 
     def __init__(
-        self, config: ServerConfig, database: Database, clock: Clock, outbox: Outbox
+        self, config: ServerConfig, database: Database, clock: Clock, outbox: Outbox, rng: Random
     ) -> None:
         self.config = config
         self.database = database
@@ -54,6 +56,7 @@ class Server:
         )
         self.connections: dict[Connection, None] = {}
         self.connections_by_host: dict[str, int] = {}
+        self.throttle = ConnectionThrottle(config, clock, rng)
         self.handshakes: dict[Connection, int] = {}
         """Connections without a session yet -> when (monotonic ms) they are closed for it."""
         self.throttled: dict[Connection, None] = {}

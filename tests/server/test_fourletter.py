@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 from typing import Final
 
 import pytest
@@ -21,6 +22,7 @@ from pyzk.server.connection_stats import ConnectionStats
 from pyzk.server.fourletter_text import java_date, java_double, java_hex, socket_address
 from pyzk.server.fourletter_view import ServerView
 from pyzk.server.sessions import Session, SessionTracker
+from pyzk.server.throttle import ConnectionThrottle
 
 GOLDEN: Final = Path(__file__).parent.parent / "golden" / "fourletter"
 WORDS: Final = (
@@ -70,6 +72,7 @@ class FakeServer:
         self.database = Database(DataTree())
         self.sessions = SessionTracker(2000, 1)
         self.connections: list[FakeConnection] = []
+        self.throttle = ConnectionThrottle(self.config, self.clock, Random(0))
         self.role = FakeRole(mode)
         self.is_serving = True
         self.server_id = 0
