@@ -262,11 +262,30 @@ class WatchManager:
         """For wchc; a watcher may have no path left."""
         return {watcher: list(paths) for watcher, paths in self._data.watchers.items()}
 
+    def entries(self) -> list[tuple[str, int, Watcher]]:
+        """Every watch as (path, WatchKind, watcher): by path, in the order of registration."""
+        found = []
+        for path, at in self._data.paths.items():
+            for watcher, modes in at.items():
+                for mode, kind in _DATA_KINDS:
+                    if modes & mode:
+                        found.append((path, kind, watcher))
+        for path, at in self._children.paths.items():
+            for watcher, modes in at.items():
+                if modes & STANDARD:
+                    found.append((path, WatchKind.CHILDREN, watcher))
+        return found
+
     def summary(self) -> tuple[int, int, int]:
         """For wchs: watchers, paths, pairs."""
         return len(self._data.watchers), len(self._data.paths), self._data.size
 
 
+_DATA_KINDS: Final = (
+    (STANDARD, WatchKind.DATA),
+    (PERSISTENT, WatchKind.PERSISTENT),
+    (RECURSIVE, WatchKind.PERSISTENT_RECURSIVE),
+)
 _ALL_MODES: Final = STANDARD | PERSISTENT | RECURSIVE
 _REMOVED: Final = {
     # kind: modes taken from the data table, modes taken from the child table

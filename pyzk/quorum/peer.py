@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from random import Random
+from typing import Final
 
 from pyzk.clock import Clock
 from pyzk.config import ServerConfig
@@ -24,6 +25,8 @@ from pyzk.server.server import Server
 from pyzk.server.standalone import Standalone
 
 log = logging.getLogger(__name__)
+
+_NEVER_MS: Final = 1 << 62
 
 
 class Peer:
@@ -80,10 +83,21 @@ class Peer:
             for path in containers.due(server.tree, self.clock.wall_ms, self.config):
                 server.role.submit(Request(None, None, 0, OpCode.DELETE_CONTAINER, path, (), now))
 
+    def skipped(self) -> None:
+        """A clock that is not real was put forward over a time in which nothing fell due."""
+        self._woken_ms = self.clock.now_ms
+
     @property
     def deadline(self) -> int:
         """The monotonic ms at which ``wake`` is wanted."""
-        due = min(self._container_check_ms, self._woken_ms + self._heartbeat_ms)
+        return min(self.next_due, self._woken_ms + self._heartbeat_ms)
+
+    @property
+    def next_due(self) -> int:
+        """The monotonic ms at which something falls due; the heartbeat alone does nothing, nor
+        does looking for containers where there are none."""
+        tree = self.server.tree
+        due = self._container_check_ms if tree.containers or tree.ttls else _NEVER_MS
         for at in (self.server.sessions.deadline, self.server.handshake_deadline):
             if at is not None and at < due:
                 due = at
