@@ -90,7 +90,7 @@ class Peer:
     @property
     def deadline(self) -> int:
         """The monotonic ms at which ``wake`` is wanted."""
-        return min(self.next_due, self._woken_ms + self._heartbeat_ms)
+        return min(self.next_due, self._container_check_ms, self._woken_ms + self._heartbeat_ms)
 
     @property
     def next_due(self) -> int:
