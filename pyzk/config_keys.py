@@ -100,6 +100,13 @@ def _ratio(text: str) -> object:
     return value
 
 
+def _threshold(text: str) -> object:
+    value = _number(text, *_INT32, decode=True)
+    if value < 1 and value != -1:
+        raise ValueError(text)
+    return value
+
+
 _DIGESTS: Final = re.compile(
     r"MD5|SHA|SHA-?1|SHA-?(224|256|384|512)|SHA-512/(224|256)|SHA3-(224|256|384|512)", re.IGNORECASE
 )
@@ -114,6 +121,7 @@ def _digest_name(text: str) -> object:
 INT: Final = _integer()
 LONG: Final = _integer(wide=True)
 COUNT: Final = _integer(0)
+THRESHOLD: Final = Kind("-1 or an integer of at least 1", _threshold)
 WIDE_COUNT: Final = _integer(0, wide=True)
 POSITIVE: Final = _integer(1)
 PLAIN_INT: Final = _integer(decode=False)
@@ -206,8 +214,8 @@ BASIC: Final = (
     Key("jute.maxbuffer", POSITIVE, "jute_max_buffer", own=True),
     Key("jute.maxbuffer.extrasize", INT, "jute_max_buffer_extra"),
     Key("globalOutstandingLimit", POSITIVE, "global_outstanding_limit"),
-    Key("largeRequestMaxBytes", POSITIVE, "large_request_max_bytes", Status.LATER),
-    Key("largeRequestThreshold", INT, "large_request_threshold", Status.LATER),
+    Key("largeRequestMaxBytes", POSITIVE, "large_request_max_bytes"),
+    Key("largeRequestThreshold", THRESHOLD, "large_request_threshold"),
     Key("4lw.commands.whitelist", LIST, "four_letter_whitelist"),
 )
 

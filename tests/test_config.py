@@ -140,6 +140,8 @@ def test_all_four_letter_words() -> None:
 
 def test_ratios_and_digests() -> None:
     assert parse("connectionDropIncrease=0.5").connection_throttle_drop_increase == 0.5
+    assert parse("largeRequestThreshold=-1").large_request_threshold == -1
+    assert parse("largeRequestThreshold=0x400").large_request_threshold == 1024
     assert parse("DigestAuthenticationProvider.digestAlg=SHA3-512").digest_alg == "SHA3-512"
 
 
@@ -258,6 +260,7 @@ def test_warnings_come_in_the_order_of_the_file() -> None:
         ("electionAlg=0", "electionAlg: '0' is not 3"),
         ("preAllocSize=-1", "preAllocSize: '-1' is not an integer of at least 0"),
         ("snapCount=1e5", "snapCount: '1e5' is not an integer"),
+        ("largeRequestThreshold=0", "'0' is not -1 or an integer of at least 1"),
         ("connectionDropIncrease=2", "'2' is not a number from 0 to 1"),
         ("DigestAuthenticationProvider.digestAlg=CRC", "'CRC' is not a digest name"),
         ("minSessionTimeout=-2", "must not be negative"),

@@ -158,8 +158,8 @@ class Connection:
         end = len(data)
         missing = 1
         while offset < end:
-            if self.state == OPEN:
-                offset = self._serve(data, offset, end)
+            if self.state == OPEN and not self.stalled:
+                offset = self._serve(data, offset, end, self.server.plain_limit)
             if self.state == CLOSED:
                 return
             left = end - offset
@@ -180,10 +180,12 @@ class Connection:
             missing = length + 4 - left
             if missing > 0:
                 break
-            assert self.state == HANDSHAKE, self.state
-            self.stats.received(1)
-            self.server.metrics.packets_received += 1
-            self._connect(data, offset + 4, offset + 4 + length)
+            if self.state == HANDSHAKE:
+                self.stats.received(1)
+                self.server.metrics.packets_received += 1
+                self._connect(data, offset + 4, offset + 4 + length)
+            else:
+                self._serve_large(data, offset, length)
             offset += 4 + length
             missing = 1
         if offset < end:
@@ -194,7 +196,10 @@ class Connection:
         """Close the connection for a length that no frame has."""
         least = 8 if self.state == OPEN else 0
         if least <= length <= self.server.config.jute_max_buffer:
-            return True
+            if self.state != OPEN or self.server.has_room(length):
+                return True
+            self.refuse(f"request of {length} bytes beside other large ones (largeRequestMaxBytes)")
+            return False
         self.server.metrics.bytes_received_count += 4
         if self.state == OPEN:
             self.refuse(
@@ -204,15 +209,25 @@ class Connection:
             self.refuse(f"{describe_bytes(data[offset : offset + 64])} on the client port")
         return False
 
-    def _serve(self, data: bytes, offset: int, end: int) -> int:
-        """Serve the whole frames from ``offset`` on; return the offset behind the last one."""
+    def _serve_large(self, data: bytes, offset: int, length: int) -> None:
+        """Serve one frame of which not too many may be on the way."""
+        assert length > self.server.plain_limit, length
+        before = self.outstanding
+        end = offset + 4 + length
+        self._serve(data, offset, end, length)
+        session = self.session
+        if self.outstanding > before and session is not None:
+            self.server.note_large(session.queue[-1], length)
+
+    def _serve(self, data: bytes, offset: int, end: int, limit: int) -> int:
+        """Serve the whole frames of at most ``limit`` bytes from ``offset`` on; return the offset
+        behind the last one."""
         server = self.server
         session = self.session
         assert session is not None
         tree = server.tree
         queue = session.queue
         out = self.out
-        limit = server.config.jute_max_buffer
         is_guarded = server.is_guarded
         count = unordered = replied = size = 0
         xid = opcode = 0

@@ -66,6 +66,14 @@ class Server:
         self._update_ms: list[int] = []
         self._response_sizes: list[int] = []
         self.outstanding_limit = config.global_outstanding_limit
+        threshold = config.large_request_threshold
+        self.plain_limit = min(
+            config.jute_max_buffer, threshold if threshold >= 0 else config.jute_max_buffer
+        )
+        """Longest frame that is no large request."""
+        self._large: dict[int | QueuedRead, int] = {}
+        """Large requests on the way, writes by their zxid -> bytes."""
+        self._large_bytes = 0
         self.role: Role
         self.started_wall_ms = clock.wall_ms
         self.started_ms = clock.now_ms
@@ -178,6 +186,22 @@ class Server:
         session.queue.append(request)
         self.role.submit(request)
 
+    # --- large requests -------------------------------------------------------------
+
+    def has_room(self, length: int) -> bool:
+        """Tell whether a request of this length may be on the way beside the large ones there."""
+        if length <= self.plain_limit:
+            return True
+        if self._large_bytes + length <= self.config.large_request_max_bytes:
+            return True
+        self.metrics.large_requests_rejected += 1
+        return False
+
+    def note_large(self, request: Request | QueuedRead, length: int) -> None:
+        """A large request is on the way until it is answered."""
+        self._large[request.zxid if isinstance(request, Request) else request] = length
+        self._large_bytes += length
+
     # --- the end of a request -------------------------------------------------------
 
     def finish(self, request: Request, applied: Applied) -> None:
@@ -193,6 +217,8 @@ class Server:
         if session is None:
             return
         queue = session.queue
+        if self._large_bytes:
+            self._large_bytes -= self._large.pop(request.zxid, 0)
         if queue and queue[0] is request:
             queue.popleft()
             if queue:
@@ -219,6 +245,8 @@ class Server:
             if isinstance(head, Request):
                 return
             queue.popleft()
+            if self._large_bytes:
+                self._large_bytes -= self._large.pop(head, 0)
             head.connection.finish_read(head)
 
     def end_batch(self) -> None:
