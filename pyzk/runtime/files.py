@@ -28,7 +28,8 @@ INITIALIZE_NAME: Final = "initialize"
 _REMEDIES: Final = {
     errno.ENOSPC: "the disk is full: free some space, then start the server again",
     errno.EDQUOT: "the disk quota is used up: raise it or free some space, then start again",
-    errno.EROFS: "the file system is read-only: look for disk errors in the kernel log",
+    errno.EROFS: "the file system is read-only: it was mounted so, or disk errors made it so (see"
+    " the kernel log)",
     errno.EIO: "the disk failed: look in the kernel log; its content must not be trusted",
     errno.EMFILE: "too many open files: raise the limit (ulimit -n)",
     errno.ENFILE: "too many open files in the system",
@@ -255,7 +256,9 @@ def _open_version_directory(
             )
         _make_directory(path)
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        raise StorageError("not readable and writable", path=path, remedy=_ownership(path))
+        is_read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+        remedy = _REMEDIES[errno.EROFS] if is_read_only else _ownership(path)
+        raise StorageError("not readable and writable", path=path, remedy=remedy)
     locks.append(_lock(path, setting))
     return FileDirectory(path)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -98,10 +100,44 @@ def test_permission_denied_names_owner_and_user(tmp_path: Path) -> None:
     assert f"the server runs as uid {os.geteuid()}" in str(error)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may do everything")
-def test_directory_that_may_not_be_written(tmp_path: Path) -> None:
-    (tmp_path / "version-2").mkdir(mode=0o500)
-    with pytest.raises(StorageError, match="not readable and writable"):
+@contextlib.contextmanager
+def _ordinary_user() -> Iterator[None]:
+    """Root may do everything; then be nobody for a while."""
+    if os.geteuid() != 0:
+        yield
+        return
+    if not hasattr(os, "setresuid"):
+        pytest.skip("root, and no way to be somebody else for a while")
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+def test_directories_that_may_not_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "d" / "version-2").mkdir(parents=True, mode=0o500)
+    (tmp_path / "d" / "version-2").chmod(0o500)
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e").chmod(0o500)
+    monkeypatch.chdir(tmp_path)  # what is above it is not for others to enter
+    tmp_path.chmod(0o755)
+    with _ordinary_user():
+        with pytest.raises(StorageError, match=r"not readable and writable; .*mode 500"):
+            open_data_directories("d")
+        with pytest.raises(StorageError, match=r"cannot make the directory: .*the server runs"):
+            open_data_directories("e")
+
+
+def test_a_read_only_file_system_is_no_matter_of_owners(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "version-2").mkdir()
+    real = os.statvfs(tmp_path)
+    frozen = os.statvfs_result([*real[:8], os.ST_RDONLY, *real[9:]])
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "statvfs", lambda _: frozen)
+    with pytest.raises(StorageError, match="the file system is read-only: it was mounted so"):
         open_data_directories(str(tmp_path))
 
 
