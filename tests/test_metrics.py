@@ -5,13 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyzk.metrics import (
+from pyzk.metrics import Metrics
+from pyzk.summaries import (
     COUNTERS,
     NAMESPACES,
     PERCENTILE_SUMMARIES,
     RESERVOIR,
     SUMMARIES,
-    Metrics,
     PercentileSummary,
     Summary,
 )

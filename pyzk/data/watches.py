@@ -20,7 +20,7 @@ from pyzk.data.paths import ROOT
 from pyzk.errors import MarshallingError
 
 if TYPE_CHECKING:
-    from pyzk.metrics import Summary
+    from pyzk.summaries import Summary
 
 STANDARD: Final = 1
 """One shot: set by reads."""

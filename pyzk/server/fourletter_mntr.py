@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyzk.metrics import Summary
 from pyzk.server.fourletter_text import java_double
+from pyzk.summaries import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pyzk.constants import ErrorCode, EventType
 from pyzk.data.watches import WatchManager
 from pyzk.errors import MarshallingError
-from pyzk.metrics import Summary
+from pyzk.summaries import Summary
 
 CREATED: Final = EventType.NODE_CREATED
 DELETED: Final = EventType.NODE_DELETED
