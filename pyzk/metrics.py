@@ -8,6 +8,8 @@ cannot apply to a server of this shape (a commit processor, Netty) stay 0: tools
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
 from pyzk.summaries import PercentileSummary, Summary, add_by_namespace

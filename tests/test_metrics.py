@@ -5,16 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyzk.metrics import Metrics
-from pyzk.summaries import (
-    COUNTERS,
-    NAMESPACES,
-    PERCENTILE_SUMMARIES,
-    RESERVOIR,
-    SUMMARIES,
-    PercentileSummary,
-    Summary,
-)
+from pyzk.metrics import COUNTERS, PERCENTILE_SUMMARIES, SUMMARIES, Metrics
+from pyzk.summaries import NAMESPACES, RESERVOIR, PercentileSummary, Summary
 
 
 def test_an_empty_summary_is_all_zero() -> None:
