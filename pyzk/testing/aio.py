@@ -1,10 +1,136 @@
 """A server in the caller's own loop, for asyncio tests.
 
-Shell. No thread: with in-memory storage everything happens between the test's own turns.
+Shell. No thread: with in-memory storage everything happens between the test's own turns. Its
+methods must be called on the loop that it was started on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
-class AsyncZooKeeperServer:
-    """`ZooKeeperServer` for asyncio: what waits there is awaited here."""
+from pyzk.testing import engine as states
+from pyzk.testing import orders
+from pyzk.testing.controls import Controls
+from pyzk.testing.engine import explain
+from pyzk.testing.errors import NotRunningError
+from pyzk.testing.inspection import SessionInfo, WatchInfo
+from pyzk.testing.server import WAIT_S
+
+_Result = TypeVar("_Result")
+_LIVE = (states.RUNNING, states.PAUSED, states.BROKEN)
+
+
+class AsyncZooKeeperServer(Controls):
+    """`ZooKeeperServer` for asyncio: what waits there is awaited here, the rest is the same."""
+
+    # --- life -----------------------------------------------------------------------
+
+    async def start(self) -> Self:
+        """Start; return when a client can write."""
+        self._check_new()
+        await self._engine.start()
+        return self
+
+    async def stop(self) -> None:
+        """End as production does, and give the port back; harmless when it is done already."""
+        ran = self._engine.state in _LIVE
+        if ran:
+            await self._engine.stop()
+        self._engine.port.release()
+        self._engine.state = states.STOPPED
+        if ran:
+            self._report_leaks()
+
+    async def kill(self) -> None:
+        """End as a process under SIGKILL: what is not synced is lost, sockets are cut."""
+        self._engine.need(*_LIVE)
+        await self._engine.kill()
+
+    async def restart(self) -> None:
+        """Come up again with the same data on the same port; a running server is stopped first."""
+        self._check_started()
+        if self._engine.state in _LIVE:
+            await self._engine.stop()
+        await self._engine.start()
+
+    async def reset(self) -> None:
+        """Be a new server with an empty tree: no session, no connection, no fault. Same port."""
+        await self._engine.reset()
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            # The test's own failure is what should be seen.
+            self._leaks = "ignore"
+        await self.stop()
+
+    # --- faults, time, tree ---------------------------------------------------------
+
+    async def expire_session(self, session: object) -> None:
+        """See `ZooKeeperServer.expire_session`."""
+        await orders.expire_session(self._engine, session)
+
+    async def drop_connection(self, client: object) -> None:
+        """See `ZooKeeperServer.drop_connection`."""
+        await orders.drop_connection(self._engine, client)
+
+    async def drop_connections(self) -> int:
+        """See `ZooKeeperServer.drop_connections`."""
+        return await orders.drop_connections(self._engine)
+
+    async def advance(self, seconds: float, *, keep_sessions: bool = False) -> None:
+        """See `ZooKeeperServer.advance`."""
+        await self._engine.advance(seconds, keep_sessions)
+
+    async def load(self, tree: Mapping[str, Any]) -> None:
+        """See `ZooKeeperServer.load`."""
+        await orders.load(self._engine, tree)
+
+    # --- waiting --------------------------------------------------------------------
+
+    async def wait_for_session(
+        self, session: object = None, *, exists: bool = True, timeout: float = WAIT_S
+    ) -> SessionInfo | None:
+        """See `ZooKeeperServer.wait_for_session`."""
+        return await orders.wait_for_session(self._engine, session, exists, timeout)
+
+    async def wait_for_node(
+        self,
+        path: str,
+        *,
+        exists: bool = True,
+        data: bytes | None = None,
+        timeout: float = WAIT_S,
+    ) -> None:
+        """See `ZooKeeperServer.wait_for_node`."""
+        await orders.wait_for_node(self._engine, path, exists, data, timeout)
+
+    async def wait_for_watch(
+        self, path: str, *, kind: str | None = None, client: object = None, timeout: float = WAIT_S
+    ) -> WatchInfo:
+        """See `ZooKeeperServer.wait_for_watch`."""
+        return await orders.wait_for_watch(self._engine, path, kind, client, timeout)
+
+    async def wait_until_idle(self, *, timeout: float = WAIT_S) -> None:
+        """See `ZooKeeperServer.wait_until_idle`."""
+        await orders.wait_until_idle(self._engine, timeout)
+
+    async def wait_until(
+        self, condition: Callable[[], object], what: str = "", *, timeout: float = WAIT_S
+    ) -> None:
+        """See `ZooKeeperServer.wait_until`."""
+        await orders.wait_until(self._engine, condition, what, timeout)
+
+    def _call(self, function: Callable[[], _Result]) -> _Result:
+        if self._engine.state not in _LIVE:
+            raise NotRunningError(explain(self._engine.state))
+        return function()

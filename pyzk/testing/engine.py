@@ -1,4 +1,4 @@
-"""One server on one loop, and everything a test may do to it.
+"""One server on one loop: its life, its time, and who waits for it.
 
 Shell. Theory of operation: the server is a `PeerRunner`, the same that runs in production. What a
 test controls are the things around it, handed in through `pyzk.runtime.seams`:
@@ -17,22 +17,29 @@ Everything here runs on the loop; `ZooKeeperServer` and `AsyncZooKeeperServer` b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import attrs
 
 from pyzk.config import ServerConfig
+from pyzk.runtime.client_port import ClientProtocol
 from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams, ServerStorage
 from pyzk.runtime.storage import Storage
+from pyzk.server.connection import CLOSED
 from pyzk.server.server import Server
-from pyzk.testing.errors import NotRunningError
+from pyzk.testing.errors import FixtureError, NotRunningError
+from pyzk.testing.eventlog import EventLog
+from pyzk.testing.faults import Fault, FaultTable, operation_name
 from pyzk.testing.gate import Gate
+from pyzk.testing.inspection import LeakedClient, list_sessions
+from pyzk.testing.link import Link, describe_chunk, hex_id
 from pyzk.testing.ports import HeldPort
 from pyzk.testing.settings import make_config
 from pyzk.testing.storage import MemoryStorage, Valve, empty_directories
 from pyzk.testing.timing import FixtureTime
+from pyzk.testing.waiting import Waiters
 
 NEW: Final = "not started"
 RUNNING: Final = "running"
@@ -40,6 +47,10 @@ PAUSED: Final = "paused"
 KILLED: Final = "killed"
 STOPPED: Final = "stopped"
 BROKEN: Final = "broken"
+
+_LAST_TURNS: Final = 50
+"""Turns of the loop that closed sockets get until they are cut."""
+_ADVANCE_TIMEOUT_S: Final = 60.0
 
 
 class Engine:
@@ -60,9 +71,21 @@ class Engine:
         self.gate = Gate()
         self.time = FixtureTime(self.gate, is_virtual=virtual_clock)
         self.port = HeldPort(host, port)
+        self.faults = FaultTable()
+        self.waiters = Waiters()
+        self.links: dict[Link, None] = {}
+        """The open sockets of clients."""
+        self.leaked: list[LeakedClient] = []
+        """Clients that were connected at the last stop or reset."""
+        self.inputs = 0
+        """How often the server was given something."""
+        self._events = EventLog(lambda: self.time.now_ms)
         self._memory = MemoryStorage(self.config) if data_dir is None else None
         self._valve: Valve
         self._runner: PeerRunner | None = None
+        self._known: dict[int, None] = {}
+        """Session ids that the event log has heard of."""
+        self._expired = 0
 
     # --- life -----------------------------------------------------------------------
 
@@ -73,9 +96,9 @@ class Engine:
         try:
             await self._run()
         except BaseException:
-            self.port.release()
+            self.port.refuse()
             raise
-        self.state = RUNNING
+        self.note(f"serving on {self.port.host}:{self.port.port}")
 
     async def _run(self) -> None:
         self.time.bind(asyncio.get_running_loop())
@@ -83,64 +106,261 @@ class Engine:
         self.time.skip(1)
         storage: ServerStorage = self._memory or Storage(self.config)
         self._valve = Valve(storage, self.gate, self.observe)
+        listeners = self.port.listeners()
         runner = PeerRunner(
             self.config,
-            Seams(storage=self._valve, time=self.time, listeners=self.port.listeners()),
+            Seams(storage=self._valve, time=self.time, listeners=listeners, wrap=self._wrap),
         )
         await runner.start()
         self._runner = runner
+        self._known = dict.fromkeys(runner.peer.server.sessions.sessions)
+        self._expired = 0
+        self.state = RUNNING
+
+    def _wrap(self, protocol: ClientProtocol) -> Link:
+        return Link(self, protocol)
 
     async def stop(self) -> None:
         """End as production does: what was taken is synced and answered."""
-        runner, self._runner = self._runner, None
-        self.gate.clear()
-        self.state = STOPPED
-        self.port.refuse()
+        runner = self._runner
+        if self.state == RUNNING:
+            await self._hear_out()
+        self.leaked = self._leaks()
+        self._leave(STOPPED)
         if runner is not None:
+            for link in self.links:
+                link.forget()
             await runner.close()
+        await self._cut_off()
         self.time.bind(None)
 
     async def kill(self) -> None:
         """End as a process under SIGKILL: what is not synced is lost, sockets are cut."""
-        runner, self._runner = self._runner, None
-        self.gate.clear()
-        self.state = KILLED
-        self.port.refuse()
+        runner = self._runner
+        self._leave(KILLED)
         if runner is not None:
             runner.kill()
+        await self._cut_off()
         self.time.bind(None)
-        await asyncio.sleep(0)
 
     async def reset(self) -> None:
         """Be a new server with an empty tree; zxids go on, or clients would not come back."""
-        self._need(RUNNING, PAUSED)
-        runner, self._runner = self._runner, None
+        self.need(RUNNING, PAUSED)
+        runner = self._runner
         assert runner is not None
+        if self.state == RUNNING:
+            await self._hear_out()
+        self.leaked = self._leaks()
         zxid = runner.peer.database.last_zxid
         self.gate.clear()
+        self.faults.clear()
         runner.kill()
+        await self._cut_off()
         self.time.bind(None)
         if self._memory is not None:
             self._memory.reset(zxid)
         else:
             empty_directories(self.config, zxid)
         await self._run()
+        self.note("reset")
+
+    def _leave(self, state: str) -> None:
+        """Begin the end: no more inputs, no more clients."""
+        self._runner = None
+        self.state = state
+        self.gate.clear()
+        self.faults.clear()
+        self.port.refuse()
+        self.note(state)
+        self.waiters.fail(NotRunningError(explain(state)))
+
+    async def _hear_out(self) -> None:
+        """Let what clients have sent already come in: their goodbyes, above all."""
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    async def _cut_off(self) -> None:
+        """Let every socket be closed, and be told so."""
+        for turn in range(_LAST_TURNS):
+            if not self.links:
+                break
+            if turn == 3:
+                for link in list(self.links):
+                    link.cut()
+            await asyncio.sleep(0)
+        self.links.clear()
+
+    def _leaks(self) -> list[LeakedClient]:
+        return [
+            LeakedClient(link.address, link.session_id, link.opened_in)
+            for link in self.links
+            if link.connection is not None and link.connection.state != CLOSED
+        ]
+
+    # --- pause ----------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Hear nothing and answer nothing; sockets stay open, clients can connect."""
+        self.need(RUNNING)
+        self.state = PAUSED
+        self.gate.is_closed = True
+        for link in self.links:
+            if link.outlet is not None:
+                link.outlet.hold_reading(True)
+        self.note(PAUSED)
+
+    def resume(self) -> None:
+        """Go on with what has come meanwhile. The peer finds that it stood still."""
+        if self.state != PAUSED:
+            raise FixtureError(f"resume() ends a pause; {explain(self.state)}")
         self.state = RUNNING
+        self.note("resumed")
+        for link in list(self.links):
+            if link.outlet is not None:
+                link.outlet.hold_reading(False)
+        self.gate.open()
+        self.time.fire()
+        self.observe()
+
+    # --- time -----------------------------------------------------------------------
+
+    async def advance(self, seconds: float, keep_sessions: bool) -> None:
+        """Let time pass, and what falls due happen in order; while paused, only let it pass."""
+        self.need(RUNNING, PAUSED)
+        if not 0 <= seconds < 1e9:
+            raise FixtureError(f"time cannot advance by {seconds} s")
+        end = self.time.now_ms + round(seconds * 1000)
+        while self.state == RUNNING and self.time.now_ms < end:
+            await self._step(end, keep_sessions)
+        self.time.skip_to(end)
+        self.observe()
+
+    async def _step(self, end: int, keep_sessions: bool) -> None:
+        """Go to the next moment at which something is due, but not beyond ``end``."""
+        runner = self._runner
+        assert runner is not None
+        peer = runner.peer
+        scheduled = self.time.next_scheduled_ms()
+        due = peer.next_due if scheduled is None else min(scheduled, peer.next_due)
+        self.time.skip_to(min(due, end))
+        self.time.read(peer.clock)
+        peer.skipped()
+        if keep_sessions:
+            tracker = peer.server.sessions
+            for session in tracker.sessions.values():
+                if session.connection is not None:
+                    tracker.touch(session, peer.clock.now_ms)
+        self.time.wake_runner()
+        self.time.fire()
+        self.observe()
+        if not self.is_disk_stalled:
+            await self.waiters.wait(
+                lambda: self.is_disk_quiet, _ADVANCE_TIMEOUT_S, lambda: "the disk does not answer"
+            )
+
+    @property
+    def is_disk_quiet(self) -> bool:
+        """Whether every write that was taken is durable, and answered."""
+        assert self._runner is not None
+        return not self._runner.peer.outbox.log and self._valve.is_quiet
+
+    @property
+    def is_disk_stalled(self) -> bool:
+        return self._valve.is_stalled
+
+    def stall_disk(self, is_stalled: bool) -> None:
+        """Let nothing become durable, or everything that has waited."""
+        self.need(RUNNING, PAUSED)
+        self._valve.stall(is_stalled)
+        self.note("disk stalled" if is_stalled else "disk goes on")
 
     # --- the server -----------------------------------------------------------------
 
     @property
     def server(self) -> Server:
-        """The core of the running server."""
-        assert self._runner is not None
+        """The core of the running server. Raises NotRunningError."""
+        if self._runner is None:
+            raise NotRunningError(explain(self.state))
         return self._runner.peer.server
 
-    def observe(self) -> None:
-        """The server has been given something."""
+    def perform(self, order: Callable[[], None]) -> None:
+        """Do something to the core between two inputs."""
+        if self._runner is None:
+            raise NotRunningError(explain(self.state))
+        self._runner.perform(order)
+        self.observe()
 
-    def _need(self, *states: str) -> None:
+    def need(self, *states: str) -> None:
+        """Raise NotRunningError in any other state."""
         if self.state not in states:
             raise NotRunningError(explain(self.state))
+
+    # --- what happens ---------------------------------------------------------------
+
+    def observe(self) -> None:
+        """The server has been given something: look what became of it, and who waited for it."""
+        self.inputs += 1
+        runner = self._runner
+        if runner is None:
+            return
+        if runner.failure is not None and self.state in (RUNNING, PAUSED):
+            self._break(runner.failure)
+            return
+        server = runner.peer.server
+        if server.metrics.stale_sessions_expired != self._expired:
+            self._note_expired(server)
+        if len(server.sessions.sessions) != len(self._known):
+            self._note_sessions(server)
+        if self.waiters:
+            self.waiters.check()
+
+    def _note_expired(self, server: Server) -> None:
+        self._expired = server.metrics.stale_sessions_expired
+        for session in server.sessions.sessions.values():
+            if session.is_closing:
+                self.note(f"session {hex_id(session.session_id)} expires")
+
+    def _note_sessions(self, server: Server) -> None:
+        sessions = server.sessions.sessions
+        for session_id in self._known:
+            if session_id not in sessions:
+                self.note(f"session {hex_id(session_id)} is over")
+        self._known = dict.fromkeys(sessions)
+
+    def _break(self, failure: BaseException) -> None:
+        self.state = BROKEN
+        self.port.refuse()
+        self.note(f"broken: {failure!r}")
+        self.waiters.fail(NotRunningError(f"{explain(BROKEN)}: {failure!r}"))
+
+    def note(self, text: str) -> None:
+        """Keep an event for reports."""
+        self._events.note(text)
+
+    def heard(self, link: Link, data: bytes) -> None:
+        """Keep what a client sent for reports."""
+        self._events.request(link.address, data, not link.has_met)
+
+    def fired(self, fault: Fault, link: Link, opcode: int, path: str | None) -> None:
+        """Keep that a fault has hit."""
+        what = operation_name(opcode) + (f" {path}" if path else "")
+        self.note(f"fault: {fault}, hit {what} of {link.address}")
+
+    def event_lines(self) -> list[str]:
+        """Return the last events and requests, oldest first."""
+        return self._events.lines(describe_chunk)
+
+    def report(self) -> str:
+        """Return what helps with a test that failed."""
+        lines = [f"server on {self.port.host}:{self.port.port}, {self.state}"]
+        if self._runner is not None:
+            sessions = list_sessions(self.server, self.links)
+            lines += [f"  {session}" for session in sessions] or ["  no session"]
+        lines += [f"  in force: {fault}" for fault in self.faults.in_force]
+        if self.faults.rejects:
+            lines.append("  in force: connections are rejected")
+        lines += ["last events:", *(f"  {line}" for line in self.event_lines())]
+        return "\n".join(lines)
 
 
 def explain(state: str) -> str:
@@ -151,5 +371,5 @@ def explain(state: str) -> str:
         PAUSED: "the server is paused: call resume() first",
         KILLED: "the server is killed: restart() brings it up again with what was synced",
         STOPPED: "the server is stopped: restart() brings it up again with its data",
-        BROKEN: "the server has stopped by itself: its log says why",
+        BROKEN: "the server has stopped by itself, its log says why",
     }[state]

@@ -146,7 +146,7 @@ class Valve:
         self._inner = inner
         self._gate = gate
         self._observe = observe
-        self._is_stalled = False
+        self.is_stalled = False
         self._held: list[tuple[list[bytes], int]] = []
         self._on_synced: OnSynced
         self.unsynced_zxid = 0
@@ -160,7 +160,7 @@ class Valve:
 
     def stall(self, is_stalled: bool) -> None:
         """Let nothing reach the disk, or everything that has waited."""
-        self._is_stalled = is_stalled
+        self.is_stalled = is_stalled
         if not is_stalled:
             held, self._held = self._held, []
             for records, zxid in held:
@@ -199,7 +199,7 @@ class Valve:
 
     def append(self, records: list[bytes], last_zxid: int) -> None:
         self.unsynced_zxid = last_zxid
-        if self._is_stalled:
+        if self.is_stalled:
             self._held.append((records, last_zxid))
         else:
             self._inner.append(records, last_zxid)

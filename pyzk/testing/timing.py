@@ -43,6 +43,7 @@ class FixtureTime:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handle: asyncio.TimerHandle | None = None
         self._handle_due_ms = 0
+        self._runner_timer: _Timer | None = None
 
     # --- TimeSource -----------------------------------------------------------------
 
@@ -52,10 +53,8 @@ class FixtureTime:
         clock.wall_ms = self.wall_ms
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> _Timer:
-        """Call back when this clock has advanced by so much."""
-        timer = _Timer(self.now_ms + round(seconds * 1000), callback)
-        heapq.heappush(self._due, (timer.due_ms, next(self._order), timer))
-        self._arm()
+        """Call the runner back; it has one such timer at a time."""
+        timer = self._runner_timer = self.schedule(seconds, callback)
         return timer
 
     # --- reading and setting --------------------------------------------------------
@@ -78,6 +77,13 @@ class FixtureTime:
         """Put the clock forward by so much; nothing is called."""
         self._offset_ms += milliseconds
 
+    def schedule(self, seconds: float, callback: Callable[[], object]) -> _Timer:
+        """Call back when this clock has advanced by so much."""
+        timer = _Timer(self.now_ms + round(seconds * 1000), callback)
+        heapq.heappush(self._due, (timer.due_ms, next(self._order), timer))
+        self._arm()
+        return timer
+
     # --- what is due ----------------------------------------------------------------
 
     def bind(self, loop: asyncio.AbstractEventLoop | None) -> None:
@@ -85,6 +91,7 @@ class FixtureTime:
         self._loop = loop
         if loop is None:
             self._due.clear()
+            self._runner_timer = None
             self._disarm()
 
     def next_due_ms(self) -> int | None:
@@ -92,6 +99,24 @@ class FixtureTime:
         while self._due and self._due[0][2].callback is None:
             heapq.heappop(self._due)
         return self._due[0][0] if self._due else None
+
+    def next_scheduled_ms(self) -> int | None:
+        """When the first of what is due is due, not counting the runner's timer."""
+        return min(
+            (
+                timer.due_ms
+                for _, _, timer in self._due
+                if timer.callback is not None and timer is not self._runner_timer
+            ),
+            default=None,
+        )
+
+    def wake_runner(self) -> None:
+        """Let the runner's timer be due now."""
+        timer, self._runner_timer = self._runner_timer, None
+        if timer is not None and timer.callback is not None:
+            callback, timer.callback = timer.callback, None
+            callback()
 
     def fire(self) -> None:
         """Do what is due now, in the order of when it was; then ask the loop for the next."""
