@@ -45,7 +45,8 @@ class ClientProtocol:
         sock = transport.get_extra_info("socket")
         peer = transport.get_extra_info("peername") or ("unknown", 0)
         host = str(peer[0]).removeprefix("::ffff:")
-        connection = self._runner.accept(host, int(peer[1]))
+        descriptor = -1 if sock is None else sock.fileno()
+        connection = self._runner.accept(host, int(peer[1]), descriptor)
         if connection is None:
             # As the original: accepted, then closed without a byte.
             self._transport.abort()

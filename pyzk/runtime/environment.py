@@ -1,10 +1,11 @@
-"""What the operating system says of this process: for ``envi`` and ``mntr``.
+"""What the operating system says of this process, for ``envi`` and ``mntr``, and its open files.
 
 Shell. The names are the original's; where Java has no counterpart here the value says so.
 """
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import platform
@@ -13,6 +14,12 @@ import socket
 import sys
 import tempfile
 from collections.abc import Mapping
+from typing import Final
+
+RESERVED_DESCRIPTORS: Final = 256
+"""Not for clients: logs, snapshots, and clients that are being refused. A quarter, if that is
+less."""
+_MANY_DESCRIPTORS: Final = 10240
 
 
 def describe_environment() -> Mapping[str, str]:
@@ -55,3 +62,20 @@ def file_descriptors() -> tuple[int, int]:
     except OSError:
         is_open = -1
     return is_open, resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process open as many files as it may be allowed to, as the JVM does at its start."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = hard if hard != resource.RLIM_INFINITY else max(soft, _MANY_DESCRIPTORS)
+    if soft not in (wanted, resource.RLIM_INFINITY):
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def first_reserved_descriptor() -> int:
+    """Return the least file descriptor that no client may have."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        soft = 1 << 30
+    return soft - min(RESERVED_DESCRIPTORS, soft // 4)

@@ -6,6 +6,7 @@ Shell. uvloop where it can be imported, plain asyncio elsewhere; both run the sa
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Final, TypeVar
@@ -40,7 +41,30 @@ def run(main: Coroutine[object, object, _Result], choice: str = "auto") -> _Resu
         main.close()
         raise
     with asyncio.Runner(loop_factory=factory) as runner:
+        runner.get_loop().set_exception_handler(LoopErrors())
         return runner.run(main)
+
+
+class LoopErrors:
+    """What the loop calls for an error that is nobody's.
+
+    Out of descriptors, asyncio reports each connection that it cannot accept, a thousand times a
+    second, with a trace: here that is one line a second.
+    """
+
+    def __init__(self) -> None:
+        self._quiet_until = 0.0
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in _OUT_OF_RESOURCES:
+            loop.default_exception_handler(context)
+        elif loop.time() >= self._quiet_until:
+            self._quiet_until = loop.time() + 1.0
+            _log.error("cannot accept connections: %s", error.strerror)
+
+
+_OUT_OF_RESOURCES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 def spawn(coroutine: Coroutine[object, object, object], name: str) -> asyncio.Task[object]:

@@ -29,6 +29,7 @@ from pyzk import __version__
 from pyzk.config import ServerConfig
 from pyzk.errors import ConfigError, Corrupt, StorageError, TornTail
 from pyzk.runtime import loop as event_loop
+from pyzk.runtime.environment import raise_descriptor_limit
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ def run(
         _log.warning("configuration: %s%s", f"line {line}: " if line else "", text)
     for line, text in config.notes:
         _log.info("configuration: %s%s", f"line {line}: " if line else "", text)
+    raise_descriptor_limit()
     try:
         return event_loop.run(_serve(config, make_runner, out or sys.stdout), loop)
     except ImportError as error:

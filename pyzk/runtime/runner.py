@@ -20,8 +20,12 @@ from pyzk.clock import Clock
 from pyzk.config import ServerConfig
 from pyzk.errors import StorageError
 from pyzk.quorum.peer import Peer
-from pyzk.runtime.client_port import ClientProtocol, open_sockets
-from pyzk.runtime.environment import describe_environment, file_descriptors
+from pyzk.runtime.client_port import DEFAULT_BACKLOG, ClientProtocol, open_sockets
+from pyzk.runtime.environment import (
+    describe_environment,
+    file_descriptors,
+    first_reserved_descriptor,
+)
 from pyzk.runtime.seams import Seams, ServerStorage, Timer
 from pyzk.runtime.storage import Storage
 from pyzk.runtime.unread import Unread
@@ -43,6 +47,8 @@ class PeerRunner:
         self.config = config
         self.clock = Clock()
         self.unread = Unread()
+        self.first_reserved_descriptor = first_reserved_descriptor()
+        """The sockets of clients have lower ones."""
         self.peer: Peer
         seams = seams or Seams()
         self._storage: ServerStorage = seams.storage or Storage(config)
@@ -88,15 +94,25 @@ class PeerRunner:
             self._storage.release()
             raise
         for sock in sockets:
-            self._servers.append(await self._loop.create_server(self._make_protocol, sock=sock))
+            self._servers.append(
+                # It calls listen() again, with a backlog of its own if it is given none.
+                await self._loop.create_server(
+                    self._make_protocol, sock=sock, backlog=self._backlog
+                )
+            )
         self._arm_timer()
+
+    @property
+    def _backlog(self) -> int:
+        backlog = self.config.client_port_listen_backlog
+        return backlog if backlog > 0 else DEFAULT_BACKLOG
 
     def _open_client_port(self) -> list[socket.socket]:
         config = self.config
         if config.client_port is None:
             return []
         sockets = list(self._listeners or ()) or open_sockets(
-            config.client_port_address, config.client_port, config.client_port_listen_backlog
+            config.client_port_address, config.client_port, self._backlog
         )
         host, port = sockets[0].getsockname()[:2]
         self.client_address = (host, port)
@@ -123,9 +139,14 @@ class PeerRunner:
         self.clock.now_ms = time.monotonic_ns() // 1_000_000
         self.clock.wall_ms = time.time_ns() // 1_000_000
 
-    def accept(self, host: str, port: int) -> Connection | None:
-        """A client has connected."""
+    def accept(self, host: str, port: int, descriptor: int) -> Connection | None:
+        """A client has connected; None refuses it."""
         self._read_clock()
+        if descriptor >= self.first_reserved_descriptor:
+            # The system gives the lowest one that is free: so many are open. The rest is for logs
+            # and snapshots, for the server would stop if it could not open one.
+            self.peer.server.reject(host, f"the process has {descriptor} open files (ulimit -n)")
+            return None
         return self.peer.accept(host, port)
 
     def feed(self, connection: Connection, data: bytes) -> None:

@@ -57,6 +57,8 @@ class Server:
         self.connections: dict[Connection, None] = {}
         self.connections_by_host: dict[str, int] = {}
         self.throttle = ConnectionThrottle(config, clock, rng)
+        self._untold_rejects = 0
+        self._next_reject_line_ms = 0
         self.handshakes: dict[Connection, int] = {}
         """Connections without a session yet -> when (monotonic ms) they are closed for it."""
         self.throttled: dict[Connection, None] = {}
@@ -120,10 +122,10 @@ class Server:
         config = self.config
         from_host = self.connections_by_host.get(host, 0)
         if 0 < config.max_client_cnxns <= from_host:
-            self._reject(host, f"maxClientCnxns={config.max_client_cnxns}")
+            self.reject(host, f"maxClientCnxns={config.max_client_cnxns}")
             return None
         if 0 < config.max_cnxns <= len(self.connections):
-            self._reject(host, f"maxCnxns={config.max_cnxns}")
+            self.reject(host, f"maxCnxns={config.max_cnxns}")
             return None
         connection = Connection(self, host, port)
         self.connections[connection] = None
@@ -131,9 +133,16 @@ class Server:
         self.handshakes[connection] = self.clock.now_ms + config.sessionless_cnxn_timeout_ms
         return connection
 
-    def _reject(self, host: str, limit: str) -> None:
+    def reject(self, host: str, limit: str) -> None:
+        """Note a connection that is not taken; one line a second says so, not more."""
         self.metrics.connection_rejected += 1
-        log.warning("too many connections from /%s: %s", host, limit)
+        if self.clock.now_ms < self._next_reject_line_ms:
+            self._untold_rejects += 1
+            return
+        untold, self._untold_rejects = self._untold_rejects, 0
+        self._next_reject_line_ms = self.clock.now_ms + 1000
+        also = f", and {untold} more since the last such line" if untold else ""
+        log.warning("too many connections from /%s: %s%s", host, limit, also)
 
     def forget(self, connection: Connection) -> None:
         """A connection is closed: its watches go, its session stays."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import sys
@@ -61,3 +62,19 @@ def test_a_spawned_task_survives_collection_and_its_failure_is_logged(
         event_loop.run(main(), "asyncio")
     assert done == ["works"]
     assert [record.getMessage() for record in caplog.records] == ["task fails failed"]
+
+
+def test_a_lack_of_descriptors_is_one_line_a_second(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        error = OSError(errno.EMFILE, "Too many open files")
+        for _ in range(100):
+            loop.call_exception_handler({"message": "socket.accept()", "exception": error})
+        loop.call_exception_handler({"message": "other", "exception": ValueError("boom")})
+
+    with caplog.at_level(logging.ERROR):
+        event_loop.run(main(), "asyncio")
+    assert [record.getMessage() for record in caplog.records] == [
+        "cannot accept connections: Too many open files",
+        "other",
+    ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import struct
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -124,6 +126,33 @@ def test_garbage_costs_that_connection_only(tmp_path: Path) -> None:
         assert (await good.call(OpCode.CREATE, _create("/a")))[0] == 0
 
     assert _run(tmp_path, body) == 0
+
+
+def test_the_last_descriptors_are_not_for_clients(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body(runner: PeerRunner) -> None:
+        good = await _connect(runner)
+        await good.handshake()
+        runner.first_reserved_descriptor = 1
+        refused = await _connect(runner)
+        assert await refused.reader.read() == b""
+        assert runner.peer.server.metrics.connection_rejected == 1
+        assert "too many connections from /127.0.0.1: the process has" in caplog.text
+        assert (await good.call(OpCode.CREATE, _create("/a")))[0] == 0
+
+    assert _run(tmp_path, body) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a socket's backlog")
+@pytest.mark.parametrize(("configured", "backlog"), [(-1, 1024), (7, 7)])
+def test_the_backlog_is_the_configured_one(tmp_path: Path, configured: int, backlog: int) -> None:
+    async def body(runner: PeerRunner) -> None:
+        (server,) = runner._servers
+        info = server.sockets[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+        assert struct.unpack_from("I", info, 28)[0] == backlog  # tcpi_sacked of a listener
+
+    assert _run(tmp_path, body, client_port_listen_backlog=configured) == 0
 
 
 def test_a_client_that_does_not_read_does_not_hold_up_the_others(tmp_path: Path) -> None:

@@ -391,6 +391,20 @@ def test_connections_in_all_are_limited() -> None:
     assert world.peer.accept("10.0.0.3", 1) is not None
 
 
+def test_refused_connections_are_told_once_a_second(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(ServerConfig(max_cnxns=1))
+    world.connect("10.0.0.1")
+    for _ in range(3):
+        world.peer.accept("10.0.0.2", 1)
+    world.advance(1000)
+    world.peer.accept("10.0.0.3", 1)
+    assert caplog.messages == [
+        "too many connections from /10.0.0.2: maxCnxns=1",
+        "too many connections from /10.0.0.3: maxCnxns=1, and 2 more since the last such line",
+    ]
+    assert world.server.metrics.connection_rejected == 4
+
+
 def test_zero_is_no_limit() -> None:
     world = World(ServerConfig(max_client_cnxns=0, max_cnxns=0))
     for _ in range(100):
