@@ -7,7 +7,7 @@ import pytest
 from pyzk.config import ServerConfig
 from pyzk.constants import CreateMode, OpCode
 from pyzk.jute.records import CreateRequest, CreateTTLRequest
-from tests.world import OPEN, Client, World
+from tests.world import OPEN, START_MS, Client, World
 
 TICK = 2000
 
@@ -95,6 +95,52 @@ def test_a_connection_without_handshake_is_closed_after_ten_seconds() -> None:
     world.advance(1)
     assert _is_closed(client)
     assert world.server.metrics.sessionless_connections_expired == 1
+
+
+def test_a_handshake_in_drops_is_closed_after_ten_seconds_all_the_same() -> None:
+    world = _world()
+    client = world.open()
+    for byte in bytes.fromhex("0000002d") + bytes(40):
+        if _is_closed(client):
+            break
+        client.send(bytes((byte,)))
+        world.advance(1000)
+    assert world.clock.now_ms - START_MS == 10_000
+    assert world.server.metrics.sessionless_connections_expired == 1
+
+
+def test_drops_of_a_frame_are_no_sign_of_life() -> None:
+    world = _world()
+    client = world.connect(timeout_ms=10_000)
+    for byte in bytes.fromhex("000fffff") + bytes(40):
+        if _is_closed(client):
+            break
+        client.send(bytes((byte,)))
+        world.advance(1000)
+    assert 10_000 < world.clock.now_ms - START_MS <= 10_000 + TICK
+
+
+@pytest.mark.parametrize("jump_ms", [3_600_000, -3_600_000])
+def test_a_jump_of_the_wall_clock_concerns_neither_sessions_nor_handshakes(jump_ms: int) -> None:
+    world = _world()
+    client, silent = world.connect(timeout_ms=10_000), world.connect(timeout_ms=10_000)
+    early = world.open()
+    client.create("/e", flags=CreateMode.EPHEMERAL)
+    _keep_alive(world, client, 5000)
+    world.clock.wall_ms += jump_ms
+    world.peer.wake()
+    world.settle()
+    assert not _is_closed(client)
+    _keep_alive(world, client, 4000)
+    assert not _is_closed(silent)
+    assert not _is_closed(early)
+    _keep_alive(world, client, 1000)
+    assert _is_closed(early)
+    _keep_alive(world, client, 3000)
+    assert _is_closed(silent), "its time has gone on"
+    assert "/e" in world.tree.nodes
+    assert client.set_data("/e", b"x").err == 0
+    assert world.tree.nodes["/e"].mtime == world.clock.wall_ms
 
 
 def test_a_container_goes_after_its_last_child_and_one_never_used_stays() -> None:
