@@ -69,7 +69,7 @@ class Engine:
         self.config: ServerConfig = make_config(data_dir, host, port, options)
         self.state = NEW
         self.gate = Gate()
-        self.time = FixtureTime(self.gate, is_virtual=virtual_clock)
+        self.time = FixtureTime(self.gate, self.observe, is_virtual=virtual_clock)
         self.port = HeldPort(host, port)
         self.faults = FaultTable()
         self.waiters = Waiters()
@@ -96,7 +96,11 @@ class Engine:
         try:
             await self._run()
         except BaseException:
-            self.port.refuse()
+            if self.state == NEW:
+                self.port.release()
+            else:
+                self.port.refuse()
+            self.time.bind(None)
             raise
         self.note(f"serving on {self.port.host}:{self.port.port}")
 
@@ -220,7 +224,6 @@ class Engine:
                 link.outlet.hold_reading(False)
         self.gate.open()
         self.time.fire()
-        self.observe()
 
     # --- time -----------------------------------------------------------------------
 
@@ -252,7 +255,6 @@ class Engine:
                     tracker.touch(session, peer.clock.now_ms)
         self.time.wake_runner()
         self.time.fire()
-        self.observe()
         if not self.is_disk_stalled:
             await self.waiters.wait(
                 lambda: self.is_disk_quiet, _ADVANCE_TIMEOUT_S, lambda: "the disk does not answer"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Self
 
@@ -100,16 +100,16 @@ _NAMES: Final = {
     for opcode in opcodes
 }
 
-_ERRORS: Final[Mapping[str, int]] = {
+_ERRORS: Final[dict[str, int]] = {
     # Names that only clients have, or that both write differently from ErrorCode.
     "api": -100,
     "invalidcallback": -113,
     "notreadonlycall": ErrorCode.NOT_READ_ONLY,
     "requesttimeout": -122,
     "systemzookeeper": ErrorCode.SYSTEM_ERROR,
-    "reconfigdisabled": ErrorCode.RECONFIG_DISABLED,
+    "reconfiginprocess": ErrorCode.RECONFIG_IN_PROGRESS,
     "noquorum": ErrorCode.NEW_CONFIG_NO_QUORUM,
-    "sessionclosedrequireauth": ErrorCode.SESSION_CLOSED_REQUIRE_SASL_AUTH,
+    "sessionclosedrequiresasl": ErrorCode.SESSION_CLOSED_REQUIRE_SASL_AUTH,
 }
 
 
@@ -118,11 +118,13 @@ def _fold_error(name: str) -> str:
     return name.removesuffix("exception").removesuffix("error") or name
 
 
-_ERRORS_BY_NAME: Final = {
-    _fold_error(name): value
+_CODES: Final = {
+    "".join(part.capitalize() for part in name.split("_")): value
     for name, value in vars(ErrorCode).items()
     if isinstance(value, int) and value != ErrorCode.OK
-} | dict(_ERRORS)
+}
+_ERROR_NAMES: Final = tuple(sorted(_CODES))
+_ERRORS_BY_NAME: Final = {_fold_error(name): code for name, code in _CODES.items()} | _ERRORS
 
 
 def operation_name(opcode: int) -> str:
@@ -138,8 +140,9 @@ def find_operation(operation: str | int) -> tuple[str, frozenset[int]]:
         return _NAMES[operation], frozenset((operation,))
     found = _BY_NAME.get(_fold(operation))
     if found is None:
+        names = {folded: name for folded, (name, _) in _BY_NAME.items()}
         raise FixtureError(
-            f"unknown operation {operation!r}{_meant(operation, _BY_NAME)};"
+            f"unknown operation {operation!r}{_meant(_fold(operation), names)};"
             f" known are {', '.join(OPERATION_NAMES)}"
         )
     return found
@@ -164,12 +167,10 @@ def find_error(error: object) -> int:
         error = kind.__name__
     code = _ERRORS_BY_NAME.get(_fold_error(error))
     if code is None:
-        names = sorted(
-            _camel(name) for name, value in vars(ErrorCode).items() if isinstance(value, int)
-        )
+        names = {_fold_error(name): name for name in _ERROR_NAMES}
         raise FixtureError(
-            f"unknown error {error!r}{_meant(error, _ERRORS_BY_NAME)};"
-            f" known are {', '.join(name for name in names if name != 'Ok')}, or any negative code"
+            f"unknown error {error!r}{_meant(_fold_error(error), names)};"
+            f" known are {', '.join(_ERROR_NAMES)}, or any negative code"
         )
     return code
 
@@ -180,14 +181,9 @@ def error_name(code: int) -> str:
     return name
 
 
-def _camel(name: str) -> str:
-    return "".join(part.capitalize() for part in name.split("_"))
-
-
-def _meant(name: str, known: Iterable[str]) -> str:
-    for close in difflib.get_close_matches(_fold(name), list(known), n=1):
-        proper = _BY_NAME[close][0] if close in _BY_NAME else close
-        return f" (did you mean {proper}?)"
+def _meant(name: str, known: Mapping[str, str]) -> str:
+    for close in difflib.get_close_matches(name, list(known), n=1):
+        return f" (did you mean {known[close]}?)"
     return ""
 
 

@@ -66,6 +66,7 @@ class Link(asyncio.Protocol):
         self.session_id = 0
         """The last that was seen."""
         self.opened_in = os.environ.get("PYTEST_CURRENT_TEST")
+        self.bytes_heard = 0
         self.outlet: Outlet | None = None
         """None before there is a socket, and after."""
         self._inner = inner
@@ -131,6 +132,7 @@ class Link(asyncio.Protocol):
             engine.gate.add(partial(self.data_received, data))
             return
         engine.heard(self, data)
+        self.bytes_heard += len(data)
         if self._is_deaf:
             return
         if self._is_raw or not (engine.faults.is_active or self._held or self._part):

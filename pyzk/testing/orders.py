@@ -16,7 +16,7 @@ from pyzk.auth.provider import AuthId
 from pyzk.constants import CreateMode, OpCode
 from pyzk.data.acl import OPEN_ACL
 from pyzk.data.paths import ROOT
-from pyzk.jute.records import CreateRequest, SetDataRequest
+from pyzk.jute.records import CreateRequest, CreateSessionTxn, SetDataRequest
 from pyzk.server.connection import OPEN
 from pyzk.server.request import Request
 from pyzk.server.sessions import Session
@@ -36,6 +36,7 @@ from pyzk.testing.link import Link, hex_id
 
 _SUPER: Final = (AuthId("super", ""),)
 """The fixture may do everything."""
+_SESSION_MS: Final = 60_000
 _SHOWN: Final = 10
 _ORDER_TIMEOUT_S: Final = 60.0
 
@@ -126,12 +127,17 @@ async def load(engine: Engine, tree: Mapping[str, object]) -> None:
 
     def submit() -> None:
         server = engine.server
-        nodes = server.tree.nodes
         now = server.clock.now_ms
+        # Writes are a session's: this one lives as long as they take.
+        session = server.sessions.add(server.sessions.allocate_id(), _SESSION_MS, now)
+        begin = CreateSessionTxn(_SESSION_MS)
+        server.role.submit(Request(None, session, 0, OpCode.CREATE_SESSION, begin, (), now))
         for path, data in flat.items():
-            opcode = OpCode.SET_DATA if path in nodes else OpCode.CREATE
+            opcode = OpCode.SET_DATA if path in server.tree.nodes else OpCode.CREATE
             record = _record(opcode, path, data)
-            server.role.submit(Request(None, None, 0, opcode, record, _SUPER, now))
+            server.role.submit(Request(None, session, 0, opcode, record, _SUPER, now))
+        server.sessions.mark_closing(session.session_id)
+        server.close_session(session)
 
     engine.perform(submit)
     if engine.is_disk_stalled:

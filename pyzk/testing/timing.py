@@ -31,8 +31,9 @@ class _Timer:
 class FixtureTime:
     """Both clocks in milliseconds, and what is to happen when. Lives on across restarts."""
 
-    def __init__(self, gate: Gate, *, is_virtual: bool) -> None:
+    def __init__(self, gate: Gate, observe: Callable[[], None], *, is_virtual: bool) -> None:
         self.is_virtual = is_virtual
+        self._observe = observe
         self._gate = gate
         self._offset_ms = 0
         """How far this clock is ahead of the machine's, or of the frozen one."""
@@ -132,6 +133,7 @@ class FixtureTime:
             if callback is not None:
                 callback()
         self._arm()
+        self._observe()
 
     def _arm(self) -> None:
         if self.is_virtual or self._loop is None:

@@ -1,0 +1,163 @@
+"""A client at the level of frames over a blocking socket: what the fixture's tests speak with."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from types import TracebackType
+from typing import Self
+
+from pyzk.constants import CreateMode, OpCode, Xid
+from pyzk.jute.records import (
+    AddWatchRequest,
+    ConnectRequest,
+    ConnectResponse,
+    CreateRequest,
+    CreateTTLRequest,
+    DeleteRequest,
+    PathWatchRequest,
+    SetDataRequest,
+)
+from pyzk.testing.controls import Controls
+from tests.conftest import TIMEOUT_FACTOR
+from tests.world import OPEN, Record, Reply, encode_request, frame
+
+PATIENCE_S = 20.0 * TIMEOUT_FACTOR
+
+
+class RawClient:
+    """One session, or the attempt at one."""
+
+    def __init__(
+        self,
+        server: Controls,
+        *,
+        timeout_ms: int = 10_000,
+        session: RawClient | None = None,
+        greet: bool = True,
+    ) -> None:
+        self.sock = socket.create_connection((server.host, server.port), PATIENCE_S)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        host, port = self.sock.getsockname()[:2]
+        self.address = f"{host}:{port}"
+        self.session_id: int = session.session_id if session else 0
+        self.password: bytes = session.password if session else bytes(16)
+        self.timeout_ms = timeout_ms
+        self._xid = 0
+        if greet:
+            self.greet()
+            self.welcome()
+
+    def greet(self) -> None:
+        request = ConnectRequest(0, 0, self.timeout_ms, self.session_id, self.password, False)
+        self.send(frame(request.encode()))
+
+    def welcome(self) -> int:
+        """Read the ConnectResponse; return the session id, 0 for a session that is over."""
+        data = self.read()
+        response, _ = ConnectResponse.decode(data, 0, len(data))
+        self.session_id = response.session_id
+        self.password = response.password or b""
+        self.timeout_ms = response.timeout_ms
+        return self.session_id
+
+    def send(self, data: bytes) -> None:
+        self.sock.sendall(data)
+
+    def read(self) -> bytes:
+        (length,) = struct.unpack(">i", self._exactly(4))
+        return self._exactly(length)
+
+    def _exactly(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            more = self.sock.recv(count - len(data))
+            if not more:
+                raise EOFError
+            data += more
+        return data
+
+    def is_cut(self) -> bool:
+        """Wait for the end of the connection; False if something else comes."""
+        try:
+            return not self.sock.recv(1)
+        except ConnectionError:
+            return True
+
+    def is_quiet(self) -> bool:
+        """Whether nothing has come (now) and the connection is there."""
+        self.sock.setblocking(False)
+        try:
+            self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        finally:
+            self.sock.settimeout(PATIENCE_S)
+        return False
+
+    def submit(self, opcode: int, record: Record | bytes = b"", xid: int | None = None) -> int:
+        if xid is None:
+            self._xid += 1
+            xid = self._xid
+        self.send(encode_request(xid, opcode, record))
+        return xid
+
+    def reply(self) -> Reply:
+        data = self.read()
+        xid, zxid, err = struct.unpack_from(">iqi", data)
+        return Reply(xid, zxid, err, data[16:])
+
+    def call(self, opcode: int, record: Record | bytes = b"", xid: int | None = None) -> Reply:
+        xid = self.submit(opcode, record, xid)
+        reply = self.reply()
+        assert reply.xid == xid, reply
+        return reply
+
+    def create(self, path: str, data: bytes = b"", flags: int = CreateMode.PERSISTENT) -> int:
+        opcode = OpCode.CREATE_CONTAINER if flags == CreateMode.CONTAINER else OpCode.CREATE
+        return self.call(opcode, CreateRequest(path, data, OPEN, flags)).err
+
+    def create_ttl(self, path: str, ttl_ms: int) -> int:
+        flags = CreateMode.PERSISTENT_WITH_TTL
+        return self.call(OpCode.CREATE_TTL, CreateTTLRequest(path, b"", OPEN, flags, ttl_ms)).err
+
+    def set_data(self, path: str, data: bytes) -> int:
+        return self.call(OpCode.SET_DATA, SetDataRequest(path, data, -1)).err
+
+    def delete(self, path: str) -> int:
+        return self.call(OpCode.DELETE, DeleteRequest(path, -1)).err
+
+    def get_data(self, path: str, watch: bool = False) -> Reply:
+        return self.call(OpCode.GET_DATA, PathWatchRequest(path, watch))
+
+    def exists(self, path: str, watch: bool = False) -> int:
+        return self.call(OpCode.EXISTS, PathWatchRequest(path, watch)).err
+
+    def get_children(self, path: str, watch: bool = False) -> int:
+        return self.call(OpCode.GET_CHILDREN, PathWatchRequest(path, watch)).err
+
+    def add_watch(self, path: str, mode: int) -> int:
+        return self.call(OpCode.ADD_WATCH, AddWatchRequest(path, mode)).err
+
+    def ping(self) -> Reply:
+        return self.call(OpCode.PING, xid=Xid.PING)
+
+    def end(self) -> None:
+        """End the session and the connection."""
+        self.call(OpCode.CLOSE_SESSION)
+        self.close()
+
+    def close(self) -> None:
+        """End the connection only."""
+        self.sock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

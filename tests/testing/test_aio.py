@@ -1,0 +1,183 @@
+"""The server in the caller's own loop."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import threading
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from pyzk.constants import CreateMode, OpCode
+from pyzk.jute.records import ConnectRequest, ConnectResponse, CreateRequest, PathWatchRequest
+from pyzk.runtime.loop import loop_factory
+from pyzk.testing import (
+    AsyncZooKeeperServer,
+    FixtureError,
+    LeakedClientsError,
+    NotRunningError,
+)
+from tests.testing.raw import PATIENCE_S
+from tests.world import OPEN, Record, Reply, encode_request, frame
+
+
+class _Client:
+    """A raw client over a stream."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.session_id = 0
+
+    @classmethod
+    async def connect(cls, server: AsyncZooKeeperServer, timeout_ms: int = 10_000) -> _Client:
+        client = cls(*await asyncio.open_connection(server.host, server.port))
+        request = ConnectRequest(0, 0, timeout_ms, 0, bytes(16), False)
+        client.writer.write(frame(request.encode()))
+        data = await client.read()
+        client.session_id = ConnectResponse.decode(data, 0, len(data))[0].session_id
+        return client
+
+    async def read(self) -> bytes:
+        (length,) = struct.unpack(">i", await self.reader.readexactly(4))
+        return await self.reader.readexactly(length)
+
+    def submit(self, opcode: int, record: Record | bytes) -> None:
+        self.writer.write(encode_request(1, opcode, record))
+
+    async def reply(self) -> Reply:
+        data = await self.read()
+        xid, zxid, err = struct.unpack_from(">iqi", data)
+        return Reply(xid, zxid, err, data[16:])
+
+    async def create(self, path: str, flags: int = 0) -> int:
+        self.submit(OpCode.CREATE, CreateRequest(path, b"", OPEN, flags))
+        return (await self.reply()).err
+
+    async def close(self) -> None:
+        self.writer.close()
+        await self.writer.wait_closed()
+
+
+def _run(body: Callable[[], Awaitable[None]], loop: str = "asyncio") -> None:
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            await body()
+
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+        runner.run(main())
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_life(loop: str) -> None:
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")
+
+    async def body() -> None:
+        threads = threading.active_count()
+        async with AsyncZooKeeperServer() as server:
+            client = await _Client.connect(server)
+            assert await client.create("/a") == 0
+            assert server.tree() == {"/a": b""}
+            assert [session.session_id for session in server.sessions] == [client.session_id]
+            fault = server.fail("create", "NoAuth")
+            assert await client.create("/b") == -102
+            assert fault.fired == 1
+            await server.kill()
+            assert await client.reader.read() == b""
+            await server.restart()
+            assert server.tree() == {"/a": b""}
+            await server.reset()
+            assert server.tree() == {}
+            await server.restart()
+            await client.close()
+            assert threading.active_count() == threads
+        await server.stop()
+        assert server.state == "stopped"
+
+    _run(body, loop)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_faults_and_waiting(loop: str) -> None:
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")
+
+    async def body() -> None:
+        async with AsyncZooKeeperServer(virtual_clock=True, leaks="ignore") as server:
+            client = await _Client.connect(server, 4000)
+            waiting = asyncio.ensure_future(server.wait_for_node("/e"))
+            assert await client.create("/e", CreateMode.EPHEMERAL) == 0
+            await waiting
+            server.delay("exists", 2)
+            client.submit(OpCode.EXISTS, PathWatchRequest("/e", True))
+            await server.wait_until(lambda: any(link.is_busy for link in server._engine.links))
+            await server.advance(2)
+            assert (await client.reply()).err == 0
+            watch = await server.wait_for_watch("/e")
+            assert watch.session_id == client.session_id
+            server.pause()
+            client.submit(OpCode.GET_DATA, PathWatchRequest("/e", False))
+            await server.advance(100)
+            assert len(server.sessions) == 1
+            server.resume()
+            assert (await client.reply()).err == 0
+            await server.wait_until_idle()
+            await server.load({"/a": b"x"})
+            await server.drop_connection(client.session_id)
+            assert await client.reader.read() == b""
+            await client.close()
+            with pytest.raises(TimeoutError, match="is connected; open are session"):
+                await server.wait_for_session(client.session_id, timeout=0.001)
+
+    _run(body, loop)
+
+
+def test_sessions_expire() -> None:
+    async def body() -> None:
+        async with AsyncZooKeeperServer(leaks="ignore", virtual_clock=True) as server:
+            one = await _Client.connect(server, 4000)
+            two = await _Client.connect(server, 8000)
+            await server.expire_session(one.session_id)
+            assert [session.session_id for session in server.sessions] == [two.session_id]
+            await server.advance(9)
+            assert server.sessions == []
+            assert await server.drop_connections() in (0, 1)
+            await one.close()
+            await two.close()
+
+    _run(body)
+
+
+def test_bad_use() -> None:
+    async def body() -> None:
+        server = AsyncZooKeeperServer(leaks="error")
+        with pytest.raises(NotRunningError, match="not started"):
+            server.tree()
+        with pytest.raises(NotRunningError, match="not started"):
+            await server.restart()
+        await server.start()
+        with pytest.raises(FixtureError, match="is running"):
+            await server.start()
+        client = await _Client.connect(server)
+        with pytest.raises(LeakedClientsError, match=r"test_aio\.py::test_bad_use"):
+            await server.stop()
+        with pytest.raises(NotRunningError, match="is stopped"):
+            await server.kill()
+        await client.close()
+
+    _run(body)
+
+
+def test_nothing_is_left_in_the_loop() -> None:
+    async def body() -> None:
+        for _ in range(5):
+            async with AsyncZooKeeperServer() as server:
+                client = await _Client.connect(server)
+                await client.create("/a")
+                await client.close()
+        await asyncio.sleep(0)
+        assert len(asyncio.all_tasks()) == 1
+
+    _run(body)
