@@ -145,7 +145,8 @@ class PeerRunner:
         if descriptor >= self.first_reserved_descriptor:
             # The system gives the lowest one that is free: so many are open. The rest is for logs
             # and snapshots, for the server would stop if it could not open one.
-            self.peer.server.reject(host, f"the process has {descriptor} open files (ulimit -n)")
+            limit = f"the process has {descriptor} open files (ulimit -n)"
+            self.peer.server.rejected.note(host, limit)
             return None
         return self.peer.accept(host, port)
 

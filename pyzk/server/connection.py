@@ -159,7 +159,7 @@ class Connection:
         missing = 1
         while offset < end:
             if self.state == OPEN and not self.stalled:
-                offset = self._serve(data, offset, end, self.server.plain_limit)
+                offset = self._serve(data, offset, end, self.server.large.plain_limit)
             if self.state == CLOSED:
                 return
             left = end - offset
@@ -196,7 +196,7 @@ class Connection:
         """Close the connection for a length that no frame has."""
         least = 8 if self.state == OPEN else 0
         if least <= length <= self.server.config.jute_max_buffer:
-            if self.state != OPEN or self.server.has_room(length):
+            if self.state != OPEN or self.server.large.has_room(length):
                 return True
             self.refuse(f"request of {length} bytes beside other large ones (largeRequestMaxBytes)")
             return False
@@ -211,13 +211,13 @@ class Connection:
 
     def _serve_large(self, data: bytes, offset: int, length: int) -> None:
         """Serve one frame of which not too many may be on the way."""
-        assert length > self.server.plain_limit, length
+        assert length > self.server.large.plain_limit, length
         before = self.outstanding
         end = offset + 4 + length
         self._serve(data, offset, end, length)
         session = self.session
         if self.outstanding > before and session is not None:
-            self.server.note_large(session.queue[-1], length)
+            self.server.large.begin(session.queue[-1], length)
 
     def _serve(self, data: bytes, offset: int, end: int, limit: int) -> int:
         """Serve the whole frames of at most ``limit`` bytes from ``offset`` on; return the offset

@@ -25,7 +25,7 @@ from pyzk.server.connection import STALL_THROTTLED, Connection
 from pyzk.server.outbox import Outbox
 from pyzk.server.request import QueuedRead, Request
 from pyzk.server.sessions import Session, SessionTracker, first_session_id
-from pyzk.server.throttle import ConnectionThrottle
+from pyzk.server.throttle import ConnectionThrottle, LargeRequests, RejectedConnections
 
 if TYPE_CHECKING:
     from pyzk.server.role import Role
@@ -57,8 +57,7 @@ class Server:
         self.connections: dict[Connection, None] = {}
         self.connections_by_host: dict[str, int] = {}
         self.throttle = ConnectionThrottle(config, clock, rng)
-        self._untold_rejects = 0
-        self._next_reject_line_ms = 0
+        self.rejected = RejectedConnections(clock, self.metrics)
         self.handshakes: dict[Connection, int] = {}
         """Connections without a session yet -> when (monotonic ms) they are closed for it."""
         self.throttled: dict[Connection, None] = {}
@@ -68,14 +67,7 @@ class Server:
         self._update_ms: list[int] = []
         self._response_sizes: list[int] = []
         self.outstanding_limit = config.global_outstanding_limit
-        threshold = config.large_request_threshold
-        self.plain_limit = min(
-            config.jute_max_buffer, threshold if threshold >= 0 else config.jute_max_buffer
-        )
-        """Longest frame that is no large request."""
-        self._large: dict[int | QueuedRead, int] = {}
-        """Large requests on the way, writes by their zxid -> bytes."""
-        self._large_bytes = 0
+        self.large = LargeRequests(config, self.metrics)
         self.role: Role
         self.started_wall_ms = clock.wall_ms
         self.started_ms = clock.now_ms
@@ -122,27 +114,16 @@ class Server:
         config = self.config
         from_host = self.connections_by_host.get(host, 0)
         if 0 < config.max_client_cnxns <= from_host:
-            self.reject(host, f"maxClientCnxns={config.max_client_cnxns}")
+            self.rejected.note(host, f"maxClientCnxns={config.max_client_cnxns}")
             return None
         if 0 < config.max_cnxns <= len(self.connections):
-            self.reject(host, f"maxCnxns={config.max_cnxns}")
+            self.rejected.note(host, f"maxCnxns={config.max_cnxns}")
             return None
         connection = Connection(self, host, port)
         self.connections[connection] = None
         self.connections_by_host[host] = from_host + 1
         self.handshakes[connection] = self.clock.now_ms + config.sessionless_cnxn_timeout_ms
         return connection
-
-    def reject(self, host: str, limit: str) -> None:
-        """Note a connection that is not taken; one line a second says so, not more."""
-        self.metrics.connection_rejected += 1
-        if self.clock.now_ms < self._next_reject_line_ms:
-            self._untold_rejects += 1
-            return
-        untold, self._untold_rejects = self._untold_rejects, 0
-        self._next_reject_line_ms = self.clock.now_ms + 1000
-        also = f", and {untold} more since the last such line" if untold else ""
-        log.warning("too many connections from /%s: %s%s", host, limit, also)
 
     def forget(self, connection: Connection) -> None:
         """A connection is closed: its watches go, its session stays."""
@@ -195,22 +176,6 @@ class Server:
         session.queue.append(request)
         self.role.submit(request)
 
-    # --- large requests -------------------------------------------------------------
-
-    def has_room(self, length: int) -> bool:
-        """Tell whether a request of this length may be on the way beside the large ones there."""
-        if length <= self.plain_limit:
-            return True
-        if self._large_bytes + length <= self.config.large_request_max_bytes:
-            return True
-        self.metrics.large_requests_rejected += 1
-        return False
-
-    def note_large(self, request: Request | QueuedRead, length: int) -> None:
-        """A large request is on the way until it is answered."""
-        self._large[request.zxid if isinstance(request, Request) else request] = length
-        self._large_bytes += length
-
     # --- the end of a request -------------------------------------------------------
 
     def finish(self, request: Request, applied: Applied) -> None:
@@ -226,8 +191,8 @@ class Server:
         if session is None:
             return
         queue = session.queue
-        if self._large_bytes:
-            self._large_bytes -= self._large.pop(request.zxid, 0)
+        if self.large.bytes:
+            self.large.end(request.zxid)
         if queue and queue[0] is request:
             queue.popleft()
             if queue:
@@ -254,8 +219,8 @@ class Server:
             if isinstance(head, Request):
                 return
             queue.popleft()
-            if self._large_bytes:
-                self._large_bytes -= self._large.pop(head, 0)
+            if self.large.bytes:
+                self.large.end(head)
             head.connection.finish_read(head)
 
     def end_batch(self) -> None:

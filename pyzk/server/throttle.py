@@ -1,6 +1,7 @@
-"""How many connections may ask for a session in a while.
+"""Limits on connections and on large requests.
 
-Pure. Answers to BlueThrottle. A bucket has at most ``connection_throttle_tokens``; every
+Pure. Answers to BlueThrottle and to the large-request check of ZooKeeperServer. Of the throttle: a
+bucket has at most ``connection_throttle_tokens``; every
 ``fill_time`` ms ``fill_count`` of them come back; a ConnectRequest that finds too few is closed
 without a reply. In front of the bucket a part of the requests, drawn at random, may be turned away
 before it is empty: that part grows, at most once every ``freeze_time`` ms, as long as the bucket is
@@ -10,10 +11,68 @@ session may cost more tokens than one that is attached again.
 
 from __future__ import annotations
 
+import logging
 from random import Random
 
 from pyzk.clock import Clock
 from pyzk.config import ServerConfig
+from pyzk.metrics import Metrics
+from pyzk.server.request import QueuedRead, Request
+
+log = logging.getLogger(__name__)
+
+
+class LargeRequests:
+    """How many bytes the requests longer than ``largeRequestThreshold`` have that are on the way;
+    together at most ``largeRequestMaxBytes``."""
+
+    def __init__(self, config: ServerConfig, metrics: Metrics) -> None:
+        threshold = config.large_request_threshold
+        longest = config.jute_max_buffer
+        self.plain_limit = min(longest, threshold) if threshold >= 0 else longest
+        """Longest frame that is no large request."""
+        self.bytes = 0
+        self._max_bytes = config.large_request_max_bytes
+        self._metrics = metrics
+        self._lengths: dict[int | QueuedRead, int] = {}
+
+    def has_room(self, length: int) -> bool:
+        """Tell whether a request of this length may be on the way beside those that are."""
+        if length <= self.plain_limit or self.bytes + length <= self._max_bytes:
+            return True
+        self._metrics.large_requests_rejected += 1
+        return False
+
+    def begin(self, request: Request | QueuedRead, length: int) -> None:
+        """A large one is on the way."""
+        self._lengths[request.zxid if isinstance(request, Request) else request] = length
+        self.bytes += length
+
+    def end(self, key: int | QueuedRead) -> None:
+        """A write with this zxid, or a read, is answered; it need not be a large one."""
+        self.bytes -= self._lengths.pop(key, 0)
+
+
+class RejectedConnections:
+    """Counts connections that are not taken; one line a second says so, not more."""
+
+    def __init__(self, clock: Clock, metrics: Metrics) -> None:
+        self._clock = clock
+        self._metrics = metrics
+        self._untold = 0
+        self._next_line_ms = 0
+
+    def note(self, host: str, limit: str) -> None:
+        """A connection of ``host`` is not taken, because of ``limit``."""
+        self._metrics.connection_rejected += 1
+        now_ms = self._clock.now_ms
+        if now_ms < self._next_line_ms:
+            self._untold += 1
+            return
+        also = f", and {self._untold} more since the last such line" if self._untold else ""
+        log.warning("too many connections from /%s: %s%s", host, limit, also)
+        self._untold = 0
+        self._next_line_ms = now_ms + 1000
 
 
 class ConnectionThrottle:
