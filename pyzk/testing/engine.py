@@ -83,6 +83,8 @@ class Engine:
         self._memory = MemoryStorage(self.config) if data_dir is None else None
         self._valve: Valve
         self._runner: PeerRunner | None = None
+        self.own_sessions: set[int] = set()
+        """Sessions of the fixture's own writes, of which nobody needs to hear."""
         self._known: dict[int, None] = {}
         """Session ids that the event log has heard of."""
         self._expired = 0
@@ -325,7 +327,7 @@ class Engine:
     def _note_sessions(self, server: Server) -> None:
         sessions = server.sessions.sessions
         for session_id in self._known:
-            if session_id not in sessions:
+            if session_id not in sessions and session_id not in self.own_sessions:
                 self.note(f"session {hex_id(session_id)} is over")
         self._known = dict.fromkeys(sessions)
 

@@ -113,6 +113,7 @@ class Link(asyncio.Protocol):
                 engine.links[self] = None
                 self.outlet.hold_reading(True)
             engine.gate.add(self._meet)
+            engine.observe()
             return
         if self.outlet is None:
             return

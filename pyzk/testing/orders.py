@@ -130,6 +130,7 @@ async def load(engine: Engine, tree: Mapping[str, object]) -> None:
         now = server.clock.now_ms
         # Writes are a session's: this one lives as long as they take.
         session = server.sessions.add(server.sessions.allocate_id(), _SESSION_MS, now)
+        engine.own_sessions.add(session.session_id)
         begin = CreateSessionTxn(_SESSION_MS)
         server.role.submit(Request(None, session, 0, OpCode.CREATE_SESSION, begin, (), now))
         for path, data in flat.items():
@@ -139,6 +140,7 @@ async def load(engine: Engine, tree: Mapping[str, object]) -> None:
         server.sessions.mark_closing(session.session_id)
         server.close_session(session)
 
+    engine.note(f"ordered: load {len(flat)} znodes")
     engine.perform(submit)
     if engine.is_disk_stalled:
         return

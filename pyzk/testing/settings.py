@@ -30,6 +30,7 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "preAllocSize": 64,
 }
 
+_ARGUMENTS: Final = {"dataDir": "data_dir", "clientPort": "port", "clientPortAddress": "host"}
 _OWN: Final = frozenset(key.name for key in KEYS if key.own)
 """Settings that are system properties and no keys of zoo.cfg."""
 
@@ -41,6 +42,9 @@ def make_config(
 
     Raises ConfigError for a wrong value, FixtureError for a name that means nothing.
     """
+    for name, argument in _ARGUMENTS.items():
+        if name in options:
+            raise FixtureError(f"option {name}: give it as the argument {argument}")
     settings: dict[str, object] = {
         "dataDir": data_dir or IN_MEMORY,
         "clientPort": port,

@@ -226,6 +226,47 @@ def test_delay_of_an_event(server: ZooKeeperServer, client: RawClient) -> None:
     assert client.reply().xid == 9
 
 
+def test_an_event_is_held_beyond_the_end_of_its_session(
+    server: ZooKeeperServer, client: RawClient
+) -> None:
+    """The server closes the connection; what it wrote before comes out first."""
+    client.create("/a")
+    client.exists("/a", watch=True)
+    server.delay("event", 3)
+    server.load({"/a": b"x"})
+    client.submit(OpCode.CLOSE_SESSION, xid=9)
+    server.wait_for_session(client.session_id, exists=False)
+    assert client.is_quiet()
+    server.advance(3)
+    assert client.reply().event == (3, "/a")
+    assert client.reply().xid == 9
+    assert client.is_cut()
+
+
+def test_a_client_goes_while_an_event_is_held(server: ZooKeeperServer) -> None:
+    with RawClient(server) as client:
+        client.exists("/a", watch=True)
+        fault = server.delay("event", 3)
+        server.load({"/a": b""})
+        assert fault.fired == 1
+    server.wait_until(lambda: not server._engine.links)
+    server.advance(5)
+
+
+def test_a_request_behind_a_delay_may_be_lost_too(
+    server: ZooKeeperServer, client: RawClient
+) -> None:
+    server.delay("create", 1, times=1)
+    server.no_response("create", executed=False)
+    client.submit(OpCode.CREATE, _create("/a"))
+    client.submit(OpCode.EXISTS, _get("/a"))
+    server.wait_until(lambda: len(_held(server)) == 2)
+    server.advance(1)
+    assert _held(server) == []
+    assert server.tree() == {}
+    assert client.is_quiet()
+
+
 def test_a_delay_and_a_failure_of_the_same_request(
     server: ZooKeeperServer, client: RawClient
 ) -> None:

@@ -84,6 +84,8 @@ def test_options_are_keys_of_zoo_cfg() -> None:
         client.end()
     with pytest.raises(FixtureError, match=r"maxSesionTimeout: unknown.*did you mean"):
         ZooKeeperServer(options={"maxSesionTimeout": 1})
+    with pytest.raises(FixtureError, match="option clientPort: give it as the argument port"):
+        ZooKeeperServer(options={"clientPort": 2181})
     with pytest.raises(ConfigError, match="tickTime"):
         ZooKeeperServer(options={"tickTime": "often"})
 
@@ -133,16 +135,22 @@ def test_nothing_is_left_behind() -> None:
     tracemalloc.start()
     try:
         lives(1)
-        gc.collect()
-        before = tracemalloc.get_traced_memory()[0]
+        before = _traced_bytes()
         lives(20)
-        gc.collect()
-        grown = tracemalloc.get_traced_memory()[0] - before
+        grown = _traced_bytes() - before
     finally:
         tracemalloc.stop()
     assert threading.active_count() == threads
     assert fds() == open_files
     assert grown < 20_000, f"{grown} bytes after 20 lives"
+
+
+def _traced_bytes() -> int:
+    """What lives of all that the server and its loop have allocated."""
+    gc.collect()
+    ours = [tracemalloc.Filter(True, f"*/{name}/*") for name in ("pyzk", "asyncio")]
+    traces = tracemalloc.take_snapshot().filter_traces(ours)
+    return sum(statistic.size for statistic in traces.statistics("filename"))
 
 
 def test_starting_and_stopping_takes_milliseconds() -> None:
@@ -239,6 +247,17 @@ def test_a_snapshot_in_memory_takes_the_place_of_the_log() -> None:
         server.kill()
         server.restart()
         assert len(server.tree()) == 50
+
+
+def test_four_letter_words_see_memory() -> None:
+    with ZooKeeperServer() as server:
+        server.load({"/a": bytes(1000)})
+        with RawClient(server, greet=False) as client:
+            client.send(b"dirs")
+            assert int(client.sock.recv(1000).split(b"logdir_size: ")[1].split()[0]) > 1000
+        with RawClient(server, greet=False) as client:
+            client.send(b"conf")
+            assert f"clientPort={server.port}" in client.sock.recv(10_000).decode()
 
 
 def test_the_port_is_kept_while_the_server_is_down() -> None:

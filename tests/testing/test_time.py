@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from pyzk.constants import CreateMode, OpCode
-from pyzk.jute.records import PathWatchRequest
+from pyzk.jute.records import CreateRequest, PathWatchRequest
 from pyzk.testing import FixtureError, NotRunningError, ZooKeeperServer
 from tests.testing.raw import RawClient
+from tests.world import OPEN
 
 
 @pytest.fixture
@@ -161,12 +162,26 @@ def test_a_paused_server_answers_nothing(server: ZooKeeperServer) -> None:
             other.greet()
             with RawClient(server, greet=False) as gone:
                 gone.greet()
+                server.wait_until(lambda: len(server._engine.links) == 3)
             assert server.sessions[0].session_id == client.session_id
             assert client.is_quiet()
             assert other.is_quiet()
             server.resume()
             assert client.reply().err == 0
             assert other.welcome() != 0
+
+
+def test_a_pause_in_the_middle_of_a_write(server: ZooKeeperServer) -> None:
+    with RawClient(server) as client:
+        server.stall_disk()
+        client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
+        server.wait_until(lambda: server._engine.server.outstanding == 1)
+        server.pause()
+        server.stall_disk(False)
+        assert server.tree() == {}
+        assert client.is_quiet()
+        server.resume()
+        assert client.reply().err == 0
 
 
 def test_sessions_outlive_a_pause(server: ZooKeeperServer) -> None:
