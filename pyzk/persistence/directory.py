@@ -207,8 +207,9 @@ class MemoryDirectory:
 
     def rename(self, old: str, new: str) -> None:
         self.before("rename", new)
-        self._names[new] = self._find(old)
+        inode = self._find(old)
         del self._names[old]
+        self._names[new] = inode
 
     def remove(self, name: str) -> None:
         self.before("remove", name)

@@ -140,8 +140,7 @@ class LogWriter:
     def _preallocate(self, file: DirectoryFile, end: int) -> None:
         """Extend the file as Java does: by whole steps, so a first file has 16 bytes more."""
         step, size = self._preallocate_bytes, self._allocated
-        if self.file_bytes > size:
-            size = (self.file_bytes + step) // step * step
+        assert self.file_bytes <= size, (self.file_bytes, size)
         while size < end + _MARGIN_BYTES:
             size += step
         file.write_at(b"\0", size - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import random
 import struct
 
 import pytest
@@ -29,6 +30,14 @@ MIXED = st.one_of(
 @given(MIXED)
 def test_snappy_block_round_trip(data: bytes) -> None:
     assert snappy_decompress(snappy_compress(data)) == data
+
+
+@pytest.mark.parametrize("length", [1, 59, 60, 61, 62, 255, 256, 257, 258, 5000])
+def test_literals_of_every_length(length: int) -> None:
+    data = random.Random(length).randbytes(length)
+    packed = snappy_compress(data)
+    assert len(packed) <= length + 5
+    assert snappy_decompress(packed) == data
 
 
 def test_snappy_compresses_repetition_and_bears_64_kib() -> None:
@@ -124,6 +133,9 @@ def test_snappy_stream_limits() -> None:
         decompressor("s.snappy").feed(SNAPPY_HEADER + struct.pack(">i", 1 << 30))
     two = SNAPPY_HEADER + struct.pack(">i", 3) + b"\x01\x00a"
     assert decompressor("s.snappy").feed(two + two) == [b"a", b"a"]
+    reader = decompressor("s.snappy")
+    in_drops = [piece for byte in two + two for piece in reader.feed(bytes((byte,)))]
+    assert in_drops == [b"a", b"a"]
 
 
 def test_gzip_bomb_comes_in_bounded_pieces() -> None:

@@ -285,6 +285,29 @@ def test_acl_number_that_the_replay_gives_to_another_list() -> None:
     assert contents(recovered.database) == contents(database_of(payloads))
 
 
+def test_a_tree_that_is_not_what_the_snapshot_says_is_told() -> None:
+    """At the zxid of its digest: its own, or a later one that the replay comes by."""
+    for name in ("snapshot.5", "snapshot.3"):
+        directory = MemoryDirectory()
+        seed(directory, PAYLOADS)
+        frozen = database_of(PAYLOADS[:5]).freeze()
+        frozen.digest = 99
+        directory.rename(write_snapshot(directory, frozen), name)
+        recovered = load(directory)
+        told = [note for note in recovered.notes if "tree digest differs at zxid" in note]
+        assert len(told) == 1
+        assert "the snapshot says 99" in told[0]
+        assert recovered.database.digest_mismatches == 1
+
+
+def test_a_fuzzy_snapshot_needs_the_logs_of_all_that_it_has() -> None:
+    directory = MemoryDirectory()
+    seed(directory, PAYLOADS[:4])
+    directory.rename(write_snapshot(directory, database_of(PAYLOADS[:5]).freeze()), "snapshot.3")
+    with pytest.raises(StorageError, match="effects up to zxid 0x5, the logs end at 0x4"):
+        load(directory)
+
+
 class Crashed(Exception):  # noqa: N818 (an event, not an error)
     """The plug was pulled."""
 

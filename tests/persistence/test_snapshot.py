@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from pyzk.jute.records import DeleteTxn, TxnHeader
 from pyzk.persistence.directory import MemoryDirectory
 from pyzk.persistence.filenames import snapshots
 from pyzk.persistence.snapshot import (
+    READ_WINDOW_BYTES,
     LoadedSnapshot,
     SnapshotWriter,
     looks_complete,
@@ -135,6 +137,75 @@ def test_bytes_behind_the_end_are_refused(suffix: str) -> None:
     put(directory, name, get(directory, name) + b"\0\0\0\x01/")
     with pytest.raises(Corrupt):
         read(directory, name)
+
+
+def test_the_end_may_lie_in_another_piece_of_the_file() -> None:
+    """Wherever the border falls: in the tree's end, its seal, a section or a section's seal."""
+    directory = MemoryDirectory()
+    payload = create_payload(1, "/n1", b"")
+    empty = len(get(directory, write_snapshot(directory, database_of([payload]).freeze())))
+    data = bytes(READ_WINDOW_BYTES - empty)
+    for beyond in range(75):
+        payload = create_payload(1, "/n1", data + bytes(beyond))
+        name = write_snapshot(directory, database_of([payload]).freeze())
+        assert directory.size(name) == READ_WINDOW_BYTES + beyond
+        loaded = read(directory, name)
+        assert (loaded.digest_zxid, loaded.last_zxid) == (1, 1)
+        assert loaded.digest == loaded.database.tree.digest
+
+
+END = b"\0\0\0\x01/"
+NO_ACLS = NO_SESSIONS = bytes(4)
+ROOT_NODE = bytes(4) + bytes(4) + struct.pack(">q", -1) + bytes(60)
+
+
+def node(path: bytes, data_length: int = 0) -> bytes:
+    head = struct.pack(">i", len(path)) + path + struct.pack(">i", data_length)
+    return head + struct.pack(">q", -1) + bytes(60)
+
+
+def sealed(body: bytes) -> bytes:
+    """A file with a right checksum."""
+    return body + struct.pack(">q", zlib.adler32(body)) + END
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (struct.pack(">i", -1), "-1 sessions"),
+        (NO_SESSIONS + struct.pack(">i", -2), "-2 ACL lists"),
+        (NO_SESSIONS + struct.pack(">iqi", 1, 1, -3), "-3 ACL entries"),
+        (NO_SESSIONS + struct.pack(">iqiii", 1, 1, 1, 31, -4), "a length of -4 bytes"),
+        (NO_SESSIONS + struct.pack(">iqiii", 1, 1, 1, 31, 1 << 30), "a length of 1073741824 bytes"),
+        (NO_SESSIONS + NO_ACLS + struct.pack(">i", -5), "a path of -5 bytes"),
+        (NO_SESSIONS + NO_ACLS + node(b"", -6), "data of -6 bytes"),
+        (NO_SESSIONS + NO_ACLS + ROOT_NODE + ROOT_NODE, "'/' comes twice"),
+        (NO_SESSIONS + NO_ACLS + ROOT_NODE + node(b"/a/b"), "'/a/b' comes twice or before its"),
+        (NO_SESSIONS + NO_ACLS + ROOT_NODE + node(b"no path"), "'no path' comes twice or before"),
+        (NO_SESSIONS + NO_ACLS + END, "the snapshot has no root"),
+        (NO_SESSIONS + NO_ACLS + ROOT_NODE + node(b"/a", 1 << 20), "the snapshot ends early"),
+    ],
+)
+def test_nonsense_under_a_right_checksum_is_refused(body: bytes, message: str) -> None:
+    directory = MemoryDirectory()
+    put(directory, "snapshot.1", sealed(golden_header() + body))
+    with pytest.raises(Corrupt, match=message) as refused:
+        read(directory, "snapshot.1")
+    assert refused.value.path.endswith("snapshot.1")
+
+
+def golden_header() -> bytes:
+    return bytes.fromhex("5a4b534e00000002ffffffffffffffff")
+
+
+def test_a_digest_of_another_version_is_not_compared() -> None:
+    body = golden_header() + NO_SESSIONS + NO_ACLS + ROOT_NODE + END
+    for version, known in ((2, 7), (3, 0)):
+        directory = MemoryDirectory()
+        first = sealed(body)
+        put(directory, "snapshot.7", sealed(first + struct.pack(">qiQ", 7, version, 99)))
+        loaded = read(directory, "snapshot.7")
+        assert (loaded.digest_zxid, loaded.digest) == (known, 99 if known else 0)
 
 
 def test_looks_complete_is_java_s_quick_test() -> None:

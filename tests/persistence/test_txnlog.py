@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -170,6 +172,39 @@ def test_sector_that_was_never_written_is_a_torn_batch() -> None:
     assert len(found) == 2
     assert log.ending is Ending.TORN
     assert "never written" in log.detail
+
+
+def test_a_record_that_is_shorter_than_it_says_is_corruption() -> None:
+    data = bytearray(LOG + bytes(5000))
+    at = len(LOG) - len(RECORDS[-1]) + 8
+    data[at + 3] += 3
+    with pytest.raises(Corrupt, match="with a wrong length"):
+        scan(bytes(data))
+
+
+def test_what_looks_like_a_record_inside_of_another_is_none() -> None:
+    """The data of a znode may hold anything, also the beginning of a record, or half of one."""
+    nested = b"B" + bytes(4) + bytes.fromhex("12345678") + struct.pack(">i", 48) + bytes(60)
+    record = frame_record(create_payload(13, "/n", nested + nested[:12]))
+    for cut in range(1, len(record)):
+        found, log = scan(LOG + record[:cut] + bytes(5000))
+        assert found == PAYLOADS
+        assert log.ending in (Ending.TORN, Ending.PADDING)
+
+
+def test_a_torn_frame_that_began_at_the_end_of_a_sector() -> None:
+    """Its first bytes belong to a sector that had been written before, and are not there; the rest
+    is."""
+    for before in range(5, 12):
+        filler = create_payload(1, "/f", bytes(1))
+        room = 2 * SECTOR_BYTES - before - HEADER_BYTES - len(frame_record(filler)) + 1
+        first = frame_record(create_payload(1, "/f", bytes(room)))
+        second = bytearray(frame_record(create_payload(2, "/g", b"x" * 700)))
+        assert (HEADER_BYTES + len(first)) % SECTOR_BYTES == SECTOR_BYTES - before
+        second[:before] = bytes(before)
+        found, log = scan(HEADER + first + bytes(second) + bytes(4096))
+        assert len(found) == 1
+        assert log.ending is Ending.TORN, before
 
 
 def test_checksum_without_a_length_is_torn() -> None:
