@@ -194,8 +194,12 @@ class Valve:
     def start(
         self, loop: asyncio.AbstractEventLoop, on_synced: OnSynced, on_error: OnError
     ) -> None:
+        def failed(error: BaseException) -> None:
+            on_error(error)
+            self._observe()
+
         self._on_synced = on_synced
-        self._inner.start(loop, self._synced, on_error)
+        self._inner.start(loop, self._synced, failed)
 
     def append(self, records: list[bytes], last_zxid: int) -> None:
         self.unsynced_zxid = last_zxid

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import socket
 import threading
 import time
@@ -295,6 +296,18 @@ def test_a_directory(tmp_path: Path) -> None:
         server.load({"/b": b"y"})
         server.restart()
         assert server.tree() == {"/b": b"y"}
+
+
+@pytest.mark.live
+def test_a_disk_that_fails_is_told(tmp_path: Path) -> None:
+    with ZooKeeperServer(tmp_path, leaks="ignore") as server:
+        shutil.rmtree(tmp_path)
+        with RawClient(server, greet=False) as client:
+            client.greet()
+            with pytest.raises(NotRunningError, match="has stopped by itself"):
+                server.wait_for_session()
+            assert client.is_cut()
+        assert server.state == "broken"
 
 
 @pytest.mark.live
