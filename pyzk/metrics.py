@@ -27,8 +27,9 @@ class Metrics:
     min_client_response_size: int = -1
     max_client_response_size: int = -1
     fsync_threshold_exceed_count: int = 0
-    write_per_namespace: dict[str, Summary] = attrs.field(factory=dict)
-    """Bytes of paths and data written, by first path component."""
+    written: list[tuple[str, int]] = attrs.field(factory=list)
+    """(path, bytes of data) of writes, to be counted when somebody asks or they are many."""
+    _write_per_namespace: dict[str, Summary] = attrs.field(factory=dict)
 
     # counters
     watch_bytes: int = 0
@@ -162,9 +163,15 @@ class Metrics:
         if size < self.min_client_response_size or self.min_client_response_size < 0:
             self.min_client_response_size = size
 
-    def count_writes(self, writes: list[tuple[str, int]]) -> None:
-        """Note the (path, bytes of data) of a batch of writes; the path counts, too."""
-        add_by_namespace(writes, self.write_per_namespace)
+    def count_written(self) -> None:
+        """Take what is in ``written`` into the summaries."""
+        add_by_namespace(self.written, self._write_per_namespace)
+        self.written.clear()
+
+    def write_per_namespace(self) -> dict[str, Summary]:
+        """Bytes of paths and data written, by first path component."""
+        self.count_written()
+        return self._write_per_namespace
 
     def counters(self) -> list[tuple[str, int]]:
         """Every counter, in order."""
@@ -184,7 +191,8 @@ class Metrics:
         self.last_client_response_size = -1
         self.min_client_response_size = self.max_client_response_size = -1
         self.latency.reset()
-        self.write_per_namespace.clear()
+        self.written.clear()
+        self._write_per_namespace.clear()
         for name in COUNTERS:
             setattr(self, name, 0)
         for _, summary in self.summaries():
