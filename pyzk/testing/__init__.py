@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyzk.testing.aio import AsyncZooKeeperServer
     from pyzk.testing.errors import FixtureError, LeakedClientsError, NotRunningError
+    from pyzk.testing.faults import Fault
     from pyzk.testing.inspection import LeakedClient, SessionInfo, WatchInfo
     from pyzk.testing.server import ZooKeeperServer
 
@@ -24,6 +25,7 @@ __all__ = [
     "SessionInfo",
     "WatchInfo",
     "LeakedClient",
+    "Fault",
     "FixtureError",
     "LeakedClientsError",
     "NotRunningError",
@@ -35,6 +37,7 @@ _MODULES = {
     "SessionInfo": "inspection",
     "WatchInfo": "inspection",
     "LeakedClient": "inspection",
+    "Fault": "faults",
     "FixtureError": "errors",
     "LeakedClientsError": "errors",
     "NotRunningError": "errors",

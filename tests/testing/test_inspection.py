@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import pyzk.testing
 from pyzk.constants import AddWatchMode, CreateMode
 from pyzk.testing import FixtureError, SessionInfo, WatchInfo, ZooKeeperServer
 from pyzk.testing.inspection import flatten, nest, session_id_of
@@ -199,3 +202,16 @@ def test_the_report_works_in_any_state() -> None:
     assert "stopped" in server.report()
     assert "sent create /e" in "\n".join(server.events)
     assert repr(server) == f"<ZooKeeperServer 127.0.0.1:{server.port} stopped>"
+
+
+# --- the package ----------------------------------------------------------------------
+
+
+def test_everything_is_there_by_name_and_nothing_before() -> None:
+
+    for name in pyzk.testing.__all__:
+        assert getattr(pyzk.testing, name).__name__ == name
+    with pytest.raises(AttributeError, match="has no attribute 'Cluster'"):
+        _ = pyzk.testing.Cluster  # type: ignore[attr-defined]
+    code = "import sys, pyzk.testing; assert 'asyncio' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
