@@ -212,6 +212,6 @@ def test_everything_is_there_by_name_and_nothing_before() -> None:
     for name in pyzk.testing.__all__:
         assert getattr(pyzk.testing, name).__name__ == name
     with pytest.raises(AttributeError, match="has no attribute 'Cluster'"):
-        _ = pyzk.testing.Cluster  # type: ignore[attr-defined]
+        _ = pyzk.testing.Cluster
     code = "import sys, pyzk.testing; assert 'asyncio' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
