@@ -124,7 +124,7 @@ class DataNode:
         )
 
     def copy(self) -> DataNode:
-        """Return a detached copy without children: what will be true when a proposal commits."""
+        """Return the same znode once more; only the children are one and the same object."""
         node = DataNode(
             self.data,
             self.acl_id,
@@ -138,6 +138,8 @@ class DataNode:
             self.ephemeral_owner,
             self.pzxid,
         )
+        node.shown_owner = self.shown_owner
+        node.children = self.children
         node.digest = self.digest
         node.path_crc = self.path_crc
         return node

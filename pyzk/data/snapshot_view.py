@@ -1,8 +1,10 @@
 """A view of the tree at one moment, read piece by piece while transactions go on.
 
-Pure. The original writes fuzzy snapshots (some of it older, some newer); this view is exact: a
-change to a znode that has not been read yet first saves what it was. The price is one test of
-``mark`` for each change while a snapshot is being taken.
+Pure. The original writes fuzzy snapshots (some of it older, some newer); this view is exact. It
+holds the znodes as they are now, and the tree changes none of them while the view is open: it puts
+a changed copy in the place of one, once, and changes the copy from then on (``mark`` tells them
+apart). So the view can be read by another thread, and costs the event loop nothing for a znode
+that does not change. The usage that quotas count is not covered: a start counts it anew.
 """
 
 from __future__ import annotations
@@ -22,45 +24,32 @@ class SnapshotView:
         self, nodes: dict[str, DataNode], generation: int, thaw: Callable[[], None]
     ) -> None:
         self.generation = generation
-        self._nodes = nodes
+        self.total = len(nodes)
+        """How many znodes the view has."""
+        # Reversed, so that what has been read can be let go at the end, piece by piece.
         self._paths = list(nodes)
-        self._next = 0
-        self._saved: dict[str, Frozen] = {}
+        self._nodes = list(nodes.values())
+        self._paths.reverse()
+        self._nodes.reverse()
         self._thaw: Callable[[], None] | None = thaw
 
-    @property
-    def total(self) -> int:
-        """How many znodes the view has."""
-        return len(self._paths)
-
-    def save(self, path: str, node: DataNode) -> None:
-        """Keep what a znode is before it changes. Called by the tree."""
-        self._saved[path] = (path, node.data, node.acl_id, node.encode_persisted())
-        node.mark = self.generation
-
     def read(self, limit: int) -> list[Frozen]:
-        """Return the next znodes, at most ``limit``; an empty list when all have been read."""
-        assert self._thaw is not None, "the view is closed"
-        stop = self._next + limit
-        paths = self._paths[self._next : stop]
-        self._next = stop
+        """Return the next znodes, at most ``limit``; an empty list when all have been read, or the
+        view is closed. Any one thread may do this."""
+        if self._thaw is None:
+            return []
+        paths = self._paths[-limit:]
+        nodes = self._nodes[-limit:]
+        del self._paths[-limit:]
+        del self._nodes[-limit:]
         out: list[Frozen] = []
-        saved = self._saved
-        nodes = self._nodes
-        generation = self.generation
-        for path in paths:
-            frozen = saved.pop(path, None) if saved else None
-            if frozen is None:
-                node = nodes[path]
-                frozen = (path, node.data, node.acl_id, node.encode_persisted())
-                node.mark = generation
-            out.append(frozen)
+        for index in range(len(paths) - 1, -1, -1):
+            node = nodes[index]
+            out.append((paths[index], node.data, node.acl_id, node.encode_persisted()))
         return out
 
     def close(self) -> None:
-        """End the view; the tree stops saving for it."""
+        """End the view; the tree changes its znodes in place again."""
         if self._thaw is not None:
             self._thaw()
             self._thaw = None
-            self._saved.clear()
-            self._paths.clear()

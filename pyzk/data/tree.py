@@ -228,6 +228,13 @@ class DataTree:
     def _thaw(self) -> None:
         self._view = None
 
+    def _replace(self, path: str, node: DataNode, view: SnapshotView) -> DataNode:
+        """Leave a znode to the view; return the one that takes its place."""
+        node = node.copy()
+        node.mark = view.generation
+        self.nodes[path] = node
+        return node
+
     # --- apply ----------------------------------------------------------------------
 
     def apply(
@@ -313,7 +320,7 @@ class DataTree:
             return Applied(kind, ErrorCode.NO_NODE, path)
         view = self._view
         if view is not None and parent.mark != view.generation:
-            view.save(parent_path, parent)
+            parent = self._replace(parent_path, parent, view)
         if parent_cversion == -1:
             parent_cversion = to_int32(parent.cversion + 1)
         old = nodes.get(path)
@@ -331,7 +338,7 @@ class DataTree:
             self._redigest(parent_path, parent, foretold)
         if old is not None:
             if view is not None and old.mark != view.generation:
-                view.save(path, old)
+                old = self._replace(path, old, view)
             self._settle_acl(old, acl)
             return Applied(kind, ErrorCode.NODE_EXISTS, path)
         acl_id = self.acls.intern(tuple(acl or ()))
@@ -378,14 +385,12 @@ class DataTree:
             return ErrorCode.NO_NODE
         view = self._view
         if view is not None and parent.mark != view.generation:
-            view.save(parent_path, parent)
+            parent = self._replace(parent_path, parent, view)
         if zxid > parent.pzxid:
             # Done even when the znode is gone already: a replay must end with the same pzxid.
             parent.pzxid = zxid
         node = nodes.get(path)
         if node is not None:
-            if view is not None and node.mark != view.generation:
-                view.save(path, node)
             del nodes[path]
             if parent.children:
                 parent.children.pop(path[slash + 1 :], None)
@@ -415,7 +420,7 @@ class DataTree:
             return Applied(kind, ErrorCode.NO_NODE, path)
         view = self._view
         if view is not None and node.mark != view.generation:
-            view.save(path, node)
+            node = self._replace(path, node, view)
         old = node.data
         data = node.data = body.data
         node.version = body.version
@@ -442,7 +447,7 @@ class DataTree:
             return Applied(kind, ErrorCode.NO_NODE, path)
         view = self._view
         if view is not None and node.mark != view.generation:
-            view.save(path, node)
+            node = self._replace(path, node, view)
         old = node.acl_id
         node.acl_id = self.acls.intern(tuple(body.acl or ()))
         self.acls.release(old)

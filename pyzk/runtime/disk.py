@@ -27,10 +27,10 @@ from typing import Final
 import attrs
 
 from pyzk.data.database import FrozenDatabase
-from pyzk.data.snapshot_view import Frozen
 from pyzk.errors import StorageError
 from pyzk.persistence import purge
 from pyzk.persistence.directory import Directory
+from pyzk.persistence.filenames import snapshot_name
 from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.snapshot import NODES_PER_READ, SnapshotWriter
 
@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 
 MAX_BATCH_BYTES: Final = 8 << 20
 """A batch is synced when it has grown to this, however much more is waiting."""
+
+MAX_REST_S: Final = 0.01
+"""The longest rest of the snapshot thread between two pieces: a slow disk is rest enough."""
 
 Post = Callable[[Callable[[], None]], object]
 """Runs a function on the event loop: call_soon_threadsafe."""
@@ -208,7 +211,7 @@ def _post(post: Post, callback: Callable[[], None]) -> None:
 
 
 class SnapshotJob:
-    """A snapshot being written. The view is read on the event loop, everything else is not."""
+    """A snapshot being written."""
 
     __slots__ = ("frozen", "on_done", "on_failed", "over")
 
@@ -243,7 +246,6 @@ class SnapshotThread:
         self._last_zxid_section = last_zxid_section
         self._queue: queue.SimpleQueue[Callable[[], bool]] = queue.SimpleQueue()
         self._job: SnapshotJob | None = None
-        self._writer: SnapshotWriter | None = None
         self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)
 
     def start(self) -> None:
@@ -268,8 +270,7 @@ class SnapshotThread:
         """
         assert self._job is None, "a snapshot is already being written"
         job = self._job = SnapshotJob(frozen, on_done, on_failed)
-        self._queue.put(partial(self._begin, job))
-        self._pull(job)
+        self._queue.put(partial(self._write, job))
 
     def purge(
         self,
@@ -288,12 +289,6 @@ class SnapshotThread:
         if self._thread.ident is not None:
             self._queue.put(_stop)
             self._thread.join()
-
-    def _pull(self, job: SnapshotJob) -> None:
-        """Read the next nodes of the view: the only work of a snapshot that the loop does."""
-        if not job.over:
-            nodes = job.frozen.nodes.read(NODES_PER_READ)
-            self._queue.put(partial(self._add, job, nodes))
 
     def _end(self, job: SnapshotJob) -> None:
         if not job.over:
@@ -317,53 +312,44 @@ class SnapshotThread:
         get = self._queue.get
         while get()():
             pass
-        self._abort()
 
-    def _begin(self, job: SnapshotJob) -> bool:
-        self._abort()
+    def _write(self, job: SnapshotJob) -> bool:
+        writer: SnapshotWriter | None = None
         try:
-            self._writer = SnapshotWriter(
+            writer = SnapshotWriter(
                 self._snap_directory,
                 job.frozen,
                 suffix=self._suffix,
                 last_zxid_section=self._last_zxid_section,
             )
-        except StorageError as error:
-            _post(self._post, partial(self._failed, job, error))
-        return True
-
-    def _add(self, job: SnapshotJob, nodes: list[Frozen]) -> bool:
-        writer = self._writer
-        if writer is None or job.over:
-            return True
-        try:
-            if nodes:
-                # The loop reads the next nodes while these are written: at most two in flight.
-                _post(self._post, partial(self._pull, job))
+            while nodes := job.frozen.nodes.read(NODES_PER_READ):
+                if job.over:
+                    break
+                begun = time.perf_counter()
                 writer.add(nodes)
-            else:
-                name = writer.commit()
-                self._writer = None
-                _post(self._post, partial(self._done, job, name))
+                # As long a rest as the work: clients notice the snapshot half as much, and it is
+                # in no hurry.
+                time.sleep(min(time.perf_counter() - begun, MAX_REST_S))
+            if job.over:  # the view was closed, and what was read last may be newer than it
+                _abort(writer)
+                return True
+            name = writer.commit()
         except StorageError as error:
-            self._give_up(job, error)
+            self._give_up(job, writer, error)
         except Exception as error:  # a bug costs the snapshot, not the thread
             log.exception("a snapshot failed")
-            self._give_up(job, StorageError(f"a bug: {error!r}", path=writer.name))
+            path = snapshot_name(job.frozen.zxid, self._suffix)
+            self._give_up(job, writer, StorageError(f"a bug: {error!r}", path=path))
+        else:
+            _post(self._post, partial(self._done, job, name))
         return True
 
-    def _give_up(self, job: SnapshotJob, error: StorageError) -> None:
-        self._abort()
-        _post(self._post, partial(self._failed, job, error))
-
-    def _abort(self) -> None:
-        writer, self._writer = self._writer, None
+    def _give_up(
+        self, job: SnapshotJob, writer: SnapshotWriter | None, error: StorageError
+    ) -> None:
         if writer is not None:
-            try:
-                writer.abort()
-            except StorageError as error:
-                # It is a *.tmp, which nobody loads; the next start removes it.
-                log.warning("%s", error)
+            _abort(writer)
+        _post(self._post, partial(self._failed, job, error))
 
     def _purge(
         self,
@@ -378,6 +364,14 @@ class SnapshotThread:
         else:
             _post(self._post, partial(on_done, removed))
         return True
+
+
+def _abort(writer: SnapshotWriter) -> None:
+    try:
+        writer.abort()
+    except StorageError as error:
+        # It is a *.tmp, which nobody loads; the next start removes it.
+        log.warning("%s", error)
 
 
 def _stop() -> bool:
