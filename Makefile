@@ -14,8 +14,13 @@ EDITABLE := --config-settings editable_mode=compat
 # The first of these that is new enough (override: make PYTHON=/path/to/python ...).
 PYTHON ?= $(shell for p in python3.11 python3 python3.13 python3.12 python3.14 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
-CODE := pyzk tests scripts $(wildcard conformance)
+CODE := setup.py pyzk tests scripts $(wildcard conformance)
 FAST := not slow and not live and not conformance
+# A copy of the package with its core compiled (docs/decisions/0013). COMPILE=no does without.
+COMPILED := .build/compiled
+COMPILE ?= yes
+WITH_COMPILED := $(if $(filter no,$(COMPILE)),,$(COMPILED)/.stamp)
+FROM_COMPILED := $(if $(filter no,$(COMPILE)),,env PYTHONSAFEPATH=1 PYTHONPATH=$(COMPILED):.)
 
 .PHONY: help
 help: ## print this list
@@ -53,8 +58,19 @@ setup: $(VENV)/.dev ## make the project-local environment .venv (other targets d
 # ---- running
 
 .PHONY: serve
-serve: $(VENV)/.runtime ## serve on 127.0.0.1:2181, data in ./pyzk-data (options: make serve ARGS="--port 0")
-	@exec $(BIN)/pyzk serve $(ARGS)
+serve: $(VENV)/.runtime $(WITH_COMPILED) ## serve on 127.0.0.1:2181, data in ./pyzk-data (options: make serve ARGS="--port 0")
+	@exec $(FROM_COMPILED) $(BIN)/pyzk serve $(ARGS)
+
+.PHONY: compile
+compile: $(COMPILED)/.stamp ## compile the core for `make serve` and `make bench` (C compiler needed; once for each change)
+
+$(COMPILED)/.stamp: $(shell find pyzk -name '*.py') setup.py scripts/build_backend.py pyproject.toml | $(VENV)/.runtime
+	@rm -rf $(COMPILED) build
+	@echo "compiling the core (once, about a minute; COMPILE=no does without)" >&2
+	@$(PIP) install --no-deps --no-compile --target $(COMPILED) . || { rm -rf $(COMPILED); mkdir -p $(COMPILED); \
+		echo "it could not be compiled: going on in pure Python" >&2; }
+	@rm -rf build
+	@touch $@
 
 # ---- tests
 
@@ -66,6 +82,11 @@ test: $(VENV)/.test ## the fast tests, under a minute (options: make test ARGS="
 .PHONY: test-slow
 test-slow: $(VENV)/.test ## the tests that `make test` leaves out: slow ones, real processes and sockets
 	@$(RUN) -m pytest -q -m "(slow or live) and not conformance" $(ARGS) || [ $$? -eq 5 ]
+
+.PHONY: test-compiled
+test-compiled: $(VENV)/.test $(COMPILED)/.stamp ## the fast tests on the compiled core
+	@env PYTHONSAFEPATH=1 PYTHONPATH=$(COMPILED):. PYZK_TEST_COMPILED=1 \
+		$(RUN) -m pytest -q -m "$(FAST) and not source" $(ARGS)
 
 .PHONY: test-all
 test-all: $(VENV)/.test ## all tests that need no Java
@@ -130,8 +151,8 @@ kill9: $(VENV)/.test ## kill -9 during writes, many rounds: nothing acknowledged
 	@$(RUN) -m conformance.durability $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.test ## measure beside ZooKeeper, alternating (needs gcc; Java for the comparison)
-	@$(RUN) -m scripts.bench.zk $(ARGS)
+bench: $(VENV)/.test $(WITH_COMPILED) ## measure beside ZooKeeper, alternating (needs gcc; Java for the comparison)
+	@$(FROM_COMPILED) $(RUN) -m scripts.bench.zk $(ARGS)
 
 # ---- the rest
 
@@ -141,5 +162,5 @@ changelog: $(VENV)/.runtime ## join changelog.d/ into CHANGELOG.md (make changel
 
 .PHONY: clean
 clean: ## remove the environment and all caches (never ./pyzk-data)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov build dist *.egg-info
+	rm -rf $(VENV) .build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov build dist *.egg-info
 	find pyzk tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

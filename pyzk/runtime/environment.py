@@ -16,6 +16,8 @@ import tempfile
 from collections.abc import Mapping
 from typing import Final
 
+from pyzk.data import tree
+
 RESERVED_DESCRIPTORS: Final = 256
 """Not for clients: logs, snapshots, and clients that are being refused. A quarter, if that is
 less."""
@@ -79,3 +81,8 @@ def first_reserved_descriptor() -> int:
     if soft == resource.RLIM_INFINITY:
         soft = 1 << 30
     return soft - min(RESERVED_DESCRIPTORS, soft // 4)
+
+
+def is_compiled() -> bool:
+    """Whether the core runs in its compiled form (docs/decisions/0013)."""
+    return not (tree.__file__ or "").endswith(".py")

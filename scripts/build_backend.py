@@ -1,0 +1,99 @@
+"""The build backend: setuptools, asked for mypyc only where the core can be compiled.
+
+Used by pip through pyproject.toml; see setup.py. An editable install is never compiled: its
+compiled modules would hide later changes of the source.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+from setuptools import build_meta as _setuptools
+from setuptools.build_meta import (
+    build_sdist,
+    build_wheel,
+    get_requires_for_build_sdist,
+    prepare_metadata_for_build_wheel,
+)
+
+__all__ = [
+    "build_editable",
+    "build_sdist",
+    "build_wheel",
+    "get_requires_for_build_editable",
+    "get_requires_for_build_sdist",
+    "get_requires_for_build_wheel",
+    "prepare_metadata_for_build_editable",
+    "prepare_metadata_for_build_wheel",
+]
+
+SWITCH = "PYZK_COMPILE"
+COMPILER = "mypy>=2.4,<2.5"
+"""The one that the compiled form is tested with."""
+
+Settings = dict[str, Any] | None
+
+
+def is_required() -> bool:
+    """Whether the user insists on the compiled core."""
+    return os.environ.get(SWITCH, "") == "yes"
+
+
+def is_refused() -> bool:
+    """Whether the user wants pure Python."""
+    return os.environ.get(SWITCH, "") == "no"
+
+
+def why_not() -> str | None:
+    """Why the core cannot be compiled, None if nothing is in the way."""
+    if is_refused():
+        return f"{SWITCH}=no"
+    if sys.implementation.name != "cpython":
+        return f"mypyc compiles for CPython, not for {sys.implementation.name}"
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
+    if shutil.which(compiler) is None:
+        return f"no C compiler ({compiler}) on the PATH"
+    header = Path(sysconfig.get_paths()["include"]) / "Python.h"
+    if not header.exists():
+        return f"the headers of this Python are not installed ({header})"
+    return None
+
+
+def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:
+    """What must be there to build a wheel."""
+    needed = list(_setuptools.get_requires_for_build_wheel(config_settings))
+    return needed if why_not() is not None else [*needed, COMPILER]
+
+
+def _in_pure_python() -> None:
+    os.environ[SWITCH] = "no"
+
+
+def get_requires_for_build_editable(config_settings: Settings = None) -> list[str]:
+    """What must be there for an editable install."""
+    _in_pure_python()
+    return list(_setuptools.get_requires_for_build_editable(config_settings))
+
+
+def prepare_metadata_for_build_editable(
+    metadata_directory: str, config_settings: Settings = None
+) -> str:
+    """The metadata of an editable install."""
+    _in_pure_python()
+    return str(_setuptools.prepare_metadata_for_build_editable(metadata_directory, config_settings))
+
+
+def build_editable(
+    wheel_directory: str,
+    config_settings: Settings = None,
+    metadata_directory: str | None = None,
+) -> str:
+    """An editable install, in pure Python whatever the switch says."""
+    _in_pure_python()
+    return str(_setuptools.build_editable(wheel_directory, config_settings, metadata_directory))

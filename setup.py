@@ -1,0 +1,70 @@
+"""Adds the compiled core to a build: the modules of the hot path, through mypyc.
+
+The source needs no compiler and is what the tests run; docs/decisions/0013 says why there is a
+compiled form at all. The environment variable PYZK_COMPILE decides:
+
+    yes      compile; a build that cannot is an error
+    no       pure Python
+    unset    compile if there is a C compiler and mypyc, else say so and go on in pure Python
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from setuptools import setup
+
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import build_backend  # noqa: E402
+
+FOLDERS = ("jute", "data", "server", "quorum")
+"""Compiled whole, but for LEFT_OUT."""
+MODULES = (
+    "clock",
+    "constants",
+    "errors",
+    "summaries",
+    "zxid",
+    "persistence/snapshot",
+    "persistence/txnlog",
+    "runtime/client_port",
+    "runtime/runner",
+)
+LEFT_OUT = (
+    "fourletter",  # and its helpers: text for operators, nobody waits for it
+    "garbage",  # likewise
+)
+
+
+def sources() -> list[str]:
+    """The files to compile, relative to here, as mypyc wants them."""
+    found = [ROOT / "pyzk" / f"{name}.py" for name in MODULES]
+    for folder in FOLDERS:
+        found += sorted((ROOT / "pyzk" / folder).glob("[!_]*.py"))
+    return [str(path.relative_to(ROOT)) for path in found if not path.name.startswith(LEFT_OUT)]
+
+
+def extensions() -> list[Any]:
+    """What setuptools shall build; an empty list for pure Python."""
+    reason = build_backend.why_not()
+    if reason is None:
+        try:
+            from mypyc.build import mypycify
+        except ImportError:
+            reason = "mypyc is not installed (pip install mypy)"
+        else:
+            os.chdir(ROOT)
+            return list(mypycify(sources(), opt_level="2", debug_level="0"))
+    if build_backend.is_required():
+        sys.exit(f"pyzk: cannot compile the core: {reason}")
+    if not build_backend.is_refused():
+        print(f"pyzk: building in pure Python: {reason}", file=sys.stderr)
+    return []
+
+
+setup(ext_modules=extensions())

@@ -1,0 +1,54 @@
+"""The compiled form of the core: what is compiled, and that a run that says so uses it."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+IS_COMPILED_RUN = "PYZK_TEST_COMPILED" in os.environ
+
+
+def setup_lists() -> dict[str, tuple[str, ...]]:
+    """The module lists of setup.py, which itself cannot be imported."""
+    tree = ast.parse((ROOT / "setup.py").read_text())
+    return {
+        target.id: ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and target.id in ("FOLDERS", "MODULES", "LEFT_OUT")
+    }
+
+
+def compiled_modules() -> list[str]:
+    lists = setup_lists()
+    names = [name.replace("/", ".") for name in lists["MODULES"]]
+    for folder in lists["FOLDERS"]:
+        names += [
+            f"{folder}.{path.stem}"
+            for path in sorted((ROOT / "pyzk" / folder).glob("[!_]*.py"))
+            if not path.name.startswith(lists["LEFT_OUT"])
+        ]
+    return names
+
+
+@pytest.mark.parametrize("name", compiled_modules())
+def test_a_run_uses_the_form_it_says(name: str) -> None:
+    file = importlib.import_module(f"pyzk.{name}").__file__ or ""
+    assert file.endswith(".so" if IS_COMPILED_RUN else ".py")
+
+
+def test_the_lists_name_what_is_there() -> None:
+    lists = setup_lists()
+    assert lists.keys() == {"FOLDERS", "MODULES", "LEFT_OUT"}
+    for name in lists["MODULES"]:
+        assert (ROOT / "pyzk" / f"{name}.py").is_file(), name
+    for prefix in lists["LEFT_OUT"]:
+        assert any(
+            list((ROOT / "pyzk" / folder).glob(f"{prefix}*.py")) for folder in lists["FOLDERS"]
+        ), prefix
