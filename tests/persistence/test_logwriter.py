@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pyzk.errors import Corrupt, StorageError
-from pyzk.persistence.directory import MemoryDirectory
+from pyzk.persistence.directory import DirectoryFile, MemoryDirectory
 from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.txnlog import HEADER_BYTES, LogScan, frame_record, payload_zxid
 from tests.persistence.disks import create_payload, framed, put, workload
@@ -41,6 +41,60 @@ def test_preallocated_size_is_java_s() -> None:
     writer.append(framed([create_payload(11, "/c")]))
     assert zxids(directory, "log.1") == list(range(1, 12))
     assert directory.size("log.1") >= writer.file_bytes + 4096
+
+
+class CountingFile:
+    """A file that notes how long each write is."""
+
+    def __init__(self, file: DirectoryFile, writes: list[int]) -> None:
+        self.file = file
+        self.writes = writes
+
+    def write_at(self, data: bytes, offset: int) -> None:
+        self.writes.append(len(data))
+        self.file.write_at(data, offset)
+
+    def sync(self) -> None:
+        self.file.sync()
+
+    def truncate(self, size: int) -> None:
+        self.file.truncate(size)
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class CountingDirectory(MemoryDirectory):
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[int] = []
+
+    def create(self, name: str) -> DirectoryFile:
+        return CountingFile(super().create(name), self.writes)
+
+
+def test_zeros_are_written_ahead_of_some_batches_and_never_beyond_the_file() -> None:
+    directory = CountingDirectory()
+    writer = LogWriter(directory, preallocate_bytes=1 << 20)
+    batch = framed([create_payload(1, "/a", bytes(5000))])
+    length = len(batch[0])
+    for _ in range(300):
+        writer.append(batch)
+        writer.sync()
+    sizes = [size for size in directory.writes if size >= length]
+    assert max(sizes) == 21 * length
+    assert sizes.count(length) > 270
+    assert directory.size("log.1") == (2 << 20) + 16  # as Java makes it
+    scan = LogScan(directory, "log.1")
+    assert len(list(scan)) == 300
+    assert not any(directory.read("log.1", writer.file_bytes, 2 << 20))
+
+
+def test_without_preallocation_no_zeros_are_written() -> None:
+    directory = CountingDirectory()
+    writer = LogWriter(directory, preallocate_bytes=0)
+    writer.append(RECORDS)
+    assert directory.writes == [HEADER_BYTES, sum(map(len, RECORDS))]
 
 
 def test_without_preallocation_the_file_ends_with_its_records() -> None:
