@@ -5,14 +5,13 @@ Shell.
 
 from __future__ import annotations
 
-import os
 import sys
 
 import click
 
 from pyzk.cli.sources import fail, load, property_options
 from pyzk.config import effective_values
-from pyzk.runtime.main import ExitCode, refuse
+from pyzk.runtime.main import ExitCode, abandon_output, refuse
 
 
 @click.group("config")
@@ -51,8 +50,7 @@ def _print(text: str) -> None:
         click.echo(text, nl=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Or the interpreter would try, and complain, once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon_output()
     except OSError as error:
         raise SystemExit(
             refuse(f"cannot write to standard output: {error.strerror}", ExitCode.UNEXPECTED)

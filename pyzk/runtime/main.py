@@ -29,7 +29,7 @@ from pyzk import __version__
 from pyzk.config import ServerConfig
 from pyzk.errors import ConfigError, Corrupt, StorageError, TornTail
 from pyzk.runtime import loop as event_loop
-from pyzk.runtime.environment import raise_descriptor_limit
+from pyzk.runtime.environment import is_compiled, raise_descriptor_limit
 
 _log = logging.getLogger(__name__)
 
@@ -65,8 +65,14 @@ def run(
     loop: str = "auto",
     make_runner: Callable[[ServerConfig], Runner] | None = None,
     out: TextIO | None = None,
+    connect_string_only: bool = False,
+    must_be_heard: bool = False,
 ) -> int:
-    """Serve until a signal; return the exit code. Logging is set up by the caller."""
+    """Serve until a signal; return the exit code. Logging is set up by the caller.
+
+    With ``connect_string_only`` that is all that is said when it serves. If it ``must_be_heard``,
+    and standard output is closed by then, it stops: who started it is gone.
+    """
     if not __debug__:
         # Asserts are the contract of the core: without them it would go on in a broken state.
         return refuse("does not run under python -O or PYTHONOPTIMIZE", ExitCode.INVALID)
@@ -75,8 +81,17 @@ def run(
     for line, text in config.notes:
         _log.info("configuration: %s%s", f"line {line}: " if line else "", text)
     raise_descriptor_limit()
+
+    def say(runner: Runner) -> None:
+        host, port = runner.client_address
+        data = os.path.abspath(config.data_dir)
+        line = ready_line(host, port, f"data in {data}")
+        is_heard = announce(connect_string(host, port) if connect_string_only else line, out)
+        if must_be_heard and not is_heard:
+            runner.request_stop()
+
     try:
-        return event_loop.run(_serve(config, make_runner, out or sys.stdout), loop)
+        return event_loop.run(_serve(config, make_runner or _peer_runner, say), loop)
     except ImportError as error:
         if error.name != "uvloop":
             raise
@@ -90,12 +105,14 @@ def refuse(reason: str, code: int) -> int:
 
 
 async def _serve(
-    config: ServerConfig, make_runner: Callable[[ServerConfig], Runner] | None, out: TextIO
+    config: ServerConfig,
+    make_runner: Callable[[ServerConfig], Runner],
+    say: Callable[[Runner], None],
 ) -> int:
     for number in SIGNALS:
         signal.signal(number, _exit_while_starting)
     try:
-        runner = (make_runner or _peer_runner)(config)
+        runner = make_runner(config)
         await runner.start()
     except (ConfigError, StorageError, OSError) as error:
         return refuse(*explain(error, config))
@@ -107,7 +124,8 @@ async def _serve(
     asyncio_loop = asyncio.get_running_loop()
     for number in SIGNALS:
         asyncio_loop.add_signal_handler(number, _stop, runner, number)
-    _announce(config, runner, out)
+    _log_start(runner)
+    say(runner)
     try:
         code = await runner.serve_until_stopped()
     except StorageError as error:
@@ -147,25 +165,48 @@ def _peer_runner(config: ServerConfig) -> Runner:
     return PeerRunner(config)
 
 
-def _announce(config: ServerConfig, runner: Runner, out: TextIO) -> None:
-    host, port = runner.client_address
-    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def _log_start(runner: Runner) -> None:
     kind = type(asyncio.get_running_loop()).__module__.partition(".")[0]
     _log.info(
-        "serving on %s (Python %s, %s, process %d)",
-        shown,
+        "serving on %s (Python %s, %s core, %s, process %d)",
+        _address(*runner.client_address),
         platform.python_version(),
+        "compiled" if is_compiled() else "interpreted",
         kind,
         os.getpid(),
     )
+
+
+def ready_line(host: str, port: int, where: str) -> str:
+    """Return what is said when the server serves."""
+    return f"pyzk {__version__} ready on {_address(host, port)}, standalone, {where}"
+
+
+def connect_string(host: str, port: int) -> str:
+    """Return what a client on this machine connects to."""
+    return _address({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def announce(text: str, out: TextIO | None = None) -> bool:
+    """Write a line to standard output; return whether there is still somebody to read it."""
     try:
-        out.write(
-            f"pyzk {__version__} ready on {shown}, standalone,"
-            f" data in {os.path.abspath(config.data_dir)}\n"
-        )
-        out.flush()
+        print(text, file=out or sys.stdout, flush=True)
     except OSError:
         _log.warning("standard output is closed; nobody was told that the server is ready")
+        if out is None:
+            abandon_output()
+        return False
+    return True
+
+
+def abandon_output() -> None:
+    """Write nothing more to standard output, which has failed: or the interpreter would try, and
+    complain, once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _stop(runner: Runner, number: int) -> None:
