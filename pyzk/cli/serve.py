@@ -6,15 +6,18 @@ ZooKeeper: zkServer.sh start-foreground, and the positional form of ZooKeeperSer
 
 from __future__ import annotations
 
-import click
+from typing import Final
 
-from pyzk.cli.sources import fail, load, property_options
+import click
+from click.core import ParameterSource
+
+from pyzk.cli.sources import fail, load, load_properties, property_options
 from pyzk.config import Property
-from pyzk.runtime import logs
+from pyzk.runtime import logs, parent
 from pyzk.runtime import main as runtime
 from pyzk.runtime.loop import LOOPS
 
-_OPTIONS = {
+_OPTIONS: Final = {
     "port": "clientPort",
     "host": "clientPortAddress",
     "data_dir": "dataDir",
@@ -24,22 +27,54 @@ _OPTIONS = {
     "whitelist": "4lw.commands.whitelist",
 }
 
-_POSITIONS = (
+_POSITIONS: Final = (
     Property("clientPort", "", "port"),
     Property("dataDir", "", "datadir"),
     Property("tickTime", "", "ticktime"),
     Property("maxClientCnxns", "", "maxcnxns"),
 )
 
+_NOT_EPHEMERAL: Final = {
+    "words": "ZOO_CFG; give -D and options instead",
+    "data_dir": "--data-dir; in memory there is none",
+    "data_log_dir": "--data-log-dir; in memory there is none",
+    "no_fsync": "--no-fsync; in memory there is nothing to sync",
+    "loop": "--loop",
+}
+_ONLY_EPHEMERAL: Final = {"control_port": "--control-port", "virtual_clock": "--virtual-clock"}
 
-def _positional(words: tuple[str, ...]) -> list[Property]:
-    """Return what `port datadir [ticktime] [maxcnxns]` says; without maxcnxns it is 0."""
+
+def _words(words: tuple[str, ...]) -> tuple[str | None, list[Property]]:
+    """Return the zoo.cfg, or what `port datadir [ticktime] [maxcnxns]` says; without maxcnxns
+    it is 0."""
+    if not words or not words[0].isdecimal():
+        if len(words) > 1:
+            fail(f"one ZOO_CFG expected, not {len(words)} arguments")
+        return (words[0] if words else None), []
     if not 2 <= len(words) <= 4:
         fail("expected: pyzk serve [ZOO_CFG], or pyzk serve PORT DATADIR [TICKTIME] [MAXCNXNS]")
     given = [place._replace(value=word) for place, word in zip(_POSITIONS, words, strict=False)]
     if len(words) < 4:
         given.append(_POSITIONS[3]._replace(value="0"))
-    return given
+    return None, given
+
+
+def _check_combination(context: click.Context) -> None:
+    """Refuse options that make no sense together."""
+
+    def is_given(name: str) -> bool:
+        source = context.get_parameter_source(name)
+        return source is not ParameterSource.DEFAULT and context.params[name] != ()
+
+    is_ephemeral = context.params["ephemeral"]
+    for name, text in (_NOT_EPHEMERAL if is_ephemeral else {}).items():
+        if is_given(name):
+            fail(f"--ephemeral does not go with {text}")
+    for name, text in ({} if is_ephemeral else _ONLY_EPHEMERAL).items():
+        if is_given(name):
+            fail(f"{text} is for tests: it needs --ephemeral")
+    if is_given("virtual_clock") and not is_given("control_port"):
+        fail("--virtual-clock needs --control-port: otherwise time would never pass")
 
 
 @click.command("serve")
@@ -54,17 +89,30 @@ def _positional(words: tuple[str, ...]) -> list[Property]:
 @click.option("--no-fsync", is_flag=True, help="Acknowledge before data is on disk. Not durable.")
 @property_options[0]
 @property_options[1]
-@click.option("--log-level", type=click.Choice(logs.LEVELS), default="info", show_default=True)
+@click.option("--log-level", type=click.Choice(logs.LEVELS), help="info; if --ephemeral: warning.")
 @click.option("--log-format", type=click.Choice(logs.FORMATS), default="text", show_default=True)
 @click.option("--loop", type=click.Choice(LOOPS), default="auto", help="Event loop.")
+@click.option("--ephemeral", is_flag=True, help="For tests: in memory, short ticks.")
+@click.option("--control-port", metavar="PORT", help="Take faults over HTTP here; 0: a free port.")
+@click.option("--virtual-clock", is_flag=True, help="Time passes by /advance only.")
+@click.option("--print-connect-string", is_flag=True, help="When ready print HOST:PORT, no more.")
+@click.option("--exit-with-parent", is_flag=True, help="Stop when the parent process is gone.")
+@click.pass_context
 def command(
+    context: click.Context,
+    /,
     words: tuple[str, ...],
     properties: tuple[str, ...],
     properties_file: str | None,
-    log_level: str,
+    log_level: str | None,
     log_format: str,
     loop: str,
     no_fsync: bool,
+    ephemeral: bool,
+    control_port: str | None,
+    virtual_clock: bool,
+    print_connect_string: bool,
+    exit_with_parent: bool,
     **options: str | None,
 ) -> None:
     """Run a server in the foreground, as ZOO_CFG says.
@@ -72,20 +120,40 @@ def command(
     Without arguments it listens on 127.0.0.1:2181 and keeps its data in ./pyzk-data. One line on
     standard output says when it is ready; logs go to standard error. SIGTERM and SIGINT stop it.
     """
-    given: list[Property] = []
-    zoo_cfg = None
-    if words and words[0].isdecimal():
-        given += _positional(words)
-    elif len(words) > 1:
-        fail(f"one ZOO_CFG expected, not {len(words)} arguments")
-    elif words:
-        zoo_cfg = words[0]
-    for option, key in _OPTIONS.items():
-        value = options[option]
-        if value is not None:
-            given.append(Property(key, value, "--" + option.replace("_", "-")))
+    _check_combination(context)
+    given = [
+        Property(_OPTIONS[name], value, "--" + name.replace("_", "-"))
+        for name, value in options.items()
+        if value is not None
+    ]
+    log_level = log_level or ("warning" if ephemeral else "info")
+    if ephemeral:
+        from pyzk.cli import ephemeral as test_server
+
+        server = test_server.make_server(
+            given, load_properties(properties, properties_file), virtual_clock=virtual_clock
+        )
+        logs.set_up(log_level, log_format)
+        raise SystemExit(
+            test_server.run(
+                server,
+                control_port=test_server.port_number(control_port, "--control-port"),
+                connect_string_only=print_connect_string,
+                with_parent=exit_with_parent,
+            )
+        )
+    zoo_cfg, positional = _words(words)
     if no_fsync:
         given.append(Property("forceSync", "no", "--no-fsync"))
-    config = load(zoo_cfg, properties, properties_file, given)
+    config = load(zoo_cfg, properties, properties_file, [*positional, *given])
     logs.set_up(log_level, log_format)
-    raise SystemExit(runtime.run(config, loop=loop))
+    if exit_with_parent:
+        parent.exit_with_parent()
+    raise SystemExit(
+        runtime.run(
+            config,
+            loop=loop,
+            connect_string_only=print_connect_string,
+            must_be_heard=exit_with_parent,
+        )
+    )

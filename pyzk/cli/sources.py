@@ -45,28 +45,36 @@ def load(
     options: Iterable[Property] = (),
 ) -> ServerConfig:
     """Return the configuration, or end the process with one line that says what is wrong."""
-    given: list[Property] = []
-    path = properties_file
+    given = load_properties(properties, properties_file)
     try:
-        if properties_file is not None:
-            given += [
-                Property(
-                    entry.key, entry.value, f"{properties_file} line {entry.line}: {entry.key}"
-                )
-                for entry in parse_properties(_read(properties_file))
-            ]
-        path = zoo_cfg
-        for text in properties:
-            name, _, value = text.partition("=")
-            given.append(Property(name, value, f"-D{name}"))
         if zoo_cfg is None:
             return parse_config(b"", given, (*DEFAULTS, *options))
         return parse_config(_read(zoo_cfg), given, options)
     except ConfigError as error:
-        where = f"{path}: " if path is not None and (error.line or path == zoo_cfg) else ""
-        fail(f"{where}{error}")
+        fail(f"{zoo_cfg}: {error}" if zoo_cfg is not None else str(error))
     except OSError as error:
         fail(f"cannot read {error.filename}: {error.strerror}")
+
+
+def load_properties(
+    properties: Iterable[str] = (), properties_file: str | None = None
+) -> list[Property]:
+    """Return what ``property_options`` say, the strongest last, or end the process likewise."""
+    given: list[Property] = []
+    if properties_file is not None:
+        try:
+            entries = parse_properties(_read(properties_file))
+        except ConfigError as error:
+            fail(f"{properties_file}: {error}")
+        except OSError as error:
+            fail(f"cannot read {error.filename}: {error.strerror}")
+        for entry in entries:
+            label = f"{properties_file} line {entry.line}: {entry.key}"
+            given.append(Property(entry.key, entry.value, label))
+    for text in properties:
+        name, _, value = text.partition("=")
+        given.append(Property(name, value, f"-D{name}"))
+    return given
 
 
 def fail(reason: str) -> NoReturn:

@@ -88,6 +88,11 @@ class Controls:
             raise LeakedClientsError(text)
         warnings.warn(text, ResourceWarning, stacklevel=3)
 
+    def when_broken(self, call: Callable[[], object]) -> None:
+        """Call this, in the server's thread, when the server stops by itself: a bug, or its disk
+        fails."""
+        self._engine.on_broken = call
+
     # --- where it is ----------------------------------------------------------------
 
     @property

@@ -79,6 +79,8 @@ class Engine:
         """Clients that were connected at the last stop or reset."""
         self.inputs = 0
         """How often the server was given something."""
+        self.on_broken: Callable[[], object] | None = None
+        """Called when the server stops by itself."""
         self._events = EventLog(lambda: self.time.now_ms)
         self._memory = MemoryStorage(self.config) if data_dir is None else None
         self._valve: Valve
@@ -336,6 +338,8 @@ class Engine:
         self.port.refuse()
         self.note(f"broken: {failure!r}")
         self.waiters.fail(NotRunningError(f"{explain(BROKEN)}: {failure!r}"))
+        if self.on_broken is not None:
+            self.on_broken()
 
     def note(self, text: str) -> None:
         """Keep an event for reports."""

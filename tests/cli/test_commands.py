@@ -8,10 +8,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pyzk import __version__
-from pyzk.cli import COMMANDS, main
+from pyzk.cli import COMMANDS, ephemeral, main
 from pyzk.config import ServerConfig
 from pyzk.runtime import logs
 from pyzk.runtime import main as runtime
+from pyzk.testing import ZooKeeperServer
 
 
 class Served:
@@ -21,6 +22,7 @@ class Served:
         self.config = ServerConfig()
         self.loop = ""
         self.logs: tuple[str, str] = ("", "")
+        self.announcement = (False, False)
 
     def __call__(self, *args: str) -> Result:
         return CliRunner().invoke(main, ["serve", *args])
@@ -30,8 +32,11 @@ class Served:
 def serve(monkeypatch: pytest.MonkeyPatch) -> Served:
     served = Served()
 
-    def run(config: ServerConfig, *, loop: str) -> int:
+    def run(
+        config: ServerConfig, *, loop: str, connect_string_only: bool, must_be_heard: bool
+    ) -> int:
         served.config, served.loop = config, loop
+        served.announcement = (connect_string_only, must_be_heard)
         return 0
 
     def set_up(level: str, form: str) -> None:
@@ -55,6 +60,7 @@ def test_without_arguments_it_serves_this_machine_only(serve: Served) -> None:
     )
     assert serve.logs == ("info", "text")
     assert serve.loop == "auto"
+    assert serve.announcement == (False, False)
 
 
 def test_options_are_keys_of_the_file_and_win_over_it(serve: Served, tmp_path: Path) -> None:
@@ -106,6 +112,8 @@ def test_the_positional_form(serve: Served) -> None:
         (["a.cfg", "b.cfg"], "pyzk: one ZOO_CFG expected, not 2 arguments"),
         (["/no/such.cfg"], "pyzk: cannot read /no/such.cfg: No such file or directory"),
         (["--properties", "/no/p"], "pyzk: cannot read /no/p: No such file or directory"),
+        (["--control-port", "0"], "pyzk: --control-port is for tests: it needs --ephemeral"),
+        (["--virtual-clock"], "pyzk: --virtual-clock is for tests: it needs --ephemeral"),
     ],
 )
 def test_a_wrong_argument_is_one_line_and_code_2(
@@ -115,6 +123,81 @@ def test_a_wrong_argument_is_one_line_and_code_2(
     assert result.exit_code == 2
     assert reason in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--data-dir", "d"], "--ephemeral does not go with --data-dir; in memory there is none"),
+        (
+            ["--data-log-dir", "d"],
+            "--ephemeral does not go with --data-log-dir; in memory there is",
+        ),
+        (["--no-fsync"], "--ephemeral does not go with --no-fsync; in memory there is nothing"),
+        (["--loop", "auto"], "--ephemeral does not go with --loop"),
+        (["zoo.cfg"], "--ephemeral does not go with ZOO_CFG; give -D and options instead"),
+        (["2181", "d"], "--ephemeral does not go with ZOO_CFG; give -D and options instead"),
+        (["--virtual-clock"], "--virtual-clock needs --control-port: otherwise time would never"),
+        (["--port", "x"], "--port: 'x' is not an integer from 0 to 65535"),
+        (["--port", "65536"], "--port: '65536' is not an integer from 0 to 65535"),
+        (["--control-port", "-1"], "--control-port: '-1' is not an integer from 0 to 65535"),
+        (["--tick-time", "x"], "--tick-time: 'x' is not an integer of at least 1"),
+        (["-Djute.maxbuffer=x"], "-Djute.maxbuffer: 'x' is not an integer of at least 1"),
+        (["-Dzookeeper.snapCount=x"], "-Dzookeeper.snapCount: 'x' is not an integer"),
+        (["-Dzookeeper.snapCont=1"], "option snapCont: unknown, ignored; did you mean snapCount?"),
+        (["--properties", "/no/p"], "cannot read /no/p: No such file or directory"),
+    ],
+)
+def test_what_makes_no_sense_in_memory_is_one_line_and_code_2(
+    serve: Served, arguments: list[str], reason: str
+) -> None:
+    result = serve("--ephemeral", *arguments)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"pyzk: {reason}")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def in_memory(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    runs: list[dict[str, object]] = []
+
+    def run(server: ZooKeeperServer, **how: object) -> int:
+        runs.append({"server": server, **how})
+        return 0
+
+    monkeypatch.setattr(ephemeral, "run", run)
+    return runs
+
+
+def test_a_server_in_memory(serve: Served, in_memory: list[dict[str, object]]) -> None:
+    assert serve("--ephemeral").exit_code == 0
+    (how,) = in_memory
+    server = how.pop("server")
+    assert isinstance(server, ZooKeeperServer)
+    assert "127.0.0.1:2181 not started" in repr(server)
+    assert how == {"control_port": None, "connect_string_only": False, "with_parent": False}
+    assert serve.logs == ("warning", "text")
+
+
+def test_a_server_in_memory_with_everything(
+    serve: Served, in_memory: list[dict[str, object]]
+) -> None:
+    result = serve(
+        *("--ephemeral", "--port", "0", "--host", "::1", "--print-connect-string"),
+        *("--exit-with-parent", "--control-port", "0", "--virtual-clock", "--log-level", "info"),
+        *("--tick-time", "500", "-Dzookeeper.snapCount=9", "-Djute.maxbuffer=77"),
+    )
+    assert result.exit_code == 0, result.output
+    (how,) = in_memory
+    server = how.pop("server")
+    assert isinstance(server, ZooKeeperServer)
+    config = server._engine.config
+    assert (config.client_port, config.client_port_address) == (0, "::1")
+    assert (config.tick_time_ms, config.snap_count, config.jute_max_buffer) == (500, 9, 77)
+    assert config.extended_types_enabled, "a default for tests"
+    assert server._engine.time.is_virtual
+    assert how == {"control_port": 0, "connect_string_only": True, "with_parent": True}
+    assert serve.logs == ("info", "text")
 
 
 def test_a_wrong_file_is_named_with_line_and_key(serve: Served, tmp_path: Path) -> None:
