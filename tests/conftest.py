@@ -13,6 +13,8 @@ from pyzk.clock import Clock
 
 TIMEOUT_FACTOR = float(os.environ.get("PYZK_TEST_TIMEOUT_FACTOR", "1"))
 
+pytest_plugins = ["pytester"]
+
 # A shared machine may stall: a slow example is no failure.
 settings.register_profile(
     "fast", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pyzk.testing.aio import AsyncZooKeeperServer
-    from pyzk.testing.errors import FixtureError, LeakedClientsError, NotRunningError
+    from pyzk.testing.errors import (
+        FixtureError,
+        LeakedClientsError,
+        LeakedClientsWarning,
+        NotAvailableError,
+        NotRunningError,
+    )
     from pyzk.testing.faults import Fault
     from pyzk.testing.inspection import LeakedClient, SessionInfo, WatchInfo
     from pyzk.testing.server import ZooKeeperServer
@@ -28,7 +34,9 @@ __all__ = [
     "Fault",
     "FixtureError",
     "LeakedClientsError",
+    "LeakedClientsWarning",
     "NotRunningError",
+    "NotAvailableError",
 ]
 
 _MODULES = {
@@ -40,7 +48,9 @@ _MODULES = {
     "Fault": "faults",
     "FixtureError": "errors",
     "LeakedClientsError": "errors",
+    "LeakedClientsWarning": "errors",
     "NotRunningError": "errors",
+    "NotAvailableError": "errors",
 }
 
 

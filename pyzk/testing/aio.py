@@ -33,15 +33,18 @@ class AsyncZooKeeperServer(Controls):
         await self._engine.start()
         return self
 
-    async def stop(self) -> None:
-        """End as production does, and give the port back; harmless when it is done already."""
+    async def stop(self, *, leaks: str | None = None) -> None:
+        """End as production does, and give the port back; harmless when it is done already.
+        ``leaks`` says what to do about clients that are connected, instead of what was said when
+        it was made."""
+        self._check_leaks(leaks)
         ran = self._engine.state in _LIVE
         if ran:
             await self._engine.stop()
         self._engine.port.release()
         self._engine.state = states.STOPPED
         if ran:
-            self._report_leaks()
+            self._report_leaks(leaks)
 
     async def kill(self) -> None:
         """End as a process under SIGKILL: what is not synced is lost, sockets are cut."""
@@ -68,10 +71,8 @@ class AsyncZooKeeperServer(Controls):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is not None:
-            # The test's own failure is what should be seen.
-            self._leaks = "ignore"
-        await self.stop()
+        # The test's own failure is what should be seen.
+        await self.stop(leaks=None if error is None else "ignore")
 
     # --- faults, time, tree ---------------------------------------------------------
 

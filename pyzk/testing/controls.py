@@ -13,7 +13,12 @@ from typing import Any, Final, TypeVar
 
 from pyzk.testing import engine as states
 from pyzk.testing.engine import Engine, explain
-from pyzk.testing.errors import FixtureError, LeakedClientsError, NotRunningError
+from pyzk.testing.errors import (
+    FixtureError,
+    LeakedClientsError,
+    LeakedClientsWarning,
+    NotRunningError,
+)
 from pyzk.testing.faults import DELAY, FAIL, SILENCE, Fault, find_error
 from pyzk.testing.inspection import (
     LeakedClient,
@@ -37,7 +42,7 @@ class Controls:
     With ``data_dir`` None everything is in memory. ``port`` 0 takes a free one. With
     ``virtual_clock`` no time passes for the server except by ``advance``. ``options`` are keys of
     zoo.cfg (or names that production takes with -D) and their values. ``leaks`` says what ``stop``
-    does about clients that are still connected: ``warn`` (a ResourceWarning), ``error``
+    does about clients that are still connected: ``warn``, ``error``
     (LeakedClientsError) or ``ignore``; `leaked` has them in any case.
     """
 
@@ -51,8 +56,7 @@ class Controls:
         options: Mapping[str, object] | None = None,
         leaks: str = "warn",
     ) -> None:
-        if leaks not in LEAKS:
-            raise FixtureError(f"leaks is {leaks!r}; give one of {', '.join(LEAKS)}")
+        self._check_leaks(leaks)
         self._leaks = leaks
         self._engine = Engine(
             None if data_dir is None else os.fspath(data_dir),
@@ -66,6 +70,10 @@ class Controls:
     def _call(self, function: Callable[[], _Result]) -> _Result:
         """Run a function on the server's loop. Raises NotRunningError."""
 
+    def _check_leaks(self, leaks: str | None) -> None:
+        if leaks not in (None, *LEAKS):
+            raise FixtureError(f"leaks is {leaks!r}; give one of {', '.join(LEAKS)}")
+
     def _check_new(self) -> None:
         if self._engine.state != states.NEW:
             raise FixtureError(
@@ -76,17 +84,18 @@ class Controls:
         if self._engine.state == states.NEW:
             raise NotRunningError(explain(states.NEW))
 
-    def _report_leaks(self) -> None:
+    def _report_leaks(self, leaks: str | None) -> None:
+        leaks = leaks or self._leaks
         leaked = self._engine.leaked
-        if not leaked or self._leaks == "ignore":
+        if not leaked or leaks == "ignore":
             return
         text = (
             f"{len(leaked)} client(s) still connected when the server was stopped:"
             f" {'; '.join(map(str, leaked))}. Stop each client (kazoo: client.stop()) first."
         )
-        if self._leaks == "error":
+        if leaks == "error":
             raise LeakedClientsError(text)
-        warnings.warn(text, ResourceWarning, stacklevel=3)
+        warnings.warn(text, LeakedClientsWarning, stacklevel=3)
 
     def when_broken(self, call: Callable[[], object]) -> None:
         """Call this, in the server's thread, when the server stops by itself: a bug, or its disk
@@ -272,10 +281,10 @@ class Controls:
         """The clients that were still connected when the server was last stopped or reset."""
         return list(self._engine.leaked)
 
-    def report(self) -> str:
-        """Return the open sessions and the last events, for a test that failed. Works in any
-        state."""
-        return self._call_or_look(self._engine.report)
+    def report(self, events: int | None = None) -> str:
+        """Return the open sessions and the last ``events`` (None: all that are kept), for a test
+        that failed. Works in any state."""
+        return self._call_or_look(lambda: self._engine.report(events))
 
     def _call_or_look(self, function: Callable[[], _Result]) -> _Result:
         """A server that is down changes nothing: any thread may look."""

@@ -358,8 +358,8 @@ class Engine:
         """Return the last events and requests, oldest first."""
         return self._events.lines(describe_chunk)
 
-    def report(self) -> str:
-        """Return what helps with a test that failed."""
+    def report(self, events: int | None = None) -> str:
+        """Return what helps with a test that failed, with so many of the last events."""
         lines = [f"server on {self.port.host}:{self.port.port}, {self.state}"]
         if self._runner is not None:
             sessions = list_sessions(self.server, self.links)
@@ -367,7 +367,12 @@ class Engine:
         lines += [f"  in force: {fault}" for fault in self.faults.in_force]
         if self.faults.rejects:
             lines.append("  in force: connections are rejected")
-        lines += ["last events:", *(f"  {line}" for line in self.event_lines())]
+        last = self.event_lines()
+        earlier = 0 if events is None else max(0, len(last) - events)
+        lines.append(
+            f"last events ({earlier} earlier ones left out):" if earlier else "last events:"
+        )
+        lines += [f"  {line}" for line in last[earlier:]]
         return "\n".join(lines)
 
 

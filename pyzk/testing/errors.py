@@ -16,5 +16,13 @@ class NotRunningError(FixtureError):
     """The server was not started, or is stopped, killed or broken."""
 
 
+class NotAvailableError(FixtureError):
+    """A server that runs elsewhere cannot do this."""
+
+
 class LeakedClientsError(FixtureError):
     """The server was stopped while clients were connected to it."""
+
+
+class LeakedClientsWarning(UserWarning):
+    """The same, where it is no error. No ResourceWarning: nobody sees those by default."""

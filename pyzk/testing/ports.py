@@ -26,7 +26,7 @@ class HeldPort:
 
     def listen(self) -> None:
         """Begin to take connections. Raises FixtureError when somebody else has the port."""
-        self._hold()
+        self.hold()
         try:
             self._listeners = open_sockets(self.host, self.port, -1)
         except OSError:
@@ -41,7 +41,8 @@ class HeldPort:
                 ) from error
         self.port = self._listeners[0].getsockname()[1]
 
-    def _hold(self) -> None:
+    def hold(self) -> None:
+        """Ask for a number, and keep others from it."""
         if self._holder is not None:
             return
         with contextlib.suppress(OSError):

@@ -42,15 +42,18 @@ class ZooKeeperServer(Controls):
         self._start()
         return self
 
-    def stop(self) -> None:
-        """End as production does, and give the port back; harmless when it is done already."""
+    def stop(self, *, leaks: str | None = None) -> None:
+        """End as production does, and give the port back; harmless when it is done already.
+        ``leaks`` says what to do about clients that are connected, instead of what was said when
+        it was made."""
+        self._check_leaks(leaks)
         ran = self._thread is not None
         if ran:
             self._end(self._engine.stop())
         self._engine.port.release()
         self._engine.state = states.STOPPED
         if ran:
-            self._report_leaks()
+            self._report_leaks(leaks)
 
     def kill(self) -> None:
         """End as a process under SIGKILL: what is not synced is lost, sockets are cut. The port
@@ -77,10 +80,8 @@ class ZooKeeperServer(Controls):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is not None:
-            # The test's own failure is what should be seen.
-            self._leaks = "ignore"
-        self.stop()
+        # The test's own failure is what should be seen.
+        self.stop(leaks=None if error is None else "ignore")
 
     # --- faults ---------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ DEFAULTS: Final[Mapping[str, object]] = {
 }
 
 _ARGUMENTS: Final = {"dataDir": "data_dir", "clientPort": "port", "clientPortAddress": "host"}
-_OWN: Final = frozenset(key.name for key in KEYS if key.own)
+PROPERTIES: Final = frozenset(key.name for key in KEYS if key.own)
 """Settings that are system properties and no keys of zoo.cfg."""
 
 
@@ -52,11 +52,11 @@ def make_config(
         **DEFAULTS,
         **options,
     }
-    given = [Property(name, _text(value), name) for name, value in settings.items()]
+    given = [Property(name, text_of(value), name) for name, value in settings.items()]
     config = parse_config(
         b"",
-        properties=[entry for entry in given if entry.name in _OWN],
-        options=[entry for entry in given if entry.name not in _OWN],
+        properties=[entry for entry in given if entry.name in PROPERTIES],
+        options=[entry for entry in given if entry.name not in PROPERTIES],
     )
     for _, warning in config.warnings:
         if any(warning.startswith(f"{name}:") and "ignored" in warning for name in options):
@@ -64,5 +64,5 @@ def make_config(
     return config
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -196,6 +196,10 @@ def test_the_report_works_in_any_state() -> None:
         assert "in force: delay getData /e by 2 s" in report
         assert "in force: connections are rejected" in report
         assert "sent create /e" in report
+        brief = server.report(events=2)
+        assert brief.splitlines()[-2:] == report.splitlines()[-2:]
+        left_out = len(server.events) - 2
+        assert brief.splitlines()[-3] == f"last events ({left_out} earlier ones left out):"
         server.pause()
         assert "paused" in server.report()
     server.stop()

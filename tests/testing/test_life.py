@@ -18,6 +18,7 @@ from pyzk.jute.records import CreateRequest
 from pyzk.testing import (
     FixtureError,
     LeakedClientsError,
+    LeakedClientsWarning,
     NotRunningError,
     ZooKeeperServer,
 )
@@ -110,6 +111,8 @@ def test_bad_use_is_told() -> None:
         server.start()
     with pytest.raises(FixtureError, match="leaks is 'no'; give one of warn, error, ignore"):
         ZooKeeperServer(leaks="no")
+    with pytest.raises(FixtureError, match="leaks is 'no'"):
+        server.stop(leaks="no")
 
 
 def test_the_tests_own_error_is_what_is_seen() -> None:
@@ -396,7 +399,7 @@ def test_sessions_of_two_lives_differ() -> None:
 
 def test_a_leaked_client_is_named() -> None:
     server = ZooKeeperServer().start()
-    with RawClient(server) as client, pytest.warns(ResourceWarning) as caught:
+    with RawClient(server) as client, pytest.warns(LeakedClientsWarning) as caught:
         server.stop()
     (leak,) = server.leaked
     assert leak.address == client.address
@@ -413,6 +416,10 @@ def test_a_leaked_client_may_be_an_error() -> None:
     with RawClient(server), still_connected:
         server.stop()
     assert server.state == "stopped"
+    server.restart()
+    with RawClient(server):
+        server.stop(leaks="ignore")
+    assert len(server.leaked) == 1
 
 
 def test_a_client_that_goes_just_before_the_end_is_no_leak() -> None:

@@ -1,0 +1,385 @@
+"""A stand-in for kazoo.testing: the same classes over a server in this process, without Java.
+
+Shell. A test class changes one import:
+
+    from pyzk.testing.kazoo_harness import KazooTestCase, KazooTestHarness
+
+The environment variables are those that kazoo's harness reads:
+
+    ZOOKEEPER_PORT_OFFSET        the client port; not set: the operating system gives one
+    ZOOKEEPER_CLUSTER_SIZE       1 unless it is set; more is told (a warning), and one is served
+    ZOOKEEPER_JAAS_AUTH          refused: no SASL yet
+    ZOOKEEPER_VERSION, ZOOKEEPER_PATH, ZOOKEEPER_CLASSPATH, ZOOKEEPER_OBSERVER_START_ID,
+    ZOOKEEPER_LOCAL_SESSION_RO   not needed, ignored
+
+What differs: `lose_connection` and `expire_session` happen on the server, so the client goes
+through the states of a real loss; and `cluster[0].server` is the `ZooKeeperServer`, with all its
+faults.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import tempfile
+import threading
+import unittest
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple, NoReturn
+
+from kazoo.client import KazooClient
+from kazoo.exceptions import KazooException
+from kazoo.protocol.states import KazooState
+
+from pyzk.testing.errors import FixtureError
+from pyzk.testing.server import ZooKeeperServer
+
+__all__ = ["KazooTestCase", "KazooTestHarness", "ZookeeperCluster", "get_global_cluster"]
+
+log: Final = logging.getLogger(__name__)
+
+_VARIABLES: Final = ("ZOOKEEPER_PORT_OFFSET", "ZOOKEEPER_CLUSTER_SIZE", "ZOOKEEPER_JAAS_AUTH")
+_OPTIONS: Final = {
+    # What kazoo's harness writes into its zoo.cfg; the password of super is "test".
+    "tickTime": 2000,
+    "minSessionTimeout": 4000,
+    "maxSessionTimeout": 40_000,
+    "reconfigEnabled": "true",
+    "DigestAuthenticationProvider.superDigest": "super:D/InIHSb7yEEbrWz8b9l71RjZJU=",
+}
+_LOSS_S: Final = 5.0
+_RECONNECT_S: Final = 15.0
+
+EventFactory = Callable[[], Any]
+
+
+class ServerInfo(NamedTuple):
+    """What kazoo's harness tells of a server; ports that pyzk does not open are 0."""
+
+    server_id: int
+    client_port: int
+    secure_client_port: int = 0
+    election_port: int = 0
+    leader_port: int = 0
+    admin_port: int = 0
+    peer_type: str = "participant"
+
+
+class ManagedZooKeeper:
+    """One server of the cluster."""
+
+    def __init__(self, server_id: int, port: int = 0) -> None:
+        self._id = server_id
+        self._port = port
+        self._working_path: str | None = None
+        self.server = self._new()
+
+    def _new(self) -> ZooKeeperServer:
+        # Clients that outlive the cluster are no fault in kazoo's harness.
+        return ZooKeeperServer(port=self._port, options=_OPTIONS, leaks="ignore")
+
+    def run(self) -> None:
+        """Start, or start again with the data of before."""
+        if self.running:
+            return
+        if self.server.state == "not started":
+            self.server.start()
+            # The same port ever after, as clients know it.
+            self._port = self.server.port
+        else:
+            self.server.restart()
+
+    def stop(self) -> None:
+        """Stop, and keep the data."""
+        if self.server.state != "not started":
+            self.server.stop()
+
+    def reset(self) -> None:
+        """Stop, and forget the data."""
+        self.stop()
+        self.server = self._new()
+
+    def destroy(self) -> None:
+        """Stop, and leave nothing behind."""
+        self.reset()
+        if self._working_path is not None and not os.listdir(self._working_path):
+            os.rmdir(self._working_path)
+            self._working_path = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it serves."""
+        return self.server.state in ("running", "paused")
+
+    @property
+    def host(self) -> str:
+        """The address."""
+        return self.server.host
+
+    @property
+    def client_port(self) -> int:
+        """The port; a server that was not started is started for it."""
+        if not self._port:
+            self.run()
+        return self._port
+
+    @property
+    def address(self) -> str:
+        """``host:port``."""
+        return f"{self.host}:{self.client_port}"
+
+    @property
+    def secure_client_port(self) -> NoReturn:
+        """Refused."""
+        _refuse_tls()
+
+    @property
+    def secure_address(self) -> NoReturn:
+        """Refused."""
+        _refuse_tls()
+
+    @property
+    def server_info(self) -> ServerInfo:
+        """Its number and its port."""
+        return ServerInfo(self._id, self.client_port)
+
+    @property
+    def working_path(self) -> str:
+        """A directory of its own, for tests that put something there; the data is in memory."""
+        if self._working_path is None:
+            self._working_path = tempfile.mkdtemp()
+        return self._working_path
+
+    def get_logs(self, num_lines: int = 100) -> list[str]:
+        """The last events."""
+        return [f"{line}\n" for line in self.server.events[-num_lines:]]
+
+
+class ZookeeperCluster:
+    """The servers: one, as long as pyzk has no ensembles."""
+
+    def __init__(self, port: int = 0) -> None:
+        self._servers = [ManagedZooKeeper(1, port)]
+
+    def __getitem__(self, number: int) -> ManagedZooKeeper:
+        try:
+            return self._servers[number]
+        except IndexError:
+            raise IndexError(
+                f"cluster[{number}]: pyzk serves a single server, cluster[0], no ensembles yet"
+            ) from None
+
+    def __iter__(self) -> Iterator[ManagedZooKeeper]:
+        return iter(self._servers)
+
+    def __len__(self) -> int:
+        return len(self._servers)
+
+    def start(self) -> None:
+        """Start all servers; return when clients can write."""
+        for server in self:
+            server.run()
+
+    def stop(self) -> None:
+        """Stop all servers, and keep their data."""
+        for server in self:
+            server.stop()
+
+    def terminate(self) -> None:
+        """Stop all servers, and leave nothing behind."""
+        for server in self:
+            server.destroy()
+
+    def reset(self) -> None:
+        """Stop all servers, and forget their data."""
+        for server in self:
+            server.reset()
+
+    def get_logs(self) -> list[str]:
+        """The last events of all servers."""
+        return [line for server in self for line in server.get_logs()]
+
+    def get_ssl_client_configuration(self) -> NoReturn:
+        """Refused."""
+        _refuse_tls()
+
+
+def _refuse_tls() -> NoReturn:
+    raise FixtureError("pyzk has no TLS yet: there is no secure port")
+
+
+_cluster: ZookeeperCluster | None = None
+_cluster_settings: dict[str, str | None] = {}
+
+
+def get_global_cluster() -> ZookeeperCluster:
+    """Return the cluster of this process; a new one when the environment has changed."""
+    global _cluster, _cluster_settings
+    settings = {name: os.environ.get(name) for name in _VARIABLES}
+    if _cluster is not None:
+        if settings == _cluster_settings:
+            return _cluster
+        log.info("the environment has changed: another cluster")
+        _cluster.terminate()
+        _cluster = None
+    if settings["ZOOKEEPER_JAAS_AUTH"]:
+        raise FixtureError(
+            f"ZOOKEEPER_JAAS_AUTH={settings['ZOOKEEPER_JAAS_AUTH']}: pyzk has no SASL yet"
+        )
+    size = _number("ZOOKEEPER_CLUSTER_SIZE", settings, 1)
+    if size != 1:
+        warnings.warn(
+            f"ZOOKEEPER_CLUSTER_SIZE={size}: pyzk has no ensembles yet, one server is served",
+            stacklevel=2,
+        )
+    _cluster = ZookeeperCluster(_number("ZOOKEEPER_PORT_OFFSET", settings, 0))
+    _cluster_settings = settings
+    atexit.register(_cluster.terminate)
+    return _cluster
+
+
+def _number(name: str, settings: dict[str, str | None], default: int) -> int:
+    text = settings[name]
+    if not text:
+        return default
+    if not text.isdigit():
+        raise FixtureError(f"{name}={text} is no number")
+    return int(text)
+
+
+class KazooTestHarness(unittest.TestCase):
+    """Starts a server and a client in a chroot of its own; loses and expires on request.
+
+    To be used as a base class or as a mixin:
+
+        class MyTestCase(KazooTestHarness):
+            def setUp(self):
+                self.setup_zookeeper()
+
+            def tearDown(self):
+                self.teardown_zookeeper()
+    """
+
+    DEFAULT_CLIENT_TIMEOUT = 15
+
+    def __init__(self, *args: Any, **kw: Any) -> None:
+        super().__init__(*args, **kw)
+        self.client: Any = None
+        self.hosts = ""
+        self._clients: list[Any] = []
+
+    @property
+    def cluster(self) -> ZookeeperCluster:
+        """The servers."""
+        return get_global_cluster()
+
+    def log(self, level: int, msg: str, *args: Any, **kwargs: Any) -> None:
+        """Write to the harness's log."""
+        log.log(level, msg, *args, **kwargs)
+
+    @property
+    def servers(self) -> str:
+        """Where the servers are, with commas."""
+        return ",".join(server.address for server in self.cluster)
+
+    @property
+    def secure_servers(self) -> str:
+        """Refused."""
+        return ",".join(server.secure_address for server in self.cluster)
+
+    def make_event(self) -> Any:
+        """An event of the client's handler, for `lose_connection` and `expire_session`."""
+        return threading.Event() if self.client is None else self.client.handler.event_object()
+
+    def make_condition(self) -> Any:
+        """A condition."""
+        return threading.Condition()
+
+    def _get_nonchroot_client(self) -> Any:
+        return self._keep(KazooClient(self.servers))
+
+    def _get_client(self, **client_options: Any) -> Any:
+        client_options.setdefault("timeout", self.DEFAULT_CLIENT_TIMEOUT)
+        return self._keep(KazooClient(self.hosts, **client_options))
+
+    def _keep(self, client: Any) -> Any:
+        self._clients.append(client)
+        return client
+
+    def lose_connection(self, event_factory: EventFactory | None = None) -> None:
+        """Cut the client's connection; return when it is back."""
+        server = self.cluster[0].server
+        self._break(server.drop_connection, KazooState.SUSPENDED, event_factory)
+
+    def expire_session(self, event_factory: EventFactory | None = None) -> None:
+        """Expire the client's session; return when it has another."""
+        server = self.cluster[0].server
+        self._break(server.expire_session, KazooState.LOST, event_factory)
+
+    def _break(
+        self,
+        order: Callable[[Any], object],
+        expected: str,
+        event_factory: EventFactory | None,
+    ) -> None:
+        make = event_factory or self.make_event
+        lost, back = make(), make()
+
+        def listen(state: str) -> bool | None:
+            if state == expected:
+                lost.set()
+            elif lost.is_set() and state == KazooState.CONNECTED:
+                back.set()
+                return True
+            return None
+
+        self.client.add_listener(listen)
+        order(self.client)
+        if not lost.wait(_LOSS_S) and not lost.is_set():
+            raise AssertionError(f"the client did not become {expected} in {_LOSS_S:g} s")
+        if not back.wait(_RECONNECT_S) and not back.is_set():
+            raise AssertionError(f"the client did not come back in {_RECONNECT_S:g} s")
+        self.client.retry(self.client.get_async, "/")
+
+    def setup_zookeeper(self, **client_options: Any) -> None:
+        """Start the server where it does not run, and a client in a new chroot."""
+        if client_options.get("use_ssl"):
+            _refuse_tls()
+        self.cluster.start()
+        namespace = "/kazootests" + uuid.uuid4().hex
+        self.hosts = self.servers + namespace
+        # Read-only clients do not make the chroot.
+        self.cluster[0].server.load({namespace: b""})
+        self.client = self._get_client(**client_options)
+        self.client.start()
+        self.client.ensure_path("/")
+
+    def teardown_zookeeper(self) -> None:
+        """Stop the clients; the server stays for the next test."""
+        while self._clients:
+            client = self._clients.pop()
+            try:
+                client.stop()
+            except KazooException:
+                log.exception("a client does not stop: %s", client)
+            finally:
+                client.close()
+        self.client = None
+
+
+class KazooTestCase(KazooTestHarness):
+    """A harness that does so for each test."""
+
+    def setUp(self) -> None:
+        self.setup_zookeeper()
+
+    def tearDown(self) -> None:
+        self.teardown_zookeeper()
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        if _cluster is not None:
+            _cluster.terminate()

@@ -1,0 +1,177 @@
+"""A blocking client of one session: how the fixture looks into a server that runs elsewhere.
+
+Shell. A connection for each order, no thread, no reconnection; pings only while it waits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import time
+from types import TracebackType
+from typing import Final, Self
+
+from pyzk import errors
+from pyzk.constants import CreateMode, OpCode, Xid
+from pyzk.data.acl import OPEN_ACL
+from pyzk.errors import KeeperError
+from pyzk.jute.records import (
+    ConnectRequest,
+    ConnectResponse,
+    CreateRequest,
+    DeleteRequest,
+    GetChildrenResponse,
+    GetDataResponse,
+    PathWatchRequest,
+    SetDataRequest,
+)
+
+SESSION_MS: Final = 10_000
+PING_S: Final = 2.0
+_ERRORS: Final = {
+    kind.code: kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, KeeperError) and kind is not KeeperError
+}
+_Record = CreateRequest | DeleteRequest | PathWatchRequest | SetDataRequest
+
+
+class PlainClient:
+    """A session with one server; ``session`` takes up another's."""
+
+    def __init__(
+        self, host: str, port: int, timeout: float, session: tuple[int, bytes] | None = None
+    ) -> None:
+        self._xid = 0
+        self._events = 0
+        self._socket = socket.create_connection((host, port), timeout)
+        try:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._meet(session or (0, bytes(16)))
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def _meet(self, session: tuple[int, bytes]) -> None:
+        session_id, password = session
+        self._send(ConnectRequest(0, 0, SESSION_MS, session_id, password, False).encode())
+        data = self._read()
+        response, _ = ConnectResponse.decode(data, 0, len(data))
+        if response.session_id == 0:
+            raise errors.SessionExpired
+
+    # --- what is asked --------------------------------------------------------------
+
+    def create(self, path: str, data: bytes) -> None:
+        """Create a persistent znode. Raises KeeperError, as all of these."""
+        request = CreateRequest(path, data, list(OPEN_ACL), CreateMode.PERSISTENT)
+        self._call(OpCode.CREATE, request)
+
+    def delete(self, path: str) -> None:
+        """Delete a znode without children."""
+        self._call(OpCode.DELETE, DeleteRequest(path, -1))
+
+    def set_data(self, path: str, data: bytes) -> None:
+        """Set the data of a znode."""
+        self._call(OpCode.SET_DATA, SetDataRequest(path, data, -1))
+
+    def get_data(self, path: str) -> bytes:
+        """Return the data of a znode."""
+        body = self._call(OpCode.GET_DATA, PathWatchRequest(path, False))
+        return GetDataResponse.decode(body, 0, len(body))[0].data or b""
+
+    def children(self, path: str) -> list[str]:
+        """Return the names of the children, sorted."""
+        body = self._call(OpCode.GET_CHILDREN, PathWatchRequest(path, False))
+        return sorted(GetChildrenResponse.decode(body, 0, len(body))[0].children or ())
+
+    def exists(self, path: str, watch: bool = False) -> bool:
+        """Tell whether a znode is there."""
+        try:
+            self._call(OpCode.EXISTS, PathWatchRequest(path, watch))
+        except errors.NoNode:
+            return False
+        return True
+
+    def end_session(self) -> None:
+        """End the session; its ephemerals are gone when this returns."""
+        self._call(OpCode.CLOSE_SESSION)
+
+    def wait_for_event(self, deadline: float) -> bool:
+        """Wait for a watch event until ``time.monotonic()`` is there; tell whether one came."""
+        while not self._events:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            self._socket.settimeout(min(left, PING_S))
+            try:
+                # Only to wait: a frame is then read as a whole.
+                self._socket.recv(1, socket.MSG_PEEK)
+            except TimeoutError:
+                self._call(OpCode.PING, xid=Xid.PING)
+                continue
+            finally:
+                self._socket.settimeout(SESSION_MS / 1000)
+            self._reply()
+        self._events -= 1
+        return True
+
+    # --- frames ---------------------------------------------------------------------
+
+    def _call(self, opcode: int, record: _Record | None = None, xid: int | None = None) -> bytes:
+        if xid is None:
+            self._xid += 1
+            xid = self._xid
+        body = b"" if record is None else record.encode()
+        self._send(struct.pack(">ii", xid, opcode) + body)
+        while True:
+            got, err, body = self._reply()
+            if got == xid:
+                break
+        if err:
+            kind = _ERRORS.get(err)
+            raise kind() if kind is not None else KeeperError(f"error {err}")
+        return body
+
+    def _reply(self) -> tuple[int, int, bytes]:
+        data = self._read()
+        xid, _, err = struct.unpack_from(">iqi", data)
+        self._events += xid == Xid.NOTIFICATION
+        return xid, err, data[16:]
+
+    def _send(self, payload: bytes) -> None:
+        self._socket.sendall(struct.pack(">i", len(payload)) + payload)
+
+    def _read(self) -> bytes:
+        (length,) = struct.unpack(">i", self._exactly(4))
+        return self._exactly(length)
+
+    def _exactly(self, count: int) -> bytes:
+        parts = []
+        while count:
+            data = self._socket.recv(min(count, 1 << 20))
+            if not data:
+                raise ConnectionError("the server closed the connection")
+            parts.append(data)
+            count -= len(data)
+        return b"".join(parts)
+
+    # --- the end --------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End the session if that is possible, and the connection."""
+        with contextlib.suppress(OSError, KeeperError):
+            self.end_session()
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

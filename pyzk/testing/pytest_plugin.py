@@ -1,0 +1,372 @@
+"""The pytest plugin: fixtures for a ZooKeeper server and for clients of it.
+
+Shell. Registered as an entry point, so every pytest run on a machine with pyzk imports this module:
+it imports nothing but pytest, everything else when a fixture is used.
+
+    def test_lock(zk_server, zk_client):
+        lock = zk_client.Lock("/lock")
+        ...
+        zk_server.expire_session(zk_client)
+
+`zk_server` is a server with an empty tree for each test, `zk_server_module` and
+`zk_server_session` are shared (their `reset` empties them in about a millisecond), and
+`zk_server_factory` makes as many as a test needs. `zk_client` is a connected kazoo client,
+`zk_client_factory` makes more. The marker ``zk`` says what a server is made with:
+
+    @pytest.mark.zk(virtual_clock=True, options={"maxSessionTimeout": 5000})
+
+With ``--pyzk-command`` or ``--pyzk-connect`` the same tests run against another server, and those
+that need what only a server in this process can do are skipped.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+    from typing import Any, NoReturn
+
+    from pyzk.testing.server import ZooKeeperServer
+
+    ServerFactory = Callable[..., ZooKeeperServer]
+    ClientFactory = Callable[..., Any]
+
+_LEAKS = ("warn", "error", "ignore")
+_MARKER = (
+    "zk(options=None, virtual_clock=False, on_disk=False, leaks=None): what the server of zk_server"
+    " is made with: options of zoo.cfg, a clock that stands still, a data directory,"
+    " what to do about clients that are still connected at the end"
+)
+_MARKED = ("options", "virtual_clock", "on_disk", "leaks")
+_SHOWN_EVENTS = 30
+"""In a report; with -vv all."""
+_CLIENT_TIMEOUT_S = 10.0
+_START_S = 30.0
+_GRACE_S = 1.0
+"""How long a client may take to say goodbye before its connection is cut."""
+_GRACES = 20
+_OWN = {"zk_server", "zk_server_factory"}
+_SHARED = {"zk_server_module", "zk_server_session"}
+
+_has_failed = pytest.StashKey[bool]()
+_servers = pytest.StashKey["dict[str, ZooKeeperServer]"]()
+"""On each node (test, module, session): the servers that its fixtures have made, by name."""
+
+
+# --- settings -------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    _keep_asserts(pluginmanager)
+    group = parser.getgroup("pyzk", "ZooKeeper server (pyzk)")
+    group.addoption(
+        "--pyzk-command",
+        metavar="CMD",
+        help="serve zk_server and its like by a process: {port}, {host}, {data_dir} and {cfg}"
+        " (a zoo.cfg) are replaced in CMD",
+    )
+    group.addoption(
+        "--pyzk-connect",
+        metavar="HOST:PORT",
+        help="use a server that runs already; each test has a chroot of its own there",
+    )
+    group.addoption(
+        "--pyzk-leaks",
+        metavar="|".join(_LEAKS),
+        help="what to do about clients that are still connected when a server is stopped",
+    )
+    parser.addini("pyzk_command", "default of --pyzk-command")
+    parser.addini("pyzk_connect", "default of --pyzk-connect")
+    parser.addini("pyzk_leaks", "default of --pyzk-leaks (warn)")
+    parser.addini("pyzk_options", "settings for every server, name=value", type="linelist")
+
+
+def _keep_asserts(pluginmanager: pytest.PytestPluginManager) -> None:
+    """pytest rewrites the asserts of a whole package that has a plugin in it. The server's are not
+    for tests, and its first start would take half as long again, six times as long when they are
+    not in the cache. There is no other way to say so once for all its modules."""
+    marked = getattr(pluginmanager.rewrite_hook, "_must_rewrite", None)
+    if isinstance(marked, set):
+        marked.discard(__name__.partition(".")[0])
+
+
+def _setting(config: pytest.Config, name: str) -> str:
+    value = config.getoption(f"pyzk_{name}")
+    return str((config.getini(f"pyzk_{name}") or "") if value is None else value)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", _MARKER)
+    leaks = _setting(config, "leaks")
+    if leaks not in ("", *_LEAKS):
+        raise pytest.UsageError(f"pyzk_leaks is {leaks!r}; give one of {', '.join(_LEAKS)}")
+    if _setting(config, "command") and _setting(config, "connect"):
+        raise pytest.UsageError("pyzk_command and pyzk_connect: give one of them")
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    for name in ("command", "connect"):
+        if value := _setting(config, name):
+            return f"pyzk: external server, {name} {value}"
+    return None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if any(mark.name == "zk" for mark in item.own_markers):
+        used = set(getattr(item, "fixturenames", ()))
+        if used & _SHARED and not used & _OWN:
+            pytest.fail(
+                f"the marker zk of a test does not change {', '.join(sorted(used & _SHARED))},"
+                " which others use too; use zk_server, or mark the module",
+                pytrace=False,
+            )
+
+
+def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Return what the ini file and the markers say, the nearest marker last."""
+    options: dict[str, object] = {}
+    for line in request.config.getini("pyzk_options"):
+        name, equals, value = line.partition("=")
+        if not equals:
+            raise pytest.UsageError(f"pyzk_options: {line!r} is no name=value")
+        options[name.strip()] = value.strip()
+    settings: dict[str, Any] = {}
+    if leaks := _setting(request.config, "leaks"):
+        settings["leaks"] = leaks
+    for mark in reversed(list(request.node.iter_markers("zk"))):
+        unknown = [name for name in mark.kwargs if name not in _MARKED]
+        if mark.args or unknown:
+            pytest.fail(
+                f"the marker zk does not take {', '.join(map(repr, [*mark.args, *unknown]))};"
+                f" it takes {', '.join(_MARKED)} by name",
+                pytrace=False,
+            )
+        settings.update(mark.kwargs)
+        options.update(settings.pop("options", None) or {})
+    if options:
+        settings["options"] = options
+    return settings
+
+
+# --- servers --------------------------------------------------------------------------
+
+
+class _Servers:
+    """Makes the servers of one fixture, and stops them at its end."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._request = request
+        self._made: list[ZooKeeperServer] = []
+
+    def make(self, name: str, **settings: Any) -> ZooKeeperServer:
+        if settings.pop("on_disk", False):
+            settings["data_dir"] = self._directory()
+        server = self._new(settings)
+        self._made.append(server)
+        known = self._request.node.stash.setdefault(_servers, {})
+        known[name if name not in known else f"{name} ({len(known) + 1})"] = server
+        return server.start()
+
+    def _directory(self) -> str:
+        factory: pytest.TempPathFactory = self._request.getfixturevalue("tmp_path_factory")
+        return str(factory.mktemp("zookeeper"))
+
+    def _new(self, settings: dict[str, Any]) -> ZooKeeperServer:
+        config = self._request.config
+        command = _setting(config, "command")
+        connect = _setting(config, "connect")
+        if not command and not connect:
+            from pyzk.testing.server import ZooKeeperServer
+
+            return ZooKeeperServer(**settings)
+        from pyzk.testing import external
+
+        option = "--pyzk-command" if command else "--pyzk-connect"
+        for name in ("virtual_clock", *(("options",) if connect else ())):
+            if settings.get(name):
+                _skip(f"{name} is not available with an external server ({option})")
+        server: object
+        if command:
+            directory = settings.get("data_dir") or self._directory()
+            options = settings.get("options")
+            server = external.CommandServer(command, directory, options=options, unavailable=_skip)
+        else:
+            server = external.ConnectedServer(connect, unavailable=_skip)
+        return server  # type: ignore[return-value]  # as much of one as there is
+
+    def stop(self) -> None:
+        """Stop them all; the test's own failure, if there is one, is what should be seen."""
+        leaks = "ignore" if self._request.node.stash.get(_has_failed, False) else None
+        problem: BaseException | None = None
+        for server in reversed(self._made):
+            try:
+                server.stop(leaks=leaks)
+            except Exception as error:
+                problem = problem or error
+        self._request.node.stash[_servers] = {}
+        if problem is not None:
+            raise problem
+
+
+def _skip(text: str) -> NoReturn:
+    pytest.skip(text)
+
+
+def _serve(request: pytest.FixtureRequest, name: str) -> Iterator[ZooKeeperServer]:
+    servers = _Servers(request)
+    try:
+        yield servers.make(name, **_settings(request))
+    finally:
+        servers.stop()
+
+
+@pytest.fixture
+def zk_server(request: pytest.FixtureRequest) -> Iterator[ZooKeeperServer]:
+    """A ZooKeeper server of this test's own, with an empty tree: see
+    pyzk.testing.ZooKeeperServer."""
+    yield from _serve(request, "zk_server")
+
+
+@pytest.fixture(scope="module")
+def zk_server_module(request: pytest.FixtureRequest) -> Iterator[ZooKeeperServer]:
+    """A ZooKeeper server for all tests of a module; its reset() makes it a new one with an empty
+    tree, on the same port, in about a millisecond."""
+    yield from _serve(request, "zk_server_module")
+
+
+@pytest.fixture(scope="session")
+def zk_server_session(request: pytest.FixtureRequest) -> Iterator[ZooKeeperServer]:
+    """A ZooKeeper server for the whole run (of each worker of pytest-xdist); its reset() makes it
+    a new one with an empty tree, on the same port, in about a millisecond."""
+    yield from _serve(request, "zk_server_session")
+
+
+@pytest.fixture
+def zk_server_factory(request: pytest.FixtureRequest) -> Iterator[ServerFactory]:
+    """Make ZooKeeper servers: zk_server_factory(virtual_clock=True, ...) takes the arguments of
+    ZooKeeperServer, beyond those of the marker zk. They are stopped at the end of the test."""
+    servers = _Servers(request)
+    marked = _settings(request)
+
+    def make(**settings: Any) -> ZooKeeperServer:
+        options = {**marked.get("options", {}), **(settings.pop("options", None) or {})}
+        return servers.make("zk_server_factory", **{**marked, **settings, "options": options})
+
+    try:
+        yield make
+    finally:
+        servers.stop()
+
+
+# --- clients --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def zk_client_factory(request: pytest.FixtureRequest) -> ClientFactory:
+    """Make connected kazoo clients: zk_client_factory(server=None, **arguments of KazooClient).
+    They come back quickly after a restart, and are stopped at the end of the test."""
+    from functools import partial
+
+    kazoo = pytest.importorskip("kazoo.client", reason="zk_client needs kazoo: pip install kazoo")
+
+    def make(server: ZooKeeperServer | None = None, **arguments: Any) -> Any:
+        if server is None:
+            server = request.getfixturevalue("zk_server")
+        retry = {"max_tries": -1, "delay": 0.01, "max_delay": 0.2}
+        arguments = {
+            "timeout": _CLIENT_TIMEOUT_S,
+            "connection_retry": dict(retry),
+            "command_retry": dict(retry),
+            **arguments,
+        }
+        client = kazoo.KazooClient(server.connect_string, **arguments)
+        # Now, not at the end of this fixture: before the server goes, however late it was made.
+        request.node.addfinalizer(partial(_end_client, server, client))
+        client.start(_START_S)
+        return client
+
+    return make
+
+
+@pytest.fixture
+def zk_client(zk_server: ZooKeeperServer, zk_client_factory: ClientFactory) -> Any:
+    """A connected kazoo client of zk_server. It comes back after a restart, and is stopped at the
+    end of the test; without kazoo the test is skipped."""
+    return zk_client_factory(zk_server)
+
+
+def _end_client(server: ZooKeeperServer, client: Any) -> None:
+    """Stop a client, whatever the test has done to its server."""
+    import contextlib
+    import threading
+
+    from pyzk.testing.errors import FixtureError
+
+    if server.state == "paused":
+        server.resume()
+    goodbye = threading.Thread(target=client.stop, name="zk_client-stop", daemon=True)
+    goodbye.start()
+    goodbye.join(_GRACE_S)
+    # An external server has no faults that could keep the answer.
+    if goodbye.is_alive() and hasattr(type(server), "drop_connections"):
+        with contextlib.suppress(FixtureError):
+            server.reset_faults()
+            server.drop_connections()
+            server.expire_session(client)
+    goodbye.join(_GRACES * _GRACE_S)
+    if goodbye.is_alive():
+        raise TimeoutError(f"a kazoo client does not stop; {server.report(_SHOWN_EVENTS)}")
+    client.close()
+
+
+# --- reports --------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if call.excinfo is not None:
+        item.stash[_has_failed] = True
+        if report.failed:
+            for name, server in _servers_of(item):
+                report.sections.append((f"ZooKeeper server {name}", _told_by(server, item.config)))
+    return report
+
+
+def _servers_of(item: pytest.Item) -> list[tuple[str, Any]]:
+    """The servers that a test has used: of this plugin's fixtures, and of others'."""
+    used = getattr(item, "fixturenames", ())
+    found = [
+        (name, server)
+        for node in item.listchain()
+        for name, server in node.stash.get(_servers, {}).items()
+        if node is item or name in used
+    ]
+    harness = sys.modules.get("pyzk.testing.kazoo_harness")
+    instance = getattr(item, "instance", None)
+    if harness is not None and isinstance(instance, harness.KazooTestHarness):
+        found += [(f"cluster[{i}]", managed.server) for i, managed in enumerate(instance.cluster)]
+    # Without this module nobody has made one.
+    controls = sys.modules.get("pyzk.testing.controls")
+    if controls is not None:
+        values = getattr(item, "funcargs", None) or {}
+        known = [server for _, server in found]
+        found += [
+            (name, value)
+            for name, value in values.items()
+            if isinstance(value, controls.Controls) and not any(value is one for one in known)
+        ]
+    return found
+
+
+def _told_by(server: ZooKeeperServer, config: pytest.Config) -> str:
+    try:
+        return server.report(None if config.get_verbosity() > 1 else _SHOWN_EVENTS)
+    except Exception as error:
+        return f"no report: {error!r}"
