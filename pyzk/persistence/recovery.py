@@ -17,8 +17,7 @@ ZooKeeper: FileTxnSnapLog.restore, FileTxnLog.
 from __future__ import annotations
 
 import logging
-
-import attrs
+from typing import NamedTuple
 
 from pyzk import zxid as zxids
 from pyzk.data.database import Database
@@ -38,8 +37,7 @@ MAX_CANDIDATES = 100
 """Older snapshots than this many are not tried, as in Java."""
 
 
-@attrs.frozen
-class RecoveryOptions:
+class RecoveryOptions(NamedTuple):
     """The settings that loading depends on."""
 
     digests: bool = True
@@ -69,8 +67,7 @@ class RecoveryOptions:
         )
 
 
-@attrs.define
-class Recovered:
+class Recovered(NamedTuple):
     """A loaded database and how it came about."""
 
     database: Database

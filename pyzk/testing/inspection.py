@@ -6,9 +6,7 @@ Shell. Plain values, made on the server's loop, that any thread may keep.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
-
-import attrs
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pyzk.constants import WatchKind
 from pyzk.data.paths import ROOT, validate_path
@@ -21,8 +19,7 @@ if TYPE_CHECKING:
     from pyzk.testing.link import Link
 
 
-@attrs.frozen
-class SessionInfo:
+class SessionInfo(NamedTuple):
     """One session."""
 
     session_id: int
@@ -42,8 +39,7 @@ class SessionInfo:
         return text
 
 
-@attrs.frozen
-class WatchInfo:
+class WatchInfo(NamedTuple):
     """One watch."""
 
     path: str
@@ -52,8 +48,7 @@ class WatchInfo:
     session_id: int
 
 
-@attrs.frozen
-class LeakedClient:
+class LeakedClient(NamedTuple):
     """A client that was connected when the server was stopped or reset."""
 
     address: str
