@@ -10,7 +10,6 @@ ZooKeeper: QuorumPeerConfig, ServerConfig; ServerCnxnHelper and friends for the 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
@@ -416,6 +415,8 @@ def _hint(name: str, setting: _Setting) -> str:
         if bare.lower() == key.name.lower() and bare != key.name:
             return f"; did you mean {key.name}?"
     names = [key.name for key in KEYS if not key.own]
+    import difflib  # start-up is measured
+
     for close in difflib.get_close_matches(bare, names, n=1, cutoff=0.85):
         return f"; did you mean {close}?"
     return ""

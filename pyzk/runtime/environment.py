@@ -6,13 +6,10 @@ Shell. The names are the original's; where Java has no counterpart here the valu
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
-import platform
 import resource
 import socket
 import sys
-import tempfile
 from collections.abc import Mapping
 from typing import Final
 
@@ -26,6 +23,10 @@ _MANY_DESCRIPTORS: Final = 10240
 
 def describe_environment() -> Mapping[str, str]:
     """Return the values of ``envi`` by name."""
+    # Only where it is asked for: start-up is measured.
+    import platform
+    import tempfile
+
     page = os.sysconf("SC_PAGE_SIZE")
     total = os.sysconf("SC_PHYS_PAGES") * page >> 20
     free = os.sysconf("SC_AVPHYS_PAGES") * page >> 20
@@ -51,6 +52,8 @@ def describe_environment() -> Mapping[str, str]:
 
 
 def _user_name() -> str:
+    import getpass
+
     try:
         return getpass.getuser()
     except (KeyError, OSError):

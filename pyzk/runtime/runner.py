@@ -27,7 +27,6 @@ from pyzk.runtime.environment import (
     first_reserved_descriptor,
 )
 from pyzk.runtime.seams import Seams, ServerStorage, Timer
-from pyzk.runtime.storage import Storage
 from pyzk.runtime.unread import Unread
 from pyzk.server.connection import Connection
 
@@ -51,7 +50,7 @@ class PeerRunner:
         """The sockets of clients have lower ones."""
         self.peer: Peer
         seams = seams or Seams()
-        self._storage: ServerStorage = seams.storage or Storage(config)
+        self._storage: ServerStorage = seams.storage or file_storage(config)
         self._time = seams.time
         self._listeners = seams.listeners
         self._wrap = seams.wrap
@@ -344,6 +343,14 @@ class PeerRunner:
             protocol = connection.shell
             if isinstance(protocol, ClientProtocol):
                 protocol.abort()
+
+
+def file_storage(config: ServerConfig) -> ServerStorage:
+    """Return the machine's own disk as storage."""
+    # Test servers in memory have no use for it, and their start-up is measured.
+    from pyzk.runtime.storage import Storage
+
+    return Storage(config)
 
 
 EXIT_INTERNAL_ERROR: Final = 1

@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
-
-import attrs
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pyzk.clock import Clock
 from pyzk.data.database import Database
@@ -66,8 +64,7 @@ class ServerStorage(Protocol):
     def release(self) -> None: ...
 
 
-@attrs.frozen(kw_only=True)
-class Seams:
+class Seams(NamedTuple):
     """The replacements; None stands for the machine's own."""
 
     storage: ServerStorage | None = None

@@ -24,9 +24,8 @@ import attrs
 
 from pyzk.config import ServerConfig
 from pyzk.runtime.client_port import ClientProtocol
-from pyzk.runtime.runner import PeerRunner
+from pyzk.runtime.runner import PeerRunner, file_storage
 from pyzk.runtime.seams import Seams, ServerStorage
-from pyzk.runtime.storage import Storage
 from pyzk.server.connection import CLOSED
 from pyzk.server.server import Server
 from pyzk.testing.errors import FixtureError, NotRunningError
@@ -112,7 +111,7 @@ class Engine:
         self.time.bind(asyncio.get_running_loop())
         # Session ids begin with the time: two lives within one millisecond must not share them.
         self.time.skip(1)
-        storage: ServerStorage = self._memory or Storage(self.config)
+        storage: ServerStorage = self._memory or file_storage(self.config)
         self._valve = Valve(storage, self.gate, self.observe)
         listeners = self.port.listeners()
         runner = PeerRunner(

@@ -7,7 +7,6 @@ client, of kazoo and of ZooDefs.OpCode, in any spelling: getChildren, get_childr
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import threading
 from collections.abc import Mapping
@@ -182,6 +181,8 @@ def error_name(code: int) -> str:
 
 
 def _meant(name: str, known: Mapping[str, str]) -> str:
+    import difflib  # start-up is measured
+
     for close in difflib.get_close_matches(name, list(known), n=1):
         return f" (did you mean {known[close]}?)"
     return ""

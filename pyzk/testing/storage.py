@@ -23,7 +23,6 @@ from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.persistence.snapshot import write_snapshot
 from pyzk.persistence.txnlog import framed_zxid
-from pyzk.runtime.files import open_data_directories
 from pyzk.runtime.seams import ServerStorage
 from pyzk.testing.gate import Gate
 
@@ -240,6 +239,8 @@ class Valve:
 def empty_directories(config: ServerConfig, zxid: int) -> None:
     """Leave in the data directories of a server that is down an empty tree, whose last
     transaction was ``zxid``. Raises StorageError."""
+    from pyzk.runtime.files import open_data_directories  # start-up is measured
+
     directories = open_data_directories(
         config.data_dir, config.data_log_dir, autocreate=config.datadir_autocreate
     )
