@@ -323,7 +323,8 @@ class DataTree:
             parent = self._replace(parent_path, parent, view)
         if parent_cversion == -1:
             parent_cversion = to_int32(parent.cversion + 1)
-        old = nodes.get(path)
+        # A proposer that foretells has looked: it is one of three looks into a large table.
+        old = nodes.get(path) if foretold is None else None
         zxid = header.zxid
         if parent_cversion > parent.cversion:
             parent.cversion = parent_cversion
