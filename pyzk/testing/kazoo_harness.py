@@ -12,14 +12,14 @@ The environment variables are those that kazoo's harness reads:
     ZOOKEEPER_VERSION, ZOOKEEPER_PATH, ZOOKEEPER_CLASSPATH, ZOOKEEPER_OBSERVER_START_ID,
     ZOOKEEPER_LOCAL_SESSION_RO   not needed, ignored
 
-What differs: `lose_connection` and `expire_session` happen on the server, so the client goes
-through the states of a real loss; and `cluster[0].server` is the `ZooKeeperServer`, with all its
-faults.
+What differs: `lose_connection` and `expire_session` happen on the server, too, so ephemerals of an
+expired session are gone; and `cluster[0].server` is the `ZooKeeperServer`, with all its faults.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import tempfile
@@ -32,9 +32,11 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from kazoo.client import KazooClient
 from kazoo.exceptions import KazooException
+from kazoo.protocol.connection import _SESSION_EXPIRED
 from kazoo.protocol.states import KazooState
 
 from pyzk.testing.errors import FixtureError
+from pyzk.testing.inspection import session_id_of
 from pyzk.testing.server import ZooKeeperServer
 
 __all__ = ["KazooTestCase", "KazooTestHarness", "ZookeeperCluster", "get_global_cluster"]
@@ -96,6 +98,13 @@ class ManagedZooKeeper:
         """Stop, and keep the data."""
         if self.server.state != "not started":
             self.server.stop()
+
+    def heal(self) -> None:
+        """Undo what a test has ordered of `server`, lest the next one finds it."""
+        if self.server.state == "paused":
+            self.server.resume()
+        if self.running:
+            self.server.reset_faults()
 
     def reset(self) -> None:
         """Stop, and forget the data."""
@@ -315,9 +324,19 @@ class KazooTestHarness(unittest.TestCase):
         self._break(server.drop_connection, KazooState.SUSPENDED, event_factory)
 
     def expire_session(self, event_factory: EventFactory | None = None) -> None:
-        """Expire the client's session; return when it has another."""
+        """Expire the client's session; return when it has another.
+
+        The client is told first, and in kazoo's way: it goes to LOST at once, as in kazoo's
+        harness. To a session that expires while nobody tells, `cluster[0].server.expire_session`,
+        it goes by way of SUSPENDED.
+        """
         server = self.cluster[0].server
-        self._break(server.expire_session, KazooState.LOST, event_factory)
+        session_id = session_id_of(self.client)
+        self._break(
+            lambda client: client._call(_SESSION_EXPIRED, None), KazooState.LOST, event_factory
+        )
+        with contextlib.suppress(FixtureError):  # It may have expired by itself.
+            server.expire_session(session_id)
 
     def _break(
         self,
@@ -325,6 +344,7 @@ class KazooTestHarness(unittest.TestCase):
         expected: str,
         event_factory: EventFactory | None,
     ) -> None:
+        """Give an order about the client; return when it has been lost and is back."""
         make = event_factory or self.make_event
         lost, back = make(), make()
 
@@ -358,7 +378,9 @@ class KazooTestHarness(unittest.TestCase):
         self.client.ensure_path("/")
 
     def teardown_zookeeper(self) -> None:
-        """Stop the clients; the server stays for the next test."""
+        """Undo faults and stop the clients; the server stays for the next test."""
+        for managed in self.cluster:
+            managed.heal()
         while self._clients:
             client = self._clients.pop()
             try:
