@@ -39,6 +39,9 @@ LEFT_OUT = (
     "fourletter",  # and its helpers: text for operators, nobody waits for it
     "garbage",  # likewise
 )
+BUILDING = frozenset({"bdist_wheel", "build", "build_ext", "install"})
+"""Commands that need the compiled modules. A frontend also runs this file to ask what a build
+needs, before mypyc can be there, and for the metadata."""
 
 
 def sources() -> list[str]:
@@ -51,6 +54,8 @@ def sources() -> list[str]:
 
 def extensions() -> list[Any]:
     """What setuptools shall build; an empty list for pure Python."""
+    if BUILDING.isdisjoint(sys.argv[1:]):
+        return []
     reason = build_backend.why_not()
     if reason is None:
         try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import importlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,29 @@ def test_the_lists_name_what_is_there() -> None:
         assert any(
             list((ROOT / "pyzk" / folder).glob(f"{prefix}*.py")) for folder in lists["FOLDERS"]
         ), prefix
+
+
+def run_setup(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run setup.py where it must compile and there is no compiler."""
+    pytest.importorskip("setuptools")
+    return subprocess.run(
+        [sys.executable, str(ROOT / "setup.py"), *arguments],
+        env={**os.environ, "PYZK_COMPILE": "yes", "CC": "/there/is/none"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_what_a_build_needs_can_be_asked_before_there_is_a_compiler() -> None:
+    asked = run_setup("--name")
+    assert asked.returncode == 0, asked.stderr
+    assert asked.stdout.split() == ["pyzk-server"]
+
+
+def test_a_build_that_must_compile_and_cannot_says_so() -> None:
+    built = run_setup("bdist_wheel")
+    assert built.returncode != 0
+    assert "cannot compile the core: no C compiler (/there/is/none)" in built.stderr
