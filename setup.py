@@ -60,11 +60,13 @@ def extensions() -> list[Any]:
     if reason is None:
         try:
             from mypyc.build import mypycify
-        except ImportError:
-            reason = "mypyc is not installed (pip install mypy)"
+            from pybind11.setup_helpers import ParallelCompile
+        except ImportError as error:
+            reason = f"{error.name} is not installed (pip install mypy pybind11)"
         else:
             os.chdir(ROOT)
-            return list(mypycify(sources(), opt_level="2", debug_level="0"))
+            ParallelCompile().install()  # one C file for each module, all cores
+            return list(mypycify(sources(), opt_level="2", debug_level="0", multi_file=True))
     if build_backend.is_required():
         sys.exit(f"pyzk: cannot compile the core: {reason}")
     if not build_backend.is_refused():

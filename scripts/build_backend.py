@@ -34,8 +34,8 @@ __all__ = [
 ]
 
 SWITCH = "PYZK_COMPILE"
-COMPILER = "mypy>=2.4,<2.5"
-"""The one that the compiled form is tested with."""
+COMPILER = ("mypy>=2.4,<2.5", "pybind11>=2.11")
+"""mypyc, of the version that the compiled form is tested with, and a helper that uses all cores."""
 
 Settings = dict[str, Any] | None
 
@@ -68,7 +68,7 @@ def why_not() -> str | None:
 def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:
     """What must be there to build a wheel."""
     needed = list(_setuptools.get_requires_for_build_wheel(config_settings))
-    return needed if why_not() is not None else [*needed, COMPILER]
+    return needed if why_not() is not None else [*needed, *COMPILER]
 
 
 def _in_pure_python() -> None:
