@@ -7,6 +7,7 @@ Pure. Theory of operation: an operating error has a class here, a programmer err
       KeeperError -> NoNode, ...      the client's request is wrong; becomes ``err`` in a reply
       ProtocolError
         ClientProtocolError           close this connection, log one line
+        QuorumProtocolError           close this link, log one line
       JuteError -> Truncated, TooLong raised by the codec; the layer above re-labels it
       StorageError -> TornTail, Corrupt
 """
@@ -128,6 +129,10 @@ class ProtocolError(PyzkError):
 
 class ClientProtocolError(ProtocolError):
     """A client broke the protocol: its connection is closed, one line is logged."""
+
+
+class QuorumProtocolError(ProtocolError):
+    """A peer broke the protocol: its link is closed, one line is logged."""
 
 
 class JuteError(PyzkError):
