@@ -34,6 +34,8 @@ START_S: Final = 60.0
 """How long a server may take to start or to stop: a JVM on a busy machine."""
 _ORDER_S: Final = 20.0
 _POLL_S: Final = 0.01
+_ATTEMPT_S: Final = 0.2
+"""How long the first handshake may take."""
 _RESERVED: Final = "zookeeper"
 _SHOWN_LINES: Final = 30
 
@@ -411,12 +413,17 @@ class CommandServer(ExternalServer):
         """A new session is a write: who gets one can write."""
         assert self._process is not None
         deadline = time.monotonic() + START_S
+        patience = _ATTEMPT_S
         while True:
             status = self._process.poll()
             if status is not None:
                 raise FixtureError(f"{self.option}: it ended with status {status}{self._tail()}")
-            with contextlib.suppress(OSError, KeeperError), PlainClient(*self._address, START_S):
+            # The original may lose a handshake for good while it starts: ask again, not for ever.
+            begun = time.monotonic()
+            with contextlib.suppress(OSError, KeeperError), PlainClient(*self._address, patience):
                 return
+            if time.monotonic() - begun >= patience:
+                patience *= 2
             if time.monotonic() > deadline:
                 raise FixtureError(f"{self.option}: not ready after {START_S:g} s{self._tail()}")
             # Another process: there is nothing to wait on but its port.
