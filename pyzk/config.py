@@ -11,9 +11,8 @@ ZooKeeper: QuorumPeerConfig, ServerConfig; ServerCnxnHelper and friends for the 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
-
-import attrs
 
 from pyzk import config_keys
 from pyzk.config_keys import FOUR_LETTER_WORDS, KEYS, KNOWN, Key, Status
@@ -37,14 +36,17 @@ class Property(NamedTuple):
     label: str
 
 
-@attrs.frozen(kw_only=True)
+_DERIVED: Final[Any] = None
+"""Stands for a default that other fields decide."""
+
+
+# No attrs: its import takes 9 ms, a fifth of the time until a first test server is ready.
+@dataclass(frozen=True, kw_only=True)
 class ServerConfig:
     """Everything a standalone server can be told; the defaults are ZooKeeper's."""
 
     data_dir: str = ""
-    data_log_dir: str = attrs.field(
-        default=attrs.Factory(lambda self: self.data_dir, takes_self=True)
-    )
+    data_log_dir: str = _DERIVED
     client_port: int | None = None
     """0: any free port; None: not set."""
     client_port_address: str | None = None
@@ -52,12 +54,8 @@ class ServerConfig:
     client_port_listen_backlog: int = -1
     """-1: the default of the operating system."""
     tick_time_ms: int = 3000
-    min_session_timeout_ms: int = attrs.field(
-        default=attrs.Factory(lambda self: self.tick_time_ms * 2, takes_self=True)
-    )
-    max_session_timeout_ms: int = attrs.field(
-        default=attrs.Factory(lambda self: self.tick_time_ms * 20, takes_self=True)
-    )
+    min_session_timeout_ms: int = _DERIVED
+    max_session_timeout_ms: int = _DERIVED
     max_client_cnxns: int = 60
     """Connections of one peer address; 0: no limit."""
     max_cnxns: int = 0
@@ -66,9 +64,7 @@ class ServerConfig:
     client_tcp_keep_alive: bool = False
     jute_max_buffer: int = 0xFFFFF
     """Longest frame from a client, inclusive."""
-    jute_max_buffer_extra: int = attrs.field(
-        default=attrs.Factory(lambda self: max(1024, self.jute_max_buffer), takes_self=True)
-    )
+    jute_max_buffer_extra: int = _DERIVED
     """Added to jute_max_buffer when the server's own files are read."""
     global_outstanding_limit: int = 1000
     large_request_max_bytes: int = 104_857_600
@@ -98,9 +94,7 @@ class ServerConfig:
     autopurge_purge_interval_hours: int = 0
     """0: no purging."""
     flush_delay_ms: int = 0
-    max_write_queue_poll_time_ms: int = attrs.field(
-        default=attrs.Factory(lambda self: self.flush_delay_ms // 3, takes_self=True)
-    )
+    max_write_queue_poll_time_ms: int = _DERIVED
     max_batch_size: int = 1000
 
     extended_types_enabled: bool = False
@@ -151,6 +145,18 @@ class ServerConfig:
     """What the operator asked for and will not get."""
     notes: tuple[Remark, ...] = ()
     """Settings that nothing here could obey, harmlessly."""
+
+    def __post_init__(self) -> None:
+        derived = {
+            "data_log_dir": self.data_dir,
+            "min_session_timeout_ms": self.tick_time_ms * 2,
+            "max_session_timeout_ms": self.tick_time_ms * 20,
+            "jute_max_buffer_extra": max(1024, self.jute_max_buffer),
+            "max_write_queue_poll_time_ms": self.flush_delay_ms // 3,
+        }
+        for name, value in derived.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
 
 
 DEFAULTS = ServerConfig()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import attrs
+from dataclasses import fields, replace
+
 import pytest
 
 from pyzk import config_keys
@@ -41,9 +42,9 @@ def test_names_in_the_table_are_unique() -> None:
 
 def test_every_field_has_one_row() -> None:
     rows = [key.field for key in KEYS if key.field]
-    fields = {field.name for field in attrs.fields(ServerConfig)}
+    names = {field.name for field in fields(ServerConfig)}
     assert len(rows) == len(set(rows))
-    assert fields - set(rows) == {"auth_providers", "warnings", "notes"}
+    assert names - set(rows) == {"auth_providers", "warnings", "notes"}
 
 
 @pytest.mark.parametrize("key", [k for k in KEYS if k.field is None], ids=lambda key: key.name)
@@ -56,9 +57,7 @@ def test_a_default_without_field_is_accepted_silently(key: config_keys.Key) -> N
 
 def test_the_defaults_are_the_originals() -> None:
     config = parse()
-    assert config == attrs.evolve(
-        DEFAULTS, data_dir="/data", data_log_dir="/data", client_port=2181
-    )
+    assert config == replace(DEFAULTS, data_dir="/data", data_log_dir="/data", client_port=2181)
     assert config.tick_time_ms == 3000
     assert (config.min_session_timeout_ms, config.max_session_timeout_ms) == (6000, 60000)
     assert config.jute_max_buffer == config.jute_max_buffer_extra == 1048575

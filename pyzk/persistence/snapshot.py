@@ -22,9 +22,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable
-from typing import Final
-
-import attrs
+from typing import Final, NamedTuple
 
 from pyzk.data.database import Database, FrozenDatabase
 from pyzk.data.node import DataNode
@@ -217,8 +215,7 @@ def write_snapshot(
         frozen.close()
 
 
-@attrs.frozen
-class LoadedSnapshot:
+class LoadedSnapshot(NamedTuple):
     """What a snapshot file holds."""
 
     database: Database

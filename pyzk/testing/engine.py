@@ -18,9 +18,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
-
-import attrs
 
 from pyzk.config import ServerConfig
 from pyzk.runtime.client_port import ClientProtocol
@@ -95,7 +94,7 @@ class Engine:
     async def start(self) -> None:
         """Serve; return when a client can write."""
         self.port.listen()
-        self.config = attrs.evolve(self.config, client_port=self.port.port)
+        self.config = replace(self.config, client_port=self.port.port)
         try:
             await self._run()
         except BaseException:

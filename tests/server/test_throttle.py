@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
-import attrs
 import pytest
 
 from pyzk.clock import Clock
@@ -62,7 +62,7 @@ def test_a_burst_then_the_rate_of_filling() -> None:
 
 
 def test_a_new_session_may_cost_more_than_a_renewal() -> None:
-    config = attrs.evolve(CONFIG, connection_throttle_weight_enabled=True)
+    config = replace(CONFIG, connection_throttle_weight_enabled=True)
     throttle, clock = throttle_of(config)
     assert admitted(throttle, 5) == 3, "the tokens of the configuration are new sessions"
     assert throttle.deficit == 9
@@ -73,7 +73,7 @@ def test_a_new_session_may_cost_more_than_a_renewal() -> None:
 
 
 def test_no_weight_is_less_than_that_of_a_local_session() -> None:
-    config = attrs.evolve(
+    config = replace(
         CONFIG,
         connection_throttle_weight_enabled=True,
         connection_throttle_global_session_weight=2,
@@ -88,7 +88,7 @@ def test_no_weight_is_less_than_that_of_a_local_session() -> None:
 
 
 def test_an_empty_bucket_raises_the_share_that_is_turned_away_by_chance() -> None:
-    config = attrs.evolve(
+    config = replace(
         CONFIG,
         connection_throttle_freeze_time_ms=50,
         connection_throttle_fill_time_ms=1000,
@@ -126,7 +126,7 @@ def test_an_empty_bucket_raises_the_share_that_is_turned_away_by_chance() -> Non
 def test_a_connect_request_without_a_token_is_closed_without_reply(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    world = World(attrs.evolve(CONFIG, connection_throttle_tokens=2))
+    world = World(replace(CONFIG, connection_throttle_tokens=2))
     first = world.connect()
     world.connect()
     third = world.open()
