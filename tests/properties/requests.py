@@ -128,7 +128,10 @@ def check_invariants(tree: DataTree) -> None:
     for path, node in tree.nodes.items():
         node.stat = None  # the cached Stat must not be what is compared
         copy = node.copy()
+        copy.path_crc = -1
         fresh.load_node(path, copy)
+        if tree.digests:
+            assert copy.digest == node.digest, path
     assert fresh.digest == tree.digest
     assert fresh.data_size == tree.data_size
     assert fresh.ephemerals == {
