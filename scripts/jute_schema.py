@@ -71,6 +71,11 @@ Txn                 type:int data:buffer
 MultiTxn            txns:list<Txn>
 TxnDigest           version:int tree_digest:long
 
+# --- quorum port ---------------------------------------------------------------
+Id                  scheme:string? id:string?
+QuorumPacket        type:int zxid:long data:buffer? authinfo:list<Id>?
+LearnerInfo         server_id:long protocol_version:int config_version:long
+
 # --- files ---------------------------------------------------------------------
 FileHeader          magic:int version:int dbid:long
 """
