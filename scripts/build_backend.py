@@ -17,7 +17,6 @@ from typing import Any
 from setuptools import build_meta as _setuptools
 from setuptools.build_meta import (
     build_sdist,
-    build_wheel,
     get_requires_for_build_sdist,
     prepare_metadata_for_build_wheel,
 )
@@ -34,8 +33,10 @@ __all__ = [
 ]
 
 SWITCH = "PYZK_COMPILE"
-COMPILER = ("mypy>=2.4,<2.5", "pybind11>=2.11")
-"""mypyc, of the version that the compiled form is tested with, and a helper that uses all cores."""
+COMPILER = ("mypy>=2.4,<2.5", "attrs>=23.1", "pybind11>=2.11")
+"""mypyc, of the version that the compiled form is tested with; what it must see to know our types;
+and a helper that uses all cores."""
+BUILD_FOLDER = Path(__file__).resolve().parent.parent / "build"
 
 Settings = dict[str, Any] | None
 
@@ -73,6 +74,31 @@ def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:
 
 def _in_pure_python() -> None:
     os.environ[SWITCH] = "no"
+
+
+def build_wheel(
+    wheel_directory: str,
+    config_settings: Settings = None,
+    metadata_directory: str | None = None,
+) -> str:
+    """A wheel: in pure Python, too, if the core turns out not to compile and nobody insists.
+
+    From nothing: setuptools would pack what an earlier build has left, the compiled form of a
+    module that is not compiled any more, say.
+    """
+    shutil.rmtree(BUILD_FOLDER, ignore_errors=True)
+    if why_not() is None and not is_required():
+        try:
+            return str(
+                _setuptools.build_wheel(wheel_directory, config_settings, metadata_directory)
+            )
+        except (Exception, SystemExit) as error:
+            print(
+                f"pyzk: cannot compile the core, building in pure Python: {error}", file=sys.stderr
+            )
+            _in_pure_python()
+            shutil.rmtree(BUILD_FOLDER, ignore_errors=True)
+    return str(_setuptools.build_wheel(wheel_directory, config_settings, metadata_directory))
 
 
 def get_requires_for_build_editable(config_settings: Settings = None) -> list[str]:
