@@ -101,14 +101,20 @@ class Prep:
         self.next_zxid = zxid + 1
         request.time = self._clock.wall_ms
         opcode = request.opcode
+        record = request.record
         encoded: bytes
         try:
-            if opcode == OpCode.MULTI:
+            # The two that matter most are called by name, which a compiler binds early.
+            if opcode == OpCode.SET_DATA:
+                assert isinstance(record, SetDataRequest), record
+                request.body, encoded = self._set_data(request, opcode, record, zxid)
+            elif opcode == OpCode.CREATE:
+                assert isinstance(record, CreateRequest), record
+                request.body, encoded = self._create(request, opcode, record, zxid)
+            elif opcode == OpCode.MULTI:
                 request.body, encoded = self._multi(request, zxid)
             else:
-                request.body, encoded = HANDLERS[opcode](
-                    self, request, opcode, request.record, zxid
-                )
+                request.body, encoded = HANDLERS[opcode](self, request, opcode, record, zxid)
             if self._has_digests:
                 request.digest = self._digest
         except KeeperError as error:

@@ -53,12 +53,12 @@ class Standalone:
         """Apply, in order, what is durable now, and answer it."""
         proposed = self._proposed
         server = self._server
-        apply = server.database.apply_txn
-        finish = server.finish
+        database = server.database
         while proposed and proposed[0].zxid <= zxid:
             request = proposed.popleft()
             foretold = request.foretold if request.zxid & SPOT_CHECK_MASK else None
-            finish(request, apply(request, request.body, request.digest, foretold))
+            applied = database.apply_txn(request, request.body, request.digest, foretold)
+            server.finish(request, applied)
         self.prep.changes.applied(zxid)
         server.end_batch()
 
