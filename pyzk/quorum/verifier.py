@@ -1,0 +1,182 @@
+"""Quorum verifiers: which sets of peers are a quorum, and who may vote.
+
+Pure. Answers to QuorumVerifier, QuorumMaj, QuorumHierarchical and SyncedLearnerTracker.
+
+A verifier stands for one version of the ensemble's configuration. Only its voters count: whatever
+else is in a set of acks (observers, servers that have left, strangers) is passed over, so a caller
+need not filter. Two quorums of one verifier always have a voter in common:
+
+    QuorumMaj            more than half of the voters
+    QuorumHierarchical   more than half of the groups, in each more than half of the weight;
+                         groups whose weight is 0 are no groups here
+
+While a configuration is being changed, a decision needs a quorum of each of several verifiers:
+``SyncedLearnerTracker`` counts for all of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyzk.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+
+class QuorumVerifier:
+    """The members of one configuration; the kinds of quorum derive from it."""
+
+    __slots__ = ("observers", "servers", "version", "voters")
+
+    def __init__(
+        self,
+        voters: Iterable[int],
+        observers: Iterable[int] = (),
+        *,
+        version: int = 0,
+        servers: Mapping[int, str] | None = None,
+    ) -> None:
+        """``servers`` gives the canonical text behind ``server.<sid>=`` of every member; it is
+        compared and passed on, never read here."""
+        self.voters: tuple[int, ...] = tuple(sorted(set(voters)))
+        self.observers: tuple[int, ...] = tuple(sorted(set(observers)))
+        self.version: int = version
+        self.servers: dict[int, str] = dict(sorted(servers.items())) if servers else {}
+        both = [sid for sid in self.observers if sid in self.voters]
+        if both:
+            raise ConfigError(f"server {both[0]} is both a participant and an observer")
+
+    def has_quorum(self, sids: Collection[int]) -> bool:
+        """Whether the voters among ``sids`` are a quorum."""
+        raise AssertionError("each kind of verifier says what a quorum is")
+
+    def weight(self, sid: int) -> int:
+        """How much a vote of ``sid`` weighs; a server of weight 0 is never elected."""
+        raise AssertionError("each kind of verifier says what a vote weighs")
+
+    def is_member(self, sid: int) -> bool:
+        """Whether ``sid`` is in this configuration, as voter or observer."""
+        return sid in self.voters or sid in self.observers
+
+    def is_same_config(self, other: QuorumVerifier) -> bool:
+        """Whether both stand for one configuration: the version decides where it is equal, else
+        members, roles, addresses and what makes a quorum."""
+        return self.version == other.version or self._has_same_content(other)
+
+    def _has_same_content(self, other: QuorumVerifier) -> bool:
+        return (
+            type(self) is type(other)
+            and self.voters == other.voters
+            and self.observers == other.observers
+            and self.servers == other.servers
+        )
+
+
+class QuorumMaj(QuorumVerifier):
+    """More than half of the voters."""
+
+    __slots__ = ()
+
+    def has_quorum(self, sids: Collection[int]) -> bool:
+        count = 0
+        for sid in self.voters:
+            if sid in sids:
+                count += 1
+        return count > len(self.voters) // 2
+
+    def weight(self, sid: int) -> int:
+        """1 for any server: one that is only in the next configuration may be elected too."""
+        return 1
+
+
+class QuorumHierarchical(QuorumVerifier):
+    """More than half of the groups; in each, more than half of the weight."""
+
+    __slots__ = ("groups", "weights")
+
+    def __init__(
+        self,
+        voters: Iterable[int],
+        observers: Iterable[int] = (),
+        *,
+        groups: Mapping[int, Iterable[int]],
+        weights: Mapping[int, int] | None = None,
+        version: int = 0,
+        servers: Mapping[int, str] | None = None,
+    ) -> None:
+        """``groups`` maps the group's id to its servers; a server without weight weighs 1."""
+        super().__init__(voters, observers, version=version, servers=servers)
+        self.groups: dict[int, tuple[int, ...]] = {
+            group: tuple(sorted(set(sids))) for group, sids in sorted(groups.items())
+        }
+        self.weights: dict[int, int] = dict.fromkeys(self.voters, 1)
+        for sid, weight in sorted((weights or {}).items()):
+            if weight < 0:
+                raise ConfigError(f"the weight of server {sid} is negative: {weight}")
+            self.weights[sid] = weight
+        self._check_groups()
+
+    def _check_groups(self) -> None:
+        seen: dict[int, int] = {}
+        for group, sids in self.groups.items():
+            for sid in sids:
+                if sid in seen:
+                    raise ConfigError(f"server {sid} is in group {seen[sid]} and in group {group}")
+                seen[sid] = group
+
+    def has_quorum(self, sids: Collection[int]) -> bool:
+        groups = won = 0
+        for members in self.groups.values():
+            whole = acked = 0
+            for sid in members:
+                if sid in self.voters:
+                    whole += self.weights[sid]
+                    if sid in sids:
+                        acked += self.weights[sid]
+            if whole > 0:
+                groups += 1
+                if acked > whole // 2:
+                    won += 1
+        return won > groups // 2
+
+    def weight(self, sid: int) -> int:
+        """The configured weight; 0 for a server that this configuration does not know."""
+        return self.weights.get(sid, 0)
+
+    def _has_same_content(self, other: QuorumVerifier) -> bool:
+        return (
+            isinstance(other, QuorumHierarchical)
+            and super()._has_same_content(other)
+            and self.groups == other.groups
+            and self.weights == other.weights
+        )
+
+
+class SyncedLearnerTracker:
+    """Who has acked, for each of the verifiers that must all agree."""
+
+    __slots__ = ("acks", "verifiers")
+
+    def __init__(self, verifiers: Sequence[QuorumVerifier]) -> None:
+        self.verifiers: tuple[QuorumVerifier, ...] = tuple(verifiers)
+        self.acks: dict[int, None] = {}
+        """The voters that have acked, in the order of their acks."""
+
+    def add_ack(self, sid: int) -> bool:
+        """Count ``sid`` where it votes; whether it votes anywhere."""
+        for verifier in self.verifiers:
+            if sid in verifier.voters:
+                self.acks[sid] = None
+                return True
+        return False
+
+    def has_sid(self, sid: int) -> bool:
+        """Whether ``sid`` has acked for each of the verifiers, so votes in all of them."""
+        if sid not in self.acks:
+            return False
+        return all(sid in verifier.voters for verifier in self.verifiers)
+
+    def has_all_quorums(self) -> bool:
+        """Whether the acks are a quorum of each of the verifiers."""
+        return all(verifier.has_quorum(self.acks) for verifier in self.verifiers)
