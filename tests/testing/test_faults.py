@@ -12,12 +12,13 @@ from pyzk.testing import FixtureError, ZooKeeperServer
 from tests.testing.raw import RawClient
 from tests.world import OPEN, encode_request
 
+pytestmark = pytest.mark.zk(virtual_clock=True, leaks="ignore")
+
 
 @pytest.fixture
-def server() -> Iterator[ZooKeeperServer]:
+def server(zk_server: ZooKeeperServer) -> ZooKeeperServer:
     """A server whose time stands still."""
-    with ZooKeeperServer(virtual_clock=True, leaks="ignore") as server:
-        yield server
+    return zk_server
 
 
 @pytest.fixture

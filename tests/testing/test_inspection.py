@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -16,11 +15,12 @@ from pyzk.testing import FixtureError, SessionInfo, WatchInfo, ZooKeeperServer
 from pyzk.testing.inspection import flatten, nest, session_id_of
 from tests.testing.raw import RawClient
 
+pytestmark = pytest.mark.zk(virtual_clock=True, leaks="ignore")
+
 
 @pytest.fixture
-def server() -> Iterator[ZooKeeperServer]:
-    with ZooKeeperServer(virtual_clock=True, leaks="ignore") as server:
-        yield server
+def server(zk_server: ZooKeeperServer) -> ZooKeeperServer:
+    return zk_server
 
 
 # --- sessions and watches -------------------------------------------------------------

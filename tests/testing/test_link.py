@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from random import Random
 
 import pytest
@@ -15,11 +14,12 @@ from pyzk.testing.link import describe_chunk, read_path
 from tests.testing.raw import RawClient
 from tests.world import OPEN, encode_request, frame, multi
 
+pytestmark = pytest.mark.zk(virtual_clock=True, leaks="ignore")
+
 
 @pytest.fixture
-def server() -> Iterator[ZooKeeperServer]:
-    with ZooKeeperServer(virtual_clock=True, leaks="ignore") as server:
-        yield server
+def server(zk_server: ZooKeeperServer) -> ZooKeeperServer:
+    return zk_server
 
 
 def _requests(count: int) -> bytes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from pyzk.constants import CreateMode, OpCode
@@ -12,12 +10,13 @@ from pyzk.testing import FixtureError, NotRunningError, ZooKeeperServer
 from tests.testing.raw import RawClient
 from tests.world import OPEN
 
+pytestmark = pytest.mark.zk(virtual_clock=True, leaks="ignore")
+
 
 @pytest.fixture
-def server() -> Iterator[ZooKeeperServer]:
+def server(zk_server: ZooKeeperServer) -> ZooKeeperServer:
     """A server whose time stands still."""
-    with ZooKeeperServer(virtual_clock=True, leaks="ignore") as server:
-        yield server
+    return zk_server
 
 
 def _now_ms(server: ZooKeeperServer) -> int:

@@ -13,11 +13,12 @@ from pyzk.testing import FixtureError, NotRunningError, ZooKeeperServer
 from tests.testing.raw import PATIENCE_S, RawClient
 from tests.world import OPEN
 
+pytestmark = pytest.mark.zk(leaks="ignore")
+
 
 @pytest.fixture
-def server() -> Iterator[ZooKeeperServer]:
-    with ZooKeeperServer(leaks="ignore") as server:
-        yield server
+def server(zk_server: ZooKeeperServer) -> ZooKeeperServer:
+    return zk_server
 
 
 @pytest.fixture
