@@ -18,6 +18,8 @@ from pyzk.errors import StorageError
 from pyzk.jute.records import ConnectRequest, ConnectResponse, CreateRequest, PathWatchRequest
 from pyzk.runtime.files import DirectoryLockedError
 from pyzk.runtime.runner import PeerRunner
+from pyzk.testing import ZooKeeperServer
+from tests.testing.raw import RawClient
 from tests.world import OPEN, encode_request, frame
 
 pytestmark = pytest.mark.live
@@ -91,41 +93,32 @@ def _create(path: str) -> bytes:
     return CreateRequest(path, b"x", OPEN, 0).encode()
 
 
-def test_what_was_acknowledged_and_the_session_are_there_after_a_restart(tmp_path: Path) -> None:
-    session = ConnectResponse(0, 0, 0, b"")
-
-    async def first(runner: PeerRunner) -> None:
-        nonlocal session
-        client = await _connect(runner)
-        session = await client.handshake()
-        assert (await client.call(OpCode.CREATE, _create("/kept")))[0] == 0
-
-    async def second(runner: PeerRunner) -> None:
-        client = await _connect(runner)
-        again = await client.handshake(session.session_id, session.password or b"")
-        assert again.session_id == session.session_id
-        err, _ = await client.call(OpCode.EXISTS, PathWatchRequest("/kept", False).encode())
-        assert err == 0
-
-    assert _run(tmp_path, first) == 0
-    assert _run(tmp_path, second) == 0
+@pytest.mark.zk(on_disk=True)
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_what_was_acknowledged_and_the_session_are_there_after_a_restart(
+    zk_server: ZooKeeperServer, end: str
+) -> None:
+    with RawClient(zk_server) as client:
+        assert client.create("/kept", b"x") == 0
+        zk_server.stop(leaks="ignore") if end == "stop" else zk_server.kill()
+    zk_server.restart()
+    assert zk_server.tree() == {"/kept": b"x"}
+    with RawClient(zk_server, session=client) as again:
+        assert again.session_id == client.session_id
+        assert again.exists("/kept") == 0
 
 
-def test_garbage_costs_that_connection_only(tmp_path: Path) -> None:
-    async def body(runner: PeerRunner) -> None:
-        good = await _connect(runner)
-        await good.handshake()
+def test_garbage_costs_that_connection_only(zk_server: ZooKeeperServer) -> None:
+    with RawClient(zk_server) as good:
         for garbage in (
             b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
             b"\x16\x03\x01\x02\x00\x01",
             b"\xff" * 64,
         ):
-            bad = await _connect(runner)
-            bad.writer.write(garbage)
-            assert await bad.reader.read() == b""
-        assert (await good.call(OpCode.CREATE, _create("/a")))[0] == 0
-
-    assert _run(tmp_path, body) == 0
+            with RawClient(zk_server, greet=False) as bad:
+                bad.send(garbage)
+                assert bad.is_cut()
+        assert good.create("/a") == 0
 
 
 def test_the_last_descriptors_are_not_for_clients(
@@ -209,21 +202,19 @@ def test_a_broken_invariant_ends_service(tmp_path: Path) -> None:
     assert _run(tmp_path, body) != 0
 
 
-def test_snapshots_are_taken_while_serving_and_the_directory_loads(tmp_path: Path) -> None:
-    async def body(runner: PeerRunner) -> None:
-        client = await _connect(runner)
-        await client.handshake()
+@pytest.mark.zk(on_disk=True, options={"snapCount": 20})
+def test_snapshots_are_taken_while_serving_and_the_directory_loads(
+    zk_server: ZooKeeperServer,
+) -> None:
+    with RawClient(zk_server) as client:
         for number in range(200):
-            assert (await client.call(OpCode.CREATE, _create(f"/n{number}")))[0] == 0
-
-    assert _run(tmp_path, body, snap_count=20) == 0
-    snapshots = list((tmp_path / "version-2").glob("snapshot.*"))
+            assert client.create(f"/n{number}") == 0
+    zk_server.stop()
+    assert zk_server.data_dir is not None
+    snapshots = list(Path(zk_server.data_dir, "version-2").glob("snapshot.*"))
     assert len(snapshots) > 3
-
-    async def count(runner: PeerRunner) -> None:
-        assert runner.peer.server.tree.node_count == 205
-
-    assert _run(tmp_path, count) == 0
+    zk_server.restart()
+    assert len(zk_server.tree()) == 200
 
 
 def test_a_stop_in_the_middle_of_writes_answers_what_it_has_taken(tmp_path: Path) -> None:
