@@ -144,6 +144,35 @@ def test_faults_over_http(start: Start, patience: float) -> None:
     assert child.wait(patience) == 0
 
 
+BROKEN = """
+from pyzk.cli import ephemeral
+from pyzk.config import Property
+
+def break_it():
+    raise ArithmeticError("a bug")
+
+def announce(text):
+    server._call(lambda: server._engine.perform(break_it))
+    return True
+
+server = ephemeral.make_server([Property("clientPort", "0", "")], [], virtual_clock=False)
+ephemeral.announce = announce
+raise SystemExit(ephemeral.run(server))
+"""
+
+
+def test_a_server_that_stops_by_itself_ends_the_process(patience: float) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BROKEN],
+        capture_output=True,
+        text=True,
+        timeout=patience,
+        env=ENVIRONMENT,
+    )
+    assert done.returncode == 1
+    assert done.stderr.endswith("pyzk: stopped serving: this is a bug in pyzk\n")
+
+
 # --- the parent -----------------------------------------------------------------------
 
 PARENT = """
