@@ -46,6 +46,7 @@ _SHOWN_EVENTS = 30
 """In a report; with -vv all."""
 _CLIENT_TIMEOUT_S = 10.0
 _START_S = 30.0
+_RETRY_S = 60.0
 _GRACE_S = 1.0
 """How long a client may take to say goodbye before its connection is cut."""
 _GRACES = 20
@@ -276,11 +277,12 @@ def zk_client_factory(request: pytest.FixtureRequest) -> ClientFactory:
     def make(server: ZooKeeperServer | None = None, **arguments: Any) -> Any:
         if server is None:
             server = request.getfixturevalue("zk_server")
-        retry = {"max_tries": -1, "delay": 0.01, "max_delay": 0.2}
+        quick = {"max_tries": -1, "delay": 0.01, "max_delay": 0.2}
         arguments = {
             "timeout": _CLIENT_TIMEOUT_S,
-            "connection_retry": dict(retry),
-            "command_retry": dict(retry),
+            "connection_retry": quick,
+            # A test should fail, not hang, when nothing helps.
+            "command_retry": {**quick, "deadline": _RETRY_S},
             **arguments,
         }
         client = kazoo.KazooClient(server.connect_string, **arguments)
