@@ -90,6 +90,7 @@ class ClientProtocol:
         if transport is None:
             connection.out.clear()
             return
+        was_choked = self._is_choked
         out = connection.out
         if out:
             count = len(out)
@@ -101,7 +102,8 @@ class ClientProtocol:
             if self._is_choked:
                 self._runner.unread.grew(self)
         if connection.state == CLOSED:
-            self._close(transport)
+            if not transport.is_closing():
+                self._close(transport, was_choked)
         elif connection.is_stalled != self._is_paused:
             self._is_paused = not self._is_paused
             if self._is_paused:
@@ -112,9 +114,10 @@ class ClientProtocol:
             # The core stopped for breath only; the socket has taken everything.
             self._runner.resume_soon(connection, STALL_CHOKED)
 
-    def _close(self, transport: asyncio.Transport) -> None:
-        """Close when the last bytes are written; a client that does not take them loses them."""
-        if self._is_choked:
+    def _close(self, transport: asyncio.Transport, was_choked: bool) -> None:
+        """Close when the last bytes are written; a client that does not take them loses them, at
+        once if it ``was_choked`` before them."""
+        if was_choked:
             transport.abort()
             return
         transport.close()
@@ -142,8 +145,8 @@ class ClientProtocol:
 
     def close(self) -> None:
         """Close the socket; the server ends."""
-        if self._transport is not None:
-            self._close(self._transport)
+        if self._transport is not None and not self._transport.is_closing():
+            self._close(self._transport, self._is_choked)
 
     def abort(self) -> None:
         """Drop the socket at once."""

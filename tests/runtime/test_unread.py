@@ -13,6 +13,7 @@ from pyzk.config import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.jute.records import ConnectRequest, CreateRequest, PathWatchRequest
 from pyzk.runtime.runner import PeerRunner
+from pyzk.runtime.seams import Seams
 from pyzk.runtime.unread import Unread
 from tests.world import OPEN, encode_request, frame
 
@@ -158,3 +159,45 @@ def test_a_closed_connection_does_not_keep_what_its_client_never_reads(tmp_path:
         assert await runner.serve_until_stopped() == 0
 
     asyncio.run(asyncio.wait_for(main(), 20))
+
+
+@pytest.mark.live
+def test_a_long_last_answer_arrives_whole_though_the_socket_takes_it_in_pieces(
+    tmp_path: Path,
+) -> None:
+    async def main(listener: socket.socket) -> None:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # as on a slow line
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.setblocking(False)
+        config = ServerConfig(
+            data_dir=str(tmp_path),
+            client_port=0,
+            client_port_address="127.0.0.1",
+            four_letter_whitelist=("srvr", "wchp"),
+        )
+        runner = PeerRunner(config, Seams(listeners=[listener]))
+        await runner.start()
+        loop = asyncio.get_running_loop()
+        paths = [f"/{number:0200}" for number in range(2000)]
+        with socket.socket() as watcher, socket.socket() as sock:
+            await _connect(runner, watcher)
+            for xid, path in enumerate(paths):
+                await loop.sock_sendall(
+                    watcher, encode_request(xid, OpCode.EXISTS, PathWatchRequest(path, True))
+                )
+            while runner.peer.server.tree.watches.watch_count < len(paths):
+                await loop.sock_recv(watcher, 1 << 16)
+            sock.setblocking(False)
+            await loop.sock_connect(sock, runner.client_address)
+            await loop.sock_sendall(sock, b"wchp")
+            answer = b""
+            while data := await loop.sock_recv(sock, 1 << 16):
+                answer += data
+            found = [line.decode() for line in answer.splitlines() if line.startswith(b"/")]
+            assert sorted(found) == paths
+        runner.request_stop()
+        assert await runner.serve_until_stopped() == 0
+
+    with socket.socket() as listener:
+        asyncio.run(asyncio.wait_for(main(listener), 20))
