@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyzk.quorum import packets
@@ -207,7 +207,7 @@ def test_4352_a_committed_log_with_a_record_that_is_none(first: Z) -> None:
 
 def test_2846_a_log_that_a_snapshot_came_between_is_not_whole() -> None:
     """This leader once was at 5, then down, and came back by SNAP at (2, 0): 6 is in no log."""
-    disk = [3, 4, 5, (2, 1), (2, 2)]
+    disk: list[Z] = [3, 4, 5, (2, 1), (2, 2)]
     chosen = plan(4, [(2, 2)], (2, 2), disk=disk, complete_after=(2, 0))
     assert chosen.kind == SNAP
     assert "whole after 0x200000000 only" in chosen.reason
@@ -258,6 +258,7 @@ HISTORIES = st.lists(st.integers(0, 4), min_size=1, max_size=5).map(
 )
 
 
+@settings(max_examples=400)
 @given(HISTORIES, st.data())
 def test_what_is_sent_makes_the_learner_equal(history: list[int], data: st.DataObject) -> None:
     """For any prefix of the history and any own tail, whatever part of it is at hand."""
