@@ -369,6 +369,6 @@ def _servers_of(item: pytest.Item) -> list[tuple[str, Any]]:
 
 def _told_by(server: ZooKeeperServer, config: pytest.Config) -> str:
     try:
-        return server.report(None if config.get_verbosity() > 1 else _SHOWN_EVENTS)
+        return server.report(None if config.getoption("verbose") > 1 else _SHOWN_EVENTS)
     except Exception as error:
         return f"no report: {error!r}"
