@@ -1,6 +1,6 @@
 """The two numbers that a member must never forget, in a file each, and what a start checks.
 
-Pure: files are reached through a Directory. Answers to QuorumPeer.loadDataBase, setAcceptedEpoch
+Pure. Files are reached through a Directory. Answers to QuorumPeer.loadDataBase, setAcceptedEpoch
 and setCurrentEpoch.
 
     acceptedEpoch   the newest epoch whose LEADERINFO was answered: no older leader is followed
