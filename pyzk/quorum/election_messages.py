@@ -34,7 +34,7 @@ PROTOCOL_V2: Final = -65535
 MAX_ADDRESS_BYTES: Final = 2048
 MAX_FRAME_BYTES: Final = 524_288
 MAX_ROUND: Final = 1 << 62
-"""A later round cannot come from counting elections; there must be room for the next ones."""
+"""A later round cannot come from counting elections, and would soon not fit into its field."""
 FORMAT_VERSION: Final = 2
 """Of the notifications that this server sends."""
 GENERIC_OBSERVER: Final = (1 << 63) - 1

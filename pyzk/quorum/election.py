@@ -1,0 +1,447 @@
+"""FastLeaderElection: agree with a quorum on who shall lead, or find out who does.
+
+Pure. Answers to FastLeaderElection. Inputs: ``look``, ``notified``, ``wake`` and what the peer's
+later life changes about its vote (``epoch_established``, ``designate``, ``set_view``, ``stop``).
+Outputs, drained by the peer after each input: ``sends``, ``decision``, ``newer_config``,
+``lookers``. Links to the other peers are not its business; a send to a peer that cannot be reached
+just waits there (see ``election_links``).
+
+Each attempt to elect is a round. A peer proposes itself to all voters of the committed and, while
+the configuration is being changed, of the next configuration. It takes over any better proposal of
+its round and says so to all; it follows others into a later round. Votes of the round are counted
+in ``recvset``. Once a quorum agrees with the own proposal, ``finalize_wait_ms`` of silence decide.
+
+Peers that have elected already answer with the vote they concluded. They are counted apart, in
+``outofelection``, and a leader is followed only if a quorum names it *and* it says itself that it
+leads: the others may not have noticed that it is gone.
+
+Where this differs from the original, on purpose and without a difference on the wire:
+
+- A notification that comes while a quorum waits for silence is counted like any other. The original
+  drops it unless it is better, so it decides for a quorum that may have gone elsewhere, and then
+  waits initLimit for it.
+- When *every* voter agrees there is nothing to wait for.
+- A peer that looks again no longer counts as a witness of its former leader, nor one that has
+  elected in another round as a voter of this one.
+- Notifications are repeated whenever the time is due. The original counts on its queues: it repeats
+  if one of them is empty, and only reconnects if none is.
+- A looking peer answers observers and joiners with its present proposal. The original answers with
+  the vote of its last election, whose leader may be the one that has just gone.
+- Two servers that do not know each other as voters do not answer each other's answers without end.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from pyzk.errors import PyzkError, QuorumProtocolError
+from pyzk.quorum.election_messages import MAX_ROUND, Notification, decode_notification
+from pyzk.quorum.vote import NOBODY, UNTRUSTED_ZXID, PeerState, Vote
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyzk.clock import Clock
+    from pyzk.quorum.verifier import QuorumVerifier
+
+log = logging.getLogger(__name__)
+
+MAX_ASKERS: Final = 1000
+"""Servers that are no voters and whose last question is remembered."""
+_NO_ROUND: Final = -1
+"""Round of a vote that no election has concluded."""
+
+
+class ElectionTimes(NamedTuple):
+    """How long to wait, in ms."""
+
+    finalize_wait_ms: int = 200
+    """Silence that ends an election. Shorter: sooner a leader, more often not the best one."""
+    min_notification_ms: int = 200
+    """``zookeeper.fastleader.minNotificationInterval``: until the first repetition."""
+    max_notification_ms: int = 60_000
+    """``zookeeper.fastleader.maxNotificationInterval``: the interval doubles up to this."""
+
+
+class ConfigReader(Protocol):
+    """Parses the text of a configuration; raises PyzkError if it is none."""
+
+    def __call__(self, text: bytes) -> QuorumVerifier: ...
+
+
+class ElectionView:
+    """Who votes: the committed configuration and, if one is proposed, the next."""
+
+    __slots__ = ("committed", "config", "read_config", "verifiers", "voters")
+
+    def __init__(
+        self,
+        committed: QuorumVerifier,
+        config: bytes,
+        last_seen: QuorumVerifier | None = None,
+        read_config: ConfigReader | None = None,
+    ) -> None:
+        """``config`` is the text of the committed configuration, as sent to others.
+        ``read_config`` is None where configurations do not change (``reconfigEnabled=false``)."""
+        self.committed: QuorumVerifier = committed
+        self.config: bytes = config
+        self.read_config: ConfigReader | None = read_config
+        voters = committed.voters + (last_seen.voters if last_seen is not None else ())
+        self.voters: tuple[int, ...] = tuple(sorted(set(voters)))
+        """Who is asked and may be elected."""
+        self.verifiers: list[QuorumVerifier] = [committed]
+        """Whose quorums a decision needs."""
+        if last_seen is not None and last_seen.version > committed.version:
+            self.verifiers.append(last_seen)
+
+    def has_quorums(self, sids: Mapping[int, None]) -> bool:
+        """Whether ``sids`` are a quorum in every configuration that counts."""
+        return all(verifier.has_quorum(sids) for verifier in self.verifiers)
+
+
+class Decision(NamedTuple):
+    """How an election ended."""
+
+    state: int
+    """LEADING, FOLLOWING or OBSERVING."""
+    vote: Vote
+    supporters: tuple[int, ...]
+    """Whose votes agreed."""
+    is_established: bool
+    """The leader led already."""
+
+
+class Election:
+    """The votes of one peer, from its start to its end."""
+
+    def __init__(
+        self,
+        sid: int,
+        view: ElectionView,
+        clock: Clock,
+        times: ElectionTimes | None = None,
+        is_participant: bool = True,
+    ) -> None:
+        """``is_participant``: what the peer takes part as, whether or not it votes at present."""
+        self.sid: int = sid
+        self.view: ElectionView = view
+        self.clock: Clock = clock
+        self.times: ElectionTimes = times or ElectionTimes()
+        self.is_participant: bool = is_participant
+        self.state: int = PeerState.LOOKING
+        self.round: int = 0
+        """The logical clock: in memory only, counts the elections since the start."""
+        self.current_vote: Vote = Vote(sid, 0, _NO_ROUND, 0)
+        """What the last election returned, and what the peer has learned since."""
+        self.proposal: Vote = self.current_vote
+        self.recvset: dict[int, Vote] = {}
+        """Votes of this round by sid."""
+        self.outofelection: dict[int, Vote] = {}
+        """Votes of peers that have elected, by sid."""
+        self.is_running: bool = False
+        self.sends: list[tuple[int, bytes]] = []
+        """(sid, notification) to send; a later one to a sid replaces an earlier one."""
+        self.decision: Decision | None = None
+        """The peer's next role."""
+        self.newer_config: QuorumVerifier | None = None
+        """A committed configuration later than the own, to be adopted with ``set_view``. If it has
+        other content, the election has stopped and the peer must ``look`` again."""
+        self.lookers: list[int] = []
+        """Voters that look for a leader although this peer leads."""
+        self._is_first: bool = True
+        self._own: Vote = self.proposal
+        self._interval_ms: int = 0
+        self._repeat_at: int = 0
+        self._decide_at: int | None = None
+        self._answered_at: dict[int, int] = {}
+
+    # --- inputs ---------------------------------------------------------------------
+
+    def look(self, zxid: int, peer_epoch: int) -> None:
+        """Begin a round; ``zxid`` is the last processed one, ``peer_epoch`` currentEpoch."""
+        self.state = PeerState.LOOKING
+        self.is_running = True
+        self.decision = None
+        self.newer_config = None
+        self.lookers.clear()
+        # It stays at the last one: who could not follow would be alone for ever.
+        self.round = min(self.round + 1, MAX_ROUND)
+        self.recvset.clear()
+        self.outofelection.clear()
+        if self._is_first:
+            self._is_first = False
+            self.current_vote = Vote(self.sid, zxid, _NO_ROUND, peer_epoch)
+        is_voter = self.is_participant and self.sid in self.view.committed.voters
+        self._own = Vote(
+            self.sid if is_voter else NOBODY,
+            zxid if self.is_participant else NOBODY,
+            self.round,
+            peer_epoch if self.is_participant else NOBODY,
+        )
+        self._decide_at = None
+        self._interval_ms = self.times.min_notification_ms
+        self._repeat_at = self.clock.now_ms + self._interval_ms
+        self._propose(self._own)
+        self._tally(is_news=True)
+
+    def stop(self) -> None:
+        """Look no further: the peer ends, or takes a role without an election."""
+        self.is_running = False
+        self._decide_at = None
+
+    def set_view(self, view: ElectionView) -> None:
+        """The configuration has changed; votes that were counted are counted anew."""
+        self.view = view
+        if self.is_running:
+            self._tally(is_news=True)
+
+    def epoch_established(self, peer_epoch: int) -> None:
+        """A quorum has accepted the leader's new epoch: the vote of all of them says so."""
+        vote = self.current_vote
+        self.current_vote = Vote(vote.leader, vote.zxid, vote.round, peer_epoch)
+
+    def designate(self, leader: int, zxid: int) -> bool:
+        """The change of configuration at ``zxid`` names the leader; whether that is another one.
+        If it is, no election follows but ``take_role``."""
+        if leader == self.current_vote.leader:
+            return False
+        self.current_vote = Vote(leader, zxid, _NO_ROUND, -1)
+        return True
+
+    def take_role(self, state: int) -> None:
+        """Take a role without an election, by the vote that ``designate`` has left."""
+        self.stop()
+        self.state = state
+
+    def notified(self, sid: int, payload: bytes) -> None:
+        """A notification has come from ``sid``, whatever this peer is doing.
+
+        What is no notification is passed over with a line in the log.
+        """
+        try:
+            notification = decode_notification(payload)
+        except QuorumProtocolError as error:
+            log.warning("ignored a notification from server %d: %s", sid, error)
+            return
+        if self.state == PeerState.LOOKING and self._takes_config(sid, notification):
+            return
+        if sid not in self.view.voters:
+            self._answer_stranger(sid, notification)
+        elif self.state == PeerState.LOOKING:
+            if self.is_running:
+                self._vote_arrived(sid, notification)
+        elif notification.state == PeerState.LOOKING:
+            if self.state == PeerState.LEADING:
+                self.lookers.append(sid)
+            self._send(sid, self.current_vote, self.current_vote.round)
+
+    def wake(self) -> None:
+        """The deadline has passed."""
+        deadline = self.deadline
+        if deadline is None or self.clock.now_ms < deadline:
+            return
+        if self._decide_at is not None:
+            self._conclude()
+            return
+        self._interval_ms = min(2 * self._interval_ms, self.times.max_notification_ms)
+        self._repeat_at = self.clock.now_ms + self._interval_ms
+        self._broadcast()
+
+    @property
+    def deadline(self) -> int | None:
+        """The monotonic ms at which ``wake`` is wanted; None while there is nothing to wait for."""
+        if not self.is_running:
+            return None
+        return self._repeat_at if self._decide_at is None else self._decide_at
+
+    def take_sends(self) -> list[tuple[int, bytes]]:
+        """Return what is to be sent and forget it."""
+        taken, self.sends = self.sends, []
+        return taken
+
+    def take_lookers(self) -> list[int]:
+        """Return who looks for a leader and forget it."""
+        taken, self.lookers = self.lookers, []
+        return taken
+
+    # --- a notification -------------------------------------------------------------
+
+    def _takes_config(self, sid: int, notification: Notification) -> bool:
+        """Whether the notification brings a configuration that this peer must adopt first."""
+        read_config, text = self.view.read_config, notification.config
+        if read_config is None or not text or text == self.view.config:
+            return False
+        try:
+            config = read_config(text)
+        except PyzkError as error:
+            log.warning("server %d sent a configuration that cannot be read: %s", sid, error)
+            return False
+        committed = self.view.committed
+        if config.version <= committed.version or not self.is_running:
+            return False
+        self.newer_config = config
+        if config.is_same_config(committed):
+            return False
+        log.info(
+            "server %d has configuration %x, this one %x", sid, config.version, committed.version
+        )
+        self.stop()
+        return True
+
+    def _answer_stranger(self, sid: int, notification: Notification) -> None:
+        """Tell a server that does not vote what is known here; its vote counts nowhere."""
+        if notification.state != PeerState.LOOKING:
+            return  # an answer to an answer
+        now = self.clock.now_ms
+        answered_at = self._answered_at.get(sid)
+        # It asks once in min_notification_ms at most. What comes faster is an answer to ours, from
+        # a server that does not know this one as a voter either.
+        if answered_at is not None and now - answered_at < self.times.min_notification_ms // 4:
+            return
+        if len(self._answered_at) >= MAX_ASKERS:
+            self._answered_at.clear()
+        self._answered_at[sid] = now
+        is_looking = self.state == PeerState.LOOKING and self.is_running
+        self._send(sid, self.proposal if is_looking else self.current_vote, self.round)
+
+    def _vote_arrived(self, sid: int, notification: Notification) -> None:
+        vote = notification.vote()
+        if vote.state == PeerState.LOOKING:
+            self.outofelection.pop(sid, None)
+            if vote.round < self.round:
+                # Even if it is not counted: it must learn that there is a later round.
+                self._send(sid, self.proposal, self.round)
+        if vote.leader not in self.view.voters:
+            return
+        if vote.state == PeerState.LOOKING:
+            self._count_looking(sid, vote)
+        elif vote.state != PeerState.OBSERVING:
+            self._count_decided(sid, vote)
+
+    def _count_looking(self, sid: int, vote: Vote) -> None:
+        if UNTRUSTED_ZXID in (self._own.zxid, vote.zxid) or vote.round < self.round:
+            return
+        if vote.round > self.round:
+            self.round = vote.round
+            self.recvset.clear()
+            # Against what this peer has itself: what others proposed belongs to the former round.
+            self._propose(vote if self._is_better(vote, self._own) else self._own)
+        elif self._is_better(vote, self.proposal):
+            self._propose(vote)
+        known = self.recvset.get(sid)
+        self.recvset[sid] = Vote(vote.leader, vote.zxid, vote.round, vote.peer_epoch)
+        self._tally(is_news=known is None or not known.agrees_with(vote))
+
+    def _count_decided(self, sid: int, vote: Vote) -> None:
+        """A vote of a peer that follows or leads."""
+        if vote.leader == self.sid and (
+            not self.is_participant or self._own.zxid == UNTRUSTED_ZXID
+        ):
+            return  # it cannot lead (again)
+        if vote.round == self.round:
+            # Without its format version, as in the original: beside a vote that has one, only the
+            # leader is compared. Followers learn the epoch later than the leader; a peer that
+            # joins in between would wait for the next repetition.
+            self.recvset[sid] = Vote(
+                vote.leader, vote.zxid, vote.round, vote.peer_epoch, vote.state
+            )
+            if self._is_established(self.recvset, vote):
+                return
+        else:
+            self.recvset.pop(sid, None)
+        self.outofelection[sid] = vote
+        if not self._is_established(self.outofelection, vote):
+            self._tally(is_news=False)
+
+    def _is_established(self, votes: dict[int, Vote], vote: Vote) -> bool:
+        """Conclude if a quorum of ``votes`` agrees with ``vote`` and its leader leads."""
+        supporters = _supporters(votes, vote)
+        if not self.view.has_quorums(supporters):
+            return False
+        if vote.leader == self.sid:
+            # They follow what this server was before it restarted, or this very election.
+            if vote.round != self.round:
+                return False
+        else:
+            of_leader = votes.get(vote.leader)
+            if of_leader is None or of_leader.state != PeerState.LEADING:
+                return False
+        self.round = vote.round
+        self._finish(
+            Vote(vote.leader, vote.zxid, vote.round, vote.peer_epoch), tuple(supporters), True
+        )
+        return True
+
+    # --- the proposal ---------------------------------------------------------------
+
+    def _is_eligible(self, leader: int) -> bool:
+        return leader != NOBODY and self.view.committed.weight(leader) != 0
+
+    def _is_better(self, vote: Vote, than: Vote) -> bool:
+        if not self._is_eligible(vote.leader):
+            return False
+        return not self._is_eligible(than.leader) or vote.is_greater(than)
+
+    def _propose(self, vote: Vote) -> None:
+        self.proposal = Vote(vote.leader, vote.zxid, self.round, vote.peer_epoch)
+        is_counted = (
+            self.sid in self.view.voters
+            and self.proposal.leader in self.view.voters
+            and self.proposal.zxid != UNTRUSTED_ZXID
+        )
+        if is_counted:
+            self.recvset[self.sid] = self.proposal
+        self._broadcast()
+
+    def _tally(self, is_news: bool) -> None:
+        """Start, restart or end the wait for silence; a vote heard before does not restart it."""
+        supporters = _supporters(self.recvset, self.proposal)
+        if not self.view.has_quorums(supporters):
+            self._decide_at = None
+        elif all(sid in supporters for sid in self.view.voters):
+            self._conclude()
+        elif is_news or self._decide_at is None:
+            self._decide_at = self.clock.now_ms + self.times.finalize_wait_ms
+
+    def _conclude(self) -> None:
+        self._finish(self.proposal, tuple(_supporters(self.recvset, self.proposal)), False)
+
+    def _finish(self, vote: Vote, supporters: tuple[int, ...], is_established: bool) -> None:
+        self.stop()
+        if vote.leader == self.sid:
+            self.state = PeerState.LEADING
+        elif self.is_participant:
+            self.state = PeerState.FOLLOWING
+        else:
+            self.state = PeerState.OBSERVING
+        self.current_vote = vote
+        self.decision = Decision(self.state, vote, supporters, is_established)
+        self.recvset.clear()
+        self.outofelection.clear()
+
+    # --- sending --------------------------------------------------------------------
+
+    def _broadcast(self) -> None:
+        payload = self._payload(self.proposal, self.round)
+        for sid in self.view.voters:
+            if sid != self.sid:
+                self.sends.append((sid, payload))
+
+    def _send(self, sid: int, vote: Vote, round_: int) -> None:
+        self.sends.append((sid, self._payload(vote, round_)))
+
+    def _payload(self, vote: Vote, round_: int) -> bytes:
+        return Notification(
+            self.state,
+            vote.leader,
+            vote.zxid,
+            round_,
+            vote.peer_epoch,
+            config=self.view.config,
+        ).encode()
+
+
+def _supporters(votes: dict[int, Vote], vote: Vote) -> dict[int, None]:
+    """Who agrees with ``vote``."""
+    return {sid: None for sid, each in votes.items() if each.agrees_with(vote)}

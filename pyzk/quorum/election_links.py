@@ -1,0 +1,346 @@
+"""Who dials whom on the election port, and which of two connections survives.
+
+Pure. Answers to QuorumCnxManager. Any two servers keep one connection, opened by the one with the
+larger sid:
+
+    dialed a smaller sid         keep it; an older connection to that server ends
+    dialed a larger sid          say who we are, close: a knock. It dials back
+    accepted from a larger sid   keep it; an older connection to that server ends
+    accepted from a smaller sid  close it, and our own to that server, which has evidently lost it;
+                                 dial, to the address in its message if it gave one
+    accepted from our own sid    two servers have one id, or an address is wrong: say so, close
+
+A server need not be in the configuration to be heard: a joiner gives its address when it knocks.
+
+For each server one message waits at most, the newest. The last one written is remembered and
+written again on a new connection: a notification that was lost with the old one would be missed,
+one that comes twice does no harm. A message for a server without connection dials it. A failed dial
+is not repeated by itself; the election repeats its notifications, and that dials again.
+
+The shell performs ``dials``, ``writes`` and ``closes`` in this order, and calls: ``accepted``,
+``dialed``, ``dial_failed``, ``received``, ``written``, ``closed``, ``wake``. It looks names up anew
+for each dial and gives up after ``cnxTimeout``. After ``closes`` named a link, whatever still comes
+from it changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from pyzk.errors import QuorumProtocolError
+from pyzk.quorum.election_messages import (
+    GENERIC_OBSERVER,
+    Address,
+    FrameScanner,
+    InitialMessage,
+    decode_initial_message,
+    frame,
+    initial_message,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyzk.clock import Clock
+
+log = logging.getLogger(__name__)
+
+MAX_HANDSHAKES: Final = 64
+"""Accepted connections that have not said who they are; further ones are closed at once."""
+MAX_STRANGERS: Final = 256
+"""Connections of servers outside the configuration; further ones are closed."""
+
+
+class LinkState:
+    """Where a link is in its life."""
+
+    GREETING: Final = 0
+    """Accepted; its initial message is not complete."""
+    UP: Final = 1
+    CLOSED: Final = 2
+
+
+class ElectionLink:
+    """One connection of the election port, compared by identity."""
+
+    __slots__ = ("deadline", "greeting", "is_busy", "name", "scanner", "shell", "sid", "state")
+
+    def __init__(self, name: str, state: int, sid: int | None) -> None:
+        self.name: str = name
+        """Where it comes from or goes to, for the log."""
+        self.state: int = state
+        self.sid: int | None = sid
+        """The server behind it; None before its initial message."""
+        self.greeting: bytes = b""
+        """Bytes of an incomplete initial message."""
+        self.scanner: FrameScanner = FrameScanner()
+        self.deadline: int = 0
+        """When it must have said who it is."""
+        self.is_busy: bool = False
+        """A message was given to the shell, ``written`` has not been called."""
+        self.shell: object = None
+        """The shell's own."""
+
+
+class Dial(NamedTuple):
+    """An order to connect to ``sid``, trying the addresses in turn."""
+
+    sid: int
+    addresses: tuple[Address, ...]
+
+
+class ElectionAddresses(NamedTuple):
+    """Where each server of the configurations listens for elections."""
+
+    committed: Mapping[int, tuple[Address, ...]]
+    last_seen: Mapping[int, tuple[Address, ...]] = {}
+
+    def candidates(self, sid: int) -> tuple[Address, ...]:
+        """Where to dial: as committed, then as proposed if that is different."""
+        committed = self.committed.get(sid, ())
+        proposed = self.last_seen.get(sid, ())
+        return committed if proposed == committed else committed + proposed
+
+    def is_known(self, sid: int) -> bool:
+        """Whether either configuration has the server."""
+        return sid in self.committed or sid in self.last_seen
+
+
+class ElectionLinks:
+    """The links of one server to all others."""
+
+    def __init__(
+        self,
+        sid: int,
+        own: tuple[Address, ...],
+        addresses: ElectionAddresses,
+        clock: Clock,
+        handshake_timeout_ms: int,
+        multi_address: bool = False,
+    ) -> None:
+        """``own`` is where this server listens, as others know it. ``handshake_timeout_ms``:
+        ``quorumCnxnTimeoutMs``, or tickTime * syncLimit."""
+        assert own, "a server that others could not dial back"
+        self.sid: int = sid
+        self.own: tuple[Address, ...] = own
+        self.addresses: ElectionAddresses = addresses
+        self.clock: Clock = clock
+        self.handshake_timeout_ms: int = handshake_timeout_ms
+        self.multi_address: bool = multi_address
+        self.links: dict[int, ElectionLink] = {}
+        """The connection to each server."""
+        self.dials: list[Dial] = []
+        """Connections to open."""
+        self.writes: list[tuple[ElectionLink, bytes]] = []
+        """Bytes to write, each in one piece."""
+        self.closes: list[ElectionLink] = []
+        """Links to close once what was written to them has left."""
+        self.messages: list[tuple[int, bytes]] = []
+        """(sid, notification) that have come, for the election."""
+        self._greeting: dict[ElectionLink, None] = {}
+        self._dialing: dict[int, None] = {}
+        self._pending: dict[int, bytes] = {}
+        self._last_sent: dict[int, bytes] = {}
+        self._generic_observers: int = 0
+
+    # --- what this server wants -----------------------------------------------------
+
+    def send(self, sid: int, payload: bytes) -> None:
+        """Send a notification, or keep it until there is a connection; it replaces an older one."""
+        assert sid != self.sid, "a message to this server itself"
+        link = self.links.get(sid)
+        if link is None and not self._can_reach(sid):
+            log.warning("no address of server %d is known: a notification to it is dropped", sid)
+            return
+        self._pending[sid] = payload
+        if link is None:
+            self._dial(sid, ())
+        elif not link.is_busy:
+            self._write_pending(link, sid)
+
+    def connect_all(self) -> None:
+        """Dial whoever is in a configuration and not connected."""
+        for view in (self.addresses.committed, self.addresses.last_seen):
+            for sid in sorted(view):
+                if sid != self.sid and sid not in self.links:
+                    self._dial(sid, ())
+
+    def set_addresses(self, addresses: ElectionAddresses) -> None:
+        """A configuration was committed or proposed: connect to who is new in it."""
+        known, self.addresses = self.addresses, addresses
+        for sid in sorted({*addresses.committed, *addresses.last_seen}):
+            if sid != self.sid and not known.is_known(sid) and sid not in self.links:
+                self._dial(sid, ())
+
+    def close(self) -> None:
+        """Close everything: this server ends, or starts its elections anew."""
+        for link in [*self._greeting, *self.links.values()]:
+            self._close(link)
+        self._dialing.clear()
+        self._pending.clear()
+        self._last_sent.clear()
+
+    # --- what happens ---------------------------------------------------------------
+
+    def accepted(self, name: str) -> ElectionLink:
+        """Somebody has connected; it may be closed at once."""
+        link = ElectionLink(name, LinkState.GREETING, None)
+        if len(self._greeting) >= MAX_HANDSHAKES:
+            log.warning("%s: %d connections have not said who they are", name, MAX_HANDSHAKES)
+            self._close(link)
+            return link
+        link.deadline = self.clock.now_ms + self.handshake_timeout_ms
+        self._greeting[link] = None
+        return link
+
+    def dialed(self, sid: int, name: str) -> ElectionLink:
+        """A dial has succeeded."""
+        link = ElectionLink(name, LinkState.UP, sid)
+        if sid not in self._dialing:
+            self._close(link)  # close() came in between
+            return link
+        del self._dialing[sid]
+        self.writes.append((link, initial_message(self.sid, self.own, self.multi_address)))
+        if sid > self.sid:
+            self._close(link)
+        else:
+            self._keep(link, sid)
+        return link
+
+    def dial_failed(self, sid: int) -> None:
+        """No address of the server could be reached. What waits for it stays."""
+        self._dialing.pop(sid, None)
+        self._forget_stranger(sid)
+
+    def received(self, link: ElectionLink, chunk: bytes) -> None:
+        """Bytes have come; a peer that breaks the protocol loses its link."""
+        if link.state == LinkState.CLOSED:
+            return
+        try:
+            if link.state == LinkState.GREETING:
+                link.greeting += chunk
+                decoded = decode_initial_message(link.greeting)
+                if decoded is None:
+                    return
+                initial, taken = decoded
+                chunk, link.greeting = link.greeting[taken:], b""
+                del self._greeting[link]
+                if not self._admit(link, initial) or not chunk:
+                    return
+            sid = link.sid
+            assert sid is not None, link.name
+            for payload in link.scanner.feed(chunk):
+                self.messages.append((sid, payload))
+        except QuorumProtocolError as error:
+            log.warning("%s: %s", link.name, error)
+            self._close(link)
+
+    def written(self, link: ElectionLink) -> None:
+        """What was to be written has left this process: the next message may follow."""
+        link.is_busy = False
+        sid = link.sid
+        if sid is not None and link.state == LinkState.UP:
+            self._write_pending(link, sid)
+
+    def closed(self, link: ElectionLink) -> None:
+        """The connection is gone."""
+        self._forget(link)
+
+    def wake(self) -> None:
+        """The deadline has passed: who has not said who it is has had its time."""
+        now = self.clock.now_ms
+        for link in [link for link in self._greeting if link.deadline <= now]:
+            log.warning("%s did not say who it is for %d ms", link.name, self.handshake_timeout_ms)
+            self._close(link)
+
+    @property
+    def deadline(self) -> int | None:
+        """The monotonic ms at which ``wake`` is wanted; None while nothing is waited for."""
+        for link in self._greeting:
+            return link.deadline  # the oldest comes first
+        return None
+
+    # --- rules ----------------------------------------------------------------------
+
+    def _admit(self, link: ElectionLink, initial: InitialMessage) -> bool:
+        """The initial message is there: whether the link is kept."""
+        sid = initial.sid
+        if sid == self.sid:
+            log.error("%s says that it is server %d, which is this one", link.name, sid)
+            self._close(link)
+            return False
+        if sid < self.sid:
+            self._close(link)
+            mine = self.links.get(sid)
+            if mine is not None:
+                self._close(mine)
+            self._dial(sid, initial.reachable)
+            return False
+        if sid == GENERIC_OBSERVER:
+            self._generic_observers += 1
+            sid = -self._generic_observers
+        if sid not in self.links and not self._has_room(sid):
+            self._close(link)
+            return False
+        self._keep(link, sid)
+        return True
+
+    def _keep(self, link: ElectionLink, sid: int) -> None:
+        """From now on ``link`` is the connection to ``sid``."""
+        older = self.links.get(sid)
+        link.sid = sid
+        link.state = LinkState.UP
+        self.links[sid] = link
+        if older is not None:
+            self._close(older)
+        if sid not in self._pending and sid in self._last_sent:
+            self._pending[sid] = self._last_sent[sid]
+        self._write_pending(link, sid)
+
+    def _can_reach(self, sid: int) -> bool:
+        return sid in self._dialing or bool(self.addresses.candidates(sid))
+
+    def _dial(self, sid: int, given: tuple[Address, ...]) -> None:
+        """Order a connection, unless one is on its way."""
+        addresses = given or self.addresses.candidates(sid)
+        if sid in self._dialing or not addresses or not self._has_room(sid):
+            return
+        self._dialing[sid] = None
+        self.dials.append(Dial(sid, addresses))
+
+    def _has_room(self, sid: int) -> bool:
+        """Whether one more connection is allowed: always to a server of the configuration."""
+        if self.addresses.is_known(sid):
+            return True
+        count = sum(not self.addresses.is_known(each) for each in [*self.links, *self._dialing])
+        if count >= MAX_STRANGERS:
+            log.warning("no connection with server %d: %d others are unknown too", sid, count)
+        return count < MAX_STRANGERS
+
+    def _write_pending(self, link: ElectionLink, sid: int) -> None:
+        payload = self._pending.pop(sid, None)
+        if payload is not None:
+            self._last_sent[sid] = payload
+            link.is_busy = True
+            self.writes.append((link, frame(payload)))
+
+    def _close(self, link: ElectionLink) -> None:
+        if link.state != LinkState.CLOSED:
+            self.closes.append(link)
+            self._forget(link)
+
+    def _forget(self, link: ElectionLink) -> None:
+        link.state = LinkState.CLOSED
+        link.greeting = b""
+        self._greeting.pop(link, None)
+        sid = link.sid
+        if sid is not None and self.links.get(sid) is link:
+            del self.links[sid]
+            self._forget_stranger(sid)
+
+    def _forget_stranger(self, sid: int) -> None:
+        """Remember nothing of a server outside the configuration; it asks again."""
+        if not self.addresses.is_known(sid) and sid not in self.links:
+            self._pending.pop(sid, None)
+            self._last_sent.pop(sid, None)

@@ -1,0 +1,365 @@
+"""FastLeaderElection among peers that have elected, that only observe, that join or reconfigure."""
+
+from __future__ import annotations
+
+import pytest
+
+from pyzk.quorum.election import MAX_ASKERS, ElectionView
+from pyzk.quorum.election_messages import Notification
+from pyzk.quorum.verifier import QuorumMaj
+from pyzk.quorum.vote import NOBODY
+from tests.quorum.electors import (
+    CONFIG,
+    FOLLOWING,
+    LEADING,
+    LOOKING,
+    OBSERVING,
+    Peer,
+    decided,
+    read_config,
+    view_of,
+)
+
+# --- those who have elected ---------------------------------------------------------------
+
+
+def test_an_established_leader_is_followed_although_the_own_sid_is_larger() -> None:
+    peer = Peer(3, view_of(1, 2, 3), zxid=0, epoch=0)
+    peer.look()
+    peer.hear(1, FOLLOWING, 2, zxid=0)
+    assert peer.decision is None, "the leader itself has not said so"
+    peer.hear(2, LEADING, 2, zxid=0)
+    assert peer.outcome == (FOLLOWING, 2)
+    decision = peer.election.decision
+    assert decision is not None
+    assert decision.is_established
+    assert peer.election.current_vote.peer_epoch == 1
+
+
+@pytest.mark.parametrize("round_", [1, 7], ids=["same round", "other round"])
+def test_a_quorum_without_the_word_of_its_leader_is_not_followed(round_: int) -> None:
+    peer = Peer(3)
+    peer.look()
+    for sid in (1, 2, 4):
+        peer.hear(sid, FOLLOWING, 5, round=round_)
+    assert peer.decision is None
+    peer.hear(5, FOLLOWING, 5, round=round_)
+    assert peer.decision is None, "it follows"
+    peer.hear(5, LEADING, 5, round=round_)
+    assert peer.outcome == (FOLLOWING, 5)
+
+
+@pytest.mark.parametrize("round_", [1, 7], ids=["same round", "other round"])
+def test_a_leader_without_a_quorum_is_not_followed(round_: int) -> None:
+    peer = Peer(3)
+    peer.look()
+    peer.hear(5, LEADING, 5, round=round_)
+    peer.hear(4, FOLLOWING, 5, round=round_)
+    peer.hear(1, LEADING, 1, round=round_)
+    peer.hear(2, FOLLOWING, 1, round=round_)
+    peer.advance(10_000)
+    assert peer.decision is None, "two leaders, neither with a quorum"
+    peer.hear(2, FOLLOWING, 5, round=round_)
+    assert peer.outcome == (FOLLOWING, 5)
+
+
+def test_joining_an_established_ensemble_takes_its_round_over() -> None:
+    peer = Peer(3)
+    peer.look()
+    for sid in (1, 2, 5):
+        peer.hear(sid, LEADING if sid == 5 else FOLLOWING, 5, round=7, zxid=sid)
+    assert peer.outcome == (FOLLOWING, 5)
+    assert peer.election.round == 7
+    assert peer.election.current_vote.round == 7
+    assert peer.look()[1].round == 8
+
+
+def test_votes_of_other_rounds_agree_in_leader_and_epoch_whatever_their_zxid_and_round() -> None:
+    peer = Peer(3)
+    peer.look()
+    peer.hear(1, FOLLOWING, 5, round=7, zxid=1, epoch=4)
+    peer.hear(2, FOLLOWING, 5, round=8, zxid=2, epoch=3)
+    peer.hear(5, LEADING, 5, round=9, zxid=3, epoch=4)
+    assert peer.decision is None, "2 is of another epoch"
+    peer.hear(2, FOLLOWING, 5, round=8, zxid=2, epoch=4)
+    assert peer.outcome == (FOLLOWING, 5)
+
+
+def test_in_the_own_round_the_epoch_is_not_compared() -> None:
+    peer = Peer(3)
+    peer.look()
+    peer.hear(1, FOLLOWING, 5, epoch=1)
+    peer.hear(2, FOLLOWING, 5, epoch=1)
+    peer.hear(5, LEADING, 5, epoch=2)
+    assert peer.outcome == (FOLLOWING, 5), "the others are about to learn the epoch"
+
+
+def test_beside_a_server_of_3_4_only_the_leader_is_compared() -> None:
+    peer = Peer(3)
+    peer.look()
+    peer.hear_old(1, FOLLOWING, 5, zxid=0x3_00000001, round=7)
+    peer.hear_old(2, FOLLOWING, 5, zxid=0x2_00000001, round=7)
+    peer.hear(5, LEADING, 5, round=7, epoch=9)
+    assert peer.outcome == (FOLLOWING, 5)
+
+
+def test_looking_votes_of_the_round_count_for_a_leader_that_leads() -> None:
+    peer = Peer(3)
+    peer.look()
+    peer.hear(2, LOOKING, 5, zxid=9)
+    peer.hear(1, FOLLOWING, 5)
+    peer.hear(5, LEADING, 5)
+    assert peer.decision is None, "2 votes for another state of 5"
+    peer.hear(4, LOOKING, 5)
+    peer.hear(5, LEADING, 5)
+    assert peer.outcome == (FOLLOWING, 5), "without waiting for silence"
+
+
+def test_votes_of_the_decided_count_for_the_own_proposal() -> None:
+    peer = Peer(3)
+    peer.look()
+    peer.hear(1, LOOKING, 5)
+    peer.hear(4, FOLLOWING, 5)
+    peer.advance(200)
+    assert peer.outcome == (FOLLOWING, 5), "5 has not been heard; the election decides"
+    assert peer.decision is not None
+    assert not peer.decision.is_established
+
+
+def test_a_leader_that_restarted_leads_again_if_its_round_says_so() -> None:
+    peer = Peer(5)
+    peer.look()
+    for sid in (1, 2):
+        peer.hear(sid, FOLLOWING, 5, zxid=9)
+    assert peer.decision is None
+    peer.hear(3, FOLLOWING, 5, zxid=9)
+    assert peer.outcome == (LEADING, 5)
+    other = Peer(5)
+    other.look()
+    for sid in (1, 2, 3, 4):
+        other.hear(sid, FOLLOWING, 5, round=7)
+    assert other.decision is None, "of another round: they are about to notice"
+
+
+def test_a_witness_that_looks_again_is_none() -> None:
+    peer = Peer(3)
+    peer.look()
+    peer.hear(1, FOLLOWING, 5, round=7)
+    peer.hear(2, FOLLOWING, 5, round=7)
+    peer.hear(1, LOOKING, NOBODY, round=1)
+    peer.hear(5, LEADING, 5, round=7)
+    assert peer.decision is None
+
+
+def test_an_observer_does_not_lead_whatever_others_say() -> None:
+    peer = Peer(5, is_participant=False)
+    peer.look()
+    for sid in (1, 2, 3, 4):
+        peer.hear(sid, FOLLOWING, 5)
+    assert peer.decision is None
+
+
+# --- observers and joiners ----------------------------------------------------------------
+
+
+def test_an_observer_follows_the_election_that_is_running() -> None:
+    peer = Peer(9, view_of(1, 2, 3, observers=(9,)), is_participant=False)
+    peer.look()
+    peer.hear(1, LOOKING, 3)
+    peer.hear(2, LOOKING, 3)
+    peer.advance(200)
+    assert peer.outcome == (OBSERVING, 3)
+
+
+def test_an_observer_finds_an_established_leader() -> None:
+    peer = Peer(9, view_of(1, 2, 3, observers=(9,)), is_participant=False)
+    peer.look()
+    peer.hear(1, FOLLOWING, 3, round=5)
+    peer.hear(3, LEADING, 3, round=5)
+    assert peer.outcome == (OBSERVING, 3)
+
+
+def test_a_joiner_outside_the_configuration_follows() -> None:
+    peer = Peer(9, view_of(1, 2, 3), zxid=99)
+    peer.look()
+    peer.hear(1, LOOKING, 3)
+    peer.hear(2, LOOKING, 3)
+    peer.advance(200)
+    assert peer.outcome == (FOLLOWING, 3), "not 9 itself, though it has the larger zxid"
+
+
+# --- answers ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sid", [1, 5])
+def test_who_has_elected_answers_a_looking_voter_with_its_own_vote_and_round(sid: int) -> None:
+    peer = decided(sid, round=4)
+    peer.election.epoch_established(2)
+    state = LEADING if sid == 5 else FOLLOWING
+    sent = peer.hear(3, LOOKING, 3, round=9, zxid=999)
+    assert sent == {3: Notification(state, 5, 10, 4, 2, config=CONFIG)}
+    assert peer.election.round == 4
+
+
+def test_who_has_elected_does_not_answer_those_who_have_too() -> None:
+    peer = decided()
+    for state in (FOLLOWING, LEADING, OBSERVING):
+        assert peer.hear(3, state, 3) == {}
+
+
+def test_a_leader_takes_note_of_voters_that_look() -> None:
+    leader, follower = decided(5), decided(1)
+    for peer in (leader, follower):
+        peer.hear(3, LOOKING, 3)
+        peer.hear(9, LOOKING, NOBODY)
+    assert leader.election.take_lookers() == [3]
+    assert leader.election.take_lookers() == []
+    assert follower.election.take_lookers() == []
+
+
+def test_the_epoch_of_the_vote_is_corrected_and_nothing_else() -> None:
+    peer = decided(1, round=4)
+    peer.election.epoch_established(7)
+    vote = peer.election.current_vote
+    assert (vote.leader, vote.zxid, vote.round, vote.peer_epoch) == (5, 10, 4, 7)
+
+
+def test_a_stranger_is_answered_with_the_vote_and_the_logical_clock() -> None:
+    peer = decided(1, round=4)
+    peer.election.epoch_established(2)
+    peer.election.round = 6
+    assert peer.hear(9, LOOKING, NOBODY, round=1) == {
+        9: Notification(FOLLOWING, 5, 10, 6, 2, config=CONFIG)
+    }
+
+
+def test_a_stranger_learns_the_proposal_of_a_running_election() -> None:
+    peer = decided(1, leader=5)
+    peer.look()
+    peer.hear(3, LOOKING, 3, round=2)
+    assert peer.hear(9, LOOKING, NOBODY) == {9: Notification(LOOKING, 3, 10, 2, 1, config=CONFIG)}
+    assert 9 not in peer.election.recvset
+
+
+def test_before_its_first_election_a_peer_answers_with_itself() -> None:
+    peer = Peer(1)
+    answer = peer.hear(9, LOOKING, NOBODY)[9]
+    assert (answer.state, answer.leader, answer.round) == (LOOKING, 1, 0)
+    assert peer.hear(2, LOOKING, 2) == {}, "a voter is answered once this one looks itself"
+
+
+def test_answers_of_strangers_are_not_answered() -> None:
+    peer = decided(1)
+    for state in (FOLLOWING, LEADING, OBSERVING):
+        assert peer.hear(9, state, 9) == {}
+
+
+def test_two_that_do_not_know_each_other_as_voters_end_their_exchange() -> None:
+    one, other = Peer(1, view_of(1, 2)), Peer(9, view_of(8, 9))
+    one.look()
+    answers = 0
+    answer = one.hear(9, LOOKING, 9).get(9)
+    other.look()
+    while answer is not None and answers < 100:
+        answers += 1
+        back = other.hear(1, *answer[:2]).get(1)
+        answer = one.hear(9, *back[:2]).get(9) if back is not None else None
+    assert answers == 1
+    one.advance(50)
+    assert 9 in one.hear(9, LOOKING, 9), "a question that comes later is a new one"
+
+
+def test_the_memory_of_questions_is_bounded() -> None:
+    peer = decided(1)
+    for sid in range(100, 100 + 3 * MAX_ASKERS):
+        assert sid in peer.hear(sid, LOOKING, NOBODY)
+    assert len(peer.election._answered_at) <= MAX_ASKERS
+
+
+# --- configurations -----------------------------------------------------------------------
+
+
+def test_a_later_configuration_stops_the_election_until_it_is_adopted() -> None:
+    peer = Peer(1, view_of(1, 2, 3))
+    peer.look()
+    assert peer.hear(2, LOOKING, 2, config=b"version=6 1 2 3 4") == {}
+    newer = peer.election.newer_config
+    assert newer is not None
+    assert (newer.version, newer.voters) == (6, (1, 2, 3, 4))
+    assert 2 not in peer.election.recvset, "its vote belongs to that configuration"
+    assert peer.election.deadline is None
+    assert peer.hear(3, LOOKING, 3) == {}
+    peer.election.set_view(ElectionView(newer, b"version=6 1 2 3 4", None, read_config))
+    assert sorted(peer.look()) == [2, 3, 4]
+    assert peer.election.newer_config is None
+
+
+def test_a_later_version_of_the_same_content_does_not_stop_the_election() -> None:
+    peer = Peer(1, view_of(1, 2, 3))
+    peer.look()
+    assert peer.hear(2, LOOKING, 2, config=b"version=6 1 2 3")[3].leader == 2
+    assert peer.election.newer_config is not None
+
+
+@pytest.mark.parametrize("config", [b"version=5 1 2 3 4", b"version=4 1 2 3 4", b"", None, b"junk"])
+def test_other_configurations_are_ignored_and_the_vote_counts(config: bytes | None) -> None:
+    peer = Peer(1, view_of(1, 2, 3))
+    peer.look()
+    assert peer.hear(2, LOOKING, 2, config=config)[3].leader == 2
+    assert peer.election.newer_config is None
+
+
+def test_a_stranger_may_bring_a_later_configuration() -> None:
+    peer = Peer(1, view_of(1, 2, 3))
+    peer.look()
+    peer.hear(9, LOOKING, 9, config=b"version=6 1 2 3 9")
+    assert peer.election.newer_config is not None
+
+
+def test_who_has_elected_ignores_configurations() -> None:
+    peer = decided(1)
+    assert 2 in peer.hear(2, LOOKING, 2, config=b"version=6 1 2 3 9")
+    assert peer.election.newer_config is None
+
+
+def test_where_configurations_do_not_change_a_later_one_is_not_even_read() -> None:
+    peer = Peer(1, ElectionView(QuorumMaj([1, 2, 3], version=5), CONFIG))
+    peer.look()
+    assert peer.hear(2, LOOKING, 2, config=b"version=6 1 2 3 9")[3].leader == 2
+    assert peer.election.newer_config is None
+
+
+def test_a_change_of_configuration_may_name_the_leader() -> None:
+    peer = decided(1, leader=5, round=4)
+    assert not peer.election.designate(5, 77)
+    assert peer.election.current_vote.round == 4
+    assert peer.election.designate(1, 77)
+    peer.election.take_role(LEADING)
+    answer = peer.hear(3, LOOKING, 3)[3]
+    assert answer == Notification(LEADING, 1, 77, -1, -1, config=CONFIG)
+    assert peer.election.deadline is None
+
+
+# --- the end ------------------------------------------------------------------------------
+
+
+def test_a_stopped_election_does_nothing_by_itself() -> None:
+    peer = Peer(1)
+    peer.look()
+    peer.election.stop()
+    assert peer.election.deadline is None
+    peer.election.wake()
+    assert (peer.sent(), peer.decision) == ({}, None)
+
+
+def test_waking_early_does_nothing() -> None:
+    peer = Peer(1)
+    peer.look()
+    peer.clock.now_ms += 199
+    peer.election.wake()
+    assert peer.sent() == {}
+
+
+def test_votes_are_not_kept_after_the_end() -> None:
+    peer = decided()
+    assert (peer.election.recvset, peer.election.outofelection) == ({}, {})
