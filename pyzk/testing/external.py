@@ -350,7 +350,11 @@ class CommandServer(ExternalServer):
         Path(self.data_dir).mkdir(parents=True, exist_ok=True)
         # Bound and not listening: nobody else is given the number, a server can have it.
         self._held.hold()
-        self._run()
+        try:
+            self._run()
+        except BaseException:
+            self._held.release()
+            raise
         return self
 
     def _run(self) -> None:
