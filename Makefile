@@ -67,8 +67,8 @@ compile: $(COMPILED)/.stamp ## compile the core for `make serve` and `make bench
 $(COMPILED)/.stamp: $(shell find pyzk -name '*.py') setup.py scripts/build_backend.py pyproject.toml | $(VENV)/.runtime
 	@rm -rf $(COMPILED) build
 	@echo "compiling the core (once, about a minute; COMPILE=no does without)" >&2
-	@$(PIP) install --no-deps --no-compile --target $(COMPILED) . || { rm -rf $(COMPILED); mkdir -p $(COMPILED); \
-		echo "it could not be compiled: going on in pure Python" >&2; }
+	@$(PIP) install --no-deps --no-compile --target $(COMPILED) . || { rm -rf $(COMPILED); mkdir -p $(COMPILED); }
+	@ls $(COMPILED)/*.so >/dev/null 2>&1 || echo "it could not be compiled: going on in pure Python" >&2
 	@rm -rf build
 	@touch $@
 
