@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pyzk import zxid as zxids
+from pyzk.config_members import config_text, parse_membership
 from pyzk.data.txn import decode_txn
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets, snapshot_stream
@@ -168,3 +169,16 @@ def test_a_proposal_carries_the_transaction_of_its_zxid() -> None:
                 txn = decode_txn(packets.txn_payload(item))
                 assert txn.header.zxid == item.zxid
                 assert txn.header.type == frame.seen["data"]["hdr"]["type"]
+
+
+def test_a_recorded_configuration_is_written_as_it_was_read() -> None:
+    seen: set[bytes] = set()
+    for link in links():
+        for frame in link.frames:
+            if frame.name == "NEWLEADER":
+                (item,) = QuorumStream().feed(frame.raw)
+                assert isinstance(item, QuorumPacket)
+                seen.add(packets.new_leader_config(item) or b"")
+    assert len(seen) > 10
+    for text in seen:
+        assert config_text(parse_membership(text)).encode() == text

@@ -1,0 +1,405 @@
+"""What a member of an ensemble is told: its place among the others, and the times it lives by.
+
+Pure. Sources: `zoo.cfg`, the dynamic file that it may name, the file `myid`, and system properties.
+Keys that a lone server has, too, are the business of `config`; both read the same text. Every
+mistake that would let a member start and never join is a ConfigError with the line and with what
+to change. ZooKeeper: QuorumPeerConfig, QuorumPeer, and the properties of the quorum package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+import attrs
+
+from pyzk import config_keys
+from pyzk.config_keys import Kind
+from pyzk.config_members import (
+    PREFIXES,
+    WILDCARD,
+    Member,
+    MemberLines,
+    Membership,
+    bracketed,
+    canonical_host,
+    parse_id,
+    version_of_file_name,
+)
+from pyzk.config_properties import Entry, parse_properties
+from pyzk.errors import ConfigError
+
+Remark = tuple[int | None, str]
+"""The line of zoo.cfg, or None, and one sentence."""
+
+_NUMBER: Final = Kind("a number", float)
+
+
+class _Key(NamedTuple):
+    name: str
+    kind: Kind
+    field: str
+    known: bool = False
+    """Read from the file only; others are system properties, too, with `zookeeper.` in front."""
+
+
+_KEYS: Final = (
+    _Key("tickTime", config_keys.PLAIN_POSITIVE, "tick_time_ms", known=True),
+    _Key("initLimit", config_keys.PLAIN_POSITIVE, "init_limit_ticks", known=True),
+    _Key("syncLimit", config_keys.PLAIN_POSITIVE, "sync_limit_ticks", known=True),
+    _Key(
+        "connectToLearnerMasterLimit",
+        config_keys.PLAIN_COUNT,
+        "connect_to_learner_master_limit_ticks",
+        known=True,
+    ),
+    _Key("electionAlg", config_keys.ELECTION, "election_alg", known=True),
+    _Key("peerType", config_keys.PEER_TYPE, "peer_type", known=True),
+    _Key("clientPort", config_keys.PORT, "client_port", known=True),
+    _Key("clientPortAddress", config_keys.HOST, "client_port_address", known=True),
+    _Key("quorumListenOnAllIPs", config_keys.BOOL, "quorum_listen_on_all_ips", known=True),
+    _Key("syncEnabled", config_keys.BOOL, "sync_enabled", known=True),
+    _Key("standaloneEnabled", config_keys.BOOL, "standalone_enabled", known=True),
+    _Key("reconfigEnabled", config_keys.BOOL, "reconfig_enabled", known=True),
+    _Key("multiAddress.enabled", config_keys.BOOL, "multi_address_enabled", known=True),
+    _Key("extendedTypesEnabled", config_keys.BOOL, "extended_types_enabled"),
+    _Key("leaderServes", config_keys.YES_NO, "leader_serves"),
+    _Key("cnxTimeout", config_keys.POSITIVE, "cnx_timeout_ms"),
+    _Key("tcpKeepAlive", config_keys.BOOL, "tcp_keep_alive"),
+    _Key("quorumCnxnTimeoutMs", config_keys.INT, "quorum_cnxn_timeout_ms"),
+    _Key("electionPortBindRetry", config_keys.COUNT, "election_port_bind_retry"),
+    _Key("fastleader.minNotificationInterval", config_keys.POSITIVE, "min_notification_ms"),
+    _Key("fastleader.maxNotificationInterval", config_keys.POSITIVE, "max_notification_ms"),
+    _Key("leaderConnectDelayDuringRetryMs", config_keys.COUNT, "leader_connect_delay_ms"),
+    _Key("leader.maxTimeToWaitForEpoch", config_keys.INT, "max_time_to_wait_for_epoch_ms"),
+    _Key("leader.maxConcurrentSnapSyncs", config_keys.POSITIVE, "max_concurrent_snap_syncs"),
+    _Key("leader.maxConcurrentDiffSyncs", config_keys.POSITIVE, "max_concurrent_diff_syncs"),
+    _Key("observer.reconnectDelayMs", config_keys.COUNT, "observer_reconnect_delay_ms"),
+    _Key("observer.election.DelayMs", config_keys.COUNT, "observer_election_delay_ms"),
+    _Key("snapshotSizeFactor", _NUMBER, "snapshot_size_factor"),
+    _Key("forceSnapshotSync", config_keys.BOOL, "force_snapshot_sync"),
+)
+_BY_NAME: Final = {key.name: key for key in _KEYS}
+# The original reads this one under another name when it comes as a property.
+_ALIASES: Final = {
+    "zookeeper.observer.syncEnabled": "syncEnabled",
+    "zookeeper.multiAddress.enabled": "multiAddress.enabled",
+}
+
+
+@attrs.frozen(kw_only=True)
+class EnsembleConfig:
+    """Everything a member is told about its ensemble; the defaults are ZooKeeper's."""
+
+    my_sid: int
+    membership: Membership
+    is_observer: bool
+    client_host: str = WILDCARD
+    client_port: int
+    dynamic_file: str | None = None
+
+    tick_time_ms: int = 3000
+    init_limit_ticks: int
+    """For a learner to connect and to be synchronized."""
+    sync_limit_ticks: int
+    """For a learner to be silent or behind."""
+    connect_to_learner_master_limit_ticks: int = 0
+    """For a learner to connect; 0: as init_limit_ticks."""
+    quorum_listen_on_all_ips: bool = False
+    sync_enabled: bool = True
+    """Observers keep a log."""
+    reconfig_enabled: bool = False
+    multi_address_enabled: bool = False
+    leader_serves: bool = True
+    """A leader takes clients."""
+    cnx_timeout_ms: int = 5000
+    """To connect to an election port."""
+    tcp_keep_alive: bool = False
+    quorum_cnxn_timeout_ms: int = -1
+    """For the first message on an election connection; -1: sync_limit_ticks."""
+    election_port_bind_retry: int = 3
+    """0: for ever."""
+    min_notification_ms: int = 200
+    max_notification_ms: int = 60_000
+    leader_connect_delay_ms: int = 100
+    max_time_to_wait_for_epoch_ms: int = -1
+    """-1: no guard."""
+    max_concurrent_snap_syncs: int = 10
+    max_concurrent_diff_syncs: int = 100
+    observer_reconnect_delay_ms: int = 0
+    observer_election_delay_ms: int = 200
+    snapshot_size_factor: float = 0.33
+    """Negative: the log on disk is not used to synchronize a learner."""
+    force_snapshot_sync: bool = False
+    warnings: tuple[Remark, ...] = ()
+
+    @property
+    def me(self) -> Member:
+        member = self.membership.member(self.my_sid)
+        assert member is not None, self.my_sid
+        return member
+
+
+class Sources(NamedTuple):
+    """What a start has read before anything is parsed."""
+
+    text: bytes
+    """Of zoo.cfg."""
+    myid: bytes | None = None
+    """Content of the file; None if there is none."""
+    myid_path: str = "dataDir/myid"
+    dynamic: bytes | None = None
+    """Content of the file that `dynamic_file_of` names; None if it names none."""
+    properties: Mapping[str, str] = {}
+    """System properties, by their full names."""
+
+
+def dynamic_file_of(text: bytes) -> str | None:
+    """Return the path of the dynamic file that zoo.cfg names, to be read first."""
+    found = [entry.value for entry in parse_properties(text) if entry.key == "dynamicConfigFile"]
+    return found[-1] or None if found else None
+
+
+def parse_ensemble(sources: Sources) -> EnsembleConfig | None:
+    """Return what a member is told; None if these are the settings of a lone server."""
+    return _Reader(sources).read()
+
+
+class _Reader:
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
+        self.values: dict[str, Any] = {}  # field -> value of the field's own type
+        self.lines: dict[str, Entry] = {}  # key -> its line
+        self.warnings: list[Remark] = []
+
+    def read(self) -> EnsembleConfig | None:
+        static = parse_properties(self.sources.text)
+        self._settings(static)
+        dynamic = self.lines.get("dynamicConfigFile")
+        entries = [entry for entry in static if entry.key.startswith(PREFIXES)]
+        if dynamic is not None:
+            if entries:
+                raise _wrong(
+                    entries[0],
+                    f"belongs into the file that dynamicConfigFile (line {dynamic.line}) names;"
+                    " move it there, or remove dynamicConfigFile",
+                )
+            membership = self._dynamic(dynamic)
+        else:
+            membership = _membership(entries)
+        return self._finish(membership, entries)
+
+    def _settings(self, static: Iterable[Entry]) -> None:
+        for name, value in self.sources.properties.items():
+            key = _BY_NAME.get(_ALIASES.get(name, name.removeprefix("zookeeper.")))
+            if key is not None and (name in _ALIASES or not key.known):
+                self._set(key, Entry(0, f"-D{name}", value.strip()))
+        for entry in static:
+            self.lines[entry.key] = entry
+            key = _BY_NAME.get(entry.key)
+            if key is not None:
+                self._set(key, entry)
+
+    def _set(self, key: _Key, entry: Entry) -> None:
+        try:
+            self.values[key.field] = key.kind.parse(entry.value)
+        except ValueError:
+            shown = f"{entry.value!r} is not" if entry.value else "empty; expected"
+            raise _wrong(entry, f"{shown} {key.kind.accepts}") from None
+
+    def _dynamic(self, setting: Entry) -> Membership:
+        """Parse the dynamic file; its lines are counted in it, so messages name it."""
+        name = setting.value
+        content = self.sources.dynamic
+        if not name:
+            raise _wrong(setting, "is empty; give the path of the file with the server lines")
+        if content is None:
+            raise _wrong(setting, f"{name} cannot be read; it must hold the server lines")
+        collector = MemberLines()
+        try:
+            for entry in parse_properties(content):
+                collector.add(entry)
+            if collector.version_entry is not None:
+                raise _wrong(
+                    collector.version_entry,
+                    "does not belong into the file, its name ends with it; remove the line",
+                )
+            membership = collector.membership()
+        except ConfigError as error:
+            raise ConfigError(f"{error.message} (in {name})", error.line, error.key) from None
+        if not membership.members:
+            raise _wrong(setting, f"{name} has no server lines")
+        return attrs.evolve(membership, version=version_of_file_name(name))
+
+    # ---- what concerns more than one value
+
+    def _finish(self, membership: Membership, entries: list[Entry]) -> EnsembleConfig | None:
+        where = entries[0] if entries else self.lines.get("dynamicConfigFile")
+        if where is None:
+            return None
+        standalone = self.values.pop("standalone_enabled", True)
+        voters = membership.voters
+        if not voters:
+            raise _wrong(where, "all servers are observers; at least one must be a participant")
+        if len(voters) == 1 and standalone:
+            if membership.observers:
+                raise _wrong(
+                    where,
+                    "one participant with observers is no ensemble; add participants, or set"
+                    " standaloneEnabled=false",
+                )
+            return None
+        self._limits()
+        self._check_members(membership, where)
+        sid = self._my_sid(membership)
+        me = membership.member(sid)
+        assert me is not None, sid
+        self._peer_type(me)
+        host, port = self._client_address(me)
+        self._advise(membership, where)
+        dynamic = self.lines.get("dynamicConfigFile")
+        return EnsembleConfig(
+            my_sid=sid,
+            membership=membership,
+            is_observer=me.is_observer,
+            client_host=host,
+            client_port=port,
+            dynamic_file=None if dynamic is None else dynamic.value,
+            warnings=tuple(sorted(self.warnings, key=_by_line)),
+            **self.values,
+        )
+
+    def _limits(self) -> None:
+        for key, field, usual in (
+            ("initLimit", "init_limit_ticks", 10),
+            ("syncLimit", "sync_limit_ticks", 5),
+        ):
+            if field not in self.values:
+                raise ConfigError(
+                    f"is not set; an ensemble needs it, {usual} (ticks) is usual", key=key
+                )
+        self.values.pop("election_alg", None)
+
+    def _check_members(self, membership: Membership, where: Entry) -> None:
+        extended = self.values.pop("extended_types_enabled", False)
+        addresses: dict[str, int] = {}
+        for member in membership.members:
+            entry = self.lines.get(f"server.{member.sid}", where)
+            if extended and member.sid > 254:
+                raise _wrong(
+                    entry, f"server id {member.sid}: with extendedTypesEnabled, 254 is the highest"
+                )
+            if len(member.addresses) > 1 and not self.values.get("multi_address_enabled", False):
+                raise _wrong(
+                    entry, "has several addresses; that needs multiAddress.enabled=true on all"
+                )
+            for text in _listening(member):
+                other = addresses.setdefault(text, member.sid)
+                if other != member.sid:
+                    self._warn(entry, f"{text} is an address of server {other}, too")
+
+    def _my_sid(self, membership: Membership) -> int:
+        path, raw = self.sources.myid_path, self.sources.myid
+        sids = [member.sid for member in membership.members]
+        listed = ", ".join(str(sid) for sid in sids)
+        if raw is None:
+            raise ConfigError(
+                f"there is no {path}; it must hold the id of this server, one of {listed}:"
+                f" echo {sids[0]} > {path}",
+                key="myid",
+            )
+        first = raw.decode("utf-8", "replace").lstrip("\ufeff").partition("\n")[0].strip()
+        try:
+            sid = parse_id(first, "server id")
+        except ValueError:
+            shown = f"holds {first[:40]!r}, no server id" if first else "is empty"
+            raise ConfigError(
+                f"{path} {shown}; it must hold the id of this server, one of {listed}", key="myid"
+            ) from None
+        if sid not in sids:
+            raise ConfigError(
+                f"{path} holds {sid}, but there is no server.{sid}, only {listed}; add the line on"
+                " every server, or correct the file",
+                key="myid",
+            )
+        return sid
+
+    def _peer_type(self, me: Member) -> None:
+        asked = self.values.pop("peer_type", None)
+        role = "observer" if me.is_observer else "participant"
+        if asked is not None and asked != role:
+            remedy = (
+                f"server.{me.sid} says {role}, which counts; end that line's address with :{asked}"
+                " on every server, or remove peerType"
+            )
+            self._warn(self.lines["peerType"], remedy)
+
+    def _client_address(self, me: Member) -> tuple[str, int]:
+        host: str | None = self.values.pop("client_port_address", None)
+        port: int | None = self.values.pop("client_port", None)
+        line = self.lines.get("clientPortAddress") or self.lines.get("clientPort")
+        if host is not None and port is None:
+            assert line is not None
+            raise _wrong(line, "clientPortAddress is set but clientPort is not")
+        if host is not None:
+            assert line is not None
+            try:
+                host = canonical_host(host.removeprefix("[").removesuffix("]"))
+            except ValueError as error:
+                raise _wrong(line, str(error)) from None
+        if me.client_port is None:
+            if port is None:
+                raise ConfigError(
+                    f"is not set; set it, 2181 is usual, or end the server.{me.sid} line with"
+                    " ;2181",
+                    key="clientPort",
+                )
+            return host or WILDCARD, port
+        if port is not None and (port != me.client_port or (host or WILDCARD) != me.client_host):
+            assert line is not None
+            raise _wrong(
+                line,
+                f"{bracketed(host or WILDCARD)}:{port} differs from"
+                f" {bracketed(me.client_host)}:{me.client_port} in server.{me.sid}; remove"
+                " clientPort and clientPortAddress here, or make them the same",
+            )
+        return me.client_host, me.client_port
+
+    def _advise(self, membership: Membership, where: Entry) -> None:
+        voters = len(membership.voters)
+        if membership.groups:
+            return
+        if voters == 2:
+            self._warn(where, "two participants: if either fails, no quorum is left; use three")
+        elif voters > 2 and voters % 2 == 0:
+            self._warn(
+                where,
+                f"{voters} participants survive no more failures than {voters - 1}; an odd number"
+                " is better",
+            )
+
+    def _warn(self, entry: Entry, text: str) -> None:
+        self.warnings.append((entry.line or None, f"{entry.key}: {text}"))
+
+
+def _membership(entries: Iterable[Entry]) -> Membership:
+    collector = MemberLines()
+    for entry in entries:
+        collector.add(entry)
+    return collector.membership()
+
+
+def _listening(member: Member) -> list[str]:
+    out = []
+    for address in member.addresses:
+        host = bracketed(address.host)
+        out += [f"{host}:{address.quorum_port}", f"{host}:{address.election_port}"]
+    return out
+
+
+def _by_line(remark: Remark) -> int:
+    return remark[0] or 0
+
+
+def _wrong(entry: Entry, message: str) -> ConfigError:
+    return ConfigError(message, entry.line or None, entry.key)
