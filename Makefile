@@ -84,9 +84,10 @@ test-slow: $(VENV)/.test ## the tests that `make test` leaves out: slow ones, re
 	@$(RUN) -m pytest -q -m "(slow or live) and not conformance" $(ARGS) || [ $$? -eq 5 ]
 
 .PHONY: test-compiled
+# (pytest's own pythonpath would put the source in front.)
 test-compiled: $(VENV)/.test $(COMPILED)/.stamp ## the fast tests on the compiled core
 	@env PYTHONSAFEPATH=1 PYTHONPATH=$(COMPILED):. PYZK_TEST_COMPILED=1 \
-		$(RUN) -m pytest -q -m "$(FAST) and not source" $(ARGS)
+		$(RUN) -m pytest -o pythonpath= -q -m "$(FAST) and not source" $(ARGS)
 
 .PHONY: test-all
 test-all: $(VENV)/.test ## all tests that need no Java

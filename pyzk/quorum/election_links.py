@@ -26,6 +26,7 @@ from it changes nothing.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping  # compiled, a NamedTuple asks for it when it is made
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pyzk.errors import QuorumProtocolError
@@ -40,8 +41,6 @@ from pyzk.quorum.election_messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pyzk.clock import Clock
 
 log = logging.getLogger(__name__)
