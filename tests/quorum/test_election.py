@@ -274,8 +274,11 @@ def test_another_vote_restarts_the_silence_the_same_again_does_not() -> None:
     peer.look()
     peer.hear(1, LOOKING, 5)
     peer.hear(2, LOOKING, 5)
+    due = peer.election.deadline
     peer.advance(150)
     peer.hear(1, LOOKING, 5)
+    peer.hear(3, FOLLOWING, 1, round=9)
+    assert peer.election.deadline == due
     peer.advance(49)
     peer.hear(3, LOOKING, 5)
     peer.advance(199)
