@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import warnings
+import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from pyzk.testing import engine as states
-from pyzk.testing.engine import Engine, explain
+from pyzk.testing.engine import MAX_S, Engine, explain
 from pyzk.testing.errors import (
     FixtureError,
     LeakedClientsError,
@@ -65,6 +66,15 @@ class Controls:
             virtual_clock=virtual_clock,
             options=options or {},
         )
+        self._prepare()
+        _all.add(self)
+
+    def _prepare(self) -> None:
+        """Be as before the first start, but for the engine."""
+
+    def _forget_parent(self) -> None:
+        """This is a forked child: what there is of the server is the parent's."""
+        self._engine.forget_parent()
 
     @abstractmethod
     def _call(self, function: Callable[[], _Result]) -> _Result:
@@ -81,8 +91,8 @@ class Controls:
             )
 
     def _check_started(self) -> None:
-        if self._engine.state == states.NEW:
-            raise NotRunningError(explain(states.NEW))
+        if self._engine.state in (states.NEW, states.ELSEWHERE):
+            raise NotRunningError(explain(self._engine.state))
 
     def _report_leaks(self, leaks: str | None) -> None:
         leaks = leaks or self._leaks
@@ -164,8 +174,8 @@ class Controls:
     ) -> Fault:
         """Hold requests of this name for so long before the server sees them, and with each all
         that follows it on its connection. ``event`` holds watch events on their way out."""
-        if not seconds >= 0:
-            raise FixtureError(f"a delay of {seconds} s")
+        if not 0 <= seconds < MAX_S:
+            raise FixtureError(f"a delay of {seconds} s; give 0 to {MAX_S:g}")
         return self._add(DELAY, operation, times, client, path, seconds=seconds)
 
     def fail(
@@ -296,3 +306,14 @@ class Controls:
     def __repr__(self) -> str:
         engine = self._engine
         return f"<{type(self).__name__} {engine.port.host}:{engine.port.port} {engine.state}>"
+
+
+_all: Final[weakref.WeakSet[Controls]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for server in list(_all):
+        server._forget_parent()
+
+
+os.register_at_fork(after_in_child=_after_fork)

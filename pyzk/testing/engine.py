@@ -17,6 +17,7 @@ Everything here runs on the loop; `ZooKeeperServer` and `AsyncZooKeeperServer` b
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
@@ -45,10 +46,13 @@ PAUSED: Final = "paused"
 KILLED: Final = "killed"
 STOPPED: Final = "stopped"
 BROKEN: Final = "broken"
+ELSEWHERE: Final = "in the parent process"
 
 _LAST_TURNS: Final = 50
 """Turns of the loop that closed sockets get until they are cut."""
 _ADVANCE_TIMEOUT_S: Final = 60.0
+MAX_S: Final = 1e9
+"""No test waits for so long, thirty years."""
 
 
 class Engine:
@@ -149,6 +153,22 @@ class Engine:
         await self._cut_off()
         self.time.bind(None)
 
+    def forget_parent(self) -> None:
+        """In a forked child: keep nothing open that is the parent's, or its clients would not
+        hear of the end of a connection, and its port would not be free, before this child ends."""
+        if self._runner is None and self.port.port == 0:
+            return
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        sockets = [link.outlet.socket_number for link in self.links if link.outlet is not None]
+        for number in sockets + self.port.numbers():
+            if number >= 0:
+                # Not closed: the number is still known to objects that will close it.
+                os.dup2(nowhere, number, inheritable=False)
+        os.close(nowhere)
+        if self.state in (RUNNING, PAUSED, KILLED, BROKEN):
+            self.state = ELSEWHERE
+        self._runner = None
+
     async def reset(self) -> None:
         """Be a new server with an empty tree; zxids go on, or clients would not come back."""
         self.need(RUNNING, PAUSED)
@@ -232,7 +252,7 @@ class Engine:
     async def advance(self, seconds: float, keep_sessions: bool) -> None:
         """Let time pass, and what falls due happen in order; while paused, only let it pass."""
         self.need(RUNNING, PAUSED)
-        if not 0 <= seconds < 1e9:
+        if not 0 <= seconds < MAX_S:
             raise FixtureError(f"time cannot advance by {seconds} s")
         end = self.time.now_ms + round(seconds * 1000)
         while self.state == RUNNING and self.time.now_ms < end:
@@ -383,4 +403,6 @@ def explain(state: str) -> str:
         KILLED: "the server is killed: restart() brings it up again with what was synced",
         STOPPED: "the server is stopped: restart() brings it up again with its data",
         BROKEN: "the server has stopped by itself, its log says why",
+        ELSEWHERE: "the server is the parent's, this process was forked from it: clients can"
+        " connect from here, its methods work only there",
     }[state]

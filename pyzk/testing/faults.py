@@ -92,6 +92,21 @@ _BY_NAME: Final[Mapping[str, tuple[str, frozenset[int]]]] = {
 }
 OPERATION_NAMES: Final = (*_OPERATIONS, ANY)
 """What `find_operation` knows, without the aliases."""
+NO_PATH: Final = frozenset(
+    {
+        OpCode.PING,
+        OpCode.MULTI,
+        OpCode.MULTI_READ,
+        OpCode.AUTH,
+        OpCode.SASL,
+        OpCode.SET_WATCHES,
+        OpCode.SET_WATCHES2,
+        OpCode.RECONFIG,
+        OpCode.CLOSE_SESSION,
+        OpCode.WHO_AM_I,
+    }
+)
+"""Requests that have no path, or many."""
 _NAMES: Final = {
     # The names that mean one operation come last.
     opcode: name
@@ -157,6 +172,8 @@ def find_error(error: object) -> int:
     if isinstance(error, int):
         if error >= 0:
             raise FixtureError(f"error codes are negative, {error} is not; NoNode is -101")
+        if error < -(1 << 31):
+            raise FixtureError(f"error codes have 32 bits, {error} has more; NoNode is -101")
         return error
     if not isinstance(error, str):
         code = getattr(error, "code", None)
@@ -217,6 +234,8 @@ class Fault:
         self._path = path
         if times is not None and times < 1:
             raise FixtureError(f"times is {times}; give 1 or more, or None for every time")
+        if path is not None and self.opcodes <= NO_PATH | {CONNECT}:
+            raise FixtureError(f"{self.operation} has no path of its own: leave path out")
         if EVENT in self.opcodes and kind != DELAY:
             raise FixtureError(
                 "a server neither fails nor loses an event while the connection lasts;"

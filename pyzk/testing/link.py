@@ -25,7 +25,7 @@ from pyzk.constants import OpCode, Xid
 from pyzk.runtime.client_port import ClientProtocol
 from pyzk.runtime.seams import Timer
 from pyzk.server.reply import encode_error
-from pyzk.testing.faults import CONNECT, DELAY, EVENT, FAIL, SILENCE, operation_name
+from pyzk.testing.faults import CONNECT, DELAY, EVENT, FAIL, NO_PATH, SILENCE, operation_name
 
 if TYPE_CHECKING:
     from pyzk.server.connection import Connection
@@ -39,20 +39,6 @@ _pack_sync: Final = struct.Struct(">iiii").pack
 
 _CONNECT_SESSION: Final = 20
 """Where a ConnectRequest has the session id, with its length before it: 4 + 4 + 8 + 4."""
-_NO_PATH: Final = frozenset(
-    {
-        OpCode.PING,
-        OpCode.MULTI,
-        OpCode.MULTI_READ,
-        OpCode.AUTH,
-        OpCode.SASL,
-        OpCode.SET_WATCHES,
-        OpCode.SET_WATCHES2,
-        OpCode.RECONFIG,
-        OpCode.CLOSE_SESSION,
-        OpCode.WHO_AM_I,
-    }
-)
 _HANDSHAKE: Final = 0
 """The number under which the answer to a handshake is looked for; requests count from 1."""
 
@@ -187,6 +173,9 @@ class Link(asyncio.Protocol):
         self.forget()
         if self.outlet is not None:
             self.outlet.abort()
+        elif self._is_lost and self in self.engine.links:
+            # Its client has gone; only what was held has kept it.
+            self._lose()
 
     def forget(self) -> None:
         """Lose what is held."""
@@ -301,7 +290,10 @@ class Link(asyncio.Protocol):
         opcode, xid, session_id, path = self._read(frame)
         self.has_met = True
         fault = self.engine.faults.match((FAIL, SILENCE), opcode, session_id, path)
-        if fault is not None:
+        if fault is None:
+            # Numbers need not differ: those of pings do not.
+            self._expect(xid, 0)
+        else:
             self.engine.fired(fault, self, opcode, path)
             if fault.kind == FAIL:
                 frame = _pack_sync(12, xid, OpCode.SYNC, -1)
@@ -336,7 +328,8 @@ class Outlet(asyncio.Transport):
     def __init__(self, link: Link, transport: asyncio.Transport) -> None:
         super().__init__()
         self.expected: dict[int, deque[int | None]] = {}
-        """Number of a request -> the error to answer it with; None: the silence begins."""
+        """Number of a request -> the error to answer it with, of all that are on the way; 0: its
+        own answer; None: the silence begins."""
         self._link = link
         self._engine = link.engine
         self._transport = transport
@@ -474,7 +467,7 @@ class Outlet(asyncio.Transport):
         if error is None:
             self._is_silent = True
             return None
-        return encode_error(xid, zxid, error)
+        return encode_error(xid, zxid, error) if error else frame
 
     def _delay_event(self, frame: bytes) -> None:
         if self._timer is not None:
@@ -489,16 +482,27 @@ class Outlet(asyncio.Transport):
     def _let_go(self) -> None:
         self._timer = None
         held, self._held = self._held, []
-        if held and not self._transport.is_closing():
-            self._transport.write(b"".join(held))
-        if self._is_closing:
+        out = held[:1]
+        for frame in held[1:]:
+            # Behind an event that was held may be one that is to be held from now on.
+            if len(frame) >= 20 and _is_event(frame):
+                self._delay_event(frame)
+            self._emit(frame, out)
+        if out and not self._transport.is_closing():
+            self._transport.write(b"".join(out))
+        if self._is_closing and self._timer is None:
             self._transport.close()
         self._engine.observe()
 
 
+def _is_event(frame: bytes) -> bool:
+    xid: int = _unpack_reply(frame)[1]
+    return xid == Xid.NOTIFICATION
+
+
 def read_path(opcode: int, frame: bytes, offset: int) -> str | None:
     """Return the path that most requests begin with; None where there is none to read."""
-    if opcode in _NO_PATH or len(frame) < offset + 4:
+    if opcode in NO_PATH or len(frame) < offset + 4:
         return None
     (length,) = _unpack_int(frame, offset)
     if length < 0:

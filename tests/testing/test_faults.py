@@ -397,3 +397,61 @@ def test_a_stalled_disk_answers_no_write(server: ZooKeeperServer, client: RawCli
         assert client.reply().err == 0
         other.greet()
         assert other.welcome()
+
+
+def test_an_event_behind_a_held_one_may_be_held_in_its_turn() -> None:
+    with ZooKeeperServer(virtual_clock=True) as server, RawClient(server) as client:
+        for path in ("/a", "/b", "/c"):
+            client.create(path)
+            client.get_data(path, watch=True)
+        server.delay("event", 1, path="/a")
+        later = server.delay("event", 5, path="/b")
+        for path in ("/a", "/b", "/c"):
+            server.load({path: "1"})
+        server.advance(2)
+        assert client.reply().xid == Xid.NOTIFICATION
+        assert later.fired == 1
+        assert client.is_quiet()
+        server.advance(5)
+        assert [client.reply().xid for _ in "bc"] == [Xid.NOTIFICATION] * 2
+
+
+def test_a_client_that_went_while_its_request_is_held_can_be_dropped(
+    server: ZooKeeperServer,
+) -> None:
+    client = RawClient(server)
+    fault = server.delay("create", 60)
+    client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
+    server.wait_until(lambda: fault.fired)
+    client.sock.close()
+    server.wait_until(lambda: "disconnected" in server.events[-1] or _is_gone(server))
+    assert server.drop_connections() == 1
+    assert server.drop_connections() == 0
+
+
+def _is_gone(server: ZooKeeperServer) -> bool:
+    return all(link.outlet is None for link in server._engine.links)
+
+
+def test_of_two_requests_with_one_number_the_right_one_fails(
+    server: ZooKeeperServer, client: RawClient
+) -> None:
+    server.fail("create", "NoAuth", path="/b")
+    records = [CreateRequest(path, b"", OPEN, 0) for path in ("/a", "/b", "/c")]
+    client.send(b"".join(encode_request(7, OpCode.CREATE, record) for record in records))
+    errors = [client.reply().err for _ in records]
+    assert errors == [0, ErrorCode.NO_AUTH, 0]
+    assert set(server.tree()) == {"/a", "/c"}
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), -1, 10**400])
+def test_a_delay_is_a_number_of_seconds(server: ZooKeeperServer, seconds: float) -> None:
+    with pytest.raises(FixtureError, match="a delay of"):
+        server.delay("create", seconds)
+
+
+def test_what_can_never_hit_is_told(server: ZooKeeperServer) -> None:
+    with pytest.raises(FixtureError, match="multi has no path"):
+        server.fail("multi", "NoNode", path="/a")
+    with pytest.raises(FixtureError, match="32 bits"):
+        server.fail("create", -(1 << 40))
