@@ -206,6 +206,8 @@ class DataDirectories:
     def close(self) -> None:
         """Unlock."""
         for fd in self._locks:
+            # Not by closing alone: a process forked from this one may have it open, too.
+            fcntl.flock(fd, fcntl.LOCK_UN)
             os.close(fd)
         self._locks.clear()
 

@@ -37,9 +37,10 @@ class EventLog:
 
     def lines(self, describe: Callable[[bytes, bool], str]) -> list[str]:
         """Return everything that is kept, oldest first, one line each."""
-        entries = [(order, at, text) for order, at, text in self._events]
+        # Copied whole: a thread that looks at a server on its way up runs beside its loop.
+        entries = list(self._events)
         entries += [
             (order, at, f"{address} sent {describe(data, is_first)}")
-            for order, at, address, data, is_first in self._requests
+            for order, at, address, data, is_first in list(self._requests)
         ]
         return [f"{(at - self._begun_ms) / 1000:9.3f} s  {text}" for _, at, text in sorted(entries)]

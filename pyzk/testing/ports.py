@@ -23,6 +23,8 @@ class HeldPort:
         """0 until the operating system has chosen."""
         self._holder: socket.socket | None = None
         self._listeners: list[socket.socket] = []
+        self._lent: list[socket.socket] = []
+        """What the present runner has."""
 
     def listen(self) -> None:
         """Begin to take connections. Raises FixtureError when somebody else has the port."""
@@ -61,13 +63,20 @@ class HeldPort:
 
     def listeners(self) -> list[socket.socket]:
         """Return what a runner may accept from and close; the port goes on listening."""
-        return [sock.dup() for sock in self._listeners]
+        self._lent = [sock.dup() for sock in self._listeners]
+        return list(self._lent)
+
+    def numbers(self) -> list[int]:
+        """Return the file descriptors that are open."""
+        holder = [] if self._holder is None else [self._holder]
+        return [sock.fileno() for sock in [*self._listeners, *self._lent, *holder]]
 
     def refuse(self) -> None:
         """Take no more connections; keep the number."""
         for sock in self._listeners:
             sock.close()
         self._listeners = []
+        self._lent = []
 
     def release(self) -> None:
         """Give the number back."""

@@ -1,14 +1,17 @@
 """A server in a thread of its own, for tests that are not asyncio's.
 
-Shell. The thread exists while the server runs. Every method may be called from any thread.
+Shell. The thread exists while the server runs. Every method may be called from any thread: start,
+stop and their like one after the other, the rest at any time. Who calls while the server goes away
+is told so, for the loop's last turns answer every call that it was given.
 """
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -23,6 +26,8 @@ _Result = TypeVar("_Result")
 
 WAIT_S: Final = 10.0
 """How long the wait helpers wait unless they are told."""
+_LAST_TURNS: Final = 5
+"""Turns of a loop that ends, for calls that came at the last moment."""
 
 
 class ZooKeeperServer(Controls):
@@ -31,15 +36,23 @@ class ZooKeeperServer(Controls):
     `Controls` says what it can be given.
     """
 
-    _thread: threading.Thread | None = None
-    _loop: asyncio.AbstractEventLoop | None = None
+    def _prepare(self) -> None:
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """None: no call is taken. Changed and used under ``_calls``."""
+        self._calls = threading.Lock()
+        self._life = threading.RLock()
+        """One at a time: start, stop, kill, restart, reset."""
+        self._ending: concurrent.futures.Future[None] | None = None
+        """The stop or kill that is under way."""
 
     # --- life -----------------------------------------------------------------------
 
     def start(self) -> Self:
         """Start; return when a client can write."""
-        self._check_new()
-        self._start()
+        with self._living():
+            self._check_new()
+            self._start()
         return self
 
     def stop(self, *, leaks: str | None = None) -> None:
@@ -47,29 +60,34 @@ class ZooKeeperServer(Controls):
         ``leaks`` says what to do about clients that are connected, instead of what was said when
         it was made."""
         self._check_leaks(leaks)
-        ran = self._thread is not None
-        if ran:
-            self._end(self._engine.stop())
-        self._engine.port.release()
-        self._engine.state = states.STOPPED
+        with self._living():
+            ran = self._thread is not None
+            if ran:
+                self._end(self._engine.stop)
+            self._engine.port.release()
+            self._engine.state = states.STOPPED
         if ran:
             self._report_leaks(leaks)
 
     def kill(self) -> None:
         """End as a process under SIGKILL: what is not synced is lost, sockets are cut. The port
         stays this server's; clients are refused until `restart`."""
-        self._end(self._engine.kill())
+        with self._living():
+            self._need_loop()
+            self._end(self._engine.kill)
 
     def restart(self) -> None:
         """Come up again with the same data on the same port; a running server is stopped first."""
-        self._check_started()
-        if self._thread is not None:
-            self._end(self._engine.stop())
-        self._start()
+        with self._living():
+            self._check_started()
+            if self._thread is not None:
+                self._end(self._engine.stop)
+            self._start()
 
     def reset(self) -> None:
         """Be a new server with an empty tree: no session, no connection, no fault. Same port."""
-        self._wait(self._engine.reset())
+        with self._living():
+            self._wait(self._engine.reset())
 
     def __enter__(self) -> Self:
         return self.start()
@@ -155,18 +173,33 @@ class ZooKeeperServer(Controls):
 
     # --- the thread -----------------------------------------------------------------
 
+    @contextlib.contextmanager
+    def _living(self) -> Iterator[None]:
+        self._check_thread()
+        with self._life:
+            yield
+
+    def _check_thread(self) -> None:
+        if threading.current_thread() is self._thread:
+            raise FixtureError("a condition is asked on the server's thread: it must not wait")
+
     def _start(self) -> None:
         started: concurrent.futures.Future[asyncio.AbstractEventLoop] = concurrent.futures.Future()
         thread = threading.Thread(
             target=self._serve, args=(started,), name="pyzk-test-server", daemon=True
         )
-        thread.start()
         try:
+            thread.start()
             self._loop = started.result()
+            self._thread = thread
         except BaseException:
-            thread.join()
+            # Interrupted, perhaps; then it comes up all the same, and nobody would end it.
+            with contextlib.suppress(Exception):
+                self._loop = started.result(WAIT_S)
+                self._thread = thread
+                self.stop(leaks="ignore")
+            thread.join(WAIT_S)
             raise
-        self._thread = thread
 
     def _serve(self, started: concurrent.futures.Future[asyncio.AbstractEventLoop]) -> None:
         # Not uvloop: it starts no faster (1 ms), and serves one client no faster (25 us a read).
@@ -180,6 +213,7 @@ class ZooKeeperServer(Controls):
         try:
             loop.call_soon(started.set_result, loop)
             loop.run_forever()
+            loop.run_until_complete(_finish())
             loop.run_until_complete(loop.shutdown_default_executor())
         finally:
             loop.close()
@@ -190,8 +224,8 @@ class ZooKeeperServer(Controls):
         return self._loop
 
     def _call(self, function: Callable[[], _Result]) -> _Result:
-        loop = self._need_loop()
         if threading.current_thread() is self._thread:
+            self._need_loop()
             return function()
         future: concurrent.futures.Future[_Result] = concurrent.futures.Future()
 
@@ -201,25 +235,56 @@ class ZooKeeperServer(Controls):
             except BaseException as error:
                 future.set_exception(error)
 
-        loop.call_soon_threadsafe(run)
+        with self._calls:
+            self._need_loop().call_soon_threadsafe(run)
         return future.result()
 
     def _wait(self, coroutine: Coroutine[object, object, _Result]) -> _Result:
         try:
-            loop = self._need_loop()
-            if threading.current_thread() is self._thread:
-                raise FixtureError("a condition is asked on the server's thread: it must not wait")
+            return self._post(coroutine).result()
+        except concurrent.futures.CancelledError:
+            raise NotRunningError(explain(self._engine.state)) from None
+
+    def _post(
+        self, coroutine: Coroutine[object, object, _Result]
+    ) -> concurrent.futures.Future[_Result]:
+        try:
+            self._check_thread()
+            with self._calls:
+                return asyncio.run_coroutine_threadsafe(coroutine, self._need_loop())
         except FixtureError:
             coroutine.close()
             raise
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 
-    def _end(self, coroutine: Coroutine[object, object, None]) -> None:
+    def _end(self, last: Callable[[], Coroutine[object, object, None]]) -> None:
         """Run the last thing on the loop, and end the thread."""
         thread = self._thread
-        self._wait(coroutine)
-        loop = self._need_loop()
         assert thread is not None
-        self._loop = self._thread = None
-        loop.call_soon_threadsafe(loop.stop)
+        # Who was interrupted here has begun it already.
+        if self._ending is None and self._loop is not None:
+            self._ending = self._post(last())
+        problem = None if self._ending is None else self._ending.exception()
+        with self._calls:
+            loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.call_soon_threadsafe(loop.stop)
         thread.join()
+        self._thread = self._ending = None
+        if problem is not None:
+            raise problem
+
+    def _forget_parent(self) -> None:
+        """This is a forked child: the thread, and what it serves, are the parent's."""
+        super()._forget_parent()
+        self._prepare()
+
+
+async def _finish() -> None:
+    """Let every call that has come still be answered; nobody can make one any more."""
+    for _ in range(_LAST_TURNS):
+        await asyncio.sleep(0)
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if others:
+        await asyncio.wait(others)
