@@ -35,14 +35,17 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from pyzk.config_members import config_text, parse_membership
 from pyzk.errors import PyzkError, QuorumProtocolError
 from pyzk.quorum.election_messages import MAX_ROUND, Notification, decode_notification
+from pyzk.quorum.verifier import verifier_of
 from pyzk.quorum.vote import NOBODY, UNTRUSTED_ZXID, PeerState, Vote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pyzk.clock import Clock
+    from pyzk.config_members import Membership
     from pyzk.quorum.verifier import QuorumVerifier
 
 log = logging.getLogger(__name__)
@@ -100,6 +103,22 @@ class ElectionView:
         return all(verifier.has_quorum(sids) for verifier in self.verifiers)
 
 
+def election_view(
+    committed: Membership, last_seen: Membership | None, is_reconfig_enabled: bool
+) -> ElectionView:
+    """The view of a peer with these configurations."""
+    return ElectionView(
+        verifier_of(committed),
+        config_text(committed).encode("utf-8"),
+        verifier_of(last_seen) if last_seen is not None else None,
+        _read_config if is_reconfig_enabled else None,
+    )
+
+
+def _read_config(text: bytes) -> QuorumVerifier:
+    return verifier_of(parse_membership(text))
+
+
 class Decision(NamedTuple):
     """How an election ended."""
 
@@ -144,9 +163,9 @@ class Election:
         """(sid, notification) to send; a later one to a sid replaces an earlier one."""
         self.decision: Decision | None = None
         """The peer's next role."""
-        self.newer_config: QuorumVerifier | None = None
-        """A committed configuration later than the own, to be adopted with ``set_view``. If it has
-        other content, the election has stopped and the peer must ``look`` again."""
+        self.newer_config: bytes | None = None
+        """Text of a committed configuration later than the own, to be adopted with ``set_view``. If
+        it has other content, the election has stopped and the peer must ``look`` again."""
         self.lookers: list[int] = []
         """Voters that look for a leader although this peer leads."""
         self._is_first: bool = True
@@ -280,7 +299,7 @@ class Election:
         committed = self.view.committed
         if config.version <= committed.version or not self.is_running:
             return False
-        self.newer_config = config
+        self.newer_config = text
         if config.is_same_config(committed):
             return False
         log.info(

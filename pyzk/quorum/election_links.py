@@ -42,6 +42,7 @@ from pyzk.quorum.election_messages import (
 
 if TYPE_CHECKING:
     from pyzk.clock import Clock
+    from pyzk.config_members import Membership
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +105,20 @@ class ElectionAddresses(NamedTuple):
     def is_known(self, sid: int) -> bool:
         """Whether either configuration has the server."""
         return sid in self.committed or sid in self.last_seen
+
+
+def election_addresses(committed: Membership, last_seen: Membership | None) -> ElectionAddresses:
+    """The addresses of these configurations."""
+    return ElectionAddresses(
+        _addresses(committed), _addresses(last_seen) if last_seen is not None else {}
+    )
+
+
+def _addresses(membership: Membership) -> dict[int, tuple[Address, ...]]:
+    return {
+        member.sid: tuple(Address(each.host, each.election_port) for each in member.addresses)
+        for member in membership.members
+    }
 
 
 class ElectionLinks:

@@ -23,6 +23,8 @@ from pyzk.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from pyzk.config_members import Membership
+
 
 class QuorumVerifier:
     """The members of one configuration; the kinds of quorum derive from it."""
@@ -180,3 +182,22 @@ class SyncedLearnerTracker:
     def has_all_quorums(self) -> bool:
         """Whether the acks are a quorum of each of the verifiers."""
         return all(verifier.has_quorum(self.acks) for verifier in self.verifiers)
+
+
+def verifier_of(membership: Membership) -> QuorumVerifier:
+    """The verifier of a configuration: hierarchical if it has groups."""
+    if membership.groups:
+        return QuorumHierarchical(
+            membership.voters,
+            membership.observers,
+            groups=dict(membership.groups),
+            weights=dict(membership.weights),
+            version=membership.version,
+            servers=membership.texts(),
+        )
+    return QuorumMaj(
+        membership.voters,
+        membership.observers,
+        version=membership.version,
+        servers=membership.texts(),
+    )

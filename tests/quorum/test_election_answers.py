@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pyzk.quorum.election import MAX_ASKERS, ElectionView
+from pyzk.config_members import parse_membership
+from pyzk.quorum.election import MAX_ASKERS, ElectionView, election_view
 from pyzk.quorum.election_messages import Notification
 from pyzk.quorum.verifier import QuorumMaj
 from pyzk.quorum.vote import NOBODY
@@ -284,12 +285,11 @@ def test_a_later_configuration_stops_the_election_until_it_is_adopted() -> None:
     peer.look()
     assert peer.hear(2, LOOKING, 2, config=b"version=6 1 2 3 4") == {}
     newer = peer.election.newer_config
-    assert newer is not None
-    assert (newer.version, newer.voters) == (6, (1, 2, 3, 4))
+    assert newer == b"version=6 1 2 3 4"
     assert 2 not in peer.election.recvset, "its vote belongs to that configuration"
     assert peer.election.deadline is None
     assert peer.hear(3, LOOKING, 3) == {}
-    peer.election.set_view(ElectionView(newer, b"version=6 1 2 3 4", None, read_config))
+    peer.election.set_view(ElectionView(read_config(newer), newer, None, read_config))
     assert sorted(peer.look()) == [2, 3, 4]
     assert peer.election.newer_config is None
 
@@ -327,6 +327,29 @@ def test_where_configurations_do_not_change_a_later_one_is_not_even_read() -> No
     peer.look()
     assert peer.hear(2, LOOKING, 2, config=b"version=6 1 2 3 9")[3].leader == 2
     assert peer.election.newer_config is None
+
+
+def test_the_view_of_a_peer_is_made_of_its_configurations() -> None:
+    def member(sid: int, role: str) -> str:
+        return f"server.{sid}=h{sid}:2888:3888:{role};0.0.0.0:2181\n"
+
+    def text(count: int, version: int) -> bytes:
+        servers = "".join(member(sid, "participant") for sid in range(1, count + 1))
+        return (servers + member(9, "observer") + f"version={version:x}").encode()
+
+    committed, proposed = parse_membership(text(3, 10)), parse_membership(text(4, 11))
+    view = election_view(committed, proposed, True)
+    assert (view.voters, view.committed.observers) == ((1, 2, 3, 4), (9,))
+    assert [verifier.version for verifier in view.verifiers] == [10, 11]
+    assert view.config == text(3, 10)
+    peer = Peer(1, election_view(committed, None, True))
+    peer.look()
+    peer.hear(2, LOOKING, 2, config=b"server.1=x\nversion=b")
+    peer.hear(2, LOOKING, 2, config=b"\xff\xfe=\\u12")
+    assert peer.election.deadline is not None, "neither can be read: the election goes on"
+    peer.hear(2, LOOKING, 2, config=text(4, 11))
+    assert peer.election.newer_config == text(4, 11)
+    assert election_view(committed, None, False).read_config is None
 
 
 def test_a_change_of_configuration_may_name_the_leader() -> None:

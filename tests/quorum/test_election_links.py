@@ -7,6 +7,7 @@ import struct
 import pytest
 
 from pyzk.clock import Clock
+from pyzk.config_members import parse_membership
 from pyzk.quorum.election_links import (
     MAX_HANDSHAKES,
     MAX_STRANGERS,
@@ -15,6 +16,7 @@ from pyzk.quorum.election_links import (
     ElectionLink,
     ElectionLinks,
     LinkState,
+    election_addresses,
 )
 from pyzk.quorum.election_messages import (
     GENERIC_OBSERVER,
@@ -346,6 +348,16 @@ def test_candidates_are_the_committed_address_then_a_different_proposed_one(port
     assert addresses.candidates(2) == at(2)
     assert addresses.candidates(4) == at(4)
     assert addresses.candidates(5) == ()
+
+
+def test_addresses_come_from_the_configurations() -> None:
+    committed = parse_membership(b"server.1=a:1:2|b:1:3\nserver.2=[::1]:1:4:observer")
+    proposed = parse_membership(b"server.1=a:1:2|b:1:3\nserver.3=c:1:5\nversion=1")
+    addresses = election_addresses(committed, proposed)
+    assert addresses.candidates(1) == (Address("a", 2), Address("b", 3))
+    assert addresses.candidates(2) == (Address("0:0:0:0:0:0:0:1", 4),)
+    assert addresses.candidates(3) == (Address("c", 5),)
+    assert not election_addresses(committed, None).is_known(3)
 
 
 def test_members_that_are_only_proposed_are_dialed_at_once(port: Port) -> None:

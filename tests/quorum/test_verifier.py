@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyzk.config_members import parse_membership
 from pyzk.errors import ConfigError
 from pyzk.quorum.verifier import (
     QuorumHierarchical,
     QuorumMaj,
     QuorumVerifier,
     SyncedLearnerTracker,
+    verifier_of,
 )
 
 NINE = range(1, 10)
@@ -145,6 +147,22 @@ def test_groups_and_weights_are_part_of_a_configuration() -> None:
     assert not base.is_same_config(groups({1: [1, 2]}, {1: 3}, 2))
     assert not base.is_same_config(QuorumMaj([1, 2], version=2))
     assert not QuorumMaj([1, 2], version=2).is_same_config(base)
+
+
+def test_a_configuration_with_groups_makes_a_hierarchical_verifier() -> None:
+    lines = [
+        "server.1=a:1:2:participant;1", "server.2=b:1:2:participant;1",
+        "server.3=c:1:2:participant;1", "server.4=d:1:2:observer;1",
+    ]  # fmt: skip
+    plain = verifier_of(parse_membership("\n".join([*lines, "version=1f"]).encode()))
+    assert isinstance(plain, QuorumMaj)
+    assert (plain.voters, plain.observers, plain.version) == ((1, 2, 3), (4,), 31)
+    assert plain.servers[4] == "d:1:2:observer;0.0.0.0:1"
+    lines += ["group.1=1:2:3", "weight.1=3", "weight.2=1", "weight.3=1"]
+    groups = verifier_of(parse_membership("\n".join(lines).encode()))
+    assert isinstance(groups, QuorumHierarchical)
+    assert groups.has_quorum({1})
+    assert not groups.has_quorum({2, 3, 4})
 
 
 def test_members_are_voters_and_observers() -> None:
