@@ -241,13 +241,11 @@ def _diff(
     if start == len(history):
         return _snap(view, "the log has nothing after it") if not is_known else _nothing(peer)
     first = history[start]
-    if not is_known:
-        # A (N, 0) has no record. Its leader was established, so all before it is committed.
-        is_known = first == peer + 1 or (start > 0 and counter_of(peer) == 0)
-    elif not is_next(peer, first):
-        return _snap(view, f"the log has a hole after {format_zxid(peer)}")
-    if not is_known:
+    # A (N, 0) has no record. Its leader was established, so all before it is committed.
+    if not (is_known or first == peer + 1 or counter_of(peer) == 0):
         return _snap(view, "it has uncommitted transactions of an older epoch")
+    if not is_next(peer, first):
+        return _snap(view, f"the log has a hole after {format_zxid(peer)}")
     end = history[-1]
     return SyncPlan(
         packets.DIFF,

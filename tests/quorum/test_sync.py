@@ -129,6 +129,7 @@ def test_a_snapshot_can_be_forced(peer: Z) -> None:
         (2, [5, 6], 6, [1, 2, 3, 4], DIFF, 6, [3, 4], [5, 6]),
         (2, [4, 5], (2, 0), [2, 3, 4], DIFF, 5, [3], [4, 5]),
         (1, [(2, 1)], (2, 1), [1, 2, (2, 1)], DIFF, (2, 1), [2], [(2, 1)]),
+        (2, [(2, 2)], (2, 2), [2, (2, 1)], DIFF, (2, 2), [(2, 1)], [(2, 2)]),
         # the committed log was cleared, or holds nothing yet
         (2, [], 4, [2, 3, 4], SNAP, 4, [], []),
         # gaps, within or where the two logs meet (2418), or with no end
@@ -176,6 +177,11 @@ def test_a_learner_at_the_snapshot_s_zxid_needs_no_record_of_it() -> None:
     assert (chosen.kind, list(chosen.from_disk)) == (DIFF, zs([3, 4]))
     assert plan((1, 0), [(3, 1)], (3, 1), disk=[(2, 1), (3, 1)], complete_after=(1, 0)).kind == DIFF
     assert plan(2, [6, 7], 7, disk=[4, 5], complete_after=2).kind == SNAP
+
+
+def test_a_new_epoch_s_begin_is_followed_by_the_next_first_record() -> None:
+    assert plan((2, 0), [(4, 2)], (4, 2), disk=[(4, 1)], complete_after=1).kind == DIFF
+    assert plan((2, 0), [(4, 3)], (4, 3), disk=[(4, 2)], complete_after=1).kind == SNAP
 
 
 # --- where the original is known to lose data -----------------------------------------
