@@ -16,9 +16,11 @@ from tests.server.calls import burst, make
 from tests.world import OPEN, Client, World, encode_request, multi
 
 
-def fires(trigger: SnapshotTrigger, records: int, record_bytes: int = 100) -> list[int]:
+def fires(
+    trigger: SnapshotTrigger, records: int, record_bytes: int = 100, znodes: int = 5
+) -> list[int]:
     """After which records a snapshot is due."""
-    return [number for number in range(1, records + 1) if trigger.logged(record_bytes)]
+    return [number for number in range(1, records + 1) if trigger.logged(record_bytes, znodes)]
 
 
 def test_mode(world: World) -> None:
@@ -114,3 +116,16 @@ def test_many_writes_do_not_pile_up_until_somebody_asks(world: World, client: Cl
         client.set_data("/a", b"")
     assert len(world.server.metrics.written) < 20
     assert world.server.metrics.write_per_namespace()["a"].count == WRITTEN_LIMIT + 11
+
+
+def test_a_large_tree_is_not_written_more_often_than_it_changes() -> None:
+    trigger = SnapshotTrigger(1000, 0, Random(1))
+    assert fires(trigger, 200_000, znodes=160_000) == [80_000, 160_000]
+    assert len(fires(trigger, 200_000, znodes=100_000)) > 200
+    assert fires(SnapshotTrigger(200_000, 0, Random(1)), 99_000, znodes=160_000) == []
+
+
+def test_the_limit_in_bytes_holds_for_a_large_tree_too() -> None:
+    due = fires(SnapshotTrigger(100, 10_000, Random(1)), 1000, znodes=1_000_000)
+    assert due
+    assert max(after - before for before, after in zip([0, *due], due, strict=False)) <= 100
