@@ -164,6 +164,11 @@ class StorageError(PyzkError):
         self.remedy = remedy
 
 
+class DirectoryLockedError(StorageError):
+    """Another server has the data directory. Here, and not in the shell: what is interpreted cannot
+    inherit from what is compiled."""
+
+
 class TornTail(StorageError):
     """The last record of a log was not written whole; recovery ends before it."""
 

@@ -17,7 +17,7 @@ from typing import Final
 
 import attrs
 
-from pyzk.errors import StorageError
+from pyzk.errors import DirectoryLockedError, StorageError
 from pyzk.persistence.directory import Directory, DirectoryFile
 from pyzk.persistence.filenames import VERSION_DIRECTORY
 
@@ -35,10 +35,6 @@ _REMEDIES: Final = {
     errno.ENFILE: "too many open files in the system",
     errno.ENOENT: "a part of the path is missing; was it removed or unmounted?",
 }
-
-
-class DirectoryLockedError(StorageError):
-    """Another server has the data directory."""
 
 
 def storage_error(

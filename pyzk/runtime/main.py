@@ -27,7 +27,7 @@ from typing import Final, Protocol, TextIO
 
 from pyzk import __version__
 from pyzk.config import ServerConfig
-from pyzk.errors import ConfigError, Corrupt, StorageError, TornTail
+from pyzk.errors import ConfigError, Corrupt, DirectoryLockedError, StorageError, TornTail
 from pyzk.runtime import loop as event_loop
 from pyzk.runtime.environment import is_compiled, raise_descriptor_limit
 
@@ -230,8 +230,6 @@ def _exit_while_closing(number: int, _frame: FrameType | None) -> None:
 
 def explain(error: Exception, config: ServerConfig) -> tuple[str, int]:
     """Return one line for the operator and the exit code, for an error while the server starts."""
-    from pyzk.runtime.files import DirectoryLockedError
-
     if isinstance(error, ConfigError):
         return f"configuration: {error}", ExitCode.INVALID
     if isinstance(error, DirectoryLockedError):

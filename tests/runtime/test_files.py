@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pyzk.errors import StorageError
+from pyzk.errors import DirectoryLockedError, StorageError
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.runtime.files import (
-    DirectoryLockedError,
     FileDirectory,
     open_data_directories,
     storage_error,

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pyzk.config import ServerConfig
-from pyzk.errors import ConfigError, Corrupt, StorageError, TornTail
+from pyzk.errors import ConfigError, Corrupt, DirectoryLockedError, StorageError, TornTail
 from pyzk.runtime import main
-from pyzk.runtime.files import DirectoryLockedError
 from pyzk.runtime.main import ExitCode
 
 CONFIG = ServerConfig(data_dir="d", client_port=2181, client_port_address="127.0.0.1")

@@ -14,9 +14,8 @@ import pytest
 
 from pyzk.config import ServerConfig
 from pyzk.constants import OpCode
-from pyzk.errors import StorageError
+from pyzk.errors import DirectoryLockedError, StorageError
 from pyzk.jute.records import ConnectRequest, ConnectResponse, CreateRequest, PathWatchRequest
-from pyzk.runtime.files import DirectoryLockedError
 from pyzk.runtime.runner import PeerRunner
 from pyzk.testing import ZooKeeperServer
 from tests.testing.raw import RawClient
