@@ -25,7 +25,7 @@ from pyzk.quorum.election import Decision, Election, ElectionTimes, ElectionView
 from pyzk.quorum.election_links import Dial, ElectionAddresses, ElectionLink, ElectionLinks
 from pyzk.quorum.election_messages import Address, decode_notification
 from pyzk.quorum.verifier import QuorumMaj
-from pyzk.quorum.vote import PeerState
+from pyzk.quorum.vote import NOBODY, PeerState
 
 TIMES = ElectionTimes(max_notification_ms=1600)
 ROLE_TIMEOUT_MS = 1000
@@ -481,8 +481,11 @@ class World:
     def sent(self, node: Node, payload: bytes) -> None:
         notification = decode_notification(payload)
         self.note(f"{node.sid}: {notification}")
-        if notification.state == PeerState.LOOKING:
-            key = (node.sid, notification.round)
+        key = (node.sid, notification.round)
+        if notification.state != PeerState.LOOKING:
+            # It supports whom it follows, be that in the same round a leader who has less than it.
+            self.floors[key] = (NOBODY, NOBODY)
+        else:
             own = (node.current_epoch, node.log[-1] if node.log else 0)
             self.floors[key] = min(own, self.floors.get(key, own))
 
