@@ -6,7 +6,8 @@ methods must be called on the loop that it was started on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -14,7 +15,7 @@ from pyzk.testing import engine as states
 from pyzk.testing import orders
 from pyzk.testing.controls import Controls
 from pyzk.testing.engine import explain
-from pyzk.testing.errors import NotRunningError
+from pyzk.testing.errors import FixtureError, NotRunningError
 from pyzk.testing.inspection import SessionInfo, WatchInfo
 from pyzk.testing.server import WAIT_S
 
@@ -29,8 +30,9 @@ class AsyncZooKeeperServer(Controls):
 
     async def start(self) -> Self:
         """Start; return when a client can write."""
-        self._check_new()
-        await self._engine.start()
+        async with self._living():
+            self._check_new()
+            await self._engine.start()
         return self
 
     async def stop(self, *, leaks: str | None = None) -> None:
@@ -38,29 +40,33 @@ class AsyncZooKeeperServer(Controls):
         ``leaks`` says what to do about clients that are connected, instead of what was said when
         it was made."""
         self._check_leaks(leaks)
-        ran = self._engine.state in _LIVE
-        if ran:
-            await self._engine.stop()
-        self._engine.port.release()
-        self._engine.state = states.STOPPED
+        async with self._living():
+            ran = self._engine.state in _LIVE
+            if ran:
+                await self._engine.stop()
+            self._engine.port.release()
+            self._engine.state = states.STOPPED
         if ran:
             self._report_leaks(leaks)
 
     async def kill(self) -> None:
         """End as a process under SIGKILL: what is not synced is lost, sockets are cut."""
-        self._engine.need(*_LIVE)
-        await self._engine.kill()
+        async with self._living():
+            self._engine.need(*_LIVE)
+            await self._engine.kill()
 
     async def restart(self) -> None:
         """Come up again with the same data on the same port; a running server is stopped first."""
-        self._check_started()
-        if self._engine.state in _LIVE:
-            await self._engine.stop()
-        await self._engine.start()
+        async with self._living():
+            self._check_started()
+            if self._engine.state in _LIVE:
+                await self._engine.stop()
+            await self._engine.start()
 
     async def reset(self) -> None:
         """Be a new server with an empty tree: no session, no connection, no fault. Same port."""
-        await self._engine.reset()
+        async with self._living():
+            await self._order(self._engine.reset())
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -78,23 +84,23 @@ class AsyncZooKeeperServer(Controls):
 
     async def expire_session(self, session: object) -> None:
         """See `ZooKeeperServer.expire_session`."""
-        await orders.expire_session(self._engine, session)
+        await self._order(orders.expire_session(self._engine, session))
 
     async def drop_connection(self, client: object) -> None:
         """See `ZooKeeperServer.drop_connection`."""
-        await orders.drop_connection(self._engine, client)
+        await self._order(orders.drop_connection(self._engine, client))
 
     async def drop_connections(self) -> int:
         """See `ZooKeeperServer.drop_connections`."""
-        return await orders.drop_connections(self._engine)
+        return await self._order(orders.drop_connections(self._engine))
 
     async def advance(self, seconds: float, *, keep_sessions: bool = False) -> None:
         """See `ZooKeeperServer.advance`."""
-        await self._engine.advance(seconds, keep_sessions)
+        await self._order(self._engine.advance(seconds, keep_sessions))
 
     async def load(self, tree: Mapping[str, Any]) -> None:
         """See `ZooKeeperServer.load`."""
-        await orders.load(self._engine, tree)
+        await self._order(orders.load(self._engine, tree))
 
     # --- waiting --------------------------------------------------------------------
 
@@ -102,7 +108,7 @@ class AsyncZooKeeperServer(Controls):
         self, session: object = None, *, exists: bool = True, timeout: float = WAIT_S
     ) -> SessionInfo | None:
         """See `ZooKeeperServer.wait_for_session`."""
-        return await orders.wait_for_session(self._engine, session, exists, timeout)
+        return await self._order(orders.wait_for_session(self._engine, session, exists, timeout))
 
     async def wait_for_node(
         self,
@@ -113,23 +119,46 @@ class AsyncZooKeeperServer(Controls):
         timeout: float = WAIT_S,
     ) -> None:
         """See `ZooKeeperServer.wait_for_node`."""
-        await orders.wait_for_node(self._engine, path, exists, data, timeout)
+        await self._order(orders.wait_for_node(self._engine, path, exists, data, timeout))
 
     async def wait_for_watch(
         self, path: str, *, kind: str | None = None, client: object = None, timeout: float = WAIT_S
     ) -> WatchInfo:
         """See `ZooKeeperServer.wait_for_watch`."""
-        return await orders.wait_for_watch(self._engine, path, kind, client, timeout)
+        return await self._order(orders.wait_for_watch(self._engine, path, kind, client, timeout))
 
     async def wait_until_idle(self, *, timeout: float = WAIT_S) -> None:
         """See `ZooKeeperServer.wait_until_idle`."""
-        await orders.wait_until_idle(self._engine, timeout)
+        await self._order(orders.wait_until_idle(self._engine, timeout))
 
     async def wait_until(
         self, condition: Callable[[], object], what: str = "", *, timeout: float = WAIT_S
     ) -> None:
         """See `ZooKeeperServer.wait_until`."""
-        await orders.wait_until(self._engine, condition, what, timeout)
+        await self._order(orders.wait_until(self._engine, condition, what, timeout))
+
+    # --- the loop -------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        self._life = asyncio.Lock()
+        self._life_loop: asyncio.AbstractEventLoop | None = None
+
+    def _living(self) -> asyncio.Lock:
+        """One at a time: start, stop, kill, restart, reset."""
+        loop = asyncio.get_running_loop()
+        if self._life_loop is not loop:
+            self._life_loop, self._life = loop, asyncio.Lock()
+        return self._life
+
+    async def _order(self, coroutine: Coroutine[object, object, _Result]) -> _Result:
+        loop = self._engine.time.loop
+        if loop is not None and loop is not asyncio.get_running_loop():
+            coroutine.close()
+            raise FixtureError(
+                "the server runs in the loop that it was started in, which is another one;"
+                " start it in this loop, or take ZooKeeperServer"
+            )
+        return await coroutine
 
     def _call(self, function: Callable[[], _Result]) -> _Result:
         if self._engine.state not in _LIVE:

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 HOST: Final = "127.0.0.1"
 MAX_BODY_BYTES: Final = 64 << 20
 """Enough for a tree to load."""
+_MAX_DIGITS: Final = 20
+"""A longer length is no number of bytes."""
 MAX_CONNECTIONS: Final = 64
 """Beyond it a connection is closed at once: each has a thread."""
 IDLE_S: Final = 300.0
@@ -139,7 +141,13 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self._check_host()
             path, _, query = self.path.partition("?")
-            arguments = self._read_arguments() if self.command == "POST" else dict(parse_qsl(query))
+            if self.command == "POST":
+                arguments = self._read_arguments()
+            else:
+                arguments = dict(parse_qsl(query))
+                if {"Content-Length", "Transfer-Encoding"} & set(self.headers.keys()):
+                    # A body of a question is not read, and must not be taken for a request.
+                    self.close_connection = True
             assert isinstance(self.server, _Server)
             self._send(HTTPStatus.OK, self.server.api.call(self.command, path, arguments))
         except _RefusedError as error:
@@ -183,10 +191,10 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal() or "Transfer-Encoding" in self.headers:
             raise _RefusedError(HTTPStatus.LENGTH_REQUIRED, "a Content-Length is required")
-        if int(length) > MAX_BODY_BYTES:
+        if len(length) > _MAX_DIGITS or int(length) > MAX_BODY_BYTES:
             raise _RefusedError(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"a body has at most {MAX_BODY_BYTES} bytes, this one {length}",
+                f"a body has at most {MAX_BODY_BYTES} bytes, this one {length[:_MAX_DIGITS]}",
             )
         try:
             body = self.rfile.read(int(length))

@@ -199,6 +199,7 @@ async def wait_for_node(
 ) -> None:
     """Wait until a znode is there, with this data, or is not."""
     engine.need(RUNNING, PAUSED)
+    _check_path(path)
     if data is not None and not exists:
         raise FixtureError("data is asked of a znode that should not exist")
 
@@ -222,6 +223,7 @@ async def wait_for_watch(
 ) -> WatchInfo:
     """Wait until there is a watch on ``path``; return it."""
     engine.need(RUNNING, PAUSED)
+    _check_path(path)
     if kind is not None and kind not in WATCH_KINDS:
         raise FixtureError(f"unknown kind of watch {kind!r}; known are {', '.join(WATCH_KINDS)}")
     session_id = None if client is None else session_id_of(client)
@@ -244,6 +246,11 @@ async def wait_for_watch(
     found = find()
     assert found is not None
     return found
+
+
+def _check_path(path: str) -> None:
+    if not path.startswith(ROOT):
+        raise FixtureError(f"{path!r} is no path of a znode: it begins with /")
 
 
 async def wait_until(

@@ -41,7 +41,7 @@ class FixtureTime:
         self._frozen_wall_ms = _wall_ms()
         self._due: list[tuple[int, int, _Timer]] = []
         self._order = itertools.count()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._handle: asyncio.TimerHandle | None = None
         self._handle_due_ms = 0
         self._runner_timer: _Timer | None = None
@@ -89,7 +89,7 @@ class FixtureTime:
 
     def bind(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """The loop on which things happen from now on; None: nothing is due any more."""
-        self._loop = loop
+        self.loop = loop
         if loop is None:
             self._due.clear()
             self._runner_timer = None
@@ -136,7 +136,7 @@ class FixtureTime:
         self._observe()
 
     def _arm(self) -> None:
-        if self.is_virtual or self._loop is None:
+        if self.is_virtual or self.loop is None:
             return
         due = self.next_due_ms()
         if self._handle is not None and due == self._handle_due_ms:
@@ -145,7 +145,7 @@ class FixtureTime:
         if due is not None:
             self._handle_due_ms = due
             wait_s = max(0, due - self.now_ms) / 1000
-            self._handle = self._loop.call_later(wait_s, self._on_loop)
+            self._handle = self.loop.call_later(wait_s, self._on_loop)
 
     def _on_loop(self) -> None:
         self._handle = None

@@ -170,6 +170,35 @@ def test_bad_use() -> None:
     _run(body)
 
 
+def test_another_loop_is_told() -> None:
+    server = AsyncZooKeeperServer()
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(server.start())
+
+    async def use() -> None:
+        with pytest.raises(FixtureError, match="in the loop that it was started in"):
+            await server.load({"/a": "1"})
+        with pytest.raises(FixtureError, match="in the loop that it was started in"):
+            await server.reset()
+
+    asyncio.run(use())
+    loop.run_until_complete(server.stop())
+    loop.close()
+
+
+def test_lives_of_many_tasks_come_one_after_the_other() -> None:
+    async def body() -> None:
+        server = AsyncZooKeeperServer()
+        await server.start()
+        await asyncio.gather(
+            server.kill(), server.stop(), server.restart(), server.kill(), server.restart()
+        )
+        await server.load({"/a": "1"})
+        await server.stop()
+
+    _run(body)
+
+
 def test_nothing_is_left_in_the_loop() -> None:
     async def body() -> None:
         for _ in range(5):

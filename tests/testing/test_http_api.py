@@ -393,6 +393,30 @@ def test_a_body_that_is_cut(call: Caller) -> None:
         assert b"the body has less than 9 bytes" in sock.makefile("rb").read()
 
 
+def _talk(call: Caller, text: bytes) -> bytes:
+    host, port = call.host.split(":")
+    with socket.create_connection((host, int(port)), PATIENCE_S) as sock:
+        sock.sendall(text)
+        return sock.makefile("rb").read()
+
+
+def test_a_length_of_many_digits(call: Caller) -> None:
+    answer = _talk(
+        call,
+        b"POST /pause HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %s\r\n\r\n" % (b"9" * 5000),
+    )
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+def test_the_body_of_a_question_is_no_request(server: ZooKeeperServer, call: Caller) -> None:
+    order = b"POST /pause HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    order += b"Content-Length: 2\r\n\r\n{}"
+    question = b"GET /status HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(order)
+    assert _talk(call, question + order).count(b"HTTP/1.1 200") == 1
+    assert server.state == "running"
+
+
 def test_connections_have_a_limit(server: ZooKeeperServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_http, "MAX_CONNECTIONS", 1)
     with ControlEndpoint(server) as endpoint:

@@ -42,7 +42,7 @@ def test_a_call_that_meets_the_end_is_answered(how: str) -> None:
     threads = [threading.Thread(target=call_on, args=(call,), daemon=True) for call in calls]
     for thread in threads:
         thread.start()
-    for _ in range(30):
+    for _ in range(10):
         getattr(server, how)()
         server.restart()
     server.stop()

@@ -206,3 +206,10 @@ def test_from_many_threads(server: ZooKeeperServer) -> None:
 def test_bad_use(server: ZooKeeperServer) -> None:
     with pytest.raises(FixtureError, match="data is asked of a znode that should not exist"):
         server.wait_for_node("/a", exists=False, data=b"")
+
+
+def test_a_path_begins_with_a_slash(server: ZooKeeperServer) -> None:
+    with pytest.raises(FixtureError, match="'a' is no path of a znode"):
+        server.wait_for_node("a")
+    with pytest.raises(FixtureError, match="'a' is no path of a znode"):
+        server.wait_for_watch("a")
