@@ -149,7 +149,9 @@ class Link(asyncio.Protocol):
             engine.gate.add(self._lose)
             return
         if self._held:
-            return  # What the client sent before it went still arrives, when it does.
+            # What the client sent before it went still arrives, when it does.
+            engine.observe()
+            return
         if self in engine.links:
             del engine.links[self]
             engine.note(f"{self.address} disconnected")
