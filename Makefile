@@ -66,7 +66,7 @@ compile: $(COMPILED)/.stamp ## compile the core for `make serve` and `make bench
 
 $(COMPILED)/.stamp: $(shell find pyzk -name '*.py') setup.py scripts/build_backend.py pyproject.toml | $(VENV)/.runtime
 	@rm -rf $(COMPILED) build
-	@echo "compiling the core (once, about a minute; COMPILE=no does without)" >&2
+	@echo "compiling the core (once, one to two minutes; COMPILE=no does without)" >&2
 	@$(PIP) install --no-deps --no-compile --target $(COMPILED) . || { rm -rf $(COMPILED); mkdir -p $(COMPILED); }
 	@ls $(COMPILED)/*.so >/dev/null 2>&1 || echo "it could not be compiled: going on in pure Python" >&2
 	@rm -rf build
@@ -75,7 +75,7 @@ $(COMPILED)/.stamp: $(shell find pyzk -name '*.py') setup.py scripts/build_backe
 # ---- tests
 
 .PHONY: test
-test: $(VENV)/.test ## the fast tests, under a minute (options: make test ARGS="-k session")
+test: $(VENV)/.test ## the fast tests, one to two minutes (options: make test ARGS="-k session")
 	@$(RUN) -m pytest -q -m "$(FAST)" $(ARGS)
 
 # (pytest's 5: there is none.)

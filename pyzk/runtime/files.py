@@ -265,6 +265,10 @@ def _make_directory(path: str) -> None:
     """Make a directory and its parents; their names are durable when this returns."""
     missing = []
     while not os.path.isdir(path):
+        if os.path.exists(path):
+            raise StorageError(
+                "a file, not a directory", path=path, remedy="name a directory for the data"
+            )
         missing.append(path)
         path = os.path.dirname(path) or "."
     for directory in reversed(missing):

@@ -213,3 +213,11 @@ def test_recovery_on_a_real_directory(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "version-2")) == [".pyzk.lock", "snapshot.0"]
     assert recover(opened.snapshots, opened.logs, RecoveryOptions()).snapshot_name == "snapshot.0"
     opened.close()
+
+
+def test_a_file_where_the_directory_should_be(tmp_path: Path) -> None:
+    file = tmp_path / "zoo.cfg"
+    file.write_text("")
+    for path in (file, file / "below"):
+        with pytest.raises(StorageError, match="a file, not a directory; name a directory"):
+            open_data_directories(str(path), None, autocreate=True)
