@@ -5,13 +5,14 @@ Shell.
     python -m scripts.bench.zk            all points
     python -m scripts.bench.zk --quick    seconds instead of minutes
 
-Servers take turns (A B A B A B), each round on a fresh server with an empty directory on the same
-disk and fsync on; the table shows medians and the ratio of medians.  A fresh server first serves
-each operation for a while unmeasured: a JVM is not itself before its compiler has seen the code,
-and half warm it would flatter us.  The load generator is zkload.c: CONNS connections, each with
-PIPELINE requests under way, in a closed loop.  Nothing is pinned to a core, as nothing is in
-production; with one connection and one request the scheduler's choice of cores alone can change a
-figure several times over, so look at the spread (--json) before believing a 1 x 1.
+Servers take turns (A B A B A B), each operation on a fresh server with an empty directory on the
+same disk and fsync on, so that the znodes of one do not weigh on the next; the table shows medians
+and the ratio of medians.  A fresh server first serves the operation for a while unmeasured: a JVM
+is not itself before its compiler has seen the code, and half warm it would flatter us.  The load
+generator is zkload.c: CONNS connections, each with PIPELINE requests under way, in a closed loop.
+Nothing is pinned to a core, as nothing is in production; with one connection and one request the
+scheduler's choice of cores alone can change a figure several times over, so look at the spread
+(--json) before believing a 1 x 1.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Point:
 @attrs.frozen
 class Times:
     """Seconds: measured, unmeasured before each point, unmeasured on a fresh server for each of its
-    warm-up loads."""
+    two warm-up loads."""
 
     seconds: float
     before_point: float
@@ -89,16 +90,16 @@ def load(program: Path, server: Server, point: Point, times: Times) -> dict[str,
 
 
 def measure(
-    program: Path, launcher: Launcher, points: list[Point], times: Times
+    program: Path, launcher: Launcher, operation: str, times: Times
 ) -> dict[Point, dict[str, Any]]:
-    """All points on one fresh, then warm, server."""
+    """All points of one operation on one fresh, then warm, server."""
     server = Server(launcher, {"globalOutstandingLimit": "100000"})
     try:
         server.start()
-        for operation in dict.fromkeys(point.operation for point in points):
-            for shape in SHAPES[1:]:
-                warm = attrs.evolve(times, seconds=times.whole_server, before_point=0.1)
-                load(program, server, Point(operation, *shape), warm)
+        for shape in SHAPES[1:]:
+            warm = attrs.evolve(times, seconds=times.whole_server, before_point=0.1)
+            load(program, server, Point(operation, *shape), warm)
+        points = [Point(operation, *shape) for shape in SHAPES]
         return {point: load(program, server, point, times) for point in points}
     finally:
         server.cleanup()
@@ -168,7 +169,13 @@ def main(arguments: list[str] | None = None) -> int:
         program = build(Path(scratch))
         for number in range(options.rounds):
             for launcher in launchers:
-                results[launcher.name].append(measure(program, launcher, points, times))
+                results[launcher.name].append(
+                    {
+                        point: figures
+                        for operation in options.operations
+                        for point, figures in measure(program, launcher, operation, times).items()
+                    }
+                )
                 print(f"round {number + 1}: {launcher.name} done", file=sys.stderr)
     good = table(results, points)
     for launcher in launchers:
