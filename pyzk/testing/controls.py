@@ -273,7 +273,8 @@ class Controls:
         return self._call(lambda: list_watches(self._engine.server))
 
     def tree(self, path: str = "/", *, nested: bool = False) -> dict[str, Any]:
-        """Return the znodes at and below ``path`` with their data, without /zookeeper.
+        """Return the znodes at and below ``path`` with their data, without /zookeeper; none where
+        there is no such znode.
 
         Flat, a dictionary path -> bytes; nested, a dictionary in a dictionary for each znode with
         children, whose own data, where there is any, stands under "".

@@ -107,7 +107,10 @@ def read_tree(tree: DataTree, path: str) -> dict[str, bytes]:
     """Return path -> data of ``path`` and what is below it, parents first.
 
     The root is there if it has data, or was asked for alone; /zookeeper only if it was asked for.
+    Raises FixtureError for a path that no znode can have.
     """
+    if not path.startswith(ROOT):
+        raise FixtureError(f"{path!r} is no path of a znode: it begins with /")
     found: dict[str, bytes] = {}
     todo = [path]
     while todo:

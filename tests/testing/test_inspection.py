@@ -139,6 +139,12 @@ def test_nested_and_flat_say_the_same(tree: dict[str, object]) -> None:
     assert flatten(flat) == flat
 
 
+def test_a_tree_of_what_is_no_path_is_an_error(server: ZooKeeperServer) -> None:
+    assert server.tree("/none") == {}
+    with pytest.raises(FixtureError, match="no path of a znode"):
+        server.tree("none")
+
+
 def test_nothing_is_a_tree() -> None:
     assert flatten({}) == {}
     assert nest({}) == {}
