@@ -144,7 +144,7 @@ def test_a_wrong_argument_is_one_line_and_code_2(
         (["--tick-time", "x"], "--tick-time: 'x' is not an integer of at least 1"),
         (["-Djute.maxbuffer=x"], "-Djute.maxbuffer: 'x' is not an integer of at least 1"),
         (["-Dzookeeper.snapCount=x"], "-Dzookeeper.snapCount: 'x' is not an integer"),
-        (["-Dzookeeper.snapCont=1"], "option snapCont: unknown, ignored; did you mean snapCount?"),
+        (["-Dzookeeper.snapCont=1"], "option snapCont: unknown; did you mean snapCount?"),
         (["--properties", "/no/p"], "cannot read /no/p: No such file or directory"),
     ],
 )
