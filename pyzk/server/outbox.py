@@ -12,8 +12,20 @@ if TYPE_CHECKING:
     from pyzk.server.connection import Connection
 
 
-class TakeSnapshot:
+class Command:
+    """A rare order to the driver; those of a member of an ensemble are in `quorum.commands`."""
+
+    __slots__ = ()
+
+
+class TakeSnapshot(Command):
     """Roll the log and write a snapshot of the present state."""
+
+    __slots__ = ()
+
+
+class Outgoing:
+    """A link that has bytes to write, or to be closed: `quorum.link.Link`."""
 
     __slots__ = ()
 
@@ -21,7 +33,7 @@ class TakeSnapshot:
 class Outbox:
     """Everything a peer has produced since the driver last looked."""
 
-    __slots__ = ("commands", "dirty", "log", "log_zxid")
+    __slots__ = ("commands", "dirty", "links", "log", "log_zxid")
 
     def __init__(self) -> None:
         self.log: list[bytes] = []
@@ -30,7 +42,9 @@ class Outbox:
         """The zxid of the last record in ``log``."""
         self.dirty: list[Connection] = []
         """Connections with bytes to write or to be closed."""
-        self.commands: list[TakeSnapshot] = []
+        self.links: list[Outgoing] = []
+        """Links to other members with bytes to write or to be closed."""
+        self.commands: list[Command] = []
         """Rare orders, carried out in order."""
 
     def take_log(self) -> list[bytes]:
@@ -43,7 +57,12 @@ class Outbox:
         taken, self.dirty = self.dirty, []
         return taken
 
-    def take_commands(self) -> list[TakeSnapshot]:
+    def take_links(self) -> list[Outgoing]:
+        """Return the links and forget them."""
+        taken, self.links = self.links, []
+        return taken
+
+    def take_commands(self) -> list[Command]:
         """Return the commands and forget them."""
         taken, self.commands = self.commands, []
         return taken

@@ -96,6 +96,11 @@ class Server:
         for session_id, timeout_ms in database.sessions.items():
             self.sessions.add(session_id, timeout_ms, clock.now_ms)
 
+    def attach(self, database: Database) -> None:
+        """Take another database; nobody is served meanwhile."""
+        self.database = database
+        self.tree = database.tree
+
     # --- rules ----------------------------------------------------------------------
 
     def permits(self, acl_id: int, perms: int, auth_ids: tuple[AuthId, ...]) -> bool:

@@ -1,0 +1,50 @@
+"""The last transactions that were committed, as their bytes: what a learner is brought up to date
+with, and what a member that becomes leader already has.
+
+Pure. Answers to ZKDatabase.committedLog. Every applied transaction enters, also those that came
+during a synchronization (ZOOKEEPER-4925); what replaces the database empties it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+MAX_BYTES: Final = 1 << 26
+"""However few the transactions are: the original has no such bound."""
+
+
+class CommittedLog:
+    """The newest ``limit`` transactions: zxid and payload, in order."""
+
+    __slots__ = ("_bytes", "limit", "payloads", "zxids")
+
+    def __init__(self, limit: int) -> None:
+        self.limit: int = limit
+        self.zxids: deque[int] = deque()
+        self.payloads: deque[bytes] = deque()
+        self._bytes: int = 0
+
+    def append(self, zxid: int, payload: bytes) -> None:
+        """Add the next one; the oldest leave when there are too many."""
+        self.zxids.append(zxid)
+        self.payloads.append(payload)
+        self._bytes += len(payload)
+        while len(self.zxids) > self.limit or self._bytes > MAX_BYTES:
+            self.zxids.popleft()
+            self._bytes -= len(self.payloads.popleft())
+            if not self.zxids:
+                break
+
+    def clear(self) -> None:
+        """Forget everything: the database is another one."""
+        self.zxids.clear()
+        self.payloads.clear()
+        self._bytes = 0
+
+    def payload(self, zxid: int) -> bytes:
+        """Return the bytes of a transaction that it has. Raises KeyError."""
+        for position, each in enumerate(self.zxids):
+            if each == zxid:
+                return self.payloads[position]
+        raise KeyError(zxid)

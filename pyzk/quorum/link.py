@@ -1,0 +1,171 @@
+"""One connection of the quorum port: packets in, packets and snapshots out.
+
+Pure. Both sides of it, leader's and learner's, are its ``owner``. Bytes of every world go through
+here, so that the simulator tests the codec, too. What is queued is taken by the driver piece by
+piece, as fast as the other side reads: a snapshot that is sent exists only as its next piece.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterator
+from typing import Final, Protocol
+
+from pyzk.errors import QuorumProtocolError
+from pyzk.jute.records import QuorumPacket
+from pyzk.quorum.snapshot_stream import SnapshotPart
+from pyzk.quorum.stream import QuorumStream
+from pyzk.server.outbox import Outbox, Outgoing
+
+log = logging.getLogger(__name__)
+
+TAKE_BYTES: Final = 1 << 18
+"""How much the driver should take at once."""
+
+
+class LinkOwner(Protocol):
+    """The leader's or the learner's side of a link."""
+
+    def link_up(self, link: Link) -> None:
+        """It was dialed and is connected."""
+        ...
+
+    def packet(self, link: Link, packet: QuorumPacket) -> None:
+        """A packet has come. A QuorumProtocolError that is raised closes the link."""
+        ...
+
+    def snapshot_part(self, link: Link, part: SnapshotPart) -> None:
+        """A part of the snapshot behind SNAP has come."""
+        ...
+
+    def link_down(self, link: Link, reason: str) -> None:
+        """The link has ended, by the other side or by ``Link.fail``; not after ``close``."""
+        ...
+
+
+class Link(Outgoing):
+    """One connection of the quorum port, compared by identity."""
+
+    __slots__ = (
+        "_queue",
+        "_stream",
+        "is_closed",
+        "is_dirty",
+        "name",
+        "outbox",
+        "owner",
+        "queued_bytes",
+        "shell",
+    )
+
+    def __init__(self, outbox: Outbox, name: str, owner: LinkOwner) -> None:
+        self.outbox: Outbox = outbox
+        self.name: str = name
+        """Where it goes to or comes from, for the log."""
+        self.owner: LinkOwner = owner
+        self.is_closed: bool = False
+        """Nothing more is taken in; the driver writes what is queued, then closes."""
+        self.is_dirty: bool = False
+        """In the outbox already; the driver sets it to False when it takes it from there."""
+        self.queued_bytes: int = 0
+        """What waits to be taken, a snapshot not counted."""
+        self.shell: object = None
+        """The driver's own."""
+        self._stream: QuorumStream = QuorumStream()
+        self._queue: deque[bytes | Iterator[bytes]] = deque()
+
+    # --- the owner's ----------------------------------------------------------------
+
+    def send(self, data: bytes) -> None:
+        """Queue an encoded packet."""
+        if self.is_closed:
+            return
+        self._queue.append(data)
+        self.queued_bytes += len(data)
+        if not self.is_dirty:
+            self._mark()
+
+    def send_stream(self, chunks: Iterator[bytes]) -> None:
+        """Queue bytes that are made when they are taken."""
+        if self.is_closed:
+            return
+        self._queue.append(chunks)
+        if not self.is_dirty:
+            self._mark()
+
+    def close(self) -> None:
+        """Take nothing more; what is queued is still written."""
+        if not self.is_closed:
+            self.is_closed = True
+            if not self.is_dirty:
+                self._mark()
+
+    def fail(self, reason: str) -> None:
+        """End because of what the other side sent or did not send; the owner is told."""
+        if self.is_closed:
+            return
+        log.warning("closing the link with %s: %s", self.name, reason)
+        self.close()
+        self.owner.link_down(self, reason)
+
+    def _mark(self) -> None:
+        self.is_dirty = True
+        self.outbox.links.append(self)
+
+    # --- the driver's ---------------------------------------------------------------
+
+    def receive(self, data: bytes) -> None:
+        """Bytes have come."""
+        try:
+            for item in self._stream.feed(data):
+                if self._has_ended():
+                    return
+                if isinstance(item, QuorumPacket):
+                    self.owner.packet(self, item)
+                else:
+                    self.owner.snapshot_part(self, item)
+        except QuorumProtocolError as error:
+            self.fail(str(error))
+
+    def _has_ended(self) -> bool:
+        return self.is_closed
+
+    def lost(self, reason: str) -> None:
+        """The connection has ended, or could not be made."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._queue.clear()
+        self.queued_bytes = 0
+        self.owner.link_down(self, reason)
+
+    @property
+    def has_output(self) -> bool:
+        return bool(self._queue)
+
+    def take(self, limit: int = TAKE_BYTES) -> bytes:
+        """Return about ``limit`` bytes to write next; empty if there are none."""
+        queue = self._queue
+        if len(queue) == 1:
+            only = queue[0]
+            if isinstance(only, bytes):
+                queue.clear()
+                self.queued_bytes = 0
+                return only
+        out: list[bytes] = []
+        size = 0
+        while queue and size < limit:
+            head = queue[0]
+            if isinstance(head, bytes):
+                queue.popleft()
+                self.queued_bytes -= len(head)
+                piece = head
+            else:
+                piece = next(head, b"")
+                if not piece:
+                    queue.popleft()
+                    continue
+            out.append(piece)
+            size += len(piece)
+        return b"".join(out)
