@@ -121,6 +121,8 @@ class EnsembleConfig:
     """0: for ever."""
     min_notification_ms: int = 200
     max_notification_ms: int = 60_000
+    finalize_wait_ms: int = 200
+    """Silence that ends an election in which a quorum, but not every voter, agrees."""
     leader_connect_delay_ms: int = 100
     max_time_to_wait_for_epoch_ms: int = -1
     """-1: no guard."""

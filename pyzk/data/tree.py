@@ -439,6 +439,19 @@ class DataTree:
         self.watches.node_changed(path, header.zxid, node.acl_id)
         return Applied(kind, 0, path, node.encode_stat())
 
+    def install_config(self, text: bytes, version: int, wall_ms: int) -> None:
+        """Write the configuration that is in force; the original does so without a transaction,
+        with -1 as the znode's version and that of the configuration as its mzxid."""
+        node = self.nodes[CONFIG]
+        view = self._view
+        if view is not None and node.mark != view.generation:
+            node = self._replace(CONFIG, node, view)
+        node.data = text
+        node.version = -1
+        node.mzxid = version
+        node.mtime = wall_ms
+        node.stat = None
+
     def _apply_set_acl(
         self, header: TxnHeader, kind: int, body: SetACLTxn, foretold: tuple[int, ...] | None
     ) -> Applied:

@@ -9,8 +9,10 @@ import logging
 from random import Random
 from typing import TYPE_CHECKING
 
+from pyzk.config_members import config_text
 from pyzk.persistence.txnlog import frame_record
-from pyzk.quorum.commands import Reload, SaveEpoch
+from pyzk.quorum.commands import Reload, SaveEpoch, StorageCommand
+from pyzk.quorum.epochs import ACCEPTED
 from pyzk.quorum.verifier import QuorumVerifier, verifier_of
 from pyzk.server.outbox import Outbox, TakeSnapshot
 from pyzk.server.standalone import SnapshotTrigger
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from pyzk.config_ensemble import EnsembleConfig
     from pyzk.config_members import Membership
     from pyzk.data.database import Database
+    from pyzk.quorum.election import Election
     from pyzk.quorum.epochs import Epochs
     from pyzk.server.server import Server
 
@@ -60,6 +63,10 @@ class Member:
         """Of the last one that is durable."""
         self.is_database_whole: bool = True
         """False while a SNAP is being loaded: then memory must not be believed after a break."""
+        self.election: Election | None = None
+        """Who must know of a new epoch; the peer sets it."""
+        self.pending: dict[int, StorageCommand] = {}
+        """Commands by ticket that the disk has not answered yet."""
         self._next_ticket: int = 0
         self._trigger: SnapshotTrigger = SnapshotTrigger(
             config.snap_count, config.snap_size_limit_kb * 1024, rng
@@ -101,15 +108,38 @@ class Member:
         self._next_ticket += 1
         return self._next_ticket
 
+    def order(self, command: StorageCommand) -> int:
+        """Hand out a command that will be answered; return its ticket."""
+        self.pending[command.ticket] = command
+        self.outbox.commands.append(command)
+        return command.ticket
+
+    def answered(self, ticket: int) -> StorageCommand:
+        """The disk has answered: return the command. What was saved is true from now on."""
+        command = self.pending.pop(ticket)
+        if isinstance(command, SaveEpoch):
+            if command.name == ACCEPTED:
+                self.epochs.accepted = command.epoch
+            else:
+                self.epochs.current = command.epoch
+        return command
+
     def save_epoch(self, name: str, epoch: int) -> int:
-        """Order an epoch file to be written; return the ticket. The fields of `epochs` are changed
-        by the caller when the answer has come."""
-        ticket = self.ticket()
-        self.outbox.commands.append(SaveEpoch(ticket, name, epoch))
-        return ticket
+        """Order an epoch file to be written; return the ticket."""
+        return self.order(SaveEpoch(self.ticket(), name, epoch))
 
     def reload(self) -> int:
         """Order the database to be loaded again; return the ticket."""
-        ticket = self.ticket()
-        self.outbox.commands.append(Reload(ticket))
-        return ticket
+        return self.order(Reload(self.ticket()))
+
+    # --- what changes with an epoch -------------------------------------------------
+
+    def established(self, epoch: int) -> None:
+        """A quorum has acknowledged the leader of ``epoch``: the vote of this server says so."""
+        if self.election is not None:
+            self.election.epoch_established(epoch)
+
+    def install_config(self) -> None:
+        """Write the committed configuration into /zookeeper/config; no transaction does."""
+        text = config_text(self.membership).encode("utf-8")
+        self.database.tree.install_config(text, self.membership.version, self.clock.wall_ms)

@@ -38,6 +38,10 @@ class MemberRole(Role, Protocol):
         """The deadline has passed, or half a tick."""
         ...
 
+    def flush(self) -> None:
+        """An input has been taken in whole: send and answer what was collected meanwhile."""
+        ...
+
     @property
     def deadline(self) -> int | None:
         """The monotonic ms at which ``wake`` is wanted."""

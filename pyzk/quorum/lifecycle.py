@@ -1,0 +1,322 @@
+"""The life of a member: from the end of one role to the next.
+
+Pure. Answers to QuorumPeer's main loop.
+
+    SETTLING -> LOOKING -> ACTIVE (leader, follower or observer) -> SETTLING -> ...
+
+SETTLING waits until the disk has answered everything it was given. Then what is logged and was
+never committed is applied, so that memory, log and the vote say the same (ZOOKEEPER-2845); a
+database that is in doubt, for a SNAP broke off, is loaded again (3642). An observer that has lost
+its leader waits a random time, so that not all of them ask at once. LOOKING is the election. While
+it lasts long, clients that asked for it may read (readonlymode.enabled).
+"""
+
+from __future__ import annotations
+
+import logging
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+from pyzk.data.txn import decode_txn
+from pyzk.quorum.commands import Reload, TruncateLog
+from pyzk.quorum.election import Decision, Election, ElectionTimes, election_view
+from pyzk.quorum.election_links import ElectionLink, ElectionLinks, election_addresses
+from pyzk.quorum.election_messages import Address
+from pyzk.quorum.follower import Follower
+from pyzk.quorum.leader import Leader
+from pyzk.quorum.link import Link
+from pyzk.quorum.member import Member
+from pyzk.quorum.observer import Observer
+from pyzk.quorum.role import MemberRole, Unapplied
+from pyzk.quorum.vote import PeerState
+from pyzk.server.readonly import ReadOnly
+from pyzk.server.sessions import LearnerSessions
+from pyzk.zxid import format_zxid
+
+if TYPE_CHECKING:
+    from pyzk.clock import Clock
+    from pyzk.config import ServerConfig
+    from pyzk.config_ensemble import EnsembleConfig
+    from pyzk.data.database import Database
+    from pyzk.quorum.epochs import Epochs
+    from pyzk.server.outbox import Outbox
+    from pyzk.server.server import Server
+
+log = logging.getLogger(__name__)
+
+SETTLING: Final = 0
+LOOKING: Final = 1
+ACTIVE: Final = 2
+
+READ_ONLY_AFTER_MS: Final = 2000
+"""Of looking, or a tick if that is longer."""
+
+
+class MemberLife:
+    """One member, its election and its present role."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        ensemble: EnsembleConfig,
+        server: Server,
+        epochs: Epochs,
+        clock: Clock,
+        outbox: Outbox,
+        rng: Random,
+    ) -> None:
+        self.member: Member = Member(config, ensemble, server, epochs, clock, outbox, rng)
+        self.clock: Clock = clock
+        self.phase: int = SETTLING
+        self.role: MemberRole | None = None
+        me = ensemble.me
+        self.links: ElectionLinks = ElectionLinks(
+            ensemble.my_sid,
+            tuple(Address(each.host, each.election_port) for each in me.addresses),
+            election_addresses(ensemble.membership, None),
+            clock,
+            ensemble.quorum_cnxn_timeout_ms
+            if ensemble.quorum_cnxn_timeout_ms > 0
+            else self.member.sync_limit_ms,
+            ensemble.multi_address_enabled,
+        )
+        self.election: Election = Election(
+            ensemble.my_sid,
+            election_view(ensemble.membership, None, ensemble.reconfig_enabled),
+            clock,
+            ElectionTimes(
+                ensemble.finalize_wait_ms,
+                ensemble.min_notification_ms,
+                ensemble.max_notification_ms,
+            ),
+            is_participant=not ensemble.is_observer,
+        )
+        self.member.election = self.election
+        self.looking_since_ms: int = 0
+        self._unapplied: Unapplied = Unapplied()
+        self._look_at_ms: int | None = None
+        """An observer that has lost its leader looks for one at this time."""
+
+    def start(self) -> None:
+        """Begin to look for a leader."""
+        self._settle()
+
+    # --- from role to role ----------------------------------------------------------
+
+    def _end_role(self, role: MemberRole, reason: str) -> None:
+        member = self.member
+        log.warning("server %d: %s no more: %s", member.sid, role.mode, reason)
+        role.stop()
+        self._unapplied = role.unapplied
+        self.role = None
+        delay = member.ensemble.observer_election_delay_ms
+        if isinstance(role, Observer) and delay > 0:
+            self._look_at_ms = self.clock.now_ms + member.rng.randrange(delay)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Look for a leader as soon as memory and disk are the same."""
+        self.phase = SETTLING
+        member = self.member
+        if not member.is_settled or member.pending:
+            return
+        if not member.is_database_whole:
+            self._unapplied.clear()  # the log has them
+            member.reload()
+            return
+        self._fast_forward()
+        if self._look_at_ms is not None:
+            if self.clock.now_ms < self._look_at_ms:
+                return
+            self._look_at_ms = None
+        self._look()
+
+    def _fast_forward(self) -> None:
+        database = self.member.database
+        while self._unapplied:
+            zxid, payload = self._unapplied.popleft()
+            database.apply(decode_txn(payload))
+            if database.committed is not None:
+                database.committed.append(zxid, payload)
+
+    def _look(self) -> None:
+        member = self.member
+        self.phase = LOOKING
+        self.looking_since_ms = self.clock.now_ms
+        zxid = member.database.last_zxid
+        log.info(
+            "server %d looks for a leader; last zxid %s, epoch %d",
+            member.sid,
+            format_zxid(zxid),
+            member.epochs.current,
+        )
+        self.election.look(zxid, member.epochs.current)
+
+    def _become(self, decision: Decision) -> None:
+        member = self.member
+        member.server.end()  # the read-only server
+        self.phase = ACTIVE
+        leader = decision.vote.leader
+        role: MemberRole
+        if decision.state == PeerState.LEADING:
+            role = Leader(member)
+        elif decision.state == PeerState.FOLLOWING:
+            role = Follower(member, leader)
+        else:
+            role = Observer(member, leader)
+        took_ms = self.clock.now_ms - self.looking_since_ms
+        log.info(
+            "server %d is to be %s; leader is server %d, elected in %d ms by %s",
+            member.sid,
+            PeerState.NAMES[decision.state].lower(),
+            leader,
+            took_ms,
+            ", ".join(map(str, decision.supporters)),
+        )
+        member.server.metrics.election_time.add(took_ms)
+        self.role = role
+        role.start()
+
+    def _read_only(self) -> None:
+        member = self.member
+        server = member.server
+        log.warning(
+            "server %d has found no leader for %d ms: it serves reads to clients that ask for it",
+            member.sid,
+            self.clock.now_ms - self.looking_since_ms,
+        )
+        server.begin(ReadOnly(server), LearnerSessions(server))
+
+    @property
+    def _read_only_at(self) -> int | None:
+        config = self.member.config
+        if self.phase != LOOKING or not config.readonlymode_enabled:
+            return None
+        if self.member.server.is_running:
+            return None
+        return self.looking_since_ms + max(READ_ONLY_AFTER_MS, self.member.tick_ms)
+
+    # --- inputs ---------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """After each input: carry votes between links and election, change the role."""
+        role = self.role
+        if role is not None:
+            role.flush()
+            if role.over is not None:
+                self._end_role(role, role.over)
+        election = self.election
+        links = self.links
+        while True:
+            if links.messages:
+                messages, links.messages = links.messages, []
+                for sid, payload in messages:
+                    election.notified(sid, payload)
+            if election.sends:
+                for sid, payload in election.take_sends():
+                    links.send(sid, payload)
+            election.take_lookers()
+            decision = election.decision
+            if decision is None or self.phase != LOOKING:
+                return
+            election.decision = None
+            self._become(decision)
+            if self.role is not None:
+                self.role.flush()
+
+    def log_synced(self, zxid: int) -> None:
+        """The log is durable up to ``zxid``."""
+        member = self.member
+        if zxid > member.synced_zxid:
+            member.synced_zxid = zxid
+        if self.role is not None:
+            self.role.log_synced(zxid)
+        elif self.phase == SETTLING:
+            self._settle()
+        self.pump()
+
+    def stored(self, ticket: int) -> None:
+        """The command with this ticket is durable."""
+        self.member.answered(ticket)
+        if self.role is not None:
+            self.role.stored(ticket)
+        elif self.phase == SETTLING:
+            self._settle()
+        self.pump()
+
+    def restored(self, ticket: int, database: Database) -> None:
+        """This is what the disk has, after a TruncateLog or Reload."""
+        member = self.member
+        command = member.answered(ticket)
+        assert isinstance(command, (TruncateLog, Reload)), command
+        if self.role is not None:
+            self.role.restored(ticket, database)
+        elif self.phase == SETTLING:
+            member.replace_database(database, database.last_zxid)
+            self._unapplied.clear()
+            self._settle()
+        self.pump()
+
+    def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None:
+        """The records that a ReadLog asked for."""
+        self.member.answered(ticket)
+        if self.role is not None:
+            self.role.log_read(ticket, records)
+        elif self.phase == SETTLING:
+            self._settle()
+        self.pump()
+
+    def wake(self) -> None:
+        """The deadline has passed."""
+        now = self.clock.now_ms
+        self.links.wake()
+        self.election.wake()
+        if self._look_at_ms is not None and self.phase == SETTLING and now >= self._look_at_ms:
+            self._settle()
+        at = self._read_only_at
+        if at is not None and now >= at:
+            self._read_only()
+        if self.role is not None:
+            self.role.wake()
+        self.pump()
+
+    @property
+    def deadline(self) -> int | None:
+        """The monotonic ms at which ``wake`` is wanted."""
+        due: int | None = None
+        for at in (
+            self.election.deadline,
+            self.links.deadline,
+            self._look_at_ms,
+            self._read_only_at,
+            None if self.role is None else self.role.deadline,
+        ):
+            if at is not None and (due is None or at < due):
+                due = at
+        return due
+
+    def link_accepted(self, name: str) -> Link | None:
+        """Somebody has connected to the quorum port; None: close it, nobody leads here."""
+        role = self.role
+        return role.link_accepted(name) if isinstance(role, Leader) else None
+
+    def link_received(self, link: Link, data: bytes) -> None:
+        """Bytes have come on the quorum port."""
+        link.receive(data)
+        self.pump()
+
+    def link_up(self, link: Link) -> None:
+        """A link that was dialed is there."""
+        if not link.is_closed:
+            link.owner.link_up(link)
+            self.pump()
+
+    def link_down(self, link: Link, reason: str) -> None:
+        """A link has ended, or could not be made."""
+        link.lost(reason)
+        self.pump()
+
+    def election_received(self, link: ElectionLink, chunk: bytes) -> None:
+        """Bytes have come on the election port."""
+        self.links.received(link, chunk)
+        self.pump()
