@@ -155,6 +155,10 @@ kill9: $(VENV)/.test ## kill -9 during writes, many rounds: nothing acknowledged
 bench: $(VENV)/.test $(WITH_COMPILED) ## measure beside ZooKeeper, alternating (needs gcc; Java for the comparison)
 	@$(FROM_COMPILED) $(RUN) -m scripts.bench.zk $(ARGS)
 
+.PHONY: bench-ensemble
+bench-ensemble: $(VENV)/.test $(WITH_COMPILED) ## measure three members beside three of ZooKeeper, and the outage when the leader is killed
+	@$(FROM_COMPILED) $(RUN) -m scripts.bench.ensemble $(ARGS)
+
 .PHONY: bench-fixture
 bench-fixture: $(VENV)/.test ## measure what a test waits for a server: pyzk, ZooKeeper, Curator's TestingServer (the latter need Java)
 	@$(RUN) -m scripts.bench.fixture $(ARGS)

@@ -20,7 +20,7 @@ Where this differs from the original, on purpose and without a difference on the
 - A notification that comes while a quorum waits for silence is counted like any other. The original
   drops it unless it is better, so it decides for a quorum that may have gone elsewhere, and then
   waits initLimit for it.
-- When *every* voter agrees there is nothing to wait for.
+- When *every* voter agrees, or cannot be reached, there is nothing to wait for.
 - A peer that looks again no longer counts as a witness of its former leader, nor one that has
   elected in another round as a voter of this one.
 - Notifications are repeated whenever the time is due. The original counts on its queues: it repeats
@@ -158,6 +158,8 @@ class Election:
         """Votes of this round by sid."""
         self.outofelection: dict[int, Vote] = {}
         """Votes of peers that have elected, by sid."""
+        self.absent: dict[int, None] = {}
+        """Servers that could not be reached when that was last tried."""
         self.is_running: bool = False
         self.sends: list[tuple[int, bytes]] = []
         """(sid, notification) to send; a later one to a sid replaces an earlier one."""
@@ -238,6 +240,7 @@ class Election:
 
         What is no notification is passed over with a line in the log.
         """
+        self.reached(sid)
         try:
             notification = decode_notification(payload)
         except QuorumProtocolError as error:
@@ -254,6 +257,17 @@ class Election:
             if self.state == PeerState.LEADING:
                 self.lookers.append(sid)
             self._send(sid, self.current_vote, self.current_vote.round)
+
+    def reached(self, sid: int) -> None:
+        """There is a connection with a server, or a sign of life."""
+        if self.absent:
+            self.absent.pop(sid, None)
+
+    def not_reached(self, sid: int) -> None:
+        """Nobody answers where a server should be: no better vote comes from there for now."""
+        self.absent[sid] = None
+        if self.is_running:
+            self._tally(is_news=False)
 
     def wake(self) -> None:
         """The deadline has passed."""
@@ -418,7 +432,7 @@ class Election:
         supporters = _supporters(self.recvset, self.proposal)
         if not self.view.has_quorums(supporters):
             self._decide_at = None
-        elif all(sid in supporters for sid in self.view.voters):
+        elif all(sid in supporters or sid in self.absent for sid in self.view.voters):
             self._conclude()
         elif is_news or self._decide_at is None:
             self._decide_at = self.clock.now_ms + self.times.finalize_wait_ms

@@ -316,6 +316,18 @@ class MemberLife:
         link.lost(reason)
         self.pump()
 
+    def election_dialed(self, sid: int, name: str) -> ElectionLink:
+        """A server's election port has been reached."""
+        link = self.links.dialed(sid, name)
+        self.election.reached(sid)
+        return link
+
+    def election_dial_failed(self, sid: int) -> None:
+        """It could not be reached."""
+        self.links.dial_failed(sid)
+        self.election.not_reached(sid)
+        self.pump()
+
     def election_received(self, link: ElectionLink, chunk: bytes) -> None:
         """Bytes have come on the election port."""
         self.links.received(link, chunk)

@@ -26,6 +26,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,14 +76,25 @@ def build(folder: Path) -> Path:
 
 
 def load(program: Path, server: Server, point: Point, times: Times) -> dict[str, Any]:
-    """One run of the load generator."""
-    shape = [point.operation, str(point.connections), str(point.pipeline), str(SIZE)]
+    """One run of the load generator against one server."""
     address = f"{server.address[0]}:{server.address[1]}"
-    command = [str(program), address, *shape, str(times.seconds), str(times.before_point)]
+    return run_load(program, server.launcher.name, address, point, times, server.log_tail)
+
+
+def run_load(
+    program: Path,
+    name: str,
+    addresses: str,
+    point: Point,
+    times: Times,
+    log_tail: Callable[[], str] = str,
+) -> dict[str, Any]:
+    """One run of the load generator; SystemExit if it failed."""
+    shape = [point.operation, str(point.connections), str(point.pipeline), str(SIZE)]
+    command = [str(program), addresses, *shape, str(times.seconds), str(times.before_point)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    name = server.launcher.name
     if done.returncode:
-        raise SystemExit(f"bench: {name}: {point}: {done.stderr}{server.log_tail()}")
+        raise SystemExit(f"bench: {name}: {point}: {done.stderr}{log_tail()}")
     figures: dict[str, Any] = json.loads(done.stdout)
     if figures["errors"]:
         raise SystemExit(f"bench: {name}: {point}: errors: {done.stdout}")
