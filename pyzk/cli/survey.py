@@ -1,0 +1,283 @@
+"""Asks servers how they are, by four-letter words on their client ports.
+
+Shell. Works on every ZooKeeper since 3.4: ``srvr`` is always allowed; what only ``mntr``, ``conf``
+and ``hash`` tell is missing where the whitelist does not have them. All servers are asked at the
+same time, and those that are behind the leader once more: between two answers writes go on, and a
+member is late only if it still lacks what the leader had before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+import attrs
+
+from pyzk.zxid import counter_of, epoch_of
+
+DEFAULT_PORT: Final = 2181
+MAX_ANSWER: Final = 1 << 24
+"""More than this is no answer to a question."""
+PATIENCE_S: Final = 0.5
+"""How long a member may take to catch up with what the leader had, before it is called late."""
+_PAUSE_S: Final = 0.02
+
+NOT_SERVING: Final = "not serving"
+LEARNERS: Final = ("follower", "observer")
+
+_REFUSED: Final = re.compile(r"\w{4} is not executed because it is not in the whitelist")
+_COMMIT: Final = re.compile(r"^(\d+\.\d+\.\d+)-[0-9a-f]{40}\b")
+_DIGEST: Final = re.compile(r"^([0-9a-f]+): (-?\d+)$", re.MULTILINE)
+_MASK64: Final = (1 << 64) - 1
+_SERVER_ID: Final = re.compile(r"^serverId=(-?\d+)$", re.MULTILINE)
+
+
+class Address(NamedTuple):
+    """Where a server takes clients."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_addresses(text: str) -> list[Address]:
+    """Return the addresses of a connect string; a chroot behind it is not looked at.
+
+    Raises ValueError with what is wrong.
+    """
+    found: list[Address] = []
+    for part in text.partition("/")[0].split(","):
+        entry = part.strip()
+        if not entry:
+            continue
+        match = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::(\d{1,5}))?", entry)
+        if match is None:
+            raise ValueError(f"{entry!r} is no HOST:PORT; an IPv6 address stands in brackets")
+        port = int(match[3] or DEFAULT_PORT)
+        if not 0 < port < 1 << 16:
+            raise ValueError(f"{entry!r}: a port is a number from 1 to 65535")
+        address = Address(match[1] or match[2], port)
+        if address not in found:
+            found.append(address)
+    if not found:
+        raise ValueError("no server is named; expected HOST:PORT[,HOST:PORT...]")
+    return found
+
+
+@attrs.define
+class Member:
+    """What one server says of itself."""
+
+    address: Address
+    problem: str | None = None
+    """Why there is nothing else."""
+    mode: str = ""
+    version: str = ""
+    zxid: int = 0
+    connections: int | None = None
+    outstanding: int | None = None
+    znodes: int | None = None
+    latency: str | None = None
+    """``min/avg/max`` in ms."""
+    server_id: int | None = None
+    """None: ``conf`` is not allowed, or it stands alone."""
+    metrics: dict[str, str] = attrs.field(factory=dict)
+    """What ``mntr`` says, without ``zk_``."""
+    digests: dict[int, int] = attrs.field(factory=dict)
+    """Of its tree, by zxid."""
+    refused: tuple[str, ...] = ()
+    """Words that its whitelist does not have."""
+    lag: int | None = None
+    """Transactions that the leader had and it did not; None: there is no such question."""
+
+    @property
+    def is_serving(self) -> bool:
+        return self.problem is None and self.mode != NOT_SERVING
+
+    @property
+    def epoch(self) -> int:
+        return epoch_of(self.zxid)
+
+    def metric(self, name: str) -> int | None:
+        """Return a number of ``mntr``."""
+        try:
+            return int(self.metrics[name])
+        except (KeyError, ValueError):
+            return None
+
+
+# --- asking ---------------------------------------------------------------------------
+
+
+async def survey(addresses: Sequence[Address], timeout_s: float) -> list[Member]:
+    """Ask all of them, in their order."""
+    members = [Member(address) for address in addresses]
+    await asyncio.gather(*(_visit(member, timeout_s) for member in members))
+    await measure_lag(members, timeout_s)
+    await asyncio.gather(*(_ask_more(member, timeout_s) for member in members))
+    return members
+
+
+async def look(addresses: Sequence[Address], timeout_s: float) -> list[Member]:
+    """Ask all of them for their mode only."""
+    members = [Member(address) for address in addresses]
+    await asyncio.gather(*(_visit(member, timeout_s) for member in members))
+    return members
+
+
+async def _visit(member: Member, timeout_s: float) -> None:
+    try:
+        text = await ask(member.address, "srvr", timeout_s)
+    except (OSError, ValueError) as error:
+        member.problem = _explain(error, timeout_s)
+        return
+    read_srvr(member, text)
+
+
+async def _ask_more(member: Member, timeout_s: float) -> None:
+    if not member.is_serving:
+        return
+    refused = []
+    for word, read in (("mntr", _read_mntr), ("conf", _read_conf), ("hash", _read_hash)):
+        try:
+            text = await ask(member.address, word, timeout_s)
+        except (OSError, ValueError) as error:
+            member.problem = f"{word}: {_explain(error, timeout_s)}"
+            return
+        if _REFUSED.match(text):
+            refused.append(word)
+        else:
+            read(member, text)
+    member.refused = tuple(refused)
+
+
+async def measure_lag(members: Iterable[Member], timeout_s: float) -> None:
+    """See which learners lack what the leader had when it was asked, and still lack it."""
+    members = list(members)
+    leader = leader_of(members)
+    if leader is None:
+        return
+    target = leader.zxid
+    learners = [member for member in members if member.mode in LEARNERS]
+    rounds = int(PATIENCE_S / _PAUSE_S)
+    for _ in range(rounds):
+        late = [member for member in learners if _lag(member.zxid, target)]
+        if not late:
+            break
+        await asyncio.sleep(_PAUSE_S)
+        await asyncio.gather(*(_visit(member, timeout_s) for member in late))
+        learners = [member for member in learners if member.mode in LEARNERS]
+    for member in learners:
+        member.lag = _lag(member.zxid, target)
+
+
+def _lag(zxid: int, target: int) -> int:
+    """A learner that serves has all that was committed before the epoch of its leader, and may
+    still show an older zxid: that epoch's first transaction moves it."""
+    if epoch_of(zxid) == epoch_of(target):
+        return max(0, counter_of(target) - counter_of(zxid))
+    return counter_of(target) if epoch_of(zxid) < epoch_of(target) else 0
+
+
+def leader_of(members: Iterable[Member]) -> Member | None:
+    """Return who leads; if several say so, who leads the newest epoch."""
+    leaders = [member for member in members if member.problem is None and member.mode == "leader"]
+    return max(leaders, key=lambda member: member.epoch, default=None)
+
+
+async def ask(address: Address, word: str, timeout_s: float) -> str:
+    """Return the whole answer to a word. Raises OSError (TimeoutError is one), ValueError for what
+    is no answer."""
+    async with asyncio.timeout(timeout_s):
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        try:
+            writer.write(word.encode())
+            answer = await _read_all(reader)
+        finally:
+            writer.close()
+    return answer.decode("utf-8", "replace")
+
+
+async def _read_all(reader: asyncio.StreamReader) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while part := await reader.read(1 << 16):
+        parts.append(part)
+        size += len(part)
+        if size > MAX_ANSWER:
+            raise ValueError("its answer does not end; this is no ZooKeeper")
+    return b"".join(parts)
+
+
+def _explain(error: Exception, timeout_s: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {timeout_s:g} s"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused: nothing listens there"
+    if isinstance(error, OSError):
+        # Of several addresses of one name asyncio tells all that went wrong, in one text.
+        return error.strerror or str(error)
+    return str(error)
+
+
+# --- reading answers ------------------------------------------------------------------
+
+
+def read_srvr(member: Member, text: str) -> None:
+    """Take over what ``srvr`` has answered."""
+    member.problem = None
+    if not text:
+        # Also what the original does with a connection too many of one host.
+        member.problem = "it closes the connection without a word: no client port of a ZooKeeper,"
+        member.problem += " or too many connections (maxClientCnxns)"
+        return
+    if text.startswith("This ZooKeeper instance is not currently serving"):
+        member.mode = NOT_SERVING
+        return
+    if _REFUSED.match(text):
+        member.problem = "it does not allow srvr (4lw.commands.whitelist)"
+        return
+    lines = [line.partition(": ") for line in text.splitlines()]
+    values = {name: value.strip() for name, colon, value in lines if colon}
+    try:
+        member.version = _short_version(values["Zookeeper version"])
+        member.mode = values["Mode"]
+        member.zxid = int(values["Zxid"], 16)
+        member.connections = int(values["Connections"])
+        member.outstanding = int(values["Outstanding"])
+        member.znodes = int(values["Node count"])
+    except (KeyError, ValueError):
+        member.problem = f"its answer to srvr is not ZooKeeper's: {text[:60]!r}"
+        return
+    member.latency = values.get("Latency min/avg/max")
+
+
+def _short_version(text: str) -> str:
+    version = text.partition(",")[0]
+    return _COMMIT.sub(r"\1", version)
+
+
+def _read_mntr(member: Member, text: str) -> None:
+    for line in text.splitlines():
+        name, tab, value = line.partition("\t")
+        if tab and name.startswith("zk_"):
+            member.metrics[name.removeprefix("zk_")] = value
+    # Ours alone: the digest of the tree as it is.
+    zxid, digest = member.metric("tree_digest_zxid"), member.metric("tree_digest")
+    if zxid is not None and digest is not None:
+        member.digests[zxid] = digest & _MASK64
+
+
+def _read_conf(member: Member, text: str) -> None:
+    found = _SERVER_ID.search(text)
+    if found is not None and member.mode != "standalone":
+        member.server_id = int(found[1])
+
+
+def _read_hash(member: Member, text: str) -> None:
+    for zxid, digest in _DIGEST.findall(text):
+        member.digests[int(zxid, 16)] = int(digest) & _MASK64
