@@ -2,9 +2,11 @@
 
 Pure. The original writes fuzzy snapshots (some of it older, some newer); this view is exact. It
 holds the znodes as they are now, and the tree changes none of them while the view is open: it puts
-a changed copy in the place of one, once, and changes the copy from then on (``mark`` tells them
-apart). So the view can be read by another thread, and costs the event loop nothing for a znode
-that does not change. The usage that quotas count is not covered: a start counts it anew.
+a changed copy in the place of one, once, and changes the copy from then on. So the view can be read
+by another thread, and costs the event loop nothing for a znode that does not change. Several views
+may be open, for the disk and for each learner that is sent a snapshot: a view has the znodes whose
+``mark`` is below its generation, and a copy is marked with the generation of the newest open view.
+The usage that quotas count is not covered: a start counts it anew.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ class SnapshotView:
     """The znodes of one moment, parents first; ``close`` must be called in the end."""
 
     def __init__(
-        self, nodes: dict[str, DataNode], generation: int, thaw: Callable[[], None]
+        self, nodes: dict[str, DataNode], generation: int, thaw: Callable[[SnapshotView], None]
     ) -> None:
         self.generation = generation
         self.total = len(nodes)
@@ -31,7 +33,7 @@ class SnapshotView:
         self._nodes = list(nodes.values())
         self._paths.reverse()
         self._nodes.reverse()
-        self._thaw: Callable[[], None] | None = thaw
+        self._thaw: Callable[[SnapshotView], None] | None = thaw
 
     def read(self, limit: int) -> list[Frozen]:
         """Return the next znodes, at most ``limit``; an empty list when all have been read, or the
@@ -49,7 +51,7 @@ class SnapshotView:
         return out
 
     def close(self) -> None:
-        """End the view; the tree changes its znodes in place again."""
+        """End the view; the tree need not leave znodes to it any more."""
         if self._thaw is not None:
-            self._thaw()
-            self._thaw = None
+            thaw, self._thaw = self._thaw, None
+            thaw(self)

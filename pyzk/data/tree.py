@@ -78,8 +78,12 @@ class DataTree:
         self.digests = digests
         self._extended_types = extended_types
         self._emulate_353 = emulate_353
-        self._view: SnapshotView | None = None
+        self._views: list[SnapshotView] = []
+        """Those that are open."""
         self._generation = 0
+        """Of the newest view there ever was."""
+        self._frozen: int = 0
+        """Of the newest open view: it may hold each znode with a lower mark. 0 if none is open."""
         self._add_first_nodes()
 
     def _add_first_nodes(self) -> None:
@@ -219,19 +223,22 @@ class DataTree:
     # --- snapshots ------------------------------------------------------------------
 
     def freeze(self) -> SnapshotView:
-        """Return a view of this moment that stays true while transactions go on."""
-        assert self._view is None, "a snapshot is already being taken"
+        """Return a view of this moment that stays true while transactions go on; there may be
+        several, of different moments."""
         self._generation += 1
-        self._view = SnapshotView(self.nodes, self._generation, self._thaw)
-        return self._view
+        view = SnapshotView(self.nodes, self._generation, self._thaw)
+        self._views.append(view)
+        self._frozen = self._generation
+        return view
 
-    def _thaw(self) -> None:
-        self._view = None
+    def _thaw(self, view: SnapshotView) -> None:
+        self._views.remove(view)
+        self._frozen = self._views[-1].generation if self._views else 0
 
-    def _replace(self, path: str, node: DataNode, view: SnapshotView) -> DataNode:
-        """Leave a znode to the view; return the one that takes its place."""
+    def _replace(self, path: str, node: DataNode) -> DataNode:
+        """Leave a znode to the views; return the one that takes its place."""
         node = node.copy()
-        node.mark = view.generation
+        node.mark = self._frozen
         self.nodes[path] = node
         return node
 
@@ -318,9 +325,8 @@ class DataTree:
         parent = nodes.get(parent_path)
         if parent is None:
             return Applied(kind, ErrorCode.NO_NODE, path)
-        view = self._view
-        if view is not None and parent.mark != view.generation:
-            parent = self._replace(parent_path, parent, view)
+        if parent.mark < self._frozen:
+            parent = self._replace(parent_path, parent)
         if parent_cversion == -1:
             parent_cversion = to_int32(parent.cversion + 1)
         # A proposer that foretells has looked: it is one of three looks into a large table.
@@ -338,15 +344,14 @@ class DataTree:
         if self.digests:
             self._redigest(parent_path, parent, foretold)
         if old is not None:
-            if view is not None and old.mark != view.generation:
-                old = self._replace(path, old, view)
+            if old.mark < self._frozen:
+                old = self._replace(path, old)
             self._settle_acl(old, acl)
             return Applied(kind, ErrorCode.NODE_EXISTS, path)
         acl_id = self.acls.intern(tuple(acl or ()))
         time = header.time
         node = DataNode(data, acl_id, zxid, zxid, time, time, 0, 0, 0, owner, zxid)
-        if view is not None:
-            node.mark = view.generation
+        node.mark = self._frozen
         nodes[path] = node
         self.data_size += len(path) + (len(data) if data else 0)
         if owner:
@@ -384,9 +389,8 @@ class DataTree:
         parent = nodes.get(parent_path)
         if parent is None:
             return ErrorCode.NO_NODE
-        view = self._view
-        if view is not None and parent.mark != view.generation:
-            parent = self._replace(parent_path, parent, view)
+        if parent.mark < self._frozen:
+            parent = self._replace(parent_path, parent)
         if zxid > parent.pzxid:
             # Done even when the znode is gone already: a replay must end with the same pzxid.
             parent.pzxid = zxid
@@ -419,9 +423,8 @@ class DataTree:
         node = self.nodes.get(path)
         if node is None:
             return Applied(kind, ErrorCode.NO_NODE, path)
-        view = self._view
-        if view is not None and node.mark != view.generation:
-            node = self._replace(path, node, view)
+        if node.mark < self._frozen:
+            node = self._replace(path, node)
         old = node.data
         data = node.data = body.data
         node.version = body.version
@@ -443,9 +446,8 @@ class DataTree:
         """Write the configuration that is in force; the original does so without a transaction,
         with -1 as the znode's version and that of the configuration as its mzxid."""
         node = self.nodes[CONFIG]
-        view = self._view
-        if view is not None and node.mark != view.generation:
-            node = self._replace(CONFIG, node, view)
+        if node.mark < self._frozen:
+            node = self._replace(CONFIG, node)
         node.data = text
         node.version = -1
         node.mzxid = version
@@ -459,9 +461,8 @@ class DataTree:
         node = self.nodes.get(path)
         if node is None:
             return Applied(kind, ErrorCode.NO_NODE, path)
-        view = self._view
-        if view is not None and node.mark != view.generation:
-            node = self._replace(path, node, view)
+        if node.mark < self._frozen:
+            node = self._replace(path, node)
         old = node.acl_id
         node.acl_id = self.acls.intern(tuple(body.acl or ()))
         self.acls.release(old)

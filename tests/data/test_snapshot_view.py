@@ -86,12 +86,40 @@ def test_a_create_that_exists_saves_the_parent_first(tree: DataTree) -> None:
     assert read_all(view) == expected
 
 
-def test_only_one_view_at_a_time(tree: DataTree) -> None:
+@pytest.mark.parametrize("newest_ends_first", [True, False])
+def test_each_of_several_views_has_its_own_moment(tree: DataTree, newest_ends_first: bool) -> None:
+    def change(zxid: int) -> None:
+        apply(tree, zxid, OpCode.SET_DATA, SetDataTxn("/c", b"%d" % zxid, zxid))
+        create(tree, zxid + 1, f"/a/n{zxid}")
+        apply(tree, zxid + 2, OpCode.DELETE, DeleteTxn(f"/a/n{zxid}"))
+        create(tree, zxid + 3, f"/c/n{zxid}")
+
+    moments = []
+    for zxid in (10, 20, 30):
+        moments.append((tree.freeze(), copy_of(tree)))
+        change(zxid)
+    order = reversed(moments) if newest_ends_first else moments
+    zxid = 40
+    for view, expected in order:
+        change(zxid)
+        assert read_all(view) == expected
+        view.close()
+        zxid += 10
+    last = copy_of(tree)
     view = tree.freeze()
-    with pytest.raises(AssertionError, match="already"):
-        tree.freeze()
+    change(zxid)
+    assert read_all(view) == last
     view.close()
-    tree.freeze().close()
+
+
+def test_when_the_newest_view_ends_no_znode_is_copied_for_it_again(tree: DataTree) -> None:
+    older, newer = tree.freeze(), tree.freeze()
+    apply(tree, 4, OpCode.SET_DATA, SetDataTxn("/c", b"1", 1))
+    copy = tree.nodes["/c"]
+    newer.close()
+    apply(tree, 5, OpCode.SET_DATA, SetDataTxn("/c", b"2", 2))
+    assert tree.nodes["/c"] is copy
+    older.close()
 
 
 def test_a_closed_view_has_nothing_more_and_may_be_closed_again(tree: DataTree) -> None:
