@@ -15,6 +15,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from pyzk import __version__
+from pyzk.data import paths
 from pyzk.server.fourletter_mntr import monitor_lines
 from pyzk.server.fourletter_text import java_date, java_double, java_hex, socket_address
 
@@ -50,6 +51,9 @@ ENVIRONMENT_KEYS: Final = (
 
 TELNET_CLOSE: Final = b"\xff\xf4\xff\xfd"
 """Ctrl-C typed into telnet: a request to close, without answer."""
+
+LEARNERS: Final = ("follower", "observer", "read-only")
+"""Modes in which somebody else expires sessions, or nobody does."""
 
 _ARGUMENT: Final = struct.Struct(">q")
 _NOT_SERVING: Final = "This ZooKeeper instance is not currently serving requests"
@@ -138,7 +142,28 @@ def _conf(server: ServerView, asking: ConnectionView | None) -> str:
         "clientPortListenBacklog": config.client_port_listen_backlog,
         "serverId": server.server_id,
     }
-    return _lines(f"{key}={value}" for key, value in values.items())
+    ensemble = config.ensemble
+    if ensemble is None:
+        return _lines(f"{key}={value}" for key, value in values.items())
+    address = ensemble.me.addresses[0]
+    values |= {
+        "initLimit": ensemble.init_limit_ticks,
+        "syncLimit": ensemble.sync_limit_ticks,
+        "electionAlg": 3,
+        "electionPort": address.election_port,
+        "quorumPort": address.quorum_port,
+        "peerType": int(ensemble.is_observer),
+    }
+    text = _lines(f"{key}={value}" for key, value in values.items())
+    if _is_read_only(server):
+        return text
+    # Its last line has no end, there as here.
+    return text + "membership: \n" + _committed_configuration(server)
+
+
+def _committed_configuration(server: ServerView) -> str:
+    node = server.database.tree.nodes.get(paths.CONFIG)
+    return "" if node is None else (node.data or b"").decode("utf-8", "replace")
 
 
 def _dirs(server: ServerView, asking: ConnectionView | None) -> str:
@@ -201,17 +226,13 @@ def _wchp(server: ServerView, asking: ConnectionView | None) -> str:
 
 
 def _dump(server: ServerView, asking: ConnectionView | None) -> str:
-    buckets = {
-        expiry_ms: [java_hex(session_id) for session_id in bucket]
-        for expiry_ms, bucket in server.sessions.buckets.items()
-    }
     ephemerals = [
         (java_hex(owner), list(paths)) for owner, paths in server.database.tree.ephemerals.items()
     ]
     return "".join(
         (
             "SessionTracker dump:\n",
-            _expiry_sets("Session", buckets, server),
+            _sessions(server),
             "ephemeral nodes dump:\n",
             f"Sessions with Ephemerals ({len(ephemerals)}):\n",
             _grouped(ephemerals, ":"),
@@ -219,6 +240,19 @@ def _dump(server: ServerView, asking: ConnectionView | None) -> str:
             _expiry_sets("Connections", _connection_buckets(server), server),
         )
     )
+
+
+def _sessions(server: ServerView) -> str:
+    """When they expire; a learner leaves that to its leader, and knows their timeouts."""
+    if server.role.mode in LEARNERS:
+        sessions = sorted(server.database.sessions.items())
+        lines = (f"{java_hex(session_id)}\t{timeout_ms}ms" for session_id, timeout_ms in sessions)
+        return f"Global Sessions({len(sessions)}):\n" + _lines(lines)
+    buckets = {
+        expiry_ms: [java_hex(session_id) for session_id in bucket]
+        for expiry_ms, bucket in server.sessions.buckets.items()
+    }
+    return _expiry_sets("Session", buckets, server)
 
 
 _WORDS: Final[dict[bytes, tuple[bool, Callable[[ServerView, ConnectionView | None], str]]]] = {
@@ -282,7 +316,16 @@ def _statistics(server: ServerView) -> str:
         f"Zxid: {java_hex(tree.last_zxid)}\n"
         f"Mode: {server.role.mode}\n"
         f"Node count: {tree.node_count}\n"
+        f"{_proposal_sizes(server)}"
     )
+
+
+def _proposal_sizes(server: ServerView) -> str:
+    if server.role.mode != "leader":
+        return ""
+    gauges = server.role.gauges()
+    last, least, most = (gauges[f"{which}_proposal_size"] for which in ("last", "min", "max"))
+    return f"Proposal sizes last/min/max: {last}/{least}/{most}\n"
 
 
 def _address(connection: ConnectionView) -> str:

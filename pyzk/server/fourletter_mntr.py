@@ -1,16 +1,37 @@
 """The lines of mntr: what monitoring reads.
 
-Pure. Answers to MonitorCommand and DefaultMetricsProvider. All names of a standalone server of the
-original are there, in its order, whether they can change here or not. The one exception is
-read_per_namespace: to keep it would make each getData a third slower.
+Pure. Answers to MonitorCommand and DefaultMetricsProvider. All names of a server of the original
+are there, alone or in an ensemble, in its order, whether they can change here or not. The one
+exception is read_per_namespace: to keep it would make each getData a third slower. Two names at the
+end are ours: the digest of the tree and the zxid of the tree that has it, so that `pyzk status` can
+compare servers that are at the same zxid; ``hash`` has only every 128th.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pyzk.server.fourletter_text import java_double
 from pyzk.summaries import Summary
+
+PEER_STATES: Final = {"leader": "leading", "follower": "following", "observer": "observing"}
+
+_ORDER: Final = (
+    *("ephemerals_count", "num_alive_connections", "avg_latency", "min_proposal_size"),
+    *("outstanding_requests", "znode_count", "global_sessions", "non_mtls_remote_conn_count"),
+    *("last_client_response_size", "packets_sent", "packets_received", "max_proposal_size"),
+    *("max_client_response_size", "synced_followers", "connection_drop_probability"),
+    *("watch_count", "synced_non_voting_followers", "synced_observers", "auth_failed_count"),
+    *("min_latency", "max_file_descriptor_count", "approximate_data_size"),
+    *("open_file_descriptor_count", "last_proposal_size", "pending_syncs", "leader_uptime"),
+    *("local_sessions", "uptime", "max_latency", "outstanding_tls_handshake", "learners"),
+    *("min_client_response_size", "non_mtls_local_conn_count", "quorum_size"),
+)
+"""Those of a leader among them."""
+_ALWAYS_0: Final = (
+    *("non_mtls_remote_conn_count", "non_mtls_local_conn_count", "auth_failed_count"),
+    *("outstanding_tls_handshake", "local_sessions"),
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +42,14 @@ if TYPE_CHECKING:
 def monitor_lines(server: ServerView, version: str) -> Iterator[tuple[str, str]]:
     """Every (name, value) without the prefix ``zk_``."""
     yield "version", version
-    yield "server_state", server.role.mode
+    mode = server.role.mode
+    yield "server_state", mode
+    if mode in PEER_STATES:
+        # Who serves is past discovery and synchronization.
+        yield "peer_state", f"{PEER_STATES[mode]} - broadcast"
+    master = server.role.gauges().get("observer_master_id")
+    if master is not None:
+        yield "observer_master_id", str(master)
     for name, gauge in _gauges(server).items():
         yield name, _number(gauge)
     tree = server.database.tree
@@ -42,6 +70,9 @@ def monitor_lines(server: ServerView, version: str) -> Iterator[tuple[str, str]]
             yield f"{label}_{name}", str(value)
     for namespace, summary in metrics.write_per_namespace().items():
         yield from _summary(f"{namespace}_write_per_namespace", summary)
+    if tree.digests:
+        yield "tree_digest", str(tree.digest)
+        yield "tree_digest_zxid", str(tree.last_zxid)
 
 
 def _summary(name: str, summary: Summary) -> Iterator[tuple[str, str]]:
@@ -58,29 +89,34 @@ def _number(value: int | float) -> str:
 
 def _gauges(server: ServerView) -> dict[str, int | float]:
     """What is true now, by name in the original's order."""
-    return {
-        "ephemerals_count": server.database.tree.ephemeral_count,
+    metrics = server.metrics
+    tree = server.database.tree
+    open_files, most_files = server.file_descriptors()
+    values: dict[str, int | float] = {
+        "ephemerals_count": tree.ephemeral_count,
         "num_alive_connections": len(server.connections),
-        "avg_latency": server.metrics.latency.average,
+        "avg_latency": metrics.latency.average,
         "outstanding_requests": server.outstanding,
-        "znode_count": server.database.tree.node_count,
+        "znode_count": tree.node_count,
         "global_sessions": len(server.database.sessions),
-        "non_mtls_remote_conn_count": 0,
-        "last_client_response_size": server.metrics.last_client_response_size,
-        "packets_sent": server.metrics.packets_sent,
-        "packets_received": server.metrics.packets_received,
-        "max_client_response_size": server.metrics.max_client_response_size,
+        "last_client_response_size": metrics.last_client_response_size,
+        "packets_sent": metrics.packets_sent,
+        "packets_received": metrics.packets_received,
+        "max_client_response_size": metrics.max_client_response_size,
         "connection_drop_probability": server.throttle.drop_probability,
-        "watch_count": server.database.tree.watches.watch_count,
-        "auth_failed_count": 0,
-        "min_latency": server.metrics.latency.min,
-        "max_file_descriptor_count": server.file_descriptors()[1],
-        "approximate_data_size": server.database.tree.approximate_data_size,
-        "open_file_descriptor_count": server.file_descriptors()[0],
-        "local_sessions": 0,
+        "watch_count": tree.watches.watch_count,
+        "min_latency": metrics.latency.min,
+        "max_file_descriptor_count": most_files,
+        "approximate_data_size": tree.approximate_data_size,
+        "open_file_descriptor_count": open_files,
         "uptime": server.clock.now_ms - server.started_ms,
-        "max_latency": server.metrics.latency.max,
-        "outstanding_tls_handshake": 0,
-        "min_client_response_size": server.metrics.min_client_response_size,
-        "non_mtls_local_conn_count": 0,
+        "max_latency": metrics.latency.max,
+        "min_client_response_size": metrics.min_client_response_size,
     }
+    for name in _ALWAYS_0:
+        values[name] = 0
+    values.update(server.role.gauges())
+    ensemble = server.config.ensemble
+    if ensemble is not None and server.role.mode in PEER_STATES:
+        values["quorum_size"] = len(ensemble.membership.voters)
+    return {name: values[name] for name in _ORDER if name in values}

@@ -68,7 +68,16 @@ class HasMode(Protocol):
 
     @property
     def mode(self) -> str:
-        """standalone; later leader, follower, observer, read-only."""
+        """standalone, leader, follower, observer, read-only."""
+        ...
+
+    def gauges(self) -> dict[str, int]:
+        """What the role knows of what ``mntr`` shows, by name without ``zk_``.
+
+        A leader: learners, synced_followers, synced_non_voting_followers, synced_observers,
+        pending_syncs, leader_uptime, last_proposal_size, min_proposal_size, max_proposal_size (-1
+        before the first). An observer: observer_master_id. Others have none.
+        """
         ...
 
 

@@ -21,6 +21,10 @@ class Role(Protocol):
         """The name that ``srvr`` shows, as ``standalone``, ``leader``, ``follower``."""
         ...
 
+    def gauges(self) -> dict[str, int]:
+        """What ``mntr`` shows of the role (`fourletter_view.HasMode`)."""
+        ...
+
     def submit(self, request: Request) -> None:
         """Take a write (on learners also sync); its reply comes when its transaction has been
         applied."""

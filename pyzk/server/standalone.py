@@ -42,6 +42,10 @@ class Standalone:
             server.config.snap_count, server.config.snap_size_limit_kb * 1024, rng
         )
 
+    def gauges(self) -> dict[str, int]:
+        """Nothing that only an ensemble has."""
+        return {}
+
     def submit(self, request: Request) -> None:
         """Prepare a write and hand its record to the disk."""
         record = frame_record(self.prep.prepare(request))
