@@ -95,7 +95,13 @@ def test_mntr_has_the_names_of_the_role_in_the_originals_order(role: str) -> Non
 def test_mntr_has_the_recorded_values_of_the_role(role: str) -> None:
     def lines(text: str) -> list[str]:
         state = ("zk_server_state", "zk_peer_state", "zk_quorum_size", "zk_observer_master_id")
-        counts = ("zk_learners", "zk_synced", "zk_pending_syncs", "zk_last_prop", "zk_min_proposal")
+        counts = (
+            "zk_learners",
+            "zk_synced",
+            "zk_pending_syncs",
+            "zk_last_prop",
+            "zk_min_proposal_size",
+        )
         shown = state + (counts if role == "leader" else ())
         return [line for line in text.splitlines() if line.startswith(shown)]
 
