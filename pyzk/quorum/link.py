@@ -101,6 +101,12 @@ class Link(Outgoing):
             if not self.is_dirty:
                 self._mark()
 
+    def abort(self) -> None:
+        """Close and drop what is queued: the other side may never read it."""
+        self._queue.clear()
+        self.queued_bytes = 0
+        self.close()
+
     def fail(self, reason: str) -> None:
         """End because of what the other side sent or did not send; the owner is told."""
         if self.is_closed:

@@ -1,0 +1,331 @@
+"""The leader's side of one learner: what it may say when, and how long it may be silent.
+
+Pure. Answers to LearnerHandler. A learner goes through the phases in this order:
+
+    AWAIT_INFO      the link is there; FOLLOWERINFO or OBSERVERINFO must come
+    AWAIT_EPOCH     the leader has no epoch yet
+    AWAIT_ACKEPOCH  LEADERINFO was sent
+    AWAIT_SYNC      the epoch is not acknowledged by a quorum, or the log is being read
+    SYNCING         everything up to NEWLEADER is queued
+    SYNCED          NEWLEADER was acknowledged; the leader is not established yet
+    ACTIVE          UPTODATE was sent
+
+A packet that the phase does not know ends this link, nothing else. Learners up to 3.9.2 may
+acknowledge proposals and answer PINGs before they acknowledge NEWLEADER (ZOOKEEPER-4685): both are
+taken, and only the ACK of (epoch, 0) ends the wait.
+
+Live traffic behind NEWLEADER is held back until UPTODATE is queued: a COMMIT in between breaks the
+synchronization of learners up to 3.9.2 (ZOOKEEPER-4394). PINGs are not held back.
+
+Time is counted in beats of half a tick, so that a leader that stood still does not blame its
+learners for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from pyzk.errors import JuteError, QuorumProtocolError
+from pyzk.jute.records import QuorumPacket
+from pyzk.quorum import packets
+from pyzk.quorum.link import Link
+from pyzk.quorum.snapshot_stream import SnapshotPart
+from pyzk.zxid import counter_of, epoch_of, format_zxid
+
+if TYPE_CHECKING:
+    from pyzk.quorum.leader import Leader
+    from pyzk.quorum.leader_sync import SnapshotChunks
+
+log = logging.getLogger(__name__)
+
+AWAIT_INFO: Final = 0
+AWAIT_EPOCH: Final = 1
+AWAIT_ACKEPOCH: Final = 2
+AWAIT_SYNC: Final = 3
+SYNCING: Final = 4
+SYNCED: Final = 5
+ACTIVE: Final = 6
+
+PHASE_NAMES: Final = (
+    "before it has said who it is",
+    "while no epoch is proposed",
+    "instead of ACKEPOCH",
+    "while it waits for its synchronization",
+    "before the ACK of NEWLEADER",
+    "before UPTODATE",
+    "in the broadcast phase",
+)
+
+QUEUE_BYTES: Final = 1 << 26
+"""A learner that lets more than this wait is dropped; beside what its synchronization needs."""
+
+_NEVER: Final = 1 << 62
+
+
+class LearnerHandler:
+    """One learner, compared by identity; it is the owner of the sessions that it serves."""
+
+    def __init__(self, leader: Leader, name: str) -> None:
+        self.leader: Leader = leader
+        self.name: str = name
+        self.link: Link = Link(leader.member.outbox, name, self)
+        self.phase: int = AWAIT_INFO
+        self.sid: int = -1
+        self.is_observer: bool = False
+        self.bit: int = 0
+        """What its acks count: nothing if it has no vote."""
+        self.last_zxid: int = 0
+        """Of ACKEPOCH."""
+        self.heard: int = leader.beat
+        """The beat of its last packet, or of what it has to answer."""
+        self.deadline: int = leader.beat + 2 * (leader.init_ticks + leader.sync_ticks)
+        """The beat from which it is no longer counted as alive."""
+        self.is_snapshot: bool = False
+        """How it was synchronized."""
+        self.chunks: SnapshotChunks | None = None
+        self.acked_zxid: int = 0
+        self.sent_zxid: int = 0
+        """The last proposal that was queued and asks for an ACK."""
+        self._limit_bytes: int = QUEUE_BYTES
+        self._held: list[bytes] | None = None
+        self._held_bytes: int = 0
+        self._tracked: int = 0
+        """A proposal that it has not acknowledged, or 0; and when it was sent."""
+        self._tracked_beat: int = 0
+        self._next_tracked: int = 0
+        """The last one that was sent behind that."""
+        self._next_tracked_beat: int = 0
+
+    def __repr__(self) -> str:
+        kind = "observer" if self.is_observer else "follower"
+        return f"{kind} {self.sid} ({self.name})" if self.phase != AWAIT_INFO else self.name
+
+    # --- to the learner -------------------------------------------------------------
+
+    def send(self, data: bytes) -> None:
+        """Queue what must not overtake UPTODATE."""
+        held = self._held
+        if held is None:
+            link = self.link
+            link.send(data)
+            if link.queued_bytes > self._limit_bytes:
+                self._overrun()
+        else:
+            held.append(data)
+            self._held_bytes += len(data)
+            if self._held_bytes + self.link.queued_bytes > self._limit_bytes:
+                self._overrun()
+
+    def _overrun(self) -> None:
+        self.link.fail(f"{self!r} lets more than {self._limit_bytes} bytes wait")
+
+    def propose(self, data: bytes, zxid: int) -> None:
+        """Queue proposals and commits; ``zxid`` is the last proposal among them, or 0."""
+        self.send(data)
+        if zxid:
+            self.sent_zxid = zxid
+            if self.phase == ACTIVE:
+                self._track(zxid)
+
+    def propose_epoch(self, epoch: int) -> None:
+        """Send LEADERINFO."""
+        self._enter(AWAIT_ACKEPOCH)
+        self.link.send(packets.encode_leader_info(epoch))
+
+    def new_leader(self, data: bytes, *, extra_bytes: int) -> None:
+        """Queue NEWLEADER behind what synchronizes; hold back what comes then.
+
+        ``extra_bytes`` may wait for it beside what waits already: as long as it is being sent a
+        snapshot it cannot take anything else.
+        """
+        self.link.send(data)
+        self._enter(SYNCING)
+        self._held = []
+        self._limit_bytes = QUEUE_BYTES + extra_bytes + self.link.queued_bytes
+
+    def up_to_date(self) -> None:
+        """Send UPTODATE, and what was held back for it."""
+        self._enter(ACTIVE)
+        held, self._held = self._held, None
+        self.link.send(packets.UPTODATE_PACKET)
+        for data in held or ():
+            self.link.send(data)
+        self._held_bytes = 0
+        if self.sent_zxid:
+            self._track(self.sent_zxid)
+
+    def ping(self, data: bytes) -> None:
+        """Queue a PING; before NEWLEADER it would be taken for something else."""
+        if self.phase >= SYNCING:
+            self.link.send(data)
+
+    def _enter(self, phase: int) -> None:
+        self.phase = phase
+        self.heard = self.leader.beat
+
+    # --- time -----------------------------------------------------------------------
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether it has acknowledged NEWLEADER."""
+        return self.phase >= SYNCED
+
+    @property
+    def is_syncing(self) -> bool:
+        """Whether it is being sent what it lacks."""
+        return self.phase == SYNCING
+
+    @property
+    def queued_bytes(self) -> int:
+        """What waits for it, a snapshot not counted."""
+        return self.link.queued_bytes + self._held_bytes
+
+    @property
+    def counts_as_alive(self) -> bool:
+        """Whether the leader may count on it when it looks for its quorum."""
+        return self.phase != AWAIT_INFO and self.leader.beat <= self.deadline
+
+    def check(self, beat: int) -> None:
+        """End the link if the learner has been silent, or has not acknowledged, for too long."""
+        leader = self.leader
+        phase = self.phase
+        chunks = self.chunks
+        if chunks is not None and phase == SYNCING:
+            if chunks.is_exhausted:
+                self.chunks = None
+                self.heard = beat
+            elif chunks.has_progressed():
+                # Its time runs from the end of the snapshot, as long as that moves.
+                self.heard = beat
+        if phase in (AWAIT_INFO, AWAIT_ACKEPOCH, SYNCING):
+            limit = 2 * leader.init_ticks
+        elif phase == ACTIVE:
+            limit = 2 * leader.sync_ticks
+        else:
+            limit = _NEVER  # it is the leader that keeps it waiting
+        if beat - self.heard > limit:
+            self.link.fail(f"{self!r} has been silent for too long {PHASE_NAMES[phase]}")
+        elif self._tracked and beat - self._tracked_beat >= 2 * leader.sync_ticks:
+            zxid = format_zxid(self._tracked)
+            self.link.fail(f"{self!r} has not acknowledged {zxid} within syncLimit")
+
+    def _track(self, zxid: int) -> None:
+        if not self._tracked:
+            self._tracked = zxid
+            self._tracked_beat = self.leader.beat
+        else:
+            self._next_tracked = zxid
+            self._next_tracked_beat = self.leader.beat
+
+    def acked(self, zxid: int) -> None:
+        """A proposal was acknowledged, and so were all before it."""
+        self.acked_zxid = zxid
+        if zxid >= self._tracked:
+            self._tracked, self._tracked_beat = self._next_tracked, self._next_tracked_beat
+            self._next_tracked = 0
+            if zxid >= self._tracked:
+                self._tracked = 0
+
+    # --- from the learner -----------------------------------------------------------
+
+    def link_up(self, link: Link) -> None:
+        raise AssertionError("a leader dials nobody")
+
+    def snapshot_part(self, link: Link, part: SnapshotPart) -> None:
+        raise QuorumProtocolError("a learner sends no snapshot")
+
+    def link_down(self, link: Link, reason: str) -> None:
+        log.info("%r has gone: %s", self, reason)
+        self.end()
+        self.leader.forget(self)
+
+    def end(self) -> None:
+        """Let go of everything; nobody is told."""
+        if self.chunks is not None:
+            self.chunks.close()
+            self.chunks = None
+        self._held = None
+        self.link.abort()
+
+    def packet(self, link: Link, packet: QuorumPacket) -> None:
+        """A packet has come. Raises QuorumProtocolError for one that the phase does not know."""
+        leader = self.leader
+        if leader.over is not None:
+            return
+        phase = self.phase
+        self.heard = leader.beat
+        if phase == ACTIVE:
+            self.deadline = leader.beat + 2 * leader.sync_ticks
+            if packet.type == packets.ACK:
+                self._ack(packet)
+                return
+        action = _ACTIONS.get((phase, packet.type))
+        if action is None:
+            raise QuorumProtocolError(f"{packets.describe(packet)} {PHASE_NAMES[phase]}")
+        try:
+            action(self, packet)
+        except JuteError as error:
+            raise QuorumProtocolError(f"{packets.describe(packet)}: {error}") from None
+
+    def _info(self, packet: QuorumPacket) -> None:
+        info = packets.learner_info(packet)
+        if info.protocol_version < packets.PROTOCOL_VERSION:
+            raise QuorumProtocolError(
+                f"server {info.server_id} speaks version {info.protocol_version:#x} of the protocol"
+            )
+        self.is_observer = packet.type == packets.OBSERVERINFO
+        self.sid = info.server_id
+        self._enter(AWAIT_EPOCH)
+        self.leader.registered(self, epoch_of(packet.zxid), info.config_version)
+
+    def _ack_epoch(self, packet: QuorumPacket) -> None:
+        self.last_zxid = packet.zxid
+        self._enter(AWAIT_SYNC)
+        self.leader.epoch_acked(self, packets.ack_epoch(packet))
+
+    def _early_ack(self, packet: QuorumPacket) -> None:
+        """Before NEWLEADER is acknowledged, which this may do."""
+        zxid = packet.zxid
+        if counter_of(zxid):
+            self._ack(packet)
+        elif epoch_of(zxid) != self.leader.epoch:
+            raise QuorumProtocolError(f"ACK of NEWLEADER {format_zxid(zxid)}, another epoch")
+        elif self.phase == SYNCING:
+            self._enter(SYNCED)
+            self.deadline = self.leader.beat + 2 * self.leader.sync_ticks
+            self.leader.new_leader_acked(self)
+
+    def _ack(self, packet: QuorumPacket) -> None:
+        zxid = packet.zxid
+        if zxid & 0xFFFFFFFF:
+            self.leader.acked(self, zxid)
+
+    def _ping(self, packet: QuorumPacket) -> None:
+        touched = packets.touched_sessions(packet)
+        if touched:
+            self.leader.touched(touched)
+
+    def _revalidate(self, packet: QuorumPacket) -> None:
+        session_id, _ = packets.revalidate(packet)
+        is_valid = self.leader.revalidate_for(self, session_id)
+        self.send(packets.encode_validity(session_id, is_valid))
+
+    def _request(self, packet: QuorumPacket) -> None:
+        self.leader.requested(self, packets.forwarded_request(packet))
+
+
+_ACTIONS: Final[dict[tuple[int, int], Callable[[LearnerHandler, QuorumPacket], None]]] = {
+    (AWAIT_INFO, packets.FOLLOWERINFO): LearnerHandler._info,
+    (AWAIT_INFO, packets.OBSERVERINFO): LearnerHandler._info,
+    (AWAIT_ACKEPOCH, packets.ACKEPOCH): LearnerHandler._ack_epoch,
+    (SYNCING, packets.ACK): LearnerHandler._early_ack,
+    (SYNCING, packets.PING): LearnerHandler._ping,
+    (SYNCED, packets.ACK): LearnerHandler._early_ack,
+    (SYNCED, packets.PING): LearnerHandler._ping,
+    (ACTIVE, packets.ACK): LearnerHandler._ack,
+    (ACTIVE, packets.PING): LearnerHandler._ping,
+    (ACTIVE, packets.REVALIDATE): LearnerHandler._revalidate,
+    (ACTIVE, packets.REQUEST): LearnerHandler._request,
+}

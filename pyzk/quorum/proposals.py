@@ -1,0 +1,131 @@
+"""What a leader counts: accepted epochs, epoch acks, and the acks of proposals.
+
+Pure. Answers to Leader.getEpochToPropose, waitForEpochAck, SyncedLearnerTracker and
+Leader.outstandingProposals. `quorum.leader` asks and acts; here nothing is sent or stored.
+
+Who has acked is a number with a bit for each voter, and whether such a number is a quorum is looked
+up: it is asked twice for every write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pyzk.errors import QuorumProtocolError
+from pyzk.quorum.epochs import MAX_EPOCH
+from pyzk.quorum.packets import NOT_COUNTED
+from pyzk.quorum.verifier import QuorumVerifier
+from pyzk.zxid import format_zxid
+
+if TYPE_CHECKING:
+    from pyzk.server.request import Request
+
+
+class AckTally:
+    """Which sets of voters are a quorum of every verifier, as bit masks."""
+
+    def __init__(self, verifiers: Iterable[QuorumVerifier]) -> None:
+        self.verifiers: tuple[QuorumVerifier, ...] = tuple(verifiers)
+        self._bits: dict[int, int] = {}
+        self._known: dict[int, bool] = {}
+        """Mask -> whether it is a quorum; only a few of all masks ever occur."""
+        for verifier in self.verifiers:
+            for sid in verifier.voters:
+                if sid not in self._bits:
+                    self._bits[sid] = 1 << len(self._bits)
+
+    def bit(self, sid: int) -> int:
+        """Return what stands for ``sid``; 0, which counts for nothing, if it has no vote."""
+        return self._bits.get(sid, 0)
+
+    def is_quorum(self, acks: int) -> bool:
+        """Whether these are a quorum of each of the verifiers."""
+        known = self._known.get(acks)
+        if known is None:
+            sids = [sid for sid, bit in self._bits.items() if acks & bit]
+            known = all(verifier.has_quorum(sids) for verifier in self.verifiers)
+            self._known[acks] = known
+        return known
+
+
+class NewEpoch:
+    """The epoch that is about to be proposed: above every epoch that was accepted by whoever has
+    said so until a quorum has. Observers' epochs raise it, their connection does not count."""
+
+    def __init__(self, tally: AckTally) -> None:
+        self._tally: AckTally = tally
+        self.candidate: int = -1
+        self.connected: int = 0
+        """The voters that have said what they accepted, as a mask."""
+
+    def add(self, sid: int, accepted: int) -> None:
+        """Take the accepted epoch of a server. Raises QuorumProtocolError for one that leaves no
+        epoch to propose."""
+        if accepted >= MAX_EPOCH or accepted < 0:
+            raise QuorumProtocolError(f"server {sid} has accepted epoch {accepted}")
+        self.candidate = max(self.candidate, accepted + 1)
+        self.connected |= self._tally.bit(sid)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether a quorum is connected."""
+        return self._tally.is_quorum(self.connected)
+
+
+class EpochAcks:
+    """Who has acknowledged the new epoch, and has no longer history than the leader."""
+
+    def __init__(self, tally: AckTally, current_epoch: int, last_zxid: int) -> None:
+        self._tally: AckTally = tally
+        self._current_epoch: int = current_epoch
+        self._last_zxid: int = last_zxid
+        self.acked: int = 0
+
+    def add(self, sid: int, current_epoch: int, last_zxid: int) -> None:
+        """Take an ACKEPOCH. Raises QuorumProtocolError for a server that is ahead: it must not be
+        made to follow, for what it has may be committed."""
+        if current_epoch == NOT_COUNTED:
+            return
+        if (current_epoch, last_zxid) > (self._current_epoch, self._last_zxid):
+            raise QuorumProtocolError(
+                f"server {sid} is ahead: epoch {current_epoch}, zxid {format_zxid(last_zxid)};"
+                f" the leader has {self._current_epoch}, {format_zxid(self._last_zxid)}"
+            )
+        if last_zxid != -1:
+            self.acked |= self._tally.bit(sid)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether a quorum has acknowledged."""
+        return self._tally.is_quorum(self.acked)
+
+
+class Proposal:
+    """A transaction on its way: who has it on disk, and what becomes of it."""
+
+    __slots__ = ("acks", "payload", "request")
+
+    def __init__(self, payload: bytes, request: Request) -> None:
+        self.acks: int = 0
+        self.payload: bytes = payload
+        self.request: Request = request
+
+
+class ProposalSizes:
+    """What mntr shows of the payloads; -1 before the first."""
+
+    __slots__ = ("largest", "last", "smallest")
+
+    def __init__(self) -> None:
+        self.last: int = -1
+        self.smallest: int = -1
+        self.largest: int = -1
+
+    def add(self, size: int) -> None:
+        """Note one."""
+        self.last = size
+        if size > self.largest:
+            self.largest = size
+        if size < self.smallest or self.smallest < 0:
+            self.smallest = size
