@@ -42,6 +42,7 @@ DEBIAN_CLASS_PATH: Final = (
     *("zookeeper", "curator-recipes", "curator-framework", "curator-client", "guava"),
     "failureaccess",
 )
+DEBIAN_LOGGER: Final = "slf4j-simple"
 CLI_MT: Final = Path("/usr/lib/zookeeper/bin/cli_mt")
 LOG4J: Final = Path(__file__).parent / "log4j"
 
@@ -80,7 +81,10 @@ class Oracle:
 
     def launcher(self) -> Launcher:
         """How to run it as a server."""
-        return Launcher(f"zookeeper-{self.version}", "", self.class_path)
+        class_path = self.class_path
+        if self.version.startswith("3.8"):
+            class_path = f"{class_path}:{DEBIAN_JARS / DEBIAN_LOGGER}.jar"
+        return Launcher(f"zookeeper-{self.version}", "", class_path)
 
 
 def home() -> Path:

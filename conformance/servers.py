@@ -44,12 +44,18 @@ class Launcher:
     name: str
     template: str
     java_class_path: str | None = None
+    heap: str = "512m"
+    log_level: str = "warn"
 
     def command(self, config: Path, properties: Mapping[str, str], file: Path) -> list[str]:
         """The command line for a configuration."""
         if self.java_class_path is not None:
             flags = [f"-D{key}={value}" for key, value in properties.items()]
-            quick = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+            # Of the two versions each reads its own.
+            flags.append(f"-Dorg.slf4j.simpleLogger.defaultLogLevel={self.log_level}")
+            flags.append("-Dorg.slf4j.simpleLogger.showDateTime=true")
+            flags.append(f"-Dpyzk.oracle.log={self.log_level}")
+            quick = [f"-Xmx{self.heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
             heap = shlex.split(os.environ.get("PYZK_ORACLE_JVMFLAGS", "")) or quick
             main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
             return ["java", *heap, *flags, "-cp", self.java_class_path, main, str(config)]

@@ -1,0 +1,164 @@
+"""After everything: all members hold the same, in memory, on disk, and by their own account.
+
+Shell.
+
+Trees are read through each member's client port; logs are read here, without the server's own code.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from conformance import disk, wire
+from conformance.differential.requests import SUPER
+from conformance.disk import Tree
+from conformance.frames import Client
+from conformance.mixed.ensemble import Ensemble
+from conformance.mixed.members import Member, MixedError, check
+
+CONFIG_NODE: Final = "/zookeeper/config"
+"""Each member writes it for itself, with its own time."""
+LOG_MAGIC: Final = b"ZKLG"
+LOG_HEADER: Final = 16
+ZXID_OFFSET: Final = 12
+"""Of a transaction's zxid: behind the session id and the cxid."""
+
+EXPECTED_LINES: Final = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"(Connection refused|Broken pipe|Connection reset|Socket closed|Socket is closed)",
+        r"(EOFException|EndOfStreamException|SocketException|ConnectException|AsynchronousClose)",
+        r"InterruptedException|ClosedByInterrupt|ClosedChannelException",
+        r"AdminServer|Jetty|MBean|log4j|SLF4J",
+        r"Cannot open channel to|Connection broken for id|Interrupted while waiting",
+        r"Unexpected exception when using channel with server|Interrupting SendWorker",
+        r"Unexpected exception causing (shutdown while sock still open|exit)",
+        r"Exception when (following|observing) the leader|Unexpected exception$",
+        r"Send worker leaving thread|Exception while (sending|listening)|Not sending",
+        r"GOODBYE|Unable to read additional data from (client|server)",
+        r"fsync-ing the write ahead log|Slow|slow operation",
+        # The client's own mistakes.
+        r"Client session timed out|KeeperException|incorrect password|Got user-level",
+        r"Refusing session request for client|Authentication failed",
+        # Sessions of a leader that went.
+        r"Exception causing close of session|ZooKeeperServer not running|not currently serving",
+        r"Leader is gone|Leaving listener|shutdown Leader|Shutting down",
+    )
+)
+"""What the original says at warning or above when members come and go, and clients err."""
+
+
+def read_trees(ensemble: Ensemble) -> dict[int, Tree]:
+    """What each running member holds, by its id."""
+    trees = {}
+    for member in ensemble.running:
+        client = Client(member.address)
+        # Reading must leave no trace: no session, that is. All take up one that exists.
+        check(client.connect(30000), f"{member} refuses a session")
+        client.login(SUPER)
+        client.call("sync", wire.string("/"))
+        trees[member.sid] = disk.read_tree(client)
+        client.close_session()
+        trees[member.sid].pop(CONFIG_NODE, None)
+    return trees
+
+
+def trees_are_equal(ensemble: Ensemble) -> int:
+    """Every node, its statistics and its rights, on all members; how many nodes."""
+    trees = read_trees(ensemble)
+    first = ensemble.running[0]
+    for member in ensemble.running[1:]:
+        who = f"unlike {first}, {member}"
+        try:
+            disk.compare_trees(trees[first.sid], trees[member.sid], who)
+        except disk.DiskError as error:
+            raise MixedError(str(error)) from error
+    return len(trees[first.sid])
+
+
+def read_log(file: Path) -> Iterator[tuple[int, bytes]]:
+    """Each transaction of a log: its zxid and its bytes, digest included."""
+    data = file.read_bytes()
+    if not data.startswith(LOG_MAGIC):
+        check(not data.strip(b"\x00"), f"{file} is no log")
+        return
+    offset = LOG_HEADER
+    while offset + 12 <= len(data):
+        checksum, size = struct.unpack_from(">qi", data, offset)
+        payload = data[offset + 12 : offset + 12 + size]
+        if (
+            size == 0
+            or len(payload) < size
+            or data[offset + 12 + size : offset + 13 + size] != b"B"
+        ):
+            return
+        if zlib.adler32(payload) != checksum:
+            raise MixedError(f"{file}: wrong checksum at {offset}")
+        yield struct.unpack_from(">q", payload, ZXID_OFFSET)[0], payload
+        offset += 13 + size
+
+
+def logs_are_equal(ensemble: Ensemble) -> int:
+    """Whatever two members logged under one zxid is the same, byte by byte; how many of these.
+
+    That holds the digests, too, which the leader wrote into each.
+    """
+    seen: dict[int, tuple[Member, bytes]] = {}
+    shared = set()
+    for member in ensemble.members.values():
+        before = 0
+        for file in member.files("log"):
+            for zxid, payload in read_log(file):
+                check(zxid > before, f"{member}: {zxid:#x} after {before:#x} in its log")
+                before = zxid
+                other, theirs = seen.setdefault(zxid, (member, payload))
+                check(
+                    payload == theirs,
+                    f"{member} and {other} logged otherwise under {zxid:#x}:\n"
+                    f"  {payload.hex()}\n  {theirs.hex()}",
+                )
+                if other is not member:
+                    shared.add(zxid)
+    return len(shared)
+
+
+def complaints(member: Member) -> list[str]:
+    """Lines of its logs that must not be there, in whatever it ran as."""
+    found = []
+    for log, is_original in member.logs:
+        for line in log.read_text(errors="replace").splitlines():
+            if "igest mismatch" in line or "Digests are not matching" in line:
+                found.append(line)
+            elif is_original:
+                is_severe = re.search(r"\b(ERROR|FATAL)\b", line) or re.match(r"\S*Exception", line)
+                if is_severe and not any(pattern.search(line) for pattern in EXPECTED_LINES):
+                    found.append(f"{log.name}: {line}")
+            elif re.search(r"\b(ERROR|CRITICAL|error|critical)\b.*pyzk|Traceback", line):
+                found.append(f"{log.name}: {line}")
+    return found
+
+
+def nobody_complains(ensemble: Ensemble) -> None:
+    """No digest that differs, no exception about the protocol, in any log."""
+    lines = []
+    for member in ensemble.members.values():
+        lines += [f"{member}: {line}" for line in complaints(member)]
+    for member in ensemble.running:
+        mismatches = member.metric("digest_mismatches_count")
+        if mismatches not in (None, "0"):
+            lines.append(f"{member} counts {mismatches} digest mismatches")
+    check(not lines, "complaints in the logs:\n  " + "\n  ".join(lines[:20]))
+
+
+def all_agree(ensemble: Ensemble) -> str:
+    """All of it; a few words on what was seen."""
+    ensemble.wait_in_step()
+    nodes = trees_are_equal(ensemble)
+    shared = logs_are_equal(ensemble)
+    nobody_complains(ensemble)
+    return f"{nodes} nodes equal, {shared} log records equal"

@@ -1,0 +1,209 @@
+"""An ensemble of processes: who is in it, who leads, who is in step.
+
+Shell.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from conformance.differential.requests import SUPER, digest_id
+from conformance.frames import Client, new_session
+from conformance.mixed.members import NOT_SERVING, Member, MixedError, check, eventually
+from conformance.mixed.proxy import Gate
+from conformance.servers import Launcher
+
+TICK_MS: Final = 500
+CONFIG: Final[Mapping[str, str]] = {
+    "tickTime": str(TICK_MS),
+    # Long in real time: two processors may serve three virtual machines.
+    "initLimit": "40",
+    "syncLimit": "20",
+    "maxClientCnxns": "0",
+    "maxSessionTimeout": "60000",
+    "4lw.commands.whitelist": "*",
+    "admin.enableServer": "false",
+}
+PROPERTIES: Final[Mapping[str, str]] = {
+    "zookeeper.extendedTypesEnabled": "true",
+    "zookeeper.DigestAuthenticationProvider.superDigest": digest_id(SUPER),
+    "znode.container.checkIntervalMs": "1000",
+}
+
+
+class Ensemble:
+    """Members by their ids: the voters are 1, 2, …, observers come after them."""
+
+    def __init__(
+        self,
+        voters: Sequence[Launcher],
+        observers: Sequence[Launcher] = (),
+        config: Mapping[str, str] | None = None,
+        properties: Mapping[str, str] | None = None,
+        gated: bool = False,
+    ) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="pyzk-mixed-"))
+        self.config = {**CONFIG, **(config or {})}
+        self.properties = {**PROPERTIES, **(properties or {})}
+        self.tops = 0
+        """How many nodes have been made for exercises."""
+        self.members: dict[int, Member] = {}
+        for sid, launcher in enumerate((*voters, *observers), 1):
+            self.members[sid] = Member(sid, launcher, self.root, sid > len(voters))
+        self.gates: dict[tuple[int, int], Gate] = {}
+        if gated:
+            self._make_gates()
+
+    def _make_gates(self) -> None:
+        """Lets every member see the others' quorum ports through a gate."""
+        for source in self.members:
+            for target, member in self.members.items():
+                if source != target:
+                    self.gates[source, target] = Gate(("127.0.0.1", member.quorum_port))
+
+    def __getitem__(self, sid: int) -> Member:
+        return self.members[sid]
+
+    def __str__(self) -> str:
+        return ", ".join(str(member) for member in self.members.values())
+
+    @property
+    def voters(self) -> list[Member]:
+        """Those that may lead."""
+        return [member for member in self.members.values() if not member.is_observer]
+
+    @property
+    def running(self) -> list[Member]:
+        """Those with a process."""
+        return [member for member in self.members.values() if member.process is not None]
+
+    @property
+    def hosts(self) -> str:
+        """The connect string of all of them."""
+        return ",".join(f"127.0.0.1:{member.client_port}" for member in self.members.values())
+
+    def start_member(self, sid: int) -> None:
+        """Starts one member and does not wait."""
+        config = dict(self.config)
+        for other, member in self.members.items():
+            gate = self.gates.get((sid, other))
+            config[f"server.{other}"] = member.server_line(gate.port if gate else None)
+        self.members[sid].start(config, self.properties)
+
+    def start(self, leader: int | None = None, only: Iterable[int] | None = None) -> None:
+        """Starts members and waits until all serve; the leader to be is up before the others.
+
+        On equal data the highest id is elected of those that are up, so with the highest id for
+        `leader` the outcome is sure; it is checked.
+        """
+        waiting = [sid for sid in (only or self.members) if self.members[sid].process is None]
+        if leader is not None:
+            waiting.remove(leader)
+            self.start_member(leader)
+            eventually(f"{self[leader]} is up", self[leader].answers, 60)
+        for sid in waiting:
+            self.start_member(sid)
+        self.wait_serving()
+        if leader is not None:
+            found = self.leader()
+            check(found.sid == leader, f"{found} leads, {self[leader]} was to")
+
+    def wait_serving(self, members: Iterable[Member] | None = None, timeout: float = 90) -> None:
+        """Waits until all that run serve, and exactly one of them leads."""
+        wanted = list(members or self.running)
+
+        def all_serve() -> bool:
+            for member in wanted:
+                member.check_running()
+            modes = [member.mode() for member in self.running]
+            mine = [member.mode() for member in wanted]
+            return NOT_SERVING not in mine and modes.count("leader") == 1
+
+        try:
+            eventually("all serve and one leads", all_serve, timeout)
+        except MixedError as error:
+            modes = ", ".join(f"{member}: {member.mode()}" for member in self.running)
+            raise MixedError(f"{error} ({modes})") from error
+
+    def leader(self) -> Member:
+        """Who leads; waits a moment for one."""
+        found: list[Member] = []
+
+        def one_leads() -> bool:
+            found[:] = [member for member in self.running if member.mode() == "leader"]
+            return len(found) == 1
+
+        eventually("one member leads", one_leads)
+        return found[0]
+
+    def learners(self) -> list[Member]:
+        """All that run and do not lead."""
+        leader = self.leader()
+        return [member for member in self.running if member is not leader]
+
+    def wait_in_step(self, timeout: float = 30) -> int:
+        """Waits until all that run have applied the same last transaction; its zxid.
+
+        A leader counts its epoch's first zxid as applied, its learners do not before the first
+        transaction; so there is one first.
+        """
+        last: set[int] = set()
+
+        def same_zxid() -> bool:
+            last.clear()
+            last.update(member.zxid() for member in self.running)
+            return len(last) == 1 and -1 not in last
+
+        self.touch()
+        eventually(f"all have the same last zxid: {self}", same_zxid, timeout)
+        return last.pop()
+
+    def touch(self) -> None:
+        """One transaction or two: a session through the leader."""
+        end = time.monotonic() + 30
+        while True:
+            try:
+                new_session(self.leader().address).close_session()
+                return
+            except OSError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
+
+    def client(self, sid: int, timeout_ms: int = 30000) -> Client:
+        """A new session through one member."""
+        return new_session(self[sid].address, timeout_ms)
+
+    def become(self, sid: int, launcher: Launcher) -> None:
+        """Stops a member and starts it as another implementation on the same directory."""
+        self[sid].stop()
+        self[sid].launcher = launcher
+        self.start_member(sid)
+
+    def cleanup(self, keep: bool = False) -> None:
+        """Kills all processes and, unless told otherwise, removes all directories."""
+        for member in self.members.values():
+            member.release()
+        for gate in self.gates.values():
+            gate.close()
+        if not keep:
+            shutil.rmtree(self.root, ignore_errors=True)
+
+    def __enter__(self) -> Ensemble:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.cleanup(keep=error is not None)
+        if error is not None:
+            error.add_note(f"directories and logs: {self.root}")

@@ -1,0 +1,444 @@
+"""What clients do with an ensemble, through each of its members: the same must come of it.
+
+Shell.
+
+Each function takes an ensemble that serves and leaves it serving.  They look at the frames
+themselves, so that nothing is hidden by a client that tries again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from typing import Final
+
+from conformance import wire
+from conformance.differential.requests import ALICE
+from conformance.frames import Client, ClosedError, Frame
+from conformance.mixed.ensemble import Ensemble
+from conformance.mixed.members import Member, check, eventually
+from conformance.wire import OPEN, OPS, Acl
+
+ALICES: Final = (Acl(31, "digest", ALICE),)
+EPHEMERAL: Final = 1
+SEQUENTIAL: Final = 2
+CONTAINER: Final = 4
+PERSISTENT_TTL: Final = 5
+NO_NODE: Final = -101
+NO_AUTH: Final = -102
+SESSION_MOVED: Final = -118
+DATA_CHANGED: Final = 3
+CHILDREN_CHANGED: Final = 4
+CREATED: Final = 1
+RECURSIVE: Final = 1
+SHORT_MS: Final = 3000
+"""A session timeout that is waited for."""
+
+
+def _call(client: Client, op: str, body: bytes) -> Frame:
+    """A request that must succeed."""
+    answer = client.call(op, body)
+    check(not answer.err, f"{op} {body[:60]!r} at {client.address}: error {answer.err}")
+    return answer
+
+
+def make_top(ensemble: Ensemble, name: str) -> str:
+    """A fresh node for what follows, known to every member."""
+    client = ensemble.client(ensemble.leader().sid)
+    ensemble.tops += 1
+    top = f"/{name}{ensemble.tops}"
+    _call(client, "create", wire.create(top))
+    client.close_session()
+    for member in ensemble.running:
+        with_sync(ensemble, member, top)
+    return top
+
+
+def with_sync(ensemble: Ensemble, member: Member, path: str) -> None:
+    """Makes a member catch up with the leader."""
+    client = ensemble.client(member.sid)
+    _call(client, "sync", wire.string(path))
+    client.close_session()
+
+
+def script(top: str) -> list[tuple[str, bytes]]:
+    """Requests of every kind, good and bad, below one node."""
+    node, child = f"{top}/node", f"{top}/node/child"
+    stamped = [Acl(31, "auth", "")]
+    good = [
+        (OPS["create"], wire.create(f"{top}/m", b"made")),
+        (OPS["create2"], wire.create(f"{top}/m/s", b"", flags=SEQUENTIAL)),
+        (OPS["setData"], wire.set_data(f"{top}/m", b"changed", 0)),
+        (OPS["check"], wire.path_version(f"{top}/m", 1)),
+        (OPS["delete"], wire.path_version(f"{top}/m/s0000000000", 0)),
+        (OPS["createContainer"], wire.create(f"{top}/m/c", b"", flags=CONTAINER)),
+        (OPS["createTTL"], wire.create_ttl(f"{top}/m/t", b"", OPEN, PERSISTENT_TTL, 10**9)),
+    ]
+    bad = [*good[2:4], (OPS["check"], wire.path_version(f"{top}/m", 77)), good[0]]
+    return [
+        ("create", wire.create(top)),
+        ("create", wire.create(node, b"first")),
+        ("create", wire.create(node, b"again")),
+        ("create2", wire.create(child, None)),
+        ("create", wire.create(f"{top}/none/child")),
+        ("create", wire.create("no-slash")),
+        ("create", wire.create(f"{top}/acl", b"", ())),
+        ("create", wire.create(f"{top}/acl", b"", (Acl(31, "digest", "no-colon"),))),
+        ("create", wire.create(f"{top}/stamped", b"x", tuple(stamped))),
+        ("createContainer", wire.create(f"{top}/container", b"c", flags=CONTAINER)),
+        ("create", wire.create(f"{top}/container/child")),
+        ("createTTL", wire.create_ttl(f"{top}/ttl", b"t", OPEN, PERSISTENT_TTL, 10**9)),
+        ("createTTL", wire.create_ttl(f"{top}/bad", b"t", OPEN, PERSISTENT_TTL, 0)),
+        *[("create", wire.create(f"{top}/s-", b"%d" % n, flags=SEQUENTIAL)) for n in range(3)],
+        ("create", wire.create(f"{top}/ephemeral", b"e", flags=EPHEMERAL)),
+        ("create", wire.create(f"{top}/ephemeral/child")),
+        ("create", wire.create(f"{top}/e-", b"", flags=EPHEMERAL | SEQUENTIAL)),
+        ("setData", wire.set_data(node, b"second", 0)),
+        ("setData", wire.set_data(node, b"third", 0)),
+        ("setData", wire.set_data(node, None)),
+        ("setData", wire.set_data(f"{top}/none", b"")),
+        ("getData", wire.path_watch(node)),
+        ("exists", wire.path_watch(f"{top}/none")),
+        ("delete", wire.path_version(node)),
+        ("delete", wire.path_version(child, 5)),
+        ("delete", wire.path_version(child, 0)),
+        ("delete", wire.path_version(f"{top}/none")),
+        ("setACL", wire.set_acl(node, (Acl(1, "world", "anyone"), *ALICES), 0)),
+        ("setACL", wire.set_acl(node, OPEN, 0)),
+        ("setData", wire.set_data(node, b"no right to")),
+        ("getACL", wire.string(node)),
+        ("multi", wire.multi(good)),
+        ("multi", wire.multi(bad)),
+        ("multi", wire.multi([])),
+        ("multiRead", wire.multi([(OPS["getData"], wire.path_watch(node))])),
+        ("getChildren2", wire.path_watch(top)),
+        ("getAllChildrenNumber", wire.string(top)),
+        ("getEphemerals", wire.string(top)),
+        ("sync", wire.string(top)),
+        ("sync", wire.string(f"{top}/none")),
+    ]
+
+
+def _comparable(value: object, top: str) -> object:
+    """A decoded answer without what depends on when and where it was asked."""
+    if isinstance(value, dict):
+        unstable = {"zxid", "czxid", "mzxid", "pzxid", "ctime", "mtime"}
+        result = {k: _comparable(v, top) for k, v in value.items() if k not in unstable}
+        if result.get("ephemeralOwner") not in (None, "0x0"):
+            result["ephemeralOwner"] = "a session"
+        return result
+    if isinstance(value, list):
+        return [_comparable(item, top) for item in value]
+    return value.replace(top, "") if isinstance(value, str) else value
+
+
+def answers_are_equal(ensemble: Ensemble) -> None:
+    """The same requests through every member: the same answers, whoever leads."""
+    base = make_top(ensemble, "answers")
+    found: dict[int, list[object]] = {}
+    for member in ensemble.running:
+        client = ensemble.client(member.sid)
+        client.login("alice:a")
+        top = f"{base}/{member.sid}"
+        last_zxid = 0
+        found[member.sid] = []
+        for op, body in script(top):
+            answer = client.call(op, body)
+            check(answer.zxid >= last_zxid, f"{op} at {member}: zxid {answer.zxid:#x} goes back")
+            last_zxid = answer.zxid
+            decoded = wire.without_order(wire.decode_reply(answer.payload, OPS[op]))
+            found[member.sid].append((op, _comparable(decoded, top)))
+        client.close_session()
+    first = ensemble.running[0]
+    for member in ensemble.running[1:]:
+        for ours, theirs in zip(found[member.sid], found[first.sid], strict=True):
+            check(ours == theirs, f"answers differ:\n  {member}: {ours}\n  {first}: {theirs}")
+
+
+def writes_are_seen_everywhere(ensemble: Ensemble) -> None:
+    """What is written through one member is read through every other after a sync."""
+    top = make_top(ensemble, "seen")
+    clients = {member.sid: ensemble.client(member.sid) for member in ensemble.running}
+    queue = f"{top}/queue"
+    _call(clients[ensemble.leader().sid], "create", wire.create(queue))
+    names = []
+    for number in range(2):
+        for sid, client in clients.items():
+            path = f"{top}/by{sid}"
+            data = b"%d by %d" % (number, sid)
+            if number == 0:
+                client.call("create", wire.create(path))
+            _call(client, "setData", wire.set_data(path, data))
+            made = _call(client, "create", wire.create(f"{queue}/n-", data, flags=SEQUENTIAL))
+            names.append(wire.Reader(made.body).string() or "")
+            for other, reader in clients.items():
+                _call(reader, "sync", wire.string(path))
+                body = _call(reader, "getData", wire.path_watch(path)).body
+                seen = wire.Reader(body).buffer()
+                check(seen == data, f"{ensemble[other]} reads {seen!r}, not {data!r}")
+    numbers = [int(name[-10:]) for name in names]
+    check(
+        numbers == list(range(numbers[0], numbers[0] + len(numbers))),
+        f"sequence numbers through all members: {numbers}",
+    )
+    for client in clients.values():
+        client.close_session()
+
+
+def requests_are_answered_in_order(ensemble: Ensemble) -> None:
+    """Many requests under way at once through each member: in order, each sees those before."""
+    top = make_top(ensemble, "order")
+    for member in ensemble.running:
+        client = ensemble.client(member.sid)
+        path = f"{top}/{member.sid}"
+        sent = [client.send("create", wire.create(path))]
+        for number in range(60):
+            sent.append(client.send("setData", wire.set_data(path, b"%d" % number)))
+            sent.append(client.send("getData", wire.path_watch(path)))
+            if number % 20 == 7:
+                sent.append(client.send("sync", wire.string(path)))
+                sent.append(client.send("delete", wire.path_version(path, 10**6)))
+        seen = 0
+        for xid in sent:
+            answer = client.receive()
+            check(answer.xid == xid, f"{member} answered {answer.xid} before {xid}")
+            data = wire.Reader(answer.body).buffer() if answer.body[:1] == b"\x00" else None
+            if data and data.isdigit():
+                check(int(data) == seen, f"{member} read {data!r} after {seen} writes")
+                seen += 1
+        check(seen == 60, f"{member} answered {seen} reads of 60")
+        client.close_session()
+
+
+def sessions_move(ensemble: Ensemble) -> None:
+    """A session goes from member to member, with its ephemeral; its old connection cannot write."""
+    top = make_top(ensemble, "moving")
+    order = [*ensemble.running, ensemble.running[0]]
+    client = ensemble.client(order[0].sid)
+    path = f"{top}/ephemeral"
+    _call(client, "create", wire.create(path, b"", flags=EPHEMERAL))
+    for before, member in itertools.pairwise(order):
+        again = Client(member.address)
+        accepted = again.connect(30000, client.session, client.password, client.last_zxid)
+        check(accepted, f"{member} refuses a session of {before}")
+        check(again.session == client.session, f"{member} changes the session")
+        again.xid = client.xid + 1000
+        _call(again, "setData", wire.set_data(path, b"%d" % member.sid))
+        try:
+            answer = client.call("setData", wire.set_data(path, b"late"))
+            check(
+                answer.err == SESSION_MOVED,
+                f"{before} lets a session write that moved to {member}: {answer.err}",
+            )
+        except ClosedError:
+            pass
+        client.channel.close()
+        body = _call(again, "getData", wire.path_watch(path)).body
+        check(wire.Reader(body).buffer() == b"%d" % member.sid, "the late write was done")
+        client = again
+    for member in ensemble.running:
+        wrong = Client(member.address)
+        accepted = wrong.connect(30000, client.session, b"x" * 16, 0)
+        check(not accepted, f"{member} takes a wrong password")
+        gone = Client(member.address)
+        accepted = gone.connect(30000, 0x77, client.password, 0)
+        check(not accepted, f"{member} takes a session that never was")
+        ahead = Client(member.address)
+        try:
+            ahead.connect(30000, client.session, client.password, client.last_zxid + 10**12)
+            check(False, f"{member} takes a client that has seen more than it")
+        except ClosedError:
+            pass
+        for one in (wrong, gone, ahead):
+            one.channel.close()
+    # An attempt, even a wrong one, costs the connection that the session has there.
+    again = Client(client.address)
+    accepted = again.connect(30000, client.session, client.password, client.last_zxid)
+    check(accepted, "the session did not survive what others tried with it")
+    again.close_session()
+    _await_gone(ensemble, [path])
+
+
+def _event(client: Client) -> tuple[int, str | None]:
+    """The next event's type and path."""
+    frame = client.events.pop(0) if client.events else client.receive()
+    check(frame.xid == -1, f"an answer {frame.xid} where an event was to come")
+    reader = wire.Reader(frame.body)
+    kind, _ = reader.i32(), reader.i32()
+    return kind, reader.string()
+
+
+def watches_fire(ensemble: Ensemble) -> None:
+    """Watches at each member fire once for changes through each other, before what changed."""
+    top = make_top(ensemble, "watched")
+    for member in ensemble.running:
+        watcher = ensemble.client(member.sid)
+        path = f"{top}/{member.sid}"
+        _call(watcher, "create", wire.create(path))
+        add = wire.string(path) + wire.i32(RECURSIVE)
+        recursive = ensemble.client(member.sid)
+        _call(recursive, "addWatch", add)
+        for other in ensemble.running:
+            writer = ensemble.client(other.sid)
+            new = f"{path}/new{other.sid}"
+            _call(watcher, "getData", wire.path_watch(path, True))
+            _call(watcher, "getChildren", wire.path_watch(path, True))
+            watcher.call("exists", wire.path_watch(new, True))
+            _call(writer, "setData", wire.set_data(path, b"%d" % other.sid))
+            _call(writer, "create", wire.create(new))
+            _call(watcher, "sync", wire.string(path))
+            seen = [_event(watcher) for _ in range(len(watcher.events))]
+            wanted = [(DATA_CHANGED, path), (CREATED, new), (CHILDREN_CHANGED, path)]
+            who = f"watches at {member}, writes through {other}"
+            check(sorted(seen) == sorted(wanted), f"{who}: {seen}")
+            check(_event(recursive) == (DATA_CHANGED, path), f"{who}: a recursive watch")
+            check(_event(recursive) == (CREATED, new), f"{who}: a recursive watch")
+            writer.close_session()
+        watcher.close_session()
+        recursive.close_session()
+
+
+def watches_move(ensemble: Ensemble) -> None:
+    """Watches set again at another member fire at once for what was missed."""
+    top = make_top(ensemble, "missed")
+    order = ensemble.running
+    for before, after in zip(order, [*order[1:], order[0]], strict=True):
+        client = ensemble.client(before.sid)
+        path = f"{top}/{before.sid}"
+        _call(client, "create", wire.create(path))
+        _call(client, "getData", wire.path_watch(path, True))
+        client.channel.close()
+        writer = ensemble.client(before.sid)
+        _call(writer, "setData", wire.set_data(path, b"missed"))
+        _call(writer, "create", wire.create(f"{path}/child"))
+        writer.close_session()
+        with_sync(ensemble, after, path)
+        again = Client(after.address)
+        check(
+            again.connect(30000, client.session, client.password, client.last_zxid),
+            f"{after} refuses a session of {before}",
+        )
+        again.xid = 1000
+        body = wire.set_watches(client.last_zxid, [path], [f"{path}/child"], [path])
+        answer = again.call("setWatches", body, xid=-8)
+        check(not answer.err, f"{after} refuses setWatches: {answer.err}")
+        seen = sorted(_event(again) for _ in range(len(again.events)))
+        wanted = [(CREATED, f"{path}/child"), (DATA_CHANGED, path), (CHILDREN_CHANGED, path)]
+        check(seen == wanted, f"missed at {before}, told by {after}: {seen}")
+        again.close_session()
+
+
+def _await_gone(ensemble: Ensemble, paths: list[str], timeout: float = 20) -> None:
+    """Every member must come to say that these do not exist."""
+    for member in ensemble.running:
+        client = ensemble.client(member.sid)
+        for path in paths:
+
+            def is_gone(client: Client = client, path: str = path) -> bool:
+                return client.call("exists", wire.path_watch(path)).err == NO_NODE
+
+            eventually(f"{path} is gone at {member}", is_gone, timeout)
+        client.close_session()
+
+
+def sessions_end(ensemble: Ensemble) -> None:
+    """Ephemerals go with sessions that close or fall silent; those that only ping stay."""
+    top = make_top(ensemble, "ending")
+    closing: list[tuple[Client, str]] = []
+    silent: list[tuple[Client, str]] = []
+    pinging: list[tuple[Client, str]] = []
+    gone = []
+    for member in ensemble.running:
+        for role, group in (("closing", closing), ("silent", silent), ("pinging", pinging)):
+            client = ensemble.client(member.sid, SHORT_MS)
+            path = f"{top}/{role}-{member.sid}"
+            _call(client, "create", wire.create(path, b"", flags=EPHEMERAL))
+            group.append((client, path))
+            gone += [path] if group is not pinging else []
+    for client, _ in closing:
+        client.close_session()
+    end = time.monotonic() + 2.5 * SHORT_MS / 1000
+    while time.monotonic() < end:
+        for client, _ in pinging:
+            client.call("ping", xid=-2)
+        time.sleep(SHORT_MS / 5000)
+    for client, path in pinging:
+        answer = client.call("exists", wire.path_watch(path))
+        check(not answer.err, f"{path} went although its session pinged")
+    for client, _ in pinging:
+        client.close_session()
+    _await_gone(ensemble, gone + [path for _, path in pinging])
+    for client, path in silent:
+        again = Client(client.address)
+        accepted = again.connect(SHORT_MS, client.session, client.password, 0)
+        check(not accepted, f"the session of {path} expired and is taken up again")
+        again.channel.close()
+        client.channel.close()
+
+
+def containers_and_ttls_go(ensemble: Ensemble) -> None:
+    """Containers that were used and are empty, and nodes whose time is over, are reaped."""
+    top = make_top(ensemble, "reaped")
+    paths = []
+    for member in ensemble.running:
+        client = ensemble.client(member.sid)
+        container, short = (f"{top}/{kind}{member.sid}" for kind in "ct")
+        _call(client, "createContainer", wire.create(container, b"", flags=CONTAINER))
+        _call(client, "create", wire.create(f"{container}/child"))
+        _call(client, "delete", wire.path_version(f"{container}/child"))
+        _call(client, "createTTL", wire.create_ttl(short, b"", OPEN, PERSISTENT_TTL, 300))
+        paths += [container, short]
+        client.close_session()
+    _await_gone(ensemble, paths)
+
+
+def identities_are_known(ensemble: Ensemble) -> None:
+    """Rights given through one member hold at all, for reads there and for writes at the leader."""
+    top = make_top(ensemble, "rights")
+    for member in ensemble.running:
+        owner = ensemble.client(member.sid)
+        owner.login("alice:a")
+        path = f"{top}/{member.sid}"
+        _call(owner, "create", wire.create(path, b"secret", (Acl(31, "auth", ""),)))
+        for other in ensemble.running:
+            stranger = ensemble.client(other.sid)
+            _call(stranger, "sync", wire.string(path))
+            requests: dict[str, bytes] = {
+                "getData": wire.path_watch(path),
+                "setData": wire.set_data(path, b"other"),
+                "create": wire.create(f"{path}/child"),
+                "setACL": wire.set_acl(path, OPEN),
+            }
+            for op, body in requests.items():
+                answer = stranger.call(op, body)
+                check(answer.err == NO_AUTH, f"{op} of a stranger at {other}: {answer.err}")
+            stranger.login("alice:a")
+            _call(stranger, "setData", wire.set_data(path, b"mine"))
+            _call(stranger, "getData", wire.path_watch(path))
+            stranger.close_session()
+        owner.close_session()
+
+
+ALL: Final[tuple[Callable[[Ensemble], None], ...]] = (
+    answers_are_equal,
+    writes_are_seen_everywhere,
+    requests_are_answered_in_order,
+    sessions_move,
+    watches_fire,
+    watches_move,
+    identities_are_known,
+    sessions_end,
+    containers_and_ttls_go,
+)
+
+
+def everything(ensemble: Ensemble) -> str:
+    """All of it; a few words on it."""
+    for part in ALL:
+        try:
+            part(ensemble)
+        except Exception as error:
+            error.add_note(f"in {part.__name__}, led by {ensemble.leader()}")
+            raise
+    return f"{len(ALL)} exercises through {len(ensemble.running)} members"

@@ -1,0 +1,221 @@
+"""One member of an ensemble: a process of one implementation or the other, on its own directory.
+
+Shell.
+
+The directory and the ports outlive the process: a member is killed, started again, or started as
+the other implementation on the same files.  Each process writes a log file of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from conformance import oracle
+from conformance.frames import Address, four_letters
+from conformance.servers import Launcher, pyzk_launcher
+
+PROJECT: Final = Path(__file__).parent.parent.parent
+HEAP: Final = "128m"
+PYZK: Final = "pyzk"
+NOT_SERVING: Final = "none"
+
+
+class MixedError(Exception):
+    """A member, or an ensemble, did not do as it should."""
+
+
+def check(holds: bool, otherwise: str) -> None:
+    """Raises MixedError with that text unless it holds."""
+    if not holds:
+        raise MixedError(otherwise)
+
+
+def eventually(what: str, holds: Callable[[], bool], timeout: float = 30.0) -> None:
+    """Waits until something holds, or says that it did not come."""
+    end = time.monotonic() + timeout
+    while not holds():
+        if time.monotonic() > end:
+            raise MixedError(f"not within {timeout:g} s: {what}")
+        time.sleep(0.05)
+
+
+def implementation(name: str) -> Launcher:
+    """The launcher of `pyzk`, or of a version of the original with a small heap and a full log."""
+    if name == PYZK:
+        return pyzk_launcher()
+    return attrs.evolve(oracle.find(name).launcher(), heap=HEAP, log_level="info")
+
+
+class Reservation:
+    """A port that nobody else is given: bound, never listening, so that a server may still have it.
+
+    Both sides set SO_REUSEADDR; the system then lets a second socket listen there, and hands the
+    port to no one who asks for any.
+    """
+
+    def __init__(self) -> None:
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(("127.0.0.1", 0))
+        self.port = int(self.socket.getsockname()[1])
+
+    def release(self) -> None:
+        """Gives the port back."""
+        self.socket.close()
+
+
+class Member:
+    """A server of an ensemble, now running or not."""
+
+    def __init__(self, sid: int, launcher: Launcher, root: Path, is_observer: bool = False) -> None:
+        self.sid = sid
+        self.launcher = launcher
+        self.is_observer = is_observer
+        self.root = root / f"{sid}"
+        self.data = self.root / "data"
+        self.data.mkdir(parents=True)
+        (self.data / "myid").write_text(f"{sid}\n")
+        self.reservations = [Reservation() for _ in range(3)]
+        self.client_port, self.quorum_port, self.election_port = (r.port for r in self.reservations)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.starts = 0
+        self.logs: list[tuple[Path, bool]] = []
+        """Each process's log file, and whether it is the original's."""
+
+    def __str__(self) -> str:
+        return f"member {self.sid} ({self.launcher.name})"
+
+    @property
+    def is_pyzk(self) -> bool:
+        """It runs this project's server."""
+        return self.launcher.java_class_path is None
+
+    @property
+    def address(self) -> Address:
+        """Where clients connect."""
+        return ("127.0.0.1", self.client_port)
+
+    @property
+    def log(self) -> Path:
+        """What its last process printed."""
+        return self.logs[-1][0]
+
+    def server_line(self, quorum_port: int | None = None) -> str:
+        """What zoo.cfg says of it."""
+        role = "observer" if self.is_observer else "participant"
+        return f"127.0.0.1:{quorum_port or self.quorum_port}:{self.election_port}:{role}"
+
+    def start(self, config: Mapping[str, str], properties: Mapping[str, str]) -> None:
+        """Starts the process; it may take a while until it serves."""
+        assert self.process is None
+        self.starts += 1
+        fixed = {
+            "dataDir": str(self.data),
+            "clientPort": str(self.client_port),
+            "clientPortAddress": "127.0.0.1",
+        }
+        if self.is_observer:
+            fixed["peerType"] = "observer"
+        file = self.root / "zoo.cfg"
+        file.write_text("".join(f"{key}={value}\n" for key, value in {**config, **fixed}.items()))
+        options = self.root / "properties"
+        options.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
+        log = self.root / f"log.{self.starts}.{self.launcher.name}"
+        self.logs.append((log, not self.is_pyzk))
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(
+                self.launcher.command(file, properties, options),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                cwd=PROJECT,
+            )
+
+    def check_running(self) -> None:
+        """Raises with the end of its log when the process ended by itself."""
+        if self.process is not None and self.process.poll() is not None:
+            status = self.process.returncode
+            raise MixedError(f"{self} ended with status {status}\n{self.log_tail()}")
+
+    def log_tail(self, size: int = 3000) -> str:
+        """The end of what its last process printed."""
+        return self.log.read_text(errors="replace")[-size:]
+
+    def kill(self) -> None:
+        """SIGKILL, as by a crash."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def stop(self, timeout: float = 20.0) -> None:
+        """SIGTERM, and wait for the end."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise MixedError(f"{self} did not stop in {timeout:g} s\n{self.log_tail()}") from None
+        self.process = None
+
+    def word(self, word: str) -> str:
+        """The answer to a four-letter word; empty when there is none."""
+        with contextlib.suppress(OSError):
+            return four_letters(self.address, word.encode(), 5).decode()
+        return ""
+
+    def answers(self) -> bool:
+        """It is up, whether or not it serves."""
+        self.check_running()
+        return bool(self.word("srvr"))
+
+    def mode(self) -> str:
+        """What `srvr` calls its role, or `none` while it serves nobody."""
+        found = re.search(r"^Mode: (\S+)$", self.word("srvr"), re.MULTILINE)
+        return found[1] if found else NOT_SERVING
+
+    def zxid(self) -> int:
+        """The last transaction that it applied, as `srvr` has it; -1 when it does not serve."""
+        found = re.search(r"^Zxid: 0x([0-9a-f]+)$", self.word("srvr"), re.MULTILINE)
+        return int(found[1], 16) if found else -1
+
+    def metric(self, name: str) -> str | None:
+        """One line of `mntr`."""
+        found = re.search(rf"^zk_{name}\t(\S+)$", self.word("mntr"), re.MULTILINE)
+        return found[1] if found else None
+
+    def log_lines(self, pattern: str) -> list[str]:
+        """Lines of its last process's log that match."""
+        wanted = re.compile(pattern)
+        text = self.log.read_text(errors="replace")
+        return [line for line in text.splitlines() if wanted.search(line)]
+
+    def wipe(self) -> None:
+        """Removes everything but its id."""
+        assert self.process is None
+        shutil.rmtree(self.data)
+        self.data.mkdir()
+        (self.data / "myid").write_text(f"{self.sid}\n")
+
+    def files(self, prefix: str) -> Iterator[Path]:
+        """Its logs or snapshots, oldest first."""
+        found = (self.data / "version-2").glob(f"{prefix}.*")
+        return iter(sorted(found, key=lambda path: int(path.name.split(".")[1], 16)))
+
+    def release(self) -> None:
+        """Kills the process and gives the ports back."""
+        self.kill()
+        for reservation in self.reservations:
+            reservation.release()

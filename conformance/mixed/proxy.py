@@ -1,0 +1,116 @@
+"""A gate on the way to a quorum port: passes bytes on, holds them back, or cuts the connection.
+
+Shell.
+
+What a leader says to its followers can be held back here while it goes on hearing them, so that it
+logs what they never see.  With a recorder each direction's bytes are kept for a look at them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from conformance.frames import Address
+
+Recorder = Callable[[bool, bytes], None]
+"""Told of each piece: whether it is the learner's, and the bytes."""
+
+CHUNK: Final = 1 << 16
+ESTABLISHED: Final = 1
+
+
+class Gate:
+    """Listens in the place of a quorum port, with a thread of its own."""
+
+    def __init__(self, target: Address, recorder: Recorder | None = None) -> None:
+        self.target = target
+        self.recorder = recorder
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self.listener.getsockname()[1])
+        self.is_held = False
+        self._is_closed = False
+        self._selector = selectors.DefaultSelector()
+        self._pairs: dict[socket.socket, tuple[socket.socket, bool]] = {}
+        """Each socket: the other end's, and whether the learner speaks here."""
+        self._selector.register(self.listener, selectors.EVENT_READ)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def hold(self) -> None:
+        """Keeps back what the server says from now on; what the learner says still passes."""
+        self.is_held = True
+
+    def open(self) -> None:
+        """Lets everything pass again."""
+        self.is_held = False
+
+    def close(self) -> None:
+        """Cuts all connections and listens no more."""
+        self._is_closed = True
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._is_closed:
+            held = False
+            for key, _ in self._selector.select(0.05):
+                source = key.fileobj
+                assert isinstance(source, socket.socket)
+                if source is self.listener:
+                    self._accept()
+                elif source in self._pairs:
+                    held = not self._pass(source) or held
+            if held:
+                time.sleep(0.01)
+        for one in list(self._pairs):
+            self._cut(one)
+        self._selector.close()
+        self.listener.close()
+
+    def _accept(self) -> None:
+        learner, _ = self.listener.accept()
+        try:
+            server = socket.create_connection(self.target, 5)
+        except OSError:
+            learner.close()
+            return
+        server.settimeout(None)
+        for one, other, is_learner in ((learner, server, True), (server, learner, False)):
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._pairs[one] = (other, is_learner)
+            self._selector.register(one, selectors.EVENT_READ)
+
+    def _pass(self, source: socket.socket) -> bool:
+        """Passes one piece on; false when the gate is held and it stays where it is."""
+        other, is_learner = self._pairs[source]
+        try:
+            if self.is_held and not is_learner and not self._is_over(source):
+                return False
+            data = b"" if self.is_held and not is_learner else source.recv(CHUNK)
+            if data:
+                if self.recorder is not None:
+                    self.recorder(is_learner, data)
+                other.sendall(data)
+                return True
+        except OSError:
+            pass
+        self._cut(source)
+        return True
+
+    @staticmethod
+    def _is_over(source: socket.socket) -> bool:
+        """The server is gone, whatever is still to be read: TCP's state is not ESTABLISHED."""
+        return source.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != ESTABLISHED
+
+    def _cut(self, one: socket.socket) -> None:
+        other, _ = self._pairs[one]
+        for end in (one, other):
+            if self._pairs.pop(end, None) is not None:
+                with contextlib.suppress(KeyError, ValueError):
+                    self._selector.unregister(end)
+                end.close()
