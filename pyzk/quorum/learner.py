@@ -1,0 +1,349 @@
+"""A learner, from its connection to the leader: what is the same before, in and after
+synchronization.
+
+Pure. Answers to Learner. `learner_sync` follows the leader's history; `follower` and `observer`
+say what is taken in which phase, and by what: any other packet closes the link.
+
+    CONNECTING   dials the leader, which may open its port a moment later
+    DISCOVERY    has said FOLLOWERINFO or OBSERVERINFO; LEADERINFO names the new epoch N
+    ACCEPTING    acceptedEpoch = N is on its way to the disk; then ACKEPOCH
+    CHOOSING     DIFF, TRUNC or SNAP says how this learner is synchronized
+    LOADING      the snapshot behind SNAP; a database is built beside the one in use
+    TRUNCATING   the disk cuts the log; what comes meanwhile waits
+    SYNCING      PROPOSAL and COMMIT (or INFORM) up to NEWLEADER
+    STORING      everything that was committed goes to the disk, then currentEpoch = N
+    READY        has said ACK of (N,0), and waits for UPTODATE; what comes waits
+    BROADCAST    serves
+
+The order that Zab stands on: acceptedEpoch is durable before ACKEPOCH is sent; the transactions or
+the snapshot, then currentEpoch, before the ACK of NEWLEADER; that one before any other ACK
+(ZOOKEEPER-4643, 4646, 4785, 4685). Between ACKEPOCH and it nothing is sent at all.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from pyzk.constants import OpCode
+from pyzk.errors import QuorumProtocolError
+from pyzk.quorum import packets
+from pyzk.quorum.commands import DialLeader
+from pyzk.quorum.epochs import ACCEPTED
+from pyzk.quorum.link import Link
+from pyzk.quorum.role import Unapplied
+
+if TYPE_CHECKING:
+    from pyzk.jute.records import QuorumPacket
+    from pyzk.quorum.member import Member
+    from pyzk.quorum.snapshot_stream import SnapshotPart
+    from pyzk.server.connection import Connection
+    from pyzk.server.request import Request
+    from pyzk.server.sessions import LearnerSessions
+
+log = logging.getLogger(__name__)
+
+CONNECTING: Final = 0
+DISCOVERY: Final = 1
+ACCEPTING: Final = 2
+CHOOSING: Final = 3
+LOADING: Final = 4
+TRUNCATING: Final = 5
+SYNCING: Final = 6
+STORING: Final = 7
+READY: Final = 8
+BROADCAST: Final = 9
+OVER: Final = 10
+
+PHASE_NAMES: Final = (
+    "connecting", "discovery", "accepting the epoch", "before synchronization",
+    "loading a snapshot", "truncating", "synchronization", "storing", "before UPTODATE",
+    "broadcast", "over",
+)  # fmt: skip
+
+SOON_TRIES: Final = 5
+SOON_MS: Final = 20
+"""The first tries follow each other quickly: who has won the election may not know it yet."""
+LATER_TRIES: Final = 10
+"""Then so many, leaderConnectDelayDuringRetryMs apart. The original tries five times in all. Who
+refuses longer has died since the election, and the others wait for a new one."""
+
+Handlers = dict[int, Callable[["QuorumPacket"], None]]
+"""packet type -> what takes it"""
+
+
+class Learner:
+    """Role: another server leads."""
+
+    def __init__(self, member: Member, leader_sid: int, mode: str, is_observer: bool) -> None:
+        self.member: Member = member
+        self.leader_sid: int = leader_sid
+        self.mode: str = mode
+        self.is_observer: bool = is_observer
+        self.over: str | None = None
+        self.unapplied: Unapplied = deque()
+        self.epoch: int = 0
+        """N, once LEADERINFO has named it."""
+        self.new_leader_config: bytes | None = None
+        """The text of the last configuration that the leader has seen, from NEWLEADER."""
+        self.phase: int = CONNECTING
+        self.link: Link = Link(member.outbox, f"server {leader_sid}, the leader", self)
+        self._table: dict[int, Handlers] = self._phases()
+        self._handlers: Handlers = self._table[CONNECTING]
+        self._tries: int = 0
+        self._dial_at_ms: int | None = None
+        """The next try; None while one is under way."""
+        self._give_up_ms: int = 0
+        self._heard_ms: int = 0
+        self._limit_ms: int = member.init_limit_ms
+        """How long the leader may be silent."""
+        self._ticket: int = 0
+        """Of the command whose answer is waited for."""
+        self._then: Callable[[], None] | None = None
+        """What goes on when it has come."""
+        self._is_waiting_for_log: bool = False
+        self._has_answered: bool = False
+        """Clients have been answered since the last flush."""
+        self._sessions: LearnerSessions | None = None
+        self._pending_syncs: deque[Request] = deque()
+        self._pending_revalidations: dict[int, deque[tuple[Connection, int]]] = {}
+        """session -> (connection, timeout in ms) of each question, in order."""
+
+    def _phases(self) -> dict[int, Handlers]:
+        """Return the table: phase -> packet type -> what takes it."""
+        return {
+            CONNECTING: {},
+            DISCOVERY: {packets.LEADERINFO: self._on_leader_info},
+            ACCEPTING: {},
+            OVER: {},
+        }
+
+    # --- connecting -----------------------------------------------------------------
+
+    def start(self) -> None:
+        """Connect with the leader."""
+        member = self.member
+        ticks = member.ensemble.connect_to_learner_master_limit_ticks
+        limit_ms = ticks * member.tick_ms if ticks > 0 else member.init_limit_ms
+        self._give_up_ms = member.clock.now_ms + limit_ms
+        self._dial()
+
+    def _dial(self) -> None:
+        member = self.member
+        leader = member.membership.member(self.leader_sid)
+        if leader is None:
+            self._end(f"server {self.leader_sid} is not in the configuration")
+            return
+        self._dial_at_ms = None
+        self._tries += 1
+        if self._tries > 1:
+            self.link = Link(member.outbox, self.link.name, self)
+        addresses = tuple((each.host, each.quorum_port) for each in leader.addresses)
+        left_ms = max(1, self._give_up_ms - member.clock.now_ms)
+        member.outbox.commands.append(DialLeader(self.link, addresses, left_ms))
+
+    def link_up(self, link: Link) -> None:
+        """The leader has taken the connection: say who this is."""
+        if link is not self.link or self.phase != CONNECTING:
+            return
+        member = self.member
+        self._enter(DISCOVERY)
+        self._heard_ms = member.clock.now_ms
+        link.send(
+            packets.encode_learner_info(
+                member.sid,
+                member.epochs.accepted,
+                member.membership.version,
+                is_observer=self.is_observer,
+            )
+        )
+
+    def link_down(self, link: Link, reason: str) -> None:
+        """There is no connection, or none any more."""
+        if link is not self.link or self.phase == OVER:
+            return
+        if self.phase != CONNECTING:
+            self._end(f"the link with server {self.leader_sid}, the leader, has ended: {reason}")
+            return
+        member = self.member
+        delay_ms = max(1, member.ensemble.leader_connect_delay_ms)
+        if self._tries <= SOON_TRIES:
+            delay_ms = min(delay_ms, SOON_MS)
+        at = member.clock.now_ms + delay_ms
+        if self._tries > SOON_TRIES + LATER_TRIES or at >= self._give_up_ms:
+            self._end(
+                f"server {self.leader_sid}, the leader, cannot be reached after"
+                f" {self._tries} tries: {reason}"
+            )
+            return
+        self._dial_at_ms = at
+
+    # --- inputs ---------------------------------------------------------------------
+
+    def packet(self, link: Link, packet: QuorumPacket) -> None:
+        """The leader has sent a packet."""
+        self._heard_ms = self.member.clock.now_ms
+        handler = self._handlers.get(packet.type)
+        if handler is None:
+            raise QuorumProtocolError(
+                f"{packets.describe(packet)} in the phase {PHASE_NAMES[self.phase]!r}"
+            )
+        handler(packet)
+
+    def snapshot_part(self, link: Link, part: SnapshotPart) -> None:
+        """The next part of the snapshot has come."""
+        raise QuorumProtocolError("a snapshot that was not awaited")
+
+    def stored(self, ticket: int) -> None:
+        """The command that was waited for is durable."""
+        then = self._then
+        if ticket != self._ticket or then is None or self.over is not None:
+            return
+        self._ticket = 0
+        self._then = None
+        self._heard_ms = self.member.clock.now_ms
+        then()
+
+    def log_synced(self, zxid: int) -> None:
+        """The log is durable up to ``zxid``."""
+
+    def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None:
+        """Only leaders read their log."""
+
+    def flush(self) -> None:
+        """An input has been taken in whole: let clients go on."""
+        if self._has_answered:
+            self._has_answered = False
+            self.member.server.end_batch()
+
+    def wake(self) -> None:
+        """Look at the clock."""
+        now = self.member.clock.now_ms
+        at = self._dial_at_ms
+        if at is not None and now >= at and self.over is None:
+            self._dial()
+        due = self.deadline
+        if due is None or now < due:
+            return
+        if self.phase == CONNECTING:
+            self._end(f"server {self.leader_sid}, the leader, cannot be reached in time")
+        else:
+            self._end(
+                f"server {self.leader_sid}, the leader, has been silent for"
+                f" {now - self._heard_ms} ms"
+            )
+
+    @property
+    def deadline(self) -> int | None:
+        """The monotonic ms at which the next try is due, or the leader has been silent too long.
+
+        There is none while the disk is waited for: that is not the leader's silence.
+        """
+        phase = self.phase
+        if phase == CONNECTING:
+            at = self._dial_at_ms
+            return self._give_up_ms if at is None else at
+        if self.over is not None or phase == OVER or self._ticket or self._is_waiting_for_log:
+            return None
+        return self._heard_ms + self._limit_ms
+
+    # --- the end --------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Close the link, serve no longer."""
+        self._enter(OVER)
+        self._dial_at_ms = None
+        self.link.close()
+        self._pending_syncs.clear()
+        self._pending_revalidations.clear()
+        self.member.server.end()
+
+    def _end(self, reason: str) -> None:
+        """This role is over; the peer stops it after this input."""
+        if self.over is None:
+            self.over = reason
+            self._handlers = self._table[OVER]
+            self.link.close()
+
+    def _enter(self, phase: int) -> None:
+        self.phase = phase
+        self._handlers = self._table[phase]
+
+    def _wait(self, ticket: int, then: Callable[[], None] | None) -> None:
+        self._ticket = ticket
+        self._then = then
+
+    # --- discovery ------------------------------------------------------------------
+
+    def _on_leader_info(self, packet: QuorumPacket) -> None:
+        epoch = packets.leader_info(packet)[0]
+        member = self.member
+        answer = member.epochs.answer(epoch)
+        self.epoch = epoch
+        if answer == packets.NOT_COUNTED:
+            self._answer_epoch(answer)
+            return
+        self._enter(ACCEPTING)
+        self._wait(member.save_epoch(ACCEPTED, epoch), self._on_accepted)
+
+    def _on_accepted(self) -> None:
+        self._answer_epoch(self.member.epochs.current)
+
+    def _answer_epoch(self, answer: int) -> None:
+        self._enter(CHOOSING)
+        self.link.send(packets.encode_ack_epoch(self.member.database.last_zxid, answer))
+
+    # --- for the server and its clients ----------------------------------------------
+
+    def gauges(self) -> dict[str, int]:
+        """Nothing that only leaders count."""
+        return {}
+
+    def _on_ping(self, packet: QuorumPacket) -> None:
+        assert self._sessions is not None, self.phase
+        touched = self._sessions.take_touched()
+        self.link.send(packets.encode_ping_reply(packet.zxid, touched))
+
+    def _on_sync(self, packet: QuorumPacket) -> None:
+        if not self._pending_syncs:
+            log.warning("SYNC from server %d, and none was asked for", self.leader_sid)
+            return
+        self.member.server.finish_sync(self._pending_syncs.popleft())
+        self._has_answered = True
+
+    def _on_revalidate(self, packet: QuorumPacket) -> None:
+        session_id, is_valid = packets.validity(packet)
+        pending = self._pending_revalidations.get(session_id)
+        if pending is None:
+            log.warning(
+                "REVALIDATE of session 0x%x from server %d, and nobody asked",
+                session_id & 0xFFFFFFFFFFFFFFFF,
+                self.leader_sid,
+            )
+            return
+        connection, timeout_ms = pending.popleft()
+        if not pending:
+            del self._pending_revalidations[session_id]
+        self.member.server.revalidated(connection, session_id, timeout_ms, is_valid)
+        self._has_answered = True
+
+    def submit(self, request: Request) -> None:
+        """Send a write, or a sync, to the leader."""
+        server = self.member.server
+        first = server.upgrade(request)
+        link = self.link
+        if first is not None:
+            link.send(server.encode_forward(first))
+        if request.opcode == OpCode.SYNC:
+            self._pending_syncs.append(request)
+        link.send(server.encode_forward(request))
+
+    def revalidate(self, connection: Connection, session_id: int, timeout_ms: int) -> None:
+        """Ask the leader whether a session lives."""
+        pending = self._pending_revalidations.get(session_id)
+        if pending is None:
+            pending = self._pending_revalidations[session_id] = deque()
+        pending.append((connection, timeout_ms))
+        self.link.send(packets.encode_revalidate(session_id, timeout_ms))

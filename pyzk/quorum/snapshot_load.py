@@ -1,0 +1,80 @@
+"""A database built from the parts of a snapshot as they come behind SNAP.
+
+Pure. Answers to ZKDatabase.deserializeSnapshot. It is built beside the one in use, which stays
+whole until the new one is on disk: a link that breaks half-way costs nothing (ZOOKEEPER-3642).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final
+
+from pyzk.data.committed_log import CommittedLog
+from pyzk.data.database import Database
+from pyzk.data.node import DataNode
+from pyzk.data.paths import ROOT, parent_of
+from pyzk.data.tree import DataTree
+from pyzk.errors import QuorumProtocolError
+
+if TYPE_CHECKING:
+    from pyzk.config import ServerConfig
+    from pyzk.quorum.snapshot_stream import SnapshotPart
+
+_unpack_stat: Final = struct.Struct(">qqqqiiiqq").unpack
+_FUZZY: Final = 1 << 62
+"""Until it is known up to where the snapshot may have effects, no digest is compared."""
+
+
+class SnapshotLoad:
+    """Takes the parts in order; the last one makes ``database`` ready."""
+
+    def __init__(self, config: ServerConfig, zxid: int) -> None:
+        tree = DataTree(
+            extended_types=config.extended_types_enabled,
+            emulate_353=config.emulate_353_ttl_nodes,
+            digests=config.digest_enabled,
+        )
+        tree.clear()
+        self.zxid: int = zxid
+        """Of the SNAP packet: every transaction up to it is in the snapshot."""
+        self.database: Database = Database(tree, {})
+        self.database.fuzzy_until = _FUZZY
+        self.database.committed = CommittedLog(config.commit_log_count)
+
+    def add(self, part: SnapshotPart) -> None:
+        """Take the next part. Raises QuorumProtocolError for what is no tree."""
+        database = self.database
+        tree = database.tree
+        nodes = tree.nodes
+        for session_id, timeout_ms in part.sessions:
+            database.sessions[session_id] = timeout_ms
+        for acl_id, acl in part.acls:
+            tree.acls.load(acl_id, acl)
+        for path, data, acl_id, stat in part.nodes:
+            if path in nodes or not (path == ROOT or _has_parent(nodes, path)):
+                raise QuorumProtocolError(
+                    f"a snapshot in which {path!r} comes twice or before its parent"
+                )
+            tree.acls.add_usage(acl_id)
+            tree.load_node(path, DataNode(data, acl_id, *_unpack_stat(stat)))
+        if part.is_last:
+            if ROOT not in nodes:
+                raise QuorumProtocolError("a snapshot without a root")
+            tree.finish_load()
+            tree.last_zxid = self.zxid
+
+    def finish(self) -> None:
+        """Everything that the snapshot may have had effects of has been applied.
+
+        A leader that serves puts into the snapshot what it applies meanwhile, and it has sent the
+        COMMIT of each ahead of NEWLEADER.
+        """
+        database = self.database
+        database.fuzzy_until = database.last_zxid
+        unknown = database.tree.acls.unknown()
+        if unknown:
+            raise QuorumProtocolError(f"a snapshot without the ACL list {unknown[0]} it refers to")
+
+
+def _has_parent(nodes: dict[str, DataNode], path: str) -> bool:
+    return path[0] == "/" and path[-1] != "/" and parent_of(path) in nodes
