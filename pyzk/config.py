@@ -12,12 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pyzk import config_keys
 from pyzk.config_keys import FOUR_LETTER_WORDS, KEYS, KNOWN, Key, Status
 from pyzk.config_properties import parse_properties
 from pyzk.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pyzk.config_ensemble import EnsembleConfig
 
 __all__ = ["Property", "ServerConfig", "effective_values", "parse_config", "parse_properties"]
 
@@ -140,6 +143,9 @@ class ServerConfig:
     connection_throttle_global_session_weight: int = 3
     connection_throttle_local_session_weight: int = 1
     connection_throttle_renew_session_weight: int = 2
+
+    ensemble: EnsembleConfig | None = None
+    """The place among others; None: a lone server."""
 
     warnings: tuple[Remark, ...] = ()
     """What the operator asked for and will not get."""

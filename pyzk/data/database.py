@@ -11,6 +11,7 @@ from collections import deque
 from typing import Final
 
 from pyzk.constants import OpCode
+from pyzk.data.committed_log import CommittedLog
 from pyzk.data.snapshot_view import SnapshotView
 from pyzk.data.tree import Applied, DataTree
 from pyzk.data.txn import DIGEST_VERSION, LoggedTxn
@@ -51,6 +52,11 @@ class Database:
         self.digest_mismatches = 0
         self.fuzzy_until = 0
         """Zxid up to which a loaded fuzzy snapshot may have effects; no digests are compared."""
+        self.committed: CommittedLog | None = None
+        """The last transactions as bytes; None on a server that is no member of an ensemble."""
+        self.log_complete_after: int = 0
+        """With the state at this zxid, the log on disk is the whole history after it: the zxid of
+        the snapshot that was loaded, or of one that came over the network."""
 
     @property
     def last_zxid(self) -> int:
@@ -114,5 +120,5 @@ class Database:
         return sum(self.tree.delete_ephemerals(owner, self.tree.last_zxid) for owner in dead)
 
     def freeze(self) -> FrozenDatabase:
-        """Return this moment's state for a snapshot; only one at a time."""
+        """Return this moment's state for a snapshot."""
         return FrozenDatabase(self)

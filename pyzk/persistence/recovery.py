@@ -20,6 +20,7 @@ import logging
 from typing import NamedTuple
 
 from pyzk import zxid as zxids
+from pyzk.data.committed_log import CommittedLog
 from pyzk.data.database import Database
 from pyzk.data.tree import DataTree
 from pyzk.data.txn import decode_txn
@@ -27,6 +28,7 @@ from pyzk.errors import Corrupt, JuteError, StorageError
 from pyzk.persistence import filenames, txnlog
 from pyzk.persistence.directory import Directory, join, remove_temporaries
 from pyzk.persistence.filenames import NamedZxid
+from pyzk.persistence.replacement import complete_replacement
 from pyzk.persistence.snapshot import LoadedSnapshot, read_snapshot, write_snapshot
 from pyzk.persistence.txnlog import Ending, LogScan
 from pyzk.zxid import format_zxid
@@ -58,6 +60,8 @@ class RecoveryOptions(NamedTuple):
     """What names of new snapshots end with: "", ".gz" or ".snappy"."""
     last_zxid_section: bool = True
     """zookeeper.serializeLastProcessedZxid.enabled"""
+    committed_log_count: int = 0
+    """zookeeper.commitLogCount on a member of an ensemble; 0: nothing is collected."""
 
     def new_tree(self) -> DataTree:
         return DataTree(
@@ -65,6 +69,17 @@ class RecoveryOptions(NamedTuple):
             emulate_353=self.emulate_353,
             digests=self.digests,
         )
+
+    def new_database(self) -> Database:
+        """Return an empty database."""
+        database = Database(self.new_tree())
+        self.prepare(database)
+        return database
+
+    def prepare(self, database: Database) -> None:
+        """Have the database keep the transactions that are applied to it, if that is wanted."""
+        if self.committed_log_count > 0:
+            database.committed = CommittedLog(self.committed_log_count)
 
 
 class Recovered(NamedTuple):
@@ -92,6 +107,16 @@ def recover(
     return _Recovery(snap_directory, log_directory, options).run()
 
 
+def recover_until(
+    snap_directory: Directory, log_directory: Directory, options: RecoveryOptions, zxid: int
+) -> Recovered:
+    """Load the database as it was at ``zxid``, or at the last transaction before; change nothing.
+
+    Raises `StorageError` if that cannot be done.
+    """
+    return _Recovery(snap_directory, log_directory, options, zxid).run()
+
+
 def check_directories(snap_directory: Directory, log_directory: Directory) -> None:
     """Refuse snapshots in a separate log directory and logs in a separate snapshot directory."""
     if snap_directory is log_directory or snap_directory.path == log_directory.path:
@@ -115,17 +140,26 @@ def check_directories(snap_directory: Directory, log_directory: Directory) -> No
 
 class _Recovery:
     def __init__(
-        self, snap_directory: Directory, log_directory: Directory, options: RecoveryOptions
+        self,
+        snap_directory: Directory,
+        log_directory: Directory,
+        options: RecoveryOptions,
+        until: int | None = None,
     ) -> None:
         self.snap_directory = snap_directory
         self.log_directory = log_directory
         self.options = options
+        self.until = until
+        """Nothing behind this zxid is loaded, and nothing is changed; None: everything is."""
         self.notes: list[str] = []
         self.unreadable: list[tuple[NamedZxid, StorageError]] = []
 
     def run(self) -> Recovered:
-        self._remove_temporaries()
-        self._remove_headerless_log()
+        if self.until is None:
+            for note in complete_replacement(self.snap_directory, self.log_directory):
+                self.note(note)
+            self._remove_temporaries()
+            self._remove_headerless_log()
         snapshot = self._newest_snapshot()
         if snapshot is None:
             if self._has_records():
@@ -133,6 +167,8 @@ class _Recovery:
             return self._new_database()
         named, loaded = snapshot
         database = loaded.database
+        self.options.prepare(database)
+        database.log_complete_after = named.zxid
         if loaded.digest_zxid > named.zxid:
             database.fuzzy_until = loaded.digest_zxid
         elif loaded.digest_zxid == named.zxid:
@@ -141,8 +177,9 @@ class _Recovery:
         replay.run()
         self._check_claims(database.last_zxid)
         self._check_acls(database)
-        _sync_file(self.snap_directory, named.name)
-        self.snap_directory.sync()
+        if self.until is None:
+            _sync_file(self.snap_directory, named.name)
+            self.snap_directory.sync()
         return Recovered(
             database, named.name, named.zxid, database.last_zxid, replay.applied, self.notes
         )
@@ -174,7 +211,10 @@ class _Recovery:
 
     def _newest_snapshot(self) -> tuple[NamedZxid, LoadedSnapshot] | None:
         """Return the newest snapshot that can be read; None if there is no snapshot at all."""
-        candidates = filenames.snapshots(self.snap_directory.names())[: -MAX_CANDIDATES - 1 : -1]
+        found = filenames.snapshots(self.snap_directory.names())
+        if self.until is not None:
+            found = [named for named in found if named.zxid <= self.until]
+        candidates = found[: -MAX_CANDIDATES - 1 : -1]
         for named in candidates:
             try:
                 loaded = read_snapshot(
@@ -185,9 +225,16 @@ class _Recovery:
                 self.note(str(error))
                 self.unreadable.append((named, error))
             else:
-                return named, loaded
+                if self.until is None or loaded.digest_zxid <= self.until:
+                    return named, loaded
         if not candidates:
             return None
+        if not self.unreadable:
+            assert self.until is not None, candidates
+            raise StorageError(
+                f"no snapshot without effects behind zxid {format_zxid(self.until)}",
+                path=self.snap_directory.path,
+            )
         newest = self.unreadable[0][1]
         raise Corrupt(
             f"none of {len(candidates)} snapshots can be read; the newest: {newest}",
@@ -218,7 +265,7 @@ class _Recovery:
                 remedy="restore a snapshot; or, if the logs are known to be complete from the"
                 " first transaction on, start with zookeeper.snapshot.trust.empty=true",
             )
-        database = Database(self.options.new_tree())
+        database = self.options.new_database()
         replay = _Replay(self, database, None)
         replay.run()
         self._check_acls(database)
@@ -227,7 +274,9 @@ class _Recovery:
 
     def _new_database(self) -> Recovered:
         """An empty directory: write the first snapshot, so that logs have something to follow."""
-        database = Database(self.options.new_tree())
+        database = self.options.new_database()
+        if self.until is not None:
+            raise StorageError("there is no snapshot", path=self.snap_directory.path)
         if not (self.options.autocreate or self.options.initialize):
             database.tree.last_zxid = -1
             self.note(
@@ -281,9 +330,11 @@ class _Replay:
         directory = self._directory
         start = self._database.last_zxid
         files = filenames.logs_from(directory.names(), start)
+        until = self._recovery.until
         for index, named in enumerate(files):
-            self._replay_file(named, is_last=index == len(files) - 1)
-        if files:
+            if until is None or named.zxid <= until:
+                self._replay_file(named, is_last=index == len(files) - 1)
+        if files and until is None:
             directory.sync()
         if self._repeated:
             self._recovery.note(f"{self._repeated} records came twice and were skipped")
@@ -299,6 +350,7 @@ class _Replay:
     def _replay_file(self, named: NamedZxid, *, is_last: bool) -> None:
         name = named.name
         is_first = True
+        until = self._recovery.until
         limit = max(self._recovery.options.max_record_bytes, txnlog.MAX_RECORD_BYTES)
         scan = LogScan(self._directory, name, max_record_bytes=limit)
         for offset, payload in scan:
@@ -311,6 +363,8 @@ class _Replay:
                     remedy="give the file its name back: log. and that zxid in hexadecimal",
                 )
             is_first = False
+            if until is not None and zxid > until:
+                return
             last = self._database.last_zxid
             if zxid <= last:
                 self._repeated += zxid > self._trusted
@@ -320,7 +374,8 @@ class _Replay:
         if scan.ending is Ending.TORN:
             what = "the torn end of the log is left out" if is_last else "the log has a torn end"
             self._recovery.note(f"{scan.path}: {what}, at offset {scan.offset}: {scan.detail}")
-        _sync_file(self._directory, name)
+        if until is None:
+            _sync_file(self._directory, name)
 
     def _check_follows(self, path: str, offset: int, last: int, zxid: int) -> None:
         if zxid == last + 1:
@@ -347,6 +402,8 @@ class _Replay:
                 remedy="restore this file from a backup or from another server",
             ) from error
         self.applied += 1
+        if database.committed is not None:
+            database.committed.append(txn.header.zxid, payload)
         snapshot = self._snapshot
         if snapshot is not None and txn.header.zxid == snapshot.digest_zxid:
             self._recovery._compare_digest(snapshot)

@@ -126,8 +126,9 @@ class SnapshotWriter:
         *,
         suffix: str = "",
         last_zxid_section: bool = True,
+        prefix: str = "",
     ) -> None:
-        self.name = snapshot_name(frozen.zxid, suffix)
+        self.name = prefix + snapshot_name(frozen.zxid, suffix)
         self.bytes_written = 0
         self._directory = directory
         self._zxid = frozen.zxid
@@ -199,20 +200,28 @@ def write_snapshot(
     last_zxid_section: bool = True,
 ) -> str:
     """Write a whole snapshot at once; return its name. Closes the view."""
-    writer: SnapshotWriter | None = None
     try:
         writer = SnapshotWriter(
             directory, frozen, suffix=suffix, last_zxid_section=last_zxid_section
         )
-        while nodes := frozen.nodes.read(NODES_PER_READ):
-            writer.add(nodes)
-        return writer.commit()
-    except StorageError:
-        if writer is not None:
-            writer.abort()
-        raise
+        return write_nodes(writer, frozen)
     finally:
         frozen.close()
+
+
+def write_nodes(writer: SnapshotWriter, frozen: FrozenDatabase) -> str:
+    """Write all that the view has, and commit; return the name."""
+    count = 0
+    try:
+        while nodes := frozen.nodes.read(NODES_PER_READ):
+            count += len(nodes)
+            writer.add(nodes)
+        if count < frozen.nodes.total:  # and the snapshot would look whole
+            raise StorageError("the view was closed before it was written", path=writer.name)
+        return writer.commit()
+    except StorageError:
+        writer.abort()
+        raise
 
 
 class LoadedSnapshot(NamedTuple):

@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import attrs
 
@@ -42,6 +42,7 @@ MAX_BATCH_BYTES: Final = 8 << 20
 MAX_REST_S: Final = 0.01
 """The longest rest of the snapshot thread between two pieces: a slow disk is rest enough."""
 
+_Result = TypeVar("_Result")
 Post = Callable[[Callable[[], None]], object]
 """Runs a function on the event loop: call_soon_threadsafe."""
 
@@ -71,7 +72,21 @@ class _Close:
     """In the queue: sync and end."""
 
 
-_Item = tuple[list[bytes], int] | _Roll | _Close
+class _Work:
+    """In the queue: do this when all that was appended before is durable."""
+
+    __slots__ = ("answer", "work")
+
+    def __init__(self, work: Callable[[], _Result], answer: Callable[[_Result], None]) -> None:
+        self.work = work
+        self.answer = answer
+
+    def run(self) -> Callable[[], None]:
+        """Do it; return the call that tells the loop."""
+        return partial(self.answer, self.work())
+
+
+_Item = tuple[list[bytes], int] | _Roll | _Work | _Close
 
 
 class DiskThread:
@@ -106,6 +121,11 @@ class DiskThread:
     def roll(self) -> None:
         """Begin a new log file with the next record."""
         self._queue.put(_ROLL)
+
+    def run(self, work: Callable[[], _Result], answer: Callable[[_Result], None]) -> None:
+        """Do some work on this thread, behind everything that was appended; ``answer`` runs on the
+        loop with what it returned. A StorageError ends the log as one of its own does."""
+        self._queue.put(_Work(work, answer))
 
     @property
     def log_file_bytes(self) -> int:
@@ -168,6 +188,10 @@ class DiskThread:
                 self._commit(records, zxid)
             if item is _ROLL:
                 self._writer.roll()
+            elif isinstance(item, _Work):
+                call = item.run()
+                if not self._abandoned:
+                    self._send(call)
             elif item is _CLOSE:
                 return
 
@@ -246,6 +270,8 @@ class SnapshotThread:
         self._last_zxid_section = last_zxid_section
         self._queue: queue.SimpleQueue[Callable[[], bool]] = queue.SimpleQueue()
         self._job: SnapshotJob | None = None
+        self.files_lock = threading.Lock()
+        """Held while files appear or go: by this thread, and by who replaces the history."""
         self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)
 
     def start(self) -> None:
@@ -281,11 +307,16 @@ class SnapshotThread:
         """Remove what only older snapshots than the newest ``retain_count`` need."""
         self._queue.put(partial(self._purge, retain_count, on_done, on_failed))
 
-    def close(self) -> None:
-        """End the thread; a snapshot that is being written is given up and its file removed."""
+    def cancel(self) -> None:
+        """Give up the snapshot that is being written, if there is one. It may have its name
+        already; whoever takes the lock after this will see it, or it never gets one."""
         job = self._job
         if job is not None:
             self._end(job)
+
+    def close(self) -> None:
+        """End the thread; a snapshot that is being written is given up and its file removed."""
+        self.cancel()
         if self._thread.ident is not None:
             self._queue.put(_stop)
             self._thread.join()
@@ -330,10 +361,11 @@ class SnapshotThread:
                 # As long a rest as the work: clients notice the snapshot half as much, and it is
                 # in no hurry.
                 time.sleep(min(time.perf_counter() - begun, MAX_REST_S))
-            if job.over:  # the view was closed, and what was read last may be newer than it
-                _abort(writer)
-                return True
-            name = writer.commit()
+            with self.files_lock:
+                if job.over:  # the view was closed, and what was read last may be newer than it
+                    _abort(writer)
+                    return True
+                name = writer.commit()
         except StorageError as error:
             self._give_up(job, writer, error)
         except Exception as error:  # a bug costs the snapshot, not the thread
@@ -358,7 +390,8 @@ class SnapshotThread:
         on_failed: Callable[[StorageError], None],
     ) -> bool:
         try:
-            removed = purge.purge(self._snap_directory, self._log_directory, retain_count)
+            with self.files_lock:
+                removed = purge.purge(self._snap_directory, self._log_directory, retain_count)
         except StorageError as error:
             _post(self._post, partial(on_failed, error))
         else:

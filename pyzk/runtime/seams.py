@@ -16,6 +16,8 @@ from pyzk.data.database import Database
 from pyzk.metrics import Metrics
 
 if TYPE_CHECKING:
+    from pyzk.quorum.commands import StorageCommand
+    from pyzk.quorum.epochs import Epochs
     from pyzk.runtime.client_port import ClientProtocol
 
 
@@ -37,11 +39,21 @@ class TimeSource(Protocol):
         ...
 
 
+class StorageAnswers(Protocol):
+    """Who hears that a command of a member is done: the driver of its peer, on the loop."""
+
+    def stored(self, ticket: int) -> None: ...
+    def restored(self, ticket: int, database: Database) -> None: ...
+    def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None: ...
+
+
 class ServerStorage(Protocol):
     """Where transactions become durable; `pyzk.runtime.storage.Storage` is the real one."""
 
     metrics: Metrics
     wants_snapshot: bool
+    epochs: Epochs | None
+    """Of a member of an ensemble, once it is open."""
 
     @property
     def blocks(self) -> bool:
@@ -57,6 +69,10 @@ class ServerStorage(Protocol):
     ) -> None: ...
     def append(self, records: list[bytes], last_zxid: int) -> None: ...
     def take_snapshot(self, database: Database) -> None: ...
+    def perform(self, command: StorageCommand, answers: StorageAnswers) -> None:
+        """Do what a member wants done, behind everything that was appended; then answer."""
+        ...
+
     def directory_sizes(self) -> tuple[int, int]: ...
     def stop_timers(self) -> None: ...
     def close(self) -> None: ...

@@ -7,26 +7,41 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from pyzk.config import ServerConfig
-from pyzk.data.database import Database
+from pyzk.data.database import Database, FrozenDatabase
 from pyzk.errors import StorageError
 from pyzk.metrics import Metrics
 from pyzk.persistence.directory import Directory
 from pyzk.persistence.logwriter import LogWriter
+from pyzk.persistence.member_files import MemberFiles
 from pyzk.persistence.recovery import RecoveryOptions, recover
+from pyzk.quorum.commands import (
+    ReadLog,
+    Reload,
+    SaveEpoch,
+    StorageCommand,
+    StoreDatabase,
+    TruncateLog,
+)
+from pyzk.quorum.epochs import Epochs, load_epochs, save_epoch
+from pyzk.quorum.sync import is_affordable
 from pyzk.runtime.disk import DiskThread, SnapshotThread
 from pyzk.runtime.files import DataDirectories, open_data_directories
+from pyzk.runtime.seams import StorageAnswers
 from pyzk.zxid import format_zxid
 
 log = logging.getLogger(__name__)
 
 _SUFFIXES: Final = {"": "", "gz": ".gz", "snappy": ".snappy"}
 _HOUR_S: Final = 3600.0
+_Result = TypeVar("_Result")
+_Records = list[tuple[int, bytes]] | None
 
 
 class Storage:
@@ -39,8 +54,12 @@ class Storage:
         """Enough was replayed at the start that the next start should not have to."""
         self.blocks = True
         """``close`` waits for the disk: it must not run on the loop."""
+        self.epochs: Epochs | None = None
+        """Of a member of an ensemble, once it is open."""
         self._config = config
-        self._suffix = _SUFFIXES[config.snapshot_compression]
+        self._options = recovery_options(config)
+        self._complete_after = 0
+        """From which zxid on the log is known to be whole."""
         self._directories: DataDirectories
         self._disk: DiskThread | None = None
         self._snapshots: SnapshotThread | None = None
@@ -57,27 +76,20 @@ class Storage:
             config.data_dir, config.data_log_dir, autocreate=config.datadir_autocreate
         )
         begun = time.monotonic()
-        options = RecoveryOptions(
-            digests=config.digest_enabled,
-            extended_types=config.extended_types_enabled,
-            emulate_353=config.emulate_353_ttl_nodes,
-            trust_empty_snapshot=config.snapshot_trust_empty,
-            autocreate=config.db_autocreate,
-            initialize=directories.initialize,
-            max_record_bytes=config.jute_max_buffer + config.jute_max_buffer_extra,
-            snapshot_suffix=self._suffix,
-            last_zxid_section=config.serialize_last_processed_zxid,
-        )
+        options = self._options._replace(initialize=directories.initialize)
         recovered = recover(directories.snapshots, directories.logs, options)
         for note in recovered.notes:
             log.warning("recovery: %s", note)
-        if recovered.last_zxid < 0:
+        if config.ensemble is not None:
+            self._load_epochs(recovered.last_zxid)
+        elif recovered.last_zxid < 0:
             raise StorageError(
                 "the data directory is empty and db.autocreate is false",
                 path=config.data_dir,
                 remedy="restore the data, or make a file named initialize there to begin anew",
             )
         directories.initialized()
+        self._complete_after = recovered.database.log_complete_after
         if recovered.is_new:
             log.info("created a new database in %s", config.data_dir)
             return recovered.database
@@ -94,6 +106,11 @@ class Storage:
         )
         self.wants_snapshot = recovered.replayed > config.snap_count // 2
         return recovered.database
+
+    def _load_epochs(self, last_zxid: int) -> None:
+        self.epochs, notes = load_epochs(self._directories.snapshots, last_zxid)
+        for note in notes:
+            log.warning("recovery: %s", note)
 
     def start(
         self,
@@ -121,7 +138,7 @@ class Storage:
             self._directories.snapshots,
             self._directories.logs,
             post=post,
-            suffix=self._suffix,
+            suffix=self._options.snapshot_suffix,
             last_zxid_section=config.serialize_last_processed_zxid,
         )
         self._disk.start()
@@ -157,6 +174,72 @@ class Storage:
         """The log has everything: the server goes on, the next snapshot may succeed."""
         self.metrics.snapshot_error_count += 1
         log.error("no snapshot was written: %s", error)
+
+    # --- commands of a member -------------------------------------------------------
+
+    def perform(self, command: StorageCommand, answers: StorageAnswers) -> None:
+        """Do what a member wants done, behind everything that was appended; then answer."""
+        disk = self._disk
+        assert disk is not None
+        ticket = command.ticket
+        directories = self._directories
+        files = MemberFiles(directories.snapshots, directories.logs, self._options)
+        if isinstance(command, SaveEpoch):
+            disk.run(
+                partial(save_epoch, directories.snapshots, command.name, command.epoch),
+                partial(_stored, answers, ticket),
+            )
+        elif isinstance(command, ReadLog):
+            # Not on the disk thread: everybody's writes would wait for one learner's old ones.
+            read = partial(files.read_log, command.after, command.until, self._is_affordable)
+            disk.run(_nothing, partial(self._read_aside, read, partial(answers.log_read, ticket)))
+        elif isinstance(command, Reload):
+            self._replace(files.reload, partial(self._restored, answers, ticket))
+        elif isinstance(command, TruncateLog):
+            truncate = partial(files.truncate, command.zxid, self._complete_after)
+            self._replace(truncate, partial(self._restored, answers, ticket))
+        else:
+            assert isinstance(command, StoreDatabase), command
+            frozen = command.database.freeze()
+            self._replace(
+                partial(files.store, frozen), partial(self._kept, answers, ticket, frozen)
+            )
+
+    def _replace(self, work: Callable[[], _Result], answer: Callable[[_Result], None]) -> None:
+        """Work on the files with nobody else at them; the next record begins a new log."""
+        disk, snapshots = self._disk, self._snapshots
+        assert disk is not None
+        assert snapshots is not None
+        snapshots.cancel()
+        disk.roll()
+        disk.run(partial(_locked, snapshots.files_lock, work), answer)
+
+    def _restored(self, answers: StorageAnswers, ticket: int, database: Database) -> None:
+        self._complete_after = database.log_complete_after
+        answers.restored(ticket, database)
+
+    def _kept(
+        self, answers: StorageAnswers, ticket: int, frozen: FrozenDatabase, _: object
+    ) -> None:
+        frozen.close()
+        self._complete_after = frozen.zxid
+        answers.stored(ticket)
+
+    def _read_aside(
+        self, read: Callable[[], _Records], answer: Callable[[_Records], None], _: object
+    ) -> None:
+        def done(future: asyncio.Future[_Records]) -> None:
+            if not future.cancelled() and self._disk is not None:
+                answer(future.result())
+
+        self._loop.run_in_executor(None, read).add_done_callback(done)
+
+    def _is_affordable(self, further_bytes: int, snapshot_bytes: int) -> bool:
+        ensemble = self._config.ensemble
+        assert ensemble is not None
+        return is_affordable(further_bytes, snapshot_bytes, ensemble.snapshot_size_factor)
+
+    # --- old files, numbers ---------------------------------------------------------
 
     def _purge(self) -> None:
         assert self._snapshots is not None
@@ -216,6 +299,34 @@ class Storage:
         """Unlock the directories."""
         if hasattr(self, "_directories"):
             self._directories.close()
+
+
+def recovery_options(config: ServerConfig) -> RecoveryOptions:
+    """Return the settings that loading depends on."""
+    return RecoveryOptions(
+        digests=config.digest_enabled,
+        extended_types=config.extended_types_enabled,
+        emulate_353=config.emulate_353_ttl_nodes,
+        trust_empty_snapshot=config.snapshot_trust_empty,
+        autocreate=config.db_autocreate,
+        max_record_bytes=config.jute_max_buffer + config.jute_max_buffer_extra,
+        snapshot_suffix=_SUFFIXES[config.snapshot_compression],
+        last_zxid_section=config.serialize_last_processed_zxid,
+        committed_log_count=0 if config.ensemble is None else config.commit_log_count,
+    )
+
+
+def _locked(lock: threading.Lock, work: Callable[[], _Result]) -> _Result:
+    with lock:
+        return work()
+
+
+def _nothing() -> None:
+    """What is before is durable, and that is all."""
+
+
+def _stored(answers: StorageAnswers, ticket: int, _: object) -> None:
+    answers.stored(ticket)
 
 
 def _total_size(directory: Directory) -> int:

@@ -18,12 +18,24 @@ from functools import partial
 from pyzk.config import ServerConfig
 from pyzk.data.database import Database
 from pyzk.metrics import Metrics
+from pyzk.persistence import filenames
 from pyzk.persistence.directory import MemoryDirectory
 from pyzk.persistence.logwriter import LogWriter
-from pyzk.persistence.recovery import RecoveryOptions, recover
+from pyzk.persistence.member_files import MemberFiles
+from pyzk.persistence.recovery import RecoveryOptions
 from pyzk.persistence.snapshot import write_snapshot
-from pyzk.persistence.txnlog import framed_zxid
-from pyzk.runtime.seams import ServerStorage
+from pyzk.persistence.txnlog import LogScan, frame_record, framed_zxid
+from pyzk.quorum.commands import (
+    ReadLog,
+    Reload,
+    SaveEpoch,
+    StorageCommand,
+    StoreDatabase,
+    TruncateLog,
+)
+from pyzk.quorum.epochs import Epochs, load_epochs, save_epoch
+from pyzk.quorum.sync import is_affordable
+from pyzk.runtime.seams import ServerStorage, StorageAnswers
 from pyzk.testing.gate import Gate
 
 OnSynced = Callable[[int], None]
@@ -38,7 +50,12 @@ class MemoryStorage:
     def __init__(self, config: ServerConfig) -> None:
         self.metrics = Metrics()
         self.wants_snapshot = False
+        self.epochs: Epochs | None = None
+        """Of a member of an ensemble, once it is open."""
         self._config = config
+        self._options = recovery_options(config)
+        self._epoch_files = MemoryDirectory("memory epochs")
+        self._complete_after = 0
         self._snapshots: MemoryDirectory | None = None
         """Where the last snapshot is; None: an empty tree at ``_first_zxid``."""
         self._first_zxid = 0
@@ -54,8 +71,19 @@ class MemoryStorage:
 
     def open(self) -> Database:
         """Return what is durable."""
+        database = self._load()
+        self._complete_after = database.log_complete_after
+        if self._config.ensemble is not None:
+            self.epochs, _ = load_epochs(self._epoch_files, database.last_zxid)
+        return database
+
+    def _load(self) -> Database:
         if self._snapshots is None and not self._records:
             return empty_database(self._config, self._first_zxid)
+        return self._files().reload()
+
+    def _files(self) -> MemberFiles:
+        """Return files that hold the same."""
         snapshots = self._snapshots
         if snapshots is None:
             snapshots = MemoryDirectory("memory")
@@ -65,7 +93,7 @@ class MemoryStorage:
             writer = LogWriter(logs, preallocate_bytes=0)
             writer.append(self._records)
             writer.close()
-        return recover(snapshots, logs, recovery_options(self._config)).database
+        return MemberFiles(snapshots, logs, self._options)
 
     def start(
         self, loop: asyncio.AbstractEventLoop, on_synced: OnSynced, on_error: OnError
@@ -103,6 +131,58 @@ class MemoryStorage:
         self._synced -= len(self._records) - len(kept)
         self._records = kept
 
+    # --- commands of a member -------------------------------------------------------
+
+    def perform(self, command: StorageCommand, answers: StorageAnswers) -> None:
+        """Do what a member wants done, behind everything that was appended; then answer."""
+        if self._loop is not None:
+            self._loop.call_soon(self._perform, command, answers)
+
+    def _perform(self, command: StorageCommand, answers: StorageAnswers) -> None:
+        self._sync()
+        ticket = command.ticket
+        if self._loop is None:
+            return
+        if isinstance(command, SaveEpoch):
+            save_epoch(self._epoch_files, command.name, command.epoch)
+            answers.stored(ticket)
+        elif isinstance(command, ReadLog):
+            records = self._files().read_log(command.after, command.until, self._is_affordable)
+            answers.log_read(ticket, records)
+        elif isinstance(command, Reload):
+            answers.restored(ticket, self._load())
+        elif isinstance(command, TruncateLog):
+            files = self._files()
+            database = files.truncate(command.zxid, self._complete_after)
+            self._take(files)
+            self._complete_after = database.log_complete_after
+            answers.restored(ticket, database)
+        else:
+            assert isinstance(command, StoreDatabase), command
+            files = self._files()
+            frozen = command.database.freeze()
+            files.store(frozen)
+            frozen.close()
+            self._take(files)
+            self._complete_after = frozen.zxid
+            answers.stored(ticket)
+
+    def _take(self, files: MemberFiles) -> None:
+        """Hold what these files hold."""
+        assert isinstance(files.snapshots, MemoryDirectory)
+        self._snapshots = files.snapshots
+        self._records = [
+            frame_record(payload)
+            for _, name in filenames.logs(files.logs.names())
+            for _, payload in LogScan(files.logs, name)
+        ]
+        self._synced = len(self._records)
+
+    def _is_affordable(self, further_bytes: int, snapshot_bytes: int) -> bool:
+        ensemble = self._config.ensemble
+        assert ensemble is not None
+        return is_affordable(further_bytes, snapshot_bytes, ensemble.snapshot_size_factor)
+
     def directory_sizes(self) -> tuple[int, int]:
         """Return the bytes of the snapshot and of the log."""
         snapshots = self._snapshots
@@ -136,6 +216,7 @@ class MemoryStorage:
         self._records = []
         self._synced = 0
         self._first_zxid = zxid
+        self._epoch_files = MemoryDirectory("memory epochs")
 
 
 class Valve:
@@ -146,7 +227,8 @@ class Valve:
         self._gate = gate
         self._observe = observe
         self.is_stalled = False
-        self._held: list[tuple[list[bytes], int]] = []
+        self._held: list[Callable[[], None]] = []
+        self._unanswered = 0
         self._on_synced: OnSynced
         self.unsynced_zxid = 0
         """The last zxid that was handed to the disk; `synced_zxid` follows."""
@@ -155,15 +237,15 @@ class Valve:
     @property
     def is_quiet(self) -> bool:
         """Whether the disk owes no answer."""
-        return self.synced_zxid >= self.unsynced_zxid
+        return self.synced_zxid >= self.unsynced_zxid and not self._unanswered
 
     def stall(self, is_stalled: bool) -> None:
         """Let nothing reach the disk, or everything that has waited."""
         self.is_stalled = is_stalled
         if not is_stalled:
             held, self._held = self._held, []
-            for records, zxid in held:
-                self._inner.append(records, zxid)
+            for call in held:
+                call()
 
     # --- ServerStorage --------------------------------------------------------------
 
@@ -184,6 +266,14 @@ class Valve:
         self._inner.wants_snapshot = wanted
 
     @property
+    def epochs(self) -> Epochs | None:
+        return self._inner.epochs
+
+    @epochs.setter
+    def epochs(self, epochs: Epochs | None) -> None:
+        self._inner.epochs = epochs
+
+    @property
     def blocks(self) -> bool:
         return self._inner.blocks
 
@@ -202,10 +292,14 @@ class Valve:
 
     def append(self, records: list[bytes], last_zxid: int) -> None:
         self.unsynced_zxid = last_zxid
+        self._reach(partial(self._inner.append, records, last_zxid))
+
+    def _reach(self, call: Callable[[], None]) -> None:
+        """Let something reach the disk, now or when it is no longer stalled."""
         if self.is_stalled:
-            self._held.append((records, last_zxid))
+            self._held.append(call)
         else:
-            self._inner.append(records, last_zxid)
+            call()
 
     def _synced(self, zxid: int) -> None:
         if self._gate.is_closed:
@@ -213,6 +307,19 @@ class Valve:
             return
         self.synced_zxid = zxid
         self._on_synced(zxid)
+        self._observe()
+
+    def perform(self, command: StorageCommand, answers: StorageAnswers) -> None:
+        self._unanswered += 1
+        self._reach(partial(self._inner.perform, command, _HeldAnswers(self, answers)))
+
+    def hear(self, call: Callable[[], None]) -> None:
+        """An answer has come for the server; it may be paused."""
+        if self._gate.is_closed:
+            self._gate.add(partial(self.hear, call))
+            return
+        self._unanswered -= 1
+        call()
         self._observe()
 
     def take_snapshot(self, database: Database) -> None:
@@ -236,6 +343,23 @@ class Valve:
         self._inner.release()
 
 
+class _HeldAnswers:
+    """The answers to one command, on their way through the valve."""
+
+    def __init__(self, valve: Valve, answers: StorageAnswers) -> None:
+        self._valve = valve
+        self._answers = answers
+
+    def stored(self, ticket: int) -> None:
+        self._valve.hear(partial(self._answers.stored, ticket))
+
+    def restored(self, ticket: int, database: Database) -> None:
+        self._valve.hear(partial(self._answers.restored, ticket, database))
+
+    def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None:
+        self._valve.hear(partial(self._answers.log_read, ticket, records))
+
+
 def empty_directories(config: ServerConfig, zxid: int) -> None:
     """Leave in the data directories of a server that is down an empty tree, whose last
     transaction was ``zxid``. Raises StorageError."""
@@ -256,7 +380,8 @@ def empty_directories(config: ServerConfig, zxid: int) -> None:
 
 def empty_database(config: ServerConfig, zxid: int) -> Database:
     """Return the database of a new server."""
-    database = Database(recovery_options(config).new_tree())
+    database = recovery_options(config).new_database()
+    database.log_complete_after = zxid
     database.tree.last_zxid = zxid
     return database
 
@@ -268,6 +393,7 @@ def recovery_options(config: ServerConfig) -> RecoveryOptions:
         extended_types=config.extended_types_enabled,
         emulate_353=config.emulate_353_ttl_nodes,
         max_record_bytes=config.jute_max_buffer + config.jute_max_buffer_extra,
+        committed_log_count=0 if config.ensemble is None else config.commit_log_count,
     )
 
 

@@ -1,0 +1,239 @@
+"""Taking back the end of a history, or all of it, in one step that a crash cannot halve.
+
+Pure. A leader tells a learner to give up transactions that were never committed (TRUNC), or sends
+its whole state (SNAP). Both touch several files, and recovery may not find some of the old beside
+some of the new: a snapshot that still has what the log has lost would bring it back
+(ZOOKEEPER-4837), a log that goes on behind a snapshot of another history would be replayed on it.
+So the steps are written down first:
+
+    1. a snapshot that has come is written under a name that nobody loads
+    2. the file ``replacement`` tells what is to be done; with its name in the directory it is done
+    3. logs are removed, newest first; one is cut; the snapshot gets its name; others are removed
+    4. ``replacement`` is removed
+
+Before step 2 is durable a crash leaves the old history, afterwards the next recovery does what is
+left of step 3 before it looks at anything; each part of it may be done twice. Whoever asked hears
+of it when step 4 is durable.
+
+Java knows nothing of that file: between a crash here and the next start of this server, the
+directory should not be given to it.
+
+ZooKeeper: FileTxnLog.truncate, FileTxnSnapLog.truncateLog; they remove no snapshot.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from pyzk.data.database import FrozenDatabase
+from pyzk.errors import Corrupt
+from pyzk.persistence import filenames, txnlog
+from pyzk.persistence.directory import Directory, join
+from pyzk.persistence.filenames import TEMPORARY
+from pyzk.persistence.snapshot import SnapshotWriter, write_nodes
+from pyzk.persistence.txnlog import LogScan
+from pyzk.zxid import format_zxid
+
+PLAN_NAME: Final = "replacement"
+RECEIVED_PREFIX: Final = "received."
+"""A snapshot that is not in force yet: received.snapshot.7."""
+
+_END_OF_PLAN: Final = "end"
+_CUT: Final = re.compile(r"cut (log\.[0-9a-fA-F]{1,16}) ([0-9]{1,19})")
+_REMOVE: Final = re.compile(r"remove (log\.[0-9a-fA-F]{1,16}|snapshot\.[0-9a-fA-F.a-z]{1,32})")
+_INSTALL: Final = re.compile(r"install (snapshot\.[0-9a-f]{1,16}(?:|\.gz|\.snappy))")
+
+
+class Replacement(NamedTuple):
+    """What is to be done to the files."""
+
+    zxid: int
+    """The last one of the history that will be left; for messages."""
+    logs: tuple[str, ...] = ()
+    """To be removed, newest first."""
+    cuts: tuple[tuple[str, int], ...] = ()
+    """Logs that shall end at an offset."""
+    install: str | None = None
+    """The name that a received snapshot gets."""
+    snapshots: tuple[str, ...] = ()
+    """To be removed, newest first."""
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.logs or self.cuts or self.install or self.snapshots)
+
+    def text(self) -> str:
+        """Return the content of the file."""
+        lines = [f"end at zxid {format_zxid(self.zxid)}"]
+        lines += [f"remove {name}" for name in (*self.logs, *self.snapshots)]
+        lines += [f"cut {name} {offset}" for name, offset in self.cuts]
+        if self.install is not None:
+            lines.append(f"install {self.install}")
+        return "\n".join([*lines, _END_OF_PLAN, ""])
+
+
+# --- planning -------------------------------------------------------------------------
+
+
+def plan_truncation(
+    snap_directory: Directory, log_directory: Directory, zxid: int, base: str | None
+) -> Replacement:
+    """Plan to leave nothing behind ``zxid``; ``base`` is the newest snapshot that is left.
+
+    Also a snapshot that could not be read, or has effects of later transactions than its name
+    says, is newer than that, and removed.
+    """
+    snapshots = filenames.snapshots(snap_directory.names())
+    kept = next((named.zxid for named in snapshots if named.name == base), -1)
+    newer = [named.name for named in snapshots if named.zxid > kept]
+    whole: list[str] = []
+    cuts: list[tuple[str, int]] = []
+    for named in filenames.logs_from(log_directory.names(), max(kept, 0)):
+        if named.zxid > zxid:
+            whole.append(named.name)
+            continue
+        offset = _end_before(log_directory, named.name, zxid)
+        if offset is not None:
+            cuts.append((named.name, offset))
+    return Replacement(zxid, tuple(reversed(whole)), tuple(cuts), None, tuple(reversed(newer)))
+
+
+def _end_before(directory: Directory, name: str, zxid: int) -> int | None:
+    """Return where a log's first record behind ``zxid`` is; None if it has none."""
+    for offset, payload in LogScan(directory, name):
+        if txnlog.payload_zxid(payload) > zxid:
+            return offset
+    return None
+
+
+def receive(
+    snap_directory: Directory,
+    log_directory: Directory,
+    frozen: FrozenDatabase,
+    *,
+    suffix: str = "",
+    last_zxid_section: bool = True,
+) -> Replacement:
+    """Write a snapshot that has come from a leader; return the plan to have it alone.
+
+    Older logs go as well: whether they lead to the snapshot without a hole, nobody knows, and
+    a fallback to them would be to another history. Does not close the view.
+    """
+    remove_received(snap_directory)
+    writer = SnapshotWriter(
+        snap_directory,
+        frozen,
+        suffix=suffix,
+        last_zxid_section=last_zxid_section,
+        prefix=RECEIVED_PREFIX,
+    )
+    name = write_nodes(writer, frozen).removeprefix(RECEIVED_PREFIX)
+    snapshots = [each.name for each in filenames.snapshots(snap_directory.names())]
+    logs = [each.name for each in filenames.logs(log_directory.names())]
+    others = [each for each in reversed(snapshots) if each != name]
+    return Replacement(frozen.zxid, tuple(reversed(logs)), (), name, tuple(others))
+
+
+# --- doing ----------------------------------------------------------------------------
+
+
+def replace(snap_directory: Directory, log_directory: Directory, plan: Replacement) -> None:
+    """Do what was planned; all of it is durable when this returns."""
+    if plan.is_empty:
+        return
+    temporary = PLAN_NAME + TEMPORARY
+    file = snap_directory.create(temporary)
+    try:
+        file.write_at(plan.text().encode("ascii"), 0)
+        file.sync()
+    finally:
+        file.close()
+    snap_directory.rename(temporary, PLAN_NAME)
+    snap_directory.sync()
+    _perform(snap_directory, log_directory, plan)
+
+
+def complete_replacement(snap_directory: Directory, log_directory: Directory) -> list[str]:
+    """Do what a crash has left undone; return a sentence for the log if there was something."""
+    notes = []
+    if PLAN_NAME in snap_directory.names():
+        plan = _read(snap_directory)
+        _perform(snap_directory, log_directory, plan)
+        notes.append(
+            f"{snap_directory.path}: the server died while it cut its history at zxid"
+            f" {format_zxid(plan.zxid)}; done now"
+        )
+    notes += [
+        f"{join(snap_directory, name)}: removed, it had not been put in force"
+        for name in remove_received(snap_directory)
+    ]
+    return notes
+
+
+def remove_received(directory: Directory) -> list[str]:
+    """Remove snapshots that were received and never put in force; return their names."""
+    stale = [name for name in directory.names() if name.startswith(RECEIVED_PREFIX)]
+    for name in stale:
+        directory.remove(name)
+    if stale:
+        directory.sync()
+    return stale
+
+
+def _perform(snap_directory: Directory, log_directory: Directory, plan: Replacement) -> None:
+    names = log_directory.names()
+    for name in plan.logs:
+        if name in names:
+            log_directory.remove(name)
+    for name, offset in plan.cuts:
+        if name in names and log_directory.size(name) > offset:
+            file = log_directory.open(name)
+            try:
+                file.truncate(offset)
+                file.sync()
+            finally:
+                file.close()
+    log_directory.sync()
+    names = snap_directory.names()
+    if plan.install is not None and (received := RECEIVED_PREFIX + plan.install) in names:
+        snap_directory.rename(received, plan.install)
+        snap_directory.sync()
+    for name in plan.snapshots:
+        if name in names:
+            snap_directory.remove(name)
+    snap_directory.sync()
+    snap_directory.remove(PLAN_NAME)
+    snap_directory.sync()
+
+
+def _read(directory: Directory) -> Replacement:
+    raw = directory.read(PLAN_NAME, 0, directory.size(PLAN_NAME))
+    first, *lines = raw.decode("ascii", "replace").split("\n")
+    logs: list[str] = []
+    snapshots: list[str] = []
+    cuts: list[tuple[str, int]] = []
+    install: str | None = None
+    is_whole = lines[-2:] == [_END_OF_PLAN, ""]
+    zxid = 0
+    for line in lines[:-2]:
+        if match := _REMOVE.fullmatch(line):
+            (logs if match[1].startswith("log.") else snapshots).append(match[1])
+        elif match := _CUT.fullmatch(line):
+            cuts.append((match[1], int(match[2])))
+        elif match := _INSTALL.fullmatch(line):
+            install = match[1]
+        else:
+            is_whole = False
+    try:
+        zxid = int(first.removeprefix("end at zxid "), 16)
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise Corrupt(
+            "is not what this server writes there",
+            path=join(directory, PLAN_NAME),
+            remedy="restore the data directory from a backup; or empty it (not myid), and the"
+            " server gets everything from the others",
+        )
+    return Replacement(zxid, tuple(logs), tuple(cuts), install, tuple(snapshots))
