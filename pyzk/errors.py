@@ -111,6 +111,10 @@ class NotReadOnly(KeeperError):
     code = ErrorCode.NOT_READ_ONLY
 
 
+class EphemeralOnLocalSession(KeeperError):
+    code = ErrorCode.EPHEMERAL_ON_LOCAL_SESSION
+
+
 class NoWatcher(KeeperError):
     code = ErrorCode.NO_WATCHER
 

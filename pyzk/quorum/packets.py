@@ -18,7 +18,9 @@ from pyzk.constants import OpCode
 from pyzk.data.txn import decode_txn
 from pyzk.errors import JuteError, QuorumProtocolError
 from pyzk.jute.archive import NULL, pack_int
-from pyzk.jute.records import Id, LearnerInfo, QuorumPacket
+from pyzk.jute.records import LearnerInfo, QuorumPacket
+from pyzk.server.forwarding import ForwardedRequest as ForwardedRequest
+from pyzk.server.forwarding import encode_request as encode_request
 from pyzk.zxid import epoch_of, format_zxid, make
 
 REQUEST: Final = 1
@@ -67,7 +69,6 @@ _pack_long: Final = struct.Struct(">q").pack
 _pack_learner_info: Final = struct.Struct(">qiq").pack
 _pack_session: Final = struct.Struct(">qi").pack
 _pack_validity: Final = struct.Struct(">q?").pack
-_pack_request: Final = struct.Struct(">qii").pack
 _unpack_int: Final = struct.Struct(">i").unpack_from
 _unpack_long: Final = struct.Struct(">q").unpack_from
 _unpack_session: Final = struct.Struct(">qi").unpack_from
@@ -83,7 +84,7 @@ def type_name(kind: int) -> str:
     return NAMES[kind] if FIRST_TYPE <= kind <= LAST_TYPE else f"type {kind}"
 
 
-# --- encoding: every packet is one of these three -------------------------------------
+# --- encoding: every packet is one of these two, or a REQUEST -------------------------------------
 
 
 def encode_bare(kind: int, zxid: int) -> bytes:
@@ -94,18 +95,6 @@ def encode_bare(kind: int, zxid: int) -> bytes:
 def encode_packet(kind: int, zxid: int, data: bytes) -> bytes:
     """Return a packet with data: PROPOSAL and INFORM carry the payload that the log holds."""
     return _pack_head(kind, zxid, len(data)) + data + NULL
-
-
-def encode_with_ids(kind: int, zxid: int, data: bytes, ids: list[Id] | None) -> bytes:
-    """Return a packet with data and a client's identities (REQUEST only)."""
-    if ids is None:
-        return encode_packet(kind, zxid, data)
-    return (
-        _pack_head(kind, zxid, len(data))
-        + data
-        + pack_int(len(ids))
-        + b"".join([entry.encode() for entry in ids])
-    )
 
 
 UPTODATE_PACKET: Final = encode_bare(UPTODATE, NO_ZXID)
@@ -278,29 +267,6 @@ def validity(packet: QuorumPacket) -> tuple[int, bool]:
 
 
 # --- requests -------------------------------------------------------------------------
-
-
-class ForwardedRequest:
-    """What a learner asks the leader for in a client's name."""
-
-    __slots__ = ("body", "cxid", "ids", "session", "type")
-
-    def __init__(
-        self, session: int, cxid: int, type: int, body: bytes, ids: list[Id] | None
-    ) -> None:
-        self.session: int = session
-        self.cxid: int = cxid
-        self.type: int = type
-        self.body: bytes = body
-        """What follows the client's request header, unchanged."""
-        self.ids: list[Id] | None = ids
-        """The identities of the client's connection, which ACLs are checked against."""
-
-
-def encode_request(request: ForwardedRequest) -> bytes:
-    """Return REQUEST."""
-    head = _pack_request(request.session, request.cxid, request.type)
-    return encode_with_ids(REQUEST, NO_ZXID, head + request.body, request.ids)
 
 
 def forwarded_request(packet: QuorumPacket) -> ForwardedRequest:

@@ -4,7 +4,8 @@ Pure. Answers to NIOServerCnxn and ZooKeeperServer's processConnectRequest and p
 Theory of operation:
 
     HANDSHAKE   four-letter word, or a ConnectRequest
-    ATTACHING   a new session is on its way through the log; frames that came early wait
+    ATTACHING   a new session is on its way through the log, or the leader is asked about an old
+                one (`handshake`); frames that came early wait
     OPEN        reads are answered at once, writes are submitted, reads behind the session's own
                 writes wait in the session's queue
     CLOSED      nothing more is read; what is in ``out`` is still written
@@ -29,16 +30,22 @@ from pyzk.errors import JuteError, KeeperError
 from pyzk.jute.archive import NULL, unpack_int
 from pyzk.jute.records import (
     AuthPacket,
-    ConnectRequest,
-    ConnectResponse,
-    CreateSessionTxn,
     SASLToken,
 )
-from pyzk.server import fourletter
+from pyzk.server import fourletter, handshake
+from pyzk.server.connection_state import (
+    ATTACHING,
+    CLOSED,
+    HANDSHAKE,
+    OPEN,
+    STALL_ATTACHING,
+    STALL_CHOKED,
+    STALL_THROTTLED,
+)
 from pyzk.server.connection_stats import ConnectionStats
 from pyzk.server.garbage import describe_bytes
-from pyzk.server.operations import READS, TAGS, WRITES, WriteDecoder
-from pyzk.server.passwords import NO_PASSWORD, session_password
+from pyzk.server.operations import TAGS, WriteDecoder
+from pyzk.server.reads import sync
 from pyzk.server.reply import encode_applied, encode_error, encode_event, encode_reply
 from pyzk.server.request import QueuedRead, Request
 
@@ -48,14 +55,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HANDSHAKE: Final = 0
-ATTACHING: Final = 1
-OPEN: Final = 2
-CLOSED: Final = 3
-
-STALL_ATTACHING: Final = 1
-STALL_THROTTLED: Final = 2
-STALL_CHOKED: Final = 4
+__all__ = [
+    "ATTACHING",
+    "CLOSED",
+    "HANDSHAKE",
+    "OPEN",
+    "STALL_ATTACHING",
+    "STALL_CHOKED",
+    "STALL_THROTTLED",
+    "Connection",
+]
 
 OUT_HIGH_BYTES: Final = 1 << 20
 """Replies of one client that wait for the socket; beyond it no more of its frames are served."""
@@ -63,8 +72,6 @@ OUT_HIGH_BYTES: Final = 1 << 20
 _unpack_frame: Final = struct.Struct(">iii").unpack_from
 _UNORDERED: Final = frozenset({OpCode.AUTH, OpCode.SASL})
 """Answered at once, and no sign of life of the session."""
-_get_read: Final = READS.get
-_get_write: Final = WRITES.get
 _READ_PERM: Final = 1
 
 
@@ -73,11 +80,12 @@ class Connection:
 
     __slots__ = (
         "_held",
-        "_is_old_client",
         "_missing",
         "auth_ids",
         "host",
         "is_dirty",
+        "is_old_client",
+        "is_stale",
         "out",
         "outstanding",
         "port",
@@ -113,7 +121,10 @@ class Connection:
         self._held: list[bytes] = []
         self._missing = 1
         """How many bytes must come before it makes sense to look at ``_held`` again."""
-        self._is_old_client = False
+        self.is_old_client = False
+        """Its ConnectRequest had no readOnly, so the answer has none either."""
+        self.is_stale = False
+        """Its session has moved to another member; on the leader only."""
 
     # --- input ----------------------------------------------------------------------
 
@@ -183,7 +194,7 @@ class Connection:
             if self.state == HANDSHAKE:
                 self.stats.received(1)
                 self.server.metrics.packets_received += 1
-                self._connect(data, offset + 4, offset + 4 + length)
+                handshake.connect(self, data, offset + 4, offset + 4 + length)
             else:
                 self._serve_large(data, offset, length)
             offset += 4 + length
@@ -228,7 +239,9 @@ class Connection:
         tree = server.tree
         queue = session.queue
         out = self.out
-        is_guarded = server.is_guarded
+        is_guarded = server.is_guarded or self.is_stale
+        reads = server.reads
+        writes = server.writes
         count = unordered = replied = size = 0
         xid = opcode = 0
         smallest = limit_bytes = OUT_HIGH_BYTES
@@ -241,9 +254,9 @@ class Connection:
             xid = xid_
             opcode = opcode_
             count += 1
-            handler = _get_read(opcode)
+            handler = reads.get(opcode)
             if handler is None or queue or is_guarded or session.is_closing:
-                decoder = _get_write(opcode)
+                decoder = writes.get(opcode)
                 if decoder is None or is_guarded or session.is_closing:
                     unordered += opcode in _UNORDERED
                     self._dispatch(xid, opcode, data[offset + 12 : body_end])
@@ -297,11 +310,14 @@ class Connection:
             return
         if session.is_closing:
             return  # dropped without a reply, as the original does
-        handler = _get_read(opcode)
+        if self.is_stale:
+            self.refuse("its session has moved to another server")
+            return
+        handler = server.reads.get(opcode)
         if handler is not None:
             self._wait(QueuedRead(self, handler, xid, opcode, body, server.clock.now_ms))
             return
-        decoder = _get_write(opcode)
+        decoder = server.writes.get(opcode)
         if decoder is None:
             self.send(encode_error(xid, -1, ErrorCode.UNIMPLEMENTED))
             self.refuse(f"unknown operation {opcode}")
@@ -324,7 +340,7 @@ class Connection:
             now_ms = self.server.clock.now_ms
             self._wait(QueuedRead(self, _unreadable, xid, opcode, b"", now_ms))
             return
-        self._submit(session, xid, opcode, record)
+        self.submit(session, xid, opcode, record)
 
     def _wait(self, read: QueuedRead) -> None:
         """Queue a read behind the session's writes, or answer it if there are none."""
@@ -336,11 +352,15 @@ class Connection:
         session.queue.append(read)
         self._count_in(read.xid)
 
-    def _submit(self, session: Session, xid: int, opcode: int, record: object) -> None:
+    def submit(self, session: Session, xid: int, opcode: int, record: object) -> None:
+        """Hand a write to the role."""
         server = self.server
         request = Request(self, session, xid, opcode, record, self.auth_ids, server.clock.now_ms)
-        session.queue.append(request)
         self._count_in(xid)
+        if opcode < 0 or session.is_local:
+            server.submit(request, session)
+            return
+        session.queue.append(request)
         server.role.submit(request)
 
     def _count_in(self, xid: int) -> None:
@@ -360,7 +380,7 @@ class Connection:
         self.stalled |= reason
         self.mark_dirty()
 
-    # --- handshake ------------------------------------------------------------------
+    # --- other than requests --------------------------------------------------------
 
     def _four_letter_word(self, data: bytes, offset: int, left: int) -> int:
         """Answer a four-letter word; return how many bytes are missing for it."""
@@ -377,82 +397,6 @@ class Connection:
             self.send(answer)
         self.close()
         return 0
-
-    def _connect(self, data: bytes, offset: int, end: int) -> None:
-        server = self.server
-        metrics = server.metrics
-        try:
-            request, _ = ConnectRequest.decode(data, offset, end)
-        except JuteError as error:
-            self.refuse(f"unreadable ConnectRequest ({error})")
-            return
-        if not server.throttle.admits(is_renewal=request.session_id != 0):
-            metrics.connection_rejected += 1
-            self.refuse("too many ConnectRequests (connection_throttle_tokens)")
-            return
-        metrics.connection_token_deficit.add(server.throttle.deficit)
-        metrics.connection_request_count += 1
-        self._is_old_client = request.read_only is None
-        if request.last_zxid_seen > server.tree.last_zxid:
-            # No reply: that makes the client try another server.
-            self.refuse(
-                f"client has seen zxid 0x{request.last_zxid_seen:x}, "
-                f"our last is 0x{server.tree.last_zxid:x}"
-            )
-            return
-        config = server.config
-        self.timeout_ms = min(
-            max(request.timeout_ms, config.min_session_timeout_ms), config.max_session_timeout_ms
-        )
-        server.handshakes.pop(self, None)
-        if request.session_id == 0:
-            self._begin_session()
-        else:
-            self._reattach(request.session_id, request.password or b"")
-
-    def _begin_session(self) -> None:
-        server = self.server
-        session_id = server.sessions.allocate_id()
-        session = server.sessions.add(session_id, self.timeout_ms, server.clock.now_ms)
-        self._attach(session)
-        self.state = ATTACHING
-        self.stall(STALL_ATTACHING)
-        self._submit(session, 0, OpCode.CREATE_SESSION, CreateSessionTxn(self.timeout_ms))
-
-    def _reattach(self, session_id: int, password: bytes) -> None:
-        """The other connection of the session goes first, before the password is looked at."""
-        server = self.server
-        server.metrics.connection_revalidate_count += 1
-        session = server.sessions.sessions.get(session_id)
-        if session is not None and session.connection is not None:
-            session.connection.close()
-        if session is None or session.is_closing or password != session_password(session_id):
-            log.info("session 0x%x cannot be re-attached by %s", _unsigned(session_id), self)
-            self._send_connect_response(0, 0, NO_PASSWORD)
-            self.close()
-            return
-        server.sessions.add(session_id, self.timeout_ms, server.clock.now_ms)
-        self._attach(session)
-        self._open()
-
-    def _attach(self, session: Session) -> None:
-        self.session = session
-        self.session_id = session.session_id
-        session.connection = self
-
-    def _open(self) -> None:
-        """Send the ConnectResponse; from now on frames are requests."""
-        self.state = OPEN
-        self._send_connect_response(
-            self.timeout_ms, self.session_id, session_password(self.session_id)
-        )
-
-    def _send_connect_response(self, timeout_ms: int, session_id: int, password: bytes) -> None:
-        read_only = None if self._is_old_client else False
-        body = ConnectResponse(0, timeout_ms, session_id, password, read_only).encode()
-        self.send(struct.pack(">i", len(body)) + body)
-
-    # --- authentication -------------------------------------------------------------
 
     def _authenticate(self, xid: int, body: bytes) -> None:
         """Answered at once, out of order; any failure is -115 and the end of the connection."""
@@ -518,6 +462,12 @@ class Connection:
         if self.state == CLOSED:
             return 0
         zxid = server.tree.last_zxid
+        if applied.err or applied.results is not None:
+            if _says_moved(applied):
+                self.refuse("its session has moved to another server")
+                return 0
+            if applied.err and request.refusal:
+                applied = Applied(applied.type, request.refusal)
         reply = encode_applied(request.cxid, zxid, applied)
         self.out.append(reply)
         if not self.is_dirty:
@@ -525,28 +475,42 @@ class Connection:
         self.stats.answered(zxid, server.clock.now_ms - request.received_ms)
         return len(reply)
 
-    def session_created(self) -> None:
+    def session_created(self, err: int) -> None:
         """The session is in the database: say so, and go on with frames that came early."""
-        self._count_out()
-        if self.state == ATTACHING:
-            self._open()
-            self.resume(STALL_ATTACHING)
+        self.count_out()
+        if self.state != ATTACHING:
+            return
+        if err:
+            self.refuse(f"its session could not be made ({ErrorCode.NAMES.get(err, err)})")
+        else:
+            handshake.open_session(self)
 
     def session_closed(self, xid: int) -> None:
         """The session is gone on the client's request: say so, and close."""
-        self._count_out()
+        self.count_out()
         self.send(encode_error(xid, self.server.tree.last_zxid, ErrorCode.OK))
         self.close()
 
-    def _count_out(self) -> None:
+    def count_out(self) -> None:
+        """One request fewer is on the way."""
         self.outstanding -= 1
         self.server.outstanding -= 1
 
     def finish_read(self, read: QueuedRead) -> None:
         """Answer a read whose session's earlier writes have all been applied."""
-        self._count_out()
+        self.count_out()
         if self.state != CLOSED:
             self._answer_read(read)
+
+    def finish_sync(self, request: Request) -> None:
+        """On a learner: what was committed when the leader saw the request has been applied."""
+        self.count_out()
+        if self.state != CLOSED:
+            body = request.record
+            assert isinstance(body, bytes), body
+            self._answer_read(
+                QueuedRead(self, sync, request.cxid, OpCode.SYNC, body, request.received_ms)
+            )
 
     def _answer_read(self, read: QueuedRead) -> None:
         server = self.server
@@ -586,6 +550,15 @@ class Connection:
     def __str__(self) -> str:
         text = f"/{self.host}:{self.port}"
         return f"{text} session 0x{_unsigned(self.session_id):x}" if self.session_id else text
+
+
+def _says_moved(applied: Applied) -> bool:
+    """A client never sees SessionMoved, not even inside a multi."""
+    moved = ErrorCode.SESSION_MOVED
+    results = applied.results
+    return applied.err == moved or (
+        results is not None and any(result.err == moved for result in results)
+    )
 
 
 def _unsigned(session_id: int) -> int:

@@ -1,15 +1,16 @@
 """What an opcode is: a write with its record's decoder, a read with its handler, or nothing.
 
-Pure. Answers to Request.isValid and RequestRecord.
+Pure. Answers to Request.isValid and RequestRecord. A learner has tables of its own, and so has a
+read-only server; `Server.begin` chooses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pyzk.constants import OpCode
-from pyzk.errors import JuteError
+from pyzk.errors import JuteError, NotReadOnly
 from pyzk.jute.records import (
     CreateRequest,
     CreateTTLRequest,
@@ -22,7 +23,21 @@ from pyzk.server.decoders import decode_create, decode_set_data
 from pyzk.server.multi import NullAcl, decode_writes
 from pyzk.server.reads import READS, ReadHandler
 
-__all__ = ["READS", "TAGS", "WRITES", "ReadHandler"]
+__all__ = [
+    "LEARNER_READS",
+    "LEARNER_WRITES",
+    "READS",
+    "READ_ONLY_READS",
+    "READ_ONLY_WRITES",
+    "TAGS",
+    "WRITES",
+    "ReadHandler",
+    "WriteDecoder",
+]
+
+if TYPE_CHECKING:
+    from pyzk.server.connection import Connection
+    from pyzk.server.server import Server
 
 WriteDecoder = Callable[[bytes, int, int], object]
 
@@ -59,6 +74,45 @@ WRITES: Final[dict[int, WriteDecoder]] = {
     OpCode.CLOSE_SESSION: lambda _b, _o, _e: None,
 }
 """Requests that become a transaction."""
+
+
+def _raw(buffer: bytes, offset: int, end: int) -> object:
+    """A learner does not look into a write: the leader does."""
+    return buffer[offset:end]
+
+
+def _nothing(_buffer: bytes, _offset: int, _end: int) -> object:
+    return None
+
+
+LEARNER_WRITES: Final[dict[int, WriteDecoder]] = {
+    **dict.fromkeys(WRITES, _raw),
+    OpCode.SYNC: _raw,
+    OpCode.CLOSE_SESSION: _nothing,
+}
+"""What a learner forwards to the leader."""
+
+LEARNER_READS: Final[dict[int, ReadHandler]] = {
+    opcode: handler for opcode, handler in READS.items() if opcode != OpCode.SYNC
+}
+
+READ_ONLY_WRITES: Final[dict[int, WriteDecoder]] = {OpCode.CLOSE_SESSION: _nothing}
+"""The end of a local session is no transaction."""
+
+
+def _not_read_only(
+    server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
+) -> bytes:
+    raise NotReadOnly
+
+
+READ_ONLY_READS: Final[dict[int, ReadHandler]] = {
+    **READS,
+    **dict.fromkeys(
+        [opcode for opcode in LEARNER_WRITES if opcode not in READ_ONLY_WRITES], _not_read_only
+    ),
+}
+"""On a read-only server every write is answered like a read: with an error."""
 
 TAGS: Final = {
     OpCode.PING: "PING",

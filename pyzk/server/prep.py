@@ -28,6 +28,7 @@ from pyzk.data.txn import Body, SubTxn, encode_txn
 from pyzk.errors import (
     BadArguments,
     BadVersion,
+    EphemeralOnLocalSession,
     KeeperError,
     MarshallingError,
     NoAuth,
@@ -37,6 +38,7 @@ from pyzk.errors import (
     NotEmpty,
     ReconfigDisabled,
     SessionExpired,
+    SessionMoved,
     Unimplemented,
     UnknownSession,
 )
@@ -65,7 +67,7 @@ from pyzk.jute.records import (
 from pyzk.server.changes import OutstandingChanges, PendingNode
 from pyzk.server.decoders import OPEN_LIST, RawCreate, RawSetData
 from pyzk.server.multi import MultiOp
-from pyzk.server.request import Request
+from pyzk.server.request import REFUSED, Request
 
 if TYPE_CHECKING:
     from pyzk.server.server import Server
@@ -74,6 +76,10 @@ Prepared = tuple[Body, bytes]
 """The record of a transaction, and its bytes."""
 
 _MASK64: Final = 0xFFFFFFFFFFFFFFFF
+REFUSALS: Final[dict[int, type[KeeperError]]] = {
+    ErrorCode.MARSHALLING_ERROR: MarshallingError,
+    ErrorCode.UNIMPLEMENTED: Unimplemented,
+}
 _pack_create_end: Final = struct.Struct(">?i").pack
 
 
@@ -188,9 +194,22 @@ class Prep:
     def _check_session(self, request: Request) -> None:
         session = self._sessions.get(request.client_id)
         if session is None:
-            raise UnknownSession(f"0x{request.client_id:x}")
+            self._check_unknown(request.client_id)
+            return
         if session.is_closing:
             raise SessionExpired(f"0x{request.client_id:x}")
+        if session.owner is not request.owner:
+            if session.owner is not None:
+                raise SessionMoved(f"0x{request.client_id:x}")
+            session.owner = request.owner
+
+    def _check_unknown(self, session_id: int) -> None:
+        """A session that is not here may be a local one of another member."""
+        server = self._server
+        if not server.is_member:
+            raise UnknownSession(f"0x{session_id:x}")
+        if not server.has_local_sessions or (session_id >> 56 ^ server.server_id) & 0xFF == 0:
+            raise SessionExpired(f"0x{session_id:x}")
 
     def _check_acl(self, request: Request, node: DataNode, perms: int) -> None:
         if node.acl_id == OPEN_ACL_ID:
@@ -209,7 +228,10 @@ class Prep:
         flags = record.flags
         self._check_mode(kind, record)
         if flags in CreateMode.EPHEMERALS:
-            if request.client_id not in self._sessions:
+            if request.refusal:
+                raise EphemeralOnLocalSession
+            session = self._sessions.get(request.client_id)
+            if session is None or session.is_local:
                 raise SessionExpired
         self._check_session(request)
         path = record.path
@@ -388,6 +410,10 @@ class Prep:
         _check_version(record.version, node.version)
         return _encoded(CheckVersionTxn(path, to_int32(node.version + 1)))
 
+    def _refuse(self, request: Request, kind: int, record: int, zxid: int) -> Prepared:
+        """What a learner has sent and nobody can do; its client waits for a transaction."""
+        raise REFUSALS[record]
+
     def _reconfig(self, request: Request, kind: int, record: object, zxid: int) -> Prepared:
         """A standalone server has no ensemble to change."""
         if not self._config.reconfig_enabled:
@@ -400,6 +426,13 @@ class Prep:
     def _create_session(
         self, request: Request, kind: int, record: CreateSessionTxn, zxid: int
     ) -> Prepared:
+        """From here on, before it commits, the leader tracks it."""
+        session = request.session
+        if session is None:
+            session = self._server.sessions.add(
+                request.client_id, record.timeout_ms, self._clock.now_ms
+            )
+        session.owner = request.owner
         return _encoded(record)
 
     def _close_session(
@@ -523,6 +556,7 @@ HANDLERS: Final[dict[int, Callable[[Prep, Request, int, Any, int], tuple[Body | 
     OpCode.SET_ACL: Prep._set_acl,
     OpCode.CHECK: Prep._check,
     OpCode.RECONFIG: Prep._reconfig,
+    REFUSED: Prep._refuse,
     OpCode.CREATE_SESSION: Prep._create_session,
     OpCode.CLOSE_SESSION: Prep._close_session,
 }

@@ -5,9 +5,10 @@ Pure. Answers to Request.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pyzk.auth.provider import AuthId
+from pyzk.constants import OpCode
 from pyzk.data.txn import Body, SubTxn
 from pyzk.jute.records import TxnHeader
 
@@ -17,12 +18,18 @@ if TYPE_CHECKING:
     from pyzk.server.sessions import Session
 
 
+REFUSED: Final = OpCode.NOTIFICATION
+"""The opcode of a request that cannot be served; its record is the error code. No client can ask
+for it: what it prepares to is an error transaction."""
+
+
 class Request(TxnHeader):
     """A request that becomes a transaction, and the header of that transaction.
 
     One object for both: the path of a write makes as few as it can. ``opcode`` is what was asked
     for; ``zxid``, ``time``, ``type`` (which may become -1), ``body`` and ``digest`` are filled in
-    when it is prepared.
+    when it is prepared. On a learner ``record`` is what the client sent, to be forwarded, and the
+    rest stays empty: the leader prepares.
     """
 
     __slots__ = (
@@ -31,9 +38,12 @@ class Request(TxnHeader):
         "connection",
         "digest",
         "foretold",
+        "large_bytes",
         "opcode",
+        "owner",
         "received_ms",
         "record",
+        "refusal",
         "session",
     )
 
@@ -54,9 +64,11 @@ class Request(TxnHeader):
         self.time = 0
         self.type = opcode
         self.connection = connection
-        """Where the reply goes; None for the server's own requests."""
+        """Where the reply goes; None for the server's own requests and those of learners."""
+        self.owner: object = None if connection is None else connection.server
+        """Through whom it came: this server, the handler of a learner, None for its own."""
         self.session = session
-        """None for deleteContainer, which is nobody's."""
+        """None for deleteContainer, which is nobody's, and for what a learner has sent."""
         self.opcode = opcode
         self.record = record
         self.auth_ids = auth_ids
@@ -65,12 +77,24 @@ class Request(TxnHeader):
         self.digest: int | None = None
         self.foretold: tuple[int, ...] | None = None
         """The digests of the znodes that it changes, in that order; None for more than two."""
+        self.refusal = 0
+        """An error that was found before it was prepared, and that its ephemerals end with."""
+        self.large_bytes = 0
+        """What `LargeRequests` counts for it."""
 
 
 class QueuedRead:
     """A read that must see the writes before it of its own session."""
 
-    __slots__ = ("body", "connection", "handler", "opcode", "received_ms", "xid")
+    __slots__ = (
+        "body",
+        "connection",
+        "handler",
+        "large_bytes",
+        "opcode",
+        "received_ms",
+        "xid",
+    )
 
     def __init__(
         self,
@@ -87,3 +111,4 @@ class QueuedRead:
         self.opcode = opcode
         self.body = body
         self.received_ms = received_ms
+        self.large_bytes = 0

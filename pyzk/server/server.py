@@ -16,15 +16,33 @@ from pyzk.auth.provider import AuthId
 from pyzk.auth.registry import ProviderRegistry
 from pyzk.clock import Clock
 from pyzk.config import ServerConfig
-from pyzk.constants import EventType, OpCode
+from pyzk.constants import ErrorCode, EventType, OpCode
 from pyzk.data.acl import OPEN_ACL_ID
 from pyzk.data.database import Database
 from pyzk.data.tree import Applied, DataTree
+from pyzk.jute.records import CreateSessionTxn, TxnHeader
 from pyzk.metrics import Metrics
+from pyzk.server import handshake
 from pyzk.server.connection import STALL_THROTTLED, Connection
+from pyzk.server.forwarding import (
+    ForwardedRequest,
+    decode_forward,
+    encode_forward,
+    makes_ephemeral,
+)
+from pyzk.server.operations import (
+    LEARNER_READS,
+    LEARNER_WRITES,
+    READ_ONLY_READS,
+    READ_ONLY_WRITES,
+    READS,
+    WRITES,
+    ReadHandler,
+    WriteDecoder,
+)
 from pyzk.server.outbox import Outbox
 from pyzk.server.request import QueuedRead, Request
-from pyzk.server.sessions import Session, SessionTracker, first_session_id
+from pyzk.server.sessions import LearnerSessions, Session, SessionTracker, first_session_id
 from pyzk.server.throttle import ConnectionThrottle, LargeRequests, RejectedConnections
 
 if TYPE_CHECKING:
@@ -33,6 +51,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STANDALONE_SERVER_ID: Final = 1
+_COUNTER: Final = (1 << 56) - 1
 WRITTEN_LIMIT: Final = 1000
 """Writes that wait to be counted for mntr: in thousands it is cheaper than one by one."""
 
@@ -53,31 +72,38 @@ class Server:
         self.access = Access(config, self.registry)
         self.is_guarded = bool(self.access.enforced_schemes)
         """Whether every frame must be checked for enforced authentication."""
-        self.sessions = SessionTracker(
-            config.tick_time_ms, first_session_id(STANDALONE_SERVER_ID, clock.now_ms)
-        )
+        self.sessions = SessionTracker(config.tick_time_ms, 0)
         self.connections: dict[Connection, None] = {}
         self.connections_by_host: dict[str, int] = {}
         self.throttle = ConnectionThrottle(config, clock, rng)
         self.rejected = RejectedConnections(clock, self.metrics)
         self.handshakes: dict[Connection, int] = {}
         """Connections without a session yet -> when (monotonic ms) they are closed for it."""
+        self.attaching: dict[int, Connection] = {}
+        """Session -> the connection that waits to hear whether it still lives."""
         self.throttled: dict[Connection, None] = {}
         """Connections that wait until fewer requests are on the way."""
         self.outstanding = 0
         """Requests of clients on the way."""
         self._update_ms: list[int] = []
         self._response_sizes: list[int] = []
-        self.outstanding_limit = config.global_outstanding_limit
+        self.outstanding_limit: int = config.global_outstanding_limit
         self.large = LargeRequests(config, self.metrics)
         self.role: Role
+        self.reads: dict[int, ReadHandler] = READS
+        self.writes: dict[int, WriteDecoder] = WRITES
+        self.is_member = False
+        """Of an ensemble; so are the next two."""
+        self.is_read_only = False
+        self.has_local_sessions = False
+        """New sessions are known to this member only."""
         self.started_wall_ms = clock.wall_ms
         self.started_ms = clock.now_ms
         self.trace_mask = 306
         self.client_address: tuple[str, int] = (config.client_port_address or "", 0)
         """Where clients connect, "" for any address; the driver writes it."""
-        self.is_serving = True
-        """False once the end has begun."""
+        self.is_serving = False
+        """Whether there is a role that serves clients, and the end has not begun."""
         self.server_id = 0
         """myid; 0 for a server that stands alone."""
         self.directory_sizes: Callable[[], tuple[int, int]] = lambda: (0, 0)
@@ -86,20 +112,86 @@ class Server:
         """How many are open, how many may be; the driver replaces it."""
         self.environment: Callable[[], Mapping[str, str]] = dict
         """What ``envi`` shows; the driver replaces it."""
+        self._written: list[tuple[str, int]] = self.metrics.written
+        self._watch_tree()
+
+    def _watch_tree(self) -> None:
+        """Have the tree count for the metrics."""
         self.tree.watches.fired = {
             EventType.NODE_CREATED: self.metrics.node_created_watch_count,
             EventType.NODE_DELETED: self.metrics.node_deleted_watch_count,
             EventType.NODE_DATA_CHANGED: self.metrics.node_changed_watch_count,
             EventType.NODE_CHILDREN_CHANGED: self.metrics.node_children_watch_count,
         }
-        self._written = self.tree.written = self.metrics.written
-        for session_id, timeout_ms in database.sessions.items():
-            self.sessions.add(session_id, timeout_ms, clock.now_ms)
+        self.tree.written = self._written
+
+    # --- from role to role ----------------------------------------------------------
 
     def attach(self, database: Database) -> None:
         """Take another database; nobody is served meanwhile."""
+        assert not self.is_serving, "another database below the clients"
         self.database = database
         self.tree = database.tree
+        self._watch_tree()
+
+    def begin(self, role: Role, sessions: SessionTracker, voters: int = 0) -> None:
+        """Serve clients in this role. ``voters``, of a leader and a follower: how many vote; the
+        limit of requests on the way is for all of them together."""
+        assert not self.is_serving, self.role.mode
+        config = self.config
+        mode = role.mode
+        self.role = role
+        self.sessions = sessions
+        self.is_member = mode != "standalone"
+        self.is_read_only = mode == "read-only"
+        self.has_local_sessions = self.is_member and config.local_sessions_enabled
+        if self.is_read_only:
+            self.reads, self.writes = READ_ONLY_READS, READ_ONLY_WRITES
+        elif isinstance(sessions, LearnerSessions):
+            self.reads, self.writes = LEARNER_READS, LEARNER_WRITES
+        else:
+            self.reads, self.writes = READS, WRITES
+        self.outstanding_limit = config.global_outstanding_limit // (
+            voters - 1 if voters > 2 else 1
+        )
+        self.is_serving = True
+
+    def end(self) -> None:
+        """Serve nobody until the next role begins: close every connection, without an answer to
+        what is on the way; forget sessions and what waits in them."""
+        self.is_serving = False
+        for connection in list(self.connections):
+            connection.close()
+        assert not self.attaching, self.attaching
+        self.sessions = SessionTracker(self.config.tick_time_ms, self.sessions.next_id)
+        self.outstanding = 0
+        self.large.clear()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a role has begun and not ended."""
+        return self.is_serving
+
+    def tracked_sessions(self) -> SessionTracker:
+        """Return what a leader begins with: every session of the database gets its full timeout."""
+        now_ms = self.clock.now_ms
+        tracker = SessionTracker(self.config.tick_time_ms, self.next_session_id())
+        for session_id, timeout_ms in self.database.sessions.items():
+            tracker.add(session_id, timeout_ms, now_ms)
+        return tracker
+
+    def next_session_id(self) -> int:
+        """Return an id to count up from that no earlier role of this server has given.
+
+        The original counts from the time since the machine was started; after a restart of the
+        machine that may give an id again whose session still lives, elsewhere in the ensemble.
+        """
+        if not self.server_id:
+            return first_session_id(STANDALONE_SERVER_ID, self.clock.now_ms)
+        fresh = first_session_id(self.server_id, self.clock.wall_ms)
+        last = self.sessions.next_id
+        is_own = (last ^ fresh) >> 56 == 0
+        return last if is_own and last & _COUNTER > fresh & _COUNTER else fresh
 
     # --- rules ----------------------------------------------------------------------
 
@@ -141,6 +233,8 @@ class Server:
             self.connections_by_host.pop(connection.host, None)
         self.handshakes.pop(connection, None)
         self.throttled.pop(connection, None)
+        if self.attaching.get(connection.session_id) is connection:
+            del self.attaching[connection.session_id]
         session = connection.session
         if session is not None and session.connection is connection:
             session.connection = None
@@ -179,8 +273,131 @@ class Server:
     def close_session(self, session: Session) -> None:
         """End a session on the server's own account."""
         request = Request(None, session, 0, OpCode.CLOSE_SESSION, None, (), self.clock.now_ms)
-        session.queue.append(request)
+        self.submit(request, session)
+
+    def submit(self, request: Request, session: Session) -> None:
+        """Take the begin or the end of a session, or a write of a local one."""
+        queue = session.queue
+        if request.opcode == OpCode.CLOSE_SESSION:
+            self.sessions.mark_closing(session.session_id)
+            if session.is_local:
+                queue.append(request)
+                self._drain(queue)
+                return
+        elif session.is_local:
+            upgrade = self.upgrade(request)
+            if upgrade is not None:
+                queue.append(upgrade)
+                self.role.submit(upgrade)
+        queue.append(request)
         self.role.submit(request)
+
+    def upgrade(self, request: Request) -> Request | None:
+        """Return the createSession that must be submitted before this request of a local session,
+        None if it needs none. Where that is not allowed the request is marked to be refused."""
+        session = request.session
+        if session is None or not session.is_local or not makes_ephemeral(request):
+            return None
+        if not self.config.local_sessions_upgrading_enabled:
+            request.refusal = ErrorCode.EPHEMERAL_ON_LOCAL_SESSION
+            return None
+        self.sessions.make_global(session)
+        body = CreateSessionTxn(session.timeout_ms)
+        now_ms = self.clock.now_ms
+        upgrade = Request(None, session, 0, OpCode.CREATE_SESSION, body, (), now_ms)
+        upgrade.owner = self
+        return upgrade
+
+    def touch_session(self, session_id: int, timeout_ms: int) -> None:
+        """On the leader: a learner has heard of this session."""
+        session = self.sessions.sessions.get(session_id)
+        if session is not None and not session.is_closing:
+            session.timeout_ms = timeout_ms
+            self.sessions.touch(session, self.clock.now_ms)
+
+    def revalidate_for(self, origin: object, session_id: int, timeout_ms: int) -> bool:
+        """On the leader: the client of this session has come to a learner. If it lives it is that
+        learner's from now on; what still comes from elsewhere finds that it has moved."""
+        session = self._living(session_id)
+        if session is None or session.is_local:
+            return False
+        self.touch_session(session_id, timeout_ms)
+        session.owner = origin
+        if session.connection is not None:
+            session.connection.is_stale = True
+        return True
+
+    def revalidate_here(self, connection: Connection, session_id: int, timeout_ms: int) -> None:
+        """Where all sessions are tracked: a client has come back to this server."""
+        session = self._living(session_id)
+        if session is not None:
+            session.owner = self
+        self.revalidated(connection, session_id, timeout_ms, session is not None)
+
+    def _living(self, session_id: int) -> Session | None:
+        session = self.sessions.sessions.get(session_id)
+        return None if session is None or session.is_closing else session
+
+    def revalidated(
+        self, connection: Connection, session_id: int, timeout_ms: int, is_valid: bool
+    ) -> None:
+        """Whether the session lives that this connection has come back with."""
+        if self.attaching.get(session_id) is not connection:
+            return  # closed meanwhile
+        del self.attaching[session_id]
+        if not is_valid:
+            handshake.reject(connection, session_id)
+            return
+        session = self.sessions.add(session_id, timeout_ms, self.clock.now_ms)
+        handshake.attach(connection, session)
+        handshake.open_session(connection)
+
+    # --- a learner's requests -------------------------------------------------------
+
+    def forwarded(self, origin: object, request: ForwardedRequest) -> Request:
+        """On the leader: return what a learner has sent, ready to be prepared. No SYNC."""
+        return decode_forward(origin, request, self.clock.now_ms)
+
+    def encode_forward(self, request: Request) -> bytes:
+        """On a learner: return REQUEST for a request of one's own client."""
+        return encode_forward(request)
+
+    def committed(self, header: TxnHeader, applied: Applied) -> None:
+        """On a learner: a transaction has been applied. The client's request that it comes from, if
+        that is one of ours, is the oldest of its session."""
+        session = self.sessions.sessions.get(header.client_id)
+        if session is None:
+            return
+        queue = session.queue
+        head = queue[0] if queue else None
+        kind = header.type
+        if (
+            isinstance(head, Request)
+            and head.cxid == header.cxid
+            and (head.opcode == kind or (kind == OpCode.ERROR and head.opcode != OpCode.SYNC))
+        ):
+            self.finish(head, applied)
+        elif kind == OpCode.CLOSE_SESSION:
+            self._end_session(header.client_id)
+        if kind == OpCode.CLOSE_SESSION:
+            self._abandon(queue)
+
+    def finish_sync(self, request: Request) -> None:
+        """On a learner: the leader's SYNC has come for this request."""
+        connection = request.connection
+        session = request.session
+        assert connection is not None, request
+        assert session is not None, request
+        connection.finish_sync(request)
+        self._leave(request, session.queue)
+
+    def _abandon(self, queue: deque[Request | QueuedRead]) -> None:
+        """Nobody will hear of these: their session is over."""
+        while queue:
+            request = queue.popleft()
+            self.large.end(request)
+            if request.connection is not None:
+                request.connection.count_out()
 
     # --- the end of a request -------------------------------------------------------
 
@@ -189,32 +406,35 @@ class Server:
         session = request.session
         connection = request.connection
         if request.opcode < 0:
-            assert session is not None, request
-            self._finish_session(request, session)
+            self._finish_session(request, applied.err)
         elif connection is not None:
             self._update_ms.append(self.clock.now_ms - request.received_ms)
             self._response_sizes.append(connection.answer(request, applied))
-        if session is None:
-            return
-        queue = session.queue
-        if self.large.bytes:
-            self.large.end(request.zxid)
+        if session is not None:
+            self._leave(request, session.queue)
+
+    def _leave(self, request: Request, queue: deque[Request | QueuedRead]) -> None:
+        if request.large_bytes:
+            self.large.end(request)
         if queue and queue[0] is request:
             queue.popleft()
             if queue:
                 self._drain(queue)
 
-    def _finish_session(self, request: Request, session: Session) -> None:
+    def _finish_session(self, request: Request, err: int) -> None:
         """createSession lets its connection go on; closeSession ends every connection."""
         connection = request.connection
         if request.opcode == OpCode.CREATE_SESSION:
             if connection is not None:
-                connection.session_created()
+                connection.session_created(err)
             return
-        self.sessions.remove(session.session_id)
         if connection is not None:
             connection.session_closed(request.cxid)
-        if session.connection is not None:
+        self._end_session(request.client_id)
+
+    def _end_session(self, session_id: int) -> None:
+        session = self.sessions.remove(session_id)
+        if session is not None and session.connection is not None:
             # Expired: closed without a word, the events of its own ephemerals included.
             session.connection.out.clear()
             session.connection.close()
@@ -223,9 +443,13 @@ class Server:
         while queue:
             head = queue[0]
             if isinstance(head, Request):
+                session = head.session
+                if head.opcode == OpCode.CLOSE_SESSION and session is not None and session.is_local:
+                    queue.popleft()
+                    self._finish_session(head, ErrorCode.OK)
                 return
             queue.popleft()
-            if self.large.bytes:
+            if head.large_bytes:
                 self.large.end(head)
             head.connection.finish_read(head)
 

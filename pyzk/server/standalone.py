@@ -16,6 +16,7 @@ from pyzk.server.prep import Prep
 from pyzk.server.request import Request
 
 if TYPE_CHECKING:
+    from pyzk.server.connection import Connection
     from pyzk.server.server import Server
 
 
@@ -36,6 +37,7 @@ class Standalone:
     def __init__(self, server: Server, rng: Random) -> None:
         self._server = server
         self._outbox = server.outbox
+        server.begin(self, server.tracked_sessions())
         self.prep = Prep(server)
         self._proposed: deque[Request] = deque()
         self._trigger = SnapshotTrigger(
@@ -55,6 +57,10 @@ class Standalone:
         self._proposed.append(request)
         if self._trigger.logged(len(record), len(self._server.tree.nodes)):
             outbox.commands.append(TakeSnapshot())
+
+    def revalidate(self, connection: Connection, session_id: int, timeout_ms: int) -> None:
+        """All sessions are here."""
+        self._server.revalidate_here(connection, session_id, timeout_ms)
 
     def log_synced(self, zxid: int) -> None:
         """Apply, in order, what is durable now, and answer it."""

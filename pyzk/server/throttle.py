@@ -34,7 +34,6 @@ class LargeRequests:
         self.bytes = 0
         self._max_bytes = config.large_request_max_bytes
         self._metrics = metrics
-        self._lengths: dict[int | QueuedRead, int] = {}
 
     def has_room(self, length: int) -> bool:
         """Tell whether a request of this length may be on the way beside those that are."""
@@ -45,12 +44,17 @@ class LargeRequests:
 
     def begin(self, request: Request | QueuedRead, length: int) -> None:
         """A large one is on the way."""
-        self._lengths[request.zxid if isinstance(request, Request) else request] = length
+        request.large_bytes = length
         self.bytes += length
 
-    def end(self, key: int | QueuedRead) -> None:
-        """A write with this zxid, or a read, is answered; it need not be a large one."""
-        self.bytes -= self._lengths.pop(key, 0)
+    def clear(self) -> None:
+        """Nothing is on the way."""
+        self.bytes = 0
+
+    def end(self, request: Request | QueuedRead) -> None:
+        """It is answered, or never will be; it need not be a large one."""
+        self.bytes -= request.large_bytes
+        request.large_bytes = 0
 
 
 class RejectedConnections:
