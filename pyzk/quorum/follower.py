@@ -37,6 +37,9 @@ class Follower(SyncedLearner):
         )
         return table
 
+    def _voters(self) -> int:
+        return len(self.member.membership.voters)
+
     def log_synced(self, zxid: int) -> None:
         """Acknowledge what is durable now."""
         super().log_synced(zxid)

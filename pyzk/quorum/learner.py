@@ -86,6 +86,8 @@ class Learner:
         self.unapplied: Unapplied = deque()
         self.epoch: int = 0
         """N, once LEADERINFO has named it."""
+        self.told_zxid: int = 0
+        """What ACKEPOCH said to be the last transaction here."""
         self.new_leader_config: bytes | None = None
         """The text of the last configuration that the leader has seen, from NEWLEADER."""
         self.phase: int = CONNECTING
@@ -292,8 +294,14 @@ class Learner:
         self._answer_epoch(self.member.epochs.current)
 
     def _answer_epoch(self, answer: int) -> None:
+        """Say what this learner has. Only to a leader who has heard the truth, and does not count
+        this answer, may it say "nothing": what it has must weigh when leaders are compared."""
+        member = self.member
+        self.told_zxid = member.database.last_zxid
+        if member.needs_snapshot and answer == packets.NOT_COUNTED:
+            self.told_zxid = 0
         self._enter(CHOOSING)
-        self.link.send(packets.encode_ack_epoch(self.member.database.last_zxid, answer))
+        self.link.send(packets.encode_ack_epoch(self.told_zxid, answer))
 
     # --- for the server and its clients ----------------------------------------------
 
@@ -331,14 +339,9 @@ class Learner:
 
     def submit(self, request: Request) -> None:
         """Send a write, or a sync, to the leader."""
-        server = self.member.server
-        first = server.upgrade(request)
-        link = self.link
-        if first is not None:
-            link.send(server.encode_forward(first))
         if request.opcode == OpCode.SYNC:
             self._pending_syncs.append(request)
-        link.send(server.encode_forward(request))
+        self.link.send(self.member.server.encode_forward(request))
 
     def revalidate(self, connection: Connection, session_id: int, timeout_ms: int) -> None:
         """Ask the leader whether a session lives."""

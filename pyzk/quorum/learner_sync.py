@@ -131,7 +131,7 @@ class SyncedLearner(Learner):
 
     def log_synced(self, zxid: int) -> None:
         """The log is durable up to ``zxid``."""
-        if self._is_waiting_for_log and self.member.is_settled and self.phase == STORING:
+        if self._is_waiting_for_log and self.member.is_settled and self.over is None:
             self._is_waiting_for_log = False
             self._heard_ms = self.member.clock.now_ms
             self._save_current()
@@ -139,6 +139,7 @@ class SyncedLearner(Learner):
     # --- synchronization ------------------------------------------------------------
 
     def _on_diff(self, packet: QuorumPacket) -> None:
+        self._check_told(packet)
         self._begin_sync(packet, self.member.database.last_zxid)
         self._enter(SYNCING)
 
@@ -151,11 +152,18 @@ class SyncedLearner(Learner):
 
     def _on_trunc(self, packet: QuorumPacket) -> None:
         member = self.member
+        self._check_told(packet)
         self._begin_sync(packet, packet.zxid)
         self._truncated_to = packet.zxid
         self._enter(TRUNCATING)
         member.is_database_whole = False
         self._wait(member.order(TruncateLog(member.ticket(), packet.zxid)), None)
+
+    def _check_told(self, packet: QuorumPacket) -> None:
+        if self.told_zxid != self.member.database.last_zxid:
+            raise QuorumProtocolError(
+                f"{packets.describe(packet)} for a learner that needs a snapshot"
+            )
 
     def _begin_sync(self, packet: QuorumPacket, base: int) -> None:
         self._proposed_zxid = base
@@ -168,16 +176,22 @@ class SyncedLearner(Learner):
 
     def restored(self, ticket: int, database: Database) -> None:
         """The log is cut; this is what is left."""
-        if ticket != self._ticket or self.phase != TRUNCATING:
+        if ticket != self._ticket or self.phase != TRUNCATING or self.over is not None:
             return
         member = self.member
         self._ticket = 0
         self._heard_ms = member.clock.now_ms
         member.replace_database(database, database.last_zxid)
-        if database.last_zxid != self._truncated_to:
+        wanted, end = self._truncated_to, database.last_zxid
+        if end != wanted:
+            member.needs_snapshot = end > wanted
             self._end(
-                f"TRUNC {format_zxid(self._truncated_to)}, but what is left on disk ends at"
-                f" {format_zxid(database.last_zxid)}: the leader will be told that one"
+                f"TRUNC {format_zxid(wanted)}, but the log ends at {format_zxid(end)}: "
+                + (
+                    "without an older snapshot it cannot be cut, so a snapshot is asked for"
+                    if end > wanted
+                    else "the leader will be told that one"
+                )
             )
             return
         self._enter(SYNCING)
@@ -335,7 +349,9 @@ class SyncedLearner(Learner):
         self._wait(self.member.save_epoch(CURRENT, self.epoch), self._on_current)
 
     def _on_current(self) -> None:
-        self._limit_ms = self.member.sync_limit_ms
+        member = self.member
+        member.needs_snapshot = False
+        self._limit_ms = member.sync_limit_ms
         self._enter(READY)
         self._send_ack(make(self.epoch, 0))
 
@@ -356,7 +372,7 @@ class SyncedLearner(Learner):
         member.install_config()
         self._enter(BROADCAST)
         self._sessions = LearnerSessions(server)
-        server.begin(self, self._sessions)
+        server.begin(self, self._sessions, self._voters())
         log.info(
             "server %d is %s of server %d in epoch %d; last zxid %s",
             member.sid,
@@ -373,6 +389,10 @@ class SyncedLearner(Learner):
             self._begin_logging(zxid, payload)
         for _ in range(matched):
             self._apply(self.uncommitted.popleft())
+
+    def _voters(self) -> int:
+        """How many share the limit of requests on the way."""
+        return 0
 
     def _begin_logging(self, zxid: int, payload: bytes) -> None:
         """A proposal that waited for UPTODATE."""

@@ -62,7 +62,9 @@ class Member:
         self.synced_zxid: int = self.logged_zxid
         """Of the last one that is durable."""
         self.is_database_whole: bool = True
-        """False while a SNAP is being loaded: then memory must not be believed after a break."""
+        """False while a SNAP is being stored: then memory must not be believed after a break."""
+        self.needs_snapshot: bool = False
+        """A leader has asked to truncate what cannot be: it shall be asked for a SNAP."""
         self.election: Election | None = None
         """Who must know of a new epoch; the peer sets it."""
         self.pending: dict[int, StorageCommand] = {}
