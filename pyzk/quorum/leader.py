@@ -42,7 +42,6 @@ from pyzk.quorum.proposals import AckTally, EpochAcks, NewEpoch, Proposal, Propo
 from pyzk.quorum.role import Unapplied
 from pyzk.server.outbox import TakeSnapshot
 from pyzk.server.prep import Prep
-from pyzk.server.sessions import SessionTracker, first_session_id
 from pyzk.server.standalone import SPOT_CHECK_MASK
 from pyzk.zxid import counter_of, format_zxid, make
 
@@ -148,7 +147,10 @@ class Leader:
             # No transaction says so: a later start must find it in a snapshot.
             member.outbox.commands.append(TakeSnapshot())
         self._wait(DISCOVERY)
-        self._count_epoch(member.sid, member.epochs.accepted)
+        try:
+            self._count_epoch(member.sid, member.epochs.accepted)
+        except QuorumProtocolError as error:
+            self._end(str(error))
 
     def stop(self) -> None:
         """Close the links and end the service; what was proposed is left to the peer."""
@@ -391,12 +393,7 @@ class Leader:
         log.info("leader of epoch %d after %d ms", self.epoch, clock.now_ms - self._started_ms)
         member.database.tree.last_zxid = make(self.epoch, 0)
         member.established(self.epoch)
-        sessions = SessionTracker(
-            member.config.tick_time_ms, first_session_id(member.sid, clock.wall_ms)
-        )
-        for session_id, timeout_ms in member.database.sessions.items():
-            sessions.add(session_id, timeout_ms, clock.now_ms)
-        server.begin(self, sessions)
+        server.begin(self, server.tracked_sessions(), len(member.verifier.voters))
         self.prep = Prep(server)
         for handler in list(self.handlers):
             if handler.is_synced:
@@ -520,16 +517,14 @@ class Leader:
             for session_id, timeout_ms in sessions:
                 server.touch_session(session_id, timeout_ms)
 
-    def revalidate_for(self, handler: LearnerHandler, session_id: int) -> bool:
+    def revalidate_for(self, handler: LearnerHandler, session_id: int, timeout_ms: int) -> bool:
         """A client has come to a learner with this session."""
         self.send_batch()
-        return self.member.server.revalidate_for(handler, session_id)
+        return self.member.server.revalidate_for(handler, session_id, timeout_ms)
 
     def revalidate(self, connection: Connection, session_id: int, timeout_ms: int) -> None:
         """A client has come to this server with a session: whether it lives is known here."""
-        server = self.member.server
-        is_valid = server.revalidate_for(server, session_id)
-        server.revalidated(connection, session_id, timeout_ms, is_valid)
+        self.member.server.revalidate_here(connection, session_id, timeout_ms)
 
     # --- for people -----------------------------------------------------------------
 

@@ -308,8 +308,8 @@ class LearnerHandler:
             self.leader.touched(touched)
 
     def _revalidate(self, packet: QuorumPacket) -> None:
-        session_id, _ = packets.revalidate(packet)
-        is_valid = self.leader.revalidate_for(self, session_id)
+        session_id, timeout_ms = packets.revalidate(packet)
+        is_valid = self.leader.revalidate_for(self, session_id, timeout_ms)
         self.send(packets.encode_validity(session_id, is_valid))
 
     def _request(self, packet: QuorumPacket) -> None:
