@@ -35,3 +35,7 @@ class ReadOnly:
     def revalidate(self, connection: Connection, session_id: int, timeout_ms: int) -> None:
         """Whether a session lives that is not local, nobody here can say."""
         self._server.revalidated(connection, session_id, timeout_ms, False)
+
+    def gauges(self) -> dict[str, int]:
+        """What ``mntr`` shows of this role."""
+        return {}
