@@ -240,12 +240,10 @@ class Connection:
         queue = session.queue
         out = self.out
         is_guarded = server.is_guarded or self.is_stale
-        reads = server.reads
-        writes = server.writes
-        count = unordered = replied = size = 0
+        reads, writes = server.reads, server.writes
+        count = unordered = replied = size = largest = 0
         xid = opcode = 0
         smallest = limit_bytes = OUT_HIGH_BYTES
-        largest = 0
         while end - offset >= 12:
             length, xid_, opcode_ = _unpack_frame(data, offset)
             body_end = offset + 4 + length

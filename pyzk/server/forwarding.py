@@ -1,5 +1,4 @@
-"""Requests between members: what a learner sends the leader in a client's name, and what the leader
-makes of it.
+"""Requests between members: sent by a learner in a client's name, made a Request by the leader.
 
 Pure. Answers to FollowerRequestProcessor, ObserverRequestProcessor and LearnerHandler's REQUEST.
 A learner decodes no write: the client's bytes go to the leader as they are, with the identities of
@@ -13,8 +12,8 @@ import struct
 from typing import Final
 
 from pyzk.auth.provider import AuthId
-from pyzk.constants import CreateMode, ErrorCode, OpCode
-from pyzk.errors import JuteError
+from pyzk.constants import CreateMode, OpCode
+from pyzk.errors import BadArguments, JuteError, KeeperError, MarshallingError, Unimplemented
 from pyzk.jute.archive import NULL, pack_int
 from pyzk.jute.records import CreateRequest, CreateSessionTxn, Id
 from pyzk.server.operations import WRITES
@@ -75,12 +74,10 @@ def decode_forward(origin: object, forwarded: ForwardedRequest, received_ms: int
     record: object
     try:
         record = _record(opcode, forwarded.body)
-    except JuteError:
-        opcode, record = REFUSED, int(ErrorCode.MARSHALLING_ERROR)
-    except KeyError:
-        # Also a check outside of a multi, which servers of 3.8 take from their clients: the log
-        # of no server may have it.
-        opcode, record = REFUSED, int(ErrorCode.UNIMPLEMENTED)
+    except JuteError as error:
+        opcode, record = REFUSED, MarshallingError(str(error))
+    except KeeperError as error:
+        opcode, record = REFUSED, error
     ids = tuple([AuthId(entry.scheme or "", entry.id or "") for entry in forwarded.ids or ()])
     request = Request(None, None, forwarded.cxid, opcode, record, ids, received_ms)
     request.client_id = forwarded.session
@@ -99,7 +96,7 @@ def makes_ephemeral(request: Request) -> bool:
         try:
             record = _record(opcode, record)
         except JuteError:
-            return False
+            return False  # the leader says so
     creates = [(opcode, record)] if opcode != OpCode.MULTI else record
     if not isinstance(creates, list):
         return False  # an unreadable multi
@@ -112,9 +109,16 @@ def makes_ephemeral(request: Request) -> bool:
 
 
 def _record(opcode: int, body: bytes) -> object:
-    """Raises JuteError for bytes that are no record, KeyError for what is no write."""
+    """Raises JuteError for bytes that are no record, KeeperError for what is no learner's write.
+
+    That may be a check outside of a multi, which servers of 3.8 take from their clients: no
+    server's log may have it.
+    """
     if opcode == OpCode.CREATE_SESSION:
         return CreateSessionTxn.decode(body, 0, len(body))[0]
     if opcode == OpCode.DELETE_CONTAINER:
-        raise KeyError(opcode)  # the leader's own
-    return WRITES[opcode](body, 0, len(body))
+        raise BadArguments("deleteContainer is the leader's own")
+    decoder = WRITES.get(opcode)
+    if decoder is None:
+        raise Unimplemented(f"operation {opcode} from a learner")
+    return decoder(body, 0, len(body))

@@ -38,7 +38,9 @@ def connect(connection: Connection, data: bytes, offset: int, end: int) -> None:
     except JuteError as error:
         connection.refuse(f"unreadable ConnectRequest ({error})")
         return
-    if not server.throttle.admits(is_renewal=request.session_id != 0):
+    if not server.throttle.admits(
+        is_renewal=request.session_id != 0, is_local=server.has_local_sessions
+    ):
         metrics.connection_rejected += 1
         connection.refuse("too many ConnectRequests (connection_throttle_tokens)")
         return

@@ -76,10 +76,6 @@ Prepared = tuple[Body, bytes]
 """The record of a transaction, and its bytes."""
 
 _MASK64: Final = 0xFFFFFFFFFFFFFFFF
-REFUSALS: Final[dict[int, type[KeeperError]]] = {
-    ErrorCode.MARSHALLING_ERROR: MarshallingError,
-    ErrorCode.UNIMPLEMENTED: Unimplemented,
-}
 _pack_create_end: Final = struct.Struct(">?i").pack
 
 
@@ -203,6 +199,14 @@ class Prep:
                 raise SessionMoved(f"0x{request.client_id:x}")
             session.owner = request.owner
 
+    def _check_global(self, request: Request) -> None:
+        """Ephemerals are for sessions that all members know."""
+        if request.refusal:
+            raise EphemeralOnLocalSession
+        session = self._sessions.get(request.client_id)
+        if session is None or session.is_local:
+            raise SessionExpired(f"0x{request.client_id:x}")
+
     def _check_unknown(self, session_id: int) -> None:
         """A session that is not here may be a local one of another member."""
         server = self._server
@@ -228,11 +232,7 @@ class Prep:
         flags = record.flags
         self._check_mode(kind, record)
         if flags in CreateMode.EPHEMERALS:
-            if request.refusal:
-                raise EphemeralOnLocalSession
-            session = self._sessions.get(request.client_id)
-            if session is None or session.is_local:
-                raise SessionExpired
+            self._check_global(request)
         self._check_session(request)
         path = record.path
         if path is None:
@@ -410,16 +410,16 @@ class Prep:
         _check_version(record.version, node.version)
         return _encoded(CheckVersionTxn(path, to_int32(node.version + 1)))
 
-    def _refuse(self, request: Request, kind: int, record: int, zxid: int) -> Prepared:
+    def _refuse(self, request: Request, kind: int, record: KeeperError, zxid: int) -> Prepared:
         """What a learner has sent and nobody can do; its client waits for a transaction."""
-        raise REFUSALS[record]
+        raise record
 
     def _reconfig(self, request: Request, kind: int, record: object, zxid: int) -> Prepared:
-        """A standalone server has no ensemble to change."""
+        """A standalone server has no ensemble to change; that a leader can is for later."""
         if not self._config.reconfig_enabled:
             raise ReconfigDisabled
         self._check_session(request)
-        raise Unimplemented(f"reconfig of a standalone server ({CONFIG})")
+        raise Unimplemented(f"reconfig ({CONFIG})")
 
     # --- sessions -------------------------------------------------------------------
 

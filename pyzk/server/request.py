@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 REFUSED: Final = OpCode.NOTIFICATION
-"""The opcode of a request that cannot be served; its record is the error code. No client can ask
-for it: what it prepares to is an error transaction."""
+"""The opcode of a request that cannot be served; its record is the KeeperError that its
+transaction becomes. No client can ask for it."""
 
 
 class Request(TxnHeader):

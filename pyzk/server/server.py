@@ -388,8 +388,10 @@ class Server:
         session = request.session
         assert connection is not None, request
         assert session is not None, request
-        connection.finish_sync(request)
-        self._leave(request, session.queue)
+        queue = session.queue
+        if queue and queue[0] is request:  # else its session is over
+            connection.finish_sync(request)
+            self._leave(request, queue)
 
     def _abandon(self, queue: deque[Request | QueuedRead]) -> None:
         """Nobody will hear of these: their session is over."""

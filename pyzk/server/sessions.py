@@ -125,6 +125,11 @@ class SessionTracker:
                 if bucket_ms == self._next_bucket_ms:
                     self._next_bucket_ms = min(self.buckets) if self.buckets else None
 
+    @property
+    def local_count(self) -> int:
+        """How many sessions are known to this member only."""
+        return sum(session.is_local for session in self.sessions.values())
+
     def make_global(self, session: Session) -> None:
         """A local session is to be one of the whole ensemble."""
         session.is_local = False

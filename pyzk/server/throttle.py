@@ -87,6 +87,7 @@ class ConnectionThrottle:
         is_weighted = config.connection_throttle_weight_enabled
         weight = max(config.connection_throttle_global_session_weight, least) if is_weighted else 1
         self._new_cost = weight
+        self._local_cost = least if is_weighted else 1
         self._renewal_cost = (
             max(config.connection_throttle_renew_session_weight, least) if is_weighted else 1
         )
@@ -109,8 +110,9 @@ class ConnectionThrottle:
         """How many tokens are gone."""
         return self._capacity - self._tokens
 
-    def admits(self, *, is_renewal: bool) -> bool:
-        """Take the tokens for one session; False if there are too few, or by chance."""
+    def admits(self, *, is_renewal: bool, is_local: bool = False) -> bool:
+        """Take the tokens for one session; False if there are too few, or by chance. A new local
+        session is no transaction and may cost less."""
         if not self._capacity:
             return True
         now_ms = self._clock.now_ms
@@ -123,7 +125,11 @@ class ConnectionThrottle:
             self._adapt(now_ms)
             if self._rng.random() < self.drop_probability:
                 return False
-        cost = self._renewal_cost if is_renewal else self._new_cost
+        cost = self._new_cost
+        if is_renewal:
+            cost = self._renewal_cost
+        elif is_local:
+            cost = self._local_cost
         if self._tokens < cost:
             return False
         self._tokens -= cost
