@@ -224,6 +224,14 @@ class MemberLife:
             if self.role is not None:
                 self.role.flush()
 
+    def flush(self) -> None:
+        """Clients have asked something: send what became of it."""
+        role = self.role
+        if role is not None:
+            role.flush()
+            if role.over is not None:
+                self.pump()
+
     def log_synced(self, zxid: int) -> None:
         """The log is durable up to ``zxid``."""
         member = self.member

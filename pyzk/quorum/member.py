@@ -47,6 +47,7 @@ class Member:
         self.ensemble: EnsembleConfig = ensemble
         self.sid: int = ensemble.my_sid
         self.server: Server = server
+        server.server_id = self.sid
         self.epochs: Epochs = epochs
         self.clock: Clock = clock
         self.outbox: Outbox = outbox

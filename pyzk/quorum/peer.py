@@ -4,7 +4,8 @@ Pure. Answers to QuorumPeer. A world (the real server, a test, the simulator) se
 calls an input, and drains the outbox; same inputs, same order, same clock, same seed: same bytes.
 
 Inputs: ``start``, ``accept`` and the connection's ``receive``/``closed``/``resume``,
-``log_synced``, ``wake``. One deadline says when ``wake`` is wanted next.
+``log_synced``, ``wake``; of a member also what comes on its links and what the disk answers. Behind
+them ``flush``, then the outbox is drained. One deadline says when ``wake`` is wanted next.
 """
 
 from __future__ import annotations
@@ -17,9 +18,6 @@ from pyzk.clock import Clock
 from pyzk.config import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.data.database import Database
-from pyzk.quorum.election_links import ElectionLink, ElectionLinks
-from pyzk.quorum.lifecycle import MemberLife
-from pyzk.quorum.link import Link
 from pyzk.server import containers
 from pyzk.server.connection import Connection
 from pyzk.server.outbox import Outbox, TakeSnapshot
@@ -29,7 +27,10 @@ from pyzk.server.standalone import Standalone
 
 if TYPE_CHECKING:
     from pyzk.config_ensemble import EnsembleConfig
+    from pyzk.quorum.election_links import ElectionLink, ElectionLinks
     from pyzk.quorum.epochs import Epochs
+    from pyzk.quorum.lifecycle import MemberLife
+    from pyzk.quorum.link import Link
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,9 @@ class Peer:
         """What a member of an ensemble is beside a server."""
         if ensemble is not None:
             assert epochs is not None, "a member without epochs"
+            # Only here: a server that stands alone starts sooner without.
+            from pyzk.quorum.lifecycle import MemberLife
+
             self.life = MemberLife(config, ensemble, self.server, epochs, clock, self.outbox, rng)
 
     def start(self) -> None:
@@ -133,6 +137,11 @@ class Peer:
     def _life(self) -> MemberLife:
         assert self.life is not None, "an input of a member to a server that stands alone"
         return self.life
+
+    def flush(self) -> None:
+        """Send what the connections' inputs have led to; before the outbox is drained."""
+        if self.life is not None:
+            self.life.flush()
 
     def stored(self, ticket: int) -> None:
         """The command with this ticket is durable."""
