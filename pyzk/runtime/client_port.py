@@ -167,10 +167,10 @@ def open_sockets(host: str | None, port: int, backlog: int) -> list[socket.socke
     sockets: list[socket.socket] = []
     try:
         for family, address in targets:
-            sockets.append(_listen(family, address, backlog))
+            sockets.append(listen_at(family, address, backlog))
         if host is None and socket.has_dualstack_ipv6():
             bound = sockets[0].getsockname()[1]
-            sockets.append(_listen(socket.AF_INET6, ("::", bound), backlog))
+            sockets.append(listen_at(socket.AF_INET6, ("::", bound), backlog))
     except OSError:
         for sock in sockets:
             sock.close()
@@ -178,7 +178,8 @@ def open_sockets(host: str | None, port: int, backlog: int) -> list[socket.socke
     return sockets
 
 
-def _listen(family: int, address: tuple[object, ...], backlog: int) -> socket.socket:
+def listen_at(family: int, address: tuple[object, ...], backlog: int) -> socket.socket:
+    """Bind and listen. Raises OSError with the address in its text."""
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -14,10 +14,11 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from pyzk.clock import Clock
 from pyzk.config import ServerConfig
+from pyzk.data.database import Database
 from pyzk.errors import StorageError
 from pyzk.quorum.peer import Peer
 from pyzk.runtime.client_port import DEFAULT_BACKLOG, ClientProtocol, open_sockets
@@ -29,6 +30,10 @@ from pyzk.runtime.environment import (
 from pyzk.runtime.seams import Seams, ServerStorage, Timer
 from pyzk.runtime.unread import Unread
 from pyzk.server.connection import Connection
+from pyzk.server.outbox import Command, TakeSnapshot
+
+if TYPE_CHECKING:
+    from pyzk.runtime.member_ports import MemberPorts
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +59,14 @@ class PeerRunner:
         self._time = seams.time
         self._listeners = seams.listeners
         self._wrap = seams.wrap
+        self._network = seams.network
+        self._member: MemberPorts | None = None
+        """What a member of an ensemble has beside a lone server."""
         self._loop: asyncio.AbstractEventLoop
         self._servers: list[asyncio.Server] = []
         self._timer: Timer | None = None
+        self._timer_ms = 0
+        """When it goes off."""
         self._is_log_flush_due = False
         self._gathered = 0
         """Records that were waiting when the loop last looked whether more had come."""
@@ -81,15 +91,22 @@ class PeerRunner:
         try:
             database = self._storage.open()
             self._read_clock()
-            self.peer = Peer(self.config, database, self.clock, random.Random())
+            self._make_peer(database)
             self._describe()
             self._storage.start(self._loop, self._log_synced, self._storage_failed)
+            if self._member is not None:
+                await self._member.listen()
+                self._read_clock()
             self.peer.start()
-            if self.peer.outbox.take_commands() or self._storage.wants_snapshot:
-                self._storage.take_snapshot(database)
+            commands = self.peer.outbox.commands
+            if self._storage.wants_snapshot and not commands:
+                commands.append(TakeSnapshot())
+            self._flush()
         except BaseException:
             for sock in sockets:
                 sock.close()
+            if self._member is not None:
+                self._member.abort()
             self._storage.release()
             raise
         for sock in sockets:
@@ -100,6 +117,21 @@ class PeerRunner:
                 )
             )
         self._arm_timer()
+
+    def _make_peer(self, database: Database) -> None:
+        config = self.config
+        ensemble = config.ensemble
+        if ensemble is None:
+            self.peer = Peer(config, database, self.clock, random.Random())
+            return
+        from pyzk.runtime.member_ports import MemberPorts  # a lone server has no use for it
+
+        epochs = self._storage.epochs
+        assert epochs is not None, "storage of a member was opened"
+        self.peer = Peer(
+            config, database, self.clock, random.Random(), ensemble=ensemble, epochs=epochs
+        )
+        self._member = MemberPorts(self, self.peer, ensemble, self._storage, self._network)
 
     @property
     def _backlog(self) -> int:
@@ -207,9 +239,34 @@ class PeerRunner:
         self._arm_timer()
 
     def _arm_timer(self) -> None:
-        wait_ms = max(0, self.peer.deadline - self.clock.now_ms)
+        self._timer_ms = deadline = self.peer.deadline
+        wait_ms = max(0, deadline - self.clock.now_ms)
+        self._timer = self.call_later(wait_ms / 1000, self._wake)
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
+        """Call back after this many seconds of this server's time."""
         call_later = self._loop.call_later if self._time is None else self._time.call_later
-        self._timer = call_later(wait_ms / 1000, self._wake)
+        return call_later(seconds, callback)
+
+    def take_in(self, source: str, what: object, call: Callable[[], object]) -> None:
+        """An input of a member: from another one, or an answer of its disk."""
+        if self._is_closing:
+            return
+        self._read_clock()
+        self._recent.append((source, what[:_SHOWN_BYTES] if isinstance(what, bytes) else what))
+        try:
+            call()
+        except Exception as error:
+            self._break(error)
+            return
+        self._flush()
+
+    def guard(self, call: Callable[[], None]) -> None:
+        """Do something that takes from the core what it has to send."""
+        try:
+            call()
+        except Exception as error:
+            self._break(error)
 
     def perform(self, order: Callable[[], None]) -> None:
         """Do something to the peer that is none of its inputs: an operator's order, say."""
@@ -227,6 +284,12 @@ class PeerRunner:
     def _flush(self) -> None:
         """Carry out what the core wants. The log waits until the clients have nothing more to
         say, so that their writes share one sync."""
+        if self._member is not None:
+            try:
+                self.peer.flush()
+            except Exception as error:
+                self._break(error)
+                return
         outbox = self.peer.outbox
         if outbox.dirty:
             for connection in outbox.take_dirty():
@@ -241,8 +304,27 @@ class PeerRunner:
             self._loop.call_soon(self._gather)
         if outbox.commands and not self._is_closing:
             self._flush_log()
-            for _ in outbox.take_commands():
-                self._storage.take_snapshot(self.peer.database)
+            for command in outbox.take_commands():
+                self._perform(command)
+        if self._member is not None:
+            self._flush_member(self._member)
+
+    def _perform(self, command: Command) -> None:
+        if isinstance(command, TakeSnapshot):
+            self._storage.take_snapshot(self.peer.server.database)
+        else:
+            assert self._member is not None, command
+            self._member.perform(command)
+
+    def _flush_member(self, member: MemberPorts) -> None:
+        try:
+            member.drain()
+        except Exception as error:
+            self._break(error)
+            return
+        if self._timer is not None and self.peer.deadline < self._timer_ms:
+            self._timer.cancel()
+            self._arm_timer()
 
     def _gather(self) -> None:
         """Hand the log to the disk, unless writes have come in the turn of the loop since this
@@ -303,6 +385,8 @@ class PeerRunner:
         for protocol in protocols:
             if isinstance(protocol, ClientProtocol):
                 protocol.close()
+        if self._member is not None:
+            self._member.close()
         await asyncio.sleep(0)
 
     def kill(self) -> None:
@@ -319,6 +403,17 @@ class PeerRunner:
     def _end(self, code: int) -> None:
         if not self._stopped.done():
             self._stopped.set_result(code)
+
+    def fail(self, error: Exception) -> None:
+        """Something that nobody expected has gone wrong in a part of the driver."""
+        self._break(error)
+
+    def fail_to_listen(self, reason: str) -> None:
+        """A port that a member cannot be without cannot be had."""
+        log.critical("%s; the server stops. electionPortBindRetry=0 would go on trying", reason)
+        self.failure = OSError(reason)
+        self._drop_everything()
+        self._end(EXIT_NO_ELECTION_PORT)
 
     def _break(self, error: Exception) -> None:
         """A broken invariant: never answer from this state again."""
@@ -337,6 +432,8 @@ class PeerRunner:
         self._end(EXIT_STORAGE if isinstance(error, StorageError) else EXIT_INTERNAL_ERROR)
 
     def _drop_everything(self) -> None:
+        if self._member is not None:
+            self._member.abort()
         for server in self._servers:
             server.close()
         for connection in list(self.peer.server.connections):
@@ -355,3 +452,4 @@ def file_storage(config: ServerConfig) -> ServerStorage:
 
 EXIT_INTERNAL_ERROR: Final = 1
 EXIT_STORAGE: Final = 1
+EXIT_NO_ELECTION_PORT: Final = 14

@@ -80,6 +80,30 @@ class ServerStorage(Protocol):
     def release(self) -> None: ...
 
 
+class Listener(Protocol):
+    """Something that takes connections."""
+
+    def close(self) -> None: ...
+
+
+class Network(Protocol):
+    """What is between the members; `pyzk.runtime.network.TcpNetwork` is the real one."""
+
+    async def connect(self, make: Callable[[], asyncio.Protocol], host: str, port: int) -> None:
+        """Open a connection. Raises OSError; is cancelled if it takes too long."""
+        ...
+
+    async def listen(
+        self, make: Callable[[], asyncio.Protocol], host: str | None, port: int
+    ) -> Listener:
+        """Take connections, None: at all addresses. Raises OSError."""
+        ...
+
+    async def check(self, host: str) -> None:
+        """Raise OSError if nobody has this name."""
+        ...
+
+
 class Seams(NamedTuple):
     """The replacements; None stands for the machine's own."""
 
@@ -89,3 +113,5 @@ class Seams(NamedTuple):
     """Sockets that listen already; the runner closes them at its end."""
     wrap: Callable[[ClientProtocol], asyncio.Protocol] | None = None
     """Puts something between a socket and the protocol that serves it."""
+    network: Network | None = None
+    """Between this server and the other members of its ensemble."""

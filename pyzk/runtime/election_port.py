@@ -1,0 +1,246 @@
+"""The election port, 3888: sockets for what `pyzk.quorum.election_links` orders.
+
+Shell. Answers to the sockets and threads of QuorumCnxManager.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Final, cast
+
+from pyzk.config_members import WILDCARD
+from pyzk.runtime.dialing import Dial, Listening, set_options
+from pyzk.runtime.network import peer_name
+
+if TYPE_CHECKING:
+    from pyzk.config_ensemble import EnsembleConfig
+    from pyzk.quorum.election_links import Dial as DialOrder
+    from pyzk.quorum.election_links import ElectionLink, ElectionLinks
+    from pyzk.quorum.peer import Peer
+    from pyzk.runtime.runner import PeerRunner
+    from pyzk.runtime.seams import Network, Timer
+
+log = logging.getLogger(__name__)
+
+LAST_BYTES_TIMEOUT_S: Final = 2.0
+"""How long the other side may take for what is left when a connection is closed."""
+
+
+class ElectionPort:
+    """All election connections of one member."""
+
+    def __init__(
+        self, runner: PeerRunner, peer: Peer, ensemble: EnsembleConfig, network: Network
+    ) -> None:
+        self.runner = runner
+        self.peer = peer
+        self.ensemble = ensemble
+        self._network = network
+        self._listening: list[Listening] = []
+        self._protocols: dict[ElectionProtocol, None] = {}
+        self._dials: dict[int, Dial] = {}
+        self._unreachable: dict[int, str] = {}
+        """sid -> why; said once until it has been reached."""
+
+    async def listen(self) -> None:
+        """Take connections. Where the port cannot be had at once, it is tried again later."""
+        ensemble = self.ensemble
+        everywhere = ensemble.quorum_listen_on_all_ips
+        places: dict[tuple[str, int], None] = {
+            (WILDCARD if everywhere else each.host, each.election_port): None
+            for each in ensemble.me.addresses
+        }
+        for host, port in places:
+            listening = Listening(
+                self.runner, self._network, self._make_accepted, host, port, "elections"
+            )
+            listening.max_attempts = ensemble.election_port_bind_retry
+            self._listening.append(listening)
+            await listening.first()
+
+    # --- orders ---------------------------------------------------------------------
+
+    def drain(self, links: ElectionLinks) -> None:
+        """Do what is ordered."""
+        if links.dials:
+            dials, links.dials = links.dials, []
+            for order in dials:
+                self._dial(order)
+        if links.writes:
+            writes, links.writes = links.writes, []
+            for link, data in writes:
+                if isinstance(link.shell, ElectionProtocol):
+                    link.shell.write(data)
+        if links.closes:
+            closes, links.closes = links.closes, []
+            for link in closes:
+                if isinstance(link.shell, ElectionProtocol):
+                    link.shell.close()
+
+    def _dial(self, order: DialOrder) -> None:
+        sid = order.sid
+        dial = Dial(
+            self.runner,
+            self._network,
+            partial(self._make_dialed, sid),
+            [(address.host, address.port) for address in order.addresses],
+            self.ensemble.cnx_timeout_ms / 1000,
+            partial(self._dial_failed, sid),
+        )
+        earlier = self._dials.get(sid)
+        if earlier is not None:
+            earlier.cancel()
+        self._dials[sid] = dial
+        dial.start()
+
+    def _dial_failed(self, sid: int, reason: str) -> None:
+        self._dials.pop(sid, None)
+        if self._unreachable.get(sid) != reason:
+            self._unreachable[sid] = reason
+            log.info("server %d cannot be reached for elections: %s", sid, reason)
+        self.runner.take_in(
+            "election dial failed", sid, partial(self.peer.election_dial_failed, sid)
+        )
+
+    def close(self) -> None:
+        """End: what was written is still sent."""
+        self._stop()
+        for protocol in list(self._protocols):
+            protocol.close()
+
+    def abort(self) -> None:
+        """End as a killed process does."""
+        self._stop()
+        for protocol in list(self._protocols):
+            protocol.abort()
+
+    def _stop(self) -> None:
+        for listening in self._listening:
+            listening.close()
+        self._listening.clear()
+        for dial in self._dials.values():
+            dial.cancel()
+        self._dials.clear()
+
+    # --- for the protocols ----------------------------------------------------------
+
+    def _make_accepted(self) -> asyncio.Protocol:
+        return cast("asyncio.Protocol", ElectionProtocol(self, None))
+
+    def _make_dialed(self, sid: int) -> asyncio.Protocol:
+        return cast("asyncio.Protocol", ElectionProtocol(self, sid))
+
+    def opened(self, protocol: ElectionProtocol, sid: int | None) -> None:
+        """A socket is there."""
+        self._protocols[protocol] = None
+        if sid is not None:
+            self._dials.pop(sid, None)
+            self._unreachable.pop(sid, None)
+
+    def ended(self, protocol: ElectionProtocol) -> None:
+        """A socket is gone."""
+        self._protocols.pop(protocol, None)
+
+
+class ElectionProtocol:
+    """One socket of the election port: the methods of asyncio.Protocol."""
+
+    __slots__ = ("_deadline", "_is_choked", "_is_due", "_link", "_port", "_sid", "_transport")
+
+    def __init__(self, port: ElectionPort, sid: int | None) -> None:
+        self._port = port
+        self._sid = sid
+        """Who was dialed; None if it was accepted."""
+        self._link: ElectionLink | None = None
+        self._transport: asyncio.Transport | None = None
+        self._is_choked = False
+        self._is_due = False
+        """The link waits to hear that its message has left."""
+        self._deadline: Timer | None = None
+
+    # --- called by the loop ---------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(0)  # resume_writing says that all has left
+        port = self._port
+        set_options(transport, port.ensemble)
+        port.opened(self, self._sid)
+        name = peer_name(transport)
+        port.runner.take_in("election connected", name, partial(self._connected, name))
+
+    def _connected(self, name: str) -> None:
+        peer = self._port.peer
+        if self._sid is None:
+            link = peer.election_accepted(name)
+        else:
+            link = peer.election_dialed(self._sid, name)
+        self._link = link
+        link.shell = self
+
+    def data_received(self, data: bytes) -> None:
+        link = self._link
+        if link is not None:
+            port = self._port
+            port.runner.take_in(link.name, data, partial(port.peer.election_received, link, data))
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        port = self._port
+        port.ended(self)
+        link, self._link = self._link, None
+        if link is not None:
+            link.shell = None
+            port.runner.take_in(
+                "election closed", link.name, partial(port.peer.election_closed, link)
+            )
+
+    def pause_writing(self) -> None:
+        self._is_choked = True
+
+    def resume_writing(self) -> None:
+        self._is_choked = False
+        self._written()
+
+    # --- called by the port ---------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Write one piece; `Peer.election_written` follows when all has left."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        transport.write(data)
+        if not self._is_due:
+            self._is_due = True
+            if not self._is_choked:
+                asyncio.get_running_loop().call_soon(self._written)
+
+    def _written(self) -> None:
+        link = self._link
+        if self._is_due and not self._is_choked and link is not None:
+            self._is_due = False
+            port = self._port
+            port.runner.take_in(
+                "election written", link.name, partial(port.peer.election_written, link)
+            )
+
+    def close(self) -> None:
+        """Close when what was written has left, soon."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            transport.close()
+            if transport.get_write_buffer_size():
+                self._deadline = self._port.runner.call_later(LAST_BYTES_TIMEOUT_S, self.abort)
+
+    def abort(self) -> None:
+        """Drop the socket at once."""
+        if self._transport is not None:
+            self._transport.abort()

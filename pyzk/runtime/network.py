@@ -1,0 +1,162 @@
+"""TCP between members: names to addresses, dialing, listening.
+
+Shell. A name is looked up anew each time, beside the event loop: a member may come back under
+another address, and a name server that does not answer may hold up nobody. Tests put a network of
+their own in the place of this one (`seams.Network`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from pyzk.config_members import WILDCARD, bracketed
+from pyzk.runtime.client_port import listen_at, open_sockets
+
+BACKLOG: Final = 128
+
+_Found = list[tuple[int, tuple[object, ...]]]
+"""(family, address) as the socket module has them."""
+
+
+class TcpListener:
+    """Sockets that listen; `seams.Listener`."""
+
+    def __init__(self, servers: list[asyncio.Server]) -> None:
+        self._servers = servers
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.close()
+
+
+class TcpNetwork:
+    """The machine's own network."""
+
+    def __init__(self) -> None:
+        self._lookups: dict[tuple[str, int], list[asyncio.Future[_Found]]] = {}
+        """Names that are being looked up -> who waits; one that hangs is not asked again."""
+
+    async def connect(self, make: Callable[[], asyncio.Protocol], host: str, port: int) -> None:
+        """Open a connection to the first address of the host that takes one. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        failure: OSError = OSError(f"no address of {host} is known")
+        for family, address in await self._resolve(host, port):
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                sock.setblocking(False)
+                await loop.sock_connect(sock, address)
+                if sock.getsockname() == sock.getpeername():
+                    # Nobody listens, and the system chose that very port for this end.
+                    raise ConnectionRefusedError("nobody listens there")
+            except OSError as error:
+                sock.close()
+                failure = error
+                continue
+            except BaseException:  # it took too long
+                sock.close()
+                raise
+            await loop.create_connection(make, sock=sock)
+            return
+        raise failure
+
+    async def listen(
+        self, make: Callable[[], asyncio.Protocol], host: str | None, port: int
+    ) -> TcpListener:
+        """Take connections at all addresses of the machine, or at those of a host.
+
+        Raises OSError.
+        """
+        loop = asyncio.get_running_loop()
+        sockets: list[socket.socket] = []
+        servers: list[asyncio.Server] = []
+        try:
+            if host is None or host == WILDCARD:
+                sockets = open_sockets(None, port, BACKLOG)
+            else:
+                for family, address in await self._resolve(host, port):
+                    sockets.append(listen_at(family, address, BACKLOG))
+            for sock in sockets:
+                server = await loop.create_server(make, sock=sock, backlog=BACKLOG)
+                servers.append(server)
+        except BaseException:
+            for sock in sockets:
+                sock.close()
+            raise
+        return TcpListener(servers)
+
+    async def check(self, host: str) -> None:
+        """Look a name up, and that is all. Raises OSError."""
+        await self._resolve(host, 0)
+
+    async def _resolve(self, host: str, port: int) -> _Found:
+        """Return where a host is. Raises OSError."""
+        with contextlib.suppress(OSError):
+            return _lookup(host, port, socket.AI_NUMERICHOST)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[_Found] = loop.create_future()
+        waiting = self._lookups.setdefault((host, port), [])
+        waiting.append(future)
+        if len(waiting) == 1:
+            thread = threading.Thread(
+                target=self._look_up, args=(loop, host, port), name="lookup", daemon=True
+            )
+            thread.start()
+        return await future
+
+    def _look_up(self, loop: asyncio.AbstractEventLoop, host: str, port: int) -> None:
+        """On a thread of its own: it may take half a minute, and cannot be stopped."""
+        found: _Found | OSError
+        try:
+            found = _lookup(host, port, 0)
+        except OSError as error:
+            found = error
+        except UnicodeError:
+            found = OSError(f"{host!r} is no name of a host")
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(partial(self._found, host, port, found))
+
+    def _found(self, host: str, port: int, found: _Found | OSError) -> None:
+        for future in self._lookups.pop((host, port)):
+            if future.done():
+                continue
+            if isinstance(found, OSError):
+                future.set_exception(found)
+            else:
+                future.set_result(found)
+
+
+def _lookup(host: str, port: int, flags: int) -> _Found:
+    found: dict[tuple[int, tuple[object, ...]], None] = {}
+    for family, _, _, _, address in socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=flags
+    ):
+        found[family, address] = None
+    return list(found)
+
+
+def peer_name(transport: asyncio.BaseTransport) -> str:
+    """Return the address of the other side, for the log."""
+    peer = transport.get_extra_info("peername")
+    return place(str(peer[0]).removeprefix("::ffff:"), int(peer[1])) if peer else "(gone)"
+
+
+def place(host: str, port: int) -> str:
+    """Return host and port as people write them."""
+    return f"{bracketed(host)}:{port}"
+
+
+def reason_of(error: BaseException | None) -> str:
+    """Return why there is no connection (any more), for the log."""
+    if error is None:
+        return "the other side closed the connection"
+    if isinstance(error, asyncio.CancelledError):
+        return "no answer in time"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

@@ -1,0 +1,232 @@
+"""The quorum port, 2888: links between a leader and its learners.
+
+Shell. A learner dials, a leader listens; afterwards both sides are the same: bytes go in through
+the runner, and what a `Link` has queued is taken piece by piece as the socket takes it. Answers to
+the sockets of Leader.LearnerCnxAcceptor, LearnerHandler and Learner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Final, cast
+
+from pyzk.quorum.commands import DialLeader
+from pyzk.quorum.link import Link
+from pyzk.runtime.dialing import Dial, Listening, set_options
+from pyzk.runtime.network import peer_name, reason_of
+
+if TYPE_CHECKING:
+    from pyzk.config_ensemble import EnsembleConfig
+    from pyzk.quorum.peer import Peer
+    from pyzk.runtime.runner import PeerRunner
+    from pyzk.runtime.seams import Network, Timer
+
+HIGH_WATER_BYTES: Final = 1 << 20
+"""What may wait for one socket; the rest stays in the link, where a snapshot is not made yet."""
+LOW_WATER_BYTES: Final = 1 << 18
+LAST_BYTES_TIMEOUT_S: Final = 2.0
+"""How long the other side may take for what is left when a link is closed."""
+
+
+class QuorumPort:
+    """All links of one member."""
+
+    def __init__(
+        self, runner: PeerRunner, peer: Peer, ensemble: EnsembleConfig, network: Network
+    ) -> None:
+        self.runner = runner
+        self.peer = peer
+        self.ensemble = ensemble
+        self._network = network
+        self._listening: list[Listening] = []
+        self._protocols: dict[LinkProtocol, None] = {}
+        self._dials: dict[Link, Dial] = {}
+
+    # --- orders ---------------------------------------------------------------------
+
+    def listen(self) -> None:
+        """Take learners, as soon as the port can be had."""
+        self.stop_listening()
+        everywhere = self.ensemble.quorum_listen_on_all_ips
+        places: dict[tuple[str | None, int], None] = {
+            (None if everywhere else each.host, each.quorum_port): None
+            for each in self.ensemble.me.addresses
+        }
+        for host, port in places:
+            listening = Listening(
+                self.runner, self._network, self._make_accepted, host, port, "learners"
+            )
+            self._listening.append(listening)
+            listening.start()
+
+    def stop_listening(self) -> None:
+        """Take no more; links that are there stay."""
+        for listening in self._listening:
+            listening.close()
+        self._listening.clear()
+
+    def dial(self, command: DialLeader) -> None:
+        """Open a link; `Peer.link_up` or `Peer.link_down` will tell."""
+        link = command.link
+        if link.is_closed:
+            return
+        dial = Dial(
+            self.runner,
+            self._network,
+            partial(self._make_dialed, link),
+            command.addresses,
+            # One address that does not answer may not use up the time of the others.
+            command.timeout_ms / 1000 / max(1, len(command.addresses)),
+            partial(self._dial_failed, link),
+        )
+        self._dials[link] = dial
+        dial.start()
+
+    def _make_dialed(self, link: Link) -> asyncio.Protocol:
+        return cast("asyncio.Protocol", LinkProtocol(self, link))
+
+    def _dial_failed(self, link: Link, reason: str) -> None:
+        self._dials.pop(link, None)
+        self.runner.take_in("link down", reason, partial(self.peer.link_down, link, reason))
+
+    def flush(self, link: Link) -> None:
+        """The link has something to write, or was closed."""
+        shell = link.shell
+        if isinstance(shell, LinkProtocol):
+            shell.flush()
+        elif link.is_closed and (dial := self._dials.pop(link, None)) is not None:
+            dial.cancel()
+
+    def close(self) -> None:
+        """End: what was written is still sent."""
+        self.stop_listening()
+        for dial in self._dials.values():
+            dial.cancel()
+        self._dials.clear()
+        for protocol in list(self._protocols):
+            protocol.close()
+
+    def abort(self) -> None:
+        """End as a killed process does."""
+        self.stop_listening()
+        for dial in self._dials.values():
+            dial.cancel()
+        self._dials.clear()
+        for protocol in list(self._protocols):
+            protocol.abort()
+
+    # --- for the protocols ----------------------------------------------------------
+
+    def _make_accepted(self) -> asyncio.Protocol:
+        return cast("asyncio.Protocol", LinkProtocol(self, None))
+
+    def opened(self, protocol: LinkProtocol, link: Link | None) -> None:
+        """A socket is there."""
+        self._protocols[protocol] = None
+        if link is not None:
+            self._dials.pop(link, None)
+
+    def ended(self, protocol: LinkProtocol) -> None:
+        """A socket is gone."""
+        self._protocols.pop(protocol, None)
+
+
+class LinkProtocol:
+    """One socket of the quorum port: the methods of asyncio.Protocol."""
+
+    __slots__ = ("_deadline", "_is_choked", "_link", "_port", "_transport")
+
+    def __init__(self, port: QuorumPort, link: Link | None) -> None:
+        self._port = port
+        self._link = link
+        """None before the core has accepted it, and after the end."""
+        self._transport: asyncio.Transport | None = None
+        self._is_choked = False
+        self._deadline: Timer | None = None
+
+    # --- called by the loop ---------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(HIGH_WATER_BYTES, LOW_WATER_BYTES)
+        port = self._port
+        link = self._link
+        set_options(transport, port.ensemble)
+        port.opened(self, link)
+        if link is None:
+            name = peer_name(transport)
+            port.runner.take_in("link accepted", name, partial(self._accept, name))
+        elif link.is_closed:
+            self._transport.abort()
+        else:
+            link.shell = self
+            port.runner.take_in("link up", link.name, partial(port.peer.link_up, link))
+
+    def _accept(self, name: str) -> None:
+        link = self._port.peer.link_accepted(name)
+        if link is None:
+            self.abort()
+            return
+        self._link = link
+        link.shell = self
+
+    def data_received(self, data: bytes) -> None:
+        link = self._link
+        if link is not None and not link.is_closed:
+            port = self._port
+            port.runner.take_in(link.name, data, partial(port.peer.link_received, link, data))
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        port = self._port
+        port.ended(self)
+        link, self._link = self._link, None
+        if link is not None:
+            link.shell = None
+            reason = reason_of(exc)
+            port.runner.take_in("link down", link.name, partial(port.peer.link_down, link, reason))
+
+    def pause_writing(self) -> None:
+        self._is_choked = True
+
+    def resume_writing(self) -> None:
+        self._is_choked = False
+        self._port.runner.guard(self.flush)
+
+    # --- called by the port ---------------------------------------------------------
+
+    def flush(self) -> None:
+        """Write as much as the socket takes; close behind the last byte of a closed link."""
+        link = self._link
+        transport = self._transport
+        if link is None or transport is None or transport.is_closing():
+            return
+        while link.has_output and not self._is_choked:
+            data = link.take()
+            if data:
+                transport.write(data)
+        if link.is_closed:
+            if not link.has_output:
+                self.close()
+            elif self._deadline is None:
+                self._deadline = self._port.runner.call_later(LAST_BYTES_TIMEOUT_S, self.abort)
+
+    def close(self) -> None:
+        """Close when the last bytes are written, soon."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            transport.close()
+            if self._deadline is None and transport.get_write_buffer_size():
+                self._deadline = self._port.runner.call_later(LAST_BYTES_TIMEOUT_S, self.abort)
+
+    def abort(self) -> None:
+        """Drop the socket at once."""
+        if self._transport is not None:
+            self._transport.abort()
