@@ -1,0 +1,426 @@
+"""A learner without sockets, files or time: a member, its role, and a disk that answers when told.
+
+`did` is a transcript: what the learner sent ("> ACK 0x100000000"), what it gave to the log and what
+it ordered ("log 0x100000001", "save currentEpoch 1"), and what the disk has answered ("disk ...").
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from random import Random
+
+from pyzk.clock import Clock
+from pyzk.config import ServerConfig
+from pyzk.config_ensemble import EnsembleConfig
+from pyzk.config_members import Address, Membership
+from pyzk.config_members import Member as ConfiguredMember
+from pyzk.constants import OpCode
+from pyzk.data.committed_log import CommittedLog
+from pyzk.data.database import Database
+from pyzk.data.snapshot_view import Frozen
+from pyzk.data.tree import DataTree
+from pyzk.data.txn import decode_txn, encode_txn
+from pyzk.jute.records import ACL, ConnectRequest, CreateTxn, QuorumPacket, SetDataTxn, TxnHeader
+from pyzk.quorum import packets, snapshot_stream
+from pyzk.quorum.commands import (
+    DialLeader,
+    SaveEpoch,
+    StorageCommand,
+    StoreDatabase,
+    TruncateLog,
+)
+from pyzk.quorum.epochs import Epochs
+from pyzk.quorum.follower import Follower
+from pyzk.quorum.link import Link
+from pyzk.quorum.member import Member
+from pyzk.quorum.observer import Observer
+from pyzk.quorum.stream import QuorumStream
+from pyzk.server.connection import CLOSED, Connection
+from pyzk.server.outbox import Outbox
+from pyzk.server.server import Server
+from pyzk.zxid import format_zxid
+from tests.world import Record, encode_request, frame
+
+LEADER = 3
+TICK_MS = 1000
+INIT_MS = 10 * TICK_MS
+SYNC_MS = 5 * TICK_MS
+OPEN = [ACL(31, "world", "anyone")]
+
+
+# --- what a leader sends ----------------------------------------------------------------
+
+
+def txn(
+    zxid: int,
+    kind: int,
+    record: Record,
+    *,
+    session: int = 0x77,
+    cxid: int = 0,
+    digest: int | None = None,
+) -> bytes:
+    """Return the payload of a transaction."""
+    header = TxnHeader(session, cxid, zxid, 1_700_000_000_000, kind)
+    return encode_txn(header, record.encode(), digest)
+
+
+def create(zxid: int, path: str | None = None, *, session: int = 0x77, cxid: int = 0) -> bytes:
+    """Return the payload of a create; the path tells the zxid if none is given."""
+    record = CreateTxn(path or f"/n{zxid:x}", b"", OPEN, False, -1)
+    return txn(zxid, OpCode.CREATE, record, session=session, cxid=cxid)
+
+
+def set_data(zxid: int, path: str, data: bytes, version: int = 1) -> bytes:
+    return txn(zxid, OpCode.SET_DATA, SetDataTxn(path, data, version))
+
+
+def proposal(payload: bytes) -> bytes:
+    return packets.encode_packet(packets.PROPOSAL, decode_txn(payload).header.zxid, payload)
+
+
+def inform(payload: bytes) -> bytes:
+    return packets.encode_packet(packets.INFORM, decode_txn(payload).header.zxid, payload)
+
+
+def commit(zxid: int) -> bytes:
+    return packets.encode_bare(packets.COMMIT, zxid)
+
+
+def both(payload: bytes) -> bytes:
+    """Return PROPOSAL and COMMIT."""
+    return proposal(payload) + commit(decode_txn(payload).header.zxid)
+
+
+def diff(zxid: int) -> bytes:
+    return packets.encode_bare(packets.DIFF, zxid)
+
+
+def trunc(zxid: int) -> bytes:
+    return packets.encode_bare(packets.TRUNC, zxid)
+
+
+def ping(zxid: int) -> bytes:
+    return packets.encode_bare(packets.PING, zxid)
+
+
+def snap(database: Database, zxid: int | None = None) -> bytes:
+    """Return SNAP and the snapshot of a database."""
+    tree = database.tree
+    frozen = database.freeze()
+    nodes: list[Frozen] = []
+    while some := frozen.nodes.read(64):
+        nodes += some
+    frozen.close()
+    return b"".join(
+        (
+            packets.encode_bare(packets.SNAP, tree.last_zxid if zxid is None else zxid),
+            snapshot_stream.encode_begin(database.sessions.items(), tree.acls.items()),
+            snapshot_stream.encode_nodes(nodes),
+            snapshot_stream.encode_end(),
+        )
+    )
+
+
+NEW_CONFIG = b"server.1=a:1:2:participant\nversion=0"
+UPTODATE = packets.UPTODATE_PACKET
+SYNC = packets.encode_bare(packets.SYNC, 0)
+
+
+def leader_info(epoch: int = 1) -> bytes:
+    return packets.encode_leader_info(epoch)
+
+
+def new_leader(epoch: int = 1) -> bytes:
+    return packets.encode_new_leader(epoch, NEW_CONFIG)
+
+
+# --- the world ----------------------------------------------------------------------------
+
+
+def database_of(payloads: Iterable[bytes], last_zxid: int = 0) -> Database:
+    """Return what these transactions make of an empty tree."""
+    database = Database(DataTree(), {})
+    database.committed = CommittedLog(500)
+    database.tree.last_zxid = last_zxid
+    for payload in payloads:
+        decoded = decode_txn(payload)
+        database.apply(decoded)
+        database.committed.append(decoded.header.zxid, payload)
+    return database
+
+
+def membership(version: int = 0) -> Membership:
+    return Membership(
+        tuple(
+            ConfiguredMember(sid, (Address(f"host{sid}", 2888, 3888),), is_observer=sid == 4)
+            for sid in (1, 2, LEADER, 4)
+        ),
+        version,
+    )
+
+
+class LearnerWorld:
+    """A learner of server 3, and everything around it."""
+
+    def __init__(
+        self,
+        history: Sequence[bytes] = (),
+        *,
+        sid: int = 0,
+        epochs: tuple[int, int] = (0, 0),
+        is_observer: bool = False,
+        database: Database | None = None,
+        version: int = 0,
+        sync_enabled: bool = True,
+        leader_connect_delay_ms: int = 100,
+        connect_limit_ticks: int = 0,
+        config: ServerConfig | None = None,
+    ) -> None:
+        self.clock = Clock(1_000_000, 1_700_000_000_000)
+        self.outbox = Outbox()
+        self.config = config or ServerConfig()
+        self.server = Server(
+            self.config, database or database_of(history), self.clock, self.outbox, Random(1)
+        )
+        ensemble = EnsembleConfig(
+            my_sid=sid or (4 if is_observer else 1),
+            membership=membership(version),
+            is_observer=is_observer,
+            client_port=2181,
+            tick_time_ms=TICK_MS,
+            init_limit_ticks=INIT_MS // TICK_MS,
+            sync_limit_ticks=SYNC_MS // TICK_MS,
+            sync_enabled=sync_enabled,
+            leader_connect_delay_ms=leader_connect_delay_ms,
+            connect_to_learner_master_limit_ticks=connect_limit_ticks,
+        )
+        self.member = Member(
+            self.config, ensemble, self.server, Epochs(*epochs), self.clock, self.outbox, Random(2)
+        )
+        self.did: list[str] = []
+        self.disk: list[bytes] = list(history)
+        """Payloads of the log on disk."""
+        self.base_zxid = 0 if database is None else database.last_zxid
+        """Where that log begins."""
+        self.orders: list[StorageCommand] = []
+        """What the disk has not answered."""
+        self.dials: list[DialLeader] = []
+        self.unsynced: list[bytes] = []
+        self.received = b""
+        """What the leader has got, whole."""
+        self._stream = QuorumStream()
+        self._port = 50_000
+        self.role: Follower | Observer
+        self.become(is_observer=is_observer)
+
+    def become(self, *, is_observer: bool) -> None:
+        """Begin a role."""
+        self.role = (Observer if is_observer else Follower)(self.member, LEADER)
+
+    @property
+    def link(self) -> Link:
+        return self.role.link
+
+    # --- inputs ---
+
+    def dial(self) -> DialLeader:
+        """Start the role; return its first DialLeader."""
+        self.role.start()
+        self.look()
+        return self.dials.pop()
+
+    def connect(self) -> None:
+        """Start the role; the connection is there at once."""
+        dial = self.dial()
+        dial.link.owner.link_up(dial.link)
+        self.look()
+
+    def hear(self, *sent: bytes) -> None:
+        """The leader's bytes arrive, in one piece; the disk stays as slow as it is."""
+        self.link.receive(b"".join(sent))
+        self.look()
+
+    def answer(self) -> None:
+        """The disk does one thing: first the log, then the orders."""
+        member = self.member
+        if self.unsynced:
+            payloads, self.unsynced = self.unsynced, []
+            self.disk += payloads
+            zxid = decode_txn(payloads[-1]).header.zxid
+            self.did.append(f"disk log {format_zxid(zxid)}")
+            member.synced_zxid = zxid
+            self.role.log_synced(zxid)
+        else:
+            command = self.orders.pop(0)
+            self.did.append(f"disk {_name(command)}")
+            member.answered(command.ticket)
+            if isinstance(command, TruncateLog):
+                self.role.restored(command.ticket, self.truncate(command.zxid))
+            else:
+                if isinstance(command, StoreDatabase):
+                    self.disk = []
+                    self.base_zxid = command.database.last_zxid
+                self.role.stored(command.ticket)
+        self.look()
+
+    def settle(self) -> None:
+        """The disk does everything there is to do."""
+        while self.unsynced or self.orders:
+            self.answer()
+
+    def truncate(self, zxid: int) -> Database:
+        """Cut the log; return what is left."""
+        self.disk = [each for each in self.disk if decode_txn(each).header.zxid <= zxid]
+        return database_of(self.disk, min(zxid, self.base_zxid))
+
+    def advance(self, milliseconds: int) -> None:
+        """Let time pass; the role is woken when it asked for it."""
+        end = self.clock.now_ms + milliseconds
+        while (due := self.role.deadline) is not None and due <= end:
+            self.clock.now_ms = max(due, self.clock.now_ms)
+            self.role.wake()
+            self.look()
+            if self.role.over is not None:
+                break
+        self.clock.now_ms = end
+
+    # --- outputs ---
+
+    def look(self) -> None:
+        """Do what the driver does after each input."""
+        self.role.flush()
+        outbox = self.outbox
+        for record in outbox.take_log():
+            payload = record[12:-1]
+            self.unsynced.append(payload)
+            self.did.append(f"log {format_zxid(decode_txn(payload).header.zxid)}")
+        for link in outbox.take_links():
+            assert isinstance(link, Link)
+            link.is_dirty = False
+            while data := link.take():
+                self.received += data
+                self._note(data)
+        for command in outbox.take_commands():
+            if isinstance(command, DialLeader):
+                self.dials.append(command)
+            else:
+                assert isinstance(command, StorageCommand), command
+                self.orders.append(command)
+                self.did.append(_name(command))
+        for connection in outbox.take_dirty():
+            connection.is_dirty = False
+            client = connection.shell
+            assert isinstance(client, LocalClient)
+            client.received += b"".join(connection.out)
+            connection.out.clear()
+            client.is_closed = connection.state == CLOSED
+
+    def _note(self, data: bytes) -> None:
+        for item in self._stream.feed(data):
+            assert isinstance(item, QuorumPacket)
+            self.did.append(f"> {packets.describe(item)}")
+
+    def take(self) -> list[str]:
+        """Return the transcript since the last call."""
+        did, self.did = self.did, []
+        return did
+
+    @property
+    def acks(self) -> list[int]:
+        """Zxids of all ACKs so far."""
+        stream = QuorumStream()
+        return [
+            item.zxid
+            for item in stream.feed(self.received)
+            if isinstance(item, QuorumPacket) and item.type == packets.ACK
+        ]
+
+    @property
+    def database(self) -> Database:
+        return self.member.database
+
+    @property
+    def committed(self) -> list[int]:
+        """Zxids in the committed log."""
+        assert self.database.committed is not None
+        return list(self.database.committed.zxids)
+
+    def paths(self) -> list[str]:
+        """Return the znodes, the ones that every tree has left out."""
+        return [
+            path
+            for path in self.database.tree.nodes
+            if path != "/" and not path.startswith("/zookeeper")
+        ]
+
+    # --- from one state to the next ---
+
+    def discover(self, epoch: int = 1) -> None:
+        """Up to ACKEPOCH."""
+        self.connect()
+        self.hear(leader_info(epoch))
+        self.settle()
+
+    def serve(self, epoch: int = 1) -> None:
+        """Up to UPTODATE: there was nothing to synchronize."""
+        self.discover(epoch)
+        self.hear(diff(self.database.last_zxid), new_leader(epoch))
+        self.settle()
+        self.hear(UPTODATE)
+        self.settle()
+        assert self.role.over is None, self.role.over
+        self.did.clear()
+
+    def client(self) -> LocalClient:
+        """Connect a client to this server; it has no session yet."""
+        self._port += 1
+        connection = self.server.accept("127.0.0.1", self._port)
+        assert connection is not None
+        return LocalClient(self, connection)
+
+
+class LocalClient:
+    """A client of the learner."""
+
+    def __init__(self, world: LearnerWorld, connection: Connection) -> None:
+        connection.shell = self
+        self.world = world
+        self.connection = connection
+        self.received = b""
+        self.is_closed = False
+
+    def handshake(
+        self, session_id: int = 0, password: bytes = bytes(16), timeout_ms: int = 10_000
+    ) -> None:
+        request = ConnectRequest(0, 0, timeout_ms, session_id, password, False)
+        self.connection.receive(frame(request.encode()))
+        self.world.look()
+
+    def send(self, xid: int, opcode: int, record: Record | bytes = b"") -> None:
+        self.connection.receive(encode_request(xid, opcode, record))
+        self.world.look()
+
+    def frames(self) -> list[bytes]:
+        """Return what has come since the last call, without the lengths."""
+        out = []
+        data, self.received = self.received, b""
+        while data:
+            (length,) = struct.unpack_from(">i", data)
+            out.append(data[4 : 4 + length])
+            data = data[4 + length :]
+        return out
+
+    def xids(self) -> list[int]:
+        """Return the xids of the replies that have come since the last call."""
+        return [struct.unpack_from(">i", each)[0] for each in self.frames()]
+
+
+def _name(command: StorageCommand) -> str:
+    if isinstance(command, SaveEpoch):
+        return f"save {command.name} {command.epoch}"
+    if isinstance(command, TruncateLog):
+        return f"truncate {format_zxid(command.zxid)}"
+    assert isinstance(command, StoreDatabase), command
+    return f"store {format_zxid(command.database.last_zxid)}"

@@ -1,0 +1,179 @@
+"""What real leaders sent, replayed to our learners; what real learners answered, compared.
+
+A learner's member lives through all its links of one recording, as long as its last zxid is what
+the real one had; else it begins anew, with nothing but that zxid.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import pytest
+
+from pyzk.data.txn import decode_txn
+from pyzk.jute.records import QuorumPacket
+from pyzk.quorum import packets
+from pyzk.quorum.stream import QuorumStream
+from pyzk.zxid import counter_of, epoch_of
+from tests.quorum.learner_world import LearnerWorld, database_of
+from tests.quorum.links import Link, links
+
+NAMES = [link.name for link in links()]
+OTHER_DIGESTS = "mixed/mixed_leader39 1->2 #118"
+"""Its leader is a 3.8.0 whose tree, since it followed a 3.9.3, has another digest than that one's
+transactions told."""
+
+DIED = {
+    "3.8.0/join_diff_under_load 1->3 #8": [make(1, 0x11), make(1, 0x12)],
+    "3.8.0/join_diff_under_load 1->3 #9": [make(1, 0x14), make(1, 0x15)],
+}
+"""The real learner ended at a COMMIT between NEWLEADER and UPTODATE (ZOOKEEPER-4394); what ours
+acknowledges in its place."""
+
+
+class Replay(NamedTuple):
+    ours: list[QuorumPacket]
+    theirs: list[QuorumPacket]
+    over: str | None
+    pings: list[int]
+    """Zxids of the PINGs after UPTODATE."""
+    learned: set[int]
+    """Zxids of transactions that were committed before NEWLEADER."""
+    digest_mismatches: int
+    """0 also where the tree has not everything since the first transaction."""
+
+
+def decode(raw: bytes) -> list[QuorumPacket]:
+    return [item for item in QuorumStream().feed(raw) if isinstance(item, QuorumPacket)]
+
+
+def zxids(items: list[QuorumPacket], kind: int) -> list[int]:
+    return [item.zxid for item in items if item.type == kind]
+
+
+class Past:
+    """A learner's world, between two links."""
+
+    def __init__(self, world: LearnerWorld, is_whole: bool) -> None:
+        self.world = world
+        self.is_whole = is_whole
+
+
+@cache
+def replays() -> dict[str, Replay]:
+    out: dict[str, Replay] = {}
+    pasts: dict[str, Past] = {}
+    for link in links():
+        who = link.name.partition("->")[0]
+        theirs = decode(b"".join(frame.raw for frame in link.sent(by_leader=False)))
+        past = begin(theirs, pasts.get(who))
+        pasts[who] = past
+        out[link.name] = replay(link, theirs, past)
+    return out
+
+
+def begin(theirs: list[QuorumPacket], past: Past | None) -> Past:
+    """Return a world that is where the real learner was when it connected."""
+    hello, answer = theirs[:2]
+    info = packets.learner_info(hello)
+    is_observer = hello.type == packets.OBSERVERINFO
+    if past is not None:
+        member = past.world.member
+        if (
+            member.database.last_zxid != answer.zxid
+            or member.ensemble.is_observer != is_observer
+            or member.membership.version != info.config_version
+        ):
+            past = None
+        else:
+            past.world.become(is_observer=is_observer)
+    if past is None:
+        database = database_of([], answer.zxid)
+        world = LearnerWorld(
+            sid=info.server_id,
+            database=database,
+            is_observer=is_observer,
+            version=info.config_version,
+        )
+        past = Past(world, not answer.zxid)
+    epochs = past.world.member.epochs
+    epochs.accepted = epoch_of(hello.zxid)
+    current = packets.ack_epoch(answer)
+    epochs.current = epochs.accepted if current == packets.NOT_COUNTED else current
+    return past
+
+
+def replay(link: Link, theirs: list[QuorumPacket], past: Past) -> Replay:
+    world = past.world
+    world.received = b""
+    mismatches = world.database.digest_mismatches
+    world.connect()
+    pings: list[int] = []
+    learned: set[int] = set()
+    seen: set[str] = set()
+    for frame in link.sent(by_leader=True):
+        world.hear(frame.raw)
+        world.settle()
+        seen.add(frame.name)
+        if frame.name == "SNAP":
+            past.is_whole, mismatches = True, 0
+        elif frame.name == "TRUNC":
+            past.is_whole = False
+        for item in decode(frame.raw) if frame.name in ("PING", "COMMIT") else ():
+            if item.type == packets.PING and "UPTODATE" in seen:
+                pings.append(item.zxid)
+            elif item.type == packets.COMMIT and "NEWLEADER" not in seen:
+                learned.add(item.zxid)
+    over = world.role.over
+    world.role.stop()
+    world.look()
+    database = world.database
+    for _, payload in world.role.unapplied:
+        database.apply(decode_txn(payload))
+    mismatches = database.digest_mismatches - mismatches if past.is_whole else 0
+    return Replay(decode(world.received), theirs, over, pings, learned, mismatches)
+
+
+def test_every_recording_is_followed_to_its_end() -> None:
+    assert {name: each.over for name, each in replays().items() if each.over is not None} == {}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_discovery_and_the_ack_of_newleader_are_what_the_real_learner_sent(name: str) -> None:
+    each = replays()[name]
+    ours = [packets.describe(item) for item in each.ours[:3]]
+    theirs = [packets.describe(item) for item in each.theirs[:3]]
+    assert ours == theirs
+    assert len(ours) < 3 or ours[2].startswith("ACK ")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_proposals_are_acknowledged(name: str) -> None:
+    each = replays()[name]
+    ours = zxids(each.ours, packets.ACK)
+    theirs = zxids(each.theirs, packets.ACK)
+    proposals = [zxid for zxid in ours if counter_of(zxid)]
+    if name in DIED:
+        assert proposals == DIED[name]
+        return
+    assert len(ours) - len(proposals) == sum(not counter_of(zxid) for zxid in theirs)
+    assert proposals == sorted(set(proposals))
+    # 3.8.0 acknowledges also what it was synchronized with.
+    assert set(theirs) - each.learned <= set(ours)
+    # The real learner was killed, or its leader, before it could say these.
+    assert all(zxid > max(theirs) for zxid in set(ours) - set(theirs))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_ping_after_uptodate_is_answered_with_its_zxid(name: str) -> None:
+    each = replays()[name]
+    ours = zxids(each.ours, packets.PING)
+    assert ours == each.pings
+    theirs = zxids(each.theirs, packets.PING)
+    assert theirs == ours[: len(theirs)]
+
+
+def test_the_trees_have_the_digests_that_the_leaders_told() -> None:
+    found = {name: each.digest_mismatches for name, each in replays().items()}
+    assert {name: count for name, count in found.items() if count} == {OTHER_DIGESTS: 3}
