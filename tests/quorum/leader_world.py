@@ -1,0 +1,296 @@
+"""A leader without sockets, files or time, and learners that a test speaks for.
+
+The disk answers at once, or when told (``hold``, ``answer``); the clock moves when told.
+``Learner`` sends encoded packets through the link and decodes every byte that comes back.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from pyzk.clock import Clock
+from pyzk.config import ServerConfig
+from pyzk.config_ensemble import EnsembleConfig
+from pyzk.config_members import Membership, parse_membership
+from pyzk.constants import OpCode
+from pyzk.data.committed_log import CommittedLog
+from pyzk.data.database import Database
+from pyzk.data.tree import DataTree
+from pyzk.data.txn import decode_txn, encode_txn
+from pyzk.jute.records import (
+    ACL,
+    CreateRequest,
+    CreateSessionTxn,
+    CreateTxn,
+    Id,
+    QuorumPacket,
+    TxnHeader,
+)
+from pyzk.quorum import packets
+from pyzk.quorum.commands import ReadLog, SaveEpoch, StorageCommand
+from pyzk.quorum.epochs import Epochs
+from pyzk.quorum.leader import Leader
+from pyzk.quorum.link import Link
+from pyzk.quorum.member import Member
+from pyzk.quorum.packets import ForwardedRequest, describe
+from pyzk.quorum.snapshot_stream import SnapshotPart
+from pyzk.quorum.stream import QuorumStream
+from pyzk.server.outbox import Command, Outbox
+from pyzk.server.server import Server
+from pyzk.zxid import make
+
+OPEN = [ACL(31, "world", "anyone")]
+START_MS = 1_000_000
+WALL_MS = 1_700_000_000_000
+TICK_MS = 100
+INIT_TICKS = 10
+SYNC_TICKS = 5
+SESSION = 0x100_0000_0001
+
+
+def membership(voters: int = 3, observers: int = 0) -> Membership:
+    lines = []
+    for sid in range(1, voters + observers + 1):
+        kind = "participant" if sid <= voters else "observer"
+        port = 2000 + 10 * sid
+        lines.append(f"server.{sid}=127.0.0.1:{port}:{port + 1}:{kind};0.0.0.0:{port + 2}")
+    return parse_membership("\n".join([*lines, "version=0"]).encode())
+
+
+def create_txn(zxid: int, path: str, data: bytes = b"") -> bytes:
+    """Return the payload of a create that a dead session has made long ago."""
+    header = TxnHeader(SESSION, 1, zxid, WALL_MS, OpCode.CREATE)
+    return encode_txn(header, CreateTxn(path, data, OPEN, False, -1).encode(), None)
+
+
+def session_txn(zxid: int, session_id: int = SESSION, timeout_ms: int = 6000) -> bytes:
+    header = TxnHeader(session_id, 0, zxid, WALL_MS, OpCode.CREATE_SESSION)
+    return encode_txn(header, CreateSessionTxn(timeout_ms).encode(), None)
+
+
+def database_of(payloads: list[bytes], committed_limit: int = 500) -> Database:
+    """Return a database that has applied these, and remembers the last ones of them."""
+    database = Database(DataTree())
+    database.committed = CommittedLog(committed_limit)
+    for payload in payloads:
+        txn = decode_txn(payload)
+        database.apply(txn)
+        database.committed.append(txn.header.zxid, payload)
+    return database
+
+
+class LeaderWorld:
+    """One leader, its disk and its clock."""
+
+    def __init__(
+        self,
+        members: Membership | None = None,
+        *,
+        sid: int = 1,
+        epochs: Epochs | None = None,
+        database: Database | None = None,
+        start: bool = True,
+        **settings: Any,
+    ) -> None:
+        times = {"tick_time_ms": TICK_MS, "init_limit_ticks": INIT_TICKS}
+        times["sync_limit_ticks"] = SYNC_TICKS
+        self.ensemble = EnsembleConfig(
+            my_sid=sid,
+            membership=members or membership(),
+            is_observer=False,
+            client_port=2181,
+            **{**times, **settings},
+        )
+        config = ServerConfig(tick_time_ms=TICK_MS, ensemble=self.ensemble)
+        self.clock = Clock(START_MS, WALL_MS)
+        self.outbox = Outbox()
+        rng = Random(7)
+        self.database = database or database_of([])
+        self.server = Server(config, self.database, self.clock, self.outbox, rng)
+        self.member = Member(
+            config,
+            self.ensemble,
+            self.server,
+            epochs or Epochs(0, 0),
+            self.clock,
+            self.outbox,
+            rng,
+        )
+        self.server.server_id = sid
+        self.leader = Leader(self.member)
+        self.log: list[int] = []
+        """Zxids that were handed to the disk."""
+        self.commands: list[Command] = []
+        """Every command there ever was."""
+        self.is_disk_held = False
+        self._unanswered: list[StorageCommand] = []
+        self._unsynced = 0
+        self.disk: list[tuple[int, bytes]] | None = None
+        """What a ReadLog finds."""
+        if start:
+            self.leader.start()
+            self.settle()
+
+    def settle(self) -> None:
+        """Everything that was produced goes where it belongs, until nothing is left."""
+        outbox = self.outbox
+        while True:
+            self.leader.flush()
+            records = outbox.take_log()
+            if records:
+                self.log += [decode_txn(record[12:-1]).header.zxid for record in records]
+                self._unsynced = outbox.log_zxid
+            commands = outbox.take_commands()
+            self.commands += commands
+            self._unanswered += [each for each in commands if isinstance(each, StorageCommand)]
+            links = outbox.take_links()
+            for link in links:
+                assert isinstance(link, Link)
+                link.is_dirty = False
+                learner = link.shell
+                assert isinstance(learner, Learner)
+                learner.take()
+            for connection in outbox.take_dirty():
+                connection.is_dirty = False
+            if not self.is_disk_held and (self._unanswered or self._unsynced):
+                self.answer()
+            elif not (records or commands or links):
+                return
+
+    def answer(self) -> None:
+        """The disk answers now."""
+        commands, self._unanswered = self._unanswered, []
+        if self._unsynced:
+            zxid, self._unsynced = self._unsynced, 0
+            self.member.synced_zxid = zxid
+            self.leader.log_synced(zxid)
+            self.leader.flush()
+        for command in commands:
+            self.member.answered(command.ticket)
+            if isinstance(command, ReadLog):
+                self.leader.log_read(command.ticket, self.disk)
+            else:
+                self.leader.stored(command.ticket)
+            self.leader.flush()
+        if commands or not self.is_disk_held:
+            held, self.is_disk_held = self.is_disk_held, True
+            self.settle()
+            self.is_disk_held = held
+
+    def sync(self) -> None:
+        """The disk answers until it has nothing more to do."""
+        self.is_disk_held = False
+        self.settle()
+        self.is_disk_held = True
+
+    def is_serving(self) -> bool:
+        return self.server.is_serving
+
+    def over(self) -> str:
+        """Why the role has ended; nothing if it has not."""
+        return self.leader.over or ""
+
+    @property
+    def saved(self) -> list[tuple[str, int]]:
+        """The epochs that the disk was told to write."""
+        return [(each.name, each.epoch) for each in self.commands if isinstance(each, SaveEpoch)]
+
+    def beat(self, times: int = 1, *alive: Learner) -> None:
+        """Let half ticks pass, in each of which these learners answer the PING."""
+        for _ in range(times):
+            for learner in alive:
+                learner.send(packets.encode_ping_reply(0, {}))
+            self.clock.now_ms += TICK_MS // 2
+            self.clock.wall_ms += TICK_MS // 2
+            self.leader.wake()
+            self.settle()
+
+    def learner(self, sid: int, *, is_observer: bool = False) -> Learner:
+        """Connect a learner that has said nothing yet."""
+        name = f"server-{sid}"
+        link = self.leader.link_accepted(name)
+        assert link is not None, "refused"
+        return Learner(self, link, sid, is_observer)
+
+    def joined(self, sid: int, *, is_observer: bool = False, accepted: int = 0) -> Learner:
+        """Connect a learner with nothing, and bring it to UPTODATE or the wait for it."""
+        learner = self.learner(sid, is_observer=is_observer)
+        learner.info(accepted)
+        learner.ack_epoch()
+        learner.ack_new_leader()
+        return learner
+
+
+class Learner:
+    """What a test sends in a learner's name, and what has come for it."""
+
+    def __init__(self, world: LeaderWorld, link: Link, sid: int, is_observer: bool) -> None:
+        self.world = world
+        self.link = link
+        link.shell = self
+        self.sid = sid
+        self.is_observer = is_observer
+        self.packets: list[QuorumPacket] = []
+        self.parts: list[SnapshotPart] = []
+        self.raw: list[bytes] = []
+        self._seen = 0
+        self._stream = QuorumStream()
+        self.reads = True
+        """It takes what is sent."""
+
+    def take(self, limit: int = 1 << 18, pieces: int = 1 << 30) -> None:
+        """Read what is queued."""
+        while self.reads and pieces:
+            data = self.link.take(limit)
+            if not data:
+                return
+            pieces -= 1
+            self.raw.append(data)
+            for item in self._stream.feed(data):
+                if isinstance(item, QuorumPacket):
+                    self.packets.append(item)
+                else:
+                    self.parts.append(item)
+
+    def send(self, *data: bytes) -> None:
+        """Say something, in one piece."""
+        self.link.receive(b"".join(data))
+        self.world.settle()
+
+    def is_closed(self) -> bool:
+        return self.link.is_closed
+
+    @property
+    def got(self) -> list[str]:
+        """What has come, in words."""
+        return [describe(packet) for packet in self.packets]
+
+    def fresh(self) -> list[str]:
+        """What has come since this was asked last, PINGs left out."""
+        new = self.packets[self._seen :]
+        self._seen = len(self.packets)
+        return [describe(packet) for packet in new if packet.type != packets.PING]
+
+    # --- what a learner says --------------------------------------------------------
+
+    def info(self, accepted: int = 0, version: int = 0) -> None:
+        self.send(
+            packets.encode_learner_info(self.sid, accepted, version, is_observer=self.is_observer)
+        )
+
+    def ack_epoch(self, zxid: int = 0, current: int = 0) -> None:
+        self.send(packets.encode_ack_epoch(zxid, current))
+
+    def ack(self, *zxids: int) -> None:
+        self.send(*[packets.encode_bare(packets.ACK, zxid) for zxid in zxids])
+
+    def ack_new_leader(self) -> None:
+        self.ack(make(self.world.leader.epoch, 0))
+
+    def request(self, kind: int, body: bytes, session: int = SESSION, cxid: int = 1) -> None:
+        ids = [Id("ip", "127.0.0.1")]
+        self.send(packets.encode_request(ForwardedRequest(session, cxid, kind, body, ids)))
+
+    def create(self, path: str, session: int = SESSION) -> None:
+        self.request(OpCode.CREATE, CreateRequest(path, b"", OPEN, 0).encode(), session)
