@@ -15,7 +15,7 @@ from pyzk.data.txn import decode_txn
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
 from pyzk.quorum.stream import QuorumStream
-from pyzk.zxid import counter_of, epoch_of
+from pyzk.zxid import counter_of, epoch_of, make
 from tests.quorum.learner_world import LearnerWorld, database_of
 from tests.quorum.links import Link, links
 
