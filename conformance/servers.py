@@ -31,6 +31,11 @@ DEFAULT_CONFIG: Mapping[str, str] = {
     "4lw.commands.whitelist": "*",
     "admin.enableServer": "false",
 }
+SIMPLE_LOGGER: Mapping[str, str] = {
+    "showDateTime": "true",
+    "dateTimeFormat": "yyyy-MM-dd HH:mm:ss,SSS",
+    "showShortLogName": "true",
+}
 
 
 class NotStartedError(Exception):
@@ -52,8 +57,8 @@ class Launcher:
         if self.java_class_path is not None:
             flags = [f"-D{key}={value}" for key, value in properties.items()]
             # Of the two versions each reads its own.
-            flags.append(f"-Dorg.slf4j.simpleLogger.defaultLogLevel={self.log_level}")
-            flags.append("-Dorg.slf4j.simpleLogger.showDateTime=true")
+            simple = {"defaultLogLevel": self.log_level, **SIMPLE_LOGGER}
+            flags += [f"-Dorg.slf4j.simpleLogger.{key}={value}" for key, value in simple.items()]
             flags.append(f"-Dpyzk.oracle.log={self.log_level}")
             quick = [f"-Xmx{self.heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
             heap = shlex.split(os.environ.get("PYZK_ORACLE_JVMFLAGS", "")) or quick

@@ -10,9 +10,10 @@ from typing import Final
 
 import attrs
 
-from conformance.mixed import compare, exercise
+from conformance.mixed import compare, exercise, joins
 from conformance.mixed.ensemble import Ensemble
-from conformance.mixed.members import PYZK, implementation
+from conformance.mixed.load import Load
+from conformance.mixed.members import PYZK, check, implementation
 
 VERSIONS: Final = ("3.9", "3.8")
 
@@ -51,6 +52,124 @@ def compositions() -> Iterator[Scenario]:
                 )
 
 
+def kill_each(names: list[str], kill: bool = True) -> str:
+    """kazoo clients at work; each member in turn is killed, or stopped, and started again."""
+    with Ensemble([implementation(name) for name in names]) as ensemble:
+        ensemble.start(leader=len(names))
+        with Load(ensemble.hosts) as load:
+            load.start()
+            load.progress()
+            led_by = []
+            # The leader comes last, and then whoever leads after it.
+            for _ in range(len(names) + 1):
+                waiting = [m for m in ensemble.running if m.starts == 1]
+                leader = ensemble.leader()
+                member = min(waiting or [leader], key=lambda m: (m is leader, m.sid))
+                led_by.append(leader.launcher.name)
+                member.kill() if kill else member.stop()
+                load.progress()
+                ensemble.start_member(member.sid)
+                ensemble.wait_serving()
+                load.progress()
+            words = load.finish()
+        return f"{words}; led by {', '.join(led_by)}; {compare.all_agree(ensemble)}"
+
+
+def kills() -> Iterator[Scenario]:
+    """Each member killed in turn under load, in mixtures that let both lead."""
+    for version in VERSIONS:
+        for names in ([version, PYZK, version], [PYZK, version, PYZK], [version, version, PYZK]):
+            yield Scenario(
+                f"kill-each-{'-'.join(names)}",
+                "each member killed and started again while kazoo clients work",
+                lambda names=names: kill_each(names),  # type: ignore[misc]
+            )
+
+
+def late_joins() -> Iterator[Scenario]:
+    """Each way to be brought up to date, in each direction."""
+    ways: dict[str, Callable[[list[str]], str]] = {
+        "diff": joins.by_diff,
+        "snap": joins.by_snapshot,
+    }
+    returns: dict[str, Callable[[list[str]], str]] = {
+        "trunc": joins.by_truncation,
+        "epoch": joins.by_snapshot_after_another_epoch,
+    }
+    for version in VERSIONS:
+        for way, run in ways.items():
+            for learner, leader in ((PYZK, version), (version, PYZK)):
+                names = [learner, learner, leader]
+                yield Scenario(
+                    f"join-by-{way}-{learner}-of-{leader}",
+                    f"a late learner ({learner}) of a leader ({leader})",
+                    lambda run=run, names=names: run(names),  # type: ignore[misc]
+                )
+        for way, run in returns.items():
+            for learner, leader in ((PYZK, version), (version, PYZK)):
+                names = [leader, leader, learner]
+                yield Scenario(
+                    f"join-by-{way}-{learner}-of-{leader}",
+                    f"a former leader ({learner}) returns to another ({leader})",
+                    lambda run=run, names=names: run(names),  # type: ignore[misc]
+                )
+
+
+def observer(voters: list[str], kind: str) -> str:
+    """Everything through voters and an observer."""
+    with Ensemble([implementation(n) for n in voters], [implementation(kind)]) as ensemble:
+        ensemble.start(leader=len(voters))
+        check(ensemble[len(voters) + 1].mode() == "observer", "the observer does not observe")
+        words = exercise.everything(ensemble)
+        return f"{words}; {compare.all_agree(ensemble)}"
+
+
+def observers() -> Iterator[Scenario]:
+    """An observer of one implementation, voters of the other."""
+    for version in VERSIONS:
+        for kind, other in ((PYZK, version), (version, PYZK)):
+            yield Scenario(
+                f"observer-{kind}-of-{other}",
+                f"three voters ({other}) and an observer ({kind}): everything through each",
+                lambda kind=kind, other=other: observer([other] * 3, kind),  # type: ignore[misc]
+            )
+            for way, run in (("diff", joins.by_diff), ("snap", joins.by_snapshot)):
+                yield Scenario(
+                    f"observer-{kind}-of-{other}-by-{way}",
+                    f"an observer ({kind}) comes late to its leader ({other})",
+                    lambda run=run, kind=kind, other=other: run([other] * 2, [kind]),  # type: ignore[misc]
+                )
+
+
+def kill_all(names: list[str]) -> str:
+    """All are killed at once under load, several times, and started in another order."""
+    with Ensemble([implementation(name) for name in names]) as ensemble:
+        ensemble.start(leader=len(names))
+        with Load(ensemble.hosts) as load:
+            load.start()
+            for turn in range(3):
+                load.progress()
+                for member in ensemble.running:
+                    member.kill()
+                for shift in range(len(names)):
+                    ensemble.start_member((turn + shift) % len(names) + 1)
+                ensemble.wait_serving()
+            load.progress()
+            words = load.finish()
+        return f"{words}; {compare.all_agree(ensemble)}"
+
+
+def kills_of_all() -> Iterator[Scenario]:
+    """Every process of an ensemble killed at once."""
+    for version in VERSIONS:
+        for names in ([version, PYZK, version], [PYZK, version, PYZK]):
+            yield Scenario(
+                f"kill-all-{'-'.join(names)}",
+                "all members killed at once under load, and started in another order",
+                lambda names=names: kill_all(names),  # type: ignore[misc]
+            )
+
+
 def all_scenarios() -> list[Scenario]:
     """Every scenario, in the order in which they run."""
-    return [*compositions()]
+    return [*compositions(), *kills(), *late_joins(), *observers(), *kills_of_all()]

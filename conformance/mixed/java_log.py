@@ -1,0 +1,81 @@
+"""What the original's logs say that they should not.
+
+Pure.
+
+Members that come and go leave warnings and exceptions of the network in each other's logs; those
+are listed here.  Every other warning, error or exception is a complaint: of a packet that was not
+expected, a digest that differs, a state that should not be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+ENTRY: Final = re.compile(r"^\d{4}-\d\d-\d\d ")
+SEVERE: Final = re.compile(r"\b(WARN|ERROR|FATAL)\b|igest mismatch|Digests are not matching")
+EXCEPTION: Final = re.compile(r"^(?:Caused by: )?((?:[a-z]\w*\.)+[A-Z]\w*(?:Exception|Error).*)$")
+
+GOING: Final = (
+    r"java\.io\.EOFException",
+    r"java\.net\.(Socket|Connect|NoRouteToHost|SocketTimeout)Exception",
+    r"java\.io\.IOException: (Broken pipe|Connection reset|ZooKeeperServer not running)",
+    r"java\.io\.IOException: (Connection closed|No route|Connection refused)",
+    r"java\.lang\.InterruptedException",
+    r"java\.nio\.channels\.(ClosedChannel|AsynchronousClose|ClosedByInterrupt)Exception",
+    r"\S*EndOfStreamException",
+)
+"""Exceptions of connections whose other end went."""
+
+EXPECTED: Final = (
+    # The clients' side: sessions that end, clients that are refused.
+    r"NIOServerCnxn",
+    r"ServerCnxnFactory maxCnxns is not configured",
+    r"(ZooKeeperServer|PrepRequestProcessor).*(session|KeeperException|user-level)",
+    r"Connection request from old client|AuthenticationProvider|Authentication",
+    # The other members' side.
+    r"QuorumCnxManager",
+    r"(Learner|Follower) (Unexpected exception|Exception when following the leader)",
+    r"(Learner|Follower) Got zxid 0x\w+ expected 0x1$",
+    r"(Learner|Observer) Exception when observing",
+    r"LearnerHandler (Unexpected exception|Exception while sending|\*+ GOODBYE)",
+    r"LearnerHandler Ignoring unexpected exception",
+    r"ZooKeeperCriticalThread Severe unrecoverable error, from thread : FollowerRequestProcessor",
+    r"QuorumPeer (PeerState set to LOOKING|Unexpected exception)",
+    r"Leader (Shutting down|Shutdown called|Unexpected exception)",
+    # The machine's.
+    r"fsync-ing the write ahead log|slow",
+    # The configuration's.
+    r"QuorumPeerConfig|ManagedUtil|JMX|AdminServer|Jetty",
+)
+"""First lines of entries that belong to a healthy life."""
+
+_GOING: Final = re.compile("|".join(GOING))
+_EXPECTED: Final = re.compile("|".join(EXPECTED))
+
+
+def entries(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Each entry's first line and the exceptions that follow it."""
+    first = ""
+    exceptions: list[str] = []
+    for line in text.splitlines():
+        if ENTRY.match(line):
+            yield first, exceptions
+            # One of the two ways to log puts a dash between the class and what it says.
+            first, exceptions = line.replace(" - ", " ", 1), []
+        elif found := EXCEPTION.match(line):
+            exceptions.append(found[1])
+    yield first, exceptions
+
+
+def complaints(text: str) -> list[str]:
+    """Entries that are neither harmless nor expected."""
+    found = []
+    for first, exceptions in entries(text):
+        if not SEVERE.search(first) and not exceptions:
+            continue
+        strange = [text for text in exceptions if not _GOING.match(text)]
+        if strange or not _EXPECTED.search(first) or "igest" in first:
+            found.append(" | ".join([first, *(strange or exceptions)]))
+    return found

@@ -1,0 +1,145 @@
+"""Members that come late, and how the leader brings them up to its history.
+
+Shell.
+
+Which way was taken is read in the learner's log: both implementations say it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from conformance import wire
+from conformance.mixed import compare
+from conformance.mixed.ensemble import Ensemble
+from conformance.mixed.members import Member, check, eventually, implementation
+
+WORDS: Final = (
+    (re.compile(r"Getting a diff from the leader|synchronization with server \d+: DIFF"), "DIFF"),
+    (re.compile(r"Getting a snapshot from leader|synchronization with server \d+: SNAP"), "SNAP"),
+    (re.compile(r"Truncating log to get in sync|synchronization with server \d+: TRUNC"), "TRUNC"),
+)
+WRITES: Final = 25
+NEVER: Final = "/never"
+"""What a leader logs and nobody else hears of."""
+
+
+def synchronizations(member: Member) -> list[str]:
+    """How its last process was brought up to date, each time."""
+    found = []
+    for line in member.log.read_text(errors="replace").splitlines():
+        found += [name for pattern, name in WORDS if pattern.search(line)]
+    return found
+
+
+def write(ensemble: Ensemble, sid: int, top: str, count: int = WRITES) -> None:
+    """A node with children and values, through one member."""
+    client = ensemble.client(sid)
+    client.call("create", wire.create(top))
+    for number in range(count):
+        client.call("create", wire.create(f"{top}/n{number}", b"%d" % number))
+        client.call("setData", wire.set_data(top, b"%d" % number))
+        if number % 5 == 4:
+            client.call("delete", wire.path_version(f"{top}/n{number}"))
+    client.close_session()
+
+
+def _join(ensemble: Ensemble, sid: int, expected: str) -> str:
+    """Starts a member; it must be brought up to date in the way expected, and then agree."""
+    ensemble.start_member(sid)
+    ensemble.wait_serving()
+    member = ensemble[sid]
+    ways = synchronizations(member)
+    check(ways == [expected], f"{member}, led by {ensemble.leader()}: {ways}, not {expected}")
+    write(ensemble, sid, "/through-the-late-one")
+    words = compare.all_agree(ensemble)
+    # What came by the network only must be on its disk, too.
+    member.kill()
+    ensemble.start_member(sid)
+    ensemble.wait_serving()
+    compare.all_agree(ensemble)
+    return f"{member} joined {ensemble.leader()} by {expected}; {words}"
+
+
+def by_diff(names: Sequence[str], observers: Sequence[str] = ()) -> str:
+    """The first member (or the observer) was away for some writes."""
+    with _ensemble(names, observers) as ensemble:
+        ensemble.start(leader=len(names))
+        late = len(names) + 1 if observers else 1
+        write(ensemble, late, "/before")
+        ensemble[late].stop()
+        write(ensemble, len(names), "/meanwhile")
+        return _join(ensemble, late, "DIFF")
+
+
+def by_snapshot(names: Sequence[str], observers: Sequence[str] = ()) -> str:
+    """The first member (or the observer) comes back with nothing."""
+    with _ensemble(names, observers) as ensemble:
+        ensemble.start(leader=len(names))
+        late = len(names) + 1 if observers else 1
+        write(ensemble, late, "/before")
+        keeper = ensemble.client(2)
+        keeper.call("create", wire.create("/ephemeral", b"e", flags=1))
+        ensemble[late].kill()
+        ensemble[late].wipe()
+        write(ensemble, len(names), "/meanwhile")
+        return _join(ensemble, late, "SNAP")
+
+
+def by_truncation(names: Sequence[str]) -> str:
+    """A leader's last words were heard by nobody; it comes back to another's reign."""
+    with _abandoned(names) as ensemble:
+        words = _join(ensemble, 3, "TRUNC")
+        _check_forgotten(ensemble)
+        return words
+
+
+def by_snapshot_after_another_epoch(names: Sequence[str]) -> str:
+    """Likewise, and the others have gone on meanwhile: its history is no part of theirs."""
+    with _abandoned(names) as ensemble:
+        write(ensemble, 1, "/meanwhile")
+        words = _join(ensemble, 3, "SNAP")
+        _check_forgotten(ensemble)
+        return words
+
+
+def _ensemble(names: Sequence[str], observers: Sequence[str] = ()) -> Ensemble:
+    voters = [implementation(name) for name in names]
+    return Ensemble(voters, [implementation(name) for name in observers])
+
+
+def _abandoned(names: Sequence[str]) -> Ensemble:
+    """Member 3 led, logged what only it knows, and was killed; member 2 leads now."""
+    ensemble = Ensemble([implementation(name) for name in names], gated=True)
+    try:
+        ensemble.start(leader=3)
+        write(ensemble, 1, "/before")
+        ensemble.wait_in_step()
+        client = ensemble.client(3)
+        ensemble.wait_in_step()
+        for gate in ensemble.gates.values():
+            gate.hold()
+        client.send("create", wire.create(NEVER))
+        eventually(f"{ensemble[3]} logs what it proposes", lambda: _has_logged(ensemble[3]), 5)
+        ensemble[3].kill()
+        for gate in ensemble.gates.values():
+            gate.open()
+        ensemble.wait_serving()
+        leader = ensemble.leader()
+        check(leader.sid == 2, f"{leader} leads, not {ensemble[2]}")
+    except BaseException as error:
+        ensemble.__exit__(type(error), error, None)
+        raise
+    return ensemble
+
+
+def _has_logged(member: Member) -> bool:
+    last = list(member.files("log"))[-1]
+    return any(NEVER.encode() in payload for _, payload in compare.read_log(last))
+
+
+def _check_forgotten(ensemble: Ensemble) -> None:
+    for member in ensemble.running:
+        check(not _has_logged(member), f"{member} still has what was never committed")

@@ -1,0 +1,251 @@
+"""kazoo clients that go on while members die and change, and know what they were promised.
+
+Shell.
+
+Appenders create numbered nodes, one after the other; lockers raise one number under kazoo's Lock,
+and readers look at it through whatever member they have.  All hold an ephemeral.  No session may be
+lost, nothing acknowledged may be missing, nobody may meet another under the lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any
+
+from kazoo.client import KazooClient, KazooState
+from kazoo.exceptions import (
+    BadVersionError,
+    ConnectionClosedError,
+    ConnectionLoss,
+    NodeExistsError,
+    OperationTimeoutError,
+)
+from kazoo.retry import KazooRetry
+
+from conformance.mixed.members import MixedError, check
+
+SESSION_S = 30.0
+PAUSE_S = 0.02
+"""Between two operations of one client: it is the ensemble that is to be tested, not its speed."""
+STALL_S = 60.0
+"""So long may one operation take over a change of leaders."""
+UNKNOWN_OUTCOME = (ConnectionLoss, ConnectionClosedError, OperationTimeoutError)
+
+
+class Worker:
+    """A client with a thread that repeats one kind of work."""
+
+    def __init__(self, hosts: str, top: str, number: int) -> None:
+        self.top = top
+        self.number = number
+        self.client: Any = KazooClient(
+            hosts,
+            timeout=SESSION_S,
+            connection_retry=KazooRetry(max_tries=-1, delay=0.05, max_delay=0.5),
+            command_retry=KazooRetry(max_tries=-1, delay=0.05, max_delay=0.5),
+            randomize_hosts=True,
+        )
+        self.lost = 0
+        self.acknowledged = 0
+        self.attempted = 0
+        self.trouble = ""
+        self.last_at = time.monotonic()
+        self.slowest_s = 0.0
+        self.is_stopping = False
+        self.client.add_listener(self._listen)
+        self.client.start(timeout=60)
+        self.session = self.client.client_id
+        self.client.create(self.ephemeral, b"", ephemeral=True)
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    @property
+    def ephemeral(self) -> str:
+        """Its own node, as long as it lives."""
+        return f"{self.top}/alive-{self.number}"
+
+    def _listen(self, state: str) -> None:
+        if state == KazooState.LOST and not self.is_stopping:
+            self.lost += 1
+
+    def _run(self) -> None:
+        while not self.is_stopping:
+            begin = time.monotonic()
+            self.attempted += 1
+            try:
+                self.step()
+            except Exception as error:
+                self.trouble = f"{type(error).__name__} {error} in {self}"
+                return
+            self.acknowledged += 1
+            self.last_at = time.monotonic()
+            self.slowest_s = max(self.slowest_s, self.last_at - begin)
+            time.sleep(PAUSE_S)
+
+    def step(self) -> None:
+        """One piece of work."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """Lets it end its last piece of work."""
+        self.is_stopping = True
+        self.thread.join(STALL_S)
+        check(not self.thread.is_alive(), f"{self} hangs")
+
+    def close(self) -> None:
+        """Ends the session."""
+        self.is_stopping = True
+        self.client.stop()
+        self.client.close()
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__} {self.number}"
+
+
+class Appender(Worker):
+    """Creates numbered nodes; a node that is there after a lost connection was created by it."""
+
+    def path(self, step: int) -> str:
+        """A step's node."""
+        return f"{self.top}/a{self.number}-{step:06d}"
+
+    def step(self) -> None:
+        """Creates the next node, however often it takes."""
+        path, data = self.path(self.acknowledged), b"%d" % self.acknowledged
+        is_first = True
+        while True:
+            try:
+                self.client.create(path, data)
+                return
+            except NodeExistsError:
+                if is_first:
+                    raise
+                return
+            except UNKNOWN_OUTCOME:
+                is_first = False
+                time.sleep(0.05)
+
+
+class Locker(Worker):
+    """Raises a number under kazoo's Lock, and nobody else may have raised it meanwhile."""
+
+    def step(self) -> None:
+        """Takes the lock, adds one, gives it back."""
+        with self.client.Lock(f"{self.top}/lock", f"{self.number}"):
+            path = f"{self.top}/locked"
+            data, stat = self.client.retry(self.client.get, path)
+            self._write(path, b"%d" % (int(data) + 1), stat.version)
+
+    def _write(self, path: str, data: bytes, version: int) -> None:
+        """Writes once; when a connection went on the way, a wrong version says it was done."""
+        is_first = True
+        while True:
+            try:
+                self.client.set(path, data, version)
+                return
+            except BadVersionError:
+                found, _ = self.client.retry(self.client.get, path)
+                if is_first or found != data:
+                    raise
+                return
+            except UNKNOWN_OUTCOME:
+                is_first = False
+                time.sleep(0.05)
+
+
+class Reader(Worker):
+    """Reads through its member and never sees a number go back, also when it changes members."""
+
+    seen = -1
+
+    def step(self) -> None:
+        """Reads the number that the lockers raise."""
+        data, _ = self.client.retry(self.client.get, f"{self.top}/locked")
+        check(int(data) >= self.seen, f"{self} read {int(data)} after {self.seen}")
+        self.seen = int(data)
+
+
+class Load:
+    """Some of each, on a node of their own."""
+
+    def __init__(self, hosts: str, top: str = "/load", of_each: int = 2) -> None:
+        logging.getLogger("kazoo").setLevel(logging.CRITICAL)
+        self.top = top
+        self.admin: Any = KazooClient(hosts, timeout=SESSION_S)
+        self.admin.start(timeout=60)
+        self.admin.ensure_path(top)
+        self.admin.create(f"{top}/locked", b"0")
+        self.workers: list[Worker] = []
+        for _ in range(of_each):
+            for kind in (Appender, Locker, Reader):
+                self.workers.append(kind(hosts, top, len(self.workers)))
+
+    def start(self) -> None:
+        """All begin."""
+        for worker in self.workers:
+            worker.thread.start()
+
+    def progress(self, seconds: float = 1.0, timeout: float = STALL_S) -> None:
+        """Waits until every client has got something done since now, and a little longer."""
+        begin = time.monotonic()
+        before = [worker.acknowledged for worker in self.workers]
+        while True:
+            self.check_alive()
+            done = all(w.acknowledged > b for w, b in zip(self.workers, before, strict=True))
+            passed = time.monotonic() - begin
+            if done and passed >= seconds:
+                return
+            if passed > timeout:
+                idle = [
+                    str(w) for w, b in zip(self.workers, before, strict=True) if w.acknowledged == b
+                ]
+                raise MixedError(f"nothing done for {timeout:g} s by {', '.join(idle)}")
+            time.sleep(0.05)
+
+    def check_alive(self) -> None:
+        """Nobody met what must not be, nobody lost the session."""
+        for worker in self.workers:
+            check(not worker.trouble, worker.trouble)
+            check(not worker.lost, f"{worker} lost its session")
+
+    def finish(self) -> str:
+        """Ends the work and compares what was promised with what is there; a few words."""
+        for worker in self.workers:
+            worker.finish()
+        self.check_alive()
+        self.admin.retry(self.admin.sync, self.top)
+        names = set(self.admin.retry(self.admin.get_children, self.top))
+        raised = 0
+        for worker in self.workers:
+            check(worker.client.client_id == worker.session, f"{worker} has another session")
+            check(worker.ephemeral.rsplit("/", 1)[1] in names, f"{worker.ephemeral} is gone")
+            if isinstance(worker, Appender):
+                for step in range(worker.acknowledged):
+                    name = worker.path(step).rsplit("/", 1)[1]
+                    check(name in names, f"{name} was acknowledged and is not there")
+                beyond = worker.path(worker.attempted).rsplit("/", 1)[1]
+                check(beyond not in names, f"{beyond} was never sent")
+            elif isinstance(worker, Locker):
+                raised += worker.acknowledged
+        value = int(self.admin.retry(self.admin.get, f"{self.top}/locked")[0])
+        check(value == raised, f"the number under the lock is {value}, raised {raised} times")
+        done = sum(worker.acknowledged for worker in self.workers)
+        slowest = max(worker.slowest_s for worker in self.workers)
+        return (
+            f"{len(self.workers)} kazoo clients did {done} pieces of work, none lost, no session"
+            f" lost, longest wait {slowest:.1f} s"
+        )
+
+    def close(self) -> None:
+        """Ends all sessions."""
+        for worker in self.workers:
+            worker.close()
+        self.admin.stop()
+        self.admin.close()
+
+    def __enter__(self) -> Load:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
