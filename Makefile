@@ -89,6 +89,10 @@ test-compiled: $(VENV)/.test $(COMPILED)/.stamp ## the fast tests on the compile
 	@env PYTHONSAFEPATH=1 PYTHONPATH=$(COMPILED):. PYZK_TEST_COMPILED=1 \
 		$(RUN) -m pytest -o pythonpath= -q -m "$(FAST) and not source" $(ARGS)
 
+.PHONY: rewrite
+rewrite: $(VENV)/.test ## write anew what the transcripts print (tests/transcripts); read the difference
+	@env PYZK_REWRITE=1 $(RUN) -m pytest -q tests/test_transcripts.py $(ARGS)
+
 .PHONY: test-all
 test-all: $(VENV)/.test ## all tests that need no Java
 	@$(RUN) -m pytest -q -m "not conformance" $(ARGS)
