@@ -10,7 +10,7 @@ ZooKeeper: QuorumPeerConfig, ServerConfig; ServerCnxnHelper and friends for the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -21,6 +21,7 @@ from pyzk.errors import ConfigError
 
 if TYPE_CHECKING:
     from pyzk.config_ensemble import EnsembleConfig
+    from pyzk.config_members import Member
 
 __all__ = ["Property", "ServerConfig", "effective_values", "parse_config", "parse_properties"]
 
@@ -39,6 +40,7 @@ class Property(NamedTuple):
     label: str
 
 
+WILDCARD: Final = "0.0.0.0"  # noqa: S104 - what a server line says for "all addresses"
 _DERIVED: Final[Any] = None
 """Stands for a default that other fields decide."""
 
@@ -46,7 +48,7 @@ _DERIVED: Final[Any] = None
 # No attrs: its import takes 9 ms, a fifth of the time until a first test server is ready.
 @dataclass(frozen=True, kw_only=True)
 class ServerConfig:
-    """Everything a standalone server can be told; the defaults are ZooKeeper's."""
+    """Everything a server can be told; the defaults are ZooKeeper's."""
 
     data_dir: str = ""
     data_log_dir: str = _DERIVED
@@ -168,16 +170,28 @@ class ServerConfig:
 DEFAULTS = ServerConfig()
 
 
+ReadFile = Callable[[str], bytes | None]
+"""Returns the content of a file, None if there is none of this name."""
+
+
+def _no_file(path: str) -> bytes | None:
+    return None
+
+
 def parse_config(
     text: bytes,
     properties: Iterable[Property] = (),
     options: Iterable[Property] = (),
+    read_file: ReadFile = _no_file,
 ) -> ServerConfig:
     """Return what `text` (of zoo.cfg), `properties` and `options` (their names are keys) ask for.
 
-    Raises ConfigError with the line of `text` and the key, for the first wrong value it meets.
+    A member of an ensemble has more to read: `myid` in its dataDir, and the file that
+    dynamicConfigFile names. Raises ConfigError with the line of `text` and the key, for the first
+    wrong value it meets.
     """
-    reader = _Reader()
+    properties, options = list(properties), list(options)
+    reader = _Reader(_Given(text, properties, options, read_file))
     for name, value, label in properties:
         reader.add_property(name, value, label)
     for entry in parse_properties(text):
@@ -192,6 +206,13 @@ def effective_values(config: ServerConfig) -> list[tuple[str, object]]:
     return [(key.name, getattr(config, key.field)) for key in KEYS if key.field is not None]
 
 
+class _Given(NamedTuple):
+    text: bytes
+    properties: list[Property]
+    options: list[Property]
+    read_file: ReadFile
+
+
 class _Setting(NamedTuple):
     value: str
     line: int | None
@@ -201,10 +222,13 @@ class _Setting(NamedTuple):
 class _Reader:
     """Collects settings by name, then takes them out row by row; what is left is unknown."""
 
-    def __init__(self) -> None:
+    def __init__(self, given: _Given) -> None:
+        self.given = given
         self.known: dict[str, _Setting] = {}
         self.properties: dict[str, _Setting] = {}
         self.members: dict[str, _Setting] = {}
+        self.asked: dict[str, _Setting] = {}
+        """Those of PROTECTIONS that were given."""
         self.values: dict[str, Any] = {}  # field -> value of the field's own type
         self.settings: dict[str, _Setting] = {}  # field -> where the value came from
         self.warnings: list[Remark] = []
@@ -233,7 +257,7 @@ class _Reader:
         self._take_auth_providers()
         self._leftovers()
         if self.members:
-            self._check_members()
+            self._members()
         self._adjust()
         self.warnings.sort(key=_by_line)
         self.notes.sort(key=_by_line)
@@ -243,7 +267,10 @@ class _Reader:
 
     def _take(self, key: Key) -> _Setting | None:
         if key.known:
-            return self.known.pop(key.name, None)
+            found = self.known.pop(key.name, None)
+            if found is not None and key.name in config_keys.PROTECTIONS:
+                self.asked[key.name] = found
+            return found
         found = None
         for name in reversed(key.properties):
             found = self.properties.pop(name, None) or found
@@ -288,22 +315,57 @@ class _Reader:
 
     # ---- members of an ensemble
 
-    def _check_members(self) -> None:
-        """Refuse an ensemble; take the client address of a lone server, as the original does."""
-        dynamic = self.members.get("dynamicConfigFile")
-        if dynamic is not None:
-            raise _wrong(dynamic, _ENSEMBLE_LATER)
-        lines = [item for item in self.members.items() if item[0].startswith("server.")]
-        voters = [item for item in lines if not item[1].value.split(";")[0].endswith("observer")]
-        if len(voters) != 1 or len(lines) != 1 or not self.values.get("standalone_enabled", True):
-            raise _wrong(next(iter(self.members.values())), _ENSEMBLE_LATER)
-        name, setting = lines[0]
-        host, port = _client_address(name, setting)
+    def _members(self) -> None:
+        """Find out who the others are; of a lone server take the client address, as the original
+        does."""
+        from pyzk import config_ensemble  # a lone server has no use for it, and starts sooner
+
+        given = self.given
+        data_dir = self.values.get("data_dir")
+        if data_dir is None:
+            return  # it is said below
+        dynamic = config_ensemble.dynamic_file_of(given.text)
+        myid_path = f"{data_dir}/myid"
+        found = config_ensemble.read_members(
+            config_ensemble.Sources(
+                given.text,
+                given.read_file(myid_path),
+                myid_path,
+                given.read_file(dynamic) if dynamic else None,
+                {name: value for name, value, _ in given.properties},
+                given.options,
+            )
+        )
+        if isinstance(found, config_ensemble.EnsembleConfig):
+            self._take_ensemble(found)
+        elif found is not None:
+            self._take_lone(found)
+
+    def _take_ensemble(self, ensemble: EnsembleConfig) -> None:
+        for name in config_keys.PROTECTIONS:
+            setting = self.asked.get(name)
+            if setting is not None and setting.value.lower() == "true":
+                raise _wrong(
+                    setting,
+                    "is not supported yet, and without it the links between the servers would be"
+                    " open; remove it on all servers if that is acceptable",
+                )
+        values = self.values
+        values["ensemble"] = ensemble
+        values["client_port"] = ensemble.client_port
+        host = ensemble.client_host
+        values["client_port_address"] = None if host == WILDCARD else host
+        self.warnings += ensemble.warnings
+
+    def _take_lone(self, member: Member) -> None:
+        name = f"server.{member.sid}"
+        setting = self.members.get(name) or self.members["dynamicConfigFile"]
+        port = member.client_port
         if port is not None:
             if self.values.setdefault("client_port", port) != port:
                 raise _wrong(setting, "its client port differs from clientPort")
-            if host is not None:
-                self.values.setdefault("client_port_address", host)
+            if member.client_host != WILDCARD:
+                self.values.setdefault("client_port_address", member.client_host)
         self._warn(setting, "only one server given, so it is ignored: this is a standalone server")
 
     # ---- what concerns more than one value
@@ -381,12 +443,6 @@ class _Reader:
             )
 
 
-_ENSEMBLE_LATER = (
-    "pyzk serves standalone only for now, ensembles come later; for a standalone server"
-    " remove the server, group and weight lines and dynamicConfigFile"
-)
-
-
 def _by_line(remark: Remark) -> int:
     return remark[0] or 0
 
@@ -399,19 +455,6 @@ def _asks_for_nothing(key: Key, text: str, value: object) -> bool:
     if key.field is not None:
         return bool(value == getattr(DEFAULTS, key.field))
     return text.lower() in {word.lower() for word in key.same}
-
-
-def _client_address(name: str, setting: _Setting) -> tuple[str | None, int | None]:
-    """Return (host, port) of the part after ';' of a server line, (None, None) without one."""
-    parts = setting.value.split(";")
-    if len(parts) > 2:
-        raise _wrong(setting, f"{name} has more than one ';'")
-    if len(parts) == 1:
-        return None, None
-    host, _, port = parts[1].rpartition(":")
-    if not port.isdecimal() or int(port) > 65535:
-        raise _wrong(setting, f"{parts[1]!r} is not [host:]port")
-    return host.strip("[]") or None, int(port)
 
 
 def _hint(name: str, setting: _Setting) -> str:

@@ -70,6 +70,7 @@ _KEYS: Final = (
     _Key("electionPortBindRetry", config_keys.COUNT, "election_port_bind_retry"),
     _Key("fastleader.minNotificationInterval", config_keys.POSITIVE, "min_notification_ms"),
     _Key("fastleader.maxNotificationInterval", config_keys.POSITIVE, "max_notification_ms"),
+    _Key("fastleader.finalizeWaitMs", config_keys.COUNT, "finalize_wait_ms"),
     _Key("leaderConnectDelayDuringRetryMs", config_keys.COUNT, "leader_connect_delay_ms"),
     _Key("leader.maxTimeToWaitForEpoch", config_keys.INT, "max_time_to_wait_for_epoch_ms"),
     _Key("leader.maxConcurrentSnapSyncs", config_keys.POSITIVE, "max_concurrent_snap_syncs"),
@@ -80,6 +81,8 @@ _KEYS: Final = (
     _Key("forceSnapshotSync", config_keys.BOOL, "force_snapshot_sync"),
 )
 _BY_NAME: Final = {key.name: key for key in _KEYS}
+_SHARED: Final = ("tick_time_ms", "client_port", "reconfig_enabled")
+"""Fields that every server has."""
 # The original reads this one under another name when it comes as a property.
 _ALIASES: Final = {
     "zookeeper.observer.syncEnabled": "syncEnabled",
@@ -154,6 +157,8 @@ class Sources(NamedTuple):
     """Content of the file that `dynamic_file_of` names; None if it names none."""
     properties: Mapping[str, str] = {}
     """System properties, by their full names."""
+    options: Iterable[tuple[str, str, str]] = ()
+    """(key, value, name in messages) of command line options; they win over the file."""
 
 
 def dynamic_file_of(text: bytes) -> str | None:
@@ -164,7 +169,24 @@ def dynamic_file_of(text: bytes) -> str | None:
 
 def parse_ensemble(sources: Sources) -> EnsembleConfig | None:
     """Return what a member is told; None if these are the settings of a lone server."""
+    found = read_members(sources)
+    return found if isinstance(found, EnsembleConfig) else None
+
+
+def read_members(sources: Sources) -> EnsembleConfig | Member | None:
+    """Return what a member is told, or the only server there is; None if no server is named."""
     return _Reader(sources).read()
+
+
+def ensemble_values(ensemble: EnsembleConfig) -> list[tuple[str, object]]:
+    """Return (key, value) of the settings that only a member has, then its server lines."""
+    values: list[tuple[str, object]] = [
+        (key.name, getattr(ensemble, key.field))
+        for key in _KEYS
+        if key.field not in _SHARED and hasattr(ensemble, key.field)
+    ]
+    values += [tuple(line.split("=", 1)) for line in ensemble.membership.lines()]  # type: ignore[misc]
+    return [*values, ("myid", ensemble.my_sid)]
 
 
 class _Reader:
@@ -174,7 +196,7 @@ class _Reader:
         self.lines: dict[str, Entry] = {}  # key -> its line
         self.warnings: list[Remark] = []
 
-    def read(self) -> EnsembleConfig | None:
+    def read(self) -> EnsembleConfig | Member | None:
         static = parse_properties(self.sources.text)
         self._settings(static)
         dynamic = self.lines.get("dynamicConfigFile")
@@ -199,6 +221,12 @@ class _Reader:
         for entry in static:
             self.lines[entry.key] = entry
             key = _BY_NAME.get(entry.key)
+            if key is not None:
+                self._set(key, entry)
+        for name, value, label in self.sources.options:
+            entry = Entry(0, label, value)
+            self.lines[name] = entry
+            key = _BY_NAME.get(name)
             if key is not None:
                 self._set(key, entry)
 
@@ -235,7 +263,9 @@ class _Reader:
 
     # ---- what concerns more than one value
 
-    def _finish(self, membership: Membership, entries: list[Entry]) -> EnsembleConfig | None:
+    def _finish(
+        self, membership: Membership, entries: list[Entry]
+    ) -> EnsembleConfig | Member | None:
         where = entries[0] if entries else self.lines.get("dynamicConfigFile")
         if where is None:
             return None
@@ -250,7 +280,7 @@ class _Reader:
                     "one participant with observers is no ensemble; add participants, or set"
                     " standaloneEnabled=false",
                 )
-            return None
+            return membership.member(voters[0])
         self._limits()
         self._check_members(membership, where)
         sid = self._my_sid(membership)

@@ -146,7 +146,7 @@ class Status(Enum):
     """What pyzk does with a key; the value is the word in the documentation."""
 
     YES = "yes"
-    ENSEMBLE = "ensembles only"  # read and checked; a standalone server has no use for it
+    ENSEMBLE = "ensembles only"  # a standalone server reads and checks it, no more
     LATER = "not yet"  # a warning names it
     NO_EFFECT = "no effect"  # there is nothing here that it could tune; a note says so
 
@@ -262,7 +262,7 @@ ZNODES: Final = (
 
 AUTH: Final = (
     Key("skipACL", YES_NO, "skip_acl"),
-    Key("enableEagerACLCheck", BOOL, "enable_eager_acl_check", Status.ENSEMBLE),
+    Key("enableEagerACLCheck", BOOL, "enable_eager_acl_check", Status.LATER),
     Key("enforce.auth.enabled", BOOL, "enforce_auth_enabled"),
     Key("enforce.auth.schemes", LIST, "enforce_auth_schemes"),
     Key("sessionRequireClientSASLAuth", BOOL, "session_require_client_sasl_auth"),
@@ -329,15 +329,7 @@ ENSEMBLE: Final = (
     _ensemble("connectToLearnerMasterLimit", PLAIN_COUNT, "0", known=True),
     _ensemble("electionAlg", ELECTION, "3", known=True),
     _ensemble("quorumListenOnAllIPs", BOOL, "false", known=True),
-    Key(
-        "peerType",
-        PEER_TYPE,
-        None,
-        Status.LATER,
-        True,
-        default="participant",
-        same=("participant",),
-    ),
+    _ensemble("peerType", PEER_TYPE, "participant", known=True),
     _ensemble("syncEnabled", BOOL, "true", known=True),
     _later("observerMasterPort", "0", known=True),
     _later("sslQuorum", "false", known=True),
@@ -350,7 +342,7 @@ ENSEMBLE: Final = (
     _later("quorum.auth.learner.saslLoginContext", "QuorumLearner", known=True),
     _later("quorum.auth.kerberos.servicePrincipal", "zkquorum/localhost", known=True),
     _unused("quorum.cnxn.threads.size", "20", known=True),
-    _later("multiAddress.enabled", "false", known=True),
+    _ensemble("multiAddress.enabled", BOOL, "false", known=True),
     _ensemble("multiAddress.reachabilityCheckTimeoutMs", PLAIN_INT, "1000", known=True),
     _ensemble("multiAddress.reachabilityCheckEnabled", BOOL, "true", known=True),
     _later("oraclePath", known=True),
@@ -361,6 +353,7 @@ ENSEMBLE: Final = (
     _ensemble("electionPortBindRetry", INT, "3"),
     _ensemble("fastleader.minNotificationInterval", INT, "200"),
     _ensemble("fastleader.maxNotificationInterval", INT, "60000"),
+    _ensemble("fastleader.finalizeWaitMs", COUNT, "200"),
     _ensemble("quorumCnxnTimeoutMs", INT, "-1"),
     _ensemble("leader.maxConcurrentSnapSyncs", INT, "10"),
     _ensemble("leader.maxConcurrentDiffSyncs", INT, "100"),
@@ -457,3 +450,11 @@ KNOWN_PREFIXES: Final = ("metricsProvider.",)
 LATER_PREFIXES: Final = ("zookeeper.ssl.", "zookeeper.superUser.")
 AUTH_PROVIDER_PREFIX: Final = "zookeeper.authProvider."
 MEMBER_PREFIXES: Final = ("server.", "group.", "weight.")
+PROTECTIONS: Final = (
+    "sslQuorum",
+    "portUnification",
+    "quorum.auth.enableSasl",
+    "quorum.auth.serverRequireSasl",
+    "quorum.auth.learnerRequireSasl",
+)
+"""Of the links between members: a member that ignored one would be less safe than it was told."""

@@ -44,7 +44,7 @@ def test_every_field_has_one_row() -> None:
     rows = [key.field for key in KEYS if key.field]
     names = {field.name for field in fields(ServerConfig)}
     assert len(rows) == len(set(rows))
-    assert names - set(rows) == {"auth_providers", "warnings", "notes"}
+    assert names - set(rows) == {"auth_providers", "ensemble", "warnings", "notes"}
 
 
 @pytest.mark.parametrize("key", [k for k in KEYS if k.field is None], ids=lambda key: key.name)
@@ -171,7 +171,7 @@ def test_sasl_for_sessions_is_enforced_authentication() -> None:
         ("quorum.auth.enableSasl=true", "quorum.auth.enableSasl: not supported yet, ignored"),
         ("audit.enable=true", "audit.enable: not supported yet, ignored"),
         ("admin.enableServer=true", "admin.enableServer: not supported yet, ignored"),
-        ("peerType=observer", "peerType: not supported yet, ignored"),
+        ("observerMasterPort=2191", "observerMasterPort: not supported yet, ignored"),
         ("snapcount=5", "snapcount: unknown, ignored; did you mean snapCount?"),
         (
             "zookeeper.snapCount=5",
@@ -267,9 +267,9 @@ def test_warnings_come_in_the_order_of_the_file() -> None:
         ("maxSessionTimeout=5", "must not be longer than maxSessionTimeout (5)"),
         ("enforce.auth.enabled=true", "needs enforce.auth.schemes"),
         ("server.1=a:1:2;3;4", "more than one ';'"),
-        ("server.1=a:1:2;x", "'x' is not [host:]port"),
+        ("server.1=a:1:2;x", "client port 'x' is not a number"),
         ("server.1=a:1:2;2182", "its client port differs from clientPort"),
-        ("dynamicConfigFile=/x", "ensembles come later"),
+        ("dynamicConfigFile=/x", "/x cannot be read; it must hold the server lines"),
         ("peerType=boss", "peerType: 'boss' is not participant or observer"),
     ],
 )
@@ -295,18 +295,78 @@ def test_a_wrong_system_property_is_named_as_it_was_given() -> None:
     assert error.line is None
 
 
-def test_an_ensemble_is_refused_with_the_way_out() -> None:
-    error = refusal("server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2")
-    assert error.line == 3
-    assert "ensembles come later" in str(error)
-    assert "ensembles come later" in str(refusal("standaloneEnabled=false\nserver.1=a:1:2"))
-    assert "ensembles come later" in str(refusal("server.1=a:1:2\nserver.2=b:1:2:observer"))
-    assert "ensembles come later" in str(refusal("weight.1=1"))
+LIMITS = "initLimit=10\nsyncLimit=5\n"
+THREE = LIMITS + "server.1=a:1:2\nserver.2=b:1:2;127.0.0.1:2182\nserver.3=c:1:2\n"
+
+
+def member(text: str, files: dict[str, bytes], options: tuple[Property, ...] = ()) -> ServerConfig:
+    return parse_config(BASE + text.encode(), (), options, files.get)
+
+
+def test_server_lines_make_a_member() -> None:
+    config = member(THREE + "leaderServes=no\ntickTime=500\n", {"/data/myid": b"1\n"})
+    ensemble = config.ensemble
+    assert ensemble is not None
+    assert (ensemble.my_sid, ensemble.leader_serves, ensemble.tick_time_ms) == (1, False, 500)
+    assert (config.client_port, config.client_port_address) == (2181, None)
+    assert config.warnings == ()
+
+
+def test_the_client_address_may_come_from_the_server_line() -> None:
+    text = b"dataDir=/data\n" + THREE.encode()
+    config = parse_config(text, (), (), {"/data/myid": b"2"}.get)
+    assert (config.client_port, config.client_port_address) == (2182, "127.0.0.1")
+
+
+def test_a_member_may_be_told_by_a_dynamic_file() -> None:
+    files = {
+        "/data/myid": b"1",
+        "/data/zoo.dynamic": b"server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2",
+    }
+    config = member(LIMITS + "dynamicConfigFile=/data/zoo.dynamic", files)
+    assert config.ensemble is not None
+    assert config.ensemble.membership.voters == (1, 2, 3)
+
+
+def test_an_option_wins_over_the_file_of_a_member() -> None:
+    option = Property("clientPort", "2999", "--port")
+    config = member(THREE, {"/data/myid": b"1"}, (option,))
+    assert config.client_port == 2999
+    with pytest.raises(ConfigError, match=r"^--port: .*2999 differs from"):
+        member(THREE, {"/data/myid": b"2"}, (option,))
+
+
+def test_one_server_is_a_member_if_it_shall_not_stand_alone() -> None:
+    text = LIMITS + "server.7=a:1:2\n"
+    assert member(text, {}).ensemble is None
+    config = member(text + "standaloneEnabled=false", {"/data/myid": b"7"})
+    assert config.ensemble is not None
+    assert config.ensemble.membership.voters == (7,)
+
+
+@pytest.mark.parametrize(
+    ("text", "myid", "message"),
+    [
+        (THREE, None, "myid: there is no /data/myid; it must hold the id of this server, one of 1"),
+        (THREE, b"9", "myid: /data/myid holds 9, but there is no server.9, only 1, 2, 3"),
+        (THREE + "server.2=d:1:2", b"1", "line 8: server.2: is on line 6 already"),
+        (THREE.replace("initLimit=10", ""), b"1", "initLimit: is not set; an ensemble needs it"),
+        (THREE + "sslQuorum=true", b"1", "line 8: sslQuorum: is not supported yet, and without"),
+        ("weight.1=1", b"1", "line 3: weight.1: no participant has any weight"),
+    ],
+)
+def test_a_mistake_of_a_member_says_what_to_change(
+    text: str, myid: bytes | None, message: str
+) -> None:
+    files = {} if myid is None else {"/data/myid": myid}
+    with pytest.raises(ConfigError) as caught:
+        member(text, files)
+    assert str(caught.value).startswith(message)
 
 
 def test_a_lone_server_gives_its_client_address() -> None:
     config = parse_config(b"dataDir=/d\nserver.1=a:1:2;[::1]:0")
-    assert (config.client_port, config.client_port_address) == (0, "::1")
+    assert (config.client_port, config.client_port_address) == (0, "0:0:0:0:0:0:0:1")
     config = parse_config(b"dataDir=/d\nserver.1=a:1:2:participant;2181")
     assert (config.client_port, config.client_port_address) == (2181, None)
 

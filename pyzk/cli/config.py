@@ -33,6 +33,12 @@ def check(
     """
     config = load(zoo_cfg, properties, properties_file)
     lines = [f"{name}={_show(name, value)}\n" for name, value in effective_values(config)]
+    if config.ensemble is not None:
+        from pyzk.config_ensemble import ensemble_values
+
+        lines += [
+            f"{name}={_show(name, value)}\n" for name, value in ensemble_values(config.ensemble)
+        ]
     lines += [f"authProvider.{suffix}={name}\n" for suffix, name in config.auth_providers]
     _print("".join(lines))
     for kind, remarks in (("warning", config.warnings), ("note", config.notes)):
@@ -62,7 +68,7 @@ def _show(name: str, value: object) -> str:
         return ""
     if name.endswith("superDigest"):
         return "(set)"
-    if name in ("forceSync", "skipACL"):
+    if name in ("forceSync", "skipACL", "leaderServes"):
         return "yes" if value else "no"
     if isinstance(value, bool):
         return str(value).lower()

@@ -49,7 +49,7 @@ def load(
     try:
         if zoo_cfg is None:
             return parse_config(b"", given, (*DEFAULTS, *options))
-        return parse_config(_read(zoo_cfg), given, options)
+        return parse_config(_read(zoo_cfg), given, options, _read_if_there)
     except ConfigError as error:
         fail(f"{zoo_cfg}: {error}" if zoo_cfg is not None else str(error))
     except OSError as error:
@@ -85,3 +85,10 @@ def fail(reason: str) -> NoReturn:
 def _read(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read()
+
+
+def _read_if_there(path: str) -> bytes | None:
+    try:
+        return _read(path)
+    except FileNotFoundError:
+        return None

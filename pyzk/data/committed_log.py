@@ -1,7 +1,6 @@
-"""The last transactions that were committed, as their bytes: what a learner is brought up to date
-with, and what a member that becomes leader already has.
+"""The last transactions that were committed, as bytes: what brings a learner up to date.
 
-Pure. Answers to ZKDatabase.committedLog. Every applied transaction enters, also those that came
+Pure. Every member has them, for it may become leader. Answers to ZKDatabase.committedLog. Every applied transaction enters, also those that came
 during a synchronization (ZOOKEEPER-4925); what replaces the database empties it.
 """
 
