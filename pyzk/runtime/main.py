@@ -1,8 +1,9 @@
 """One server in one process: from a configuration to an exit code.
 
-Shell. Starts the runner, says on standard output when it serves, obeys SIGTERM and SIGINT, and
-turns every way to fail into one line on standard error and a documented exit code. ZooKeeper:
-ZooKeeperServerMain, QuorumPeerMain, and ExitCode, whose numbers are kept where it has one.
+Shell. Starts the runner, says on standard output when it serves (a member of an ensemble also that
+it has started, for it may wait long for the others), obeys SIGTERM and SIGINT, and turns every way
+to fail into one line on standard error and a documented exit code. ZooKeeper: ZooKeeperServerMain,
+QuorumPeerMain, and ExitCode, whose numbers are kept where it has one.
 
     start ------------------------ serve ------------------- close ---------------------- exit
       signal: exit at once, 0        signal: request_stop      signal: exit at once, 1
@@ -22,6 +23,7 @@ import platform
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Final, Protocol, TextIO
 
@@ -46,6 +48,7 @@ class ExitCode:
     INVALID = 2  # arguments or configuration
     DATA_DIR = 3  # the data directory cannot be used
     LOCKED = 20  # another server has the data directory
+    ELECTION_PORT = 14  # the election port of a member is taken
     CORRUPT = 21  # what is stored contradicts itself
 
 
@@ -57,6 +60,9 @@ class Runner(Protocol):
     async def start(self) -> None: ...
     async def serve_until_stopped(self) -> int: ...
     def request_stop(self) -> None: ...
+    @property
+    def role(self) -> str: ...
+    def when_serving(self, call: Callable[[], None]) -> None: ...
 
 
 def run(
@@ -82,13 +88,31 @@ def run(
         _log.info("configuration: %s%s", f"line {line}: " if line else "", text)
     raise_descriptor_limit()
 
-    def say(runner: Runner) -> None:
-        host, port = runner.client_address
-        data = os.path.abspath(config.data_dir)
-        line = ready_line(host, port, f"data in {data}")
-        is_heard = announce(connect_string(host, port) if connect_string_only else line, out)
+    def tell(runner: Runner, line: str) -> None:
+        is_heard = announce(line, out)
         if must_be_heard and not is_heard:
             runner.request_stop()
+
+    def say_started(runner: Runner) -> None:
+        ensemble = config.ensemble
+        if ensemble is not None and not connect_string_only:
+            what = "observer" if ensemble.is_observer else "participant"
+            count = len(ensemble.membership.members)
+            place = f"server {ensemble.my_sid} of {count}, {what}, looking for a leader"
+            tell(runner, status_line("started", *runner.client_address, place, config.data_dir))
+
+    def say_ready(runner: Runner) -> None:
+        host, port = runner.client_address
+        if connect_string_only:
+            tell(runner, connect_string(host, port))
+            return
+        ensemble = config.ensemble
+        role = runner.role if ensemble is None else f"server {ensemble.my_sid}, {runner.role}"
+        tell(runner, status_line("ready", host, port, role, config.data_dir))
+
+    def say(runner: Runner) -> None:
+        say_started(runner)
+        runner.when_serving(partial(say_ready, runner))
 
     try:
         return event_loop.run(_serve(config, make_runner or _peer_runner, say), loop)
@@ -177,9 +201,18 @@ def _log_start(runner: Runner) -> None:
     )
 
 
-def ready_line(host: str, port: int, where: str) -> str:
+def ready_line(host: str, port: int, where: str, role: str = "standalone") -> str:
     """Return what is said when the server serves."""
-    return f"pyzk {__version__} ready on {_address(host, port)}, standalone, {where}"
+    return _line("ready", host, port, role, where)
+
+
+def status_line(state: str, host: str, port: int, role: str, data_dir: str) -> str:
+    """Return what is said of a server on disk."""
+    return _line(state, host, port, role, f"data in {os.path.abspath(data_dir)}")
+
+
+def _line(state: str, host: str, port: int, role: str, where: str) -> str:
+    return f"pyzk {__version__} {state} on {_address(host, port)}, {role}, {where}"
 
 
 def connect_string(host: str, port: int) -> str:

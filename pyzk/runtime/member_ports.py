@@ -7,10 +7,12 @@ none of it.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from pyzk.quorum.commands import DialLeader, ListenForLearners, StopListening, StorageCommand
+from pyzk.quorum.learner import Learner
 from pyzk.quorum.link import Link
 from pyzk.runtime.election_port import ElectionPort
 from pyzk.runtime.loop import spawn
@@ -47,6 +49,8 @@ class MemberPorts:
         self._network: Network = network or TcpNetwork()
         self._quorum = QuorumPort(runner, peer, ensemble, self._network)
         self._election = ElectionPort(runner, peer, ensemble, self._network)
+        self.when_serving: Callable[[], None] | None = None
+        """Called once, as soon as clients are served."""
 
     async def listen(self) -> None:
         """Open the election port; say which names of others nobody knows."""
@@ -69,6 +73,17 @@ class MemberPorts:
                     reason_of(error),
                 )
 
+    @property
+    def role(self) -> str:
+        """What it is to its clients, in words; empty while it serves none."""
+        server = self._peer.server
+        if not server.is_serving:
+            return ""
+        role = server.role
+        if isinstance(role, Learner):
+            return f"{role.mode} of server {role.leader_sid}"
+        return role.mode
+
     # --- outputs --------------------------------------------------------------------
 
     def drain(self) -> None:
@@ -80,6 +95,9 @@ class MemberPorts:
                 assert isinstance(link, Link), link
                 link.is_dirty = False
                 quorum.flush(link)
+        if self.when_serving is not None and self._peer.server.is_serving:
+            call, self.when_serving = self.when_serving, None
+            call()
         links = self._peer.election_links
         if links.dials or links.writes or links.closes:
             self._election.drain(links)

@@ -134,6 +134,19 @@ class PeerRunner:
         self._member = MemberPorts(self, self.peer, ensemble, self._storage, self._network)
 
     @property
+    def role(self) -> str:
+        """What it is, in words; empty while a member does not serve."""
+        return "standalone" if self._member is None else self._member.role
+
+    def when_serving(self, call: Callable[[], None]) -> None:
+        """Call once clients are served: at once, or when a member has found its place."""
+        if self.role:
+            call()
+        else:
+            assert self._member is not None
+            self._member.when_serving = call
+
+    @property
     def _backlog(self) -> int:
         backlog = self.config.client_port_listen_backlog
         return backlog if backlog > 0 else DEFAULT_BACKLOG

@@ -9,10 +9,12 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from pyzk.config import ServerConfig
+from pyzk.config_ensemble import Sources, parse_ensemble
 from pyzk.errors import ConfigError, Corrupt, DirectoryLockedError, StorageError, TornTail
 from pyzk.runtime import main
 from pyzk.runtime.main import ExitCode
@@ -27,6 +29,7 @@ class FakeRunner:
         self, *, start: Exception | None = None, serve: Callable[[], object] = lambda: None
     ) -> None:
         self.client_address = ("127.0.0.1", 4711)
+        self.role = "standalone"
         self._start = start
         self._serve = serve
         self._stopped = asyncio.Event()
@@ -42,6 +45,9 @@ class FakeRunner:
 
     def request_stop(self) -> None:
         self._stopped.set()
+
+    def when_serving(self, call: Callable[[], None]) -> None:
+        call()
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +71,26 @@ def test_a_signal_stops_it_with_code_0(number: int) -> None:
     assert out.startswith("pyzk ")
     assert out.endswith(f" ready on 127.0.0.1:4711, standalone, data in {os.path.abspath('d')}\n")
     assert out.count("\n") == 1
+
+
+def test_a_member_says_that_it_has_started_and_what_it_has_become() -> None:
+    ensemble = parse_ensemble(
+        Sources(
+            b"initLimit=5\nsyncLimit=5\nclientPort=2181\nserver.1=a:1:2\nserver.2=b:1:2\n"
+            b"server.3=c:1:2:observer",
+            b"3",
+        )
+    )
+
+    def make() -> FakeRunner:
+        runner = FakeRunner()
+        runner.role = "observer of server 2"
+        runner.request_stop()
+        return runner
+
+    started, ready = run(make, replace(CONFIG, ensemble=ensemble))[1].splitlines()
+    assert "started on 127.0.0.1:4711, server 3 of 3, observer, looking for a leader," in started
+    assert " ready on 127.0.0.1:4711, server 3, observer of server 2, data in " in ready
 
 
 def test_an_ipv6_address_is_bracketed() -> None:
