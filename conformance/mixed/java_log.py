@@ -42,6 +42,10 @@ EXPECTED: Final = (
     r"LearnerHandler (Unexpected exception|Exception while sending|\*+ GOODBYE)",
     r"LearnerHandler Ignoring unexpected exception",
     r"ZooKeeperCriticalThread Severe unrecoverable error, from thread : FollowerRequestProcessor",
+    r"ZKDatabase Unable to find proposals from txnlog for zxid",
+    r"Learner Truncating log to get in sync with the leader",
+    r"LearnerHandler (Cannot send TRUNC to peer|Unhandled scenario for peer sid: \d+ fall back to)",
+    r"Leader Exception while shutting down acceptor",
     r"QuorumPeer (PeerState set to LOOKING|Unexpected exception)",
     r"Leader (Shutting down|Shutdown called|Unexpected exception)",
     # The machine's.

@@ -125,7 +125,7 @@ def _abandoned(names: Sequence[str]) -> Ensemble:
         eventually(f"{ensemble[3]} logs what it proposes", lambda: _has_logged(ensemble[3]), 5)
         ensemble[3].kill()
         for gate in ensemble.gates.values():
-            gate.open()
+            gate.drop()
         ensemble.wait_serving()
         leader = ensemble.leader()
         check(leader.sid == 2, f"{leader} leads, not {ensemble[2]}")

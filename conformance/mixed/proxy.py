@@ -35,6 +35,8 @@ class Gate:
         self.port = int(self.listener.getsockname()[1])
         self.is_held = False
         self._is_closed = False
+        self._must_drop = False
+        self._is_dropped = threading.Event()
         self._selector = selectors.DefaultSelector()
         self._pairs: dict[socket.socket, tuple[socket.socket, bool]] = {}
         """Each socket: the other end's, and whether the learner speaks here."""
@@ -46,8 +48,11 @@ class Gate:
         """Keeps back what the server says from now on; what the learner says still passes."""
         self.is_held = True
 
-    def open(self) -> None:
-        """Lets everything pass again."""
+    def drop(self) -> None:
+        """Cuts all connections, with what is held back on them, and lets new ones pass."""
+        self._is_dropped.clear()
+        self._must_drop = True
+        self._is_dropped.wait()
         self.is_held = False
 
     def close(self) -> None:
@@ -65,10 +70,13 @@ class Gate:
                     self._accept()
                 elif source in self._pairs:
                     held = not self._pass(source) or held
-            if held:
+            if self._must_drop:
+                self._cut_all()
+                self._must_drop = False
+                self._is_dropped.set()
+            elif held:
                 time.sleep(0.01)
-        for one in list(self._pairs):
-            self._cut(one)
+        self._cut_all()
         self._selector.close()
         self.listener.close()
 
@@ -106,6 +114,11 @@ class Gate:
     def _is_over(source: socket.socket) -> bool:
         """The server is gone, whatever is still to be read: TCP's state is not ESTABLISHED."""
         return source.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != ESTABLISHED
+
+    def _cut_all(self) -> None:
+        for one in list(self._pairs):
+            if one in self._pairs:
+                self._cut(one)
 
     def _cut(self, one: socket.socket) -> None:
         other, _ = self._pairs[one]
