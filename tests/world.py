@@ -164,12 +164,18 @@ class World:
         self.clock.now_ms = now_ms
 
 
+class Settles(Protocol):
+    """A world that a client is in: it brings the bytes on their way."""
+
+    def settle(self) -> None: ...
+
+
 class Client:
     """A client at the level of frames."""
 
-    def __init__(self, world: World, connection: Connection) -> None:
+    def __init__(self, world: Settles, connection: Connection) -> None:
         connection.shell = self
-        self.world = world
+        self._world = world
         self.connection = connection
         self.received = b""
         self.is_closed = False
@@ -178,6 +184,12 @@ class Client:
         self.password = bytes(16)
         self.timeout_ms = 0
         self._xid = 0
+
+    @property
+    def world(self) -> World:
+        """The standalone server that it is a client of."""
+        assert isinstance(self._world, World), self._world
+        return self._world
 
     def take(self, connection: Connection) -> None:
         """What the driver does with a dirty connection."""
@@ -189,7 +201,7 @@ class Client:
     def send(self, data: bytes) -> None:
         """Send raw bytes."""
         self.connection.receive(data)
-        self.world.settle()
+        self._world.settle()
 
     def handshake(
         self,
