@@ -469,6 +469,8 @@ class Leader:
             committed.append(zxid, payload)
             server.finish(request, applied)
             self._has_applied = True
+            if self._syncs and self._syncs[0][0] <= zxid:
+                self.send_batch()  # SYNC stands between this COMMIT and the next
         self.prep.changes.applied(zxid)
         if self._is_exhausted and not outstanding:
             self._end(f"the zxids of epoch {self.epoch} are used up")
@@ -507,6 +509,8 @@ class Leader:
         was proposed by now: never by an error, for learners match the answers by their order."""
         if forwarded.type == OpCode.SYNC:
             self._syncs.append((self.last_proposed, handler))
+            if self.last_proposed <= self.last_committed:
+                self.send_batch()  # ahead of what is committed from here on
         else:
             self.submit(self.member.server.forwarded(handler, forwarded))
 
