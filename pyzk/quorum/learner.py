@@ -83,6 +83,8 @@ class Learner:
         self.mode: str = mode
         self.is_observer: bool = is_observer
         self.over: str | None = None
+        self.is_over: bool = False
+        """Over, or stopped: what comes now is ignored."""
         self.unapplied: Unapplied = deque()
         self.epoch: int = 0
         """N, once LEADERINFO has named it."""
@@ -148,7 +150,7 @@ class Learner:
 
     def link_up(self, link: Link) -> None:
         """The leader has taken the connection: say who this is."""
-        if link is not self.link or self.phase != CONNECTING:
+        if link is not self.link or self.phase != CONNECTING or self.is_over:
             return
         member = self.member
         self._enter(DISCOVERY)
@@ -164,7 +166,7 @@ class Learner:
 
     def link_down(self, link: Link, reason: str) -> None:
         """There is no connection, or none any more."""
-        if link is not self.link or self.phase == OVER:
+        if link is not self.link or self.is_over:
             return
         if self.phase != CONNECTING:
             self._end(f"the link with server {self.leader_sid}, the leader, has ended: {reason}")
@@ -201,7 +203,7 @@ class Learner:
     def stored(self, ticket: int) -> None:
         """The command that was waited for is durable."""
         then = self._then
-        if ticket != self._ticket or then is None or self.over is not None:
+        if ticket != self._ticket or then is None or self.is_over:
             return
         self._ticket = 0
         self._then = None
@@ -224,7 +226,7 @@ class Learner:
         """Look at the clock."""
         now = self.member.clock.now_ms
         at = self._dial_at_ms
-        if at is not None and now >= at and self.over is None:
+        if at is not None and now >= at and not self.is_over:
             self._dial()
         due = self.deadline
         if due is None or now < due:
@@ -243,20 +245,19 @@ class Learner:
 
         There is none while the disk is waited for: that is not the leader's silence.
         """
-        phase = self.phase
-        if phase == CONNECTING:
+        if self.is_over or self._ticket or self._is_waiting_for_log:
+            return None
+        if self.phase == CONNECTING:
             at = self._dial_at_ms
             return self._give_up_ms if at is None else at
-        if self.over is not None or phase == OVER or self._ticket or self._is_waiting_for_log:
-            return None
         return self._heard_ms + self._limit_ms
 
     # --- the end --------------------------------------------------------------------
 
     def stop(self) -> None:
         """Close the link, serve no longer."""
+        self.is_over = True
         self._enter(OVER)
-        self._dial_at_ms = None
         self.link.close()
         self._pending_syncs.clear()
         self._pending_revalidations.clear()
@@ -264,9 +265,9 @@ class Learner:
 
     def _end(self, reason: str) -> None:
         """This role is over; the peer stops it after this input."""
-        if self.over is None:
+        if not self.is_over:
+            self.is_over = True
             self.over = reason
-            self._handlers = self._table[OVER]
             self.link.close()
 
     def _enter(self, phase: int) -> None:

@@ -72,6 +72,7 @@ class SyncedLearner(Learner):
         self._matched: int = 0
         """So many of them, from the oldest on, have been committed; 0 in BROADCAST."""
         self._waiting_bytes: int = 0
+        self.waiting_limit_bytes: int = MAX_WAITING_BYTES
 
     def _phases(self) -> dict[int, Handlers]:
         txns = self._transactions()
@@ -131,7 +132,7 @@ class SyncedLearner(Learner):
 
     def log_synced(self, zxid: int) -> None:
         """The log is durable up to ``zxid``."""
-        if self._is_waiting_for_log and self.member.is_settled and self.over is None:
+        if self._is_waiting_for_log and self.member.is_settled and not self.is_over:
             self._is_waiting_for_log = False
             self._heard_ms = self.member.clock.now_ms
             self._save_current()
@@ -176,7 +177,7 @@ class SyncedLearner(Learner):
 
     def restored(self, ticket: int, database: Database) -> None:
         """The log is cut; this is what is left."""
-        if ticket != self._ticket or self.phase != TRUNCATING or self.over is not None:
+        if ticket != self._ticket or self.phase != TRUNCATING or self.is_over:
             return
         member = self.member
         self._ticket = 0
@@ -208,9 +209,9 @@ class SyncedLearner(Learner):
         """Let a proposal wait for its COMMIT, and for its time to be logged."""
         txn = self._decode(zxid, payload)
         self._waiting_bytes += len(payload)
-        if self._waiting_bytes > MAX_WAITING_BYTES:
+        if self._waiting_bytes > self.waiting_limit_bytes:
             raise QuorumProtocolError(
-                f"more than {MAX_WAITING_BYTES} bytes of transactions before UPTODATE"
+                f"more than {self.waiting_limit_bytes} bytes of transactions before UPTODATE"
             )
         self.uncommitted.append((zxid, payload, txn))
 

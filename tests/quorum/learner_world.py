@@ -66,9 +66,16 @@ def txn(
     return encode_txn(header, record.encode(), digest)
 
 
-def create(zxid: int, path: str | None = None, *, session: int = 0x77, cxid: int = 0) -> bytes:
+def create(
+    zxid: int,
+    path: str | None = None,
+    *,
+    session: int = 0x77,
+    cxid: int = 0,
+    parent_cversion: int = -1,
+) -> bytes:
     """Return the payload of a create; the path tells the zxid if none is given."""
-    record = CreateTxn(path or f"/n{zxid:x}", b"", OPEN, False, -1)
+    record = CreateTxn(path or f"/n{zxid:x}", b"", OPEN, False, parent_cversion)
     return txn(zxid, OpCode.CREATE, record, session=session, cxid=cxid)
 
 
@@ -347,6 +354,12 @@ class LearnerWorld:
         assert self.database.committed is not None
         return list(self.database.committed.zxids)
 
+    def is_serving(self) -> bool:
+        return self.server.is_serving
+
+    def is_whole(self) -> bool:
+        return self.member.is_database_whole
+
     def paths(self) -> list[str]:
         """Return the znodes, the ones that every tree has left out."""
         return [
@@ -424,3 +437,38 @@ def _name(command: StorageCommand) -> str:
         return f"truncate {format_zxid(command.zxid)}"
     assert isinstance(command, StoreDatabase), command
     return f"store {format_zxid(command.database.last_zxid)}"
+
+
+# --- a learner in each phase --------------------------------------------------------------
+
+
+def discovery(world: LearnerWorld) -> None:
+    world.connect()
+
+
+def choosing(world: LearnerWorld) -> None:
+    world.discover()
+
+
+def syncing(world: LearnerWorld) -> None:
+    world.discover()
+    world.hear(diff(0))
+
+
+def truncating(world: LearnerWorld) -> None:
+    world.discover()
+    world.hear(trunc(0))
+
+
+def storing(world: LearnerWorld) -> None:
+    world.discover()
+    world.hear(diff(0), new_leader())
+
+
+def ready(world: LearnerWorld) -> None:
+    storing(world)
+    world.settle()
+
+
+def broadcast(world: LearnerWorld) -> None:
+    world.serve()

@@ -1,0 +1,82 @@
+"""Which packet a learner takes in which phase; every other one ends the link."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pyzk.quorum import packets
+from pyzk.zxid import make
+from tests.quorum.learner_world import (
+    UPTODATE,
+    LearnerWorld,
+    broadcast,
+    choosing,
+    create,
+    diff,
+    discovery,
+    leader_info,
+    new_leader,
+    ping,
+    proposal,
+    ready,
+    storing,
+    syncing,
+    trunc,
+    truncating,
+)
+
+E1 = make(1, 0)
+P1 = create(E1 + 1)
+PACKETS = {
+    "LEADERINFO": leader_info(),
+    "DIFF": diff(0),
+    "TRUNC": trunc(0),
+    "SNAP": packets.encode_bare(packets.SNAP, 0),
+    "NEWLEADER": new_leader(),
+    "UPTODATE": UPTODATE,
+    "PROPOSAL": proposal(P1),
+    "INFORM": packets.encode_packet(packets.INFORM, E1 + 1, P1),
+    "INFORMANDACTIVATE": packets.encode_inform_and_activate(E1 + 1, 3, P1),
+    "PING": ping(0),
+    "SYNC": packets.encode_bare(packets.SYNC, 0),
+    "REVALIDATE": packets.encode_validity(5, True),
+    "ACK": packets.encode_bare(packets.ACK, 0),
+    "REQUEST": packets.encode_packet(packets.REQUEST, -1, bytes(16)),
+    "FOLLOWERINFO": packets.encode_learner_info(2, 0, 0),
+    "OBSERVERINFO": packets.encode_learner_info(2, 0, 0, is_observer=True),
+    "ACKEPOCH": packets.encode_ack_epoch(0, 0),
+}
+IN_SYNC = {"PROPOSAL", "PING"}
+ALLOWED: dict[Callable[[LearnerWorld], None], set[str]] = {
+    discovery: {"LEADERINFO"},
+    choosing: {"DIFF", "TRUNC", "SNAP"},
+    syncing: IN_SYNC | {"NEWLEADER"},
+    truncating: IN_SYNC | {"NEWLEADER"},
+    storing: IN_SYNC,
+    ready: IN_SYNC | {"UPTODATE"},
+    broadcast: {"PROPOSAL", "PING", "SYNC", "REVALIDATE"},
+}
+
+
+@pytest.mark.parametrize("phase", ALLOWED, ids=lambda phase: phase.__name__)
+@pytest.mark.parametrize("name", PACKETS)
+def test_a_packet_is_taken_in_its_phase_and_ends_the_link_in_any_other(
+    phase: Callable[[LearnerWorld], None], name: str
+) -> None:
+    world = LearnerWorld()
+    phase(world)
+    assert world.role.over is None
+    world.hear(PACKETS[name])
+    assert (world.role.over is None) == (name in ALLOWED[phase]), world.role.over
+    assert world.link.is_closed == (world.role.over is not None)
+
+
+def test_what_follows_a_packet_that_ends_the_link_is_not_looked_at() -> None:
+    world = LearnerWorld()
+    world.discover()
+    world.hear(diff(0), UPTODATE, new_leader(), diff(0))
+    assert world.role.over is not None
+    assert "UPTODATE in the phase 'synchronization'" in world.role.over
+    assert world.orders == []
