@@ -69,9 +69,11 @@ def session_txn(zxid: int, session_id: int = SESSION, timeout_ms: int = 6000) ->
     return encode_txn(header, CreateSessionTxn(timeout_ms).encode(), None)
 
 
-def database_of(payloads: list[bytes], committed_limit: int = 500) -> Database:
+def database_of(
+    payloads: list[bytes], committed_limit: int = 500, *, extended_types: bool = False
+) -> Database:
     """Return a database that has applied these, and remembers the last ones of them."""
-    database = Database(DataTree())
+    database = Database(DataTree(extended_types=extended_types))
     database.committed = CommittedLog(committed_limit)
     for payload in payloads:
         txn = decode_txn(payload)
@@ -90,7 +92,7 @@ class LeaderWorld:
         sid: int = 1,
         epochs: Epochs | None = None,
         database: Database | None = None,
-        start: bool = True,
+        config: dict[str, Any] | None = None,
         **settings: Any,
     ) -> None:
         times = {"tick_time_ms": TICK_MS, "init_limit_ticks": INIT_TICKS}
@@ -102,14 +104,14 @@ class LeaderWorld:
             client_port=2181,
             **{**times, **settings},
         )
-        config = ServerConfig(tick_time_ms=TICK_MS, ensemble=self.ensemble)
+        server_config = ServerConfig(tick_time_ms=TICK_MS, ensemble=self.ensemble, **(config or {}))
         self.clock = Clock(START_MS, WALL_MS)
         self.outbox = Outbox()
         rng = Random(7)
         self.database = database or database_of([])
-        self.server = Server(config, self.database, self.clock, self.outbox, rng)
+        self.server = Server(server_config, self.database, self.clock, self.outbox, rng)
         self.member = Member(
-            config,
+            server_config,
             self.ensemble,
             self.server,
             epochs or Epochs(0, 0),
@@ -128,9 +130,8 @@ class LeaderWorld:
         self._unsynced = 0
         self.disk: list[tuple[int, bytes]] | None = None
         """What a ReadLog finds."""
-        if start:
-            self.leader.start()
-            self.settle()
+        self.leader.start()
+        self.settle()
 
     def settle(self) -> None:
         """Everything that was produced goes where it belongs, until nothing is left."""
