@@ -102,8 +102,10 @@ class Server:
         self.trace_mask = 306
         self.client_address: tuple[str, int] = (config.client_port_address or "", 0)
         """Where clients connect, "" for any address; the driver writes it."""
+        self.is_running = False
+        """Whether a role has begun and not ended."""
         self.is_serving = False
-        """Whether there is a role that serves clients, and the end has not begun."""
+        """Whether that role takes clients, and the server is not about to stop."""
         self.server_id = 0
         """myid; 0 for a server that stands alone."""
         self.directory_sizes: Callable[[], tuple[int, int]] = lambda: (0, 0)
@@ -129,15 +131,23 @@ class Server:
 
     def attach(self, database: Database) -> None:
         """Take another database; nobody is served meanwhile."""
-        assert not self.is_serving, "another database below the clients"
+        assert not self.is_running, "another database below a role"
         self.database = database
         self.tree = database.tree
         self._watch_tree()
 
-    def begin(self, role: Role, sessions: SessionTracker, voters: int = 0) -> None:
+    def begin(
+        self,
+        role: Role,
+        sessions: SessionTracker,
+        voters: int = 0,
+        *,
+        takes_clients: bool = True,
+    ) -> None:
         """Serve clients in this role. ``voters``, of a leader and a follower: how many vote; the
-        limit of requests on the way is for all of them together."""
-        assert not self.is_serving, self.role.mode
+        limit of requests on the way is for all of them together. A leader may have so much to do
+        that it takes no clients (leaderServes)."""
+        assert not self.is_running, self.role.mode
         config = self.config
         mode = role.mode
         self.role = role
@@ -154,23 +164,19 @@ class Server:
         self.outstanding_limit = config.global_outstanding_limit // (
             voters - 1 if voters > 2 else 1
         )
-        self.is_serving = True
+        self.is_running = True
+        self.is_serving = takes_clients
 
     def end(self) -> None:
         """Serve nobody until the next role begins: close every connection, without an answer to
         what is on the way; forget sessions and what waits in them."""
-        self.is_serving = False
+        self.is_running = self.is_serving = False
         for connection in list(self.connections):
             connection.close()
         assert not self.attaching, self.attaching
         self.sessions = SessionTracker(self.config.tick_time_ms, self.sessions.next_id)
         self.outstanding = 0
         self.large.clear()
-
-    @property
-    def is_running(self) -> bool:
-        """Whether a role has begun and not ended."""
-        return self.is_serving
 
     def tracked_sessions(self) -> SessionTracker:
         """Return what a leader begins with: every session of the database gets its full timeout."""
@@ -186,7 +192,7 @@ class Server:
         The original counts from the time since the machine was started; after a restart of the
         machine that may give an id again whose session still lives, elsewhere in the ensemble.
         """
-        if not self.server_id:
+        if not self.server_id and self.config.ensemble is None:
             return first_session_id(STANDALONE_SERVER_ID, self.clock.now_ms)
         fresh = first_session_id(self.server_id, self.clock.wall_ms)
         last = self.sessions.next_id

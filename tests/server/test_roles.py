@@ -13,6 +13,7 @@ from pyzk.data.database import Database
 from pyzk.data.tree import DataTree
 from pyzk.jute.records import CreateRequest
 from pyzk.server.outbox import Outbox
+from pyzk.server.prep import Prep
 from pyzk.server.server import Server
 from pyzk.server.sessions import LearnerSessions
 from tests.server.calls import add_watch, connect_frame
@@ -140,7 +141,7 @@ def test_another_database_is_served_and_counted_from_then_on(member: Member) -> 
 
 def test_another_database_below_clients_is_a_mistake(member: Member) -> None:
     FakeLearner(member.server)
-    with pytest.raises(AssertionError, match="below the clients"):
+    with pytest.raises(AssertionError, match="below a role"):
         member.server.attach(Database(DataTree()))
 
 
@@ -157,6 +158,23 @@ def test_voters_share_the_limit_of_requests_on_the_way(
     member.server.end()
     FakeLeader(member.server, voters=voters)
     assert member.server.outstanding_limit == limit
+
+
+def test_a_leader_that_takes_no_clients_answers_four_letter_words_only() -> None:
+    ensemble = Ensemble()
+    server = ensemble.leader.server
+    server.end()
+    server.begin(ensemble.leader_role, server.tracked_sessions(), takes_clients=False)
+    assert server.is_running
+    client = ensemble.leader.open()
+    client.send(connect_frame())
+    assert client.is_closed
+    assert client.frames() == []
+    word = ensemble.leader.open()
+    word.send(b"srvr")
+    assert word.received == b"This ZooKeeper instance is not currently serving requests\n"
+    ensemble.leader_role.prep = Prep(server)
+    assert ensemble.connect(ensemble.follower).session_id
 
 
 # --- ids ----------------------------------------------------------------------------

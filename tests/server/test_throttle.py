@@ -72,6 +72,22 @@ def test_a_new_session_may_cost_more_than_a_renewal() -> None:
     assert throttle.deficit == 8
 
 
+def test_a_new_local_session_costs_its_own_weight() -> None:
+    config = replace(
+        CONFIG,
+        connection_throttle_weight_enabled=True,
+        connection_throttle_global_session_weight=3,
+        connection_throttle_local_session_weight=2,
+    )
+    throttle, _ = throttle_of(config)
+    assert throttle.admits(is_renewal=False, is_local=True)
+    assert throttle.deficit == 2
+    assert throttle.admits(is_renewal=False)
+    assert throttle.deficit == 5
+    assert throttle.admits(is_renewal=True, is_local=True)
+    assert throttle.deficit == 7
+
+
 def test_no_weight_is_less_than_that_of_a_local_session() -> None:
     config = replace(
         CONFIG,
