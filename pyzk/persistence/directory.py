@@ -182,6 +182,8 @@ class MemoryDirectory:
         self.before: Callable[[str, str], None] = _nothing
         self._names: dict[str, _Inode] = {}
         self._durable: dict[str, _Inode] = {}
+        self._renamed: dict[str, str] = {}
+        """New name -> old one, since the last sync: a crash keeps both changes or neither."""
 
     def names(self) -> list[str]:
         return sorted(self._names)
@@ -210,6 +212,7 @@ class MemoryDirectory:
         inode = self._find(old)
         del self._names[old]
         self._names[new] = inode
+        self._renamed[new] = old
 
     def remove(self, name: str) -> None:
         self.before("remove", name)
@@ -219,6 +222,7 @@ class MemoryDirectory:
     def sync(self) -> None:
         self.before("sync", "")
         self._durable = dict(self._names)
+        self._renamed.clear()
 
     def crash(self, rng: random.Random | None = None) -> int:
         """Lose power: forget what was not synced; return how many written bytes were lost.
@@ -229,12 +233,7 @@ class MemoryDirectory:
         self.before = _nothing
         lost = 0
         if rng is not None:
-            names = list(dict.fromkeys([*self._durable, *self._names]))
-            survivors = {
-                name: chosen[name]
-                for name in names
-                if name in (chosen := self._names if rng.random() < 0.5 else self._durable)
-            }
+            survivors = self._choose_names(rng)
         else:
             survivors = dict(self._durable)
         inodes = {id(inode): inode for inode in (*self._names.values(), *survivors.values())}
@@ -245,7 +244,25 @@ class MemoryDirectory:
             inode.content[:] = inode.synced
         self._names = survivors
         self._durable = dict(survivors)
+        self._renamed.clear()
         return lost
+
+    def _choose_names(self, rng: random.Random) -> dict[str, _Inode]:
+        """Let each change of a name reach the disk or not; both names of a rename go together."""
+        chosen: dict[str, bool] = {}
+        survivors: dict[str, _Inode] = {}
+        for name in dict.fromkeys([*self._durable, *self._names]):
+            first = name
+            seen = {name}
+            while (old := self._renamed.get(first)) is not None and old not in seen:
+                first = old
+                seen.add(old)
+            if first not in chosen:
+                chosen[first] = rng.random() < 0.5
+            names = self._names if chosen[first] else self._durable
+            if name in names:
+                survivors[name] = names[name]
+        return survivors
 
     def _find(self, name: str) -> _Inode:
         try:

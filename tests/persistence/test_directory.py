@@ -98,3 +98,15 @@ def test_remove_temporaries() -> None:
     assert remove_temporaries(directory) == ["a.tmp", "snapshot.1.tmp"]
     assert directory.names() == ["b"]
     assert remove_temporaries(directory) == []
+
+
+def test_an_erratic_crash_never_loses_both_names_of_a_rename() -> None:
+    outcomes = set()
+    for seed in range(20):
+        directory = MemoryDirectory()
+        put(directory, "a", b"x")
+        directory.rename("a", "b")
+        directory.rename("b", "c")
+        directory.crash(random.Random(seed))
+        outcomes.add(tuple(directory.names()))
+    assert outcomes == {("a",), ("c",)}
