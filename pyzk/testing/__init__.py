@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pyzk.testing.aio import AsyncZooKeeperServer
+    from pyzk.testing.ensemble import ZooKeeperEnsemble
+    from pyzk.testing.ensemble_member import EnsembleMember
     from pyzk.testing.errors import (
         FixtureError,
         LeakedClientsError,
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ZooKeeperServer",
     "AsyncZooKeeperServer",
+    "ZooKeeperEnsemble",
+    "EnsembleMember",
     "SessionInfo",
     "WatchInfo",
     "LeakedClient",
@@ -42,6 +46,8 @@ __all__ = [
 _MODULES = {
     "ZooKeeperServer": "server",
     "AsyncZooKeeperServer": "aio",
+    "ZooKeeperEnsemble": "ensemble",
+    "EnsembleMember": "ensemble_member",
     "SessionInfo": "inspection",
     "WatchInfo": "inspection",
     "LeakedClient": "inspection",

@@ -9,7 +9,7 @@ import os
 import warnings
 import weakref
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from pyzk.testing import engine as states
@@ -58,14 +58,19 @@ class Controls:
         leaks: str = "warn",
     ) -> None:
         self._check_leaks(leaks)
-        self._leaks = leaks
-        self._engine = Engine(
+        engine = Engine(
             None if data_dir is None else os.fspath(data_dir),
             host=host,
             port=port,
             virtual_clock=virtual_clock,
             options=options or {},
         )
+        self._take(engine, leaks)
+
+    def _take(self, engine: Engine, leaks: str) -> None:
+        """Be the controls of this engine."""
+        self._leaks = leaks
+        self._engine = engine
         self._prepare()
         _all.add(self)
 
@@ -81,8 +86,7 @@ class Controls:
         """Run a function on the server's loop. Raises NotRunningError."""
 
     def _check_leaks(self, leaks: str | None) -> None:
-        if leaks not in (None, *LEAKS):
-            raise FixtureError(f"leaks is {leaks!r}; give one of {', '.join(LEAKS)}")
+        check_leaks(leaks)
 
     def _check_new(self) -> None:
         if self._engine.state != states.NEW:
@@ -95,17 +99,7 @@ class Controls:
             raise NotRunningError(explain(self._engine.state))
 
     def _report_leaks(self, leaks: str | None) -> None:
-        leaks = leaks or self._leaks
-        leaked = self._engine.leaked
-        if not leaked or leaks == "ignore":
-            return
-        text = (
-            f"{len(leaked)} client(s) still connected when the server was stopped:"
-            f" {'; '.join(map(str, leaked))}. Stop each client (kazoo: client.stop()) first."
-        )
-        if leaks == "error":
-            raise LeakedClientsError(text)
-        warnings.warn(text, LeakedClientsWarning, stacklevel=3)
+        report_leaks(self._engine.leaked, leaks or self._leaks)
 
     def when_broken(self, call: Callable[[], object]) -> None:
         """Call this, in the server's thread, when the server stops by itself: a bug, or its disk
@@ -307,6 +301,25 @@ class Controls:
     def __repr__(self) -> str:
         engine = self._engine
         return f"<{type(self).__name__} {engine.port.host}:{engine.port.port} {engine.state}>"
+
+
+def check_leaks(leaks: str | None) -> None:
+    """Raise FixtureError for what says nothing about clients that are left."""
+    if leaks not in (None, *LEAKS):
+        raise FixtureError(f"leaks is {leaks!r}; give one of {', '.join(LEAKS)}")
+
+
+def report_leaks(leaked: Sequence[LeakedClient], leaks: str) -> None:
+    """Do about these clients what ``leaks`` says."""
+    if not leaked or leaks == "ignore":
+        return
+    text = (
+        f"{len(leaked)} client(s) still connected when the server was stopped:"
+        f" {'; '.join(map(str, leaked))}. Stop each client (kazoo: client.stop()) first."
+    )
+    if leaks == "error":
+        raise LeakedClientsError(text)
+    warnings.warn(text, LeakedClientsWarning, stacklevel=4)
 
 
 _all: Final[weakref.WeakSet[Controls]] = weakref.WeakSet()

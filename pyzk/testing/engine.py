@@ -25,7 +25,7 @@ from typing import Final
 from pyzk.config import ServerConfig
 from pyzk.runtime.client_port import ClientProtocol
 from pyzk.runtime.runner import PeerRunner, file_storage
-from pyzk.runtime.seams import Seams, ServerStorage
+from pyzk.runtime.seams import Network, Seams, ServerStorage
 from pyzk.server.connection import CLOSED
 from pyzk.server.server import Server
 from pyzk.testing.errors import FixtureError, NotRunningError
@@ -69,6 +69,8 @@ class Engine:
     ) -> None:
         self.data_dir = data_dir
         self.config: ServerConfig = make_config(data_dir, host, port, options)
+        self.network: Network | None = None
+        """Of a member of an ensemble."""
         self.state = NEW
         self.gate = Gate()
         self.time = FixtureTime(self.gate, self.observe, is_virtual=virtual_clock)
@@ -83,8 +85,10 @@ class Engine:
         """How often the server was given something."""
         self.on_broken: Callable[[], object] | None = None
         """Called when the server stops by itself."""
+        self.on_observed: Callable[[], object] | None = None
+        """Called when it was given something, or changed its state."""
         self._events = EventLog(lambda: self.time.now_ms)
-        self._memory = MemoryStorage(self.config) if data_dir is None else None
+        self._memory: MemoryStorage | None = None
         self._valve: Valve
         self._runner: PeerRunner | None = None
         self.own_sessions: set[int] = set()
@@ -114,12 +118,20 @@ class Engine:
         self.time.bind(asyncio.get_running_loop())
         # Session ids begin with the time: two lives within one millisecond must not share them.
         self.time.skip(1)
+        if self.data_dir is None and self._memory is None:
+            self._memory = MemoryStorage(self.config)
         storage: ServerStorage = self._memory or file_storage(self.config)
         self._valve = Valve(storage, self.gate, self.observe)
         listeners = self.port.listeners()
         runner = PeerRunner(
             self.config,
-            Seams(storage=self._valve, time=self.time, listeners=listeners, wrap=self._wrap),
+            Seams(
+                storage=self._valve,
+                time=self.time,
+                listeners=listeners,
+                wrap=self._wrap,
+                network=self.network,
+            ),
         )
         await runner.start()
         self._runner = runner
@@ -337,6 +349,8 @@ class Engine:
             self._note_sessions(server)
         if self.waiters:
             self.waiters.check()
+        if self.on_observed is not None:
+            self.on_observed()
 
     def _note_expired(self, server: Server) -> None:
         self._expired = server.metrics.stale_sessions_expired

@@ -47,9 +47,9 @@ class MemoryNetwork:
         """Those who try to connect through silence."""
         self._ports = itertools.count(_FIRST_PORT)
 
-    def endpoint(self, sid: int, gate: Gate) -> Endpoint:
-        """Return a member's place in it."""
-        endpoint = self.endpoints[sid] = Endpoint(self, sid, gate)
+    def endpoint(self, sid: int, gate: Gate, observe: Callable[[], None]) -> Endpoint:
+        """Return a member's place in it; ``observe`` is called when it was given something."""
+        endpoint = self.endpoints[sid] = Endpoint(self, sid, gate, observe)
         return endpoint
 
     def next_port(self) -> int:
@@ -114,10 +114,13 @@ class MemoryNetwork:
 class Endpoint:
     """One member's network: a `pyzk.runtime.seams.Network`."""
 
-    def __init__(self, network: MemoryNetwork, sid: int, gate: Gate) -> None:
+    def __init__(
+        self, network: MemoryNetwork, sid: int, gate: Gate, observe: Callable[[], None]
+    ) -> None:
         self.network = network
         self.sid = sid
         self.gate = gate
+        self.observe = observe
 
     async def connect(self, make: Make, host: str, port: int) -> None:
         """Connect to a member's port. Raises OSError."""
@@ -143,6 +146,9 @@ class Endpoint:
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         listener = self.network.listeners[port] = Listener(self, make, port)
         return listener
+
+    async def check(self, host: str) -> None:
+        """Every name is known."""
 
 
 class Listener:
@@ -171,6 +177,7 @@ class MemoryTransport(asyncio.Transport):
         self.other_sid = other_sid
         self._network = endpoint.network
         self._gate = endpoint.gate
+        self._observe = endpoint.observe
         self._loop = asyncio.get_running_loop()
         self._protocol: asyncio.Protocol
         self._inbox: deque[bytes] = deque()
@@ -258,6 +265,7 @@ class MemoryTransport(asyncio.Transport):
             return
         self._protocol.connection_made(self)
         self.wake()
+        self._observe()
 
     def take(self, data: bytes) -> None:
         """Bytes are on their way to this end."""
@@ -304,6 +312,7 @@ class MemoryTransport(asyncio.Transport):
             self._forget_input()
             self._protocol.data_received(data)
             self.other._relieve()
+            self._observe()
         elif self._is_ended:
             self._protocol.eof_received()
             self.close()
@@ -321,6 +330,7 @@ class MemoryTransport(asyncio.Transport):
             self._gate.add(self._resume_writing)
         elif not self._is_lost and not self._is_choked:
             self._protocol.resume_writing()
+            self._observe()
 
     def _forget_input(self) -> None:
         self._inbox.clear()
@@ -337,3 +347,4 @@ class MemoryTransport(asyncio.Transport):
             self._gate.add(lambda: self._tell_lost(error))
             return
         self._protocol.connection_lost(error)
+        self._observe()

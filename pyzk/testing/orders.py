@@ -124,13 +124,16 @@ async def load(engine: Engine, tree: Mapping[str, object]) -> None:
     """Create znodes and set the data of those that are there; return when it is durable."""
     engine.need(RUNNING)
     flat = flatten(tree)
+    session_id = 0
 
     def submit() -> None:
+        nonlocal session_id
         server = engine.server
         now = server.clock.now_ms
         # Writes are a session's: this one lives as long as they take.
         session = server.sessions.add(server.sessions.allocate_id(), _SESSION_MS, now)
-        engine.own_sessions.add(session.session_id)
+        session_id = session.session_id
+        engine.own_sessions.add(session_id)
         begin = CreateSessionTxn(_SESSION_MS)
         server.role.submit(Request(None, session, 0, OpCode.CREATE_SESSION, begin, (), now))
         for path, data in flat.items():
@@ -145,7 +148,9 @@ async def load(engine: Engine, tree: Mapping[str, object]) -> None:
     if engine.is_disk_stalled:
         return
     await engine.waiters.wait(
-        lambda: engine.is_disk_quiet, _ORDER_TIMEOUT_S, lambda: "the tree is not loaded"
+        lambda: session_id not in engine.server.sessions.sessions,
+        _ORDER_TIMEOUT_S,
+        lambda: "the tree is not loaded",
     )
     nodes = engine.server.tree.nodes
     for path, data in flat.items():
