@@ -14,11 +14,11 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from pyzk.constants import OpCode
+from pyzk.constants import ErrorCode, OpCode
 from pyzk.data.txn import decode_txn
 from pyzk.errors import JuteError, QuorumProtocolError
 from pyzk.jute.archive import NULL, pack_int
-from pyzk.jute.records import LearnerInfo, QuorumPacket
+from pyzk.jute.records import ErrorTxn, LearnerInfo, QuorumPacket
 from pyzk.server.forwarding import ForwardedRequest as ForwardedRequest
 from pyzk.server.forwarding import encode_request as encode_request
 from pyzk.zxid import epoch_of, format_zxid, make
@@ -355,6 +355,8 @@ def _describe_txn(payload: bytes) -> str:
     body = txn.body
     if isinstance(body, list):
         return f"{name} of {len(body)}"
+    if isinstance(body, ErrorTxn):
+        return f"{name} {ErrorCode.NAMES.get(body.err, body.err)}"
     path: object = getattr(body, "path", None)
     return name if path is None else f"{name} {path}"
 

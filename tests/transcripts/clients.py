@@ -12,12 +12,15 @@ from pyzk.jute.records import (
     ConnectResponse,
     CreateRequest,
     DeleteRequest,
+    ErrorResponse,
     GetChildrenResponse,
     GetDataResponse,
+    MultiHeader,
     PathRequest,
     PathResponse,
     PathWatchRequest,
     SetDataRequest,
+    StatResponse,
     WatcherEvent,
 )
 from pyzk.server.connection import CLOSED, Connection
@@ -162,8 +165,29 @@ def _result(kind: int, body: bytes) -> str:
     if kind == OpCode.GET_DATA:
         data = GetDataResponse.decode(body, 0, len(body))[0].data or b""
         return repr(data.decode())
+    if kind == OpCode.MULTI:
+        return _multi_results(body)
     if kind == OpCode.GET_CHILDREN:
         return (
             " ".join(sorted(GetChildrenResponse.decode(body, 0, len(body))[0].children)) or "none"
         )
     return "ok"
+
+
+def _multi_results(body: bytes) -> str:
+    words: list[str] = []
+    offset, end = 0, len(body)
+    while True:
+        header, offset = MultiHeader.decode(body, offset, end)
+        if header.done:
+            return ", ".join(words)
+        if header.type == OpCode.ERROR:
+            result, offset = ErrorResponse.decode(body, offset, end)
+            words.append(ErrorCode.NAMES[result.err])
+        elif header.type == OpCode.CREATE:
+            created, offset = PathResponse.decode(body, offset, end)
+            words.append(created.path or "")
+        else:
+            if header.type == OpCode.SET_DATA:
+                _, offset = StatResponse.decode(body, offset, end)
+            words.append("ok")

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 
 from pyzk.quorum.leader import Leader
+from pyzk.server.outbox import TakeSnapshot
 from pyzk.zxid import format_zxid
 from tests.transcripts import puppets
 from tests.transcripts.disk import ranges
@@ -189,6 +190,16 @@ def sync(stage: Stage, words: list[str]) -> None:
             pass
     elif not stage.sync(actor):
         stage.note(f"{actor.sid} has nothing to sync")
+
+
+def snapshot(stage: Stage, words: list[str]) -> None:
+    """Order a snapshot of what a member has in memory, as it does by itself from time to time.
+
+    snapshot 1
+    """
+    actor = _actor(stage, words[0])
+    order = actor.disk.take(TakeSnapshot(), actor.life.member.database)
+    stage.note(f"{actor.sid} {order}")
 
 
 def deliver(stage: Stage, words: list[str]) -> None:
@@ -414,7 +425,7 @@ COMMANDS: dict[str, Command] = {
     for command in (
         ensemble, restore, puppet,
         start, elect, vote, counter, crash, restart,
-        sync, deliver, cut, hold, release, run, advance, send,
+        sync, snapshot, deliver, cut, hold, release, run, advance, send,
         client,
         state, log, tree, committed,
     )
