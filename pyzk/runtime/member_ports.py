@@ -77,7 +77,7 @@ class MemberPorts:
     def role(self) -> str:
         """What it is to its clients, in words; empty while it serves none."""
         server = self._peer.server
-        if not server.is_serving:
+        if not server.is_running:
             return ""
         role = server.role
         if isinstance(role, Learner):
@@ -95,7 +95,7 @@ class MemberPorts:
                 assert isinstance(link, Link), link
                 link.is_dirty = False
                 quorum.flush(link)
-        if self.when_serving is not None and self._peer.server.is_serving:
+        if self.when_serving is not None and self._peer.server.is_running:
             call, self.when_serving = self.when_serving, None
             call()
         links = self._peer.election_links

@@ -1,0 +1,285 @@
+"""What a member has its disk do: behind the log, in order; a failure stops the server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from pyzk.config import ServerConfig
+from pyzk.data.database import Database
+from pyzk.errors import StorageError
+from pyzk.persistence.snapshot import write_snapshot
+from pyzk.quorum import epochs
+from pyzk.quorum.commands import ReadLog, Reload, SaveEpoch, StoreDatabase, TruncateLog
+from pyzk.runtime.files import FileDirectory
+from pyzk.runtime.seams import ServerStorage
+from pyzk.runtime.storage import Storage
+from pyzk.testing.gate import Gate
+from pyzk.testing.storage import MemoryStorage, Valve
+from pyzk.zxid import make
+from tests.persistence.disks import (
+    contents,
+    create_payload,
+    database_of,
+    framed,
+    session_payload,
+    workload,
+)
+from tests.runtime.members import member_config, run
+
+PAYLOADS = workload(12)
+
+
+class Answers:
+    """What the loop was told, in order."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[object, ...]] = []
+        self.failure: BaseException | None = None
+        self.changed = asyncio.Event()
+
+    def tell(self, *what: object) -> None:
+        self.told.append(what)
+        self.changed.set()
+
+    def synced(self, zxid: int) -> None:
+        self.tell("synced", zxid)
+
+    def failed(self, error: BaseException) -> None:
+        self.failure = error
+        self.changed.set()
+
+    def stored(self, ticket: int) -> None:
+        self.tell("stored", ticket)
+
+    def restored(self, ticket: int, database: Database) -> None:
+        self.tell("restored", ticket, database)
+
+    def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None:
+        self.tell("log read", ticket, records)
+
+    async def until(self, kind: str) -> tuple[object, ...]:
+        while True:
+            for what in self.told:
+                if what[0] == kind:
+                    return what
+            assert self.failure is None, self.failure
+            self.changed.clear()
+            await self.changed.wait()
+
+    async def until_restored(self) -> Database:
+        _, _, database = await self.until("restored")
+        assert isinstance(database, Database)
+        return database
+
+
+Body = Callable[[ServerStorage, Answers, Path], Awaitable[None]]
+
+
+def on_disk(config: ServerConfig) -> ServerStorage:
+    return Storage(config)
+
+
+def in_memory(config: ServerConfig) -> ServerStorage:
+    return Valve(MemoryStorage(config), Gate(), lambda: None)
+
+
+KINDS = pytest.mark.parametrize("make_storage", [on_disk, in_memory])
+Make = Callable[[ServerConfig], ServerStorage]
+
+
+def with_storage(make_storage: Make, directory: Path, body: Body) -> ServerStorage:
+    config = member_config(directory)
+    storage = make_storage(config)
+
+    async def main() -> None:
+        answers = Answers()
+        database = storage.open()
+        assert database.committed is not None
+        storage.start(asyncio.get_running_loop(), answers.synced, answers.failed)
+        try:
+            await body(storage, answers, directory)
+        finally:
+            storage.stop_timers()
+            await asyncio.get_running_loop().run_in_executor(None, storage.close)
+
+    run(main())
+    return storage
+
+
+@KINDS
+def test_a_new_member_has_epochs(make_storage: Make, tmp_path: Path) -> None:
+    async def body(storage: ServerStorage, answers: Answers, _: Path) -> None:
+        assert storage.epochs is not None
+        assert (storage.epochs.accepted, storage.epochs.current) == (0, 0)
+        storage.perform(SaveEpoch(7, epochs.ACCEPTED, 3), answers)
+        assert await answers.until("stored") == ("stored", 7)
+
+    storage = with_storage(make_storage, tmp_path, body)
+    storage.open()
+    storage.release()
+    assert storage.epochs is not None
+    assert (storage.epochs.accepted, storage.epochs.current) == (3, 0)
+
+
+@KINDS
+def test_a_command_is_done_behind_what_was_appended(make_storage: Make, tmp_path: Path) -> None:
+    async def body(storage: ServerStorage, answers: Answers, _: Path) -> None:
+        storage.append(framed(PAYLOADS), 12)
+        storage.perform(TruncateLog(1, 9), answers)
+        storage.perform(SaveEpoch(2, epochs.ACCEPTED, 1), answers)
+        await answers.until("stored")
+        assert [what[:2] for what in answers.told] == [
+            ("synced", 12),
+            ("restored", 1),
+            ("stored", 2),
+        ]
+        database = answers.told[1][2]
+        assert isinstance(database, Database)
+        assert contents(database) == contents(database_of(PAYLOADS[:9]))
+        assert database.committed is not None
+        assert list(database.committed.zxids) == list(range(1, 10))
+        # And the log goes on there.
+        other = create_payload(10, "/other")
+        storage.append(framed([other]), 10)
+        storage.perform(Reload(3), answers)
+        answers.told.clear()
+        reloaded = await answers.until_restored()
+        assert contents(reloaded) == contents(database_of([*PAYLOADS[:9], other]))
+
+    with_storage(make_storage, tmp_path, body)
+
+
+@KINDS
+def test_a_received_database_takes_the_place_of_everything(
+    make_storage: Make, tmp_path: Path
+) -> None:
+    received = [session_payload(1), *(create_payload(zxid, f"/r{zxid}") for zxid in range(2, 7))]
+
+    async def body(storage: ServerStorage, answers: Answers, _: Path) -> None:
+        storage.append(framed(PAYLOADS), 12)
+        storage.perform(StoreDatabase(1, database_of(received)), answers)
+        await answers.until("stored")
+        storage.append(framed([create_payload(7, "/next")]), 7)
+        storage.perform(Reload(2), answers)
+        reloaded = await answers.until_restored()
+        assert reloaded.last_zxid == 7
+        assert reloaded.log_complete_after == 6
+        assert "/next" in reloaded.tree.nodes
+        assert "/n5" not in reloaded.tree.nodes
+        # What was before is known no more: the leader is to send a snapshot.
+        answers.told.clear()
+        storage.perform(TruncateLog(3, 4), answers)
+        left = await answers.until_restored()
+        assert left.last_zxid == 7
+
+    with_storage(make_storage, tmp_path, body)
+
+
+@KINDS
+def test_the_log_is_read_up_to_what_was_appended(make_storage: Make, tmp_path: Path) -> None:
+    async def body(storage: ServerStorage, answers: Answers, _: Path) -> None:
+        storage.append(framed(PAYLOADS), 12)
+        storage.perform(ReadLog(1, 5, 11), answers)
+        assert await answers.until("log read") == (
+            "log read",
+            1,
+            [(zxid, PAYLOADS[zxid - 1]) for zxid in range(5, 12)],
+        )
+
+    with_storage(make_storage, tmp_path, body)
+
+
+def test_a_snapshot_that_is_being_written_does_not_survive_a_truncation(tmp_path: Path) -> None:
+    async def body(storage: ServerStorage, answers: Answers, directory: Path) -> None:
+        for _ in range(5):
+            storage.append(framed(PAYLOADS), 12)
+            storage.take_snapshot(database_of(PAYLOADS))
+            storage.perform(TruncateLog(1, 9), answers)
+            await answers.until("restored")
+            names = FileDirectory(str(directory / "version-2")).names()
+            assert "snapshot.c" not in names
+            answers.told.clear()
+            storage.perform(TruncateLog(2, 0), answers)
+            await answers.until("restored")
+            answers.told.clear()
+
+    with_storage(on_disk, tmp_path, body)
+
+
+def test_epochs_that_cannot_be_written_stop_the_server(tmp_path: Path) -> None:
+    async def body(storage: ServerStorage, answers: Answers, directory: Path) -> None:
+        (directory / "version-2" / (epochs.ACCEPTED + ".tmp")).mkdir()
+        storage.perform(SaveEpoch(1, epochs.ACCEPTED, 1), answers)
+        await answers.changed.wait()
+        assert isinstance(answers.failure, StorageError)
+        storage.append(framed(PAYLOADS), 12)
+        assert answers.told == []
+
+    with_storage(on_disk, tmp_path, body)
+
+
+def test_a_truncation_that_fails_stops_the_server(tmp_path: Path) -> None:
+    async def body(storage: ServerStorage, answers: Answers, directory: Path) -> None:
+        storage.append(framed(PAYLOADS), 12)
+        await answers.until("synced")
+        (directory / "version-2" / "replacement.tmp").mkdir()
+        storage.perform(TruncateLog(1, 9), answers)
+        while answers.failure is None:
+            answers.changed.clear()
+            await answers.changed.wait()
+        assert "replacement.tmp" in str(answers.failure)
+
+    with_storage(on_disk, tmp_path, body)
+
+
+def test_an_empty_directory_that_may_not_be_a_new_database_waits_for_the_leader(
+    tmp_path: Path,
+) -> None:
+    config = member_config(tmp_path, extra="db.autocreate=false")
+    storage = Storage(config)
+    assert storage.open().last_zxid == -1
+    assert storage.epochs is not None
+    assert storage.epochs.current == 0
+    storage.release()
+
+
+def test_epochs_of_another_history_stop_the_start(tmp_path: Path) -> None:
+    storage = Storage(member_config(tmp_path))
+    storage.open()
+    storage.release()
+    ahead = database_of([session_payload(1), create_payload(make(4, 1), "/x")])
+    write_snapshot(FileDirectory(str(tmp_path / "version-2")), ahead.freeze())
+    with pytest.raises(StorageError, match=r"acceptedEpoch: is 0, but the last transaction"):
+        Storage(member_config(tmp_path)).open()
+
+
+@pytest.mark.parametrize("is_paused", [True, False])
+def test_an_answer_is_held_back_while_the_server_is_paused(tmp_path: Path, is_paused: bool) -> None:
+    gate = Gate()
+
+    def make_storage(config: ServerConfig) -> ServerStorage:
+        return Valve(MemoryStorage(config), gate, lambda: None)
+
+    async def body(storage: ServerStorage, answers: Answers, _: Path) -> None:
+        assert isinstance(storage, Valve)
+        if is_paused:
+            gate.is_closed = True
+        else:
+            storage.stall(is_stalled=True)
+        storage.perform(SaveEpoch(1, epochs.ACCEPTED, 1), answers)
+        for _turn in range(10):
+            await asyncio.sleep(0)
+        assert answers.told == []
+        assert not storage.is_quiet
+        if is_paused:
+            gate.open()
+        else:
+            storage.stall(is_stalled=False)
+        await answers.until("stored")
+        assert storage.is_quiet
+
+    with_storage(make_storage, tmp_path, body)
