@@ -62,13 +62,13 @@ def with_sync(ensemble: Ensemble, member: Member, path: str) -> None:
     client.close_session()
 
 
-def script(top: str) -> list[tuple[str, bytes]]:
+def script(top: str, nested_create: str) -> list[tuple[str, bytes]]:
     """Requests of every kind, good and bad, below one node."""
     node, child = f"{top}/node", f"{top}/node/child"
     stamped = [Acl(31, "auth", "")]
     good = [
         (OPS["create"], wire.create(f"{top}/m", b"made")),
-        (OPS["create2"], wire.create(f"{top}/m/s", b"", flags=SEQUENTIAL)),
+        (OPS[nested_create], wire.create(f"{top}/m/s", b"", flags=SEQUENTIAL)),
         (OPS["setData"], wire.set_data(f"{top}/m", b"changed", 0)),
         (OPS["check"], wire.path_version(f"{top}/m", 1)),
         (OPS["delete"], wire.path_version(f"{top}/m/s0000000000", 0)),
@@ -136,6 +136,10 @@ def _comparable(value: object, top: str) -> object:
 def answers_are_equal(ensemble: Ensemble) -> None:
     """The same requests through every member: the same answers, whoever leads."""
     base = make_top(ensemble, "answers")
+    # A 3.8 server does not apply a create2 in a multi as 3.9 (and this project) logs it, and goes
+    # on with another tree; it does so under a leader of 3.9, too. See docs/migration.md.
+    is_old = any("3.8" in member.launcher.name for member in ensemble.running)
+    nested_create = "create" if is_old else "create2"
     found: dict[int, list[object]] = {}
     for member in ensemble.running:
         client = ensemble.client(member.sid)
@@ -143,7 +147,7 @@ def answers_are_equal(ensemble: Ensemble) -> None:
         top = f"{base}/{member.sid}"
         last_zxid = 0
         found[member.sid] = []
-        for op, body in script(top):
+        for op, body in script(top, nested_create):
             answer = client.call(op, body)
             check(answer.zxid >= last_zxid, f"{op} at {member}: zxid {answer.zxid:#x} goes back")
             last_zxid = answer.zxid
