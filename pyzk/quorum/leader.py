@@ -40,6 +40,7 @@ from pyzk.quorum.leader_sync import Synchronizer
 from pyzk.quorum.learner_handler import AWAIT_EPOCH, AWAIT_INFO, AWAIT_SYNC, LearnerHandler
 from pyzk.quorum.proposals import AckTally, EpochAcks, NewEpoch, Proposal, ProposalSizes
 from pyzk.quorum.role import Unapplied
+from pyzk.quorum.sync import forward
 from pyzk.server.outbox import TakeSnapshot
 from pyzk.server.prep import Prep
 from pyzk.server.standalone import SPOT_CHECK_MASK
@@ -148,7 +149,7 @@ class Leader:
             member.outbox.commands.append(TakeSnapshot())
         self._wait(DISCOVERY)
         try:
-            self._count_epoch(member.sid, member.epochs.accepted)
+            self._count_epoch(member.sid, self._own_bit, member.epochs.accepted)
         except QuorumProtocolError as error:
             self._end(str(error))
 
@@ -205,7 +206,6 @@ class Leader:
             return
         self._next_beat_ms = now + self._half_tick_ms
         beat = self.beat = self.beat + 1
-        self.send_batch()
         ping = packets.encode_bare(packets.PING, self.last_proposed)
         for handler in list(self.handlers):
             handler.check(beat)
@@ -270,17 +270,16 @@ class Leader:
         if not handler.is_observer:
             handler.bit = self._tally.bit(sid)
         if self.phase == DISCOVERY:
-            self._count_epoch(sid, accepted)
+            self._count_epoch(sid, handler.bit, accepted)
             return
         if accepted > self.epoch:
             self._outranked(handler, accepted)
         elif self.phase >= EPOCH_ACKS:
             handler.propose_epoch(self.epoch)
 
-    def _count_epoch(self, sid: int, accepted: int) -> None:
+    def _count_epoch(self, sid: int, bit: int, accepted: int) -> None:
         proposed = self._new_epoch
-        proposed.add(sid, accepted)
-        # This server is the first that is counted.
+        proposed.add(sid, bit, accepted)  # this server is the first
         if proposed.is_settled:
             self.epoch = proposed.candidate
             self.phase = STORING_EPOCH
@@ -321,18 +320,20 @@ class Leader:
         for handler in list(self.handlers):
             if handler.phase == AWAIT_EPOCH:
                 handler.propose_epoch(epoch)
-        self._count_epoch_ack(member.sid, member.epochs.current, member.database.last_zxid)
+        self._count_epoch_ack(
+            member.sid, self._own_bit, member.epochs.current, member.database.last_zxid
+        )
 
     def epoch_acked(self, handler: LearnerHandler, current_epoch: int) -> None:
         """ACKEPOCH has come. Raises QuorumProtocolError if that learner is ahead."""
         if self.phase == EPOCH_ACKS:
-            self._count_epoch_ack(handler.sid, current_epoch, handler.last_zxid)
+            self._count_epoch_ack(handler.sid, handler.bit, current_epoch, handler.last_zxid)
         elif self.phase >= SYNCHRONIZATION:
             self._synchronizer.start(handler)
 
-    def _count_epoch_ack(self, sid: int, current_epoch: int, last_zxid: int) -> None:
+    def _count_epoch_ack(self, sid: int, bit: int, current_epoch: int, last_zxid: int) -> None:
         acks = self._epoch_acks
-        acks.add(sid, current_epoch, last_zxid)
+        acks.add(sid, bit, current_epoch, last_zxid)
         if acks.is_settled and self._outranked_by < 0:
             self.phase = STORING_CURRENT
             self._phase_deadline = None
@@ -364,16 +365,17 @@ class Leader:
             self._observers = [*self._observers, handler]
             return
         self._followers = [*self._followers, handler]
-        for zxid, proposal in self._outstanding.items():
-            if zxid > after:
-                data = packets.encode_packet(packets.PROPOSAL, zxid, proposal.payload)
-                handler.propose(data, zxid)
+        outstanding = self._outstanding
+        # What is committed here is applied at once, so there is nothing in between.
+        _, proposed = forward(after, (), list(outstanding), votes=True)
+        for zxid in proposed:
+            payload = outstanding[zxid].payload
+            handler.propose(packets.encode_packet(packets.PROPOSAL, zxid, payload), zxid)
 
     def new_leader_acked(self, handler: LearnerHandler) -> None:
         """A learner has everything up to NEWLEADER on disk."""
         log.info("%r is synchronized", handler)
         if self.phase == BROADCAST:
-            self.send_batch()
             handler.up_to_date()
         else:
             self._count_new_leader_ack(handler.bit)
@@ -393,7 +395,12 @@ class Leader:
         log.info("leader of epoch %d after %d ms", self.epoch, clock.now_ms - self._started_ms)
         member.database.tree.last_zxid = make(self.epoch, 0)
         member.established(self.epoch)
-        server.begin(self, server.tracked_sessions(), len(member.verifier.voters))
+        server.begin(
+            self,
+            server.tracked_sessions(),
+            len(member.verifier.voters),
+            takes_clients=member.ensemble.leader_serves,
+        )
         self.prep = Prep(server)
         for handler in list(self.handlers):
             if handler.is_synced:

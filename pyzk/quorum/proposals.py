@@ -59,13 +59,13 @@ class NewEpoch:
         self.connected: int = 0
         """The voters that have said what they accepted, as a mask."""
 
-    def add(self, sid: int, accepted: int) -> None:
-        """Take the accepted epoch of a server. Raises QuorumProtocolError for one that leaves no
-        epoch to propose."""
+    def add(self, sid: int, bit: int, accepted: int) -> None:
+        """Take the accepted epoch of a server; ``bit`` is what it counts. Raises
+        QuorumProtocolError for one that leaves no epoch to propose."""
         if accepted >= MAX_EPOCH or accepted < 0:
             raise QuorumProtocolError(f"server {sid} has accepted epoch {accepted}")
         self.candidate = max(self.candidate, accepted + 1)
-        self.connected |= self._tally.bit(sid)
+        self.connected |= bit
 
     @property
     def is_settled(self) -> bool:
@@ -82,9 +82,9 @@ class EpochAcks:
         self._last_zxid: int = last_zxid
         self.acked: int = 0
 
-    def add(self, sid: int, current_epoch: int, last_zxid: int) -> None:
-        """Take an ACKEPOCH. Raises QuorumProtocolError for a server that is ahead: it must not be
-        made to follow, for what it has may be committed."""
+    def add(self, sid: int, bit: int, current_epoch: int, last_zxid: int) -> None:
+        """Take an ACKEPOCH; ``bit`` is what it counts. Raises QuorumProtocolError for a server that
+        is ahead: it must not be made to follow, for what it has may be committed."""
         if current_epoch == NOT_COUNTED:
             return
         if (current_epoch, last_zxid) > (self._current_epoch, self._last_zxid):
@@ -93,7 +93,7 @@ class EpochAcks:
                 f" the leader has {self._current_epoch}, {format_zxid(self._last_zxid)}"
             )
         if last_zxid != -1:
-            self.acked |= self._tally.bit(sid)
+            self.acked |= bit
 
     @property
     def is_settled(self) -> bool:

@@ -39,6 +39,7 @@ from pyzk.quorum.stream import QuorumStream
 from pyzk.server.outbox import Command, Outbox
 from pyzk.server.server import Server
 from pyzk.zxid import make
+from tests.world import Client
 
 OPEN = [ACL(31, "world", "anyone")]
 START_MS = 1_000_000
@@ -154,6 +155,9 @@ class LeaderWorld:
                 learner.take()
             for connection in outbox.take_dirty():
                 connection.is_dirty = False
+                client = connection.shell
+                assert isinstance(client, Client)
+                client.take(connection)
             if not self.is_disk_held and (self._unanswered or self._unsynced):
                 self.answer()
             elif not (records or commands or links):
@@ -206,6 +210,12 @@ class LeaderWorld:
             self.clock.wall_ms += TICK_MS // 2
             self.leader.wake()
             self.settle()
+
+    def open(self) -> Client:
+        """Connect a client to the leader."""
+        connection = self.server.accept("127.0.0.1", 40000)
+        assert connection is not None, "refused"
+        return Client(self, connection)
 
     def learner(self, sid: int, *, is_observer: bool = False) -> Learner:
         """Connect a learner that has said nothing yet."""

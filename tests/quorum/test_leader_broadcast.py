@@ -143,6 +143,40 @@ def test_commits_are_in_the_order_of_the_zxids_whatever_the_order_of_the_acks() 
     assert first.fresh()[-3:] == committed(1, 2, 3)
 
 
+def test_a_later_proposal_does_not_pass_one_that_has_no_quorum() -> None:
+    world, (first, second) = established(5, joined=2)
+    world.is_disk_held = True
+    for path in ("/a", "/b"):
+        own_create(world, path)
+    first.ack(make(2, 2))
+    second.ack(make(2, 2))
+    world.sync()
+    assert applied(world) == []
+    first.ack(make(2, 1))
+    assert applied(world) == []
+    second.ack(make(2, 1))
+    assert applied(world) == ["/a", "/b"]
+    assert not world.leader.prep.changes.made
+
+
+def test_a_client_of_the_leader_is_answered_at_the_commit_and_others_go_on() -> None:
+    world, (first, _) = established()
+    clients = [world.open(), world.open()]
+    for number, client in enumerate(clients, 1):
+        assert client.handshake() is None
+        first.ack(make(2, number))
+        assert client.connect_response() is not None
+    world.server.outstanding_limit = 0
+    for client, path in zip(clients, ("/a", "/b"), strict=True):
+        client.submit(OpCode.CREATE, CreateRequest(path, b"", OPEN, 0))
+        assert client.replies() == []
+    first.ack(make(2, 3))
+    assert [reply.zxid for reply in clients[0].replies()] == [make(2, 3)]
+    assert "/b" not in applied(world)
+    first.ack(make(2, 4))
+    assert [reply.zxid for reply in clients[1].replies()] == [make(2, 4)]
+
+
 def test_an_ensemble_of_one_commits_what_its_disk_has() -> None:
     world = LeaderWorld(
         membership(1), database=database_of([session_txn(make(1, 1))]), epochs=Epochs(1, 1)
@@ -284,6 +318,16 @@ def test_revalidate_says_whether_a_session_lives() -> None:
     first.send(packets.encode_revalidate(SESSION, 6000))
     first.send(packets.encode_revalidate(UNKNOWN, 6000))
     assert first.fresh() == [f"REVALIDATE {SESSION:#x} valid", f"REVALIDATE {UNKNOWN:#x} gone"]
+
+
+def test_the_answer_to_revalidate_comes_behind_the_commits() -> None:
+    world, (first, _) = established()
+    own_create(world, "/a")
+    first.fresh()
+    first.send(
+        packets.encode_bare(packets.ACK, make(2, 1)), packets.encode_revalidate(SESSION, 6000)
+    )
+    assert first.fresh() == [*committed(1), f"REVALIDATE {SESSION:#x} valid"]
 
 
 def test_the_answer_to_a_ping_keeps_sessions_alive() -> None:

@@ -196,6 +196,29 @@ def test_a_learner_that_had_accepted_the_epoch_before_is_not_counted() -> None:
     assert "NEWLEADER 0x100000000 version=0" in learner.got
 
 
+def test_who_comes_while_the_current_epoch_is_being_stored_waits_for_it() -> None:
+    world = LeaderWorld()
+    first, late = world.learner(2), world.learner(3)
+    first.info()
+    late.info()
+    world.is_disk_held = True
+    first.ack_epoch()
+    late.ack_epoch()
+    assert late.fresh() == ["LEADERINFO 0x100000000 epoch=1"]
+    world.answer()
+    assert late.fresh() == ["DIFF 0x0", "NEWLEADER 0x100000000 version=0"]
+
+
+def test_a_voter_that_comes_as_an_observer_makes_no_quorum() -> None:
+    world = LeaderWorld()
+    observer = world.learner(2, is_observer=True)
+    observer.info()
+    assert world.leader.epoch == -1
+    world.learner(3).info()
+    observer.ack_epoch()
+    assert world.saved == [(ACCEPTED, 1)]
+
+
 def test_an_observer_and_a_server_without_data_acknowledge_for_nobody() -> None:
     world = LeaderWorld(membership(3, 1))
     observer = world.learner(4, is_observer=True)
@@ -417,7 +440,12 @@ def test_what_comes_after_the_end_is_ignored() -> None:
     learner = world.learner(2)
     world.is_disk_held = True
     learner.info()
-    world.leader.over = "a test says so"
+    active = LeaderWorld()
+    follower = active.joined(2)
+    follower.create("/a")
+    active.leader.over = world.leader.over = "a test says so"
+    follower.ack(make(1, 1))
+    assert "COMMIT 0x100000001" not in follower.got
     world.answer()
     learner.ack_epoch()
     world.beat()
@@ -459,13 +487,13 @@ def test_a_tally_of_two_configurations_needs_a_quorum_of_each() -> None:
 
 def test_the_candidate_never_goes_down() -> None:
     epoch = NewEpoch(AckTally([QuorumMaj((1, 2, 3))]))
-    epoch.add(1, 4)
-    epoch.add(2, 1)
+    epoch.add(1, 1, 4)
+    epoch.add(2, 2, 1)
     assert (epoch.candidate, epoch.is_settled) == (5, True)
 
 
 def test_an_ack_ahead_is_told_by_name() -> None:
     acks = EpochAcks(AckTally([QuorumMaj((1, 2, 3))]), 1, make(1, 1))
     with pytest.raises(QuorumProtocolError, match="server 2 is ahead"):
-        acks.add(2, 1, make(1, 2))
+        acks.add(2, 2, 1, make(1, 2))
     assert not acks.acked

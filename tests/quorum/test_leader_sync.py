@@ -12,6 +12,7 @@ from pyzk.data.txn import decode_txn
 from pyzk.jute.records import SetDataTxn, TxnHeader
 from pyzk.quorum import learner_handler, packets
 from pyzk.quorum.commands import ReadLog
+from pyzk.quorum.election import Election, ElectionTimes, election_view
 from pyzk.quorum.epochs import Epochs
 from pyzk.quorum.leader_sync import PIECE_BYTES
 from pyzk.zxid import make
@@ -297,7 +298,7 @@ def test_a_learner_that_went_while_the_log_was_read_is_forgotten() -> None:
     learner.link.lost("reset")
     world.disk = records
     world.answer()
-    assert world.leader.handlers == []
+    assert world.leader.handlers == world.leader._followers == []
 
 
 def test_force_snapshot_sync_is_obeyed() -> None:
@@ -355,6 +356,30 @@ def test_acks_of_observers_and_strangers_establish_nobody(sid: int) -> None:
     learner = begun(world, sid, make(1, 4), is_observer=sid == 4)
     learner.ack_new_leader()
     assert not world.is_serving()
+
+
+def test_a_leader_that_is_established_tells_the_election() -> None:
+    world = leading(database_of(history(4)))
+    view = election_view(world.ensemble.membership, None, False)
+    election = world.member.election = Election(
+        1, view, world.clock, ElectionTimes(200, 200, 60_000), is_participant=True
+    )
+    election.look(make(1, 4), 1)
+    learner = begun(world, 2, make(1, 4))
+    assert election.current_vote.peer_epoch == 1
+    learner.ack_new_leader()
+    assert election.current_vote.peer_epoch == 2
+
+
+@pytest.mark.parametrize("leader_serves", [True, False])
+def test_a_leader_may_take_no_clients(leader_serves: bool) -> None:
+    world = leading(database_of(history(4)), leader_serves=leader_serves)
+    learner = world.joined(2, accepted=1)
+    assert world.server.is_running
+    assert world.is_serving() == leader_serves
+    learner.create("/a")
+    learner.ack(make(2, 1))
+    assert "/a" in world.database.tree.nodes
 
 
 def test_two_acks_of_one_learner_are_one() -> None:
@@ -448,11 +473,18 @@ def test_an_observer_gets_no_proposal_before_newleader_and_informs_behind_uptoda
 def test_a_batch_that_is_being_collected_reaches_a_learner_once() -> None:
     world, active, _ = established()
     world.is_disk_held = True
+    late = world.learner(3)
+    late.info(accepted=1)
+    late.fresh()
     request = world.server.forwarded(None, packets.ForwardedRequest(5, 1, 99, b"", None))
     world.leader.submit(request)
-    late = begun(world, 3, make(1, 2))
-    assert late.fresh() == ["DIFF 0x100000002", "PROPOSAL 0x200000001 error", NEWLEADER]
-    assert active.fresh() == ["PROPOSAL 0x200000001 error"]
+    late.ack_epoch(make(1, 2), 1)
+    assert late.fresh() == [
+        "DIFF 0x100000002",
+        "PROPOSAL 0x200000001 error unimplemented",
+        NEWLEADER,
+    ]
+    assert active.fresh() == ["PROPOSAL 0x200000001 error unimplemented"]
     late.ack_new_leader()
     assert late.fresh() == [UPTODATE]
 
