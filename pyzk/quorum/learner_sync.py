@@ -18,8 +18,16 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from pyzk.data.txn import LoggedTxn, decode_txn
+from pyzk.data.txn import Body, LoggedTxn, SubTxn, decode_txn
 from pyzk.errors import JuteError, QuorumProtocolError
+from pyzk.jute.records import (
+    CloseSessionTxn,
+    CreateContainerTxn,
+    CreateTTLTxn,
+    CreateTxn,
+    DeleteTxn,
+    SetDataTxn,
+)
 from pyzk.quorum import packets
 from pyzk.quorum.commands import StoreDatabase, TruncateLog
 from pyzk.quorum.epochs import CURRENT
@@ -134,7 +142,6 @@ class SyncedLearner(Learner):
         """The log is durable up to ``zxid``."""
         if self._is_waiting_for_log and self.member.is_settled and not self.is_over:
             self._is_waiting_for_log = False
-            self._heard_ms = self.member.clock.now_ms
             self._save_current()
 
     # --- synchronization ------------------------------------------------------------
@@ -280,13 +287,17 @@ class SyncedLearner(Learner):
             self._check_order(zxid)
         self._proposed_zxid = zxid
         self._is_first_free = False
+        # To skip what cannot be applied would be to have another history than the leader.
         try:
-            return decode_txn(payload)
+            txn = decode_txn(payload)
         except JuteError as error:
-            # To skip it would be to have another history than the leader.
             raise QuorumProtocolError(
                 f"the transaction {format_zxid(zxid)} cannot be read: {error}"
             ) from None
+        body = txn.body
+        if not isinstance(body, SetDataTxn) and not _is_sound(body):
+            raise QuorumProtocolError(f"the transaction {format_zxid(zxid)} has a wrong path")
+        return txn
 
     def _check_order(self, zxid: int) -> None:
         """A hole is a transaction lost; in a new epoch nobody can tell."""
@@ -322,6 +333,9 @@ class SyncedLearner(Learner):
         if load is not None:
             load.finish()
             self._check_head(load.database.last_zxid)
+            self._is_first_free = False
+            if not self.uncommitted:
+                self._proposed_zxid = load.database.last_zxid
             member.is_database_whole = False
             self._wait(member.order(StoreDatabase(member.ticket(), load.database)), self._on_stored)
         elif member.is_settled:
@@ -422,3 +436,18 @@ class SyncedLearner(Learner):
 
     def _on_ping_early(self, packet: QuorumPacket) -> None:
         """No answer before UPTODATE: the leader would take it for the ACK of NEWLEADER."""
+
+
+def _is_sound(body: Body | list[SubTxn] | None) -> bool:
+    """Tell whether every znode that is made or deleted has a path that a znode can have."""
+    if isinstance(body, list):
+        return all(_is_sound(sub.body) for sub in body)
+    if isinstance(body, (CreateTxn, CreateTTLTxn, CreateContainerTxn, DeleteTxn)):
+        return _is_path(body.path)
+    if isinstance(body, CloseSessionTxn):
+        return all(map(_is_path, body.paths_to_delete))
+    return True
+
+
+def _is_path(path: str) -> bool:
+    return len(path) > 1 and path[0] == "/"

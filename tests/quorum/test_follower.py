@@ -6,6 +6,7 @@ from pyzk.config import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.jute.records import CreateRequest, CreateSessionTxn, PathRequest, PathWatchRequest
 from pyzk.quorum import packets
+from pyzk.quorum.election import Election, ElectionTimes, election_view
 from pyzk.server.passwords import session_password
 from pyzk.zxid import make
 from tests.quorum.learner_world import (
@@ -18,6 +19,7 @@ from tests.quorum.learner_world import (
     create,
     ping,
     proposal,
+    ready,
     txn,
 )
 
@@ -175,6 +177,17 @@ def test_the_committed_configuration_is_in_its_znode() -> None:
     assert data.endswith(b"version=0")
 
 
+def test_the_vote_says_the_epoch_from_uptodate_on() -> None:
+    world = LearnerWorld()
+    member = world.member
+    view = election_view(member.membership, None, False)
+    member.election = Election(1, view, world.clock, ElectionTimes(), is_participant=True)
+    ready(world)
+    assert member.election.current_vote.peer_epoch == 0
+    world.hear(packets.UPTODATE_PACKET)
+    assert member.election.current_vote.peer_epoch == 1
+
+
 def test_the_limit_of_requests_is_shared_by_those_who_vote() -> None:
     world = serving()
     assert world.server.outstanding_limit == ServerConfig().global_outstanding_limit // 2
@@ -233,6 +246,8 @@ def test_answers_about_a_session_are_for_who_asked_first() -> None:
 def test_an_answer_that_nobody_waits_for_is_nothing() -> None:
     world = serving()
     world.hear(validity(SESSION, True), SYNC)
+    attached(world)
+    world.hear(validity(SESSION, True), SYNC)
     assert world.role.over is None
 
 
@@ -261,6 +276,7 @@ def test_a_write_goes_to_the_leader_and_is_answered_when_it_is_applied() -> None
     assert client.frames() == []
     world.hear(commit(E1 + 1))
     assert client.xids() == [5]
+    assert world.server.metrics.updatelatency.count == 1
 
 
 def test_a_transaction_of_somebody_else_answers_nobody_here() -> None:

@@ -253,6 +253,21 @@ def test_what_is_no_tree_ends_the_link(name: str) -> None:
     assert "a snapshot" in world.role.over
 
 
+def test_the_znodes_that_every_tree_has_need_not_be_in_a_snapshot() -> None:
+    world = LearnerWorld()
+    world.discover()
+    world.hear(
+        packets.encode_bare(packets.SNAP, E1),
+        snapshot_stream.encode_begin([], []),
+        snapshot_stream.encode_nodes([("/", b"", -1, STAT)]),
+        snapshot_stream.encode_end(),
+        new_leader(),
+    )
+    world.settle()
+    world.hear(UPTODATE)
+    assert "/zookeeper/config" in world.database.tree.nodes
+
+
 def unknown_acl(world: LearnerWorld, *more: bytes) -> None:
     world.discover()
     world.hear(
