@@ -37,7 +37,7 @@ from tests.quorum.test_learner_recordings import begin, decode
 from tests.world import Record
 
 E1 = make(1, 0)
-ROUNDS = 12
+ROUNDS = 4
 
 
 @pytest.mark.parametrize("link", links()[::5], ids=lambda link: link.name)
