@@ -15,6 +15,9 @@ it imports nothing but pytest, everything else when a fixture is used.
 
     @pytest.mark.zk(virtual_clock=True, options={"maxSessionTimeout": 5000})
 
+`zk_ensemble` is an ensemble of three for each test, `zk_ensemble_factory` makes others; the marker
+``zk_ensemble`` says what it is made with. Clients of it: ``zk_client_factory(zk_ensemble)``.
+
 With ``--pyzk-command`` or ``--pyzk-connect`` the same tests run against another server, and those
 that need what only a server in this process can do are skipped.
 """
@@ -30,8 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from typing import Any, NoReturn
 
+    from pyzk.testing.ensemble import ZooKeeperEnsemble
+    from pyzk.testing.ensemble_member import EnsembleMember
     from pyzk.testing.server import ZooKeeperServer
 
+    Served = ZooKeeperServer | ZooKeeperEnsemble
+    EnsembleFactory = Callable[..., ZooKeeperEnsemble]
     ServerFactory = Callable[..., ZooKeeperServer]
     ClientFactory = Callable[..., Any]
 
@@ -42,6 +49,11 @@ _MARKER = (
     " what to do about clients that are still connected at the end"
 )
 _MARKED = ("options", "virtual_clock", "on_disk", "leaks")
+_ENSEMBLE_MARKER = (
+    "zk_ensemble(voters=3, observers=0, options=None, on_disk=False, leaks=None): what the ensemble"
+    " of zk_ensemble is made with"
+)
+_ENSEMBLE_MARKED = ("voters", "observers", "options", "on_disk", "leaks")
 _SHOWN_EVENTS = 30
 """In a report; with -vv all."""
 _CLIENT_TIMEOUT_S = 10.0
@@ -54,7 +66,7 @@ _OWN = {"zk_server", "zk_server_factory"}
 _SHARED = {"zk_server_module", "zk_server_session"}
 
 _has_failed = pytest.StashKey[bool]()
-_servers = pytest.StashKey["dict[str, ZooKeeperServer]"]()
+_servers = pytest.StashKey["dict[str, Served]"]()
 """On each node (test, module, session): the servers that its fixtures have made, by name."""
 
 
@@ -102,6 +114,7 @@ def _setting(config: pytest.Config, name: str) -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
+    config.addinivalue_line("markers", _ENSEMBLE_MARKER)
     leaks = _setting(config, "leaks")
     if leaks not in ("", *_LEAKS):
         raise pytest.UsageError(f"pyzk_leaks is {leaks!r}; give one of {', '.join(_LEAKS)}")
@@ -127,23 +140,26 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             )
 
 
-def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+def _settings(
+    request: pytest.FixtureRequest, name: str = "zk", marked: tuple[str, ...] = _MARKED
+) -> dict[str, Any]:
     """Return what the ini file and the markers say, the nearest marker last."""
     options: dict[str, object] = {}
     for line in request.config.getini("pyzk_options"):
-        name, equals, value = line.partition("=")
+        key, equals, value = line.partition("=")
         if not equals:
             raise pytest.UsageError(f"pyzk_options: {line!r} is no name=value")
-        options[name.strip()] = value.strip()
+        options[key.strip()] = value.strip()
     settings: dict[str, Any] = {}
     if leaks := _setting(request.config, "leaks"):
         settings["leaks"] = leaks
-    for mark in reversed(list(request.node.iter_markers("zk"))):
-        unknown = [name for name in mark.kwargs if name not in _MARKED]
+    for mark in reversed(list(request.node.iter_markers(name))):
+        unknown = [given for given in mark.kwargs if given not in marked]
         if mark.args or unknown:
             pytest.fail(
-                f"the marker zk does not take {', '.join(map(repr, [*mark.args, *unknown]))};"
-                f" it takes {', '.join(_MARKED)} by name",
+                f"the marker {name} does not take"
+                f" {', '.join(map(repr, [*mark.args, *unknown]))};"
+                f" it takes {', '.join(marked)} by name",
                 pytrace=False,
             )
         settings.update(mark.kwargs)
@@ -161,16 +177,31 @@ class _Servers:
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._request = request
-        self._made: list[ZooKeeperServer] = []
+        self._made: list[Served] = []
 
     def make(self, name: str, **settings: Any) -> ZooKeeperServer:
         if settings.pop("on_disk", False):
             settings["data_dir"] = self._directory()
         server = self._new(settings)
+        self._keep(name, server)
+        return server.start()
+
+    def make_ensemble(self, name: str, **settings: Any) -> ZooKeeperEnsemble:
+        from pyzk.testing.ensemble import ZooKeeperEnsemble
+
+        for option in ("command", "connect"):
+            if _setting(self._request.config, option):
+                _skip(f"an ensemble is not available with an external server (--pyzk-{option})")
+        if settings.pop("on_disk", False):
+            settings["data_dir"] = self._directory()
+        ensemble = ZooKeeperEnsemble(**settings)
+        self._keep(name, ensemble)
+        return ensemble.start()
+
+    def _keep(self, name: str, server: Served) -> None:
         self._made.append(server)
         known = self._request.node.stash.setdefault(_servers, {})
         known[name if name not in known else f"{name} ({len(known) + 1})"] = server
-        return server.start()
 
     def _directory(self) -> str:
         factory: pytest.TempPathFactory = self._request.getfixturevalue("tmp_path_factory")
@@ -263,18 +294,53 @@ def zk_server_factory(request: pytest.FixtureRequest) -> Iterator[ServerFactory]
         servers.stop()
 
 
+@pytest.fixture
+def zk_ensemble(request: pytest.FixtureRequest) -> Iterator[ZooKeeperEnsemble]:
+    """A ZooKeeper ensemble of this test's own, of three members with empty trees: see
+    pyzk.testing.ZooKeeperEnsemble. The marker zk_ensemble says otherwise."""
+    servers = _Servers(request)
+    settings = _settings(request, "zk_ensemble", _ENSEMBLE_MARKED)
+    try:
+        yield servers.make_ensemble("zk_ensemble", **settings)
+    finally:
+        servers.stop()
+
+
+@pytest.fixture
+def zk_ensemble_factory(request: pytest.FixtureRequest) -> Iterator[EnsembleFactory]:
+    """Make ZooKeeper ensembles: zk_ensemble_factory(voters=5, ...) takes the arguments of
+    ZooKeeperEnsemble, beyond those of the marker zk_ensemble. They are stopped at the end of the
+    test."""
+    servers = _Servers(request)
+    marked = _settings(request, "zk_ensemble", _ENSEMBLE_MARKED)
+
+    def make(voters: int | None = None, **settings: Any) -> ZooKeeperEnsemble:
+        options = {**marked.get("options", {}), **(settings.pop("options", None) or {})}
+        if voters is not None:
+            settings["voters"] = voters
+        return servers.make_ensemble(
+            "zk_ensemble_factory", **{**marked, **settings, "options": options}
+        )
+
+    try:
+        yield make
+    finally:
+        servers.stop()
+
+
 # --- clients --------------------------------------------------------------------------
 
 
 @pytest.fixture
 def zk_client_factory(request: pytest.FixtureRequest) -> ClientFactory:
     """Make connected kazoo clients: zk_client_factory(server=None, **arguments of KazooClient).
-    They come back quickly after a restart, and are stopped at the end of the test."""
+    The server may be an ensemble, or a member of one. They come back quickly after a restart, and
+    are stopped at the end of the test."""
     from functools import partial
 
     kazoo = pytest.importorskip("kazoo.client", reason="zk_client needs kazoo: pip install kazoo")
 
-    def make(server: ZooKeeperServer | None = None, **arguments: Any) -> Any:
+    def make(server: Served | EnsembleMember | None = None, **arguments: Any) -> Any:
         if server is None:
             server = request.getfixturevalue("zk_server")
         quick = {"max_tries": -1, "delay": 0.01, "max_delay": 0.2}
@@ -301,21 +367,22 @@ def zk_client(zk_server: ZooKeeperServer, zk_client_factory: ClientFactory) -> A
     return zk_client_factory(zk_server)
 
 
-def _end_client(server: ZooKeeperServer, client: Any) -> None:
+def _end_client(server: Served | EnsembleMember, client: Any) -> None:
     """Stop a client, whatever the test has done to its server."""
     import contextlib
     import threading
 
     from pyzk.testing.errors import FixtureError
 
-    if server.state == "paused":
-        server.resume()
+    for each in getattr(server, "members", [server]):
+        if each.state == "paused":
+            each.resume()
     goodbye = threading.Thread(target=client.stop, name="zk_client-stop", daemon=True)
     goodbye.start()
     goodbye.join(_GRACE_S)
     # An external server has no faults that could keep the answer.
     if goodbye.is_alive() and hasattr(type(server), "drop_connections"):
-        with contextlib.suppress(FixtureError):
+        with contextlib.suppress(FixtureError, TimeoutError):
             server.reset_faults()
             server.drop_connections()
             server.expire_session(client)
@@ -337,7 +404,9 @@ def pytest_runtest_makereport(
         item.stash[_has_failed] = True
         if report.failed:
             for name, server in _servers_of(item):
-                report.sections.append((f"ZooKeeper server {name}", _told_by(server, item.config)))
+                kind = "ensemble" if hasattr(server, "members") else "server"
+                told = _told_by(server, item.config)
+                report.sections.append((f"ZooKeeper {kind} {name}", told))
     return report
 
 
@@ -367,7 +436,7 @@ def _servers_of(item: pytest.Item) -> list[tuple[str, Any]]:
     return found
 
 
-def _told_by(server: ZooKeeperServer, config: pytest.Config) -> str:
+def _told_by(server: Served, config: pytest.Config) -> str:
     try:
         return server.report(None if config.getoption("verbose") > 1 else _SHOWN_EVENTS)
     except Exception as error:
