@@ -1,0 +1,239 @@
+"""Members with real sockets, disks and clocks: they elect, serve, and survive each other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from pyzk.constants import OpCode
+from pyzk.errors import StorageError
+from pyzk.jute.records import ConnectRequest, CreateRequest, PathRequest, PathWatchRequest
+from pyzk.runtime.files import FileDirectory
+from pyzk.runtime.runner import EXIT_NO_ELECTION_PORT, PeerRunner
+from pyzk.runtime.seams import Seams
+from tests.runtime.members import Ensemble, ensemble, run
+from tests.world import OPEN, encode_request, frame
+
+pytestmark = pytest.mark.live
+
+
+class Client:
+    """A raw client of one member."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @staticmethod
+    async def to(runner: PeerRunner) -> Client:
+        client = Client(*await asyncio.open_connection(*runner.client_address))
+        client.writer.write(frame(ConnectRequest(0, 0, 10_000, 0, bytes(16), False).encode()))
+        try:
+            await client.read()
+        except asyncio.IncompleteReadError:
+            client.writer.close()
+            raise
+        return client
+
+    async def read(self) -> bytes:
+        length = int.from_bytes(await self.reader.readexactly(4), "big")
+        return await self.reader.readexactly(length)
+
+    async def call(self, opcode: int, record: bytes) -> int:
+        """Return the error of the reply."""
+        self.writer.write(encode_request(1, opcode, record))
+        data = await self.read()
+        return int.from_bytes(data[12:16], "big", signed=True)
+
+    async def create(self, path: str) -> int:
+        return await self.call(OpCode.CREATE, CreateRequest(path, b"x", OPEN, 0).encode())
+
+    async def exists(self, path: str) -> int:
+        await self.call(OpCode.SYNC, PathRequest("/").encode())
+        return await self.call(OpCode.EXISTS, PathWatchRequest(path, False).encode())
+
+
+@contextlib.asynccontextmanager
+async def clients(made: Ensemble):  # type: ignore[no-untyped-def]
+    """One client of each member."""
+    found = {sid: await Client.to(runner) for sid, runner in made.runners.items()}
+    try:
+        yield found
+    finally:
+        for client in found.values():
+            client.writer.close()
+
+
+def test_three_members_elect_and_replicate(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with ensemble(tmp_path) as made:
+            await made.start_all()
+            await made.wait_until_whole()
+            async with clients(made) as by_sid:
+                for sid, client in by_sid.items():
+                    assert await client.create(f"/from{sid}") == 0
+                for client in by_sid.values():
+                    for sid in by_sid:
+                        assert await client.exists(f"/from{sid}") == 0
+            for sid in made.runners:
+                names = FileDirectory(str(tmp_path / str(sid) / "version-2")).names()
+                assert {"acceptedEpoch", "currentEpoch"} <= set(names)
+
+    run(main())
+
+
+def test_the_others_go_on_when_the_leader_is_killed_and_it_comes_back(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with ensemble(tmp_path) as made:
+            await made.start_all()
+            await made.wait_until_whole()
+            async with clients(made) as by_sid:
+                assert await by_sid[1].create("/before") == 0
+            first = made.leader
+            await made.kill(first)
+            await made.wait_until_whole()
+            assert made.leader != first
+            async with clients(made) as by_sid:
+                assert await by_sid[made.leader].create("/after") == 0
+            returned = await made.start(first)
+            await made.wait_until_whole()
+            client = await Client.to(returned)
+            assert await client.exists("/before") == 0
+            assert await client.exists("/after") == 0
+            client.writer.close()
+
+    run(main())
+
+
+def test_a_member_without_the_others_serves_nobody_and_says_so(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with ensemble(tmp_path) as made:
+            runner = await made.start(1)
+            assert runner.role == ""
+            told: list[str] = []
+            runner.when_serving(lambda: told.append(runner.role))
+            reader, writer = await asyncio.open_connection(*runner.client_address)
+            writer.write(b"srvr")
+            assert (
+                b"This ZooKeeper instance is not currently serving requests" in await reader.read()
+            )
+            writer.close()
+            with pytest.raises(asyncio.IncompleteReadError):
+                await Client.to(runner)
+            assert told == []
+            await made.start(2)
+            await made.wait_until_whole()
+            assert told == [runner.role]
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 4096, bytes(4096), b"\x7f"]
+)
+def test_garbage_on_either_port_costs_that_connection_only(tmp_path: Path, garbage: bytes) -> None:
+    async def main() -> None:
+        async with ensemble(tmp_path) as made:
+            await made.start_all()
+            await made.wait_until_whole()
+            leader = made.leader
+            address = made.configs[leader].ensemble.me.addresses[0]  # type: ignore[union-attr]
+            writers = []
+            for port in (address.quorum_port, address.election_port):
+                for _ in range(3):
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    writer.write(garbage)
+                    writers.append(writer)
+            async with clients(made) as by_sid:
+                for sid, client in by_sid.items():
+                    assert await client.create(f"/from{sid}") == 0
+            assert made.leader == leader
+            for writer in writers:
+                writer.close()
+
+    run(main())
+
+
+def test_a_clean_end_leaves_nothing_behind(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with ensemble(tmp_path, extra="preAllocSize=64") as made:
+            await made.start_all()
+            await made.wait_until_whole()
+            leader = made.leader
+            runner = made.runners.pop(leader)
+            serving = asyncio.ensure_future(runner.serve_until_stopped())
+            runner.request_stop()
+            assert await serving == 0
+            address = made.configs[leader].ensemble.me.addresses[0]  # type: ignore[union-attr]
+            for port in (address.quorum_port, address.election_port):
+                with pytest.raises(ConnectionRefusedError):
+                    await asyncio.open_connection("127.0.0.1", port)
+            await made.wait_until_whole()
+
+    run(main())
+
+
+def test_a_failing_disk_ends_a_member_and_not_the_ensemble(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with ensemble(tmp_path) as made:
+            await made.start_all()
+            await made.wait_until_whole()
+            sid = made.leader
+            runner = made.runners.pop(sid)
+            serving = asyncio.ensure_future(runner.serve_until_stopped())
+            runner._storage_failed(StorageError("the disk is full", path="/d"))
+            assert await serving == 1
+            await made.wait_until_whole()
+            assert made.leader != sid
+
+    run(main())
+
+
+def test_an_election_port_that_is_taken_ends_the_server_with_a_code(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with ensemble(tmp_path, extra="electionPortBindRetry=2") as made:
+            config = made.configs[1].ensemble
+            assert config is not None
+            squatter = await asyncio.start_server(
+                lambda *_: None, "127.0.0.1", config.me.addresses[0].election_port
+            )
+            runner = await made.start(1)
+            assert await runner.serve_until_stopped() == EXIT_NO_ELECTION_PORT
+            made.runners.clear()
+            squatter.close()
+        assert "electionPortBindRetry=0 would go on trying" in caplog.text
+
+    run(main())
+
+
+def test_names_that_nobody_knows_are_told_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Nameless:
+        """A network in which nobody is known, and nobody answers."""
+
+        async def connect(self, make: object, host: str, port: int) -> None:
+            raise OSError(-2, "Name or service not known")
+
+        async def listen(self, make: object, host: str | None, port: int) -> Nameless:
+            return self
+
+        async def check(self, host: str) -> None:
+            raise OSError(-2, "Name or service not known")
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    async def main() -> None:
+        async with ensemble(tmp_path) as made:
+            await made.start(1, Seams(network=Nameless()))
+            await made.wait_for(lambda: caplog.text.count("cannot be resolved") == 2)
+            assert "server.2=127.0.0.1:" in caplog.text
+            assert "looks it up each time it needs it" in caplog.text
+
+    run(main())
