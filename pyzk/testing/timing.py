@@ -173,13 +173,14 @@ class PacedClock:
     heard of the others for so long, though none of them could have said anything.
     """
 
-    def __init__(self, most_ms: int) -> None:
+    def __init__(self, most_ms: int, read: Callable[[], int] | None = None) -> None:
         self._most_ms = most_ms
-        self._seen_ms = self._now_ms = _monotonic_ms()
+        self._read = read or _monotonic_ms
+        self._seen_ms = self._now_ms = self._read()
 
     def __call__(self) -> int:
         """Return the time. It is asked far more often than every ``most_ms``."""
-        seen_ms = _monotonic_ms()
+        seen_ms = self._read()
         self._now_ms += min(seen_ms - self._seen_ms, self._most_ms)
         self._seen_ms = seen_ms
         return self._now_ms
