@@ -25,6 +25,8 @@ GOING: Final = (
     r"java\.lang\.InterruptedException",
     r"java\.nio\.channels\.(ClosedChannel|AsynchronousClose|ClosedByInterrupt)Exception",
     r"\S*EndOfStreamException",
+    # 3.8: the acknowledging thread meets the end of the connection in two ways.
+    r'java\.lang\.NullPointerException: .* "this\.learner\.sock" is null',
 )
 """Exceptions of connections whose other end went."""
 
@@ -41,7 +43,8 @@ EXPECTED: Final = (
     r"(Learner|Observer) Exception when observing",
     r"LearnerHandler (Unexpected exception|Exception while sending|\*+ GOODBYE)",
     r"LearnerHandler Ignoring unexpected exception",
-    r"ZooKeeperCriticalThread Severe unrecoverable error, from thread : FollowerRequestProcessor",
+    r"SendAckRequestProcessor Closing connection to leader, exception during packet send",
+    r"ZooKeeperCriticalThread Severe unrecoverable error, from thread : (FollowerRequest|SyncThread)",
     r"ZKDatabase Unable to find proposals from txnlog for zxid",
     r"Learner Truncating log to get in sync with the leader",
     r"LearnerHandler (Cannot send TRUNC to peer|Unhandled scenario for peer sid: \d+ fall back to)",

@@ -1,0 +1,96 @@
+"""What scripts/java does: from a java command line that starts a ZooKeeper server to pyzk's own.
+
+    java … -Dzookeeper.x=y org.apache.zookeeper.server.quorum.QuorumPeerMain zoo.cfg
+    java … org.apache.zookeeper.server.ZooKeeperServerMain zoo.cfg | PORT DATADIR [TICK [MAX]]
+
+Properties of ZooKeeper are handed on; those of the virtual machine, its heap and the class path
+mean nothing here. What a server would be weaker without is said on standard error.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Final
+
+SERVERS: Final = (
+    "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+    "org.apache.zookeeper.server.ZooKeeperServerMain",
+)
+WITH_VALUE: Final = frozenset(
+    [
+        "-cp",
+        "-classpath",
+        "--class-path",
+        "-p",
+        "--module-path",
+        "--upgrade-module-path",
+        "--add-modules",
+        "--add-opens",
+        "--add-exports",
+        "--add-reads",
+        "--enable-native-access",
+    ]
+)
+OF_THE_MACHINE: Final = re.compile(r"(java|javax|jdk|sun|com\.sun|log4j\d?|logback|org\.slf4j)\.")
+OF_THE_MACHINE_TOO: Final = frozenset({"file.encoding", "user.timezone", "user.language"})
+SECURITY: Final = "java.security.auth.login.config"
+USAGE: Final = (
+    "this is pyzk's stand-in for java: it starts ZooKeeper servers only"
+    f" ({', '.join(name.rpartition('.')[2] for name in SERVERS)} with a zoo.cfg)"
+)
+
+
+class RefusedError(Exception):
+    """No server that can be started was asked for."""
+
+
+def translate(words: list[str]) -> tuple[list[str], list[str]]:
+    """The arguments of pyzk for those of java, and remarks on what is left out."""
+    properties: list[str] = []
+    remarks: list[str] = []
+    rest = list(words)
+    while rest and rest[0].startswith(("-", "@")):
+        word = rest.pop(0)
+        if word in WITH_VALUE:
+            if not rest:
+                raise RefusedError(f"{word} needs a value")
+            rest.pop(0)
+        elif word.startswith("-D"):
+            name = word[2:].partition("=")[0]
+            if name == SECURITY:
+                remarks.append(f"-D{SECURITY}: pyzk has no SASL, clients cannot log in by it")
+            elif not OF_THE_MACHINE.match(name) and name not in OF_THE_MACHINE_TOO:
+                properties.append(word)
+        elif word == "-jar" or word.startswith("@"):
+            raise RefusedError(f"{word} is not understood; {USAGE}")
+        elif not re.match(r"-(X|ea|da|esa|dsa|server|client|javaagent:|verbose|-)", word):
+            raise RefusedError(f"{word}: {USAGE}")
+    if not rest or rest[0] not in SERVERS:
+        raise RefusedError(f"{rest[0]}: {USAGE}" if rest else USAGE)
+    main, *arguments = rest
+    if not arguments:
+        raise RefusedError(f"{main} needs a zoo.cfg: {USAGE}")
+    if main == SERVERS[0] and len(arguments) > 1:
+        # Of QuorumPeerMain's arguments more than one mean a standalone server, as in the original.
+        remarks.append("several arguments: a standalone server")
+    return ["serve", *properties, *arguments], remarks
+
+
+def main(words: list[str]) -> None:
+    """Becomes the server, or says why not with status 1, which java has for a failed start."""
+    try:
+        arguments, remarks = translate(words)
+    except RefusedError as refused:
+        print(f"java: {refused}", file=sys.stderr)
+        raise SystemExit(1) from None
+    for remark in remarks:
+        print(f"java (pyzk's stand-in): {remark}", file=sys.stderr)
+    # Not before: a refusal needs none of it.
+    from pyzk.cli import main as pyzk
+
+    pyzk(arguments)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
