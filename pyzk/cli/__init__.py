@@ -14,6 +14,7 @@ from pyzk import __version__
 
 COMMANDS: Final = {
     "serve": ("pyzk.cli.serve", "Run a server."),
+    "ensemble": ("pyzk.cli.ensemble", "Run an ensemble on this machine."),
     "status": ("pyzk.cli.status", "Show how the members of an ensemble are."),
     "config": ("pyzk.cli.config", "Look at a configuration."),
 }

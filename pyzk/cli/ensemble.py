@@ -1,0 +1,108 @@
+"""`pyzk ensemble`: a whole ensemble on this machine, with one command.
+
+Shell. For trying things out and for tests in other languages: every member on loopback, in a
+process of its own. Where it is kept says `ensemble_layout`, how it runs `ensemble_processes`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from pyzk import __version__
+from pyzk.cli.ensemble_layout import (
+    MAX_MEMBERS,
+    LayoutError,
+    MemberFiles,
+    connect_string,
+    prepare,
+)
+from pyzk.cli.ensemble_processes import Supervisor
+from pyzk.cli.sources import fail, property_options
+from pyzk.runtime import logs
+from pyzk.runtime.main import ExitCode, announce, refuse
+
+
+@click.command("ensemble")
+@click.argument("voters", type=click.IntRange(2, MAX_MEMBERS), required=False, metavar="[N]")
+@click.option(
+    "--observers",
+    type=click.IntRange(0, MAX_MEMBERS),
+    metavar="N",
+    help="Members that do not vote, besides.",
+)
+@click.option("--dir", "directory", metavar="DIR", help="Keep it here; works again here.")
+@click.option(
+    "--base-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="The first client port, 2181; 0 takes free ones.",
+)
+@click.option("--restart", is_flag=True, help="Start a member again that has died.")
+@property_options[0]
+@click.option("--log-level", type=click.Choice(logs.LEVELS), default="info", show_default=True)
+@click.option("--print-connect-string", is_flag=True, help="When ready print it, and no more.")
+@click.option("--exit-with-parent", is_flag=True, help="Stop when the parent process is gone.")
+def command(
+    voters: int | None,
+    observers: int | None,
+    directory: str | None,
+    base_port: int | None,
+    restart: bool,
+    properties: tuple[str, ...],
+    log_level: str,
+    print_connect_string: bool,
+    exit_with_parent: bool,
+) -> None:
+    """Run an ensemble of N servers (3) on this machine until Ctrl-C.
+
+    Each member is a process of `pyzk serve`. Without --dir the ensemble is in a temporary
+    directory, and gone at the end. Standard output says who leads, each time that changes.
+    """
+    if exit_with_parent:
+        from pyzk.runtime.parent import exit_with_parent as watch_parent
+
+        watch_parent()
+    with ExitStack() as ends:
+        place = _place(directory, ends)
+        members = _prepare(place, voters, observers, base_port)
+        options = [*(f"-D{each}" for each in properties), "--log-level", log_level]
+        if not print_connect_string:
+            kept = "" if directory is not None else ", removed at the end"
+            announce(f"pyzk {__version__}: an ensemble of {len(members)} in {place}{kept}")
+            announce(f"client ports {connect_string(members)}")
+        supervisor = Supervisor(
+            members,
+            options,
+            announce,
+            restart=restart,
+            connect_string_only=print_connect_string,
+            with_parent=exit_with_parent,
+        )
+        code = asyncio.run(supervisor.run())
+    raise SystemExit(code)
+
+
+def _place(directory: str | None, ends: ExitStack) -> Path:
+    if directory is not None:
+        return Path(directory).absolute()
+    made = Path(tempfile.mkdtemp(prefix="pyzk-ensemble-"))
+    ends.callback(shutil.rmtree, made, ignore_errors=True)
+    return made
+
+
+def _prepare(
+    place: Path, voters: int | None, observers: int | None, base_port: int | None
+) -> list[MemberFiles]:
+    try:
+        return prepare(place, voters, observers, base_port)
+    except LayoutError as error:
+        fail(str(error))
+    except OSError as error:
+        code = ExitCode.DATA_DIR
+        raise SystemExit(refuse(f"{error.filename or place}: {error.strerror}", code)) from None

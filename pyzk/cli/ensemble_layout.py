@@ -1,0 +1,249 @@
+"""Where a local ensemble is: one directory, a folder for each member, ports on loopback.
+
+Shell. In the folder of member N are its ``zoo.cfg``, its data with ``myid``, and its log. The files
+are those of production: `pyzk serve DIR/1/zoo.cfg` runs that member by itself, and so does
+ZooKeeper. What is there already is used as it is, so that an ensemble works again in its directory.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from pyzk.config_ensemble import Sources, parse_ensemble
+from pyzk.config_members import Membership
+from pyzk.errors import ConfigError
+
+LOOPBACK: Final = "127.0.0.1"
+CONFIG_NAME: Final = "zoo.cfg"
+LOG_NAME: Final = "server.log"
+DATA_NAME: Final = "data"
+QUORUM_OFFSET: Final = 1000
+ELECTION_OFFSET: Final = 2000
+"""From a member's client port to its others, where they begin with --base-port."""
+MAX_MEMBERS: Final = 50
+_MAX_PORT: Final = 65535
+_SETTINGS: Final = """\
+# Written by `pyzk ensemble`; changes stay. Each member of the ensemble has a file like this.
+tickTime=2000
+initLimit=10
+syncLimit=5
+maxClientCnxns=0
+4lw.commands.whitelist=*
+admin.enableServer=false
+"""
+
+
+class LayoutError(Exception):
+    """The ensemble cannot be there, or not so; the text says what to do."""
+
+
+class Ports(NamedTuple):
+    """Of one member."""
+
+    client: int
+    quorum: int
+    election: int
+
+
+class MemberFiles(NamedTuple):
+    """One member and its folder."""
+
+    sid: int
+    is_observer: bool
+    folder: Path
+    ports: Ports
+
+    @property
+    def config(self) -> Path:
+        return self.folder / CONFIG_NAME
+
+    @property
+    def data(self) -> Path:
+        return self.folder / DATA_NAME
+
+    @property
+    def log(self) -> Path:
+        return self.folder / LOG_NAME
+
+    @property
+    def line(self) -> str:
+        """What zoo.cfg says of it."""
+        role = "observer" if self.is_observer else "participant"
+        client, quorum, election = self.ports
+        return f"server.{self.sid}={LOOPBACK}:{quorum}:{election}:{role};{LOOPBACK}:{client}"
+
+
+def connect_string(members: Iterable[MemberFiles]) -> str:
+    """Return what a client is given."""
+    return ",".join(f"{LOOPBACK}:{member.ports.client}" for member in members)
+
+
+def prepare(
+    directory: Path, voters: int | None, observers: int | None, base_port: int | None
+) -> list[MemberFiles]:
+    """Return the members that are there, or make them. None: as it is there, or as usual.
+
+    Raises LayoutError, OSError.
+    """
+    found = _find(directory)
+    if found is not None:
+        _check_same(directory, found, voters, observers, base_port)
+        members = found
+    else:
+        members = _plan(directory, voters or DEFAULT_VOTERS, observers or 0, base_port)
+    check_free(members)
+    if found is None:
+        _write(members)
+    return members
+
+
+DEFAULT_VOTERS: Final = 3
+DEFAULT_BASE_PORT: Final = 2181
+
+
+# --- what is there --------------------------------------------------------------------
+
+
+def _find(directory: Path) -> list[MemberFiles] | None:
+    """Return the members of an ensemble that was here before; None if there is none."""
+    if not directory.exists():
+        return None
+    if not directory.is_dir():
+        raise LayoutError(f"{directory} is no directory; --dir names one")
+    sids = sorted(int(entry.name) for entry in directory.iterdir() if _is_folder(entry))
+    if not sids:
+        if any(directory.iterdir()):
+            raise LayoutError(
+                f"{directory} holds something else; --dir names a directory that is empty, new, or"
+                " was made by pyzk ensemble"
+            )
+        return None
+    return [_read(directory, sid, sids) for sid in sids]
+
+
+def _is_folder(entry: Path) -> bool:
+    return entry.name.isdecimal() and (entry / CONFIG_NAME).exists()
+
+
+def _read(directory: Path, sid: int, sids: Sequence[int]) -> MemberFiles:
+    folder = directory / str(sid)
+    config = folder / CONFIG_NAME
+    membership = read_membership(config, sid)
+    named = [member.sid for member in membership.members]
+    if named != list(sids):
+        raise LayoutError(
+            f"{config} names the servers {_list(named)}, but {directory} has folders for"
+            f" {_list(sids)}; correct it, or use another directory"
+        )
+    me = membership.member(sid)
+    assert me is not None, sid
+    address = me.addresses[0]
+    if me.client_port is None:
+        raise LayoutError(f"{config}: end the line server.{sid} with ;{LOOPBACK}: and a port")
+    ports = Ports(me.client_port, address.quorum_port, address.election_port)
+    return MemberFiles(sid, me.is_observer, folder, ports)
+
+
+def read_membership(config: Path, sid: int) -> Membership:
+    """Return who zoo.cfg says belongs to the ensemble. Raises LayoutError."""
+    try:
+        ensemble = parse_ensemble(Sources(config.read_bytes(), str(sid).encode()))
+    except ConfigError as error:
+        raise LayoutError(f"{config}: {error}") from None
+    if ensemble is None:
+        raise LayoutError(f"{config} is that of a single server; use another directory")
+    return ensemble.membership
+
+
+def _check_same(
+    directory: Path,
+    found: Sequence[MemberFiles],
+    voters: int | None,
+    observers: int | None,
+    base_port: int | None,
+) -> None:
+    """Refuse what differs from what is there."""
+    its_voters = sum(not member.is_observer for member in found)
+    its_observers = len(found) - its_voters
+    its_port = found[0].ports.client
+    if voters not in (None, its_voters) or observers not in (None, its_observers):
+        raise LayoutError(
+            f"{directory} holds an ensemble of {its_voters} voters and {its_observers} observers;"
+            " leave the numbers out, or use another directory"
+        )
+    if base_port not in (None, its_port):
+        raise LayoutError(
+            f"{directory} holds an ensemble whose client ports begin with {its_port}; leave"
+            " --base-port out, or use another directory"
+        )
+
+
+def _list(sids: Iterable[int]) -> str:
+    return ", ".join(map(str, sids))
+
+
+# --- what is made ---------------------------------------------------------------------
+
+
+def _plan(directory: Path, voters: int, observers: int, base_port: int | None) -> list[MemberFiles]:
+    count = voters + observers
+    ports = _chosen(count, DEFAULT_BASE_PORT if base_port is None else base_port)
+    return [
+        MemberFiles(at + 1, at >= voters, directory / str(at + 1), ports[at]) for at in range(count)
+    ]
+
+
+def _chosen(count: int, base_port: int) -> list[Ports]:
+    if base_port == 0:
+        free = free_ports(3 * count)
+        return [Ports(*free[at : at + 3]) for at in range(0, 3 * count, 3)]
+    if base_port + ELECTION_OFFSET + count - 1 > _MAX_PORT:
+        most = _MAX_PORT - ELECTION_OFFSET - count + 1
+        raise LayoutError(f"--base-port {base_port}: {most} is the highest for {count} servers")
+    return [
+        Ports(port, port + QUORUM_OFFSET, port + ELECTION_OFFSET)
+        for port in range(base_port, base_port + count)
+    ]
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody has now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for sock in sockets:
+            sock.bind((LOOPBACK, 0))
+        return [int(sock.getsockname()[1]) for sock in sockets]
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def check_free(members: Iterable[MemberFiles]) -> None:
+    """Raise LayoutError if a port is in use: a member would say so only in its log."""
+    for member in members:
+        for port, name in zip(member.ports, ("client", "quorum", "election"), strict=True):
+            with socket.socket() as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    sock.bind((LOOPBACK, port))
+                    sock.listen(1)
+                except OSError as error:
+                    raise LayoutError(
+                        f"port {port}, the {name} port of server {member.sid}:"
+                        f" {os.strerror(error.errno or 0)}; stop who has it, or give another"
+                        " --base-port in another directory (0: ports that are free)"
+                    ) from None
+
+
+def _write(members: Sequence[MemberFiles]) -> None:
+    servers = "".join(f"{member.line}\n" for member in members)
+    for member in members:
+        member.data.mkdir(parents=True)
+        (member.data / "myid").write_text(f"{member.sid}\n")
+    # Last: with this file a folder is a member's.
+    for member in members:
+        member.config.write_text(f"{_SETTINGS}dataDir={member.data.absolute()}\n{servers}")
