@@ -1,0 +1,141 @@
+"""Where `pyzk ensemble` keeps its members: what is made, what is found again, what is refused."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pyzk.cli import main
+from pyzk.cli.ensemble_layout import (
+    LayoutError,
+    MemberFiles,
+    Ports,
+    _chosen,
+    check_free,
+    connect_string,
+    free_ports,
+    prepare,
+)
+from pyzk.config import parse_config
+
+
+def make(directory: Path, voters: int | None = 3, observers: int | None = 1) -> list[MemberFiles]:
+    return prepare(directory, voters, observers, 0)
+
+
+def test_each_member_has_a_folder_that_serve_understands(tmp_path: Path) -> None:
+    members = make(tmp_path / "new")
+    assert [(member.sid, member.is_observer) for member in members] == [
+        (1, False), (2, False), (3, False), (4, True),
+    ]  # fmt: skip
+    assert len({port for member in members for port in member.ports}) == 12
+    for member in members:
+        assert member.folder == tmp_path / "new" / str(member.sid)
+        assert (member.data / "myid").read_text() == f"{member.sid}\n"
+        text = member.config.read_text()
+        assert f"dataDir={member.data}\n" in text
+        assert [line for line in text.splitlines() if line.startswith("server.")] == [
+            each.line for each in members
+        ]
+
+
+def test_a_members_file_is_without_complaint(tmp_path: Path) -> None:
+    for member in make(tmp_path):
+        lines = member.config.read_text().splitlines()
+        alone = "\n".join(line for line in lines if not line.startswith("server.")).encode()
+        config = parse_config(alone + b"\nclientPort=1\n")
+        assert config.warnings == ()
+
+
+def test_what_is_there_is_used_again_as_it_is(tmp_path: Path) -> None:
+    made = make(tmp_path)
+    made[0].config.write_text(made[0].config.read_text() + "snapCount=1234\n")
+    assert prepare(tmp_path, None, None, None) == made
+    assert prepare(tmp_path, 3, 1, made[0].ports.client) == made
+    assert "snapCount=1234" in made[0].config.read_text()
+
+
+@pytest.mark.parametrize(
+    ("voters", "observers", "base_port", "said"),
+    [
+        (5, None, None, "holds an ensemble of 3 voters and 1 observers; leave the numbers out"),
+        (None, 0, None, "3 voters and 1 observers"),
+        (None, None, 1, "whose client ports begin with"),
+    ],
+)
+def test_what_differs_from_what_is_there_is_refused(
+    tmp_path: Path, voters: int | None, observers: int | None, base_port: int | None, said: str
+) -> None:
+    make(tmp_path)
+    with pytest.raises(LayoutError, match=said):
+        prepare(tmp_path, voters, observers, base_port)
+
+
+def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(LayoutError, match="holds something else"):
+        make(tmp_path)
+    with pytest.raises(LayoutError, match="is no directory"):
+        make(tmp_path / "file")
+
+
+def test_a_folder_that_was_removed_is_missed(tmp_path: Path) -> None:
+    made = make(tmp_path)
+    made[1].config.unlink()
+    with pytest.raises(LayoutError, match=r"names the servers 1, 2, 3, 4, but .* 1, 3, 4"):
+        prepare(tmp_path, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("clientPort=2181", "a single server"),
+        ("server.1=nonsense", "zoo.cfg: "),
+        ("initLimit=1\nsyncLimit=1\nserver.1=h:1:2\nserver.2=h:3:4\nclientPort=9", "end the line"),
+    ],
+)
+def test_a_file_that_says_something_else_is_told(tmp_path: Path, lines: str, said: str) -> None:
+    for sid in (1, 2):
+        (tmp_path / str(sid)).mkdir()
+        (tmp_path / str(sid) / "zoo.cfg").write_text(lines)
+    with pytest.raises(LayoutError, match=said):
+        prepare(tmp_path, None, None, None)
+
+
+def test_ports_follow_the_first_one() -> None:
+    assert _chosen(2, 2181) == [Ports(2181, 3181, 4181), Ports(2182, 3182, 4182)]
+    with pytest.raises(LayoutError, match="63533 is the highest for 3 servers"):
+        _chosen(3, 63534)
+    assert _chosen(3, 63533)[2] == Ports(63535, 64535, 65535)
+
+
+def test_a_port_that_somebody_has_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ports = Ports(free_ports(1)[0], port, 0)
+        with pytest.raises(LayoutError, match=f"port {port}, the quorum port of server 7: "):
+            check_free([MemberFiles(7, False, tmp_path, ports)])
+
+
+def test_the_connect_string_has_every_member(tmp_path: Path) -> None:
+    members = make(tmp_path)
+    ports = [member.ports.client for member in members]
+    assert connect_string(members) == ",".join(f"127.0.0.1:{port}" for port in ports)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("1",), "2<=x<=50"),
+        (("x",), "not a valid integer"),
+        (("--observers", "-1"), "--observers"),
+        (("--base-port", "65000"), "is the highest for 3 servers"),
+    ],
+)
+def test_wrong_arguments_are_code_2(arguments: tuple[str, ...], said: str) -> None:
+    result = CliRunner().invoke(main, ["ensemble", *arguments])
+    assert result.exit_code == 2
+    assert said in result.output
