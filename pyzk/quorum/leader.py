@@ -172,9 +172,6 @@ class Leader:
         for zxid, proposal in self._outstanding.items():
             self.unapplied.append((zxid, proposal.payload))
         self._outstanding = {}
-        self._batch = []
-        self._informs = []
-        self._syncs.clear()
 
     def _end(self, reason: str) -> None:
         if self.over is None:
@@ -369,8 +366,11 @@ class Leader:
         # What is committed here is applied at once, so there is nothing in between.
         _, proposed = forward(after, (), list(outstanding), votes=True)
         for zxid in proposed:
-            payload = outstanding[zxid].payload
-            handler.propose(packets.encode_packet(packets.PROPOSAL, zxid, payload), zxid)
+            proposal = outstanding[zxid]
+            # TRUNC and SNAP make it give up what it has acked on an earlier link: until it acks
+            # again it does not count. The original counts it, and may commit what no quorum has.
+            proposal.acks &= ~handler.bit
+            handler.propose(packets.encode_packet(packets.PROPOSAL, zxid, proposal.payload), zxid)
 
     def new_leader_acked(self, handler: LearnerHandler) -> None:
         """A learner has everything up to NEWLEADER on disk."""

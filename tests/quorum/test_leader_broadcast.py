@@ -27,6 +27,7 @@ from tests.quorum.leader_world import (
     membership,
     session_txn,
 )
+from tests.world import encode_request
 
 UNKNOWN = 0x5555
 
@@ -131,6 +132,23 @@ def test_acks_of_observers_and_strangers_commit_nothing() -> None:
     assert applied(world) == ["/a"]
 
 
+def test_an_ack_from_before_a_truncation_counts_no_more() -> None:
+    world, (first, second) = established(5, joined=2)
+    world.is_disk_held = True
+    own_create(world, "/a")
+    first.ack(make(2, 1))
+    first = world.learner(2)
+    first.info(accepted=2)
+    first.ack_epoch(make(2, 1), packets.NOT_COUNTED)
+    assert [line.split()[0] for line in first.fresh()[1:4]] == ["TRUNC", "PROPOSAL", "NEWLEADER"]
+    world.sync()
+    second.ack(make(2, 1))
+    assert applied(world) == []
+    first.ack_new_leader()
+    first.ack(make(2, 1))
+    assert applied(world) == ["/a"]
+
+
 def test_commits_are_in_the_order_of_the_zxids_whatever_the_order_of_the_acks() -> None:
     world, (first, second) = established(5, joined=2)
     for path in ("/a", "/b", "/c"):
@@ -159,22 +177,41 @@ def test_a_later_proposal_does_not_pass_one_that_has_no_quorum() -> None:
     assert not world.leader.prep.changes.made
 
 
-def test_a_client_of_the_leader_is_answered_at_the_commit_and_others_go_on() -> None:
+def test_a_client_of_the_leader_is_answered_at_the_commit_and_goes_on() -> None:
     world, (first, _) = established()
-    clients = [world.open(), world.open()]
-    for number, client in enumerate(clients, 1):
-        assert client.handshake() is None
-        first.ack(make(2, number))
-        assert client.connect_response() is not None
+    client = world.open()
+    assert client.handshake() is None
+    first.ack(make(2, 1))
+    assert client.connect_response() is not None
     world.server.outstanding_limit = 0
-    for client, path in zip(clients, ("/a", "/b"), strict=True):
-        client.submit(OpCode.CREATE, CreateRequest(path, b"", OPEN, 0))
-        assert client.replies() == []
+    client.send(
+        encode_request(1, OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
+        + encode_request(2, OpCode.CREATE, CreateRequest("/b", b"", OPEN, 0))
+    )
+    assert world.log[-1] == make(2, 2)
+    assert client.replies() == []
+    first.ack(make(2, 2))
+    assert [reply.zxid for reply in client.replies()] == [make(2, 2)]
+    assert world.log[-1] == make(2, 3)
     first.ack(make(2, 3))
-    assert [reply.zxid for reply in clients[0].replies()] == [make(2, 3)]
-    assert "/b" not in applied(world)
-    first.ack(make(2, 4))
-    assert [reply.zxid for reply in clients[1].replies()] == [make(2, 4)]
+    assert [reply.zxid for reply in client.replies()] == [make(2, 3)]
+
+
+def test_an_ack_does_not_outlive_the_link_it_came_on() -> None:
+    world, (first, _) = established()
+    world.is_disk_held = True
+    own_create(world, "/a")
+    own_create(world, "/b")
+    first.ack(make(2, 1), make(2, 2))
+    again = world.learner(2)
+    again.info(accepted=2)
+    again.ack_epoch(make(2, 2), packets.NOT_COUNTED)
+    assert again.fresh()[1] == "TRUNC 0x100000001", "it gives up what it has acknowledged"
+    world.sync()
+    assert applied(world) == []
+    again.ack_new_leader()
+    again.ack(make(2, 1))
+    assert applied(world) == ["/a"]
 
 
 def test_an_ensemble_of_one_commits_what_its_disk_has() -> None:
@@ -393,6 +430,36 @@ def test_sync_does_not_overtake_a_commit_of_the_same_input() -> None:
     request = packets.ForwardedRequest(SESSION, 2, OpCode.SYNC, pack_int(1) + b"/", None)
     first.send(packets.encode_bare(packets.ACK, make(2, 1)), packets.encode_request(request))
     assert first.fresh() == [*committed(1), "SYNC 0x0"]
+
+
+@pytest.mark.parametrize("is_outstanding", [True, False])
+def test_sync_stands_between_the_commits_of_what_was_asked_before_and_behind_it(
+    is_outstanding: bool,
+) -> None:
+    world, (first, second) = established()
+
+    def create(number: int) -> bytes:
+        body = CreateRequest(f"/{number}", b"", OPEN, 0).encode()
+        request = packets.ForwardedRequest(SESSION, number, OpCode.CREATE, body, None)
+        return packets.encode_request(request)
+
+    def acks(*numbers: int) -> bytes:
+        return b"".join(packets.encode_bare(packets.ACK, make(2, n)) for n in numbers)
+
+    asked = packets.encode_request(
+        packets.ForwardedRequest(SESSION, 2, OpCode.SYNC, pack_int(1) + b"/", None)
+    )
+    if is_outstanding:
+        first.send(create(1), asked, create(3))
+        world.sync()
+        second.send(acks(1, 2))
+    else:
+        first.send(create(1))
+        second.send(acks(1))
+        first.send(asked, create(3))
+        second.send(acks(2))
+    told = [each for each in first.fresh() if not each.startswith("PROPOSAL")]
+    assert told == [*committed(1), "SYNC 0x0", *committed(2)]
 
 
 def test_sync_of_an_observer_comes_behind_the_inform() -> None:

@@ -380,6 +380,7 @@ def test_an_outranked_leader_steps_down_after_what_it_is_storing(moment: str) ->
         world.is_disk_held = True
         first.ack_epoch()
     world.learner(3).info(accepted=5)
+    assert (ACCEPTED, 5) not in world.saved
     world.answer()
     assert not world.over()
     assert world.saved[-1] == (ACCEPTED, 5)
@@ -397,6 +398,15 @@ def test_an_outranked_leader_does_not_become_established() -> None:
     assert (CURRENT, 1) not in world.saved
     world.answer()
     assert world.over()
+
+
+def test_a_voter_with_the_last_epoch_of_all_is_refused() -> None:
+    world = LeaderWorld()
+    world.joined(2)
+    voter = world.learner(3)
+    voter.info(accepted=MAX_EPOCH)
+    assert voter.is_closed()
+    assert (ACCEPTED, MAX_EPOCH) not in world.saved
 
 
 @pytest.mark.parametrize(("sid", "is_observer"), [(4, True), (9, False)])
