@@ -188,6 +188,12 @@ class MemberLife:
         server.begin(ReadOnly(server), LearnerSessions(server))
 
     @property
+    def _look_at(self) -> int | None:
+        """When an observer looks for a leader; not before the disk has answered."""
+        member = self.member
+        return self._look_at_ms if member.is_settled and not member.pending else None
+
+    @property
     def _read_only_at(self) -> int | None:
         config = self.member.config
         if self.phase != LOOKING or not config.readonlymode_enabled:
@@ -295,7 +301,7 @@ class MemberLife:
         for at in (
             self.election.deadline,
             self.links.deadline,
-            self._look_at_ms,
+            self._look_at,
             self._read_only_at,
             None if self.role is None else self.role.deadline,
         ):

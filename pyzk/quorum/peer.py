@@ -112,7 +112,7 @@ class Peer:
                 # The deadline below asks for half a tick: this server, not its clients, was silent.
                 server.sessions.postpone(stood_still_ms)
             server.expire_sessions()
-            self._delete_containers()
+        self._delete_containers()
         if self.life is not None:
             self.life.wake()
 
@@ -122,7 +122,7 @@ class Peer:
             return
         self._container_check_ms = now + self.config.container_check_interval_ms
         server = self.server
-        if server.role.mode in _CLEANERS:
+        if server.is_running and server.role.mode in _CLEANERS:
             for path in containers.due(server.tree, self.clock.wall_ms, self.config):
                 server.role.submit(Request(None, None, 0, OpCode.DELETE_CONTAINER, path, (), now))
 

@@ -19,7 +19,7 @@ LAYERS = {
     "data": 2, "auth": 2, "persistence": 2,
     "server": 3,
     "quorum": 4,
-    "runtime": 5,
+    "runtime": 5, "sim": 5,
     "cli": 6, "__main__": 6, "testing": 6,
 }  # fmt: skip
 LAST_PURE_LAYER = 4

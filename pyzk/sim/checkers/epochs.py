@@ -1,0 +1,53 @@
+"""Epochs: numbers that only grow, and one leader for each.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from pyzk.quorum.epochs import Epochs
+from pyzk.sim.checkers import Violation
+from pyzk.sim.checkers.chain import Chain
+from pyzk.zxid import epoch_of, format_zxid
+
+
+class EpochChecker:
+    """What each server has promised, and who led."""
+
+    def __init__(self, chain: Chain) -> None:
+        self.leaders: dict[int, tuple[int, int]] = {}
+        """Epoch -> (sid, life) of the leader that was established in it."""
+        self._chain = chain
+        self._accepted: dict[int, int] = {}
+        self._current: dict[int, int] = {}
+
+    def seen(self, sid: int, epochs: Epochs, last_zxid: int) -> None:
+        """A server has these numbers, in memory or, at a start, on its disk."""
+        accepted, current = epochs.accepted, epochs.current
+        if accepted < current:
+            raise Violation("epochs", f"h{sid}: accepted {accepted}, current {current}")
+        if current < epoch_of(last_zxid) and accepted < epoch_of(last_zxid):
+            raise Violation("epochs", f"h{sid}: {epochs} with {format_zxid(last_zxid)} applied")
+        if accepted < self._accepted.get(sid, 0):
+            raise Violation("epochs", f"h{sid}: accepted {accepted} after {self._accepted[sid]}")
+        if current < self._current.get(sid, 0):
+            raise Violation("epochs", f"h{sid}: current {current} after {self._current[sid]}")
+        self._accepted[sid] = accepted
+        self._current[sid] = current
+
+    def forget(self, sid: int) -> None:
+        """A server has lost its disk."""
+        self._accepted.pop(sid, None)
+        self._current.pop(sid, None)
+
+    def established(self, sid: int, life: int, epoch: int, base: int) -> None:
+        """A leader begins to serve in a new epoch, with the history that ends at ``base``."""
+        known = self.leaders.setdefault(epoch, (sid, life))
+        if known != (sid, life):
+            raise Violation("leadership", f"h{sid} leads epoch {epoch}, h{known[0]} did already")
+        if not self._chain.contains(base, self._chain.tip):
+            raise Violation(
+                "leader completeness",
+                f"h{sid} leads epoch {epoch} with {format_zxid(base)},"
+                f" {format_zxid(self._chain.tip)} is committed",
+            )

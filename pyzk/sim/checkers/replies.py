@@ -1,0 +1,269 @@
+"""What clients are told, against the one history.
+
+Pure.
+
+- An acknowledged write is in the history, as this session's request; a write that was asked after
+  another was acknowledged, to anyone, has a higher zxid (linearizable writes).
+- Answers come in the order of the requests; the zxids that a session is told never go back, also
+  when it moves to another server (FIFO, one system image).
+- A read is the state at the zxid of its answer, to the byte.
+- No answer shows a state in which a watch of this client has changed, before its event has come.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from pyzk.constants import ErrorCode, EventType, OpCode, Xid
+from pyzk.errors import JuteError
+from pyzk.jute.records import (
+    Create2Response,
+    GetChildren2Response,
+    GetDataResponse,
+    PathResponse,
+    Stat,
+    StatResponse,
+)
+from pyzk.sim.checkers import Violation
+from pyzk.sim.checkers.model import Model, Told, Znode
+from pyzk.sim.history import CHILDREN, DATA, EXISTS, Operation, SessionRecord, Watch
+from pyzk.zxid import format_zxid
+
+WITHOUT_TXN: Final = frozenset(
+    {ErrorCode.SESSION_EXPIRED, ErrorCode.SESSION_MOVED, ErrorCode.EPHEMERAL_ON_LOCAL_SESSION}
+)
+"""Errors that a server may answer to a write on its own."""
+_FIRES: Final = {
+    EventType.NODE_CREATED: (DATA, EXISTS),
+    EventType.NODE_DATA_CHANGED: (DATA, EXISTS),
+    EventType.NODE_DELETED: (DATA, EXISTS, CHILDREN),
+    EventType.NODE_CHILDREN_CHANGED: (CHILDREN,),
+}
+
+
+class ReplyChecker:
+    """Everything that any client was told."""
+
+    def __init__(self, model: Model, has_local_sessions: bool) -> None:
+        self.answers = 0
+        self.writes = 0
+        self.reads = 0
+        self.events = 0
+        self.expiries = 0
+        self.acknowledged: dict[int, Operation] = {}
+        """Writes by zxid."""
+        self._model = model
+        self._floor = 0
+        self._has_local_sessions = has_local_sessions
+
+    # --- sessions -------------------------------------------------------------------
+
+    def began(self, session: SessionRecord) -> None:
+        """A client has a new session."""
+
+    def expired(self, session: SessionRecord) -> None:
+        """A client was told that its session is gone."""
+        self.expiries += 1
+        session.is_closed = True
+
+    def closed(self, session: SessionRecord) -> None:
+        """A client was told that it has closed its session."""
+        session.is_closed = True
+        if session.session_id not in self._model.ended and not self._has_local_sessions:
+            raise Violation("sessions", f"c{session.client}: closed, but not in the history")
+
+    # --- requests -------------------------------------------------------------------
+
+    def asked(self, operation: Operation) -> None:
+        """A request is sent."""
+        operation.floor = self._floor
+
+    def lost(self, operation: Operation) -> None:
+        """Its answer will never come."""
+
+    def answered(
+        self,
+        session: SessionRecord,
+        operation: Operation | None,
+        xid: int,
+        zxid: int,
+        error: int,
+        body: bytes,
+    ) -> None:
+        """An answer has come; ``operation`` is the oldest that had none."""
+        if operation is None or xid != operation.xid:
+            raise Violation("reply order", f"c{session.client}: answer {xid}, due is {operation}")
+        self.answers += 1
+        operation.zxid, operation.error = zxid, error
+        if zxid > 0:
+            if zxid < session.last_zxid:
+                raise Violation(
+                    "one system image",
+                    f"{operation}: zxid {format_zxid(zxid)} after {format_zxid(session.last_zxid)}",
+                )
+            session.last_zxid = zxid
+            self._check_watches(session, operation, zxid)
+        if xid == Xid.PING:
+            return
+        if xid == Xid.SET_WATCHES:
+            self._set_again(session, zxid)
+            return
+        if operation.is_write:
+            self._write(session, operation, body)
+        elif zxid > 0:
+            self._read(session, operation, body)
+
+    # --- writes ---------------------------------------------------------------------
+
+    def _write(self, session: SessionRecord, operation: Operation, body: bytes) -> None:
+        self.writes += 1
+        zxid = operation.zxid
+        told = self._model.told.get(zxid)
+        is_ours = (
+            told is not None and told.session == session.session_id and told.cxid == operation.xid
+        )
+        if told is None or not is_ours:
+            if operation.error in WITHOUT_TXN:
+                return
+            if self._has_local_sessions and operation.opcode == OpCode.CLOSE_SESSION:
+                return
+            raise Violation(
+                "acknowledged writes",
+                f"{operation} is answered with {format_zxid(zxid)} {operation.error}; {told}",
+            )
+        if operation.opcode != OpCode.MULTI and told.error != operation.error:
+            raise Violation("answers", f"{operation}: error {operation.error}, not {told.error}")
+        if zxid <= operation.floor:
+            raise Violation(
+                "linearizable writes",
+                f"{operation} has {format_zxid(zxid)}; before it was asked,"
+                f" {format_zxid(operation.floor)} was acknowledged",
+            )
+        self._floor = max(self._floor, zxid)
+        self.acknowledged[zxid] = operation
+        if not operation.error:
+            self._check_written(operation, told, body)
+
+    def _check_written(self, operation: Operation, told: Told, body: bytes) -> None:
+        stat: Stat | None = None
+        path: str | None = operation.path
+        if operation.opcode in (OpCode.CREATE, OpCode.CREATE2):
+            path = self.created(operation, body)
+            if path != told.path:
+                raise Violation("answers", f"{operation}: created {path}, it is {told.path}")
+            if operation.opcode == OpCode.CREATE2:
+                stat = Create2Response.decode(body, 0, len(body))[0].stat
+        elif operation.opcode == OpCode.SET_DATA:
+            stat = StatResponse.decode(body, 0, len(body))[0].stat
+        if stat is not None:
+            assert path is not None
+            self._compare(operation, stat, self._model.znode(path, operation.zxid))
+
+    def created(self, operation: Operation, body: bytes) -> str:
+        """Return the path in the answer to a create."""
+        if operation.opcode == OpCode.CREATE:
+            return PathResponse.decode(body, 0, len(body))[0].path or ""
+        return Create2Response.decode(body, 0, len(body))[0].path or ""
+
+    def created_path(self, operation: Operation, error: int, body: bytes) -> str | None:
+        """Return the path of a sequential znode that was just created, else None."""
+        if error or operation.opcode not in (OpCode.CREATE, OpCode.CREATE2):
+            return None
+        return self.created(operation, body) if operation.path.endswith("-") else None
+
+    # --- reads ----------------------------------------------------------------------
+
+    def _read(self, session: SessionRecord, operation: Operation, body: bytes) -> None:
+        self.reads += 1
+        if operation.opcode == OpCode.SYNC:
+            return
+        zxid, path = operation.zxid, operation.path
+        znode = self._model.znode(path, zxid)
+        if operation.error:
+            if operation.error != ErrorCode.NO_NODE or znode is not None:
+                raise Violation("reads", f"{operation}: error {operation.error}, there is {znode}")
+        else:
+            try:
+                self._check_read(operation, body, znode)
+            except (JuteError, struct.error) as error:
+                raise Violation("answers", f"{operation}: {error!r}") from None
+        if operation.sets_watch:
+            self._set(session, operation, znode is not None)
+
+    def _check_read(self, operation: Operation, body: bytes, znode: Znode | None) -> None:
+        zxid, path = operation.zxid, operation.path
+        if operation.opcode == OpCode.GET_DATA:
+            data, _ = GetDataResponse.decode(body, 0, len(body))
+            if znode is None or data.data != znode.data:
+                raise Violation(
+                    "reads", f"{operation} at {format_zxid(zxid)}: {data.data!r}, it is {znode}"
+                )
+            self._compare(operation, data.stat, znode)
+        elif operation.opcode == OpCode.EXISTS:
+            self._compare(operation, StatResponse.decode(body, 0, len(body))[0].stat, znode)
+        else:
+            response, _ = GetChildren2Response.decode(body, 0, len(body))
+            children = self._model.children(path, zxid)
+            if sorted(map(str, response.children or ())) != sorted(children):
+                raise Violation(
+                    "reads", f"{operation}: {response.children}, there are {sorted(children)}"
+                )
+            self._compare(operation, response.stat, znode)
+
+    def _compare(self, operation: Operation, stat: Stat, znode: Znode | None) -> None:
+        shown = (stat.czxid, stat.mzxid, stat.version, stat.ephemeral_owner)
+        if znode is None or shown != (znode.czxid, znode.mzxid, znode.version, znode.owner):
+            raise Violation(
+                "reads", f"{operation} at {format_zxid(operation.zxid)}: {shown}, it is {znode}"
+            )
+
+    # --- watches --------------------------------------------------------------------
+
+    def _set(self, session: SessionRecord, operation: Operation, is_there: bool) -> None:
+        if operation.opcode == OpCode.GET_CHILDREN2:
+            kind = CHILDREN
+        elif operation.opcode == OpCode.EXISTS and not is_there:
+            kind = EXISTS
+        else:
+            kind = DATA
+        if kind != EXISTS and not is_there:
+            return
+        key = (kind, operation.path)
+        if key not in session.watches:
+            session.watches[key] = Watch(kind, operation.path, operation.zxid)
+
+    def _check_watches(self, session: SessionRecord, operation: Operation, zxid: int) -> None:
+        for watch in session.watches.values():
+            change = self._change(watch)
+            if change is None or change > zxid:
+                continue
+            if operation.xid == Xid.SET_WATCHES and watch.kind == EXISTS:
+                continue  # came and went meanwhile: nothing to tell
+            raise Violation(
+                "watches",
+                f"{operation} shows {format_zxid(zxid)}; {watch.path} changed at"
+                f" {format_zxid(change)}, watched since {format_zxid(watch.since)}: no event",
+            )
+
+    def _change(self, watch: Watch) -> int | None:
+        if watch.kind != CHILDREN:
+            return self._model.next_change(watch.path, watch.since)
+        change = self._model.next_change_of_children(watch.path, watch.since)
+        gone = self._model.next_change(watch.path, watch.since)
+        while gone is not None and self._model.znode(watch.path, gone) is not None:
+            gone = self._model.next_change(watch.path, gone)
+        if change is None or gone is None:
+            return gone if change is None else change
+        return min(change, gone)
+
+    def _set_again(self, session: SessionRecord, zxid: int) -> None:
+        for watch in session.watches.values():
+            watch.since = max(watch.since, zxid)
+
+    def fired(self, session: SessionRecord, event_type: int, path: str) -> None:
+        """A watch event has come."""
+        self.events += 1
+        kinds = _FIRES.get(event_type, ())
+        for kind in kinds:
+            session.watches.pop((kind, path), None)

@@ -1,0 +1,164 @@
+"""Feeds the checkers: after each step of a machine it looks at what has changed.
+
+Pure. A violation is raised and ends the run.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pyzk.quorum.verifier import verifier_of
+from pyzk.sim.checkers.chain import Chain
+from pyzk.sim.checkers.durability import DurabilityChecker
+from pyzk.sim.checkers.epochs import EpochChecker
+from pyzk.sim.checkers.model import Model
+from pyzk.sim.checkers.replies import ReplyChecker
+from pyzk.sim.checkers.state import StateChecker, compare
+from pyzk.sim.settings import membership
+from pyzk.zxid import counter_of, epoch_of, format_zxid
+
+if TYPE_CHECKING:
+    from pyzk.data.database import Database
+    from pyzk.sim.machine import Machine
+    from pyzk.sim.network import Socket
+    from pyzk.sim.world import World
+
+
+class Seen:
+    """What was last seen of a machine."""
+
+    __slots__ = ("database", "is_serving", "logged", "mode", "raw")
+
+    def __init__(self, database: Database | None, raw: int) -> None:
+        self.database = database
+        self.raw = raw
+        """Its last zxid, as it says it."""
+        self.logged = raw
+        """Of the last record that it handed to its disk."""
+        self.is_serving = False
+        self.mode = ""
+
+
+class Checks:
+    """All checkers of a run."""
+
+    def __init__(self, world: World) -> None:
+        options = world.options
+        self.world = world
+        self.model = Model()
+        self.chain = Chain(self._committed)
+        self.epochs = EpochChecker(self.chain)
+        self.state = StateChecker()
+        self.replies = ReplyChecker(self.model, options.local_sessions)
+        self.elections = 0
+        verifier = verifier_of(membership(options))
+        self.durability = DurabilityChecker(
+            self.chain,
+            verifier,
+            {
+                sid: partial(_durable, world, sid)
+                for sid in range(1, options.voters + 1)
+                if verifier.weight(sid)
+            },
+        )
+        self._seen: dict[int, Seen] = {}
+
+    # --- the life of a machine ------------------------------------------------------
+
+    def started(self, machine: Machine) -> None:
+        """It has read its disk; its peer exists."""
+        database = machine.peer.server.database
+        seen = self._seen[machine.sid] = Seen(database, database.last_zxid)
+        member = machine.member
+        self.epochs.seen(machine.sid, member.epochs, database.last_zxid)
+        if seen.raw:
+            self.state.seen(machine.name, self.chain.resolve(seen.raw), database)
+        self.disk_changed(machine)
+
+    def stopped(self, machine: Machine) -> None:
+        """It has crashed."""
+        self._seen.pop(machine.sid, None)
+
+    def wiped(self, machine: Machine) -> None:
+        """It has lost its disk."""
+        self.epochs.forget(machine.sid)
+
+    def disk_changed(self, machine: Machine) -> None:
+        """Its log is not what it was: cut, replaced, or read by a start."""
+        if machine.sid in self.durability.voters:
+            self.durability.disk_changed(machine.sid)
+
+    def restored(self, machine: Machine, zxid: int) -> None:
+        """Its log ends with ``zxid`` from now on."""
+        seen = self._seen.get(machine.sid)
+        if seen is not None:
+            seen.logged = zxid
+        self.disk_changed(machine)
+
+    def logged(self, machine: Machine, records: list[bytes]) -> None:
+        """It hands records to its disk."""
+        seen = self._seen[machine.sid]
+        seen.logged = self.chain.logged(machine.name, seen.logged, records)
+
+    def sent(self, machine: Machine, socket: Socket, data: bytes) -> None:
+        """It writes to a link of the quorum port."""
+        if self.world.trace.is_verbose:
+            self.world.packets(machine, socket, data)
+
+    # --- after each step ------------------------------------------------------------
+
+    def stepped(self, machine: Machine) -> None:
+        """It has taken an input, and what it wanted is done."""
+        seen = self._seen.get(machine.sid)
+        if seen is None or not machine.is_up:
+            return
+        server = machine.peer.server
+        database = server.database
+        raw = database.tree.last_zxid
+        is_serving = server.is_running
+        if raw == seen.raw and is_serving == seen.is_serving and database is seen.database:
+            return
+        who = machine.name
+        if is_serving and not seen.is_serving:
+            self._begins_to_serve(machine, seen, raw)
+        if raw != seen.raw and not counter_of(raw) and raw not in (0, -1):
+            self.chain.bases.setdefault(epoch_of(raw), self.chain.resolve(seen.raw))
+        if seen.is_serving and not is_serving:
+            self.world.say(machine, "serves no more")
+        seen.raw, seen.is_serving, seen.database = raw, is_serving, database
+        if is_serving:
+            zxid = self.chain.resolve(raw)
+            self.chain.delivered(who, zxid)
+            self.state.seen(who, zxid, database)
+        self.epochs.seen(machine.sid, machine.member.epochs, raw)
+
+    def _begins_to_serve(self, machine: Machine, seen: Seen, raw: int) -> None:
+        role = machine.role_name
+        if role == "leader":
+            epoch = epoch_of(raw)
+            self.elections += 1
+            base = self.chain.resolve(seen.raw)
+            self.world.say(machine, f"leads epoch {epoch} with {format_zxid(base)}")
+            known = self.chain.bases.setdefault(epoch, base)
+            self.epochs.established(machine.sid, machine.life, epoch, base)
+            assert known == base, (known, base)
+            self.world.established(machine)
+        else:
+            self.world.say(machine, f"serves as {role} from {format_zxid(raw)}")
+
+    def _committed(self, zxid: int, payload: bytes) -> None:
+        self.durability.committed(zxid)
+        self.model.committed(zxid, payload)
+
+    # --- the end --------------------------------------------------------------------
+
+    def finish(self, machines: list[Machine]) -> None:
+        """The run is over; these machines must be equal."""
+        first = machines[0]
+        for other in machines[1:]:
+            compare(first.name, first.database, other.name, other.database)
+
+
+def _durable(world: World, sid: int) -> int:
+    return world.machines[sid].disk.durable_zxid

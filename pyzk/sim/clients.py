@@ -1,0 +1,329 @@
+"""Clients at the level of frames: they make sessions, ask, watch, lose connections and come back.
+
+Pure. Each knows its members' hosts and takes one at random. What it is told goes to the checkers
+(`checkers.replies`) as it comes.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+from pyzk.constants import OpCode, Xid
+from pyzk.jute.records import ConnectRequest, ConnectResponse, SetWatches, WatcherEvent
+from pyzk.sim.history import Operation, SessionRecord
+from pyzk.sim.machine import CLIENT
+from pyzk.sim.network import Socket
+from pyzk.sim.workload import Workload
+
+if TYPE_CHECKING:
+    from pyzk.sim.world import World
+
+FIRST_KEY: Final = 101
+NO_PASSWORD: Final = bytes(16)
+_unpack_length: Final = struct.Struct(">i").unpack_from
+_unpack_reply: Final = struct.Struct(">iqi").unpack_from
+_pack_head: Final = struct.Struct(">iii").pack
+
+
+class SimClient:
+    """One client, a host of its own."""
+
+    def __init__(self, world: World, index: int, rng: Random) -> None:
+        options = world.options
+        self.world = world
+        self.index = index
+        self.key = FIRST_KEY + index
+        self.rng = rng
+        self.life = 1
+        self.is_powered = True
+        self.is_up = True
+        self.slowness = 1
+        self.workload = Workload(index, options, rng)
+        self.left = options.operations
+        """Requests still to be sent."""
+        self.session: SessionRecord | None = None
+        self.socket: Socket | None = None
+        self.is_attached = False
+        """The ConnectResponse has come on this socket."""
+        self.pending: deque[Operation] = deque()
+        self.target = 0
+        self.is_done = False
+        """Its proof was answered."""
+        self.wants_proof = False
+        self.lost = 0
+        """Requests whose outcome it never learned."""
+        self.answered = 0
+        self._password = NO_PASSWORD
+        self._timeout_ms = options.session_timeout_ms
+        self._received = b""
+        self._xid = 0
+        self._heard_us = 0
+        self._sent_us = 0
+        self._is_silent = False
+        self._is_thinking = False
+        self._ticket = 0
+        """Of the present connection attempt; what belongs to an earlier one is void."""
+
+    # --- host -----------------------------------------------------------------------
+
+    def input(self, action: Callable[[], object]) -> None:
+        action()
+
+    def accepts(self, port: str) -> bool:
+        return False
+
+    def accepted(self, port: str, socket: Socket) -> None:
+        raise AssertionError("nobody connects to a client")
+
+    def describe(self) -> str:
+        """Who, for the trace."""
+        return f"c{self.index} at h{self.target}" if self.socket is not None else f"c{self.index}"
+
+    # --- connecting -----------------------------------------------------------------
+
+    def _after(self, delay_us: int, action: Callable[[], object]) -> None:
+        """Call ``action`` if this connection, or attempt, still lasts then."""
+        ticket = self._ticket
+
+        def act() -> None:
+            if self._ticket == ticket:
+                action()
+
+        self.world.at(self.world.now_us + delay_us, act)
+
+    def start(self) -> None:
+        """Connect, some time soon."""
+        self._after(self.rng.randrange(1, 300_000), self._connect)
+
+    def _connect(self) -> None:
+        world = self.world
+        self.target = self.rng.choice(world.client_targets)
+        self._heard_us = world.now_us
+        dialed = partial(self._dialed, self._ticket)
+        world.network.dial(self, world.machines[self.target], CLIENT, 1_000_000, dialed)
+
+    def _dialed(self, ticket: int, socket: Socket | None) -> None:
+        if ticket != self._ticket or socket is None:
+            if socket is not None:
+                socket.close()
+            else:
+                self._again("cannot connect")
+            return
+        session = self.session
+        self.socket = socket
+        socket.owner = self
+        self._received = b""
+        self._heard_us = self.world.now_us
+        request = ConnectRequest(
+            0,
+            session.last_zxid if session else 0,
+            self._timeout_ms,
+            session.session_id if session else 0,
+            self._password,
+            False,
+        ).encode()
+        socket.send(struct.pack(">i", len(request)) + request)
+        self._after(self._patience_us, self._look)
+
+    @property
+    def _patience_us(self) -> int:
+        return self._timeout_ms * 667
+
+    def _look(self) -> None:
+        """Ping, or leave a server that is silent."""
+        now = self.world.now_us
+        if now - self._heard_us >= self._patience_us:
+            self._leave("the server is silent")
+            return
+        is_idle = now - self._sent_us >= self._patience_us // 2
+        if is_idle and self.is_attached and not self._is_silent:
+            self._send(Operation(self.index, self._session_id, Xid.PING, OpCode.PING, ""), b"")
+        self._after(self._patience_us // 4 + 1000, self._look)
+
+    def _leave(self, why: str) -> None:
+        socket = self.socket
+        if socket is not None:
+            socket.close()
+        self._again(why)
+
+    def _again(self, why: str) -> None:
+        """Forget the connection, and what was asked on it; connect to another server."""
+        if self.world.trace.is_verbose:
+            self.world.detail(self, f"{why}; {len(self.pending)} requests without an answer")
+        for operation in self.pending:
+            if operation.xid > 0:
+                self.lost += 1
+                self.world.checks.replies.lost(operation)
+        self.pending.clear()
+        self.socket = None
+        self.is_attached = False
+        self._is_silent = self._is_thinking = False
+        self._ticket += 1
+        self._after(self.rng.randrange(1000, 300_000), self._connect)
+
+    @property
+    def _session_id(self) -> int:
+        return self.session.session_id if self.session is not None else 0
+
+    @property
+    def _shown(self) -> str:
+        return f"session 0x{self._session_id & (1 << 64) - 1:x}"
+
+    # --- owner of a socket ----------------------------------------------------------
+
+    def writable(self, socket: Socket) -> None:
+        pass
+
+    def ended(self, socket: Socket, reason: str) -> None:
+        if socket is self.socket:
+            self._again(reason)
+
+    def received(self, socket: Socket, data: bytes) -> None:
+        if socket is not self.socket:
+            return
+        self._heard_us = self.world.now_us
+        buffer = self._received + data if self._received else data
+        offset = 0
+        end = len(buffer)
+        while end - offset >= 4:
+            (length,) = _unpack_length(buffer, offset)
+            if end - offset < 4 + length:
+                break
+            frame = buffer[offset + 4 : offset + 4 + length]
+            offset += 4 + length
+            if self.is_attached:
+                self._reply(frame)
+            else:
+                self._attached(frame)
+            if self.socket is not socket:
+                return
+        self._received = buffer[offset:]
+
+    def _attached(self, frame: bytes) -> None:
+        response, _ = ConnectResponse.decode(frame, 0, len(frame))
+        session = self.session
+        if response.session_id == 0:
+            self.world.say(self, f"{self._shown} has expired")
+            if session is not None:
+                self.world.checks.replies.expired(session)
+            self.session = None
+            self._password = NO_PASSWORD
+            self._leave("expired")
+            return
+        self.is_attached = True
+        self._timeout_ms = response.timeout_ms
+        if session is None:
+            session = self.session = SessionRecord(self.index, response.session_id)
+            self._password = response.password or NO_PASSWORD
+            self.world.checks.replies.began(session)
+            self.world.say(self, f"{self._shown} at h{self.target}")
+        else:
+            self.world.detail(self, f"moved to h{self.target}")
+        if session.watches:
+            self._set_watches(session)
+        self._think()
+
+    def _set_watches(self, session: SessionRecord) -> None:
+        lists: dict[int, list[str | None]] = {1: [], 2: [], 3: []}
+        for kind, path in session.watches:
+            lists[kind].append(path)
+        record = SetWatches(session.last_zxid, lists[1], lists[2], lists[3])
+        operation = Operation(
+            self.index, session.session_id, Xid.SET_WATCHES, OpCode.SET_WATCHES, ""
+        )
+        self._send(operation, record.encode())
+
+    # --- asking ---------------------------------------------------------------------
+
+    def _send(self, operation: Operation, body: bytes) -> None:
+        socket = self.socket
+        assert socket is not None
+        self.world.checks.replies.asked(operation)
+        self.pending.append(operation)
+        operation.sent_us = self._sent_us = self.world.now_us
+        socket.send(_pack_head(8 + len(body), operation.xid, operation.opcode) + body)
+
+    def _think(self) -> None:
+        """Ask after a while, unless that is planned."""
+        if self._is_thinking:
+            return
+        self._is_thinking = True
+        self._after(self.rng.randrange(1, self.world.options.think_ms * 1000), self._ask)
+
+    def _ask(self) -> None:
+        """Send the next request, if there is one and not too many are on the way."""
+        self._is_thinking = False
+        if not self.is_attached or self._is_silent:
+            return
+        options, rng = self.world.options, self.rng
+        if len(self.pending) >= options.pipeline:
+            return  # the next answer goes on
+        if self.wants_proof:
+            if not self.pending and not self.is_done:
+                self._submit(*self.workload.proof())
+            return
+        if self.left <= 0:
+            return
+        self.left -= 1
+        if rng.random() < options.silences:
+            self._is_silent = True
+            self._after(self._timeout_ms * rng.choice((500, 1500, 3000)), self._speak)
+            return
+        if rng.random() < options.closes:
+            self._submit(OpCode.CLOSE_SESSION, "", b"", False)
+            return
+        self._submit(*self.workload.next())
+        self._think()
+
+    def _speak(self) -> None:
+        self._is_silent = False
+        self._think()
+
+    def _submit(self, opcode: int, path: str, body: bytes, sets_watch: bool) -> None:
+        self._xid += 1
+        operation = Operation(self.index, self._session_id, self._xid, opcode, path, sets_watch)
+        operation.body = body
+        self._send(operation, body)
+
+    def prove(self) -> None:
+        """Ask nothing more but for one write that must succeed."""
+        self.left = 0
+        self.wants_proof = True
+        self._is_silent = False
+        if self.is_attached:
+            self._think()
+
+    # --- being told -----------------------------------------------------------------
+
+    def _reply(self, frame: bytes) -> None:
+        xid, zxid, error = _unpack_reply(frame, 0)
+        replies = self.world.checks.replies
+        session = self.session
+        assert session is not None
+        if xid == Xid.NOTIFICATION:
+            event, _ = WatcherEvent.decode(frame, 16, len(frame))
+            replies.fired(session, event.type, event.path)
+            return
+        operation = self.pending.popleft() if self.pending else None
+        replies.answered(session, operation, xid, zxid, error, frame[16:])
+        self._think()
+        if operation is None or xid <= 0:
+            return
+        self.answered += 1
+        if operation.opcode == OpCode.CLOSE_SESSION:
+            replies.closed(session)
+            self.world.say(self, f"{self._shown} closed")
+            self.session = None
+            self._password = NO_PASSWORD
+            self._leave("closed")
+            return
+        if self.wants_proof and error == 0 and operation.opcode == OpCode.SET_DATA:
+            self.is_done = self.is_done or operation.path == "/"
+        created = replies.created_path(operation, error, frame[16:])
+        if created is not None:
+            self.workload.sequential.append(created)

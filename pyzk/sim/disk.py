@@ -1,0 +1,379 @@
+"""The disk of one machine: persistence's real code over directories that lose what was not synced.
+
+Pure. Answers to `runtime.storage` and `runtime.disk`: one queue for the log and for commands, in
+order, snapshots beside it. An operation begins (its bytes are written), takes its time, and ends
+(they are synced, and only then the peer is told). A crash may come in between, or, as
+``steps_to_crash`` counts, before any operation on a directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from typing import Final, Protocol
+
+from pyzk.data.database import Database, FrozenDatabase
+from pyzk.errors import StorageError
+from pyzk.persistence import purge
+from pyzk.persistence.directory import MemoryDirectory
+from pyzk.persistence.logwriter import LogWriter
+from pyzk.persistence.member_files import MemberFiles
+from pyzk.persistence.recovery import RecoveryOptions, recover
+from pyzk.persistence.snapshot import SnapshotWriter
+from pyzk.quorum.commands import (
+    ReadLog,
+    Reload,
+    SaveEpoch,
+    StorageCommand,
+    StoreDatabase,
+    TruncateLog,
+)
+from pyzk.quorum.epochs import Epochs, load_epochs, save_epoch
+from pyzk.quorum.sync import is_affordable
+from pyzk.sim.options import Options
+
+PREALLOCATE_BYTES: Final = 8192
+NODES_PER_STEP: Final = 4
+RETAINED_SNAPSHOTS: Final = 3
+SLOW_SYNC: Final = 100
+MAX_SYNC_US: Final = 8_000_000
+
+Records = list[tuple[int, bytes]]
+
+
+class PowerCut(Exception):
+    """A crash in the middle of an operation of the disk."""
+
+
+class Answers(Protocol):
+    """The machine, as its disk sees it; each answer is an input of the peer."""
+
+    def log_synced(self, zxid: int) -> None: ...
+
+    def stored(self, ticket: int) -> None: ...
+
+    def restored(self, ticket: int, database: Database) -> None: ...
+
+    def log_read(self, ticket: int, records: Records | None) -> None: ...
+
+    def replaced(self, zxid: int) -> None:
+        """A received database is the only one that the disk has now."""
+        ...
+
+    def disk_failed(self, error: StorageError) -> None:
+        """The program stops."""
+        ...
+
+    def disk_crashed(self) -> None:
+        """A crash point was reached."""
+        ...
+
+    def note(self, text: str) -> None:
+        """One line for the verbose trace."""
+        ...
+
+
+class Append:
+    """In the queue: records for the log, in order."""
+
+    __slots__ = ("records", "zxid")
+
+    def __init__(self, records: list[bytes], zxid: int) -> None:
+        self.records = records
+        self.zxid = zxid
+
+
+class Roll:
+    """In the queue: begin another file with the next record."""
+
+
+class Store:
+    """In the queue: a database that is to be the only one, as it was when that was ordered."""
+
+    __slots__ = ("command", "frozen")
+
+    def __init__(self, command: StoreDatabase) -> None:
+        self.command = command
+        self.frozen = command.database.freeze()
+
+
+Operation = Append | Roll | Store | StorageCommand
+Later = Callable[[int, Callable[[], object]], None]
+"""Calls a function after so many us, unless the machine has crashed meanwhile."""
+
+
+class SnapshotJob:
+    """A snapshot that is being written, beside everything else."""
+
+    __slots__ = ("frozen", "writer")
+
+    def __init__(self, frozen: FrozenDatabase) -> None:
+        self.frozen = frozen
+        self.writer: SnapshotWriter | None = None
+
+
+class SimDisk:
+    """What a machine has stored, and what it is storing."""
+
+    def __init__(self, sid: int, options: Options, rng: Random) -> None:
+        self.sid = sid
+        self.options = options
+        self.rng = rng
+        self.answers: Answers
+        self.later: Later
+        self.slowness = 1
+        self.steps_to_crash = 0
+        """Operations of the directories until a crash; 0: none is planned."""
+        self.is_failing = False
+        """Every operation fails."""
+        self.durable_zxid = 0
+        """Of the last record that survives whatever happens."""
+        self._suffix = f".{options.compression}" if options.compression else ""
+        self._recovery = RecoveryOptions(
+            digests=options.digest_enabled,
+            committed_log_count=options.commit_log_count,
+            snapshot_suffix=self._suffix,
+        )
+        self._complete_after = 0
+        self._forget()
+        self.wipe()
+
+    def wipe(self) -> None:
+        """Lose everything."""
+        self.snapshots = MemoryDirectory(f"h{self.sid}/data")
+        is_separate = self.options.separate_log_directory
+        self.logs = MemoryDirectory(f"h{self.sid}/log") if is_separate else self.snapshots
+        self.durable_zxid = 0
+
+    def _forget(self) -> None:
+        """What a program has in memory."""
+        self._queue: deque[Operation] = deque()
+        self._is_busy = False
+        self._job: SnapshotJob | None = None
+        self._writer: LogWriter
+
+    # --- life -----------------------------------------------------------------------
+
+    def open(self) -> tuple[Database, Epochs, list[str], bool]:
+        """Load what is there, as a start does: database, epochs, notes, whether a snapshot is
+        wanted. Raises StorageError, PowerCut."""
+        self._forget()
+        self._arm()
+        recovered = recover(self.snapshots, self.logs, self._recovery)
+        epochs, notes = load_epochs(self.snapshots, recovered.last_zxid)
+        self._writer = LogWriter(
+            self.logs,
+            preallocate_bytes=PREALLOCATE_BYTES,
+            size_limit_bytes=self.options.log_size_limit_kb * 1024,
+        )
+        self._files = MemberFiles(self.snapshots, self.logs, self._recovery)
+        self._loaded(recovered.database)
+        is_wanted = recovered.replayed > self.options.snap_count // 2
+        return recovered.database, epochs, recovered.notes + notes, is_wanted
+
+    def crash(self, is_power_lost: bool) -> int:
+        """End; return how many written bytes were lost."""
+        self._forget()
+        self.steps_to_crash = 0
+        lost = 0
+        for directory in dict.fromkeys((self.snapshots, self.logs)):
+            directory.before = _nothing
+            if is_power_lost:
+                lost += directory.crash(self.rng if self.rng.random() < 0.7 else None)
+        return lost
+
+    def _arm(self) -> None:
+        for directory in dict.fromkeys((self.snapshots, self.logs)):
+            directory.before = self._before
+
+    def _before(self, operation: str, name: str) -> None:
+        if self.is_failing:
+            raise StorageError(f"injected failure of {operation}", path=f"h{self.sid}/{name}")
+        if self.steps_to_crash:
+            self.steps_to_crash -= 1
+            if not self.steps_to_crash:
+                raise PowerCut(f"{operation} {name}")
+
+    # --- orders ---------------------------------------------------------------------
+
+    def append(self, records: list[bytes], zxid: int) -> None:
+        """Make framed records durable; the answer is ``log_synced(zxid)``."""
+        self._push(Append(records, zxid))
+
+    def command(self, command: StorageCommand) -> None:
+        """Carry out a command behind everything that was ordered before."""
+        if isinstance(command, (Reload, StoreDatabase, TruncateLog)):
+            # It would be of a history that is to be replaced.
+            if not self._guard(self._end_job):
+                return
+        self._push(Store(command) if isinstance(command, StoreDatabase) else command)
+
+    def take_snapshot(self, database: Database) -> None:
+        """Roll the log, and write a snapshot of this moment unless one is being written."""
+        self._push(Roll())
+        if self._job is None:
+            self._job = SnapshotJob(database.freeze())
+            self._wait(partial(self._snapshot_step, self._job))
+
+    def purge(self) -> None:
+        """Remove what only old snapshots need."""
+        self._guard(self._purge)
+
+    def _purge(self) -> None:
+        for name in purge.purge(self.snapshots, self.logs, RETAINED_SNAPSHOTS):
+            self.answers.note(f"purged {name}")
+
+    # --- the queue ------------------------------------------------------------------
+
+    def _push(self, operation: Operation) -> None:
+        self._queue.append(operation)
+        if not self._is_busy:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._is_busy = True
+        operation = self._queue.popleft()
+        if isinstance(operation, Append):
+            while self._queue and isinstance(following := self._queue[0], Append):
+                self._queue.popleft()
+                operation = Append(operation.records + following.records, following.zxid)
+            # Not before it has returned to whoever ordered it.
+            self.later(0, partial(self._guard, partial(self._write, operation)))
+        else:
+            self._wait(partial(self._guard, partial(self._carry_out, operation)))
+
+    def _end(self) -> None:
+        self._is_busy = False
+        if self._queue:
+            self._begin()
+
+    def _wait(self, action: Callable[[], object]) -> None:
+        options, rng = self.options, self.rng
+        base = options.sync_us * self.slowness
+        if options.slow_syncs and rng.random() < options.slow_syncs:
+            base *= SLOW_SYNC
+        self.later(min(int(base * (0.3 + 1.4 * rng.random())), MAX_SYNC_US), action)
+
+    def _guard(self, action: Callable[[], object]) -> bool:
+        """Do something to the directories; whether the program survives it."""
+        try:
+            action()
+            return True
+        except PowerCut as cut:
+            self.answers.note(f"crash before {cut}")
+            self.answers.disk_crashed()
+        except StorageError as error:
+            self.answers.disk_failed(error)
+        return False
+
+    # --- the log --------------------------------------------------------------------
+
+    def _write(self, operation: Append) -> None:
+        self._writer.append(operation.records)
+        self._wait(partial(self._guard, partial(self._sync, operation)))
+
+    def _sync(self, operation: Append) -> None:
+        self._writer.sync()
+        self.durable_zxid = operation.zxid
+        self.answers.log_synced(operation.zxid)
+        self._end()
+
+    # --- commands -------------------------------------------------------------------
+
+    def _carry_out(self, operation: Operation) -> None:
+        if isinstance(operation, Roll):
+            self._writer.roll()
+        elif isinstance(operation, SaveEpoch):
+            self.answers.note(f"{operation.name} {operation.epoch} saved")
+            save_epoch(self.snapshots, operation.name, operation.epoch)
+            self.answers.stored(operation.ticket)
+        elif isinstance(operation, TruncateLog):
+            self._truncate(operation)
+        elif isinstance(operation, Reload):
+            self._end_log()
+            database = self._files.reload()
+            self._loaded(database)
+            self.answers.restored(operation.ticket, database)
+        elif isinstance(operation, Store):
+            self._store(operation.command, operation.frozen)
+        else:
+            assert isinstance(operation, ReadLog), operation
+            self._read_log(operation)
+        self._end()
+
+    def _truncate(self, command: TruncateLog) -> None:
+        self._end_log()
+        database = self._files.truncate(command.zxid, self._complete_after)
+        self._loaded(database)
+        self.answers.note(f"truncated to 0x{database.last_zxid:x}")
+        self.answers.restored(command.ticket, database)
+
+    def _store(self, command: StoreDatabase, frozen: FrozenDatabase) -> None:
+        self._end_log()
+        try:
+            self._files.store(frozen)
+        finally:
+            frozen.close()
+        self.durable_zxid = self._complete_after = frozen.zxid
+        self.answers.replaced(frozen.zxid)
+        self.answers.stored(command.ticket)
+
+    def _read_log(self, command: ReadLog) -> None:
+        records = self._files.read_log(command.after, command.until, self._is_affordable)
+        self.answers.log_read(command.ticket, records)
+
+    def _is_affordable(self, further_bytes: int, snapshot_bytes: int) -> bool:
+        return is_affordable(further_bytes, snapshot_bytes, self.options.snapshot_size_factor)
+
+    def _loaded(self, database: Database) -> None:
+        self.durable_zxid = database.last_zxid
+        self._complete_after = database.log_complete_after
+
+    def _end_log(self) -> None:
+        """The next record begins another file."""
+        self._writer.roll()
+
+    # --- snapshots ------------------------------------------------------------------
+
+    def _end_job(self) -> None:
+        """Give up the snapshot that is being written: it is of a history that is to be changed."""
+        job, self._job = self._job, None
+        if job is not None:
+            job.frozen.close()
+            if job.writer is not None:
+                with contextlib.suppress(StorageError):
+                    job.writer.abort()
+
+    def _snapshot_step(self, job: SnapshotJob) -> None:
+        if job is not self._job:
+            return
+        try:
+            self._snapshot(job)
+        except PowerCut as cut:
+            self.answers.note(f"crash before {cut}")
+            self.answers.disk_crashed()
+        except StorageError as error:
+            self.answers.note(f"no snapshot: {error}")
+            self._end_job()
+
+    def _snapshot(self, job: SnapshotJob) -> None:
+        if job.writer is None:
+            job.writer = SnapshotWriter(self.snapshots, job.frozen, suffix=self._suffix)
+        nodes = job.frozen.nodes.read(NODES_PER_STEP)
+        if nodes:
+            job.writer.add(nodes)
+            self._wait(partial(self._snapshot_step, job))
+            return
+        job.frozen.close()
+        name = job.writer.commit()
+        self._job = None
+        self.answers.note(f"wrote {name}")
+        if self.options.purges and self.rng.random() < 0.5:
+            self._purge()
+
+
+def _nothing(operation: str, name: str) -> None:
+    """Let the operation happen."""

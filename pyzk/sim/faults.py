@@ -1,0 +1,317 @@
+"""What goes wrong, and when it ends.
+
+Pure. Each kind of fault that the options switch on comes again and again after random times, and
+ends by itself. ``heal`` ends all of them for a core of machines; in safety mode that is everyone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+from pyzk.quorum.verifier import verifier_of
+from pyzk.sim.options import LIVENESS, Options
+from pyzk.sim.settings import membership
+
+if TYPE_CHECKING:
+    from pyzk.sim.machine import Machine
+    from pyzk.sim.world import World
+
+HOUR_MS: Final = 3_600_000
+
+
+class Faults:
+    """The nemesis of one run."""
+
+    def __init__(self, world: World, rng: Random) -> None:
+        self.world = world
+        self.rng = rng
+        self.options: Options = world.options
+        self.is_over = False
+        self.count = 0
+
+    def begin(self) -> None:
+        """Let things go wrong from now on."""
+        options = self.options
+        for seconds, fault in (
+            (options.crash_s, self._crash),
+            (options.disk_error_s, self._disk_error),
+            (options.partition_s, self._partition),
+            (options.one_way_s, self._one_way),
+            (options.cut_s, self._cut),
+            (options.stall_s, self._stall),
+            (options.pause_s, self._pause),
+            (options.clock_s, self._clock),
+            (options.slow_s, self._slow),
+            (options.wipe_s, self._wipe),
+            (options.all_down_s, self._all_down),
+        ):
+            if seconds:
+                self._again(seconds, fault)
+
+    def _again(self, seconds: float, fault: Callable[[], object]) -> None:
+        def act() -> None:
+            if not self.is_over:
+                self.count += 1
+                fault()
+                self._again(seconds, fault)
+
+        self._later(int(self.rng.expovariate(1 / seconds) * 1e6) + 1000, act)
+
+    def _later(self, delay_us: int, action: Callable[[], object]) -> None:
+        self.world.at(self.world.now_us + delay_us, action)
+
+    def _us(self, least_ms: int, most_ms: int) -> int:
+        return self.rng.randint(least_ms * 1000, most_ms * 1000)
+
+    def _machine(self) -> Machine:
+        return self.rng.choice(list(self.world.machines.values()))
+
+    def _say(self, text: str) -> None:
+        self.world.say(None, f"! {text}")
+
+    # --- crashes --------------------------------------------------------------------
+
+    def arm(self, machine: Machine) -> None:
+        """A machine starts: plan crashes at points of its own."""
+        options, rng = self.options, self.rng
+        machine.steps_to_crash = machine.disk.steps_to_crash = 0
+        if self.is_over:
+            return
+        if options.crash_point_steps:
+            machine.steps_to_crash = 1 + int(rng.expovariate(1 / options.crash_point_steps))
+        if options.disk_point_steps:
+            machine.disk.steps_to_crash = 1 + int(rng.expovariate(1 / options.disk_point_steps))
+
+    def crash(self, machine: Machine, why: str) -> None:
+        """Crash a machine now, and let it come back some time."""
+        if machine.is_up or machine.is_powered:
+            machine.crash(is_power_lost=self.rng.random() < 0.5, why=why)
+        self._restart_later(machine)
+
+    def stopped(self, machine: Machine, why: str) -> None:
+        """Its program has ended itself: it is started again some time."""
+        machine.crash(is_power_lost=False, why=why)
+        self._restart_later(machine)
+
+    def _restart_later(self, machine: Machine) -> None:
+        delay_us = self._us(10, 300) if self.rng.random() < 0.6 else self._us(300, 5000)
+        self._later(delay_us, partial(self._restart, machine, machine.life))
+
+    def _restart(self, machine: Machine, life: int) -> None:
+        if machine.life == life and not machine.is_up and not machine.is_left_broken:
+            self.start(machine)
+
+    def start(self, machine: Machine) -> None:
+        """Switch a machine on, and start its program."""
+        machine.power_on()
+        self.arm(machine)
+        machine.start()
+
+    def _crash(self) -> None:
+        machine = self._machine()
+        if machine.is_up:
+            self.crash(machine, "crash")
+
+    def _all_down(self) -> None:
+        self._say("everything loses power")
+        for machine in self.world.machines.values():
+            if machine.is_up:
+                machine.crash(is_power_lost=True, why="blackout")
+            elif machine.is_powered:
+                machine.is_powered = False
+            machine.life += 1
+            self._restart_later(machine)
+
+    def _wipe(self) -> None:
+        """An observer loses its data; a voter must not: its word would be forgotten."""
+        options = self.options
+        machine = self.world.machines[self.rng.randint(options.voters + 1, options.members)]
+        if machine.is_up:
+            machine.crash(is_power_lost=True, why="crash")
+            machine.disk.wipe()
+            self.world.checks.wiped(machine)
+            self.world.say(machine, "! its data are lost")
+            self._restart_later(machine)
+
+    def established(self, machine: Machine) -> None:
+        """A leader has begun to serve."""
+        seconds = self.options.leader_down_s
+        if seconds and not self.is_over:
+            life = machine.life
+
+            def act() -> None:
+                if machine.is_up and machine.life == life and not self.is_over:
+                    self.count += 1
+                    self.crash(machine, "crash of the leader")
+
+            self._later(int(self.rng.random() * seconds * 1e6), act)
+
+    # --- disks ----------------------------------------------------------------------
+
+    def _disk_error(self) -> None:
+        machine = self._machine()
+        if machine.is_up:
+            self.world.say(machine, "! its disk begins to fail")
+            machine.disk.is_failing = True
+
+    # --- the network ----------------------------------------------------------------
+
+    def _hosts(self) -> list[int]:
+        return [*self.world.machines, *(client.key for client in self.world.clients)]
+
+    def _partition(self) -> None:
+        rng, network = self.rng, self.world.network
+        members = list(self.world.machines)
+        size = rng.randint(1, len(members) - 1)
+        side = set(rng.sample(members, size))
+        apart = [key for key in self._hosts() if key in side or (key > 100 and rng.random() < 0.3)]
+        rest = [key for key in self._hosts() if key not in apart]
+        self._say(f"partition: {_names(apart)} | {_names(rest)}")
+        pairs = [(one, other) for one in apart for other in rest]
+        for one, other in pairs:
+            network.block(one, other)
+            network.block(other, one)
+        self._later(self._us(200, 5000), partial(self._unblock, pairs, both=True))
+
+    def _one_way(self) -> None:
+        rng, network = self.rng, self.world.network
+        members = list(self.world.machines)
+        one = rng.choice(members)
+        others = [each for each in members if each != one]
+        if rng.random() < 0.5:
+            others = [rng.choice(others)]
+        pairs = [(one, other) for other in others]
+        if rng.random() < 0.5:
+            pairs = [(other, one) for one, other in pairs]
+        self._say("nothing passes " + " ".join(f"h{a}->h{b}" for a, b in pairs))
+        for source, target in pairs:
+            network.block(source, target)
+        self._later(self._us(200, 6000), partial(self._unblock, pairs, both=False))
+
+    def _unblock(self, pairs: list[tuple[int, int]], *, both: bool) -> None:
+        if self.is_over:
+            return
+        self._say("healed: " + " ".join(f"h{a}->h{b}" for a, b in pairs[:6]))
+        for one, other in pairs:
+            self.world.network.unblock(one, other)
+            if both:
+                self.world.network.unblock(other, one)
+
+    def _cut(self) -> None:
+        sockets = list(self.world.network.sockets)
+        if sockets:
+            socket = self.rng.choice(sockets)
+            self._say(f"connection cut: h{socket.host.key} - h{socket.peer.host.key}")
+            self.world.network.cut(socket)
+
+    def _stall(self) -> None:
+        sockets = list(self.world.network.sockets)
+        if sockets:
+            socket = self.rng.choice(sockets)
+            self._say(f"stalled: h{socket.host.key} -> h{socket.peer.host.key}")
+            self.world.network.stall(socket, self._us(50, 4000))
+
+    # --- machines -------------------------------------------------------------------
+
+    def _pause(self) -> None:
+        machine = self._machine()
+        if machine.is_up and not machine.is_paused:
+            machine.pause()
+            self._later(self._us(50, 5000), partial(self._resume, machine, machine.life))
+
+    def _resume(self, machine: Machine, life: int) -> None:
+        if machine.life == life and not machine.is_left_broken:
+            machine.resume()
+
+    def _clock(self) -> None:
+        machine = self._machine()
+        offset = self.rng.choice((-HOUR_MS, -10_000, -500, 500, 10_000, HOUR_MS))
+        machine.wall_offset_ms += offset
+        self.world.say(machine, f"! its wall clock jumps by {offset} ms")
+
+    def _slow(self) -> None:
+        machine = self._machine()
+        if self.rng.random() < 0.5:
+            machine.slowness = self.rng.choice((5, 20, 100))
+            self.world.say(machine, "! its network is slow")
+        else:
+            machine.disk.slowness = self.rng.choice((5, 20, 100))
+            self.world.say(machine, "! its disk is slow")
+        self._later(self._us(500, 4000), partial(self._fast, machine))
+
+    def _fast(self, machine: Machine) -> None:
+        machine.slowness = machine.disk.slowness = 1
+
+    # --- the end --------------------------------------------------------------------
+
+    def heal(self) -> list[Machine]:
+        """End all faults for a core of machines, and return it; the others stay as they are, or
+        worse."""
+        world, options = self.world, self.options
+        self.is_over = True
+        machines = world.machines
+        core = list(machines)
+        if options.mode == LIVENESS:
+            core = self._core()
+        left = [sid for sid in machines if sid not in core]
+        self._say(f"healed: {_names(core)}; left as they are: {_names(left)}")
+        options.spikes = options.slow_syncs = 0.0
+        network = world.network
+        blocked = [pair for pair in network.blocked if pair[0] in left or pair[1] in left]
+        network.unblock_all()
+        for sid in left:
+            self._leave_broken(machines[sid], core, blocked)
+        for pipe in [socket.outgoing for socket in network.sockets]:
+            pipe.stalled_until = 0
+        world.client_targets = core
+        for sid in core:
+            machine = machines[sid]
+            machine.slowness = machine.disk.slowness = 1
+            machine.disk.is_failing = False
+            machine.steps_to_crash = machine.disk.steps_to_crash = 0
+            machine.resume()
+            if not machine.is_up:
+                self._later(self._us(1, 500), partial(self._restart, machine, machine.life))
+        return [machines[sid] for sid in core]
+
+    def _core(self) -> list[int]:
+        """A quorum, not much more, and perhaps an observer."""
+        rng, options = self.rng, self.options
+        verifier = verifier_of(membership(options))
+        sids = list(range(1, options.voters + 1))
+        rng.shuffle(sids)
+        core: list[int] = []
+        for sid in sids:
+            if not verifier.has_quorum(core) or rng.random() < 0.15:
+                core.append(sid)
+        observers = range(options.voters + 1, options.members + 1)
+        core += [sid for sid in observers if rng.random() < 0.7]
+        return sorted(core)
+
+    def _leave_broken(
+        self, machine: Machine, core: list[int], blocked: list[tuple[int, int]]
+    ) -> None:
+        machine.is_left_broken = True
+        how = self.rng.choice(("down", "paused", "apart", "mute", "deaf"))
+        network = self.world.network
+        self.world.say(machine, f"! stays {how}")
+        if how == "down":
+            machine.crash(is_power_lost=self.rng.random() < 0.5)
+            return
+        if how == "paused" and machine.is_up and not machine.is_paused:
+            machine.pause()
+        if not machine.is_up and how != "paused":
+            machine.power_on()
+            machine.start()
+        for sid in core:
+            if how in ("apart", "mute"):
+                network.block(machine.sid, sid)
+            if how in ("apart", "deaf"):
+                network.block(sid, machine.sid)
+
+
+def _names(keys: list[int]) -> str:
+    return " ".join(f"h{key}" if key < 100 else f"c{key - 101}" for key in keys)

@@ -1,0 +1,533 @@
+"""One server: the real Peer, and everything that its driver does for it.
+
+Pure. Answers to `runtime.runner`. Each input sets the clock, calls the peer and drains what it
+wants done; ``steps_to_crash`` counts the places in between at which a crash may fall.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+from pyzk.clock import Clock
+from pyzk.data.database import Database
+from pyzk.errors import StorageError
+from pyzk.quorum.commands import DialLeader, ListenForLearners, StopListening, StorageCommand
+from pyzk.quorum.election_links import Dial, ElectionLink
+from pyzk.quorum.link import Link
+from pyzk.quorum.member import Member
+from pyzk.quorum.peer import Peer
+from pyzk.server.connection import CLOSED, STALL_CHOKED, Connection
+from pyzk.server.outbox import TakeSnapshot
+from pyzk.sim.checkers import Violation
+from pyzk.sim.disk import PowerCut, Records, SimDisk
+from pyzk.sim.network import Socket
+from pyzk.zxid import format_zxid
+
+if TYPE_CHECKING:
+    from pyzk.sim.world import World
+
+CLIENT: Final = "client"
+QUORUM: Final = "quorum"
+ELECTION: Final = "election"
+WALL_MS: Final = 1_700_000_000_000
+TAKE_BYTES: Final = 1 << 14
+WRITTEN_US: Final = 20
+ROLES: Final = {"leader": "L", "follower": "F", "observer": "O", "looking": "?"}
+MAX_WAKES: Final = 200
+"""More of them at one moment is a peer that never sleeps."""
+
+
+class Machine:
+    """A member; what survives its crashes is in ``disk``."""
+
+    def __init__(self, world: World, sid: int, disk: SimDisk) -> None:
+        self.world = world
+        self.sid = sid
+        self.key = sid
+        self.disk = disk
+        disk.answers = self
+        disk.later = self.later
+        self.life = 0
+        self.is_powered = True
+        self.is_up = False
+        self.is_paused = False
+        self.slowness = 1
+        self.steps_to_crash = 0
+        self.clock_offset_ms = 0
+        """Of its monotonic clock, which begins anew when power comes back."""
+        self.wall_offset_ms = 0
+        self.has_peer = False
+        self.is_left_broken = False
+        """It stays as it is until the end of the run."""
+        self.peer: Peer
+        self.clock: Clock
+        self.is_listening = False
+        self.connections: dict[Connection, None] = {}
+        self._held: deque[Callable[[], object]] = deque()
+        self._armed_us: int | None = None
+        self._wakes = 0
+        self._woken_us = -1
+        self._port = 40_000
+
+    # --- life -----------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the program."""
+        world = self.world
+        self.life += 1
+        self.is_up = True
+        self.is_paused = False
+        self.is_listening = False
+        self._armed_us = None
+        self._held.clear()
+        self.connections = {}
+        self._port = 40_000 + 1000 * self.life
+        self.clock = Clock()
+        self._set_clock()
+        try:
+            database, epochs, notes, wants_snapshot = self.disk.open()
+        except PowerCut as cut:
+            self.note(f"crash before {cut}")
+            self.disk_crashed()
+            return
+        except StorageError as error:
+            self.disk_failed(error)
+            return
+        for note in notes:
+            self.note(f"recovery: {note}")
+        self.peer = Peer(
+            world.server_configs[self.sid],
+            database,
+            self.clock,
+            Random(world.rng.getrandbits(64)),
+            world.ensemble_configs[self.sid],
+            epochs,
+        )
+        self.has_peer = True
+        world.say(self, f"starts: accepted {epochs.accepted}, current {epochs.current}")
+        world.checks.started(self)
+        self.act(self.peer.start)
+        if wants_snapshot and self.is_up:
+            self.disk.take_snapshot(self.peer.server.database)
+
+    def crash(self, *, is_power_lost: bool, why: str = "crash") -> None:
+        """End at once; without power also lose what is not synced, and say nothing to anyone."""
+        if not self.is_up:
+            return
+        world = self.world
+        self.is_up = self.has_peer = False
+        self.is_paused = False
+        self.life += 1
+        self._held.clear()
+        lost = self.disk.crash(is_power_lost)
+        what = f"power lost, {lost} unsynced bytes lost" if is_power_lost else "killed"
+        world.say(self, f"! {why}: {what}")
+        if is_power_lost:
+            self.is_powered = False
+            world.network.lost_power(self)
+        else:
+            world.network.killed(self)
+        world.checks.stopped(self)
+
+    def power_on(self) -> None:
+        """Power is back; the program can start."""
+        if not self.is_powered:
+            self.is_powered = True
+            self.clock_offset_ms = self.world.rng.randrange(100_000) - self.world.now_us // 1000
+            self.world.network.powered(self)
+
+    def pause(self) -> None:
+        """Stand still: inputs wait (SIGSTOP, a long collection of garbage)."""
+        self.is_paused = True
+        self.world.say(self, "! paused")
+
+    def resume(self) -> None:
+        """Go on with what has come meanwhile."""
+        if not self.is_paused:
+            return
+        self.is_paused = False
+        self.world.say(self, "goes on")
+        life = self.life
+        while self._held and self.life == life and not self.is_paused:
+            self._held.popleft()()
+
+    # --- what others look at --------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return f"h{self.sid}"
+
+    @property
+    def member(self) -> Member:
+        life = self.peer.life
+        assert life is not None, self.sid
+        return life.member
+
+    @property
+    def database(self) -> Database:
+        return self.peer.server.database
+
+    @property
+    def role_name(self) -> str:
+        """leader, follower, observer; looking between them."""
+        life = self.peer.life
+        assert life is not None, self.sid
+        return life.role.mode if life.role is not None else "looking"
+
+    def describe(self) -> str:
+        """Who, in which role, epoch and state: the columns of the trace."""
+        if not self.is_up or not self.has_peer:
+            return f"{self.name} -"
+        member = self.member
+        zxid = format_zxid(self.database.last_zxid)
+        serving = "*" if self.peer.server.is_running else " "
+        return (
+            f"{self.name} {ROLES[self.role_name]}{serving}"
+            f" {member.epochs.accepted}/{member.epochs.current} {zxid}"
+        )
+
+    # --- time -----------------------------------------------------------------------
+
+    def _set_clock(self) -> None:
+        now_ms = self.world.now_us // 1000
+        self.clock.now_ms = now_ms + self.clock_offset_ms
+        self.clock.wall_ms = WALL_MS + now_ms + self.wall_offset_ms
+
+    def later(self, delay_us: int, action: Callable[[], object]) -> None:
+        """Call ``action``, unless the program has ended by then."""
+        life = self.life
+        self.world.at(self.world.now_us + delay_us, partial(self._if_alive, life, action))
+
+    def _if_alive(self, life: int, action: Callable[[], object]) -> None:
+        if self.is_up and self.life == life:
+            action()
+
+    def _arm(self) -> None:
+        deadline = self.peer.deadline
+        at_us = (deadline - self.clock_offset_ms) * 1000
+        now = self.world.now_us
+        if at_us < now:
+            at_us = now
+        armed = self._armed_us
+        if armed is None or at_us < armed:
+            self._armed_us = at_us
+            self.world.at(at_us, partial(self._wake, self.life, at_us))
+
+    def _wake(self, life: int, at_us: int) -> None:
+        if self.life != life or at_us != self._armed_us:
+            return
+        self._armed_us = None
+        self.input(self._wake_now)
+
+    def _wake_now(self) -> None:
+        now = self.world.now_us
+        if now == self._woken_us:
+            self._wakes += 1
+            if self._wakes > MAX_WAKES:
+                raise Violation("sleep", f"{self.name} wants to be woken without end")
+        else:
+            self._woken_us, self._wakes = now, 0
+        if (self.peer.deadline - self.clock_offset_ms) * 1000 > now:
+            self._arm()
+            return
+        self.act(self.peer.wake)
+
+    # --- inputs ---------------------------------------------------------------------
+
+    def input(self, action: Callable[[], object]) -> None:
+        """Take an input, when the program is no longer paused."""
+        if self.is_paused:
+            self._held.append(partial(self._if_alive, self.life, action))
+        else:
+            action()
+
+    def act(self, call: Callable[[], object]) -> None:
+        """Let the peer take an input, and do what it wants done."""
+        if not self.is_up:
+            return
+        self._set_clock()
+        life = self.life
+        try:
+            call()
+            self.peer.flush()
+        except Exception as error:
+            self.world.raised(self, error)
+            return
+        self.world.checks.stepped(self)
+        self.drain()
+        if self.life == life:
+            self._arm()
+
+    def log_synced(self, zxid: int) -> None:
+        self.input(lambda: self.act(partial(self.peer.log_synced, zxid)))
+
+    def stored(self, ticket: int) -> None:
+        self.input(lambda: self.act(partial(self.peer.stored, ticket)))
+
+    def restored(self, ticket: int, database: Database) -> None:
+        self.world.checks.restored(self, database.last_zxid)
+        self.input(lambda: self.act(partial(self.peer.restored, ticket, database)))
+
+    def log_read(self, ticket: int, records: Records | None) -> None:
+        self.input(lambda: self.act(partial(self.peer.log_read, ticket, records)))
+
+    def replaced(self, zxid: int) -> None:
+        self.note(f"stored a snapshot at {format_zxid(zxid)}")
+        self.world.checks.restored(self, zxid)
+
+    def disk_failed(self, error: StorageError) -> None:
+        """The server stops, as `runtime.main` does."""
+        self.world.disk_failed(self, error)
+
+    def disk_crashed(self) -> None:
+        self.world.crash_point(self)
+
+    def note(self, text: str) -> None:
+        self.world.detail(self, text)
+
+    # --- outputs --------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Do what the peer wants done; a crash may fall between any two parts of it."""
+        peer = self.peer
+        outbox = peer.outbox
+        links = peer.election_links
+        if outbox.log:
+            records = outbox.take_log()
+            self.world.checks.logged(self, records)
+            self.disk.append(records, outbox.log_zxid)
+            if self._crashes_here():
+                return
+        if outbox.links:
+            for link in outbox.take_links():
+                assert isinstance(link, Link), link
+                link.is_dirty = False
+                self._flush_link(link)
+                if self._crashes_here():
+                    return
+        if outbox.dirty:
+            for connection in outbox.take_dirty():
+                connection.is_dirty = False
+                self._flush_client(connection)
+            if self._crashes_here():
+                return
+        if outbox.commands:
+            self._commands()
+            if not self.is_up or self._crashes_here():
+                return
+        if links.dials or links.writes or links.closes:
+            self._election()
+            self._crashes_here()
+
+    def _crashes_here(self) -> bool:
+        if self.steps_to_crash:
+            self.steps_to_crash -= 1
+            if not self.steps_to_crash:
+                self.world.crash_point(self)
+                return True
+        return False
+
+    def _commands(self) -> None:
+        for command in self.peer.outbox.take_commands():
+            if isinstance(command, TakeSnapshot):
+                self.disk.take_snapshot(self.peer.server.database)
+            elif isinstance(command, StorageCommand):
+                self.disk.command(command)
+                if not self.is_up:
+                    return
+            elif isinstance(command, ListenForLearners):
+                self.is_listening = True
+            elif isinstance(command, StopListening):
+                self.is_listening = False
+            else:
+                assert isinstance(command, DialLeader), command
+                self._dial_leader(command)
+
+    # --- the quorum port ------------------------------------------------------------
+
+    def _dial_leader(self, command: DialLeader) -> None:
+        world = self.world
+        target = world.machine_at(command.addresses[0][0])
+        link = command.link
+
+        def done(socket: Socket | None) -> None:
+            if socket is None:
+                self.act(partial(self.peer.link_down, link, "connection refused or timed out"))
+                return
+            if link.is_closed:
+                socket.close()
+                return
+            socket.owner = QuorumSocket(self, link)
+            link.shell = socket
+            self.act(partial(self.peer.link_up, link))
+
+        world.network.dial(self, target, QUORUM, command.timeout_ms * 1000, done)
+
+    def _flush_link(self, link: Link) -> None:
+        socket = link.shell
+        if not isinstance(socket, Socket) or socket.is_closed:
+            return
+        while link.has_output and (room := socket.room) > 0:
+            data = link.take(min(room, TAKE_BYTES))
+            if data:
+                socket.send(data)
+                self.world.checks.sent(self, socket, data)
+        if link.has_output:
+            socket.is_full = True
+        elif link.is_closed:
+            socket.close()
+
+    # --- clients --------------------------------------------------------------------
+
+    def _flush_client(self, connection: Connection) -> None:
+        socket = connection.shell
+        out = connection.out
+        if isinstance(socket, Socket) and not socket.is_closed:
+            if out:
+                socket.send(b"".join(out))
+            if connection.state == CLOSED:
+                socket.close()
+        out.clear()
+        if connection.state == CLOSED:
+            self.connections.pop(connection, None)
+        elif connection.stalled & STALL_CHOKED:
+            resume = partial(connection.resume, STALL_CHOKED)
+            self.later(WRITTEN_US, lambda: self.input(lambda: self.act(resume)))
+
+    # --- the election port ----------------------------------------------------------
+
+    def _election(self) -> None:
+        links = self.peer.election_links
+        dials, links.dials = links.dials, []
+        for dial in dials:
+            self._dial_election(dial)
+        writes, links.writes = links.writes, []
+        for link, data in writes:
+            socket = link.shell
+            if isinstance(socket, Socket) and not socket.is_closed:
+                socket.send(data)
+                written = partial(self._written, link, socket)
+                self.later(WRITTEN_US, partial(self.input, written))
+        closes, links.closes = links.closes, []
+        for link in closes:
+            socket = link.shell
+            if isinstance(socket, Socket):
+                socket.close()
+
+    def _written(self, link: ElectionLink, socket: Socket) -> None:
+        if not socket.is_closed:
+            self.act(partial(self.peer.election_written, link))
+
+    def _dial_election(self, dial: Dial) -> None:
+        world = self.world
+        target = world.machine_at(dial.addresses[0].host)
+        timeout_us = world.ensemble_configs[self.sid].cnx_timeout_ms * 1000
+
+        def done(socket: Socket | None) -> None:
+            if socket is None:
+                self.act(partial(self.peer.election_dial_failed, dial.sid))
+                return
+
+            def dialed() -> None:
+                link = self.peer.election_dialed(dial.sid, f"h{dial.sid}")
+                link.shell = socket
+                socket.owner = ElectionSocket(self, link)
+
+            self.act(dialed)
+
+        world.network.dial(self, target, ELECTION, timeout_us, done)
+
+    # --- whoever connects -----------------------------------------------------------
+
+    def accepts(self, port: str) -> bool:
+        return self.is_listening if port == QUORUM else True
+
+    def accepted(self, port: str, socket: Socket) -> None:
+        if port == CLIENT:
+            self.act(partial(self._accept_client, socket))
+        elif port == QUORUM:
+            self.act(partial(self._accept_learner, socket))
+        else:
+            self.act(partial(self._accept_election, socket))
+
+    def _accept_client(self, socket: Socket) -> None:
+        self._port += 1
+        connection = self.peer.accept(f"10.0.0.{socket.peer.host.key}", self._port)
+        if connection is None:
+            socket.close()
+            return
+        connection.shell = socket
+        socket.owner = ClientSocket(self, connection)
+        self.connections[connection] = None
+
+    def _accept_learner(self, socket: Socket) -> None:
+        link = self.peer.link_accepted(socket.name)
+        if link is None:
+            socket.close()
+            return
+        link.shell = socket
+        socket.owner = QuorumSocket(self, link)
+
+    def _accept_election(self, socket: Socket) -> None:
+        link = self.peer.election_accepted(socket.name)
+        link.shell = socket
+        socket.owner = ElectionSocket(self, link)
+
+
+class QuorumSocket:
+    """A link of the quorum port and the socket behind it."""
+
+    def __init__(self, machine: Machine, link: Link) -> None:
+        self.machine = machine
+        self.link = link
+
+    def received(self, socket: Socket, data: bytes) -> None:
+        machine = self.machine
+        machine.act(partial(machine.peer.link_received, self.link, data))
+
+    def ended(self, socket: Socket, reason: str) -> None:
+        machine = self.machine
+        machine.act(partial(machine.peer.link_down, self.link, reason))
+
+    def writable(self, socket: Socket) -> None:
+        self.machine._flush_link(self.link)
+
+
+class ElectionSocket:
+    """A link of the election port and the socket behind it."""
+
+    def __init__(self, machine: Machine, link: ElectionLink) -> None:
+        self.machine = machine
+        self.link = link
+
+    def received(self, socket: Socket, data: bytes) -> None:
+        machine = self.machine
+        machine.act(partial(machine.peer.election_received, self.link, data))
+
+    def ended(self, socket: Socket, reason: str) -> None:
+        machine = self.machine
+        machine.act(partial(machine.peer.election_closed, self.link))
+
+    def writable(self, socket: Socket) -> None:
+        pass
+
+
+class ClientSocket:
+    """A client's connection and the socket behind it."""
+
+    def __init__(self, machine: Machine, connection: Connection) -> None:
+        self.machine = machine
+        self.connection = connection
+
+    def received(self, socket: Socket, data: bytes) -> None:
+        self.machine.act(partial(self.connection.receive, data))
+
+    def ended(self, socket: Socket, reason: str) -> None:
+        self.machine.act(self.connection.closed)
+
+    def writable(self, socket: Socket) -> None:
+        pass

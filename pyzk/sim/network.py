@@ -1,0 +1,448 @@
+"""Connections between hosts: they keep order, and nothing else can be relied on.
+
+Pure. Like TCP as the two programs see it:
+
+- what was sent arrives whole and in order, in pieces of any size, or up to some byte only;
+- a side learns of the end with the last byte, or late, or never;
+- a blocked direction holds what is sent: it arrives when the block ends, if both sides still live;
+- a killed process's system says goodbye for it; a machine without power says nothing, and when it
+  is back it answers whoever goes on sending with a reset;
+- a connection takes only so many bytes ahead of its reader.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from typing import Final, Protocol
+
+from pyzk.sim.options import Options
+from pyzk.sim.trace import Trace
+
+SYN_RETRY_US: Final = 300_000
+MAX_LATENCY_US: Final = 3_000_000
+GIVE_UP_US: Final = 5_000_000
+"""After at most so long whoever writes into a broken connection learns of it."""
+FIN: Final = b"FIN"
+"""In a pipe, compared by identity: the sender has closed."""
+RST: Final = b"RST"
+"""In a pipe, compared by identity: the connection is broken."""
+
+
+class Host(Protocol):
+    """What a connection ends at: a machine with one program, or a client."""
+
+    key: int
+    """Among all hosts; members have their sid."""
+    life: int
+    """Counts the starts of the program."""
+    is_powered: bool
+    is_up: bool
+    """The program runs (perhaps it is paused)."""
+    slowness: int
+    """By how much its network is slower than usual."""
+
+    def input(self, action: Callable[[], object]) -> None:
+        """Let the program take an input, now or when it is no longer paused."""
+        ...
+
+    def accepts(self, port: str) -> bool:
+        """Whether somebody listens."""
+        ...
+
+    def accepted(self, port: str, socket: Socket) -> None:
+        """A connection has come."""
+        ...
+
+
+class Owner(Protocol):
+    """Who uses a socket."""
+
+    def received(self, socket: Socket, data: bytes) -> None: ...
+
+    def ended(self, socket: Socket, reason: str) -> None:
+        """The other side has closed, or the connection is broken. Not after ``close``."""
+        ...
+
+    def writable(self, socket: Socket) -> None:
+        """There is room again."""
+        ...
+
+
+class Scheduler(Protocol):
+    """The world, as the network needs it."""
+
+    now_us: int
+    trace: Trace
+
+    def at(self, time_us: int, action: Callable[[], object]) -> None: ...
+
+
+class Socket:
+    """One end of a connection."""
+
+    __slots__ = ("host", "is_closed", "is_full", "life", "outgoing", "owner", "peer")
+
+    def __init__(self, network: Network, host: Host) -> None:
+        self.host = host
+        self.life = host.life
+        self.owner: Owner | None = None
+        self.peer: Socket
+        self.outgoing: Pipe
+        self.is_closed = False
+        self.is_full = False
+
+    @property
+    def name(self) -> str:
+        """Who is at the other side."""
+        return f"h{self.peer.host.key}"
+
+    @property
+    def room(self) -> int:
+        """How many bytes it takes at present."""
+        return self.outgoing.network.options.socket_bytes - self.outgoing.in_flight
+
+    def send(self, data: bytes) -> None:
+        """Write, however much room there is."""
+        if not self.is_closed:
+            self.outgoing.push(data)
+
+    def close(self) -> None:
+        """Nothing more is written or read; what was written is still sent."""
+        if not self.is_closed:
+            self.is_closed = True
+            self.outgoing.push(FIN)
+            self.outgoing.network.forget(self)
+
+    def is_alive(self) -> bool:
+        """Whether the program that opened it still has it."""
+        return not self.is_closed and self.host.is_up and self.host.life == self.life
+
+
+class Pipe:
+    """One direction of a connection."""
+
+    __slots__ = (
+        "in_flight",
+        "is_dead",
+        "is_given_up",
+        "is_scheduled",
+        "last_us",
+        "network",
+        "queue",
+        "stalled_until",
+        "target",
+        "writer",
+    )
+
+    def __init__(self, network: Network, writer: Socket, target: Socket) -> None:
+        self.network = network
+        self.writer = writer
+        self.target = target
+        self.queue: deque[tuple[int, bytes]] = deque()
+        self.in_flight = 0
+        self.last_us = 0
+        self.stalled_until = 0
+        self.is_scheduled = False
+        self.is_dead = False
+        """What is written from now on is lost."""
+        self.is_given_up = False
+
+    def push(self, data: bytes) -> None:
+        network = self.network
+        if self.is_dead:
+            if not self.is_given_up and data is not FIN:
+                self.is_given_up = True
+                delay = network.rng.randint(SYN_RETRY_US, GIVE_UP_US)
+                network.world.at(network.world.now_us + delay, self._give_up)
+            return
+        at = network.world.now_us + network.latency_us(self.writer.host, self.target.host)
+        if at < self.last_us:
+            at = self.last_us
+        self.last_us = at
+        self.queue.append((at, data))
+        self.in_flight += len(data)
+        if not self.is_scheduled:
+            self._schedule(at)
+
+    def _give_up(self) -> None:
+        """What was written again and again is not acknowledged, or refused."""
+        writer = self.writer
+        if writer.is_alive():
+            writer.host.input(partial(_end, writer, "connection timed out"))
+
+    def _schedule(self, at: int) -> None:
+        self.is_scheduled = True
+        self.network.world.at(at, self.pump)
+
+    def pump(self) -> None:
+        """Deliver what is due."""
+        self.is_scheduled = False
+        network = self.network
+        now = network.world.now_us
+        if (self.writer.host.key, self.target.host.key) in network.blocked:
+            network.parked[self] = None
+            return
+        if now < self.stalled_until:
+            self._schedule(self.stalled_until)
+            return
+        queue = self.queue
+        while queue and queue[0][0] <= now:
+            _, data = queue.popleft()
+            self.in_flight -= len(data)
+            self._deliver(data)
+        if queue and not self.is_scheduled:
+            self._schedule(queue[0][0])
+        writer = self.writer
+        if writer.is_full and writer.room > 0 and writer.is_alive():
+            writer.is_full = False
+            network.world.at(
+                now + network.latency_us(self.target.host, writer.host),
+                partial(_is_writable, writer),
+            )
+
+    def _deliver(self, data: bytes) -> None:
+        target = self.target
+        network = self.network
+        if not target.is_alive():
+            if data is FIN or data is RST:
+                return
+            if target.host.is_powered:
+                network.reset(self.writer)
+            else:
+                network.poked[self.writer] = None
+            return
+        if data is FIN:
+            target.host.input(partial(_end, target, "closed by the other side"))
+            return
+        if data is RST:
+            target.host.input(partial(_end, target, "connection reset"))
+            return
+        network.world.trace.add(network.world.now_us, data)
+        rng = network.rng
+        if network.options.pieces and len(data) > 1 and rng.random() < network.options.pieces:
+            cut = rng.randrange(1, len(data))
+            if rng.random() < 0.3:
+                cut = 1
+            target.host.input(partial(_receive, target, data[:cut]))
+            data = data[cut:]
+        target.host.input(partial(_receive, target, data))
+
+    def cut_short(self, rng: Random) -> None:
+        """Lose what is on the way behind some byte, and everything written later."""
+        self.is_dead = True
+        queue = self.queue
+        keep = rng.randint(0, self.in_flight) if rng.random() < 0.7 else self.in_flight
+        kept: deque[tuple[int, bytes]] = deque()
+        for at, data in queue:
+            if keep <= 0 or data is FIN or data is RST:
+                break
+            kept.append((at, data[:keep]))
+            keep -= len(data)
+        self.queue = kept
+        self.in_flight = sum(len(data) for _, data in kept)
+
+    def say_last(self, mark: bytes, delay_us: int) -> None:
+        """Tell the reader that the connection has ended, behind what is on the way."""
+        at = max(self.last_us, self.network.world.now_us + delay_us)
+        self.last_us = at
+        self.queue.append((at, mark))
+        self.in_flight += len(mark)
+        if not self.is_scheduled:
+            self._schedule(self.queue[0][0])
+
+
+def _receive(socket: Socket, data: bytes) -> None:
+    if socket.is_alive() and socket.owner is not None:
+        socket.owner.received(socket, data)
+
+
+def _end(socket: Socket, reason: str) -> None:
+    if socket.is_alive():
+        socket.is_closed = True
+        socket.outgoing.is_dead = True
+        socket.outgoing.network.forget(socket)
+        if socket.owner is not None:
+            socket.owner.ended(socket, reason)
+
+
+def _is_writable(socket: Socket) -> None:
+    if socket.is_alive():
+        socket.host.input(partial(_writable, socket))
+
+
+def _writable(socket: Socket) -> None:
+    if socket.is_alive() and socket.owner is not None:
+        socket.owner.writable(socket)
+
+
+class Network:
+    """All connections, and what is wrong with them."""
+
+    def __init__(self, world: Scheduler, options: Options, rng: Random) -> None:
+        self.world = world
+        self.options = options
+        self.rng = rng
+        self.sockets: dict[Socket, None] = {}
+        """Open at their side."""
+        self.blocked: dict[tuple[int, int], None] = {}
+        """(from, to): nothing passes."""
+        self.parked: dict[Pipe, None] = {}
+        """Pipes that wait for a block to end."""
+        self.poked: dict[Socket, None] = {}
+        """Sockets that have sent to a machine without power."""
+
+    def latency_us(self, source: Host, target: Host) -> int:
+        options = self.options
+        rng = self.rng
+        base = options.latency_us * max(source.slowness, target.slowness)
+        if options.spikes and rng.random() < options.spikes:
+            base *= 50
+        return min(int(base * (0.2 + 1.6 * rng.random())), MAX_LATENCY_US) + 1
+
+    # --- connecting -----------------------------------------------------------------
+
+    def dial(
+        self,
+        source: Host,
+        target: Host,
+        port: str,
+        timeout_us: int,
+        done: Callable[[Socket | None], None],
+    ) -> None:
+        """Connect; ``done`` is an input of the source with the socket, or None."""
+        give_up_us = self.world.now_us + timeout_us
+        self._syn(source, source.life, target, port, give_up_us, done)
+
+    def _syn(
+        self,
+        source: Host,
+        life: int,
+        target: Host,
+        port: str,
+        give_up_us: int,
+        done: Callable[[Socket | None], None],
+    ) -> None:
+        there_us = self.latency_us(source, target)
+
+        def arrive() -> None:
+            now = self.world.now_us
+            back_us = self.latency_us(target, source)
+            pair = (source.key, target.key)
+            if pair in self.blocked or pair[::-1] in self.blocked or not target.is_powered:
+                if now + SYN_RETRY_US < give_up_us:
+                    self.world.at(
+                        now + SYN_RETRY_US,
+                        partial(self._syn, source, life, target, port, give_up_us, done),
+                    )
+                else:
+                    self._answer(source, life, give_up_us, done, None)
+                return
+            if not target.is_up or not target.accepts(port):
+                self._answer(source, life, now + back_us, done, None)
+                return
+            near, far = self._open(source, life, target)
+            self._answer(source, life, now + back_us, done, near)
+            target.input(partial(self._accept, far, target.life, port))
+
+        self.world.at(self.world.now_us + there_us, arrive)
+
+    def _open(self, source: Host, life: int, target: Host) -> tuple[Socket, Socket]:
+        near, far = Socket(self, source), Socket(self, target)
+        near.life = life
+        near.peer, far.peer = far, near
+        near.outgoing, far.outgoing = Pipe(self, near, far), Pipe(self, far, near)
+        # Nothing may be read at the near side before it knows that it is connected.
+        self.sockets[near] = self.sockets[far] = None
+        return near, far
+
+    def _accept(self, socket: Socket, life: int, port: str) -> None:
+        if socket.is_alive():
+            socket.host.accepted(port, socket)
+
+    def _answer(
+        self,
+        source: Host,
+        life: int,
+        at_us: int,
+        done: Callable[[Socket | None], None],
+        socket: Socket | None,
+    ) -> None:
+        if socket is not None:
+            back = socket.peer.outgoing
+            back.last_us = max(back.last_us, at_us)
+
+        def answer() -> None:
+            if source.life == life and source.is_up:
+                source.input(partial(done, socket))
+
+        self.world.at(max(at_us, self.world.now_us), answer)
+
+    # --- ends -----------------------------------------------------------------------
+
+    def forget(self, socket: Socket) -> None:
+        self.sockets.pop(socket, None)
+
+    def reset(self, socket: Socket) -> None:
+        """The other machine knows nothing of this connection: tell so."""
+        if socket.is_alive():
+            socket.outgoing.is_dead = True
+            socket.peer.outgoing.say_last(RST, self.latency_us(socket.peer.host, socket.host))
+
+    def cut(self, socket: Socket) -> None:
+        """Break a connection; each side notices soon, late or never."""
+        for side in (socket, socket.peer):
+            side.outgoing.cut_short(self.rng)
+        for side in (socket, socket.peer):
+            if self.rng.random() < 0.8:
+                side.outgoing.say_last(RST, self.rng.choice((0, 1000, 20_000, 500_000)))
+
+    def killed(self, host: Host) -> None:
+        """The program of a host is gone; its system closes what it had open."""
+        for socket in [each for each in self.sockets if each.host is host]:
+            self.forget(socket)
+            if self.rng.random() < 0.5:
+                socket.outgoing.cut_short(self.rng)
+            socket.outgoing.is_dead = True
+            socket.outgoing.say_last(FIN, 0)
+
+    def lost_power(self, host: Host) -> None:
+        """A host is silent from now on."""
+        for socket in [each for each in self.sockets if each.host is host]:
+            self.forget(socket)
+            socket.outgoing.cut_short(self.rng)
+
+    def powered(self, host: Host) -> None:
+        """A host is back: it resets connections it knows nothing of when it hears from them."""
+        for socket in [each for each in self.poked if each.peer.host is host]:
+            del self.poked[socket]
+            if socket.is_alive():
+                self.reset(socket)
+
+    # --- faults ---------------------------------------------------------------------
+
+    def block(self, source: int, target: int) -> None:
+        self.blocked[source, target] = None
+
+    def unblock(self, source: int, target: int) -> None:
+        self.blocked.pop((source, target), None)
+        self._unpark()
+
+    def unblock_all(self) -> None:
+        self.blocked.clear()
+        self._unpark()
+
+    def _unpark(self) -> None:
+        """What a block has held back goes on, after the senders have tried again."""
+        for pipe in list(self.parked):
+            if (pipe.writer.host.key, pipe.target.host.key) not in self.blocked:
+                del self.parked[pipe]
+                if not pipe.is_scheduled:
+                    delay = self.rng.randint(0, SYN_RETRY_US)
+                    pipe._schedule(self.world.now_us + delay)
+
+    def stall(self, socket: Socket, time_us: int) -> None:
+        """Hold what a socket sends for a while."""
+        socket.outgoing.stalled_until = self.world.now_us + time_us

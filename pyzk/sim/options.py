@@ -1,0 +1,225 @@
+"""What kind of run a seed stands for: sizes, latencies, rates of faults, mix of requests.
+
+Pure. Each run switches a random subset of everything on ("swarm"): faults that always come together
+hide what they do alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from random import Random
+
+SAFETY = "safety"
+LIVENESS = "liveness"
+
+
+@dataclass
+class Options:
+    """Drawn from a seed by `draw`; every field can be overridden by its name."""
+
+    seed: int
+    mode: str = SAFETY
+    """safety: in the end everything returns. liveness: only a quorum and its clients do."""
+
+    # --- the ensemble
+    voters: int = 3
+    observers: int = 0
+    weights: tuple[int, ...] = ()
+    """By voter; empty: all the same, majorities count."""
+    groups: tuple[int, ...] = ()
+    """The group of each voter; empty: none."""
+    tick_ms: int = 500
+    init_limit: int = 6
+    sync_limit: int = 3
+    finalize_wait_ms: int = 100
+    max_notification_ms: int = 1600
+    snap_count: int = 20
+    commit_log_count: int = 3
+    snapshot_size_factor: float = 0.33
+    force_snapshot_sync: bool = False
+    sync_enabled: bool = True
+    leader_serves: bool = True
+    digest_enabled: bool = True
+    local_sessions: bool = False
+    separate_log_directory: bool = False
+    compression: str = ""
+    purges: bool = False
+    """Old snapshots and logs are removed now and then."""
+    log_size_limit_kb: int = 0
+
+    # --- the clients
+    clients: int = 3
+    operations: int = 60
+    """Of each client."""
+    pipeline: int = 1
+    """Requests of a client on the way at a time."""
+    think_ms: int = 100
+    """Between two requests, at most."""
+    paths: int = 6
+    session_timeout_ms: int = 4000
+    writes: float = 0.6
+    ephemerals: float = 0.2
+    sequentials: float = 0.2
+    multis: float = 0.1
+    watches: float = 0.3
+    syncs: float = 0.05
+    closes: float = 0.02
+    """Of a client's steps that end its session."""
+    silences: float = 0.02
+    """Of a client's steps after which it is silent for longer than its session lasts."""
+    data_bytes: int = 40
+
+    # --- the network
+    latency_us: int = 500
+    spikes: float = 0.01
+    """Of the pieces that take fifty times as long."""
+    pieces: float = 0.05
+    """Of the deliveries that come in two or more pieces."""
+    socket_bytes: int = 1 << 16
+    """What a connection takes before it must be read."""
+
+    # --- the disks
+    sync_us: int = 1000
+    slow_syncs: float = 0.01
+    """Of the syncs that take a hundred times as long."""
+
+    # --- what goes wrong: virtual seconds between two of a kind, 0: never
+    duration_s: int = 20
+    crash_s: float = 4.0
+    """A process is killed, or its machine loses power."""
+    crash_point_steps: int = 0
+    """A crash about every so many steps of a machine, between any two of them."""
+    disk_point_steps: int = 0
+    """A crash about every so many operations of a disk, before any of them."""
+    disk_error_s: float = 0.0
+    partition_s: float = 6.0
+    one_way_s: float = 0.0
+    cut_s: float = 3.0
+    stall_s: float = 0.0
+    pause_s: float = 0.0
+    clock_s: float = 0.0
+    slow_s: float = 0.0
+    """A machine's disk or network is slow for a while."""
+    wipe_s: float = 0.0
+    """An observer loses its data directory."""
+    all_down_s: float = 0.0
+    """Every machine loses power at once."""
+    leader_down_s: float = 0.0
+    """The leader is killed shortly after its epoch was established."""
+
+    @property
+    def members(self) -> int:
+        return self.voters + self.observers
+
+    def describe(self) -> str:
+        """Return every field that is not its default, in one line."""
+        shown = [f"seed={self.seed}"]
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name != "seed" and value != field.default:
+                shown.append(f"{field.name}={value}")
+        return " ".join(shown)
+
+
+def draw(seed: int) -> Options:
+    """Return what the seed stands for."""
+    rng = Random(seed * 2 + 1)
+    options = Options(seed)
+    options.mode = LIVENESS if rng.random() < 0.4 else SAFETY
+    _draw_ensemble(options, rng)
+    _draw_clients(options, rng)
+    _draw_world(options, rng)
+    _draw_faults(options, rng)
+    return options
+
+
+def _chance(rng: Random, probability: float) -> bool:
+    return rng.random() < probability
+
+
+def _draw_ensemble(options: Options, rng: Random) -> None:
+    options.voters = rng.choice((3, 3, 3, 3, 5, 5, 7))
+    options.observers = rng.choice((0, 0, 0, 1, 2)) if options.voters < 7 else 0
+    if _chance(rng, 0.12):
+        _draw_weights(options, rng)
+    options.tick_ms = rng.choice((200, 500, 1000))
+    options.init_limit = rng.choice((4, 6, 10))
+    options.sync_limit = rng.choice((2, 3, 5))
+    options.finalize_wait_ms = rng.choice((20, 100, 200))
+    options.max_notification_ms = rng.choice((800, 1600, 3200))
+    options.snap_count = rng.choice((4, 5, 10, 20, 50, 1000))
+    options.commit_log_count = rng.choice((1, 3, 3, 3, 10, 500))
+    options.snapshot_size_factor = rng.choice((0.33, 0.33, 10.0, 100.0, 0.0, -1.0))
+    options.force_snapshot_sync = _chance(rng, 0.08)
+    options.sync_enabled = not _chance(rng, 0.2)
+    options.leader_serves = not _chance(rng, 0.1)
+    options.digest_enabled = not _chance(rng, 0.05)
+    options.local_sessions = _chance(rng, 0.1)
+    options.separate_log_directory = _chance(rng, 0.15)
+    options.compression = rng.choice(("", "", "", "", "gz", "snappy"))
+    options.purges = _chance(rng, 0.2)
+    options.log_size_limit_kb = 1 if _chance(rng, 0.1) else 0
+
+
+def _draw_weights(options: Options, rng: Random) -> None:
+    """Hierarchical quorums: groups of voters with weights, some of them none."""
+    count = options.voters
+    groups = 1 if count == 3 else rng.choice((1, 1, 3 if count >= 5 else 1))
+    options.groups = tuple(index % groups + 1 for index in range(count))
+    weights = [rng.choice((1, 1, 1, 2, 3)) for _ in range(count)]
+    if _chance(rng, 0.4):
+        weights[rng.randrange(count)] = 0
+    for group in range(groups):
+        if not any(weights[index] for index in range(count) if index % groups == group):
+            weights[group] = 1
+    options.weights = tuple(weights)
+
+
+def _draw_clients(options: Options, rng: Random) -> None:
+    options.clients = rng.choice((1, 2, 3, 3, 4, 6))
+    options.operations = rng.choice((40, 80, 120)) if options.clients < 4 else 40
+    options.pipeline = rng.choice((1, 1, 1, 3, 10))
+    options.think_ms = rng.choice((5, 50, 200, 400))
+    options.paths = rng.choice((2, 5, 12))
+    options.session_timeout_ms = options.tick_ms * rng.choice((2, 4, 10, 20))
+    options.writes = rng.choice((0.3, 0.6, 0.9))
+    options.ephemerals = rng.choice((0.0, 0.1, 0.3, 0.6))
+    options.sequentials = rng.choice((0.0, 0.1, 0.3))
+    options.multis = rng.choice((0.0, 0.1, 0.3))
+    options.watches = rng.choice((0.0, 0.3, 0.7))
+    options.syncs = rng.choice((0.0, 0.05, 0.2))
+    options.closes = rng.choice((0.0, 0.01, 0.05))
+    options.silences = rng.choice((0.0, 0.0, 0.01, 0.03))
+    options.data_bytes = rng.choice((10, 40, 200, 2000))
+
+
+def _draw_world(options: Options, rng: Random) -> None:
+    options.latency_us = rng.choice((100, 500, 500, 2000, 10_000, 40_000))
+    options.spikes = rng.choice((0.0, 0.0, 0.01, 0.05))
+    options.pieces = rng.choice((0.0, 0.02, 0.1))
+    options.socket_bytes = rng.choice((64, 1024, 1 << 16, 1 << 16))
+    options.sync_us = rng.choice((50, 1000, 1000, 10_000, 40_000))
+    options.slow_syncs = rng.choice((0.0, 0.0, 0.01, 0.03))
+
+
+def _draw_faults(options: Options, rng: Random) -> None:
+    """Each kind is on or off; together they leave some time to get anything done."""
+    options.duration_s = rng.choice((10, 20, 20, 30))
+
+    def every(probability: float, *seconds: float) -> float:
+        return rng.choice(seconds) if _chance(rng, probability) else 0.0
+
+    options.crash_s = every(0.6, 1.5, 4.0, 8.0)
+    options.crash_point_steps = rng.choice((100, 300, 1000)) if _chance(rng, 0.35) else 0
+    options.disk_point_steps = rng.choice((30, 100, 300)) if _chance(rng, 0.3) else 0
+    options.disk_error_s = every(0.12, 8.0)
+    options.partition_s = every(0.4, 4.0, 8.0)
+    options.one_way_s = every(0.25, 4.0, 8.0)
+    options.cut_s = every(0.5, 0.5, 2.0, 6.0)
+    options.stall_s = every(0.3, 2.0, 5.0)
+    options.pause_s = every(0.25, 3.0, 8.0)
+    options.clock_s = every(0.25, 2.0, 6.0)
+    options.slow_s = every(0.2, 4.0)
+    options.wipe_s = every(0.4, 5.0) if options.observers else 0.0
+    options.all_down_s = every(0.2, 5.0, 10.0)
+    options.leader_down_s = every(0.2, 0.5, 2.0)

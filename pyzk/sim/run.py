@@ -1,0 +1,149 @@
+"""One run: a seed, its faults, the healing, and what came of it.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pyzk.sim.checkers import Violation
+from pyzk.sim.disk import SimDisk
+from pyzk.sim.machine import Machine
+from pyzk.sim.options import Options, draw
+from pyzk.sim.trace import Trace
+from pyzk.sim.world import DiskMaker, MachineMaker, World
+
+
+@dataclass
+class Result:
+    """What a run has shown."""
+
+    options: Options
+    violation: str = ""
+    """Empty: nothing."""
+    lines: tuple[str, ...] = ()
+    """The last ones of the trace, of a run with a violation."""
+    hash: int = 0
+    virtual_ms: int = 0
+    events: int = 0
+    faults: int = 0
+    elections: int = 0
+    commits: int = 0
+    answers: int = 0
+    settled_ms: int = 0
+    """How long it took after the healing until everyone was served and equal."""
+
+
+class TraceHandler(logging.Handler):
+    """Log lines of the core, in the verbose trace."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.world.trace.line(self.world.now_us, f"({record.name})", record.getMessage())
+
+
+def simulate(
+    seed: int,
+    *,
+    overrides: dict[str, object] | None = None,
+    is_verbose: bool = False,
+    write: Callable[[str], object] | None = None,
+    make_disk: DiskMaker = SimDisk,
+    make_machine: MachineMaker = Machine,
+) -> Result:
+    """Run a seed to its end or its first violation."""
+    options = draw(seed)
+    for name, value in (overrides or {}).items():
+        assert hasattr(options, name), name
+        setattr(options, name, value)
+    shown = Options(**vars(options))
+    trace = Trace(is_verbose, write)
+    result = Result(shown)
+    root = logging.getLogger("pyzk")
+    handler: logging.Handler | None = None
+    world: World | None = None
+    try:
+        world = World(options, trace, make_disk, make_machine)
+        handler = _log_into(world, root) if is_verbose else None
+        _run(world, result)
+    except Violation as violation:
+        result.violation = str(violation)
+    except Exception:
+        result.violation = f"exception: {traceback.format_exc()}"
+    finally:
+        if handler is not None:
+            root.removeHandler(handler)
+    result.hash = trace.hash
+    if world is not None:
+        result.virtual_ms = world.now_us // 1000
+        result.events = world.events
+        result.faults = world.faults.count
+        result.elections = world.checks.elections
+        result.commits = len(world.checks.chain.committed) - 1
+        result.answers = world.checks.replies.answers
+    if result.violation:
+        result.lines = tuple(trace.lines)
+    return result
+
+
+def _log_into(world: World, root: logging.Logger) -> logging.Handler:
+    handler = TraceHandler(world)
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    root.propagate = False
+    return handler
+
+
+def _run(world: World, result: Result) -> None:
+    options = world.options
+    for machine in world.machines.values():
+        world.at(world.rng.randrange(200_000), _starter(world, machine))
+    for client in world.clients:
+        client.start()
+    world.faults.begin()
+    world.run(options.duration_s * 1_000_000)
+    core = world.faults.heal()
+    healed_us = world.now_us
+    for client in world.clients:
+        client.prove()
+    limit_us = healed_us + settle_limit_ms(options) * 1000
+    if not world.run(limit_us, lambda: _is_settled(world, core)):
+        raise Violation("progress", _what_is_missing(world, core))
+    result.settled_ms = (world.now_us - healed_us) // 1000
+    world.checks.finish(core)
+
+
+def _starter(world: World, machine: Machine) -> Callable[[], object]:
+    def start() -> None:
+        if not machine.is_up and not machine.life:
+            world.faults.start(machine)
+
+    return start
+
+
+def settle_limit_ms(options: Options) -> int:
+    """Return how long a healed core may need until it has served everyone."""
+    return 20_000 + 4 * options.tick_ms * (options.init_limit + options.sync_limit)
+
+
+def _is_settled(world: World, core: list[Machine]) -> bool:
+    """Whether every client has its answers and every member of the core the same state."""
+    if not all(client.is_done for client in world.clients):
+        return False
+    if not all(machine.is_up and machine.peer.server.is_running for machine in core):
+        return False
+    tip = world.checks.chain.tip
+    return all(world.checks.chain.resolve(machine.database.last_zxid) == tip for machine in core)
+
+
+def _what_is_missing(world: World, core: list[Machine]) -> str:
+    waiting = [f"c{client.index}" for client in world.clients if not client.is_done]
+    states = [machine.describe() for machine in core]
+    return f"not settled in time: waiting {waiting}; {'; '.join(states)}"

@@ -1,0 +1,145 @@
+"""Time, events, and everything that takes part in a run.
+
+Pure. One heap of events in virtual microseconds; what happens at the same one happens in the order
+in which it was planned. Nothing draws on anything but the seed.
+"""
+
+from __future__ import annotations
+
+import heapq
+import traceback
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from pyzk.config import ServerConfig
+from pyzk.config_ensemble import EnsembleConfig
+from pyzk.errors import StorageError
+from pyzk.jute.records import QuorumPacket
+from pyzk.quorum.packets import describe
+from pyzk.quorum.stream import QuorumStream
+from pyzk.sim.checkers import Violation
+from pyzk.sim.checks import Checks
+from pyzk.sim.clients import SimClient
+from pyzk.sim.disk import SimDisk
+from pyzk.sim.faults import Faults
+from pyzk.sim.machine import Machine
+from pyzk.sim.network import Network, Socket
+from pyzk.sim.options import Options
+from pyzk.sim.settings import ensemble_config, server_config
+from pyzk.sim.trace import Trace
+
+MAX_EVENTS: Final = 3_000_000
+DiskMaker = Callable[[int, Options, Random], SimDisk]
+MachineMaker = Callable[["World", int, SimDisk], Machine]
+
+
+class World:
+    """One ensemble, its clients and its troubles."""
+
+    def __init__(
+        self,
+        options: Options,
+        trace: Trace,
+        make_disk: DiskMaker = SimDisk,
+        make_machine: MachineMaker = Machine,
+    ) -> None:
+        """``make_disk`` and ``make_machine`` are for injected mistakes."""
+        self.options = options
+        self.trace = trace
+        self.now_us = 0
+        self.rng = Random(options.seed)
+        self.events = 0
+        self._heap: list[tuple[int, int, Callable[[], object]]] = []
+        self._planned = 0
+        self.network = Network(self, options, self._random())
+        self.machines: dict[int, Machine] = {}
+        self.server_configs: dict[int, ServerConfig] = {}
+        self.ensemble_configs: dict[int, EnsembleConfig] = {}
+        self._streams: dict[Socket, QuorumStream] = {}
+        for sid in range(1, options.members + 1):
+            ensemble = self.ensemble_configs[sid] = ensemble_config(options, sid)
+            self.server_configs[sid] = server_config(options, ensemble)
+            disk = make_disk(sid, options, self._random())
+            self.machines[sid] = make_machine(self, sid, disk)
+        self.checks = Checks(self)
+        self.client_targets = list(self.machines)
+        self.clients = [SimClient(self, index, self._random()) for index in range(options.clients)]
+        self.faults = Faults(self, self._random())
+
+    def _random(self) -> Random:
+        return Random(self.rng.getrandbits(64))
+
+    # --- time -----------------------------------------------------------------------
+
+    def at(self, time_us: int, action: Callable[[], object]) -> None:
+        """Plan an event."""
+        self._planned += 1
+        heapq.heappush(self._heap, (time_us, self._planned, action))
+
+    def run(self, until_us: int, is_done: Callable[[], bool] | None = None) -> bool:
+        """Let time pass; whether ``is_done`` came true, which is asked every 50 ms."""
+        heap = self._heap
+        ask_us = self.now_us
+        while heap and heap[0][0] <= until_us:
+            self.now_us, _, action = heapq.heappop(heap)
+            self.events += 1
+            if self.events > MAX_EVENTS:
+                raise Violation("progress", f"{MAX_EVENTS} events, and no end")
+            action()
+            if is_done is not None and self.now_us >= ask_us:
+                ask_us = self.now_us + 50_000
+                if is_done():
+                    return True
+        self.now_us = until_us
+        return False
+
+    # --- what the parts tell --------------------------------------------------------
+
+    def machine_at(self, host: str) -> Machine:
+        """Return the machine with this host name."""
+        return self.machines[int(host.removeprefix("h"))]
+
+    def established(self, machine: Machine) -> None:
+        """A leader has begun to serve."""
+        self.faults.established(machine)
+
+    def crash_point(self, machine: Machine) -> None:
+        """A place at which a crash was planned."""
+        self.faults.count += 1
+        self.faults.crash(machine, "crash at a point")
+
+    def disk_failed(self, machine: Machine, error: StorageError) -> None:
+        """The program of a machine ends with its disk."""
+        if not machine.disk.is_failing:
+            raise Violation("storage", f"{machine.name}: {error}")
+        machine.disk.is_failing = False
+        self.faults.stopped(machine, "stops for its disk")
+
+    def raised(self, machine: Machine, error: Exception) -> None:
+        """An input raised: a bug."""
+        if isinstance(error, Violation):
+            raise error
+        text = "".join(traceback.format_exception(error))
+        raise Violation("exception", f"{machine.name}: {text}") from error
+
+    # --- the trace ------------------------------------------------------------------
+
+    def say(self, who: Machine | SimClient | None, text: str) -> None:
+        """Trace a change of state."""
+        self.trace.line(self.now_us, "" if who is None else who.describe(), text)
+
+    def detail(self, who: Machine | SimClient, text: str) -> None:
+        """Trace what is only of interest to who looks closely."""
+        if self.trace.is_verbose:
+            self.trace.line(self.now_us, who.describe(), f"  {text}")
+
+    def packets(self, machine: Machine, socket: Socket, data: bytes) -> None:
+        """Trace what is written to a link."""
+        stream = self._streams.get(socket)
+        if stream is None:
+            stream = self._streams[socket] = QuorumStream()
+        for item in stream.feed(data):
+            if isinstance(item, QuorumPacket):
+                text = f"> {socket.name} {describe(item)}"
+                self.trace.line(self.now_us, machine.describe(), text)
