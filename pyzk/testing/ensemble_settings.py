@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-import attrs
-
 from pyzk.config import ServerConfig
 from pyzk.config_ensemble import Sources, parse_ensemble
 from pyzk.testing.errors import FixtureError
@@ -33,11 +31,11 @@ ENSEMBLE_DEFAULTS: Final[Mapping[str, object]] = {
     "leaderConnectDelayDuringRetryMs": 2,
     "observer.election.DelayMs": 1,
     "cnxTimeout": 200,
+    # Silence after which an election is decided.
+    "fastleader.finalizeWaitMs": 2,
     "fastleader.minNotificationInterval": 20,
     "fastleader.maxNotificationInterval": 200,
 }
-FINALIZE_WAIT_MS: Final = 2
-"""Silence after which an election is decided."""
 
 
 class MemberPlace(NamedTuple):
@@ -74,8 +72,7 @@ def configure(
     lines += [_server_line(place) for place in places]
     ensemble = parse_ensemble(Sources("\n".join(lines).encode(), str(me.sid).encode()))
     assert ensemble is not None, lines
-    member = attrs.evolve(ensemble, finalize_wait_ms=FINALIZE_WAIT_MS)
-    return replace(config, client_port=me.client_port, ensemble=member)
+    return replace(config, client_port=me.client_port, ensemble=ensemble)
 
 
 def _server_line(place: MemberPlace) -> str:
