@@ -22,6 +22,10 @@ disk is one of them and may be the last. When the counter of the epoch runs out,
 more writes, waits for those on the way, and steps down (ZOOKEEPER-1277).
 
 What is queued for all learners within one input is sent as one piece, by ``flush``.
+
+No limit of packets is checked here: what a client sends is bounded by jute.maxbuffer, and learners
+of the original take twice as much. Only the closeSession of some ten thousand ephemerals can exceed
+that, as it does with an original leader (closeSessionTxn.enabled=false avoids it).
 """
 
 from __future__ import annotations
@@ -147,6 +151,7 @@ class Leader:
             log.info("removed %d ephemeral znodes of sessions that are gone", dead)
             # No transaction says so: a later start must find it in a snapshot.
             member.outbox.commands.append(TakeSnapshot())
+        member.install_config()
         self._wait(DISCOVERY)
         try:
             self._count_epoch(member.sid, self._own_bit, member.epochs.accepted)
