@@ -176,6 +176,8 @@ class Election:
         self._repeat_at: int = 0
         self._decide_at: int | None = None
         self._answered_at: dict[int, int] = {}
+        self._told_again: dict[int, None] = {}
+        """Whom the present proposal was sent a second time."""
 
     # --- inputs ---------------------------------------------------------------------
 
@@ -268,6 +270,13 @@ class Election:
         self.absent[sid] = None
         if self.is_running:
             self._tally(is_news=False)
+
+    def lost(self, sid: int) -> None:
+        """The connection with a server has ended, perhaps with the last notification: send that
+        again, at once but only once, so that it is soon known whether the server is still there."""
+        if self.is_running and sid in self.view.voters and sid not in self._told_again:
+            self._told_again[sid] = None
+            self._send(sid, self.proposal, self.round)
 
     def wake(self) -> None:
         """The deadline has passed."""
@@ -456,6 +465,7 @@ class Election:
     # --- sending --------------------------------------------------------------------
 
     def _broadcast(self) -> None:
+        self._told_again.clear()
         payload = self._payload(self.proposal, self.round)
         for sid in self.view.voters:
             if sid != self.sid:

@@ -346,3 +346,11 @@ class MemberLife:
         """Bytes have come on the election port."""
         self.links.received(link, chunk)
         self.pump()
+
+    def election_closed(self, link: ElectionLink) -> None:
+        """An election link has ended."""
+        self.links.closed(link)
+        sid = link.sid
+        if sid is not None and sid not in self.links.links:
+            self.election.lost(sid)
+            self.pump()

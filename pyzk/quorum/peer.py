@@ -193,7 +193,7 @@ class Peer:
 
     def election_closed(self, link: ElectionLink) -> None:
         """An election link has ended."""
-        self._life.links.closed(link)
+        self._life.election_closed(link)
 
     # --------------------------------------------------------------------------------
 

@@ -47,3 +47,25 @@ def test_a_server_that_is_heard_again_is_waited_for() -> None:
     peer.hear(3, LOOKING, 3, round=0)
     peer.hear(1, LOOKING, 2)
     assert peer.outcome is None
+
+
+def test_a_lost_connection_is_tried_again_at_once_but_once() -> None:
+    peer = Peer(2, view_of(1, 2, 3))
+    peer.look()
+    peer.election.lost(3)
+    assert list(peer.sent()) == [3], "what was sent may have gone with the connection"
+    peer.election.lost(3)
+    assert not peer.sent(), "a server that closes every connection costs no more than one each time"
+    peer.advance(200)
+    peer.election.lost(3)
+    assert 3 in peer.sent()
+
+
+def test_a_lost_connection_means_nothing_after_the_election() -> None:
+    peer = Peer(2, view_of(1, 2, 3))
+    peer.look()
+    for sid in (1, 3):
+        peer.hear(sid, LOOKING, 2)
+    peer.election.lost(3)
+    assert peer.outcome == (LEADING, 2)
+    assert not peer.sent()
