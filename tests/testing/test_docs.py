@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 import attrs
 import pytest
 
-from pyzk.testing import ZooKeeperServer
+from pyzk.testing import EnsembleMember, ZooKeeperEnsemble, ZooKeeperServer
 from pyzk.testing.control_api import ENDPOINTS
 from tests.testing.raw import PATIENCE_S
 
@@ -237,3 +237,18 @@ def test_every_order_and_every_helper_is_documented() -> None:
     names = [name for name in dir(ZooKeeperServer) if not name.startswith("_")]
     undocumented = [name for name in names if f"{name}" not in text]
     assert undocumented == ["leaked", "when_broken"]
+
+
+def test_every_order_of_an_ensemble_is_documented() -> None:
+    text = PAGE.read_text().partition("\n## Ensembles")[2].partition("\n## ")[0]
+    for kind, unsaid in (
+        (
+            ZooKeeperEnsemble,
+            ["call", "engine", "forget_parent", "leaked", "start", "state", "stop"],
+        ),
+        # What a single server has, too.
+        (EnsembleMember, sorted({*dir(ZooKeeperServer), "sid", "is_observer"})),
+    ):
+        names = [name for name in dir(kind) if not name.startswith("_")]
+        undocumented = {name for name in names if not re.search(rf"\b{name}\b", text)}
+        assert undocumented - set(unsaid) - {"wait"} == set(), kind
