@@ -25,7 +25,7 @@ SNAPSHOT = (
     + snapshot_stream.encode_end()
 )
 SNAP = packets.encode_bare(packets.SNAP, 5)
-IDS = packets.encode_with_ids(packets.REQUEST, -1, b"x" * 20, [Id("ip", "::1"), Id(None, "")])
+IDS = QuorumPacket(packets.REQUEST, -1, b"x" * 20, [Id("ip", "::1"), Id(None, "")]).encode()
 
 PACKETS = st.builds(
     QuorumPacket,
@@ -116,7 +116,7 @@ def test_what_is_no_packet_is_refused_with_a_reason(raw: bytes, message: str) ->
 
 
 def test_identities_have_a_limit_in_all() -> None:
-    raw = packets.encode_with_ids(packets.REQUEST, -1, b"", [Id("s" * 60, "i" * 60)])
+    raw = QuorumPacket(packets.REQUEST, -1, b"", [Id("s" * 60, "i" * 60)]).encode()
     with pytest.raises(QuorumProtocolError, match="identities of more than 100 bytes"):
         QuorumStream(100).feed(raw)
 
