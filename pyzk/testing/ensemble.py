@@ -77,7 +77,7 @@ class ZooKeeperEnsemble:
         self._life = threading.RLock()
         """One at a time: start, stop, kill, restart."""
 
-    def forget_parent(self) -> None:
+    def _forget_parent(self) -> None:
         """This is a forked child: the thread, and what it serves, are the parent's."""
         if self._thread.is_running:
             self._why_not = _ELSEWHERE
@@ -310,7 +310,7 @@ class ZooKeeperEnsemble:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self)}, {self.state}>"
 
-    # --- the thread -----------------------------------------------------------------
+    # --- the thread, of its members, too --------------------------------------------
 
     @contextlib.contextmanager
     def _living(self) -> Iterator[None]:
@@ -323,21 +323,6 @@ class ZooKeeperEnsemble:
 
     def _wait(self, coroutine: Coroutine[object, object, _Result]) -> _Result:
         return self._thread.wait(coroutine)
-
-    # --- for its members ------------------------------------------------------------
-
-    def call(self, function: Callable[[], _Result]) -> _Result:
-        """Run a function on the loop."""
-        return self._call(function)
-
-    def wait(self, coroutine: Coroutine[object, object, _Result]) -> _Result:
-        """Run a coroutine on the loop, and wait for it."""
-        return self._wait(coroutine)
-
-    @property
-    def engine(self) -> EnsembleEngine:
-        """What is behind it."""
-        return self._engine
 
 
 def sid_of(member: object) -> int:

@@ -48,7 +48,7 @@ class EnsembleMember(BlockingControls):
     @property
     def is_leader(self) -> bool:
         """Whether it leads, with a quorum behind it."""
-        engine = self._ensemble.engine
+        engine = self._ensemble._engine
         return self._call_or_look(lambda: engine.leader() is self._member)
 
     @property
@@ -92,14 +92,14 @@ class EnsembleMember(BlockingControls):
     # --- the loop -------------------------------------------------------------------
 
     def _call(self, function: Callable[[], _Result]) -> _Result:
-        return self._ensemble.call(function)
+        return self._ensemble._call(function)
 
     def _wait(self, coroutine: Coroutine[object, object, _Result]) -> _Result:
-        return self._ensemble.wait(coroutine)
+        return self._ensemble._wait(coroutine)
 
     def _forget_parent(self) -> None:
         super()._forget_parent()
-        self._ensemble.forget_parent()
+        self._ensemble._forget_parent()
 
     def __repr__(self) -> str:
         return f"<server {self.sid} {self.host}:{self._engine.port.port} {self.role}>"
