@@ -135,7 +135,10 @@ class Leader:
         """For all observers."""
         self._syncs: deque[tuple[int, LearnerHandler]] = deque()
         """(zxid, who asked): SYNC is answered behind the commit of zxid."""
-        self._has_applied: bool = False
+        self._uncounted_commits: int = 0
+        """Since the last flush."""
+        self._counted: int = 0
+        """The last proposal that is in the metrics."""
         self._is_exhausted: bool = False
         """The counter is: nothing more is proposed."""
 
@@ -316,7 +319,8 @@ class Leader:
         epoch = self.epoch
         log.info("proposing epoch %d", epoch)
         self._wait(EPOCH_ACKS)
-        self.last_proposed = self.last_committed = self._self_acked = make(epoch, 0)
+        self.last_proposed = self.last_committed = make(epoch, 0)
+        self._self_acked = self._counted = make(epoch, 0)
         config = config_text(member.membership).encode("utf-8")
         self.new_leader_packet = packets.encode_new_leader(epoch, config)
         for handler in list(self.handlers):
@@ -462,7 +466,7 @@ class Leader:
         database = server.database
         committed = database.committed
         assert committed is not None, "a leader without a committed log"
-        zxid = self.last_committed
+        before = zxid = self.last_committed
         while True:
             proposal = outstanding.get(zxid + 1)
             if proposal is None or not tally.is_quorum(proposal.acks):
@@ -480,18 +484,23 @@ class Leader:
             applied = database.apply_txn(request, request.body, request.digest, foretold)
             committed.append(zxid, payload)
             server.finish(request, applied)
-            self._has_applied = True
             if self._syncs and self._syncs[0][0] <= zxid:
                 self.send_batch()  # SYNC stands between this COMMIT and the next
+        self._uncounted_commits += zxid - before
         self.prep.changes.applied(zxid)
         if self._is_exhausted and not outstanding:
             self._end(f"the zxids of epoch {self.epoch} are used up")
 
     def flush(self) -> None:
         """An input has been taken in whole."""
-        if self._has_applied:
-            self._has_applied = False
-            self.member.server.end_batch()
+        server = self.member.server
+        if self._uncounted_commits:
+            server.metrics.commit_count += self._uncounted_commits
+            self._uncounted_commits = 0
+            server.end_batch()
+        if self.last_proposed > self._counted:
+            server.metrics.proposal_count += self.last_proposed - self._counted
+            self._counted = self.last_proposed
         self.send_batch()
 
     def send_batch(self) -> None:

@@ -145,9 +145,12 @@ class Synchronizer:
         )
         handler.link.send(packets.encode_bare(plan.kind, plan.zxid))
         extra_bytes = 0
+        metrics = leader.member.server.metrics
         if handler.is_snapshot:
+            metrics.snap_count += 1
             extra_bytes = self._snapshot(handler, plan)
         else:
+            metrics.diff_count += 1
             payloads = dict(records)
             payloads.update(zip(committed.zxids, committed.payloads, strict=True))
             _send_history(handler, plan, payloads)

@@ -636,3 +636,17 @@ def test_the_learners_and_the_numbers_that_people_see() -> None:
         "min_proposal_size": size + 4,
         "max_proposal_size": len(create_txn(0, "/a")) + 12,
     }
+
+
+def test_proposals_commits_and_synchronizations_are_counted() -> None:
+    world, (first, _, observer) = established(observers=1)
+    own_create(world, "/a")
+    own_create(world, "/b")
+    first.ack(make(2, 1))
+    empty = world.learner(9)
+    empty.info(accepted=1)
+    empty.ack_epoch()
+    metrics = world.server.metrics
+    assert (metrics.proposal_count, metrics.commit_count) == (2, 1)
+    assert (metrics.diff_count, metrics.snap_count) == (3, 1)
+    assert not observer.is_closed()
