@@ -156,12 +156,20 @@ def counter(stage: Stage, words: list[str]) -> None:
 def crash(stage: Stage, words: list[str]) -> None:
     """Kill a member and its power: what the disk has not answered is lost. ``kept``: the disk had
     done all of it, only nobody was told. ``torn``: it was in the middle of the oldest record.
+    ``within``: the oldest order had got so many writes, syncs and changes of names far.
 
     crash 1
     crash 1 kept
     crash 1 torn
+    crash 1 within=5
     """
-    stage.crash(_actor(stage, words[0]), keep="kept" in words, tear="torn" in words)
+    within = _options(words).get("within")
+    stage.crash(
+        _actor(stage, words[0]),
+        keep="kept" in words,
+        tear="torn" in words,
+        within=None if within is None else int(within),
+    )
 
 
 def restart(stage: Stage, words: list[str]) -> None:

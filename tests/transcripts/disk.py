@@ -80,6 +80,10 @@ class Order:
 Operation = Append | Snapshot | Order
 
 
+class _PowerError(Exception):
+    """Ends an order at a certain step."""
+
+
 def ranges(zxids: list[int]) -> str:
     """Return zxids in short: ``0x100000001..0x100000003 0x200000001``."""
     pieces: list[list[int]] = []
@@ -177,13 +181,18 @@ class Disk:
 
     # --- the end of a process -------------------------------------------------------
 
-    def crash(self, *, keep: bool = False, tear: bool = False) -> list[str]:
+    def crash(
+        self, *, keep: bool = False, tear: bool = False, within: int | None = None
+    ) -> list[str]:
         """Lose power; return the orders that were lost.
 
         ``keep``: the disk had done everything, only nobody was told. ``tear``: it had written the
-        oldest order, which must be for the log, up to the middle of its last record.
+        oldest order, which must be for the log, up to the middle of its last record. ``within``:
+        the oldest order had got so many steps far, each a write, a sync or a change of a name.
         """
         lost = [str(operation) for operation in self.waiting]
+        if within is not None:
+            self._interrupt(within)
         if tear:
             oldest = self.waiting.popleft()
             assert isinstance(oldest, Append), f"{oldest} cannot be torn"
@@ -197,6 +206,22 @@ class Disk:
         self._writer = None
         self.directory.crash()
         return [] if keep else lost
+
+    def _interrupt(self, steps: int) -> None:
+        left = steps
+
+        def before(operation: str, name: str) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise _PowerError(f"{operation} {name}")
+
+        self.directory.before = before
+        try:
+            self.perform()
+        except _PowerError:
+            return
+        raise ValueError(f"the order takes {steps - left} steps only")
 
     # --- a look at the files --------------------------------------------------------
 

@@ -253,11 +253,13 @@ class Stage:
         self.give(actor, f"{actor.sid} {what}", tell)
         return True
 
-    def crash(self, actor: Actor, *, keep: bool = False, tear: bool = False) -> None:
+    def crash(
+        self, actor: Actor, *, keep: bool = False, tear: bool = False, within: int | None = None
+    ) -> None:
         """Kill a member. What it has sent is still on its way; what was on its way to it is not."""
         assert actor.peer is not None, f"{actor.sid} does not run"
-        lost = actor.disk.crash(keep=keep, tear=tear)
-        word = "torn" if tear else "lost"
+        lost = actor.disk.crash(keep=keep, tear=tear, within=within)
+        word = "torn" if tear else "lost" if within is None else "interrupted"
         what = f", {word}: {', '.join(lost)}" if lost else ""
         self.note(f"{actor.sid} crashes{what}")
         actor.peer = None
