@@ -19,7 +19,7 @@ def test_an_ensemble_and_a_client_that_outlives_its_server(run: Run) -> None:
             client.create("/a", b"1")
             zk_ensemble.server_of(client).kill()
             zk_ensemble.wait_for_leader()
-            assert client.get("/a")[0] == b"1"
+            assert client.retry(client.get, "/a")[0] == b"1"
 
         def test_a_client_of_one_member(zk_ensemble, zk_client_factory):
             follower = zk_ensemble.followers[0]
