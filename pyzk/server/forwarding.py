@@ -76,8 +76,8 @@ def decode_forward(origin: object, forwarded: ForwardedRequest, received_ms: int
         record = _record(opcode, forwarded.body)
     except JuteError as error:
         opcode, record = REFUSED, MarshallingError(str(error))
-    except KeeperError as error:
-        opcode, record = REFUSED, error
+    except KeeperError as refusal:  # not the name above: compiled, a variable has one type
+        opcode, record = REFUSED, refusal
     ids = tuple([AuthId(entry.scheme or "", entry.id or "") for entry in forwarded.ids or ()])
     request = Request(None, None, forwarded.cxid, opcode, record, ids, received_ms)
     request.client_id = forwarded.session
