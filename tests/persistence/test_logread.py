@@ -44,6 +44,16 @@ def test_both_ends_are_included(after: int, until: int) -> None:
     assert all(payload == PAYLOADS[zxid - 1] for zxid, payload in records)
 
 
+def test_a_log_whose_beginning_was_purged_is_not_read_from_before_it() -> None:
+    made = directory()
+    made.remove("log.1")
+    assert zxids(read_log(made, made, 10, 20, always)) == list(range(11, 21))
+    assert read_log(made, made, 9, 20, always) is None
+    for name in ("log.b", "log.15"):
+        made.remove(name)
+    assert read_log(made, made, 30, 30, always) is None
+
+
 def test_padding_ends_a_file_and_not_the_log() -> None:
     made = directory(preallocate_bytes=1 << 20)
     assert zxids(read_log(made, made, 8, 22, always)) == list(range(8, 23))
