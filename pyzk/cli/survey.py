@@ -28,7 +28,8 @@ NOT_SERVING: Final = "not serving"
 LEARNERS: Final = ("follower", "observer")
 
 _REFUSED: Final = re.compile(r"\w{4} is not executed because it is not in the whitelist")
-_COMMIT: Final = re.compile(r"^(\d+\.\d+\.\d+)-[0-9a-f]{40}\b")
+_COMMIT: Final = re.compile(r"^(\d+\.\d+\.\d+)-(?:[0-9a-f]{40}\b|\$\{.*\})")
+"""Behind the version the commit that it was built from; distributions may not know it."""
 _DIGEST: Final = re.compile(r"^([0-9a-f]+): (-?\d+)$", re.MULTILINE)
 _MASK64: Final = (1 << 64) - 1
 _SERVER_ID: Final = re.compile(r"^serverId=(-?\d+)$", re.MULTILINE)

@@ -372,3 +372,19 @@ def test_the_lag_is_counted_in_transactions_of_the_leaders_epoch() -> None:
     # Who serves had everything when the epoch began.
     assert lag_of("0x1000000ff", []) == 5
     assert lag_of("0x1000000ff", [], target=0x200000000) == 0
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("3.9.3-c26634f34490bb0ea7a09cc51e05ede3b4e320ee, built on 2024-10-17", "3.9.3"),
+        ("3.8.0-${mvngit.commit.id}, built on 2022-11-22 16:01 UTC", "3.8.0"),
+        ("3.4.14-4c25d480e66aadd371de8bd2fd8da255ac140bcf, built on 03/06/2019", "3.4.14"),
+        ("3.9.3-pyzk-0.1.0, built on 2026-11-25 00:00 UTC", "3.9.3-pyzk-0.1.0"),
+    ],
+)
+def test_the_version_is_shown_without_the_commit(told: str, shown: str) -> None:
+    found = Member(Address("h", 1))
+    text = APACHE.format(zxid="0x0", mode="follower").split("\n", 1)[1]
+    read_srvr(found, f"Zookeeper version: {told}\n{text}")
+    assert found.version == shown
