@@ -18,19 +18,11 @@ SERVERS: Final = (
     "org.apache.zookeeper.server.ZooKeeperServerMain",
 )
 WITH_VALUE: Final = frozenset(
-    [
-        "-cp",
-        "-classpath",
-        "--class-path",
-        "-p",
-        "--module-path",
-        "--upgrade-module-path",
-        "--add-modules",
-        "--add-opens",
-        "--add-exports",
-        "--add-reads",
+    {
+        *("-cp", "-classpath", "--class-path", "-p", "--module-path", "--upgrade-module-path"),
+        *("--add-modules", "--add-opens", "--add-exports", "--add-reads"),
         "--enable-native-access",
-    ]
+    }
 )
 OF_THE_MACHINE: Final = re.compile(r"(java|javax|jdk|sun|com\.sun|log4j\d?|logback|org\.slf4j)\.")
 OF_THE_MACHINE_TOO: Final = frozenset({"file.encoding", "user.timezone", "user.language"})

@@ -97,16 +97,19 @@ class Ensemble:
         self.members[sid].start(config, self.properties)
 
     def start(self, leader: int | None = None, only: Iterable[int] | None = None) -> None:
-        """Starts members and waits until all serve; the leader to be is up before the others.
+        """Starts members and waits until all serve.
 
-        On equal data the highest id is elected of those that are up, so with the highest id for
-        `leader` the outcome is sure; it is checked.
+        The leader to be comes first, then just enough others: on equal data the highest id of
+        these is elected, and who comes later follows.  It is checked.
         """
         waiting = [sid for sid in (only or self.members) if self.members[sid].process is None]
         if leader is not None:
             waiting.remove(leader)
             self.start_member(leader)
             eventually(f"{self[leader]} is up", self[leader].answers, 60)
+            while waiting and len(self.running) <= len(self.voters) // 2:
+                self.start_member(waiting.pop(0))
+            self.wait_serving()
         for sid in waiting:
             self.start_member(sid)
         self.wait_serving()
