@@ -62,12 +62,14 @@ class Follower(SyncedLearner):
         self.uncommitted.append((zxid, payload, self._decode(zxid, payload)))
         self.member.log_txn(zxid, payload)
         self._unacknowledged.append(zxid)
+        self.member.server.metrics.learner_proposal_received_count += 1
 
     def _on_commit(self, packet: QuorumPacket) -> None:
         uncommitted = self.uncommitted
         if not uncommitted or uncommitted[0][0] != packet.zxid:
             raise self._unknown_commit(packet.zxid, 0)
         self._apply(uncommitted.popleft())
+        self.member.server.metrics.learner_commit_received_count += 1
 
     def _on_commit_and_activate(self, packet: QuorumPacket) -> None:
         self._activate(packet.zxid, packets.designated_leader(packet))

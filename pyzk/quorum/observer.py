@@ -68,6 +68,7 @@ class Observer(SyncedLearner):
         txn = self._decode(zxid, payload)
         self._log(zxid, payload)
         self._apply((zxid, payload, txn))
+        self.member.server.metrics.learner_commit_received_count += 1
 
     def _on_nothing(self, packet: QuorumPacket) -> None:
         """What is meant for those who vote."""
