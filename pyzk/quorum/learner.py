@@ -128,10 +128,14 @@ class Learner:
 
     def start(self) -> None:
         """Connect with the leader."""
+        self._connect()
+
+    def _connect(self) -> None:
         member = self.member
         ticks = member.ensemble.connect_to_learner_master_limit_ticks
         limit_ms = ticks * member.tick_ms if ticks > 0 else member.init_limit_ms
         self._give_up_ms = member.clock.now_ms + limit_ms
+        self._tries = 0
         self._dial()
 
     def _dial(self) -> None:
@@ -142,11 +146,17 @@ class Learner:
             return
         self._dial_at_ms = None
         self._tries += 1
-        if self._tries > 1:
+        if self.link.is_closed:
             self.link = Link(member.outbox, self.link.name, self)
         addresses = tuple((each.host, each.quorum_port) for each in leader.addresses)
         left_ms = max(1, self._give_up_ms - member.clock.now_ms)
         member.outbox.commands.append(DialLeader(self.link, addresses, left_ms))
+
+    def _reconnect(self) -> None:
+        """Begin anew with the same leader, who need not be elected again for that."""
+        self.link.close()
+        self._enter(CONNECTING)
+        self._connect()
 
     def link_up(self, link: Link) -> None:
         """The leader has taken the connection: say who this is."""

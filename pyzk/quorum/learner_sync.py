@@ -70,6 +70,8 @@ class SyncedLearner(Learner):
         self._load: SnapshotLoad | None = None
         """From SNAP until its database is stored."""
         self._truncated_to: int = 0
+        self._was_not_truncated: bool = False
+        """The disk could not do once already what a TRUNC asked for."""
         self._is_new_leader_here: bool = False
         self._proposed_zxid: int = 0
         """Of the last proposal; before the first, where the history stands that it continues."""
@@ -190,17 +192,8 @@ class SyncedLearner(Learner):
         self._ticket = 0
         self._heard_ms = member.clock.now_ms
         member.replace_database(database, database.last_zxid)
-        wanted, end = self._truncated_to, database.last_zxid
-        if end != wanted:
-            member.needs_snapshot = end > wanted
-            self._end(
-                f"TRUNC {format_zxid(wanted)}, but the log ends at {format_zxid(end)}: "
-                + (
-                    "without an older snapshot it cannot be cut, so a snapshot is asked for"
-                    if end > wanted
-                    else "the leader will be told that one"
-                )
-            )
+        if database.last_zxid != self._truncated_to:
+            self._not_truncated(database.last_zxid)
             return
         self._enter(SYNCING)
         while self._matched:
@@ -208,6 +201,24 @@ class SyncedLearner(Learner):
             self._learn(self._take_head())
         if self._is_new_leader_here:
             self._store()
+
+    def _not_truncated(self, end: int) -> None:
+        """What is left is not what the leader knows: it must hear of that, but only once."""
+        wanted = self._truncated_to
+        reason = f"TRUNC {format_zxid(wanted)}, but the log ends at {format_zxid(end)}"
+        if self._was_not_truncated:
+            self._end(reason)
+            return
+        self._was_not_truncated = True
+        if end > wanted:
+            self.member.needs_snapshot = True
+            log.warning("%s: it cannot be cut without an older snapshot; asking for one", reason)
+        else:
+            log.warning("%s: telling server %d", reason, self.leader_sid)
+        self.uncommitted.clear()
+        self._matched = self._waiting_bytes = 0
+        self._is_new_leader_here = False
+        self._reconnect()
 
     def _on_proposal_in_sync(self, packet: QuorumPacket) -> None:
         self._propose(packet.zxid, packets.txn_payload(packet))

@@ -359,28 +359,37 @@ def test_what_follows_a_cut_continues_what_is_left() -> None:
     assert "0x100000004 does not follow 0x100000002" in world.role.over
 
 
-def test_a_log_that_never_had_the_record_is_told_to_the_next_leader() -> None:
-    world = LearnerWorld([create(E1 + 1), create(E1 + 3)], epochs=(1, 1))
-    world.discover(2)
-    world.hear(trunc(E1 + 2), new_leader(2))
-    world.settle()
-    assert world.role.over == (
-        "TRUNC 0x100000002, but the log ends at 0x100000001: the leader will be told that one"
-    )
-    assert world.link.is_closed
-    assert world.is_whole()
-    assert world.member.epochs.current == 1
-    assert not world.member.needs_snapshot
-    again(world)
-    assert world.take()[-1] == "> ACKEPOCH 0x100000001 not counted"
-
-
 def again(world: LearnerWorld, epoch: int = 2) -> None:
-    world.role.stop()
-    world.become(is_observer=False)
-    world.connect()
+    """The learner has dialed the same leader; go on up to its ACKEPOCH."""
+    dial = world.dials.pop()
+    assert dial.link is world.link
+    assert world.dials == []
+    dial.link.owner.link_up(dial.link)
+    world.look()
     world.hear(leader_info(epoch))
     world.settle()
+
+
+def test_a_log_that_never_had_the_record_is_told_to_the_same_leader() -> None:
+    world = LearnerWorld([create(E1 + 1), create(E1 + 3)], epochs=(1, 1))
+    world.discover(2)
+    old = world.link
+    world.hear(trunc(E1 + 2), both(create(E2 + 1)), new_leader(2))
+    world.settle()
+    assert old.is_closed
+    assert world.is_whole()
+    assert world.disk == [create(E1 + 1)]
+    again(world)
+    assert world.take()[-2:] == [
+        "> FOLLOWERINFO 0x200000000 sid=1 accepted=2 config=0",
+        "> ACKEPOCH 0x100000001 not counted",
+    ]
+    world.hear(diff(E1 + 2), both(create(E1 + 2)), both(create(E2 + 1)), new_leader(2))
+    world.settle()
+    world.hear(UPTODATE)
+    assert world.acks == [E2, E2]
+    assert world.committed == [E1 + 1, E1 + 2, E2 + 1]
+    assert not world.member.needs_snapshot
 
 
 def uncut() -> LearnerWorld:
@@ -388,27 +397,31 @@ def uncut() -> LearnerWorld:
     world = LearnerWorld(HISTORY, epochs=(1, 1))
     world.truncate = lambda zxid: database_of(HISTORY)  # type: ignore[method-assign]
     world.discover(2)
-    world.hear(trunc(E1 + 2), new_leader(2))
+    world.hear(trunc(E1 + 2), proposal(create(E2 + 1)), new_leader(2))
     world.settle()
     return world
 
 
-def test_who_cannot_truncate_leaves_and_has_what_it_had() -> None:
+def test_who_cannot_truncate_has_what_it_had() -> None:
     world = uncut()
-    assert world.role.over is not None
-    assert "so a snapshot is asked for" in world.role.over
+    assert world.role.over is None
     assert world.is_whole()
     assert world.database.last_zxid == world.member.logged_zxid == E1 + 4
+    assert world.member.epochs.current == 1
     assert world.acks == []
 
 
-def test_to_the_same_leader_it_says_that_it_has_nothing() -> None:
+def test_it_says_to_the_same_leader_that_it_has_nothing() -> None:
+    """No election is between: who leads, alone with this learner, may need it for its quorum."""
     world = uncut()
     again(world)
     assert world.take()[-1] == "> ACKEPOCH 0x0 not counted"
-    world.hear(snap(leaders(create(E1 + 1), create(E1 + 2))), new_leader(2))
+    world.hear(snap(leaders(create(E1 + 1), create(E1 + 2))), proposal(create(E2 + 1)))
+    world.hear(new_leader(2))
     world.settle()
-    assert world.acks == [E2]
+    world.hear(UPTODATE)
+    world.settle()
+    assert world.acks == [E2, E2, E2 + 1]
     assert world.database.last_zxid == E1 + 2
     assert not world.member.needs_snapshot
 
@@ -421,6 +434,24 @@ def test_to_a_new_leader_it_tells_the_truth_for_that_counts() -> None:
     world.settle()
     assert world.acks == [make(3, 0)]
     assert not world.member.needs_snapshot
+
+
+def test_a_second_truncation_that_cannot_be_done_is_the_end() -> None:
+    world = uncut()
+    again(world, 3)
+    world.hear(trunc(E1 + 2))
+    world.settle()
+    assert world.role.over == "TRUNC 0x100000002, but the log ends at 0x100000004"
+    assert world.link.is_closed
+
+
+def test_a_leader_that_is_gone_by_then_is_not_waited_for() -> None:
+    world = uncut()
+    for _ in range(learner.SOON_TRIES + learner.LATER_TRIES + 1):
+        world.dials.pop().link.lost("refused")
+        world.advance(200)
+    assert world.role.over is not None
+    assert "cannot be reached after 16 tries" in world.role.over
 
 
 @pytest.mark.parametrize("choice", [diff, trunc])
