@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 from pyzk.config_members import WILDCARD, bracketed
 from pyzk.runtime.client_port import listen_at, open_sockets
@@ -22,6 +23,28 @@ BACKLOG: Final = 128
 
 _Found = list[tuple[int, tuple[object, ...]]]
 """(family, address) as the socket module has them."""
+
+
+class _Greeter(asyncio.Protocol):
+    """Looks at a new connection before the protocol does."""
+
+    def __init__(self, make: Callable[[], asyncio.Protocol]) -> None:
+        self._make = make
+        self.is_to_itself = False
+
+    def itself(self) -> _Greeter:
+        """Return what the loop wants to have made."""
+        return self
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if transport.get_extra_info("sockname") == transport.get_extra_info("peername"):
+            # Nobody listens, and the system chose that very port for the near end.
+            self.is_to_itself = True
+            cast("asyncio.Transport", transport).abort()
+            return
+        protocol = self._make()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
 
 
 class TcpListener:
@@ -46,23 +69,18 @@ class TcpNetwork:
         """Open a connection to the first address of the host that takes one. Raises OSError."""
         loop = asyncio.get_running_loop()
         failure: OSError = OSError(f"no address of {host} is known")
-        for family, address in await self._resolve(host, port):
-            sock = socket.socket(family, socket.SOCK_STREAM)
+        for _, address in await self._resolve(host, port):
+            greeter = _Greeter(make)
+            # Not with a socket of our own: if the protocol closes at once, uvloop closes the
+            # descriptor, then the socket object does, which may be another file's by then.
             try:
-                sock.setblocking(False)
-                await loop.sock_connect(sock, address)
-                if sock.getsockname() == sock.getpeername():
-                    # Nobody listens, and the system chose that very port for this end.
-                    raise ConnectionRefusedError("nobody listens there")
+                await loop.create_connection(greeter.itself, _host_of(address), port)
             except OSError as error:
-                sock.close()
                 failure = error
                 continue
-            except BaseException:  # it took too long
-                sock.close()
-                raise
-            await loop.create_connection(make, sock=sock)
-            return
+            if not greeter.is_to_itself:
+                return
+            failure = ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens there")
         raise failure
 
     async def listen(
@@ -129,6 +147,12 @@ class TcpNetwork:
                 future.set_exception(found)
             else:
                 future.set_result(found)
+
+
+def _host_of(address: tuple[object, ...]) -> str:
+    """Return the text of an address; a link-local one of IPv6 needs its interface."""
+    scope = f"%{address[3]}" if len(address) == 4 and address[3] else ""
+    return f"{address[0]}{scope}"
 
 
 def _lookup(host: str, port: int, flags: int) -> _Found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -24,6 +25,7 @@ from pyzk.quorum.snapshot_stream import SnapshotPart
 from pyzk.runtime import network as networks
 from pyzk.runtime.dialing import REMINDER, Listening
 from pyzk.runtime.election_port import ElectionPort
+from pyzk.runtime.loop import LOOPS, loop_factory
 from pyzk.runtime.network import TcpNetwork
 from pyzk.runtime.quorum_port import HIGH_WATER_BYTES, QuorumPort
 from pyzk.server.outbox import Outbox
@@ -669,20 +671,49 @@ def test_a_connection_to_itself_is_none(monkeypatch: pytest.MonkeyPatch) -> None
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        made = []
+        (port,) = free_ports(1)
+        connect = loop.create_connection
 
-        async def connect_to_itself(sock: socket.socket, _address: object) -> None:
-            sock.bind(("127.0.0.1", 0))
-            with contextlib.suppress(BlockingIOError):
-                sock.connect(sock.getsockname())
-            made.append(sock)
+        async def from_the_same_port(make: Any, host: str, number: int) -> Any:
+            return await connect(make, host, number, local_addr=(host, number))
 
-        monkeypatch.setattr(loop, "sock_connect", connect_to_itself, raising=True)
+        monkeypatch.setattr(loop, "create_connection", from_the_same_port)
         with pytest.raises(ConnectionRefusedError):
-            await TcpNetwork().connect(asyncio.Protocol, "127.0.0.1", 1)
-        assert made[0].fileno() == -1
+            await TcpNetwork().connect(pytest.fail, "127.0.0.1", port)
 
     run(main())
+
+
+@pytest.mark.parametrize("name", LOOPS[1:])
+def test_a_connection_that_is_closed_at_once_closes_no_other_file(
+    tmp_path: Path, name: str
+) -> None:
+    """A knock on the election port: hello, and the end of it."""
+    if name == "uvloop":
+        pytest.importorskip("uvloop")
+    opened: list[int] = []
+
+    def open_one() -> None:
+        opened.append(os.open(tmp_path, os.O_RDONLY))
+
+    class Knock(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            transport.close()
+            asyncio.get_running_loop().call_soon(open_one)
+
+    async def main() -> None:
+        port = free_ports(1)[0]
+        network = TcpNetwork()
+        listener = await network.listen(asyncio.Protocol, "127.0.0.1", port)
+        for _ in range(20):
+            await network.connect(Knock, "127.0.0.1", port)
+        listener.close()
+
+    with asyncio.Runner(loop_factory=loop_factory(name)) as runner:
+        runner.run(main())
+    assert len(opened) == 20
+    for descriptor in opened:
+        os.close(descriptor)  # an OSError if somebody else did
 
 
 def test_a_listener_that_comes_too_late_is_closed() -> None:
