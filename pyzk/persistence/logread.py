@@ -32,8 +32,8 @@ def read_log(
     None if a snapshot is cheaper: ``is_affordable`` is given the bytes of all log files but the
     first, and of the newest snapshot. None as well if the files do not reach back so far: what was
     purged may have held records after ``after``, and their numbers cannot tell, for the first of an
-    epoch may follow any of the epoch before. Raises `StorageError` where a file is damaged, or was purged
-    while it was read.
+    epoch may follow any of the epoch before. Raises `StorageError` where a file is damaged, or was
+    purged while it was read.
     """
     files = filenames.logs_from(log_directory.names(), after)
     if not files or files[0].zxid > after + 1:

@@ -270,6 +270,45 @@ def test_config_check_refuses_as_serve_does(tmp_path: Path) -> None:
     assert "line 2: clientPort" in result.stderr
 
 
+MEMBERS = "initLimit=10\nsyncLimit=5\nserver.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2:observer\n"
+
+
+def test_config_check_shows_the_place_in_the_ensemble(tmp_path: Path) -> None:
+    (tmp_path / "myid").write_text("3\n")
+    path = zoo_cfg(tmp_path, f"dataDir={tmp_path}\nclientPort=0\ncnxTimeout=900\n{MEMBERS}")
+    result = CliRunner().invoke(main, ["config", "check", path])
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert {"initLimit=10", "cnxTimeout=900", "leaderServes=yes", "myid=3"} <= set(lines)
+    assert "server.3=c:1:2:observer" in lines
+    assert "server.2: two participants: if either fails" not in result.stderr
+    assert "server.1: two participants: if either fails" in result.stderr
+
+
+def test_a_member_is_served_as_its_files_say(serve: Served, tmp_path: Path) -> None:
+    (tmp_path / "myid").write_text("2")
+    (tmp_path / "zoo.dynamic").write_text(MEMBERS.partition("syncLimit=5\n")[2])
+    path = zoo_cfg(
+        tmp_path,
+        f"dataDir={tmp_path}\nclientPort=2181\ninitLimit=10\nsyncLimit=5\n"
+        f"dynamicConfigFile={tmp_path}/zoo.dynamic\n",
+    )
+    assert serve(path, "--port", "2999").exit_code == 0
+    ensemble = serve.config.ensemble
+    assert ensemble is not None
+    assert (ensemble.my_sid, ensemble.membership.voters) == (2, (1, 2))
+    assert serve.config.client_port == 2999
+
+
+def test_a_member_without_myid_is_refused_with_the_command_to_make_it(
+    serve: Served, tmp_path: Path
+) -> None:
+    result = serve(zoo_cfg(tmp_path, f"dataDir={tmp_path}\nclientPort=0\n{MEMBERS}"))
+    assert result.exit_code == 2
+    assert f"there is no {tmp_path}/myid" in result.stderr
+    assert f"echo 1 > {tmp_path}/myid" in result.stderr
+
+
 def test_version_and_help() -> None:
     assert CliRunner().invoke(main, ["--version"]).stdout == f"pyzk {__version__}\n"
     text = CliRunner().invoke(main, ["-h"]).stdout
