@@ -54,6 +54,9 @@ class Worker:
         self.last_at = time.monotonic()
         self.slowest_s = 0.0
         self.is_stopping = False
+        self.may_work = threading.Event()
+        self.may_work.set()
+        self.is_idle = threading.Event()
         self.client.add_listener(self._listen)
         self.client.start(timeout=60)
         self.session = self.client.client_id
@@ -71,6 +74,10 @@ class Worker:
 
     def _run(self) -> None:
         while not self.is_stopping:
+            if not self.may_work.is_set():
+                self.is_idle.set()
+                self.may_work.wait()
+                self.is_idle.clear()
             begin = time.monotonic()
             self.attempted += 1
             try:
@@ -90,12 +97,14 @@ class Worker:
     def finish(self) -> None:
         """Lets it end its last piece of work."""
         self.is_stopping = True
+        self.may_work.set()
         self.thread.join(STALL_S)
         check(not self.thread.is_alive(), f"{self} hangs")
 
     def close(self) -> None:
         """Ends the session."""
         self.is_stopping = True
+        self.may_work.set()
         self.client.stop()
         self.client.close()
 
@@ -185,6 +194,19 @@ class Load:
         """All begin."""
         for worker in self.workers:
             worker.thread.start()
+
+    def pause(self) -> None:
+        """All end their piece of work and wait; their sessions stay."""
+        for worker in self.workers:
+            worker.may_work.clear()
+        for worker in self.workers:
+            check(worker.is_idle.wait(STALL_S), f"{worker} hangs")
+        self.check_alive()
+
+    def resume(self) -> None:
+        """All go on."""
+        for worker in self.workers:
+            worker.may_work.set()
 
     def progress(self, seconds: float = 1.0, timeout: float = STALL_S) -> None:
         """Waits until every client has got something done since now, and a little longer."""

@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 
-from conformance.mixed import compare, exercise, joins
+from conformance.mixed import compare, exercise, joins, migration
 from conformance.mixed.ensemble import Ensemble
 from conformance.mixed.load import Load
 from conformance.mixed.members import PYZK, check, implementation
@@ -170,6 +170,17 @@ def kills_of_all() -> Iterator[Scenario]:
             )
 
 
+def migrations() -> Iterator[Scenario]:
+    """There and back."""
+    for version in VERSIONS:
+        yield Scenario(
+            f"migration-{version}",
+            f"a live ensemble of {version} becomes one of pyzk, and goes back",
+            lambda version=version: migration.migrate(version),  # type: ignore[misc]
+            limit_s=400,
+        )
+
+
 def all_scenarios() -> list[Scenario]:
     """Every scenario, in the order in which they run."""
-    return [*compositions(), *kills(), *late_joins(), *observers(), *kills_of_all()]
+    return [*compositions(), *kills(), *late_joins(), *observers(), *kills_of_all(), *migrations()]

@@ -69,6 +69,9 @@ SOON_MS: Final = 20
 LATER_TRIES: Final = 10
 """Then so many, leaderConnectDelayDuringRetryMs apart. The original tries five times in all. Who
 refuses longer has died since the election, and the others wait for a new one."""
+MOMENT_MS: Final = 250
+"""A connection that lasted no longer and brought nothing was a refusal: what stands between, a
+proxy, has taken it, and found the leader's port closed."""
 
 Handlers = dict[int, Callable[["QuorumPacket"], None]]
 """packet type -> what takes it"""
@@ -178,10 +181,13 @@ class Learner:
         """There is no connection, or none any more."""
         if link is not self.link or self.is_over:
             return
+        member = self.member
+        if self.phase == DISCOVERY and not link.has_received:
+            if member.clock.now_ms - self._heard_ms <= MOMENT_MS:
+                self._enter(CONNECTING)
         if self.phase != CONNECTING:
             self._end(f"the link with server {self.leader_sid}, the leader, has ended: {reason}")
             return
-        member = self.member
         delay_ms = max(1, member.ensemble.leader_connect_delay_ms)
         if self._tries <= SOON_TRIES:
             delay_ms = min(delay_ms, SOON_MS)

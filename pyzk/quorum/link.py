@@ -50,6 +50,7 @@ class Link(Outgoing):
     __slots__ = (
         "_queue",
         "_stream",
+        "has_received",
         "is_closed",
         "is_dirty",
         "name",
@@ -68,6 +69,7 @@ class Link(Outgoing):
         """Nothing more is taken in; the driver writes what is queued, then closes."""
         self.is_dirty: bool = False
         """In the outbox already; the driver sets it to False when it takes it from there."""
+        self.has_received: bool = False
         self.queued_bytes: int = 0
         """What waits to be taken, a snapshot not counted."""
         self.shell: object = None
@@ -123,6 +125,7 @@ class Link(Outgoing):
 
     def receive(self, data: bytes) -> None:
         """Bytes have come."""
+        self.has_received = True
         try:
             for item in self._stream.feed(data):
                 if self._has_ended():

@@ -141,9 +141,41 @@ def test_a_late_answer_to_an_old_dial_is_nothing() -> None:
     assert due(world) == world.clock.now_ms + INIT_MS - learner.SOON_MS
 
 
+def test_a_connection_that_is_taken_and_ends_at_once_was_refused() -> None:
+    world = LearnerWorld()
+    world.connect()
+    first = world.link
+    world.clock.now_ms += learner.MOMENT_MS
+    first.lost("the other side closed the connection")
+    assert world.role.over is None
+    assert due(world) == world.clock.now_ms + learner.SOON_MS
+    world.advance(learner.SOON_MS)
+    second = world.dials.pop()
+    assert second.link is not first
+    world.role.link_up(second.link)
+    world.look()
+    assert "> FOLLOWERINFO" in world.take()[-1]
+
+
+def test_refusals_through_a_proxy_end_like_others() -> None:
+    world = LearnerWorld()
+    dial = world.dial()
+    for _ in range(learner.SOON_TRIES + learner.LATER_TRIES):
+        world.role.link_up(dial.link)
+        dial.link.lost("the other side closed the connection")
+        next_ms = due(world)
+        assert next_ms is not None
+        world.advance(next_ms - world.clock.now_ms)
+        dial = world.dials.pop()
+    world.role.link_up(dial.link)
+    dial.link.lost("the other side closed the connection")
+    assert world.role.over is not None
+
+
 def test_a_link_that_breaks_is_the_end_of_the_role() -> None:
     world = LearnerWorld()
     world.connect()
+    world.clock.now_ms += learner.MOMENT_MS + 1
     world.link.lost("connection reset")
     assert world.role.over == ("the link with server 3, the leader, has ended: connection reset")
 

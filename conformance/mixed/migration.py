@@ -1,0 +1,103 @@
+"""A live ensemble of Apache ZooKeeper becomes one of pyzk, and goes back: docs/migration.md, done.
+
+Shell.
+
+    python -m conformance.mixed.migration [--version 3.9]
+
+Three members on three data directories.  Clients take locks, append, read and hold ephemerals all
+the time; none may lose its session, and nothing acknowledged may be missing.  Each member in turn
+is stopped and started as the other implementation, with the same zoo.cfg on the same directory.
+The leader comes last, so that there is one election in each direction and no more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from conformance.mixed import compare
+from conformance.mixed.ensemble import Ensemble
+from conformance.mixed.load import Load
+from conformance.mixed.members import PYZK, Member, MixedError, eventually, implementation
+from conformance.oracle import OracleMissingError
+from conformance.servers import Launcher
+
+
+def say(text: str) -> None:
+    """One line of what happens."""
+    print(f"  {text}", flush=True)
+
+
+def move_member(ensemble: Ensemble, member: Member, target: Launcher, load: Load) -> None:
+    """Stops one member and starts it as the other implementation."""
+    before, role = member.launcher.name, member.mode()
+    # Two of three go on serving; clients of this member find another one.
+    member.stop()
+    load.progress()
+    member.launcher = target
+    begin = time.monotonic()
+    ensemble.start_member(member.sid)
+    # Not before it serves again and has caught up may the next one go: a second one that is away
+    # would take the quorum with it.
+    ensemble.wait_serving([member])
+    _wait_caught_up(ensemble, member)
+    took_s = time.monotonic() - begin
+    load.progress()
+    say(
+        f"member {member.sid}, {role}: {before} -> {target.name}, now {member.mode()}, in step"
+        f" after {took_s:.1f} s; member {ensemble.leader().sid} leads"
+    )
+
+
+def _wait_caught_up(ensemble: Ensemble, member: Member) -> None:
+    """What the leader had applied by now must be there."""
+    wanted = ensemble.leader().zxid()
+    eventually(f"{member} has {wanted:#x}", lambda: member.zxid() >= wanted)
+
+
+def move_ensemble(ensemble: Ensemble, target: Launcher, load: Load) -> None:
+    """Every learner, one after the other, and at last the leader."""
+    leader = ensemble.leader()
+    for member in sorted(ensemble.members.values(), key=lambda m: (m is leader, m.sid)):
+        move_member(ensemble, member, target, load)
+    # A look at all three, which needs a quiet moment: clients wait, their sessions stay.
+    load.pause()
+    say(f"all {target.name}: {compare.all_agree(ensemble)}")
+    load.resume()
+
+
+def migrate(version: str = "3.9") -> str:
+    """There and back; a few words."""
+    original, ours = implementation(version), implementation(PYZK)
+    with Ensemble([original] * 3) as ensemble:
+        ensemble.start()
+        with Load(ensemble.hosts) as load:
+            load.start()
+            load.progress()
+            say(f"three times {original.name}, member {ensemble.leader().sid} leads")
+            move_ensemble(ensemble, ours, load)
+            move_ensemble(ensemble, original, load)
+            return load.finish()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Status 1 when something was lost on the way."""
+    parser = argparse.ArgumentParser(prog="python -m conformance.mixed.migration")
+    parser.add_argument("--version", default="3.9", help="of the original")
+    version = parser.parse_args(arguments).version
+    begin = time.monotonic()
+    try:
+        words = migrate(version)
+    except OracleMissingError as missing:
+        print(f"migration: SKIPPED: {missing}")
+        return 0
+    except MixedError as error:
+        print(f"migration: FAILED: {error}")
+        return 1
+    print(f"migration, there and back, in {time.monotonic() - begin:.0f} s: {words}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
