@@ -112,7 +112,7 @@ def complaints(member: Member) -> list[str]:
     found = []
     for log, is_original in member.logs:
         text = log.read_text(errors="replace")
-        lines = java_log.complaints(text) if is_original else _complaints(text)
+        lines = java_log.complaints(text, "3.8" in log.name) if is_original else _complaints(text)
         found += [f"{log.name}: {line}" for line in lines]
     return found
 
