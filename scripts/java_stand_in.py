@@ -4,7 +4,7 @@
     java … org.apache.zookeeper.server.ZooKeeperServerMain zoo.cfg | PORT DATADIR [TICK [MAX]]
 
 Properties of ZooKeeper are handed on; those of the virtual machine, its heap and the class path
-mean nothing here. What a server would be weaker without is said on standard error.
+mean nothing here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ WITH_VALUE: Final = frozenset(
 )
 OF_THE_MACHINE: Final = re.compile(r"(java|javax|jdk|sun|com\.sun|log4j\d?|logback|org\.slf4j)\.")
 OF_THE_MACHINE_TOO: Final = frozenset({"file.encoding", "user.timezone", "user.language"})
-SECURITY: Final = "java.security.auth.login.config"
+KNOWN: Final = "java.security.auth.login.config"
+"""The virtual machine's, and one that pyzk has something to say on."""
 USAGE: Final = (
     "this is pyzk's stand-in for java: it starts ZooKeeper servers only"
     f" ({', '.join(name.rpartition('.')[2] for name in SERVERS)} with a zoo.cfg)"
@@ -37,10 +38,9 @@ class RefusedError(Exception):
     """No server that can be started was asked for."""
 
 
-def translate(words: list[str]) -> tuple[list[str], list[str]]:
-    """The arguments of pyzk for those of java, and remarks on what is left out."""
+def translate(words: list[str]) -> list[str]:
+    """The arguments of pyzk for those of java."""
     properties: list[str] = []
-    remarks: list[str] = []
     rest = list(words)
     while rest and rest[0].startswith(("-", "@")):
         word = rest.pop(0)
@@ -50,9 +50,7 @@ def translate(words: list[str]) -> tuple[list[str], list[str]]:
             rest.pop(0)
         elif word.startswith("-D"):
             name = word[2:].partition("=")[0]
-            if name == SECURITY:
-                remarks.append(f"-D{SECURITY}: pyzk has no SASL, clients cannot log in by it")
-            elif not OF_THE_MACHINE.match(name) and name not in OF_THE_MACHINE_TOO:
+            if name == KNOWN or not (OF_THE_MACHINE.match(name) or name in OF_THE_MACHINE_TOO):
                 properties.append(word)
         elif word == "-jar" or word.startswith("@"):
             raise RefusedError(f"{word} is not understood; {USAGE}")
@@ -63,21 +61,16 @@ def translate(words: list[str]) -> tuple[list[str], list[str]]:
     main, *arguments = rest
     if not arguments:
         raise RefusedError(f"{main} needs a zoo.cfg: {USAGE}")
-    if main == SERVERS[0] and len(arguments) > 1:
-        # Of QuorumPeerMain's arguments more than one mean a standalone server, as in the original.
-        remarks.append("several arguments: a standalone server")
-    return ["serve", *properties, *arguments], remarks
+    return ["serve", *properties, *arguments]
 
 
 def main(words: list[str]) -> None:
     """Becomes the server, or says why not with status 1, which java has for a failed start."""
     try:
-        arguments, remarks = translate(words)
+        arguments = translate(words)
     except RefusedError as refused:
         print(f"java: {refused}", file=sys.stderr)
         raise SystemExit(1) from None
-    for remark in remarks:
-        print(f"java (pyzk's stand-in): {remark}", file=sys.stderr)
     # Not before: a refusal needs none of it.
     from pyzk.cli import main as pyzk
 
