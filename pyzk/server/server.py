@@ -324,6 +324,7 @@ class Server:
     def revalidate_for(self, origin: object, session_id: int, timeout_ms: int) -> bool:
         """On the leader: the client of this session has come to a learner. If it lives it is that
         learner's from now on; what still comes from elsewhere finds that it has moved."""
+        self.metrics.revalidate_count += 1
         session = self._living(session_id)
         if session is None or session.is_local:
             return False

@@ -12,9 +12,12 @@ from pyzk.jute.records import (
     CreateRequest,
     CreateTTLRequest,
     DeleteRequest,
+    ErrorTxn,
     PathWatchRequest,
     SetDataRequest,
 )
+from pyzk.server.forwarding import ForwardedRequest
+from pyzk.server.request import Request
 from tests.server.calls import errors
 from tests.server.members import Ensemble, Member
 from tests.world import OPEN, Client, Record, Reply, World, multi
@@ -291,6 +294,26 @@ def test_from_the_upgrade_on_the_leader_expires_the_session(place: int) -> None:
     assert client.is_closed
     assert types(ensemble)[-1] == OpCode.CLOSE_SESSION
     assert all("/e" not in each.database.tree.nodes for each in ensemble.members)
+
+
+def test_an_upgraded_session_of_the_leader_is_the_leaders_from_the_proposal_on() -> None:
+    ensemble, member, client = begin(UPGRADING, 0)
+    session = member.server.sessions.sessions[client.session_id]
+    request = Request(None, session, 1, OpCode.CREATE, EPHEMERAL, (), 0)
+    upgrade = member.server.upgrade(request)
+    assert upgrade is not None
+    ensemble.leader_role.submit(upgrade)
+    assert session.owner is member.server
+
+
+def test_a_local_session_of_the_leader_owns_nothing_whoever_asks() -> None:
+    ensemble, member, client = begin(LOCAL, 0)
+    forwarded = ForwardedRequest(client.session_id, 1, OpCode.CREATE, EPHEMERAL.encode(), None)
+    ensemble.leader_role.submit(member.server.forwarded(ensemble.follower, forwarded))
+    ensemble.commit()
+    body = ensemble.log[-1].body
+    assert isinstance(body, ErrorTxn)
+    assert body.err == ErrorCode.SESSION_EXPIRED
 
 
 @PLACES

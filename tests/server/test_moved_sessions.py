@@ -51,11 +51,13 @@ def test_a_learner_asks_the_leader_and_the_connection_waits(ensemble: Ensemble) 
     again.send(connect_frame(client.session_id, client.password, timeout_ms=15_000))
     again.submit(OpCode.PING, xid=Xid.PING)
     role = ensemble.follower.role
+    assert ensemble.leader.server.metrics.revalidate_count == 0
     assert role.asked == [(again.connection, client.session_id, 15_000)]
     assert again.frames() == []
     assert again.connection.is_stalled
     ensemble.forward()
     ensemble.follower.settle()
+    assert ensemble.leader.server.metrics.revalidate_count == 1
     assert len(again.frames()) == 2
     assert not again.connection.is_stalled
 
@@ -234,6 +236,22 @@ def test_what_was_proposed_before_the_move_is_answered_to_the_old_connection(
     assert len(client.replies()) == 1
     assert again.connect_response() is not None
     assert not client.is_closed
+
+
+def test_what_a_session_wrote_elsewhere_does_not_answer_what_it_writes_here(
+    ensemble: Ensemble,
+) -> None:
+    client = ensemble.connect(ensemble.follower)
+    client.submit(OpCode.SET_DATA, CHANGE, xid=1)
+    ensemble.forward()
+    again = ensemble.observer.resume(client)
+    ensemble.forward()
+    again.connect_response()
+    again.submit(OpCode.SET_DATA, CHANGE, xid=2)
+    ensemble.commit(1)
+    assert again.replies() == []
+    ensemble.commit()
+    assert [reply.xid for reply in again.replies()] == [2]
 
 
 def test_the_first_who_speaks_for_a_session_after_an_election_owns_it(
