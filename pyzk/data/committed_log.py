@@ -1,7 +1,8 @@
 """The last transactions that were committed, as bytes: what brings a learner up to date.
 
-Pure. Every member has them, for it may become leader. Answers to ZKDatabase.committedLog. Every applied transaction enters, also those that came
-during a synchronization (ZOOKEEPER-4925); what replaces the database empties it.
+Pure. Answers to ZKDatabase.committedLog. Every member has them, for it may become leader. Every
+applied transaction enters, also those that came during a synchronization (ZOOKEEPER-4925); what
+replaces the database empties it.
 """
 
 from __future__ import annotations

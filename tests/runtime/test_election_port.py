@@ -1,0 +1,211 @@
+"""Connections for elections, on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from pyzk.quorum.election_links import Dial as DialOrder
+from pyzk.quorum.election_links import ElectionLink, ElectionLinks
+from pyzk.quorum.election_messages import Address
+from pyzk.runtime.network import TcpNetwork
+from tests.runtime.members import free_ports, run
+from tests.runtime.ports import (
+    Core,
+    HangingNetwork,
+    dial,
+    election_port,
+    ensemble_at,
+    quorum_port,
+)
+
+pytestmark = pytest.mark.live
+
+
+class Orders:
+    """What `ElectionLinks` has for the driver."""
+
+    def __init__(self) -> None:
+        self.dials: list[DialOrder] = []
+        self.writes: list[tuple[ElectionLink, bytes]] = []
+        self.closes: list[ElectionLink] = []
+
+    def given(self) -> ElectionLinks:
+        return cast("ElectionLinks", self)
+
+
+def test_an_election_connection_lives_and_ends(tmp_path: Path) -> None:
+    async def main() -> None:
+        core, other, orders = Core(), Core(), Orders()
+        ensemble = ensemble_at(tmp_path)
+        listening = election_port(other, ensemble)
+        await listening.listen()
+        port = election_port(core, ensemble)
+        orders.dials.append(
+            DialOrder(2, (Address("127.0.0.1", ensemble.me.addresses[0].election_port),))
+        )
+        port.drain(orders.given())
+        assert orders.dials == []
+        link = await core.until_heard("election dialed")
+        assert link.sid == 2
+        # What is ordered together leaves in this order; then the connection ends.
+        orders.writes += [(link, b"initial"), (link, b" message")]
+        orders.closes.append(link)
+        port.drain(orders.given())
+        await other.until_heard("election closed")
+        received = b"".join(cast("bytes", what[2]) for what in other.all("election received"))
+        assert received == b"initial message"
+        await core.until_heard("election closed")
+        listening.abort()
+
+    run(main())
+
+
+def test_a_message_has_been_written_when_the_other_side_takes_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        core, orders = Core(), Orders()
+        ensemble = ensemble_at(tmp_path)
+        port = election_port(core, ensemble)
+        await port.listen()
+        reader, writer = await dial(ensemble.me.addresses[0].election_port)
+        link = await core.until_heard("election accepted")
+        orders.writes.append((link, b"small"))
+        port.drain(orders.given())
+        await core.until_heard("election written")
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        large = bytes(32 << 20)
+        orders.writes.append((link, large))
+        port.drain(orders.given())
+        for _turn in range(200):
+            await asyncio.sleep(0)
+        assert len(core.all("election written")) == 1
+        reader._transport.resume_reading()  # type: ignore[attr-defined]
+        await reader.readexactly(len(b"small") + len(large))
+        await core.until_heard("election written", 2)
+        writer.close()
+        port.abort()
+
+    run(main())
+
+
+def test_who_does_not_read_the_last_message_is_cut_off(tmp_path: Path) -> None:
+    async def main() -> None:
+        core, orders = Core(), Orders()
+        ensemble = ensemble_at(tmp_path)
+        port = election_port(core, ensemble)
+        await port.listen()
+        reader, writer = await dial(ensemble.me.addresses[0].election_port)
+        link = await core.until_heard("election accepted")
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        orders.writes.append((link, bytes(32 << 20)))
+        orders.closes.append(link)
+        port.drain(orders.given())
+        await core.until(lambda: core.timers)
+        core.fire()
+        await core.until_heard("election closed")
+        writer.close()
+        port.abort()
+
+    run(main())
+
+
+def test_a_failed_dial_is_told_each_time_and_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        core, orders = Core(), Orders()
+        port = election_port(core, ensemble_at(tmp_path))
+        (closed,) = free_ports(1)
+        for count in (1, 2):
+            orders.dials.append(DialOrder(3, (Address("127.0.0.1", closed),)))
+            port.drain(orders.given())
+            assert await core.until_heard("election dial failed", count) == 3
+        assert caplog.text.count("server 3 cannot be reached for elections") == 1
+
+    caplog.set_level("INFO")
+    run(main())
+
+
+def test_a_dial_takes_no_longer_than_cnx_timeout_allows(tmp_path: Path) -> None:
+    async def main() -> None:
+        core, orders = Core(), Orders()
+        network = HangingNetwork()
+        port = election_port(core, ensemble_at(tmp_path), network)
+        orders.dials.append(DialOrder(3, (Address("a", 1),)))
+        port.drain(orders.given())
+        await network.asked.wait()
+        core.fire()
+        assert await core.until_heard("election dial failed") == 3
+        # Nor does the end of the server wait for one.
+        orders.dials.append(DialOrder(2, (Address("b", 1),)))
+        port.drain(orders.given())
+        network.asked.clear()
+        await network.asked.wait()
+        port.close()
+        for _turn in range(5):
+            await asyncio.sleep(0)
+        assert core.all("election dial failed") == [("election dial failed", 3)]
+
+    run(main())
+
+
+@pytest.mark.parametrize(("setting", "attempts"), [("", 3), ("electionPortBindRetry=7", 7)])
+def test_an_election_port_that_is_never_free_ends_the_server(
+    tmp_path: Path, setting: str, attempts: int
+) -> None:
+    async def main() -> None:
+        core = Core()
+        port = election_port(core, ensemble_at(tmp_path, setting), HangingNetwork())
+        await port.listen()
+        for _attempt in range(attempts - 1):
+            assert core.failures == []
+            while not core.timers:
+                await asyncio.sleep(0)
+            core.fire()
+        await core.until(lambda: core.failures)
+        assert "cannot listen for elections on 127.0.0.1:" in str(core.failures[0])
+
+    run(main())
+
+
+def test_no_number_of_attempts_is_for_ever(tmp_path: Path) -> None:
+    async def main() -> None:
+        core = Core()
+        extra = "electionPortBindRetry=0"
+        port = election_port(core, ensemble_at(tmp_path, extra), HangingNetwork())
+        await port.listen()
+        for _attempt in range(20):
+            while not core.timers:
+                await asyncio.sleep(0)
+            core.fire()
+        assert core.failures == []
+        port.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("is_everywhere", [False, True])
+def test_the_ports_are_open_where_the_configuration_says(
+    tmp_path: Path, is_everywhere: bool
+) -> None:
+    class Noting(HangingNetwork):
+        async def listen(self, make: object, host: str | None, port: int) -> Any:
+            self.places.append((str(host), port))
+            return TcpNetwork  # has a close that nobody calls
+
+    async def main() -> None:
+        core = Core()
+        network = Noting()
+        extra = f"quorumListenOnAllIPs={str(is_everywhere).lower()}"
+        ensemble = ensemble_at(tmp_path, extra)
+        await election_port(core, ensemble, network).listen()
+        quorum_port(core, ensemble, network).listen()
+        await asyncio.sleep(0)
+        host = "None" if is_everywhere else "127.0.0.1"
+        address = ensemble.me.addresses[0]
+        assert network.places == [(host, address.election_port), (host, address.quorum_port)]
+
+    run(main())

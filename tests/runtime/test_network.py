@@ -1,0 +1,138 @@
+"""Names, addresses and descriptors below both ports of a member."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import threading
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from pyzk.runtime import network as networks
+from pyzk.runtime.dialing import Listening
+from pyzk.runtime.loop import LOOPS, loop_factory
+from pyzk.runtime.network import TcpNetwork
+from tests.runtime.members import free_ports, run
+from tests.runtime.ports import (
+    Core,
+    HangingNetwork,
+)
+
+pytestmark = pytest.mark.live
+
+
+def test_a_name_server_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    answer = threading.Event()
+    real = networks._lookup
+
+    def lookup(host: str, port: int, flags: int) -> Any:
+        if flags:
+            return real(host, port, flags)
+        asked.append(host)
+        answer.wait(10)
+        raise socket.gaierror(-3, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(networks, "_lookup", lookup)
+
+    async def main() -> None:
+        network = TcpNetwork()
+        waiting = [asyncio.ensure_future(network.check("slow.example")) for _ in range(3)]
+        given_up = waiting.pop()
+        for _turn in range(5):
+            await asyncio.sleep(0)
+        given_up.cancel()
+        await network.check("127.0.0.1")  # no name, nobody is asked
+        assert not any(task.done() for task in waiting)
+        answer.set()
+        for task in waiting:
+            with pytest.raises(OSError, match="Temporary failure"):
+                await task
+        assert asked == ["slow.example"]
+        with pytest.raises(OSError, match="Temporary failure"):
+            await network.check("slow.example")
+        assert len(asked) == 2  # anew each time
+
+    run(main())
+
+
+def test_a_connection_to_itself_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On loopback the system may choose, for the near end, the very port that is dialed."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        (port,) = free_ports(1)
+        connect = loop.create_connection
+
+        async def from_the_same_port(make: Any, host: str, number: int) -> Any:
+            return await connect(make, host, number, local_addr=(host, number))
+
+        monkeypatch.setattr(loop, "create_connection", from_the_same_port)
+        with pytest.raises(ConnectionRefusedError):
+            await TcpNetwork().connect(pytest.fail, "127.0.0.1", port)
+
+    run(main())
+
+
+@pytest.mark.parametrize("name", LOOPS[1:])
+def test_a_connection_that_is_closed_at_once_closes_no_other_file(
+    tmp_path: Path, name: str
+) -> None:
+    """A knock on the election port: hello, and the end of it."""
+    if name == "uvloop":
+        pytest.importorskip("uvloop")
+    opened: list[int] = []
+
+    def open_one() -> None:
+        opened.append(os.open(tmp_path, os.O_RDONLY))
+
+    class Knock(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            transport.close()
+            asyncio.get_running_loop().call_soon(open_one)
+
+    async def main() -> None:
+        port = free_ports(1)[0]
+        network = TcpNetwork()
+        listener = await network.listen(asyncio.Protocol, "127.0.0.1", port)
+        for _ in range(20):
+            await network.connect(Knock, "127.0.0.1", port)
+        listener.close()
+
+    with asyncio.Runner(loop_factory=loop_factory(name)) as runner:
+        runner.run(main())
+    assert len(opened) == 20
+    for descriptor in opened:
+        os.close(descriptor)  # an OSError if somebody else did
+
+
+def test_a_listener_that_comes_too_late_is_closed() -> None:
+    async def main() -> None:
+        core = Core()
+        gate = asyncio.Event()
+        closed = []
+
+        class Late(HangingNetwork):
+            async def listen(self, make: object, host: str | None, port: int) -> Any:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await gate.wait()
+                return self
+
+            def close(self) -> None:
+                closed.append(True)
+
+        listening = Listening(
+            cast("Any", core), cast("Any", Late()), asyncio.Protocol, "a", 1, "learners"
+        )
+        listening.start()
+        await asyncio.sleep(0)
+        listening.close()
+        for _turn in range(5):
+            await asyncio.sleep(0)
+        assert closed == [True]
+
+    run(main())
