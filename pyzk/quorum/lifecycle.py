@@ -221,7 +221,9 @@ class MemberLife:
             if election.sends:
                 for sid, payload in election.take_sends():
                     links.send(sid, payload)
-            election.take_lookers()
+            for sid in election.take_lookers():
+                if isinstance(role, Leader):
+                    role.looking(sid)
             decision = election.decision
             if decision is None or self.phase != LOOKING:
                 return

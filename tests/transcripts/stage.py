@@ -77,6 +77,8 @@ class Stage:
         self.held_disks: set[int] = set()
         self.held_links: set[tuple[int, int]] = set()
         self.ballots = Ballots(self._peer, self._hear)
+        self.on_log: Callable[[Actor, list[bytes]], None] | None = None
+        """Told of records that a member has handed to its disk."""
         self._port = 40000
 
     # --- setting up -----------------------------------------------------------------
@@ -114,6 +116,8 @@ class Stage:
             ensemble=actor.ensemble,
             epochs=epochs,
         )
+        if peer.life is not None:
+            peer.life.member.max_held = 1  # transcripts show proposals one by one
         actor.shown = (recovered.last_zxid, "SETTLING", False)
         peer.start()
         self.drain(actor)
@@ -161,6 +165,8 @@ class Stage:
         sid = actor.sid
         records = outbox.take_log()
         if records:
+            if self.on_log is not None:
+                self.on_log(actor, records)
             self._effect(f"{sid} {actor.disk.append(records, outbox.log_zxid)}")
         for link in outbox.take_links():
             assert isinstance(link, Link), link

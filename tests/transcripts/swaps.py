@@ -514,9 +514,9 @@ SWAPS: Final = (
     Swap(
         "the leader's own ack ahead of its disk",
         LEADER,
-        "        self.member.log_txn(zxid, payload)\n        if counter_of",
-        "        self.member.log_txn(zxid, payload)\n"
-        "        self._outstanding[zxid].acks |= self._own_bit\n        if counter_of",
+        "            member.log_txn(zxid, payload)\n",
+        "            member.log_txn(zxid, payload)\n"
+        "            self._outstanding[zxid].acks |= self._own_bit\n",
         "pipeline/write_at_the_leader zab/ZOOKEEPER-3104",
     ),
     Swap(
