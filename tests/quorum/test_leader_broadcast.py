@@ -456,7 +456,9 @@ def test_sync_stands_between_the_commits_of_what_was_asked_before_and_behind_it(
     else:
         first.send(create(1))
         second.send(acks(1))
-        first.link.receive(asked + create(3) + acks(2))
+        first.link.receive(asked + create(3))
+        world.leader.flush()
+        first.link.receive(acks(2))
         second.send(acks(2))
     told = [each for each in first.fresh() if not each.startswith("PROPOSAL")]
     assert told == [*committed(1), "SYNC 0x0", *committed(2)]
