@@ -246,7 +246,8 @@ def test_what_a_session_wrote_elsewhere_does_not_answer_what_it_writes_here(
     ensemble.forward()
     again = ensemble.observer.resume(client)
     ensemble.forward()
-    again.connect_response()
+    ensemble.observer.settle()
+    assert again.connect_response() is not None
     again.submit(OpCode.SET_DATA, CHANGE, xid=2)
     ensemble.commit(1)
     assert again.replies() == []
