@@ -143,9 +143,7 @@ class Leader:
         self._syncs: deque[tuple[int, LearnerHandler]] = deque()
         """(zxid, who asked): SYNC is answered behind the commit of zxid."""
         self._uncounted_commits: int = 0
-        """Since the last flush."""
-        self._counted: int = 0
-        """The last proposal that is in the metrics."""
+        self._counted: int = 0  # the last proposal that is in the metrics
         self._is_exhausted: bool = False
         """The counter is: nothing more is proposed."""
 

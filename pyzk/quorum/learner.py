@@ -1,5 +1,4 @@
-"""A learner, from its connection to the leader: what is the same before, in and after
-synchronization.
+"""A learner, from its dial to the end: what is the same before, in and after synchronization.
 
 Pure. Answers to Learner. `learner_sync` follows the leader's history; `follower` and `observer`
 say what is taken in which phase, and by what: any other packet closes the link.
