@@ -68,6 +68,10 @@ def applied(world: LeaderWorld) -> list[str]:
     return [path for path in world.database.tree.nodes if not path.startswith("/zookeeper")][1:]
 
 
+def sync(learner: Learner) -> None:
+    learner.request(OpCode.SYNC, pack_int(1) + b"/")
+
+
 def committed(*numbers: int) -> list[str]:
     return [f"COMMIT {make(2, number):#x}" for number in numbers]
 

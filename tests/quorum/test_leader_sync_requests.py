@@ -9,12 +9,8 @@ from pyzk.jute.archive import pack_int
 from pyzk.jute.records import CreateRequest
 from pyzk.quorum import packets
 from pyzk.zxid import make
-from tests.quorum.leader_world import OPEN, SESSION, Learner
-from tests.quorum.test_leader_broadcast import UNKNOWN, committed, established, own_create
-
-
-def sync(learner: Learner) -> None:
-    learner.request(OpCode.SYNC, pack_int(1) + b"/")
+from tests.quorum.leader_world import OPEN, SESSION
+from tests.quorum.test_leader_broadcast import UNKNOWN, committed, established, own_create, sync
 
 
 def test_sync_is_answered_at_once_when_nothing_is_on_its_way() -> None:
