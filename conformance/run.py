@@ -20,6 +20,8 @@ import attrs
 
 from conformance import disk, durability, oracle, replay
 from conformance.differential import machine
+from conformance.mixed import scenarios
+from conformance.mixed.members import MixedError
 from conformance.oracle import OracleMissingError
 from conformance.servers import NotStartedError, pyzk_launcher
 
@@ -87,12 +89,24 @@ def kills(options: Options) -> str:
     return f"{totals.rounds} rounds of kill -9, {totals.acknowledged} acknowledged writes all there"
 
 
+def mixed(options: Options) -> str:
+    """A few mixed ensembles; `python -m conformance.mixed` does all."""
+    words = []
+    for scenario in scenarios.short():
+        try:
+            words.append(f"{scenario.name}: {scenario.run()}")
+        except MixedError as error:
+            raise FailedError(f"{scenario.name}: {error}") from error
+    return "; ".join(words)
+
+
 PARTS: Final[dict[str, Callable[[Options], str]]] = {
     "recordings": recordings,
     "kill -9": kills,
     "differential": differential(enforce_quota=False),
     "differential, hard quotas": differential(enforce_quota=True),
     "one directory in turn": turns,
+    "mixed ensembles": mixed,
 }
 
 

@@ -13,6 +13,7 @@ import traceback
 from types import FrameType
 
 from conformance.mixed import scenarios
+from conformance.mixed.connections import NudgingClient
 from conformance.mixed.members import MixedError
 from conformance.oracle import OracleMissingError
 
@@ -58,6 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
         counts[outcome] += 1
         seconds = time.monotonic() - begin
         print(f"{outcome:8} {scenario.name}: {words} ({seconds:.0f} s)", flush=True)
+    if NudgingClient.nudges:
+        print(f"mixed: the original had to be reminded of {NudgingClient.nudges} requests")
     print(f"mixed: {', '.join(f'{count} {outcome}' for outcome, count in counts.items())}")
     return 1 if counts["FAILED"] else 0
 

@@ -17,7 +17,6 @@ from typing import Final
 from conformance import disk, wire
 from conformance.differential.requests import SUPER
 from conformance.disk import Tree
-from conformance.frames import Client
 from conformance.mixed import java_log
 from conformance.mixed.ensemble import Ensemble
 from conformance.mixed.members import Member, MixedError, check
@@ -34,9 +33,7 @@ def read_trees(ensemble: Ensemble) -> dict[int, Tree]:
     """What each running member holds, by its id."""
     trees = {}
     for member in ensemble.running:
-        client = Client(member.address)
-        # Reading must leave no trace: no session, that is. All take up one that exists.
-        check(client.connect(30000), f"{member} refuses a session")
+        client = member.new_session()
         client.login(SUPER)
         client.call("sync", wire.string("/"))
         trees[member.sid] = disk.read_tree(client)

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Final
 
 from conformance.differential.requests import SUPER, digest_id
-from conformance.frames import Client, new_session
+from conformance.frames import Address, Client
 from conformance.mixed.members import NOT_SERVING, Member, MixedError, check, eventually
 from conformance.mixed.proxy import Gate
 from conformance.servers import Launcher
@@ -87,6 +87,10 @@ class Ensemble:
     def hosts(self) -> str:
         """The connect string of all of them."""
         return ",".join(f"127.0.0.1:{member.client_port}" for member in self.members.values())
+
+    def at(self, address: Address) -> Member:
+        """The member whose client port that is."""
+        return next(member for member in self.members.values() if member.address == address)
 
     def start_member(self, sid: int) -> None:
         """Starts one member and does not wait."""
@@ -172,7 +176,7 @@ class Ensemble:
         end = time.monotonic() + 30
         while True:
             try:
-                new_session(self.leader().address).close_session()
+                self.leader().new_session().close_session()
                 return
             except OSError:
                 if time.monotonic() > end:
@@ -181,7 +185,7 @@ class Ensemble:
 
     def client(self, sid: int, timeout_ms: int = 30000) -> Client:
         """A new session through one member."""
-        return new_session(self[sid].address, timeout_ms)
+        return self[sid].new_session(timeout_ms)
 
     def become(self, sid: int, launcher: Launcher) -> None:
         """Stops a member and starts it as another implementation on the same directory."""

@@ -223,7 +223,7 @@ def sessions_move(ensemble: Ensemble) -> None:
     path = f"{top}/ephemeral"
     _call(client, "create", wire.create(path, b"", flags=EPHEMERAL))
     for before, member in itertools.pairwise(order):
-        again = Client(member.address)
+        again = member.connection()
         accepted = again.connect(30000, client.session, client.password, client.last_zxid)
         check(accepted, f"{member} refuses a session of {before}")
         check(again.session == client.session, f"{member} changes the session")
@@ -242,13 +242,13 @@ def sessions_move(ensemble: Ensemble) -> None:
         check(wire.Reader(body).buffer() == b"%d" % member.sid, "the late write was done")
         client = again
     for member in ensemble.running:
-        wrong = Client(member.address)
+        wrong = member.connection()
         accepted = wrong.connect(30000, client.session, b"x" * 16, 0)
         check(not accepted, f"{member} takes a wrong password")
-        gone = Client(member.address)
+        gone = member.connection()
         accepted = gone.connect(30000, 0x77, client.password, 0)
         check(not accepted, f"{member} takes a session that never was")
-        ahead = Client(member.address)
+        ahead = member.connection()
         try:
             ahead.connect(30000, client.session, client.password, client.last_zxid + 10**12)
             check(False, f"{member} takes a client that has seen more than it")
@@ -257,7 +257,7 @@ def sessions_move(ensemble: Ensemble) -> None:
         for one in (wrong, gone, ahead):
             one.channel.close()
     # An attempt, even a wrong one, costs the connection that the session has there.
-    again = Client(client.address)
+    again = order[-1].connection()
     accepted = again.connect(30000, client.session, client.password, client.last_zxid)
     check(accepted, "the session did not survive what others tried with it")
     again.close_session()
@@ -318,7 +318,7 @@ def watches_move(ensemble: Ensemble) -> None:
         _call(writer, "create", wire.create(f"{path}/child"))
         writer.close_session()
         with_sync(ensemble, after, path)
-        again = Client(after.address)
+        again = after.connection()
         check(
             again.connect(30000, client.session, client.password, client.last_zxid),
             f"{after} refuses a session of {before}",
@@ -374,7 +374,7 @@ def sessions_end(ensemble: Ensemble) -> None:
         client.close_session()
     _await_gone(ensemble, gone + [path for _, path in pinging])
     for client, path in silent:
-        again = Client(client.address)
+        again = ensemble.at(client.address).connection()
         accepted = again.connect(SHORT_MS, client.session, client.password, 0)
         check(not accepted, f"the session of {path} expired and is taken up again")
         again.channel.close()

@@ -25,6 +25,8 @@ GOING: Final = (
     r"java\.lang\.InterruptedException",
     r"java\.nio\.channels\.(ClosedChannel|AsynchronousClose|ClosedByInterrupt)Exception",
     r"\S*EndOfStreamException",
+    # A four-letter word in the middle of a start.
+    r'java\.lang\.NullPointerException: .* "this\.zkDb" is null',
     # 3.8: the acknowledging thread meets the end of the connection in two ways.
     r'java\.lang\.NullPointerException: .* "this\.learner\.sock" is null',
 )
@@ -32,7 +34,7 @@ GOING: Final = (
 
 EXPECTED: Final = (
     # The clients' side: sessions that end, clients that are refused.
-    r"NIOServerCnxn",
+    r"NIOServerCnxn|ServerCnxn Error closing a command socket",
     r"ServerCnxnFactory maxCnxns is not configured",
     r"(ZooKeeperServer|PrepRequestProcessor).*(session|KeeperException|user-level)",
     r"Connection request from old client|AuthenticationProvider|Authentication",
@@ -56,6 +58,7 @@ EXPECTED: Final = (
     # The machine's.
     r"fsync-ing the write ahead log|slow",
     # The configuration's.
+    r"QuorumPeerMain Either no config or no quorum defined",
     r"QuorumPeerConfig|ManagedUtil|JMX|AdminServer|Jetty",
 )
 """First lines of entries that belong to a healthy life."""

@@ -21,7 +21,8 @@ from typing import Final
 import attrs
 
 from conformance import oracle
-from conformance.frames import Address, four_letters
+from conformance.frames import Address, Client, ClosedError, four_letters
+from conformance.mixed.connections import NudgingClient
 from conformance.servers import Launcher, pyzk_launcher
 
 PROJECT: Final = Path(__file__).parent.parent.parent
@@ -110,10 +111,11 @@ class Member:
         """What its last process printed."""
         return self.logs[-1][0]
 
-    def server_line(self, quorum_port: int | None = None) -> str:
+    def server_line(self, quorum_port: int | None = None, election_port: int | None = None) -> str:
         """What zoo.cfg says of it."""
         role = "observer" if self.is_observer else "participant"
-        return f"127.0.0.1:{quorum_port or self.quorum_port}:{self.election_port}:{role}"
+        ports = f"{quorum_port or self.quorum_port}:{election_port or self.election_port}"
+        return f"127.0.0.1:{ports}:{role}"
 
     def start(self, config: Mapping[str, str], properties: Mapping[str, str]) -> None:
         """Starts the process; it may take a while until it serves."""
@@ -169,6 +171,17 @@ class Member:
             self.kill()
             raise MixedError(f"{self} did not stop in {timeout:g} s\n{self.log_tail()}") from None
         self.process = None
+
+    def connection(self, timeout: float = 10.0) -> Client:
+        """A connection of a client that has no session yet."""
+        return (Client if self.is_pyzk else NudgingClient)(self.address, timeout)
+
+    def new_session(self, timeout_ms: int = 30000) -> Client:
+        """A client with a fresh session."""
+        client = self.connection()
+        if not client.connect(timeout_ms):
+            raise ClosedError(f"{self} refused a new session")
+        return client
 
     def word(self, word: str) -> str:
         """The answer to a four-letter word; empty when there is none."""

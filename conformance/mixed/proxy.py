@@ -3,7 +3,8 @@
 Shell.
 
 What a leader says to its followers can be held back here while it goes on hearing them, so that it
-logs what they never see.  With a recorder each direction's bytes are kept for a look at them.
+logs what they never see; the other direction can be held back as well, both can be slow, and new
+connections can be refused.  With a recorder each direction's bytes are kept for a look at them.
 """
 
 from __future__ import annotations
@@ -34,6 +35,14 @@ class Gate:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self.listener.getsockname()[1])
         self.is_held = False
+        self.is_deaf = False
+        """Keeps back what the learner says."""
+        self.is_shut = False
+        """Ends new connections at once."""
+        self.delay_s = 0.0
+        """Each piece is so late; one waits for the other."""
+        self.rewrite: tuple[bytes, bytes] | None = None
+        """What the learner says: one text in place of another, of the same length."""
         self._is_closed = False
         self._must_drop = False
         self._is_dropped = threading.Event()
@@ -53,7 +62,7 @@ class Gate:
         self._is_dropped.clear()
         self._must_drop = True
         self._is_dropped.wait()
-        self.is_held = False
+        self.is_held = self.is_deaf = False
 
     def close(self) -> None:
         """Cuts all connections and listens no more."""
@@ -82,6 +91,9 @@ class Gate:
 
     def _accept(self) -> None:
         learner, _ = self.listener.accept()
+        if self.is_shut:
+            learner.close()
+            return
         try:
             server = socket.create_connection(self.target, 5)
         except OSError:
@@ -96,11 +108,16 @@ class Gate:
     def _pass(self, source: socket.socket) -> bool:
         """Passes one piece on; false when the gate is held and it stays where it is."""
         other, is_learner = self._pairs[source]
+        is_held = self.is_deaf if is_learner else self.is_held
         try:
-            if self.is_held and not is_learner and not self._is_over(source):
+            if is_held and not self._is_over(source):
                 return False
-            data = b"" if self.is_held and not is_learner else source.recv(CHUNK)
+            data = b"" if is_held else source.recv(CHUNK)
             if data:
+                if self.delay_s:
+                    time.sleep(self.delay_s)
+                if is_learner and self.rewrite is not None:
+                    data = data.replace(*self.rewrite)
                 if self.recorder is not None:
                     self.recorder(is_learner, data)
                 other.sendall(data)

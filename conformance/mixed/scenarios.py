@@ -10,10 +10,11 @@ from typing import Final
 
 import attrs
 
+from conformance import wire
 from conformance.mixed import compare, exercise, joins, migration
 from conformance.mixed.ensemble import Ensemble
 from conformance.mixed.load import Load
-from conformance.mixed.members import PYZK, check, implementation
+from conformance.mixed.members import PYZK, check, eventually, implementation
 
 VERSIONS: Final = ("3.9", "3.8")
 
@@ -170,6 +171,47 @@ def kills_of_all() -> Iterator[Scenario]:
             )
 
 
+def standalone_grows(first: str, names: list[str]) -> str:
+    """A server that stood alone becomes the first of three: the others start empty."""
+    with Ensemble([implementation(name) for name in names]) as ensemble:
+        member = ensemble[1]
+        member.launcher = implementation(first)
+        member.start(ensemble.config, ensemble.properties)
+        eventually(f"{member} serves", lambda: member.mode() == "standalone", 60)
+        joins.write(ensemble, 1, "/alone")
+        keeper = ensemble.client(1)
+        keeper.call("create", wire.create("/ephemeral", b"e", flags=1))
+        keeper.channel.close()
+        member.stop()
+        member.launcher = implementation(names[0])
+        # Never the two that are empty without the one that is not: they are a quorum.
+        ensemble.start(only=[1, 2])
+        leader = ensemble.leader()
+        check(leader is member, f"{leader} leads, not the one that has data")
+        ensemble.start(only=[3])
+        again = ensemble[3].connection()
+        accepted = again.connect(30000, keeper.session, keeper.password, keeper.last_zxid)
+        check(accepted, "the session of the server that stood alone is gone")
+        check(not again.call("exists", wire.path_watch("/ephemeral")).err, "its ephemeral is gone")
+        again.close_session()
+        return f"{first} grew to {ensemble}; {compare.all_agree(ensemble)}"
+
+
+def growing() -> Iterator[Scenario]:
+    """From one server to three."""
+    for first, names in (
+        ("3.9", [PYZK, PYZK, PYZK]),
+        ("3.8", [PYZK, PYZK, PYZK]),
+        (PYZK, [PYZK, "3.9", "3.9"]),
+        (PYZK, ["3.9", "3.9", PYZK]),
+    ):
+        yield Scenario(
+            f"standalone-{first}-becomes-{'-'.join(names)}",
+            "a server that stood alone becomes the first of three",
+            lambda first=first, names=names: standalone_grows(first, names),  # type: ignore[misc]
+        )
+
+
 def migrations() -> Iterator[Scenario]:
     """There and back."""
     for version in VERSIONS:
@@ -183,4 +225,18 @@ def migrations() -> Iterator[Scenario]:
 
 def all_scenarios() -> list[Scenario]:
     """Every scenario, in the order in which they run."""
-    return [*compositions(), *kills(), *late_joins(), *observers(), *kills_of_all(), *migrations()]
+    return [
+        *compositions(),
+        *kills(),
+        *late_joins(),
+        *observers(),
+        *kills_of_all(),
+        *growing(),
+        *migrations(),
+    ]
+
+
+def short() -> list[Scenario]:
+    """A few that show most, in half a minute."""
+    names = ("three-3.9-1-pyzk-led-by-3.9", "three-3.9-1-pyzk-led-by-pyzk")
+    return [scenario for scenario in all_scenarios() if scenario.name in names]
