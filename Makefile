@@ -97,6 +97,11 @@ rewrite: $(VENV)/.test ## write anew what the transcripts print (tests/transcrip
 test-all: $(VENV)/.test ## all tests that need no Java
 	@$(RUN) -m pytest -q -m "not conformance" $(ARGS)
 
+# SEED=n traces one; without SEED or SEEDS a random one runs, and is named.
+.PHONY: sim
+sim: $(VENV)/.test ## simulate ensembles from seeds: make sim SEEDS=200, make sim SEED=123 ARGS=-v
+	@$(RUN) -m pyzk.sim $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
+
 .PHONY: coverage
 coverage: $(VENV)/.dev ## branch coverage of the fast tests
 	@$(RUN) -m coverage run -m pytest -q -m "$(FAST)" $(ARGS)

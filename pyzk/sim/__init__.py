@@ -1,7 +1,7 @@
 """The simulator: whole ensembles of real peers under virtual time, network and disks, from a seed.
 
-Pure but for ``__main__``: a run depends on its seed and on nothing else. docs/simulator.md says how
-to use it and how to read its trace.
+Pure. (But for ``__main__``.) A run depends on its seed and on nothing else. docs/simulator.md says
+how to use it and how to read its trace.
 
     options     what kind of run a seed stands for
     world       time, events, and everything that takes part

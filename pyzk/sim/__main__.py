@@ -6,6 +6,7 @@ Shell. The only part of the simulator that touches the world.
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import multiprocessing
 import random
@@ -22,8 +23,9 @@ SHOWN_LINES = 60
 def main(arguments: list[str] | None = None) -> int:
     """Run what the command line asks for; return the exit code."""
     options = _parser().parse_args(arguments)
-    logging.getLogger("pyzk").addHandler(logging.NullHandler())
     logging.getLogger("pyzk").propagate = False
+    # Nearly all there is lives until the end of its run.
+    gc.set_threshold(100_000, 20, 20)
     if options.seed is None and not options.seeds:
         options.seed = random.SystemRandom().randrange(1 << 32)
     overrides = dict(_override(text) for text in options.set)

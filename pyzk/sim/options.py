@@ -198,6 +198,8 @@ def _draw_world(options: Options, rng: Random) -> None:
     options.spikes = rng.choice((0.0, 0.0, 0.01, 0.05))
     options.pieces = rng.choice((0.0, 0.02, 0.1))
     options.socket_bytes = rng.choice((64, 1024, 1 << 16, 1 << 16))
+    if options.latency_us * options.data_bytes > 1_000_000:
+        options.socket_bytes = 1 << 16  # or a snapshot takes minutes
     options.sync_us = rng.choice((50, 1000, 1000, 10_000, 40_000))
     options.slow_syncs = rng.choice((0.0, 0.0, 0.01, 0.03))
 

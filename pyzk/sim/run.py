@@ -66,20 +66,25 @@ def simulate(
     shown = Options(**vars(options))
     trace = Trace(is_verbose, write)
     result = Result(shown)
-    root = logging.getLogger("pyzk")
+    core = logging.getLogger("pyzk")
+    level = core.level
+    core.setLevel(logging.INFO if is_verbose else logging.CRITICAL)
     handler: logging.Handler | None = None
     world: World | None = None
     try:
         world = World(options, trace, make_disk, make_machine)
-        handler = _log_into(world, root) if is_verbose else None
+        if is_verbose:
+            handler = TraceHandler(world)
+            core.addHandler(handler)
         _run(world, result)
     except Violation as violation:
         result.violation = str(violation)
     except Exception:
         result.violation = f"exception: {traceback.format_exc()}"
     finally:
+        core.setLevel(level)
         if handler is not None:
-            root.removeHandler(handler)
+            core.removeHandler(handler)
     result.hash = trace.hash
     if world is not None:
         result.virtual_ms = world.now_us // 1000
@@ -91,14 +96,6 @@ def simulate(
     if result.violation:
         result.lines = tuple(trace.lines)
     return result
-
-
-def _log_into(world: World, root: logging.Logger) -> logging.Handler:
-    handler = TraceHandler(world)
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    root.propagate = False
-    return handler
 
 
 def _run(world: World, result: Result) -> None:

@@ -1,0 +1,92 @@
+"""Seeds that must be clean, the same run twice, the command line, seeds that once showed a bug."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pyzk.sim.__main__ import main
+from pyzk.sim.options import LIVENESS, SAFETY, draw
+from pyzk.sim.run import simulate
+
+REGRESSIONS = Path(__file__).with_name("regressions.txt")
+ROOT = Path(__file__).parents[2]
+
+
+def assert_clean(seed: int) -> None:
+    result = simulate(seed)
+    assert not result.violation, "\n".join(
+        [*result.lines[-20:], result.options.describe(), result.violation]
+    )
+
+
+@pytest.mark.parametrize("seed", range(1, 21))
+def test_a_seed_is_clean(seed: int) -> None:
+    assert_clean(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(10_000, 10_200, 20))
+def test_many_seeds_are_clean(first: int) -> None:
+    for seed in range(first, first + 20):
+        assert_clean(seed)
+
+
+def regression_seeds() -> list[int]:
+    lines = REGRESSIONS.read_text().splitlines()
+    return [int(line.split()[0]) for line in lines if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("seed", regression_seeds())
+def test_a_seed_that_showed_a_bug_is_clean(seed: int) -> None:
+    assert_clean(seed)
+
+
+def test_a_run_has_faults_elections_commits_and_answers() -> None:
+    results = [simulate(seed) for seed in (3, 4, 5)]
+    for what in ("faults", "elections", "commits", "answers"):
+        assert sum(getattr(result, what) for result in results) > 0, what
+
+
+def test_options_come_from_the_seed_alone() -> None:
+    assert draw(7) == draw(7)
+    drawn = [draw(seed) for seed in range(200)]
+    assert {options.mode for options in drawn} == {SAFETY, LIVENESS}
+    assert {options.voters for options in drawn} == {3, 5, 7}
+    assert any(options.groups for options in drawn)
+
+
+def trace_hash(seed: int, hash_seed: str) -> str:
+    code = f"from pyzk.sim.run import simulate; print(simulate({seed}).hash)"
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("seed", [2, 11])
+def test_the_same_seed_is_the_same_run_whatever_the_hash_seed(seed: int) -> None:
+    assert trace_hash(seed, "1") == trace_hash(seed, "2") != trace_hash(seed + 1, "1")
+
+
+def test_the_command_line_sums_up(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seeds", "2", "--set", "duration_s=3"]) == 0
+    assert capsys.readouterr().out.startswith("2 seeds, ")
+
+
+def test_one_seed_is_traced_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seed", "3", "-v", "--set", "duration_s=2"]) == 0
+    shown = capsys.readouterr().out
+    assert "leads epoch" in shown
+    assert "NEWLEADER" in shown
+    assert "seed=3 " in shown
