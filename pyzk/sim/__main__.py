@@ -136,6 +136,7 @@ def _summary(results: list[Result]) -> str:
 
 def _write(text: str) -> None:
     sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
