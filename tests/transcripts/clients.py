@@ -98,7 +98,8 @@ class Client:
         self.session_id = 0
         self.password = bytes(16)
         self._xid = 0
-        self._is_attached = False
+        self.is_attached = False
+        """The server has answered the handshake."""
         self._asked: dict[int, tuple[int, str]] = {}
 
     def attach(self, sid: int, connection: Connection, timeout_ms: int) -> bytes:
@@ -106,7 +107,7 @@ class Client:
         connection.shell = self
         self.sid = sid
         self.connection = connection
-        self._is_attached = False
+        self.is_attached = False
         self._asked.clear()
         request = ConnectRequest(0, 0, timeout_ms, self.session_id, self.password, False)
         return frame(request.encode())
@@ -138,8 +139,8 @@ class Client:
         return [f"{self.sid}->{self.name} {line}" for line in lines]
 
     def _read(self, payload: bytes) -> str:
-        if not self._is_attached:
-            self._is_attached = True
+        if not self.is_attached:
+            self.is_attached = True
             response, _ = ConnectResponse.decode(payload, 0, len(payload))
             if not response.session_id:
                 return "session expired"

@@ -46,12 +46,12 @@ def _options(words: list[str]) -> dict[str, str]:
 
 def ensemble(stage: Stage, words: list[str]) -> None:
     """Make members 1, 2, ...; observers get the last numbers, a committed log has 500 transactions
-    if nothing is said. Other words are lines of zoo.cfg.
+    if nothing is said, and leaders hold no proposals back. Other words are lines of zoo.cfg.
 
     ensemble 3
-    ensemble 3 observers=1 committed=2 snapshotSizeFactor=-1
+    ensemble 3 observers=1 committed=2 held=100 snapshotSizeFactor=-1
     """
-    numbers = {"observers": 0, "committed": 500}
+    numbers = {"observers": 0, "committed": 500, "held": 1}
     settings = []
     for word in words[1:]:
         key, _, value = word.partition("=")
@@ -59,6 +59,7 @@ def ensemble(stage: Stage, words: list[str]) -> None:
             numbers[key] = int(value)
         else:
             settings.append(word)
+    stage.max_held = numbers["held"]
     stage.build(int(words[0]), numbers["observers"], numbers["committed"], settings)
 
 

@@ -147,7 +147,7 @@ SWAPS: Final = (
     Swap(
         "a failed truncation passed over",
         SYNC,
-        "        if end != wanted:\n",
+        "        if database.last_zxid != self._truncated_to:\n",
         "        if False:\n",
         "zab/ZOOKEEPER-3701 zab/ZOOKEEPER-4837",
     ),
@@ -507,8 +507,8 @@ SWAPS: Final = (
     Swap(
         "a follower's ACK ahead of its disk",
         FOLLOWER,
-        "        self._unacknowledged.append(zxid)\n\n    def _on_commit(",
-        "        self._send_ack(zxid)\n\n    def _on_commit(",
+        "        self._unacknowledged.append(zxid)\n        self.member.server",
+        "        self._send_ack(zxid)\n        self.member.server",
         "pipeline/write_at_the_leader zab/ZOOKEEPER-4712",
     ),
     Swap(
@@ -572,6 +572,20 @@ SWAPS: Final = (
         "(self.last_proposed, handler)",
         "(self.last_committed, handler)",
         "pipeline/sync",
+    ),
+    Swap(
+        "what is held back forwarded to a learner that comes",
+        LEADER,
+        "        released = [zxid for zxid in outstanding if zxid <= self._released]",
+        "        released = list(outstanding)",
+        "sync/held_proposals",
+    ),
+    Swap(
+        "SYNC ahead of what was held back",
+        LEADER,
+        "(self.last_proposed, handler)",
+        "(self._released, handler)",
+        "pipeline/held_proposals",
     ),
     Swap(
         "a leader that stays without a quorum",
