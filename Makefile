@@ -148,6 +148,18 @@ generated: $(VENV)/.runtime ## fail if a generated file differs from what its ge
 conformance: $(VENV)/.test ## compare with a real ZooKeeper, command by command, and replay its recorded answers
 	@$(RUN) -m conformance.run $(ARGS)
 
+.PHONY: mixed
+mixed: $(VENV)/.test ## ensembles of pyzk and Apache ZooKeeper in every mixture (options: make mixed ARGS="--only NAME")
+	@$(RUN) -m conformance.mixed $(ARGS)
+
+.PHONY: migration
+migration: $(VENV)/.test ## a live ensemble of Apache ZooKeeper becomes one of pyzk, and goes back
+	@$(RUN) -m conformance.mixed.migration $(ARGS)
+
+.PHONY: kazoo-suite
+kazoo-suite: $(VENV)/.test ## kazoo's own test suite, unmodified, on clusters of pyzk
+	@$(RUN) -m conformance.kazoo_suite $(ARGS)
+
 .PHONY: oracle
 oracle: $(VENV)/.test ## install the original servers to compare with (Debian, as root; 3.9 from a Python package)
 	@$(RUN) -m conformance.oracle install
