@@ -20,6 +20,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from pyzk.config import ServerConfig
@@ -72,6 +73,8 @@ class Engine:
         self.network: Network | None = None
         """Of a member of an ensemble."""
         self.state = NEW
+        self.life = 0
+        """Changes when the server begins and when it ends: whose sockets these are."""
         self.gate = Gate()
         self.time = FixtureTime(self.gate, self.observe, is_virtual=virtual_clock)
         self.port = HeldPort(host, port)
@@ -116,6 +119,7 @@ class Engine:
 
     async def _run(self) -> None:
         self.time.bind(asyncio.get_running_loop())
+        self.life += 1
         # Session ids begin with the time: two lives within one millisecond must not share them.
         self.time.skip(1)
         if self.data_dir is None and self._memory is None:
@@ -129,7 +133,7 @@ class Engine:
                 storage=self._valve,
                 time=self.time,
                 listeners=listeners,
-                wrap=self._wrap,
+                wrap=partial(self._wrap, self.life),
                 network=self.network,
             ),
         )
@@ -139,14 +143,14 @@ class Engine:
         self._expired = 0
         self.state = RUNNING
 
-    def _wrap(self, protocol: ClientProtocol) -> Link:
-        return Link(self, protocol)
+    def _wrap(self, life: int, protocol: ClientProtocol) -> Link:
+        return Link(self, protocol, life)
 
     async def stop(self) -> None:
         """End as production does: what was taken is synced and answered."""
         runner = self._runner
-        if self.state == RUNNING:
-            await self._hear_out()
+        self._stop_accepting()
+        await self._hear_out()
         self.leaked = self._leaks()
         self._leave(STOPPED)
         if runner is not None:
@@ -159,6 +163,9 @@ class Engine:
     async def kill(self) -> None:
         """End as a process under SIGKILL: what is not synced is lost, sockets are cut."""
         runner = self._runner
+        self.gate.is_closed = True
+        self._stop_accepting()
+        await self._hear_out()
         self._leave(KILLED)
         if runner is not None:
             runner.kill()
@@ -186,12 +193,13 @@ class Engine:
         self.need(RUNNING, PAUSED)
         runner = self._runner
         assert runner is not None
-        if self.state == RUNNING:
-            await self._hear_out()
+        self._stop_accepting()
+        await self._hear_out()
         self.leaked = self._leaks()
         zxid = runner.peer.database.last_zxid
         self.gate.clear()
         self.faults.clear()
+        self.life += 1
         runner.kill()
         await self._cut_off()
         self.time.bind(None)
@@ -206,14 +214,23 @@ class Engine:
         """Begin the end: no more inputs, no more clients."""
         self._runner = None
         self.state = state
+        self.life += 1
         self.gate.clear()
         self.faults.clear()
         self.port.refuse()
         self.note(state)
         self.waiters.fail(NotRunningError(explain(state)))
 
+    def _stop_accepting(self) -> None:
+        """Leave new clients to their kernel. asyncio forgets, with an open socket, a connection
+        that it has accepted in the turn before its server is closed."""
+        loop = asyncio.get_running_loop()
+        for number in self.port.lent_numbers():
+            loop.remove_reader(number)
+
     async def _hear_out(self) -> None:
-        """Let what clients have sent already come in: their goodbyes, above all."""
+        """Let what clients have sent already come in: their goodbyes, above all. (Not through a
+        closed gate.)"""
         for _ in range(3):
             await asyncio.sleep(0)
 
@@ -367,6 +384,7 @@ class Engine:
 
     def _break(self, failure: BaseException) -> None:
         self.state = BROKEN
+        self.life += 1
         self.port.refuse()
         self.note(f"broken: {failure!r}")
         self.waiters.fail(NotRunningError(f"{explain(BROKEN)}: {failure!r}"))

@@ -46,8 +46,10 @@ _HANDSHAKE: Final = 0
 class Link(asyncio.Protocol):
     """A client's socket as asyncio sees it, and the way in."""
 
-    def __init__(self, engine: Engine, inner: ClientProtocol) -> None:
+    def __init__(self, engine: Engine, inner: ClientProtocol, life: int) -> None:
+        """``life`` is the engine's, of the server that it belongs to."""
         self.engine = engine
+        self._life = life
         self.address = "?"
         self.session_id = 0
         """The last that was seen."""
@@ -87,6 +89,10 @@ class Link(asyncio.Protocol):
     # --- called by the loop ---------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if self._life != self.engine.life:
+            # Its server has ended since the loop accepted it.
+            cast("asyncio.Transport", transport).abort()
+            return
         self.outlet = Outlet(self, cast("asyncio.Transport", transport))
         peer = transport.get_extra_info("peername") or ("unknown", 0)
         self.address = f"{peer[0]}:{peer[1]}"

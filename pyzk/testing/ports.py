@@ -71,6 +71,10 @@ class HeldPort:
         holder = [] if self._holder is None else [self._holder]
         return [sock.fileno() for sock in [*self._listeners, *self._lent, *holder]]
 
+    def lent_numbers(self) -> list[int]:
+        """Return the file descriptors that a runner accepts from."""
+        return [sock.fileno() for sock in self._lent if sock.fileno() >= 0]
+
     def refuse(self) -> None:
         """Take no more connections; keep the number."""
         for sock in self._listeners:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
+import socket
 import struct
 import threading
 from collections.abc import Awaitable, Callable
@@ -11,6 +14,7 @@ import pytest
 
 from pyzk.constants import CreateMode, OpCode
 from pyzk.jute.records import ConnectRequest, ConnectResponse, CreateRequest, PathWatchRequest
+from pyzk.runtime.client_port import ClientProtocol
 from pyzk.runtime.loop import loop_factory
 from pyzk.testing import (
     AsyncZooKeeperServer,
@@ -210,3 +214,50 @@ def test_nothing_is_left_in_the_loop() -> None:
         assert len(asyncio.all_tasks()) == 1
 
     _run(body)
+
+
+class Accepted(asyncio.Transport):
+    """A socket that the loop has accepted, and tells of later."""
+
+    is_aborted = False
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+
+@pytest.mark.parametrize("end", ["kill", "stop", "reset"])
+def test_a_socket_that_is_told_of_after_the_end_of_its_server_is_cut(end: str) -> None:
+    async def main() -> None:
+        async with AsyncZooKeeperServer() as server:
+            runner = server._engine._runner
+            assert runner is not None
+            life = server._engine.life
+            link = server._engine._wrap(life, ClientProtocol(runner))
+            await getattr(server, end)()
+            if end != "reset":
+                await server.restart()
+            late = Accepted()
+            link.connection_made(late)
+            assert late.is_aborted
+            assert not server._engine.links
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("end", ["kill", "stop", "reset"])
+@pytest.mark.parametrize("turns", range(8))
+def test_a_client_that_comes_as_the_server_ends_leaves_nothing_open(end: str, turns: int) -> None:
+    """asyncio forgets an open socket if its server is closed between accepting it and serving it;
+    that would be told by a ResourceWarning, which is an error here."""
+
+    async def main() -> None:
+        async with AsyncZooKeeperServer(leaks="ignore") as server:
+            ending = asyncio.ensure_future(getattr(server, end)())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            with contextlib.suppress(ConnectionRefusedError):
+                socket.create_connection((server.host, server.port)).close()
+            await ending
+
+    asyncio.run(main())
+    gc.collect()
