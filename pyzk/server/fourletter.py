@@ -243,15 +243,26 @@ def _dump(server: ServerView, asking: ConnectionView | None) -> str:
 
 
 def _sessions(server: ServerView) -> str:
-    """When they expire; a learner leaves that to its leader, and knows their timeouts."""
+    """When they expire; a learner leaves that to its leader, and knows their timeouts. Local ones
+    everybody expires by itself."""
+    text = ""
+    if server.has_local_sessions:
+        text = "Local " + _session_sets(server, is_local=True)
     if server.role.mode in LEARNERS:
         sessions = sorted(server.database.sessions.items())
         lines = (f"{java_hex(session_id)}\t{timeout_ms}ms" for session_id, timeout_ms in sessions)
-        return f"Global Sessions({len(sessions)}):\n" + _lines(lines)
-    buckets = {
-        expiry_ms: [java_hex(session_id) for session_id in bucket]
-        for expiry_ms, bucket in server.sessions.buckets.items()
-    }
+        return f"{text}Global Sessions({len(sessions)}):\n" + _lines(lines)
+    if server.has_local_sessions:
+        text += "Global "
+    return text + _session_sets(server, is_local=False)
+
+
+def _session_sets(server: ServerView, is_local: bool) -> str:
+    buckets: dict[int, list[str]] = {}
+    for expiry_ms, bucket in server.sessions.buckets.items():
+        found = [java_hex(each.session_id) for each in bucket.values() if each.is_local == is_local]
+        if found:
+            buckets[expiry_ms] = found
     return _expiry_sets("Session", buckets, server)
 
 

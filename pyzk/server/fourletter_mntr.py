@@ -30,7 +30,7 @@ _ORDER: Final = (
 """Those of a leader among them."""
 _ALWAYS_0: Final = (
     *("non_mtls_remote_conn_count", "non_mtls_local_conn_count", "auth_failed_count"),
-    *("outstanding_tls_handshake", "local_sessions"),
+    "outstanding_tls_handshake",
 )
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def _gauges(server: ServerView) -> dict[str, int | float]:
         "outstanding_requests": server.outstanding,
         "znode_count": tree.node_count,
         "global_sessions": len(server.database.sessions),
+        "local_sessions": server.sessions.local_count,
         "last_client_response_size": metrics.last_client_response_size,
         "packets_sent": metrics.packets_sent,
         "packets_received": metrics.packets_received,

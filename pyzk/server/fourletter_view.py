@@ -107,6 +107,11 @@ class ServerView(Protocol):
         ...
 
     @property
+    def has_local_sessions(self) -> bool:
+        """Whether new sessions are known to this member only."""
+        ...
+
+    @property
     def connections(self) -> Collection[ConnectionView]:
         """Every open client connection, the asking one too; in order of acceptance."""
         ...

@@ -81,6 +81,7 @@ class FakeServer:
         self.throttle = ConnectionThrottle(self.config, self.clock, Random(0))
         self.role = FakeRole(mode)
         self.is_serving = True
+        self.has_local_sessions = False
         self.server_id = 0
         self.client_address = ("0.0.0.0", 28526)
         self.started_ms = NOW_MS - 4468

@@ -160,6 +160,26 @@ def test_a_leaders_dump_lists_them_by_when_they_expire() -> None:
     assert "\t0x300004f64d20000\n" in RECORDED["leader"]["dump"]
 
 
+@pytest.mark.parametrize("role", ["leader", "observer"])
+def test_local_sessions_are_counted_and_listed_apart(role: str) -> None:
+    server = member(role)
+    server.has_local_sessions = True
+    server.database.sessions[0x10] = 20000
+    server.sessions.add(0x20, 20000, 79_000).is_local = True
+    if role == "leader":
+        server.sessions.add(0x10, 20000, 79_000)
+    lines = server.ask("dump").partition("ephemeral nodes")[0].splitlines()
+    assert lines[1] == "Local Session Sets (1)/(1):"
+    assert lines[3] == "\t0x20"
+    if role == "leader":
+        assert lines[4] == "Global Session Sets (1)/(1):"
+        assert lines[6:] == ["\t0x10"]
+    else:
+        assert lines[4:] == ["Global Sessions(1):", "0x10\t20000ms"]
+    assert "zk_local_sessions\t1\n" in server.ask("mntr")
+    assert "zk_global_sessions\t1\n" in server.ask("mntr")
+
+
 @pytest.mark.parametrize("word", sorted(RECORDED["noquorum"]))
 def test_a_member_without_quorum_says_that_it_does_not_serve(word: str) -> None:
     server = member("follower")
