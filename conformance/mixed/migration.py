@@ -36,6 +36,11 @@ def move_member(ensemble: Ensemble, member: Member, target: Launcher, load: Load
     member.stop()
     load.progress()
     member.launcher = target
+    # A 3.8 server that joins a 3.8 leader while there are writes may lose some of them, without
+    # any help of ours (ZOOKEEPER-4394). That is not what is looked at here.
+    is_fragile = "3.8" in target.name and "3.8" in ensemble.leader().launcher.name
+    if is_fragile:
+        load.pause()
     begin = time.monotonic()
     ensemble.start_member(member.sid)
     # Not before it serves again and has caught up may the next one go: a second one that is away
@@ -43,6 +48,7 @@ def move_member(ensemble: Ensemble, member: Member, target: Launcher, load: Load
     ensemble.wait_serving([member])
     _wait_caught_up(ensemble, member)
     took_s = time.monotonic() - begin
+    load.resume()
     load.progress()
     say(
         f"member {member.sid}, {role}: {before} -> {target.name}, now {member.mode()}, in step"
