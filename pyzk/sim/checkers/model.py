@@ -138,14 +138,13 @@ class Model:
         error = txn.body.err if isinstance(txn.body, ErrorTxn) else 0
         path = getattr(txn.body, "path", "")
         self.told[zxid] = Told(header.client_id, header.cxid, header.type, error, path)
-        if header.type == OpCode.ERROR:
-            return
+        if header.type == OpCode.ERROR or _has_failed(txn):
+            return  # a request from before the session moved may be one
         self._check_order(header)
         if header.type == OpCode.MULTI:
             assert isinstance(txn.body, list), txn.body
-            if not any(sub.type == OpCode.ERROR for sub in txn.body):
-                for sub in txn.body:
-                    self._apply(header, sub.body)
+            for sub in txn.body:
+                self._apply(header, sub.body)
         elif header.type == OpCode.CREATE_SESSION:
             if header.client_id in self.sessions:
                 raise Violation("sessions", f"{_session(header)} is created twice")
@@ -237,6 +236,11 @@ class Model:
         siblings.add(zxid, siblings.names[-1] - {name})
         if old.owner:
             self.ephemerals[old.owner].pop(path)
+
+
+def _has_failed(txn: LoggedTxn) -> bool:
+    """Whether it is a multi that is logged with the error it ended with."""
+    return isinstance(txn.body, list) and any(sub.type == OpCode.ERROR for sub in txn.body)
 
 
 def _after(zxids: list[int], zxid: int) -> int | None:
