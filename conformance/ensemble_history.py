@@ -3,8 +3,8 @@
 Pure.
 
 Times are those of one clock that all clients share.  A request whose answer never came may have
-been done or not, at any time after it was sent.  Values are never written twice, and no path but a
-register's is used twice, so a value or a path names the request that it comes from.  What must hold:
+been done or not, at any time after it was sent.  Values are never written twice and no path but a
+register's is used twice, so each names the request that it comes from.  What must hold:
 
 - Writes have zxids of their own; one that was sent after another was answered has a higher one.
 - A register's versions follow its mzxids, each is one request's, and the last ones are still there.
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import Final
 
 import attrs
@@ -181,7 +182,7 @@ def _register(history: History, path: str) -> Iterator[str]:
         last = mzxid
     sets = [each for each in history.operations if each.kind == "set" and each.path == path]
     sent = {each.data: each for each in sets}
-    for _version, (_, data, source) in chain.items():
+    for _, data, source in chain.values():
         if data and data not in sent:
             yield f"{path}: {data!r} was never written: {source}"
     for each in sets:
@@ -346,4 +347,4 @@ def longest_gap(operations: Iterable[Operation]) -> float:
         for each in operations
         if each.kind in WRITES and each.is_done and each.returned is not None
     )
-    return max((b - a for a, b in zip(times, times[1:], strict=False)), default=0.0)
+    return max((b - a for a, b in pairwise(times)), default=0.0)

@@ -1,0 +1,399 @@
+"""Faults on an ensemble of real processes: what its clients were promised holds all the same.
+
+Shell.
+
+    python -m conformance.ensemble_faults --faults 100
+    python -m conformance.ensemble_faults --faults 100 --seed 7 --compiled
+
+Three servers, with every quorum and election connection going through a gate of its own, serve a
+few clients while members are killed and started again, stopped and woken, cut off, made deaf or
+slow, at random.  Faults overlap; after every ten all are healed and the ensemble must serve again.
+In the end everything that any client was told must fit one history (conformance.ensemble_history).
+The seed chooses the faults and the clients' requests; when they meet is the processes' own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import re
+import shlex
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from itertools import permutations
+from pathlib import Path
+from typing import Final
+
+from conformance.ensemble_clients import REGISTERS, Worker, prepare, read_tree, run_together
+from conformance.ensemble_history import History, longest_gap, violations
+from conformance.frames import four_letters
+from conformance.mixed.ensemble import Ensemble
+from conformance.mixed.members import Member, MixedError, eventually
+from conformance.mixed.proxy import Gate
+from conformance.servers import PYZK, Launcher, NotStartedError, pyzk_launcher
+from pyzk.zxid import epoch_of
+
+ROOT: Final = Path(__file__).parent.parent
+COMPILED: Final = ROOT / ".build" / "compiled"
+MEMBERS: Final = 3
+WINDOWS: Final = (1, 1, 1, 1, 4, 4, 10, 10)
+"""How many requests each client sends at once."""
+CONFIG: Final = {
+    "tickTime": "500",
+    "initLimit": "10",
+    "syncLimit": "4",
+    "snapCount": "2000",
+    "maxSessionTimeout": "10000",
+}
+KINDS: Final = {
+    "kill": 20,
+    "kill the leader": 12,
+    "kill all": 3,
+    "stop": 14,
+    "stop the leader": 10,
+    "cut": 12,
+    "isolate": 10,
+    "isolate the leader": 8,
+    "refuse": 8,
+    "one way": 8,
+    "part two": 6,
+    "delay": 5,
+}
+"""Kinds of faults, and how often each comes."""
+LONGEST_S: Final = 6.0
+HEALED_EVERY: Final = 10
+RECOVERY_S: Final = 60.0
+SETTLE_S: Final = 30.0
+
+
+class Cluster(Ensemble):
+    """Members that reach each other through gates only."""
+
+    def __init__(self, launcher: Launcher) -> None:
+        super().__init__([launcher] * MEMBERS, config=CONFIG, gated=True)
+        self.election_gates: dict[tuple[int, int], Gate] = {}
+        for source, target in permutations(self.members, 2):
+            gate = Gate(("127.0.0.1", self[target].election_port))
+            self.election_gates[source, target] = gate
+        for (source, target), gate in self.election_gates.items():
+            # Who is dialed by a server with a smaller id dials the address that this one names.
+            back = self.election_gates[target, source].port
+            names = [f"127.0.0.1:{port}" for port in (self[source].election_port, back)]
+            gate.rewrite = (names[0].encode(), names[1].encode())
+
+    def start_member(self, sid: int) -> None:
+        """Starts one member, which knows the others by their gates."""
+        config = dict(self.config)
+        for other, member in self.members.items():
+            if other == sid:
+                config[f"server.{other}"] = member.server_line()
+            else:
+                ports = [gates[sid, other].port for gates in (self.gates, self.election_gates)]
+                config[f"server.{other}"] = member.server_line(*ports)
+        self[sid].start(config, self.properties)
+
+    def ways(self, sid: int) -> list[tuple[Gate, bool]]:
+        """All gates of a member, and whether it is the one that dials there."""
+        found = []
+        for gates in (self.gates, self.election_gates):
+            for (source, target), gate in gates.items():
+                if sid in (source, target):
+                    found.append((gate, source == sid))
+        return found
+
+    def between(self, one: int, other: int) -> list[Gate]:
+        """The gates between two members."""
+        both = ((one, other), (other, one))
+        return [gates[pair] for gates in (self.gates, self.election_gates) for pair in both]
+
+    def cleanup(self, keep: bool = False) -> None:
+        """As for every ensemble."""
+        super().cleanup(keep)
+        for gate in self.election_gates.values():
+            gate.close()
+
+
+def mode(member: Member) -> str:
+    """What it says that it is, at once."""
+    try:
+        answer = four_letters(member.address, b"srvr", 0.5).decode()
+    except OSError:
+        return ""
+    found = re.search(r"^Mode: (\S+)$", answer, re.MULTILINE)
+    return found[1] if found else ""
+
+
+class Injector:
+    """Does the faults, and undoes them when their time has come."""
+
+    def __init__(self, cluster: Cluster, chance: random.Random) -> None:
+        self.cluster = cluster
+        self.chance = chance
+        self.counts: Counter[str] = Counter()
+        self.log: list[str] = []
+        self.recoveries: list[float] = []
+        self._begin = time.monotonic()
+        self._undo: list[tuple[float, Callable[[], None]]] = []
+        self._busy: set[int] = set()
+        self._is_network_busy = False
+
+    def run(self, faults: int) -> None:
+        """So many, and the ensemble serves in the end."""
+        while sum(self.counts.values()) < faults:
+            kind = self.chance.choices(list(KINDS), list(KINDS.values()))[0]
+            if self._inject(kind):
+                self.counts[kind] += 1
+                if sum(self.counts.values()) % HEALED_EVERY == 0:
+                    self._heal()
+            self._pass(self.chance.uniform(0.2, 2.5))
+        self._heal()
+
+    def _note(self, text: str) -> None:
+        self.log.append(f"{time.monotonic():.3f} {text}")
+
+    def _pass(self, seconds: float) -> None:
+        """Lets time go by, undoes what is due, looks whether all members live."""
+        end = time.monotonic() + seconds
+        while True:
+            now = time.monotonic()
+            for entry in [entry for entry in self._undo if entry[0] <= now]:
+                self._undo.remove(entry)
+                entry[1]()
+            for member in self.cluster.running:
+                member.check_running()
+            if now >= end:
+                return
+            time.sleep(min([end, *(due for due, _ in self._undo)], default=end) - now + 0.001)
+
+    def _heal(self) -> None:
+        """Undoes everything; all members must serve soon."""
+        for _, undo in self._undo:
+            undo()
+        self._undo.clear()
+        self._note("healed")
+        begin = time.monotonic()
+
+        def all_serve() -> bool:
+            for member in self.cluster.running:
+                member.check_running()
+            modes = sorted(mode(member) for member in self.cluster.members.values())
+            return modes == ["follower"] * (MEMBERS - 1) + ["leader"]
+
+        eventually("all members serve after all faults are healed", all_serve, RECOVERY_S)
+        self.recoveries.append(time.monotonic() - begin)
+        self._note(f"all serve after {self.recoveries[-1]:.2f} s")
+
+    # --- one fault ------------------------------------------------------------------
+
+    def _inject(self, kind: str) -> bool:
+        """Does it; false when there is nobody free to do it to."""
+        if kind == "kill all":
+            free = [sid for sid in self.cluster.members if sid not in self._busy]
+            if len(free) < MEMBERS:
+                return False
+            self._note(kind)
+            for each in free:
+                self.cluster[each].kill()
+            for each in free:
+                self._later(self.chance.uniform(0.1, 0.5), self._starter(each), each)
+            return True
+        victim = self._victim(kind.endswith("the leader"))
+        is_network = kind.split()[0] not in ("kill", "stop", "cut")
+        if victim is None or (is_network and self._is_network_busy):
+            return False
+        sid = victim
+        seconds = self.chance.uniform(0.3, LONGEST_S)
+        self._note(f"{kind}: member {sid}, {seconds:.2f} s")
+        if kind.startswith("kill"):
+            self.cluster[sid].kill()
+            self._later(seconds / 2, self._starter(sid), sid)
+        elif kind.startswith("stop"):
+            self._stop(sid, seconds)
+        elif kind == "cut":
+            for gate, _ in self.cluster.ways(sid):
+                gate.drop()
+        else:
+            self._network(kind, sid, seconds)
+        return True
+
+    def _victim(self, is_leader: bool) -> int | None:
+        free = [sid for sid in self.cluster.members if sid not in self._busy]
+        if is_leader:
+            leaders = [sid for sid in free if mode(self.cluster[sid]) == "leader"]
+            return leaders[0] if leaders else None
+        return self.chance.choice(free) if free else None
+
+    def _later(self, seconds: float, undo: Callable[[], None], sid: int | None = None) -> None:
+        def done() -> None:
+            if sid is not None:
+                self._busy.discard(sid)
+            undo()
+
+        if sid is not None:
+            self._busy.add(sid)
+        self._undo.append((time.monotonic() + seconds, done))
+
+    def _starter(self, sid: int) -> Callable[[], None]:
+        def start() -> None:
+            self._note(f"member {sid} starts")
+            self.cluster.start_member(sid)
+
+        return start
+
+    def _stop(self, sid: int, seconds: float) -> None:
+        process = self.cluster[sid].process
+        assert process is not None
+        process.send_signal(signal.SIGSTOP)
+
+        def wake() -> None:
+            self._note(f"member {sid} goes on")
+            process.send_signal(signal.SIGCONT)
+
+        self._later(seconds, wake, sid)
+
+    def _network(self, kind: str, sid: int, seconds: float) -> None:
+        ways = self.cluster.ways(sid)
+        if kind == "part two":
+            other = self.chance.choice([one for one in self.cluster.members if one != sid])
+            ways = [(gate, True) for gate in self.cluster.between(sid, other)]
+        speaks_only = self.chance.random() < 0.5
+        for gate, is_dialing in ways:
+            if kind == "delay":
+                gate.delay_s = 0.03
+            elif kind == "refuse":
+                gate.is_shut = True
+                gate.drop()
+            elif kind == "one way":
+                # It is not heard, or it hears nothing.
+                if is_dialing != speaks_only:
+                    gate.is_deaf = True
+                else:
+                    gate.is_held = True
+            else:
+                gate.is_held = gate.is_deaf = True
+        loses = self.chance.random() < 0.5
+        self._is_network_busy = True
+
+        def heal() -> None:
+            self._note(f"the network heals{', what was held is lost' if loses else ''}")
+            self._is_network_busy = False
+            for gate, _ in ways:
+                if loses and (gate.is_held or gate.is_deaf):
+                    gate.drop()
+                gate.is_held = gate.is_deaf = gate.is_shut = False
+                gate.delay_s = 0.0
+
+        self._later(seconds, heal)
+
+
+def finish(cluster: Cluster, workers: list[Worker]) -> History:
+    """Reads all trees, when the ephemerals of ended sessions had time to go."""
+    history = History(
+        [each for worker in workers for each in worker.operations], set(), set(REGISTERS)
+    )
+    end = time.monotonic() + SETTLE_S
+    while True:
+        history.alive = {worker.session for worker in workers if worker.session}
+        for sid, member in cluster.members.items():
+            history.trees[sid] = read_tree(member.address)
+        owners = {one.stat.owner for tree in history.trees.values() for one in tree.values()}
+        if owners <= {0, *history.alive} or time.monotonic() > end:
+            return history
+        time.sleep(0.5)
+
+
+def summary(
+    history: History, injector: Injector, workers: list[Worker], epochs: int, seconds: float
+) -> str:
+    """What was done, in a few lines."""
+    operations = history.operations
+    answered = [each for each in operations if each.returned is not None]
+    kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(injector.counts.items()))
+    written = sum(each.kind in ("create", "set", "delete") and each.is_done for each in answered)
+    return (
+        f"{sum(injector.counts.values())} faults in {seconds:.0f} s: {kinds}\n"
+        f"{len(operations)} operations sent, {len(answered)} answered ({written} writes done),"
+        f" {len(operations) - len(answered)} without answer; {len(workers)} clients,"
+        f" {sum(worker.sessions for worker in workers)} sessions,"
+        f" {sum(worker.moves for worker in workers)} moves\n"
+        f"{epochs} elections, longest time without a write {longest_gap(operations):.1f} s,"
+        f" slowest recovery of all members {max(injector.recoveries):.1f} s;"
+        f" {history.stale_syncs} syncs answered by a deposed leader"
+    )
+
+
+def run(cluster: Cluster, faults: int, seed: int) -> list[str]:
+    """One run; what was wrong."""
+    cluster.start()
+    prepare(cluster[1].address)
+    first = epoch_of(cluster.wait_in_step())
+    addresses = [member.address for member in cluster.members.values()]
+    workers = [
+        Worker(number, addresses, random.Random(f"{seed}.{number}"), window)
+        for number, window in enumerate(WINDOWS)
+    ]
+    injector = Injector(cluster, random.Random(seed))
+    begin = time.monotonic()
+    wrong: list[str] = []
+    try:
+        try:
+            run_together(workers, lambda: injector.run(faults))
+            history = finish(cluster, workers)
+        except MixedError as error:
+            wrong.append(str(error))
+            operations = [each for worker in workers for each in worker.operations]
+            history = History(operations, set(), set(REGISTERS))
+    finally:
+        for worker in workers:
+            worker.is_over.set()
+    wrong.extend(worker.trouble for worker in workers if worker.trouble)
+    if history.trees:
+        wrong.extend(violations(history))
+        epochs = epoch_of(cluster.wait_in_step()) - first
+        print(summary(history, injector, workers, epochs, time.monotonic() - begin))
+    if wrong:
+        everything = sorted(history.operations, key=lambda each: each.sent)
+        (cluster.root / "history").write_text("".join(f"{each}\n" for each in everything))
+        (cluster.root / "faults").write_text("".join(f"{line}\n" for line in injector.log))
+    return wrong
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Status 1 when a promise was broken."""
+    parser = argparse.ArgumentParser(prog="python -m conformance.ensemble_faults")
+    parser.add_argument("--faults", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--compiled", action="store_true", help=f"the copy in {COMPILED.name}")
+    parser.add_argument("--command", help="server command line with {cfg} and {props}")
+    options = parser.parse_args(arguments)
+    seed = options.seed if options.seed is not None else int.from_bytes(os.urandom(4), "big")
+    command = options.command
+    if options.compiled:
+        if not COMPILED.is_dir():
+            parser.error("nothing is compiled: make compile")
+        path = shlex.quote(f"{COMPILED}:{ROOT}")
+        command = f"env PYTHONSAFEPATH=1 PYTHONPATH={path} {PYZK}"
+    launcher = pyzk_launcher(command)
+    print(f"faults on three members of {launcher.name}, seed {seed}", flush=True)
+    cluster = Cluster(launcher)
+    wrong: list[str] = []
+    try:
+        wrong = run(cluster, options.faults, seed)
+    except (MixedError, NotStartedError) as error:
+        wrong = [str(error)]
+    finally:
+        cluster.cleanup(keep=bool(wrong))
+    if wrong:
+        print(f"BROKEN: {len(wrong)} violations; history, faults and logs are in {cluster.root}")
+        print("\n".join(wrong[:20]))
+        return 1
+    print("every answer fits one history; nothing acknowledged is missing; all trees are equal")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
