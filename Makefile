@@ -172,6 +172,10 @@ acceptance: $(VENV)/.test ## drive pyzk with zkCli.sh 3.8 and 3.9, cli_mt, kazoo
 kill9: $(VENV)/.test ## kill -9 during writes, many rounds: nothing acknowledged may be missing
 	@$(RUN) -m conformance.durability $(ARGS)
 
+.PHONY: ensemble-faults
+ensemble-faults: $(VENV)/.test ## 100 faults on three members under load: every answer must fit one history
+	@$(RUN) -m conformance.ensemble_faults $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.test $(WITH_COMPILED) ## measure beside ZooKeeper, alternating (needs gcc; Java for the comparison)
 	@$(FROM_COMPILED) $(RUN) -m scripts.bench.zk $(ARGS)
