@@ -21,9 +21,9 @@ A transaction is committed when a quorum has it on disk, in the order of the zxi
 disk is one of them and may be the last. When the counter of the epoch runs out, the leader takes no
 more writes, waits for those on the way, and steps down (ZOOKEEPER-1277).
 
-What is queued for all learners within one input is sent as one piece, by ``flush``. While proposals
-are under way further ones are held, up to a number, and go together when those are committed: every
-batch wakes every member and syncs every disk (scripts/bench/ensemble.py, set 50x1).
+What is queued for all learners within one input is sent as one piece, by ``flush``. (To hold
+proposals while others are under way, so that more go together, lost a tenth of set 50x1 in
+scripts/bench/ensemble.py.)
 
 No limit of packets is checked here: what a client sends is bounded by jute.maxbuffer, and learners
 of the original take twice as much. Only the closeSession of some ten thousand ephemerals can exceed
@@ -130,10 +130,6 @@ class Leader:
         """Get PROPOSAL and COMMIT; each change makes another list."""
         self._observers: list[LearnerHandler] = []
         """Get INFORM."""
-        self._held: deque[tuple[int, bytes]] = deque()
-        """(zxid, payload) of proposals that are neither logged nor sent yet."""
-        self._released: int = 0
-        """The last proposal that is."""
         self._batch: list[bytes] = []
         """For all followers."""
         self._batch_zxid: int = 0
@@ -183,10 +179,8 @@ class Leader:
         if self.phase == BROADCAST:
             member.server.end()
         for zxid, proposal in self._outstanding.items():
-            if zxid <= self._released:
-                self.unapplied.append((zxid, proposal.payload))
+            self.unapplied.append((zxid, proposal.payload))
         self._outstanding = {}
-        self._held.clear()
 
     def _end(self, reason: str) -> None:
         if self.over is None:
@@ -380,8 +374,7 @@ class Leader:
         self._followers = [*self._followers, handler]
         outstanding = self._outstanding
         # What is committed here is applied at once, so there is nothing in between.
-        released = [zxid for zxid in outstanding if zxid <= self._released]
-        _, proposed = forward(after, (), released, votes=True)
+        _, proposed = forward(after, (), list(outstanding), votes=True)
         for zxid in proposed:
             proposal = outstanding[zxid]
             # TRUNC and SNAP make it give up what it has acked on an earlier link: until it acks
@@ -435,26 +428,13 @@ class Leader:
         self._outstanding[zxid] = Proposal(payload, request)
         self.last_proposed = zxid
         self.sizes.add(len(payload))
-        self._held.append((zxid, payload))
+        if self._followers:
+            self._batch.append(packets.encode_packet(packets.PROPOSAL, zxid, payload))
+            self._batch_zxid = zxid
+        self.member.log_txn(zxid, payload)
         if counter_of(zxid) >= LAST_COUNTER:
             log.warning("the zxids of epoch %d are used up", self.epoch)
             self._is_exhausted = True
-
-    def _release(self) -> None:
-        """Log and send what was held, unless that of before is still under way."""
-        held = self._held
-        member = self.member
-        if self._released > self.last_committed and len(held) < member.max_held:
-            return
-        batch = self._batch
-        has_followers = bool(self._followers)
-        while held:
-            zxid, payload = held.popleft()
-            self._released = zxid
-            member.log_txn(zxid, payload)
-            if has_followers:
-                batch.append(packets.encode_packet(packets.PROPOSAL, zxid, payload))
-                self._batch_zxid = zxid
 
     def log_synced(self, zxid: int) -> None:
         """The own log is durable up to ``zxid``: that is this server's ack."""
@@ -470,7 +450,7 @@ class Leader:
 
     def acked(self, handler: LearnerHandler, zxid: int) -> None:
         """A learner has a proposal on disk."""
-        if zxid > self._released:
+        if zxid > self.last_proposed:
             raise QuorumProtocolError(f"ACK {format_zxid(zxid)}, which was never proposed")
         handler.acked(zxid)
         proposal = self._outstanding.get(zxid)
@@ -522,8 +502,6 @@ class Leader:
         if self.last_proposed > self._counted:
             server.metrics.proposal_count += self.last_proposed - self._counted
             self._counted = self.last_proposed
-        if self._held and self.over is None:
-            self._release()
         self.send_batch()
 
     def send_batch(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pyzk.config_members import config_text
 from pyzk.persistence.txnlog import frame_record
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from pyzk.server.server import Server
 
 log = logging.getLogger(__name__)
-
-MAX_HELD: Final = 100
 
 
 class Member:
@@ -72,8 +70,6 @@ class Member:
         """Who must know of a new epoch; the peer sets it."""
         self.pending: dict[int, StorageCommand] = {}
         """Commands by ticket that the disk has not answered yet."""
-        self.max_held: int = MAX_HELD
-        """So many proposals of a leader do not wait for those ahead of them; 1: none waits."""
         self._next_ticket: int = 0
         self._trigger: SnapshotTrigger = SnapshotTrigger(
             config.snap_count, config.snap_size_limit_kb * 1024, rng

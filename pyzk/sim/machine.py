@@ -107,8 +107,6 @@ class Machine:
             world.ensemble_configs[self.sid],
             epochs,
         )
-        assert self.peer.life is not None
-        self.peer.life.member.max_held = world.rng.choice((1, 3, 100))
         self.has_peer = True
         world.say(self, f"starts: accepted {epochs.accepted}, current {epochs.current}")
         world.checks.started(self)

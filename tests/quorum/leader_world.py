@@ -120,7 +120,6 @@ class LeaderWorld:
             self.outbox,
             rng,
         )
-        self.member.max_held = 1  # most tests are about proposals one by one
         self.leader = Leader(self.member)
         self.log: list[int] = []
         """Zxids that were handed to the disk."""

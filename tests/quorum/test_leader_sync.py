@@ -486,10 +486,14 @@ def test_a_batch_that_is_being_collected_reaches_a_learner_once() -> None:
     request = world.server.forwarded(None, packets.ForwardedRequest(5, 1, 99, b"", None))
     world.leader.submit(request)
     late.ack_epoch(make(1, 2), 1)
-    assert late.fresh() == ["DIFF 0x100000002", NEWLEADER]
+    assert late.fresh() == [
+        "DIFF 0x100000002",
+        "PROPOSAL 0x200000001 error unimplemented",
+        NEWLEADER,
+    ]
     assert active.fresh() == ["PROPOSAL 0x200000001 error unimplemented"]
     late.ack_new_leader()
-    assert late.fresh() == [UPTODATE, "PROPOSAL 0x200000001 error unimplemented"]
+    assert late.fresh() == [UPTODATE]
 
 
 def test_acks_of_proposals_before_that_of_newleader_count() -> None:

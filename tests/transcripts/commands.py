@@ -49,9 +49,9 @@ def ensemble(stage: Stage, words: list[str]) -> None:
     if nothing is said, and leaders hold no proposals back. Other words are lines of zoo.cfg.
 
     ensemble 3
-    ensemble 3 observers=1 committed=2 held=100 snapshotSizeFactor=-1
+    ensemble 3 observers=1 committed=2 snapshotSizeFactor=-1
     """
-    numbers = {"observers": 0, "committed": 500, "held": 1}
+    numbers = {"observers": 0, "committed": 500}
     settings = []
     for word in words[1:]:
         key, _, value = word.partition("=")
@@ -59,7 +59,6 @@ def ensemble(stage: Stage, words: list[str]) -> None:
             numbers[key] = int(value)
         else:
             settings.append(word)
-    stage.max_held = numbers["held"]
     stage.build(int(words[0]), numbers["observers"], numbers["committed"], settings)
 
 

@@ -30,7 +30,6 @@ class Schedule:
     def __init__(self, seed: int) -> None:
         self.rng = rng = Random(seed)
         self.stage = Stage()
-        self.stage.max_held = rng.choice((1, 3, 100))
         force = rng.choice(("false", "false", "false", "true"))
         self.stage.build(
             voters=rng.choice((3, 3, 5)),

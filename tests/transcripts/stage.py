@@ -79,7 +79,6 @@ class Stage:
         self.ballots = Ballots(self._peer, self._hear)
         self.on_log: Callable[[Actor, list[bytes]], None] | None = None
         """Told of records that a member has handed to its disk."""
-        self.max_held = 1
         """How many proposals a leader holds back: transcripts show them one by one."""
         self._port = 40000
 
@@ -118,8 +117,6 @@ class Stage:
             ensemble=actor.ensemble,
             epochs=epochs,
         )
-        if peer.life is not None:
-            peer.life.member.max_held = self.max_held
         actor.shown = (recovered.last_zxid, "SETTLING", False)
         peer.start()
         self.drain(actor)

@@ -514,9 +514,9 @@ SWAPS: Final = (
     Swap(
         "the leader's own ack ahead of its disk",
         LEADER,
-        "            member.log_txn(zxid, payload)\n",
-        "            member.log_txn(zxid, payload)\n"
-        "            self._outstanding[zxid].acks |= self._own_bit\n",
+        "        self.member.log_txn(zxid, payload)\n        if counter_of",
+        "        self.member.log_txn(zxid, payload)\n"
+        "        self._outstanding[zxid].acks |= self._own_bit\n        if counter_of",
         "pipeline/write_at_the_leader zab/ZOOKEEPER-3104",
     ),
     Swap(
@@ -572,20 +572,6 @@ SWAPS: Final = (
         "(self.last_proposed, handler)",
         "(self.last_committed, handler)",
         "pipeline/sync",
-    ),
-    Swap(
-        "what is held back forwarded to a learner that comes",
-        LEADER,
-        "        released = [zxid for zxid in outstanding if zxid <= self._released]",
-        "        released = list(outstanding)",
-        "sync/held_proposals",
-    ),
-    Swap(
-        "SYNC ahead of what was held back",
-        LEADER,
-        "(self.last_proposed, handler)",
-        "(self._released, handler)",
-        "pipeline/held_proposals",
     ),
     Swap(
         "a leader that stays without a quorum",
