@@ -33,6 +33,7 @@ MODULES = (
     "persistence/snapshot",
     "persistence/txnlog",
     "runtime/client_port",
+    "runtime/quorum_port",
     "runtime/runner",
 )
 LEFT_OUT = (

@@ -337,7 +337,7 @@ class PeerRunner:
 
         Each write of its own would wake every other member (scripts/bench, set 50x1).
         """
-        self._flush_log()
+        self._is_log_flush_due = False
         if self._is_closing:
             return
         try:
@@ -345,6 +345,8 @@ class PeerRunner:
         except Exception as error:
             self._break(error)
             return
+        # Last: its thread would only wake to wait for the interpreter.
+        self._flush_log()
         if self._timer is not None and self.peer.deadline < self._timer_ms:
             self._timer.cancel()
             self._arm_timer()
