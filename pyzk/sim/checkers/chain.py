@@ -10,6 +10,7 @@ by the one leader of its epoch, behind exactly one other; so each zxid stands fo
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 
 from pyzk.persistence.txnlog import payload_zxid
@@ -37,6 +38,10 @@ class Chain:
     def tip(self) -> int:
         """The last one that is committed."""
         return self.committed[-1]
+
+    def tip_before(self, epoch: int) -> int:
+        """Return the last one that is committed and of an earlier epoch."""
+        return self.committed[bisect_left(self.committed, make(epoch, 0)) - 1]
 
     def resolve(self, zxid: int) -> int:
         """Return the transaction at which a server with this last zxid is."""
