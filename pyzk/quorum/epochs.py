@@ -37,6 +37,9 @@ ACCEPTED: Final = "acceptedEpoch"
 CURRENT: Final = "currentEpoch"
 MAX_EPOCH: Final = 0x7FFFFFFF
 """An epoch is the upper half of a zxid, which is signed, and an int in ACKEPOCH."""
+MAX_LEAP: Final = 1 << 20
+"""Epochs count elections: nobody gets so far ahead of a leader by counting. To believe a larger
+number, from a damaged file or a stranger, would use up all epochs at once, for good."""
 
 _NUMBER: Final = re.compile(rb"\+?([0-9]{1,19})(?:\r?\n.*)?", re.DOTALL)
 _READ_BYTES: Final = 256

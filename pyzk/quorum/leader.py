@@ -15,7 +15,8 @@ through them alone.
 
 A voter that has accepted a later epoch than N can never follow: it must not. Then this leader
 accepts that epoch, too, and steps down, so that the next one is higher for both. (The original goes
-on, and that voter is out until there is another election.)
+on, and that voter is out until there is another election.) An epoch that no counting of elections
+leads to is not believed: one such number would end the leaderships of this ensemble for good.
 
 A transaction is committed when a quorum has it on disk, in the order of the zxids; this server's
 disk is one of them and may be the last. When the counter of the epoch runs out, the leader takes no
@@ -41,7 +42,7 @@ from pyzk.constants import OpCode
 from pyzk.errors import QuorumProtocolError
 from pyzk.quorum import packets
 from pyzk.quorum.commands import ListenForLearners, StopListening
-from pyzk.quorum.epochs import ACCEPTED, CURRENT, MAX_EPOCH
+from pyzk.quorum.epochs import ACCEPTED, CURRENT, MAX_EPOCH, MAX_LEAP
 from pyzk.quorum.leader_gauges import LearnerLine, leader_gauges, learner_lines
 from pyzk.quorum.leader_sync import Synchronizer
 from pyzk.quorum.learner_handler import AWAIT_EPOCH, AWAIT_INFO, AWAIT_SYNC, LearnerHandler
@@ -294,7 +295,8 @@ class Leader:
 
     def _outranked(self, handler: LearnerHandler, accepted: int) -> None:
         reason = f"server {handler.sid} has accepted epoch {accepted}, this is {self.epoch}"
-        if not handler.bit or accepted >= MAX_EPOCH or self._outranked_by >= accepted:
+        limit = min(MAX_EPOCH - 1, self.epoch + MAX_LEAP)
+        if not handler.bit or accepted > limit or self._outranked_by >= accepted:
             raise QuorumProtocolError(reason)
         log.warning("%s: another election will help", reason)
         self._outranked_by = accepted

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pyzk.errors import QuorumProtocolError
-from pyzk.quorum.epochs import MAX_EPOCH
+from pyzk.quorum.epochs import MAX_EPOCH, MAX_LEAP
 from pyzk.quorum.packets import NOT_COUNTED
 from pyzk.quorum.verifier import QuorumVerifier
 from pyzk.zxid import format_zxid
@@ -56,14 +56,19 @@ class NewEpoch:
     def __init__(self, tally: AckTally) -> None:
         self._tally: AckTally = tally
         self.candidate: int = -1
+        self._limit: int = MAX_EPOCH
+        """What is accepted above this cannot be believed; known with the leader's own."""
         self.connected: int = 0
         """The voters that have said what they accepted, as a mask."""
 
     def add(self, sid: int, bit: int, accepted: int) -> None:
-        """Take the accepted epoch of a server; ``bit`` is what it counts. Raises
-        QuorumProtocolError for one that leaves no epoch to propose."""
-        if accepted >= MAX_EPOCH or accepted < 0:
+        """Take the accepted epoch of a server, the leader's own first; ``bit`` is what it counts.
+        Raises QuorumProtocolError for one that leaves no epoch to propose, or that is too far from
+        the leader's own to be true."""
+        if accepted >= MAX_EPOCH or not 0 <= accepted <= self._limit:
             raise QuorumProtocolError(f"server {sid} has accepted epoch {accepted}")
+        if self.candidate < 0:
+            self._limit = accepted + MAX_LEAP
         self.candidate = max(self.candidate, accepted + 1)
         self.connected |= bit
 

@@ -9,7 +9,7 @@ from pyzk.errors import QuorumProtocolError
 from pyzk.jute.records import CreateTxn, TxnHeader
 from pyzk.quorum import packets
 from pyzk.quorum.commands import ListenForLearners, StopListening
-from pyzk.quorum.epochs import ACCEPTED, CURRENT, MAX_EPOCH, Epochs
+from pyzk.quorum.epochs import ACCEPTED, CURRENT, MAX_EPOCH, MAX_LEAP, Epochs
 from pyzk.quorum.leader import STRANGERS
 from pyzk.quorum.proposals import AckTally, EpochAcks, NewEpoch
 from pyzk.quorum.verifier import QuorumHierarchical, QuorumMaj
@@ -268,7 +268,7 @@ def test_a_learner_of_a_protocol_without_leaderinfo_is_refused() -> None:
 
 @pytest.mark.parametrize("accepted", [MAX_EPOCH, -1])
 def test_an_epoch_that_leaves_no_other_is_refused(accepted: int) -> None:
-    world = LeaderWorld()
+    world = LeaderWorld(epochs=Epochs(MAX_EPOCH - 2, 1))
     learner = world.learner(2)
     learner.info(accepted)
     assert learner.is_closed()
@@ -276,6 +276,17 @@ def test_an_epoch_that_leaves_no_other_is_refused(accepted: int) -> None:
     learner = world.learner(2)
     learner.info(MAX_EPOCH - 1)
     assert world.leader.epoch == MAX_EPOCH
+
+
+@pytest.mark.parametrize("is_observer", [False, True])
+def test_an_epoch_that_no_elections_lead_to_is_not_believed(is_observer: bool) -> None:
+    world = LeaderWorld(epochs=Epochs(7, 7))
+    liar = world.learner(2, is_observer=is_observer)
+    liar.info(7 + MAX_LEAP + 1)
+    assert liar.is_closed()
+    assert world.leader.epoch == -1
+    world.learner(2).info(7 + MAX_LEAP)
+    assert world.leader.epoch == 7 + MAX_LEAP + 1
 
 
 def test_a_leader_that_has_accepted_the_last_epoch_ends_at_once() -> None:
@@ -407,6 +418,18 @@ def test_a_voter_with_the_last_epoch_of_all_is_refused() -> None:
     voter.info(accepted=MAX_EPOCH)
     assert voter.is_closed()
     assert (ACCEPTED, MAX_EPOCH) not in world.saved
+
+
+def test_a_leader_does_not_step_down_for_an_epoch_that_no_elections_lead_to() -> None:
+    world = LeaderWorld()
+    world.joined(2)
+    voter = world.learner(3)
+    voter.info(accepted=world.leader.epoch + MAX_LEAP + 1)
+    assert voter.is_closed()
+    assert not world.over()
+    voter = world.learner(3)
+    voter.info(accepted=world.leader.epoch + MAX_LEAP)
+    assert world.over()
 
 
 @pytest.mark.parametrize(("sid", "is_observer"), [(4, True), (9, False)])
