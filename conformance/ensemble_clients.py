@@ -287,6 +287,8 @@ def read_tree(address: Address) -> dict[str, Znode]:
     paths = list(REGISTERS)
     for folder in FOLDERS:
         answer = client.call("getChildren", wire.path_watch(folder))
+        if answer.err:
+            raise DisorderError(f"cannot list {folder}: error {answer.err}")
         names = wire.Reader(answer.body).strings() or []
         paths.extend(f"{folder}/{name}" for name in sorted(map(str, names)))
     tree = {}

@@ -28,7 +28,14 @@ from itertools import permutations
 from pathlib import Path
 from typing import Final
 
-from conformance.ensemble_clients import REGISTERS, Worker, prepare, read_tree, run_together
+from conformance.ensemble_clients import (
+    REGISTERS,
+    DisorderError,
+    Worker,
+    prepare,
+    read_tree,
+    run_together,
+)
 from conformance.ensemble_history import History, longest_gap, violations
 from conformance.frames import four_letters
 from conformance.mixed.ensemble import Ensemble
@@ -183,7 +190,11 @@ class Injector:
             modes = sorted(mode(member) for member in self.cluster.members.values())
             return modes == ["follower"] * (MEMBERS - 1) + ["leader"]
 
-        eventually("all members serve after all faults are healed", all_serve, RECOVERY_S)
+        try:
+            eventually("all members serve after all faults are healed", all_serve, RECOVERY_S)
+        except MixedError as error:
+            modes = {sid: mode(member) for sid, member in self.cluster.members.items()}
+            raise MixedError(f"{error}; they say {modes}") from None
         self.recoveries.append(time.monotonic() - begin)
         self._note(f"all serve after {self.recoveries[-1]:.2f} s")
 
@@ -298,8 +309,15 @@ def finish(cluster: Cluster, workers: list[Worker]) -> History:
     end = time.monotonic() + SETTLE_S
     while True:
         history.alive = {worker.session for worker in workers if worker.session}
-        for sid, member in cluster.members.items():
-            history.trees[sid] = read_tree(member.address)
+        try:
+            trees = {sid: read_tree(member.address) for sid, member in cluster.members.items()}
+        except OSError as error:
+            # A busy machine may cost an ensemble its leader even now.
+            if time.monotonic() > end:
+                raise MixedError(f"the trees cannot be read: {error}") from error
+            time.sleep(0.5)
+            continue
+        history.trees.update(trees)
         owners = {one.stat.owner for tree in history.trees.values() for one in tree.values()}
         if owners <= {0, *history.alive} or time.monotonic() > end:
             return history
@@ -343,7 +361,7 @@ def run(cluster: Cluster, faults: int, seed: int) -> list[str]:
         try:
             run_together(workers, lambda: injector.run(faults))
             history = finish(cluster, workers)
-        except MixedError as error:
+        except (MixedError, DisorderError) as error:
             wrong.append(str(error))
             operations = [each for worker in workers for each in worker.operations]
             history = History(operations, set(), set(REGISTERS))
