@@ -154,8 +154,9 @@ class Synchronizer:
             payloads = dict(records)
             payloads.update(zip(committed.zxids, committed.payloads, strict=True))
             _send_history(handler, plan, payloads)
+        handler.make_room(extra_bytes)  # before the first live proposal, which is counted
         leader.start_forwarding(handler, plan.forward_after)
-        handler.new_leader(leader.new_leader_packet, extra_bytes=extra_bytes)
+        handler.new_leader(leader.new_leader_packet)
 
     def _snapshot(self, handler: LearnerHandler, plan: SyncPlan) -> int:
         database = self._leader.member.database

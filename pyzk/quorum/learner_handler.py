@@ -134,16 +134,19 @@ class LearnerHandler:
         self._enter(AWAIT_ACKEPOCH)
         self.link.send(packets.encode_leader_info(epoch))
 
-    def new_leader(self, data: bytes, *, extra_bytes: int) -> None:
-        """Queue NEWLEADER behind what synchronizes; hold back what comes then.
+    def make_room(self, extra_bytes: int) -> None:
+        """What synchronizes is queued, however much: it is not the learner that lets it wait.
 
-        ``extra_bytes`` may wait for it beside what waits already: as long as it is being sent a
-        snapshot it cannot take anything else.
+        ``extra_bytes`` may wait beside: as long as it is being sent a snapshot it cannot take
+        anything else.
         """
+        self._limit_bytes = QUEUE_BYTES + extra_bytes + self.link.queued_bytes
+
+    def new_leader(self, data: bytes) -> None:
+        """Queue NEWLEADER behind what synchronizes; hold back what comes then."""
         self.link.send(data)
         self._enter(SYNCING)
         self._held = []
-        self._limit_bytes = QUEUE_BYTES + extra_bytes + self.link.queued_bytes
 
     def up_to_date(self) -> None:
         """Send UPTODATE, and what was held back for it."""

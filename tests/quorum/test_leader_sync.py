@@ -549,6 +549,21 @@ def test_what_is_held_back_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not world.over()
 
 
+def test_a_long_history_leaves_room_for_what_is_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a learner that lacks much never gets it as long as there are writes."""
+    monkeypatch.setattr(learner_handler, "QUEUE_BYTES", 1000)
+    world = leading(database_of(history(100)))
+    active = begun(world, 2, make(1, 100))
+    active.ack_new_leader()
+    active.create("/on/its/way")
+    world.is_disk_held = True
+    active.create("/later")
+    assert world.leader.last_proposed > world.leader.last_committed
+    joining = begun(world, 3, make(1, 2))
+    assert not joining.is_closed()
+    assert NEWLEADER in joining.got
+
+
 def test_a_snapshot_gives_room_for_what_comes_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learner_handler, "QUEUE_BYTES", 1000)
     world = leading(big_database())

@@ -316,8 +316,8 @@ SWAPS: Final = (
         "NEWLEADER ahead of what is on its way",
         LEADER_SYNC,
         "        leader.start_forwarding(handler, plan.forward_after)\n"
-        "        handler.new_leader(leader.new_leader_packet, extra_bytes=extra_bytes)",
-        "        handler.new_leader(leader.new_leader_packet, extra_bytes=extra_bytes)\n"
+        "        handler.new_leader(leader.new_leader_packet)",
+        "        handler.new_leader(leader.new_leader_packet)\n"
         "        leader.start_forwarding(handler, plan.forward_after)",
         "zab/ZOOKEEPER-3104 sync/trunc_and_more zab/ZOOKEEPER-3911_snapshot",
     ),
