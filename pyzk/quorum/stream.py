@@ -22,6 +22,8 @@ from pyzk.quorum.snapshot_stream import SnapshotParser, SnapshotPart, end_of_buf
 MAX_PACKET_BYTES: Final = 1 << 26
 """As for a record of the log: whatever a leader could log, a follower can receive. The original's
 limit is jute.maxbuffer and its extra size, about 2 MiB."""
+MAX_FIRST_BYTES: Final = 1024
+"""Of the first packet, FOLLOWERINFO or LEADERINFO: a stranger must not have much kept for it."""
 MAX_IDS: Final = 1000
 """Identities of one client's connection."""
 
@@ -37,6 +39,8 @@ class QuorumStream:
 
     def __init__(self, max_bytes: int = MAX_PACKET_BYTES) -> None:
         self._max_bytes: int = max_bytes
+        self._limit: int = min(max_bytes, MAX_FIRST_BYTES)
+        """Of the next packet."""
         self._pieces: list[bytes] = []
         """What has arrived of an element that is not whole."""
         self._size: int = 0
@@ -108,10 +112,10 @@ class QuorumStream:
         kind, zxid, length = _unpack_head(data, offset)
         if kind < packets.FIRST_TYPE or kind > packets.LAST_TYPE:
             self._check_type(kind)
-        if length < -1 or length > self._max_bytes:
+        limit = self._limit
+        if length < -1 or length > limit:
             raise QuorumProtocolError(
-                f"{packets.type_name(kind)} with {length} bytes of data;"
-                f" {self._max_bytes} is the limit"
+                f"{packets.type_name(kind)} with {length} bytes of data; {limit} is the limit"
             )
         data_end = start + length if length > 0 else start
         behind = data_end + 4
@@ -125,7 +129,9 @@ class QuorumStream:
                 return behind
             ids = _decode_ids(data, data_end + 4, behind, count)
         out.append(QuorumPacket(kind, zxid, None if length < 0 else data[start:data_end], ids))
-        self._has_begun = True
+        if not self._has_begun:
+            self._has_begun = True
+            self._limit = self._max_bytes
         if kind == packets.SNAP:
             self._snapshot = SnapshotParser(self._max_bytes)
         return behind
@@ -134,12 +140,13 @@ class QuorumStream:
         if count < 0 or count > MAX_IDS:
             raise QuorumProtocolError(f"a packet with {count} identities; {MAX_IDS} is the limit")
         behind = offset + 4
+        limit = self._limit
         for _ in range(2 * count):
-            behind = end_of_buffer(data, behind, end, self._max_bytes)
+            behind = end_of_buffer(data, behind, end, limit)
             if behind > end:
                 break
-            if behind - offset > self._max_bytes:
-                raise QuorumProtocolError(f"identities of more than {self._max_bytes} bytes")
+            if behind - offset > limit:
+                raise QuorumProtocolError(f"identities of more than {limit} bytes")
         return behind
 
     def _check_type(self, kind: int) -> None:

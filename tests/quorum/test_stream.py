@@ -14,7 +14,7 @@ from pyzk.errors import QuorumProtocolError
 from pyzk.jute.records import ACL, Id, QuorumPacket
 from pyzk.quorum import packets, snapshot_stream
 from pyzk.quorum.snapshot_stream import SnapshotPart
-from pyzk.quorum.stream import MAX_IDS, QuorumStream, StreamItem
+from pyzk.quorum.stream import MAX_FIRST_BYTES, MAX_IDS, QuorumStream, StreamItem
 
 STAT = bytes(range(60))
 ACLS = [(1, (ACL(1, "world", "anyone"), ACL(31, "digest", "a:b"))), (2, ())]
@@ -73,11 +73,23 @@ def test_a_large_packet_costs_one_join() -> None:
     """A peer that sends byte by byte cannot make each byte cost the whole."""
     raw = packets.encode_packet(packets.PROPOSAL, 1, bytes(200_000))
     stream = QuorumStream()
+    stream.feed(packets.UPTODATE_PACKET)
     for offset in range(0, len(raw) - 1, 7):
         assert stream.feed(raw[offset : min(offset + 7, len(raw) - 1)]) == []
     (packet,) = stream.feed(raw[-1:])
     assert isinstance(packet, QuorumPacket)
     assert packet.data == bytes(200_000)
+
+
+def test_a_first_packet_is_small() -> None:
+    """Nobody knows yet who it is: what is kept of it must not matter, however many there are."""
+    with pytest.raises(QuorumProtocolError, match=f"{MAX_FIRST_BYTES} is the limit"):
+        QuorumStream().feed(struct.pack(">iqi", packets.FOLLOWERINFO, 0, MAX_FIRST_BYTES + 1))
+    with pytest.raises(QuorumProtocolError, match=f"{MAX_FIRST_BYTES} is the limit"):
+        QuorumStream().feed(struct.pack(">iqiii", 11, 0, -1, 1, MAX_FIRST_BYTES + 1))
+    stream = QuorumStream()
+    stream.feed(packets.encode_packet(packets.FOLLOWERINFO, 0, bytes(MAX_FIRST_BYTES)))
+    assert stream.feed(struct.pack(">iqi", packets.ACK, 0, MAX_FIRST_BYTES + 1)) == []
 
 
 @pytest.mark.parametrize(
