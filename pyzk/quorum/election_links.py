@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_HANDSHAKES: Final = 64
-"""Accepted connections that have not said who they are; further ones are closed at once."""
+"""Accepted connections that have not said who they are; for a further one the oldest is closed."""
 MAX_STRANGERS: Final = 256
 """Connections of servers outside the configuration; further ones are closed."""
 
@@ -198,12 +198,15 @@ class ElectionLinks:
     # --- what happens ---------------------------------------------------------------
 
     def accepted(self, name: str) -> ElectionLink:
-        """Somebody has connected; it may be closed at once."""
+        """Somebody has connected. Who says at once who it is cannot be kept out by those who do
+        not."""
         link = ElectionLink(name, LinkState.GREETING, None)
         if len(self._greeting) >= MAX_HANDSHAKES:
-            log.warning("%s: %d connections have not said who they are", name, MAX_HANDSHAKES)
-            self._close(link)
-            return link
+            oldest = next(iter(self._greeting))
+            log.warning(
+                "%s: closed, %d connections have not said who they are", oldest.name, MAX_HANDSHAKES
+            )
+            self._close(oldest)
         link.deadline = self.clock.now_ms + self.handshake_timeout_ms
         self._greeting[link] = None
         return link

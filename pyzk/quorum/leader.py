@@ -240,13 +240,13 @@ class Leader:
     # --- links ----------------------------------------------------------------------
 
     def link_accepted(self, name: str) -> Link | None:
-        """A learner has connected; None: there are too many that have not said who they are."""
+        """A learner has connected; None: this leader is one no more. If too many have not said who
+        they are, the oldest of them goes: a learner says it at once, and must not be kept out."""
         if self.over is not None:
             return None
-        strangers = sum(handler.phase == AWAIT_INFO for handler in self.handlers)
-        if strangers >= STRANGERS:
-            log.warning("%s is refused: %d others have not said who they are", name, strangers)
-            return None
+        strangers = [handler for handler in self.handlers if handler.phase == AWAIT_INFO]
+        if len(strangers) >= STRANGERS:
+            strangers[0].link.fail(f"{len(strangers)} links have not said who they are")
         handler = LearnerHandler(self, name)
         self.handlers.append(handler)
         return handler.link

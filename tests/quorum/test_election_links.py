@@ -421,11 +421,12 @@ def test_a_connection_that_does_not_say_who_it_is_has_its_time(port: Port, clock
 def test_connections_that_do_not_say_who_they_are_are_bounded(port: Port) -> None:
     links = [port.accept() for _ in range(MAX_HANDSHAKES)]
     assert port.closes() == []
-    refused = port.accept(hello(3))
-    assert port.closes() == [refused]
-    assert refused.state == LinkState.CLOSED
-    port.links.closed(links[0])
     assert port.accept(hello(3)).state == LinkState.UP
+    assert port.closes() == [links[0]], "the oldest makes room"
+    port.accept()
+    assert port.closes() == []
+    port.accept()
+    assert port.closes() == [links[1]]
 
 
 def test_close_ends_every_link_and_every_dial(port: Port) -> None:

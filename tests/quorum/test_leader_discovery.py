@@ -338,13 +338,19 @@ def test_bytes_that_are_no_packet_end_the_link() -> None:
     assert learner.is_closed()
 
 
-def test_so_many_links_that_say_nothing_and_no_more() -> None:
+def test_of_too_many_links_that_say_nothing_the_oldest_ends() -> None:
+    """So they cannot keep a learner out, which says at once who it is."""
     world = LeaderWorld(membership(5))
     strangers = [world.learner(9) for _ in range(STRANGERS)]
-    assert world.leader.link_accepted("one more") is None
     strangers[0].sid = 2
     strangers[0].info()
-    assert world.leader.link_accepted("one more") is not None
+    strangers.append(world.learner(9))
+    assert not any(stranger.is_closed() for stranger in strangers)
+    mate = world.learner(3)
+    assert [stranger.is_closed() for stranger in strangers[:3]] == [False, True, False]
+    mate.info()
+    assert mate.fresh() == ["LEADERINFO 0x100000000 epoch=1"]
+    assert not any(stranger.is_closed() for stranger in strangers[2:])
 
 
 def test_a_link_that_says_nothing_ends_after_init_limit() -> None:
