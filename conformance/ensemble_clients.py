@@ -5,7 +5,8 @@ Shell.
 Each has a thread, and at most one connection, on which it sends a few requests at once and awaits
 the answers in their order.  When the connection breaks, whatever had no answer stays unknown and is
 never sent again; the session is taken up on another member.  Now and then a session is closed, or
-given up without a word.
+given up without a word.  Some clients only read and change members often: a write would keep them
+waiting while their member lags behind, and that is when there is something to see.
 """
 
 from __future__ import annotations
@@ -46,12 +47,18 @@ class Worker:
     """A client with its thread."""
 
     def __init__(
-        self, number: int, addresses: Sequence[Address], chance: random.Random, window: int
+        self,
+        number: int,
+        addresses: Sequence[Address],
+        chance: random.Random,
+        window: int,
+        is_reader: bool = False,
     ) -> None:
         self.number = number
         self.addresses = list(addresses)
         self.chance = chance
         self.window = window
+        self.is_reader = is_reader
         self.operations: list[Operation] = []
         self.session = 0
         """0: none at present."""
@@ -99,7 +106,7 @@ class Worker:
         elif luck < 0.005:
             self._disconnect()
             self.session = 0  # given up: it ends by itself
-        elif luck < 0.01:
+        elif luck < (0.15 if self.is_reader else 0.025):
             self._disconnect()
         else:
             self._ask(self._some())
@@ -189,6 +196,8 @@ class Worker:
     def _one(self) -> list[Operation]:
         register = self.chance.choice(REGISTERS)
         luck = self.chance.random()
+        if self.is_reader:
+            luck = 0.35 + luck * 0.35
         if luck < 0.35:
             version = self._versions.get(register, -1) if self.chance.random() < 0.7 else -1
             return [self._new("set", register, data=self._value(), version=version)]

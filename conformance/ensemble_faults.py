@@ -47,8 +47,10 @@ from pyzk.zxid import epoch_of
 ROOT: Final = Path(__file__).parent.parent
 COMPILED: Final = ROOT / ".build" / "compiled"
 MEMBERS: Final = 3
-WINDOWS: Final = (1, 1, 1, 1, 4, 4, 10, 10)
+WINDOWS: Final = (1, 1, 1, 1, 4, 4, 10, 10, 1, 1)
 """How many requests each client sends at once."""
+READERS: Final = (8, 9)
+"""These clients only read."""
 CONFIG: Final = {
     "tickTime": "500",
     "initLimit": "10",
@@ -351,7 +353,7 @@ def run(cluster: Cluster, faults: int, seed: int) -> list[str]:
     first = epoch_of(cluster.wait_in_step())
     addresses = [member.address for member in cluster.members.values()]
     workers = [
-        Worker(number, addresses, random.Random(f"{seed}.{number}"), window)
+        Worker(number, addresses, random.Random(f"{seed}.{number}"), window, number in READERS)
         for number, window in enumerate(WINDOWS)
     ]
     injector = Injector(cluster, random.Random(seed))
