@@ -336,8 +336,8 @@ class _Reader:
         listed = ", ".join(str(sid) for sid in sids)
         if raw is None:
             raise ConfigError(
-                f"there is no {path}; it must hold the id of this server, one of {listed}:"
-                f" echo {sids[0]} > {path}",
+                f"there is no {path}; it must hold the id of this server, the N of its own"
+                f" server.N line, one of {listed}: echo N > {path}",
                 key="myid",
             )
         first = raw.decode("utf-8", "replace").lstrip("\ufeff").partition("\n")[0].strip()

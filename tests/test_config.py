@@ -347,7 +347,7 @@ def test_one_server_is_a_member_if_it_shall_not_stand_alone() -> None:
 @pytest.mark.parametrize(
     ("text", "myid", "message"),
     [
-        (THREE, None, "myid: there is no /data/myid; it must hold the id of this server, one of 1"),
+        (THREE, None, "myid: there is no /data/myid; it must hold the id of this server, the N of"),
         (THREE, b"9", "myid: /data/myid holds 9, but there is no server.9, only 1, 2, 3"),
         (THREE + "server.2=d:1:2", b"1", "line 8: server.2: is on line 6 already"),
         (THREE.replace("initLimit=10", ""), b"1", "initLimit: is not set; an ensemble needs it"),

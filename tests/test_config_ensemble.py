@@ -143,7 +143,7 @@ def test_a_mistake_in_it_names_the_file(dynamic: str | None, line: int, message:
 @pytest.mark.parametrize(
     ("text", "myid", "expected"),
     [
-        (ALL, None, "myid: there is no /data/myid; it must hold the id of this server, one of"
+        (ALL, None, "myid: there is no /data/myid; it must hold the id of this server, the N of"
                     " 1, 2, 3: echo 1 > /data/myid"),
         (ALL, "", "myid: /data/myid is empty; it must hold the id"),
         (ALL, "one", "myid: /data/myid holds 'one', no server id; it must"),

@@ -163,7 +163,11 @@ class Listening:
             self._runner.fail_to_listen(what)
             return
         if self._attempts % REMINDER == 1:
-            log.warning("%s; trying again", what)
+            log.error(
+                "%s; trying again. Other members cannot reach this server meanwhile: stop whoever"
+                " has the port, or correct this server's server.N line on all members",
+                what,
+            )
         pause_s = min(FIRST_RETRY_S * 2 ** min(self._attempts - 1, 10), LAST_RETRY_S)
         self._timer = self._runner.call_later(pause_s, self.start)
 

@@ -500,6 +500,7 @@ def test_what_a_follower_got_before_uptodate_must_be_acknowledged_too() -> None:
     assert not first.is_closed()
 
 
+@pytest.mark.source
 def test_a_learner_that_does_not_read_is_dropped_at_the_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

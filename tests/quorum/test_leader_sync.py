@@ -536,6 +536,7 @@ def test_a_learner_has_init_limit_to_acknowledge_newleader() -> None:
     assert not active.is_closed()
 
 
+@pytest.mark.source
 def test_what_is_held_back_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learner_handler, "QUEUE_BYTES", 1000)
     world, active, joining = established()
@@ -549,6 +550,7 @@ def test_what_is_held_back_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not world.over()
 
 
+@pytest.mark.source
 def test_a_long_history_leaves_room_for_what_is_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a learner that lacks much never gets it as long as there are writes."""
     monkeypatch.setattr(learner_handler, "QUEUE_BYTES", 1000)
@@ -564,6 +566,7 @@ def test_a_long_history_leaves_room_for_what_is_on_its_way(monkeypatch: pytest.M
     assert NEWLEADER in joining.got
 
 
+@pytest.mark.source
 def test_a_snapshot_gives_room_for_what_comes_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learner_handler, "QUEUE_BYTES", 1000)
     world = leading(big_database())
