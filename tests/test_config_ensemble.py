@@ -144,7 +144,7 @@ def test_a_mistake_in_it_names_the_file(dynamic: str | None, line: int, message:
     ("text", "myid", "expected"),
     [
         (ALL, None, "myid: there is no /data/myid; it must hold the id of this server, the N of"
-                    " 1, 2, 3: echo 1 > /data/myid"),
+                    " its own server.N line, one of 1, 2, 3: echo N > /data/myid"),
         (ALL, "", "myid: /data/myid is empty; it must hold the id"),
         (ALL, "one", "myid: /data/myid holds 'one', no server id; it must"),
         (ALL, "4\n", "myid: /data/myid holds 4, but there is no server.4, only 1, 2, 3; add the"

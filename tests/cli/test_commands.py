@@ -306,7 +306,7 @@ def test_a_member_without_myid_is_refused_with_the_command_to_make_it(
     result = serve(zoo_cfg(tmp_path, f"dataDir={tmp_path}\nclientPort=0\n{MEMBERS}"))
     assert result.exit_code == 2
     assert f"there is no {tmp_path}/myid" in result.stderr
-    assert f"echo 1 > {tmp_path}/myid" in result.stderr
+    assert f"echo N > {tmp_path}/myid" in result.stderr
 
 
 def test_version_and_help() -> None:
