@@ -71,6 +71,7 @@ _KEYS: Final = (
     _Key("fastleader.minNotificationInterval", config_keys.POSITIVE, "min_notification_ms"),
     _Key("fastleader.maxNotificationInterval", config_keys.POSITIVE, "max_notification_ms"),
     _Key("fastleader.finalizeWaitMs", config_keys.COUNT, "finalize_wait_ms"),
+    _Key("observer.syncLimit", config_keys.COUNT, "observer_sync_limit_ticks"),
     _Key("leaderConnectDelayDuringRetryMs", config_keys.COUNT, "leader_connect_delay_ms"),
     _Key("leader.maxTimeToWaitForEpoch", config_keys.INT, "max_time_to_wait_for_epoch_ms"),
     _Key("leader.maxConcurrentSnapSyncs", config_keys.POSITIVE, "max_concurrent_snap_syncs"),
@@ -106,6 +107,8 @@ class EnsembleConfig:
     """For a learner to connect and to be synchronized."""
     sync_limit_ticks: int
     """For a learner to be silent or behind."""
+    observer_sync_limit_ticks: int = 0
+    """For an observer's leader to be silent; 0: as sync_limit_ticks."""
     connect_to_learner_master_limit_ticks: int = 0
     """For a learner to connect; 0: as init_limit_ticks."""
     quorum_listen_on_all_ips: bool = False

@@ -354,6 +354,7 @@ ENSEMBLE: Final = (
     _ensemble("fastleader.minNotificationInterval", INT, "200"),
     _ensemble("fastleader.maxNotificationInterval", INT, "60000"),
     _ensemble("fastleader.finalizeWaitMs", COUNT, "200"),
+    _ensemble("observer.syncLimit", COUNT, "0"),
     _ensemble("quorumCnxnTimeoutMs", INT, "-1"),
     _ensemble("leader.maxConcurrentSnapSyncs", INT, "10"),
     _ensemble("leader.maxConcurrentDiffSyncs", INT, "100"),

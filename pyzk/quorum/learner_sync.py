@@ -377,7 +377,8 @@ class SyncedLearner(Learner):
     def _on_current(self) -> None:
         member = self.member
         member.needs_snapshot = False
-        self._limit_ms = member.sync_limit_ms
+        ticks = member.ensemble.observer_sync_limit_ticks if self.is_observer else 0
+        self._limit_ms = ticks * member.tick_ms if ticks else member.sync_limit_ms
         self._enter(READY)
         self._send_ack(make(self.epoch, 0))
 

@@ -183,6 +183,7 @@ class LearnerWorld:
         sync_enabled: bool = True,
         leader_connect_delay_ms: int = 100,
         connect_limit_ticks: int = 0,
+        observer_limit_ticks: int = 0,
         config: ServerConfig | None = None,
     ) -> None:
         self.clock = Clock(1_000_000, 1_700_000_000_000)
@@ -202,6 +203,7 @@ class LearnerWorld:
             sync_enabled=sync_enabled,
             leader_connect_delay_ms=leader_connect_delay_ms,
             connect_to_learner_master_limit_ticks=connect_limit_ticks,
+            observer_sync_limit_ticks=observer_limit_ticks,
         )
         self.member = Member(
             self.config, ensemble, self.server, Epochs(*epochs), self.clock, self.outbox, Random(2)
