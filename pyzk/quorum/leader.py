@@ -48,7 +48,6 @@ from pyzk.quorum.leader_sync import Synchronizer
 from pyzk.quorum.learner_handler import AWAIT_EPOCH, AWAIT_INFO, AWAIT_SYNC, LearnerHandler
 from pyzk.quorum.proposals import AckTally, EpochAcks, NewEpoch, Proposal, ProposalSizes
 from pyzk.quorum.role import Unapplied
-from pyzk.quorum.sync import forward
 from pyzk.server.outbox import TakeSnapshot
 from pyzk.server.prep import Prep
 from pyzk.server.standalone import SPOT_CHECK_MASK
@@ -376,7 +375,7 @@ class Leader:
         self._followers = [*self._followers, handler]
         outstanding = self._outstanding
         # What is committed here is applied at once, so there is nothing in between.
-        _, proposed = forward(after, (), list(outstanding), votes=True)
+        proposed = [zxid for zxid in outstanding if zxid > after]
         for zxid in proposed:
             proposal = outstanding[zxid]
             # TRUNC and SNAP make it give up what it has acked on an earlier link: until it acks

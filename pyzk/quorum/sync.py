@@ -47,8 +47,6 @@ from typing import Final
 from pyzk.quorum import packets
 from pyzk.zxid import counter_of, epoch_of, format_zxid
 
-DEFAULT_SIZE_FACTOR: Final = 0.33
-"""zookeeper.snapshotSizeFactor"""
 READ_LOG: Final = 0
 """A plan's kind: read the log's zxids after P, then ask again."""
 
@@ -263,16 +261,3 @@ def _nothing(peer: int) -> SyncPlan:
 
 def _snap(view: LeaderView, reason: str) -> SyncPlan:
     return SyncPlan(packets.SNAP, view.last_zxid, reason, view.last_zxid)
-
-
-def forward(
-    after: int, unapplied: Sequence[int], outstanding: Sequence[int], *, votes: bool
-) -> tuple[list[int], list[int]]:
-    """Return what is queued behind the plan, in the same moment, ahead of NEWLEADER.
-
-    First the zxids to send as PROPOSAL and COMMIT, those committed but not yet applied; then, to
-    followers (``votes``) only, those to send as PROPOSAL, which are still being voted on.
-    """
-    committed = [zxid for zxid in unapplied if zxid > after]
-    proposed = [zxid for zxid in outstanding if zxid > after] if votes else []
-    return committed, proposed

@@ -1,6 +1,6 @@
 """Quorum verifiers: which sets of peers are a quorum, and who may vote.
 
-Pure. Answers to QuorumVerifier, QuorumMaj, QuorumHierarchical and SyncedLearnerTracker.
+Pure. Answers to QuorumVerifier, QuorumMaj and QuorumHierarchical.
 
 A verifier stands for one version of the ensemble's configuration. Only its voters count: whatever
 else is in a set of acks (observers, servers that have left, strangers) is passed over, so a caller
@@ -11,7 +11,7 @@ need not filter. Two quorums of one verifier always have a voter in common:
                          groups whose weight is 0 are no groups here
 
 While a configuration is being changed, a decision needs a quorum of each of several verifiers:
-``SyncedLearnerTracker`` counts for all of them.
+`proposals.AckTally` counts for all of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from pyzk.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping
 
     from pyzk.config_members import Membership
 
@@ -153,35 +153,6 @@ class QuorumHierarchical(QuorumVerifier):
             and self.groups == other.groups
             and self.weights == other.weights
         )
-
-
-class SyncedLearnerTracker:
-    """Who has acked, for each of the verifiers that must all agree."""
-
-    __slots__ = ("acks", "verifiers")
-
-    def __init__(self, verifiers: Sequence[QuorumVerifier]) -> None:
-        self.verifiers: tuple[QuorumVerifier, ...] = tuple(verifiers)
-        self.acks: dict[int, None] = {}
-        """The voters that have acked, in the order of their acks."""
-
-    def add_ack(self, sid: int) -> bool:
-        """Count ``sid`` where it votes; whether it votes anywhere."""
-        for verifier in self.verifiers:
-            if sid in verifier.voters:
-                self.acks[sid] = None
-                return True
-        return False
-
-    def has_sid(self, sid: int) -> bool:
-        """Whether ``sid`` has acked for each of the verifiers, so votes in all of them."""
-        if sid not in self.acks:
-            return False
-        return all(sid in verifier.voters for verifier in self.verifiers)
-
-    def has_all_quorums(self) -> bool:
-        """Whether the acks are a quorum of each of the verifiers."""
-        return all(verifier.has_quorum(self.acks) for verifier in self.verifiers)
 
 
 def verifier_of(membership: Membership) -> QuorumVerifier:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 from pyzk.config_members import WILDCARD
+from pyzk.runtime.client_port import LAST_BYTES_TIMEOUT_S
 from pyzk.runtime.dialing import Dial, Listening, set_options
 from pyzk.runtime.network import peer_name
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from pyzk.runtime.seams import Network, Timer
 
 log = logging.getLogger(__name__)
-
-LAST_BYTES_TIMEOUT_S: Final = 2.0
-"""How long the other side may take for what is left when a connection is closed."""
 
 
 class ElectionPort:

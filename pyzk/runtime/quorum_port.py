@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from pyzk.quorum.commands import DialLeader
 from pyzk.quorum.link import Link
+from pyzk.runtime.client_port import LAST_BYTES_TIMEOUT_S
 from pyzk.runtime.dialing import Dial, Listening, set_options
 from pyzk.runtime.network import peer_name, reason_of
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 HIGH_WATER_BYTES: Final = 1 << 20
 """What may wait for one socket; the rest stays in the link, where a snapshot is not made yet."""
 LOW_WATER_BYTES: Final = 1 << 18
-LAST_BYTES_TIMEOUT_S: Final = 2.0
-"""How long the other side may take for what is left when a link is closed."""
 
 
 class QuorumPort:

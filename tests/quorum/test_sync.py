@@ -20,7 +20,6 @@ from pyzk.quorum.sync import (
     SyncOptions,
     SyncPlan,
     first_hole,
-    forward,
     is_affordable,
     is_next,
     plan_sync,
@@ -322,12 +321,6 @@ def test_a_long_log_costs_more_than_a_snapshot(
     further: int, snapshot: int, factor: float, expected: bool
 ) -> None:
     assert is_affordable(further, snapshot, factor) is expected
-
-
-def test_what_is_on_the_way_follows_the_plan() -> None:
-    assert forward(5, [5, 6], [6, 7, 8], votes=True) == ([6], [6, 7, 8])
-    assert forward(5, [5, 6], [7], votes=False) == ([6], [])
-    assert forward(9, [5], [9], votes=True) == ([], [])
 
 
 # --- what real leaders chose ----------------------------------------------------------

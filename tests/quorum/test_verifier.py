@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from pyzk.config_members import parse_membership
 from pyzk.errors import ConfigError
+from pyzk.quorum.proposals import AckTally
 from pyzk.quorum.verifier import (
     QuorumHierarchical,
     QuorumMaj,
     QuorumVerifier,
-    SyncedLearnerTracker,
     verifier_of,
 )
 
@@ -171,25 +171,17 @@ def test_members_are_voters_and_observers() -> None:
     assert [verifier.is_member(sid) for sid in (1, 2, 5)] == [True, False, True]
 
 
-def test_a_tracker_needs_a_quorum_of_every_verifier() -> None:
-    tracker = SyncedLearnerTracker([QuorumMaj([1, 2, 3], [4]), QuorumMaj([3, 4, 5])])
-    assert tracker.add_ack(1)
-    assert tracker.add_ack(2)
-    assert not tracker.has_all_quorums(), "the next configuration has none"
-    assert tracker.add_ack(4)
-    assert tracker.add_ack(4), "again is no second ack"
-    assert not tracker.has_all_quorums()
-    assert tracker.add_ack(3)
-    assert tracker.has_all_quorums()
-    assert list(tracker.acks) == [1, 2, 4, 3]
+def test_a_tally_needs_a_quorum_of_every_verifier() -> None:
+    tally = AckTally([QuorumMaj([1, 2, 3], [4]), QuorumMaj([3, 4, 5])])
+    acks = tally.bit(1) | tally.bit(2)
+    assert not tally.is_quorum(acks), "the next configuration has none"
+    acks |= tally.bit(4)
+    assert not tally.is_quorum(acks | tally.bit(4)), "again is no second ack"
+    assert tally.is_quorum(acks | tally.bit(3))
 
 
-def test_a_tracker_counts_voters_only() -> None:
-    tracker = SyncedLearnerTracker([QuorumMaj([1, 2, 3], [4]), QuorumMaj([1, 2, 4])])
-    assert not tracker.add_ack(9)
-    tracker.add_ack(1)
-    tracker.add_ack(4)
-    assert tracker.has_sid(1)
-    assert not tracker.has_sid(4), "it observes in the first"
-    assert not tracker.has_sid(2), "it has not acked"
-    assert not tracker.has_all_quorums()
+def test_a_tally_counts_voters_only() -> None:
+    tally = AckTally([QuorumMaj([1, 2, 3], [4]), QuorumMaj([1, 2, 4])])
+    assert tally.bit(9) == 0
+    assert not tally.is_quorum(tally.bit(1) | tally.bit(4)), "4 observes in the first"
+    assert tally.is_quorum(tally.bit(1) | tally.bit(2))
