@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pyzk import config_keys
 from pyzk.config_keys import FOUR_LETTER_WORDS, KEYS, KNOWN, Key, Status
-from pyzk.config_properties import parse_properties
+from pyzk.config_properties import parse_properties, trim
 from pyzk.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ class _Reader:
     # ---- sources
 
     def add_property(self, name: str, value: str, label: str) -> None:
-        self.properties[name] = _Setting(value.strip(), None, label)
+        self.properties[name] = _Setting(trim(value), None, label)
 
     def add_entry(self, key: str, setting: _Setting) -> None:
         if key in KNOWN or key.startswith(config_keys.KNOWN_PREFIXES):

@@ -26,13 +26,11 @@ from pyzk.config_members import (
     parse_id,
     version_of_file_name,
 )
-from pyzk.config_properties import Entry, parse_properties
+from pyzk.config_properties import Entry, parse_properties, trim
 from pyzk.errors import ConfigError
 
 Remark = tuple[int | None, str]
 """The line of zoo.cfg, or None, and one sentence."""
-
-_NUMBER: Final = Kind("a number", float)
 
 
 class _Key(NamedTuple):
@@ -64,7 +62,7 @@ _KEYS: Final = (
     _Key("multiAddress.enabled", config_keys.BOOL, "multi_address_enabled", known=True),
     _Key("extendedTypesEnabled", config_keys.BOOL, "extended_types_enabled"),
     _Key("leaderServes", config_keys.YES_NO, "leader_serves"),
-    _Key("cnxTimeout", config_keys.POSITIVE, "cnx_timeout_ms"),
+    _Key("cnxTimeout", config_keys.PLAIN_POSITIVE, "cnx_timeout_ms"),
     _Key("tcpKeepAlive", config_keys.BOOL, "tcp_keep_alive"),
     _Key("quorumCnxnTimeoutMs", config_keys.INT, "quorum_cnxn_timeout_ms"),
     _Key("electionPortBindRetry", config_keys.COUNT, "election_port_bind_retry"),
@@ -78,7 +76,7 @@ _KEYS: Final = (
     _Key("leader.maxConcurrentDiffSyncs", config_keys.POSITIVE, "max_concurrent_diff_syncs"),
     _Key("observer.reconnectDelayMs", config_keys.COUNT, "observer_reconnect_delay_ms"),
     _Key("observer.election.DelayMs", config_keys.COUNT, "observer_election_delay_ms"),
-    _Key("snapshotSizeFactor", _NUMBER, "snapshot_size_factor"),
+    _Key("snapshotSizeFactor", config_keys.NUMBER, "snapshot_size_factor"),
     _Key("forceSnapshotSync", config_keys.BOOL, "force_snapshot_sync"),
 )
 _BY_NAME: Final = {key.name: key for key in _KEYS}
@@ -220,7 +218,7 @@ class _Reader:
         for name, value in self.sources.properties.items():
             key = _BY_NAME.get(_ALIASES.get(name, name.removeprefix("zookeeper.")))
             if key is not None and (name in _ALIASES or not key.known):
-                self._set(key, Entry(0, f"-D{name}", value.strip()))
+                self._set(key, Entry(0, f"-D{name}", trim(value)))
         for entry in static:
             self.lines[entry.key] = entry
             key = _BY_NAME.get(entry.key)

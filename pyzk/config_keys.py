@@ -14,6 +14,8 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final, NamedTuple
 
+from pyzk.config_properties import trim
+
 FOUR_LETTER_WORDS: Final = (
     "conf", "cons", "crst", "dirs", "dump", "envi", "gtmk", "hash", "isro",
     "mntr", "ruok", "srst", "srvr", "stat", "stmk", "wchc", "wchp", "wchs",
@@ -21,8 +23,10 @@ FOUR_LETTER_WORDS: Final = (
 
 _INT32: Final = (-(2**31), 2**31 - 1)
 _INT64: Final = (-(2**63), 2**63 - 1)
-_DECIMAL: Final = re.compile(r"[+-]?[0-9]+")
-_DECODE: Final = re.compile(r"([+-]?)(0[xX]|#|0(?=.))?([0-9a-fA-F]+)")
+# Java takes the decimal digits of every script, and so do \\d and int().
+_DECIMAL: Final = re.compile(r"[+-]?\d+")
+_DECODE: Final = re.compile(r"([+-]?)(0[xX]|#|0(?=.))?([\da-fA-F]+)")
+_FLOAT: Final = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)[fFdD]?")
 
 
 class Kind(NamedTuple):
@@ -32,22 +36,38 @@ class Kind(NamedTuple):
     parse: Callable[[str], object]
 
 
-def _number(text: str, low: int, high: int, *, decode: bool) -> int:
-    if not decode:
-        if not _DECIMAL.fullmatch(text):
-            raise ValueError(text)
-        value = int(text)
-    else:
-        match = _DECODE.fullmatch(text)
-        if match is None:
-            raise ValueError(text)
-        sign, prefix, digits = match.groups()
-        value = int(digits, 10 if not prefix else 8 if prefix == "0" else 16)
-        if sign == "-":
-            value = -value
-    if not low <= value <= high:
+def whole_number(text: str, low: int, high: int) -> int:
+    """Return the number that Integer.parseInt or Long.parseLong reads. Raises ValueError."""
+    if not _DECIMAL.fullmatch(text):
         raise ValueError(text)
+    return _within(int(text), low, high)
+
+
+def _decoded_number(text: str, low: int, high: int) -> int:
+    """Return the number that Integer.decode or Long.decode reads. Raises ValueError."""
+    match = _DECODE.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    sign, prefix, digits = match.groups()
+    value = int(digits, 10 if not prefix else 8 if prefix == "0" else 16)
+    return _within(-value if sign == "-" else value, low, high)
+
+
+def _within(value: int, low: int, high: int) -> int:
+    if not low <= value <= high:
+        raise ValueError(value)
     return value
+
+
+def _real_number(text: str) -> float:
+    """Return the decimal number that Double.parseDouble reads; NaN and hexadecimal are refused.
+
+    Raises ValueError.
+    """
+    match = _FLOAT.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    return float(match.group(1))
 
 
 def _integer(
@@ -62,7 +82,8 @@ def _integer(
         accepts = f"an integer of at least {low}"
     else:
         accepts = f"an integer from {least} to {most}"
-    return Kind(accepts, lambda text: _number(text, least, most, decode=decode))
+    number = _decoded_number if decode else whole_number
+    return Kind(accepts, lambda text: number(text, least, most))
 
 
 def _choice(words: dict[str, object], *, fold: bool) -> Kind:
@@ -90,18 +111,19 @@ def _optional(text: str) -> object:
 
 
 def _comma_list(text: str) -> object:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
+    words = [trim(word) for word in text.split(",")]
+    return tuple(word for word in words if word)
 
 
 def _ratio(text: str) -> object:
-    value = float(text)
+    value = _real_number(text)
     if not 0 <= value <= 1:
         raise ValueError(text)
     return value
 
 
 def _threshold(text: str) -> object:
-    value = _number(text, *_INT32, decode=True)
+    value = _decoded_number(text, *_INT32)
     if value < 1 and value != -1:
         raise ValueError(text)
     return value
@@ -123,6 +145,7 @@ LONG: Final = _integer(wide=True)
 COUNT: Final = _integer(0)
 THRESHOLD: Final = Kind("-1 or an integer of at least 1", _threshold)
 WIDE_COUNT: Final = _integer(0, wide=True)
+PLAIN_WIDE_COUNT: Final = _integer(0, wide=True, decode=False)
 POSITIVE: Final = _integer(1)
 PLAIN_INT: Final = _integer(decode=False)
 PLAIN_COUNT: Final = _integer(0, decode=False)
@@ -132,12 +155,13 @@ BOOL: Final = _choice({"true": True, "false": False}, fold=True)
 YES_NO: Final = _choice({"yes": True, "no": False}, fold=False)
 COMPRESSION: Final = _choice({"": "", "gz": "gz", "snappy": "snappy"}, fold=True)
 PEER_TYPE: Final = _choice({"participant": "participant", "observer": "observer"}, fold=True)
-ELECTION: Final = _choice({"3": 3}, fold=False)
+ELECTION: Final = Kind("3", lambda text: whole_number(text, 3, 3))
 TEXT: Final = Kind("text", _text)
 PATH: Final = Kind("a path", _required)
 HOST: Final = Kind("a host name or address", _required)
 OPTIONAL: Final = Kind("text", _optional)
 LIST: Final = Kind("a comma-separated list", _comma_list)
+NUMBER: Final = Kind("a number", _real_number)
 RATIO: Final = Kind("a number from 0 to 1", _ratio)
 DIGEST: Final = Kind("a digest name such as SHA1, SHA-256 or SHA3-512", _digest_name)
 
@@ -223,7 +247,7 @@ STORAGE: Final = (
     Key("snapCount", INT, "snap_count"),
     Key("snapSizeLimitInKb", LONG, "snap_size_limit_kb"),
     Key("txnLogSizeLimitInKb", LONG, "txn_log_size_limit_kb"),
-    Key("preAllocSize", WIDE_COUNT, "pre_alloc_size_kb"),
+    Key("preAllocSize", PLAIN_WIDE_COUNT, "pre_alloc_size_kb"),
     Key("forceSync", YES_NO, "force_sync"),
     Key(
         "fsync.warningthresholdms",
@@ -231,7 +255,7 @@ STORAGE: Final = (
         "fsync_warning_threshold_ms",
         aliases=("fsync.warningthresholdms",),
     ),
-    Key("commitLogCount", INT, "commit_log_count", Status.ENSEMBLE),
+    Key("commitLogCount", PLAIN_INT, "commit_log_count", Status.ENSEMBLE),
     Key("snapshot.compression.method", COMPRESSION, "snapshot_compression"),
     Key("snapshot.trust.empty", BOOL, "snapshot_trust_empty"),
     Key("datadir.autocreate", BOOL, "datadir_autocreate"),
@@ -346,10 +370,10 @@ ENSEMBLE: Final = (
     _ensemble("multiAddress.reachabilityCheckTimeoutMs", PLAIN_INT, "1000", known=True),
     _ensemble("multiAddress.reachabilityCheckEnabled", BOOL, "true", known=True),
     _later("oraclePath", known=True),
-    _ensemble("snapshotSizeFactor", Kind("a number", float), "0.33"),
+    _ensemble("snapshotSizeFactor", NUMBER, "0.33"),
     _ensemble("leaderServes", YES_NO, "yes"),
     _ensemble("tcpKeepAlive", BOOL, "false"),
-    _ensemble("cnxTimeout", INT, "5000"),
+    _ensemble("cnxTimeout", PLAIN_INT, "5000"),
     _ensemble("electionPortBindRetry", INT, "3"),
     _ensemble("fastleader.minNotificationInterval", INT, "200"),
     _ensemble("fastleader.maxNotificationInterval", INT, "60000"),

@@ -10,11 +10,12 @@ QuorumPeerConfig.parseProperties.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pyzk.errors import ConfigError
 
 _BLANKS = " \t\f"
+_TRIMMED: Final = "".join(map(chr, range(ord(" ") + 1)))
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _HEX4 = re.compile(r"[0-9a-fA-F]{4}")
@@ -28,6 +29,14 @@ class Entry(NamedTuple):
     value: str
 
 
+def trim(text: str) -> str:
+    """Return `text` without the control characters and blanks at its ends, as String.trim does.
+
+    Python's strip() takes other characters: the no-break space, which Java leaves, and not NUL.
+    """
+    return text.strip(_TRIMMED)
+
+
 def parse_properties(data: bytes) -> list[Entry]:
     """Return the entries in file order, duplicates included; the caller lets the last one win."""
     lines = _LINE_END.split(data.decode("iso-8859-1"))
@@ -37,16 +46,15 @@ def parse_properties(data: bytes) -> list[Entry]:
         number = index + 1
         text = lines[index].lstrip(_BLANKS)
         index += 1
-        if not text or text[0] in "#!":
-            continue
+        if not text or text[0] in "#!" or text == "\\":
+            continue  # a backslash alone continues nothing: what follows may be a comment
         while _continues(text):
             text = text[:-1]
             if index == len(lines):
                 break
             text += lines[index].lstrip(_BLANKS)
             index += 1
-        if text:
-            entries.append(_split(number, text))
+        entries.append(_split(number, text))
     return entries
 
 
@@ -63,7 +71,7 @@ def _split(line: int, text: str) -> Entry:
     if rest[:1] in ("=", ":"):
         rest = rest[1:].lstrip(_BLANKS)
     key = _unescape(line, text[:end])
-    return Entry(line, key.strip(), _unescape(line, rest).strip())
+    return Entry(line, trim(key), trim(_unescape(line, rest)))
 
 
 def _unescape(line: int, text: str) -> str:

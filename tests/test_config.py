@@ -206,7 +206,7 @@ def test_one_warning_with_its_line(line: str, warning: str) -> None:
         "sslQuorum=false",
         "initLimit=10",
         "syncLimit=5",
-        "electionAlg=3",
+        "electionAlg=+3",
         "standaloneEnabled=true",
         "peerType=participant",
         "dataLogDir=./logs",
@@ -287,6 +287,35 @@ def test_integers_of_properties_take_javas_prefixes() -> None:
     assert parse("maxCnxns=-0x10").max_cnxns == -16
     for text in ("0x", "08", "1a", "--1", "2147483648", "1 0"):
         assert "is not an integer" in str(refusal(f"maxCnxns={text}"))
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "value"),
+    [
+        ("preAllocSize=010", "pre_alloc_size_kb", 10),
+        ("commitLogCount=01000", "commit_log_count", 1000),
+        ("tickTime=+0000000000077", "tick_time_ms", 77),
+        ("tickTime=\x0177\x00", "tick_time_ms", 77),
+        (r"tickTime=\u0667\u0667", "tick_time_ms", 77),
+        ("connectionDropIncrease=+.5e0f", "connection_throttle_drop_increase", 0.5),
+        ("connectionDropIncrease=1.D", "connection_throttle_drop_increase", 1.0),
+    ],
+)
+def test_a_number_is_read_as_java_reads_it(line: str, field: str, value: object) -> None:
+    assert getattr(parse(line), field) == value
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("preAllocSize=0x10", "commitLogCount=0x1000", "cnxTimeout=0x10", "tickTime=77\xa0"),
+        *("tickTime=1_0", "tickTime=\xb2", "snapCount=1_0", "snapshotSizeFactor=nan"),
+        *("snapshotSizeFactor=1_0", "snapshotSizeFactor=inf"),
+        *("connectionDropIncrease=0_1", "connectionDropIncrease=.", "electionAlg=+2"),
+    ],
+)
+def test_a_number_that_java_does_not_read_is_refused(line: str) -> None:
+    assert "is not" in str(refusal(line))
 
 
 def test_a_wrong_system_property_is_named_as_it_was_given() -> None:
