@@ -341,7 +341,8 @@ class _Reader:
                 f" server.N line, one of {listed}: echo N > {path}",
                 key="myid",
             )
-        first = raw.decode("utf-8", "replace").lstrip("\ufeff").partition("\n")[0].strip()
+        lines = raw.decode("utf-8", "replace").lstrip("\ufeff").splitlines()
+        first = lines[0].strip() if lines else ""
         try:
             sid = parse_id(first, "server id")
         except ValueError:

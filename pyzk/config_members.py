@@ -21,7 +21,8 @@ from typing import Final
 
 import attrs
 
-from pyzk.config_properties import Entry, parse_properties
+from pyzk.config_keys import whole_number
+from pyzk.config_properties import Entry, parse_properties, trim
 from pyzk.errors import ConfigError
 
 WILDCARD: Final = "0.0.0.0"  # noqa: S104 - what the original writes for "all addresses"
@@ -29,7 +30,6 @@ FORM: Final = "host:quorumPort:electionPort[:role][;[host:]clientPort]"
 PREFIXES: Final = ("server.", "group.", "weight.")
 MAX_ID: Final = (1 << 63) - 1
 
-_DECIMAL: Final = re.compile(r"[0-9]+")
 _HEXADECIMAL: Final = re.compile(r"-?[0-9a-fA-F]{1,16}")
 
 
@@ -188,14 +188,19 @@ def canonical_host(host: str) -> str:
     return ":".join(f"{int(part, 16):x}" for part in parsed.exploded.split(":")) + percent + scope
 
 
+def _split(text: str, separator: str) -> list[str]:
+    """Split at each separator but those at the end, as String.split does; at least one part."""
+    return (text.rstrip(separator) or text).split(separator)
+
+
 def split_host(text: str) -> list[str]:
     """Split `host:port:...` at its colons; a host in brackets loses them."""
     if not text.startswith("["):
-        return text.split(":")
+        return _split(text, ":")
     host, bracket, rest = text[1:].partition("]")
     if not bracket or (rest and not rest.startswith(":")):
         raise ValueError(f"{text!r} has no ']' and ':' behind the address")
-    return [canonical_host(host), *(rest[1:].split(":") if rest else ())]
+    return [canonical_host(host), *(_split(rest[1:], ":") if rest else ())]
 
 
 # --- one line -------------------------------------------------------------------------
@@ -203,12 +208,12 @@ def split_host(text: str) -> list[str]:
 
 def parse_member(sid: int, text: str) -> Member:
     """Parse what stands behind `server.N=`. Raises ValueError with a sentence for the operator."""
-    parts = text.split(";")
+    parts = _split(text, ";")
     if len(parts) > 2:
         raise ValueError(f"has more than one ';'; expected {FORM}")
     addresses: list[Address] = []
     roles: set[bool] = set()
-    for piece in parts[0].split("|"):
+    for piece in _split(parts[0], "|"):
         address, is_observer = _parse_address(piece)
         if address not in addresses:
             addresses.append(address)
@@ -239,9 +244,7 @@ def _parse_address(piece: str) -> tuple[Address, bool | None]:
         )
     if len(parts) < 3:
         raise ValueError(f"{piece!r} has no ports; expected {FORM}")
-    host = parts[0] or "localhost"
-    if host != host.strip() or " " in host:
-        raise ValueError(f"{piece!r} has blanks in it; expected {FORM}")
+    host = _host(parts[0], piece)
     quorum_port = parse_port(parts[1], "quorum port")
     election_port = parse_port(parts[2], "election port")
     if quorum_port == election_port:
@@ -249,7 +252,7 @@ def _parse_address(piece: str) -> tuple[Address, bool | None]:
     address = Address(host, quorum_port, election_port)
     if len(parts) == 3:
         return address, None
-    role = parts[3].lower()
+    role = trim(parts[3]).lower()
     if role not in ("participant", "observer"):
         raise ValueError(f"role {parts[3]!r} is neither participant nor observer")
     return address, role == "observer"
@@ -260,19 +263,27 @@ def _parse_client(text: str) -> tuple[str, int]:
     if len(parts) > 2:
         raise ValueError(f"client address {text!r} is not [host:]port; IPv6 goes in brackets")
     port = parse_port(parts[-1], "client port")
-    return (parts[0] or WILDCARD) if len(parts) == 2 else WILDCARD, port
+    return _host(parts[0], text) if len(parts) == 2 else WILDCARD, port
+
+
+def _host(text: str, piece: str) -> str:
+    if any(char.isspace() for char in text):
+        raise ValueError(f"{piece!r} has blanks in it; expected {FORM}")
+    return text or "localhost"
 
 
 def parse_port(text: str, name: str) -> int:
-    if not _DECIMAL.fullmatch(text) or len(text) > 9 or int(text) > 65535:
-        raise ValueError(f"{name} {text!r} is not a number from 0 to 65535")
-    return int(text)
+    try:
+        return whole_number(text, 0, 65535)
+    except ValueError:
+        raise ValueError(f"{name} {text!r} is not a number from 0 to 65535") from None
 
 
 def parse_id(text: str, what: str) -> int:
-    if not _DECIMAL.fullmatch(text) or len(text) > 19 or int(text) > MAX_ID:
-        raise ValueError(f"{text!r} is no {what}: expected a number, as in server.1")
-    return int(text)
+    try:
+        return whole_number(text, 0, MAX_ID)
+    except ValueError:
+        raise ValueError(f"{text!r} is no {what}: expected a number, as in server.1") from None
 
 
 # --- all lines ------------------------------------------------------------------------
@@ -313,8 +324,8 @@ class MemberLines:
                 self.members[sid] = parse_member(sid, entry.value)
             elif kind == "group":
                 gid = self._claim(kind, rest, "group id", entry)
-                ids = entry.value.split(":")
-                self.groups[gid] = tuple(parse_id(sid.strip(), "server id") for sid in ids)
+                ids = _split(entry.value, ":")
+                self.groups[gid] = tuple(parse_id(trim(sid), "server id") for sid in ids)
             elif kind == "weight":
                 sid = self._claim(kind, rest, "server id", entry)
                 self.weights[sid] = _parse_weight(entry.value)
@@ -383,6 +394,7 @@ def _parse_version(text: str) -> int:
 
 
 def _parse_weight(text: str) -> int:
-    if not _DECIMAL.fullmatch(text) or len(text) > 9:
-        raise ValueError(f"{text!r} is no weight: expected a number of at least 0")
-    return int(text)
+    try:
+        return whole_number(text, 0, MAX_ID)
+    except ValueError:
+        raise ValueError(f"{text!r} is no weight: expected a number of at least 0") from None

@@ -147,6 +147,9 @@ def test_a_mistake_in_it_names_the_file(dynamic: str | None, line: int, message:
                     " its own server.N line, one of 1, 2, 3: echo N > /data/myid"),
         (ALL, "", "myid: /data/myid is empty; it must hold the id"),
         (ALL, "one", "myid: /data/myid holds 'one', no server id; it must"),
+        (ALL, "\n2\n", "myid: /data/myid is empty; it must hold the id"),
+        (ALL, "-0\n", "myid: /data/myid holds 0, but there is no server.0, only 1, 2, 3; add"),
+        (ALL, "-1\n", "myid: /data/myid holds '-1', no server id; it must"),
         (ALL, "4\n", "myid: /data/myid holds 4, but there is no server.4, only 1, 2, 3; add the"
                      " line on every server, or correct the file"),
         (ALL + "server.2=h9:1:2\n", "1", "line 8: server.2: is on line 5 already; give each server"
@@ -186,6 +189,11 @@ def test_a_mistake_says_what_to_change(text: str, myid: str | None, expected: st
 def test_a_wrong_property_is_named_without_a_line() -> None:
     with pytest.raises(ConfigError, match=r"^-Dzookeeper\.cnxTimeout: 'x' is not"):
         parse(ALL, properties={"zookeeper.cnxTimeout": "x"})
+
+
+@pytest.mark.parametrize("myid", ["+2", "+2\n", "2\r3", "0000000000000000000000000002", "\uff12\n"])
+def test_myid_is_read_as_the_original_reads_it(myid: str) -> None:
+    assert told(ALL, myid).my_sid == 2
 
 
 @pytest.mark.parametrize("myid", ["2", "2\n", " 2 \r\n", "\ufeff2\nrest"])

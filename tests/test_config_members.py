@@ -63,6 +63,23 @@ def text_of(source: str) -> str:
             "server.4=h4:2888:3888|h4:2888:3888;2181",
             "server.4=h4:2888:3888:participant;0.0.0.0:2181\n",
         ),
+        ("server.4=h4:2888:3888: observer", "server.4=h4:2888:3888:observer\n"),
+        ("server.4=h4:2888:3888:\tOBSERVER ;2181", "server.4=h4:2888:3888:observer;0.0.0.0:2181\n"),
+        ("server.4=h4:+2888:00000003888", "server.4=h4:2888:3888:participant\n"),
+        ("server.4=h4:-0:3888", "server.4=h4:0:3888:participant\n"),
+        ("server.+4=h4:2888:3888", "server.4=h4:2888:3888:participant\n"),
+        ("server.4=h4:2888:3888::", "server.4=h4:2888:3888:participant\n"),
+        ("server.4=h4:2888:3888:observer:", "server.4=h4:2888:3888:observer\n"),
+        ("server.4=[::1]:2888:3888:", "server.4=[0:0:0:0:0:0:0:1]:2888:3888:participant\n"),
+        ("server.4=h4:2888:3888|", "server.4=h4:2888:3888:participant\n"),
+        ("server.4=h4:2888:3888;;", "server.4=h4:2888:3888:participant\n"),
+        ("server.4=h4:2888:3888;2181;", "server.4=h4:2888:3888:participant;0.0.0.0:2181\n"),
+        ("server.4=h4:2888:3888;+2181:", "server.4=h4:2888:3888:participant;0.0.0.0:2181\n"),
+        ("server.4=h4:2888:3888;:2181", "server.4=h4:2888:3888:participant;localhost:2181\n"),
+        (
+            "group.+1=+1:2:3:\nweight.1=+2\nweight.2=99999999999",
+            "group.1=1:2:3\nweight.1=2\nweight.2=99999999999\nweight.3=1\n",
+        ),
         (
             "group.1=1:2\ngroup.2=3",
             "group.1=1:2\ngroup.2=3\nweight.1=1\nweight.2=1\nweight.3=1\n",
@@ -152,12 +169,18 @@ def test_members_are_told_apart() -> None:
         ("server.4=[zz::1]:2888:3888", r"\[zz::1\] is no IPv6 address"),
         ("server.4= h 4 :2888:3888", "has blanks in it"),
         ("server.4=h4:2888:3888;2181;2182", "more than one ';'"),
+        ("server.4=h4:2888:3888;h5 :2181", "'h5 :2181' has blanks in it"),
+        ("server.4=h4:2888: 3888", "election port ' 3888' is not"),
+        ("server.4=h4:2888:3888:\xa0observer", r"role '.xa0observer' is neither"),
+        ("server.4=:", "':' has no election port"),
+        ("server.4=[::1]:", "has no election port"),
         ("server.4=h4:2888:3888; 2181", "client port ' 2181' is not"),
         ("server.4=h4:2888:3888;h:2181:1", r"'h:2181:1' is not \[host:\]port"),
         ("server.4=h4:1:2:observer|h5:1:2:participant", "participant at one address and observer"),
         ("server.x=h4:1:2", "'x' is no server id"),
         ("server.-4=h4:1:2", "'-4' is no server id"),
         ("server.=h4:1:2", "'' is no server id"),
+        ("server.9223372036854775808=h4:1:2", "'9223372036854775808' is no server id"),
         ("server.1=h4:1:2", "is on line 1 already; give each server an id of its own"),
         ("server.01=h4:1:2", "is on line 1 already"),
         ("version=zz", "'zz' is no version"),
@@ -173,7 +196,7 @@ def test_members_are_told_apart() -> None:
 )
 def test_a_mistake_is_named_with_its_line(line: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
-        parse_membership((THREE + line).encode())
+        parse_membership((THREE + line).encode("latin-1"))
     assert caught.value.line == 4
     assert caught.value.key == line.partition("=")[0]
 
