@@ -20,8 +20,7 @@ from pyzk.config_properties import parse_properties, trim
 from pyzk.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pyzk.config_ensemble import EnsembleConfig
-    from pyzk.config_members import Member
+    from pyzk.config_ensemble import EnsembleConfig, Lone, Resolve
 
 __all__ = ["Property", "ServerConfig", "effective_values", "parse_config", "parse_properties"]
 
@@ -183,15 +182,17 @@ def parse_config(
     properties: Iterable[Property] = (),
     options: Iterable[Property] = (),
     read_file: ReadFile = _no_file,
+    resolve: Resolve | None = None,
 ) -> ServerConfig:
     """Return what `text` (of zoo.cfg), `properties` and `options` (their names are keys) ask for.
 
     A member of an ensemble has more to read: `myid` in its dataDir, and the file that
-    dynamicConfigFile names. Raises ConfigError with the line of `text` and the key, for the first
-    wrong value it meets.
+    dynamicConfigFile names. Host names are resolved where its client address is given twice;
+    without ``resolve`` a name is the same as no other. Raises ConfigError with the line of `text`
+    and the key, for the first wrong value it meets.
     """
     properties, options = list(properties), list(options)
-    reader = _Reader(_Given(text, properties, options, read_file))
+    reader = _Reader(_Given(text, properties, options, read_file, resolve))
     for name, value, label in properties:
         reader.add_property(name, value, label)
     for entry in parse_properties(text):
@@ -211,6 +212,7 @@ class _Given(NamedTuple):
     properties: list[Property]
     options: list[Property]
     read_file: ReadFile
+    resolve: Resolve | None
 
 
 class _Setting(NamedTuple):
@@ -334,6 +336,7 @@ class _Reader:
                 given.read_file(dynamic) if dynamic else None,
                 {name: value for name, value, _ in given.properties},
                 given.options,
+                given.resolve or config_ensemble.no_names,
             )
         )
         if isinstance(found, config_ensemble.EnsembleConfig):
@@ -357,16 +360,28 @@ class _Reader:
         values["client_port_address"] = None if host == WILDCARD else host
         self.warnings += ensemble.warnings
 
-    def _take_lone(self, member: Member) -> None:
-        name = f"server.{member.sid}"
-        setting = self.members.get(name) or self.members["dynamicConfigFile"]
-        port = member.client_port
-        if port is not None:
-            if self.values.setdefault("client_port", port) != port:
-                raise _wrong(setting, "its client port differs from clientPort")
-            if member.client_host != WILDCARD:
-                self.values.setdefault("client_port_address", member.client_host)
+    def _take_lone(self, lone: Lone) -> None:
+        """Take the client address of the only server line, as the original does: if it is this
+        server's. Without `myid` it is of use only where clientPort is not set."""
+        from pyzk import config_ensemble
+
+        member, values = lone.member, self.values
+        setting = self.members.get(f"server.{member.sid}") or self.members["dynamicConfigFile"]
         self._warn(setting, "only one server given, so it is ignored: this is a standalone server")
+        port, host = values.get("client_port"), values.get("client_port_address")
+        if member.client_port is None or (port is None and host is not None):
+            return
+        if port is not None:
+            if not lone.is_me:
+                return
+            resolve = self.given.resolve or config_ensemble.no_names
+            try:
+                config_ensemble.check_client_address(host, port, member, resolve)
+            except ValueError as error:
+                raise _wrong(self.settings["client_port"], str(error)) from None
+        host = member.client_host
+        values["client_port"] = member.client_port
+        values["client_port_address"] = None if host == WILDCARD else host
 
     # ---- what concerns more than one value
 

@@ -8,7 +8,7 @@ to change. ZooKeeper: QuorumPeerConfig, QuorumPeer, and the properties of the qu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import attrs
@@ -24,6 +24,7 @@ from pyzk.config_members import (
     bracketed,
     canonical_host,
     parse_id,
+    same_address,
     version_of_file_name,
 )
 from pyzk.config_properties import Entry, parse_properties, trim
@@ -146,6 +147,15 @@ class EnsembleConfig:
         return member
 
 
+Resolve = Callable[[str], str | None]
+"""Returns the address that a host name stands for, None if it stands for none."""
+
+
+def no_names(host: str) -> str | None:
+    """Return the host itself: addresses are compared, names are known to nobody."""
+    return host
+
+
 class Sources(NamedTuple):
     """What a start has read before anything is parsed."""
 
@@ -160,6 +170,15 @@ class Sources(NamedTuple):
     """System properties, by their full names."""
     options: Iterable[tuple[str, str, str]] = ()
     """(key, value, name in messages) of command line options; they win over the file."""
+    resolve: Resolve = no_names
+
+
+class Lone(NamedTuple):
+    """The only server that is named, which makes this a standalone server."""
+
+    member: Member
+    is_me: bool
+    """The file `myid` holds its id, so its client address must agree with clientPort."""
 
 
 def dynamic_file_of(text: bytes) -> str | None:
@@ -174,7 +193,7 @@ def parse_ensemble(sources: Sources) -> EnsembleConfig | None:
     return found if isinstance(found, EnsembleConfig) else None
 
 
-def read_members(sources: Sources) -> EnsembleConfig | Member | None:
+def read_members(sources: Sources) -> EnsembleConfig | Lone | None:
     """Return what a member is told, or the only server there is; None if no server is named."""
     return _Reader(sources).read()
 
@@ -197,7 +216,7 @@ class _Reader:
         self.lines: dict[str, Entry] = {}  # key -> its line
         self.warnings: list[Remark] = []
 
-    def read(self) -> EnsembleConfig | Member | None:
+    def read(self) -> EnsembleConfig | Lone | None:
         static = parse_properties(self.sources.text)
         self._settings(static)
         dynamic = self.lines.get("dynamicConfigFile")
@@ -264,9 +283,7 @@ class _Reader:
 
     # ---- what concerns more than one value
 
-    def _finish(
-        self, membership: Membership, entries: list[Entry]
-    ) -> EnsembleConfig | Member | None:
+    def _finish(self, membership: Membership, entries: list[Entry]) -> EnsembleConfig | Lone | None:
         where = entries[0] if entries else self.lines.get("dynamicConfigFile")
         if where is None:
             return None
@@ -281,7 +298,9 @@ class _Reader:
                     "one participant with observers is no ensemble; add participants, or set"
                     " standaloneEnabled=false",
                 )
-            return membership.member(voters[0])
+            member = membership.member(voters[0])
+            assert member is not None, voters
+            return Lone(member, self._read_myid()[1] == member.sid)
         self._limits()
         self._check_members(membership, where)
         sid = self._my_sid(membership)
@@ -332,24 +351,21 @@ class _Reader:
                     self._warn(entry, f"{text} is an address of server {other}, too")
 
     def _my_sid(self, membership: Membership) -> int:
-        path, raw = self.sources.myid_path, self.sources.myid
+        path = self.sources.myid_path
         sids = [member.sid for member in membership.members]
         listed = ", ".join(str(sid) for sid in sids)
-        if raw is None:
+        if self.sources.myid is None:
             raise ConfigError(
                 f"there is no {path}; it must hold the id of this server, the N of its own"
                 f" server.N line, one of {listed}: echo N > {path}",
                 key="myid",
             )
-        lines = raw.decode("utf-8", "replace").lstrip("\ufeff").splitlines()
-        first = lines[0].strip() if lines else ""
-        try:
-            sid = parse_id(first, "server id")
-        except ValueError:
+        first, sid = self._read_myid()
+        if sid is None:
             shown = f"holds {first[:40]!r}, no server id" if first else "is empty"
             raise ConfigError(
                 f"{path} {shown}; it must hold the id of this server, one of {listed}", key="myid"
-            ) from None
+            )
         if sid not in sids:
             raise ConfigError(
                 f"{path} holds {sid}, but there is no server.{sid}, only {listed}; add the line on"
@@ -357,6 +373,15 @@ class _Reader:
                 key="myid",
             )
         return sid
+
+    def _read_myid(self) -> tuple[str, int | None]:
+        """Return the first line of the file and the server id that it is, None if it is none."""
+        lines = (self.sources.myid or b"").decode("utf-8", "replace").lstrip("\ufeff").splitlines()
+        first = lines[0].strip() if lines else ""
+        try:
+            return first, parse_id(first, "server id")
+        except ValueError:
+            return first, None
 
     def _peer_type(self, me: Member) -> None:
         asked = self.values.pop("peer_type", None)
@@ -389,14 +414,12 @@ class _Reader:
                     key="clientPort",
                 )
             return host or WILDCARD, port
-        if port is not None and (port != me.client_port or (host or WILDCARD) != me.client_host):
+        if port is not None:
             assert line is not None
-            raise _wrong(
-                line,
-                f"{bracketed(host or WILDCARD)}:{port} differs from"
-                f" {bracketed(me.client_host)}:{me.client_port} in server.{me.sid}; remove"
-                " clientPort and clientPortAddress here, or make them the same",
-            )
+            try:
+                check_client_address(host, port, me, self.sources.resolve)
+            except ValueError as error:
+                raise _wrong(line, str(error)) from None
         return me.client_host, me.client_port
 
     def _advise(self, membership: Membership, where: Entry) -> None:
@@ -414,6 +437,34 @@ class _Reader:
 
     def _warn(self, entry: Entry, text: str) -> None:
         self.warnings.append((entry.line or None, f"{entry.key}: {text}"))
+
+
+def check_client_address(host: str | None, port: int, member: Member, resolve: Resolve) -> None:
+    """Check that `clientPortAddress` and `clientPort` agree with what the line of `member` says.
+
+    Where they do, the line counts: clientPortAddress need not be set, and may be all addresses.
+    Raises ValueError. ZooKeeper: QuorumPeerConfig.setupClientPort.
+    """
+    assert member.client_port is not None, member
+    mine, its = (host or WILDCARD).removeprefix("[").removesuffix("]"), member.client_host
+    shown = [f"{bracketed(mine)}:{port}", f"{bracketed(its)}:{member.client_port}"]
+    if port == member.client_port:
+        if mine.lower() == its.lower():
+            return
+        # What has colons is an address, perhaps with a scope that a resolver would not take.
+        address = mine if ":" in mine else resolve(mine)
+        if same_address(address, WILDCARD) or same_address(address, "::"):
+            return
+        other = its if ":" in its else resolve(its)
+        if same_address(address, other):
+            return
+        for at, (name, found) in enumerate(((mine, address), (its, other))):
+            if found != name:
+                shown[at] += f" ({found or 'unknown host'})"
+    raise ValueError(
+        f"{shown[0]} differs from {shown[1]} in server.{member.sid}; remove clientPort and"
+        " clientPortAddress here, or make them the same"
+    )
 
 
 def _membership(entries: Iterable[Entry]) -> Membership:

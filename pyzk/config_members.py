@@ -188,6 +188,21 @@ def canonical_host(host: str) -> str:
     return ":".join(f"{int(part, 16):x}" for part in parsed.exploded.split(":")) + percent + scope
 
 
+def same_address(one: str | None, other: str | None) -> bool:
+    """Whether both are the same IP address; the scope of an IPv6 one is not compared.
+
+    None, and what is no address, is the same as nothing. ZooKeeper: InetAddress.equals.
+    """
+    import ipaddress  # start-up is measured, and few need it
+
+    try:
+        found = [ipaddress.ip_address((text or "").partition("%")[0]) for text in (one, other)]
+    except ValueError:
+        return False
+    plain = [getattr(address, "ipv4_mapped", None) or address for address in found]
+    return plain[0] == plain[1]
+
+
 def _split(text: str, separator: str) -> list[str]:
     """Split at each separator but those at the end, as String.split does; at least one part."""
     return (text.rstrip(separator) or text).split(separator)

@@ -13,6 +13,18 @@ MEMBERS = "server.1=h1:2888:3888\nserver.2=h2:2888:3888\nserver.3=h3:2888:3888\n
 PORT = "clientPort=2181\n"
 ALL = BASIC + MEMBERS + PORT
 
+NAMES = {
+    "0.0.0.0": "0.0.0.0",
+    "127.0.0.1": "127.0.0.1",
+    "127.0.0.2": "127.0.0.2",
+    "localhost": "127.0.0.1",
+    "LOCALHOST": "127.0.0.1",
+    "h4": "10.0.0.4",
+    "127.1": "127.0.0.1",
+    "0": "0.0.0.0",
+}
+"""Host -> address, as the system's resolver would say."""
+
 
 def parse(
     text: str,
@@ -27,6 +39,7 @@ def parse(
             "/data/myid",
             None if dynamic is None else dynamic.encode(),
             properties or {},
+            resolve=NAMES.get,
         )
     )
 
@@ -165,10 +178,9 @@ def test_a_mistake_in_it_names_the_file(dynamic: str | None, line: int, message:
                                " line with ;2181"),
         (BASIC + MEMBERS + "clientPortAddress=h\n", "1", "line 7: clientPortAddress: clientPortAddr"
                                                          "ess is set but clientPort is not"),
-        (ALL + "server.4=h4:1:2;2182\n", "4", "line 7: clientPort: 0.0.0.0:2181 differs from"
-         " 0.0.0.0:2182 in server.4; remove clientPort and clientPortAddress here, or make"),
         (ALL + "clientPortAddress=::1\nserver.4=h4:1:2;2181\n", "4", "line 8: clientPortAddress:"
-         " [0:0:0:0:0:0:0:1]:2181 differs from 0.0.0.0:2181 in server.4"),
+         " [0:0:0:0:0:0:0:1]:2181 differs from 0.0.0.0:2181 in server.4; remove clientPort and"
+         " clientPortAddress here, or make them the same"),
         (ALL + "clientPortAddress=x::y\n", "1", "line 8: clientPortAddress: [x::y] is no IPv6"),
         (ALL + "peerType=leader\n", "1", "line 8: peerType: 'leader' is not participant or obser"),
         (ALL + "electionAlg=1\n", "1", "line 8: electionAlg: '1' is not 3"),
@@ -224,9 +236,110 @@ def test_two_participants_are_no_good() -> None:
     assert grouped.membership.weights == ((1, 2), (2, 1))
 
 
-def test_the_same_client_address_twice_is_no_conflict() -> None:
-    config = told(ALL + "server.4=h4:1:2;2181\n", "4")
-    assert (config.client_host, config.client_port) == ("0.0.0.0", 2181)
+# --- the client address twice ---------------------------------------------------------
+
+
+# What 3.8.0 and 3.9.3 said of the same lines.
+@pytest.mark.parametrize(
+    ("address", "client", "host"),
+    [
+        (None, "2181", "0.0.0.0"),
+        (None, "127.0.0.1:2181", "127.0.0.1"),
+        (None, "no.such.host:2181", "no.such.host"),
+        ("0.0.0.0", "127.0.0.1:2181", "127.0.0.1"),
+        ("::", "127.0.0.1:2181", "127.0.0.1"),
+        ("::ffff:0.0.0.0", "127.0.0.1:2181", "127.0.0.1"),
+        ("0", "127.0.0.1:2181", "127.0.0.1"),
+        ("::", "[::]:2181", "0:0:0:0:0:0:0:0"),
+        ("localhost", "127.0.0.1:2181", "127.0.0.1"),
+        ("127.0.0.1", "localhost:2181", "localhost"),
+        ("LOCALHOST", "localhost:2181", "localhost"),
+        ("127.1", "127.0.0.1:2181", "127.0.0.1"),
+        ("::ffff:127.0.0.1", "127.0.0.1:2181", "127.0.0.1"),
+        ("::1", "[0::1]:2181", "0:0:0:0:0:0:0:1"),
+        ("[::1]", "[::1]:2181", "0:0:0:0:0:0:0:1"),
+        ("::1%lo", "[::1]:2181", "0:0:0:0:0:0:0:1"),
+    ],
+)
+def test_a_client_address_that_agrees_is_that_of_the_line(
+    address: str | None, client: str, host: str
+) -> None:
+    static = "" if address is None else f"clientPortAddress={address}\n"
+    config = told(ALL + static + f"server.4=h4:1:2;{client}\n", "4")
+    assert (config.client_host, config.client_port) == (host, 2181)
+
+
+@pytest.mark.parametrize(
+    ("address", "client", "message"),
+    [
+        (None, "2182", "clientPort: 0.0.0.0:2181 differs from 0.0.0.0:2182 in server.4; remove"),
+        (None, "localhost:2182", "clientPort: 0.0.0.0:2181 differs from localhost:2182 in server"),
+        ("127.0.0.1", "2181", "clientPortAddress: 127.0.0.1:2181 differs from 0.0.0.0:2181 in se"),
+        ("127.0.0.1", "[::]:2181", "127.0.0.1:2181 differs from [0:0:0:0:0:0:0:0]:2181 in server"),
+        ("127.0.0.1", "127.0.0.2:2181", "127.0.0.1:2181 differs from 127.0.0.2:2181 in server.4"),
+        ("::1", "127.0.0.1:2181", ":0:1]:2181 differs from 127.0.0.1:2181 in server.4; remove"),
+        ("localhost", "h4:2181", "localhost:2181 (127.0.0.1) differs from h4:2181 (10.0.0.4) in"),
+        ("127.0.0.1", "no.host:2181", "differs from no.host:2181 (unknown host) in server.4"),
+        ("no.host", "127.0.0.1:2181", "no.host:2181 (unknown host) differs from 127.0.0.1:2181"),
+    ],
+)
+def test_a_client_address_that_differs_is_refused(
+    address: str | None, client: str, message: str
+) -> None:
+    static = "" if address is None else f"clientPortAddress={address}\n"
+    with pytest.raises(ConfigError) as caught:
+        told(ALL + static + f"server.4=h4:1:2;{client}\n", "4")
+    assert message in str(caught.value)
+
+
+# zoo.cfg as Curator's TestingCluster makes it for the first of its servers.
+CURATOR = """\
+initLimit=10
+localSessionsEnabled=false
+localSessionsUpgradingEnabled=false
+clientPort=41001
+tickTime=1500
+minSessionTimeout=1500
+syncLimit=5
+dataDir=/data
+server.1=127.0.0.1:41002:41003;127.0.0.1:41001
+server.2=127.0.0.1:41005:41006;127.0.0.1:41004
+server.3=127.0.0.1:41008:41009;127.0.0.1:41007
+"""
+# As Strimzi made it in 2023, without what is about TLS.
+STRIMZI = """\
+dataDir=/var/lib/zookeeper/data
+4lw.commands.whitelist=*
+standaloneEnabled=false
+reconfigEnabled=true
+clientPort=12181
+clientPortAddress=127.0.0.1
+tickTime=2000
+initLimit=5
+syncLimit=2
+autopurge.purgeInterval=1
+server.1=0.0.0.0:2888:3888:participant;127.0.0.1:12181
+server.2=cluster-zookeeper-1.cluster-zookeeper-nodes.kafka.svc:2888:3888:participant;127.0.0.1:12181
+server.3=cluster-zookeeper-2.cluster-zookeeper-nodes.kafka.svc:2888:3888:participant;127.0.0.1:12181
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "port"),
+    [
+        (CURATOR, 41001),
+        (CURATOR.replace("127.0.0.1", "localhost"), 41001),
+        (STRIMZI, 12181),
+        (STRIMZI.replace("clientPortAddress=127.0.0.1\n", ""), 12181),
+        (STRIMZI.replace("clientPort=12181\nclientPortAddress=127.0.0.1\n", ""), 12181),
+        (STRIMZI.replace("clientPortAddress=127.0.0.1", "clientPortAddress=localhost"), 12181),
+    ],
+)
+def test_files_that_other_programs_write_are_understood(text: str, port: int) -> None:
+    config = told(text, "1")
+    assert config.client_host in ("127.0.0.1", "localhost")
+    assert config.client_port == port
+    assert config.warnings == ()
 
 
 def test_several_addresses_are_read_when_they_are_allowed() -> None:

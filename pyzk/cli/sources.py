@@ -49,7 +49,7 @@ def load(
     try:
         if zoo_cfg is None:
             return parse_config(b"", given, (*DEFAULTS, *options))
-        return parse_config(_read(zoo_cfg), given, options, _read_if_there)
+        return parse_config(_read(zoo_cfg), given, options, _read_if_there, resolve)
     except ConfigError as error:
         fail(f"{zoo_cfg}: {error}" if zoo_cfg is not None else str(error))
     except OSError as error:
@@ -92,3 +92,15 @@ def _read_if_there(path: str) -> bytes | None:
         return _read(path)
     except FileNotFoundError:
         return None
+
+
+def resolve(host: str) -> str | None:
+    """Return the first address of a host, an IPv4 one if there is any, as Java does."""
+    import socket  # few need it
+
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return None
+    addresses = [str(each[4][0]) for each in found]
+    return next((address for address in addresses if ":" not in address), addresses[0])

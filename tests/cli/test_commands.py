@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from pyzk import __version__
-from pyzk.cli import COMMANDS, ephemeral, main
+from pyzk.cli import COMMANDS, ephemeral, main, sources
 from pyzk.config import ServerConfig
 from pyzk.runtime import logs
 from pyzk.runtime import main as runtime
@@ -298,6 +299,36 @@ def test_a_member_is_served_as_its_files_say(serve: Served, tmp_path: Path) -> N
     assert ensemble is not None
     assert (ensemble.my_sid, ensemble.membership.voters) == (2, (1, 2))
     assert serve.config.client_port == 2999
+
+
+def test_the_client_address_may_be_a_name_here_and_a_number_there(
+    serve: Served, tmp_path: Path
+) -> None:
+    (tmp_path / "myid").write_text("1")
+    members = MEMBERS.replace("server.1=a:1:2", "server.1=a:1:2;127.0.0.1:2181")
+    text = f"dataDir={tmp_path}\nclientPort=2181\nclientPortAddress=localhost\n{members}"
+    assert serve(zoo_cfg(tmp_path, text)).exit_code == 0
+    assert serve.config.client_port_address == "127.0.0.1"
+
+
+def test_a_host_stands_for_the_address_that_java_would_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert sources.resolve("localhost") == "127.0.0.1"
+    assert sources.resolve("127.1") == "127.0.0.1"
+    assert sources.resolve("::1") == "::1"
+    assert sources.resolve("a" * 64 + ".example") is None
+
+    def both(host: str, port: None, *, type: int) -> list[tuple[object, ...]]:
+        return [(type, 0, 0, "", (address, 0)) for address in ("::1", "127.0.0.1")]
+
+    def none(host: str, port: None, *, type: int) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    assert sources.resolve("localhost") == "127.0.0.1"
+    monkeypatch.setattr(socket, "getaddrinfo", none)
+    assert sources.resolve("localhost") is None
 
 
 def test_a_member_without_myid_is_refused_with_the_command_to_make_it(
