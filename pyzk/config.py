@@ -21,6 +21,7 @@ from pyzk.errors import ConfigError
 
 if TYPE_CHECKING:
     from pyzk.config_ensemble import EnsembleConfig, Lone, Resolve
+    from pyzk.config_hints import Unknown
 
 __all__ = ["Property", "ServerConfig", "effective_values", "parse_config", "parse_properties"]
 
@@ -199,7 +200,10 @@ def parse_config(
         reader.add_entry(entry.key, _Setting(entry.value, entry.line, entry.key))
     for key, value, label in options:
         reader.add_entry(key, _Setting(value, None, label))
-    return reader.finish()
+    try:
+        return reader.finish()
+    except ConfigError as error:
+        raise reader.explained(error) from None
 
 
 def effective_values(config: ServerConfig) -> list[tuple[str, object]]:
@@ -235,6 +239,7 @@ class _Reader:
         self.settings: dict[str, _Setting] = {}  # field -> where the value came from
         self.warnings: list[Remark] = []
         self.notes: list[Remark] = []
+        self.unknown: list[Unknown] = []
 
     # ---- sources
 
@@ -280,10 +285,11 @@ class _Reader:
 
     def _apply(self, key: Key, setting: _Setting) -> None:
         try:
-            value = key.kind.parse(setting.value)
-        except ValueError:
-            shown = f"{setting.value!r} is not" if setting.value else "empty; expected"
-            raise _wrong(setting, f"{shown} {key.kind.accepts}") from None
+            value = key.kind.read(setting.value)
+        except ValueError as error:
+            raise _wrong(setting, str(error)) from None
+        if isinstance(value, str | tuple):
+            self._look_at(setting)
         if key.field is not None:
             self.values[key.field] = value
             self.settings[key.field] = setting
@@ -291,6 +297,15 @@ class _Reader:
             self._warn(setting, "not supported yet, ignored")
         elif key.status is Status.NO_EFFECT:
             self.notes.append((setting.line, f"{setting.label}: has no effect in pyzk"))
+
+    def _look_at(self, setting: _Setting) -> None:
+        """Warn of a text that ends in a comment or in the next line: any text would be accepted."""
+        if "#" in setting.value or "=" in setting.value:
+            from pyzk import config_hints  # a start that is right does without it
+
+            remark = config_hints.of_value(setting.value)
+            if remark:
+                self._warn(setting, remark)
 
     def _take_auth_providers(self) -> None:
         prefix = config_keys.AUTH_PROVIDER_PREFIX
@@ -310,7 +325,32 @@ class _Reader:
             if name.startswith(config_keys.LATER_PREFIXES):
                 self._warn(setting, "not supported yet, ignored")
             else:
-                self._warn(setting, f"unknown, ignored{_hint(name, setting)}")
+                self._unknown(name, setting)
+
+    def _unknown(self, name: str, setting: _Setting) -> None:
+        from pyzk import config_hints  # a start that is right does without it
+
+        is_in_file = name == f"zookeeper.{setting.label}"
+        meant = (
+            config_hints.of_file_key(setting.label)
+            if is_in_file
+            else config_hints.of_property(name)
+        )
+        self.unknown.append(config_hints.Unknown(setting.line, setting.label, meant))
+        if meant.is_harmless:
+            self.notes.append((setting.line, f"{setting.label}: {meant.remark}"))
+        else:
+            self._warn(setting, config_hints.extended("unknown, ignored", meant.remark))
+
+    def explained(self, error: ConfigError) -> ConfigError:
+        """Return the error; if a key is missing, with what may stand for it in the file."""
+        if error.line is not None or error.key is None:
+            return error
+        from pyzk import config_hints
+
+        entries = parse_properties(self.given.text)
+        remark = config_hints.of_missing(error.key, self.unknown, entries)
+        return ConfigError(config_hints.extended(error.message, remark), None, error.key)
 
     def _warn(self, setting: _Setting, text: str) -> None:
         self.warnings.append((setting.line, f"{setting.label}: {text}"))
@@ -470,23 +510,3 @@ def _asks_for_nothing(key: Key, text: str, value: object) -> bool:
     if key.field is not None:
         return bool(value == getattr(DEFAULTS, key.field))
     return text.lower() in {word.lower() for word in key.same}
-
-
-def _hint(name: str, setting: _Setting) -> str:
-    """Return what the operator may have meant, as the end of a sentence, or nothing."""
-    bare = name.removeprefix("zookeeper.")
-    if setting.line is None and setting.label.startswith("-D") and bare in KNOWN:
-        return f"; it is a key of zoo.cfg: {bare}"
-    for key in KEYS:
-        if key.own and bare == key.name:
-            return f"; it is a system property: -D{key.name}=..."
-        if bare.removeprefix("zookeeper.") == key.name and not key.own and bare != key.name:
-            return f"; in zoo.cfg it is {key.name}"
-        if bare.lower() == key.name.lower() and bare != key.name:
-            return f"; did you mean {key.name}?"
-    names = [key.name for key in KEYS if not key.own]
-    import difflib  # start-up is measured
-
-    for close in difflib.get_close_matches(bare, names, n=1, cutoff=0.85):
-        return f"; did you mean {close}?"
-    return ""

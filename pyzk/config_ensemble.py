@@ -252,10 +252,9 @@ class _Reader:
 
     def _set(self, key: _Key, entry: Entry) -> None:
         try:
-            self.values[key.field] = key.kind.parse(entry.value)
-        except ValueError:
-            shown = f"{entry.value!r} is not" if entry.value else "empty; expected"
-            raise _wrong(entry, f"{shown} {key.kind.accepts}") from None
+            self.values[key.field] = key.kind.read(entry.value)
+        except ValueError as error:
+            raise _wrong(entry, str(error)) from None
 
     def _dynamic(self, setting: Entry) -> Membership:
         """Parse the dynamic file; its lines are counted in it, so messages name it."""
@@ -264,7 +263,10 @@ class _Reader:
         if not name:
             raise _wrong(setting, "is empty; give the path of the file with the server lines")
         if content is None:
-            raise _wrong(setting, f"{name} cannot be read; it must hold the server lines")
+            from pyzk import config_hints  # it is needed only here
+
+            message = f"{name} cannot be read; it must hold the server lines"
+            raise _wrong(setting, config_hints.extended(message, config_hints.of_value(name)))
         collector = MemberLines()
         try:
             for entry in parse_properties(content):

@@ -35,6 +35,17 @@ class Kind(NamedTuple):
     accepts: str
     parse: Callable[[str], object]
 
+    def read(self, text: str) -> object:
+        """Return the value. Raises ValueError with a sentence for the operator."""
+        try:
+            return self.parse(text)
+        except ValueError:
+            from pyzk import config_hints  # it is needed only here
+
+            shown = f"{text!r} is not" if text else "empty; expected"
+            message = config_hints.extended(f"{shown} {self.accepts}", config_hints.of_value(text))
+            raise ValueError(message) from None
+
 
 def whole_number(text: str, low: int, high: int) -> int:
     """Return the number that Integer.parseInt or Long.parseLong reads. Raises ValueError."""

@@ -282,8 +282,8 @@ def _parse_client(text: str) -> tuple[str, int]:
 
 
 def _host(text: str, piece: str) -> str:
-    if any(char.isspace() for char in text):
-        raise ValueError(f"{piece!r} has blanks in it; expected {FORM}")
+    if any(char.isspace() or char == "=" for char in text):
+        raise ValueError(f"{piece!r} has blanks or '=' in it; expected {FORM}")
     return text or "localhost"
 
 
@@ -345,9 +345,10 @@ class MemberLines:
                 sid = self._claim(kind, rest, "server id", entry)
                 self.weights[sid] = _parse_weight(entry.value)
             else:
-                raise ValueError("is unknown here; expected server.N, group.N or weight.N")
+                raise ValueError(_unknown(entry.key))
         except ValueError as error:
-            raise ConfigError(str(error), entry.line, entry.key) from None
+            message = _with_remark(str(error), entry.value)
+            raise ConfigError(message, entry.line, entry.key) from None
 
     def _claim(self, kind: str, text: str, what: str, entry: Entry) -> int:
         number = parse_id(text, what)
@@ -400,6 +401,22 @@ class MemberLines:
     def _wrong(self, kind: str, number: int, message: str) -> ConfigError:
         entry = self.entries[kind, number]
         return ConfigError(message, entry.line, entry.key)
+
+
+def _unknown(key: str) -> str:
+    from pyzk import config_hints  # it is needed only here
+
+    message = "is unknown here; expected server.N, group.N or weight.N"
+    return config_hints.extended(message, config_hints.of_member_key(key))
+
+
+def _with_remark(message: str, value: str) -> str:
+    from pyzk import config_hints  # it is needed only here
+
+    remark = config_hints.of_value(value)
+    if remark and "=" in value:
+        return remark  # what the parser met in two lines that are one helps nobody
+    return config_hints.extended(message, remark)
 
 
 def _parse_version(text: str) -> int:

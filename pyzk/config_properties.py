@@ -17,6 +17,7 @@ from pyzk.errors import ConfigError
 _BLANKS = " \t\f"
 _TRIMMED: Final = "".join(map(chr, range(ord(" ") + 1)))
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _HEX4 = re.compile(r"[0-9a-fA-F]{4}")
 
@@ -38,7 +39,13 @@ def trim(text: str) -> str:
 
 
 def parse_properties(data: bytes) -> list[Entry]:
-    """Return the entries in file order, duplicates included; the caller lets the last one win."""
+    """Return the entries in file order, duplicates included; the caller lets the last one win.
+
+    Raises ConfigError with the line for a malformed escape and for a file in UTF-16, in which not
+    one key could be found.
+    """
+    if data.startswith(_UTF16_MARKS) and b"\0" in data[2:4]:
+        raise ConfigError("the file is in UTF-16; save it as UTF-8 without a byte order mark", 1)
     lines = _LINE_END.split(data.decode("iso-8859-1"))
     entries: list[Entry] = []
     index = 0

@@ -243,7 +243,8 @@ def test_config_check_prints_values_warnings_and_notes(tmp_path: Path) -> None:
     ):
         assert line in lines
     assert result.stderr.splitlines() == [
-        "warning: line 3: snapcount: unknown, ignored; did you mean snapCount?",
+        "warning: line 3: snapcount: unknown, ignored; did you mean snapCount?"
+        " (upper and lower case count)",
         "note: line 4: flushDelay: has no effect in pyzk",
     ]
 
