@@ -209,6 +209,13 @@ def ensemble_values(ensemble: EnsembleConfig) -> list[tuple[str, object]]:
     return [*values, ("myid", ensemble.my_sid)]
 
 
+def ensemble_defaults() -> dict[str, object]:
+    """Return key -> default of the settings that only a member has, where there is a default."""
+    fields = attrs.fields_dict(EnsembleConfig)
+    found = {key.name: fields[key.field].default for key in _KEYS if key.field in fields}
+    return {name: default for name, default in found.items() if default is not attrs.NOTHING}
+
+
 class _Reader:
     def __init__(self, sources: Sources) -> None:
         self.sources = sources

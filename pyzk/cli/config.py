@@ -6,11 +6,13 @@ Shell.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import click
 
 from pyzk.cli.sources import fail, load, property_options
-from pyzk.config import effective_values
+from pyzk.config import DEFAULTS, WILDCARD, ServerConfig, effective_values
+from pyzk.config_members import bracketed
 from pyzk.runtime.main import ExitCode, abandon_output, refuse
 
 
@@ -23,31 +25,61 @@ def command() -> None:
 @click.argument("zoo_cfg", required=False, metavar="[ZOO_CFG]")
 @property_options[0]
 @property_options[1]
+@click.option("--all", "with_defaults", is_flag=True, help="Print the values that nobody set, too.")
 @click.option("--strict", is_flag=True, help="Exit with 2 if there is a warning.")
 def check(
-    zoo_cfg: str | None, properties: tuple[str, ...], properties_file: str | None, strict: bool
+    zoo_cfg: str | None,
+    properties: tuple[str, ...],
+    properties_file: str | None,
+    with_defaults: bool,
+    strict: bool,
 ) -> None:
-    """Print the effective values of ZOO_CFG, and what of it will be ignored.
+    """Say whether a server could start with ZOO_CFG, and what of it will be ignored.
 
-    Exits with 2 and one line on standard error where a value is wrong.
+    Standard output has the effective values that are not ZooKeeper's defaults, one KEY=VALUE a
+    line; standard error has notes, warnings and, as its last line, the verdict. Exits with 2 and
+    one line where a value is wrong.
     """
     config = load(zoo_cfg, properties, properties_file)
-    lines = [f"{name}={_show(name, value)}\n" for name, value in effective_values(config)]
-    if config.ensemble is not None:
-        from pyzk.config_ensemble import ensemble_values
-
-        lines += [
-            f"{name}={_show(name, value)}\n" for name, value in ensemble_values(config.ensemble)
-        ]
-    lines += [f"authProvider.{suffix}={name}\n" for suffix, name in config.auth_providers]
-    _print("".join(lines))
-    for kind, remarks in (("warning", config.warnings), ("note", config.notes)):
+    _print(
+        "".join(f"{name}={_show(name, value)}\n" for name, value in _values(config, with_defaults))
+    )
+    for kind, remarks in (("note", config.notes), ("warning", config.warnings)):
         for line, text in remarks:
             where = f"line {line}: " if line else ""
             click.echo(f"{kind}: {where}{text}", err=True)
+    warnings = _count(config.warnings, "warning")
     if strict and config.warnings:
-        count = len(config.warnings)
-        fail(f"refused: {count} warning{'s' if count > 1 else ''}, and --strict was given")
+        fail(f"refused: {warnings}, and --strict was given")
+    counts = ", ".join(filter(None, (warnings, _count(config.notes, "note")))) or "no warnings"
+    name = "the defaults" if zoo_cfg is None else zoo_cfg
+    click.echo(f"{name}: ok, {counts}: {_place(config)}", err=True)
+
+
+def _values(config: ServerConfig, with_defaults: bool) -> list[tuple[str, object]]:
+    values, usual = effective_values(config), dict(effective_values(DEFAULTS))
+    if config.ensemble is not None:
+        from pyzk.config_ensemble import ensemble_defaults, ensemble_values
+
+        values += ensemble_values(config.ensemble)
+        usual |= ensemble_defaults()
+    if not with_defaults:
+        values = [pair for pair in values if pair[0] not in usual or usual[pair[0]] != pair[1]]
+    return values + [(f"authProvider.{suffix}", name) for suffix, name in config.auth_providers]
+
+
+def _place(config: ServerConfig) -> str:
+    """Return what the server would be, in the words of the line with which it starts."""
+    role, ensemble = "standalone", config.ensemble
+    if ensemble is not None:
+        what = "observer" if ensemble.is_observer else "participant"
+        role = f"server {ensemble.my_sid} of {len(ensemble.membership.members)}, {what}"
+    host = bracketed(config.client_port_address or WILDCARD)
+    return f"{role}, on {host}:{config.client_port}, data in {config.data_dir}"
+
+
+def _count(remarks: Sequence[object], what: str) -> str:
+    return f"{len(remarks)} {what}{'s' if len(remarks) > 1 else ''}" if remarks else ""
 
 
 def _print(text: str) -> None:

@@ -220,43 +220,69 @@ def test_a_wrong_properties_file_is_named_with_line_and_name(serve: Served, tmp_
     assert serve("--properties", str(path)).stderr.startswith(f"pyzk: {path}: line 1: malformed")
 
 
-def test_config_check_prints_values_warnings_and_notes(tmp_path: Path) -> None:
+def check(*args: str) -> Result:
+    return CliRunner().invoke(main, ["config", "check", *args])
+
+
+def test_config_check_prints_what_is_set_then_remarks_then_the_verdict(tmp_path: Path) -> None:
     path = zoo_cfg(
         tmp_path,
-        "dataDir=/d\nclientPort=0\nsnapcount=1\nflushDelay=1\n4lw.commands.whitelist=ruok\n"
+        "dataDir=/d\nclientPort=0\ntickTime=3000\nsnapcount=1\nflushDelay=1\n"
+        "4lw.commands.whitelist=ruok\nskipACL=yes\nenforceQuota=true\n"
         "DigestAuthenticationProvider.superDigest=super:x\nauthProvider.1=IPAuthenticationProvider\n",
     )
-    result = CliRunner().invoke(main, ["config", "check", path, "-Djute.maxbuffer=9"])
+    result = check(path, "-Djute.maxbuffer=9")
     assert result.exit_code == 0
-    lines = result.stdout.splitlines()
-    for line in (
+    assert result.stdout.splitlines() == [
         "dataDir=/d",
+        "dataLogDir=/d",
         "clientPort=0",
-        "clientPortAddress=",
         "jute.maxbuffer=9",
-        "forceSync=yes",
-        "skipACL=no",
-        "digest.enabled=true",
+        "jute.maxbuffer.extrasize=1024",
         "4lw.commands.whitelist=ruok,srvr",
+        "flushDelay=1",
+        "enforceQuota=true",
+        "skipACL=yes",
         "DigestAuthenticationProvider.superDigest=(set)",
         "authProvider.1=IPAuthenticationProvider",
-    ):
-        assert line in lines
+    ]
     assert result.stderr.splitlines() == [
-        "warning: line 3: snapcount: unknown, ignored; did you mean snapCount?"
+        "note: line 5: flushDelay: has no effect in pyzk",
+        "warning: line 4: snapcount: unknown, ignored; did you mean snapCount?"
         " (upper and lower case count)",
-        "note: line 4: flushDelay: has no effect in pyzk",
+        f"{path}: ok, 1 warning, 1 note: standalone, on 0.0.0.0:0, data in /d",
     ]
 
 
+def test_config_check_prints_the_defaults_when_asked(tmp_path: Path) -> None:
+    path = zoo_cfg(tmp_path, "dataDir=/d\nclientPort=0\nclientPortAddress=::1\n")
+    few, all_of_them = check(path), check("--all", path)
+    assert all_of_them.stderr == few.stderr
+    assert few.stderr == f"{path}: ok, no warnings: standalone, on [::1]:0, data in /d\n"
+    lines = all_of_them.stdout.splitlines()
+    assert set(few.stdout.splitlines()) < set(lines)
+    assert {"tickTime=3000", "forceSync=yes", "skipACL=no", "digest.enabled=true"} < set(lines)
+    assert (
+        "clientPortAddress=" in check("--all", zoo_cfg(tmp_path, "dataDir=/d\nclientPort=0")).stdout
+    )
+
+
+def test_config_check_without_a_file_tells_the_defaults() -> None:
+    assert check().stderr == (
+        "the defaults: ok, no warnings: standalone, on 127.0.0.1:2181, data in ./pyzk-data\n"
+    )
+
+
 def test_config_check_strict_refuses_warnings_but_not_notes(tmp_path: Path) -> None:
-    path = zoo_cfg(tmp_path, "dataDir=/d\nclientPort=0\nflushDelay=1\n")
-    result = CliRunner().invoke(main, ["config", "check", "--strict", path])
+    path = zoo_cfg(tmp_path, "dataDir=/d\nclientPort=0\nflushDelay=1\nmaxBatchSize=1\n")
+    result = check("--strict", path)
     assert result.exit_code == 0
-    assert result.stderr == "note: line 3: flushDelay: has no effect in pyzk\n"
+    assert result.stderr.splitlines()[-1].startswith(f"{path}: ok, 2 notes: standalone, on")
     path = zoo_cfg(tmp_path, "dataDir=/d\nclientPort=0\nsnapcount=1\nx=y\n")
-    assert CliRunner().invoke(main, ["config", "check", path]).exit_code == 0
-    result = CliRunner().invoke(main, ["config", "check", "--strict", path])
+    result = check(path)
+    assert result.exit_code == 0
+    assert result.stderr.splitlines()[-1].startswith(f"{path}: ok, 2 warnings: standalone, on")
+    result = check("--strict", path)
     assert result.exit_code == 2
     assert result.stdout.startswith("dataDir=/d\n")
     assert [line.split(":")[0] for line in result.stderr.splitlines()] == [
@@ -267,9 +293,11 @@ def test_config_check_strict_refuses_warnings_but_not_notes(tmp_path: Path) -> N
 
 def test_config_check_refuses_as_serve_does(tmp_path: Path) -> None:
     path = zoo_cfg(tmp_path, "dataDir=/d\nclientPort=-1\n")
-    result = CliRunner().invoke(main, ["config", "check", path])
+    result = check(path)
     assert result.exit_code == 2
-    assert "line 2: clientPort" in result.stderr
+    assert result.stdout == ""
+    assert result.stderr.startswith(f"pyzk: {path}: line 2: clientPort: '-1' is not")
+    assert result.stderr.count("\n") == 1
 
 
 MEMBERS = "initLimit=10\nsyncLimit=5\nserver.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2:observer\n"
@@ -278,11 +306,16 @@ MEMBERS = "initLimit=10\nsyncLimit=5\nserver.1=a:1:2\nserver.2=b:1:2\nserver.3=c
 def test_config_check_shows_the_place_in_the_ensemble(tmp_path: Path) -> None:
     (tmp_path / "myid").write_text("3\n")
     path = zoo_cfg(tmp_path, f"dataDir={tmp_path}\nclientPort=0\ncnxTimeout=900\n{MEMBERS}")
-    result = CliRunner().invoke(main, ["config", "check", path])
+    result = check(path)
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert {"initLimit=10", "cnxTimeout=900", "leaderServes=yes", "myid=3"} <= set(lines)
+    assert {"initLimit=10", "syncLimit=5", "cnxTimeout=900", "myid=3"} <= set(lines)
     assert "server.3=c:1:2:observer" in lines
+    assert "leaderServes=yes" not in lines
+    assert {"leaderServes=yes", "electionPortBindRetry=3", *lines} <= set(
+        check("--all", path).stdout.splitlines()
+    )
+    assert f"server 3 of 3, observer, on 0.0.0.0:0, data in {tmp_path}\n" in result.stderr
     assert "server.2: two participants: if either fails" not in result.stderr
     assert "server.1: two participants: if either fails" in result.stderr
 

@@ -135,7 +135,11 @@ def test_corrupt_storage_is_code_21(start: Start, tmp_path: Path, patience: floa
 @pytest.mark.parametrize(
     ("output", "code", "message"),
     [
-        ("closed pipe", 0, ""),
+        (
+            "closed pipe",
+            0,
+            "zoo.cfg: ok, no warnings: standalone, on 0.0.0.0:0, data in /d\n",
+        ),
         ("/dev/full", 1, "pyzk: cannot write to standard output: No space left on device\n"),
     ],
 )
