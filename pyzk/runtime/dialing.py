@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from pyzk.config_members import WILDCARD
-from pyzk.runtime.network import place, reason_of
+from pyzk.runtime.addresses import place
+from pyzk.runtime.network import reason_of
 
 if TYPE_CHECKING:
     from pyzk.config_ensemble import EnsembleConfig

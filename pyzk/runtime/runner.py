@@ -21,7 +21,8 @@ from pyzk.config import ServerConfig
 from pyzk.data.database import Database
 from pyzk.errors import StorageError
 from pyzk.quorum.peer import Peer
-from pyzk.runtime.client_port import DEFAULT_BACKLOG, ClientProtocol, open_sockets
+from pyzk.runtime.addresses import DEFAULT_BACKLOG, open_sockets
+from pyzk.runtime.client_port import ClientProtocol
 from pyzk.runtime.environment import (
     describe_environment,
     file_descriptors,
