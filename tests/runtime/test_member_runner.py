@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from pyzk.constants import OpCode
-from pyzk.errors import StorageError
+from pyzk.errors import ElectionPortError, StorageError
 from pyzk.jute.records import ConnectRequest, CreateRequest, PathRequest, PathWatchRequest
 from pyzk.runtime.files import FileDirectory
-from pyzk.runtime.runner import EXIT_NO_ELECTION_PORT, PeerRunner
+from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
 from tests.runtime.members import Ensemble, ensemble, run
 from tests.world import OPEN, encode_request, frame
@@ -192,22 +192,27 @@ def test_a_failing_disk_ends_a_member_and_not_the_ensemble(tmp_path: Path) -> No
     run(main())
 
 
-def test_an_election_port_that_is_taken_ends_the_server_with_a_code(
+def test_a_member_whose_election_port_is_taken_takes_no_part(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Alone it would be leader within milliseconds, and say that it is ready."""
+
     async def main() -> None:
-        async with ensemble(tmp_path, extra="electionPortBindRetry=2") as made:
+        async with ensemble(tmp_path, 1, extra="electionPortBindRetry=2") as made:
             config = made.configs[1].ensemble
             assert config is not None
             squatter = await asyncio.start_server(
                 lambda *_: None, "127.0.0.1", config.me.addresses[0].election_port
             )
-            runner = await made.start(1)
-            assert await runner.serve_until_stopped() == EXIT_NO_ELECTION_PORT
+            with pytest.raises(ElectionPortError, match="tried 2 times"):
+                await made.start(1)
             made.runners.clear()
             squatter.close()
-        assert "electionPortBindRetry=0 would go on trying" in caplog.text
+            assert "looks for a leader" not in caplog.text
+            await made.start(1)
+            await made.wait_until_whole()
 
+    caplog.set_level("INFO")
     run(main())
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from pyzk.runtime import addresses
 from pyzk.runtime import network as networks
-from pyzk.runtime.dialing import Listening
+from pyzk.runtime.dialing import Listening, Where
 from pyzk.runtime.loop import LOOPS, loop_factory
 from pyzk.runtime.network import TcpNetwork
 from tests.runtime.members import free_ports, run
@@ -127,7 +127,10 @@ def test_a_listener_that_comes_too_late_is_closed() -> None:
                 closed.append(True)
 
         listening = Listening(
-            cast("Any", core), cast("Any", Late()), asyncio.Protocol, "a", 1, "learners"
+            cast("Any", core),
+            cast("Any", Late()),
+            asyncio.Protocol,
+            Where("a", 1, "learners", "server.1"),
         )
         listening.start()
         await asyncio.sleep(0)
