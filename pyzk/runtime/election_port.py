@@ -11,6 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from pyzk.errors import ElectionPortError
+from pyzk.outsiders import about
+from pyzk.quorum.election_links import STRANGERS
 from pyzk.runtime.client_port import LAST_BYTES_TIMEOUT_S
 from pyzk.runtime.dialing import Dial, Listening, Where, set_options
 from pyzk.runtime.network import peer_name
@@ -43,7 +45,7 @@ class ElectionPort:
         self._protocols: dict[ElectionProtocol, None] = {}
         self._dials: dict[int, Dial] = {}
         self._unreachable: dict[int, str] = {}
-        """sid -> why; said once until it has been reached."""
+        """Server of the configuration -> why; said once until it has been reached."""
 
     async def listen(self) -> None:
         """Take connections, as soon as one of the addresses can be had; wait for that, for a server
@@ -111,8 +113,17 @@ class ElectionPort:
     def _dial_failed(self, sid: int, reason: str) -> None:
         self._dials.pop(sid, None)
         if self._unreachable.get(sid) != reason:
-            self._unreachable[sid] = reason
-            log.info("server %d cannot be reached for elections: %s", sid, reason)
+            # Anybody may say that he is any server outside the configuration, and that he listens
+            # where he does not.
+            is_known = self.ensemble.membership.member(sid) is not None
+            if is_known:
+                self._unreachable[sid] = reason
+            log.info(
+                "server %d cannot be reached for elections: %s",
+                sid,
+                reason,
+                extra=None if is_known else about(STRANGERS),
+            )
         self.runner.take_in(
             "election dial failed", sid, partial(self.peer.election_dial_failed, sid)
         )

@@ -38,6 +38,7 @@ from pyzk.errors import (
     StorageError,
     TornTail,
 )
+from pyzk.runtime import logs
 from pyzk.runtime import loop as event_loop
 from pyzk.runtime.addresses import place
 from pyzk.runtime.environment import is_compiled, raise_descriptor_limit
@@ -159,6 +160,7 @@ async def _serve(
         asyncio_loop.add_signal_handler(number, _stop, runner, number)
     _log_start(runner)
     say(runner)
+    _tell_left_out(asyncio_loop)
     try:
         code = await runner.serve_until_stopped()
     except StorageError as error:
@@ -166,8 +168,14 @@ async def _serve(
     except Exception:
         _log.exception("stopped serving: this is a bug in pyzk")
         return ExitCode.UNEXPECTED
+    logs.tell_left_out(is_end=True)
     _log.info("stopped")
     return code
+
+
+def _tell_left_out(asyncio_loop: asyncio.AbstractEventLoop) -> None:
+    logs.tell_left_out()
+    asyncio_loop.call_later(logs.QUIET_S, _tell_left_out, asyncio_loop)
 
 
 def share_the_interpreter() -> None:

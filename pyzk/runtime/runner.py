@@ -192,7 +192,7 @@ class PeerRunner:
             # The system gives the lowest one that is free: so many are open. The rest is for logs
             # and snapshots, for the server would stop if it could not open one.
             limit = f"the process has {descriptor} open files (ulimit -n)"
-            self.peer.server.rejected.note(host, limit)
+            self.peer.server.rejected(host, limit)
             return None
         return self.peer.accept(host, port)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
+import logging
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,11 @@ import pytest
 from pyzk.constants import OpCode
 from pyzk.errors import ElectionPortError, StorageError
 from pyzk.jute.records import ConnectRequest, CreateRequest, PathRequest, PathWatchRequest
+from pyzk.runtime import logs
 from pyzk.runtime.files import FileDirectory
 from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
-from tests.runtime.members import Ensemble, ensemble, run
+from tests.runtime.members import Ensemble, ensemble, ensemble_of, run
 from tests.world import OPEN, encode_request, frame
 
 pytestmark = pytest.mark.live
@@ -155,6 +158,41 @@ def test_garbage_on_either_port_costs_that_connection_only(tmp_path: Path, garba
                 writer.close()
 
     run(main())
+
+
+@pytest.mark.parametrize("sent", [b"PROXY TCP4 ::1 ::1 1 2\r\n", b"GET / HTTP/1.1\r\n\r\n"])
+def test_probes_of_any_port_fill_no_log(tmp_path: Path, sent: bytes) -> None:
+    stream = io.StringIO()
+    root = logging.getLogger()
+    before = root.handlers[:], root.level, logging.raiseExceptions
+
+    async def main() -> None:
+        async with ensemble(tmp_path, 1) as made:
+            runner = await made.start(1)
+            await made.wait_until_whole()
+            stream.seek(0)
+            stream.truncate()
+            member = ensemble_of(made.configs[1])
+            (address,) = member.me.addresses
+            for port in (runner.client_address[1], address.quorum_port, address.election_port):
+                for _probe in range(50):
+                    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                    writer.write(sent)
+                    assert await reader.read() == b""
+                    writer.close()
+
+    try:
+        logs.set_up("info", "text", stream)
+        run(main())
+        lines = stream.getvalue().splitlines()
+        assert 3 <= len(lines) <= 4, lines  # the quorum port: why it ends the link, and its end
+        logs.tell_left_out(is_end=True)
+        told = stream.getvalue().splitlines()[len(lines) :]
+        assert [line.partition(": left out: ")[2][:42] for line in told] == [
+            "49 more lines like this about 127.0.0.1, t"
+        ] * len(lines)
+    finally:
+        root.handlers[:], root.level, logging.raiseExceptions = before
 
 
 def test_a_clean_end_leaves_nothing_behind(tmp_path: Path) -> None:
