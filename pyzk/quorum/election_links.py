@@ -309,6 +309,7 @@ class ElectionLinks:
             )
             self._close(link)
             return False
+        self._compare_ports(link, initial)
         if sid < self.sid:
             self._close(link)
             mine = self.links.get(sid)
@@ -324,6 +325,23 @@ class ElectionLinks:
             return False
         self._keep(link, sid)
         return True
+
+    def _compare_ports(self, link: ElectionLink, initial: InitialMessage) -> None:
+        """Say if a server listens elsewhere than its line has it: it may be another one with the
+        same id. A host has many names, a port has one."""
+        known, said = self.addresses.candidates(initial.sid), initial.reachable
+        if known and said and {each.port for each in known}.isdisjoint(each.port for each in said):
+            log.warning(
+                "%s says that it is server %d and listens for elections on %s, which is %s in the"
+                " configuration here: either its configuration is another, or two servers have the"
+                " id %d in their myid",
+                link.name,
+                initial.sid,
+                ", ".join(map(str, said)),
+                ", ".join(map(str, known)),
+                initial.sid,
+                extra=about_host(link.name),
+            )
 
     def _keep(self, link: ElectionLink, sid: int) -> None:
         """From now on ``link`` is the connection to ``sid``."""

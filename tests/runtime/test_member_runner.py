@@ -6,10 +6,15 @@ import asyncio
 import contextlib
 import io
 import logging
+from dataclasses import replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
+from pyzk.config import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.errors import ElectionPortError, StorageError
 from pyzk.jute.records import ConnectRequest, CreateRequest, PathRequest, PathWatchRequest
@@ -17,7 +22,7 @@ from pyzk.runtime import logs
 from pyzk.runtime.files import FileDirectory
 from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
-from tests.runtime.members import Ensemble, ensemble, ensemble_of, run
+from tests.runtime.members import Ensemble, ensemble, ensemble_of, free_ports, member_config, run
 from tests.world import OPEN, encode_request, frame
 
 pytestmark = pytest.mark.live
@@ -278,5 +283,63 @@ def test_names_that_nobody_knows_are_told_at_the_start(
             await made.wait_for(lambda: caplog.text.count("cannot be resolved") == 2)
             assert "server.2=127.0.0.1:" in caplog.text
             assert "looks it up each time it needs it" in caplog.text
+
+    run(main())
+
+
+# --- two servers with one id ----------------------------------------------------------
+
+
+async def start_twin(made: Ensemble, directory: Path, sid: int) -> PeerRunner:
+    """Start another server with the id of one that runs; it has a server line of its own."""
+    ports = [*free_ports(3)]
+    lines = [ports if each == sid else _ports(made.configs[each]) for each in made.configs]
+    config = member_config(directory / "twin", sid, 3, [*chain(*lines)])
+    twin = PeerRunner(
+        replace(config, ensemble=evolve(ensemble_of(config), init_limit_ticks=2)),
+    )
+    made.runners[9] = twin
+    await twin.start()
+    return twin
+
+
+def _ports(config: ServerConfig) -> list[int]:
+    (address,) = ensemble_of(config).me.addresses
+    return [address.quorum_port, address.election_port, config.client_port or 0]
+
+
+def test_each_of_two_followers_with_one_id_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with ensemble(tmp_path) as made:
+            await made.start_all()
+            await made.wait_until_whole()
+            sid = next(each for each in made.runners if each != made.leader)
+            twin = await start_twin(made, tmp_path, sid)
+            for config in (made.configs[sid], twin.config):
+                line = (
+                    f"another server has its id, {sid}. No two servers may have the same myid;"
+                    f" this one is at {ensemble_of(config).me.addresses[0]}"
+                )
+                await made.wait_for(partial(lambda text: text in caplog.text, line))
+
+    run(main())
+
+
+def test_a_server_with_the_id_of_the_leader_says_why_nobody_connects(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with ensemble(tmp_path) as made:
+            await made.start_all()
+            await made.wait_until_whole()
+            leader = made.leader
+            twin = await start_twin(made, tmp_path, leader)
+            place = ensemble_of(twin.config).me.addresses[0]
+            text = f"can reach its quorum port ({place}), and that no other server has its id in"
+            await made.wait_for(lambda: text in caplog.text)
+            # The others have been told, too.
+            assert f"says that it is server {leader} and listens for elections on" in caplog.text
 
     run(main())
