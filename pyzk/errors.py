@@ -10,6 +10,7 @@ Pure. Theory of operation: an operating error has a class here, a programmer err
         QuorumProtocolError           close this link, log one line
       JuteError -> Truncated, TooLong raised by the codec; the layer above re-labels it
       StorageError -> TornTail, Corrupt
+      ElectionPortError               a member cannot have its election port
 """
 
 from __future__ import annotations
@@ -179,3 +180,8 @@ class TornTail(StorageError):
 
 class Corrupt(StorageError):
     """Stored bytes that contradict themselves; the server must not go on with them."""
+
+
+class ElectionPortError(PyzkError):
+    """A member cannot listen on its election port, and has tried as often as it is told to
+    (``ExitCode.UNABLE_TO_BIND_QUORUM_PORT``)."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyzk.data.paths import QUOTA, ROOT, child_of, namespace_of
 from pyzk.errors import MarshallingError, QuotaExceeded
+from pyzk.outsiders import about
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -157,11 +158,16 @@ class QuotaTable:
         stats_path = f"{QUOTA}{quota_path}/{STATS_NAME}"
         node = nodes.get(stats_path)
         if node is None:
-            log.warning("quota on %s has no znode %s to count in", quota_path, stats_path)
+            _no_stats(quota_path, stats_path)
             return
         stats = QuotaText.parse(node.data)
         if stats.malformed is not None:
-            log.error("malformed quota text in %s: %r counts as -1", stats_path, stats.malformed)
+            log.error(
+                "malformed quota text in %s: %r counts as -1",
+                stats_path,
+                stats.malformed,
+                extra=about(stats_path),
+            )
         stats.numbers["count"] = stats.count + count
         stats.numbers["bytes"] = stats.size + size
         node.set_data_quietly(stats.encode())
@@ -185,7 +191,11 @@ class QuotaTable:
         stats_path = f"{QUOTA}{quota_path}/{STATS_NAME}"
         stats_node = nodes.get(stats_path)
         if limits_node is None or stats_node is None:
-            log.warning("quota on %s lacks its limits or its stats znode", quota_path)
+            log.warning(
+                "quota on %s lacks its limits or its stats znode",
+                quota_path,
+                extra=about(quota_path),
+            )
             return
         limits = QuotaText.parse(limits_node.data)
         stats = QuotaText.parse(stats_node.data)
@@ -209,7 +219,7 @@ class QuotaTable:
             )
             if line not in self._exceeded:
                 self._exceeded[line] = None
-                log.warning("%s", text)
+                log.warning("%s", text, extra=about(quota_path))
             if is_hard:
                 namespace = namespace_of(path) or ""
                 self.violations[namespace] = self.violations.get(namespace, 0) + 1
@@ -264,13 +274,19 @@ def _walk(path: str, nodes: Mapping[str, DataNode]) -> list[str]:
     return paths
 
 
+def _no_stats(quota_path: str, stats_path: str) -> None:
+    log.warning(
+        "quota on %s has no znode %s to count in", quota_path, stats_path, extra=about(quota_path)
+    )
+
+
 def _recount(quota_path: str, nodes: Mapping[str, DataNode]) -> None:
     """Write the true numbers into the stats znode."""
     assert quota_path != ROOT, "there is no quota on the root"
     stats_path = f"{QUOTA}{quota_path}/{STATS_NAME}"
     stats_node = nodes.get(stats_path)
     if stats_node is None:
-        log.warning("quota on %s has no znode %s to count in", quota_path, stats_path)
+        _no_stats(quota_path, stats_path)
         return
     paths = _walk(quota_path, nodes)
     size = sum(len(nodes[path].data or b"") for path in paths)

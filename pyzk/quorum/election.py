@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from pyzk.config_members import config_text, parse_membership
 from pyzk.errors import PyzkError, QuorumProtocolError
+from pyzk.outsiders import about
 from pyzk.quorum.election_messages import MAX_ROUND, Notification, decode_notification
 from pyzk.quorum.verifier import verifier_of
 from pyzk.quorum.vote import NOBODY, UNTRUSTED_ZXID, PeerState, Vote
@@ -246,7 +247,12 @@ class Election:
         try:
             notification = decode_notification(payload)
         except QuorumProtocolError as error:
-            log.warning("ignored a notification from server %d: %s", sid, error)
+            log.warning(
+                "ignored a notification from server %d: %s",
+                sid,
+                error,
+                extra=about(f"server {sid}"),
+            )
             return
         if self.state == PeerState.LOOKING and self._takes_config(sid, notification):
             return

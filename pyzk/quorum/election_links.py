@@ -30,6 +30,7 @@ from collections.abc import Mapping  # compiled, a NamedTuple asks for it when i
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pyzk.errors import QuorumProtocolError
+from pyzk.outsiders import about, about_host
 from pyzk.quorum.election_messages import (
     GENERIC_OBSERVER,
     Address,
@@ -50,6 +51,8 @@ MAX_HANDSHAKES: Final = 64
 """Accepted connections that have not said who they are; for a further one the oldest is closed."""
 MAX_STRANGERS: Final = 256
 """Connections of servers outside the configuration; further ones are closed."""
+STRANGERS: Final = "servers outside the configuration"
+"""The subject of log lines about them all: anybody may say that he is any of them."""
 
 
 class LinkState:
@@ -165,7 +168,11 @@ class ElectionLinks:
         assert sid != self.sid, "a message to this server itself"
         link = self.links.get(sid)
         if link is None and not self._can_reach(sid):
-            log.warning("no address of server %d is known: a notification to it is dropped", sid)
+            log.warning(
+                "no address of server %d is known: a notification to it is dropped",
+                sid,
+                extra=about(STRANGERS),
+            )
             return
         self._pending[sid] = payload
         if link is None:
@@ -204,7 +211,10 @@ class ElectionLinks:
         if len(self._greeting) >= MAX_HANDSHAKES:
             oldest = next(iter(self._greeting))
             log.warning(
-                "%s: closed, %d connections have not said who they are", oldest.name, MAX_HANDSHAKES
+                "%s: closed, %d connections have not said who they are",
+                oldest.name,
+                MAX_HANDSHAKES,
+                extra=about_host(oldest.name),
             )
             self._close(oldest)
         link.deadline = self.clock.now_ms + self.handshake_timeout_ms
@@ -250,7 +260,7 @@ class ElectionLinks:
             for payload in link.scanner.feed(chunk):
                 self.messages.append((sid, payload))
         except QuorumProtocolError as error:
-            log.warning("%s: %s", link.name, error)
+            log.warning("%s: %s", link.name, error, extra=about_host(link.name))
             self._close(link)
 
     def written(self, link: ElectionLink) -> None:
@@ -268,7 +278,12 @@ class ElectionLinks:
         """The deadline has passed: who has not said who it is has had its time."""
         now = self.clock.now_ms
         for link in [link for link in self._greeting if link.deadline <= now]:
-            log.warning("%s did not say who it is for %d ms", link.name, self.handshake_timeout_ms)
+            log.warning(
+                "%s did not say who it is for %d ms",
+                link.name,
+                self.handshake_timeout_ms,
+                extra=about_host(link.name),
+            )
             self._close(link)
 
     @property
@@ -284,9 +299,17 @@ class ElectionLinks:
         """The initial message is there: whether the link is kept."""
         sid = initial.sid
         if sid == self.sid:
-            log.error("%s says that it is server %d, which is this one", link.name, sid)
+            log.error(
+                "%s says that it is server %d, which is this one: two servers have the id %d in"
+                " their myid, or a server line leads here that should not",
+                link.name,
+                sid,
+                sid,
+                extra=about_host(link.name),
+            )
             self._close(link)
             return False
+        self._compare_ports(link, initial)
         if sid < self.sid:
             self._close(link)
             mine = self.links.get(sid)
@@ -302,6 +325,23 @@ class ElectionLinks:
             return False
         self._keep(link, sid)
         return True
+
+    def _compare_ports(self, link: ElectionLink, initial: InitialMessage) -> None:
+        """Say if a server listens elsewhere than its line has it: it may be another one with the
+        same id. A host has many names, a port has one."""
+        known, said = self.addresses.candidates(initial.sid), initial.reachable
+        if known and said and {each.port for each in known}.isdisjoint(each.port for each in said):
+            log.warning(
+                "%s says that it is server %d and listens for elections on %s, which is %s in the"
+                " configuration here: either its configuration is another, or two servers have the"
+                " id %d in their myid",
+                link.name,
+                initial.sid,
+                ", ".join(map(str, said)),
+                ", ".join(map(str, known)),
+                initial.sid,
+                extra=about_host(link.name),
+            )
 
     def _keep(self, link: ElectionLink, sid: int) -> None:
         """From now on ``link`` is the connection to ``sid``."""
@@ -332,7 +372,12 @@ class ElectionLinks:
             return True
         count = sum(not self.addresses.is_known(each) for each in [*self.links, *self._dialing])
         if count >= MAX_STRANGERS:
-            log.warning("no connection with server %d: %d others are unknown too", sid, count)
+            log.warning(
+                "no connection with server %d: %d others are unknown too",
+                sid,
+                count,
+                extra=about(STRANGERS),
+            )
         return count < MAX_STRANGERS
 
     def _write_pending(self, link: ElectionLink, sid: int) -> None:

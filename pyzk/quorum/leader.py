@@ -385,7 +385,7 @@ class Leader:
 
     def new_leader_acked(self, handler: LearnerHandler) -> None:
         """A learner has everything up to NEWLEADER on disk."""
-        log.info("%r is synchronized", handler)
+        log.info("%r is synchronized", handler, extra=handler.subject)
         if self.phase == BROADCAST:
             handler.up_to_date()
         else:

@@ -142,6 +142,7 @@ class Synchronizer:
             packets.type_name(plan.kind),
             format_zxid(plan.zxid),
             plan.reason,
+            extra=handler.subject,
         )
         handler.link.send(packets.encode_bare(plan.kind, plan.zxid))
         extra_bytes = 0

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyzk.errors import JuteError, QuorumProtocolError
 from pyzk.jute.records import QuorumPacket
+from pyzk.outsiders import about
 from pyzk.quorum import packets
 from pyzk.quorum.link import Link
 from pyzk.quorum.snapshot_stream import SnapshotPart
@@ -101,6 +102,12 @@ class LearnerHandler:
     def __repr__(self) -> str:
         kind = "observer" if self.is_observer else "follower"
         return f"{kind} {self.sid} ({self.name})" if self.phase != AWAIT_INFO else self.name
+
+    @property
+    def subject(self) -> dict[str, str]:
+        """Whom log lines are about: anybody may say that he is any server."""
+        host = self.name.rpartition(":")[0]
+        return about(host if self.phase == AWAIT_INFO else f"server {self.sid} at {host}")
 
     # --- to the learner -------------------------------------------------------------
 
@@ -240,7 +247,7 @@ class LearnerHandler:
         raise QuorumProtocolError("a learner sends no snapshot")
 
     def link_down(self, link: Link, reason: str) -> None:
-        log.info("%r has gone: %s", self, reason)
+        log.info("%r has gone: %s", self, reason, extra=self.subject)
         self.end()
         self.leader.forget(self)
 

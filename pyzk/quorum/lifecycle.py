@@ -20,14 +20,21 @@ from typing import TYPE_CHECKING, Final
 from pyzk.data.txn import decode_txn
 from pyzk.quorum.commands import Reload, TruncateLog
 from pyzk.quorum.election import Decision, Election, ElectionTimes, election_view
-from pyzk.quorum.election_links import ElectionLink, ElectionLinks, election_addresses
+from pyzk.quorum.election_links import (
+    ElectionLink,
+    ElectionLinks,
+    LinkState,
+    election_addresses,
+)
 from pyzk.quorum.election_messages import Address
 from pyzk.quorum.follower import Follower
-from pyzk.quorum.leader import Leader
+from pyzk.quorum.leader import DISCOVERY, Leader
+from pyzk.quorum.learner import CONNECTING, Learner
 from pyzk.quorum.link import Link
 from pyzk.quorum.member import Member
 from pyzk.quorum.observer import Observer
 from pyzk.quorum.role import MemberRole, Unapplied
+from pyzk.quorum.twins import LostLinks
 from pyzk.quorum.vote import PeerState
 from pyzk.server.readonly import ReadOnly
 from pyzk.server.sessions import LearnerSessions
@@ -92,7 +99,12 @@ class MemberLife:
             is_participant=not ensemble.is_observer,
         )
         self.member.election = self.election
+        self.lost_links: LostLinks = LostLinks(
+            ensemble.my_sid, "|".join(map(str, me.addresses)), clock
+        )
         self.looking_since_ms: int = 0
+        self._supporters: tuple[int, ...] = ()
+        """Who has elected the present leader."""
         self._unapplied: Unapplied = Unapplied()
         self._look_at_ms: int | None = None
         """An observer that has lost its leader looks for one at this time."""
@@ -106,6 +118,8 @@ class MemberLife:
     def _end_role(self, role: MemberRole, reason: str) -> None:
         member = self.member
         log.warning("server %d: %s no more: %s", member.sid, role.mode, reason)
+        if isinstance(role, Leader) and role.phase == DISCOVERY:
+            self._tell_deserted()
         role.stop()
         self._unapplied = role.unapplied
         self.role = None
@@ -113,6 +127,19 @@ class MemberLife:
         if isinstance(role, Observer) and delay > 0:
             self._look_at_ms = self.clock.now_ms + member.rng.randrange(delay)
         self._settle()
+
+    def _tell_deserted(self) -> None:
+        """Those who have elected this server have not connected: they may follow another one."""
+        member = self.member
+        others = [str(sid) for sid in self._supporters if sid != member.sid]
+        if others:
+            log.error(
+                "server %d was elected by %s, and no quorum has connected with it: see whether they"
+                " can reach its quorum port (%s), and that no other server has its id in myid",
+                member.sid,
+                ", ".join(others),
+                "|".join(map(str, member.ensemble.me.addresses)),
+            )
 
     def _settle(self) -> None:
         """Look for a leader as soon as memory and disk are the same."""
@@ -174,6 +201,7 @@ class MemberLife:
             ", ".join(map(str, decision.supporters)),
         )
         member.server.metrics.election_time.add(took_ms)
+        self._supporters = decision.supporters
         self.role = role
         role.start()
 
@@ -329,6 +357,12 @@ class MemberLife:
 
     def link_down(self, link: Link, reason: str) -> None:
         """A link has ended, or could not be made."""
+        learner = link.owner
+        if isinstance(learner, Learner) and not link.is_closed:
+            if link.has_received:
+                self.lost_links.ended(learner.leader_sid, learner.epoch)
+            elif learner.phase == CONNECTING:
+                self.lost_links.gone(learner.leader_sid)
         link.lost(reason)
         self.pump()
 
@@ -340,6 +374,7 @@ class MemberLife:
 
     def election_dial_failed(self, sid: int) -> None:
         """It could not be reached."""
+        self.lost_links.gone(sid)
         self.links.dial_failed(sid)
         self.election.not_reached(sid)
         self.pump()
@@ -351,8 +386,10 @@ class MemberLife:
 
     def election_closed(self, link: ElectionLink) -> None:
         """An election link has ended."""
-        self.links.closed(link)
         sid = link.sid
+        if sid is not None and link.state == LinkState.UP and self.links.addresses.is_known(sid):
+            self.lost_links.ended(sid)
+        self.links.closed(link)
         if sid is not None and sid not in self.links.links:
             self.election.lost(sid)
             self.pump()

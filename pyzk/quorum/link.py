@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from pyzk.errors import QuorumProtocolError
 from pyzk.jute.records import QuorumPacket
+from pyzk.outsiders import about_host
 from pyzk.quorum.snapshot_stream import SnapshotPart
 from pyzk.quorum.stream import QuorumStream
 from pyzk.server.outbox import Outbox, Outgoing
@@ -113,7 +114,7 @@ class Link(Outgoing):
         """End because of what the other side sent or did not send; the owner is told."""
         if self.is_closed:
             return
-        log.warning("closing the link with %s: %s", self.name, reason)
+        log.warning("closing the link with %s: %s", self.name, reason, extra=about_host(self.name))
         self.close()
         self.owner.link_down(self, reason)
 

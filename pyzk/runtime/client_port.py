@@ -10,6 +10,7 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Final, cast
 
+from pyzk.runtime.addresses import peer_of
 from pyzk.server.connection import CLOSED, STALL_CHOKED, Connection
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 LAST_BYTES_TIMEOUT_S: Final = 2.0
 """How long a client may take for what is left when its connection is closed."""
-DEFAULT_BACKLOG: Final = 1024
 
 
 class ClientProtocol:
@@ -43,10 +43,9 @@ class ClientProtocol:
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         sock = transport.get_extra_info("socket")
-        peer = transport.get_extra_info("peername") or ("unknown", 0)
-        host = str(peer[0]).removeprefix("::ffff:")
         descriptor = -1 if sock is None else sock.fileno()
-        connection = self._runner.accept(host, int(peer[1]), descriptor)
+        host, port = peer_of(transport)
+        connection = self._runner.accept(host, port, descriptor)
         if connection is None:
             # As the original: accepted, then closed without a byte.
             self._transport.abort()
@@ -152,43 +151,3 @@ class ClientProtocol:
         """Drop the socket at once."""
         if self._transport is not None:
             self._transport.abort()
-
-
-def open_sockets(host: str | None, port: int, backlog: int) -> list[socket.socket]:
-    """Bind and listen; on the wildcard address for IPv4 and, where there is one, IPv6.
-
-    Raises OSError with the address in its text.
-    """
-    if host is not None:
-        families = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        targets = [(families[0][0], families[0][4])]
-    else:
-        targets = [(socket.AF_INET, ("0.0.0.0", port))]  # noqa: S104 (the configured wildcard)
-    sockets: list[socket.socket] = []
-    try:
-        for family, address in targets:
-            sockets.append(listen_at(family, address, backlog))
-        if host is None and socket.has_dualstack_ipv6():
-            bound = sockets[0].getsockname()[1]
-            sockets.append(listen_at(socket.AF_INET6, ("::", bound), backlog))
-    except OSError:
-        for sock in sockets:
-            sock.close()
-        raise
-    return sockets
-
-
-def listen_at(family: int, address: tuple[object, ...], backlog: int) -> socket.socket:
-    """Bind and listen. Raises OSError with the address in its text."""
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(address)
-        sock.listen(backlog if backlog > 0 else DEFAULT_BACKLOG)
-        sock.setblocking(False)
-    except OSError as error:
-        sock.close()
-        raise OSError(error.errno, f"{error.strerror}: {address[0]}:{address[1]}") from error
-    return sock

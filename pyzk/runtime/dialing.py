@@ -6,14 +6,16 @@ Shell. Used by both ports of a member.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pyzk.config_members import WILDCARD
-from pyzk.runtime.network import place, reason_of
+from pyzk.errors import ElectionPortError
+from pyzk.runtime.addresses import place
+from pyzk.runtime.network import reason_of
 
 if TYPE_CHECKING:
     from pyzk.config_ensemble import EnsembleConfig
@@ -29,6 +31,41 @@ REMINDER: Final = 30
 """Failed attempts between two lines in the log."""
 
 MakeProtocol = Callable[[], asyncio.Protocol]
+
+
+class Where(NamedTuple):
+    """A place to listen at, what for, and the server line that says so."""
+
+    host: str | None
+    """None: all addresses of the machine."""
+    port: int
+    whom: str
+    setting: str
+
+    def __str__(self) -> str:
+        return f"for {self.whom} on {place(self.host or '*', self.port)}"
+
+    def explain(self, error: OSError) -> tuple[str, str]:
+        """Return why it cannot be, and what to do about it."""
+        line = self.setting
+        if isinstance(error, socket.gaierror):
+            return (
+                f"the name {self.host} is not known here ({reason_of(error)})",
+                f"correct {line} on all members, or what looks names up (/etc/hosts, DNS)",
+            )
+        remedies = {
+            errno.EADDRINUSE: "another process has the port, perhaps this server is running"
+            f" already: stop it, or take another port in {line} on all members",
+            errno.EADDRNOTAVAIL: f"this machine has not the address in {line}: correct it on all"
+            " members, or myid if this is another server; where addresses are translated, set"
+            " quorumListenOnAllIPs=true",
+            errno.EACCES: f"ports below 1024 need a privilege: take another port in {line} on all"
+            " members",
+        }
+        remedy = remedies.get(error.errno or 0, f"correct {line} on all members")
+        which = error.filename  # where that is not the place itself, but an address of its name
+        where = f" ({which})" if which and which != place(self.host or "*", self.port) else ""
+        return f"{reason_of(error)}{where}", remedy
 
 
 class Dial:
@@ -105,41 +142,42 @@ class Listening:
         runner: PeerRunner,
         network: Network,
         make: MakeProtocol,
-        host: str | None,
-        port: int,
-        whom: str,
+        where: Where,
+        first_retry_s: float = FIRST_RETRY_S,
     ) -> None:
         self._runner = runner
         self._network = network
         self._make = make
-        self._host = None if host == WILDCARD else host
-        self._port = port
-        self._whom = whom
+        self._where = where
+        self._pause_s = first_retry_s
         self._listener: Listener | None = None
         self._task: asyncio.Future[None] | None = None
         self._timer: Timer | None = None
         self._attempts = 0
+        self._max_attempts = 0
+        self._waiter: asyncio.Future[None] | None = None
+        """Of ``until_open``."""
         self._is_over = False
-        self.max_attempts = 0
-        """0: any number."""
-
-    @property
-    def place(self) -> str:
-        return place(self._host or "*", self._port)
 
     def start(self) -> None:
         """Try now, and again until it succeeds."""
         self._task = asyncio.ensure_future(self._try())
         self._task.add_done_callback(self._tried)
 
-    async def first(self) -> None:
-        """Try now and wait for what comes of it; again later if it failed."""
+    async def until_open(self, max_attempts: int) -> None:
+        """Try now, and again until it succeeds; wait for that.
+
+        Raises ElectionPortError when ``max_attempts`` have failed, and goes on trying until
+        ``close``. If that is 0 it waits for the first attempt only.
+        """
+        self._max_attempts = max_attempts
+        self._waiter = asyncio.get_running_loop().create_future()
         self.start()
-        assert self._task is not None
-        await asyncio.wait([self._task])
+        await self._waiter
 
     async def _try(self) -> None:
-        listener = await self._network.listen(self._make, self._host, self._port)
+        where = self._where
+        listener = await self._network.listen(self._make, where.host, where.port)
         if self._is_over:
             listener.close()
         else:
@@ -151,25 +189,51 @@ class Listening:
             return
         if error is None:
             if self._attempts:
-                log.info("listening for %s on %s now", self._whom, self.place)
-            return
-        if not isinstance(error, OSError):
+                log.info("listening %s now", self._where)
+            self._answer(None)
+        elif isinstance(error, OSError):
+            self._failed(error)
+        else:
             assert isinstance(error, Exception), error
-            self._runner.fail(error)
-            return
+            if not self._answer(error):
+                self._runner.fail(error)
+
+    def _failed(self, error: OSError) -> None:
         self._attempts += 1
-        what = f"cannot listen for {self._whom} on {self.place}: {reason_of(error)}"
-        if 0 < self.max_attempts <= self._attempts:
-            self._runner.fail_to_listen(what)
-            return
+        reason, remedy = self._where.explain(error)
+        most = self._max_attempts
         if self._attempts % REMINDER == 1:
             log.error(
-                "%s; trying again. Other members cannot reach this server meanwhile: stop whoever"
-                " has the port, or correct this server's server.N line on all members",
-                what,
+                "cannot listen %s: %s; trying again%s. Other members cannot reach this server"
+                " meanwhile: %s",
+                self._where,
+                reason,
+                f", {most} times in all" if most else "",
+                remedy,
             )
-        pause_s = min(FIRST_RETRY_S * 2 ** min(self._attempts - 1, 10), LAST_RETRY_S)
-        self._timer = self._runner.call_later(pause_s, self.start)
+        if not most:
+            self._answer(None)
+        elif self._attempts >= most:
+            times = "once" if most == 1 else f"{most} times"
+            self._answer(
+                ElectionPortError(
+                    f"cannot listen {self._where}: {reason}; tried {times} (electionPortBindRetry;"
+                    f" 0: for ever). {remedy[0].upper()}{remedy[1:]}"
+                )
+            )
+        self._timer = self._runner.call_later(self._pause_s, self.start)
+        self._pause_s = min(2 * self._pause_s, LAST_RETRY_S)
+
+    def _answer(self, error: Exception | None) -> bool:
+        """End ``until_open``, and tell whether it was still waiting."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is None or waiter.done():
+            return False
+        if error is None:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(error)
+        return True
 
     def close(self) -> None:
         """Listen no more, nor try to."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
-from pyzk.config_members import WILDCARD
+from pyzk.errors import ElectionPortError
+from pyzk.outsiders import about
+from pyzk.quorum.election_links import STRANGERS
 from pyzk.runtime.client_port import LAST_BYTES_TIMEOUT_S
-from pyzk.runtime.dialing import Dial, Listening, set_options
+from pyzk.runtime.dialing import Dial, Listening, Where, set_options
 from pyzk.runtime.network import peer_name
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from pyzk.runtime.seams import Network, Timer
 
 log = logging.getLogger(__name__)
+
+BIND_RETRY_S: Final = 1.0
+"""Between two attempts to have the election port; the original's."""
 
 
 class ElectionPort:
@@ -40,23 +45,35 @@ class ElectionPort:
         self._protocols: dict[ElectionProtocol, None] = {}
         self._dials: dict[int, Dial] = {}
         self._unreachable: dict[int, str] = {}
-        """sid -> why; said once until it has been reached."""
+        """Server of the configuration -> why; said once until it has been reached."""
 
     async def listen(self) -> None:
-        """Take connections. Where the port cannot be had at once, it is tried again later."""
+        """Take connections, as soon as one of the addresses can be had; wait for that, for a server
+        that others cannot reach would only disturb them.
+
+        Raises ElectionPortError after electionPortBindRetry attempts. If that is 0 it waits for
+        the first one only, and goes on trying.
+        """
         ensemble = self.ensemble
         everywhere = ensemble.quorum_listen_on_all_ips
-        places: dict[tuple[str, int], None] = {
-            (WILDCARD if everywhere else each.host, each.election_port): None
+        places: dict[tuple[str | None, int], None] = {
+            (None if everywhere else each.host, each.election_port): None
             for each in ensemble.me.addresses
         }
         for host, port in places:
-            listening = Listening(
-                self.runner, self._network, self._make_accepted, host, port, "elections"
+            where = Where(host, port, "elections", f"server.{ensemble.my_sid}")
+            self._listening.append(
+                Listening(self.runner, self._network, self._make_accepted, where, BIND_RETRY_S)
             )
-            listening.max_attempts = ensemble.election_port_bind_retry
-            self._listening.append(listening)
-            await listening.first()
+        outcomes = await asyncio.gather(
+            *(each.until_open(ensemble.election_port_bind_retry) for each in self._listening),
+            return_exceptions=True,
+        )
+        failures = [outcome for outcome in outcomes if outcome is not None]
+        for failure in failures:
+            if len(failures) == len(outcomes) or not isinstance(failure, ElectionPortError):
+                raise failure
+            log.error("%s. It goes on with its other addresses", failure)
 
     # --- orders ---------------------------------------------------------------------
 
@@ -96,8 +113,17 @@ class ElectionPort:
     def _dial_failed(self, sid: int, reason: str) -> None:
         self._dials.pop(sid, None)
         if self._unreachable.get(sid) != reason:
-            self._unreachable[sid] = reason
-            log.info("server %d cannot be reached for elections: %s", sid, reason)
+            # Anybody may say that he is any server outside the configuration, and that he listens
+            # where he does not.
+            is_known = self.ensemble.membership.member(sid) is not None
+            if is_known:
+                self._unreachable[sid] = reason
+            log.info(
+                "server %d cannot be reached for elections: %s",
+                sid,
+                reason,
+                extra=None if is_known else about(STRANGERS),
+            )
         self.runner.take_in(
             "election dial failed", sid, partial(self.peer.election_dial_failed, sid)
         )

@@ -2,7 +2,9 @@
 
 Shell. One line an event, on standard error, as text or as JSON; the time is UTC with milliseconds.
 A message is made safe for one line: what a client sent may appear in it. Only the trace of a bug
-takes more lines, and only as text.
+takes more lines, and only as text. What somebody outside can cause at will is one line a minute of
+a kind and about one subject (`pyzk.outsiders`): otherwise a port scanner, or a load balancer that
+asks in a protocol of its own, fills the disk.
 """
 
 from __future__ import annotations
@@ -12,12 +14,99 @@ import sys
 import time
 from typing import Final, TextIO
 
+from pyzk.outsiders import SUBJECT
+
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("text", "json")
 
 _CONTROLS: Final = {
     code: f"\\x{code:02x}" for code in (*range(32), *range(0x7F, 0xA0), 0x2028, 0x2029)
 } | {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t"}
+
+
+QUIET_S: Final = 60.0
+"""After a line about somebody outside, further ones of its kind about the same are left out."""
+SWEEP_S: Final = 1.0
+MAX_SUBJECTS: Final = 256
+"""Kinds and subjects that are remembered; lines about further ones count together."""
+_OTHERS: Final = ("", "others")
+_SHOWN: Final = 500
+"""Characters of a line that was left out."""
+
+
+class _LeftOut:
+    """Lines of one kind about one subject since one was let through."""
+
+    __slots__ = ("count", "last", "level", "logger", "quiet_until")
+
+    def __init__(self, quiet_until: float) -> None:
+        self.quiet_until = quiet_until
+        self.count = 0
+        self.last = ""
+        self.logger = ""
+        self.level = logging.INFO
+
+    def add(self, record: logging.LogRecord) -> None:
+        self.count += 1
+        self.last = record.getMessage()[:_SHOWN]
+        self.logger = record.name
+        self.level = record.levelno
+
+
+class Quieter(logging.Filter):
+    """Lets through what is about nobody outside; of the rest one line in ``QUIET_S``, and then one
+    that says how many were left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left_out: dict[tuple[object, str], _LeftOut] = {}
+        self._sweep_at = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether to write the line."""
+        subject: str | None = record.__dict__.get(SUBJECT)
+        if subject is None:
+            return True
+        now = time.monotonic()
+        if now >= self._sweep_at:
+            self._sweep_at = now + SWEEP_S
+            self.sweep()
+        key: tuple[object, str] = (record.msg, subject)
+        known = self._left_out.get(key)
+        if known is None and len(self._left_out) >= MAX_SUBJECTS:
+            key = _OTHERS
+            known = self._left_out.get(key)
+        if known is None:
+            self._left_out[key] = _LeftOut(now + QUIET_S)
+            return True
+        known.add(record)
+        return False
+
+    def sweep(self, *, is_end: bool = False) -> None:
+        """Say what was left out where its time is over, at the end of the process everywhere."""
+        now = time.monotonic()
+        for key, left_out in list(self._left_out.items()):
+            if now < left_out.quiet_until and not is_end:
+                continue
+            del self._left_out[key]
+            if left_out.count:
+                if not is_end:
+                    self._left_out[key] = _LeftOut(now + QUIET_S)
+                logging.getLogger(left_out.logger).log(
+                    left_out.level,
+                    "left out: %d more lines like this about %s, the last: %s",
+                    left_out.count,
+                    key[1],
+                    left_out.last,
+                )
+
+
+_quieter = Quieter()
+
+
+def tell_left_out(*, is_end: bool = False) -> None:
+    """Say how many lines were left out, where that is due."""
+    _quieter.sweep(is_end=is_end)
 
 
 def set_up(level: str = "info", form: str = "text", stream: TextIO | None = None) -> None:
@@ -32,6 +121,9 @@ def set_up(level: str = "info", form: str = "text", stream: TextIO | None = None
     logging.logMultiprocessing = False
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    global _quieter  # one for the process, as the root logger is
+    _quieter = Quieter()
+    handler.addFilter(_quieter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

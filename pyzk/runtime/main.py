@@ -21,6 +21,7 @@ import logging
 import os
 import platform
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -29,8 +30,17 @@ from typing import Final, Protocol, TextIO
 
 from pyzk import __version__
 from pyzk.config import ServerConfig
-from pyzk.errors import ConfigError, Corrupt, DirectoryLockedError, StorageError, TornTail
+from pyzk.errors import (
+    ConfigError,
+    Corrupt,
+    DirectoryLockedError,
+    ElectionPortError,
+    StorageError,
+    TornTail,
+)
+from pyzk.runtime import logs
 from pyzk.runtime import loop as event_loop
+from pyzk.runtime.addresses import place
 from pyzk.runtime.environment import is_compiled, raise_descriptor_limit
 
 _log = logging.getLogger(__name__)
@@ -98,8 +108,8 @@ def run(
         if ensemble is not None and not connect_string_only:
             what = "observer" if ensemble.is_observer else "participant"
             count = len(ensemble.membership.members)
-            place = f"server {ensemble.my_sid} of {count}, {what}, looking for a leader"
-            tell(runner, status_line("started", *runner.client_address, place, config.data_dir))
+            role = f"server {ensemble.my_sid} of {count}, {what}, looking for a leader"
+            tell(runner, status_line("started", *runner.client_address, role, config.data_dir))
 
     def say_ready(runner: Runner) -> None:
         host, port = runner.client_address
@@ -138,7 +148,7 @@ async def _serve(
     try:
         runner = make_runner(config)
         await runner.start()
-    except (ConfigError, StorageError, OSError) as error:
+    except (ConfigError, StorageError, ElectionPortError, OSError) as error:
         return refuse(*explain(error, config))
     except Exception:
         _log.exception("cannot start: this is a bug in pyzk")
@@ -150,6 +160,7 @@ async def _serve(
         asyncio_loop.add_signal_handler(number, _stop, runner, number)
     _log_start(runner)
     say(runner)
+    _tell_left_out(asyncio_loop)
     try:
         code = await runner.serve_until_stopped()
     except StorageError as error:
@@ -157,8 +168,14 @@ async def _serve(
     except Exception:
         _log.exception("stopped serving: this is a bug in pyzk")
         return ExitCode.UNEXPECTED
+    logs.tell_left_out(is_end=True)
     _log.info("stopped")
     return code
+
+
+def _tell_left_out(asyncio_loop: asyncio.AbstractEventLoop) -> None:
+    logs.tell_left_out()
+    asyncio_loop.call_later(logs.QUIET_S, _tell_left_out, asyncio_loop)
 
 
 def share_the_interpreter() -> None:
@@ -193,7 +210,7 @@ def _log_start(runner: Runner) -> None:
     kind = type(asyncio.get_running_loop()).__module__.partition(".")[0]
     _log.info(
         "serving on %s (Python %s, %s core, %s, process %d)",
-        _address(*runner.client_address),
+        place(*runner.client_address),
         platform.python_version(),
         "compiled" if is_compiled() else "interpreted",
         kind,
@@ -212,16 +229,12 @@ def status_line(state: str, host: str, port: int, role: str, data_dir: str) -> s
 
 
 def _line(state: str, host: str, port: int, role: str, where: str) -> str:
-    return f"pyzk {__version__} {state} on {_address(host, port)}, {role}, {where}"
+    return f"pyzk {__version__} {state} on {place(host, port)}, {role}, {where}"
 
 
 def connect_string(host: str, port: int) -> str:
     """Return what a client on this machine connects to."""
-    return _address({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return place({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104
 
 
 def announce(text: str, out: TextIO | None = None) -> bool:
@@ -271,17 +284,31 @@ def explain(error: Exception, config: ServerConfig) -> tuple[str, int]:
         return str(error), ExitCode.CORRUPT
     if isinstance(error, StorageError):
         return str(error), ExitCode.DATA_DIR
+    if isinstance(error, ElectionPortError):
+        return str(error), ExitCode.ELECTION_PORT
     assert isinstance(error, OSError), error
     # A name that does not resolve has a negative number, of another list than errno's.
     number = error.errno or 0
     reason = os.strerror(number) if number > 0 else error.strerror or str(error)
-    address = f"{config.client_port_address or '*'}:{config.client_port}"
-    hint = _LISTEN_HINTS.get(number, "choose another address: --host, or clientPortAddress")
-    return f"cannot listen on {address}: {reason}; {hint}", ExitCode.UNEXPECTED
+    where = place(config.client_port_address or "*", config.client_port or 0)
+    return f"cannot listen on {where}: {reason}; {_advice(error, config)}", ExitCode.UNEXPECTED
 
 
-_LISTEN_HINTS: Final = {
-    errno.EADDRINUSE: "another server uses this port; stop it, or choose another one, 0 for any"
-    " that is free: --port, or clientPort in zoo.cfg",
-    errno.EACCES: "choose a port above 1023: --port, or clientPort in zoo.cfg",
-}
+def _advice(error: OSError, config: ServerConfig) -> str:
+    """Return what to do where the client port cannot be had; a member's options are few, for other
+    programs know its port."""
+    ensemble = config.ensemble
+    if ensemble is None:
+        port, host = "--port, or clientPort in zoo.cfg", "--host, or clientPortAddress"
+    elif ensemble.me.client_port is None:
+        port, host = "clientPort in zoo.cfg", "clientPortAddress in zoo.cfg"
+    else:
+        port = host = f"behind the ; of server.{ensemble.my_sid}, on all members"
+    if isinstance(error, socket.gaierror):
+        return f"correct the name, or what looks it up (/etc/hosts, DNS): {host}"
+    if error.errno == errno.EADDRINUSE:
+        free = ", 0 for any that is free" if ensemble is None else ""
+        return f"another server uses this port; stop it, or choose another one{free}: {port}"
+    if error.errno == errno.EACCES:
+        return f"choose a port above 1023: {port}"
+    return f"choose another address: {host}"

@@ -16,13 +16,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, cast
 
-from pyzk.config_members import WILDCARD, bracketed
-from pyzk.runtime.client_port import listen_at, open_sockets
+from pyzk.runtime.addresses import Found, listen_at, look_up, peer_of, place
 
 BACKLOG: Final = 128
-
-_Found = list[tuple[int, tuple[object, ...]]]
-"""(family, address) as the socket module has them."""
 
 
 class _Greeter(asyncio.Protocol):
@@ -62,7 +58,7 @@ class TcpNetwork:
     """The machine's own network."""
 
     def __init__(self) -> None:
-        self._lookups: dict[tuple[str, int], list[asyncio.Future[_Found]]] = {}
+        self._lookups: dict[tuple[str, int], list[asyncio.Future[list[Found]]]] = {}
         """Names that are being looked up -> who waits; one that hangs is not asked again."""
 
     async def connect(self, make: Callable[[], asyncio.Protocol], host: str, port: int) -> None:
@@ -86,19 +82,15 @@ class TcpNetwork:
     async def listen(
         self, make: Callable[[], asyncio.Protocol], host: str | None, port: int
     ) -> TcpListener:
-        """Take connections at all addresses of the machine, or at those of a host.
-
-        Raises OSError.
+        """Take connections at all addresses of a host, or of the machine if it is None or a
+        wildcard. Raises OSError.
         """
         loop = asyncio.get_running_loop()
         sockets: list[socket.socket] = []
         servers: list[asyncio.Server] = []
         try:
-            if host is None or host == WILDCARD:
-                sockets = open_sockets(None, port, BACKLOG)
-            else:
-                for family, address in await self._resolve(host, port):
-                    sockets.append(listen_at(family, address, BACKLOG))
+            found = None if host is None else await self._resolve(host, port)
+            sockets = listen_at(found, port, BACKLOG)
             for sock in sockets:
                 server = await loop.create_server(make, sock=sock, backlog=BACKLOG)
                 servers.append(server)
@@ -112,12 +104,12 @@ class TcpNetwork:
         """Look a name up, and that is all. Raises OSError."""
         await self._resolve(host, 0)
 
-    async def _resolve(self, host: str, port: int) -> _Found:
+    async def _resolve(self, host: str, port: int) -> list[Found]:
         """Return where a host is. Raises OSError."""
         with contextlib.suppress(OSError):
-            return _lookup(host, port, socket.AI_NUMERICHOST)
+            return look_up(host, port, socket.AI_NUMERICHOST)
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[_Found] = loop.create_future()
+        future: asyncio.Future[list[Found]] = loop.create_future()
         waiting = self._lookups.setdefault((host, port), [])
         waiting.append(future)
         if len(waiting) == 1:
@@ -129,9 +121,9 @@ class TcpNetwork:
 
     def _look_up(self, loop: asyncio.AbstractEventLoop, host: str, port: int) -> None:
         """On a thread of its own: it may take half a minute, and cannot be stopped."""
-        found: _Found | OSError
+        found: list[Found] | OSError
         try:
-            found = _lookup(host, port, 0)
+            found = look_up(host, port)
         except OSError as error:
             found = error
         except UnicodeError:
@@ -139,7 +131,7 @@ class TcpNetwork:
         with contextlib.suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(partial(self._found, host, port, found))
 
-    def _found(self, host: str, port: int, found: _Found | OSError) -> None:
+    def _found(self, host: str, port: int, found: list[Found] | OSError) -> None:
         for future in self._lookups.pop((host, port)):
             if future.done():
                 continue
@@ -155,24 +147,9 @@ def _host_of(address: tuple[object, ...]) -> str:
     return f"{address[0]}{scope}"
 
 
-def _lookup(host: str, port: int, flags: int) -> _Found:
-    found: dict[tuple[int, tuple[object, ...]], None] = {}
-    for family, _, _, _, address in socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=flags
-    ):
-        found[family, address] = None
-    return list(found)
-
-
 def peer_name(transport: asyncio.BaseTransport) -> str:
     """Return the address of the other side, for the log."""
-    peer = transport.get_extra_info("peername")
-    return place(str(peer[0]).removeprefix("::ffff:"), int(peer[1])) if peer else "(gone)"
-
-
-def place(host: str, port: int) -> str:
-    """Return host and port as people write them."""
-    return f"{bracketed(host)}:{port}"
+    return place(*peer_of(transport))
 
 
 def reason_of(error: BaseException | None) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 from pyzk.quorum.commands import DialLeader
 from pyzk.quorum.link import Link
 from pyzk.runtime.client_port import LAST_BYTES_TIMEOUT_S
-from pyzk.runtime.dialing import Dial, Listening, set_options
+from pyzk.runtime.dialing import Dial, Listening, Where, set_options
 from pyzk.runtime.network import peer_name, reason_of
 
 if TYPE_CHECKING:
@@ -53,9 +53,8 @@ class QuorumPort:
             for each in self.ensemble.me.addresses
         }
         for host, port in places:
-            listening = Listening(
-                self.runner, self._network, self._make_accepted, host, port, "learners"
-            )
+            where = Where(host, port, "learners", f"server.{self.ensemble.my_sid}")
+            listening = Listening(self.runner, self._network, self._make_accepted, where)
             self._listening.append(listening)
             listening.start()
 

@@ -21,7 +21,8 @@ from pyzk.config import ServerConfig
 from pyzk.data.database import Database
 from pyzk.errors import StorageError
 from pyzk.quorum.peer import Peer
-from pyzk.runtime.client_port import DEFAULT_BACKLOG, ClientProtocol, open_sockets
+from pyzk.runtime.addresses import DEFAULT_BACKLOG, open_sockets
+from pyzk.runtime.client_port import ClientProtocol
 from pyzk.runtime.environment import (
     describe_environment,
     file_descriptors,
@@ -83,7 +84,8 @@ class PeerRunner:
     async def start(self) -> None:
         """Load the database, take the role, open the client port.
 
-        Raises StorageError, ConfigError, or OSError when the port cannot be had.
+        Raises StorageError, ConfigError, OSError when the port cannot be had, or
+        ElectionPortError.
         """
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
@@ -190,7 +192,7 @@ class PeerRunner:
             # The system gives the lowest one that is free: so many are open. The rest is for logs
             # and snapshots, for the server would stop if it could not open one.
             limit = f"the process has {descriptor} open files (ulimit -n)"
-            self.peer.server.rejected.note(host, limit)
+            self.peer.server.rejected(host, limit)
             return None
         return self.peer.accept(host, port)
 
@@ -433,13 +435,6 @@ class PeerRunner:
         """Something that nobody expected has gone wrong in a part of the driver."""
         self._break(error)
 
-    def fail_to_listen(self, reason: str) -> None:
-        """A port that a member cannot be without cannot be had."""
-        log.critical("%s; the server stops. electionPortBindRetry=0 would go on trying", reason)
-        self.failure = OSError(reason)
-        self._drop_everything()
-        self._end(EXIT_NO_ELECTION_PORT)
-
     def _break(self, error: Exception) -> None:
         """A broken invariant: never answer from this state again."""
         self.failure = error
@@ -477,4 +472,3 @@ def file_storage(config: ServerConfig) -> ServerStorage:
 
 EXIT_INTERNAL_ERROR: Final = 1
 EXIT_STORAGE: Final = 1
-EXIT_NO_ELECTION_PORT: Final = 14

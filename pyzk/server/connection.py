@@ -32,6 +32,7 @@ from pyzk.jute.records import (
     AuthPacket,
     SASLToken,
 )
+from pyzk.outsiders import about
 from pyzk.server import fourletter, handshake
 from pyzk.server.connection_state import (
     ATTACHING,
@@ -528,7 +529,7 @@ class Connection:
 
     def refuse(self, reason: str) -> None:
         """Close, with one log line that says what the client did."""
-        log.warning("closing %s: %s", self, reason)
+        log.warning("closing %s: %s", self, reason, extra=about(self.host))
         self.close()
 
     def close(self) -> None:

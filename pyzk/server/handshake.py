@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pyzk.constants import ErrorCode, OpCode
 from pyzk.errors import JuteError
 from pyzk.jute.records import ConnectRequest, ConnectResponse, CreateSessionTxn
+from pyzk.outsiders import about
 from pyzk.server.connection_state import ATTACHING, OPEN, STALL_ATTACHING
 from pyzk.server.passwords import NO_PASSWORD, session_password
 from pyzk.server.reply import encode_error
@@ -122,7 +123,10 @@ def reject(connection: Connection, session_id: int) -> None:
     """Say that the session is over, and close."""
     connection.session_id = 0
     log.info(
-        "session 0x%x cannot be re-attached by %s", session_id & 0xFFFFFFFFFFFFFFFF, connection
+        "session 0x%x cannot be re-attached by %s",
+        session_id & 0xFFFFFFFFFFFFFFFF,
+        connection,
+        extra=about(connection.host),
     )
     _send_connect_response(connection, 0, 0, NO_PASSWORD)
     connection.close()

@@ -22,6 +22,7 @@ from pyzk.data.database import Database
 from pyzk.data.tree import Applied, DataTree
 from pyzk.jute.records import CreateSessionTxn, TxnHeader
 from pyzk.metrics import Metrics
+from pyzk.outsiders import about
 from pyzk.server import handshake
 from pyzk.server.connection import STALL_THROTTLED, Connection
 from pyzk.server.forwarding import (
@@ -43,7 +44,7 @@ from pyzk.server.operations import (
 from pyzk.server.outbox import Outbox
 from pyzk.server.request import QueuedRead, Request
 from pyzk.server.sessions import LearnerSessions, Session, SessionTracker, first_session_id
-from pyzk.server.throttle import ConnectionThrottle, LargeRequests, RejectedConnections
+from pyzk.server.throttle import ConnectionThrottle, LargeRequests
 
 if TYPE_CHECKING:
     from pyzk.server.role import Role
@@ -52,6 +53,7 @@ log = logging.getLogger(__name__)
 
 STANDALONE_SERVER_ID: Final = 1
 _COUNTER: Final = (1 << 56) - 1
+_SHOWN_SESSIONS: Final = 10
 WRITTEN_LIMIT: Final = 1000
 """Writes that wait to be counted for mntr: in thousands it is cheaper than one by one."""
 
@@ -76,7 +78,6 @@ class Server:
         self.connections: dict[Connection, None] = {}
         self.connections_by_host: dict[str, int] = {}
         self.throttle = ConnectionThrottle(config, clock, rng)
-        self.rejected = RejectedConnections(clock, self.metrics)
         self.handshakes: dict[Connection, int] = {}
         """Connections without a session yet -> when (monotonic ms) they are closed for it."""
         self.attaching: dict[int, Connection] = {}
@@ -218,16 +219,21 @@ class Server:
         config = self.config
         from_host = self.connections_by_host.get(host, 0)
         if 0 < config.max_client_cnxns <= from_host:
-            self.rejected.note(host, f"maxClientCnxns={config.max_client_cnxns}")
+            self.rejected(host, f"maxClientCnxns={config.max_client_cnxns}")
             return None
         if 0 < config.max_cnxns <= len(self.connections):
-            self.rejected.note(host, f"maxCnxns={config.max_cnxns}")
+            self.rejected(host, f"maxCnxns={config.max_cnxns}")
             return None
         connection = Connection(self, host, port)
         self.connections[connection] = None
         self.connections_by_host[host] = from_host + 1
         self.handshakes[connection] = self.clock.now_ms + config.sessionless_cnxn_timeout_ms
         return connection
+
+    def rejected(self, host: str, limit: str) -> None:
+        """A connection of ``host`` is not taken, because of ``limit``."""
+        self.metrics.connection_rejected += 1
+        log.warning("too many connections from /%s: %s", host, limit, extra=about(host))
 
     def forget(self, connection: Connection) -> None:
         """A connection is closed: its watches go, its session stays."""
@@ -267,13 +273,20 @@ class Server:
 
     def expire_sessions(self) -> None:
         """Close the sessions whose time is over."""
-        for session in self.sessions.take_expired(self.clock.now_ms):
-            self.metrics.stale_sessions_expired += 1
-            log.info(
-                "session 0x%x expired (timeout %d ms)",
-                session.session_id & 0xFFFFFFFFFFFFFFFF,
-                session.timeout_ms,
-            )
+        expired = self.sessions.take_expired(self.clock.now_ms)
+        if not expired:
+            return
+        self.metrics.stale_sessions_expired += len(expired)
+        # One line, for anybody may leave any number of sessions behind.
+        log.info(
+            "expired sessions: %s%s",
+            ", ".join(
+                f"0x{session.session_id & 0xFFFFFFFFFFFFFFFF:x} (timeout {session.timeout_ms} ms)"
+                for session in expired[:_SHOWN_SESSIONS]
+            ),
+            f" and {len(expired) - _SHOWN_SESSIONS} more" if len(expired) > _SHOWN_SESSIONS else "",
+        )
+        for session in expired:
             self.close_session(session)
 
     def close_session(self, session: Session) -> None:

@@ -11,15 +11,12 @@ session may cost more tokens than one that is attached again.
 
 from __future__ import annotations
 
-import logging
 from random import Random
 
 from pyzk.clock import Clock
 from pyzk.config import ServerConfig
 from pyzk.metrics import Metrics
 from pyzk.server.request import QueuedRead, Request
-
-log = logging.getLogger(__name__)
 
 
 class LargeRequests:
@@ -55,28 +52,6 @@ class LargeRequests:
         """It is answered, or never will be; it need not be a large one."""
         self.bytes -= request.large_bytes
         request.large_bytes = 0
-
-
-class RejectedConnections:
-    """Counts connections that are not taken; one line a second says so, not more."""
-
-    def __init__(self, clock: Clock, metrics: Metrics) -> None:
-        self._clock = clock
-        self._metrics = metrics
-        self._untold = 0
-        self._next_line_ms = 0
-
-    def note(self, host: str, limit: str) -> None:
-        """A connection of ``host`` is not taken, because of ``limit``."""
-        self._metrics.connection_rejected += 1
-        now_ms = self._clock.now_ms
-        if now_ms < self._next_line_ms:
-            self._untold += 1
-            return
-        also = f", and {self._untold} more since the last such line" if self._untold else ""
-        log.warning("too many connections from /%s: %s%s", host, limit, also)
-        self._untold = 0
-        self._next_line_ms = now_ms + 1000
 
 
 class ConnectionThrottle:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import socket
 
-from pyzk.runtime.client_port import open_sockets
+from pyzk.runtime.addresses import open_sockets
 from pyzk.testing.errors import FixtureError
 
 

@@ -438,3 +438,33 @@ def test_close_ends_every_link_and_every_dial(port: Port) -> None:
     assert port.closes() == [late]
     assert port.writes(late) == []
     assert port.writes(port.accept(hello(3))) == [], "what was sent before is forgotten"
+
+
+# --- two servers with one id ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "is_told"),
+    [
+        ((Address("h9", 3888),), False),
+        ((Address("h3", 4888),), True),
+        ((Address("h3", 4888), Address("h9", 3888)), False),
+        ((Address("0.0.0.0", 4888),), False),
+    ],
+)
+def test_a_server_that_listens_elsewhere_may_be_another_one(
+    clock: Clock, caplog: pytest.LogCaptureFixture, said: tuple[Address, ...], is_told: bool
+) -> None:
+    port = Port(clock)
+    port.accept(InitialMessage(3, said, PROTOCOL_V2).encode())
+    assert list(port.links.links) == [3]
+    assert [text[:90] for text in caplog.messages] == [
+        "somebody says that it is server 3 and listens for elections on h3:4888, which is h3:3888 i"
+    ] * is_told
+
+
+def test_a_server_that_nobody_knows_may_listen_anywhere(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    Port(clock).accept(hello(9, Address("h9", 4888)))
+    assert caplog.messages == []

@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "pyzk"
 
 LAYERS = {
-    "errors": 0, "zxid": 0, "constants": 0, "clock": 0, "metrics": 0, "summaries": 0,
+    "errors": 0, "zxid": 0, "constants": 0, "clock": 0, "metrics": 0,
+    "outsiders": 0, "summaries": 0,
     "config": 0, "config_keys": 0, "config_properties": 0,
     "config_ensemble": 0, "config_members": 0, "config_hints": 0,
     "jute": 1,

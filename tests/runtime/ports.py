@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, cast
@@ -24,7 +25,8 @@ PING = packets.encode_bare(packets.PING, 5)
 
 
 class FakeTimer:
-    def __init__(self, call: Callable[[], object]) -> None:
+    def __init__(self, seconds: float, call: Callable[[], object]) -> None:
+        self.seconds = seconds
         self.call = call
         self.is_cancelled = False
 
@@ -53,7 +55,7 @@ class Core:
         call()
 
     def call_later(self, seconds: float, call: Callable[[], object]) -> FakeTimer:
-        timer = FakeTimer(call)
+        timer = FakeTimer(seconds, call)
         self.timers.append(timer)
         return timer
 
@@ -66,10 +68,6 @@ class Core:
 
     def fail(self, error: Exception) -> None:
         self.failures.append(error)
-        self._changed.set()
-
-    def fail_to_listen(self, reason: str) -> None:
-        self.failures.append(reason)
         self._changed.set()
 
     # --- as the peer
@@ -156,7 +154,7 @@ class HangingNetwork:
         await asyncio.Event().wait()
 
     async def listen(self, make: object, host: str | None, port: int) -> Any:
-        raise OSError(98, "Address already in use")
+        raise OSError(errno.EADDRINUSE, "Address already in use")
 
     async def check(self, host: str) -> None:
         return

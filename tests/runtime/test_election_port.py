@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import re
+import socket
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from attrs import evolve
 
+from pyzk.errors import ElectionPortError
 from pyzk.quorum.election_links import Dial as DialOrder
 from pyzk.quorum.election_links import ElectionLink, ElectionLinks
 from pyzk.quorum.election_messages import Address
@@ -152,21 +157,72 @@ def test_a_dial_takes_no_longer_than_cnx_timeout_allows(tmp_path: Path) -> None:
     run(main())
 
 
+class Squatted(HangingNetwork):
+    """Somebody has the port at some addresses, for the first attempts."""
+
+    def __init__(self, error: OSError, attempts: int, host: str = "") -> None:
+        super().__init__()
+        self.error = error
+        self.left = attempts
+        self.host = host
+
+    async def listen(self, make: object, host: str | None, port: int) -> Any:
+        if self.left and self.host in ("", host):
+            self.left -= 1
+            raise self.error
+        return self
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+TAKEN = OSError(errno.EADDRINUSE, "Address already in use")
+
+
+async def fire_a_second(core: Core) -> None:
+    """Let one second pass that an attempt waits for."""
+    while not core.timers:
+        await asyncio.sleep(0)
+    assert [timer.seconds for timer in core.timers] == [1.0]
+    core.fire()
+
+
 @pytest.mark.parametrize(("setting", "attempts"), [("", 3), ("electionPortBindRetry=7", 7)])
 def test_an_election_port_that_is_never_free_ends_the_server(
     tmp_path: Path, setting: str, attempts: int
 ) -> None:
     async def main() -> None:
         core = Core()
-        port = election_port(core, ensemble_at(tmp_path, setting), HangingNetwork())
-        await port.listen()
+        port = election_port(core, ensemble_at(tmp_path, setting), Squatted(TAKEN, 99))
+        listening = asyncio.ensure_future(port.listen())
         for _attempt in range(attempts - 1):
-            assert core.failures == []
-            while not core.timers:
-                await asyncio.sleep(0)
-            core.fire()
-        await core.until(lambda: core.failures)
-        assert "cannot listen for elections on 127.0.0.1:" in str(core.failures[0])
+            await fire_a_second(core)
+            assert not listening.done()
+        with pytest.raises(ElectionPortError) as caught:
+            await listening
+        port.abort()
+        text = str(caught.value)
+        assert re.search(r"^cannot listen for elections on 127\.0\.0\.1:\d+: Address alr", text)
+        assert f"tried {attempts} times (electionPortBindRetry; 0: for ever)" in text
+        assert "Another process has the port, perhaps this server is running already" in text
+
+    run(main())
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_an_election_port_that_is_freed_in_time_is_taken(tmp_path: Path, failures: int) -> None:
+    """Three attempts, a second apart: freed after 1.5 s it is free at the third."""
+
+    async def main() -> None:
+        core = Core()
+        port = election_port(core, ensemble_at(tmp_path), Squatted(TAKEN, failures))
+        listening = asyncio.ensure_future(port.listen())
+        for _attempt in range(failures):
+            assert not listening.done()
+            await fire_a_second(core)
+        await listening
+        assert core.failures == core.timers == []
+        port.abort()
 
     run(main())
 
@@ -178,11 +234,93 @@ def test_no_number_of_attempts_is_for_ever(tmp_path: Path) -> None:
         port = election_port(core, ensemble_at(tmp_path, extra), HangingNetwork())
         await port.listen()
         for _attempt in range(20):
-            while not core.timers:
-                await asyncio.sleep(0)
-            core.fire()
+            await fire_a_second(core)
         assert core.failures == []
         port.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("failures", [3, 4])
+def test_one_of_two_addresses_is_enough_and_the_other_is_tried_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, failures: int
+) -> None:
+    ensemble = ensemble_at(tmp_path, "multiAddress.enabled=true")
+    (address,) = ensemble.me.addresses
+    both = (address, evolve(address, host="b"))
+    members = tuple(
+        evolve(each, addresses=both) if each.sid == ensemble.my_sid else each
+        for each in ensemble.membership.members
+    )
+    ensemble = evolve(ensemble, membership=evolve(ensemble.membership, members=members))
+
+    async def main() -> None:
+        core = Core()
+        port = election_port(core, ensemble, Squatted(TAKEN, failures, "b"))
+        listening = asyncio.ensure_future(port.listen())
+        for _attempt in range(2):
+            await fire_a_second(core)
+        await listening
+        assert "It goes on with its other addresses" in caplog.text
+        for _attempt in range(failures - 2):
+            assert not caplog.messages[-1].startswith("listening")
+            await fire_a_second(core)
+        while not caplog.messages[-1].startswith("listening for elections on b:"):
+            await asyncio.sleep(0)
+        port.abort()
+
+    caplog.set_level("INFO")
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "remedy"),
+    [
+        (
+            socket.gaierror(-2, "Name or service not known"),
+            "the name 127.0.0.1 is not known here (Name or service not known)",
+            "correct server.1 on all members, or what looks names up (/etc/hosts, DNS)",
+        ),
+        (
+            OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address", "10.0.0.1:3888"),
+            "Cannot assign requested address (10.0.0.1:3888)",
+            "this machine has not the address in server.1: correct it on all members, or myid",
+        ),
+        (OSError(errno.EACCES, "Permission denied"), "Permission denied", "below 1024"),
+        (OSError(errno.EPERM, "Not permitted"), "Not permitted", "correct server.1 on all members"),
+    ],
+)
+def test_what_is_wrong_with_an_election_port_is_said_with_what_to_do(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    error: OSError,
+    reason: str,
+    remedy: str,
+) -> None:
+    async def main() -> None:
+        port = election_port(
+            Core(), ensemble_at(tmp_path, "electionPortBindRetry=1"), Squatted(error, 9)
+        )
+        with pytest.raises(ElectionPortError, match="tried once") as caught:
+            await port.listen()
+        for text in (str(caught.value), caplog.text):
+            assert reason in text
+            assert remedy.lower() in text.lower()
+            assert "another process" not in text.lower()
+        port.abort()
+
+    run(main())
+
+
+def test_a_bug_while_the_election_port_is_opened_is_no_port_that_is_taken(tmp_path: Path) -> None:
+    class Broken(HangingNetwork):
+        async def listen(self, make: object, host: str | None, port: int) -> Any:
+            raise ValueError("boom")
+
+    async def main() -> None:
+        port = election_port(Core(), ensemble_at(tmp_path), Broken())
+        with pytest.raises(ValueError, match="boom"):
+            await port.listen()
 
     run(main())
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pyzk.outsiders import about, about_host
 from pyzk.runtime import logs
 
 
@@ -78,3 +79,117 @@ def test_a_closed_stream_disturbs_nobody() -> None:
     logs.set_up("info", "text", stream)
     stream.close()
     logging.getLogger("pyzk.x").info("lost")
+
+
+# --- what somebody outside can cause at will ------------------------------------------
+
+
+class Written:
+    """A log with a clock of its own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        self._stream = io.StringIO()
+        monkeypatch.setattr("time.monotonic", lambda: self.now)
+        logs.set_up("info", "text", self._stream)
+
+    def write(self, text: str, whom: str, *, kind: str = "closing %s") -> None:
+        logging.getLogger("pyzk.x").warning(kind, text, extra=about(whom))
+
+    def take(self) -> list[str]:
+        """Return what has been written since, without time and level."""
+        lines = self._stream.getvalue().splitlines()
+        self._stream.seek(0)
+        self._stream.truncate()
+        return [line.partition("pyzk.x: ")[2] for line in lines]
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Written:
+    return Written(monkeypatch)
+
+
+def test_lines_of_a_kind_about_one_address_are_one_a_minute(written: Written) -> None:
+    for number in range(1000):
+        written.write(str(number), "10.0.0.1")
+    written.write("other", "10.0.0.2")
+    written.write("kind", "10.0.0.1", kind="refusing %s")
+    logging.getLogger("pyzk.x").warning("closing %s", "nobody's")
+    logging.getLogger("pyzk.x").warning("closing %s", "nobody's")
+    assert written.take() == [
+        "closing 0",
+        "closing other",
+        "refusing kind",
+        *["closing nobody's"] * 2,
+    ]
+    written.now += 59.9
+    written.write("still", "10.0.0.1")
+    assert written.take() == []
+
+
+def test_what_was_left_out_is_told_in_one_line_a_minute(written: Written) -> None:
+    for minute in range(3):
+        for number in range(10):
+            written.write(f"{minute}.{number}", "10.0.0.1")
+        written.now += 60
+        logs.tell_left_out()
+    count = "left out: %d more lines like this about 10.0.0.1, the last: closing %s"
+    assert written.take() == [
+        "closing 0.0",
+        count % (9, "0.9"),
+        count % (10, "1.9"),
+        count % (10, "2.9"),
+    ]
+    written.now += 60
+    logs.tell_left_out()
+    assert written.take() == []
+    written.write("again", "10.0.0.1")
+    assert written.take() == ["closing again"]
+
+
+def test_nobody_need_ask_for_what_was_left_out(written: Written) -> None:
+    written.write("a", "10.0.0.1")
+    written.write("b", "10.0.0.1")
+    written.now += 61
+    written.write("c", "10.0.0.2")
+    assert written.take() == [
+        "closing a",
+        "left out: 1 more lines like this about 10.0.0.1, the last: closing b",
+        "closing c",
+    ]
+
+
+def test_the_end_tells_what_was_left_out(written: Written) -> None:
+    written.write("a", "10.0.0.1")
+    written.write("b" * 9999, "10.0.0.1")
+    logs.tell_left_out(is_end=True)
+    first, last = written.take()
+    assert first == "closing a"
+    assert last.endswith(f"the last: closing {'b' * 492}")
+    logs.tell_left_out(is_end=True)
+    assert written.take() == []
+
+
+def test_any_number_of_addresses_takes_bounded_memory_and_log(written: Written) -> None:
+    quieter = logging.getLogger().handlers[0].filters[0]
+    assert isinstance(quieter, logs.Quieter)
+    for number in range(5 * logs.MAX_SUBJECTS):
+        written.write(str(number), f"10.0.{number // 256}.{number % 256}")
+    assert len(written.take()) == logs.MAX_SUBJECTS + 1
+    assert len(quieter._left_out) == logs.MAX_SUBJECTS + 1
+    written.now += 60
+    logs.tell_left_out()
+    left = 4 * logs.MAX_SUBJECTS - 1
+    last = 5 * logs.MAX_SUBJECTS - 1
+    assert written.take() == [
+        f"left out: {left} more lines like this about others, the last: closing {last}"
+    ]
+    written.now += 60
+    logs.tell_left_out()
+    assert quieter._left_out == {}
+
+
+def test_a_line_about_a_host_leaves_out_its_port() -> None:
+    assert about_host("10.0.0.1:55") == about("10.0.0.1")
+    assert about_host("[::1]:55") == about("[::1]")
+    assert about_host("server 3") == about("server 3")

@@ -10,12 +10,20 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from pyzk.config import ServerConfig
 from pyzk.config_ensemble import Sources, parse_ensemble
-from pyzk.errors import ConfigError, Corrupt, DirectoryLockedError, StorageError, TornTail
+from pyzk.errors import (
+    ConfigError,
+    Corrupt,
+    DirectoryLockedError,
+    ElectionPortError,
+    StorageError,
+    TornTail,
+)
 from pyzk.runtime import main
 from pyzk.runtime.main import ExitCode
 
@@ -127,9 +135,16 @@ def test_an_ipv6_address_is_bracketed() -> None:
         (
             socket.gaierror(-2, "Name or service not known"),
             1,
-            "pyzk: cannot listen on 127.0.0.1:2181: Name or service not known; choose another"
-            " address: --host, or clientPortAddress",
+            "pyzk: cannot listen on 127.0.0.1:2181: Name or service not known; correct the"
+            " name, or what looks it up (/etc/hosts, DNS): --host, or clientPortAddress",
         ),
+        (
+            OSError(errno.EADDRNOTAVAIL, "no"),
+            1,
+            "pyzk: cannot listen on 127.0.0.1:2181: Cannot assign requested address; choose"
+            " another address: --host, or clientPortAddress",
+        ),
+        (ElectionPortError("cannot listen for elections"), 14, "pyzk: cannot listen for elections"),
     ],
 )
 def test_a_failed_start_is_one_line_and_a_code(
@@ -137,6 +152,44 @@ def test_a_failed_start_is_one_line_and_a_code(
 ) -> None:
     assert run(lambda: FakeRunner(start=error)) == (code, "")
     assert capsys.readouterr().err == text + "\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "port", "host"),
+    [
+        (
+            ";127.0.0.1:2181",
+            "behind the ; of server.1, on all members",
+            "behind the ; of server.1, on all members",
+        ),
+        ("", "clientPort in zoo.cfg", "clientPortAddress in zoo.cfg"),
+    ],
+)
+def test_a_member_is_told_what_its_own_lines_can_do(
+    line: str, port: str, host: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ensemble = parse_ensemble(
+        Sources(
+            b"initLimit=5\nsyncLimit=5\nclientPort=2181\nclientPortAddress=127.0.0.1\n"
+            b"server.1=a:1:2%s\nserver.2=b:1:2\nserver.3=c:1:2" % line.encode(),
+            b"1",
+        )
+    )
+    config = replace(CONFIG, ensemble=ensemble)
+    for error, advice in (
+        (
+            OSError(errno.EADDRINUSE, "in use"),
+            f"another server uses this port; stop it, or choose another one: {port}",
+        ),
+        (PermissionError(errno.EACCES, "denied"), f"choose a port above 1023: {port}"),
+        (
+            socket.gaierror(-2, "unknown"),
+            f"correct the name, or what looks it up (/etc/hosts, DNS): {host}",
+        ),
+        (OSError(errno.EADDRNOTAVAIL, "no"), f"choose another address: {host}"),
+    ):
+        assert run(partial(FakeRunner, start=error), config) == (1, "")
+        assert capsys.readouterr().err.endswith(f"; {advice}\n")
 
 
 def test_a_bug_while_starting_or_serving_is_code_1(caplog: pytest.LogCaptureFixture) -> None:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
+import logging
+from dataclasses import replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
+from pyzk.config import ServerConfig
 from pyzk.constants import OpCode
-from pyzk.errors import StorageError
+from pyzk.errors import ElectionPortError, StorageError
 from pyzk.jute.records import ConnectRequest, CreateRequest, PathRequest, PathWatchRequest
+from pyzk.runtime import logs
 from pyzk.runtime.files import FileDirectory
-from pyzk.runtime.runner import EXIT_NO_ELECTION_PORT, PeerRunner
+from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
-from tests.runtime.members import Ensemble, ensemble, run
+from tests.runtime.members import Ensemble, ensemble, ensemble_of, free_ports, member_config, run
 from tests.world import OPEN, encode_request, frame
 
 pytestmark = pytest.mark.live
@@ -157,6 +165,41 @@ def test_garbage_on_either_port_costs_that_connection_only(tmp_path: Path, garba
     run(main())
 
 
+@pytest.mark.parametrize("sent", [b"PROXY TCP4 ::1 ::1 1 2\r\n", b"GET / HTTP/1.1\r\n\r\n"])
+def test_probes_of_any_port_fill_no_log(tmp_path: Path, sent: bytes) -> None:
+    stream = io.StringIO()
+    root = logging.getLogger()
+    before = root.handlers[:], root.level, logging.raiseExceptions
+
+    async def main() -> None:
+        async with ensemble(tmp_path, 1) as made:
+            runner = await made.start(1)
+            await made.wait_until_whole()
+            stream.seek(0)
+            stream.truncate()
+            member = ensemble_of(made.configs[1])
+            (address,) = member.me.addresses
+            for port in (runner.client_address[1], address.quorum_port, address.election_port):
+                for _probe in range(50):
+                    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                    writer.write(sent)
+                    assert await reader.read() == b""
+                    writer.close()
+
+    try:
+        logs.set_up("info", "text", stream)
+        run(main())
+        lines = stream.getvalue().splitlines()
+        assert 3 <= len(lines) <= 4, lines  # the quorum port: why it ends the link, and its end
+        logs.tell_left_out(is_end=True)
+        told = stream.getvalue().splitlines()[len(lines) :]
+        assert [line.partition(": left out: ")[2][:42] for line in told] == [
+            "49 more lines like this about 127.0.0.1, t"
+        ] * len(lines)
+    finally:
+        root.handlers[:], root.level, logging.raiseExceptions = before
+
+
 def test_a_clean_end_leaves_nothing_behind(tmp_path: Path) -> None:
     async def main() -> None:
         async with ensemble(tmp_path, extra="preAllocSize=64") as made:
@@ -192,22 +235,27 @@ def test_a_failing_disk_ends_a_member_and_not_the_ensemble(tmp_path: Path) -> No
     run(main())
 
 
-def test_an_election_port_that_is_taken_ends_the_server_with_a_code(
+def test_a_member_whose_election_port_is_taken_takes_no_part(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Alone it would be leader within milliseconds, and say that it is ready."""
+
     async def main() -> None:
-        async with ensemble(tmp_path, extra="electionPortBindRetry=2") as made:
+        async with ensemble(tmp_path, 1, extra="electionPortBindRetry=2") as made:
             config = made.configs[1].ensemble
             assert config is not None
             squatter = await asyncio.start_server(
                 lambda *_: None, "127.0.0.1", config.me.addresses[0].election_port
             )
-            runner = await made.start(1)
-            assert await runner.serve_until_stopped() == EXIT_NO_ELECTION_PORT
+            with pytest.raises(ElectionPortError, match="tried 2 times"):
+                await made.start(1)
             made.runners.clear()
             squatter.close()
-        assert "electionPortBindRetry=0 would go on trying" in caplog.text
+            assert "looks for a leader" not in caplog.text
+            await made.start(1)
+            await made.wait_until_whole()
 
+    caplog.set_level("INFO")
     run(main())
 
 
@@ -235,5 +283,63 @@ def test_names_that_nobody_knows_are_told_at_the_start(
             await made.wait_for(lambda: caplog.text.count("cannot be resolved") == 2)
             assert "server.2=127.0.0.1:" in caplog.text
             assert "looks it up each time it needs it" in caplog.text
+
+    run(main())
+
+
+# --- two servers with one id ----------------------------------------------------------
+
+
+async def start_twin(made: Ensemble, directory: Path, sid: int) -> PeerRunner:
+    """Start another server with the id of one that runs; it has a server line of its own."""
+    ports = [*free_ports(3)]
+    lines = [ports if each == sid else _ports(made.configs[each]) for each in made.configs]
+    config = member_config(directory / "twin", sid, 3, [*chain(*lines)])
+    twin = PeerRunner(
+        replace(config, ensemble=evolve(ensemble_of(config), init_limit_ticks=2)),
+    )
+    made.runners[9] = twin
+    await twin.start()
+    return twin
+
+
+def _ports(config: ServerConfig) -> list[int]:
+    (address,) = ensemble_of(config).me.addresses
+    return [address.quorum_port, address.election_port, config.client_port or 0]
+
+
+def test_each_of_two_followers_with_one_id_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with ensemble(tmp_path) as made:
+            await made.start_all()
+            await made.wait_until_whole()
+            sid = next(each for each in made.runners if each != made.leader)
+            twin = await start_twin(made, tmp_path, sid)
+            for config in (made.configs[sid], twin.config):
+                line = (
+                    f"another server has its id, {sid}. No two servers may have the same myid;"
+                    f" this one is at {ensemble_of(config).me.addresses[0]}"
+                )
+                await made.wait_for(partial(lambda text: text in caplog.text, line))
+
+    run(main())
+
+
+def test_a_server_with_the_id_of_the_leader_says_why_nobody_connects(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with ensemble(tmp_path) as made:
+            await made.start_all()
+            await made.wait_until_whole()
+            leader = made.leader
+            twin = await start_twin(made, tmp_path, leader)
+            place = ensemble_of(twin.config).me.addresses[0]
+            text = f"can reach its quorum port ({place}), and that no other server has its id in"
+            await made.wait_for(lambda: text in caplog.text)
+            # The others have been told, too.
+            assert f"says that it is server {leader} and listens for elections on" in caplog.text
 
     run(main())

@@ -12,8 +12,9 @@ from typing import Any, cast
 
 import pytest
 
+from pyzk.runtime import addresses
 from pyzk.runtime import network as networks
-from pyzk.runtime.dialing import Listening
+from pyzk.runtime.dialing import Listening, Where
 from pyzk.runtime.loop import LOOPS, loop_factory
 from pyzk.runtime.network import TcpNetwork
 from tests.runtime.members import free_ports, run
@@ -28,16 +29,16 @@ pytestmark = pytest.mark.live
 def test_a_name_server_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     answer = threading.Event()
-    real = networks._lookup
+    real = addresses.look_up
 
-    def lookup(host: str, port: int, flags: int) -> Any:
+    def lookup(host: str, port: int, flags: int = 0) -> Any:
         if flags:
             return real(host, port, flags)
         asked.append(host)
         answer.wait(10)
         raise socket.gaierror(-3, "Temporary failure in name resolution")
 
-    monkeypatch.setattr(networks, "_lookup", lookup)
+    monkeypatch.setattr(networks, "look_up", lookup)
 
     async def main() -> None:
         network = TcpNetwork()
@@ -126,7 +127,10 @@ def test_a_listener_that_comes_too_late_is_closed() -> None:
                 closed.append(True)
 
         listening = Listening(
-            cast("Any", core), cast("Any", Late()), asyncio.Protocol, "a", 1, "learners"
+            cast("Any", core),
+            cast("Any", Late()),
+            asyncio.Protocol,
+            Where("a", 1, "learners", "server.1"),
         )
         listening.start()
         await asyncio.sleep(0)

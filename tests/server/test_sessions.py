@@ -176,6 +176,17 @@ def test_a_silent_session_expires_between_timeout_and_a_tick_more() -> None:
     assert client.received == b""
 
 
+def test_sessions_that_expire_together_share_a_line(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    sessions = [world.connect().session_id for _ in range(12)]
+    caplog.set_level("INFO")
+    world.advance(15_000)
+    (line,) = [text for text in caplog.messages if "expired" in text]
+    shown = [f"0x{each & 0xFFFFFFFFFFFFFFFF:x} (timeout 10000 ms)" for each in sessions[:10]]
+    assert line == f"expired sessions: {', '.join(shown)} and 2 more"
+
+
 def test_an_expired_session_takes_its_ephemerals_and_others_are_told(world: World) -> None:
     """C 17: the victim's connection is just closed."""
     victim, other = world.connect(), world.connect(timeout_ms=60_000)
