@@ -20,6 +20,7 @@ import logging
 from typing import NamedTuple
 
 from pyzk import zxid as zxids
+from pyzk.constants import MAX_TXN_BYTES
 from pyzk.data.committed_log import CommittedLog
 from pyzk.data.database import Database
 from pyzk.data.tree import DataTree
@@ -54,8 +55,8 @@ class RecoveryOptions(NamedTuple):
     """zookeeper.db.autocreate: an empty directory is a new database."""
     initialize: bool = False
     """An ``initialize`` file was found: this once, an empty directory is a new database."""
-    max_record_bytes: int = txnlog.MAX_RECORD_BYTES
-    """jute.maxbuffer and its extra size, where that is more than the scan's own limit."""
+    jute_limit_bytes: int = MAX_TXN_BYTES
+    """jute.maxbuffer and its extra size: what is longer is loaded all the same, and mentioned."""
     snapshot_suffix: str = ""
     """What names of new snapshots end with: "", ".gz" or ".snappy"."""
     last_zxid_section: bool = True
@@ -177,6 +178,7 @@ class _Recovery:
         replay.run()
         self._check_claims(database.last_zxid)
         self._check_acls(database)
+        self._note_longest(max(loaded.longest, replay.longest))
         if self.until is None:
             _sync_file(self.snap_directory, named.name)
             self.snap_directory.sync()
@@ -269,6 +271,7 @@ class _Recovery:
         replay = _Replay(self, database, None)
         replay.run()
         self._check_acls(database)
+        self._note_longest(replay.longest)
         self.note("there is no snapshot: the database was built from the logs alone")
         return Recovered(database, None, 0, database.last_zxid, replay.applied, self.notes)
 
@@ -311,6 +314,16 @@ class _Recovery:
                 remedy="restore a snapshot from a backup or from another server",
             )
 
+    def _note_longest(self, longest: int) -> None:
+        limit = self.options.jute_limit_bytes
+        if longest > limit:
+            self.note(
+                f"a transaction or the data of a znode has {longest} bytes, jute.maxbuffer and its"
+                f" extra size allow {limit}: it is loaded all the same, but ZooKeeper would not"
+                " start on these files, and clients of the same jute.maxbuffer cannot read that"
+                " znode; was -Djute.maxbuffer larger before?"
+            )
+
 
 class _Replay:
     """Applies what the logs have beyond the database, in order and without a gap."""
@@ -319,6 +332,8 @@ class _Replay:
         self, recovery: _Recovery, database: Database, snapshot: LoadedSnapshot | None
     ) -> None:
         self.applied = 0
+        self.longest = 0
+        """Bytes of the longest transaction."""
         self._recovery = recovery
         self._directory = recovery.log_directory
         self._database = database
@@ -351,8 +366,7 @@ class _Replay:
         name = named.name
         is_first = True
         until = self._recovery.until
-        limit = max(self._recovery.options.max_record_bytes, txnlog.MAX_RECORD_BYTES)
-        scan = LogScan(self._directory, name, max_record_bytes=limit)
+        scan = LogScan(self._directory, name)
         for offset, payload in scan:
             zxid = txnlog.payload_zxid(payload)
             if is_first and zxid != named.zxid:
@@ -402,6 +416,7 @@ class _Replay:
                 remedy="restore this file from a backup or from another server",
             ) from error
         self.applied += 1
+        self.longest = max(self.longest, len(payload))
         if database.committed is not None:
             database.committed.append(txn.header.zxid, payload)
         snapshot = self._snapshot

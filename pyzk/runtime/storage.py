@@ -309,7 +309,7 @@ def recovery_options(config: ServerConfig) -> RecoveryOptions:
         emulate_353=config.emulate_353_ttl_nodes,
         trust_empty_snapshot=config.snapshot_trust_empty,
         autocreate=config.db_autocreate,
-        max_record_bytes=config.jute_max_buffer + config.jute_max_buffer_extra,
+        jute_limit_bytes=config.max_txn_bytes,
         snapshot_suffix=_SUFFIXES[config.snapshot_compression],
         last_zxid_section=config.serialize_last_processed_zxid,
         committed_log_count=0 if config.ensemble is None else config.commit_log_count,

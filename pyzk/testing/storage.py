@@ -392,7 +392,7 @@ def recovery_options(config: ServerConfig) -> RecoveryOptions:
         digests=config.digest_enabled,
         extended_types=config.extended_types_enabled,
         emulate_353=config.emulate_353_ttl_nodes,
-        max_record_bytes=config.jute_max_buffer + config.jute_max_buffer_extra,
+        jute_limit_bytes=config.max_txn_bytes,
         committed_log_count=0 if config.ensemble is None else config.commit_log_count,
     )
 
