@@ -4,7 +4,8 @@ Pure. Owned by the disk thread. The rules that make it safe:
 
 - A file of an earlier process is never appended to, so a torn tail stays harmless; the first append
   makes a new file, named by its first zxid, and refuses to overwrite one that holds a record.
-- A new file's header and name are durable (file and directory sync) before its first record.
+- A new file's header and name are durable (file and directory sync) before its first record, and
+  then noted beside the snapshots (`newest_log`).
 - After any failure the writer is broken for good: what the disk kept is unknown, and only a new
   process that reads it back may know (fsync reports an error once and then claims success).
 
@@ -22,7 +23,7 @@ import contextlib
 from typing import Final
 
 from pyzk.errors import Corrupt, StorageError
-from pyzk.persistence import filenames
+from pyzk.persistence import filenames, newest_log
 from pyzk.persistence.directory import Directory, DirectoryFile, join
 from pyzk.persistence.txnlog import HEADER, HEADER_BYTES, first_zxid, framed_zxid
 from pyzk.zxid import format_zxid
@@ -45,6 +46,7 @@ class LogWriter:
         preallocate_bytes: int = DEFAULT_PREALLOCATE_BYTES,
         size_limit_bytes: int = 0,
         force_sync: bool = True,
+        snap_directory: Directory | None = None,
     ) -> None:
         self.file_bytes = 0
         """Bytes of header and records in the current file; 0 without one."""
@@ -54,6 +56,8 @@ class LogWriter:
         self._preallocate_bytes = preallocate_bytes
         self._size_limit_bytes = size_limit_bytes
         self._force_sync = force_sync
+        self._snap_directory = snap_directory
+        """Where each new log is noted; None: nowhere."""
         self._file: DirectoryFile | None = None
         self._allocated = 0
         self._filled = 0
@@ -143,6 +147,8 @@ class LogWriter:
             # Before the file is extended: a power failure never leaves a log of zeros only.
             file.sync()
             self._directory.sync()
+            if self._snap_directory is not None:
+                newest_log.write(self._snap_directory, self._directory, name)
         self.name = name
         self.file_bytes = self._allocated = HEADER_BYTES
         return file

@@ -26,9 +26,9 @@ from pyzk.data.database import Database
 from pyzk.data.tree import DataTree
 from pyzk.data.txn import decode_txn
 from pyzk.errors import Corrupt, JuteError, StorageError
-from pyzk.persistence import filenames, txnlog
+from pyzk.persistence import filenames, newest_log, txnlog
 from pyzk.persistence.directory import Directory, join, remove_temporaries
-from pyzk.persistence.filenames import NamedZxid
+from pyzk.persistence.filenames import ACCEPTED_EPOCH, CURRENT_EPOCH, NamedZxid
 from pyzk.persistence.replacement import complete_replacement
 from pyzk.persistence.snapshot import LoadedSnapshot, read_snapshot, write_snapshot
 from pyzk.persistence.txnlog import Ending, LogScan
@@ -55,6 +55,8 @@ class RecoveryOptions(NamedTuple):
     """zookeeper.db.autocreate: an empty directory is a new database."""
     initialize: bool = False
     """An ``initialize`` file was found: this once, an empty directory is a new database."""
+    is_foreign: bool = False
+    """No pyzk has used these files before."""
     jute_limit_bytes: int = MAX_TXN_BYTES
     """jute.maxbuffer and its extra size: what is longer is loaded all the same, and mentioned."""
     snapshot_suffix: str = ""
@@ -161,12 +163,14 @@ class _Recovery:
                 self.note(note)
             self._remove_temporaries()
             self._remove_headerless_log()
+            newest_log.check(self.snap_directory, self.log_directory)
         snapshot = self._newest_snapshot()
         if snapshot is None:
             if self._has_records():
                 return self._from_logs_alone()
             return self._new_database()
         named, loaded = snapshot
+        self._note_lonely(named)
         database = loaded.database
         self.options.prepare(database)
         database.log_complete_after = named.zxid
@@ -241,7 +245,7 @@ class _Recovery:
         raise Corrupt(
             f"none of {len(candidates)} snapshots can be read; the newest: {newest}",
             path=self.snap_directory.path,
-            remedy="restore a snapshot from a backup or from another server",
+            remedy="restore a snapshot from a backup",
         )
 
     def _compare_digest(self, loaded: LoadedSnapshot) -> None:
@@ -286,6 +290,7 @@ class _Recovery:
                 "the directory is empty and zookeeper.db.autocreate is false: no database is made"
             )
             return Recovered(database, None, -1, -1, 0, self.notes)
+        self._check_unused()
         name = write_snapshot(
             self.snap_directory,
             database.freeze(),
@@ -311,7 +316,34 @@ class _Recovery:
             raise Corrupt(
                 f"znodes use ACL lists that are nowhere defined: {unknown[:10]}",
                 path=self.snap_directory.path,
-                remedy="restore a snapshot from a backup or from another server",
+                remedy="restore a snapshot from a backup",
+            )
+
+    def _note_lonely(self, snapshot: NamedZxid) -> None:
+        """A snapshot without any log may be a restored backup, or one that a leader has sent."""
+        if self.until is not None or filenames.logs(self.log_directory.names()):
+            return
+        if snapshot.zxid > 0 or self.options.is_foreign:
+            self.note(
+                f"there is no log in {self.log_directory.path}: what is loaded ends with the"
+                f" snapshot, at zxid {format_zxid(snapshot.zxid)}. That is right for a restored"
+                " backup; but if the logs were kept elsewhere (dataLogDir), stop this server and"
+                " name that directory, or their transactions are lost"
+            )
+
+    def _check_unused(self) -> None:
+        """Refuse to begin a new database where a member has been before: without its data it would
+        take part in elections as if it never had acknowledged anything."""
+        names = self.snap_directory.names()
+        epochs = [name for name in (ACCEPTED_EPOCH, CURRENT_EPOCH) if name in names]
+        if epochs and not self.options.initialize:
+            raise StorageError(
+                f"there is {' and '.join(epochs)}, but neither a snapshot nor a log: the data that"
+                " this member had are gone",
+                path=self.snap_directory.path,
+                remedy="are dataDir and dataLogDir still what they were, and mounted? Restore the"
+                " data; or, while a quorum of the other members has its data, remove these files,"
+                " too, and this member gets everything from the others",
             )
 
     def _note_longest(self, longest: int) -> None:
@@ -413,7 +445,7 @@ class _Replay:
                 f"a record that cannot be applied ({error})",
                 path=path,
                 offset=offset,
-                remedy="restore this file from a backup or from another server",
+                remedy="restore this file from a backup",
             ) from error
         self.applied += 1
         self.longest = max(self.longest, len(payload))

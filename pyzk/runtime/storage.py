@@ -76,7 +76,9 @@ class Storage:
             config.data_dir, config.data_log_dir, autocreate=config.datadir_autocreate
         )
         begun = time.monotonic()
-        options = self._options._replace(initialize=directories.initialize)
+        options = self._options._replace(
+            initialize=directories.initialize, is_foreign=directories.is_foreign
+        )
         recovered = recover(directories.snapshots, directories.logs, options)
         for note in recovered.notes:
             log.warning("recovery: %s", note)
@@ -128,6 +130,7 @@ class Storage:
                 preallocate_bytes=config.pre_alloc_size_kb * 1024,
                 size_limit_bytes=max(0, config.txn_log_size_limit_kb) * 1024,
                 force_sync=config.force_sync,
+                snap_directory=self._directories.snapshots,
             ),
             post=post,
             on_synced=on_synced,
@@ -173,7 +176,9 @@ class Storage:
     def _snapshot_failed(self, error: StorageError) -> None:
         """The log has everything: the server goes on, the next snapshot may succeed."""
         self.metrics.snapshot_error_count += 1
-        log.error("no snapshot was written: %s", error)
+        log.error(
+            "no snapshot was written: %s", error
+        )
 
     # --- commands of a member -------------------------------------------------------
 

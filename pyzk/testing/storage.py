@@ -18,7 +18,7 @@ from functools import partial
 from pyzk.config import ServerConfig
 from pyzk.data.database import Database
 from pyzk.metrics import Metrics
-from pyzk.persistence import filenames
+from pyzk.persistence import filenames, newest_log
 from pyzk.persistence.directory import MemoryDirectory
 from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.member_files import MemberFiles
@@ -398,5 +398,5 @@ def recovery_options(config: ServerConfig) -> RecoveryOptions:
 
 
 def is_ours(name: str) -> bool:
-    """Tell whether a file is a log or a snapshot."""
-    return name.startswith(("log.", "snapshot."))
+    """Tell whether a file is a log, a snapshot, or the note of the newest log."""
+    return name.startswith(("log.", "snapshot.")) or name == newest_log.NAME

@@ -349,7 +349,7 @@ def _run_until_crash(
         assert recovered.last_zxid >= start
         synced = appended = recovered.last_zxid
         database = recovered.database
-        writer = LogWriter(directory, preallocate_bytes=2000)
+        writer = LogWriter(directory, preallocate_bytes=2000, snap_directory=directory)
         while synced < start + 40:
             batch = workload(rng.randrange(1, 5), first=synced + 1)
             appended = synced + len(batch)

@@ -154,7 +154,7 @@ def check_snapshots(world: World, expected: object) -> None:
     directory = MemoryDirectory()
     write_snapshot(directory, world.database.freeze())
     recovered = recover(directory, directory, RecoveryOptions(jute_limit_bytes=LIMIT))
-    assert recovered.notes == []
+    assert not any("jute.maxbuffer" in note for note in recovered.notes)
     assert state_of(recovered.database) == expected
 
     frozen = world.database.freeze()
