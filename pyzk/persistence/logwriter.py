@@ -25,6 +25,7 @@ from typing import Final
 from pyzk.errors import Corrupt, StorageError
 from pyzk.persistence import filenames, newest_log
 from pyzk.persistence.directory import Directory, DirectoryFile, join
+from pyzk.persistence.filenames import TEMPORARY
 from pyzk.persistence.txnlog import HEADER, HEADER_BYTES, first_zxid, framed_zxid
 from pyzk.zxid import format_zxid
 
@@ -34,6 +35,33 @@ _MARGIN_BYTES: Final = 4096
 _FILL_BATCHES: Final = 20
 _FILL_MIN_BYTES: Final = 64 << 10
 _FILL_MAX_BYTES: Final = 1 << 20
+ROOM_BYTES: Final = _FILL_MAX_BYTES
+"""What must be free to begin a log."""
+_PROBE: Final = "probe" + TEMPORARY
+
+
+def check_room(
+    directory: Directory, preallocate_bytes: int = 0, *, room_bytes: int = ROOM_BYTES
+) -> None:
+    """Do with a temporary file what a new log is begun with; raise StorageError if that fails.
+
+    A server on a full disk shall say so before clients come, not end at the first write.
+    """
+    try:
+        file = directory.create(_PROBE)
+        try:
+            if preallocate_bytes > 0:
+                file.write_at(b"\0", preallocate_bytes - 1)
+            # No zeros: some file systems need no room for those.
+            file.write_at(b"\xa5" * room_bytes, 0)
+            file.sync()
+        finally:
+            file.close()
+    except StorageError:
+        with contextlib.suppress(StorageError):  # of the first reason; a start removes it, too
+            directory.remove(_PROBE)
+        raise
+    directory.remove(_PROBE)
 
 
 class LogWriter:

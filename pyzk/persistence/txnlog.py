@@ -244,7 +244,7 @@ class LogScan:
             message,
             path=self.path,
             offset=self.offset,
-            remedy="restore this file from a backup or from another server; TxnLogToolkit shows it",
+            remedy="restore this file from a backup",
         )
 
 

@@ -153,7 +153,9 @@ async def _serve(
     try:
         code = await runner.serve_until_stopped()
     except StorageError as error:
-        return refuse(f"stopped serving: {error}", ExitCode.UNEXPECTED)
+        then = ", then start the server again" if error.remedy else ""
+        reason = f"stopped serving: {error}{then}{_other_remedy(error, config)}"
+        return refuse(reason, ExitCode.UNEXPECTED)
     except Exception:
         _log.exception("stopped serving: this is a bug in pyzk")
         return ExitCode.UNEXPECTED
@@ -268,7 +270,7 @@ def explain(error: Exception, config: ServerConfig) -> tuple[str, int]:
     if isinstance(error, DirectoryLockedError):
         return str(error), ExitCode.LOCKED
     if isinstance(error, (Corrupt, TornTail)):
-        return str(error), ExitCode.CORRUPT
+        return f"{error}{_other_remedy(error, config)}", ExitCode.CORRUPT
     if isinstance(error, StorageError):
         return str(error), ExitCode.DATA_DIR
     assert isinstance(error, OSError), error
@@ -278,6 +280,17 @@ def explain(error: Exception, config: ServerConfig) -> tuple[str, int]:
     address = f"{config.client_port_address or '*'}:{config.client_port}"
     hint = _LISTEN_HINTS.get(number, "choose another address: --host, or clientPortAddress")
     return f"cannot listen on {address}: {reason}; {hint}", ExitCode.UNEXPECTED
+
+
+def _other_remedy(error: StorageError, config: ServerConfig) -> str:
+    """Return what a member of an ensemble has beside a backup."""
+    if config.ensemble is None or not isinstance(error, (Corrupt, TornTail)):
+        return ""
+    roots = dict.fromkeys((config.data_dir, config.data_log_dir))
+    return (
+        "; or, while a quorum of the other members has its data, empty"
+        f" {' and '.join(roots)} (not myid), and this member gets everything from them"
+    )
 
 
 _LISTEN_HINTS: Final = {

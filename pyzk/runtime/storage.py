@@ -18,7 +18,7 @@ from pyzk.data.database import Database, FrozenDatabase
 from pyzk.errors import StorageError
 from pyzk.metrics import Metrics
 from pyzk.persistence.directory import Directory
-from pyzk.persistence.logwriter import LogWriter
+from pyzk.persistence.logwriter import LogWriter, check_room
 from pyzk.persistence.member_files import MemberFiles
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.quorum.commands import (
@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 
 _SUFFIXES: Final = {"": "", "gz": ".gz", "snappy": ".snappy"}
 _HOUR_S: Final = 3600.0
+EPOCH_ROOM_BYTES: Final = 4096
+"""What must be free for the files beside the snapshots."""
 _Result = TypeVar("_Result")
 _Records = list[tuple[int, bytes]] | None
 
@@ -90,6 +92,7 @@ class Storage:
                 path=config.data_dir,
                 remedy="restore the data, or make a file named initialize there to begin anew",
             )
+        self._check_room()
         directories.initialized()
         self._complete_after = recovered.database.log_complete_after
         if recovered.is_new:
@@ -108,6 +111,20 @@ class Storage:
         )
         self.wants_snapshot = recovered.replayed > config.snap_count // 2
         return recovered.database
+
+    def _check_room(self) -> None:
+        """Refuse to serve what could not be logged. Raises StorageError."""
+        config = self._config
+        snapshots, logs = self._directories.snapshots, self._directories.logs
+        check_room(logs, config.pre_alloc_size_kb * 1024)
+        if snapshots is logs:
+            return
+        try:
+            check_room(snapshots, room_bytes=EPOCH_ROOM_BYTES)
+        except StorageError as error:
+            if config.ensemble is not None:  # it could take part in no election
+                raise
+            log.error("no snapshot can be written, the logs will grow: %s", error)
 
     def _load_epochs(self, last_zxid: int) -> None:
         self.epochs, notes = load_epochs(self._directories.snapshots, last_zxid)
@@ -177,7 +194,7 @@ class Storage:
         """The log has everything: the server goes on, the next snapshot may succeed."""
         self.metrics.snapshot_error_count += 1
         log.error(
-            "no snapshot was written: %s", error
+            "no snapshot was written; the server goes on, and tries it again later: %s", error
         )
 
     # --- commands of a member -------------------------------------------------------
