@@ -19,7 +19,6 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
-from pyzk import zxid as zxids
 from pyzk.constants import MAX_TXN_BYTES
 from pyzk.data.committed_log import CommittedLog
 from pyzk.data.database import Database
@@ -32,7 +31,7 @@ from pyzk.persistence.filenames import ACCEPTED_EPOCH, CURRENT_EPOCH, NamedZxid
 from pyzk.persistence.replacement import complete_replacement
 from pyzk.persistence.snapshot import LoadedSnapshot, read_snapshot, write_snapshot
 from pyzk.persistence.txnlog import Ending, LogScan
-from pyzk.zxid import format_zxid
+from pyzk.zxid import follows, format_zxid
 
 log = logging.getLogger(__name__)
 
@@ -424,9 +423,7 @@ class _Replay:
             _sync_file(self._directory, name)
 
     def _check_follows(self, path: str, offset: int, last: int, zxid: int) -> None:
-        if zxid == last + 1:
-            return
-        if zxids.epoch_of(zxid) > zxids.epoch_of(last) and zxids.counter_of(zxid) == 1:
+        if follows(last, zxid):
             return
         raise Corrupt(
             f"a gap: zxid {format_zxid(zxid)} follows {format_zxid(last)}",
