@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from pyzk import config_keys
 from pyzk.config_keys import FOUR_LETTER_WORDS, KEYS, KNOWN, Key, Status
 from pyzk.config_properties import parse_properties, trim
+from pyzk.constants import MAX_REQUEST_BYTES, MAX_TXN_BYTES
 from pyzk.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class ServerConfig:
     jute_max_buffer: int = 0xFFFFF
     """Longest frame from a client, inclusive."""
     jute_max_buffer_extra: int = _DERIVED
-    """Added to jute_max_buffer when the server's own files are read."""
+    """Added to jute_max_buffer for what a transaction has beside the request."""
     global_outstanding_limit: int = 1000
     large_request_max_bytes: int = 104_857_600
     large_request_threshold: int = -1
@@ -165,6 +166,12 @@ class ServerConfig:
         for name, value in derived.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
+
+    @property
+    def max_txn_bytes(self) -> int:
+        """The longest transaction that a client may cause: what a ZooKeeper server of the same
+        jute.maxbuffer and extra size can read."""
+        return min(self.jute_max_buffer + self.jute_max_buffer_extra, MAX_TXN_BYTES)
 
 
 DEFAULTS = ServerConfig()
@@ -432,6 +439,7 @@ class _Reader:
         self._floor("commit_log_count", DEFAULTS.commit_log_count)
         self._floor("autopurge_snap_retain_count", 3)
         self._floor("jute_max_buffer_extra", 1024)
+        self._ceiling("jute_max_buffer", MAX_REQUEST_BYTES)
         for field in ("min_session_timeout_ms", "max_session_timeout_ms"):
             if values.get(field) == -1:
                 del values[field]
@@ -453,6 +461,11 @@ class _Reader:
         if self.values.get(field, least) < least:
             self.values[field] = least
             self._warn(self.settings[field], f"raised to the least value, {least}")
+
+    def _ceiling(self, field: str, most: int) -> None:
+        if self.values.get(field, most) > most:
+            self.values[field] = most
+            self._warn(self.settings[field], f"lowered to the greatest value, {most}")
 
     def _whitelist(self) -> None:
         asked: tuple[str, ...] = self.values.get("four_letter_whitelist", ())

@@ -164,3 +164,17 @@ MAX_TTL_MS: Final = 0xFFFFFFFFFF
 """The largest TTL in ms that fits the 40 bits of an ephemeralOwner."""
 EXTENDED_MASK: Final = 0xFF00000000000000
 """Top byte of an ephemeralOwner that carries an extended type."""
+
+
+MAX_TXN_BYTES: Final = 1 << 28
+"""The longest transaction that is ever logged, proposed or read, whatever jute.maxbuffer says here
+or said elsewhere. Each string and buffer of a snapshot comes from one, so it holds for those, too.
+Whoever writes asks for it before anything is acknowledged, whoever reads refuses no less."""
+MAX_PACKET_BYTES: Final = MAX_TXN_BYTES + 1024
+"""The longest data of a quorum packet: a transaction or a request, and what is put around it."""
+MAX_REQUEST_BYTES: Final = MAX_TXN_BYTES - 1024
+"""What jute.maxbuffer may be at most: the transaction of a setData or create is longer by less."""
+MAX_IDENTITIES: Final = 1000
+"""Identities of one client's connection, which go with each request that is sent to a leader."""
+MAX_IDENTITIES_BYTES: Final = 1 << 20
+"""The length of all of them, encoded."""

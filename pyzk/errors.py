@@ -64,6 +64,10 @@ class BadArguments(KeeperError):
     code = ErrorCode.BAD_ARGUMENTS
 
 
+class TooLargeTransaction(BadArguments):
+    """The transaction of a request would be longer than the log and the other members take."""
+
+
 class UnknownSession(KeeperError):
     code = ErrorCode.UNKNOWN_SESSION
 

@@ -21,6 +21,12 @@ def counter_of(zxid: int) -> int:
     return zxid & 0xFFFFFFFF
 
 
+def follows(last: int, zxid: int) -> bool:
+    """Return whether a history without a hole may have ``zxid`` right behind ``last``: the next
+    one, or the first of a later epoch."""
+    return zxid == last + 1 or (epoch_of(zxid) > epoch_of(last) and counter_of(zxid) == 1)
+
+
 def format_zxid(zxid: int) -> str:
     """Return ``0x`` and the unsigned hexadecimal form, as logs and tools show it."""
     return f"0x{zxid & 0xFFFFFFFFFFFFFFFF:x}"

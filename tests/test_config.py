@@ -9,6 +9,7 @@ import pytest
 from pyzk import config_keys
 from pyzk.config import DEFAULTS, Property, ServerConfig, effective_values, parse_config
 from pyzk.config_keys import KEYS, Status
+from pyzk.constants import MAX_REQUEST_BYTES, MAX_TXN_BYTES
 from pyzk.errors import ConfigError
 
 BASE = b"dataDir=/data\nclientPort=2181\n"
@@ -98,6 +99,15 @@ def test_a_key_of_the_file_beats_the_system_property_and_an_option_beats_both() 
     assert parse("", "zookeeper.snapCount=5").snap_count == 5
     assert parse("snapCount=6", "zookeeper.snapCount=5").snap_count == 6
     assert parse("snapCount=6", options={"snapCount": "7"}).snap_count == 7
+
+
+def test_jute_maxbuffer_is_no_more_than_a_transaction_may_have() -> None:
+    config = parse("", "jute.maxbuffer=2147483647", "zookeeper.jute.maxbuffer.extrasize=2147483647")
+    assert config.jute_max_buffer == MAX_REQUEST_BYTES
+    assert config.max_txn_bytes == MAX_TXN_BYTES
+    ((_, warning),) = config.warnings
+    assert warning == f"-Djute.maxbuffer: lowered to the greatest value, {MAX_REQUEST_BYTES}"
+    assert parse("").max_txn_bytes == 2 * 1048575
 
 
 def test_properties_with_a_name_of_their_own_come_by_d_only() -> None:

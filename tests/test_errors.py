@@ -6,12 +6,20 @@ import pytest
 
 from pyzk import errors
 from pyzk.constants import ErrorCode
-from pyzk.errors import ConfigError, Corrupt, KeeperError, NoNode, PyzkError, StorageError
+from pyzk.errors import (
+    ConfigError,
+    Corrupt,
+    KeeperError,
+    NoNode,
+    PyzkError,
+    StorageError,
+    TooLargeTransaction,
+)
 
 KEEPER_ERRORS = [
     value
     for value in vars(errors).values()
-    if isinstance(value, type) and issubclass(value, KeeperError) and value is not KeeperError
+    if isinstance(value, type) and issubclass(value, KeeperError) and KeeperError in value.__bases__
 ]
 
 
@@ -26,6 +34,10 @@ def test_each_keeper_error_has_its_code_and_its_name(error: type[KeeperError]) -
 def test_codes_are_different() -> None:
     codes = [error.code for error in KEEPER_ERRORS]
     assert len(set(codes)) == len(codes)
+
+
+def test_a_transaction_that_is_too_large_is_a_wrong_argument() -> None:
+    assert TooLargeTransaction("9 bytes").code == ErrorCode.BAD_ARGUMENTS
 
 
 def test_every_error_of_pyzk_is_one() -> None:

@@ -96,6 +96,8 @@ class World:
         self.server = self.peer.server
         self.log: list[LoggedTxn] = []
         """Everything that was handed to the disk, decoded from its bytes."""
+        self.records: list[bytes] = []
+        """The same as it was handed over."""
         self.snapshots_wanted = 0
         self.is_disk_held = False
         self._unsynced = 0
@@ -119,6 +121,7 @@ class World:
         outbox = self.peer.outbox
         while True:
             records = outbox.take_log()
+            self.records += records
             for record in records:
                 self.log.append(decode_txn(record[12:-1]))
             if records:

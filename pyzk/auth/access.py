@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from pyzk.data.acl import OPEN_ACL
-from pyzk.errors import ConfigError, InvalidAcl, MarshallingError
+from pyzk.errors import ConfigError, InvalidAcl, MarshallingError, TooLargeTransaction
 from pyzk.jute.records import ACL
 
 if TYPE_CHECKING:
@@ -34,10 +34,11 @@ _secret: Final = re.compile("[:][^\n\r\x85\u2028\u2029]*")
 class Access:
     """The rules, bound to a configuration and the schemes it has."""
 
-    __slots__ = ("_registry", "enforced_schemes", "skip_acl")
+    __slots__ = ("_max_bytes", "_registry", "enforced_schemes", "skip_acl")
 
     def __init__(self, config: ServerConfig, registry: ProviderRegistry) -> None:
         self._registry = registry
+        self._max_bytes = config.max_txn_bytes
         self.skip_acl = config.skip_acl
         """``skipACL=yes``: no check at all."""
         self.enforced_schemes = _enforced_schemes(config, registry)
@@ -76,16 +77,22 @@ class Access:
     def fix_up(self, acl: Sequence[ACL] | None, auth_ids: Sequence[AuthId]) -> tuple[ACL, ...]:
         """The list as it is stored: duplicates dropped, ``auth`` replaced, every entry checked.
 
-        Raises InvalidAcl, and MarshallingError for an entry without id.
+        Raises InvalidAcl, MarshallingError for an entry without id, and TooLargeTransaction as soon
+        as ``auth`` stands for more than a transaction may have: a request of 1 MB can ask for GB.
         """
         if not acl:
             raise InvalidAcl("empty ACL")
         fixed: list[ACL] = []
+        left = self._max_bytes
         for entry in dict.fromkeys(acl):
             if entry.scheme is None:
                 raise InvalidAcl("ACL entry without scheme")
             if entry.scheme == AUTH:
-                fixed += self._expand(entry.perms, auth_ids)
+                expanded = self._expand(entry.perms, auth_ids)
+                left -= sum(_length(each) for each in expanded)
+                if left < 0:
+                    raise TooLargeTransaction(f"an ACL of more than {self._max_bytes} bytes")
+                fixed += expanded
             else:
                 self._validate(entry.scheme, entry.id)
                 fixed.append(entry)
@@ -110,6 +117,11 @@ class Access:
         if not expanded:
             raise InvalidAcl("ACL of scheme auth without an authenticated identity")
         return expanded
+
+
+def _length(entry: ACL) -> int:
+    """The least number of bytes that an entry is encoded in."""
+    return 12 + len(entry.scheme or "") + len(entry.id or "")
 
 
 def mask_digest_ids(acl: Iterable[ACL]) -> list[ACL]:

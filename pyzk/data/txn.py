@@ -45,6 +45,8 @@ Body = (
 _pack_header: Final = struct.Struct(">qiqqi").pack
 _pack_digest: Final = struct.Struct(">iQ").pack
 _DIGEST_BYTES: Final = 12
+AROUND_BODY_BYTES: Final = 32 + _DIGEST_BYTES
+"""What a payload has beside the record: the header, and the digest behind it."""
 DIGEST_VERSION: Final = 2
 
 _BODIES: Final[dict[int, type[Body]]] = {

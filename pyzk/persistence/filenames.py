@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 
 VERSION_DIRECTORY: Final = "version-2"
 TEMPORARY: Final = ".tmp"
+ACCEPTED_EPOCH: Final = "acceptedEpoch"
+CURRENT_EPOCH: Final = "currentEpoch"
 
 _LOG: Final = re.compile(r"log\.([0-9a-fA-F]{1,16})\Z")
 _SNAPSHOT: Final = re.compile(r"snapshot\.([0-9a-fA-F]{1,16})(|\.gz|\.snappy)\Z")

@@ -25,7 +25,6 @@ def read_log(
     is_affordable: Callable[[int, int], bool],
     *,
     max_bytes: int = MAX_BYTES,
-    max_record_bytes: int = txnlog.MAX_RECORD_BYTES,
 ) -> list[tuple[int, bytes]] | None:
     """Return (zxid, payload) of the records from ``after`` to ``until``, both included.
 
@@ -43,13 +42,12 @@ def read_log(
     snapshot_bytes = snap_directory.size(snapshots[-1].name) if snapshots else 0
     if not is_affordable(further_bytes, snapshot_bytes):
         return None
-    limit = max(max_record_bytes, txnlog.MAX_RECORD_BYTES)
     records: list[tuple[int, bytes]] = []
     size = 0
     for named in files:
         if named.zxid > until:
             break
-        for _, payload in LogScan(log_directory, named.name, max_record_bytes=limit):
+        for _, payload in LogScan(log_directory, named.name):
             zxid = txnlog.payload_zxid(payload)
             if zxid > until:
                 break

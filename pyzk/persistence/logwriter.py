@@ -4,7 +4,8 @@ Pure. Owned by the disk thread. The rules that make it safe:
 
 - A file of an earlier process is never appended to, so a torn tail stays harmless; the first append
   makes a new file, named by its first zxid, and refuses to overwrite one that holds a record.
-- A new file's header and name are durable (file and directory sync) before its first record.
+- A new file's header and name are durable (file and directory sync) before its first record, and
+  then noted beside the snapshots (`newest_log`).
 - After any failure the writer is broken for good: what the disk kept is unknown, and only a new
   process that reads it back may know (fsync reports an error once and then claims success).
 
@@ -22,8 +23,9 @@ import contextlib
 from typing import Final
 
 from pyzk.errors import Corrupt, StorageError
-from pyzk.persistence import filenames
+from pyzk.persistence import filenames, newest_log
 from pyzk.persistence.directory import Directory, DirectoryFile, join
+from pyzk.persistence.filenames import TEMPORARY
 from pyzk.persistence.txnlog import HEADER, HEADER_BYTES, first_zxid, framed_zxid
 from pyzk.zxid import format_zxid
 
@@ -33,6 +35,33 @@ _MARGIN_BYTES: Final = 4096
 _FILL_BATCHES: Final = 20
 _FILL_MIN_BYTES: Final = 64 << 10
 _FILL_MAX_BYTES: Final = 1 << 20
+ROOM_BYTES: Final = _FILL_MAX_BYTES
+"""What must be free to begin a log."""
+_PROBE: Final = "probe" + TEMPORARY
+
+
+def check_room(
+    directory: Directory, preallocate_bytes: int = 0, *, room_bytes: int = ROOM_BYTES
+) -> None:
+    """Do with a temporary file what a new log is begun with; raise StorageError if that fails.
+
+    A server on a full disk shall say so before clients come, not end at the first write.
+    """
+    try:
+        file = directory.create(_PROBE)
+        try:
+            if preallocate_bytes > 0:
+                file.write_at(b"\0", preallocate_bytes - 1)
+            # No zeros: some file systems need no room for those.
+            file.write_at(b"\xa5" * room_bytes, 0)
+            file.sync()
+        finally:
+            file.close()
+    except StorageError:
+        with contextlib.suppress(StorageError):  # of the first reason; a start removes it, too
+            directory.remove(_PROBE)
+        raise
+    directory.remove(_PROBE)
 
 
 class LogWriter:
@@ -45,6 +74,7 @@ class LogWriter:
         preallocate_bytes: int = DEFAULT_PREALLOCATE_BYTES,
         size_limit_bytes: int = 0,
         force_sync: bool = True,
+        snap_directory: Directory | None = None,
     ) -> None:
         self.file_bytes = 0
         """Bytes of header and records in the current file; 0 without one."""
@@ -54,6 +84,8 @@ class LogWriter:
         self._preallocate_bytes = preallocate_bytes
         self._size_limit_bytes = size_limit_bytes
         self._force_sync = force_sync
+        self._snap_directory = snap_directory
+        """Where each new log is noted; None: nowhere."""
         self._file: DirectoryFile | None = None
         self._allocated = 0
         self._filled = 0
@@ -143,6 +175,8 @@ class LogWriter:
             # Before the file is extended: a power failure never leaves a log of zeros only.
             file.sync()
             self._directory.sync()
+            if self._snap_directory is not None:
+                newest_log.write(self._snap_directory, self._directory, name)
         self.name = name
         self.file_bytes = self._allocated = HEADER_BYTES
         return file

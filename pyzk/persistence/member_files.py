@@ -84,14 +84,7 @@ class MemberFiles(NamedTuple):
         """Return the records from ``after`` to ``until``, None if a snapshot is cheaper, or if
         they cannot be read. Others may write and remove files meanwhile."""
         try:
-            return read_log(
-                self.snapshots,
-                self.logs,
-                after,
-                until,
-                is_affordable,
-                max_record_bytes=self.options.max_record_bytes,
-            )
+            return read_log(self.snapshots, self.logs, after, until, is_affordable)
         except StorageError as error:
             log.error("the log cannot be read for a learner, a snapshot is sent instead: %s", error)
             return None

@@ -19,19 +19,19 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
-from pyzk import zxid as zxids
+from pyzk.constants import MAX_TXN_BYTES
 from pyzk.data.committed_log import CommittedLog
 from pyzk.data.database import Database
 from pyzk.data.tree import DataTree
 from pyzk.data.txn import decode_txn
 from pyzk.errors import Corrupt, JuteError, StorageError
-from pyzk.persistence import filenames, txnlog
+from pyzk.persistence import filenames, newest_log, txnlog
 from pyzk.persistence.directory import Directory, join, remove_temporaries
-from pyzk.persistence.filenames import NamedZxid
+from pyzk.persistence.filenames import ACCEPTED_EPOCH, CURRENT_EPOCH, NamedZxid
 from pyzk.persistence.replacement import complete_replacement
 from pyzk.persistence.snapshot import LoadedSnapshot, read_snapshot, write_snapshot
 from pyzk.persistence.txnlog import Ending, LogScan
-from pyzk.zxid import format_zxid
+from pyzk.zxid import follows, format_zxid
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +54,10 @@ class RecoveryOptions(NamedTuple):
     """zookeeper.db.autocreate: an empty directory is a new database."""
     initialize: bool = False
     """An ``initialize`` file was found: this once, an empty directory is a new database."""
-    max_record_bytes: int = txnlog.MAX_RECORD_BYTES
-    """jute.maxbuffer and its extra size, where that is more than the scan's own limit."""
+    is_foreign: bool = False
+    """No pyzk has used these files before."""
+    jute_limit_bytes: int = MAX_TXN_BYTES
+    """jute.maxbuffer and its extra size: what is longer is loaded all the same, and mentioned."""
     snapshot_suffix: str = ""
     """What names of new snapshots end with: "", ".gz" or ".snappy"."""
     last_zxid_section: bool = True
@@ -160,12 +162,14 @@ class _Recovery:
                 self.note(note)
             self._remove_temporaries()
             self._remove_headerless_log()
+            newest_log.check(self.snap_directory, self.log_directory)
         snapshot = self._newest_snapshot()
         if snapshot is None:
             if self._has_records():
                 return self._from_logs_alone()
             return self._new_database()
         named, loaded = snapshot
+        self._note_lonely(named)
         database = loaded.database
         self.options.prepare(database)
         database.log_complete_after = named.zxid
@@ -177,6 +181,7 @@ class _Recovery:
         replay.run()
         self._check_claims(database.last_zxid)
         self._check_acls(database)
+        self._note_longest(max(loaded.longest, replay.longest))
         if self.until is None:
             _sync_file(self.snap_directory, named.name)
             self.snap_directory.sync()
@@ -239,7 +244,7 @@ class _Recovery:
         raise Corrupt(
             f"none of {len(candidates)} snapshots can be read; the newest: {newest}",
             path=self.snap_directory.path,
-            remedy="restore a snapshot from a backup or from another server",
+            remedy="restore a snapshot from a backup",
         )
 
     def _compare_digest(self, loaded: LoadedSnapshot) -> None:
@@ -269,6 +274,7 @@ class _Recovery:
         replay = _Replay(self, database, None)
         replay.run()
         self._check_acls(database)
+        self._note_longest(replay.longest)
         self.note("there is no snapshot: the database was built from the logs alone")
         return Recovered(database, None, 0, database.last_zxid, replay.applied, self.notes)
 
@@ -283,6 +289,7 @@ class _Recovery:
                 "the directory is empty and zookeeper.db.autocreate is false: no database is made"
             )
             return Recovered(database, None, -1, -1, 0, self.notes)
+        self._check_unused()
         name = write_snapshot(
             self.snap_directory,
             database.freeze(),
@@ -308,7 +315,44 @@ class _Recovery:
             raise Corrupt(
                 f"znodes use ACL lists that are nowhere defined: {unknown[:10]}",
                 path=self.snap_directory.path,
-                remedy="restore a snapshot from a backup or from another server",
+                remedy="restore a snapshot from a backup",
+            )
+
+    def _note_lonely(self, snapshot: NamedZxid) -> None:
+        """A snapshot without any log may be a restored backup, or one that a leader has sent."""
+        if self.until is not None or filenames.logs(self.log_directory.names()):
+            return
+        if snapshot.zxid > 0 or self.options.is_foreign:
+            self.note(
+                f"there is no log in {self.log_directory.path}: what is loaded ends with the"
+                f" snapshot, at zxid {format_zxid(snapshot.zxid)}. That is right for a restored"
+                " backup; but if the logs were kept elsewhere (dataLogDir), stop this server and"
+                " name that directory, or their transactions are lost"
+            )
+
+    def _check_unused(self) -> None:
+        """Refuse to begin a new database where a member has been before: without its data it would
+        take part in elections as if it never had acknowledged anything."""
+        names = self.snap_directory.names()
+        epochs = [name for name in (ACCEPTED_EPOCH, CURRENT_EPOCH) if name in names]
+        if epochs and not self.options.initialize:
+            raise StorageError(
+                f"there is {' and '.join(epochs)}, but neither a snapshot nor a log: the data that"
+                " this member had are gone",
+                path=self.snap_directory.path,
+                remedy="are dataDir and dataLogDir still what they were, and mounted? Restore the"
+                " data; or, while a quorum of the other members has its data, remove these files,"
+                " too, and this member gets everything from the others",
+            )
+
+    def _note_longest(self, longest: int) -> None:
+        limit = self.options.jute_limit_bytes
+        if longest > limit:
+            self.note(
+                f"a transaction or the data of a znode has {longest} bytes, jute.maxbuffer and its"
+                f" extra size allow {limit}: it is loaded all the same, but ZooKeeper would not"
+                " start on these files, and clients of the same jute.maxbuffer cannot read that"
+                " znode; was -Djute.maxbuffer larger before?"
             )
 
 
@@ -319,6 +363,8 @@ class _Replay:
         self, recovery: _Recovery, database: Database, snapshot: LoadedSnapshot | None
     ) -> None:
         self.applied = 0
+        self.longest = 0
+        """Bytes of the longest transaction."""
         self._recovery = recovery
         self._directory = recovery.log_directory
         self._database = database
@@ -351,8 +397,7 @@ class _Replay:
         name = named.name
         is_first = True
         until = self._recovery.until
-        limit = max(self._recovery.options.max_record_bytes, txnlog.MAX_RECORD_BYTES)
-        scan = LogScan(self._directory, name, max_record_bytes=limit)
+        scan = LogScan(self._directory, name)
         for offset, payload in scan:
             zxid = txnlog.payload_zxid(payload)
             if is_first and zxid != named.zxid:
@@ -378,9 +423,7 @@ class _Replay:
             _sync_file(self._directory, name)
 
     def _check_follows(self, path: str, offset: int, last: int, zxid: int) -> None:
-        if zxid == last + 1:
-            return
-        if zxids.epoch_of(zxid) > zxids.epoch_of(last) and zxids.counter_of(zxid) == 1:
+        if follows(last, zxid):
             return
         raise Corrupt(
             f"a gap: zxid {format_zxid(zxid)} follows {format_zxid(last)}",
@@ -399,9 +442,10 @@ class _Replay:
                 f"a record that cannot be applied ({error})",
                 path=path,
                 offset=offset,
-                remedy="restore this file from a backup or from another server",
+                remedy="restore this file from a backup",
             ) from error
         self.applied += 1
+        self.longest = max(self.longest, len(payload))
         if database.committed is not None:
             database.committed.append(txn.header.zxid, payload)
         snapshot = self._snapshot

@@ -28,7 +28,7 @@ from typing import Final, NamedTuple
 
 from pyzk.data.database import FrozenDatabase
 from pyzk.errors import Corrupt
-from pyzk.persistence import filenames, txnlog
+from pyzk.persistence import filenames, newest_log, txnlog
 from pyzk.persistence.directory import Directory, join
 from pyzk.persistence.filenames import TEMPORARY
 from pyzk.persistence.snapshot import SnapshotWriter, write_nodes
@@ -183,6 +183,8 @@ def remove_received(directory: Directory) -> list[str]:
 
 def _perform(snap_directory: Directory, log_directory: Directory, plan: Replacement) -> None:
     names = log_directory.names()
+    if plan.logs:
+        newest_log.forget(snap_directory)
     for name in plan.logs:
         if name in names:
             log_directory.remove(name)
@@ -233,7 +235,6 @@ def _read(directory: Directory) -> Replacement:
         raise Corrupt(
             "is not what this server writes there",
             path=join(directory, PLAN_NAME),
-            remedy="restore the data directory from a backup; or empty it (not myid), and the"
-            " server gets everything from the others",
+            remedy="restore the data directory from a backup",
         )
     return Replacement(zxid, tuple(logs), tuple(cuts), install, tuple(snapshots))

@@ -24,6 +24,7 @@ import zlib
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from pyzk.constants import MAX_TXN_BYTES
 from pyzk.data.database import Database, FrozenDatabase
 from pyzk.data.node import DataNode
 from pyzk.data.paths import ROOT, parent_of
@@ -45,8 +46,6 @@ READ_WINDOW_BYTES: Final = 1 << 20
 WRITE_PIECE_BYTES: Final = 1 << 20
 SYNC_EVERY_BYTES: Final = 4 << 20
 """A long snapshot is synced as it grows, so that its end does not make the log's syncs wait."""
-MAX_BUFFER_BYTES: Final = 1 << 28
-"""No string or buffer of more is believed."""
 
 _END: Final = b"\x00\x00\x00\x01/"
 _SEAL_BYTES: Final = 13
@@ -234,6 +233,8 @@ class LoadedSnapshot(NamedTuple):
     """Tree digest at ``digest_zxid``, modulo 2^64."""
     last_zxid: int | None
     """The last zxid section, if there is one. Only for streams without a name."""
+    longest: int
+    """Bytes of the longest string or data in it."""
 
 
 def looks_complete(directory: Directory, name: str) -> bool:
@@ -272,6 +273,7 @@ class _SnapshotReader:
         """Offset of the buffer's first byte in the uncompressed stream."""
         self._adler = 1
         """Of everything before the buffer."""
+        self._longest = 0
 
     def corrupt(self, message: str) -> Corrupt:
         return Corrupt(
@@ -295,7 +297,7 @@ class _SnapshotReader:
         digest_zxid, digest, last_zxid = self._sections()
         tree.finish_load()
         tree.last_zxid = zxid
-        return LoadedSnapshot(database, digest_zxid, digest, last_zxid)
+        return LoadedSnapshot(database, digest_zxid, digest, last_zxid, self._longest)
 
     # --- the window -------------------------------------------------------------------
 
@@ -304,8 +306,6 @@ class _SnapshotReader:
         have = len(self._buffer) - self._position
         if have >= count:
             return
-        if count > MAX_BUFFER_BYTES:
-            raise ValueError(f"a length of {count} bytes")
         self._adler = self._checksum()
         self._base += self._position
         pieces = [self._buffer[self._position :]]
@@ -365,16 +365,18 @@ class _SnapshotReader:
     def _string_bytes(self) -> bytes:
         raw = self._take(4)
         length: int = _unpack_int(raw, 0)[0]
-        if length < -1:
+        if not -1 <= length <= MAX_TXN_BYTES:
             raise ValueError(f"a length of {length} bytes")
+        self._longest = max(self._longest, length)
         return raw + self._take(length) if length > 0 else raw
 
     def _nodes(self, tree: DataTree) -> None:
         load_node, add_usage, nodes = tree.load_node, tree.acls.add_usage, tree.nodes
+        longest = self._longest
         while True:
             self._need(4)
             (length,) = _unpack_int(self._buffer, self._position)
-            if length < 0:
+            if not 0 <= length <= MAX_TXN_BYTES:
                 raise ValueError(f"a path of {length} bytes")
             self._need(length + 8)
             start = self._position + 4
@@ -384,9 +386,11 @@ class _SnapshotReader:
                 self._position = start + length
                 break
             (data_length,) = _unpack_int(self._buffer, start + length)
-            if data_length < -1:
+            if not -1 <= data_length <= MAX_TXN_BYTES:
                 raise ValueError(f"data of {data_length} bytes")
             present = max(data_length, 0)
+            if length > longest or present > longest:
+                longest = max(length, present)
             self._need(length + present + 8 + 8 + _STAT_BYTES)
             start = self._position + 8 + length
             data = None if data_length < 0 else self._buffer[start : start + present]
@@ -397,6 +401,7 @@ class _SnapshotReader:
             self._position = start + present + 8 + _STAT_BYTES
             add_usage(fields[0])
             load_node(path, DataNode(data, *fields))
+        self._longest = longest
         if ROOT not in nodes:
             raise ValueError("the snapshot has no root")
 

@@ -20,7 +20,8 @@ How a log may end, and what is made of it:
   end, where a damaged length hides them. Java stops silently at a wrong end byte and loses the
   rest of the file.
 
-A log is read in windows, so that 64 MiB of padding cost one window.
+A log is read in windows, so that 64 MiB of padding cost one window. The longest record is the same
+for who writes and who reads, and no setting changes it: MAX_TXN_BYTES.
 
 ZooKeeper: FileTxnLog, FileTxnLog.FileTxnIterator, Util.readTxnBytes.
 """
@@ -33,6 +34,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Final
 
+from pyzk.constants import MAX_TXN_BYTES
 from pyzk.errors import Corrupt
 from pyzk.persistence.directory import SECTOR_BYTES, Directory, join
 
@@ -43,10 +45,6 @@ END_OF_RECORD: Final = 0x42
 FRAME_BYTES: Final = 13
 """What framing adds to a payload: checksum, length, end byte."""
 TXN_HEADER_BYTES: Final = 32
-MAX_RECORD_BYTES: Final = 1 << 26
-"""No record of more is believed. Far above what a request may have (jute.maxbuffer): the txn that
-ends a session lists all its ephemerals, and lowering the limit must not make a log unreadable.
-Java refuses to read what is longer than its jute.maxbuffer and extra size, about 2 MiB."""
 WINDOW_BYTES: Final = 1 << 20
 
 _ZXID_IN_PAYLOAD: Final = 12
@@ -61,7 +59,8 @@ _adler32: Final = zlib.adler32
 
 
 def frame_record(payload: bytes) -> bytes:
-    """Return the bytes that a log holds for a payload."""
+    """Return the bytes that a log holds for a payload, which `LogScan` takes back."""
+    assert len(payload) <= MAX_TXN_BYTES, len(payload)
     return _pack_frame(_adler32(payload), len(payload)) + payload + _END
 
 
@@ -98,7 +97,6 @@ class LogScan:
         directory: Directory,
         name: str,
         *,
-        max_record_bytes: int = MAX_RECORD_BYTES,
         window_bytes: int = WINDOW_BYTES,
     ) -> None:
         self.name = name
@@ -107,7 +105,6 @@ class LogScan:
         self.ending = Ending.EMPTY
         self.detail = ""
         self._directory = directory
-        self._max_record_bytes = max_record_bytes
         self._window_bytes = max(window_bytes, 4096)
         self._window = b""
         self._start = 0
@@ -165,10 +162,8 @@ class LogScan:
         if length == 0 and checksum == 0:
             self.ending = Ending.PADDING
             return None
-        if not 0 <= length <= self._max_record_bytes:
-            raise self._corrupt(
-                f"a record of {length} bytes (the limit is {self._max_record_bytes})"
-            )
+        if not 0 <= length <= MAX_TXN_BYTES:
+            raise self._corrupt(f"a record of {length} bytes (the limit is {MAX_TXN_BYTES})")
         position = self._bytes_at(offset, length + FRAME_BYTES)
         end = position + 12 + length
         payload = self._window[position + 12 : end]
@@ -249,7 +244,7 @@ class LogScan:
             message,
             path=self.path,
             offset=self.offset,
-            remedy="restore this file from a backup or from another server; TxnLogToolkit shows it",
+            remedy="restore this file from a backup",
         )
 
 

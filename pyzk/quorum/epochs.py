@@ -29,12 +29,12 @@ from typing import Final
 
 from pyzk.errors import Corrupt, QuorumProtocolError, StorageError
 from pyzk.persistence.directory import Directory, join
-from pyzk.persistence.filenames import TEMPORARY
+from pyzk.persistence.filenames import ACCEPTED_EPOCH, CURRENT_EPOCH, TEMPORARY
 from pyzk.quorum.packets import NOT_COUNTED
 from pyzk.zxid import epoch_of, format_zxid
 
-ACCEPTED: Final = "acceptedEpoch"
-CURRENT: Final = "currentEpoch"
+ACCEPTED: Final = ACCEPTED_EPOCH
+CURRENT: Final = CURRENT_EPOCH
 MAX_EPOCH: Final = 0x7FFFFFFF
 """An epoch is the upper half of a zxid, which is signed, and an int in ACKEPOCH."""
 MAX_LEAP: Final = 1 << 20
@@ -153,7 +153,6 @@ def _read(directory: Directory, name: str) -> int:
         raise Corrupt(
             f"holds {shown!r}, no epoch" if raw else "is empty",
             path=join(directory, name),
-            remedy="restore the file from a backup; or empty the data directory (not myid), and"
-            " the server gets everything from the others",
+            remedy="restore the file from a backup",
         )
     return int(match[1])

@@ -26,9 +26,8 @@ What is queued for all learners within one input is sent as one piece, by ``flus
 proposals while others are under way, so that more go together, lost a tenth of set 50x1 in
 scripts/bench/ensemble.py.)
 
-No limit of packets is checked here: what a client sends is bounded by jute.maxbuffer, and learners
-of the original take twice as much. Only the closeSession of some ten thousand ephemerals can exceed
-that, as it does with an original leader (closeSessionTxn.enabled=false avoids it).
+No limit of packets is checked here: `Prep` makes no transaction that a learner of the original with
+the same jute.maxbuffer and extra size would not take.
 """
 
 from __future__ import annotations

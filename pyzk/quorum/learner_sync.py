@@ -44,7 +44,7 @@ from pyzk.quorum.learner import (
 )
 from pyzk.quorum.snapshot_load import SnapshotLoad
 from pyzk.server.sessions import LearnerSessions
-from pyzk.zxid import counter_of, epoch_of, format_zxid, make
+from pyzk.zxid import epoch_of, follows, format_zxid, make
 
 if TYPE_CHECKING:
     from pyzk.data.database import Database
@@ -284,6 +284,8 @@ class SyncedLearner(Learner):
             database = self.member.database
         else:
             database = load.database
+            if zxid > database.last_zxid:
+                self._check_behind_snapshot(database.last_zxid, zxid)
         database.apply(txn)
         committed = database.committed
         if committed is not None:
@@ -311,7 +313,7 @@ class SyncedLearner(Learner):
         return txn
 
     def _check_order(self, zxid: int) -> None:
-        """A hole is a transaction lost; in a new epoch nobody can tell."""
+        """A hole is a transaction lost: an epoch begins with 1, what a quorum has has no gap."""
         last = self._proposed_zxid
         if self._is_first_free:
             return
@@ -319,11 +321,12 @@ class SyncedLearner(Learner):
             raise QuorumProtocolError(
                 f"the transaction {format_zxid(zxid)} does not follow {format_zxid(last)}"
             )
-        if counter_of(zxid) != 1:
-            log.warning(
-                "the transaction %s is the first that comes of its epoch, after %s",
-                format_zxid(zxid),
-                format_zxid(last),
+        if not follows(last, zxid):
+            # Logged, it would be a gap that the next start refuses.
+            self.member.needs_snapshot = True
+            raise QuorumProtocolError(
+                f"the transaction {format_zxid(zxid)} comes first of its epoch, after"
+                f" {format_zxid(last)}: those before it are missing, asking for a snapshot"
             )
 
     def _on_new_leader(self, packet: QuorumPacket) -> None:
@@ -356,10 +359,21 @@ class SyncedLearner(Learner):
 
     def _check_head(self, zxid: int) -> None:
         """What is not committed yet cannot be in the snapshot."""
-        if self.uncommitted and self.uncommitted[0][0] <= zxid:
+        if not self.uncommitted:
+            return
+        head = self.uncommitted[0][0]
+        if head <= zxid:
             raise QuorumProtocolError(
-                f"the proposal {format_zxid(self.uncommitted[0][0])} was not committed, and the"
+                f"the proposal {format_zxid(head)} was not committed, and the"
                 f" snapshot is of {format_zxid(zxid)}"
+            )
+        self._check_behind_snapshot(zxid, head)
+
+    def _check_behind_snapshot(self, last: int, zxid: int) -> None:
+        if not follows(last, zxid):
+            raise QuorumProtocolError(
+                f"the transaction {format_zxid(zxid)} does not follow the snapshot of"
+                f" {format_zxid(last)}"
             )
 
     def _on_stored(self) -> None:

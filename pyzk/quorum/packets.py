@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from pyzk.constants import ErrorCode, OpCode
+from pyzk.constants import MAX_PACKET_BYTES, MAX_TXN_BYTES, ErrorCode, OpCode
 from pyzk.data.txn import decode_txn
 from pyzk.errors import JuteError, QuorumProtocolError
 from pyzk.jute.archive import NULL, pack_int
@@ -75,6 +75,7 @@ _unpack_session: Final = struct.Struct(">qi").unpack_from
 _unpack_validity: Final = struct.Struct(">qB").unpack_from
 _unpack_request: Final = struct.Struct(">qii").unpack_from
 _SESSION_BYTES: Final = 12
+PING_TABLE_BYTES: Final = _SESSION_BYTES << 16
 _VALIDITY_BYTES: Final = 9
 _REQUEST_BYTES: Final = 16
 
@@ -94,6 +95,7 @@ def encode_bare(kind: int, zxid: int) -> bytes:
 
 def encode_packet(kind: int, zxid: int, data: bytes) -> bytes:
     """Return a packet with data: PROPOSAL and INFORM carry the payload that the log holds."""
+    assert len(data) <= MAX_PACKET_BYTES, (kind, len(data))
     return _pack_head(kind, zxid, len(data)) + data + NULL
 
 
@@ -182,6 +184,10 @@ def txn_payload(packet: QuorumPacket) -> bytes:
     data = packet.data
     if data is None or len(data) < TXN_HEADER_BYTES:
         raise _wrong(packet, "has no transaction")
+    if len(data) > MAX_TXN_BYTES:
+        raise _wrong(
+            packet, f"has a transaction of {len(data)} bytes; {MAX_TXN_BYTES} is the limit"
+        )
     if _unpack_long(data, _ZXID_IN_TXN)[0] != packet.zxid:
         inner: int = _unpack_long(data, _ZXID_IN_TXN)[0]
         raise _wrong(packet, f"carries the transaction {format_zxid(inner)}")
@@ -219,9 +225,15 @@ def inform_and_activate(packet: QuorumPacket) -> tuple[int, bytes]:
 
 
 def encode_ping_reply(zxid: int, touched: dict[int, int]) -> bytes:
-    """Return a learner's PING: session -> timeout in ms of each session heard of since the last."""
-    table = [_pack_session(session, timeout) for session, timeout in touched.items()]
-    return encode_packet(PING, zxid, b"".join(table))
+    """Return a learner's PING: session -> timeout in ms of each session heard of since the last.
+    They are several PINGs if there are so many that the original could not read one."""
+    table = b"".join([_pack_session(session, timeout) for session, timeout in touched.items()])
+    return b"".join(
+        [
+            encode_packet(PING, zxid, table[start : start + PING_TABLE_BYTES])
+            for start in range(0, len(table) or 1, PING_TABLE_BYTES)
+        ]
+    )
 
 
 def touched_sessions(packet: QuorumPacket) -> list[tuple[int, int]]:

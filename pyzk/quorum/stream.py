@@ -4,6 +4,9 @@ Pure. Answers to the loop around BinaryInputArchive.readRecord in Learner and Le
 Packets have no length in front, their fields delimit themselves; so a cut packet is kept as pieces
 until as many bytes are there as its own lengths ask for, and no byte is looked at twice before.
 
+Whatever a member can log or be asked for, the others can receive: MAX_PACKET_BYTES, MAX_IDENTITIES.
+The original's limit is jute.maxbuffer and its extra size, about 2 MiB.
+
 Nothing that arrives can make this allocate more than arrived, loop, or raise anything but
 QuorumProtocolError, which is the end of the link. The first bytes decide whether the other side
 speaks this protocol at all: what operators mix up (TLS, the election port, a client) is named.
@@ -14,18 +17,14 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from pyzk.constants import MAX_IDENTITIES, MAX_PACKET_BYTES
 from pyzk.errors import JuteError, QuorumProtocolError
 from pyzk.jute.records import Id, QuorumPacket
 from pyzk.quorum import packets
 from pyzk.quorum.snapshot_stream import SnapshotParser, SnapshotPart, end_of_buffer
 
-MAX_PACKET_BYTES: Final = 1 << 26
-"""As for a record of the log: whatever a leader could log, a follower can receive. The original's
-limit is jute.maxbuffer and its extra size, about 2 MiB."""
 MAX_FIRST_BYTES: Final = 1024
 """Of the first packet, FOLLOWERINFO or LEADERINFO: a stranger must not have much kept for it."""
-MAX_IDS: Final = 1000
-"""Identities of one client's connection."""
 
 _HEAD_BYTES: Final = 16
 _unpack_head: Final = struct.Struct(">iqi").unpack_from
@@ -137,8 +136,10 @@ class QuorumStream:
         return behind
 
     def _ids(self, data: bytes, offset: int, end: int, count: int) -> int:
-        if count < 0 or count > MAX_IDS:
-            raise QuorumProtocolError(f"a packet with {count} identities; {MAX_IDS} is the limit")
+        if count < 0 or count > MAX_IDENTITIES:
+            raise QuorumProtocolError(
+                f"a packet with {count} identities; {MAX_IDENTITIES} is the limit"
+            )
         behind = offset + 4
         limit = self._limit
         for _ in range(2 * count):

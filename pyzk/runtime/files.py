@@ -26,8 +26,8 @@ LOCK_NAME: Final = ".pyzk.lock"
 INITIALIZE_NAME: Final = "initialize"
 
 _REMEDIES: Final = {
-    errno.ENOSPC: "the disk is full: free some space, then start the server again",
-    errno.EDQUOT: "the disk quota is used up: raise it or free some space, then start again",
+    errno.ENOSPC: "the disk is full: free some space",
+    errno.EDQUOT: "the disk quota is used up: raise it or free some space",
     errno.EROFS: "the file system is read-only: it was mounted so, or disk errors made it so (see"
     " the kernel log)",
     errno.EIO: "the disk failed: look in the kernel log; its content must not be trusted",
@@ -189,6 +189,8 @@ class DataDirectories:
     """The same object as ``snapshots`` without a separate dataLogDir."""
     initialize: bool
     """An ``initialize`` file was there; `initialized` removes it."""
+    is_foreign: bool
+    """No pyzk has locked the snapshot directory before."""
     _locks: list[int]
     _markers: list[str]
 
@@ -218,6 +220,8 @@ def open_data_directories(
     """
     log_root = data_log_dir or data_dir
     locks: list[int] = []
+    lock_name = os.path.join(data_dir, VERSION_DIRECTORY, LOCK_NAME)
+    is_foreign = not os.path.exists(lock_name)
     try:
         snapshots = _open_version_directory(data_dir, autocreate, locks, _DATA_DIR)
         logs = snapshots
@@ -232,7 +236,7 @@ def open_data_directories(
         for root in dict.fromkeys((data_dir, log_root))
         if os.path.exists(marker := os.path.join(root, INITIALIZE_NAME))
     ]
-    return DataDirectories(snapshots, logs, bool(markers), locks, markers)
+    return DataDirectories(snapshots, logs, bool(markers), is_foreign, locks, markers)
 
 
 _DATA_DIR: Final = "--data-dir, or dataDir in zoo.cfg"

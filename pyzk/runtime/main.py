@@ -164,7 +164,9 @@ async def _serve(
     try:
         code = await runner.serve_until_stopped()
     except StorageError as error:
-        return refuse(f"stopped serving: {error}", ExitCode.UNEXPECTED)
+        then = ", then start the server again" if error.remedy else ""
+        reason = f"stopped serving: {error}{then}{_other_remedy(error, config)}"
+        return refuse(reason, ExitCode.UNEXPECTED)
     except Exception:
         _log.exception("stopped serving: this is a bug in pyzk")
         return ExitCode.UNEXPECTED
@@ -281,7 +283,7 @@ def explain(error: Exception, config: ServerConfig) -> tuple[str, int]:
     if isinstance(error, DirectoryLockedError):
         return str(error), ExitCode.LOCKED
     if isinstance(error, (Corrupt, TornTail)):
-        return str(error), ExitCode.CORRUPT
+        return f"{error}{_other_remedy(error, config)}", ExitCode.CORRUPT
     if isinstance(error, StorageError):
         return str(error), ExitCode.DATA_DIR
     if isinstance(error, ElectionPortError):
@@ -312,3 +314,14 @@ def _advice(error: OSError, config: ServerConfig) -> str:
     if error.errno == errno.EACCES:
         return f"choose a port above 1023: {port}"
     return f"choose another address: {host}"
+
+
+def _other_remedy(error: StorageError, config: ServerConfig) -> str:
+    """Return what a member of an ensemble has beside a backup."""
+    if config.ensemble is None or not isinstance(error, (Corrupt, TornTail)):
+        return ""
+    roots = dict.fromkeys((config.data_dir, config.data_log_dir))
+    return (
+        "; or, while a quorum of the other members has its data, empty"
+        f" {' and '.join(roots)} (not myid), and this member gets everything from them"
+    )

@@ -18,7 +18,7 @@ from pyzk.data.database import Database, FrozenDatabase
 from pyzk.errors import StorageError
 from pyzk.metrics import Metrics
 from pyzk.persistence.directory import Directory
-from pyzk.persistence.logwriter import LogWriter
+from pyzk.persistence.logwriter import LogWriter, check_room
 from pyzk.persistence.member_files import MemberFiles
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.quorum.commands import (
@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 
 _SUFFIXES: Final = {"": "", "gz": ".gz", "snappy": ".snappy"}
 _HOUR_S: Final = 3600.0
+EPOCH_ROOM_BYTES: Final = 4096
+"""What must be free for the files beside the snapshots."""
 _Result = TypeVar("_Result")
 _Records = list[tuple[int, bytes]] | None
 
@@ -76,7 +78,9 @@ class Storage:
             config.data_dir, config.data_log_dir, autocreate=config.datadir_autocreate
         )
         begun = time.monotonic()
-        options = self._options._replace(initialize=directories.initialize)
+        options = self._options._replace(
+            initialize=directories.initialize, is_foreign=directories.is_foreign
+        )
         recovered = recover(directories.snapshots, directories.logs, options)
         for note in recovered.notes:
             log.warning("recovery: %s", note)
@@ -88,6 +92,7 @@ class Storage:
                 path=config.data_dir,
                 remedy="restore the data, or make a file named initialize there to begin anew",
             )
+        self._check_room()
         directories.initialized()
         self._complete_after = recovered.database.log_complete_after
         if recovered.is_new:
@@ -106,6 +111,20 @@ class Storage:
         )
         self.wants_snapshot = recovered.replayed > config.snap_count // 2
         return recovered.database
+
+    def _check_room(self) -> None:
+        """Refuse to serve what could not be logged. Raises StorageError."""
+        config = self._config
+        snapshots, logs = self._directories.snapshots, self._directories.logs
+        check_room(logs, config.pre_alloc_size_kb * 1024)
+        if snapshots is logs:
+            return
+        try:
+            check_room(snapshots, room_bytes=EPOCH_ROOM_BYTES)
+        except StorageError as error:
+            if config.ensemble is not None:  # it could take part in no election
+                raise
+            log.error("no snapshot can be written, the logs will grow: %s", error)
 
     def _load_epochs(self, last_zxid: int) -> None:
         self.epochs, notes = load_epochs(self._directories.snapshots, last_zxid)
@@ -128,6 +147,7 @@ class Storage:
                 preallocate_bytes=config.pre_alloc_size_kb * 1024,
                 size_limit_bytes=max(0, config.txn_log_size_limit_kb) * 1024,
                 force_sync=config.force_sync,
+                snap_directory=self._directories.snapshots,
             ),
             post=post,
             on_synced=on_synced,
@@ -173,7 +193,9 @@ class Storage:
     def _snapshot_failed(self, error: StorageError) -> None:
         """The log has everything: the server goes on, the next snapshot may succeed."""
         self.metrics.snapshot_error_count += 1
-        log.error("no snapshot was written: %s", error)
+        log.error(
+            "no snapshot was written; the server goes on, and tries it again later: %s", error
+        )
 
     # --- commands of a member -------------------------------------------------------
 
@@ -309,7 +331,7 @@ def recovery_options(config: ServerConfig) -> RecoveryOptions:
         emulate_353=config.emulate_353_ttl_nodes,
         trust_empty_snapshot=config.snapshot_trust_empty,
         autocreate=config.db_autocreate,
-        max_record_bytes=config.jute_max_buffer + config.jute_max_buffer_extra,
+        jute_limit_bytes=config.max_txn_bytes,
         snapshot_suffix=_SUFFIXES[config.snapshot_compression],
         last_zxid_section=config.serialize_last_processed_zxid,
         committed_log_count=0 if config.ensemble is None else config.commit_log_count,

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Final
 
 from pyzk.auth.ip import peer_address
 from pyzk.auth.provider import AuthId
-from pyzk.constants import ErrorCode, OpCode
+from pyzk.constants import MAX_IDENTITIES, MAX_IDENTITIES_BYTES, ErrorCode, OpCode
 from pyzk.data.acl import OPEN_ACL_ID
 from pyzk.data.tree import Applied
 from pyzk.errors import JuteError, KeeperError
-from pyzk.jute.archive import NULL, unpack_int
+from pyzk.jute.archive import NULL, encode_string, unpack_int
 from pyzk.jute.records import (
     AuthPacket,
     SASLToken,
@@ -410,7 +410,16 @@ class Connection:
             self.send(encode_error(xid, 0, ErrorCode.AUTH_FAILED))
             self.refuse(f"authentication failed, scheme {packet.scheme!r}")
             return
-        self.auth_ids = tuple(dict.fromkeys(self.auth_ids + ids))
+        all_ids = tuple(dict.fromkeys(self.auth_ids + ids))
+        size = sum(
+            len(encode_string(each.scheme)) + len(encode_string(each.id)) for each in all_ids
+        )
+        if len(all_ids) > MAX_IDENTITIES or size > MAX_IDENTITIES_BYTES:
+            # They go with each request to a leader, who takes no more of them.
+            self.send(encode_error(xid, 0, ErrorCode.AUTH_FAILED))
+            self.refuse(f"{len(all_ids)} identities of {size} bytes are too many")
+            return
+        self.auth_ids = all_ids
         self.send(encode_error(xid, 0, ErrorCode.OK))
 
     def _sasl(self, xid: int, body: bytes) -> None:

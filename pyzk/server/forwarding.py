@@ -12,7 +12,7 @@ import struct
 from typing import Final
 
 from pyzk.auth.provider import AuthId
-from pyzk.constants import CreateMode, OpCode
+from pyzk.constants import MAX_PACKET_BYTES, CreateMode, OpCode
 from pyzk.errors import BadArguments, JuteError, KeeperError, MarshallingError, Unimplemented
 from pyzk.jute.archive import NULL, pack_int
 from pyzk.jute.records import CreateRequest, CreateSessionTxn, Id
@@ -45,6 +45,7 @@ class ForwardedRequest:
 def encode_request(request: ForwardedRequest) -> bytes:
     """Return REQUEST, the one packet with identities."""
     data = _pack_request(request.session, request.cxid, request.type) + request.body
+    assert len(data) <= MAX_PACKET_BYTES, len(data)
     head = _pack_head(_REQUEST, _NO_ZXID, len(data)) + data
     ids = request.ids
     if ids is None:

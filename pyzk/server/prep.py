@@ -24,7 +24,7 @@ from pyzk.data.acl import OPEN_ACL, OPEN_ACL_ID
 from pyzk.data.node import DataNode, compute_digest, to_int32
 from pyzk.data.paths import CONFIG, ROOT, is_special, sequence_name, validate_path
 from pyzk.data.tree import ttl_owner
-from pyzk.data.txn import Body, SubTxn, encode_txn
+from pyzk.data.txn import AROUND_BODY_BYTES, Body, SubTxn, encode_txn
 from pyzk.errors import (
     BadArguments,
     BadVersion,
@@ -39,6 +39,7 @@ from pyzk.errors import (
     ReconfigDisabled,
     SessionExpired,
     SessionMoved,
+    TooLargeTransaction,
     Unimplemented,
     UnknownSession,
 )
@@ -76,6 +77,8 @@ Prepared = tuple[Body, bytes]
 """The record of a transaction, and its bytes."""
 
 _MASK64: Final = 0xFFFFFFFFFFFFFFFF
+_SUB_TXN_BYTES: Final = 8
+"""What MultiTxn adds to the record of an operation: its type and length."""
 _pack_create_end: Final = struct.Struct(">?i").pack
 
 
@@ -90,6 +93,8 @@ class Prep:
         self._config = server.config
         self._clock = server.clock
         self._has_digests = server.tree.digests
+        self._max_body_bytes: int = server.config.max_txn_bytes - AROUND_BODY_BYTES
+        """The longest record of a transaction that a client may cause."""
         self._sessions = server.sessions.sessions
         self._digest = 0
         """The tree digest after the last proposal."""
@@ -117,7 +122,7 @@ class Prep:
                 request.body, encoded = self._multi(request, zxid)
             else:
                 request.body, encoded = HANDLERS[opcode](self, request, opcode, record, zxid)
-            if self._has_digests:
+            if self._has_digests and encoded:
                 request.digest = self._digest
         except KeeperError as error:
             request.type = OpCode.ERROR
@@ -215,6 +220,13 @@ class Prep:
         if not server.has_local_sessions or (session_id >> 56 ^ server.server_id) & 0xFF == 0:
             raise SessionExpired(f"0x{session_id:x}")
 
+    def _check_size(self, encoded: bytes) -> None:
+        """Refuse the record of a transaction that not every reader of the log would take: asked
+        before anything changes. A request may be forwarded by a member that takes longer ones, and
+        its ACL list may grow (`Access.fix_up`)."""
+        if len(encoded) > self._max_body_bytes:
+            raise TooLargeTransaction(f"{len(encoded)} bytes; {self._max_body_bytes} are allowed")
+
     def _check_acl(self, request: Request, node: DataNode, perms: int) -> None:
         if node.acl_id == OPEN_ACL_ID:
             return
@@ -260,17 +272,19 @@ class Prep:
         data = record.data
         if self._config.enforce_quota:
             self._tree.quota.check(self._tree.nodes, path, 1, len(data or b""))
+        cversion = to_int32(created + 1)
+        prepared, owner = _create_body(
+            kind, path, data, acl, flags, record, cversion, request.client_id
+        )
+        self._check_size(prepared[1])
 
         pending = self._change(parent_path, parent, zxid, _child_count(parent) + 1)
-        cversion = pending.created = to_int32(created + 1)
+        pending.created = cversion
         if cversion > parent.cversion:
             # The tree raises both, and only ever raises them: a wrapped counter is not kept.
             pending.cversion = cversion
             pending.pzxid = zxid
         parent_digest = self._put(parent_path, pending)
-        prepared, owner = _create_body(
-            kind, path, data, acl, flags, record, cversion, request.client_id
-        )
         time = request.time
         acl_id = OPEN_ACL_ID if acl is OPEN_ACL or acl == OPEN_ACL else 0
         node = PendingNode(data, acl_id, zxid, zxid, time, time, 0, 0, 0, owner, zxid)
@@ -368,16 +382,20 @@ class Prep:
             difference = len(data or b"") - len(node.data or b"")
             self._tree.quota.check(self._tree.nodes, path, 0, difference)
         _check_version(record.version, node.version)
+        version = to_int32(node.version + 1)
+        body = SetDataTxn(path, data, version)
+        if type(record) is RawSetData:
+            encoded = record.raw + pack_int(version)
+        else:
+            encoded = body.encode()
+        self._check_size(encoded)
         pending = self._change(path, node, zxid, _child_count(node))
-        version = pending.version = to_int32(node.version + 1)
+        pending.version = version
         pending.data = data
         pending.mzxid = zxid
         pending.mtime = request.time
         request.foretold = (self._put(path, pending),)
-        body = SetDataTxn(path, data, version)
-        if type(record) is RawSetData:
-            return body, record.raw + pack_int(version)
-        return body, body.encode()
+        return body, encoded
 
     def _set_acl(self, request: Request, kind: int, record: SetACLRequest, zxid: int) -> Prepared:
         """The overlay keeps the old list until the change is applied, as the original does."""
@@ -391,10 +409,13 @@ class Prep:
             raise NoNode(path)
         self._check_acl(request, node, Perms.ADMIN)
         _check_version(record.version, node.aversion)
+        version = to_int32(node.aversion + 1)
+        prepared = _encoded(SetACLTxn(path, list(acl), version))
+        self._check_size(prepared[1])
         pending = self._change(path, node, zxid, _child_count(node))
-        version = pending.aversion = to_int32(node.aversion + 1)
+        pending.aversion = version
         request.foretold = (self._put(path, pending),)
-        return _encoded(SetACLTxn(path, list(acl), version))
+        return prepared
 
     def _check(
         self, request: Request, kind: int, record: CheckVersionRequest, zxid: int
@@ -438,7 +459,13 @@ class Prep:
     def _close_session(
         self, request: Request, kind: int, record: None, zxid: int
     ) -> tuple[CloseSessionTxn | None, bytes]:
-        """Delete what the session owns: in the tree, less what goes anyway, plus what is coming."""
+        """Delete what the session owns: in the tree, less what goes anyway, plus what is coming.
+
+        The end of a session cannot be refused, and the list of its ephemerals may be of any length.
+        One that is too long is left out, as with closeSessionTxn.enabled=false: whoever applies the
+        transaction deletes what the session owns then, which is the same. It has no digest either,
+        or the original would take that for the list.
+        """
         session_id = request.client_id
         self._server.sessions.mark_closing(session_id)
         changes = self.changes
@@ -454,15 +481,20 @@ class Prep:
             parent = self._find(parent_path)
             assert parent is not None, path
             self._delete_pending(path, node, parent_path, parent, zxid)
-        if not self._config.close_session_txn_enabled:
-            return None, b""
-        body = CloseSessionTxn(doomed)
-        return body, body.encode()
+        if self._config.close_session_txn_enabled:
+            body = CloseSessionTxn(doomed)
+            encoded = body.encode()
+            if len(encoded) <= self._max_body_bytes:
+                return body, encoded
+        return None, b""
 
     # --- multi ----------------------------------------------------------------------
 
     def _multi(self, request: Request, zxid: int) -> tuple[list[SubTxn], bytes]:
-        """All or nothing: each operation sees the ones before; the first failure undoes all."""
+        """All or nothing: each operation sees the ones before; the first failure undoes all.
+
+        Raises MarshallingError and TooLargeTransaction, which concern the whole.
+        """
         operations = request.record
         if operations is None:
             raise MarshallingError("unreadable multi")
@@ -473,6 +505,7 @@ class Prep:
         self.changes.begin()
         digest_before = self._digest
         failure: int | None = None
+        size = 4  # the count
         done: list[SubTxn] = []
         txns: list[Txn] = []
         for kind, record in ops:
@@ -481,6 +514,9 @@ class Prep:
                 try:
                     body, encoded = HANDLERS[kind](self, request, kind, record, zxid)
                     assert body is not None, kind
+                    size += _SUB_TXN_BYTES + len(encoded)
+                    if size > self._max_body_bytes:
+                        raise TooLargeTransaction(f"{len(ops)} operations")
                     done.append(SubTxn(kind, body))
                     txns.append(Txn(kind, encoded))
                     continue
@@ -488,8 +524,8 @@ class Prep:
                     failure = error.code
                     self.changes.rollback()
                     self._digest = digest_before
-                    if failure == ErrorCode.MARSHALLING_ERROR:
-                        raise  # not the operation but the whole frame is unreadable
+                    if isinstance(error, (MarshallingError, TooLargeTransaction)):
+                        raise  # not the operation but the whole frame is at fault
                     body = ErrorTxn(failure)
             else:
                 body = ErrorTxn(ErrorCode.RUNTIME_INCONSISTENCY)
@@ -498,7 +534,9 @@ class Prep:
         if failure is None:
             self.changes.keep()
         request.foretold = None
-        return done, MultiTxn(txns).encode()
+        encoded = MultiTxn(txns).encode()
+        self._check_size(encoded)  # a list of errors: nothing has changed
+        return done, encoded
 
 
 def _child_count(node: DataNode) -> int:

@@ -168,6 +168,7 @@ class SimDisk:
             self.logs,
             preallocate_bytes=PREALLOCATE_BYTES,
             size_limit_bytes=self.options.log_size_limit_kb * 1024,
+            snap_directory=self.snapshots,
         )
         self._files = MemberFiles(self.snapshots, self.logs, self._recovery)
         self._loaded(recovered.database)

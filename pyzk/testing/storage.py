@@ -18,7 +18,7 @@ from functools import partial
 from pyzk.config import ServerConfig
 from pyzk.data.database import Database
 from pyzk.metrics import Metrics
-from pyzk.persistence import filenames
+from pyzk.persistence import filenames, newest_log
 from pyzk.persistence.directory import MemoryDirectory
 from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.member_files import MemberFiles
@@ -392,11 +392,11 @@ def recovery_options(config: ServerConfig) -> RecoveryOptions:
         digests=config.digest_enabled,
         extended_types=config.extended_types_enabled,
         emulate_353=config.emulate_353_ttl_nodes,
-        max_record_bytes=config.jute_max_buffer + config.jute_max_buffer_extra,
+        jute_limit_bytes=config.max_txn_bytes,
         committed_log_count=0 if config.ensemble is None else config.commit_log_count,
     )
 
 
 def is_ours(name: str) -> bool:
-    """Tell whether a file is a log or a snapshot."""
-    return name.startswith(("log.", "snapshot."))
+    """Tell whether a file is a log, a snapshot, or the note of the newest log."""
+    return name.startswith(("log.", "snapshot.")) or name == newest_log.NAME

@@ -6,7 +6,7 @@ import pytest
 
 from pyzk.errors import Corrupt, StorageError
 from pyzk.persistence.directory import DirectoryFile, MemoryDirectory
-from pyzk.persistence.logwriter import LogWriter
+from pyzk.persistence.logwriter import LogWriter, check_room
 from pyzk.persistence.txnlog import HEADER_BYTES, LogScan, frame_record, payload_zxid
 from tests.persistence.disks import create_payload, framed, put, workload
 
@@ -202,3 +202,23 @@ def test_abandoned_writer_writes_nothing_more() -> None:
     writer.abandon()
     with pytest.raises(StorageError, match="abandoned"):
         writer.append(RECORDS[1:2])
+
+
+def test_room_for_a_log_is_looked_for_without_a_trace() -> None:
+    directory = MemoryDirectory()
+    check_room(directory, 1 << 20)
+    assert directory.names() == []
+
+
+@pytest.mark.parametrize("failing", ["create", "write", "sync"])
+def test_no_room_for_a_log_is_refused_without_a_trace(failing: str) -> None:
+    directory = MemoryDirectory("d")
+
+    def full(operation: str, name: str) -> None:
+        if operation == failing:
+            raise StorageError("no space", path=name)
+
+    directory.before = full
+    with pytest.raises(StorageError, match=r"probe\.tmp: no space"):
+        check_room(directory, 1 << 20)
+    assert directory.names() == []

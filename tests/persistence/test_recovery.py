@@ -63,6 +63,21 @@ def test_snapshot_and_log() -> None:
     assert contents(recovered.database) == contents(database_of(PAYLOADS))
 
 
+@pytest.mark.parametrize("in_snapshot", [False, True])
+def test_what_is_longer_than_jute_maxbuffer_is_loaded_and_mentioned(in_snapshot: bool) -> None:
+    """The original would refuse to start; what was acknowledged is here, however long."""
+    directory = MemoryDirectory()
+    payloads = [*PAYLOADS, create_payload(21, "/long", bytes(5000))]
+    seed(directory, payloads, snapshot_at=21 if in_snapshot else 0)
+    longest = 5000 if in_snapshot else len(payloads[-1])
+    recovered = load(directory, OPTIONS._replace(jute_limit_bytes=longest))
+    assert (recovered.last_zxid, recovered.notes) == (21, [])
+    recovered = load(directory, OPTIONS._replace(jute_limit_bytes=longest - 1))
+    assert contents(recovered.database) == contents(database_of(payloads))
+    (note,) = recovered.notes
+    assert f"has {longest} bytes, jute.maxbuffer and its extra size allow {longest - 1}" in note
+
+
 def test_unreadable_newest_snapshot_falls_back_to_an_older_one() -> None:
     directory = MemoryDirectory()
     seed(directory, PAYLOADS, snapshot_at=12)
@@ -334,7 +349,7 @@ def _run_until_crash(
         assert recovered.last_zxid >= start
         synced = appended = recovered.last_zxid
         database = recovered.database
-        writer = LogWriter(directory, preallocate_bytes=2000)
+        writer = LogWriter(directory, preallocate_bytes=2000, snap_directory=directory)
         while synced < start + 40:
             batch = workload(rng.randrange(1, 5), first=synced + 1)
             appended = synced + len(batch)

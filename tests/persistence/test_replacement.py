@@ -10,7 +10,7 @@ import pytest
 from pyzk import zxid as zxids
 from pyzk.data.database import Database
 from pyzk.errors import Corrupt, StorageError
-from pyzk.persistence import filenames
+from pyzk.persistence import filenames, newest_log
 from pyzk.persistence.directory import MemoryDirectory
 from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.member_files import MemberFiles
@@ -64,7 +64,7 @@ class Disk:
 def write(disk: Disk, *files: list[bytes]) -> None:
     """One log for each list of payloads."""
     for payloads in files:
-        writer = LogWriter(disk.logs, preallocate_bytes=4096)
+        writer = LogWriter(disk.logs, preallocate_bytes=4096, snap_directory=disk.snapshots)
         writer.append(framed(payloads))
         writer.close()
 
@@ -141,7 +141,7 @@ def test_a_snapshot_with_later_effects_than_its_name_says_goes_too() -> None:
     writer.commit()
     write(disk, PAYLOADS)
     assert same(disk.files.truncate(10, 0), PAYLOADS[:10])
-    assert disk.snapshots.names() == ["snapshot.6"]
+    assert disk.snapshots.names() == [newest_log.NAME, "snapshot.6"]
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from pyzk.constants import OpCode
 from pyzk.data.database import Database
+from pyzk.data.node import DataNode
 from pyzk.data.tree import DataTree
 from pyzk.data.txn import LoggedTxn, decode_txn
 from pyzk.errors import Corrupt, StorageError
 from pyzk.jute.records import DeleteTxn, TxnHeader
+from pyzk.persistence import snapshot
 from pyzk.persistence.directory import MemoryDirectory
 from pyzk.persistence.filenames import snapshots
 from pyzk.persistence.snapshot import (
@@ -272,3 +274,26 @@ def test_large_data_is_written_in_pieces() -> None:
     name = write_snapshot(directory, database.freeze())
     assert directory.size(name) > 7_000_000
     assert contents(read(directory, name).database) == contents(database)
+
+
+@pytest.mark.source
+@pytest.mark.parametrize(
+    ("path_bytes", "data_bytes", "fits"), [(200, 200, True), (201, 9, False), (9, 201, False)]
+)
+def test_the_limit_is_that_of_a_transaction_for_each_string(
+    path_bytes: int, data_bytes: int, fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The path of a znode and its data have come in different transactions."""
+    database = Database(DataTree())
+    path = "/" + "p" * (path_bytes - 1)
+    database.tree.load_node(path, DataNode(bytes(data_bytes), -1))
+    directory = MemoryDirectory()
+    name = write_snapshot(directory, database.freeze())
+    monkeypatch.setattr(snapshot, "MAX_TXN_BYTES", 200)
+    if fits:
+        loaded = read_snapshot(directory, name, 0, DataTree())
+        assert loaded.database.tree.nodes[path].data == bytes(data_bytes)
+        assert loaded.longest == 200
+    else:
+        with pytest.raises(Corrupt, match="of 201 bytes"):
+            read_snapshot(directory, name, 0, DataTree())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from pyzk.data.txn import decode_txn
 from pyzk.errors import Corrupt
+from pyzk.persistence import txnlog
 from pyzk.persistence.directory import SECTOR_BYTES, MemoryDirectory
 from pyzk.persistence.txnlog import (
     FRAME_BYTES,
@@ -229,3 +231,21 @@ def test_first_zxid() -> None:
     put(directory, "log.2", HEADER + RECORDS[0][:20])
     assert first_zxid(directory, "log.1") == 1
     assert first_zxid(directory, "log.2") is None
+
+
+@pytest.mark.source
+@given(st.integers(190, 210))
+def test_writer_and_reader_have_one_limit(length: int) -> None:
+    """What is accepted can be read back, what cannot be read back is not accepted."""
+    payload = create_payload(1, "/n", bytes(length))[:length]
+    raw = struct.pack(">qi", zlib.adler32(payload), length) + payload + b"B"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(txnlog, "MAX_TXN_BYTES", 200)
+        if length <= 200:
+            assert frame_record(payload) == raw
+            assert scan(HEADER + raw)[0] == [payload]
+        else:
+            with pytest.raises(AssertionError):
+                frame_record(payload)
+            with pytest.raises(Corrupt, match=f"a record of {length} bytes .the limit is 200"):
+                scan(HEADER + raw)

@@ -402,12 +402,20 @@ def test_what_follows_a_diff_continues_what_is_here() -> None:
     assert "0x100000003 does not follow 0x100000001" in world.role.over
 
 
-def test_the_first_of_an_epoch_may_have_any_counter() -> None:
+def test_an_epoch_begins_with_one() -> None:
+    """What is logged behind a hole is what recovery refuses."""
+    world = LearnerWorld([create(E1 + 1)], epochs=(1, 1))
+    world.discover(3)
+    world.hear(diff(E2 + 2), both(create(E2 + 1)), both(create(E2 + 2)))
+    assert world.role.over is None
+    assert world.committed == [E1 + 1, E2 + 1, E2 + 2]
     world = LearnerWorld([create(E1 + 1)], epochs=(1, 1))
     world.discover(3)
     world.hear(diff(E2 + 7), both(create(E2 + 7)), both(create(E2 + 8)))
-    assert world.role.over is None
-    assert world.committed == [E1 + 1, E2 + 7, E2 + 8]
+    assert world.role.over is not None
+    assert "0x200000007 comes first of its epoch, after 0x100000001" in world.role.over
+    assert world.member.needs_snapshot
+    assert world.committed == [E1 + 1]
 
 
 def test_a_failed_request_is_a_transaction_like_any_other() -> None:

@@ -132,6 +132,16 @@ def test_behind_the_first_one_there_is_no_hole_after_a_snapshot_either() -> None
     assert "0x100000004 does not follow 0x100000002" in world.role.over
 
 
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_there_is_no_hole_right_behind_a_snapshot(is_committed: bool) -> None:
+    world = LearnerWorld()
+    world.discover()
+    behind = both(create(E1 + 5)) if is_committed else proposal(create(E1 + 5))
+    world.hear(snap(leaders(create(E1 + 3))), behind, new_leader())
+    assert world.role.over is not None
+    assert "0x100000005 does not follow the snapshot of 0x100000003" in world.role.over
+
+
 def test_digests_are_compared_as_soon_as_all_is_in_that_the_snapshot_may_have() -> None:
     fuzzy = leaders(create(E1 + 1, "/a"), create(E1 + 2, "/b"), create(E1 + 3, "/c"))
     wrong = CreateTxn("/b", b"", OPEN, False, -1)

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyzk.constants import MAX_IDENTITIES
 from pyzk.errors import QuorumProtocolError
 from pyzk.jute.records import ACL, Id, QuorumPacket
 from pyzk.quorum import packets, snapshot_stream
 from pyzk.quorum.snapshot_stream import SnapshotPart
-from pyzk.quorum.stream import MAX_FIRST_BYTES, MAX_IDS, QuorumStream, StreamItem
+from pyzk.quorum.stream import MAX_FIRST_BYTES, QuorumStream, StreamItem
 
 STAT = bytes(range(60))
 ACLS = [(1, (ACL(1, "world", "anyone"), ACL(31, "digest", "a:b"))), (2, ())]
@@ -105,7 +106,7 @@ def test_a_first_packet_is_small() -> None:
         (struct.pack(">iqi", 2, 0, -2), "PROPOSAL with -2 bytes"),
         (struct.pack(">iqi", 2, 0, 1 << 30), "the limit"),
         (struct.pack(">iqii", 1, 0, -1, -2), "-2 identities"),
-        (struct.pack(">iqii", 1, 0, -1, MAX_IDS + 1), "1001 identities"),
+        (struct.pack(">iqii", 1, 0, -1, MAX_IDENTITIES + 1), "1001 identities"),
         (struct.pack(">iqiii", 1, 0, -1, 1, -2), "a length of -2"),
         (struct.pack(">iqiii", 1, 0, -1, 1, 1 << 30), "a length of"),
         (SNAP + struct.pack(">i", -1), "snapshot: .* -1 elements"),

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -24,8 +25,12 @@ from pyzk.errors import (
     StorageError,
     TornTail,
 )
+from pyzk.persistence.directory import MemoryDirectory
+from pyzk.persistence.txnlog import HEADER, LogScan
 from pyzk.runtime import main
 from pyzk.runtime.main import ExitCode
+from tests.persistence.disks import put
+from tests.runtime.members import member_config
 
 CONFIG = ServerConfig(data_dir="d", client_port=2181, client_port_address="127.0.0.1")
 
@@ -210,6 +215,41 @@ def test_a_storage_error_while_serving_is_code_1(capsys: pytest.CaptureFixture[s
 
     assert run(lambda: FakeRunner(serve=fail))[0] == ExitCode.UNEXPECTED
     assert capsys.readouterr().err == "pyzk: stopped serving: /d: disk full\n"
+
+
+def test_a_full_disk_while_serving_is_a_reason_to_start_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail() -> None:
+        raise StorageError("full", path="/d", remedy="free some space")
+
+    assert run(lambda: FakeRunner(serve=fail))[0] == ExitCode.UNEXPECTED
+    wanted = "pyzk: stopped serving: /d: full; free some space, then start the server again\n"
+    assert capsys.readouterr().err == wanted
+
+
+def test_what_a_member_cannot_load_it_can_get_from_the_others(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A lone server has only its backups."""
+    log = MemoryDirectory("/data/version-2")
+    put(log, "log.1", HEADER + bytes(8) + b"\x7f" + bytes(100))
+    with pytest.raises(Corrupt) as caught:
+        list(LogScan(log, "log.1"))
+    member = member_config(tmp_path, extra="dataLogDir=/logs")
+    for config, rest in (
+        (CONFIG, ""),
+        (
+            member,
+            f"; or, while a quorum of the other members has its data, empty {tmp_path} and /logs"
+            " (not myid), and this member gets everything from them",
+        ),
+    ):
+        code, _ = run(lambda: FakeRunner(start=caught.value), config)
+        assert code == ExitCode.CORRUPT
+        told = capsys.readouterr().err
+        assert told.startswith("pyzk: /data/version-2/log.1: a record of 2130706432 bytes")
+        assert told.endswith(f"; restore this file from a backup{rest}\n")
 
 
 def test_warnings_and_notes_of_the_configuration_are_logged(

@@ -283,3 +283,30 @@ def test_an_answer_is_held_back_while_the_server_is_paused(tmp_path: Path, is_pa
         assert storage.is_quiet
 
     with_storage(make_storage, tmp_path, body)
+
+
+@pytest.mark.parametrize("other", ["", "dataLogDir={}/empty"])
+def test_without_the_directory_of_its_logs_a_server_does_not_start(
+    tmp_path: Path, other: str
+) -> None:
+    """dataLogDir was taken out of zoo.cfg, or names an empty mount point."""
+    data = tmp_path / "data"
+    before = member_config(data, extra=f"dataLogDir={tmp_path}/logs")
+
+    async def body() -> None:
+        answers = Answers()
+        storage = Storage(before)
+        storage.open()
+        storage.start(asyncio.get_running_loop(), answers.synced, answers.failed)
+        storage.append(framed(PAYLOADS), 12)
+        await answers.until("synced")
+        await asyncio.get_running_loop().run_in_executor(None, storage.close)
+
+    run(body())
+    storage = Storage(member_config(data, extra=other.format(tmp_path)))
+    with pytest.raises(StorageError, match=r"log\.1 is missing, .* written as .*/logs/version-2"):
+        storage.open()
+    storage.release()
+    storage = Storage(before)
+    assert storage.open().last_zxid == 12
+    storage.release()

@@ -34,7 +34,7 @@ def first_found(
     [
         (mutations.AckBeforeSync, 1),
         (mutations.EpochBeforeData, 1),
-        (mutations.SkippedTruncation, 120),
+        (mutations.SkippedTruncation, 52),
         (mutations.SnapshotNotStored, 1),
         (mutations.EpochNotSaved, 1),
         (mutations.LostRecord, 1),

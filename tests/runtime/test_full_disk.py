@@ -1,0 +1,84 @@
+"""A file system that is really full: what a server says, and when."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pyzk.config import ServerConfig
+from pyzk.errors import StorageError
+from pyzk.persistence.directory import remove_temporaries
+from pyzk.runtime.files import FileDirectory
+from pyzk.runtime.storage import Storage
+from tests.runtime.members import member_config
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MiB."""
+    where = tmp_path / "small"
+    where.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(where)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("not allowed to mount a file system")
+    yield where
+    subprocess.run(["umount", str(where)], check=True)
+
+
+def fill(where: Path) -> None:
+    """Leave not a byte."""
+    with (where / "filler").open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            return
+
+
+def start_and_stop(config: ServerConfig) -> None:
+    storage = Storage(config)
+    try:
+        storage.open()
+    finally:
+        storage.release()
+
+
+def test_a_start_without_room_for_a_log_is_refused(small: Path) -> None:
+    config = ServerConfig(data_dir=str(small / "data"))
+    start_and_stop(config)
+    fill(small)
+    with pytest.raises(StorageError, match=r"No space left on device.*free some space$"):
+        start_and_stop(config)
+    assert remove_temporaries(FileDirectory(str(small / "data" / "version-2"))) == []
+    (small / "filler").unlink()
+    start_and_stop(config)
+
+
+def test_a_first_start_on_a_full_disk_is_refused(small: Path) -> None:
+    (small / "data" / "version-2").mkdir(parents=True)
+    fill(small)
+    with pytest.raises(StorageError, match="No space left on device"):
+        start_and_stop(ServerConfig(data_dir=str(small / "data")))
+
+
+def test_without_room_for_snapshots_only_a_lone_server_starts(
+    small: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = ServerConfig(data_dir=str(small / "data"), data_log_dir=str(tmp_path / "logs"))
+    start_and_stop(config)
+    fill(small)
+    with caplog.at_level(logging.ERROR):
+        start_and_stop(config)
+    assert "no snapshot can be written, the logs will grow" in caplog.text
+
+
+def test_without_room_for_its_epochs_a_member_does_not_start(small: Path, tmp_path: Path) -> None:
+    config = member_config(small / "data", extra=f"dataLogDir={tmp_path / 'logs'}")
+    start_and_stop(config)
+    fill(small)
+    with pytest.raises(StorageError, match="No space left on device"):
+        start_and_stop(config)
