@@ -72,5 +72,5 @@ class Follower(SyncedLearner):
         self.member.server.metrics.learner_commit_received_count += 1
 
     def _on_commit_and_activate(self, packet: QuorumPacket) -> None:
-        self._activate(packet.zxid, packets.designated_leader(packet))
         self._on_commit(packet)
+        self._activate(packet.zxid, packets.designated_leader(packet))

@@ -45,13 +45,19 @@ from pyzk.quorum.commands import ListenForLearners, StopListening
 from pyzk.quorum.epochs import ACCEPTED, CURRENT, MAX_EPOCH, MAX_LEAP
 from pyzk.quorum.leader_gauges import LearnerLine, leader_gauges, learner_lines
 from pyzk.quorum.leader_sync import Synchronizer
-from pyzk.quorum.learner_handler import AWAIT_EPOCH, AWAIT_INFO, AWAIT_SYNC, LearnerHandler
+from pyzk.quorum.learner_handler import (
+    AWAIT_EPOCH,
+    AWAIT_INFO,
+    AWAIT_SYNC,
+    LearnerHandler,
+    check_timeout,
+)
 from pyzk.quorum.proposals import AckTally, EpochAcks, NewEpoch, Proposal, ProposalSizes
 from pyzk.quorum.role import Unapplied
 from pyzk.server.outbox import TakeSnapshot
 from pyzk.server.prep import Prep
 from pyzk.server.standalone import SPOT_CHECK_MASK
-from pyzk.zxid import counter_of, format_zxid, make
+from pyzk.zxid import counter_of, make
 
 if TYPE_CHECKING:
     from pyzk.data.database import Database
@@ -376,6 +382,7 @@ class Leader:
         outstanding = self._outstanding
         # What is committed here is applied at once, so there is nothing in between.
         proposed = [zxid for zxid in outstanding if zxid > after]
+        handler.told_zxid = self.last_proposed
         for zxid in proposed:
             proposal = outstanding[zxid]
             # TRUNC and SNAP make it give up what it has acked on an earlier link: until it acks
@@ -451,8 +458,6 @@ class Leader:
 
     def acked(self, handler: LearnerHandler, zxid: int) -> None:
         """A learner has a proposal on disk."""
-        if zxid > self.last_proposed:
-            raise QuorumProtocolError(f"ACK {format_zxid(zxid)}, which was never proposed")
         handler.acked(zxid)
         proposal = self._outstanding.get(zxid)
         if proposal is not None:
@@ -542,10 +547,12 @@ class Leader:
         if self.phase == BROADCAST:
             server = self.member.server
             for session_id, timeout_ms in sessions:
+                check_timeout(session_id, timeout_ms)
                 server.touch_session(session_id, timeout_ms)
 
     def revalidate_for(self, handler: LearnerHandler, session_id: int, timeout_ms: int) -> bool:
         """A client has come to a learner with this session."""
+        check_timeout(session_id, timeout_ms)
         self.send_batch()
         return self.member.server.revalidate_for(handler, session_id, timeout_ms)
 

@@ -122,6 +122,13 @@ SWAPS: Final = (
         "zab/ZOOKEEPER-4394 sync/observer_informed_early",
     ),
     Swap(
+        "a transaction of another epoch taken",
+        SYNC,
+        "        if not self._floor_zxid < zxid < self._ceiling_zxid:\n            raise",
+        "        if False:\n            raise",
+        "zab/another_epoch",
+    ),
+    Swap(
         "the zxid of DIFF taken for the own one",
         SYNC,
         "        self._begin_sync(packet, self.member.database.last_zxid)\n",
@@ -338,8 +345,8 @@ SWAPS: Final = (
     Swap(
         "an early ACK taken for the ACK of NEWLEADER",
         HANDLER,
-        "        if counter_of(zxid):\n            self._ack(packet)\n        elif",
-        "        if",
+        "        if not counter_of(packet.zxid) and self.phase == SYNCING:",
+        "        if self.phase == SYNCING:",
         "zab/ZOOKEEPER-4685_leader",
     ),
     Swap(
