@@ -97,7 +97,8 @@ class Ensemble:
         config = dict(self.config)
         for other, member in self.members.items():
             gate = self.gates.get((sid, other))
-            config[f"server.{other}"] = member.server_line(gate.port if gate else None)
+            port, host = gate.port if gate else None, self.members[sid].host
+            config[f"server.{other}"] = member.server_line(port, host=host)
         self.members[sid].start(config, self.properties)
 
     def start(self, leader: int | None = None, only: Iterable[int] | None = None) -> None:

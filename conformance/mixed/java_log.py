@@ -25,6 +25,8 @@ GOING: Final = (
     r"java\.lang\.InterruptedException",
     r"java\.nio\.channels\.(ClosedChannel|AsynchronousClose|ClosedByInterrupt)Exception",
     r"\S*EndOfStreamException",
+    # An election that begins anew, for a later configuration has been adopted.
+    r"java\.util\.concurrent\.RejectedExecutionException: .*QuorumConnectionReqThread",
     # A four-letter word in the middle of a start.
     r'java\.lang\.NullPointerException: .* "this\.zkDb" is null',
     # 3.8: the acknowledging thread meets the end of the connection in two ways.
@@ -53,7 +55,9 @@ EXPECTED: Final = (
     r"Learner Truncating log to get in sync with the leader",
     r"LearnerHandler (Cannot send TRUNC to peer|Unhandled scenario for peer sid: \d+ fall back to)",
     r"Leader Exception while shutting down acceptor",
-    r"QuorumPeer (PeerState set to LOOKING|Unexpected exception)",
+    # A leader of an earlier version of the configuration.
+    r"QuorumPeer setLastSeenQuorumVerifier called with stale config",
+    r"QuorumPeer (PeerState set to LOOKING|Unexpected exception|Restarting Leader Election)",
     r"Leader (Shutting down|Shutdown called|Unexpected exception)",
     # The machine's.
     r"fsync-ing the write ahead log|slow",

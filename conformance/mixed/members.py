@@ -82,6 +82,8 @@ class Member:
         self.sid = sid
         self.launcher = launcher
         self.is_observer = is_observer
+        self.host = "127.0.0.1"
+        """What it calls the host of every member."""
         self.root = root / f"{sid}"
         self.data = self.root / "data"
         self.data.mkdir(parents=True)
@@ -111,11 +113,17 @@ class Member:
         """What its last process printed."""
         return self.logs[-1][0]
 
-    def server_line(self, quorum_port: int | None = None, election_port: int | None = None) -> str:
+    def server_line(
+        self,
+        quorum_port: int | None = None,
+        election_port: int | None = None,
+        *,
+        host: str = "127.0.0.1",
+    ) -> str:
         """What zoo.cfg says of it."""
         role = "observer" if self.is_observer else "participant"
         ports = f"{quorum_port or self.quorum_port}:{election_port or self.election_port}"
-        return f"127.0.0.1:{ports}:{role}"
+        return f"{host}:{ports}:{role}"
 
     def start(self, config: Mapping[str, str], properties: Mapping[str, str]) -> None:
         """Starts the process; it may take a while until it serves."""

@@ -116,6 +116,8 @@ class Leader:
         self._synchronizer: Synchronizer = Synchronizer(self)
         self._ticket: int = 0
         """Of the epoch that is being stored."""
+        self._refused: int = 0
+        """Voters that have a later configuration than this one, as a mask."""
         self._outranked_by: int = -1
         """An epoch that a voter has accepted and that this leader cannot reach."""
         self._half_tick_ms: int = max(1, member.tick_ms // 2)
@@ -271,11 +273,9 @@ class Leader:
         sid = handler.sid
         if sid == member.sid:
             raise QuorumProtocolError(f"it says it is server {sid}, which is this one (see myid)")
-        if config_version > member.membership.version:
-            raise QuorumProtocolError(
-                f"server {sid} has version {config_version:x} of the configuration,"
-                f" {member.membership.version:x} is in force here"
-            )
+        if config_version > member.membership.version and not member.has_quorums_of(config_version):
+            self._refuse_config(sid, config_version)
+        self._refused &= ~self._tally.bit(sid)
         for other in list(self.handlers):
             if other is not handler and other.sid == sid and other.phase != AWAIT_INFO:
                 other.link.fail(f"server {sid} has connected anew")
@@ -288,6 +288,21 @@ class Leader:
             self._outranked(handler, accepted)
         elif self.phase >= EPOCH_ACKS:
             handler.propose_epoch(self.epoch)
+
+    def _refuse_config(self, sid: int, version: int) -> None:
+        """Quorums of two configurations need have no server in common, so who has a later one must
+        not count here. If those who have leave no quorum, somebody else is to lead."""
+        member = self.member
+        tally = self._tally
+        if self.phase != BROADCAST and tally.bit(sid):
+            self._refused |= tally.bit(sid)
+            member.stands_aside = True
+            if not tally.is_quorum(tally.all_bits & ~self._refused):
+                self._end("a quorum has a later version of the configuration")
+        raise QuorumProtocolError(
+            f"server {sid} has version {version:x} of the configuration, of which this server does"
+            f" not know that it has the voters of its own version {member.membership.version:x}"
+        )
 
     def _count_epoch(self, sid: int, bit: int, accepted: int) -> None:
         proposed = self._new_epoch
@@ -408,6 +423,7 @@ class Leader:
         server = member.server
         clock = member.clock
         self.phase = BROADCAST
+        member.stands_aside = False
         self._phase_deadline = None
         self._established_ms = clock.now_ms
         log.info("leader of epoch %d after %d ms", self.epoch, clock.now_ms - self._started_ms)

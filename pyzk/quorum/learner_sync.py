@@ -252,8 +252,8 @@ class SyncedLearner(Learner):
         self._match(packet.zxid)
 
     def _on_commit_and_activate_in_sync(self, packet: QuorumPacket) -> None:
-        self._match(packet.zxid)
-        self._activate(packet.zxid, packets.designated_leader(packet))
+        leader = packets.designated_leader(packet)
+        self._activate(self._match(packet.zxid), leader)
 
     def _on_inform_in_sync(self, packet: QuorumPacket) -> None:
         self._propose(packet.zxid, packets.txn_payload(packet))
@@ -262,19 +262,20 @@ class SyncedLearner(Learner):
     def _on_inform_and_activate_in_sync(self, packet: QuorumPacket) -> None:
         leader, payload = packets.inform_and_activate(packet)
         self._propose(packet.zxid, payload)
-        self._match(packet.zxid)
-        self._activate(packet.zxid, leader)
+        self._activate(self._match(packet.zxid), leader)
 
-    def _match(self, zxid: int) -> None:
-        """Find the proposal that is committed: the oldest one that was not."""
+    def _match(self, zxid: int) -> Proposal:
+        """Return the proposal that is committed: the oldest one that was not."""
         uncommitted = self.uncommitted
         matched = self._matched
         if matched >= len(uncommitted) or uncommitted[matched][0] != zxid:
             raise self._unknown_commit(zxid, matched)
+        proposal = uncommitted[matched]
         if self.phase == SYNCING:
             self._learn(self._take_head())
         else:
             self._matched = matched + 1
+        return proposal
 
     def _unknown_commit(self, zxid: int, position: int) -> QuorumProtocolError:
         uncommitted = self.uncommitted
@@ -416,6 +417,8 @@ class SyncedLearner(Learner):
                 " before UPTODATE, and an observer hears no COMMIT afterwards"
             )
         server = member.server
+        if self.new_leader_config is not None:
+            member.heard_config(self.new_leader_config)
         member.established(self.epoch)
         member.install_config()
         self._enter(BROADCAST)
@@ -458,17 +461,16 @@ class SyncedLearner(Learner):
         member.server.committed(txn.header, applied)
         self._has_answered = True
 
-    def _activate(self, zxid: int, leader: int) -> None:
+    def _activate(self, proposal: Proposal, leader: int) -> None:
         """A reconfiguration is committed; the configuration here stays as it is. A leader that
         names another one commits nothing more, and leads on until its learners have left."""
+        zxid, _, txn = proposal
+        log.warning("the reconfiguration %s is not activated here", format_zxid(zxid))
+        body = txn.body
+        if isinstance(body, SetDataTxn) and body.data is not None:
+            self.member.heard_config(body.data)
         if leader != self.leader_sid:
             self._end(f"the reconfiguration {format_zxid(zxid)} makes server {leader} the leader")
-            return
-        log.warning(
-            "the reconfiguration %s is not activated here: give this server the new server lines"
-            " and start it again",
-            format_zxid(zxid),
-        )
 
     def _on_ping_early(self, packet: QuorumPacket) -> None:
         """No answer before UPTODATE: the leader would take it for the ACK of NEWLEADER."""

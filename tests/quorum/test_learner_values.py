@@ -6,6 +6,8 @@ import logging
 
 import pytest
 
+from pyzk.constants import OpCode
+from pyzk.jute.records import SetDataTxn
 from pyzk.quorum import packets
 from pyzk.zxid import make
 from tests.quorum.learner_world import (
@@ -23,6 +25,7 @@ from tests.quorum.learner_world import (
     proposal,
     snap,
     trunc,
+    txn,
 )
 from tests.transcripts.commands import perform
 from tests.transcripts.stage import Stage
@@ -273,4 +276,83 @@ def test_the_end_of_a_link_is_one_line(caplog: pytest.LogCaptureFixture) -> None
         "server 1: follower no more: the link with server 3, the leader, has ended: the transaction"
         " 0x300000001 is not one of epoch 2, the leader's",
         "server 1 looks for a leader; last zxid 0x100000001, epoch 2",
+    ]
+
+
+# --- a later configuration ----------------------------------------------------------------------
+
+
+def later(*voters: int, observer: int = 4) -> bytes:
+    """The text of a later configuration than this server's, whose voters are 1, 2 and 3."""
+    lines = [f"server.{sid}=other{sid}:2888:3888:participant" for sid in voters]
+    return "\n".join([*lines, f"server.{observer}=x:1:2:observer", "version=100000000"]).encode()
+
+
+def reconfiguration(zxid: int, text: bytes) -> bytes:
+    return txn(zxid, OpCode.RECONFIG, SetDataTxn("/zookeeper/config", text, -1))
+
+
+def activated(world: LearnerWorld, text: bytes) -> None:
+    data = reconfiguration(E2 + 1, text)
+    if world.role.is_observer:
+        world.hear(packets.encode_inform_and_activate(E2 + 1, 3, data))
+    else:
+        world.hear(proposal(data), packets.encode_commit_and_activate(E2 + 1, 3))
+
+
+@pytest.mark.parametrize("is_observer", [False, True], ids=["follower", "observer"])
+@pytest.mark.parametrize("when", ["synchronizing", "ready", "serving"])
+@pytest.mark.parametrize(
+    ("text", "is_outdated"), [(later(1, 2, 3), False), (later(1, 2, 5), True), (b"junk", False)]
+)
+def test_an_activated_configuration_with_other_voters_makes_this_one_outdated(
+    is_observer: bool, when: str, text: bytes, is_outdated: bool
+) -> None:
+    world = member(is_observer=is_observer)
+    if when == "serving":
+        world.serve(2)
+    else:
+        world.discover(2)
+        world.hear(diff(E1 + 3))
+        if when == "ready":
+            world.hear(new_leader(2))
+            world.settle()
+    activated(world, text)
+    assert over(world) is None
+    assert world.member.is_outdated == is_outdated
+
+
+@pytest.mark.parametrize(
+    ("text", "is_outdated"),
+    [
+        (later(1, 2, 3), False),
+        (later(1, 2), True),
+        (later(1, 2, 5).replace(b"version=1", b"version=-"), False),
+        (b"", False),
+        (b"junk", False),
+    ],
+)
+def test_a_leader_whose_configuration_has_other_voters_makes_this_one_outdated(
+    text: bytes, is_outdated: bool
+) -> None:
+    world = member()
+    world.discover(2)
+    world.hear(diff(E1 + 3), packets.encode_new_leader(2, text))
+    world.settle()
+    assert not world.member.is_outdated
+    world.hear(UPTODATE)
+    assert over(world) is None
+    assert world.member.is_outdated == is_outdated
+
+
+def test_that_this_configuration_is_outdated_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    world = member()
+    world.serve(2)
+    caplog.clear()
+    world.member.heard_config(later(1, 2, 5))
+    world.member.heard_config(later(1, 2, 6))
+    assert [each.getMessage() for each in caplog.records] == [
+        "server 1 does not stand for election any more: version 100000000 of the configuration has"
+        " the voters 1, 2, 5, and this server was started with the voters 1, 2, 3; give it the new"
+        " server lines and start it again"
     ]

@@ -129,6 +129,13 @@ SWAPS: Final = (
         "zab/another_epoch",
     ),
     Swap(
+        "a leader that goes on although no quorum can follow it",
+        LEADER,
+        "            if not tally.is_quorum(tally.all_bits & ~self._refused):",
+        "            if False:",
+        "zab/later_configuration",
+    ),
+    Swap(
         "the zxid of DIFF taken for the own one",
         SYNC,
         "        self._begin_sync(packet, self.member.database.last_zxid)\n",
@@ -604,8 +611,8 @@ SWAPS: Final = (
     Swap(
         "INFORM acknowledged",
         OBSERVER,
-        "        self._apply((zxid, payload, txn))",
-        "        self._apply((zxid, payload, txn))\n        self._send_ack(zxid)",
+        "        self._apply(proposal)",
+        "        self._apply(proposal)\n        self._send_ack(zxid)",
         "sync/observer",
     ),
     Swap(
