@@ -71,6 +71,7 @@ class Fault(NamedTuple):
     """A known fault of the original's, which an entry of its log shows."""
 
     issue: str
+    """The name of its JIRA issue."""
     what: str
     entry: re.Pattern[str]
     """Found in the entry's first line or in one of its exceptions."""
@@ -107,6 +108,12 @@ FAULTS: Final = (
         "ZOOKEEPER-4409",
         "the acknowledging thread meets the end of the link",
         re.compile(r'java\.lang\.NullPointerException: .*"this\.learner\.sock" is null'),
+        "3.8",
+    ),
+    Fault(
+        "a fault without an issue that is known",
+        "a client comes back with its session when the follower has just lost its leader",
+        re.compile(r"java\.lang\.NullPointerException: .*LearnerZooKeeperServer\.getLearner\(\)"),
         "3.8",
     ),
 )

@@ -24,6 +24,11 @@ SOCK = """\
 error, from thread : SyncThread:1
 java.lang.NullPointerException: Cannot invoke "java.net.Socket.isClosed()" because \
 "this.learner.sock" is null"""
+GONE = """\
+2026-11-29 17:27:07,133 [NIOWorkerThread-1] WARN WorkerService - Unexpected exception
+java.lang.NullPointerException: Cannot invoke "org.apache.zookeeper.server.quorum.Learner\
+.validateSession(org.apache.zookeeper.server.ServerCnxn, long, int)" because the return value of\
+ "org.apache.zookeeper.server.quorum.LearnerZooKeeperServer.getLearner()" is null"""
 AGAIN = "2026-11-29 17:12:39,000 [SyncThread:1] WARN FileTxnLog - Current zxid 5 is <= 6 for 15"
 
 
@@ -33,6 +38,7 @@ AGAIN = "2026-11-29 17:12:39,000 [SyncThread:1] WARN FileTxnLog - Current zxid 5
         (PIF, "ZOOKEEPER-4394", True),
         (SOCK, "ZOOKEEPER-4409", False),
         (AGAIN, "ZOOKEEPER-4394", False),
+        (GONE, "a fault without an issue that is known", False),
     ],
 )
 def test_a_known_fault_is_told_by_its_issue_and_by_who_led(
@@ -46,7 +52,7 @@ def test_a_known_fault_is_told_by_its_issue_and_by_who_led(
     assert seen.entry.startswith(entry[:23])
 
 
-@pytest.mark.parametrize("entry", [PIF, SOCK, AGAIN])
+@pytest.mark.parametrize("entry", [PIF, SOCK, AGAIN, GONE])
 def test_a_version_that_does_not_have_a_fault_complains(entry: str) -> None:
     (complaint,), seen = java_log.read(entry, "3.9.3")
     assert complaint.startswith(entry[:23])

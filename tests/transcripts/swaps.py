@@ -109,9 +109,9 @@ SWAPS: Final = (
     Swap(
         "uncommitted proposals forgotten at NEWLEADER",
         SYNC,
-        "        self._is_new_leader_here = True\n        self.new",
+        "        self._is_new_leader_here = True\n        self._floor",
         "        self._is_new_leader_here = True\n        self.uncommitted.clear()\n"
-        "        self.new",
+        "        self._floor",
         "zab/ZOOKEEPER-4394 zab/ZOOKEEPER-4685 sync/trunc_and_more pipeline/group_commit",
     ),
     Swap(
