@@ -395,7 +395,17 @@ class Election:
             self._count_decided(sid, vote)
 
     def _count_looking(self, sid: int, vote: Vote) -> None:
-        if UNTRUSTED_ZXID in (self._own.zxid, vote.zxid) or vote.round < self.round:
+        if UNTRUSTED_ZXID in (self._own.zxid, vote.zxid):
+            return
+        if vote.round < self.round:
+            if (
+                self.proposal.leader == NOBODY
+                and not self._stands
+                and self._is_eligible(vote.leader)
+            ):
+                # Who names nobody is not heard, and could draw nobody into its round.
+                self._propose(vote)
+                self._tally(is_news=True)
             return
         if vote.round > self.round:
             self.round = vote.round

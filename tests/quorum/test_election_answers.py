@@ -395,6 +395,22 @@ def test_who_does_not_stand_votes_for_others_and_is_not_elected() -> None:
     assert peer.election.proposal.leader == 5, "it stands again"
 
 
+def test_who_does_not_stand_draws_others_into_its_round() -> None:
+    """Others do not hear a vote for nobody: they would stay in their round, and it in its own."""
+    peer = Peer(5)
+    for _ in range(3):
+        peer.election.look(10, 1, stands=False)
+    peer.sent()
+    assert peer.hear(4, LOOKING, 5, round=1)[4].leader == NOBODY, "a vote for this peer is none"
+    said = peer.hear(2, LOOKING, 2, round=1)
+    assert {(each.leader, each.round) for each in said.values()} == {(2, 3)}
+    assert peer.election.recvset.keys() == {5}, "its vote was one of an earlier round"
+    for sid in (1, 2, 3):
+        peer.hear(sid, LOOKING, 2, round=3)
+    peer.advance(200)
+    assert peer.outcome == (FOLLOWING, 2)
+
+
 # --- other configurations -----------------------------------------------------------------
 
 
