@@ -12,7 +12,7 @@ import time
 import traceback
 from types import FrameType
 
-from conformance.mixed import scenarios
+from conformance.mixed import logs, scenarios
 from conformance.mixed.connections import NudgingClient
 from conformance.mixed.members import MixedError
 from conformance.oracle import OracleMissingError
@@ -61,6 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{outcome:8} {scenario.name}: {words} ({seconds:.0f} s)", flush=True)
     if NudgingClient.nudges:
         print(f"mixed: the original had to be reminded of {NudgingClient.nudges} requests")
+    for words, count in sorted(logs.known.items()):
+        print(f"mixed: a known fault of the original, {count} times: {words}")
     print(f"mixed: {', '.join(f'{count} {outcome}' for outcome, count in counts.items())}")
     return 1 if counts["FAILED"] else 0
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ from typing import Final
 
 from conformance.differential.requests import SUPER, digest_id
 from conformance.frames import Address, Client
+from conformance.mixed import logs
 from conformance.mixed.members import NOT_SERVING, Member, MixedError, check, eventually
 from conformance.mixed.proxy import Gate
 from conformance.servers import Launcher
@@ -97,7 +99,8 @@ class Ensemble:
         config = dict(self.config)
         for other, member in self.members.items():
             gate = self.gates.get((sid, other))
-            config[f"server.{other}"] = member.server_line(gate.port if gate else None)
+            port, host = gate.port if gate else None, self.members[sid].host
+            config[f"server.{other}"] = member.server_line(port, host=host)
         self.members[sid].start(config, self.properties)
 
     def start(self, leader: int | None = None, only: Iterable[int] | None = None) -> None:
@@ -214,3 +217,5 @@ class Ensemble:
         self.cleanup(keep=error is not None)
         if error is not None:
             error.add_note(f"directories and logs: {self.root}")
+            for words, count in Counter(logs.read(self)[1]).items():
+                error.add_note(f"a known fault of the original, {count} times: {words}")

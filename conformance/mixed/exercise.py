@@ -17,7 +17,7 @@ from conformance import wire
 from conformance.differential.requests import ALICE
 from conformance.frames import Client, ClosedError, Frame
 from conformance.mixed.ensemble import Ensemble
-from conformance.mixed.members import Member, check, eventually
+from conformance.mixed.members import Member, MixedError, check, eventually
 from conformance.wire import OPEN, OPS, Acl
 
 ALICES: Final = (Acl(31, "digest", ALICE),)
@@ -215,6 +215,48 @@ def requests_are_answered_in_order(ensemble: Ensemble) -> None:
         client.close_session()
 
 
+def _attach(member: Member, client: Client) -> Client | None:
+    """The session of a client on a new connection; None: the member closed it without an answer."""
+    again = member.connection()
+    try:
+        accepted = again.connect(30000, client.session, client.password, client.last_zxid)
+    except ClosedError:
+        again.channel.close()
+        return None
+    check(accepted, f"{member} refuses a session")
+    check(again.session == client.session, f"{member} changes the session")
+    again.xid, again.last_zxid = client.xid + 1000, client.last_zxid
+    return again
+
+
+def move(ensemble: Ensemble, member: Member, client: Client, timeout: float = 30) -> Client:
+    """Takes a client's session up at a member.
+
+    A member that lags behind what the client has seen rightly refuses it, without an answer; the
+    client tries another server then, as clients do, and comes back.
+    """
+    others = itertools.cycle([each for each in ensemble.running if each is not member])
+    end = time.monotonic() + timeout
+    elsewhere = None
+    while time.monotonic() < end:
+        known = member.zxid()
+        again = _attach(member, elsewhere or client)
+        if again is None:
+            check(
+                known < client.last_zxid,
+                f"{member} is at {known:#x} and refuses who has seen {client.last_zxid:#x}",
+            )
+            again = _attach(next(others), elsewhere or client)
+            if again is None:
+                continue
+        if elsewhere is not None:
+            elsewhere.channel.close()
+        if again.address == member.address:
+            return again
+        elsewhere = again
+    raise MixedError(f"{member} did not take a session up in {timeout:g} s")
+
+
 def sessions_move(ensemble: Ensemble) -> None:
     """A session goes from member to member, with its ephemeral; its old connection cannot write."""
     top = make_top(ensemble, "moving")
@@ -223,11 +265,7 @@ def sessions_move(ensemble: Ensemble) -> None:
     path = f"{top}/ephemeral"
     _call(client, "create", wire.create(path, b"", flags=EPHEMERAL))
     for before, member in itertools.pairwise(order):
-        again = member.connection()
-        accepted = again.connect(30000, client.session, client.password, client.last_zxid)
-        check(accepted, f"{member} refuses a session of {before}")
-        check(again.session == client.session, f"{member} changes the session")
-        again.xid = client.xid + 1000
+        again = move(ensemble, member, client)
         _call(again, "setData", wire.set_data(path, b"%d" % member.sid))
         try:
             answer = client.call("setData", wire.set_data(path, b"late"))

@@ -3,15 +3,16 @@
 Pure.
 
 Members that come and go leave warnings and exceptions of the network in each other's logs; those
-are listed here.  Every other warning, error or exception is a complaint: of a packet that was not
-expected, a digest that differs, a state that should not be.
+are listed here.  So are known faults of the original's own, which are told by their names.  Every
+other warning, error or exception is a complaint: of a packet that was not expected, a digest that
+differs, a state that should not be.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 ENTRY: Final = re.compile(r"^\d{4}-\d\d-\d\d ")
 SEVERE: Final = re.compile(r"\b(WARN|ERROR|FATAL)\b|igest mismatch|Digests are not matching")
@@ -25,10 +26,10 @@ GOING: Final = (
     r"java\.lang\.InterruptedException",
     r"java\.nio\.channels\.(ClosedChannel|AsynchronousClose|ClosedByInterrupt)Exception",
     r"\S*EndOfStreamException",
+    # An election that begins anew, for a later configuration has been adopted.
+    r"java\.util\.concurrent\.RejectedExecutionException: .*QuorumConnectionReqThread",
     # A four-letter word in the middle of a start.
     r'java\.lang\.NullPointerException: .* "this\.zkDb" is null',
-    # 3.8: the acknowledging thread meets the end of the connection in two ways.
-    r'java\.lang\.NullPointerException: .* "this\.learner\.sock" is null',
 )
 """Exceptions of connections whose other end went."""
 
@@ -53,7 +54,9 @@ EXPECTED: Final = (
     r"Learner Truncating log to get in sync with the leader",
     r"LearnerHandler (Cannot send TRUNC to peer|Unhandled scenario for peer sid: \d+ fall back to)",
     r"Leader Exception while shutting down acceptor",
-    r"QuorumPeer (PeerState set to LOOKING|Unexpected exception)",
+    # A leader of an earlier version of the configuration.
+    r"QuorumPeer setLastSeenQuorumVerifier called with stale config",
+    r"QuorumPeer (PeerState set to LOOKING|Unexpected exception|Restarting Leader Election)",
     r"Leader (Shutting down|Shutdown called|Unexpected exception)",
     # The machine's.
     r"fsync-ing the write ahead log|slow",
@@ -63,8 +66,58 @@ EXPECTED: Final = (
 )
 """First lines of entries that belong to a healthy life."""
 
-OF_OLD: Final = re.compile(r"FileTxnLog Current zxid \d+ is <= \d+ for")
-"""3.8.0 logs again what an interrupted synchronization had brought (ZOOKEEPER-4394)."""
+
+class Fault(NamedTuple):
+    """A known fault of the original's, which an entry of its log shows."""
+
+    issue: str
+    """The name of its JIRA issue."""
+    what: str
+    entry: re.Pattern[str]
+    """Found in the entry's first line or in one of its exceptions."""
+    versions: str
+    """What the names of the versions that have it begin with."""
+    is_avoided: bool = False
+    """Leaders of this project do not bring it about: under one of them it is a complaint."""
+
+
+class Seen(NamedTuple):
+    """A known fault in a log."""
+
+    fault: Fault
+    entry: str
+    leader_port: int
+    """The quorum port of the last leader that was connected to; 0 if there was none."""
+
+
+FAULTS: Final = (
+    Fault(
+        "ZOOKEEPER-4394",
+        "a COMMIT between NEWLEADER and UPTODATE, whose proposal is forgotten",
+        re.compile(r'java\.lang\.NullPointerException: .*"pif" is null'),
+        "3.8",
+        is_avoided=True,
+    ),
+    Fault(
+        "ZOOKEEPER-4394",
+        "what an interrupted synchronization had brought is logged again",
+        re.compile(r"FileTxnLog Current zxid \d+ is <= \d+ for"),
+        "3.8",
+    ),
+    Fault(
+        "ZOOKEEPER-4409",
+        "the acknowledging thread meets the end of the link",
+        re.compile(r'java\.lang\.NullPointerException: .*"this\.learner\.sock" is null'),
+        "3.8",
+    ),
+    Fault(
+        "a fault without an issue that is known",
+        "a client comes back with its session when the follower has just lost its leader",
+        re.compile(r"java\.lang\.NullPointerException: .*LearnerZooKeeperServer\.getLearner\(\)"),
+        "3.8",
+    ),
+)
+CONNECTED: Final = re.compile(r"Learner Successfully connected to leader, .*:(\d+)$")
 
 _GOING: Final = re.compile("|".join(GOING))
 _EXPECTED: Final = re.compile("|".join(EXPECTED))
@@ -84,15 +137,22 @@ def entries(text: str) -> Iterator[tuple[str, list[str]]]:
     yield first, exceptions
 
 
-def complaints(text: str, is_old: bool = False) -> list[str]:
-    """Entries that are neither harmless nor expected; with what 3.8 may say if it is_old."""
-    found = []
+def read(text: str, version: str) -> tuple[list[str], list[Seen]]:
+    """Entries that are neither harmless nor expected, and the known faults of a version."""
+    found: list[str] = []
+    seen: list[Seen] = []
+    faults = [fault for fault in FAULTS if version.startswith(fault.versions)]
+    leader_port = 0
     for first, exceptions in entries(text):
+        if connected := CONNECTED.search(first):
+            leader_port = int(connected[1])
         if not SEVERE.search(first) and not exceptions:
             continue
-        if is_old and OF_OLD.search(first):
-            continue
+        entry = " | ".join([first, *exceptions])
+        fault = next((fault for fault in faults if fault.entry.search(entry)), None)
         strange = [text for text in exceptions if not _GOING.match(text)]
-        if strange or not _EXPECTED.search(first) or "igest" in first:
+        if fault is not None:
+            seen.append(Seen(fault, entry, leader_port))
+        elif strange or not _EXPECTED.search(first) or "igest" in first:
             found.append(" | ".join([first, *(strange or exceptions)]))
-    return found
+    return found, seen

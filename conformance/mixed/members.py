@@ -75,6 +75,22 @@ class Reservation:
         self.socket.close()
 
 
+@attrs.frozen
+class ProcessLog:
+    """What one process printed."""
+
+    path: Path
+    name: str
+    """What it ran as."""
+    is_original: bool
+    began: float
+
+    @property
+    def version(self) -> str:
+        """The original's version."""
+        return self.name.removeprefix("zookeeper-")
+
+
 class Member:
     """A server of an ensemble, now running or not."""
 
@@ -82,6 +98,8 @@ class Member:
         self.sid = sid
         self.launcher = launcher
         self.is_observer = is_observer
+        self.host = "127.0.0.1"
+        """What it calls the host of every member."""
         self.root = root / f"{sid}"
         self.data = self.root / "data"
         self.data.mkdir(parents=True)
@@ -90,8 +108,8 @@ class Member:
         self.client_port, self.quorum_port, self.election_port = (r.port for r in self.reservations)
         self.process: subprocess.Popen[bytes] | None = None
         self.starts = 0
-        self.logs: list[tuple[Path, bool]] = []
-        """Each process's log file, and whether it is the original's."""
+        self.logs: list[ProcessLog] = []
+        """Of each process that it was."""
 
     def __str__(self) -> str:
         return f"member {self.sid} ({self.launcher.name})"
@@ -109,13 +127,19 @@ class Member:
     @property
     def log(self) -> Path:
         """What its last process printed."""
-        return self.logs[-1][0]
+        return self.logs[-1].path
 
-    def server_line(self, quorum_port: int | None = None, election_port: int | None = None) -> str:
+    def server_line(
+        self,
+        quorum_port: int | None = None,
+        election_port: int | None = None,
+        *,
+        host: str = "127.0.0.1",
+    ) -> str:
         """What zoo.cfg says of it."""
         role = "observer" if self.is_observer else "participant"
         ports = f"{quorum_port or self.quorum_port}:{election_port or self.election_port}"
-        return f"127.0.0.1:{ports}:{role}"
+        return f"{host}:{ports}:{role}"
 
     def start(self, config: Mapping[str, str], properties: Mapping[str, str]) -> None:
         """Starts the process; it may take a while until it serves."""
@@ -133,7 +157,7 @@ class Member:
         options = self.root / "properties"
         options.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
         log = self.root / f"log.{self.starts}.{self.launcher.name}"
-        self.logs.append((log, not self.is_pyzk))
+        self.logs.append(ProcessLog(log, self.launcher.name, not self.is_pyzk, time.time()))
         with log.open("wb") as out:
             self.process = subprocess.Popen(
                 self.launcher.command(file, properties, options),

@@ -223,6 +223,44 @@ def migrations() -> Iterator[Scenario]:
         )
 
 
+def later_configuration(names: list[str]) -> str:
+    """reconfigEnabled=true: an original that leads gives the configuration a version, which this
+    project's members do not have; and they call the hosts by another name. Each is stopped, the
+    leader last, and joins again, and all serve."""
+    kinds = [implementation(name) for name in names]
+    with Ensemble(kinds, config={"reconfigEnabled": "true"}) as ensemble:
+        for member in ensemble.members.values():
+            member.host = "localhost" if member.is_pyzk else "127.0.0.1"
+        ensemble.start(leader=len(names))
+        led_by = [ensemble.leader()]
+        for _ in names:
+            exercise.writes_are_seen_everywhere(ensemble)
+            member = min(ensemble.running, key=lambda m: (m.starts, m is ensemble.leader(), m.sid))
+            member.stop()
+            ensemble.wait_serving()
+            led_by.append(ensemble.leader())
+            exercise.writes_are_seen_everywhere(ensemble)
+            ensemble.start_member(member.sid)
+            ensemble.wait_serving()
+        return f"led by {', '.join(map(str, led_by))}; {compare.all_agree(ensemble)}"
+
+
+def later_configurations() -> Iterator[Scenario]:
+    """Members of one version of the configuration among members of another."""
+    for names in (
+        [PYZK, "3.9", "3.9"],
+        ["3.9", "3.9", PYZK],
+        ["3.8", PYZK, "3.8"],
+        [PYZK, PYZK, "3.9"],
+        [PYZK, PYZK, PYZK],
+    ):
+        yield Scenario(
+            f"reconfig-enabled-{'-'.join(names)}",
+            "reconfigEnabled=true, and no two kinds of members have the same configuration",
+            lambda names=names: later_configuration(names),  # type: ignore[misc]
+        )
+
+
 def all_scenarios() -> list[Scenario]:
     """Every scenario, in the order in which they run."""
     return [
@@ -232,6 +270,7 @@ def all_scenarios() -> list[Scenario]:
         *observers(),
         *kills_of_all(),
         *growing(),
+        *later_configurations(),
         *migrations(),
     ]
 

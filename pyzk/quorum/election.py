@@ -2,9 +2,9 @@
 
 Pure. Answers to FastLeaderElection. Inputs: ``look``, ``notified``, ``wake`` and what the peer's
 later life changes about its vote (``epoch_established``, ``designate``, ``set_view``, ``stop``).
-Outputs, drained by the peer after each input: ``sends``, ``decision``, ``newer_config``,
-``lookers``. Links to the other peers are not its business; a send to a peer that cannot be reached
-just waits there (see ``election_links``).
+Outputs, drained by the peer after each input: ``sends``, ``decision``, ``lookers``. Links to the
+other peers are not its business; a send to a peer that cannot be reached just waits there (see
+``election_links``).
 
 Each attempt to elect is a round. A peer proposes itself to all voters of the committed and, while
 the configuration is being changed, of the next configuration. It takes over any better proposal of
@@ -28,6 +28,8 @@ Where this differs from the original, on purpose and without a difference on the
 - A looking peer answers observers and joiners with its present proposal. The original answers with
   the vote of its last election, whose leader may be the one that has just gone.
 - Two servers that do not know each other as voters do not answer each other's answers without end.
+- A later configuration is remembered for who can adopt it, and the vote that brings it counts. The
+  original adopts it in place of the vote, and elects anew if it has other content.
 """
 
 from __future__ import annotations
@@ -53,6 +55,8 @@ log = logging.getLogger(__name__)
 
 MAX_ASKERS: Final = 1000
 """Servers that are no voters and whose last question is remembered."""
+MAX_CONFIGS: Final = 16
+"""Other configurations that are remembered; for a further one the oldest is forgotten."""
 _NO_ROUND: Final = -1
 """Round of a vote that no election has concluded."""
 
@@ -77,7 +81,7 @@ class ConfigReader(Protocol):
 class ElectionView:
     """Who votes: the committed configuration and, if one is proposed, the next."""
 
-    __slots__ = ("committed", "config", "read_config", "verifiers", "voters")
+    __slots__ = ("committed", "config", "is_reconfig_enabled", "read_config", "verifiers", "voters")
 
     def __init__(
         self,
@@ -85,12 +89,14 @@ class ElectionView:
         config: bytes,
         last_seen: QuorumVerifier | None = None,
         read_config: ConfigReader | None = None,
+        is_reconfig_enabled: bool = True,
     ) -> None:
         """``config`` is the text of the committed configuration, as sent to others.
-        ``read_config`` is None where configurations do not change (``reconfigEnabled=false``)."""
+        ``is_reconfig_enabled``: a later one is to be adopted."""
         self.committed: QuorumVerifier = committed
         self.config: bytes = config
-        self.read_config: ConfigReader | None = read_config
+        self.read_config: ConfigReader = read_config or _read_config
+        self.is_reconfig_enabled: bool = is_reconfig_enabled
         voters = committed.voters + (last_seen.voters if last_seen is not None else ())
         self.voters: tuple[int, ...] = tuple(sorted(set(voters)))
         """Who is asked and may be elected."""
@@ -112,7 +118,7 @@ def election_view(
         verifier_of(committed),
         config_text(committed).encode("utf-8"),
         verifier_of(last_seen) if last_seen is not None else None,
-        _read_config if is_reconfig_enabled else None,
+        is_reconfig_enabled=is_reconfig_enabled,
     )
 
 
@@ -166,11 +172,13 @@ class Election:
         """(sid, notification) to send; a later one to a sid replaces an earlier one."""
         self.decision: Decision | None = None
         """The peer's next role."""
-        self.newer_config: bytes | None = None
-        """Text of a committed configuration later than the own, to be adopted with ``set_view``. If
-        it has other content, the election has stopped and the peer must ``look`` again."""
         self.lookers: list[int] = []
         """Voters that look for a leader although this peer leads."""
+        self._configs: dict[bytes, QuorumVerifier | None] = {}
+        """What other servers have told instead of the own configuration, by its text; None: it
+        cannot be read."""
+        self._stands: bool = True
+        """This peer may be elected in this round."""
         self._is_first: bool = True
         self._own: Vote = self.proposal
         self._interval_ms: int = 0
@@ -182,12 +190,13 @@ class Election:
 
     # --- inputs ---------------------------------------------------------------------
 
-    def look(self, zxid: int, peer_epoch: int) -> None:
-        """Begin a round; ``zxid`` is the last processed one, ``peer_epoch`` currentEpoch."""
+    def look(self, zxid: int, peer_epoch: int, stands: bool = True) -> None:
+        """Begin a round; ``zxid`` is the last processed one, ``peer_epoch`` currentEpoch. If it
+        does not stand, this peer votes for others only."""
         self.state = PeerState.LOOKING
+        self._stands = stands
         self.is_running = True
         self.decision = None
-        self.newer_config = None
         self.lookers.clear()
         # It stays at the last one: who could not follow would be alone for ever.
         self.round = min(self.round + 1, MAX_ROUND)
@@ -198,7 +207,7 @@ class Election:
             self.current_vote = Vote(self.sid, zxid, _NO_ROUND, peer_epoch)
         is_voter = self.is_participant and self.sid in self.view.committed.voters
         self._own = Vote(
-            self.sid if is_voter else NOBODY,
+            self.sid if is_voter and stands else NOBODY,
             zxid if self.is_participant else NOBODY,
             self.round,
             peer_epoch if self.is_participant else NOBODY,
@@ -254,8 +263,9 @@ class Election:
                 extra=about(f"server {sid}"),
             )
             return
-        if self.state == PeerState.LOOKING and self._takes_config(sid, notification):
-            return
+        text = notification.config
+        if text and text != self.view.config and text not in self._configs:
+            self._take_config(sid, text)
         if sid not in self.view.voters:
             self._answer_stranger(sid, notification)
         elif self.state == PeerState.LOOKING:
@@ -315,27 +325,50 @@ class Election:
 
     # --- a notification -------------------------------------------------------------
 
-    def _takes_config(self, sid: int, notification: Notification) -> bool:
-        """Whether the notification brings a configuration that this peer must adopt first."""
-        read_config, text = self.view.read_config, notification.config
-        if read_config is None or not text or text == self.view.config:
-            return False
+    def _take_config(self, sid: int, text: bytes) -> None:
+        """Remember another configuration than the own one, and say so once."""
+        configs = self._configs
+        if len(configs) >= MAX_CONFIGS:
+            del configs[next(iter(configs))]
+        configs[text] = None
         try:
-            config = read_config(text)
+            config = configs[text] = self.view.read_config(text)
         except PyzkError as error:
             log.warning("server %d sent a configuration that cannot be read: %s", sid, error)
-            return False
+            return
         committed = self.view.committed
-        if config.version <= committed.version or not self.is_running:
-            return False
-        self.newer_config = text
+        if config.version <= committed.version:
+            return
         if config.is_same_config(committed):
-            return False
-        log.info(
-            "server %d has configuration %x, this one %x", sid, config.version, committed.version
+            return
+        log.warning(
+            "server %d has version %x of the configuration, which this server does not adopt;"
+            " it goes on with version %x, whose voters are %s: give it the same server lines",
+            sid,
+            config.version,
+            committed.version,
+            "the same" if config.has_same_quorums(committed) else "others",
         )
-        self.stop()
-        return True
+
+    @property
+    def newer_config(self) -> bytes | None:
+        """The text of the latest configuration that others have committed, if it is later than the
+        own one and may be adopted: with ``set_view`` and, if it has other content and this peer is
+        looking, ``look``. Until then an election goes on with the configuration that it has."""
+        if not self.view.is_reconfig_enabled:
+            return None
+        newest, version = None, self.view.committed.version
+        for text, config in self._configs.items():
+            if config is not None and config.version > version:
+                newest, version = text, config.version
+        return newest
+
+    def has_quorums_of(self, version: int) -> bool:
+        """Whether what other servers have told of this version of the configuration has the same
+        quorums as the committed one."""
+        told = self._configs.values()
+        known = [each for each in told if each is not None and each.version == version]
+        return bool(known) and all(map(self.view.committed.has_same_quorums, known))
 
     def _answer_stranger(self, sid: int, notification: Notification) -> None:
         """Tell a server that does not vote what is known here; its vote counts nowhere."""
@@ -368,7 +401,17 @@ class Election:
             self._count_decided(sid, vote)
 
     def _count_looking(self, sid: int, vote: Vote) -> None:
-        if UNTRUSTED_ZXID in (self._own.zxid, vote.zxid) or vote.round < self.round:
+        if UNTRUSTED_ZXID in (self._own.zxid, vote.zxid):
+            return
+        if vote.round < self.round:
+            if (
+                self.proposal.leader == NOBODY
+                and not self._stands
+                and self._is_eligible(vote.leader)
+            ):
+                # Who names nobody is not heard, and could draw nobody into its round.
+                self._propose(vote)
+                self._tally(is_news=True)
             return
         if vote.round > self.round:
             self.round = vote.round
@@ -384,7 +427,7 @@ class Election:
     def _count_decided(self, sid: int, vote: Vote) -> None:
         """A vote of a peer that follows or leads."""
         if vote.leader == self.sid and (
-            not self.is_participant or self._own.zxid == UNTRUSTED_ZXID
+            not self.is_participant or not self._stands or self._own.zxid == UNTRUSTED_ZXID
         ):
             return  # it cannot lead (again)
         if vote.round == self.round:
@@ -424,7 +467,9 @@ class Election:
     # --- the proposal ---------------------------------------------------------------
 
     def _is_eligible(self, leader: int) -> bool:
-        return leader != NOBODY and self.view.committed.weight(leader) != 0
+        if leader == NOBODY or (leader == self.sid and not self._stands):
+            return False
+        return self.view.committed.weight(leader) != 0
 
     def _is_better(self, vote: Vote, than: Vote) -> bool:
         if not self._is_eligible(vote.leader):

@@ -72,5 +72,9 @@ class Follower(SyncedLearner):
         self.member.server.metrics.learner_commit_received_count += 1
 
     def _on_commit_and_activate(self, packet: QuorumPacket) -> None:
-        self._activate(packet.zxid, packets.designated_leader(packet))
+        leader = packets.designated_leader(packet)
+        uncommitted = self.uncommitted
+        head = uncommitted[0] if uncommitted else None
         self._on_commit(packet)
+        assert head is not None, packet
+        self._activate(head, leader)

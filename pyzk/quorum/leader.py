@@ -44,13 +44,19 @@ from pyzk.quorum.commands import ListenForLearners, StopListening
 from pyzk.quorum.epochs import ACCEPTED, CURRENT, MAX_EPOCH, MAX_LEAP
 from pyzk.quorum.leader_gauges import LearnerLine, leader_gauges, learner_lines
 from pyzk.quorum.leader_sync import Synchronizer
-from pyzk.quorum.learner_handler import AWAIT_EPOCH, AWAIT_INFO, AWAIT_SYNC, LearnerHandler
+from pyzk.quorum.learner_handler import (
+    AWAIT_EPOCH,
+    AWAIT_INFO,
+    AWAIT_SYNC,
+    LearnerHandler,
+    check_timeout,
+)
 from pyzk.quorum.proposals import AckTally, EpochAcks, NewEpoch, Proposal, ProposalSizes
 from pyzk.quorum.role import Unapplied
 from pyzk.server.outbox import TakeSnapshot
 from pyzk.server.prep import Prep
 from pyzk.server.standalone import SPOT_CHECK_MASK
-from pyzk.zxid import counter_of, format_zxid, make
+from pyzk.zxid import counter_of, make
 
 if TYPE_CHECKING:
     from pyzk.data.database import Database
@@ -109,6 +115,8 @@ class Leader:
         self._synchronizer: Synchronizer = Synchronizer(self)
         self._ticket: int = 0
         """Of the epoch that is being stored."""
+        self._refused: int = 0
+        """Voters that have a later configuration than this one, as a mask."""
         self._outranked_by: int = -1
         """An epoch that a voter has accepted and that this leader cannot reach."""
         self._half_tick_ms: int = max(1, member.tick_ms // 2)
@@ -264,11 +272,9 @@ class Leader:
         sid = handler.sid
         if sid == member.sid:
             raise QuorumProtocolError(f"it says it is server {sid}, which is this one (see myid)")
-        if config_version > member.membership.version:
-            raise QuorumProtocolError(
-                f"server {sid} has version {config_version:x} of the configuration,"
-                f" {member.membership.version:x} is in force here"
-            )
+        if config_version > member.membership.version and not member.has_quorums_of(config_version):
+            self._refuse_config(sid, config_version)
+        self._refused &= ~self._tally.bit(sid)
         for other in list(self.handlers):
             if other is not handler and other.sid == sid and other.phase != AWAIT_INFO:
                 other.link.fail(f"server {sid} has connected anew")
@@ -281,6 +287,21 @@ class Leader:
             self._outranked(handler, accepted)
         elif self.phase >= EPOCH_ACKS:
             handler.propose_epoch(self.epoch)
+
+    def _refuse_config(self, sid: int, version: int) -> None:
+        """Quorums of two configurations need have no server in common, so who has a later one must
+        not count here. If those who have leave no quorum, somebody else is to lead."""
+        member = self.member
+        tally = self._tally
+        if self.phase != BROADCAST and tally.bit(sid):
+            self._refused |= tally.bit(sid)
+            member.stands_aside = True
+            if not tally.is_quorum(tally.all_bits & ~self._refused):
+                self._end("a quorum has a later version of the configuration")
+        raise QuorumProtocolError(
+            f"server {sid} has version {version:x} of the configuration, of which this server does"
+            f" not know that it has the voters of its own version {member.membership.version:x}"
+        )
 
     def _count_epoch(self, sid: int, bit: int, accepted: int) -> None:
         proposed = self._new_epoch
@@ -375,6 +396,7 @@ class Leader:
         outstanding = self._outstanding
         # What is committed here is applied at once, so there is nothing in between.
         proposed = [zxid for zxid in outstanding if zxid > after]
+        handler.told_zxid = self.last_proposed
         for zxid in proposed:
             proposal = outstanding[zxid]
             # TRUNC and SNAP make it give up what it has acked on an earlier link: until it acks
@@ -400,6 +422,7 @@ class Leader:
         server = member.server
         clock = member.clock
         self.phase = BROADCAST
+        member.stands_aside = False
         self._phase_deadline = None
         self._established_ms = clock.now_ms
         log.info("leader of epoch %d after %d ms", self.epoch, clock.now_ms - self._started_ms)
@@ -450,8 +473,6 @@ class Leader:
 
     def acked(self, handler: LearnerHandler, zxid: int) -> None:
         """A learner has a proposal on disk."""
-        if zxid > self.last_proposed:
-            raise QuorumProtocolError(f"ACK {format_zxid(zxid)}, which was never proposed")
         handler.acked(zxid)
         proposal = self._outstanding.get(zxid)
         if proposal is not None:
@@ -541,10 +562,12 @@ class Leader:
         if self.phase == BROADCAST:
             server = self.member.server
             for session_id, timeout_ms in sessions:
+                check_timeout(session_id, timeout_ms)
                 server.touch_session(session_id, timeout_ms)
 
     def revalidate_for(self, handler: LearnerHandler, session_id: int, timeout_ms: int) -> bool:
         """A client has come to a learner with this session."""
+        check_timeout(session_id, timeout_ms)
         self.send_batch()
         return self.member.server.revalidate_for(handler, session_id, timeout_ms)
 

@@ -21,7 +21,6 @@ the snapshot, then currentEpoch, before the ACK of NEWLEADER; that one before an
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -33,6 +32,7 @@ from pyzk.quorum.commands import DialLeader
 from pyzk.quorum.epochs import ACCEPTED
 from pyzk.quorum.link import Link
 from pyzk.quorum.role import Unapplied
+from pyzk.zxid import counter_of, format_zxid
 
 if TYPE_CHECKING:
     from pyzk.jute.records import QuorumPacket
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from pyzk.server.connection import Connection
     from pyzk.server.request import Request
     from pyzk.server.sessions import LearnerSessions
-
-log = logging.getLogger(__name__)
 
 CONNECTING: Final = 0
 DISCOVERY: Final = 1
@@ -297,6 +295,8 @@ class Learner:
 
     def _on_leader_info(self, packet: QuorumPacket) -> None:
         epoch = packets.leader_info(packet)[0]
+        if counter_of(packet.zxid):
+            raise QuorumProtocolError(f"LEADERINFO {format_zxid(packet.zxid)} begins no epoch")
         member = self.member
         answer = member.epochs.answer(epoch)
         self.epoch = epoch
@@ -332,8 +332,7 @@ class Learner:
 
     def _on_sync(self, packet: QuorumPacket) -> None:
         if not self._pending_syncs:
-            log.warning("SYNC from server %d, and none was asked for", self.leader_sid)
-            return
+            raise QuorumProtocolError(f"{packets.describe(packet)}, and none was asked for")
         self.member.server.finish_sync(self._pending_syncs.popleft())
         self._has_answered = True
 
@@ -341,12 +340,7 @@ class Learner:
         session_id, is_valid = packets.validity(packet)
         pending = self._pending_revalidations.get(session_id)
         if pending is None:
-            log.warning(
-                "REVALIDATE of session 0x%x from server %d, and nobody asked",
-                session_id & 0xFFFFFFFFFFFFFFFF,
-                self.leader_sid,
-            )
-            return
+            raise QuorumProtocolError(f"{packets.describe(packet)}, and nobody asked")
         connection, timeout_ms = pending.popleft()
         if not pending:
             del self._pending_revalidations[session_id]

@@ -65,6 +65,15 @@ QUEUE_BYTES: Final = 1 << 26
 _NEVER: Final = 1 << 62
 
 
+def check_timeout(session_id: int, timeout_ms: int) -> None:
+    """Raise QuorumProtocolError for a negative session timeout: it would end the session at once,
+    or never be reached."""
+    if timeout_ms < 0:
+        raise QuorumProtocolError(
+            f"session 0x{session_id & 0xFFFFFFFFFFFFFFFF:x} with a timeout of {timeout_ms} ms"
+        )
+
+
 class LearnerHandler:
     """One learner, compared by identity; it is the owner of the sessions that it serves."""
 
@@ -89,6 +98,8 @@ class LearnerHandler:
         self.acked_zxid: int = 0
         self.sent_zxid: int = 0
         """The last proposal that was queued and asks for an ACK."""
+        self.told_zxid: int = 0
+        """The last transaction that it can have, and acknowledge: what is held back is not yet."""
         self._limit_bytes: int = QUEUE_BYTES
         self._held: list[bytes] | None = None
         self._held_bytes: int = 0
@@ -134,6 +145,7 @@ class LearnerHandler:
         if zxid:
             self.sent_zxid = zxid
             if self.phase == ACTIVE:
+                self.told_zxid = zxid
                 self._track(zxid)
 
     def propose_epoch(self, epoch: int) -> None:
@@ -164,6 +176,7 @@ class LearnerHandler:
             self.link.send(data)
         self._held_bytes = 0
         if self.sent_zxid:
+            self.told_zxid = self.sent_zxid
             self._track(self.sent_zxid)
 
     def ping(self, data: bytes) -> None:
@@ -231,7 +244,7 @@ class LearnerHandler:
 
     def acked(self, zxid: int) -> None:
         """A proposal was acknowledged, and so were all before it."""
-        self.acked_zxid = zxid
+        self.acked_zxid = max(zxid, self.acked_zxid)
         if zxid >= self._tracked:
             self._tracked, self._tracked_beat = self._next_tracked, self._next_tracked_beat
             self._next_tracked = 0
@@ -247,7 +260,8 @@ class LearnerHandler:
         raise QuorumProtocolError("a learner sends no snapshot")
 
     def link_down(self, link: Link, reason: str) -> None:
-        log.info("%r has gone: %s", self, reason, extra=self.subject)
+        level = logging.WARNING if link.has_failed else logging.INFO
+        log.log(level, "the link with %r has ended: %s", self, reason, extra=self.subject)
         self.end()
         self.leader.forget(self)
 
@@ -285,6 +299,8 @@ class LearnerHandler:
             raise QuorumProtocolError(
                 f"server {info.server_id} speaks version {info.protocol_version:#x} of the protocol"
             )
+        if info.server_id < 0 or packet.zxid < 0 or counter_of(packet.zxid):
+            raise QuorumProtocolError(f"{packets.describe(packet)} names no server or no epoch")
         self.is_observer = packet.type == packets.OBSERVERINFO
         self.sid = info.server_id
         self._enter(AWAIT_EPOCH)
@@ -292,25 +308,32 @@ class LearnerHandler:
 
     def _ack_epoch(self, packet: QuorumPacket) -> None:
         self.last_zxid = packet.zxid
+        current = packets.ack_epoch(packet)
+        epoch = self.leader.epoch
+        # Who has taken part in this epoch says NOT_COUNTED; a later history may be committed.
+        if not packets.NOT_COUNTED <= current < epoch or epoch_of(packet.zxid) > epoch:
+            raise QuorumProtocolError(f"{packets.describe(packet)} in epoch {epoch}")
         self._enter(AWAIT_SYNC)
-        self.leader.epoch_acked(self, packets.ack_epoch(packet))
+        self.leader.epoch_acked(self, current)
 
     def _early_ack(self, packet: QuorumPacket) -> None:
         """Before NEWLEADER is acknowledged, which this may do."""
-        zxid = packet.zxid
-        if counter_of(zxid):
-            self._ack(packet)
-        elif epoch_of(zxid) != self.leader.epoch:
-            raise QuorumProtocolError(f"ACK of NEWLEADER {format_zxid(zxid)}, another epoch")
-        elif self.phase == SYNCING:
+        self._ack(packet)
+        if not counter_of(packet.zxid) and self.phase == SYNCING:
             self._enter(SYNCED)
             self.deadline = self.leader.beat + 2 * self.leader.sync_ticks
             self.leader.new_leader_acked(self)
 
     def _ack(self, packet: QuorumPacket) -> None:
+        """A learner may acknowledge also what it was synchronized with (3.8 does), and NEWLEADER
+        twice. An observer need not acknowledge anything, and nothing is expected of it."""
         zxid = packet.zxid
         if zxid & 0xFFFFFFFF:
+            if not 0 < zxid <= (self.leader.last_proposed if self.is_observer else self.told_zxid):
+                raise QuorumProtocolError(f"ACK {format_zxid(zxid)}, which it was not sent")
             self.leader.acked(self, zxid)
+        elif epoch_of(zxid) != self.leader.epoch:
+            raise QuorumProtocolError(f"ACK of NEWLEADER {format_zxid(zxid)}, another epoch")
 
     def _ping(self, packet: QuorumPacket) -> None:
         touched = packets.touched_sessions(packet)

@@ -9,7 +9,9 @@ is then stored as a whole; the old one stays in use and whole until then (3642).
 proposals wait for UPTODATE, neither logged nor acknowledged; a COMMIT finds its proposal there, in
 order (4394). Whatever is applied enters the committed log (4925).
 
-Where the original ignores a COMMIT without its proposal, or a hole, the link is closed here.
+Synchronization may bring transactions of the leader's epoch and of earlier ones, what comes behind
+NEWLEADER is of the leader's epoch alone. Where the original ignores a COMMIT without its proposal,
+a transaction of another epoch, or a hole, the link is closed here.
 """
 
 from __future__ import annotations
@@ -77,6 +79,10 @@ class SyncedLearner(Learner):
         """Of the last proposal; before the first, where the history stands that it continues."""
         self._is_first_free: bool = False
         """The first proposal may repeat what the snapshot has."""
+        self._floor_zxid: int = 0
+        """A transaction lies above it: from NEWLEADER on it is of the leader's epoch."""
+        self._ceiling_zxid: int = 0
+        """And below this one, with which the epoch behind the leader's begins."""
         self.uncommitted: deque[Proposal] = deque()
         """Proposals that are not applied, in order; logged in BROADCAST only."""
         self._matched: int = 0
@@ -164,6 +170,11 @@ class SyncedLearner(Learner):
         member = self.member
         self._check_told(packet)
         self._begin_sync(packet, packet.zxid)
+        if packet.zxid >= self.told_zxid:
+            raise QuorumProtocolError(
+                f"{packets.describe(packet)}, but the last transaction here is"
+                f" {format_zxid(self.told_zxid)}"
+            )
         self._truncated_to = packet.zxid
         self._enter(TRUNCATING)
         member.is_database_whole = False
@@ -177,6 +188,10 @@ class SyncedLearner(Learner):
 
     def _begin_sync(self, packet: QuorumPacket, base: int) -> None:
         self._proposed_zxid = base
+        self._floor_zxid = 0
+        self._ceiling_zxid = make(self.epoch + 1, 0)
+        if not 0 <= packet.zxid < self._ceiling_zxid:
+            raise QuorumProtocolError(f"{packets.describe(packet)} in epoch {self.epoch}")
         log.info(
             "synchronization with server %d: %s; last zxid here is %s",
             self.leader_sid,
@@ -237,8 +252,8 @@ class SyncedLearner(Learner):
         self._match(packet.zxid)
 
     def _on_commit_and_activate_in_sync(self, packet: QuorumPacket) -> None:
-        self._activate(packet.zxid, packets.designated_leader(packet))
-        self._match(packet.zxid)
+        leader = packets.designated_leader(packet)
+        self._activate(self._match(packet.zxid), leader)
 
     def _on_inform_in_sync(self, packet: QuorumPacket) -> None:
         self._propose(packet.zxid, packets.txn_payload(packet))
@@ -247,19 +262,20 @@ class SyncedLearner(Learner):
     def _on_inform_and_activate_in_sync(self, packet: QuorumPacket) -> None:
         leader, payload = packets.inform_and_activate(packet)
         self._propose(packet.zxid, payload)
-        self._activate(packet.zxid, leader)
-        self._match(packet.zxid)
+        self._activate(self._match(packet.zxid), leader)
 
-    def _match(self, zxid: int) -> None:
-        """Find the proposal that is committed: the oldest one that was not."""
+    def _match(self, zxid: int) -> Proposal:
+        """Return the proposal that is committed: the oldest one that was not."""
         uncommitted = self.uncommitted
         matched = self._matched
         if matched >= len(uncommitted) or uncommitted[matched][0] != zxid:
             raise self._unknown_commit(zxid, matched)
+        proposal = uncommitted[matched]
         if self.phase == SYNCING:
             self._learn(self._take_head())
         else:
             self._matched = matched + 1
+        return proposal
 
     def _unknown_commit(self, zxid: int, position: int) -> QuorumProtocolError:
         uncommitted = self.uncommitted
@@ -296,7 +312,7 @@ class SyncedLearner(Learner):
 
     def _decode(self, zxid: int, payload: bytes) -> LoggedTxn:
         """Read the transaction of a proposal; it must be the one behind the last."""
-        if zxid != self._proposed_zxid + 1:
+        if zxid != self._proposed_zxid + 1 or not self._floor_zxid < zxid < self._ceiling_zxid:
             self._check_order(zxid)
         self._proposed_zxid = zxid
         self._is_first_free = False
@@ -315,6 +331,11 @@ class SyncedLearner(Learner):
     def _check_order(self, zxid: int) -> None:
         """A hole is a transaction lost: an epoch begins with 1, what a quorum has has no gap."""
         last = self._proposed_zxid
+        if not self._floor_zxid < zxid < self._ceiling_zxid:
+            raise QuorumProtocolError(
+                f"the transaction {format_zxid(zxid)} is not one of epoch {self.epoch},"
+                f" the leader's{'' if self._is_new_leader_here else ', or of an earlier one'}"
+            )
         if self._is_first_free:
             return
         if zxid <= last or epoch_of(zxid) == epoch_of(last):
@@ -335,6 +356,7 @@ class SyncedLearner(Learner):
         if self._is_new_leader_here:
             raise QuorumProtocolError("NEWLEADER comes twice")
         self._is_new_leader_here = True
+        self._floor_zxid = packet.zxid
         self.new_leader_config = packets.new_leader_config(packet)
         if self.phase == SYNCING:
             self._store()
@@ -409,6 +431,8 @@ class SyncedLearner(Learner):
                 " before UPTODATE, and an observer hears no COMMIT afterwards"
             )
         server = member.server
+        if self.new_leader_config is not None:
+            member.heard_config(self.new_leader_config)
         member.established(self.epoch)
         member.install_config()
         self._enter(BROADCAST)
@@ -451,14 +475,16 @@ class SyncedLearner(Learner):
         member.server.committed(txn.header, applied)
         self._has_answered = True
 
-    def _activate(self, zxid: int, leader: int) -> None:
-        """A reconfiguration is committed. The configuration stays as it is: reconfigEnabled=false
-        makes this nothing."""
-        log.warning(
-            "the reconfiguration %s (leader is server %d from now on) is not activated here",
-            format_zxid(zxid),
-            leader,
-        )
+    def _activate(self, proposal: Proposal, leader: int) -> None:
+        """A reconfiguration is committed; the configuration here stays as it is. A leader that
+        names another one commits nothing more, and leads on until its learners have left."""
+        zxid, _, txn = proposal
+        log.warning("the reconfiguration %s is not activated here", format_zxid(zxid))
+        body = txn.body
+        if isinstance(body, SetDataTxn) and body.data is not None:
+            self.member.heard_config(body.data)
+        if leader != self.leader_sid:
+            self._end(f"the reconfiguration {format_zxid(zxid)} makes server {leader} the leader")
 
     def _on_ping_early(self, packet: QuorumPacket) -> None:
         """No answer before UPTODATE: the leader would take it for the ACK of NEWLEADER."""

@@ -108,6 +108,8 @@ class MemberLife:
         self._unapplied: Unapplied = Unapplied()
         self._look_at_ms: int | None = None
         """An observer that has lost its leader looks for one at this time."""
+        self._stand_at_ms: int | None = None
+        """When a server that stood aside in this election stands after all."""
 
     def start(self) -> None:
         """Begin to look for a leader."""
@@ -177,12 +179,30 @@ class MemberLife:
             format_zxid(zxid),
             member.epochs.current,
         )
-        self.election.look(zxid, member.epochs.current)
+        self._stand_at_ms = None
+        if member.stands_aside:
+            member.stands_aside = False
+            self._stand_at_ms = self.clock.now_ms + member.init_limit_ms
+            log.warning(
+                "server %d does not stand for %d ms: it could not lead servers that have a later"
+                " configuration",
+                member.sid,
+                member.init_limit_ms,
+            )
+        stands = self._stand_at_ms is None and not member.is_outdated
+        self.election.look(zxid, member.epochs.current, stands)
+
+    def _stand(self) -> None:
+        """Nobody else could be elected."""
+        member = self.member
+        self._stand_at_ms = None
+        self.election.look(member.database.last_zxid, member.epochs.current, not member.is_outdated)
 
     def _become(self, decision: Decision) -> None:
         member = self.member
         member.server.end()  # the read-only server
         self.phase = ACTIVE
+        self._stand_at_ms = None
         leader = decision.vote.leader
         role: MemberRole
         if decision.state == PeerState.LEADING:
@@ -320,6 +340,8 @@ class MemberLife:
         at = self._read_only_at
         if at is not None and now >= at:
             self._read_only()
+        if self._stand_at_ms is not None and now >= self._stand_at_ms:
+            self._stand()
         if self.role is not None:
             self.role.wake()
         self.pump()
@@ -333,6 +355,7 @@ class MemberLife:
             self.links.deadline,
             self._look_at,
             self._read_only_at,
+            self._stand_at_ms,
             None if self.role is None else self.role.deadline,
         ):
             if at is not None and (due is None or at < due):

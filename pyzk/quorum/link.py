@@ -7,19 +7,15 @@ piece, as fast as the other side reads: a snapshot that is sent exists only as i
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Iterator
 from typing import Final, Protocol
 
 from pyzk.errors import QuorumProtocolError
 from pyzk.jute.records import QuorumPacket
-from pyzk.outsiders import about_host
 from pyzk.quorum.snapshot_stream import SnapshotPart
 from pyzk.quorum.stream import QuorumStream
 from pyzk.server.outbox import Outbox, Outgoing
-
-log = logging.getLogger(__name__)
 
 TAKE_BYTES: Final = 1 << 18
 """How much the driver should take at once."""
@@ -51,6 +47,7 @@ class Link(Outgoing):
     __slots__ = (
         "_queue",
         "_stream",
+        "has_failed",
         "has_received",
         "is_closed",
         "is_dirty",
@@ -71,6 +68,8 @@ class Link(Outgoing):
         self.is_dirty: bool = False
         """In the outbox already; the driver sets it to False when it takes it from there."""
         self.has_received: bool = False
+        self.has_failed: bool = False
+        """This side has ended the link because of what the other side sent or did not send."""
         self.queued_bytes: int = 0
         """What waits to be taken, a snapshot not counted."""
         self.shell: object = None
@@ -111,10 +110,11 @@ class Link(Outgoing):
         self.close()
 
     def fail(self, reason: str) -> None:
-        """End because of what the other side sent or did not send; the owner is told."""
+        """End because of what the other side sent or did not send; the owner is told, and says why
+        in its log line about the end."""
         if self.is_closed:
             return
-        log.warning("closing the link with %s: %s", self.name, reason, extra=about_host(self.name))
+        self.has_failed = True
         self.close()
         self.owner.link_down(self, reason)
 

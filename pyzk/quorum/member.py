@@ -9,7 +9,8 @@ import logging
 from random import Random
 from typing import TYPE_CHECKING
 
-from pyzk.config_members import config_text
+from pyzk.config_members import config_text, parse_membership
+from pyzk.errors import PyzkError
 from pyzk.persistence.txnlog import frame_record
 from pyzk.quorum.commands import Reload, SaveEpoch, StorageCommand
 from pyzk.quorum.epochs import ACCEPTED
@@ -66,6 +67,12 @@ class Member:
         """False while a SNAP is being stored: then memory must not be believed after a break."""
         self.needs_snapshot: bool = False
         """A leader has asked to truncate what cannot be: it shall be asked for a SNAP."""
+        self.stands_aside: bool = False
+        """In the next election this server does not stand: as leader it had to refuse voters, for
+        they have a later configuration."""
+        self.is_outdated: bool = False
+        """Its leader had a later configuration with other voters: what is a quorum of this one may
+        be none of that, so this server does not stand for election any more."""
         self.election: Election | None = None
         """Who must know of a new epoch; the peer sets it."""
         self.pending: dict[int, StorageCommand] = {}
@@ -141,6 +148,32 @@ class Member:
         """A quorum has acknowledged the leader of ``epoch``: the vote of this server says so."""
         if self.election is not None:
             self.election.epoch_established(epoch)
+
+    def heard_config(self, text: bytes) -> None:
+        """The leader has this configuration in force, or is about to."""
+        try:
+            config = verifier_of(parse_membership(text))
+        except PyzkError as error:
+            log.warning("the leader's configuration cannot be read: %s", error)
+            return
+        verifier = self.verifier
+        if config.version <= verifier.version or verifier.has_same_quorums(config):
+            return
+        if not self.is_outdated:
+            log.warning(
+                "server %d does not stand for election any more: version %x of the configuration"
+                " has the voters %s, and this server was started with the voters %s; give it the"
+                " new server lines and start it again",
+                self.sid,
+                config.version,
+                ", ".join(map(str, config.voters)),
+                ", ".join(map(str, verifier.voters)),
+            )
+        self.is_outdated = True
+
+    def has_quorums_of(self, version: int) -> bool:
+        """Whether a later version of the configuration is known to have the quorums of this one."""
+        return self.election is not None and self.election.has_quorums_of(version)
 
     def install_config(self) -> None:
         """Write the committed configuration into /zookeeper/config; no transaction does."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pyzk.quorum import packets
 from pyzk.quorum.learner import BROADCAST, Handlers
-from pyzk.quorum.learner_sync import SyncedLearner
+from pyzk.quorum.learner_sync import Proposal, SyncedLearner
 
 if TYPE_CHECKING:
     from pyzk.jute.records import QuorumPacket
@@ -61,14 +61,14 @@ class Observer(SyncedLearner):
 
     def _on_inform_and_activate(self, packet: QuorumPacket) -> None:
         leader, payload = packets.inform_and_activate(packet)
-        self._inform(packet.zxid, payload)
-        self._activate(packet.zxid, leader)
+        self._activate(self._inform(packet.zxid, payload), leader)
 
-    def _inform(self, zxid: int, payload: bytes) -> None:
-        txn = self._decode(zxid, payload)
+    def _inform(self, zxid: int, payload: bytes) -> Proposal:
+        proposal = zxid, payload, self._decode(zxid, payload)
         self._log(zxid, payload)
-        self._apply((zxid, payload, txn))
+        self._apply(proposal)
         self.member.server.metrics.learner_commit_received_count += 1
+        return proposal
 
     def _on_nothing(self, packet: QuorumPacket) -> None:
         """What is meant for those who vote."""

@@ -35,6 +35,11 @@ class AckTally:
                 if sid not in self._bits:
                     self._bits[sid] = 1 << len(self._bits)
 
+    @property
+    def all_bits(self) -> int:
+        """The mask of all voters."""
+        return (1 << len(self._bits)) - 1
+
     def bit(self, sid: int) -> int:
         """Return what stands for ``sid``; 0, which counts for nothing, if it has no vote."""
         return self._bits.get(sid, 0)

@@ -66,10 +66,14 @@ class QuorumVerifier:
         members, roles, addresses and what makes a quorum."""
         return self.version == other.version or self._has_same_content(other)
 
+    def has_same_quorums(self, other: QuorumVerifier) -> bool:
+        """Whether what is a quorum of one configuration is one of the other, whatever the addresses
+        and observers are."""
+        return type(self) is type(other) and self.voters == other.voters
+
     def _has_same_content(self, other: QuorumVerifier) -> bool:
         return (
-            type(self) is type(other)
-            and self.voters == other.voters
+            self.has_same_quorums(other)
             and self.observers == other.observers
             and self.servers == other.servers
         )
@@ -146,10 +150,10 @@ class QuorumHierarchical(QuorumVerifier):
         """The configured weight; 0 for a server that this configuration does not know."""
         return self.weights.get(sid, 0)
 
-    def _has_same_content(self, other: QuorumVerifier) -> bool:
+    def has_same_quorums(self, other: QuorumVerifier) -> bool:
         return (
             isinstance(other, QuorumHierarchical)
-            and super()._has_same_content(other)
+            and super().has_same_quorums(other)
             and self.groups == other.groups
             and self.weights == other.weights
         )

@@ -116,7 +116,10 @@ def _record(opcode: int, body: bytes) -> object:
     server's log may have it.
     """
     if opcode == OpCode.CREATE_SESSION:
-        return CreateSessionTxn.decode(body, 0, len(body))[0]
+        session = CreateSessionTxn.decode(body, 0, len(body))[0]
+        if session.timeout_ms < 0:
+            raise BadArguments(f"a session with a timeout of {session.timeout_ms} ms")
+        return session
     if opcode == OpCode.DELETE_CONTAINER:
         raise BadArguments("deleteContainer is the leader's own")
     decoder = WRITES.get(opcode)

@@ -176,6 +176,7 @@ class LearnerWorld:
         history: Sequence[bytes] = (),
         *,
         sid: int = 0,
+        leader: int = LEADER,
         epochs: tuple[int, int] = (0, 0),
         is_observer: bool = False,
         database: Database | None = None,
@@ -221,12 +222,13 @@ class LearnerWorld:
         """What the leader has got, whole."""
         self._stream = QuorumStream()
         self._port = 50_000
+        self.leader_sid = leader
         self.role: Follower | Observer
         self.become(is_observer=is_observer)
 
     def become(self, *, is_observer: bool) -> None:
         """Begin a role."""
-        self.role = (Observer if is_observer else Follower)(self.member, LEADER)
+        self.role = (Observer if is_observer else Follower)(self.member, self.leader_sid)
 
     @property
     def link(self) -> Link:
@@ -458,6 +460,7 @@ def syncing(world: LearnerWorld) -> None:
 
 
 def truncating(world: LearnerWorld) -> None:
+    """Of a learner that has something."""
     world.discover()
     world.hear(trunc(0))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pyzk.config_members import parse_membership
-from pyzk.quorum.election import MAX_ASKERS, ElectionView, election_view
+from pyzk.quorum.election import MAX_ASKERS, MAX_CONFIGS, ElectionView, election_view
 from pyzk.quorum.election_messages import Notification
 from pyzk.quorum.verifier import QuorumMaj
 from pyzk.quorum.vote import NOBODY
@@ -280,25 +280,138 @@ def test_the_memory_of_questions_is_bounded() -> None:
 # --- configurations -----------------------------------------------------------------------
 
 
-def test_a_later_configuration_stops_the_election_until_it_is_adopted() -> None:
+LATER = b"version=6 1 2 3 4"
+
+
+def test_a_later_configuration_ends_no_election_and_the_vote_counts() -> None:
     peer = Peer(1, view_of(1, 2, 3))
     peer.look()
-    assert peer.hear(2, LOOKING, 2, config=b"version=6 1 2 3 4") == {}
+    assert peer.hear(2, LOOKING, 2, config=LATER)[3].leader == 2
+    assert peer.election.deadline is not None
+    assert peer.hear(3, LOOKING, 2, config=LATER) == {}
+    assert peer.outcome == (FOLLOWING, 2)
+    assert peer.election.newer_config == LATER
+
+
+def test_who_joins_is_told_a_later_configuration_and_follows() -> None:
+    peer = Peer(1, view_of(1, 2, 3))
+    peer.look()
+    peer.hear(2, FOLLOWING, 3, config=LATER)
+    peer.hear(3, LEADING, 3, config=LATER)
+    assert peer.outcome == (FOLLOWING, 3)
+
+
+def test_a_later_configuration_may_be_adopted() -> None:
+    peer = Peer(1, view_of(1, 2, 3))
+    peer.look()
+    peer.hear(2, LOOKING, 2, config=LATER)
     newer = peer.election.newer_config
-    assert newer == b"version=6 1 2 3 4"
-    assert 2 not in peer.election.recvset, "its vote belongs to that configuration"
-    assert peer.election.deadline is None
-    assert peer.hear(3, LOOKING, 3) == {}
+    assert newer == LATER
     peer.election.set_view(ElectionView(read_config(newer), newer, None, read_config))
     assert sorted(peer.look()) == [2, 3, 4]
     assert peer.election.newer_config is None
 
 
-def test_a_later_version_of_the_same_content_does_not_stop_the_election() -> None:
+def test_the_latest_configuration_is_remembered() -> None:
     peer = Peer(1, view_of(1, 2, 3))
     peer.look()
-    assert peer.hear(2, LOOKING, 2, config=b"version=6 1 2 3")[3].leader == 2
-    assert peer.election.newer_config is not None
+    for version in (6, 8, 7):
+        peer.hear(2, LOOKING, 2, config=b"version=%x 1 2 3 4" % version)
+    assert peer.election.newer_config == b"version=8 1 2 3 4"
+    peer.look()
+    assert peer.election.newer_config == b"version=8 1 2 3 4"
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (LATER, "version 6 of the configuration"),
+        (b"version=6 1 2 3", ""),
+        (b"version=5 1 2 3 4", ""),
+        (b"junk", "sent a configuration that cannot be read"),
+    ],
+)
+def test_a_configuration_is_spoken_of_once(
+    config: bytes, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    peer = Peer(1, view_of(1, 2, 3))
+    for _ in range(3):
+        peer.look()
+        for sid in (2, 3, 9):
+            peer.hear(sid, LOOKING, 3, config=config)
+            peer.hear(sid, FOLLOWING, 3, config=config)
+    warnings = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert len(warnings) == bool(said)
+    assert said in "".join(warnings)
+
+
+def test_the_memory_of_configurations_is_bounded() -> None:
+    peer = Peer(1, view_of(1, 2, 3))
+    peer.look()
+    for version in range(6, 6 + 3 * MAX_CONFIGS):
+        peer.hear(2, LOOKING, 2, config=b"version=%x 1 2 3 4" % version)
+    assert len(peer.election._configs) == MAX_CONFIGS
+
+
+@pytest.mark.parametrize(
+    ("configs", "is_known"),
+    [
+        ((), False),
+        ((b"version=6 1 2 3",), True),
+        ((LATER,), False),
+        ((b"version=7 1 2 3",), False),
+        ((b"version=6 1 2 3", LATER), False),
+        ((b"junk",), False),
+    ],
+)
+def test_whether_a_version_has_the_same_quorums_is_what_others_have_told(
+    configs: tuple[bytes, ...], is_known: bool
+) -> None:
+    peer = decided(1, leader=1)
+    peer.election.view = view_of(1, 2, 3)
+    for config in configs:
+        peer.hear(2, LOOKING, 2, config=config)
+    assert peer.election.has_quorums_of(6) == is_known
+
+
+# --- who does not stand -------------------------------------------------------------------
+
+
+def test_who_does_not_stand_votes_for_others_and_is_not_elected() -> None:
+    peer = Peer(5)
+    peer.election.look(10, 1, stands=False)
+    assert {each.leader for each in peer.sent().values()} == {NOBODY}
+    peer.hear(1, LOOKING, 5)
+    peer.hear(2, LOOKING, 5)
+    peer.hear(3, FOLLOWING, 5)
+    assert peer.hear(4, LOOKING, 5) == {}
+    assert peer.decision is None
+    assert peer.hear(2, LOOKING, 2)[1].leader == 2
+    peer.hear(3, LOOKING, 2)
+    peer.hear(1, LOOKING, 2)
+    peer.hear(4, LOOKING, 2)
+    assert peer.outcome == (FOLLOWING, 2)
+    peer.look()
+    assert peer.election.proposal.leader == 5, "it stands again"
+
+
+def test_who_does_not_stand_draws_others_into_its_round() -> None:
+    """Others do not hear a vote for nobody: they would stay in their round, and it in its own."""
+    peer = Peer(5)
+    for _ in range(3):
+        peer.election.look(10, 1, stands=False)
+    peer.sent()
+    assert peer.hear(4, LOOKING, 5, round=1)[4].leader == NOBODY, "a vote for this peer is none"
+    said = peer.hear(2, LOOKING, 2, round=1)
+    assert {(each.leader, each.round) for each in said.values()} == {(2, 3)}
+    assert peer.election.recvset.keys() == {5}, "its vote was one of an earlier round"
+    for sid in (1, 2, 3):
+        peer.hear(sid, LOOKING, 2, round=3)
+    peer.advance(200)
+    assert peer.outcome == (FOLLOWING, 2)
+
+
+# --- other configurations -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("config", [b"version=5 1 2 3 4", b"version=4 1 2 3 4", b"", None, b"junk"])
@@ -316,14 +429,8 @@ def test_a_stranger_may_bring_a_later_configuration() -> None:
     assert peer.election.newer_config is not None
 
 
-def test_who_has_elected_ignores_configurations() -> None:
-    peer = decided(1)
-    assert 2 in peer.hear(2, LOOKING, 2, config=b"version=6 1 2 3 9")
-    assert peer.election.newer_config is None
-
-
-def test_where_configurations_do_not_change_a_later_one_is_not_even_read() -> None:
-    peer = Peer(1, ElectionView(QuorumMaj([1, 2, 3], version=5), CONFIG))
+def test_where_configurations_do_not_change_a_later_one_is_not_to_be_adopted() -> None:
+    peer = Peer(1, ElectionView(QuorumMaj([1, 2, 3], version=5), CONFIG, is_reconfig_enabled=False))
     peer.look()
     assert peer.hear(2, LOOKING, 2, config=b"version=6 1 2 3 9")[3].leader == 2
     assert peer.election.newer_config is None
@@ -349,7 +456,7 @@ def test_the_view_of_a_peer_is_made_of_its_configurations() -> None:
     assert peer.election.deadline is not None, "neither can be read: the election goes on"
     peer.hear(2, LOOKING, 2, config=text(4, 11))
     assert peer.election.newer_config == text(4, 11)
-    assert election_view(committed, None, False).read_config is None
+    assert not election_view(committed, None, False).is_reconfig_enabled
 
 
 def test_a_change_of_configuration_may_name_the_leader() -> None:

@@ -243,11 +243,16 @@ def test_answers_about_a_session_are_for_who_asked_first() -> None:
     assert not second.is_closed
 
 
-def test_an_answer_that_nobody_waits_for_is_nothing() -> None:
+def test_an_answer_whose_client_has_gone_is_nothing() -> None:
     world = serving()
-    world.hear(validity(SESSION, True), SYNC)
-    attached(world)
-    world.hear(validity(SESSION, True), SYNC)
+    asking = world.client()
+    asking.handshake(SESSION, session_password(SESSION))
+    asking.connection.closed()
+    world.hear(validity(SESSION, True))
+    client = attached(world)
+    client.send(1, OpCode.SYNC, PathRequest("/"))
+    client.connection.closed()
+    world.hear(SYNC)
     assert world.role.over is None
 
 

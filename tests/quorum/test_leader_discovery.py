@@ -249,12 +249,6 @@ def refused(world: LeaderWorld, data: bytes) -> bool:
     return learner.is_closed()
 
 
-def test_a_learner_with_a_newer_configuration_is_refused() -> None:
-    world = LeaderWorld()
-    assert refused(world, packets.encode_learner_info(2, 0, 1))
-    assert not refused(world, packets.encode_learner_info(2, 0, 0))
-
-
 def test_a_learner_with_this_server_s_id_is_refused() -> None:
     world = LeaderWorld(membership(5))
     assert refused(world, packets.encode_learner_info(1, 0, 0))

@@ -497,9 +497,12 @@ def test_a_batch_that_is_being_collected_reaches_a_learner_once() -> None:
 
 
 def test_acks_of_proposals_before_that_of_newleader_count() -> None:
-    world, active, joining = established()
+    world = leading(database_of(history(2)))
+    active = begun(world, 2, make(1, 2))
+    active.ack_new_leader()
     world.is_disk_held = True
     active.create("/x")
+    joining = begun(world, 3, make(1, 2))
     joining.ack(make(2, 1))
     assert not joining.is_closed()
     world.sync()

@@ -370,7 +370,7 @@ def test_a_commit_between_newleader_and_uptodate_finds_its_proposal(is_stored: b
 def test_a_commit_without_its_proposal_ends_the_link(
     phase: Callable[[LearnerWorld], None], sent: bytes, said: str
 ) -> None:
-    world = LearnerWorld()
+    world = LearnerWorld([create(1)])
     phase(world)
     world.hear(sent)
     assert world.role.over is not None
@@ -379,7 +379,7 @@ def test_a_commit_without_its_proposal_ends_the_link(
 
 @pytest.mark.parametrize("phase", [syncing, truncating, storing, ready, broadcast])
 def test_a_hole_inside_an_epoch_ends_the_link(phase: Callable[[LearnerWorld], None]) -> None:
-    world = LearnerWorld()
+    world = LearnerWorld([create(1)])
     phase(world)
     world.hear(proposal(create(E1 + 1)), proposal(create(E1 + 3)))
     assert world.role.over is not None

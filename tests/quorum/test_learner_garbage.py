@@ -33,7 +33,7 @@ from tests.quorum.learner_world import (
     txn,
 )
 from tests.quorum.links import Link, links
-from tests.quorum.test_learner_recordings import begin, decode
+from tests.quorum.test_learner_recordings import ask, begin, decode, leader_of
 from tests.world import Record
 
 E1 = make(1, 0)
@@ -52,8 +52,9 @@ def test_no_broken_byte_of_a_leader_is_more_than_the_end_of_the_link(link: Link)
         for _ in range(rng.choice((1, 1, 2, 5))):
             raw[rng.randrange(len(raw))] = rng.choice((0, 255, 47, rng.randrange(256)))
         broken[at] = bytes(raw)
-        world = begin(theirs, None).world
+        world = begin(theirs, None, leader_of(link)).world
         world.connect()
+        ask(world, theirs)
         for data in broken:
             world.hear(data)
             world.settle()

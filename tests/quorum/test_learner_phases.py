@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from pyzk.constants import OpCode
+from pyzk.jute.records import PathRequest
 from pyzk.quorum import packets
+from pyzk.server.passwords import session_password
 from pyzk.zxid import make
 from tests.quorum.learner_world import (
     UPTODATE,
@@ -48,6 +51,8 @@ PACKETS = {
     "OBSERVERINFO": packets.encode_learner_info(2, 0, 0, is_observer=True),
     "ACKEPOCH": packets.encode_ack_epoch(0, 0),
 }
+ANSWERS = ("SYNC", "REVALIDATE")
+"""Answers to what this server has asked."""
 IN_SYNC = {"PROPOSAL", "PING"}
 ALLOWED: dict[Callable[[LearnerWorld], None], set[str]] = {
     discovery: {"LEADERINFO"},
@@ -65,9 +70,15 @@ ALLOWED: dict[Callable[[LearnerWorld], None], set[str]] = {
 def test_a_packet_is_taken_in_its_phase_and_ends_the_link_in_any_other(
     phase: Callable[[LearnerWorld], None], name: str
 ) -> None:
-    world = LearnerWorld()
+    world = LearnerWorld([create(1)])
     phase(world)
     assert world.role.over is None
+    if phase is broadcast and name in ANSWERS:
+        client = world.client()
+        client.handshake(5, session_password(5))
+        if name == "SYNC":
+            world.hear(PACKETS["REVALIDATE"])
+            client.send(1, OpCode.SYNC, PathRequest("/"))
     world.hear(PACKETS[name])
     assert (world.role.over is None) == (name in ALLOWED[phase]), world.role.over
     assert world.link.is_closed == (world.role.over is not None)

@@ -6,15 +6,19 @@ the real one had; else it begins anew, with nothing but that zxid.
 
 from __future__ import annotations
 
+from collections import deque
 from functools import cache
 from typing import NamedTuple
 
 import pytest
 
+from pyzk.constants import OpCode
 from pyzk.data.txn import decode_txn
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
 from pyzk.quorum.stream import QuorumStream
+from pyzk.server.request import Request
+from pyzk.server.sessions import Session
 from pyzk.zxid import counter_of, epoch_of, make
 from tests.quorum.learner_world import LearnerWorld, database_of
 from tests.quorum.links import Link, links
@@ -30,6 +34,15 @@ DIED = {
 }
 """The real learner ended at a COMMIT between NEWLEADER and UPTODATE (ZOOKEEPER-4394); what ours
 acknowledges in its place."""
+
+LEFT = dict.fromkeys(
+    (
+        "3.8.0/reconfig 1->3 #33", "3.8.0/reconfig 2->3 #34", "3.8.0/reconfig 4->3 #37",
+        "3.9.3/reconfig 2->3 #88", "3.9.3/reconfig 1->3 #89", "3.9.3/reconfig 4->3 #92",
+    ),
+    "the reconfiguration 0x100000013 makes server 1 the leader",
+)  # fmt: skip
+"""The real learner left its leader, too: that is the last packet of the link."""
 
 
 class Replay(NamedTuple):
@@ -67,18 +80,23 @@ def replays() -> dict[str, Replay]:
     for link in links():
         who = link.name.partition("->")[0]
         theirs = decode(b"".join(frame.raw for frame in link.sent(by_leader=False)))
-        past = begin(theirs, pasts.get(who))
+        past = begin(theirs, pasts.get(who), leader_of(link))
         pasts[who] = past
         out[link.name] = replay(link, theirs, past)
     return out
 
 
-def begin(theirs: list[QuorumPacket], past: Past | None) -> Past:
+def leader_of(link: Link) -> int:
+    return int(link.name.split("->")[1].split()[0])
+
+
+def begin(theirs: list[QuorumPacket], past: Past | None, leader: int) -> Past:
     """Return a world that is where the real learner was when it connected."""
     hello, answer = theirs[:2]
     info = packets.learner_info(hello)
     is_observer = hello.type == packets.OBSERVERINFO
     if past is not None:
+        past.world.leader_sid = leader
         member = past.world.member
         if (
             member.database.last_zxid != answer.zxid
@@ -92,6 +110,7 @@ def begin(theirs: list[QuorumPacket], past: Past | None) -> Past:
         database = database_of([], answer.zxid)
         world = LearnerWorld(
             sid=info.server_id,
+            leader=leader,
             database=database,
             is_observer=is_observer,
             version=info.config_version,
@@ -109,6 +128,7 @@ def replay(link: Link, theirs: list[QuorumPacket], past: Past) -> Replay:
     world.received = b""
     mismatches = world.database.digest_mismatches
     world.connect()
+    ask(world, theirs)
     pings: list[int] = []
     learned: set[int] = set()
     seen: set[str] = set()
@@ -135,8 +155,24 @@ def replay(link: Link, theirs: list[QuorumPacket], past: Past) -> Replay:
     return Replay(decode(world.received), theirs, over, pings, learned, mismatches)
 
 
+def ask(world: LearnerWorld, theirs: list[QuorumPacket]) -> None:
+    """Let this learner wait for the answers that the real one asked for, for clients of its own."""
+    connection = world.client().connection
+    for packet in theirs:
+        if packet.type == packets.REVALIDATE:
+            session_id, timeout_ms = packets.revalidate(packet)
+            pending = world.role._pending_revalidations.setdefault(session_id, deque())
+            pending.append((connection, timeout_ms))
+        elif packet.type == packets.REQUEST:
+            asked = packets.forwarded_request(packet)
+            if asked.type == OpCode.SYNC:
+                session = Session(asked.session, 10_000)
+                request = Request(connection, session, asked.cxid, OpCode.SYNC, b"", (), 0)
+                world.role._pending_syncs.append(request)
+
+
 def test_every_recording_is_followed_to_its_end() -> None:
-    assert {name: each.over for name, each in replays().items() if each.over is not None} == {}
+    assert {name: each.over for name, each in replays().items() if each.over is not None} == LEFT
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -31,7 +31,7 @@ def encode(words: list[str]) -> bytes:
         return packets.encode_learner_info(
             int(options["sid"]),
             int(options["accepted"]),
-            0,
+            int(options.get("config", "0"), 16),
             is_observer=name == "OBSERVERINFO",
         )
     if name == "LEADERINFO":

@@ -109,9 +109,9 @@ SWAPS: Final = (
     Swap(
         "uncommitted proposals forgotten at NEWLEADER",
         SYNC,
-        "        self._is_new_leader_here = True\n        self.new",
+        "        self._is_new_leader_here = True\n        self._floor",
         "        self._is_new_leader_here = True\n        self.uncommitted.clear()\n"
-        "        self.new",
+        "        self._floor",
         "zab/ZOOKEEPER-4394 zab/ZOOKEEPER-4685 sync/trunc_and_more pipeline/group_commit",
     ),
     Swap(
@@ -120,6 +120,20 @@ SWAPS: Final = (
         "        if self.phase == SYNCING:\n            self._learn(self._take_head())",
         "        if True:\n            self._learn(self._take_head())",
         "zab/ZOOKEEPER-4394 sync/observer_informed_early",
+    ),
+    Swap(
+        "a transaction of another epoch taken",
+        SYNC,
+        "        if not self._floor_zxid < zxid < self._ceiling_zxid:\n            raise",
+        "        if False:\n            raise",
+        "zab/another_epoch",
+    ),
+    Swap(
+        "a leader that goes on although no quorum can follow it",
+        LEADER,
+        "            if not tally.is_quorum(tally.all_bits & ~self._refused):",
+        "            if False:",
+        "zab/later_configuration",
     ),
     Swap(
         "the zxid of DIFF taken for the own one",
@@ -338,8 +352,8 @@ SWAPS: Final = (
     Swap(
         "an early ACK taken for the ACK of NEWLEADER",
         HANDLER,
-        "        if counter_of(zxid):\n            self._ack(packet)\n        elif",
-        "        if",
+        "        if not counter_of(packet.zxid) and self.phase == SYNCING:",
+        "        if self.phase == SYNCING:",
         "zab/ZOOKEEPER-4685_leader",
     ),
     Swap(
@@ -597,8 +611,8 @@ SWAPS: Final = (
     Swap(
         "INFORM acknowledged",
         OBSERVER,
-        "        self._apply((zxid, payload, txn))",
-        "        self._apply((zxid, payload, txn))\n        self._send_ack(zxid)",
+        "        self._apply(proposal)",
+        "        self._apply(proposal)\n        self._send_ack(zxid)",
         "sync/observer",
     ),
     Swap(

@@ -1,0 +1,71 @@
+"""What the logs of an ensemble say: complaints, and faults of the original that are known.
+
+Shell.
+
+A known fault is told by its issue, by the version that has it, and by what led at the time.  It is
+no complaint, unless leaders of this project are made to avoid it and one of them led.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from conformance.mixed import java_log
+from conformance.mixed.members import PYZK, Member, ProcessLog
+
+if TYPE_CHECKING:
+    from conformance.mixed.ensemble import Ensemble
+
+NOBODY: Final = "nobody"
+STAMP: Final = "%Y-%m-%d %H:%M:%S"
+SEVERE: Final = re.compile(r"\b(ERROR|CRITICAL)\b|Traceback|igests? (mismatch|differ)")
+
+known: Final[Counter[str]] = Counter()
+"""How often each known fault was seen, by its words, in all ensembles."""
+
+
+def read(ensemble: Ensemble) -> tuple[list[str], list[str]]:
+    """Complaints; and known faults of the original in words."""
+    complaints: list[str] = []
+    faults: list[str] = []
+    for member in ensemble.members.values():
+        for log in member.logs:
+            text = log.path.read_text(errors="replace")
+            where = f"{member}: {log.path.name}"
+            if not log.is_original:
+                # Errors of this project's server: it has none that belong to a healthy life.
+                lines = [line for line in text.splitlines() if SEVERE.search(line)]
+                complaints += [f"{where}: {line}" for line in lines]
+                continue
+            lines, seen = java_log.read(text, log.version)
+            complaints += [f"{where}: {line}" for line in lines]
+            for fault, entry, port in seen:
+                led_by = _leader(ensemble, port, entry)
+                words = f"{fault.issue} in {log.name} under {led_by}: {fault.what}"
+                if fault.is_avoided and led_by == PYZK:
+                    complaints.append(f"{where}: {words}: {entry}")
+                else:
+                    faults.append(words)
+    return complaints, faults
+
+
+def _leader(ensemble: Ensemble, port: int, entry: str) -> str:
+    """What the server with a quorum port, or behind a gate, ran as when an entry was written."""
+    gates = {gate.port: sid for (_, sid), gate in ensemble.gates.items()}
+    when = time.mktime(time.strptime(entry[:19], STAMP)) + 1
+    for member in ensemble.members.values():
+        if port in (member.quorum_port, *[each for each in gates if gates[each] == member.sid]):
+            return _process(member, when).name
+    return NOBODY
+
+
+def _process(member: Member, when: float) -> ProcessLog:
+    """The last process of a member that had begun by then."""
+    return max(
+        (log for log in member.logs if log.began <= when),
+        key=lambda log: log.began,
+        default=member.logs[0],
+    )
