@@ -69,3 +69,8 @@ def __getattr__(name: str) -> object:
     value: object = getattr(importlib.import_module(f"{__name__}.{module}"), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    """Name what is imported on use, too: for help(), completion and inspection."""
+    return sorted({*globals(), *__all__})

@@ -24,7 +24,11 @@ _LIVE = (states.RUNNING, states.PAUSED, states.BROKEN)
 
 
 class AsyncZooKeeperServer(Controls):
-    """`ZooKeeperServer` for asyncio: what waits there is awaited here, the rest is the same."""
+    """A ZooKeeper server in the caller's own asyncio loop.
+
+    It takes the arguments of `ZooKeeperServer` and has the same methods; those that wait are
+    awaited here.
+    """
 
     # --- life -----------------------------------------------------------------------
 

@@ -40,11 +40,7 @@ LEAKS: Final = ("warn", "error", "ignore")
 class Controls:
     """Where the server is, its faults, and what is in it.
 
-    With ``data_dir`` None everything is in memory. ``port`` 0 takes a free one. With
-    ``virtual_clock`` no time passes for the server except by ``advance``. ``options`` are keys of
-    zoo.cfg (or names that production takes with -D) and their values. ``leaks`` says what ``stop``
-    does about clients that are still connected: ``warn``, ``error``
-    (LeakedClientsError) or ``ignore``; `leaked` has them in any case.
+    Its arguments are explained where a user meets them, at `ZooKeeperServer`.
     """
 
     def __init__(

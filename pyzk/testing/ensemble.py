@@ -44,7 +44,8 @@ class ZooKeeperEnsemble:
     ``voters`` elect and vote, and have the ids 1, 2, 3...; ``observers`` come behind them. With
     ``data_dir`` None everything is in memory; otherwise each member has a directory in there, named
     after its id. ``options`` are keys of zoo.cfg for all members. ``leaks`` says what ``stop`` does
-    about clients that are still connected, as for `ZooKeeperServer`.
+    about clients that are still connected: ``warn``, ``error`` (LeakedClientsError) or
+    ``ignore``.
     """
 
     def __init__(

@@ -24,9 +24,13 @@ _Result = TypeVar("_Result")
 
 
 class ZooKeeperServer(BlockingControls):
-    """A ZooKeeper server for tests.
+    """A ZooKeeper server for tests, in a thread of its own.
 
-    `Controls` says what it can be given.
+    ``data_dir`` None keeps everything in memory; ``port`` 0 takes a free one. With
+    ``virtual_clock`` no time passes for the server except by `advance`. ``options`` are keys of
+    zoo.cfg (or names that production takes with -D) and their values. ``leaks`` says what `stop`
+    does about clients that are still connected: ``warn``, ``error`` (LeakedClientsError) or
+    ``ignore``.
     """
 
     def _prepare(self) -> None:

@@ -1,9 +1,12 @@
-"""What a first start imports: a test that asks for a server waits for that, too."""
+"""What a first start imports, for a test that asks for a server waits for that, too; and that
+names which are imported on use are seen by help() and its like."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+
+import pytest
 
 from tests.testing.raw import PATIENCE_S
 
@@ -23,12 +26,50 @@ UNWANTED = {
 }
 
 
-def test_a_first_start_imports_nothing_that_it_does_not_need() -> None:
+def python(code: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", CODE],
+        [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         check=True,
         timeout=PATIENCE_S,
     )
-    assert set(done.stdout.split()) & UNWANTED == set()
+    return done.stdout
+
+
+def test_a_first_start_imports_nothing_that_it_does_not_need() -> None:
+    assert set(python(CODE).split()) & UNWANTED == set()
+
+
+EXPECTED = (
+    "class ZooKeeperServer(",
+    "class AsyncZooKeeperServer(",
+    "class ZooKeeperEnsemble(",
+    "LeakedClientsWarning(",
+    "expire_session(self, session",
+)
+
+
+@pytest.mark.parametrize("code", ["import pyzk; help(pyzk.testing)", "help('pyzk.testing')"])
+def test_help_shows_the_classes(code: str) -> None:
+    done = python(code)
+    for text in EXPECTED:
+        assert text in done, text
+
+
+def test_what_is_imported_on_use_can_be_listed_and_taken() -> None:
+    code = """
+import inspect, sys
+import pyzk.testing as module
+assert set(module.__all__) <= set(dir(module)), dir(module)
+assert "pyzk.testing.server" not in sys.modules
+from pyzk.testing import *
+found = dict(inspect.getmembers(module))
+print(*(name for name in module.__all__ if found[name] is not globals()[name]), "all the same")
+"""
+    assert python(code) == "all the same\n"
+
+
+def test_no_other_name_is_made_up() -> None:
+    code = "import pyzk\ntry: pyzk.nothing\nexcept AttributeError as error: print(error)"
+    assert python(code) == "module 'pyzk' has no attribute 'nothing'\n"
