@@ -47,15 +47,15 @@ class MemberPlace(NamedTuple):
     client_port: int
 
 
-def check_size(voters: int, observers: int) -> None:
-    """Raise FixtureError for an ensemble that cannot be."""
-    if not 2 <= voters <= MAX_VOTERS:
+def check_size(voters: object, observers: object) -> None:
+    """Raise FixtureError for an ensemble that cannot be, whatever a test has given."""
+    if not isinstance(voters, int) or not 2 <= voters <= MAX_VOTERS:
         raise FixtureError(
-            f"an ensemble of {voters} voters; give 2 to {MAX_VOTERS}, usually 3"
+            f"an ensemble of {voters!r} voters; give 2 to {MAX_VOTERS}, usually 3"
             + (" (for a single server there is ZooKeeperServer)" if voters == 1 else "")
         )
-    if not 0 <= observers <= MAX_OBSERVERS:
-        raise FixtureError(f"{observers} observers; give 0 to {MAX_OBSERVERS}")
+    if not isinstance(observers, int) or not 0 <= observers <= MAX_OBSERVERS:
+        raise FixtureError(f"{observers!r} observers; give 0 to {MAX_OBSERVERS}")
 
 
 def configure(

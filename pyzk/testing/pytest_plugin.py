@@ -15,8 +15,8 @@ it imports nothing but pytest, everything else when a fixture is used.
 
     @pytest.mark.zk(virtual_clock=True, options={"maxSessionTimeout": 5000})
 
-`zk_ensemble` is an ensemble of three for each test, `zk_ensemble_factory` makes others; the marker
-``zk_ensemble`` says what it is made with. Clients of it: ``zk_client_factory(zk_ensemble)``.
+`zk_ensemble` is an ensemble of three for each test, `zk_ensemble_factory` makes others; the same
+marker says what it is made with. `zk_client` beside `zk_ensemble` is a client of the ensemble.
 
 With ``--pyzk-command`` or ``--pyzk-connect`` the same tests run against another server, and those
 that need what only a server in this process can do are skipped.
@@ -44,16 +44,15 @@ if TYPE_CHECKING:
 
 _LEAKS = ("warn", "error", "ignore")
 _MARKER = (
-    "zk(options=None, virtual_clock=False, on_disk=False, leaks=None): what the server of zk_server"
-    " is made with: options of zoo.cfg, a clock that stands still, a data directory,"
-    " what to do about clients that are still connected at the end"
+    "zk(options=None, virtual_clock=False, on_disk=False, leaks=None, voters=3, observers=0): what"
+    " zk_server or zk_ensemble is made with: options of zoo.cfg, a clock that stands still (not"
+    " for ensembles), a data directory, what to do about clients that are still connected at the"
+    " end; how many members (for ensembles)"
 )
-_MARKED = ("options", "virtual_clock", "on_disk", "leaks")
 _ENSEMBLE_MARKER = (
     "zk_ensemble(voters=3, observers=0, options=None, on_disk=False, leaks=None): what the ensemble"
-    " of zk_ensemble is made with"
+    " of zk_ensemble is made with, where other tests of the module use zk_server"
 )
-_ENSEMBLE_MARKED = ("voters", "observers", "options", "on_disk", "leaks")
 _SHOWN_EVENTS = 30
 """In a report; with -vv all."""
 _CLIENT_TIMEOUT_S = 10.0
@@ -62,8 +61,6 @@ _RETRY_S = 60.0
 _GRACE_S = 1.0
 """How long a client may take to say goodbye before its connection is cut."""
 _GRACES = 20
-_OWN = {"zk_server", "zk_server_factory"}
-_SHARED = {"zk_server_module", "zk_server_session"}
 
 _has_failed = pytest.StashKey[bool]()
 _servers = pytest.StashKey["dict[str, Served]"]()
@@ -130,20 +127,27 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if any(mark.name == "zk" for mark in item.own_markers):
-        used = set(getattr(item, "fixturenames", ()))
-        if used & _SHARED and not used & _OWN:
-            pytest.fail(
-                f"the marker zk of a test does not change {', '.join(sorted(used & _SHARED))},"
-                " which others use too; use zk_server, or mark the module",
-                pytrace=False,
-            )
+    # A test without a server imports nothing.
+    if any(name.startswith("zk_") for name in getattr(item, "fixturenames", ())):
+        from pyzk.testing import markers
+
+        if used := markers.used_by(item):
+            markers.check(item, used)
 
 
-def _settings(
-    request: pytest.FixtureRequest, name: str = "zk", marked: tuple[str, ...] = _MARKED
-) -> dict[str, Any]:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    yield
+    if any(mark.name in ("zk", "zk_ensemble") for mark in item.own_markers):
+        from pyzk.testing import markers
+
+        markers.check_afterwards(item)
+
+
+def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Return what the ini file and the markers say, the nearest marker last."""
+    from pyzk.testing import markers
+
     options: dict[str, object] = {}
     for line in request.config.getini("pyzk_options"):
         key, equals, value = line.partition("=")
@@ -153,17 +157,8 @@ def _settings(
     settings: dict[str, Any] = {}
     if leaks := _setting(request.config, "leaks"):
         settings["leaks"] = leaks
-    for mark in reversed(list(request.node.iter_markers(name))):
-        unknown = [given for given in mark.kwargs if given not in marked]
-        if mark.args or unknown:
-            pytest.fail(
-                f"the marker {name} does not take"
-                f" {', '.join(map(repr, [*mark.args, *unknown]))};"
-                f" it takes {', '.join(marked)} by name",
-                pytrace=False,
-            )
-        settings.update(mark.kwargs)
-        options.update(settings.pop("options", None) or {})
+    settings.update(markers.settings_of(request))
+    options.update(settings.pop("options", {}))
     if options:
         settings["options"] = options
     return settings
@@ -299,7 +294,7 @@ def zk_ensemble(request: pytest.FixtureRequest) -> Iterator[ZooKeeperEnsemble]:
     """A ZooKeeper ensemble of this test's own, of three members with empty trees: see
     pyzk.testing.ZooKeeperEnsemble. The marker zk_ensemble says otherwise."""
     servers = _Servers(request)
-    settings = _settings(request, "zk_ensemble", _ENSEMBLE_MARKED)
+    settings = _settings(request)
     try:
         yield servers.make_ensemble("zk_ensemble", **settings)
     finally:
@@ -312,7 +307,7 @@ def zk_ensemble_factory(request: pytest.FixtureRequest) -> Iterator[EnsembleFact
     ZooKeeperEnsemble, beyond those of the marker zk_ensemble. They are stopped at the end of the
     test."""
     servers = _Servers(request)
-    marked = _settings(request, "zk_ensemble", _ENSEMBLE_MARKED)
+    marked = _settings(request)
 
     def make(voters: int | None = None, **settings: Any) -> ZooKeeperEnsemble:
         options = {**marked.get("options", {}), **(settings.pop("options", None) or {})}
@@ -334,15 +329,33 @@ def zk_ensemble_factory(request: pytest.FixtureRequest) -> Iterator[EnsembleFact
 @pytest.fixture
 def zk_client_factory(request: pytest.FixtureRequest) -> ClientFactory:
     """Make connected kazoo clients: zk_client_factory(server=None, **arguments of KazooClient).
-    The server may be an ensemble, or a member of one. They come back quickly after a restart, and
-    are stopped at the end of the test."""
+    The server may be an ensemble, or a member of one; without it, it is that of zk_client. They
+    come back quickly after a restart, and are stopped at the end of the test."""
+    return _client_factory(request, "zk_client_factory()")
+
+
+@pytest.fixture
+def zk_client(request: pytest.FixtureRequest) -> Any:
+    """A connected kazoo client: of the server or ensemble of the fixture that the test uses
+    besides, otherwise of zk_server. It comes back after a restart, and is stopped at the end of
+    the test; without kazoo the test is skipped."""
+    return _client_factory(request, "zk_client")()
+
+
+def _client_factory(request: pytest.FixtureRequest, name: str) -> ClientFactory:
     from functools import partial
 
     kazoo = pytest.importorskip("kazoo.client", reason="zk_client needs kazoo: pip install kazoo")
 
     def make(server: Served | EnsembleMember | None = None, **arguments: Any) -> Any:
         if server is None:
-            server = request.getfixturevalue("zk_server")
+            from pyzk.testing import markers
+
+            server = request.getfixturevalue(markers.server_of_clients(request, name))
+        if not hasattr(server, "connect_string"):
+            raise TypeError(
+                f"{server!r} is no server; give a server, an ensemble or a member of it"
+            )
         quick = {"max_tries": -1, "delay": 0.01, "max_delay": 0.2}
         arguments = {
             "timeout": _CLIENT_TIMEOUT_S,
@@ -358,13 +371,6 @@ def zk_client_factory(request: pytest.FixtureRequest) -> ClientFactory:
         return client
 
     return make
-
-
-@pytest.fixture
-def zk_client(zk_server: ZooKeeperServer, zk_client_factory: ClientFactory) -> Any:
-    """A connected kazoo client of zk_server. It comes back after a restart, and is stopped at the
-    end of the test; without kazoo the test is skipped."""
-    return zk_client_factory(zk_server)
 
 
 def _end_client(server: Served | EnsembleMember, client: Any) -> None:

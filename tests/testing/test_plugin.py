@@ -157,12 +157,22 @@ def test_the_nearest_marker_wins_and_the_ini_file_comes_last(run: Run) -> None:
             assert zk_server.sessions == []
         def test_shared(zk_server_module, zk_client_factory):
             assert timeout(zk_client_factory, zk_server_module) == 7
-        def test_session(zk_server_session, zk_client_factory):
-            assert timeout(zk_client_factory, zk_server_session) == 6
         """,
         ini="pyzk_options =\n  maxSessionTimeout = 6000\n  jute.maxbuffer=100000\n",
     )
-    result.assert_outcomes(passed=4)
+    result.assert_outcomes(passed=3)
+
+
+def test_the_ini_file_reaches_the_server_of_the_session(run: Run) -> None:
+    result = run(
+        """
+        def test_session(zk_server_session, zk_client_factory):
+            zk_client_factory(zk_server_session, timeout=60)
+            assert zk_server_session.sessions[-1].timeout == 6
+        """,
+        ini="pyzk_options = maxSessionTimeout=6000",
+    )
+    result.assert_outcomes(passed=1)
 
 
 def test_a_data_directory_on_request(run: Run) -> None:
@@ -191,17 +201,6 @@ def test_a_wrong_marker_is_told(run: Run, mark: str, message: str) -> None:
     result = run(f"@pytest.mark.zk({mark})\ndef test(zk_server): pass")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([f"*{message}*"])
-
-
-def test_a_marker_that_would_do_nothing_is_told(run: Run) -> None:
-    result = run(
-        """
-        @pytest.mark.zk(virtual_clock=True)
-        def test(zk_server_module): pass
-        """
-    )
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*does not change zk_server_module, which others use too*"])
 
 
 @pytest.mark.parametrize(
