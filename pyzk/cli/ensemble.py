@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,29 +18,37 @@ import click
 from pyzk import __version__
 from pyzk.cli.ensemble_layout import (
     MAX_MEMBERS,
+    MAX_PORT,
+    MIN_VOTERS,
     LayoutError,
     MemberFiles,
     connect_string,
     prepare,
 )
 from pyzk.cli.ensemble_processes import Supervisor
+from pyzk.cli.number import Number
 from pyzk.cli.sources import fail, property_options
 from pyzk.runtime import logs
-from pyzk.runtime.main import ExitCode, announce, refuse
+from pyzk.runtime.main import SIGNALS, ExitCode, announce, refuse
 
 
 @click.command("ensemble")
-@click.argument("voters", type=click.IntRange(2, MAX_MEMBERS), required=False, metavar="[N]")
+@click.argument(
+    "voters",
+    type=Number("a number of servers", MIN_VOTERS, MAX_MEMBERS),
+    required=False,
+    metavar="[N]",
+)
 @click.option(
     "--observers",
-    type=click.IntRange(0, MAX_MEMBERS),
+    type=Number("a number of servers", 0, MAX_MEMBERS),
     metavar="N",
     help="Members that do not vote, besides.",
 )
 @click.option("--dir", "directory", metavar="DIR", help="Keep it here; works again here.")
 @click.option(
     "--base-port",
-    type=click.IntRange(0, 65535),
+    type=Number("a port", 0, MAX_PORT),
     metavar="PORT",
     help="The first client port, 2181; 0 takes free ones.",
 )
@@ -64,11 +73,15 @@ def command(
     Each member is a process of `pyzk serve`. Without --dir the ensemble is in a temporary
     directory, and gone at the end. Standard output says who leads, each time that changes.
     """
-    if exit_with_parent:
-        from pyzk.runtime.parent import exit_with_parent as watch_parent
-
-        watch_parent()
     with ExitStack() as ends:
+        # Before any thread starts: a signal waits until it can stop the members, and what was made
+        # is removed.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        ends.callback(signal.pthread_sigmask, signal.SIG_SETMASK, before)
+        if exit_with_parent:
+            from pyzk.runtime.parent import exit_with_parent as watch_parent
+
+            watch_parent()
         place = _place(directory, ends)
         members = _prepare(place, voters, observers, base_port)
         options = [*(f"-D{each}" for each in properties), "--log-level", log_level]
@@ -81,6 +94,7 @@ def command(
             options,
             announce,
             restart=restart,
+            is_kept=directory is not None,
             connect_string_only=print_connect_string,
             with_parent=exit_with_parent,
         )

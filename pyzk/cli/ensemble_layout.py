@@ -24,8 +24,9 @@ DATA_NAME: Final = "data"
 QUORUM_OFFSET: Final = 1000
 ELECTION_OFFSET: Final = 2000
 """From a member's client port to its others, where they begin with --base-port."""
+MIN_VOTERS: Final = 2
 MAX_MEMBERS: Final = 50
-_MAX_PORT: Final = 65535
+MAX_PORT: Final = 65535
 _SETTINGS: Final = """\
 # Written by `pyzk ensemble`; changes stay. Each member of the ensemble has a file like this.
 tickTime=2000
@@ -201,8 +202,8 @@ def _chosen(count: int, base_port: int) -> list[Ports]:
     if base_port == 0:
         free = free_ports(3 * count)
         return [Ports(*free[at : at + 3]) for at in range(0, 3 * count, 3)]
-    if base_port + ELECTION_OFFSET + count - 1 > _MAX_PORT:
-        most = _MAX_PORT - ELECTION_OFFSET - count + 1
+    if base_port + ELECTION_OFFSET + count - 1 > MAX_PORT:
+        most = MAX_PORT - ELECTION_OFFSET - count + 1
         raise LayoutError(f"--base-port {base_port}: {most} is the highest for {count} servers")
     return [
         Ports(port, port + QUORUM_OFFSET, port + ELECTION_OFFSET)

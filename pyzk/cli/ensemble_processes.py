@@ -80,8 +80,8 @@ class MemberProcess:
         pause_s, self.pause_s = self.pause_s, min(2 * self.pause_s, LAST_PAUSE_S)
         return pause_s
 
-    def how_it_ended(self) -> str:
-        """Return it as people say it, with the end of its log."""
+    def how_it_ended(self, is_kept: bool) -> str:
+        """Return it as people say it, with the end of its log, which may be gone soon."""
         assert self.process is not None
         code = self.process.returncode or 0
         if code < 0:
@@ -89,7 +89,8 @@ class MemberProcess:
         else:
             text = f"ended with code {code}"
         lines = "".join(f"\n    {line}" for line in tail(self.files.log))
-        return f"server {self.sid} {text}; the end of {self.files.log}:{lines}"
+        log = str(self.files.log) if is_kept else "its log (--dir keeps all of it)"
+        return f"server {self.sid} {text}; the end of {log}:{lines}"
 
 
 def tail(log: Path) -> list[str]:
@@ -107,6 +108,7 @@ class Supervisor:
         say: Callable[[str], bool],
         *,
         restart: bool,
+        is_kept: bool,
         connect_string_only: bool,
         with_parent: bool,
     ) -> None:
@@ -116,6 +118,7 @@ class Supervisor:
         ]
         self._say = say
         self._restart = restart
+        self._is_kept = is_kept
         self._connect_string_only = connect_string_only
         self._with_parent = with_parent
         self._stop: asyncio.Future[int]
@@ -131,6 +134,7 @@ class Supervisor:
         self._stop = loop.create_future()
         for number in SIGNALS:
             loop.add_signal_handler(number, self._signalled)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         try:
             for member in self._members:
                 await member.start()
@@ -172,15 +176,20 @@ class Supervisor:
             code = await asyncio.shield(member.ended)
             if self._is_stopping:
                 return
-            self._tell(member.how_it_ended())
-            if not self._is_ready and code > 0:
-                # It cannot start: its configuration, its data, its ports.
-                self._finish(code)
+            self._tell(member.how_it_ended(self._is_kept))
+            if not self._is_ready and (code > 0 or not self._restart):
+                # It cannot start (its configuration, its data, its ports), or there is nobody to
+                # start it again: the ensemble would never be ready.
+                self._finish(max(code, ExitCode.UNEXPECTED))
                 return
             if not self._restart:
                 if not any(each.is_up for each in self._members):
-                    self._tell("no server is left")
-                    self._finish(ExitCode.UNEXPECTED)
+                    code = ExitCode.UNEXPECTED
+                    self._tell(
+                        f"no server is left: stopping, with code {code};"
+                        " --restart would start them again"
+                    )
+                    self._finish(code)
                 return
             await asyncio.sleep(member.next_pause())
             await member.start()
@@ -264,7 +273,8 @@ class Supervisor:
                 self._tell(f"server {member.sid} does not stop within {STOP_S:g} s: killed")
                 member.signal(signal.SIGKILL)
             assert member.ended is not None
-            is_clean &= await member.ended == 0
+            # One that was still loading itself ends by the signal: it had nothing to close yet.
+            is_clean &= await member.ended in (0, -signal.SIGTERM)
         return is_clean
 
 

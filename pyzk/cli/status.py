@@ -14,6 +14,7 @@ from typing import Any, Final
 import attrs
 import click
 
+from pyzk.cli.number import Number
 from pyzk.cli.sources import fail
 from pyzk.cli.survey import LEARNERS, NOT_SERVING, Member, leader_of, parse_addresses, survey
 from pyzk.zxid import epoch_of, format_zxid
@@ -315,7 +316,7 @@ def _member_json(member: Member, digest: tuple[str, int | None]) -> dict[str, An
 @click.option(
     "--timeout",
     "timeout_s",
-    type=click.FloatRange(min=0.1, max=600),
+    type=Number("a number of seconds", 0.1, 600),
     default=DEFAULT_TIMEOUT_S,
     show_default=True,
     metavar="SECONDS",
@@ -323,7 +324,7 @@ def _member_json(member: Member, digest: tuple[str, int | None]) -> dict[str, An
 )
 @click.option(
     "--max-lag",
-    type=click.IntRange(min=0),
+    type=Number("a number of transactions", 0),
     default=DEFAULT_MAX_LAG,
     show_default=True,
     metavar="N",

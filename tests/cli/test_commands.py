@@ -374,6 +374,30 @@ def test_a_member_without_myid_is_refused_with_the_command_to_make_it(
     assert f"echo N > {tmp_path}/myid" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["srve"], "There is no command 'srve'; there is serve, ensemble, status, config."),
+        (["status", "--timeout", "x"], "'x' is not a number of seconds; give 0.1 to 600."),
+        (["status", "--timeout", "nan"], "'nan' is not a number of seconds; give 0.1 to 600."),
+        (["status", "--timeout", "601"], "'601' is not a number of seconds; give 0.1 to 600."),
+        (["status", "--max-lag", "1.5"], "'1.5' is not a number of transactions; give 0 or more."),
+        (["status", "--max-lag", "-1"], "'-1' is not a number of transactions; give 0 or more."),
+    ],
+)
+def test_what_is_refused_is_said_in_plain_words(arguments: list[str], said: str) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_no_option_speaks_of_ranges() -> None:
+    for name in COMMANDS:
+        help_text = CliRunner().invoke(main, [name, "--help"]).output
+        assert "RANGE" not in help_text
+        assert "<=" not in help_text
+
+
 def test_version_and_help() -> None:
     assert CliRunner().invoke(main, ["--version"]).stdout == f"pyzk {__version__}\n"
     text = CliRunner().invoke(main, ["-h"]).stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from pathlib import Path
 
@@ -129,13 +130,17 @@ def test_the_connect_string_has_every_member(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("1",), "2<=x<=50"),
-        (("x",), "not a valid integer"),
-        (("--observers", "-1"), "--observers"),
+        (("1",), "'[N]': '1' is not a number of servers; give 2 to 50."),
+        (("two",), "'[N]': 'two' is not a number of servers; give 2 to 50."),
+        (("--observers", "-1"), "'--observers': '-1' is not a number of servers; give 0 to 50."),
+        (("--base-port", "x"), "'--base-port': 'x' is not a port; give 0 to 65535."),
+        (("--base-port", "65536"), "'--base-port': '65536' is not a port; give 0 to 65535."),
         (("--base-port", "65000"), "is the highest for 3 servers"),
     ],
 )
 def test_wrong_arguments_are_code_2(arguments: tuple[str, ...], said: str) -> None:
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     result = CliRunner().invoke(main, ["ensemble", *arguments])
     assert result.exit_code == 2
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == mask
     assert said in result.output

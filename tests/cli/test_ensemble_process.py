@@ -131,7 +131,9 @@ def test_a_member_that_dies_is_told_and_started_again(start: Start) -> None:
     ensemble = start("--base-port", "0", "--restart")
     ensemble.until("ready, connect to")
     os.kill(ensemble.pids()[1], signal.SIGKILL)
-    ensemble.until(r"server 1 was killed by SIGKILL; the end of \S+server\.log:$")
+    ensemble.until(
+        r"server 1 was killed by SIGKILL; the end of its log \(--dir keeps all of it\):$"
+    )
     ensemble.until(r"down: 1")
     ensemble.until(r"server 1 is started again, process \d+")
     ensemble.until(r"server [23] leads epoch \d; following: 1, [23]")
@@ -144,7 +146,46 @@ def test_when_the_last_member_has_died_it_ends(start: Start) -> None:
     ensemble.until("ready, connect to")
     for pid in ensemble.pids().values():
         os.kill(pid, signal.SIGKILL)
-    ensemble.until("no server is left")
+    ensemble.until(
+        r"server \d was killed by SIGKILL; the end of its log \(--dir keeps all of it\):"
+    )
+    ensemble.until("no server is left: stopping, with code 1; --restart would start them again")
+    assert ensemble.process.wait(PATIENCE_S) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("line", ["an ensemble of 2", "client ports"])
+def test_stopped_before_it_is_ready_it_ends_with_0(start: Start, number: int, line: str) -> None:
+    ensemble = start("2", "--base-port", "0")
+    place = Path(ensemble.until(r"an ensemble of 2 in (\S+),").group(1))
+    if line == "client ports":
+        ensemble.until(line)
+    code, last = ensemble.stop(number)
+    assert code == 0, last
+    assert "Traceback" not in last
+    assert not place.exists()
+
+
+def test_a_member_that_is_killed_before_all_are_ready_ends_it(start: Start) -> None:
+    ensemble = start("3", "--base-port", "0")
+    ensemble.until("client ports")
+    while not (pids := ensemble.pids()):
+        assert ensemble.process.poll() is None
+    os.kill(next(iter(pids.values())), signal.SIGKILL)
+    ensemble.until(r"server \d was killed by SIGKILL")
+    assert ensemble.process.wait(PATIENCE_S) == 1
+
+
+def test_a_member_that_is_killed_while_it_stops_is_no_clean_end(start: Start) -> None:
+    ensemble = start("2", "--base-port", "0")
+    ensemble.until("ready, connect to")
+    pids = ensemble.pids()
+    for pid in pids.values():
+        os.kill(pid, signal.SIGSTOP)
+    ensemble.process.send_signal(signal.SIGTERM)
+    ensemble.until("stopping 2 servers")
+    for pid in pids.values():
+        os.kill(pid, signal.SIGKILL)
     assert ensemble.process.wait(PATIENCE_S) == 1
 
 

@@ -1,0 +1,48 @@
+"""Numbers on the command line, and what is said about those that are none or too high.
+
+Shell. click speaks of integer ranges; this says what the number is of and from where to where.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NoReturn
+
+import click
+
+
+class Number(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """A number from ``low`` to ``high`` (None: without end), whole where ``low`` is.
+
+    ``meaning`` says what it is, with its article: "a number of servers".
+    """
+
+    name = "number"
+
+    def __init__(self, meaning: str, low: float, high: float | None = None) -> None:
+        self._meaning = meaning
+        self._low = low
+        self._high = high
+        self._kind: type[int] | type[float] = int
+        if isinstance(low, float):
+            self._kind = float
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | float:
+        """Return the number, or fail with what is expected."""
+        try:
+            number = self._kind(value)
+        except ValueError:
+            self._refuse(value, param, ctx)
+        if math.isnan(number) or number < self._low:
+            self._refuse(value, param, ctx)
+        if self._high is not None and number > self._high:
+            self._refuse(value, param, ctx)
+        return number
+
+    def _refuse(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> NoReturn:
+        to = f"{self._low:g} or more" if self._high is None else f"{self._low:g} to {self._high:g}"
+        self.fail(f"{value!r} is not {self._meaning}; give {to}.", param, ctx)
