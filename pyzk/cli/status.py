@@ -17,7 +17,7 @@ import click
 from pyzk.cli.number import Number
 from pyzk.cli.sources import fail
 from pyzk.cli.survey import LEARNERS, NOT_SERVING, Member, leader_of, parse_addresses, survey
-from pyzk.zxid import epoch_of, format_zxid
+from pyzk.zxid import epoch_of, format_zxid, make
 
 DEFAULT_SERVERS: Final = "127.0.0.1:2181"
 DEFAULT_TIMEOUT_S: Final = 3.0
@@ -74,6 +74,7 @@ def judge(members: list[Member], max_lag: int) -> Report:
     _judge_leaders(report)
     _judge_digests(report)
     _judge_size(report)
+    _note_zxids(report)
     _note_refused(report)
     return report
 
@@ -165,7 +166,15 @@ def _compare(member: Member, reference: Member | None) -> tuple[str, int | None]
     for zxid in common:
         if member.digests[zxid] != reference.digests[zxid]:
             return "differs", zxid
-    return ("agrees", common[-1]) if common else ("unknown", None)
+    if common:
+        return "agrees", common[-1]
+    if member.lag == 0 and member.zxid < reference.zxid and member.zxid in member.digests:
+        # It has all that was before the epoch of its leader, whose first zxid changes nothing.
+        at_start = reference.digests.get(make(reference.epoch, 0))
+        if at_start is not None:
+            is_same = member.digests[member.zxid] == at_start
+            return ("agrees" if is_same else "differs"), member.zxid
+    return "unknown", None
 
 
 def _judge_size(report: Report) -> None:
@@ -184,6 +193,24 @@ def _judge_size(report: Report) -> None:
                 f"the leader has {synced} of {voters - 1} followers in sync; the others were not"
                 " asked, or do not follow",
             )
+
+
+def _note_zxids(report: Report) -> None:
+    """Say why zxids differ where nothing is missing: a lag of 0 beside them looks like a fault."""
+    leader = report.leader
+    if leader is None:
+        return
+    level = [member for member in report.members if member.is_serving and member.lag == 0]
+    if earlier := [member for member in level if member.zxid < leader.zxid]:
+        report.notes.append(
+            f"{_names(earlier)}: the zxid is still that of an earlier epoch, and nothing is"
+            f" missing: in epoch {leader.epoch} nobody has written yet"
+        )
+    if later := [member for member in level if member.zxid > leader.zxid]:
+        report.notes.append(
+            f"{_names(later)}: the zxid is newer than the leader's, which was asked a moment"
+            " before, while writes went on"
+        )
 
 
 def _note_refused(report: Report) -> None:
@@ -292,7 +319,7 @@ def _member_json(member: Member, digest: tuple[str, int | None]) -> dict[str, An
         "mode": member.mode,
         "version": member.version,
         "zxid": format_zxid(member.zxid),
-        "epoch": epoch_of(member.zxid),
+        "zxid_epoch": epoch_of(member.zxid),
         "lag": member.lag,
         "connections": member.connections,
         "outstanding": member.outstanding,

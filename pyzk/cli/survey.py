@@ -80,6 +80,7 @@ class Member:
     version: str = ""
     zxid: int = 0
     connections: int | None = None
+    """Without the one over which this was asked."""
     outstanding: int | None = None
     znodes: int | None = None
     latency: str | None = None
@@ -248,7 +249,7 @@ def read_srvr(member: Member, text: str) -> None:
         member.version = _short_version(values["Zookeeper version"])
         member.mode = values["Mode"]
         member.zxid = int(values["Zxid"], 16)
-        member.connections = int(values["Connections"])
+        member.connections = max(0, int(values["Connections"]) - 1)
         member.outstanding = int(values["Outstanding"])
         member.znodes = int(values["Node count"])
     except (KeyError, ValueError):

@@ -116,6 +116,28 @@ def test_an_ensemble_is_healthy() -> None:
     ]
 
 
+def test_after_an_election_other_zxids_beside_lag_0_are_explained() -> None:
+    with ZooKeeperEnsemble(3) as ensemble:
+        ensemble.load({"/a": "1"})
+        ensemble.elect_new_leader()
+        result = status(ensemble.connect_string)
+        found = json.loads(status("--json", ensemble.connect_string).output)
+        leader, followers = ensemble.leader, ensemble.followers
+        assert [member.zxid for member in followers] == [0x100000003] * 2
+    assert result.exit_code == Verdict.HEALTHY, result.output
+    names = ", ".join(member.connect_string for member in followers)
+    assert result.output.endswith(
+        f"  note: {names}: the zxid is still that of an earlier epoch, and nothing is missing: in"
+        " epoch 2 nobody has written yet\n"
+    )
+    for member, one in zip(ensemble, found["members"], strict=True):
+        is_leader = member.sid == leader.sid
+        assert one["connections"] == 0
+        assert one["zxid_epoch"] == (2 if is_leader else 1)
+        assert one["digest"] == ("reference" if is_leader else "agrees")
+        assert one["digest_zxid"] == ("0x200000000" if is_leader else "0x100000003")
+
+
 def test_a_dead_member_and_a_dead_quorum_are_told() -> None:
     with ZooKeeperEnsemble(3) as ensemble:
         one, two = ensemble.followers
@@ -175,7 +197,7 @@ def test_of_a_server_that_allows_srvr_only_it_is_said_what_is_missing(
     servers = serve(apache("leader"), apache("follower"))
     result = status(servers)
     assert result.exit_code == Verdict.HEALTHY
-    assert [row.split()[5:] for row in result.output.splitlines()[1:3]] == [["3.9.3", "2", "-"]] * 2
+    assert [row.split()[5:] for row in result.output.splitlines()[1:3]] == [["3.9.3", "1", "-"]] * 2
     assert (
         f"note: {servers.replace(',', ', ')}: 4lw.commands.whitelist does not have mntr (how many"
         " learners are in sync), conf (the id of the server), hash (digests of the tree)"
@@ -193,7 +215,7 @@ def test_digests_are_compared_at_zxids_that_both_have(serve: Callable[..., str])
     )  # fmt: skip
     assert result.exit_code == Verdict.CONTRADICTORY
     rows = result.output.splitlines()[1:5]
-    assert [row.split("2            ")[1] for row in rows] == [
+    assert [row.split("3.9.3    1            ")[1] for row in rows] == [
         "reference at 0x100000100", "agrees at 0x100000080", "differs at 0x100000080", "-",
     ]  # fmt: skip
     assert "one of them must be given a new one" in result.output
@@ -279,6 +301,30 @@ def test_who_is_behind_is_told_beyond_the_allowed_lag() -> None:
     verdict, said = problems(leader, late, max_lag=6)
     assert verdict == Verdict.DEGRADED
     assert "h:2 is 7 transactions behind the leader, which is more than --max-lag 6" in said
+
+
+def test_zxids_that_differ_beside_lag_0_are_explained() -> None:
+    leader = member("leader", 0x200000005)
+    level = member("follower", 0x200000005, port=2, lag=0)
+    later = member("observer", 0x200000009, port=3, lag=0)
+    late = member("follower", 0x200000003, port=4, lag=2)
+    verdict, said = problems(leader, level, later, late, max_lag=2)
+    assert verdict == Verdict.HEALTHY
+    assert said == (
+        "h:3: the zxid is newer than the leader's, which was asked a moment before, while writes"
+        " went on"
+    )
+
+
+@pytest.mark.parametrize(("digest", "is_same"), [(7, True), (8, False)])
+def test_the_tree_at_the_end_of_an_epoch_is_that_at_the_start_of_the_next(
+    digest: int, is_same: bool
+) -> None:
+    leader = member("leader", 0x200000000, digests={0x200000000: 7})
+    follower = member("follower", 0x10000000C, port=2, lag=0, digests={0x10000000C: digest})
+    verdict, said = problems(leader, follower)
+    assert verdict == (Verdict.HEALTHY if is_same else Verdict.CONTRADICTORY)
+    assert ("the tree of h:2 is not that of h:1 at 0x10000000c" in said) is not is_same
 
 
 def test_two_leaders_contradict_each_other_and_the_newer_epoch_counts() -> None:
