@@ -1,43 +1,33 @@
 """Servers that run elsewhere behind the same names: one test suite for pyzk and for the original.
 
-Shell. `ConnectedServer` is one that runs already; `CommandServer` is a process that is started,
-stopped, killed and paused. Both offer what goes over the wire; what only a server in this process
-can do (faults, time, sessions and watches of others) is refused by name.
+Shell. `ConnectedServer` is one that runs already; `pyzk.testing.external_command` has one that is a
+process. They offer what goes over the wire; what only a server in this process can do (faults,
+time, sessions and watches of others) is refused by name, where a test asks for it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
-import shlex
-import shutil
-import signal
-import subprocess
+import socket
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self
 
 from pyzk.data.paths import ROOT
 from pyzk.errors import KeeperError, NoAuth, NodeExists, NoNode, NotEmpty, SessionExpired
-from pyzk.testing.engine import BROKEN, KILLED, NEW, PAUSED, RUNNING, STOPPED, explain
+from pyzk.testing import external_sight
+from pyzk.testing.engine import NEW, PAUSED, RUNNING, STOPPED, explain
 from pyzk.testing.errors import FixtureError, NotAvailableError, NotRunningError
-from pyzk.testing.inspection import flatten, nest
+from pyzk.testing.inspection import SessionInfo, WatchInfo, flatten, nest, session_id_of
 from pyzk.testing.plain_client import PlainClient
-from pyzk.testing.ports import HeldPort
 from pyzk.testing.server import WAIT_S, ZooKeeperServer
-from pyzk.testing.settings import DEFAULTS, PROPERTIES, text_of
 
-START_S: Final = 60.0
-"""How long a server may take to start or to stop: a JVM on a busy machine."""
-_ORDER_S: Final = 20.0
-_POLL_S: Final = 0.01
-_ATTEMPT_S: Final = 0.2
-"""How long the first handshake may take."""
+ORDER_S: Final = 20.0
+POLL_S: Final = 0.01
 _RESERVED: Final = "zookeeper"
-_SHOWN_LINES: Final = 30
+SHOWN_LINES: Final = 30
 
 
 def _raise_unavailable(text: str) -> NoReturn:
@@ -60,16 +50,19 @@ class ExternalServer:
 
     option = ""
     """What the user has asked for it with, for messages."""
+    offers: type[object] = ZooKeeperServer
+    """Whose names these are: those that are not here are refused by name."""
 
     def __init__(self, unavailable: Callable[[str], NoReturn] | None = None) -> None:
-        self._unavailable = unavailable or _raise_unavailable
+        self.unavailable = unavailable or _raise_unavailable
         self.state = NEW
         self._chroot = ""
 
     def __getattr__(self, name: str) -> object:
-        if name.startswith("_") or not hasattr(ZooKeeperServer, name):
+        __tracebackhide__ = True  # pytest shows the line of the test as the place of the skip.
+        if name.startswith("_") or not hasattr(self.offers, name):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        self._unavailable(f"{name} is not available with an external server ({self.option})")
+        self.unavailable(f"{name} is not available with an external server ({self.option})")
 
     # --- where it is ----------------------------------------------------------------
 
@@ -89,6 +82,16 @@ class ExternalServer:
         return self._address[1]
 
     @property
+    def _servers(self) -> list[tuple[str, int]]:
+        """Where its clients may be."""
+        return [self._address]
+
+    @property
+    def chroot(self) -> str:
+        """The path below which all of this is; empty where it has the whole tree."""
+        return self._chroot
+
+    @property
     def connect_string(self) -> str:
         """What a client is given; it may end with a chroot."""
         return _join(*self._address) + self._chroot
@@ -105,7 +108,7 @@ class ExternalServer:
 
     def _client(self, session: tuple[int, bytes] | None = None) -> PlainClient:
         self._need(RUNNING)
-        return PlainClient(*self._address, _ORDER_S, session)
+        return PlainClient(*self._address, ORDER_S, session)
 
     def _need(self, *states: str) -> None:
         if self.state not in states:
@@ -119,14 +122,45 @@ class ExternalServer:
 
     def expire_session(self, session: object) -> None:
         """Expire the session of a kazoo client: its id and its password are taken to end it."""
+        __tracebackhide__ = True
         client_id = getattr(session, "client_id", None)
         if client_id is None:
-            self._unavailable(
-                "expire_session takes a connected kazoo client with an external server"
-                f" ({self.option}): it needs the password of the session"
+            self.unavailable(
+                "expire_session of another than a connected kazoo client is not available with an"
+                f" external server ({self.option}): it needs the password of the session"
             )
-        with contextlib.suppress(SessionExpired), self._client(client_id) as client:
-            client.end_session()
+        deadline = time.monotonic() + ORDER_S
+        with contextlib.suppress(SessionExpired):
+            while True:
+                try:
+                    with self._client(client_id) as client:
+                        client.end_session()
+                    return
+                except ConnectionError:
+                    # The session's own client has taken it back, or the answer was lost.
+                    if time.monotonic() > deadline:
+                        raise
+
+    def drop_connection(self, client: object) -> None:
+        """Cut the connection of a kazoo client, at the client's end."""
+        __tracebackhide__ = True
+        connection = external_sight.socket_of(client)
+        if connection is None:
+            self.unavailable(
+                "drop_connection of another than a connected kazoo client is not available with an"
+                f" external server ({self.option}): it is cut at its own end"
+            )
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
+    @property
+    def faults(self) -> list[object]:
+        """Nothing: there are none here."""
+        return []
+
+    def reset_faults(self) -> None:
+        """There are none here."""
+        self._need(RUNNING, PAUSED)
 
     # --- the tree -------------------------------------------------------------------
 
@@ -209,6 +243,72 @@ class ExternalServer:
                     what = f"exists, its data is {seen!r}" if found else "does not exist"
                     raise TimeoutError(f"{path} {what} (waited {timeout:g} s)")
 
+    def wait_until(
+        self, condition: Callable[[], object], what: str = "", *, timeout: float = WAIT_S
+    ) -> None:
+        """Wait until ``condition()`` holds; it is asked again and again."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            self._need(RUNNING)
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"{what or repr(condition)} does not hold (waited {timeout:g} s)"
+                )
+            # Another process: there is nothing to wait on.
+            time.sleep(POLL_S)
+
+    def wait_for_watch(
+        self, path: str, *, kind: str | None = None, client: object = None, timeout: float = WAIT_S
+    ) -> WatchInfo:
+        """Wait until this kazoo client watches ``path``: the server has answered it."""
+        __tracebackhide__ = True
+        kinds = tuple(external_sight.WATCHERS) if kind is None else (kind,)
+        if not external_sight.has_watches(client) or kinds[0] not in external_sight.WATCHERS:
+            self.unavailable(
+                "wait_for_watch without client=, a kazoo client, and the kind data or children is"
+                f" not available with an external server ({self.option}): the client is asked"
+            )
+        seen: list[WatchInfo] = []
+
+        def is_set() -> bool:
+            found = external_sight.watch_of(client, self._full(path), kinds)
+            seen.extend([] if found is None else [found._replace(path=path)])
+            return found is not None
+
+        self.wait_until(is_set, f"a watch of the client on {path}", timeout=timeout)
+        return seen[0]
+
+    def wait_for_session(
+        self, session: object = None, *, exists: bool = True, timeout: float = WAIT_S
+    ) -> SessionInfo | None:
+        """Wait until this session is connected, or with ``exists=False`` is over, where the server
+        has the four-letter words cons and dump."""
+        __tracebackhide__ = True
+        if session is None:
+            self.unavailable(
+                "wait_for_session of any session is not available with an external server"
+                f" ({self.option}): others may have sessions there, too"
+            )
+        session_id = session_id_of(session)
+        found: list[SessionInfo] = []
+
+        def is_there() -> bool:
+            if not exists:
+                return not external_sight.is_session_known(self._servers, session_id, ORDER_S)
+            one = external_sight.find_session(self._servers, session_id, ORDER_S)
+            found.extend([] if one is None else [one])
+            return one is not None
+
+        try:
+            what = f"session 0x{session_id & (1 << 64) - 1:x} {'connected' if exists else 'over'}"
+            self.wait_until(is_there, what, timeout=timeout)
+        except external_sight.NotAllowedError as error:
+            self.unavailable(
+                f"wait_for_session is not available with an external server ({self.option}) that"
+                f" does not allow it: {error}"
+            )
+        return found[0] if exists else None
+
     # --- what is told ---------------------------------------------------------------
 
     @property
@@ -221,7 +321,7 @@ class ExternalServer:
         lines = [f"external server ({self.option}), {self.state}"]
         if self.state != NEW:
             lines[0] += f", {self.connect_string}"
-        lines += [f"  {line}" for line in self.events[-(events or _SHOWN_LINES) :]]
+        lines += [f"  {line}" for line in self.events[-(events or SHOWN_LINES) :]]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -252,8 +352,15 @@ class ExternalServer:
 class ConnectedServer(ExternalServer):
     """A server or an ensemble that runs already. Each of these has a chroot of its own there."""
 
-    def __init__(self, hosts: str, unavailable: Callable[[str], NoReturn] | None = None) -> None:
+    def __init__(
+        self,
+        hosts: str,
+        unavailable: Callable[[str], NoReturn] | None = None,
+        *,
+        on_disk: bool = False,
+    ) -> None:
         super().__init__(unavailable)
+        self._is_on_disk = on_disk
         self.option = f"--pyzk-connect {hosts}"
         self._hosts, _, chroot = hosts.partition("/")
         self._base = f"/{chroot.strip('/')}" if chroot.strip("/") else ""
@@ -263,6 +370,17 @@ class ConnectedServer(ExternalServer):
     @property
     def _address(self) -> tuple[str, int]:
         return self._at
+
+    @property
+    def _servers(self) -> list[tuple[str, int]]:
+        return self._addresses
+
+    @property
+    def data_dir(self) -> str | None:
+        __tracebackhide__ = True
+        if self._is_on_disk:
+            self.unavailable(f"data_dir is not available with an external server ({self.option})")
+        return None
 
     @property
     def connect_string(self) -> str:
@@ -286,7 +404,7 @@ class ConnectedServer(ExternalServer):
         problems = []
         for address in self._addresses:
             try:
-                client = PlainClient(*address, _ORDER_S)
+                client = PlainClient(*address, ORDER_S)
             except (OSError, KeeperError) as error:
                 problems.append(f"{_join(*address)}: {error}")
             else:
@@ -300,210 +418,3 @@ class ConnectedServer(ExternalServer):
             with self._client() as client:
                 self._delete(client, ROOT)
         self.state = STOPPED
-
-
-class CommandServer(ExternalServer):
-    """A process of its own. In the command {port}, {host}, {data_dir} and {cfg} (a zoo.cfg with all
-    of that and the options) are replaced."""
-
-    def __init__(
-        self,
-        command: str,
-        directory: str | os.PathLike[str],
-        *,
-        options: Mapping[str, object] | None = None,
-        unavailable: Callable[[str], NoReturn] | None = None,
-    ) -> None:
-        super().__init__(unavailable)
-        self.option = f"--pyzk-command {shlex.quote(command)}"
-        self._command = command
-        self._directory = Path(directory)
-        self._options = dict(options or {})
-        self._held = HeldPort("127.0.0.1", 0)
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def _address(self) -> tuple[str, int]:
-        if self._held.port == 0:
-            raise NotRunningError(explain(NEW))
-        return self._held.host, self._held.port
-
-    @property
-    def data_dir(self) -> str:
-        return str(self._directory / "data")
-
-    @property
-    def _output(self) -> Path:
-        return self._directory / "output.log"
-
-    @property
-    def events(self) -> list[str]:
-        if not self._output.exists():
-            return []
-        return self._output.read_text(errors="replace").splitlines()
-
-    # --- life -----------------------------------------------------------------------
-
-    def start(self) -> Self:
-        """Start the process; return when a client can write."""
-        self._check_new()
-        Path(self.data_dir).mkdir(parents=True, exist_ok=True)
-        # Bound and not listening: nobody else is given the number, a server can have it.
-        self._held.hold()
-        try:
-            self._run()
-        except BaseException:
-            self._held.release()
-            raise
-        return self
-
-    def _run(self) -> None:
-        arguments = self._arguments()
-        with self._output.open("ab") as output:
-            try:
-                self._process = subprocess.Popen(  # noqa: S603 the user's own command
-                    arguments,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise FixtureError(f"{self.option}: cannot run it: {error}") from None
-        try:
-            self._wait_until_ready()
-        except BaseException:
-            self._end(signal.SIGKILL)
-            raise
-        self.state = RUNNING
-
-    def _arguments(self) -> list[str]:
-        cfg = self._directory / "zoo.cfg"
-        cfg.write_text(self._text())
-        values = {
-            "port": self.port, "host": self.host, "data_dir": self.data_dir, "cfg": cfg
-        }  # fmt: skip
-        try:
-            arguments = [part.format(**values) for part in shlex.split(self._command)]
-        except (KeyError, IndexError, ValueError) as error:
-            raise FixtureError(
-                f"{self.option}: {error!r}; known are {{port}}, {{host}}, {{data_dir}} and {{cfg}}"
-            ) from None
-        text = " ".join(arguments)
-        if str(cfg) not in text and str(self.port) not in text:
-            raise FixtureError(f"{self.option}: it names neither {{port}} nor {{cfg}}")
-        if self._options and str(cfg) not in text:
-            raise FixtureError(f"{self.option}: options need {{cfg}} in it")
-        return arguments
-
-    def _text(self) -> str:
-        for name in self._options:
-            if name in PROPERTIES:
-                raise FixtureError(
-                    f"option {name} is a system property, which no zoo.cfg takes:"
-                    f" write -D{name}=... into the command"
-                )
-        settings: dict[str, object] = {
-            **{name: value for name, value in DEFAULTS.items() if name not in PROPERTIES},
-            "admin.enableServer": "false",
-            **self._options,
-            "dataDir": self.data_dir,
-            "clientPort": self.port,
-            "clientPortAddress": self.host,
-        }
-        return "".join(f"{name}={text_of(value)}\n" for name, value in settings.items())
-
-    def _wait_until_ready(self) -> None:
-        """A new session is a write: who gets one can write."""
-        assert self._process is not None
-        deadline = time.monotonic() + START_S
-        patience = _ATTEMPT_S
-        while True:
-            status = self._process.poll()
-            if status is not None:
-                raise FixtureError(f"{self.option}: it ended with status {status}{self._tail()}")
-            # The original may lose a handshake for good while it starts: ask again, not for ever.
-            begun = time.monotonic()
-            with contextlib.suppress(OSError, KeeperError), PlainClient(*self._address, patience):
-                return
-            if time.monotonic() - begun >= patience:
-                patience *= 2
-            if time.monotonic() > deadline:
-                raise FixtureError(f"{self.option}: not ready after {START_S:g} s{self._tail()}")
-            # Another process: there is nothing to wait on but its port.
-            time.sleep(_POLL_S)
-
-    def _tail(self) -> str:
-        return "".join(f"\n  {line}" for line in self.events[-_SHOWN_LINES:])
-
-    def stop(self, *, leaks: str | None = None) -> None:
-        """End the process by SIGTERM, and give the port back."""
-        self._end(signal.SIGTERM)
-        self._held.release()
-        self.state = STOPPED
-
-    def kill(self) -> None:
-        """End the process by SIGKILL."""
-        self._need(RUNNING, PAUSED)
-        self._end(signal.SIGKILL)
-        self.state = KILLED
-
-    def _end(self, number: signal.Signals) -> None:
-        if self._process is None:
-            return
-        self._signal(number)
-        self._signal(signal.SIGCONT)
-        try:
-            self._process.wait(START_S)
-        except subprocess.TimeoutExpired:
-            self._signal(signal.SIGKILL)
-            self._process.wait()
-        self._process = None
-
-    def _need(self, *states: str) -> None:
-        process = self._process
-        if process is not None and process.poll() is not None:
-            self._process = None
-            self.state = BROKEN
-        super()._need(*states)
-
-    def _signal(self, number: signal.Signals) -> None:
-        """To the whole group: the command may be a script."""
-        assert self._process is not None
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
-
-    def restart(self) -> None:
-        """Come up again with the same data on the same port."""
-        if self.state == NEW:
-            raise NotRunningError(explain(NEW))
-        self._end(signal.SIGTERM)
-        self.state = STOPPED
-        self._held.hold()
-        self._run()
-
-    def reset(self) -> None:
-        """Delete all znodes; where an ACL forbids it, start again with an empty directory."""
-        self._need(RUNNING, PAUSED)
-        if self.state == PAUSED:
-            self.resume()
-        try:
-            super().reset()
-        except (FixtureError, KeeperError):
-            self._end(signal.SIGTERM)
-            shutil.rmtree(self.data_dir)
-            Path(self.data_dir).mkdir()
-            self._run()
-
-    def pause(self) -> None:
-        """SIGSTOP."""
-        self._need(RUNNING)
-        self._signal(signal.SIGSTOP)
-        self.state = PAUSED
-
-    def resume(self) -> None:
-        """SIGCONT."""
-        if self.state != PAUSED:
-            raise FixtureError(f"resume() ends a pause; {explain(self.state)}")
-        self._signal(signal.SIGCONT)
-        self.state = RUNNING

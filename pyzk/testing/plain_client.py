@@ -23,6 +23,7 @@ from pyzk.jute.records import (
     DeleteRequest,
     GetChildrenResponse,
     GetDataResponse,
+    PathRequest,
     PathWatchRequest,
     SetDataRequest,
 )
@@ -34,7 +35,7 @@ _ERRORS: Final = {
     for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, KeeperError) and kind is not KeeperError
 }
-_Record = CreateRequest | DeleteRequest | PathWatchRequest | SetDataRequest
+_Record = CreateRequest | DeleteRequest | PathWatchRequest | SetDataRequest | PathRequest
 
 
 class PlainClient:
@@ -85,6 +86,10 @@ class PlainClient:
         """Return the names of the children, sorted."""
         body = self._call(OpCode.GET_CHILDREN, PathWatchRequest(path, False))
         return sorted(GetChildrenResponse.decode(body, 0, len(body))[0].children or ())
+
+    def sync(self, path: str) -> None:
+        """Return when the server has what its leader had committed."""
+        self._call(OpCode.SYNC, PathRequest(path))
 
     def exists(self, path: str, watch: bool = False) -> bool:
         """Tell whether a znode is there."""
@@ -175,3 +180,13 @@ class PlainClient:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def ask(host: str, port: int, word: str, timeout: float) -> str:
+    """Return the answer to a four-letter word. Raises OSError."""
+    with socket.create_connection((host, port), timeout) as connection:
+        connection.sendall(word.encode())
+        parts = []
+        while part := connection.recv(1 << 16):
+            parts.append(part)
+    return b"".join(parts).decode("utf-8", "replace")

@@ -18,8 +18,8 @@ it imports nothing but pytest, everything else when a fixture is used.
 `zk_ensemble` is an ensemble of three for each test, `zk_ensemble_factory` makes others; the same
 marker says what it is made with. `zk_client` beside `zk_ensemble` is a client of the ensemble.
 
-With ``--pyzk-command`` or ``--pyzk-connect`` the same tests run against another server, and those
-that need what only a server in this process can do are skipped.
+With ``--pyzk-command`` or ``--pyzk-connect`` the same tests run against another server, up to the
+line that needs what only a server in this process can do; there they are skipped.
 """
 
 from __future__ import annotations
@@ -61,6 +61,8 @@ _RETRY_S = 60.0
 _GRACE_S = 1.0
 """How long a client may take to say goodbye before its connection is cut."""
 _GRACES = 20
+
+_UNAVAILABLE = " is not available with an external server"
 
 _has_failed = pytest.StashKey[bool]()
 _servers = pytest.StashKey["dict[str, Served]"]()
@@ -112,6 +114,9 @@ def _setting(config: pytest.Config, name: str) -> str:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
     config.addinivalue_line("markers", _ENSEMBLE_MARKER)
+    for line in config.getini("pyzk_options"):
+        if "=" not in line:
+            raise pytest.UsageError(f"pyzk_options: {line!r} is no name=value")
     leaks = _setting(config, "leaks")
     if leaks not in ("", *_LEAKS):
         raise pytest.UsageError(f"pyzk_leaks is {leaks!r}; give one of {', '.join(_LEAKS)}")
@@ -135,6 +140,24 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             markers.check(item, used)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell how many tests an external server could not be asked to the end, and for want of what:
+    pytest shows the reasons of skips only with -rs."""
+    missing: dict[str, int] = {}
+    for report in terminalreporter.stats.get("skipped", ()):
+        place = report.longrepr
+        reason = place[2].removeprefix("Skipped: ") if isinstance(place, tuple) else ""
+        what, found, _ = reason.partition(_UNAVAILABLE)
+        if found:
+            missing[what] = missing.get(what, 0) + 1
+    if missing:
+        told = ", ".join(f"{what} {count}" for what, count in sorted(missing.items()))
+        terminalreporter.write_line(
+            f"pyzk: {sum(missing.values())} tests were skipped where they need what an external"
+            f" server does not offer: {told} (-rs says where)"
+        )
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     yield
@@ -145,23 +168,13 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 
 def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Return what the ini file and the markers say, the nearest marker last."""
+    """Return what the markers say, and the ini file about leaks."""
     from pyzk.testing import markers
 
-    options: dict[str, object] = {}
-    for line in request.config.getini("pyzk_options"):
-        key, equals, value = line.partition("=")
-        if not equals:
-            raise pytest.UsageError(f"pyzk_options: {line!r} is no name=value")
-        options[key.strip()] = value.strip()
     settings: dict[str, Any] = {}
     if leaks := _setting(request.config, "leaks"):
         settings["leaks"] = leaks
-    settings.update(markers.settings_of(request))
-    options.update(settings.pop("options", {}))
-    if options:
-        settings["options"] = options
-    return settings
+    return {**settings, **markers.settings_of(request)}
 
 
 # --- servers --------------------------------------------------------------------------
@@ -175,23 +188,37 @@ class _Servers:
         self._made: list[Served] = []
 
     def make(self, name: str, **settings: Any) -> ZooKeeperServer:
-        if settings.pop("on_disk", False):
-            settings["data_dir"] = self._directory()
         server = self._new(settings)
         self._keep(name, server)
         return server.start()
 
     def make_ensemble(self, name: str, **settings: Any) -> ZooKeeperEnsemble:
+        command, connect = (_setting(self._request.config, f) for f in ("command", "connect"))
+        if command:
+            _skip("an ensemble is not available with an external server (--pyzk-command)")
+        if connect:
+            return self._connected_ensemble(name, connect, settings)
         from pyzk.testing.ensemble import ZooKeeperEnsemble
 
-        for option in ("command", "connect"):
-            if _setting(self._request.config, option):
-                _skip(f"an ensemble is not available with an external server (--pyzk-{option})")
+        _take_ini(self._request.config, settings)
         if settings.pop("on_disk", False):
             settings["data_dir"] = self._directory()
         ensemble = ZooKeeperEnsemble(**settings)
         self._keep(name, ensemble)
         return ensemble.start()
+
+    def _connected_ensemble(
+        self, name: str, connect: str, settings: dict[str, Any]
+    ) -> ZooKeeperEnsemble:
+        from pyzk.testing.external_ensemble import ConnectedEnsemble
+
+        _skip_what_is_only_here(settings, "--pyzk-connect", "options", "data_dir", "host")
+        found = ConnectedEnsemble(connect, unavailable=_skip)
+        ensemble: Any = found  # as much of one as there is
+        self._keep(name, ensemble)
+        found.start()
+        found.check_size(settings.get("voters"), settings.get("observers"))
+        return ensemble  # type: ignore[no-any-return]
 
     def _keep(self, name: str, server: Served) -> None:
         self._made.append(server)
@@ -206,23 +233,31 @@ class _Servers:
         config = self._request.config
         command = _setting(config, "command")
         connect = _setting(config, "connect")
+        on_disk = settings.pop("on_disk", False)
+        if on_disk and not connect:
+            settings["data_dir"] = self._directory()
         if not command and not connect:
             from pyzk.testing.server import ZooKeeperServer
 
+            _take_ini(config, settings)
             return ZooKeeperServer(**settings)
-        from pyzk.testing import external
-
-        option = "--pyzk-command" if command else "--pyzk-connect"
-        for name in ("virtual_clock", *(("options",) if connect else ())):
-            if settings.get(name):
-                _skip(f"{name} is not available with an external server ({option})")
         server: object
         if command:
+            _skip_what_is_only_here(settings, "--pyzk-command", "host", "port")
+            from pyzk.testing.external_command import CommandServer, skip_properties
+
+            skip_properties(settings.get("options") or {}, command, _skip)
+            _take_ini(config, settings)
             directory = settings.get("data_dir") or self._directory()
             options = settings.get("options")
-            server = external.CommandServer(command, directory, options=options, unavailable=_skip)
+            server = CommandServer(command, directory, options=options, unavailable=_skip)
         else:
-            server = external.ConnectedServer(connect, unavailable=_skip)
+            from pyzk.testing.external import ConnectedServer
+
+            _skip_what_is_only_here(
+                settings, "--pyzk-connect", "options", "data_dir", "host", "port"
+            )
+            server = ConnectedServer(connect, unavailable=_skip, on_disk=on_disk)
         return server  # type: ignore[return-value]  # as much of one as there is
 
     def stop(self) -> None:
@@ -239,7 +274,27 @@ class _Servers:
             raise problem
 
 
+def _take_ini(config: pytest.Config, settings: dict[str, Any]) -> None:
+    """Let the options of the ini file stand where the test says nothing else."""
+    options: dict[str, object] = {}
+    for line in config.getini("pyzk_options"):
+        key, _, value = line.partition("=")
+        options[key.strip()] = value.strip()
+    options.update(settings.pop("options", None) or {})
+    if options:
+        settings["options"] = options
+
+
+def _skip_what_is_only_here(settings: dict[str, Any], option: str, *names: str) -> None:
+    """Skip a test that asks for what an external server is not made with. A clock that stands
+    still is missed only when the test moves it."""
+    for name in names:
+        if settings.get(name):
+            _skip(f"{name} is not available with an external server ({option})")
+
+
 def _skip(text: str) -> NoReturn:
+    __tracebackhide__ = True
     pytest.skip(text)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ import pytest
 from pyzk.constants import OpCode
 from pyzk.jute.records import ACL, SetACLRequest
 from pyzk.testing import FixtureError, NotAvailableError, NotRunningError, ZooKeeperServer
-from pyzk.testing.external import CommandServer, ConnectedServer
-from tests.testing.raw import RawClient
+from pyzk.testing.external import ConnectedServer
+from pyzk.testing.external_command import CommandServer
+from tests.testing.raw import PATIENCE_S, RawClient
 
 ROOT = Path(__file__).parents[2]
 COMMAND = f"env PYTHONPATH={ROOT} {sys.executable} -m pyzk serve {{cfg}}"
@@ -59,13 +61,44 @@ def test_the_first_that_answers_is_taken(zk_server: ZooKeeperServer) -> None:
 
 def test_what_only_a_server_here_can_do_is_refused_by_name(connected: ConnectedServer) -> None:
     server: Any = connected
-    for name in ("pause", "delay", "sessions", "advance", "wait_for_watch", "drop_connection"):
+    for name in ("pause", "delay", "sessions", "advance", "wait_until_idle", "drop_connections"):
         with pytest.raises(NotAvailableError, match=rf"{name} is not .* external server \(--pyzk"):
             getattr(server, name)
-    with pytest.raises(NotAvailableError, match="expire_session takes a connected kazoo client"):
-        server.expire_session(0x1234)
+    for name in ("expire_session", "drop_connection"):
+        with pytest.raises(NotAvailableError, match=f"{name} of another than a connected kazoo cl"):
+            getattr(server, name)(0x1234)
+    with pytest.raises(NotAvailableError, match="wait_for_session of any session is not available"):
+        server.wait_for_session()
+    with pytest.raises(NotAvailableError, match="wait_for_watch without client=, a kazoo client"):
+        server.wait_for_watch("/a")
+    with pytest.raises(TimeoutError, match=r"true some day does not hold \(waited 0.01 s\)"):
+        server.wait_until(lambda: False, "true some day", timeout=0.01)
+    with pytest.raises(TimeoutError, match=r"session 0x1234 connected does not hold"):
+        server.wait_for_session(0x1234, timeout=0.01)
     with pytest.raises(AttributeError, match="no attribute 'paws'"):
         _ = server.paws
+
+
+def test_a_session_that_its_client_takes_back_is_expired_all_the_same(
+    zk_server: ZooKeeperServer, connected: ConnectedServer, zk_client: Any
+) -> None:
+    zk_client.create("/mine", ephemeral=True)
+    held = zk_server.delay("closeSession", 60, times=1)
+    order = threading.Thread(target=connected.expire_session, args=[zk_client])
+    order.start()
+    zk_server.wait_until(lambda: held.fired)
+    zk_server.drop_connection(zk_client)
+    order.join(PATIENCE_S)
+    zk_server.wait_for_node("/mine", exists=False)
+
+
+@pytest.mark.zk(options={"4lw.commands.whitelist": "srvr"})
+def test_what_needs_four_letter_words_is_refused_where_they_are_not_allowed(
+    connected: ConnectedServer,
+) -> None:
+    for exists, word in ((True, "cons"), (False, "dump")):
+        with pytest.raises(NotAvailableError, match=f"{word} is not in the server's 4lw.commands"):
+            connected.wait_for_session(0x1234, exists=exists)
 
 
 def test_bad_use_is_told(zk_server: ZooKeeperServer) -> None:
@@ -161,7 +194,7 @@ def test_a_process_that_ends_by_itself_is_told(process: CommandServer) -> None:
 def test_a_process_is_not_waited_for_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyzk.testing.external.START_S", 0.05)
+    monkeypatch.setattr("pyzk.testing.external_command.START_S", 0.05)
     server = CommandServer("sh -c 'trap \"\" TERM; echo busy; sleep 60' {port}", tmp_path)
     with pytest.raises(FixtureError, match=r"not ready after 0.05 s"):
         server.start()

@@ -5,14 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 
-# pytester forgets what an inner run imports: the modules must be there before.
-import pyzk.testing.external
-import pyzk.testing.kazoo_harness
-from pyzk.testing import ZooKeeperServer, pytest_plugin
+# pytester forgets what an inner run imports: the module must be there before.
+import pyzk.testing.kazoo_harness  # noqa: F401
+from pyzk.testing import pytest_plugin
 from tests.testing.raw import PATIENCE_S
 
 pytest.importorskip("kazoo.client")
@@ -220,8 +218,8 @@ def test_a_wrong_setting_is_told(
 
 def test_a_wrong_option_in_the_ini_file_is_told(run: Run) -> None:
     result = run("def test(zk_server): pass", ini="pyzk_options = tickTime")
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*pyzk_options: 'tickTime' is no name=value*"])
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*pyzk_options: 'tickTime' is no name=value*"])
 
 
 # --- leaks ----------------------------------------------------------------------------
@@ -407,154 +405,3 @@ def test_without_kazoo_a_client_is_skipped(run: Run, monkeypatch: pytest.MonkeyP
     result = run("def test(zk_client): pass")
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines(["*zk_client needs kazoo: pip install kazoo*"])
-
-
-# --- external servers -----------------------------------------------------------------
-
-ANY_SERVER = """
-@pytest.mark.parametrize("number", [1, 2])
-def test_tree(zk_server, zk_client, number):
-    assert zk_server.tree() == {}
-    zk_server.load({"/a": {"b": b"x"}})
-    zk_server.load({"/a/b": b"y"})
-    assert zk_client.get("/a/b")[0] == b"y"
-    zk_client.create("/a/c", b"z")
-    assert zk_server.tree() == {"/a": b"", "/a/b": b"y", "/a/c": b"z"}
-    assert zk_server.tree("/a", nested=True) == {"a": {"b": b"y", "c": b"z"}}
-    zk_server.reset()
-    assert zk_client.retry(zk_client.get_children, "/") in ([], ["zookeeper"])
-def test_wait(zk_server, zk_client):
-    zk_client.create_async("/a", b"x")
-    zk_server.wait_for_node("/a", data=b"x")
-    zk_client.delete_async("/a")
-    zk_server.wait_for_node("/a", exists=False)
-    with pytest.raises(TimeoutError, match="/a does not exist"):
-        zk_server.wait_for_node("/a", timeout=0)
-def test_expire(zk_server, zk_client):
-    zk_client.create("/e", ephemeral=True)
-    zk_server.expire_session(zk_client)
-    zk_server.wait_for_node("/e", exists=False)
-    assert zk_server.report()
-"""
-LOCAL_ONLY = """
-def test_refused(zk_server):
-    assert zk_server.tree() == {}
-    zk_server.delay("create", 1)
-def test_looked_at(zk_server):
-    zk_server.sessions
-@pytest.mark.zk(virtual_clock=True)
-def test_time(zk_server): pass
-def test_wrong(zk_server):
-    with pytest.raises(AttributeError):
-        zk_server.no_such_thing
-"""
-
-
-def test_the_same_tests_here(run: Run) -> None:
-    run(ANY_SERVER).assert_outcomes(passed=4)
-
-
-def test_the_same_tests_against_a_server_that_runs(run: Run, zk_server: ZooKeeperServer) -> None:
-    zk_server.load({"/other": b"kept"})
-    result = run(ANY_SERVER + LOCAL_ONLY, "--pyzk-connect", zk_server.connect_string)
-    result.assert_outcomes(passed=5, skipped=3)
-    result.stdout.fnmatch_lines(
-        [
-            f"pyzk: external server, connect {zk_server.connect_string}",
-            "SKIPPED*delay is not available with an external server (--pyzk-connect 127.0.0.1:*",
-            "SKIPPED*sessions is not available with an external server (--pyzk-connect *",
-            "SKIPPED*virtual_clock is not available with an external server (--pyzk-connect)",
-        ],
-        consecutive=False,
-    )
-    assert zk_server.tree() == {"/other": b"kept"}
-
-
-def test_chroots_below_a_chroot(run: Run, zk_server: ZooKeeperServer) -> None:
-    result = run(ANY_SERVER, ini=f"pyzk_connect = {zk_server.connect_string}/below/here")
-    result.assert_outcomes(passed=4)
-    assert zk_server.tree() == {"/below": b"", "/below/here": b""}
-
-
-def test_shared_servers_that_run_elsewhere_are_apart(run: Run, zk_server: ZooKeeperServer) -> None:
-    result = run(
-        """
-        def test(zk_server, zk_server_module, zk_server_session):
-            zk_server_session.load({"/s": b""})
-            zk_server_module.load({"/m": b""})
-            assert zk_server.tree() == {}
-            assert zk_server_module.tree() == {"/m": b""}
-        """,
-        f"--pyzk-connect={zk_server.connect_string}",
-    )
-    result.assert_outcomes(passed=1)
-    assert zk_server.tree() == {}
-
-
-def test_nobody_answers(run: Run) -> None:
-    with ZooKeeperServer() as server:
-        address = server.connect_string
-    result = run("def test(zk_server): pass", "--pyzk-connect", address)
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines([f"*--pyzk-connect {address}: nobody answers*"])
-
-
-@pytest.mark.live
-def test_the_same_tests_against_a_command(run: Run) -> None:
-    root = Path(pyzk.testing.external.__file__).parents[2]
-    command = f"env PYTHONPATH={root} {sys.executable} -m pyzk serve {{cfg}}"
-    result = run(ANY_SERVER + LOCAL_ONLY + LIVES, "--pyzk-command", command)
-    result.assert_outcomes(passed=7, skipped=3)
-    result.stdout.fnmatch_lines(["pyzk: external server, command env PYTHONPATH=*"])
-
-
-LIVES = """
-@pytest.mark.zk(options={"maxSessionTimeout": 5000})
-def test_lives(zk_server, zk_client_factory):
-    client = zk_client_factory()
-    assert "maxSessionTimeout=5000" in client.command(b"conf")
-    client.create("/a")
-    zk_server.pause()
-    assert zk_server.state == "paused"
-    found = client.exists_async("/a")
-    assert not found.ready()
-    zk_server.resume()
-    assert found.get(20)
-    zk_server.kill()
-    zk_server.restart()
-    assert client.retry(client.exists, "/a")
-def test_bad_use(zk_server):
-    from pyzk.testing import FixtureError
-    zk_server.kill()
-    for use in (zk_server.tree, zk_server.pause, zk_server.kill):
-        with pytest.raises(FixtureError, match="is killed"):
-            use()
-    for use in (zk_server.start, zk_server.resume):
-        with pytest.raises(FixtureError):
-            use()
-"""
-
-
-@pytest.mark.parametrize(
-    ("command", "message"),
-    [
-        ("no-such-command {port}", "cannot run it: *No such file*"),
-        ("x", "it names neither {port} nor {cfg}"),
-        ("x {ports}", "KeyError('ports'); known are {port}, {host}, {data_dir} and {cfg}"),
-        ("sh -c 'echo why not; exit 7' {port}", "it ended with status 7"),
-    ],
-)
-def test_a_command_that_does_not_serve_is_told(run: Run, command: str, message: str) -> None:
-    result = run("def test(zk_server): pass", "--pyzk-command", command)
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines([f"*FixtureError: --pyzk-command *: {message}*"])
-    if "why not" in command:
-        result.stdout.fnmatch_lines(["E * why not"])
-
-
-def test_options_need_a_configuration_file(run: Run) -> None:
-    result = run(
-        "@pytest.mark.zk(options={'tickTime': 5})\ndef test(zk_server): pass",
-        "--pyzk-command=x {port}",
-    )
-    result.stdout.fnmatch_lines(["*options need {cfg} in it"])
