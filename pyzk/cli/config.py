@@ -5,15 +5,14 @@ Shell.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import click
 
+from pyzk.cli.output import print_out
 from pyzk.cli.sources import fail, load, property_options
 from pyzk.config import DEFAULTS, WILDCARD, ServerConfig, effective_values
 from pyzk.config_members import bracketed
-from pyzk.runtime.main import ExitCode, abandon_output, refuse
 
 
 @click.group("config")
@@ -41,7 +40,7 @@ def check(
     one line where a value is wrong.
     """
     config = load(zoo_cfg, properties, properties_file)
-    _print(
+    print_out(
         "".join(f"{name}={_show(name, value)}\n" for name, value in _values(config, with_defaults))
     )
     for kind, remarks in (("note", config.notes), ("warning", config.warnings)):
@@ -80,19 +79,6 @@ def _place(config: ServerConfig) -> str:
 
 def _count(remarks: Sequence[object], what: str) -> str:
     return f"{len(remarks)} {what}{'s' if len(remarks) > 1 else ''}" if remarks else ""
-
-
-def _print(text: str) -> None:
-    """Write to standard output. A reader that has seen enough (`| head`) changes nothing."""
-    try:
-        click.echo(text, nl=False)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        abandon_output()
-    except OSError as error:
-        raise SystemExit(
-            refuse(f"cannot write to standard output: {error.strerror}", ExitCode.UNEXPECTED)
-        ) from None
 
 
 def _show(name: str, value: object) -> str:

@@ -15,6 +15,7 @@ import attrs
 import click
 
 from pyzk.cli.number import Number
+from pyzk.cli.output import print_out
 from pyzk.cli.sources import fail
 from pyzk.cli.survey import LEARNERS, NOT_SERVING, Member, leader_of, parse_addresses, survey
 from pyzk.zxid import epoch_of, format_zxid, make
@@ -370,7 +371,7 @@ def command(servers: tuple[str, ...], wants_json: bool, timeout_s: float, max_la
         fail(str(error))
     report = judge(asyncio.run(survey(addresses, timeout_s)), max_lag)
     if wants_json:
-        click.echo(json.dumps(as_json(report), indent=2))
+        print_out(json.dumps(as_json(report), indent=2) + "\n")
     else:
-        click.echo(render(report), nl=False)
+        print_out(render(report))
     raise SystemExit(report.verdict)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -26,6 +29,7 @@ from pyzk.cli.survey import (
     read_srvr,
 )
 from pyzk.testing import ZooKeeperEnsemble, ZooKeeperServer
+from tests.conftest import TIMEOUT_FACTOR
 
 APACHE = """\
 Zookeeper version: 3.9.3-c26634f34490bb0ea7a09cc51e05ede3b4e320ee, built on 2024-10-17 23:21 UTC
@@ -276,6 +280,30 @@ def test_what_names_no_server_is_code_2(text: str) -> None:
     result = status(text)
     assert result.exit_code == 2
     assert result.output.startswith("pyzk: ")
+
+
+@pytest.mark.parametrize(("is_full", "code"), [(False, Verdict.UNAVAILABLE), (True, 1)])
+@pytest.mark.parametrize("option", ["--json", "--timeout=5"])
+def test_an_output_that_takes_nothing_is_no_traceback(
+    is_full: bool, code: int, option: str
+) -> None:
+    ending, output = os.pipe()
+    os.close(ending)
+    if is_full:
+        os.close(output)
+        output = os.open("/dev/full", os.O_WRONLY)
+    with socket.create_server(("127.0.0.1", 0)) as port:
+        nobody = "{}:{}".format(*port.getsockname())
+    done = subprocess.run(
+        [sys.executable, "-m", "pyzk", "status", option, nobody],
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60 * TIMEOUT_FACTOR,
+    )
+    os.close(output)
+    told = "pyzk: cannot write to standard output: No space left on device\n" if is_full else ""
+    assert (done.returncode, done.stderr) == (code, told)
 
 
 # --- the judgement --------------------------------------------------------------------
