@@ -8,6 +8,7 @@ number is simply asked for again.
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 
 from pyzk.runtime.addresses import open_sockets
@@ -39,7 +40,7 @@ class HeldPort:
             except OSError as error:
                 raise FixtureError(
                     f"cannot listen on {self.host}:{self.port}: {error.strerror or error};"
-                    " leave the port out and the operating system gives a free one"
+                    f" {_advice(error)}"
                 ) from error
         self.port = self._listeners[0].getsockname()[1]
 
@@ -88,3 +89,9 @@ class HeldPort:
         if self._holder is not None:
             self._holder.close()
             self._holder = None
+
+
+def _advice(error: OSError) -> str:
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return "host is to be an address of this machine; leave it out for 127.0.0.1"
+    return "leave the port out and the operating system gives a free one"

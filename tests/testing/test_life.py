@@ -65,6 +65,12 @@ def test_a_port_on_request() -> None:
         assert second.port == first.port
 
 
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
+def test_a_host_that_is_not_here_is_told_as_such(host: str) -> None:
+    with pytest.raises(FixtureError, match=f"cannot listen on {host}:0: .*; host is to be an addr"):
+        ZooKeeperServer(host=host).start()
+
+
 def test_ipv6() -> None:
     try:
         server = ZooKeeperServer(host="::1").start()
