@@ -88,6 +88,7 @@ class ConnectedMember(ExternalServer):
 
     def stop(self, *, leaks: str | None = None) -> None:
         """It is not ours to stop."""
+        __tracebackhide__ = True
         self.unavailable(f"stop is not available with an external server ({self.option})")
 
     def __repr__(self) -> str:
