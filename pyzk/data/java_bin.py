@@ -115,6 +115,14 @@ class TreeBin:
             knot.before = parent
         self._mend_after_insertion(knot)
 
+    def has(self, name: str, code: int) -> bool:
+        """Tell whether a name is there."""
+        knot: _Knot | None = self._root
+        while knot is not None and knot.name != name:
+            is_left = is_before(code, name, knot.code, knot.name)
+            knot = knot.left if is_left else knot.right
+        return knot is not None
+
     def remove(self, name: str, code: int) -> list[str] | None:
         """Remove a name that is there. Return the names in their order if the tree has become so
         small that it ends and the bucket is a plain list again; None if it goes on."""

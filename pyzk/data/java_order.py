@@ -147,7 +147,7 @@ class HashTable:
     def clone_of(cls, names: list[str]) -> HashTable:
         """Return the table that HashSet.clone makes of a set with these names, in their order.
 
-        From Java 19 on it is half as large for some sizes (3, 6, 12, 24 ...); this is Java 17's.
+        This is Java 17's; that of Java 25 is half as large for some sizes (3, 6, 12, 24 ...).
         """
         if not names:
             return cls(FIRST_CAPACITY)
@@ -254,7 +254,7 @@ class HashTable:
             if len(slot) == 1:
                 self._slots[at] = slot[0]
         elif isinstance(slot, TreeBin):
-            if name not in slot.names():
+            if not slot.has(name, code):
                 return False
             left = slot.remove(name, code)
             if left is not None:

@@ -95,6 +95,10 @@ def test_names_that_have_met_are_noticed_at_the_first_removal() -> None:
             assert lazy.in_order() == table.names()
 
 
+def has_table(found: NameSet) -> bool:
+    return found._table is not None
+
+
 def grown(count: int) -> NameSet:
     found = NameSet(8)
     for number in range(count):
@@ -117,10 +121,10 @@ def test_the_encoded_list_is_kept_until_the_set_changes() -> None:
 def test_an_order_asked_for_once_leaves_no_table_behind() -> None:
     found = grown(100)
     found.encode()
-    assert found._table is None
+    assert not has_table(found)
     found.add("more")
     found.encode()
-    assert found._table is not None
+    assert has_table(found)
 
 
 def test_a_set_remembers_how_large_it_was() -> None:
@@ -141,12 +145,12 @@ def test_many_removals_let_the_table_go() -> None:
     table.extend(["more"])
     found.encode()
     for number in range(GONE_LIMIT + 20):
-        assert found._table is not None
+        assert has_table(found)
         found.discard(f"n{number}")
         table.remove(f"n{number}")
     found.discard("n50")
     table.remove("n50")
-    assert found._table is None
+    assert not has_table(found)
     assert found.in_order() == table.names()
 
 
@@ -184,3 +188,32 @@ def test_a_removal_from_a_large_set_does_not_look_at_its_buckets(
         table.remove(f"n{number}")
         if number % 7 == 0:
             assert found.encode() == encode_strings(table.names())
+
+
+@pytest.mark.source  # it replaces parts of modules
+def test_a_removal_never_adds_many_names_to_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(name_set, "LOOK_LIMIT", 50)
+    found = NameSet(8)
+    for pairs in itertools.product(("Aa", "BB"), repeat=4):
+        found.add("".join(pairs))
+    found.discard("AaAaAaAa")
+    assert has_table(found)
+    for number in range(51):
+        found.add(f"n{number}")
+    added: list[int] = []
+    monkeypatch.setattr(HashTable, "extend", lambda self, names: added.append(len(names)))
+    found.discard("n0")
+    assert added == []
+    assert not has_table(found)
+
+
+def test_many_names_with_one_hash_take_no_time() -> None:
+    """As in Java, for which the tree is there: 4096 names are added and removed."""
+    names = ["".join(pairs) for pairs in itertools.product(("Aa", "BB"), repeat=12)]
+    table = HashTable(8)
+    table.extend(names)
+    assert not table.remove("absent" + names[0])
+    assert not table.remove("AaAaAaAaAaAaAaAaAaAaAaC#")
+    for name in names:
+        assert table.remove(name)
+    assert (table.size, table.names()) == (0, [])
