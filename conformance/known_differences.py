@@ -64,16 +64,6 @@ SKIPPED: Final[dict[str, str]] = {
 }
 """Recordings that are not replayed at all."""
 
-ANY_ORDER: Final[dict[str, frozenset[int]]] = {
-    "session_close": frozenset({0x7}),
-    "watch_session_close": frozenset({0x9}),
-}
-"""Zxids of closed sessions with several ephemerals.
-
-The original deletes them in the order of a Java HashSet, here they go in the order of their
-creation; the events of such a transaction are compared as a set, for each connection.
-"""
-
 NOT_GENERATED: Final[tuple[str, ...]] = (
     "createTTL with flags of no TTL node and a negative time to live: the original dies of it",
     "deleteContainer and createSession from a client: see above",

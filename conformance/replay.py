@@ -33,7 +33,6 @@ RECORDINGS: Final = Path(__file__).parent.parent / "tests" / "testdata" / "clien
 MASKED: Final = frozenset({"time", "session", "passwd"})
 MOST_DIFFERENCES: Final = 20
 TIMEOUT_S: Final = 6.0
-_EVENT_XID: Final = b"\xff\xff\xff\xff"
 
 
 class Pipe(Protocol):
@@ -113,10 +112,6 @@ class Replayer:
         self.translations: dict[str, dict[bytes, bytes]] = {"session": {}, "passwd": {}}
         self.last_request = ""
         self.zxids_less = 0
-        self.any_order = (
-            known_differences.ANY_ORDER.get(recording.name, frozenset()) if known else frozenset()
-        )
-        self.due: dict[tuple[str, bytes], list[bytes]] = {}
         self.differences = [
             difference
             for difference in known_differences.KNOWN
@@ -193,7 +188,6 @@ class Replayer:
             self._mismatch(line, f"want {self._show(line, want)}\n        got no frame, {state}")
             return
         self._learn(line, want, got)
-        want = self._in_any_order(line, want, got)
         if _masked(want, line.masks) == _masked(got, line.masks):
             return
         want = self._expected_zxids(line, want)
@@ -203,24 +197,6 @@ class Replayer:
         self._mismatch(
             line, f"want {self._show(line, wanted)}\n        got  {self._show(line, received)}"
         )
-
-    def _in_any_order(self, line: Line, want: bytes, got: bytes) -> bytes:
-        """Of the events of one transaction whose order is free: the one that came, if it is due."""
-        if int.from_bytes(want[8:16], "big") not in self.any_order or want[4:8] != _EVENT_XID:
-            return want
-        due = self.due.setdefault((line.connection, want[8:16]), [])
-        if not due:
-            due += [
-                other.data
-                for other in self.recording.lines
-                if other.kind == "s2c"
-                and other.connection == line.connection
-                and other.data[4:16] == want[4:16]
-            ]
-        if got in due:
-            due.remove(got)
-            return got
-        return want
 
     def _expected_zxids(self, line: Line, want: bytes) -> bytes:
         """The recorded bytes as they would be without the zxids that this server does not use."""

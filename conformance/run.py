@@ -18,7 +18,7 @@ from typing import Final
 
 import attrs
 
-from conformance import disk, durability, oracle, replay
+from conformance import disk, durability, hash_set_orders, oracle, replay
 from conformance.differential import machine
 from conformance.mixed import scenarios
 from conformance.mixed.members import MixedError
@@ -53,6 +53,14 @@ def recordings(options: Options) -> str:
     played = [outcome for outcome in outcomes if not outcome.skipped]
     frames = sum(outcome.compared for outcome in played)
     return f"{frames} frames in {len(played)} recordings equal"
+
+
+def orders(options: Options) -> str:
+    """In which order sets list names, here and in Java."""
+    try:
+        return hash_set_orders.compare(random.Random(options.seed), 300)
+    except AssertionError as error:
+        raise FailedError(str(error)) from error
 
 
 def differential(enforce_quota: bool) -> Callable[[Options], str]:
@@ -102,6 +110,7 @@ def mixed(options: Options) -> str:
 
 PARTS: Final[dict[str, Callable[[Options], str]]] = {
     "recordings": recordings,
+    "order of names": orders,
     "kill -9": kills,
     "differential": differential(enforce_quota=False),
     "differential, hard quotas": differential(enforce_quota=True),

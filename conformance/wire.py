@@ -362,14 +362,15 @@ def _results(reader: Reader) -> list[Decoded]:
         results.append(result)
 
 
-UNORDERED: Final[frozenset[str]] = frozenset({"children", "ephemerals", "clientInfo"})
+UNORDERED: Final[frozenset[str]] = frozenset({"clientInfo"})
+"""Lists in the order of a set of the original whose elements are no strings."""
 
 
-def without_order(value: object, key: str = "") -> object:
-    """The decoded frame with the lists that have no promised order sorted."""
+def without_order(value: object, lists: frozenset[str] = UNORDERED, key: str = "") -> object:
+    """The decoded frame with the lists of these names sorted."""
     if isinstance(value, dict):
-        return {name: without_order(item, name) for name, item in value.items()}
+        return {name: without_order(item, lists, name) for name, item in value.items()}
     if isinstance(value, list):
-        items = [without_order(item) for item in value]
-        return sorted(items, key=str) if key in UNORDERED else items
+        items = [without_order(item, lists) for item in value]
+        return sorted(items, key=str) if key in lists else items
     return value

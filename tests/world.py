@@ -63,6 +63,11 @@ def frame(payload: bytes) -> bytes:
     return struct.pack(">i", len(payload)) + payload
 
 
+def owned_paths(tree: DataTree) -> dict[int, list[str]]:
+    """Return the ephemerals of the sessions that have any, in order of creation."""
+    return {owner: list(owned) for owner, owned in tree.ephemerals.items() if owned}
+
+
 def encode_request(xid: int, opcode: int, record: Record | bytes = b"") -> bytes:
     body = record if isinstance(record, bytes) else record.encode()
     return frame(struct.pack(">ii", xid, opcode) + body)

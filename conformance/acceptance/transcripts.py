@@ -26,7 +26,6 @@ _VARYING: Final = (
     (re.compile(r"^.*(SLF4J|log4j|reload4j).*\n", re.MULTILINE), ""),
 )
 _IDENTITY: Final = re.compile(r"(ip|digest|super): ")
-_CHILD: Final = re.compile(r"\t[^ =]+$")
 _PROMPT: Final = re.compile(r"\[zk: [^]\n]*\] ?")
 
 
@@ -56,7 +55,7 @@ def zkcli(original: Oracle, address: Address) -> tuple[list[str], list[str]]:
     lines = [line for line in text.splitlines() if line.strip() and line != "WATCHER::"]
     events = [line for line in lines if line.startswith("WatchedEvent")]
     lines = [line for line in lines if line not in events]
-    lines = _sorted_runs([_sorted_list(line) for line in lines], _IDENTITY)
+    lines = _sorted_runs(lines, _IDENTITY)
     return [*lines, f"exit status {done.returncode}"], events
 
 
@@ -82,7 +81,7 @@ def cli_mt(address: Address) -> tuple[list[str], list[str]]:
     lines = [line for line in mask(output).splitlines() if line.strip()]
     events = [line for line in lines if line.startswith("Watcher ")]
     answers = [line for line in lines if line not in events]
-    return _sorted_runs(answers, _CHILD), events
+    return answers, events
 
 
 def _sorted_runs(lines: list[str], kind: re.Pattern[str]) -> list[str]:
@@ -92,10 +91,3 @@ def _sorted_runs(lines: list[str], kind: re.Pattern[str]) -> list[str]:
         members = list(run)
         result += sorted(members) if matching else members
     return result
-
-
-def _sorted_list(line: str) -> str:
-    """A printed list of ephemerals, sorted: it comes from a hash set."""
-    if line.startswith("[/") and line.endswith("]"):
-        return f"[{', '.join(sorted(line[1:-1].split(', ')))}]"
-    return line

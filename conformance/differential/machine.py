@@ -104,26 +104,11 @@ def _before_race(requests: list[rq.Request]) -> int:
     return len(requests)
 
 
-def comparable(answers: Answers, closing: bool) -> Answers:
+def comparable(answers: Answers) -> Answers:
     """Answers without orders that nobody promises."""
-    ordered: Answers = {}
-    for label, frames in answers.items():
-        plain = [wire.without_order(frame) for frame in frames]
-        ordered[label] = _sorted_events(plain) if closing else plain
-    return ordered
-
-
-def _sorted_events(frames: list[object]) -> list[object]:
-    """A closing session's ephemerals go in no promised order: runs of events are sorted."""
-    result: list[object] = []
-    for event, run in itertools.groupby(frames, _is_event):
-        members = list(run)
-        result += sorted(members, key=str) if event else members
-    return result
-
-
-def _is_event(frame: object) -> bool:
-    return isinstance(frame, dict) and frame.get("kind") == "event"
+    return {
+        label: [wire.without_order(frame) for frame in frames] for label, frames in answers.items()
+    }
 
 
 class Comparison(RuleBasedStateMachine):
@@ -138,12 +123,12 @@ class Comparison(RuleBasedStateMachine):
 
     # ----- running a command on both
 
-    def both(self, text: str, method: str, *arguments: Any, closing: bool = False) -> None:
+    def both(self, text: str, method: str, *arguments: Any) -> None:
         """Runs one command on both servers and compares what all clients received."""
         self.history.append(text)
         self.pair.commands += 1
         note(text)
-        found = [comparable(getattr(world, method)(*arguments), closing) for world in self.worlds]
+        found = [comparable(getattr(world, method)(*arguments)) for world in self.worlds]
         if found[0] == found[1]:
             return
         parts = ["the servers differ", *(f"  {line}" for line in self.history)]
@@ -195,9 +180,8 @@ class Comparison(RuleBasedStateMachine):
             self.send(index, requests[:cut])
             self.send(self.connected(index), requests[cut:])
             return
-        closing = any(request.op == "closeSession" for request in requests)
         text = f"client{index}: {'; '.join(map(repr, requests))}".replace(rq.PREFIX[1:], "PREFIX")
-        self.both(text, "send", index, requests, closing=closing)
+        self.both(text, "send", index, requests)
 
     @precondition(lambda self: len(self.worlds[0].slots) < MOST_CLIENTS)
     @rule(

@@ -11,6 +11,11 @@ import struct
 import zlib
 from typing import Final
 
+from pyzk.data.name_set import NameSet
+
+CHILDREN_CAPACITY: Final = 8
+"""With which the original makes the set of children."""
+
 _pack_stat: Final = struct.Struct(">qqqqiiiqiiq").pack
 _pack_persisted: Final = struct.Struct(">qqqqiiiqq").pack
 _pack_digest: Final = struct.Struct(">qqqqqiiiq").pack
@@ -18,6 +23,7 @@ _pack_digest: Final = struct.Struct(">qqqqqiiiq").pack
 _crc32: Final = zlib.crc32
 
 STAT_BYTES: Final = 68
+_NO_CHILDREN: Final = bytes(4)
 _UNCOUNTED: Final = -2
 """path_crc of a znode that is not part of the tree digest."""
 
@@ -77,8 +83,8 @@ class DataNode:
         self.pzxid = pzxid
         self.shown_owner = 0
         """ephemeralOwner as clients see it: 0 for containers and TTL znodes."""
-        self.children: dict[str, None] | None = None
-        """Names in order of creation; None as long as there never was one."""
+        self.children: NameSet | None = None
+        """Names of the children; None as long as there never was one."""
         self.stat: bytes | None = None
         """The wire Stat, or None after a change."""
         self.digest = 0
@@ -93,7 +99,8 @@ class DataNode:
         stat = self.stat
         if stat is None:
             data = self.data
-            count = len(self.children) if self.children else 0
+            children = self.children
+            count = len(children.names) if children is not None else 0
             stat = self.stat = _pack_stat(
                 self.czxid,
                 self.mzxid,
@@ -108,6 +115,23 @@ class DataNode:
                 self.pzxid,
             )
         return stat
+
+    def add_child(self, name: str) -> None:
+        """Note a new child."""
+        children = self.children
+        if children is None:
+            children = self.children = NameSet(CHILDREN_CAPACITY)
+        children.add(name)
+
+    def list_children(self) -> list[str]:
+        """Return the names of the children in the order in which clients are told them."""
+        children = self.children
+        return [] if children is None else children.in_order()
+
+    def encode_children(self) -> bytes:
+        """Return the wire form of ``list_children``."""
+        children = self.children
+        return _NO_CHILDREN if children is None else children.encode()
 
     def encode_persisted(self) -> bytes:
         """Return the 60 bytes of StatPersisted, as snapshots hold them."""

@@ -18,6 +18,7 @@ from pyzk.constants import (
     OpCode,
 )
 from pyzk.data.acl import OPEN_ACL_ID, READ_ACL, AclTable
+from pyzk.data.name_set import NameSet
 from pyzk.data.node import DataNode, compute_digest, to_int32
 from pyzk.data.paths import CONFIG, QUOTA, ROOT, ZOOKEEPER, parent_of
 from pyzk.data.quota import QuotaTable
@@ -67,7 +68,9 @@ class DataTree:
         self.quota = QuotaTable()
         self.written: list[tuple[str, int]] | None = None
         """(path, bytes of data) of each create, delete and setData, for whoever set a list here."""
-        self.ephemerals: dict[int, dict[str, None]] = {}
+        self.ephemerals: dict[int, NameSet] = {}
+        """Session -> paths. A set stays until the session ends, even empty, as in the original:
+        its past decides in which order the paths go."""
         self.containers: dict[str, None] = {}
         self.ttls: dict[str, None] = {}
         self.last_zxid = 0
@@ -135,9 +138,7 @@ class DataTree:
         if old is None:
             if path != ROOT:
                 parent = self.nodes[parent_of(path)]
-                if parent.children is None:
-                    parent.children = {}
-                parent.children[path[path.rindex("/") + 1 :]] = None
+                parent.add_child(path[path.rindex("/") + 1 :])
                 parent.stat = None
             self.data_size += len(path)
         else:
@@ -184,7 +185,10 @@ class DataTree:
             self.ttls[path] = None
         else:
             node.shown_owner = owner
-            self.ephemerals.setdefault(owner, {})[path] = None
+            owned = self.ephemerals.get(owner)
+            if owned is None:
+                owned = self.ephemerals[owner] = NameSet()
+            owned.add(path)
 
     def is_ttl_owner(self, owner: int) -> bool:
         """Tell whether an ephemeralOwner says TTL: only with extended types switched on."""
@@ -216,9 +220,7 @@ class DataTree:
         else:
             owned = self.ephemerals.get(owner)
             if owned is not None:
-                owned.pop(path, None)
-                if not owned:
-                    del self.ephemerals[owner]
+                owned.discard(path)
 
     # --- snapshots ------------------------------------------------------------------
 
@@ -336,10 +338,7 @@ class DataTree:
             parent.cversion = parent_cversion
             parent.pzxid = zxid
         if old is None:
-            children = parent.children
-            if children is None:
-                children = parent.children = {}
-            children[path[slash + 1 :]] = None
+            parent.add_child(path[slash + 1 :])
         parent.stat = None
         if self.digests:
             self._redigest(parent_path, parent, foretold)
@@ -397,8 +396,8 @@ class DataTree:
         node = nodes.get(path)
         if node is not None:
             del nodes[path]
-            if parent.children:
-                parent.children.pop(path[slash + 1 :], None)
+            if parent.children is not None:
+                parent.children.discard(path[slash + 1 :])
             self.data_size -= len(path) + (len(node.data) if node.data else 0)
             self._forget_owner(path, node)
             if self.digests:
@@ -480,17 +479,24 @@ class DataTree:
         foretold: tuple[int, ...] | None,
     ) -> Applied:
         if body is not None:
-            for path in body.paths_to_delete:
+            paths = body.paths_to_delete
+            owned = self.ephemerals.pop(header.client_id, None)
+            for path in paths:
                 self._delete(path, header.zxid)
+            if owned is not None and not owned.names.keys() <= set(paths):
+                # Its own rest, as after a fuzzy snapshot of the original.
+                for path in paths:
+                    owned.discard(path)
+                self.ephemerals[header.client_id] = owned
         self.delete_ephemerals(header.client_id, header.zxid)
         return Applied(kind)
 
     def delete_ephemerals(self, session_id: int, zxid: int) -> int:
         """Delete what a session still owns; return how many znodes that were."""
-        owned = self.ephemerals.get(session_id)
-        if not owned:
+        owned = self.ephemerals.pop(session_id, None)
+        if owned is None:
             return 0
-        paths = list(owned)
+        paths = owned.in_order()
         for path in paths:
             self._delete(path, zxid)
         return len(paths)

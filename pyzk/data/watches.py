@@ -254,13 +254,22 @@ class WatchManager:
         """Pairs of watcher and path in both tables: a persistent watch counts twice."""
         return self._data.size + self._children.size
 
-    def by_path(self) -> dict[str, list[Watcher]]:
-        """For wchp."""
-        return {path: list(at) for path, at in self._data.paths.items()}
+    def watched(self) -> list[str]:
+        """For wchp: the paths."""
+        return list(self._data.paths)
 
-    def by_watcher(self) -> dict[Watcher, list[str]]:
-        """For wchc; a watcher may have no path left."""
-        return {watcher: list(paths) for watcher, paths in self._data.watchers.items()}
+    def watchers_of(self, path: str) -> list[Watcher]:
+        """For wchp: the watchers of one path."""
+        return list(self._data.paths.get(path, ()))
+
+    def watching(self) -> list[Watcher]:
+        """For wchc: the watchers."""
+        return list(self._data.watchers)
+
+    def paths_of(self, watcher: Watcher) -> list[str] | None:
+        """For wchc: the paths of one watcher, which may have none left; None if it has gone."""
+        paths = self._data.watchers.get(watcher)
+        return None if paths is None else list(paths)
 
     def entries(self) -> list[tuple[str, int, Watcher]]:
         """Every watch as (path, WatchKind, watcher): by path, in the order of registration."""

@@ -53,11 +53,21 @@ def encode_buffer(value: bytes | None) -> bytes:
     return pack_int(len(value)) + value
 
 
+_SHORT_HEADS: Final = tuple(f"\0\0\0{chr(length)}" for length in range(128))
+"""The lengths of short strings, as text."""
+
+
 def encode_strings(values: list[str] | tuple[str, ...] | None) -> bytes:
     """Return the count and the encoded strings."""
     if values is None:
         return NULL
-    return pack_int(len(values)) + b"".join([encode_string(value) for value in values])
+    count = pack_int(len(values))
+    if values and max(map(len, values)) < len(_SHORT_HEADS):
+        # Names of children, most often, and there may be very many.
+        text = "".join([_SHORT_HEADS[len(value)] + value for value in values])
+        if text.isascii():
+            return count + text.encode("ascii")
+    return count + b"".join([encode_string(value) for value in values])
 
 
 def decode_length(buffer: bytes, offset: int, end: int) -> tuple[int, int]:

@@ -51,6 +51,8 @@ from pyzk.server.reply import encode_applied, encode_error, encode_event, encode
 from pyzk.server.request import QueuedRead, Request
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pyzk.server.server import Server
     from pyzk.server.sessions import Session
 
@@ -67,6 +69,8 @@ __all__ = [
     "Connection",
 ]
 
+ANSWER_BYTES: Final = 1 << 13
+"""Of the answer to a four-letter word: beyond it the other clients have their turn."""
 OUT_HIGH_BYTES: Final = 1 << 20
 """Replies of one client that wait for the socket; beyond it no more of its frames are served."""
 
@@ -80,6 +84,7 @@ class Connection:
     """What a server knows of one TCP connection. Also a Watcher: events go to ``out``."""
 
     __slots__ = (
+        "_answer",
         "_held",
         "_missing",
         "auth_ids",
@@ -120,6 +125,8 @@ class Connection:
         self.outstanding = 0
         """Requests on the way: writes, and reads behind them."""
         self._held: list[bytes] = []
+        self._answer: Iterator[bytes] | None = None
+        """The rest of the answer to a four-letter word."""
         self._missing = 1
         """How many bytes must come before it makes sense to look at ``_held`` again."""
         self.is_old_client = False
@@ -133,6 +140,11 @@ class Connection:
     def is_stalled(self) -> bool:
         """Whether the driver should stop reading the socket."""
         return self.stalled != 0
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether more is to come of the answer to a four-letter word."""
+        return self._answer is not None
 
     def receive(self, data: bytes) -> None:
         """Take the next bytes of the client."""
@@ -159,7 +171,9 @@ class Connection:
         if self.stalled:
             return
         self.mark_dirty()
-        if self._held:
+        if self._answer is not None:
+            self._go_on_answering(self._answer)
+        elif self._held:
             data = b"".join(self._held)
             self._held = []
             self._scan(data)
@@ -391,11 +405,21 @@ class Connection:
         self.stats.received(1)
         self.server.metrics.packets_received += 1
         argument = data[offset + 4 : offset + 4 + needed]
-        answer = fourletter.answer(self.server, word, argument, self)
-        if answer:
-            self.send(answer)
-        self.close()
+        self._answer = fourletter.answer(self.server, word, argument, self)
+        self._go_on_answering(self._answer)
         return 0
+
+    def _go_on_answering(self, answer: Iterator[bytes]) -> None:
+        """Send the next pieces of the answer to a four-letter word, and close after the last; or
+        stall, so that the driver resumes when others have had their turn and the client reads."""
+        size = 0
+        for piece in answer:
+            self.send(piece)
+            size += len(piece)
+            if size >= ANSWER_BYTES:
+                self.stall(STALL_CHOKED)
+                return
+        self.close()
 
     def _authenticate(self, xid: int, body: bytes) -> None:
         """Answered at once, out of order; any failure is -115 and the end of the connection."""
@@ -547,6 +571,7 @@ class Connection:
             return
         self.state = CLOSED
         self._held = []
+        self._answer = None
         self.server.forget(self)
         self.mark_dirty()
 

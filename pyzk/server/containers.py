@@ -7,8 +7,9 @@ child that arrives in between saves the znode.
 
 from __future__ import annotations
 
-from itertools import chain, islice
 from typing import TYPE_CHECKING
+
+from pyzk.data.java_order import HashTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,11 +22,12 @@ def due(tree: DataTree, wall_ms: int, config: ServerConfig) -> list[str]:
     """The paths to delete now; no more than ``container_max_per_minute`` allows until the next
     check. The rest is due next time."""
     limit = config.container_max_per_minute * config.container_check_interval_ms // 60_000
-    paths = chain(
-        _containers(tree, wall_ms, config.container_max_never_used_interval_ms),
-        _ttls(tree, wall_ms),
-    )
-    return list(islice(paths, max(1, limit)))
+    containers = list(_containers(tree, wall_ms, config.container_max_never_used_interval_ms))
+    ttls = list(_ttls(tree, wall_ms))
+    # The original goes through copies of its sets.
+    paths = HashTable.copy_of(len(tree.containers), containers).names()
+    paths += HashTable.copy_of(len(tree.ttls), ttls).names()
+    return paths[: max(1, limit)]
 
 
 def _containers(tree: DataTree, wall_ms: int, max_never_used_ms: int) -> Iterator[str]:

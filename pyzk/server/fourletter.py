@@ -5,6 +5,12 @@ Pure. Answers to FourLetterCommands and its commands; texts, line by line, are t
 the end of the connection. The caller counts the word as a received packet before it asks for the
 answer and the answer as a sent one afterwards, as the original does.
 
+A long answer (cons, dump, stat, wchc, wchp) is an iterator of pieces, which the connection drains
+as its client reads, other clients being served in between. It shows what there was when it began,
+each thing as it is when its turn comes: who has gone meanwhile is left out, who has come is not
+shown. The numbers in its headings are those of its beginning. Nothing holds a change up; the
+original holds up all that would change watches while it lists them.
+
 Known differences, all visible in ``dump`` alone: buckets that have become empty are not listed, and
 dates are in UTC whatever the time zone of the machine.
 """
@@ -12,7 +18,8 @@ dates are in UTC whatever the time zone of the machine.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final
+from itertools import islice
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from pyzk import __version__
 from pyzk.data import paths
@@ -55,6 +62,10 @@ TELNET_CLOSE: Final = b"\xff\xf4\xff\xfd"
 LEARNERS: Final = ("follower", "observer", "read-only")
 """Modes in which somebody else expires sessions, or nobody does."""
 
+LINES_PER_PIECE: Final = 200
+"""Of a long answer: well under a millisecond, for which no other client is served."""
+
+_Member = TypeVar("_Member")
 _ARGUMENT: Final = struct.Struct(">q")
 _NOT_SERVING: Final = "This ZooKeeper instance is not currently serving requests"
 
@@ -76,34 +87,44 @@ def needs(server: ServerView, word: bytes) -> int:
 
 def answer(
     server: ServerView, word: bytes, argument: bytes, asking: ConnectionView | None
-) -> bytes:
-    """The answer to a word; the connection is to be closed after it.
+) -> Iterator[bytes]:
+    """The answer to a word, in pieces; the connection is to be closed after the last.
 
     ``asking`` is the connection the word came on, ``argument`` what followed the word (for stmk).
     """
+    text = _text(server, word, argument, asking)
+    if isinstance(text, str):
+        if text:
+            yield text.encode("utf-8", "replace")
+        return
+    while lines := "".join(islice(text, LINES_PER_PIECE)):
+        yield lines.encode("utf-8", "replace")
+
+
+def _text(
+    server: ServerView, word: bytes, argument: bytes, asking: ConnectionView | None
+) -> str | Iterator[str]:
     if word == TELNET_CLOSE:
-        return b""
+        return ""
     if not is_allowed(server, word):
         name = word.decode("ascii")
-        return f"{name} is not executed because it is not in the whitelist.\n".encode()
+        return f"{name} is not executed because it is not in the whitelist.\n"
     if word == b"stmk":
         return _set_trace_mask(server, argument)
     needs_serving, command = _WORDS[word]
     if needs_serving and not server.is_serving:
-        text = _NOT_SERVING if word == b"hash" else _NOT_SERVING + "\n"
-    else:
-        text = command(server, asking)
-    return text.encode("utf-8", "replace")
+        return _NOT_SERVING if word == b"hash" else _NOT_SERVING + "\n"
+    return command(server, asking)
 
 
-def _set_trace_mask(server: ServerView, argument: bytes) -> bytes:
+def _set_trace_mask(server: ServerView, argument: bytes) -> str:
     if len(argument) < _ARGUMENT.size:
-        return b""
+        return ""
     (server.trace_mask,) = _ARGUMENT.unpack_from(argument)
-    return str(server.trace_mask).encode()
+    return str(server.trace_mask)
 
 
-# -- the commands; each returns its whole text
+# -- the commands; each returns its whole text, or its lines
 
 
 def _ruok(server: ServerView, asking: ConnectionView | None) -> str:
@@ -175,13 +196,24 @@ def _srvr(server: ServerView, asking: ConnectionView | None) -> str:
     return _version(server) + _statistics(server)
 
 
-def _stat(server: ServerView, asking: ConnectionView | None) -> str:
-    clients = _lines(_brief(connection, asking) + ")" for connection in server.connections)
-    return f"{_version(server)}Clients:\n{clients}\n{_statistics(server)}"
+def _stat(server: ServerView, asking: ConnectionView | None) -> Iterator[str]:
+    yield f"{_version(server)}Clients:\n"
+    for connection in _still_open(server):
+        yield f"{_brief(connection, asking)})\n"
+    yield f"\n{_statistics(server)}"
 
 
-def _cons(server: ServerView, asking: ConnectionView | None) -> str:
-    return _lines(_full(connection, asking) for connection in server.connections) + "\n"
+def _cons(server: ServerView, asking: ConnectionView | None) -> Iterator[str]:
+    for connection in _still_open(server):
+        yield f"{_full(connection, asking)}\n"
+    yield "\n"
+
+
+def _still_open(server: ServerView) -> Iterator[ConnectionView]:
+    """Those connections of now that are open when their turn comes."""
+    for connection in list(server.connections):
+        if connection in server.connections:
+            yield connection
 
 
 def _crst(server: ServerView, asking: ConnectionView | None) -> str:
@@ -209,64 +241,71 @@ def _wchs(server: ServerView, asking: ConnectionView | None) -> str:
     return f"{watchers} connections watching {paths} paths\nTotal watches:{total}\n"
 
 
-def _wchc(server: ServerView, asking: ConnectionView | None) -> str:
-    groups = [
-        (java_hex(watcher.session_id), paths)
-        for watcher, paths in server.database.tree.watches.by_watcher().items()
-    ]
-    return _grouped(groups, "") + "\n"
+def _wchc(server: ServerView, asking: ConnectionView | None) -> Iterator[str]:
+    watches = server.database.tree.watches
+    for watcher in watches.watching():
+        paths = watches.paths_of(watcher)
+        if paths is not None:
+            yield f"{java_hex(watcher.session_id)}\n"
+            yield from _members(paths)
+    yield "\n"
 
 
-def _wchp(server: ServerView, asking: ConnectionView | None) -> str:
-    groups = [
-        (path, [java_hex(watcher.session_id) for watcher in watchers])
-        for path, watchers in server.database.tree.watches.by_path().items()
-    ]
-    return _grouped(groups, "") + "\n"
+def _wchp(server: ServerView, asking: ConnectionView | None) -> Iterator[str]:
+    watches = server.database.tree.watches
+    for path in watches.watched():
+        watchers = watches.watchers_of(path)
+        if watchers:
+            yield f"{path}\n"
+            yield from _members(java_hex(watcher.session_id) for watcher in watchers)
+    yield "\n"
 
 
-def _dump(server: ServerView, asking: ConnectionView | None) -> str:
-    ephemerals = [
-        (java_hex(owner), list(paths)) for owner, paths in server.database.tree.ephemerals.items()
-    ]
-    return "".join(
-        (
-            "SessionTracker dump:\n",
-            _sessions(server),
-            "ephemeral nodes dump:\n",
-            f"Sessions with Ephemerals ({len(ephemerals)}):\n",
-            _grouped(ephemerals, ":"),
-            "Connections dump:\n",
-            _expiry_sets("Connections", _connection_buckets(server), server),
-        )
-    )
+def _dump(server: ServerView, asking: ConnectionView | None) -> Iterator[str]:
+    yield "SessionTracker dump:\n"
+    yield from _sessions(server)
+    yield "ephemeral nodes dump:\n"
+    ephemerals = server.database.tree.ephemerals
+    owners = list(ephemerals)
+    yield f"Sessions with Ephemerals ({len(owners)}):\n"
+    for owner in owners:
+        owned = ephemerals.get(owner)
+        if owned is not None:
+            yield f"{java_hex(owner)}:\n"
+            yield from _members(owned.in_order())
+    yield "Connections dump:\n"
+    yield from _expiry_sets("Connections", _connection_buckets(server), server, _ip_and_session)
 
 
-def _sessions(server: ServerView) -> str:
+def _sessions(server: ServerView) -> Iterator[str]:
     """When they expire; a learner leaves that to its leader, and knows their timeouts. Local ones
     everybody expires by itself."""
-    text = ""
     if server.has_local_sessions:
-        text = "Local " + _session_sets(server, is_local=True)
+        yield "Local "
+        yield from _session_sets(server, is_local=True)
     if server.role.mode in LEARNERS:
         sessions = sorted(server.database.sessions.items())
-        lines = (f"{java_hex(session_id)}\t{timeout_ms}ms" for session_id, timeout_ms in sessions)
-        return f"{text}Global Sessions({len(sessions)}):\n" + _lines(lines)
+        yield f"Global Sessions({len(sessions)}):\n"
+        for session_id, timeout_ms in sessions:
+            yield f"{java_hex(session_id)}\t{timeout_ms}ms\n"
+        return
     if server.has_local_sessions:
-        text += "Global "
-    return text + _session_sets(server, is_local=False)
+        yield "Global "
+    yield from _session_sets(server, is_local=False)
 
 
-def _session_sets(server: ServerView, is_local: bool) -> str:
-    buckets: dict[int, list[str]] = {}
+def _session_sets(server: ServerView, is_local: bool) -> Iterator[str]:
+    buckets: dict[int, list[int]] = {}
     for expiry_ms, bucket in server.sessions.buckets.items():
-        found = [java_hex(each.session_id) for each in bucket.values() if each.is_local == is_local]
+        found = [each.session_id for each in bucket.values() if each.is_local == is_local]
         if found:
             buckets[expiry_ms] = found
-    return _expiry_sets("Session", buckets, server)
+    return _expiry_sets("Session", buckets, server, java_hex)
 
 
-_WORDS: Final[dict[bytes, tuple[bool, Callable[[ServerView, ConnectionView | None], str]]]] = {
+_WORDS: Final[
+    dict[bytes, tuple[bool, Callable[[ServerView, ConnectionView | None], str | Iterator[str]]]]
+] = {
     # word: whether it needs a server that serves, what it answers
     b"conf": (True, _conf),
     b"cons": (True, _cons),
@@ -300,11 +339,10 @@ def _lines(lines: Iterator[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _grouped(groups: Iterable[tuple[str, list[str]]], after_head: str) -> str:
-    return "".join(
-        f"{head}{after_head}\n" + "".join(f"\t{member}\n" for member in members)
-        for head, members in groups
-    )
+def _members(members: Iterable[str]) -> Iterator[str]:
+    """The lines below a head."""
+    for member in members:
+        yield f"\t{member}\n"
 
 
 def _version(server: ServerView) -> str:
@@ -371,30 +409,33 @@ def _full(connection: ConnectionView, asking: ConnectionView | None) -> str:
     return text + ")"
 
 
-def _connection_buckets(server: ServerView) -> dict[int, list[str]]:
+def _connection_buckets(server: ServerView) -> dict[int, list[ConnectionView]]:
     """Connections by when they are closed if they stay silent: with their session, or, before the
     handshake, when their time for that is over."""
     clock = server.clock
     interval = server.config.sessionless_cnxn_timeout_ms
     tick = server.config.tick_time_ms
-    buckets: dict[int, list[str]] = {}
+    buckets: dict[int, list[ConnectionView]] = {}
     for connection in server.connections:
         if connection.session is not None:
             expiry_ms = connection.session.bucket_ms
         else:
             age_ms = clock.wall_ms - connection.stats.established_wall_ms
             expiry_ms = ((clock.now_ms - age_ms + interval) // tick + 1) * tick
-        session_id = java_hex(connection.session_id)
-        line = f"ip: {_address(connection)} sessionId: {session_id}"
-        buckets.setdefault(expiry_ms, []).append(line)
+        buckets.setdefault(expiry_ms, []).append(connection)
     return buckets
 
 
-def _expiry_sets(name: str, buckets: dict[int, list[str]], server: ServerView) -> str:
+def _ip_and_session(connection: ConnectionView) -> str:
+    return f"ip: {_address(connection)} sessionId: {java_hex(connection.session_id)}"
+
+
+def _expiry_sets(
+    name: str, buckets: dict[int, list[_Member]], server: ServerView, show: Callable[[_Member], str]
+) -> Iterator[str]:
     total = sum(map(len, buckets.values()))
     offset_ms = server.clock.wall_ms - server.clock.now_ms
-    groups = [
-        (f"{len(members)} expire at {java_date(expiry_ms + offset_ms)}:", members)
-        for expiry_ms, members in sorted(buckets.items())
-    ]
-    return f"{name} Sets ({len(buckets)})/({total}):\n" + _grouped(groups, "")
+    yield f"{name} Sets ({len(buckets)})/({total}):\n"
+    for expiry_ms, members in sorted(buckets.items()):
+        yield f"{len(members)} expire at {java_date(expiry_ms + offset_ms)}:\n"
+        yield from _members(map(show, members))

@@ -21,6 +21,7 @@ from pyzk.constants import (
     Perms,
 )
 from pyzk.data.acl import OPEN_ACL, OPEN_ACL_ID
+from pyzk.data.java_order import FIRST_CAPACITY, HashTable
 from pyzk.data.node import DataNode, compute_digest, to_int32
 from pyzk.data.paths import CONFIG, ROOT, is_special, sequence_name, validate_path
 from pyzk.data.tree import ttl_owner
@@ -468,11 +469,8 @@ class Prep:
         """
         session_id = request.client_id
         self._server.sessions.mark_closing(session_id)
-        changes = self.changes
-        paths = dict(self._tree.ephemerals.get(session_id, {}))
-        paths.update(dict.fromkeys(changes.owned.get(session_id, {})))
         doomed: list[str] = []
-        for path in paths:
+        for path in self._owned(session_id):
             node = self._find(path)
             if node is None or node.ephemeral_owner != session_id:
                 continue
@@ -487,6 +485,24 @@ class Prep:
             if len(encoded) <= self._max_body_bytes:
                 return body, encoded
         return None, b""
+
+    def _owned(self, session_id: int) -> list[str]:
+        """Return the ephemerals of a session in the order in which the original deletes them: it
+        has a clone of their set go through the changes on the way."""
+        owned = self._tree.ephemerals.get(session_id)
+        table = HashTable(FIRST_CAPACITY) if owned is None else owned.clone()
+        if table.is_plain and session_id not in self.changes.owned:
+            return table.names()  # what is on the way only takes names out
+        names = set(() if owned is None else owned.names)
+        for path, node in self.changes.made:
+            if path in names:
+                if not node.exists:
+                    names.remove(path)
+                    table.remove(path)
+            elif node.exists and node.ephemeral_owner == session_id:
+                names.add(path)
+                table.extend([path])
+        return table.names()
 
     # --- multi ----------------------------------------------------------------------
 
@@ -542,7 +558,8 @@ class Prep:
 def _child_count(node: DataNode) -> int:
     if type(node) is PendingNode:
         return node.child_count
-    return len(node.children) if node.children else 0
+    children = node.children
+    return 0 if children is None else len(children.names)
 
 
 def _check_version(expected: int, actual: int) -> None:

@@ -59,6 +59,9 @@ if TYPE_CHECKING:
     from pyzk.server.connection import Connection
     from pyzk.server.server import Server
 
+MULTI_READ_LIMIT_BYTES: Final = 64 << 20
+"""Of the results of one multiRead. No connection is kept with more that its client has not read."""
+
 _pack_data_reply: Final = struct.Struct(">iiqii").pack
 _DATA_REPLY_BYTES: Final = HEADER_BYTES + 4 + STAT_BYTES
 
@@ -153,7 +156,7 @@ def get_children(
     node = _readable(server, connection, path)
     if watch:
         server.tree.watches.add_child(path, connection)
-    return encode_reply(xid, server.tree.last_zxid, encode_strings(list(node.children or ())))
+    return encode_reply(xid, server.tree.last_zxid, node.encode_children())
 
 
 def get_children2(
@@ -163,7 +166,7 @@ def get_children2(
     node = _readable(server, connection, path)
     if watch:
         server.tree.watches.add_child(path, connection)
-    body = encode_strings(list(node.children or ())) + node.encode_stat()
+    body = node.encode_children() + node.encode_stat()
     return encode_reply(xid, server.tree.last_zxid, body)
 
 
@@ -203,11 +206,10 @@ def get_ephemerals(
     """The prefix is compared as text, not by path components."""
     record, _ = PathRequest.decode(buffer, offset, end)
     prefix = record.path
-    owned = server.tree.ephemerals.get(connection.session_id, {})
-    if prefix is None or not prefix.strip() or prefix.strip() == "/":
-        paths = list(owned)
-    else:
-        paths = [path for path in owned if path.startswith(prefix)]
+    owned = server.tree.ephemerals.get(connection.session_id)
+    paths = [] if owned is None else owned.clone().names()
+    if prefix is not None and prefix.strip() and prefix.strip() != "/":
+        paths = [path for path in paths if path.startswith(prefix)]
     return encode_reply(xid, server.tree.last_zxid, encode_strings(paths))
 
 
@@ -229,13 +231,18 @@ def ping(
 def multi_read(
     server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
 ) -> bytes:
-    """Goes on after an operation that fails; never leaves a watch."""
+    """Goes on after an operation that fails; never leaves a watch.
+
+    One short operation can ask for a long answer, and many of them for more than there is memory:
+    the original ends then, here it is an error of the request.
+    """
     try:
         operations = decode_reads(buffer, offset, end)
     except WrongOperation:
         # The one error with a body: the end of an empty result.
         return encode_reply(xid, server.tree.last_zxid, MULTI_END, ErrorCode.MARSHALLING_ERROR)
     parts = []
+    size = 0
     for kind, record in operations:
         try:
             node = _readable(server, connection, _required(record.path))
@@ -247,8 +254,11 @@ def multi_read(
         if kind == OpCode.GET_DATA:
             body = encode_buffer(node.data) + node.encode_stat()
         else:
-            body = encode_strings(list(node.children or ()))
+            body = node.encode_children()
         parts.append(encode_result(kind, body))
+        size += len(body)
+        if size > MULTI_READ_LIMIT_BYTES:
+            raise MarshallingError(f"multiRead whose reply has over {MULTI_READ_LIMIT_BYTES} bytes")
     parts.append(MULTI_END)
     return encode_reply(xid, server.tree.last_zxid, b"".join(parts))
 

@@ -260,7 +260,11 @@ class Server:
             if self.handshakes[connection] > now:
                 return
             self.metrics.sessionless_connections_expired += 1
-            connection.refuse("no ConnectRequest in time")
+            connection.refuse(
+                "the answer to its four-letter word was not read in time"
+                if connection.is_answering
+                else "no ConnectRequest in time"
+            )
 
     @property
     def handshake_deadline(self) -> int | None:

@@ -17,16 +17,13 @@ class Tree:
 
     def __init__(self) -> None:
         self.nodes = {path: DataNode(b"", -1) for path in ("/", "/zookeeper", "/zookeeper/quota")}
-        self.nodes["/"].children = {"zookeeper": None}
-        self.nodes["/zookeeper"].children = {"quota": None}
+        self.nodes["/"].add_child("zookeeper")
+        self.nodes["/zookeeper"].add_child("quota")
         self.quota = QuotaTable()
 
     def create(self, path: str, data: bytes | None = b"") -> None:
         parent, _, name = path.rpartition("/")
-        children = self.nodes[parent or "/"].children
-        if children is None:
-            children = self.nodes[parent or "/"].children = {}
-        children[name] = None
+        self.nodes[parent or "/"].add_child(name)
         node = self.nodes[path] = DataNode(data, -1)
         self.quota.created(path, node, self.nodes)
 
@@ -34,7 +31,7 @@ class Tree:
         parent, _, name = path.rpartition("/")
         children = self.nodes[parent or "/"].children
         assert children is not None
-        del children[name]
+        children.discard(name)
         self.quota.deleted(path, self.nodes.pop(path), self.nodes)
 
     def set_data(self, path: str, data: bytes | None) -> None:

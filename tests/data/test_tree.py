@@ -25,6 +25,7 @@ from pyzk.jute.records import (
     Stat,
     TxnHeader,
 )
+from tests.world import owned_paths
 
 OPEN = [ACL(31, "world", "anyone")]
 READ = [ACL(1, "world", "anyone")]
@@ -219,12 +220,12 @@ def test_a_replayed_create_gives_the_znode_its_list_when_the_snapshot_had_none(l
 def test_ephemerals_are_filed_by_session_and_show_their_owner(log: Log) -> None:
     log.create("/e", ephemeral=True)
     log.create("/f", ephemeral=True, session=8)
-    assert log.tree.ephemerals == {SESSION: {"/e": None}, 8: {"/f": None}}
+    assert owned_paths(log.tree) == {SESSION: ["/e"], 8: ["/f"]}
     assert log.stat("/e").ephemeral_owner == SESSION
     assert log.tree.ephemeral_count == 2
     assert log.tree.is_ephemeral(log.tree.nodes["/e"])
     log.delete("/e")
-    assert log.tree.ephemerals == {8: {"/f": None}}
+    assert owned_paths(log.tree) == {8: ["/f"]}
 
 
 def test_containers_show_no_owner_and_keep_the_raw_one(log: Log) -> None:
@@ -255,7 +256,7 @@ def test_ttl_znodes_show_no_owner_and_keep_the_raw_one(ttl_ms: int) -> None:
 def test_a_ttl_owner_without_extended_types_is_a_session(log: Log) -> None:
     owner = ttl_owner(1000)
     log.tree.load_node("/t", DataNode(b"", OPEN_ACL_ID, ephemeral_owner=owner))
-    assert log.tree.ephemerals == {owner: {"/t": None}}
+    assert owned_paths(log.tree) == {owner: ["/t"]}
     assert log.tree.ttls == {}
     assert log.stat("/t").ephemeral_owner == owner
 
@@ -263,7 +264,7 @@ def test_a_ttl_owner_without_extended_types_is_a_session(log: Log) -> None:
 def test_a_top_byte_other_than_ff_is_a_session_although_negative() -> None:
     tree = DataTree(extended_types=True)
     tree.load_node("/e", DataNode(b"", OPEN_ACL_ID, ephemeral_owner=-(1 << 62)))
-    assert tree.ephemerals == {-(1 << 62): {"/e": None}}
+    assert owned_paths(tree) == {-(1 << 62): ["/e"]}
 
 
 def test_ttl_znodes_of_3_5_3_are_emulated_on_demand() -> None:
@@ -369,7 +370,7 @@ def test_close_session_deletes_the_paths_in_their_order_then_what_is_left(log: L
     log.apply(OpCode.CLOSE_SESSION, CloseSessionTxn(["/b", "/a"]))
     assert [path for _, path, _ in listener.events] == ["/b", "/a", "/c"]
     assert {zxid for _, _, zxid in listener.events} == {5}
-    assert log.tree.ephemerals == {8: {"/other": None}}
+    assert owned_paths(log.tree) == {8: ["/other"]}
     assert log.tree.nodes["/"].pzxid == 5
 
 
@@ -542,7 +543,7 @@ def test_a_cleared_tree_takes_a_snapshot_s_znodes(log: Log) -> None:
     other.finish_load()
     assert other.digest == tree.digest
     assert other.data_size == tree.data_size
-    assert other.ephemerals == tree.ephemerals
+    assert owned_paths(other) == owned_paths(tree)
     assert other.containers == tree.containers
     assert other.acls.items() == tree.acls.items()
     for path, node in tree.nodes.items():
@@ -573,7 +574,7 @@ def test_a_znode_loaded_again_replaces_the_first(log: Log) -> None:
     tree = log.tree
     tree.load_node("/a", DataNode(b"1", OPEN_ACL_ID, version=9))
     assert list(tree.nodes["/a"].children or ()) == ["b"]
-    assert tree.ephemerals == {}
+    assert owned_paths(tree) == {}
     assert tree.data_size == sum(map(len, tree.nodes)) + 1
     assert tree.digest == recomputed_digest(tree)
 

@@ -262,10 +262,19 @@ def test_reports_show_the_data_table_only() -> None:
     watches.add_persistent("/b", one)
     watches.add_data("/b", two)
     watches.add_child("/c", two)
-    assert watches.by_path() == {"/a": [one], "/b": [one, two]}
-    assert watches.by_watcher() == {one: ["/a", "/b"], two: ["/b"]}
+    assert {path: watches.watchers_of(path) for path in watches.watched()} == {
+        "/a": [one],
+        "/b": [one, two],
+    }
+    assert {watcher: watches.paths_of(watcher) for watcher in watches.watching()} == {
+        one: ["/a", "/b"],
+        two: ["/b"],
+    }
     assert watches.summary() == (2, 2, 3)
     assert watches.watch_count == 5
+    watches.remove_watcher(two)
+    assert watches.paths_of(two) is None
+    assert watches.watchers_of("/gone") == []
 
 
 def test_a_client_counts_as_watching_until_it_removes_a_watch_or_goes() -> None:
@@ -274,7 +283,8 @@ def test_a_client_counts_as_watching_until_it_removes_a_watch_or_goes() -> None:
     watches.add_data("/a", fired)
     change(watches, "/a")
     assert watches.summary() == (1, 0, 0)
-    assert watches.by_watcher() == {fired: []}
+    assert watches.watching() == [fired]
+    assert watches.paths_of(fired) == []
     watches.add_data("/a", removed)
     watches.remove("/a", 2, removed)
     assert watches.summary() == (1, 0, 0)

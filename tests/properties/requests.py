@@ -18,7 +18,7 @@ from pyzk.jute.records import (
     SetACLRequest,
     SetDataRequest,
 )
-from tests.world import OPEN, Record, multi
+from tests.world import OPEN, Record, multi, owned_paths
 
 PATHS = ("/a", "/b", "/a/x", "/a/y", "/a/x/z", "/zookeeper/q")
 LISTS: tuple[list[ACL], ...] = (
@@ -111,7 +111,7 @@ def state_of(database: Database) -> State:
             for path, node in tree.nodes.items()
         },
         dict(database.sessions),
-        {owner: frozenset(owned) for owner, owned in tree.ephemerals.items()},
+        {owner: frozenset(owned) for owner, owned in owned_paths(tree).items()},
         frozenset(tree.containers),
         frozenset(tree.ttls),
         frozenset(acl for _, acl in tree.acls.items()),
@@ -134,9 +134,9 @@ def check_invariants(tree: DataTree) -> None:
             assert copy.digest == node.digest, path
     assert fresh.digest == tree.digest
     assert fresh.data_size == tree.data_size
-    assert fresh.ephemerals == {
-        owner: dict.fromkeys(sorted(owned, key=list(tree.nodes).index))
-        for owner, owned in tree.ephemerals.items()
+    assert owned_paths(fresh) == {
+        owner: sorted(owned, key=list(tree.nodes).index)
+        for owner, owned in owned_paths(tree).items()
     }
     assert set(fresh.containers) == set(tree.containers)
     assert set(fresh.ttls) == set(tree.ttls)

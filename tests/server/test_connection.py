@@ -8,9 +8,15 @@ import struct
 import pytest
 
 from pyzk.config import ServerConfig
-from pyzk.constants import OpCode, Xid
+from pyzk.constants import OpCode, WatchKind, Xid
 from pyzk.jute.records import CreateRequest, PathWatchRequest, SetDataRequest
-from pyzk.server.connection import OUT_HIGH_BYTES, STALL_CHOKED, STALL_THROTTLED
+from pyzk.server import fourletter
+from pyzk.server.connection import (
+    ANSWER_BYTES,
+    OUT_HIGH_BYTES,
+    STALL_CHOKED,
+    STALL_THROTTLED,
+)
 from tests.server.calls import burst, connect_frame, make
 from tests.world import OPEN, Client, World, encode_request, frame
 
@@ -391,6 +397,121 @@ def test_events_go_to_a_client_that_does_not_read(world: World, client: Client) 
 
 
 # --- four-letter words --------------------------------------------------------------
+
+
+WATCHES = 5000
+
+
+def watched(world: World, client: Client) -> bytes:
+    """Set many watches; return the answer to wchp that shows them all."""
+    server = client.connection.server
+    for number in range(WATCHES):
+        world.tree.watches.add_data(f"/node-{number:04d}", client.connection)
+    asked = b"".join(fourletter.answer(server, b"wchp", b"", None))
+    assert asked.count(b"/node-") == WATCHES
+    return asked
+
+
+def asking(world: World, word: bytes = b"wchp") -> Client:
+    asked = world.open()
+    asked.connection.receive(word)
+    return asked
+
+
+def read_all(world: World, asked: Client) -> bytes:
+    """Read as a client does that reads everything; return it."""
+    for _ in range(WATCHES):
+        world.settle()
+        if asked.is_closed:
+            break
+        asked.connection.resume(STALL_CHOKED)
+    assert asked.is_closed
+    return asked.received
+
+
+def sent_at_once(client: Client) -> int:
+    return sum(map(len, client.connection.out))
+
+
+@pytest.fixture
+def words() -> World:
+    """A server that answers all four-letter words."""
+    return World(ServerConfig(four_letter_whitelist=("wchp", "wchc", "cons", "dump", "srvr")))
+
+
+def test_a_long_answer_comes_in_pieces_between_which_others_are_served(words: World) -> None:
+    client = words.connect()
+    whole = watched(words, client)
+    asked = asking(words)
+    rounds = 0
+    while asked.connection.is_answering:
+        assert asked.connection.is_stalled
+        assert sent_at_once(asked) < ANSWER_BYTES + 100 * fourletter.LINES_PER_PIECE
+        words.settle()
+        client.submit(OpCode.WHO_AM_I, xid=rounds)
+        assert [reply.xid for reply in client.replies()] == [rounds]
+        asked.connection.resume(STALL_CHOKED)
+        rounds += 1
+    assert read_all(words, asked) == whole
+    assert rounds >= len(whole) // (ANSWER_BYTES + 100 * fourletter.LINES_PER_PIECE)
+
+
+def test_a_short_answer_needs_no_second_turn(words: World) -> None:
+    asked = asking(words, b"srvr")
+    words.settle()
+    assert asked.is_closed
+    assert asked.received.startswith(b"Zookeeper version: ")
+
+
+def test_a_long_answer_shows_what_there_was_and_still_is(words: World) -> None:
+    client = words.connect()
+    watched(words, client)
+    asked = asking(words)
+    words.tree.watches.remove(f"/node-{WATCHES - 1:04d}", WatchKind.ANY, client.connection)
+    words.tree.watches.add_data("/late", client.connection)
+    read_all(words, asked)
+    assert asked.received.count(b"/node-") == WATCHES - 1
+    assert b"/late" not in asked.received
+
+
+@pytest.mark.parametrize("word", [b"wchp", b"wchc"])
+def test_who_goes_while_the_answer_is_given_is_left_out(words: World, word: bytes) -> None:
+    first, second = words.connect(), words.connect()
+    watched(words, first)
+    words.tree.watches.add_data("/last", second.connection)
+    asked = asking(words, word)
+    second.connection.closed()
+    read_all(words, asked)
+    assert asked.received.count(b"/node-") == WATCHES
+    assert f"0x{second.session_id:x}".encode() not in asked.received
+    assert b"/last" not in asked.received
+
+
+def test_nothing_more_is_produced_when_the_client_has_gone(words: World) -> None:
+    watched(words, words.connect())
+    asked = asking(words)
+    assert asked.connection.is_answering
+    asked.connection.closed()
+    asked.connection.resume(STALL_CHOKED)
+    assert asked.connection.out == []
+    assert not asked.connection.is_answering
+
+
+def test_what_follows_a_word_is_not_looked_at_while_its_answer_comes(words: World) -> None:
+    whole = watched(words, words.connect())
+    asked = asking(words)
+    asked.connection.receive(b"srvr")
+    assert read_all(words, asked) == whole
+
+
+def test_an_answer_that_is_not_read_ends_with_the_time_for_the_handshake(
+    words: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    watched(words, words.connect())
+    asked = asking(words)
+    words.advance(words.config.sessionless_cnxn_timeout_ms + 1)
+    assert asked.is_closed
+    assert "the answer to its four-letter word was not read in time" in caplog.text
 
 
 def test_a_word_is_known_by_its_four_bytes_alone(world: World) -> None:

@@ -22,7 +22,7 @@ from tests.server.calls import (
     stat_in,
     stat_of,
 )
-from tests.world import OPEN, WALL_MS, Client, Reply, World
+from tests.world import OPEN, WALL_MS, Client, Reply, World, owned_paths
 
 PLAIN = (OpCode.CREATE, OpCode.CREATE2)
 WITH_STAT = (OpCode.CREATE2, OpCode.CREATE_CONTAINER)
@@ -87,7 +87,7 @@ def test_time_is_that_of_the_wall_clock_when_it_is_prepared(world: World, client
 def test_ephemerals_show_their_session(client: Client) -> None:
     client.create("/e", flags=CreateMode.EPHEMERAL)
     assert stat_of(client, "/e").ephemeral_owner == client.session_id
-    assert client.world.tree.ephemerals == {client.session_id: {"/e": None}}
+    assert owned_paths(client.world.tree) == {client.session_id: ["/e"]}
 
 
 @pytest.mark.parametrize("opcode", PLAIN)

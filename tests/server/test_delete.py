@@ -16,7 +16,7 @@ from tests.server.calls import (
     set_acl,
     stat_of,
 )
-from tests.world import OPEN, Client, Record, World
+from tests.world import OPEN, Client, Record, World, owned_paths
 
 
 def test_delete_answers_with_the_header_alone(client: Client) -> None:
@@ -101,7 +101,7 @@ def test_anyone_may_delete_an_ephemeral_and_its_session_then_owns_it_no_more(wor
     owner, other = world.connect(), world.connect()
     owner.create("/e", flags=CreateMode.EPHEMERAL)
     assert other.delete("/e").err == 0
-    assert world.tree.ephemerals == {}
+    assert owned_paths(world.tree) == {}
     owner.call(OpCode.CLOSE_SESSION)
     assert logged_types(world)[-1] == -11
 

@@ -25,7 +25,7 @@ from pyzk.quorum import packets
 from pyzk.quorum.packets import ForwardedRequest
 from pyzk.zxid import make
 from tests.server.members import EPOCH, Ensemble, as_packet
-from tests.world import OPEN, Record
+from tests.world import OPEN, Record, owned_paths
 
 SESSION = 5 << 56 | 77
 IDS = [Id("ip", "10.0.0.1")]
@@ -79,7 +79,7 @@ def test_a_write_of_a_learner_becomes_a_transaction_of_its_client(ensemble: Ense
 
 def test_an_ephemeral_is_its_clients(ensemble: Ensemble) -> None:
     send(ensemble, OpCode.CREATE, CreateRequest("/a", b"", OPEN, 1))
-    assert ensemble.leader.database.tree.ephemerals == {SESSION: {"/a": None}}
+    assert owned_paths(ensemble.leader.database.tree) == {SESSION: ["/a"]}
     send(ensemble, OpCode.CLOSE_SESSION)
     assert "/a" not in ensemble.follower.database.tree.nodes
 

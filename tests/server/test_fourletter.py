@@ -105,7 +105,7 @@ class FakeServer:
 
     def ask(self, word: str, argument: bytes = b"", asking: FakeConnection | None = None) -> str:
         view: ServerView = self
-        return fourletter.answer(view, word.encode(), argument, asking).decode()
+        return b"".join(fourletter.answer(view, word.encode(), argument, asking)).decode()
 
 
 def golden(name: str) -> str:
@@ -180,14 +180,14 @@ def test_only_words_of_the_whitelist_are_executed(word: str) -> None:
 
 
 def test_telnets_interrupt_gets_no_answer() -> None:
-    assert fourletter.answer(FakeServer(()), fourletter.TELNET_CLOSE, b"", None) == b""
+    assert list(fourletter.answer(FakeServer(()), fourletter.TELNET_CLOSE, b"", None)) == []
 
 
 @pytest.mark.parametrize("word", WORDS)
 def test_a_server_that_does_not_serve_says_so(word: str) -> None:
     server = FakeServer()
     server.is_serving = False
-    answer = fourletter.answer(server, word.encode(), bytes(8), None)
+    answer = b"".join(fourletter.answer(server, word.encode(), bytes(8), None))
     expected = {
         "ruok": b"imok",
         "isro": b"null",

@@ -13,7 +13,7 @@ from pyzk.jute.records import ConnectResponse, CreateRequest
 from pyzk.outsiders import SUBJECT
 from pyzk.server.passwords import session_password
 from tests.server.calls import connect_frame, ephemerals_of, logged_types, make
-from tests.world import OPEN, START_MS, Client, World, encode_request, frame
+from tests.world import OPEN, START_MS, Client, World, encode_request, frame, owned_paths
 
 EXPIRED = "00000025" + "00000000" * 2 + "00" * 8 + "00000010" + "00" * 16 + "00"
 
@@ -187,7 +187,7 @@ def test_reattaching_needs_no_transaction(world: World, client: Client) -> None:
     assert world.database.last_zxid == zxid
     assert ephemerals_of(again) == ["/e"]
     assert again.create("/b", flags=CreateMode.EPHEMERAL).err == 0
-    assert world.tree.ephemerals == {client.session_id: {"/e": None, "/b": None}}
+    assert owned_paths(world.tree) == {client.session_id: ["/e", "/b"]}
 
 
 def test_a_connection_that_ended_leaves_its_session(world: World, client: Client) -> None:

@@ -43,7 +43,7 @@ from tests.server.calls import (
     stat_in,
     stat_of,
 )
-from tests.world import OPEN, Client, Record, Reply, World, multi
+from tests.world import OPEN, Client, Record, Reply, World, multi, owned_paths
 
 EXTENDED = ServerConfig(extended_types_enabled=True)
 Operation = tuple[int, Record]
@@ -391,7 +391,7 @@ def test_a_failed_multi_leaves_what_was_pending_before_it(world: World, client: 
     assert [reply.err for reply in replies] == [0, 0, 0, -103, 0, 0, 0]
     assert path_in(replies[1]) == "/p/s0000000000"
     assert path_in(replies[5]) == "/p/s0000000001"
-    assert world.tree.ephemerals == {client.session_id: {"/e": None}}
+    assert owned_paths(world.tree) == {client.session_id: ["/e"]}
     assert world.database.digest_mismatches == 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyzk.constants import OpCode
+from pyzk.constants import ErrorCode, OpCode
 from pyzk.jute.records import (
     CheckVersionRequest,
     CreateRequest,
@@ -13,6 +13,7 @@ from pyzk.jute.records import (
     PathWatchRequest,
     SetDataRequest,
 )
+from pyzk.server import reads
 from tests.server.calls import NOBODY, events, make, remove_watches, results, stat_of
 from tests.world import OPEN, Client, Record, Reply, multi
 
@@ -129,3 +130,15 @@ def test_a_multi_read_cut_at_any_byte_is_unreadable(client: Client) -> None:
 def test_a_null_path_fails_the_whole(client: Client) -> None:
     assert run(client, get_data("/"), get_data(None)).err == -5
     assert client.ping().err == 0
+
+
+@pytest.mark.source  # it sets a constant
+def test_a_reply_without_measure_is_an_error_of_the_request(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.create("/a", bytes(1000))
+    one = len(run(client, get_data("/a")).body)
+    monkeypatch.setattr(reads, "MULTI_READ_LIMIT_BYTES", 5 * one)
+    assert run(client, *[get_data("/a")] * 5).err == 0
+    assert run(client, *[get_data("/a")] * 6).err == ErrorCode.MARSHALLING_ERROR
+    assert client.get_data("/a").err == 0

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from conformance.hash_set_orders import Script, load
 from pyzk.constants import CreateMode, OpCode, Xid
 from pyzk.jute.records import (
     AddWatchRequest,
     CheckWatchesRequest,
+    CloseSessionTxn,
     GetAllChildrenNumberResponse,
     GetChildren2Response,
     GetChildrenResponse,
     GetDataResponse,
+    GetEphemeralsResponse,
     PathRequest,
     PathWatchRequest,
     SetWatches,
@@ -25,9 +28,11 @@ from tests.server.calls import (
     create_as,
     data_of,
     ephemerals_of,
+    events,
     make,
     path_in,
     remove_watches,
+    results,
     stat_in,
     stat_of,
 )
@@ -299,3 +304,67 @@ def test_bytes_behind_a_body_are_not_looked_at(client: Client, opcode: int, body
 @pytest.mark.parametrize("opcode", [OpCode.PING, OpCode.WHO_AM_I, OpCode.CLOSE_SESSION])
 def test_operations_without_body_take_any(client: Client, opcode: int) -> None:
     assert client.call(opcode, b"anything").err == 0
+
+
+# --- order --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("opcode", [OpCode.GET_CHILDREN, OpCode.GET_CHILDREN2])
+@pytest.mark.parametrize(
+    "script",
+    [each for each in load() if each.kind in ("random", "sequential") and each.capacity == 8],
+    ids=lambda script: f"{script.kind}-{len(script.steps)}",
+)
+def test_children_are_listed_in_the_order_of_the_original(
+    client: Client, script: Script, opcode: int
+) -> None:
+    make(client, "/p")
+    for what, x in script.steps:
+        if what == "+":
+            make(client, f"/p/{x}")
+        elif what == "-":
+            client.delete(f"/p/{x}")
+        elif what == "?":
+            body = client.call(opcode, PathWatchRequest("/p", False)).body
+            assert GetChildrenResponse.decode(body, 0, len(body))[0].children == x
+            listed = client.call(
+                OpCode.MULTI_READ, multi((OpCode.GET_CHILDREN, PathWatchRequest("/p", False)))
+            )
+            body = results(listed)[0][2]
+            assert GetChildrenResponse.decode(body, 0, len(body))[0].children == x
+
+
+GREEK = ["alpha", "beta", "gamma", "delta", "eps", "zeta", "eta", "theta", "iota", "kappa"]
+GREEK += ["lambda", "mu", "nu"]
+CLONED = ["/alpha", "/gamma", "/iota", "/eta", "/zeta", "/theta", "/kappa", "/beta", "/lambda"]
+CLONED += ["/delta", "/eps"]
+"""How Java 17 lists a clone of the HashSet that had all of GREEK and has lost the last two."""
+
+
+def test_ephemerals_are_listed_and_deleted_in_the_order_of_a_clone(
+    world: World, client: Client
+) -> None:
+    for name in GREEK:
+        client.create(f"/{name}", flags=CreateMode.EPHEMERAL)
+    client.delete("/nu")
+    client.delete("/mu")
+    assert world.tree.ephemerals[client.session_id].in_order() != CLONED
+    body = client.call(OpCode.GET_EPHEMERALS, PathRequest("")).body
+    assert GetEphemeralsResponse.decode(body, 0, len(body))[0].ephemerals == CLONED
+    body = client.call(OpCode.GET_EPHEMERALS, PathRequest("/t")).body
+    assert GetEphemeralsResponse.decode(body, 0, len(body))[0].ephemerals == ["/theta"]
+    other = world.connect()
+    for path in CLONED:
+        other.exists(path, watch=True)
+    other.replies()
+    client.call(OpCode.CLOSE_SESSION)
+    assert world.log[-1].body == CloseSessionTxn(CLONED)
+    assert [path for _, path in events(other)] == CLONED
+
+
+def test_children_of_a_znode_without_any(client: Client) -> None:
+    make(client, "/p")
+    assert client.call(OpCode.GET_CHILDREN, PathWatchRequest("/p", False)).body == bytes(4)
+    make(client, "/p/a")
+    client.delete("/p/a")
+    assert client.call(OpCode.GET_CHILDREN, PathWatchRequest("/p", False)).body == bytes(4)

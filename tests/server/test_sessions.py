@@ -31,7 +31,7 @@ from tests.server.calls import (
     split_replies,
     stat_of,
 )
-from tests.world import OPEN, Client, World, encode_request
+from tests.world import OPEN, Client, World, encode_request, owned_paths
 
 TICK = 3000
 TICK_2S = ServerConfig(tick_time_ms=2000)
@@ -336,10 +336,10 @@ def test_closing_counts_what_is_on_its_way(world: World, client: Client) -> None
         (OpCode.DELETE, DeleteRequest("/d", -1)),
         (OpCode.CLOSE_SESSION, b""),
     )
-    assert world.log[-1].body == CloseSessionTxn(["/b", "/c"])
+    assert world.log[-1].body == CloseSessionTxn(["/c", "/b"])
     world.sync()
     assert [reply.err for reply in client.replies()] == [0] * 5
-    assert world.tree.ephemerals == {}
+    assert owned_paths(world.tree) == {}
     assert world.database.digest_mismatches == 0
 
 
@@ -351,7 +351,7 @@ def test_an_ephemeral_that_another_session_made_again_stays(world: World, client
     other.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 1))
     client.submit(OpCode.CLOSE_SESSION)
     world.sync()
-    assert world.tree.ephemerals == {other.session_id: {"/a": None}}
+    assert owned_paths(world.tree) == {other.session_id: ["/a"]}
 
 
 def test_closing_can_leave_out_the_paths() -> None:
@@ -367,7 +367,7 @@ def test_an_ephemeral_under_an_ephemeral_s_parent_goes_once(world: World, client
     client.create("/e", flags=CreateMode.EPHEMERAL)
     client.call(OpCode.CLOSE_SESSION)
     assert [txn.header.type for txn in world.log].count(-11) == 1
-    assert world.tree.ephemerals == {}
+    assert owned_paths(world.tree) == {}
 
 
 # --- requests of a closing session: A7, C 4 -----------------------------------------

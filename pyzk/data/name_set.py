@@ -1,0 +1,167 @@
+"""A set of names that lists them in the order in which the original's HashSet does.
+
+Pure. Answers to HashSet<String>, as DataNode and DataTree use it. To add a name or remove one costs
+what it costs in a dict; the order is computed when it is asked for, and the encoded list is kept
+until the set changes. Of a set's past no more is kept than decides the order:
+
+    names      in the order in which they came
+    _capacity  of the table before the names that are there came; removals note how large it was
+    _table     the table itself, if the list is asked for again and again. Names that came since are
+               the last ones in ``names``, those that went are in ``_gone``
+               (also if a bucket has had so many names that its table is not plain any more; then it
+               follows each removal)
+
+A set looks for such a bucket when it is listed, and at the first removal after its table has grown.
+So one thing escapes it: nine names that meet in one bucket after that, of which one goes again
+before the set is listed. Their order, or the table's size, may then differ from the original's. To
+know of it, each change would have to compute a hash.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from pyzk.data.java_order import (
+    FIRST_CAPACITY,
+    MOST_IN_BIN,
+    HashTable,
+    capacity_for,
+    capacity_if_plain,
+    order_if_plain,
+    spread_hashes,
+)
+from pyzk.jute.archive import encode_strings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOOK_LIMIT: Final = 1 << 13
+"""A removal from a set with more names neither looks at its buckets nor adds more names to its
+table, which takes 1 us for each: it would hold up all clients."""
+GONE_LIMIT: Final = 16
+"""A table is let go when so many names, and an eighth of its names, are to be removed from it."""
+
+
+class NameSet:
+    """Names, each there once."""
+
+    __slots__ = ("_capacity", "_encoded", "_gone", "_table", "names")
+
+    def __init__(self, capacity: int = FIRST_CAPACITY) -> None:
+        self.names: dict[str, None] = {}
+        self._capacity = capacity
+        """Of the table, but for names that came after the last removal."""
+        self._table: HashTable | None = None
+        self._gone: list[str] | None = None
+        self._encoded: bytes | None = None
+        """None if the list was never asked for; empty if the set has changed since."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.names
+
+    def __iter__(self) -> Iterator[str]:
+        """Goes through the names in the order in which they came."""
+        return iter(self.names)
+
+    def add(self, name: str) -> None:
+        """Add a name, if it is not there."""
+        self.names[name] = None
+        if self._encoded:
+            self._encoded = b""
+
+    def discard(self, name: str) -> None:
+        """Remove a name, if it is there."""
+        names = self.names
+        if name not in names:
+            return
+        size = len(names)
+        if size * 4 > self._capacity * 3:
+            self._note_growth(size)
+        table = self._table
+        if table is not None and not table.is_plain:
+            if size - table.size > LOOK_LIMIT:
+                table = self._table = None
+            else:
+                self._catch_up(table)
+        del names[name]
+        if self._encoded:
+            self._encoded = b""
+        if table is not None:
+            self._remove(table, name)
+
+    def in_order(self) -> list[str]:
+        """Return the names in the original's order."""
+        names = self.names
+        table = self._table
+        if table is None:
+            if len(names) < 2:
+                return list(names)
+            if self._encoded is None or len(names) <= MOST_IN_BIN:
+                order, capacity = order_if_plain(list(names), self._capacity)
+                if capacity:
+                    return order
+            table = self._table = self._build()
+        self._catch_up(table)
+        return table.names()
+
+    def encode(self) -> bytes:
+        """Return the wire form of ``in_order``."""
+        encoded = self._encoded
+        if not encoded:
+            encoded = self._encoded = encode_strings(self.in_order())
+        return encoded
+
+    def clone(self) -> HashTable:
+        """Return the table of a clone; its order may be another one."""
+        return HashTable.clone_of(self.in_order())
+
+    def _note_growth(self, size: int) -> None:
+        """Before a removal: so many names the set has never had at an earlier one, and the table
+        has grown for them."""
+        table = self._table
+        if size > LOOK_LIMIT:
+            self._table = self._gone = None
+        elif table is not None:
+            self._catch_up(table)
+        elif size > MOST_IN_BIN:
+            if not capacity_if_plain(spread_hashes(list(self.names)), self._capacity):
+                self._table = self._build()
+        self._capacity = capacity_for(size, self._capacity)
+
+    def _build(self) -> HashTable:
+        table = HashTable(self._capacity)
+        table.extend(list(self.names))
+        return table
+
+    def _remove(self, table: HashTable, name: str) -> None:
+        """Take a name that ``names`` has no more out of the table, or have that done later."""
+        if table.is_plain:
+            gone = self._gone
+            if gone is None:
+                gone = self._gone = []
+            gone.append(name)
+            if len(gone) > GONE_LIMIT + table.size // 8:
+                self._table = self._gone = None
+            return
+        table.remove(name)
+        if not self.names:
+            self._capacity = table.capacity
+            self._table = None
+
+    def _catch_up(self, table: HashTable) -> None:
+        """Do to the table what has been done to ``names`` since."""
+        if self._gone is not None:
+            for name in self._gone:
+                table.remove(name)  # if it has not come and gone in between
+            self._gone = None
+        if table.is_plain:
+            table.grow_to(self._capacity)
+        missing = len(self.names) - table.size
+        if missing:
+            late = list(islice(reversed(self.names), missing))
+            late.reverse()
+            table.extend(late)
