@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 
+from pyzk.data.java_order import FIRST_CAPACITY, HashTable
+from pyzk.data.name_set import NameSet
 from pyzk.data.node import DataNode
 from pyzk.jute.records import ACL
 
@@ -70,6 +72,23 @@ class OutstandingChanges:
         """Note that a pending create makes an ephemeral of this session."""
         owned = self.owned.setdefault(session_id, {})
         owned[path] = owned.get(path, 0) + 1
+
+    def ephemerals_of(self, session_id: int, owned: NameSet | None) -> list[str]:
+        """Return the ephemerals of a session in the order in which the original deletes them: it
+        has a clone of ``owned``, those in the tree, go through the changes on the way."""
+        table = HashTable(FIRST_CAPACITY) if owned is None else owned.clone()
+        if table.is_plain and session_id not in self.owned:
+            return table.names()  # what is on the way only takes names out
+        names = set(() if owned is None else owned.names)
+        for path, node in self.made:
+            if path in names:
+                if not node.exists:
+                    names.remove(path)
+                    table.remove(path)
+            elif node.exists and node.ephemeral_owner == session_id:
+                names.add(path)
+                table.extend([path])
+        return table.names()
 
     def _disown(self, path: str, node: PendingNode) -> None:
         """A pending create is in the tree, or taken back."""

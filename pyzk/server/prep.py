@@ -21,7 +21,6 @@ from pyzk.constants import (
     Perms,
 )
 from pyzk.data.acl import OPEN_ACL, OPEN_ACL_ID
-from pyzk.data.java_order import FIRST_CAPACITY, HashTable
 from pyzk.data.node import DataNode, compute_digest, to_int32
 from pyzk.data.paths import CONFIG, ROOT, is_special, sequence_name, validate_path
 from pyzk.data.tree import ttl_owner
@@ -470,7 +469,8 @@ class Prep:
         session_id = request.client_id
         self._server.sessions.mark_closing(session_id)
         doomed: list[str] = []
-        for path in self._owned(session_id):
+        owned = self._tree.ephemerals.get(session_id)
+        for path in self.changes.ephemerals_of(session_id, owned):
             node = self._find(path)
             if node is None or node.ephemeral_owner != session_id:
                 continue
@@ -485,24 +485,6 @@ class Prep:
             if len(encoded) <= self._max_body_bytes:
                 return body, encoded
         return None, b""
-
-    def _owned(self, session_id: int) -> list[str]:
-        """Return the ephemerals of a session in the order in which the original deletes them: it
-        has a clone of their set go through the changes on the way."""
-        owned = self._tree.ephemerals.get(session_id)
-        table = HashTable(FIRST_CAPACITY) if owned is None else owned.clone()
-        if table.is_plain and session_id not in self.changes.owned:
-            return table.names()  # what is on the way only takes names out
-        names = set(() if owned is None else owned.names)
-        for path, node in self.changes.made:
-            if path in names:
-                if not node.exists:
-                    names.remove(path)
-                    table.remove(path)
-            elif node.exists and node.ephemeral_owner == session_id:
-                names.add(path)
-                table.extend([path])
-        return table.names()
 
     # --- multi ----------------------------------------------------------------------
 
