@@ -118,22 +118,21 @@ def command(
     """Run a server in the foreground, as ZOO_CFG says.
 
     Without arguments it listens on 127.0.0.1:2181 and keeps its data in ./pyzk-data. One line on
-    standard output says when it is ready; logs go to standard error. SIGTERM and SIGINT stop it.
+    standard output says when it is ready; logs go to standard error. SIGTERM and Ctrl-C stop it.
     """
+    logs.set_up(log_level or ("warning" if ephemeral else "info"), log_format)
     _check_combination(context)
     given = [
         Property(_OPTIONS[name], value, "--" + name.replace("_", "-"))
         for name, value in options.items()
         if value is not None
     ]
-    log_level = log_level or ("warning" if ephemeral else "info")
     if ephemeral:
         from pyzk.cli import ephemeral as test_server
 
         server = test_server.make_server(
             given, load_properties(properties, properties_file), virtual_clock=virtual_clock
         )
-        logs.set_up(log_level, log_format)
         raise SystemExit(
             test_server.run(
                 server,
@@ -146,7 +145,6 @@ def command(
     if no_fsync:
         given.append(Property("forceSync", "no", "--no-fsync"))
     config = load(zoo_cfg, properties, properties_file, [*positional, *given])
-    logs.set_up(log_level, log_format)
     if exit_with_parent:
         parent.exit_with_parent()
     raise SystemExit(

@@ -43,6 +43,7 @@ from pyzk.runtime import logs
 from pyzk.runtime import loop as event_loop
 from pyzk.runtime.addresses import place
 from pyzk.runtime.environment import is_compiled, raise_descriptor_limit
+from pyzk.runtime.logs import tell_failure
 from pyzk.runtime.process import end_at_another, handle, heeded_signals, ignore
 
 _log = logging.getLogger(__name__)
@@ -139,7 +140,7 @@ def run(
 
 def refuse(reason: str, code: int) -> int:
     """Print the one line that says why the server is not running; return `code`."""
-    sys.stderr.write(f"pyzk: {reason}\n")
+    tell_failure(reason)
     return code
 
 
