@@ -20,7 +20,7 @@ from setuptools import setup
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import build_backend  # noqa: E402
+import can_compile  # noqa: E402
 
 FOLDERS = ("jute", "data", "server", "quorum")
 """Compiled whole, but for LEFT_OUT."""
@@ -57,7 +57,7 @@ def extensions() -> list[Any]:
     """What setuptools shall build; an empty list for pure Python."""
     if BUILDING.isdisjoint(sys.argv[1:]):
         return []
-    reason = build_backend.why_not()
+    reason = can_compile.why_not()
     if reason is None:
         try:
             from mypyc.build import mypycify
@@ -68,9 +68,9 @@ def extensions() -> list[Any]:
             os.chdir(ROOT)
             ParallelCompile().install()  # one C file for each module, all cores
             return list(mypycify(sources(), opt_level="2", debug_level="0", multi_file=True))
-    if build_backend.is_required():
+    if can_compile.is_required():
         sys.exit(f"pyzk: cannot compile the core: {reason}")
-    if not build_backend.is_refused():
+    if not can_compile.is_refused():
         print(f"pyzk: building in pure Python: {reason}", file=sys.stderr)
     return []
 
