@@ -11,6 +11,7 @@ compiled form at all. The environment variable PYZK_COMPILE decides:
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -75,4 +76,15 @@ def extensions() -> list[Any]:
     return []
 
 
-setup(ext_modules=extensions())
+def description() -> str:
+    """What a package index shows: README.md, but of its links only those to other places. Files of
+    the project and headings cannot be reached from there, so their names alone stay."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.sub(r"\[([^]]+)\]\((?!https?:)[^)]*\)", r"\1", readme)
+
+
+setup(
+    ext_modules=extensions(),
+    long_description=description(),
+    long_description_content_type="text/markdown",
+)
