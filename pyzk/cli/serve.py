@@ -81,21 +81,28 @@ def _check_combination(context: click.Context) -> None:
 @click.argument("words", nargs=-1, metavar="[ZOO_CFG | PORT DATADIR [TICKTIME [MAXCNXNS]]]")
 @click.option("--port", metavar="PORT", help="Client port; 0 takes a free one.")
 @click.option("--host", metavar="ADDRESS", help="Address to listen on.")
-@click.option("--data-dir", metavar="DIR", help="Snapshots, and logs where not said otherwise.")
+@click.option("--data-dir", metavar="DIR", help="Snapshots; logs too without --data-log-dir.")
 @click.option("--data-log-dir", metavar="DIR", help="Transaction logs.")
 @click.option("--tick-time", metavar="MS", help="The unit of all timeouts.")
-@click.option("--max-client-cnxns", metavar="N", help="Connections of one address; 0: any number.")
-@click.option("--whitelist", metavar="WORDS", help="Four-letter words that answer, or *.")
-@click.option("--no-fsync", is_flag=True, help="Acknowledge before data is on disk. Not durable.")
+@click.option("--max-client-cnxns", metavar="N", help="Connections from one address; 0: no limit.")
+@click.option("--whitelist", metavar="WORDS", help="Four-letter words to answer; *: all.")
+@click.option("--no-fsync", is_flag=True, help="Answer writes before they are on disk.")
 @property_options[0]
 @property_options[1]
-@click.option("--log-level", type=click.Choice(logs.LEVELS), help="info; if --ephemeral: warning.")
+@click.option(
+    "--log-level", type=click.Choice(logs.LEVELS), help="Default: info; with --ephemeral warning."
+)
 @click.option("--log-format", type=click.Choice(logs.FORMATS), default="text", show_default=True)
-@click.option("--loop", type=click.Choice(LOOPS), default="auto", help="Event loop.")
+@click.option(
+    "--loop",
+    type=click.Choice(LOOPS),
+    default="auto",
+    help="Event loop; auto: uvloop if it is there.",
+)
 @click.option("--ephemeral", is_flag=True, help="For tests: in memory, short ticks.")
 @click.option("--control-port", metavar="PORT", help="Take faults over HTTP here; 0: a free port.")
-@click.option("--virtual-clock", is_flag=True, help="Time passes by /advance only.")
-@click.option("--print-connect-string", is_flag=True, help="When ready print HOST:PORT, no more.")
+@click.option("--virtual-clock", is_flag=True, help="Time stands still, except for POST /advance.")
+@click.option("--print-connect-string", is_flag=True, help="When ready, print HOST:PORT only.")
 @click.option("--exit-with-parent", is_flag=True, help="Stop when the parent process is gone.")
 @click.pass_context
 def command(
