@@ -16,15 +16,15 @@ PYTHON ?= $(shell for p in python3.11 python3 python3.13 python3.12 python3.14 p
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
 CODE := setup.py pyzk tests scripts $(wildcard conformance)
 FAST := not slow and not live and not conformance
-# A copy of the package with its core compiled (docs/decisions/0013). COMPILE=no does without.
-COMPILED := .build/compiled
+# The core, compiled, in a copy of the package in .build (docs/decisions/0013, scripts/compiled.py).
+# COMPILE=no: neither made nor used.
 COMPILE ?= yes
-WITH_COMPILED := $(if $(filter no,$(COMPILE)),,$(COMPILED)/.stamp)
-FROM_COMPILED := $(if $(filter no,$(COMPILE)),,env PYTHONSAFEPATH=1 PYTHONPATH=$(COMPILED):.)
+WANTED := $(filter-out no,$(COMPILE))
+COMPILED := $(RUN) -m scripts.compiled
 
 .PHONY: help
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # ---- the environment: made once, and again when pyproject.toml changes
 
@@ -35,7 +35,7 @@ $(RUN):
 
 # uvloop only as a wheel: no compiler is ever needed. Without one pyzk runs on plain asyncio.
 $(VENV)/.runtime: pyproject.toml | $(RUN)
-	@echo "setting up $(VENV) (once)" >&2
+	@echo "setting up $(VENV) (once, about 15 s, or more if packages are downloaded)" >&2
 	@$(PIP) install --only-binary uvloop $(EDITABLE) -e . || { \
 		echo "no uvloop wheel for this Python: continuing on plain asyncio" >&2; \
 		$(PIP) install 'attrs>=23.1' 'click>=8.1' && $(PIP) install --no-deps $(EDITABLE) -e .; }
@@ -57,25 +57,20 @@ setup: $(VENV)/.dev ## make the project-local environment .venv (other targets d
 
 # ---- running
 
+# At once, in the form that is there: if that is the source, a process beside the server, that ends
+# with it, compiles the core for the next start.
 .PHONY: serve
-serve: $(VENV)/.runtime $(WITH_COMPILED) ## serve on 127.0.0.1:2181, data in ./pyzk-data (options: make serve ARGS="--port 0")
-	@exec $(FROM_COMPILED) $(BIN)/pyzk serve $(ARGS)
+serve: $(VENV)/.runtime ## serve on 127.0.0.1:2181, data in ./pyzk-data (options: make serve ARGS="--port 0")
+	@exec $(if $(WANTED),$(COMPILED) serve) $(BIN)/pyzk serve $(ARGS)
 
 .PHONY: compile
-compile: $(COMPILED)/.stamp ## compile the core for `make serve` and `make bench` (C compiler needed; once for each change)
-
-$(COMPILED)/.stamp: $(shell find pyzk -name '*.py') setup.py scripts/build_backend.py pyproject.toml | $(VENV)/.runtime
-	@rm -rf $(COMPILED) build
-	@echo "compiling the core (once, one to two minutes; COMPILE=no does without)" >&2
-	@$(PIP) install --no-deps --no-compile --target $(COMPILED) . || { rm -rf $(COMPILED); mkdir -p $(COMPILED); }
-	@ls $(COMPILED)/*.so >/dev/null 2>&1 || echo "it could not be compiled: going on in pure Python" >&2
-	@rm -rf build
-	@touch $@
+compile: $(VENV)/.runtime ## compile the core now, two to five minutes (C compiler needed; once for each change)
+	@$(COMPILED) now
 
 # ---- tests
 
 .PHONY: test
-test: $(VENV)/.test ## the fast tests, one to two minutes (options: make test ARGS="-k session")
+test: $(VENV)/.test ## the fast tests, two to three minutes (options: make test ARGS="-k session")
 	@$(RUN) -m pytest -q -m "$(FAST)" $(ARGS)
 
 # (pytest's 5: there is none.)
@@ -85,8 +80,8 @@ test-slow: $(VENV)/.test ## the tests that `make test` leaves out: slow ones, re
 
 .PHONY: test-compiled
 # (pytest's own pythonpath would put the source in front.)
-test-compiled: $(VENV)/.test $(COMPILED)/.stamp ## the fast tests on the compiled core
-	@env PYTHONSAFEPATH=1 PYTHONPATH=$(COMPILED):. PYZK_TEST_COMPILED=1 \
+test-compiled: $(VENV)/.test compile ## the fast tests on the compiled core
+	@env PYZK_TEST_COMPILED=1 $(COMPILED) run \
 		$(RUN) -m pytest -o pythonpath= -q -m "$(FAST) and not source" $(ARGS)
 
 .PHONY: rewrite
@@ -177,12 +172,12 @@ ensemble-faults: $(VENV)/.test ## 100 faults on three members under load: every 
 	@$(RUN) -m conformance.ensemble_faults $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.test $(WITH_COMPILED) ## measure beside ZooKeeper, alternating (needs gcc; Java for the comparison)
-	@$(FROM_COMPILED) $(RUN) -m scripts.bench.zk $(ARGS)
+bench: $(VENV)/.test $(if $(WANTED),compile) ## measure beside ZooKeeper, alternating (needs gcc; Java for the comparison)
+	@exec $(if $(WANTED),$(COMPILED) run) $(RUN) -m scripts.bench.zk $(ARGS)
 
 .PHONY: bench-ensemble
-bench-ensemble: $(VENV)/.test $(WITH_COMPILED) ## measure three members beside three of ZooKeeper, and the outage when the leader is killed
-	@$(FROM_COMPILED) $(RUN) -m scripts.bench.ensemble $(ARGS)
+bench-ensemble: $(VENV)/.test $(if $(WANTED),compile) ## measure three members beside three of ZooKeeper, and the outage when the leader is killed
+	@exec $(if $(WANTED),$(COMPILED) run) $(RUN) -m scripts.bench.ensemble $(ARGS)
 
 .PHONY: bench-fixture
 bench-fixture: $(VENV)/.test ## measure what a test waits for a server: pyzk, ZooKeeper, Curator's TestingServer (the latter need Java)

@@ -11,6 +11,7 @@ compiled form at all. The environment variable PYZK_COMPILE decides:
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from setuptools import setup
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import build_backend  # noqa: E402
+import can_compile  # noqa: E402
 
 FOLDERS = ("jute", "data", "server", "quorum")
 """Compiled whole, but for LEFT_OUT."""
@@ -57,7 +58,7 @@ def extensions() -> list[Any]:
     """What setuptools shall build; an empty list for pure Python."""
     if BUILDING.isdisjoint(sys.argv[1:]):
         return []
-    reason = build_backend.why_not()
+    reason = can_compile.why_not()
     if reason is None:
         try:
             from mypyc.build import mypycify
@@ -68,11 +69,22 @@ def extensions() -> list[Any]:
             os.chdir(ROOT)
             ParallelCompile().install()  # one C file for each module, all cores
             return list(mypycify(sources(), opt_level="2", debug_level="0", multi_file=True))
-    if build_backend.is_required():
+    if can_compile.is_required():
         sys.exit(f"pyzk: cannot compile the core: {reason}")
-    if not build_backend.is_refused():
+    if not can_compile.is_refused():
         print(f"pyzk: building in pure Python: {reason}", file=sys.stderr)
     return []
 
 
-setup(ext_modules=extensions())
+def description() -> str:
+    """What a package index shows: README.md, but of its links only those to other places. Files of
+    the project and headings cannot be reached from there, so their names alone stay."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.sub(r"\[([^]]+)\]\((?!https?:)[^)]*\)", r"\1", readme)
+
+
+setup(
+    ext_modules=extensions(),
+    long_description=description(),
+    long_description_content_type="text/markdown",
+)

@@ -43,9 +43,9 @@ from conformance.mixed.members import Member, MixedError, eventually
 from conformance.mixed.proxy import Gate
 from conformance.servers import PYZK, Launcher, NotStartedError, pyzk_launcher
 from pyzk.zxid import epoch_of
+from scripts.compiled import tree_of
 
 ROOT: Final = Path(__file__).parent.parent
-COMPILED: Final = ROOT / ".build" / "compiled"
 MEMBERS: Final = 3
 WINDOWS: Final = (1, 1, 1, 1, 4, 4, 10, 10, 1, 1)
 """How many requests each client sends at once."""
@@ -387,15 +387,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m conformance.ensemble_faults")
     parser.add_argument("--faults", type=int, default=100)
     parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--compiled", action="store_true", help=f"the copy in {COMPILED.name}")
+    parser.add_argument("--compiled", action="store_true", help="what `make compile` has made")
     parser.add_argument("--command", help="server command line with {cfg} and {props}")
     options = parser.parse_args(arguments)
     seed = options.seed if options.seed is not None else int.from_bytes(os.urandom(4), "big")
     command = options.command
     if options.compiled:
-        if not COMPILED.is_dir():
-            parser.error("nothing is compiled: make compile")
-        path = shlex.quote(f"{COMPILED}:{ROOT}")
+        compiled = tree_of(ROOT)
+        if not compiled.is_dir():
+            parser.error("the core is not compiled: make compile")
+        path = shlex.quote(f"{compiled}:{ROOT}")
         command = f"env PYTHONSAFEPATH=1 PYTHONPATH={path} {PYZK}"
     launcher = pyzk_launcher(command)
     print(f"faults on three members of {launcher.name}, seed {seed}", flush=True)

@@ -7,13 +7,12 @@ compiled modules would hide later changes of the source.
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import sys
-import sysconfig
 from pathlib import Path
 from typing import Any
 
+from can_compile import SWITCH, is_required, why_not
 from setuptools import build_meta as _setuptools
 from setuptools.build_meta import (
     build_sdist,
@@ -32,38 +31,12 @@ __all__ = [
     "prepare_metadata_for_build_wheel",
 ]
 
-SWITCH = "PYZK_COMPILE"
 COMPILER = ("mypy>=2.4,<2.5", "attrs>=23.1", "pybind11>=2.11")
 """mypyc, of the version that the compiled form is tested with; what it must see to know our types;
 and a helper that uses all cores."""
 BUILD_FOLDER = Path(__file__).resolve().parent.parent / "build"
 
 Settings = dict[str, Any] | None
-
-
-def is_required() -> bool:
-    """Whether the user insists on the compiled core."""
-    return os.environ.get(SWITCH, "") == "yes"
-
-
-def is_refused() -> bool:
-    """Whether the user wants pure Python."""
-    return os.environ.get(SWITCH, "") == "no"
-
-
-def why_not() -> str | None:
-    """Why the core cannot be compiled, None if nothing is in the way."""
-    if is_refused():
-        return f"{SWITCH}=no"
-    if sys.implementation.name != "cpython":
-        return f"mypyc compiles for CPython, not for {sys.implementation.name}"
-    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
-    if shutil.which(compiler) is None:
-        return f"no C compiler ({compiler}) on the PATH"
-    header = Path(sysconfig.get_paths()["include"]) / "Python.h"
-    if not header.exists():
-        return f"the headers of this Python are not installed ({header})"
-    return None
 
 
 def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:

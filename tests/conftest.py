@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import zlib
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -41,3 +43,14 @@ def clock() -> Clock:
 def patience() -> float:
     """Seconds after which a live test gives up waiting."""
     return 20.0 * TIMEOUT_FACTOR
+
+
+@pytest.fixture
+def at_a_terminal() -> Iterator[None]:
+    """Lets Ctrl-C and a terminal that closes reach the test and what it starts, also where the
+    tests run in the background of a shell, or under nohup: SIGINT or SIGHUP is ignored there."""
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
+    hang_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGHUP, hang_up)

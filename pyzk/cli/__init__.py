@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 from pyzk import __version__
+from pyzk.runtime.process import open_standard_streams
 
 COMMANDS: Final = {
     "serve": ("pyzk.cli.serve", "Run a server."),
@@ -52,3 +53,4 @@ class _Commands(click.Group):
 @click.version_option(__version__, message="pyzk %(version)s")
 def main() -> None:
     """A ZooKeeper-compatible server."""
+    open_standard_streams()

@@ -29,7 +29,8 @@ from pyzk.cli.ensemble_processes import Supervisor
 from pyzk.cli.number import Number
 from pyzk.cli.sources import fail, property_options
 from pyzk.runtime import logs
-from pyzk.runtime.main import SIGNALS, ExitCode, announce, refuse
+from pyzk.runtime.main import ExitCode, announce, refuse
+from pyzk.runtime.process import SIGNALS
 
 
 @click.command("ensemble")

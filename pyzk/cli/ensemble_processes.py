@@ -6,7 +6,7 @@ gone, however it went, they stop by themselves (--exit-with-parent).
 
     start all ---- watch: who leads, who has died ---- SIGTERM to all, the leader last ---- exit
 
-A second signal ends the members at once.
+Another signal, a second or more after the first, ends the members at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from typing import Final
 
 from pyzk.cli import survey
 from pyzk.cli.ensemble_layout import LOOPBACK, MemberFiles, connect_string
-from pyzk.runtime.main import SIGNALS, ExitCode
+from pyzk.runtime.main import ExitCode
+from pyzk.runtime.process import handle, heeded_signals, ignore, is_another
 
 LOOK_S: Final = 0.25
 """Between two looks at who leads."""
@@ -127,14 +128,14 @@ class Supervisor:
         self._is_ready = False
         self._leader_sid = 0
         self._is_stopping = False
+        self._signalled_s = float("-inf")
 
     async def run(self) -> int:
         """Run until a signal, or until no member is left; return the exit code."""
         loop = asyncio.get_running_loop()
         self._stop = loop.create_future()
-        for number in SIGNALS:
-            loop.add_signal_handler(number, self._signalled)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        signals = heeded_signals()
+        handle(signals, lambda *_: loop.call_soon_threadsafe(self._signalled))
         try:
             for member in self._members:
                 await member.start()
@@ -148,6 +149,7 @@ class Supervisor:
             for task in self._watching:
                 task.cancel()
             is_clean = await self._end()
+            ignore(signals)
         return code if is_clean else code or ExitCode.UNEXPECTED
 
     def _looked(self, task: asyncio.Future[None]) -> None:
@@ -157,6 +159,9 @@ class Supervisor:
             self._stop.set_exception(error)
 
     def _signalled(self) -> None:
+        if not is_another(self._signalled_s):
+            return
+        self._signalled_s = time.monotonic()
         if self._is_stopping:
             for member in self._members:
                 member.signal(signal.SIGKILL)

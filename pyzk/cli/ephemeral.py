@@ -19,7 +19,6 @@ from pyzk.config import Property
 from pyzk.errors import ConfigError, PyzkError
 from pyzk.runtime.environment import raise_descriptor_limit
 from pyzk.runtime.main import (
-    SIGNALS,
     ExitCode,
     announce,
     connect_string,
@@ -27,6 +26,7 @@ from pyzk.runtime.main import (
     refuse,
     spare_the_collector,
 )
+from pyzk.runtime.process import end_at_another, heeded_signals, ignore
 from pyzk.testing.server import ZooKeeperServer
 
 _DEFAULTS: Final = {name: value for name, value, _ in DEFAULTS}
@@ -80,7 +80,8 @@ def run(
 ) -> int:
     """Serve until a signal, or until the parent is gone; return the exit code."""
     # Before any thread starts, for they inherit it: a signal comes where it is waited for.
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    signals = heeded_signals()
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     if with_parent:
         from pyzk.runtime.parent import exit_with_parent
 
@@ -102,13 +103,11 @@ def run(
             return refuse(str(error), ExitCode.UNEXPECTED)
         spare_the_collector()
         if announce("\n".join(lines)) or not with_parent:
-            signal.sigwait(SIGNALS)
-        # A second one ends a stop that does not end.
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            signal.sigwait(signals)
+        end_at_another(signals, ExitCode.UNEXPECTED)
         if server.state == "broken":
             return refuse("stopped serving: this is a bug in pyzk", ExitCode.UNEXPECTED)
+    ignore(signals)
     return ExitCode.OK
 
 

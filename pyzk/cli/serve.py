@@ -81,21 +81,28 @@ def _check_combination(context: click.Context) -> None:
 @click.argument("words", nargs=-1, metavar="[ZOO_CFG | PORT DATADIR [TICKTIME [MAXCNXNS]]]")
 @click.option("--port", metavar="PORT", help="Client port; 0 takes a free one.")
 @click.option("--host", metavar="ADDRESS", help="Address to listen on.")
-@click.option("--data-dir", metavar="DIR", help="Snapshots, and logs where not said otherwise.")
+@click.option("--data-dir", metavar="DIR", help="Snapshots; logs too without --data-log-dir.")
 @click.option("--data-log-dir", metavar="DIR", help="Transaction logs.")
 @click.option("--tick-time", metavar="MS", help="The unit of all timeouts.")
-@click.option("--max-client-cnxns", metavar="N", help="Connections of one address; 0: any number.")
-@click.option("--whitelist", metavar="WORDS", help="Four-letter words that answer, or *.")
-@click.option("--no-fsync", is_flag=True, help="Acknowledge before data is on disk. Not durable.")
+@click.option("--max-client-cnxns", metavar="N", help="Connections from one address; 0: no limit.")
+@click.option("--whitelist", metavar="WORDS", help="Four-letter words to answer; *: all.")
+@click.option("--no-fsync", is_flag=True, help="Answer writes before they are on disk.")
 @property_options[0]
 @property_options[1]
-@click.option("--log-level", type=click.Choice(logs.LEVELS), help="info; if --ephemeral: warning.")
+@click.option(
+    "--log-level", type=click.Choice(logs.LEVELS), help="Default: info; with --ephemeral warning."
+)
 @click.option("--log-format", type=click.Choice(logs.FORMATS), default="text", show_default=True)
-@click.option("--loop", type=click.Choice(LOOPS), default="auto", help="Event loop.")
+@click.option(
+    "--loop",
+    type=click.Choice(LOOPS),
+    default="auto",
+    help="Event loop; auto: uvloop if it is there.",
+)
 @click.option("--ephemeral", is_flag=True, help="For tests: in memory, short ticks.")
 @click.option("--control-port", metavar="PORT", help="Take faults over HTTP here; 0: a free port.")
-@click.option("--virtual-clock", is_flag=True, help="Time passes by /advance only.")
-@click.option("--print-connect-string", is_flag=True, help="When ready print HOST:PORT, no more.")
+@click.option("--virtual-clock", is_flag=True, help="Time stands still, except for POST /advance.")
+@click.option("--print-connect-string", is_flag=True, help="When ready, print HOST:PORT only.")
 @click.option("--exit-with-parent", is_flag=True, help="Stop when the parent process is gone.")
 @click.pass_context
 def command(
@@ -118,22 +125,21 @@ def command(
     """Run a server in the foreground, as ZOO_CFG says.
 
     Without arguments it listens on 127.0.0.1:2181 and keeps its data in ./pyzk-data. One line on
-    standard output says when it is ready; logs go to standard error. SIGTERM and SIGINT stop it.
+    standard output says when it is ready; logs go to standard error. SIGTERM and Ctrl-C stop it.
     """
+    logs.set_up(log_level or ("warning" if ephemeral else "info"), log_format)
     _check_combination(context)
     given = [
         Property(_OPTIONS[name], value, "--" + name.replace("_", "-"))
         for name, value in options.items()
         if value is not None
     ]
-    log_level = log_level or ("warning" if ephemeral else "info")
     if ephemeral:
         from pyzk.cli import ephemeral as test_server
 
         server = test_server.make_server(
             given, load_properties(properties, properties_file), virtual_clock=virtual_clock
         )
-        logs.set_up(log_level, log_format)
         raise SystemExit(
             test_server.run(
                 server,
@@ -146,7 +152,6 @@ def command(
     if no_fsync:
         given.append(Property("forceSync", "no", "--no-fsync"))
     config = load(zoo_cfg, properties, properties_file, [*positional, *given])
-    logs.set_up(log_level, log_format)
     if exit_with_parent:
         parent.exit_with_parent()
     raise SystemExit(

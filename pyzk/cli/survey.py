@@ -234,8 +234,9 @@ def read_srvr(member: Member, text: str) -> None:
     member.problem = None
     if not text:
         # Also what the original does with a connection too many of one host.
-        member.problem = "it closes the connection without a word: no client port of a ZooKeeper,"
-        member.problem += " or too many connections (maxClientCnxns)"
+        member.problem = "it closes the connection without an answer: this is not the client port"
+        member.problem += " of a ZooKeeper, or it has too many connections from here"
+        member.problem += " (maxClientCnxns)"
         return
     if text.startswith("This ZooKeeper instance is not currently serving"):
         member.mode = NOT_SERVING

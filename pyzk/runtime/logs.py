@@ -9,6 +9,7 @@ asks in a protocol of its own, fills the disk.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
@@ -127,6 +128,17 @@ def set_up(level: str = "info", form: str = "text", stream: TextIO | None = None
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+
+
+def tell_failure(reason: str) -> None:
+    """Write to standard error, in the format that is set up, the one line that says why the process
+    ends: as text it is `pyzk: ` and the reason, without a time."""
+    is_json = any(isinstance(each.formatter, JsonFormatter) for each in logging.root.handlers)
+    if is_json:
+        logging.getLogger("pyzk").error("%s", reason)
+        return
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"pyzk: {reason}\n")
 
 
 def timestamp(created: float) -> str:

@@ -1,15 +1,16 @@
 """One server in one process: from a configuration to an exit code.
 
 Shell. Starts the runner, says on standard output when it serves (a member of an ensemble also that
-it has started, for it may wait long for the others), obeys SIGTERM and SIGINT, and turns every way
-to fail into one line on standard error and a documented exit code. ZooKeeper: ZooKeeperServerMain,
-QuorumPeerMain, and ExitCode, whose numbers are kept where it has one.
+it has started, for it may wait long for the others), obeys signals (pyzk.runtime.process), and
+turns every way to fail into one line on standard error and a documented exit code. ZooKeeper:
+ZooKeeperServerMain, QuorumPeerMain, and ExitCode, whose numbers are kept where it has one.
 
     start ------------------------ serve ------------------- close ---------------------- exit
-      signal: exit at once, 0        signal: request_stop      signal: exit at once, 1
+      signal: exit at once, 0        signal: request_stop      another: exit at once, 1
 
 A signal while the server starts ends the process on the spot: nothing has been acknowledged yet,
-and recovery may be killed at any point. A second signal ends a close that does not end.
+and recovery may be killed at any point. Another signal, a second or more after the first, ends a
+close that does not end.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import platform
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import FrameType
 from typing import Final, Protocol, TextIO
@@ -42,10 +43,11 @@ from pyzk.runtime import logs
 from pyzk.runtime import loop as event_loop
 from pyzk.runtime.addresses import place
 from pyzk.runtime.environment import is_compiled, raise_descriptor_limit
+from pyzk.runtime.logs import tell_failure
+from pyzk.runtime.process import end_at_another, handle, heeded_signals, ignore
 
 _log = logging.getLogger(__name__)
 
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 SWITCH_INTERVAL_S: Final = 0.0002
 """How long another thread may keep the event loop waiting."""
 
@@ -92,6 +94,8 @@ def run(
     if not __debug__:
         # Asserts are the contract of the core: without them it would go on in a broken state.
         return refuse("does not run under python -O or PYTHONOPTIMIZE", ExitCode.INVALID)
+    signals = heeded_signals()
+    handle(signals, _exit_while_starting)
     for line, text in config.warnings:
         _log.warning("configuration: %s%s", f"line {line}: " if line else "", text)
     for line, text in config.notes:
@@ -125,16 +129,18 @@ def run(
         runner.when_serving(partial(say_ready, runner))
 
     try:
-        return event_loop.run(_serve(config, make_runner or _peer_runner, say), loop)
+        return event_loop.run(_serve(config, make_runner or _peer_runner, say, signals), loop)
     except ImportError as error:
         if error.name != "uvloop":
             raise
         return refuse("uvloop is not installed; use --loop asyncio", ExitCode.INVALID)
+    finally:
+        ignore(signals)
 
 
 def refuse(reason: str, code: int) -> int:
     """Print the one line that says why the server is not running; return `code`."""
-    sys.stderr.write(f"pyzk: {reason}\n")
+    tell_failure(reason)
     return code
 
 
@@ -142,9 +148,8 @@ async def _serve(
     config: ServerConfig,
     make_runner: Callable[[ServerConfig], Runner],
     say: Callable[[Runner], None],
+    signals: Sequence[int],
 ) -> int:
-    for number in SIGNALS:
-        signal.signal(number, _exit_while_starting)
     try:
         runner = make_runner(config)
         await runner.start()
@@ -156,8 +161,12 @@ async def _serve(
     spare_the_collector()
     share_the_interpreter()
     asyncio_loop = asyncio.get_running_loop()
-    for number in SIGNALS:
-        asyncio_loop.add_signal_handler(number, _stop, runner, number)
+
+    def received(number: int, _frame: FrameType | None) -> None:
+        end_at_another(signals, ExitCode.UNEXPECTED)
+        asyncio_loop.call_soon_threadsafe(_stop, runner, number)
+
+    handle(signals, received)
     _log_start(runner)
     say(runner)
     _tell_left_out(asyncio_loop)
@@ -259,21 +268,12 @@ def abandon_output() -> None:
 
 def _stop(runner: Runner, number: int) -> None:
     _log.info("%s: stopping", signal.Signals(number).name)
-    asyncio_loop = asyncio.get_running_loop()
-    for each in SIGNALS:
-        asyncio_loop.remove_signal_handler(each)
-        signal.signal(each, _exit_while_closing)
     runner.request_stop()
 
 
 def _exit_while_starting(number: int, _frame: FrameType | None) -> None:
     _log.info("%s: exiting before the server was ready", signal.Signals(number).name)
     os._exit(ExitCode.OK)
-
-
-def _exit_while_closing(number: int, _frame: FrameType | None) -> None:
-    _log.warning("%s again: exiting without closing", signal.Signals(number).name)
-    os._exit(ExitCode.UNEXPECTED)
 
 
 def explain(error: Exception, config: ServerConfig) -> tuple[str, int]:

@@ -28,6 +28,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from pyzk.runtime.logs import tell_failure
+
 POLL_INTERVAL_S: Final = 0.25
 """How often is looked where nothing tells."""
 GRACE_S: Final = 0.5
@@ -42,8 +44,7 @@ def exit_with_parent() -> None:
 
 
 def _stop(reason: str) -> None:
-    with contextlib.suppress(OSError):
-        sys.stderr.write(f"pyzk: {reason}: stopping\n")
+    tell_failure(f"{reason}: stopping")
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE_S)
     os._exit(0)

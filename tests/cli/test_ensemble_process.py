@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from pyzk.cli import main
 from tests.conftest import TIMEOUT_FACTOR
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.usefixtures("at_a_terminal")]
 
 PATIENCE_S = 60.0 * TIMEOUT_FACTOR
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.getcwd()}

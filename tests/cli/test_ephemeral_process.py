@@ -20,7 +20,7 @@ import pytest
 
 from tests.conftest import TIMEOUT_FACTOR
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.usefixtures("at_a_terminal")]
 
 Child = subprocess.Popen[str]
 Start = Callable[..., Child]

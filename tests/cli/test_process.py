@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.usefixtures("at_a_terminal")]
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -101,6 +102,28 @@ def test_a_port_in_use_is_code_1(start: Start, patience: float) -> None:
     assert f"pyzk: cannot listen on 127.0.0.1:{port}: Address already in use" in err
     assert "--port, or clientPort" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (("nowhere.cfg",), 2, "cannot read nowhere.cfg"),
+        (("--virtual-clock",), 2, "--virtual-clock is for tests"),
+        (("--ephemeral", "--port", "x"), 2, "--port: 'x' is not an integer"),
+        (("--port", "0", "--data-dir", "/dev/null"), 3, "/dev/null"),
+        (("--port", "0", "--host", "192.0.2.1"), 1, "cannot listen on 192.0.2.1:0"),
+        (("--ephemeral", "--port", "0", "--host", "192.0.2.1"), 1, "cannot listen on 192.0.2.1"),
+    ],
+)
+def test_with_json_a_failure_is_an_object_too(
+    start: Start, arguments: tuple[str, ...], code: int, text: str, patience: float
+) -> None:
+    process = start("--log-format", "json", *arguments)
+    _, err = process.communicate(timeout=patience)
+    assert process.returncode == code
+    last = [json.loads(line) for line in err.splitlines()][-1]
+    assert last["level"] == "error"
+    assert last["message"].startswith(text)
 
 
 def test_a_locked_data_directory_is_code_20(start: Start, patience: float) -> None:

@@ -228,7 +228,7 @@ def test_digests_are_compared_at_zxids_that_both_have(serve: Callable[..., str])
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ("", "it closes the connection without a word"),
+        ("", "it closes the connection without an answer: this is not the client port of a ZooK"),
         ("HTTP/1.1 400 Bad Request\n", "its answer to srvr is not ZooKeeper's: 'HTTP/1.1 400"),
         ("Zookeeper version: 3\nMode: follower\n", "is not ZooKeeper's"),
         (REFUSED.format(word="srvr"), "it does not allow srvr"),

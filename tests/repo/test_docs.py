@@ -77,6 +77,13 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert [link for link in links if not (path.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
+def test_packages_are_named_and_no_link_leads_to_a_registry(path: Path) -> None:
+    assert not re.search(
+        r"//[\w.]*(pypi\.org|npmjs\.com|crates\.io|rubygems\.org)", path.read_text()
+    )
+
+
 def test_every_make_target_that_help_prints_is_phony() -> None:
     makefile = (ROOT / "Makefile").read_text()
     helped = set(re.findall(r"^([a-z0-9-]+):.*## ", makefile, re.MULTILINE))
@@ -88,6 +95,14 @@ def test_the_readme_shows_how_to_run_and_how_to_test_on_its_first_screen() -> No
     screen = "\n".join((ROOT / "README.md").read_text().splitlines()[:40])
     assert "make serve" in screen
     assert "make test" in screen
+
+
+def test_the_readme_says_that_the_name_pyzk_is_taken() -> None:
+    names = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    readme = (ROOT / "README.md").read_text()
+    assert names["name"] == "pyzk-server"
+    assert "`pyzk-server`" in readme
+    assert "Do not `pip install pyzk`" in readme
 
 
 def test_every_exit_code_is_documented() -> None:

@@ -81,6 +81,16 @@ def test_a_closed_stream_disturbs_nobody() -> None:
     logging.getLogger("pyzk.x").info("lost")
 
 
+def test_a_failure_is_told_in_the_format_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up("error", "json")
+    logs.tell_failure("no 100%")
+    told = json.loads(capsys.readouterr().err)
+    assert (told["level"], told["message"]) == ("error", "no 100%")
+    logs.set_up("error", "text")
+    logs.tell_failure("no 100%")
+    assert capsys.readouterr().err == "pyzk: no 100%\n"
+
+
 # --- what somebody outside can cause at will ------------------------------------------
 
 

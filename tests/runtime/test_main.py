@@ -29,6 +29,7 @@ from pyzk.persistence.directory import MemoryDirectory
 from pyzk.persistence.txnlog import HEADER, LogScan
 from pyzk.runtime import main
 from pyzk.runtime.main import ExitCode
+from pyzk.runtime.process import SIGNALS
 from tests.persistence.disks import put
 from tests.runtime.members import member_config
 
@@ -65,7 +66,7 @@ class FakeRunner:
 
 @pytest.fixture(autouse=True)
 def _restore_signals() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in main.SIGNALS}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -77,7 +78,8 @@ def run(make: Callable[[], FakeRunner], config: ServerConfig = CONFIG) -> tuple[
     return code, out.getvalue()
 
 
-@pytest.mark.parametrize("number", main.SIGNALS)
+@pytest.mark.usefixtures("at_a_terminal")
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_stops_it_with_code_0(number: int) -> None:
     code, out = run(lambda: FakeRunner(serve=lambda: os.kill(os.getpid(), number)))
     assert code == ExitCode.OK

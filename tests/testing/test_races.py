@@ -136,6 +136,7 @@ def _use_in_child(server: ZooKeeperServer) -> str:
         return f"{said}{error!r}"
 
 
+@pytest.mark.usefixtures("at_a_terminal")
 def test_ctrl_c_while_it_starts_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     start = Engine.start
 

@@ -1,0 +1,40 @@
+"""Whether the core can be compiled here, and whether the user wants it (PYZK_COMPILE: setup.py).
+
+A module of its own, because the build backend needs setuptools, which an environment may not have.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+SWITCH = "PYZK_COMPILE"
+
+
+def is_required() -> bool:
+    """Whether the user insists on the compiled core."""
+    return os.environ.get(SWITCH, "") == "yes"
+
+
+def is_refused() -> bool:
+    """Whether the user wants pure Python."""
+    return os.environ.get(SWITCH, "") == "no"
+
+
+def why_not() -> str | None:
+    """Why the core cannot be compiled, None if nothing is in the way."""
+    if is_refused():
+        return f"{SWITCH}=no"
+    if sys.implementation.name != "cpython":
+        return f"mypyc compiles for CPython, not for {sys.implementation.name}"
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
+    if shutil.which(compiler) is None:
+        return f"no C compiler ({compiler}) on the PATH"
+    header = Path(sysconfig.get_paths()["include"]) / "Python.h"
+    if not header.exists():
+        return f"the headers of this Python are not installed ({header})"
+    return None
