@@ -28,6 +28,10 @@ class LinkOwner(Protocol):
         """It was dialed and is connected."""
         ...
 
+    def bytes_came(self, link: Link) -> None:
+        """Bytes have come: the other side lives, however long a packet takes."""
+        ...
+
     def packet(self, link: Link, packet: QuorumPacket) -> None:
         """A packet has come. A QuorumProtocolError that is raised closes the link."""
         ...
@@ -51,11 +55,13 @@ class Link(Outgoing):
         "has_received",
         "is_closed",
         "is_dirty",
+        "is_paused",
         "name",
         "outbox",
         "owner",
         "queued_bytes",
         "shell",
+        "taken_bytes",
     )
 
     def __init__(self, outbox: Outbox, name: str, owner: LinkOwner) -> None:
@@ -72,6 +78,10 @@ class Link(Outgoing):
         """This side has ended the link because of what the other side sent or did not send."""
         self.queued_bytes: int = 0
         """What waits to be taken, a snapshot not counted."""
+        self.taken_bytes: int = 0
+        """What was taken since the beginning, snapshots not counted."""
+        self.is_paused: bool = False
+        """The driver does not read the socket for now."""
         self.shell: object = None
         """The driver's own."""
         self._stream: QuorumStream = QuorumStream()
@@ -95,6 +105,13 @@ class Link(Outgoing):
         self._queue.append(chunks)
         if not self.is_dirty:
             self._mark()
+
+    def pause(self, is_paused: bool) -> None:
+        """Let the other side wait, or go on: what comes cannot be kept, or can again."""
+        if is_paused != self.is_paused:
+            self.is_paused = is_paused
+            if not self.is_dirty:
+                self._mark()
 
     def close(self) -> None:
         """Take nothing more; what is queued is still written."""
@@ -127,6 +144,8 @@ class Link(Outgoing):
     def receive(self, data: bytes) -> None:
         """Bytes have come."""
         self.has_received = True
+        if not self.is_closed:
+            self.owner.bytes_came(self)
         try:
             for item in self._stream.feed(data):
                 if self._has_ended():
@@ -162,6 +181,7 @@ class Link(Outgoing):
             if isinstance(only, bytes):
                 queue.clear()
                 self.queued_bytes = 0
+                self.taken_bytes += len(only)
                 return only
         out: list[bytes] = []
         size = 0
@@ -170,6 +190,7 @@ class Link(Outgoing):
             if isinstance(head, bytes):
                 queue.popleft()
                 self.queued_bytes -= len(head)
+                self.taken_bytes += len(head)
                 piece = head
             else:
                 piece = next(head, b"")
