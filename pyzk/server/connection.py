@@ -175,6 +175,8 @@ class Connection:
         if not self.stalled & reason or self.state == CLOSED:
             return
         self.stalled &= ~reason
+        if reason == STALL_CHOKED and self.session is not None:
+            self.server.go_on(self.session)
         if self.stalled:
             return
         self.mark_dirty()

@@ -24,7 +24,13 @@ from pyzk.jute.records import CreateSessionTxn, TxnHeader
 from pyzk.metrics import Metrics
 from pyzk.outsiders import about
 from pyzk.server import handshake
-from pyzk.server.connection import STALL_THROTTLED, Connection
+from pyzk.server.connection import (
+    CLOSED,
+    OUT_HIGH_BYTES,
+    STALL_CHOKED,
+    STALL_THROTTLED,
+    Connection,
+)
 from pyzk.server.forwarding import (
     ForwardedRequest,
     decode_forward,
@@ -254,6 +260,8 @@ class Server:
         session = connection.session
         if session is not None and session.connection is connection:
             session.connection = None
+        if session is not None and session.queue and isinstance(session.queue[0], QueuedRead):
+            self._drain(session.queue)
         self.tree.watches.remove_watcher(connection)
 
     def close_idle_handshakes(self) -> None:
@@ -477,7 +485,17 @@ class Server:
             session.connection.out.clear()
             session.connection.close()
 
+    def go_on(self, session: Session) -> None:
+        """A client has taken the replies that it had to take before more of its reads, which have
+        waited for a write, are answered."""
+        if session.queue and isinstance(session.queue[0], QueuedRead):
+            self._drain(session.queue)
+            self.end_batch()
+
     def _drain(self, queue: deque[Request | QueuedRead]) -> None:
+        """Answer the reads whose write is applied: as many as their client may have unread. The
+        others stay at the head of the queue, unless a write is behind them, which cannot wait."""
+        size = 0
         while queue:
             head = queue[0]
             if isinstance(head, Request):
@@ -486,10 +504,15 @@ class Server:
                     queue.popleft()
                     self._finish_session(head, ErrorCode.OK)
                 return
+            if size > OUT_HIGH_BYTES and head.connection.state != CLOSED:
+                if not any(isinstance(each, Request) for each in queue):
+                    head.connection.stall(STALL_CHOKED)
+                    return
+                size = 0
             queue.popleft()
             if head.large_bytes:
                 self.large.end(head)
-            head.connection.finish_read(head)
+            size += head.connection.finish_read(head)
 
     @property
     def is_full(self) -> bool:
