@@ -338,7 +338,7 @@ class Learner:
     def _on_ping(self, packet: QuorumPacket) -> None:
         assert self._sessions is not None, self.phase
         touched = self._sessions.take_touched()
-        self.link.send(packets.encode_ping_reply(packet.zxid, touched))
+        self.link.send_ahead(packets.encode_ping_reply(packet.zxid, touched))
 
     def _on_sync(self, packet: QuorumPacket) -> None:
         if not self._pending_syncs:

@@ -49,6 +49,7 @@ class Link(Outgoing):
     """One connection of the quorum port, compared by identity."""
 
     __slots__ = (
+        "_ahead",
         "_queue",
         "_stream",
         "has_failed",
@@ -86,6 +87,8 @@ class Link(Outgoing):
         """The driver's own."""
         self._stream: QuorumStream = QuorumStream()
         self._queue: deque[bytes | Iterator[bytes]] = deque()
+        self._ahead: int = 0
+        """So many at the head of the queue are ahead of the others."""
 
     # --- the owner's ----------------------------------------------------------------
 
@@ -94,6 +97,17 @@ class Link(Outgoing):
         if self.is_closed:
             return
         self._queue.append(data)
+        self.queued_bytes += len(data)
+        if not self.is_dirty:
+            self._mark()
+
+    def send_ahead(self, data: bytes) -> None:
+        """Queue an encoded packet ahead of all others but those that were queued by this, too: for
+        what stands in no order with them, on a link that has no snapshot to send."""
+        if self.is_closed:
+            return
+        self._queue.insert(self._ahead, data)
+        self._ahead += 1
         self.queued_bytes += len(data)
         if not self.is_dirty:
             self._mark()
@@ -123,7 +137,7 @@ class Link(Outgoing):
     def abort(self) -> None:
         """Close and drop what is queued: the other side may never read it."""
         self._queue.clear()
-        self.queued_bytes = 0
+        self.queued_bytes = self._ahead = 0
         self.close()
 
     def fail(self, reason: str) -> None:
@@ -166,7 +180,7 @@ class Link(Outgoing):
             return
         self.is_closed = True
         self._queue.clear()
-        self.queued_bytes = 0
+        self.queued_bytes = self._ahead = 0
         self.owner.link_down(self, reason)
 
     @property
@@ -180,7 +194,7 @@ class Link(Outgoing):
             only = queue[0]
             if isinstance(only, bytes):
                 queue.clear()
-                self.queued_bytes = 0
+                self.queued_bytes = self._ahead = 0
                 self.taken_bytes += len(only)
                 return only
         out: list[bytes] = []
@@ -189,6 +203,8 @@ class Link(Outgoing):
             head = queue[0]
             if isinstance(head, bytes):
                 queue.popleft()
+                if self._ahead:
+                    self._ahead -= 1
                 self.queued_bytes -= len(head)
                 self.taken_bytes += len(head)
                 piece = head
