@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from pyzk.quorum.learner_handler import LearnerHandler
     from pyzk.quorum.member import Member
     from pyzk.quorum.packets import ForwardedRequest
+    from pyzk.quorum.proposals import AckTally
 
 
 class LeaderIntake:
     """How much is on the way through a leader, and who waits for less."""
 
-    def __init__(self, member: Member) -> None:
+    def __init__(self, member: Member, tally: AckTally, own_bit: int) -> None:
         self._member: Member = member
+        self._tally: AckTally = tally
+        self._own_bit: int = own_bit
         self.proposed_bytes: int = 0
         """Of proposals that are not committed."""
         self._deferred: deque[tuple[LearnerHandler, ForwardedRequest]] = deque()
@@ -41,6 +44,16 @@ class LeaderIntake:
         if handler not in self._slow:
             self._slow.append(handler)
         self._member.server.is_held = True
+
+    def can_spare(self, handler: LearnerHandler, handlers: list[LearnerHandler]) -> bool:
+        """Whether those that are alive, and hold up nobody, are a quorum without this learner."""
+        alive = self._own_bit
+        for each in handlers:
+            if each is handler or each.holds_up or not each.is_synced:
+                continue
+            if each.counts_as_alive:
+                alive |= each.bit
+        return self._tally.is_quorum(alive)
 
     def look(self) -> bool:
         """After each input: see whether writes are held up; return whether they are no more."""

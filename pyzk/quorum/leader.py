@@ -146,7 +146,7 @@ class Leader:
         """For all observers."""
         self._syncs: deque[tuple[int, LearnerHandler]] = deque()
         """(zxid, who asked): SYNC is answered behind the commit of zxid."""
-        self.intake: LeaderIntake = LeaderIntake(member)
+        self.intake: LeaderIntake = LeaderIntake(member, self._tally, self._own_bit)
         self._uncounted_commits: int = 0
         self._counted: int = 0  # the last proposal that is in the metrics
         self._is_exhausted: bool = False
@@ -236,16 +236,6 @@ class Leader:
                 alive |= handler.bit
         if not self._tally.is_quorum(alive):
             self._end("it has lost its quorum")
-
-    def can_spare(self, handler: LearnerHandler) -> bool:
-        """Whether those that are alive, and hold up nobody, are a quorum without this learner."""
-        alive = self._own_bit
-        for each in self.handlers:
-            if each is handler or each.holds_up or not each.is_synced:
-                continue
-            if each.counts_as_alive:
-                alive |= each.bit
-        return self._tally.is_quorum(alive)
 
     def looking(self, sid: int) -> None:
         """A voter looks for a leader: if no quorum has come within maxTimeToWaitForEpoch, none is
@@ -532,14 +522,12 @@ class Leader:
         """An input has been taken in whole."""
         server = self.member.server
         if self.phase == BROADCAST:
-            goes_on = self.intake.look()
+            goes_on = self.intake.look() or self._uncounted_commits > 0
             while (deferred := self.intake.next_deferred()) is not None:
                 self._take(*deferred)
-            if self._uncounted_commits:
+            if goes_on:
                 server.metrics.commit_count += self._uncounted_commits
                 self._uncounted_commits = 0
-                goes_on = True
-            if goes_on:
                 server.end_batch()
         if self.last_proposed > self._counted:
             server.metrics.proposal_count += self.last_proposed - self._counted

@@ -279,7 +279,7 @@ class LearnerHandler:
             self.holds_up = self.is_behind
             self._held_beats += 1
             ticks = leader.sync_ticks if self.phase == ACTIVE else leader.init_ticks
-            if self._held_beats > 2 * ticks and leader.can_spare(self):
+            if self._held_beats > 2 * ticks and leader.intake.can_spare(self, leader.handlers):
                 self.link.fail(
                     f"{self!r} is too slow: {waiting} bytes wait for it, and writes wait for that"
                 )

@@ -48,7 +48,7 @@ from pyzk.server.connection_state import (
 from pyzk.server.connection_stats import ConnectionStats
 from pyzk.server.garbage import describe_bytes
 from pyzk.server.operations import TAGS, WriteDecoder
-from pyzk.server.reads import sync
+from pyzk.server.reads import sync, unreadable
 from pyzk.server.reply import encode_applied, encode_error, encode_event, encode_reply, says_moved
 from pyzk.server.request import QueuedRead, Request
 
@@ -364,7 +364,7 @@ class Connection:
             record = decoder(buffer, offset, end)
         except JuteError:
             now_ms = self.server.clock.now_ms
-            self._wait(QueuedRead(self, _unreadable, xid, opcode, b"", now_ms))
+            self._wait(QueuedRead(self, unreadable, xid, opcode, b"", now_ms))
             return
         self.submit(session, xid, opcode, record, end - offset)
 
@@ -618,15 +618,8 @@ class Connection:
 
     def __str__(self) -> str:
         text = f"/{self.host}:{self.port}"
-        return f"{text} session 0x{_unsigned(self.session_id):x}" if self.session_id else text
-
-
-def _unsigned(session_id: int) -> int:
-    return session_id & 0xFFFFFFFFFFFFFFFF
-
-
-def _unreadable(
-    server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
-) -> bytes:
-    """Answer a write whose record cannot be decoded: in its turn, but without a transaction."""
-    return encode_error(xid, server.tree.last_zxid, ErrorCode.MARSHALLING_ERROR)
+        return (
+            f"{text} session 0x{self.session_id & 0xFFFFFFFFFFFFFFFF:x}"
+            if self.session_id
+            else text
+        )
