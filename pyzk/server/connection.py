@@ -15,6 +15,9 @@ way (globalOutstandingLimit) or too many of their bytes (`marks`), or the client
 replies. Nothing waits for itself: no frame is needed to free bytes, and while there are too many of
 them pings, reads and the ends of sessions are still served. The driver is told by ``is_stalled``
 and stops reading the socket. Misbehaviour never raises: it closes this connection.
+
+Long because the way of a frame in and that of its reply out share the stalls, which must not be
+told twice.
 """
 
 from __future__ import annotations
@@ -30,10 +33,7 @@ from pyzk.data.acl import OPEN_ACL_ID
 from pyzk.data.tree import Applied
 from pyzk.errors import JuteError, KeeperError
 from pyzk.jute.archive import NULL, encode_string, unpack_int
-from pyzk.jute.records import (
-    AuthPacket,
-    SASLToken,
-)
+from pyzk.jute.records import AuthPacket, SASLToken
 from pyzk.outsiders import about
 from pyzk.server import fourletter, handshake
 from pyzk.server.connection_state import (
