@@ -171,6 +171,10 @@ kill9: $(VENV)/.test ## kill -9 during writes, many rounds: nothing acknowledged
 ensemble-faults: $(VENV)/.test ## 100 faults on three members under load: every answer must fit one history
 	@$(RUN) -m conformance.ensemble_faults $(ARGS)
 
+.PHONY: ensemble-load
+ensemble-load: $(VENV)/.test ## 200 MB of writes at once: each answered, the same leader, memory bounded (options: ARGS="--only stopped")
+	@$(RUN) -m conformance.ensemble_load $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.test $(if $(WANTED),compile) ## measure beside ZooKeeper, alternating (needs gcc; Java for the comparison)
 	@exec $(if $(WANTED),$(COMPILED) run) $(RUN) -m scripts.bench.zk $(ARGS)

@@ -1,7 +1,8 @@
 """A follower: logs what the leader proposes, acknowledges it, applies what is committed.
 
 Pure. Answers to Follower, FollowerZooKeeperServer and SendAckRequestProcessor. An ACK is sent when
-the log says that the record is durable; a COMMIT is applied at once, for a quorum's disks have it.
+the log says that the record is durable, ahead of requests of clients that wait for the line; a
+COMMIT is applied at once, for a quorum's disks have it.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Follower(SyncedLearner):
         acks: list[bytes] = []
         while waiting and waiting[0] <= zxid:
             acks.append(ack(packets.ACK, waiting.popleft()))
-        self.link.send(b"".join(acks))
+        self.link.send_ahead(b"".join(acks))
 
     def _begin_logging(self, zxid: int, payload: bytes) -> None:
         self._log(zxid, payload)

@@ -42,6 +42,7 @@ from pyzk.errors import QuorumProtocolError
 from pyzk.quorum import packets
 from pyzk.quorum.commands import ListenForLearners, StopListening
 from pyzk.quorum.epochs import ACCEPTED, CURRENT, MAX_EPOCH, MAX_LEAP
+from pyzk.quorum.intake import LeaderIntake
 from pyzk.quorum.leader_gauges import LearnerLine, leader_gauges, learner_lines
 from pyzk.quorum.leader_sync import Synchronizer
 from pyzk.quorum.learner_handler import (
@@ -145,6 +146,7 @@ class Leader:
         """For all observers."""
         self._syncs: deque[tuple[int, LearnerHandler]] = deque()
         """(zxid, who asked): SYNC is answered behind the commit of zxid."""
+        self.intake: LeaderIntake = LeaderIntake(member, self._tally, self._own_bit)
         self._uncounted_commits: int = 0
         self._counted: int = 0  # the last proposal that is in the metrics
         self._is_exhausted: bool = False
@@ -181,6 +183,7 @@ class Leader:
         handlers, self.handlers = self.handlers, []
         self._followers = []
         self._observers = []
+        self.intake.end()
         for handler in handlers:
             handler.end()
         if self.phase == BROADCAST:
@@ -449,6 +452,7 @@ class Leader:
         payload = prep.prepare(request)
         zxid = request.zxid
         self._outstanding[zxid] = Proposal(payload, request)
+        self.intake.proposed_bytes += len(payload)
         self.last_proposed = zxid
         self.sizes.add(len(payload))
         if self._followers:
@@ -497,6 +501,7 @@ class Leader:
             del outstanding[zxid]
             self.last_committed = zxid
             payload = proposal.payload
+            self.intake.proposed_bytes -= len(payload)
             if self._followers:
                 self._batch.append(packets.encode_bare(packets.COMMIT, zxid))
             if self._observers:
@@ -516,10 +521,14 @@ class Leader:
     def flush(self) -> None:
         """An input has been taken in whole."""
         server = self.member.server
-        if self._uncounted_commits:
-            server.metrics.commit_count += self._uncounted_commits
-            self._uncounted_commits = 0
-            server.end_batch()
+        if self.phase == BROADCAST:
+            goes_on = self.intake.look() or self._uncounted_commits > 0
+            while (deferred := self.intake.next_deferred()) is not None:
+                self._take(*deferred)
+            if goes_on:
+                server.metrics.commit_count += self._uncounted_commits
+                self._uncounted_commits = 0
+                server.end_batch()
         if self.last_proposed > self._counted:
             server.metrics.proposal_count += self.last_proposed - self._counted
             self._counted = self.last_proposed
@@ -550,6 +559,10 @@ class Leader:
     def requested(self, handler: LearnerHandler, forwarded: ForwardedRequest) -> None:
         """A learner asks in a client's name. SYNC is answered when everything is committed that
         was proposed by now: never by an error, for learners match the answers by their order."""
+        if not self.intake.defers(handler, forwarded):
+            self._take(handler, forwarded)
+
+    def _take(self, handler: LearnerHandler, forwarded: ForwardedRequest) -> None:
         if forwarded.type == OpCode.SYNC:
             self._syncs.append((self.last_proposed, handler))
             if self.last_proposed <= self.last_committed:

@@ -199,9 +199,12 @@ class Learner:
 
     # --- inputs ---------------------------------------------------------------------
 
+    def bytes_came(self, link: Link) -> None:
+        """The leader has sent something, if only a part of a packet."""
+        self._heard_ms = self.member.clock.now_ms
+
     def packet(self, link: Link, packet: QuorumPacket) -> None:
         """The leader has sent a packet."""
-        self._heard_ms = self.member.clock.now_ms
         handler = self._handlers.get(packet.type)
         if handler is None:
             raise QuorumProtocolError(
@@ -230,10 +233,17 @@ class Learner:
         """Only leaders read their log."""
 
     def flush(self) -> None:
-        """An input has been taken in whole: let clients go on."""
+        """An input has been taken in whole: let clients go on, and the leader wait if the disk is
+        behind."""
         if self._has_answered:
             self._has_answered = False
             self.member.server.end_batch()
+        member = self.member
+        is_behind = member.unsynced_bytes > member.server.marks.log_bytes
+        link = self.link
+        if is_behind != link.is_paused and not link.is_closed:
+            link.pause(is_behind)
+            self._heard_ms = member.clock.now_ms
 
     def wake(self) -> None:
         """Look at the clock."""
@@ -258,7 +268,7 @@ class Learner:
 
         There is none while the disk is waited for: that is not the leader's silence.
         """
-        if self.is_over or self._ticket or self._is_waiting_for_log:
+        if self.is_over or self._ticket or self._is_waiting_for_log or self.link.is_paused:
             return None
         if self.phase == CONNECTING:
             at = self._dial_at_ms
@@ -328,7 +338,7 @@ class Learner:
     def _on_ping(self, packet: QuorumPacket) -> None:
         assert self._sessions is not None, self.phase
         touched = self._sessions.take_touched()
-        self.link.send(packets.encode_ping_reply(packet.zxid, touched))
+        self.link.send_ahead(packets.encode_ping_reply(packet.zxid, touched))
 
     def _on_sync(self, packet: QuorumPacket) -> None:
         if not self._pending_syncs:

@@ -18,7 +18,13 @@ Live traffic behind NEWLEADER is held back until UPTODATE is queued: a COMMIT in
 synchronization of learners up to 3.9.2 (ZOOKEEPER-4394). PINGs are not held back.
 
 Time is counted in beats of half a tick, so that a leader that stood still does not blame its
-learners for it.
+learners for it. Nor does it blame a learner for what waits in its own queue: as long as the line
+takes what was queued a beat ago, the learner counts as heard. A proposal is awaited until there has
+been no ACK for syncLimit. (The original's SyncLimitCheck also drops who goes on acknowledging, each
+proposal later than that; here such a learner is only behind.)
+
+A learner that lets more wait than its mark holds up the writes of all (`pyzk.server.marks`). It may
+do so for syncLimit; then the link ends if there is a quorum without it (docs/decisions/0016).
 """
 
 from __future__ import annotations
@@ -59,9 +65,6 @@ PHASE_NAMES: Final = (
     "in the broadcast phase",
 )
 
-QUEUE_BYTES: Final = 1 << 26
-"""A learner that lets more than this wait is dropped; beside what its synchronization needs."""
-
 _NEVER: Final = 1 << 62
 
 
@@ -100,15 +103,22 @@ class LearnerHandler:
         """The last proposal that was queued and asks for an ACK."""
         self.told_zxid: int = 0
         """The last transaction that it can have, and acknowledge: what is held back is not yet."""
-        self._limit_bytes: int = QUEUE_BYTES
+        self._queue_bytes: int = leader.member.server.marks.queue_bytes
+        self.mark_bytes: int = self._queue_bytes
+        """With more than this waiting for it no further writes are taken."""
+        self._beat_taken: int = 0
+        """How far the line had come at the last beat, and how far the queue reached."""
+        self._beat_end: int = 0
+        self.holds_up: bool = False
+        """Its queue has been above the mark since the last beat."""
+        self._held_beats: int = 0
+        """For so many beats it has held up the writes of all."""
         self._held: list[bytes] | None = None
         self._held_bytes: int = 0
-        self._tracked: int = 0
-        """A proposal that it has not acknowledged, or 0; and when it was sent."""
-        self._tracked_beat: int = 0
-        self._next_tracked: int = 0
-        """The last one that was sent behind that."""
-        self._next_tracked_beat: int = 0
+        self._awaited: int = 0
+        """A proposal whose ACK is awaited, or 0."""
+        self._awaited_beat: int = 0
+        """When it was sent; or when there was an ACK last, or the line moved, if that is later."""
 
     def __repr__(self) -> str:
         kind = "observer" if self.is_observer else "follower"
@@ -128,16 +138,18 @@ class LearnerHandler:
         if held is None:
             link = self.link
             link.send(data)
-            if link.queued_bytes > self._limit_bytes:
-                self._overrun()
+            if link.queued_bytes > self.mark_bytes:
+                self._hold_up()
         else:
             held.append(data)
             self._held_bytes += len(data)
-            if self._held_bytes + self.link.queued_bytes > self._limit_bytes:
-                self._overrun()
+            if self.is_behind:
+                self._hold_up()
 
-    def _overrun(self) -> None:
-        self.link.fail(f"{self!r} lets more than {self._limit_bytes} bytes wait")
+    def _hold_up(self) -> None:
+        if not self.link.is_closed:
+            self.holds_up = True
+            self.leader.intake.hold_up(self)
 
     def propose(self, data: bytes, zxid: int) -> None:
         """Queue proposals and commits; ``zxid`` is the last proposal among them, or 0."""
@@ -146,7 +158,8 @@ class LearnerHandler:
             self.sent_zxid = zxid
             if self.phase == ACTIVE:
                 self.told_zxid = zxid
-                self._track(zxid)
+                if not self._awaited:
+                    self._await_ack(zxid)
 
     def propose_epoch(self, epoch: int) -> None:
         """Send LEADERINFO."""
@@ -157,9 +170,9 @@ class LearnerHandler:
         """What synchronizes is queued, however much: it is not the learner that lets it wait.
 
         ``extra_bytes`` may wait beside: as long as it is being sent a snapshot it cannot take
-        anything else.
+        anything else. Once it is up to date the mark comes down with what waits.
         """
-        self._limit_bytes = QUEUE_BYTES + extra_bytes + self.link.queued_bytes
+        self.mark_bytes = self._queue_bytes + extra_bytes + self.link.queued_bytes
 
     def new_leader(self, data: bytes) -> None:
         """Queue NEWLEADER behind what synchronizes; hold back what comes then."""
@@ -177,7 +190,8 @@ class LearnerHandler:
         self._held_bytes = 0
         if self.sent_zxid:
             self.told_zxid = self.sent_zxid
-            self._track(self.sent_zxid)
+        if self.sent_zxid > self.acked_zxid:
+            self._await_ack(self.sent_zxid)
 
     def ping(self, data: bytes) -> None:
         """Queue a PING; before NEWLEADER it would be taken for something else."""
@@ -206,6 +220,11 @@ class LearnerHandler:
         return self.link.queued_bytes + self._held_bytes
 
     @property
+    def is_behind(self) -> bool:
+        """Whether more waits for it than its mark."""
+        return self.link.queued_bytes + self._held_bytes > self.mark_bytes
+
+    @property
     def counts_as_alive(self) -> bool:
         """Whether the leader may count on it when it looks for its quorum."""
         return self.phase != AWAIT_INFO and self.leader.beat <= self.deadline
@@ -222,6 +241,7 @@ class LearnerHandler:
             elif chunks.has_progressed():
                 # Its time runs from the end of the snapshot, as long as that moves.
                 self.heard = beat
+        self._look_at_line(beat)
         if phase in (AWAIT_INFO, AWAIT_ACKEPOCH, SYNCING):
             limit = 2 * leader.init_ticks
         elif phase == ACTIVE:
@@ -230,31 +250,65 @@ class LearnerHandler:
             limit = _NEVER  # it is the leader that keeps it waiting
         if beat - self.heard > limit:
             self.link.fail(f"{self!r} has been silent for too long {PHASE_NAMES[phase]}")
-        elif self._tracked and beat - self._tracked_beat >= 2 * leader.sync_ticks:
-            zxid = format_zxid(self._tracked)
+        elif self._awaited and beat - self._awaited_beat >= 2 * leader.sync_ticks:
+            zxid = format_zxid(self._awaited)
             self.link.fail(f"{self!r} has not acknowledged {zxid} within syncLimit")
-
-    def _track(self, zxid: int) -> None:
-        if not self._tracked:
-            self._tracked = zxid
-            self._tracked_beat = self.leader.beat
         else:
-            self._next_tracked = zxid
-            self._next_tracked_beat = self.leader.beat
+            self._check_mark()
+
+    def _look_at_line(self, beat: int) -> None:
+        """See that what waits in the queue is not taken for the learner's silence."""
+        link = self.link
+        taken = link.taken_bytes
+        if self._beat_taken < taken < self._beat_end:
+            self.heard = self._awaited_beat = beat
+            if self.phase == ACTIVE:
+                self.deadline = beat + 2 * self.leader.sync_ticks
+        self._beat_taken = taken
+        self._beat_end = taken + link.queued_bytes
+
+    def _check_mark(self) -> None:
+        """End the link of a learner that has held up all others for too long."""
+        leader = self.leader
+        waiting = self.queued_bytes
+        if self.phase == ACTIVE and self.mark_bytes > self._queue_bytes:
+            self.mark_bytes = max(
+                self._queue_bytes, min(self.mark_bytes, waiting + self._queue_bytes)
+            )
+        if self.holds_up or self.is_behind:
+            self.holds_up = self.is_behind
+            self._held_beats += 1
+            ticks = leader.sync_ticks if self.phase == ACTIVE else leader.init_ticks
+            if self._held_beats > 2 * ticks and leader.intake.can_spare(self, leader.handlers):
+                self.link.fail(
+                    f"{self!r} is too slow: {waiting} bytes wait for it, and writes wait for that"
+                )
+        elif 2 * waiting < self._queue_bytes:
+            self._held_beats = 0
+
+    def _await_ack(self, zxid: int) -> None:
+        self._awaited = zxid
+        self._awaited_beat = self.leader.beat
 
     def acked(self, zxid: int) -> None:
         """A proposal was acknowledged, and so were all before it."""
+        is_progress = zxid > self.acked_zxid
         self.acked_zxid = max(zxid, self.acked_zxid)
-        if zxid >= self._tracked:
-            self._tracked, self._tracked_beat = self._next_tracked, self._next_tracked_beat
-            self._next_tracked = 0
-            if zxid >= self._tracked:
-                self._tracked = 0
+        if zxid < self._awaited:
+            if is_progress:
+                self._awaited_beat = self.leader.beat
+        elif zxid < self.sent_zxid and self.phase == ACTIVE:
+            self._await_ack(self.sent_zxid)
+        else:
+            self._awaited = 0
 
     # --- from the learner -----------------------------------------------------------
 
     def link_up(self, link: Link) -> None:
         raise AssertionError("a leader dials nobody")
+
+    def bytes_came(self, link: Link) -> None:
+        self.heard = self.leader.beat
 
     def snapshot_part(self, link: Link, part: SnapshotPart) -> None:
         raise QuorumProtocolError("a learner sends no snapshot")
@@ -279,7 +333,6 @@ class LearnerHandler:
         if leader.over is not None:
             return
         phase = self.phase
-        self.heard = leader.beat
         if phase == ACTIVE:
             self.deadline = leader.beat + 2 * leader.sync_ticks
             if packet.type == packets.ACK:

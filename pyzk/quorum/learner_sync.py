@@ -133,7 +133,6 @@ class SyncedLearner(Learner):
 
     def snapshot_part(self, link: Link, part: SnapshotPart) -> None:
         """The next part of the snapshot has come."""
-        self._heard_ms = self.member.clock.now_ms
         load = self._load
         if load is None or self.phase != LOADING:
             raise QuorumProtocolError("a snapshot that was not awaited")

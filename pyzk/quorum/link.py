@@ -28,6 +28,10 @@ class LinkOwner(Protocol):
         """It was dialed and is connected."""
         ...
 
+    def bytes_came(self, link: Link) -> None:
+        """Bytes have come: the other side lives, however long a packet takes."""
+        ...
+
     def packet(self, link: Link, packet: QuorumPacket) -> None:
         """A packet has come. A QuorumProtocolError that is raised closes the link."""
         ...
@@ -45,17 +49,20 @@ class Link(Outgoing):
     """One connection of the quorum port, compared by identity."""
 
     __slots__ = (
+        "_ahead",
         "_queue",
         "_stream",
         "has_failed",
         "has_received",
         "is_closed",
         "is_dirty",
+        "is_paused",
         "name",
         "outbox",
         "owner",
         "queued_bytes",
         "shell",
+        "taken_bytes",
     )
 
     def __init__(self, outbox: Outbox, name: str, owner: LinkOwner) -> None:
@@ -72,10 +79,16 @@ class Link(Outgoing):
         """This side has ended the link because of what the other side sent or did not send."""
         self.queued_bytes: int = 0
         """What waits to be taken, a snapshot not counted."""
+        self.taken_bytes: int = 0
+        """What was taken since the beginning, snapshots not counted."""
+        self.is_paused: bool = False
+        """The driver does not read the socket for now."""
         self.shell: object = None
         """The driver's own."""
         self._stream: QuorumStream = QuorumStream()
         self._queue: deque[bytes | Iterator[bytes]] = deque()
+        self._ahead: int = 0
+        """So many at the head of the queue are ahead of the others."""
 
     # --- the owner's ----------------------------------------------------------------
 
@@ -88,6 +101,17 @@ class Link(Outgoing):
         if not self.is_dirty:
             self._mark()
 
+    def send_ahead(self, data: bytes) -> None:
+        """Queue an encoded packet ahead of all others but those that were queued by this, too: for
+        what stands in no order with them, on a link that has no snapshot to send."""
+        if self.is_closed:
+            return
+        self._queue.insert(self._ahead, data)
+        self._ahead += 1
+        self.queued_bytes += len(data)
+        if not self.is_dirty:
+            self._mark()
+
     def send_stream(self, chunks: Iterator[bytes]) -> None:
         """Queue bytes that are made when they are taken."""
         if self.is_closed:
@@ -95,6 +119,13 @@ class Link(Outgoing):
         self._queue.append(chunks)
         if not self.is_dirty:
             self._mark()
+
+    def pause(self, is_paused: bool) -> None:
+        """Let the other side wait, or go on: what comes cannot be kept, or can again."""
+        if is_paused != self.is_paused:
+            self.is_paused = is_paused
+            if not self.is_dirty:
+                self._mark()
 
     def close(self) -> None:
         """Take nothing more; what is queued is still written."""
@@ -106,7 +137,7 @@ class Link(Outgoing):
     def abort(self) -> None:
         """Close and drop what is queued: the other side may never read it."""
         self._queue.clear()
-        self.queued_bytes = 0
+        self.queued_bytes = self._ahead = 0
         self.close()
 
     def fail(self, reason: str) -> None:
@@ -127,6 +158,8 @@ class Link(Outgoing):
     def receive(self, data: bytes) -> None:
         """Bytes have come."""
         self.has_received = True
+        if not self.is_closed:
+            self.owner.bytes_came(self)
         try:
             for item in self._stream.feed(data):
                 if self._has_ended():
@@ -147,7 +180,7 @@ class Link(Outgoing):
             return
         self.is_closed = True
         self._queue.clear()
-        self.queued_bytes = 0
+        self.queued_bytes = self._ahead = 0
         self.owner.link_down(self, reason)
 
     @property
@@ -161,7 +194,8 @@ class Link(Outgoing):
             only = queue[0]
             if isinstance(only, bytes):
                 queue.clear()
-                self.queued_bytes = 0
+                self.queued_bytes = self._ahead = 0
+                self.taken_bytes += len(only)
                 return only
         out: list[bytes] = []
         size = 0
@@ -169,7 +203,10 @@ class Link(Outgoing):
             head = queue[0]
             if isinstance(head, bytes):
                 queue.popleft()
+                if self._ahead:
+                    self._ahead -= 1
                 self.queued_bytes -= len(head)
+                self.taken_bytes += len(head)
                 piece = head
             else:
                 piece = next(head, b"")

@@ -6,6 +6,7 @@ Pure. Answers to the fields of QuorumPeer. The `Peer` owns it and changes roles;
 from __future__ import annotations
 
 import logging
+from collections import deque
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,11 @@ class Member:
         """Of the last record that was handed to the log."""
         self.synced_zxid: int = self.logged_zxid
         """Of the last one that is durable."""
+        self._logged_bytes: int = 0
+        """Of all records that were handed to the log."""
+        self._log_marks: deque[tuple[int, int]] = deque()
+        """(zxid, bytes of all records up to it) after each input that has led to records."""
+        self._synced_bytes: int = 0
         self.is_database_whole: bool = True
         """False while a SNAP is being stored: then memory must not be believed after a break."""
         self.needs_snapshot: bool = False
@@ -97,6 +103,7 @@ class Member:
         outbox.log.append(record)
         outbox.log_zxid = zxid
         self.logged_zxid = zxid
+        self._logged_bytes += len(record)
         if self._trigger.logged(len(record), len(self.server.tree.nodes)):
             outbox.commands.append(TakeSnapshot())
 
@@ -104,6 +111,23 @@ class Member:
     def is_settled(self) -> bool:
         """Whether everything that was handed to the log is durable."""
         return self.synced_zxid >= self.logged_zxid
+
+    @property
+    def unsynced_bytes(self) -> int:
+        """The bytes of the records that the disk has not made durable; about right, for they are
+        counted by inputs. Asked once for each input."""
+        marks = self._log_marks
+        synced = self.synced_zxid
+        total = self._logged_bytes
+        if synced >= self.logged_zxid:
+            marks.clear()
+            self._synced_bytes = total
+            return 0
+        while marks and marks[0][0] <= synced:
+            self._synced_bytes = marks.popleft()[1]
+        if total > (marks[-1][1] if marks else self._synced_bytes):
+            marks.append((self.logged_zxid, total))
+        return total - self._synced_bytes
 
     def replace_database(self, database: Database, zxid: int) -> None:
         """Take another database, whose log ends at ``zxid`` and is durable."""

@@ -111,6 +111,7 @@ class Peer:
             if stood_still_ms > self.config.tick_time_ms:
                 # The deadline below asks for half a tick: this server, not its clients, was silent.
                 server.sessions.postpone(stood_still_ms)
+            server.touch_throttled()
             server.expire_sessions()
         self._delete_containers()
         if self.life is not None:

@@ -133,7 +133,7 @@ class QuorumPort:
 class LinkProtocol:
     """One socket of the quorum port: the methods of asyncio.Protocol."""
 
-    __slots__ = ("_deadline", "_is_choked", "_link", "_port", "_transport")
+    __slots__ = ("_deadline", "_is_choked", "_is_paused", "_link", "_port", "_transport")
 
     def __init__(self, port: QuorumPort, link: Link | None) -> None:
         self._port = port
@@ -141,6 +141,7 @@ class LinkProtocol:
         """None before the core has accepted it, and after the end."""
         self._transport: asyncio.Transport | None = None
         self._is_choked = False
+        self._is_paused = False
         self._deadline: Timer | None = None
 
     # --- called by the loop ---------------------------------------------------------
@@ -201,11 +202,18 @@ class LinkProtocol:
     # --- called by the port ---------------------------------------------------------
 
     def flush(self) -> None:
-        """Write as much as the socket takes; close behind the last byte of a closed link."""
+        """Write as much as the socket takes; close behind the last byte of a closed link. Pause or
+        resume reading as the link wants."""
         link = self._link
         transport = self._transport
         if link is None or transport is None or transport.is_closing():
             return
+        if link.is_paused != self._is_paused:
+            self._is_paused = not self._is_paused
+            if self._is_paused:
+                transport.pause_reading()
+            else:
+                transport.resume_reading()
         while link.has_output and not self._is_choked:
             data = link.take()
             if data:

@@ -11,8 +11,13 @@ Theory of operation:
     CLOSED      nothing more is read; what is in ``out`` is still written
 
 A connection stops taking frames while it is *stalled*: it attaches, too many requests are on the
-way (globalOutstandingLimit), or the client does not read its replies. The driver is told by
-``is_stalled`` and stops reading the socket. Misbehaviour never raises: it closes this connection.
+way (globalOutstandingLimit) or too many of their bytes (`marks`), or the client does not read its
+replies. Nothing waits for itself: no frame is needed to free bytes, and while there are too many of
+them pings, reads and the ends of sessions are still served. The driver is told by ``is_stalled``
+and stops reading the socket. Misbehaviour never raises: it closes this connection.
+
+Long because the way of a frame in and that of its reply out share the stalls, which must not be
+told twice.
 """
 
 from __future__ import annotations
@@ -28,10 +33,7 @@ from pyzk.data.acl import OPEN_ACL_ID
 from pyzk.data.tree import Applied
 from pyzk.errors import JuteError, KeeperError
 from pyzk.jute.archive import NULL, encode_string, unpack_int
-from pyzk.jute.records import (
-    AuthPacket,
-    SASLToken,
-)
+from pyzk.jute.records import AuthPacket, SASLToken
 from pyzk.outsiders import about
 from pyzk.server import fourletter, handshake
 from pyzk.server.connection_state import (
@@ -46,8 +48,8 @@ from pyzk.server.connection_state import (
 from pyzk.server.connection_stats import ConnectionStats
 from pyzk.server.garbage import describe_bytes
 from pyzk.server.operations import TAGS, WriteDecoder
-from pyzk.server.reads import sync
-from pyzk.server.reply import encode_applied, encode_error, encode_event, encode_reply
+from pyzk.server.reads import sync, unreadable
+from pyzk.server.reply import encode_applied, encode_error, encode_event, encode_reply, says_moved
 from pyzk.server.request import QueuedRead, Request
 
 if TYPE_CHECKING:
@@ -73,6 +75,11 @@ ANSWER_BYTES: Final = 1 << 13
 """Of the answer to a four-letter word: beyond it the other clients have their turn."""
 OUT_HIGH_BYTES: Final = 1 << 20
 """Replies of one client that wait for the socket; beyond it no more of its frames are served."""
+
+SHORT_BYTES: Final = 1 << 10
+"""So long a read may be that waits behind a write although too many bytes are on the way."""
+PIECE_BYTES: Final = 1 << 16
+"""So much may be missing of a frame that is awaited although too many bytes are on the way."""
 
 _unpack_frame: Final = struct.Struct(">iii").unpack_from
 _UNORDERED: Final = frozenset({OpCode.AUTH, OpCode.SASL})
@@ -168,6 +175,8 @@ class Connection:
         if not self.stalled & reason or self.state == CLOSED:
             return
         self.stalled &= ~reason
+        if reason == STALL_CHOKED and self.session is not None:
+            self.server.go_on(self.session)
         if self.stalled:
             return
         self.mark_dirty()
@@ -205,14 +214,16 @@ class Connection:
                 return
             missing = length + 4 - left
             if missing > 0:
+                if missing > PIECE_BYTES and self.state == OPEN and self.server.is_full:
+                    self._throttle()
                 break
             if self.state == HANDSHAKE:
                 self.stats.received(1)
                 self.server.metrics.packets_received += 1
                 handshake.connect(self, data, offset + 4, offset + 4 + length)
+                offset += 4 + length
             else:
-                self._serve_large(data, offset, length)
-            offset += 4 + length
+                offset = self._serve_large(data, offset, length)
             missing = 1
         if offset < end:
             self._held.append(data[offset:] if offset else data)
@@ -235,15 +246,17 @@ class Connection:
             self.refuse(f"{describe_bytes(data[offset : offset + 64])} on the client port")
         return False
 
-    def _serve_large(self, data: bytes, offset: int, length: int) -> None:
-        """Serve one frame of which not too many may be on the way."""
+    def _serve_large(self, data: bytes, offset: int, length: int) -> int:
+        """Serve one frame of which not too many may be on the way, unless it has to wait; return
+        the offset behind what was served."""
         assert length > self.server.large.plain_limit, length
         before = self.outstanding
         end = offset + 4 + length
-        self._serve(data, offset, end, length)
+        end = self._serve(data, offset, end, length)
         session = self.session
         if self.outstanding > before and session is not None:
             self.server.large.begin(session.queue[-1], length)
+        return end
 
     def _serve(self, data: bytes, offset: int, end: int, limit: int) -> int:
         """Serve the whole frames of at most ``limit`` bytes from ``offset`` on; return the offset
@@ -251,10 +264,9 @@ class Connection:
         server = self.server
         session = self.session
         assert session is not None
-        tree = server.tree
-        queue = session.queue
-        out = self.out
-        is_guarded = server.is_guarded or self.is_stale
+        tree, queue, out = server.tree, session.queue, self.out
+        is_full = server.is_full
+        is_guarded = is_full or server.is_guarded or self.is_stale
         reads, writes = server.reads, server.writes
         count = unordered = replied = size = largest = 0
         xid = opcode = 0
@@ -264,8 +276,9 @@ class Connection:
             body_end = offset + 4 + length
             if length < 8 or length > limit or body_end > end:
                 break
-            xid = xid_
-            opcode = opcode_
+            xid, opcode = xid_, opcode_
+            if is_full and self._must_wait(opcode, length):
+                break
             count += 1
             handler = reads.get(opcode)
             if handler is None or queue or is_guarded or session.is_closing:
@@ -351,9 +364,9 @@ class Connection:
             record = decoder(buffer, offset, end)
         except JuteError:
             now_ms = self.server.clock.now_ms
-            self._wait(QueuedRead(self, _unreadable, xid, opcode, b"", now_ms))
+            self._wait(QueuedRead(self, unreadable, xid, opcode, b"", now_ms))
             return
-        self.submit(session, xid, opcode, record)
+        self.submit(session, xid, opcode, record, end - offset)
 
     def _wait(self, read: QueuedRead) -> None:
         """Queue a read behind the session's writes, or answer it if there are none."""
@@ -363,26 +376,46 @@ class Connection:
             self._answer_read(read)
             return
         session.queue.append(read)
-        self._count_in(read.xid)
+        self._count_in(read.xid, read.size)
 
-    def submit(self, session: Session, xid: int, opcode: int, record: object) -> None:
-        """Hand a write to the role."""
+    def submit(
+        self, session: Session, xid: int, opcode: int, record: object, size: int = 0
+    ) -> None:
+        """Hand a write to the role; ``size`` is what counts as on the way."""
         server = self.server
-        request = Request(self, session, xid, opcode, record, self.auth_ids, server.clock.now_ms)
-        self._count_in(xid)
+        request = Request(
+            self, session, xid, opcode, record, self.auth_ids, server.clock.now_ms, size
+        )
+        self._count_in(xid, size)
         if opcode < 0 or session.is_local:
             server.submit(request, session)
             return
         session.queue.append(request)
         server.role.submit(request)
 
-    def _count_in(self, xid: int) -> None:
+    def _count_in(self, xid: int, size: int) -> None:
         server = self.server
         self.outstanding += 1
         server.outstanding += 1
+        server.outstanding_bytes += size
         if server.outstanding > server.outstanding_limit and xid > 0:
-            self.stall(STALL_THROTTLED)
-            server.throttled[self] = None
+            self._throttle()
+
+    def _throttle(self) -> None:
+        """Serve no further frames until less is on the way."""
+        self.stall(STALL_THROTTLED)
+        self.server.throttled[self] = None
+
+    def _must_wait(self, opcode: int, length: int) -> bool:
+        """Stall if a frame would add to the bytes on the way, which are too many; tell whether it
+        would. What begins or ends a session is short, and is not held up."""
+        session = self.session
+        if opcode <= 0 or session is None or session.is_closing:
+            return False
+        if opcode in self.server.writes or (length > SHORT_BYTES and session.queue):
+            self._throttle()
+            return True
+        return False
 
     def stall(self, reason: int) -> None:
         """Serve no further frames until ``resume`` with the same reason.
@@ -491,11 +524,12 @@ class Connection:
         server = self.server
         self.outstanding -= 1
         server.outstanding -= 1
+        server.outstanding_bytes -= request.size
         if self.state == CLOSED:
             return 0
         zxid = server.tree.last_zxid
         if applied.err or applied.results is not None:
-            if _says_moved(applied):
+            if says_moved(applied):
                 self.refuse("its session has moved to another server")
                 return 0
             if applied.err and request.refusal:
@@ -509,7 +543,7 @@ class Connection:
 
     def session_created(self, err: int) -> None:
         """The session is in the database: say so, and go on with frames that came early."""
-        self.count_out()
+        self.count_out(0)  # no client has sent this request
         if self.state != ATTACHING:
             return
         if err:
@@ -517,26 +551,27 @@ class Connection:
         else:
             handshake.open_session(self)
 
-    def session_closed(self, xid: int) -> None:
+    def session_closed(self, request: Request) -> None:
         """The session is gone on the client's request: say so, and close."""
-        self.count_out()
-        self.send(encode_error(xid, self.server.tree.last_zxid, ErrorCode.OK))
+        self.count_out(request.size)
+        self.send(encode_error(request.cxid, self.server.tree.last_zxid, ErrorCode.OK))
         self.close()
 
-    def count_out(self) -> None:
-        """One request fewer is on the way."""
+    def count_out(self, size: int) -> None:
+        """One request fewer is on the way, which had ``size`` bytes."""
         self.outstanding -= 1
         self.server.outstanding -= 1
+        self.server.outstanding_bytes -= size
 
-    def finish_read(self, read: QueuedRead) -> None:
-        """Answer a read whose session's earlier writes have all been applied."""
-        self.count_out()
-        if self.state != CLOSED:
-            self._answer_read(read)
+    def finish_read(self, read: QueuedRead) -> int:
+        """Answer a read whose session's earlier writes have all been applied; return the length of
+        the reply."""
+        self.count_out(read.size)
+        return 0 if self.state == CLOSED else self._answer_read(read)
 
     def finish_sync(self, request: Request) -> None:
         """On a learner: what was committed when the leader saw the request has been applied."""
-        self.count_out()
+        self.count_out(request.size)
         if self.state != CLOSED:
             body = request.record
             assert isinstance(body, bytes), body
@@ -544,7 +579,7 @@ class Connection:
                 QueuedRead(self, sync, request.cxid, OpCode.SYNC, body, request.received_ms)
             )
 
-    def _answer_read(self, read: QueuedRead) -> None:
+    def _answer_read(self, read: QueuedRead) -> int:
         server = self.server
         zxid = server.tree.last_zxid
         try:
@@ -557,6 +592,7 @@ class Connection:
         latency_ms = server.clock.now_ms - read.received_ms
         self.stats.answered(zxid, latency_ms)
         server.count_read(latency_ms, len(reply))
+        return len(reply)
 
     # --- the end --------------------------------------------------------------------
 
@@ -582,24 +618,8 @@ class Connection:
 
     def __str__(self) -> str:
         text = f"/{self.host}:{self.port}"
-        return f"{text} session 0x{_unsigned(self.session_id):x}" if self.session_id else text
-
-
-def _says_moved(applied: Applied) -> bool:
-    """A client never sees SessionMoved, not even inside a multi."""
-    moved = ErrorCode.SESSION_MOVED
-    results = applied.results
-    return applied.err == moved or (
-        results is not None and any(result.err == moved for result in results)
-    )
-
-
-def _unsigned(session_id: int) -> int:
-    return session_id & 0xFFFFFFFFFFFFFFFF
-
-
-def _unreadable(
-    server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
-) -> bytes:
-    """Answer a write whose record cannot be decoded: in its turn, but without a transaction."""
-    return encode_error(xid, server.tree.last_zxid, ErrorCode.MARSHALLING_ERROR)
+        return (
+            f"{text} session 0x{self.session_id & 0xFFFFFFFFFFFFFFFF:x}"
+            if self.session_id
+            else text
+        )

@@ -371,6 +371,14 @@ def who_am_i(
 
 ReadHandler = Callable[["Server", "Connection", int, bytes, int, int], bytes]
 
+
+def unreadable(
+    server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
+) -> bytes:
+    """Answer a write whose record cannot be decoded: in its turn, but without a transaction."""
+    return encode_error(xid, server.tree.last_zxid, ErrorCode.MARSHALLING_ERROR)
+
+
 READS: Final[dict[int, ReadHandler]] = {
     OpCode.EXISTS: exists,
     OpCode.GET_DATA: get_data,

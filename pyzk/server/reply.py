@@ -113,3 +113,12 @@ def encode_error_result(err: int) -> bytes:
 def encode_result(kind: int, body: bytes) -> bytes:
     """Return one entry of a MultiResponse that succeeded."""
     return _pack_result(kind, False, ErrorCode.OK) + body
+
+
+def says_moved(applied: Applied) -> bool:
+    """A client never sees SessionMoved, not even inside a multi."""
+    moved = ErrorCode.SESSION_MOVED
+    results = applied.results
+    return applied.err == moved or (
+        results is not None and any(result.err == moved for result in results)
+    )

@@ -45,6 +45,7 @@ class Request(TxnHeader):
         "record",
         "refusal",
         "session",
+        "size",
     )
 
     def __init__(
@@ -56,6 +57,7 @@ class Request(TxnHeader):
         record: object,
         auth_ids: tuple[AuthId, ...],
         received_ms: int,
+        size: int = 0,
     ) -> None:
         # Not super().__init__: the hot path saves the call.
         self.client_id = 0 if session is None else session.session_id
@@ -81,6 +83,8 @@ class Request(TxnHeader):
         """An error that was found before it was prepared, and that its ephemerals end with."""
         self.large_bytes = 0
         """What `LargeRequests` counts for it."""
+        self.size = size
+        """The bytes of the client's record, which are counted as long as it is on the way."""
 
 
 class QueuedRead:
@@ -93,6 +97,7 @@ class QueuedRead:
         "large_bytes",
         "opcode",
         "received_ms",
+        "size",
         "xid",
     )
 
@@ -112,3 +117,4 @@ class QueuedRead:
         self.body = body
         self.received_ms = received_ms
         self.large_bytes = 0
+        self.size = len(body)

@@ -24,13 +24,20 @@ from pyzk.jute.records import CreateSessionTxn, TxnHeader
 from pyzk.metrics import Metrics
 from pyzk.outsiders import about
 from pyzk.server import handshake
-from pyzk.server.connection import STALL_THROTTLED, Connection
+from pyzk.server.connection import (
+    CLOSED,
+    OUT_HIGH_BYTES,
+    STALL_CHOKED,
+    STALL_THROTTLED,
+    Connection,
+)
 from pyzk.server.forwarding import (
     ForwardedRequest,
     decode_forward,
     encode_forward,
     makes_ephemeral,
 )
+from pyzk.server.marks import Marks
 from pyzk.server.operations import (
     LEARNER_READS,
     LEARNER_WRITES,
@@ -84,8 +91,13 @@ class Server:
         """Session -> the connection that waits to hear whether it still lives."""
         self.throttled: dict[Connection, None] = {}
         """Connections that wait until fewer requests are on the way."""
-        self.outstanding = 0
-        """Requests of clients on the way."""
+        self.outstanding = self.outstanding_bytes = 0
+        """Requests of clients on the way, and their bytes."""
+        self.marks = Marks()
+        self.intake_bytes: int = self.marks.intake_bytes
+        """With more on the way than this no further writes are taken."""
+        self.is_held = False
+        """The role has so much to hand on that no further writes are taken."""
         self._update_ms: list[int] = []
         self._response_sizes: list[int] = []
         self.outstanding_limit: int = config.global_outstanding_limit
@@ -93,11 +105,8 @@ class Server:
         self.role: Role
         self.reads: dict[int, ReadHandler] = READS
         self.writes: dict[int, WriteDecoder] = WRITES
-        self.is_member = False
-        """Of an ensemble; so are the next two."""
-        self.is_read_only = False
-        self.has_local_sessions = False
-        """New sessions are known to this member only."""
+        self.is_member = self.is_read_only = self.has_local_sessions = False
+        """Of an ensemble; without a leader; of which new sessions are known to it only."""
         self.started_wall_ms = clock.wall_ms
         self.started_ms = clock.now_ms
         self.trace_mask = 306
@@ -162,9 +171,9 @@ class Server:
             self.reads, self.writes = LEARNER_READS, LEARNER_WRITES
         else:
             self.reads, self.writes = READS, WRITES
-        self.outstanding_limit = config.global_outstanding_limit // (
-            voters - 1 if voters > 2 else 1
-        )
+        sharers = voters - 1 if voters > 2 else 1
+        self.outstanding_limit = config.global_outstanding_limit // sharers
+        self.intake_bytes = self.marks.intake_bytes // sharers
         self.is_running = True
         self.is_serving = takes_clients
 
@@ -176,7 +185,8 @@ class Server:
             connection.close()
         assert not self.attaching, self.attaching
         self.sessions = SessionTracker(self.config.tick_time_ms, self.sessions.next_id)
-        self.outstanding = 0
+        self.outstanding = self.outstanding_bytes = 0
+        self.is_held = False
         self.large.clear()
 
     def tracked_sessions(self) -> SessionTracker:
@@ -250,6 +260,8 @@ class Server:
         session = connection.session
         if session is not None and session.connection is connection:
             session.connection = None
+        if session is not None and session.queue and isinstance(session.queue[0], QueuedRead):
+            self._drain(session.queue)
         self.tree.watches.remove_watcher(connection)
 
     def close_idle_handshakes(self) -> None:
@@ -292,6 +304,14 @@ class Server:
         )
         for session in expired:
             self.close_session(session)
+
+    def touch_throttled(self) -> None:
+        """A client that is not read cannot give a sign of life: it must not expire for that."""
+        now_ms = self.clock.now_ms
+        for connection in self.throttled:
+            session = connection.session
+            if session is not None and not connection.is_stale:
+                self.sessions.touch(session, now_ms)
 
     def close_session(self, session: Session) -> None:
         """End a session on the server's own account."""
@@ -423,7 +443,7 @@ class Server:
             request = queue.popleft()
             self.large.end(request)
             if request.connection is not None:
-                request.connection.count_out()
+                request.connection.count_out(request.size)
 
     # --- the end of a request -------------------------------------------------------
 
@@ -455,7 +475,7 @@ class Server:
                 connection.session_created(err)
             return
         if connection is not None:
-            connection.session_closed(request.cxid)
+            connection.session_closed(request)
         self._end_session(request.client_id)
 
     def _end_session(self, session_id: int) -> None:
@@ -465,7 +485,17 @@ class Server:
             session.connection.out.clear()
             session.connection.close()
 
+    def go_on(self, session: Session) -> None:
+        """A client has taken the replies that it had to take before more of its reads, which have
+        waited for a write, are answered."""
+        if session.queue and isinstance(session.queue[0], QueuedRead):
+            self._drain(session.queue)
+            self.end_batch()
+
     def _drain(self, queue: deque[Request | QueuedRead]) -> None:
+        """Answer the reads whose write is applied: as many as their client may have unread. The
+        others stay at the head of the queue, unless a write is behind them, which cannot wait."""
+        size = 0
         while queue:
             head = queue[0]
             if isinstance(head, Request):
@@ -474,10 +504,20 @@ class Server:
                     queue.popleft()
                     self._finish_session(head, ErrorCode.OK)
                 return
+            if size > OUT_HIGH_BYTES and head.connection.state != CLOSED:
+                if not any(isinstance(each, Request) for each in queue):
+                    head.connection.stall(STALL_CHOKED)
+                    return
+                size = 0
             queue.popleft()
             if head.large_bytes:
                 self.large.end(head)
-            head.connection.finish_read(head)
+            size += head.connection.finish_read(head)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many bytes are on the way that no further writes are taken."""
+        return self.outstanding_bytes > self.intake_bytes or self.is_held
 
     def end_batch(self) -> None:
         """After a batch of writes: count them, let connections go on that waited for fewer
@@ -486,7 +526,7 @@ class Server:
             self._count_updates()
         if len(self._written) >= WRITTEN_LIMIT:
             self.metrics.count_written()
-        while self.throttled and self.outstanding <= self.outstanding_limit:
+        while self.throttled and self.outstanding <= self.outstanding_limit and not self.is_full:
             connection = next(iter(self.throttled))
             del self.throttled[connection]
             connection.resume(STALL_THROTTLED)

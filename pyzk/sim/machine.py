@@ -21,6 +21,7 @@ from pyzk.quorum.link import Link
 from pyzk.quorum.member import Member
 from pyzk.quorum.peer import Peer
 from pyzk.server.connection import CLOSED, STALL_CHOKED, Connection
+from pyzk.server.marks import Marks
 from pyzk.server.outbox import TakeSnapshot
 from pyzk.sim.checkers import Violation
 from pyzk.sim.disk import PowerCut, Records, SimDisk
@@ -107,6 +108,9 @@ class Machine:
             world.ensemble_configs[self.sid],
             epochs,
         )
+        if world.options.mark_bytes:
+            mark = world.options.mark_bytes
+            self.peer.server.marks = Marks(mark, mark, 2 * mark, 2 * mark)
         self.has_peer = True
         world.say(self, f"starts: accepted {epochs.accepted}, current {epochs.current}")
         world.checks.started(self)
@@ -371,6 +375,7 @@ class Machine:
         socket = link.shell
         if not isinstance(socket, Socket) or socket.is_closed:
             return
+        socket.pause_reading(link.is_paused)
         while link.has_output and (room := socket.room) > 0:
             data = link.take(min(room, TAKE_BYTES))
             if data:
@@ -389,6 +394,7 @@ class Machine:
         if isinstance(socket, Socket) and not socket.is_closed:
             if out:
                 socket.send(b"".join(out))
+            socket.pause_reading(connection.is_stalled)
             if connection.state == CLOSED:
                 socket.close()
         out.clear()

@@ -7,7 +7,8 @@ Pure. Like TCP as the two programs see it:
 - a blocked direction holds what is sent: it arrives when the block ends, if both sides still live;
 - a killed process's system says goodbye for it; a machine without power says nothing, and when it
   is back it answers whoever goes on sending with a reset;
-- a connection takes only so many bytes ahead of its reader.
+- a connection takes only so many bytes ahead of its reader, and carries only so many a second;
+- who does not read for a while finds everything there when it does again.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class Scheduler(Protocol):
 class Socket:
     """One end of a connection."""
 
-    __slots__ = ("host", "is_closed", "is_full", "life", "outgoing", "owner", "peer")
+    __slots__ = ("host", "is_closed", "is_full", "is_paused", "life", "outgoing", "owner", "peer")
 
     def __init__(self, network: Network, host: Host) -> None:
         self.host = host
@@ -93,6 +94,8 @@ class Socket:
         self.outgoing: Pipe
         self.is_closed = False
         self.is_full = False
+        self.is_paused = False
+        """Its program does not read for now."""
 
     @property
     def name(self) -> str:
@@ -108,6 +111,14 @@ class Socket:
         """Write, however much room there is."""
         if not self.is_closed:
             self.outgoing.push(data)
+
+    def pause_reading(self, is_paused: bool) -> None:
+        """Leave what comes where it is, or go on with it."""
+        if is_paused != self.is_paused:
+            self.is_paused = is_paused
+            pipe = self.peer.outgoing
+            if not is_paused and not pipe.is_scheduled:
+                pipe.schedule(pipe.network.world.now_us)
 
     def close(self) -> None:
         """Nothing more is written or read; what was written is still sent."""
@@ -161,11 +172,14 @@ class Pipe:
         at = network.world.now_us + network.latency_us(self.writer.host, self.target.host)
         if at < self.last_us:
             at = self.last_us
+        rate = network.options.line_bytes_ms
+        if rate:
+            at += len(data) * 1000 // rate
         self.last_us = at
         self.queue.append((at, data))
         self.in_flight += len(data)
         if not self.is_scheduled:
-            self._schedule(at)
+            self.schedule(at)
 
     def _give_up(self) -> None:
         """What was written again and again is not acknowledged, or refused."""
@@ -173,7 +187,7 @@ class Pipe:
         if writer.is_alive():
             writer.host.input(partial(_end, writer, "connection timed out"))
 
-    def _schedule(self, at: int) -> None:
+    def schedule(self, at: int) -> None:
         self.is_scheduled = True
         self.network.world.at(at, self.pump)
 
@@ -186,15 +200,15 @@ class Pipe:
             network.parked[self] = None
             return
         if now < self.stalled_until:
-            self._schedule(self.stalled_until)
+            self.schedule(self.stalled_until)
             return
         queue = self.queue
-        while queue and queue[0][0] <= now:
+        while queue and queue[0][0] <= now and not self.target.is_paused:
             _, data = queue.popleft()
             self.in_flight -= len(data)
             self._deliver(data)
-        if queue and not self.is_scheduled:
-            self._schedule(queue[0][0])
+        if queue and not self.is_scheduled and not self.target.is_paused:
+            self.schedule(queue[0][0])
         writer = self.writer
         if writer.is_full and writer.room > 0 and writer.is_alive():
             writer.is_full = False
@@ -251,7 +265,7 @@ class Pipe:
         self.queue.append((at, mark))
         self.in_flight += len(mark)
         if not self.is_scheduled:
-            self._schedule(self.queue[0][0])
+            self.schedule(self.queue[0][0])
 
 
 def _receive(socket: Socket, data: bytes) -> None:
@@ -441,7 +455,7 @@ class Network:
                 del self.parked[pipe]
                 if not pipe.is_scheduled:
                     delay = self.rng.randint(0, SYN_RETRY_US)
-                    pipe._schedule(self.world.now_us + delay)
+                    pipe.schedule(self.world.now_us + delay)
 
     def stall(self, socket: Socket, time_us: int) -> None:
         """Hold what a socket sends for a while."""

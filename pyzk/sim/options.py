@@ -77,6 +77,10 @@ class Options:
     """Of the deliveries that come in two or more pieces."""
     socket_bytes: int = 1 << 16
     """What a connection takes before it must be read."""
+    line_bytes_ms: int = 0
+    """What a connection carries in a millisecond; 0: anything."""
+    mark_bytes: int = 0
+    """How many bytes may be on the way before a server takes fewer; 0: as many as in earnest."""
 
     # --- the disks
     sync_us: int = 1000
@@ -108,6 +112,12 @@ class Options:
     """The leader is killed shortly after its epoch was established."""
 
     @property
+    def is_calm(self) -> bool:
+        """Whether nothing goes wrong, and nobody is left broken in the end."""
+        rates = [getattr(self, each.name) for each in fields(self) if each.name in _TROUBLES]
+        return not any(rates) and self.mode == SAFETY
+
+    @property
     def members(self) -> int:
         return self.voters + self.observers
 
@@ -121,6 +131,12 @@ class Options:
         return " ".join(shown)
 
 
+_TROUBLES = (
+    "crash_s", "crash_point_steps", "disk_point_steps", "disk_error_s", "partition_s", "one_way_s",
+    "cut_s", "stall_s", "pause_s", "clock_s", "slow_s", "wipe_s", "all_down_s", "leader_down_s",
+)  # fmt: skip
+
+
 def draw(seed: int) -> Options:
     """Return what the seed stands for."""
     rng = Random(seed * 2 + 1)
@@ -130,6 +146,7 @@ def draw(seed: int) -> Options:
     _draw_clients(options, rng)
     _draw_world(options, rng)
     _draw_faults(options, rng)
+    _draw_load(options, rng)  # last: what is drawn before stays the same
     return options
 
 
@@ -225,3 +242,23 @@ def _draw_faults(options: Options, rng: Random) -> None:
     options.wipe_s = every(0.4, 5.0) if options.observers else 0.0
     options.all_down_s = every(0.2, 5.0, 10.0)
     options.leader_down_s = every(0.2, 0.5, 2.0)
+
+
+def _draw_load(options: Options, rng: Random) -> None:
+    """Large values, many at once, over slow lines: more than is let on the way. Now and then that
+    is all that happens, and then it must not cost anybody anything."""
+    if not _chance(rng, 0.15):
+        return
+    options.data_bytes = rng.choice((2000, 20_000))
+    options.pipeline = rng.choice((3, 10))
+    options.think_ms = 5
+    options.socket_bytes = 1 << 16
+    options.mark_bytes = rng.choice((2000, 20_000, 100_000))
+    options.line_bytes_ms = rng.choice((0, 100, 1000))
+    if _chance(rng, 0.4):
+        for trouble in _TROUBLES:
+            setattr(options, trouble, type(getattr(options, trouble))(0))
+        options.mode = SAFETY
+        options.spikes = options.slow_syncs = 0.0
+        options.latency_us = min(options.latency_us, 10_000)
+        options.closes = options.silences = 0.0

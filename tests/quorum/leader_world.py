@@ -36,6 +36,7 @@ from pyzk.quorum.member import Member
 from pyzk.quorum.packets import ForwardedRequest, describe
 from pyzk.quorum.snapshot_stream import SnapshotPart
 from pyzk.quorum.stream import QuorumStream
+from pyzk.server.marks import Marks
 from pyzk.server.outbox import Command, Outbox
 from pyzk.server.server import Server
 from pyzk.zxid import make
@@ -94,6 +95,7 @@ class LeaderWorld:
         epochs: Epochs | None = None,
         database: Database | None = None,
         config: dict[str, Any] | None = None,
+        marks: Marks | None = None,
         **settings: Any,
     ) -> None:
         times = {"tick_time_ms": TICK_MS, "init_limit_ticks": INIT_TICKS}
@@ -111,6 +113,7 @@ class LeaderWorld:
         rng = Random(7)
         self.database = database or database_of([])
         self.server = Server(server_config, self.database, self.clock, self.outbox, rng)
+        self.server.marks = marks or Marks()
         self.member = Member(
             server_config,
             self.ensemble,
@@ -295,6 +298,11 @@ class Learner:
     def ack(self, *zxids: int) -> None:
         self.send(*[packets.encode_bare(packets.ACK, zxid) for zxid in zxids])
 
+    def ack_all(self) -> None:
+        """Acknowledge everything that is proposed and not committed."""
+        leader = self.world.leader
+        self.ack(*range(leader.last_committed + 1, leader.last_proposed + 1))
+
     def ack_new_leader(self) -> None:
         self.ack(make(self.world.leader.epoch, 0))
 
@@ -302,5 +310,5 @@ class Learner:
         ids = [Id("ip", "127.0.0.1")]
         self.send(packets.encode_request(ForwardedRequest(session, cxid, kind, body, ids)))
 
-    def create(self, path: str, session: int = SESSION) -> None:
-        self.request(OpCode.CREATE, CreateRequest(path, b"", OPEN, 0).encode(), session)
+    def create(self, path: str, session: int = SESSION, data: bytes = b"") -> None:
+        self.request(OpCode.CREATE, CreateRequest(path, data, OPEN, 0).encode(), session)

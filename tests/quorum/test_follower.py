@@ -316,3 +316,28 @@ def test_a_sync_does_not_take_the_place_of_a_write() -> None:
     client.send(2, OpCode.SYNC, PathRequest("/"))
     world.hear(both(create(E1 + 1, "/a", cxid=1)), SYNC)
     assert client.xids() == [1, 2]
+
+
+# --- what is sent first -----------------------------------------------------------------------
+
+
+def test_acks_and_answers_to_pings_do_not_wait_behind_requests() -> None:
+    """In their order: a leader that hears nothing for syncLimit drops this follower."""
+    world = serving()
+    client = attached(world)
+    is_dirty, world.link.is_dirty = world.link.is_dirty, True  # the line takes nothing
+    for number in range(3):
+        record = CreateRequest(f"/a{number}", bytes(1000), OPEN, 0)
+        client.send(number + 1, OpCode.CREATE, record)
+    for number in (1, 2):
+        world.hear(proposal(create(E1 + number)))
+        world.answer()
+    world.hear(ping(E1 + 2))
+    assert world.take()[-1].startswith("disk log")
+    world.link.is_dirty = is_dirty
+    world.link.send(packets.encode_bare(packets.ACK, E1))
+    while data := world.link.take(limit=1):
+        world._note(data)
+    kinds = [each.split()[1] for each in world.take() if each.startswith(">")]
+    assert kinds == ["ACK", "ACK", "PING", "REQUEST", "REQUEST", "REQUEST", "ACK"]
+    assert not world.link.queued_bytes

@@ -8,9 +8,8 @@ import pytest
 
 from pyzk.constants import OpCode
 from pyzk.data.database import Database
-from pyzk.data.txn import decode_txn
 from pyzk.jute.records import SetDataTxn, TxnHeader
-from pyzk.quorum import learner_handler, packets
+from pyzk.quorum import packets
 from pyzk.quorum.commands import ReadLog
 from pyzk.quorum.election import Election, ElectionTimes, election_view
 from pyzk.quorum.epochs import Epochs
@@ -425,9 +424,9 @@ def test_a_leader_with_sessions_gives_each_its_full_timeout() -> None:
 # --- what happens around NEWLEADER ------------------------------------------------------
 
 
-def established() -> tuple[LeaderWorld, Learner, Learner]:
+def established(**settings: Any) -> tuple[LeaderWorld, Learner, Learner]:
     """A leader, a follower that is active, and one that has NEWLEADER to acknowledge."""
-    world = leading(database_of(history(2)))
+    world = leading(database_of(history(2)), **settings)
     active = begun(world, 2, make(1, 2))
     active.ack_new_leader()
     joining = begun(world, 3, make(1, 2))
@@ -537,52 +536,6 @@ def test_a_learner_has_init_limit_to_acknowledge_newleader() -> None:
     world.beat(1, active)
     assert joining.is_closed()
     assert not active.is_closed()
-
-
-@pytest.mark.source
-def test_what_is_held_back_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learner_handler, "QUEUE_BYTES", 1000)
-    world, active, joining = established()
-    for number in range(30):
-        active.create(f"/x{number}")
-        active.ack(make(2, number + 1))
-        if joining.is_closed():
-            break
-    assert 5 < number < 20
-    assert not active.is_closed()
-    assert not world.over()
-
-
-@pytest.mark.source
-def test_a_long_history_leaves_room_for_what_is_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a learner that lacks much never gets it as long as there are writes."""
-    monkeypatch.setattr(learner_handler, "QUEUE_BYTES", 1000)
-    world = leading(database_of(history(100)))
-    active = begun(world, 2, make(1, 100))
-    active.ack_new_leader()
-    active.create("/on/its/way")
-    world.is_disk_held = True
-    active.create("/later")
-    assert world.leader.last_proposed > world.leader.last_committed
-    joining = begun(world, 3, make(1, 2))
-    assert not joining.is_closed()
-    assert NEWLEADER in joining.got
-
-
-@pytest.mark.source
-def test_a_snapshot_gives_room_for_what_comes_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learner_handler, "QUEUE_BYTES", 1000)
-    world = leading(big_database())
-    active = begun(world, 2, make(1, 103))
-    active.ack_new_leader()
-    joining = begun(world, 3, 0)
-    for number in range(100):
-        active.create(f"/x{number}")
-        active.ack(make(2, number + 1))
-    assert not joining.is_closed()
-    joining.ack_new_leader()
-    assert joining.got[-1] == f"COMMIT {make(2, 100):#x}"
-    assert decode_txn(joining.packets[-2].data or b"").header.zxid == make(2, 100)
 
 
 def test_a_learner_that_was_synchronized_is_expected_to_answer_within_sync_limit() -> None:

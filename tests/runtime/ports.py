@@ -119,6 +119,9 @@ class Core:
 
     # --- as the owner of its links
 
+    def bytes_came(self, link: Link) -> None:
+        pass
+
     def packet(self, link: Link, packet: QuorumPacket) -> None:
         self.tell("packet", packet.type)
 

@@ -93,6 +93,24 @@ def test_a_snapshot_is_made_as_fast_as_the_learner_reads(tmp_path: Path) -> None
     run(main())
 
 
+def test_a_link_that_is_paused_leaves_what_comes_where_it_is(tmp_path: Path) -> None:
+    async def main() -> None:
+        core = Core()
+        port = quorum_port(core, ensemble_at(tmp_path))
+        async with accepted(port, core) as (link, (_, writer)):
+            link.pause(True)
+            port.flush(link)
+            writer.write(PING)
+            for _turn in range(100):
+                await asyncio.sleep(0)
+            assert core.all("packet") == []
+            link.pause(False)
+            port.flush(link)
+            assert await core.until_heard("packet") == packets.PING
+
+    run(main())
+
+
 def test_a_closed_link_ends_behind_its_last_byte(tmp_path: Path) -> None:
     async def main() -> None:
         core = Core()

@@ -120,7 +120,11 @@ def test_the_worst_of_many_that_read_nothing_is_dropped(
             for number in range(8):
                 sock = sockets.enter_context(socket.socket())
                 await _connect(runner, sock)
-                await loop.sock_sendall(sock, (b"" if number else _create_big()) + _READ * 40)
+                if not number:
+                    await loop.sock_sendall(sock, _create_big())
+                    while "/big" not in runner.peer.server.tree.nodes:
+                        await asyncio.sleep(0.001)
+                await loop.sock_sendall(sock, _READ * 40)
             for _ in range(5000):
                 if "the most of all clients" in caplog.text:
                     break

@@ -9,6 +9,7 @@ import pytest
 from pyzk.data.committed_log import CommittedLog
 from pyzk.quorum import sync
 from pyzk.quorum.leader import Leader
+from pyzk.quorum.learner_handler import LearnerHandler
 from pyzk.quorum.lifecycle import MemberLife
 from pyzk.quorum.proposals import AckTally
 from pyzk.sim.disk import SimDisk
@@ -79,6 +80,11 @@ def forgetful_append(log: CommittedLog, zxid: int, payload: bytes) -> None:
         log.payloads.append(payload)
 
 
+def impatient_hold_up(handler: LearnerHandler) -> None:
+    """A learner that lets too much wait is dropped, although it is only behind."""
+    handler.link.fail("too much waits for it")
+
+
 def no_doubt(_what: str, _history: Sequence[int], _last: int) -> str:
     return ""
 
@@ -100,3 +106,9 @@ def test_a_mistake_of_the_core_is_found(
     for owner, name, mistake in patches:
         monkeypatch.setattr(owner, name, mistake)
     assert first_found()[0], "not found"
+
+
+@pytest.mark.source
+def test_who_drops_a_learner_that_is_only_behind_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LearnerHandler, "_hold_up", impatient_hold_up)
+    assert first_found(start=30)[1] == "calm"

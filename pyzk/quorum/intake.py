@@ -1,0 +1,85 @@
+"""What a leader lets wait while too many bytes are on the way: its clients, requests of learners.
+
+Pure. The original has no counterpart: its queues grow, and its heap ends. The marks are in
+`pyzk.server.marks`, the reasons in docs/decisions/0016. Nothing that frees bytes waits: ACKs, PINGs
+and commits, the begins of sessions.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from pyzk.constants import OpCode
+
+if TYPE_CHECKING:
+    from pyzk.quorum.learner_handler import LearnerHandler
+    from pyzk.quorum.member import Member
+    from pyzk.quorum.packets import ForwardedRequest
+    from pyzk.quorum.proposals import AckTally
+
+
+class LeaderIntake:
+    """How much is on the way through a leader, and who waits for less."""
+
+    def __init__(self, member: Member, tally: AckTally, own_bit: int) -> None:
+        self._member: Member = member
+        self._tally: AckTally = tally
+        self._own_bit: int = own_bit
+        self.proposed_bytes: int = 0
+        """Of proposals that are not committed."""
+        self._deferred: deque[tuple[LearnerHandler, ForwardedRequest]] = deque()
+        """Requests of learners, in the order in which they came."""
+        self._slow: list[LearnerHandler] = []
+        """Those that let more wait than their mark."""
+
+    def end(self) -> None:
+        """Forget everything: the role is over."""
+        self._slow = []
+        self._deferred.clear()
+
+    def hold_up(self, handler: LearnerHandler) -> None:
+        """More waits for a learner than its mark: no further writes are taken until that is less,
+        or until the learner has gone."""
+        if handler not in self._slow:
+            self._slow.append(handler)
+        self._member.server.is_held = True
+
+    def can_spare(self, handler: LearnerHandler, handlers: list[LearnerHandler]) -> bool:
+        """Whether those that are alive, and hold up nobody, are a quorum without this learner."""
+        alive = self._own_bit
+        for each in handlers:
+            if each is handler or each.holds_up or not each.is_synced:
+                continue
+            if each.counts_as_alive:
+                alive |= each.bit
+        return self._tally.is_quorum(alive)
+
+    def look(self) -> bool:
+        """After each input: see whether writes are held up; return whether they are no more."""
+        member = self._member
+        server = member.server
+        was_held = server.is_held
+        if self._slow:
+            self._slow = [each for each in self._slow if not each.link.is_closed and each.is_behind]
+        server.is_held = bool(self._slow) or member.unsynced_bytes > server.marks.log_bytes
+        return was_held and not server.is_held
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further requests of learners are taken."""
+        server = self._member.server
+        return server.is_held or self.proposed_bytes > server.marks.proposal_bytes
+
+    def defers(self, handler: LearnerHandler, forwarded: ForwardedRequest) -> bool:
+        """Keep a request of a learner if it has to wait; tell whether it has."""
+        if not self._deferred and not self.is_full:
+            return False
+        if forwarded.type == OpCode.CREATE_SESSION:
+            return False  # nothing of its session can be before it
+        self._deferred.append((handler, forwarded))
+        return True
+
+    def next_deferred(self) -> tuple[LearnerHandler, ForwardedRequest] | None:
+        """Return a request whose wait is over."""
+        return self._deferred.popleft() if self._deferred and not self.is_full else None

@@ -1,0 +1,85 @@
+"""Reads that have waited for a write: their replies come as the client takes them."""
+
+from __future__ import annotations
+
+import pytest
+
+from pyzk.config import ServerConfig
+from pyzk.constants import OpCode, Xid
+from pyzk.jute.records import PathWatchRequest, SetDataRequest
+from pyzk.server.connection import OUT_HIGH_BYTES, STALL_CHOKED
+from tests.server.calls import burst
+from tests.world import Client, World
+
+
+def take_all(client: Client) -> list[int]:
+    """Take the replies as a socket does: resume when they are written; return what came each
+    time."""
+    sizes = []
+    while client.received:
+        sizes.append(len(client.received))
+        client.frames()
+        client.connection.resume(STALL_CHOKED)
+        client.world.settle()
+    return sizes
+
+
+@pytest.fixture
+def reader(world: World) -> Client:
+    client = world.connect()
+    client.create("/a", bytes(300_000))
+    world.is_disk_held = True
+    return client
+
+
+GET = (OpCode.GET_DATA, PathWatchRequest("/a", False))
+SET = (OpCode.SET_DATA, SetDataRequest("/a", bytes(300_000), -1))
+
+
+def test_replies_that_waited_for_a_write_come_as_the_client_takes_them(
+    world: World, reader: Client
+) -> None:
+    """All at once they are what a server drops a client for that does not read."""
+    burst(reader, SET, *[GET] * 20)
+    world.sync()
+    assert len(reader.received) < OUT_HIGH_BYTES + 2 * 300_100
+    burst(reader, SET)
+    assert world.server.outstanding > 10
+    sizes = take_all(reader)
+    assert sum(sizes) > 20 * 300_000
+    assert max(sizes) < OUT_HIGH_BYTES + 2 * 300_100
+    world.sync()
+    assert len(reader.replies()) == 1
+    assert world.server.outstanding == world.server.outstanding_bytes == 0
+
+
+def test_it_goes_on_although_too_many_requests_are_on_the_way() -> None:
+    world = World(ServerConfig(global_outstanding_limit=5))
+    reader = world.connect()
+    reader.create("/a", bytes(300_000))
+    world.is_disk_held = True
+    burst(reader, SET, *[GET] * 20)
+    world.sync()
+    take_all(reader)
+    assert world.server.outstanding == 0
+    assert not reader.connection.is_stalled
+
+
+def test_reads_between_two_writes_see_the_first_only(world: World, reader: Client) -> None:
+    small = (OpCode.SET_DATA, SetDataRequest("/a", b"", -1))
+    burst(reader, SET, *[GET] * 8, small, GET)
+    world.sync()
+    lengths = [len(reply.body) for reply in reader.replies()]
+    assert all(length > 300_000 for length in lengths[1:9])
+    assert lengths[-1] < 100
+    assert len(lengths) == 11
+
+
+def test_who_leaves_in_between_holds_up_nobody(world: World, reader: Client) -> None:
+    burst(reader, SET, *[GET] * 20)
+    world.sync()
+    reader.connection.closed()
+    assert world.server.outstanding == 0
+    again = world.open()
+    again.handshake(session_id=reader.session_id, password=reader.password)
+    assert again.call(OpCode.PING, xid=Xid.PING).err == 0
