@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,16 @@ from pyzk.sim.run import simulate
 
 REGRESSIONS = Path(__file__).with_name("regressions.txt")
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def process_of_its_own() -> Iterator[None]:
+    """Undoes what the command line sets for its whole process: later tests need the log."""
+    logger, thresholds = logging.getLogger("pyzk"), gc.get_threshold()
+    propagates = logger.propagate
+    yield
+    logger.propagate = propagates
+    gc.set_threshold(*thresholds)
 
 
 def assert_clean(seed: int) -> None:
