@@ -169,8 +169,7 @@ class LogWriter:
                     path=join(self._directory, name),
                     remedy="the directory changed while the server ran; restart it to read it anew",
                 )
-        file = self._file = self._directory.create(name)
-        file.write_at(HEADER, 0)
+        file = self._file = self._begin(name)
         if self._force_sync:
             # Before the file is extended: a power failure never leaves a log of zeros only.
             file.sync()
@@ -179,6 +178,19 @@ class LogWriter:
                 newest_log.write(self._snap_directory, self._directory, name)
         self.name = name
         self.file_bytes = self._allocated = HEADER_BYTES
+        return file
+
+    def _begin(self, name: str) -> DirectoryFile:
+        """Return the file of a log, which holds the header only."""
+        directory = self._directory
+        if name in directory.names() and directory.size(name) >= HEADER_BYTES:
+            # It may be the log that is noted: without its header for a moment, a start would
+            # remove it and then miss it.
+            file = directory.open(name)
+            file.truncate(HEADER_BYTES)
+        else:
+            file = directory.create(name)
+        file.write_at(HEADER, 0)
         return file
 
     def _fill_bytes(self, batch_bytes: int, end: int) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+from collections.abc import Callable
 
 import pytest
 
@@ -17,6 +19,25 @@ from tests.persistence.disks import database_of, framed, get, put, workload
 
 PAYLOADS = workload(30)
 OPTIONS = RecoveryOptions()
+
+
+class Killed(Exception):
+    """The process has died."""
+
+
+def lives(operation: str, name: str) -> None:
+    """Let everything happen."""
+
+
+def dies_at(operation: str, number: int) -> Callable[[str, str], None]:
+    """Return what kills the process ahead of so many of an operation, of any if it is empty."""
+    left = itertools.count(1 - number)
+
+    def before(happening: str, name: str) -> None:
+        if operation in ("", happening) and next(left) >= 0:
+            raise Killed
+
+    return before
 
 
 class Disk:
@@ -74,6 +95,30 @@ def test_a_log_directory_of_former_times_is_refused() -> None:
         put(former, name, get(disk.logs, name))
     with pytest.raises(StorageError, match=r"log\.15 is missing"):
         disk.load(former)
+
+
+def test_a_noted_log_that_has_no_record_yet_is_never_missing() -> None:
+    """It is begun once more by the next process, which may die at each step."""
+    for step in range(1, 12):
+        disk = Disk()
+        writer = LogWriter(disk.logs, preallocate_bytes=4096, snap_directory=disk.snapshots)
+        disk.logs.before = dies_at("write", 2)
+        with pytest.raises(Killed):
+            writer.append(framed(workload(1, first=31)))
+        disk.logs.crash()
+        assert get(disk.snapshots, newest_log.NAME) == b"datalog/version-2/log.1f\n"
+        assert disk.load().last_zxid == 30
+        disk.logs.before = dies_at("", step)
+        try:
+            disk.write(workload(1, first=31))
+        except Killed:
+            # What the process has written is there, synced or not.
+            disk.logs.before = lives
+            assert disk.load().last_zxid in (30, 31), step
+        else:
+            assert step > 5
+            return
+    raise AssertionError("it never lived")
 
 
 def test_removing_the_note_gives_the_transactions_up() -> None:
