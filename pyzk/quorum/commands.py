@@ -33,8 +33,8 @@ class DialLeader(Command):
 
 
 class ListenForLearners(Command):
-    """Open the quorum port; each connection comes as ``Peer.link_accepted``. The driver tries again
-    while the port cannot be had, until StopListening."""
+    """Open the quorum port; each connection comes as ``Peer.link_accepted``. While the port cannot
+    be had the driver says so, ``Peer.listen_failed``, and tries again until StopListening."""
 
     __slots__ = ()
 

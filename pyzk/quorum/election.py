@@ -173,7 +173,7 @@ class Election:
         self.decision: Decision | None = None
         """The peer's next role."""
         self.lookers: list[int] = []
-        """Voters that look for a leader although this peer leads."""
+        """Voters that look for a leader although this peer leads, or is to be led by them."""
         self._configs: dict[bytes, QuorumVerifier | None] = {}
         """What other servers have told instead of the own configuration, by its text; None: it
         cannot be read."""
@@ -272,7 +272,9 @@ class Election:
             if self.is_running:
                 self._vote_arrived(sid, notification)
         elif notification.state == PeerState.LOOKING:
-            if self.state == PeerState.LEADING:
+            vote = self.current_vote
+            gave_up = sid == vote.leader and notification.vote().round > vote.round
+            if self.state == PeerState.LEADING or (self.state == PeerState.FOLLOWING and gave_up):
                 self.lookers.append(sid)
             self._send(sid, self.current_vote, self.current_vote.round)
 

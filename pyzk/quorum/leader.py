@@ -298,7 +298,7 @@ class Leader:
         tally = self._tally
         if self.phase != BROADCAST and tally.bit(sid):
             self._refused |= tally.bit(sid)
-            member.stands_aside = True
+            member.stands_aside = "it could not lead servers that have a later configuration"
             if not tally.is_quorum(tally.all_bits & ~self._refused):
                 self._end("a quorum has a later version of the configuration")
         raise QuorumProtocolError(
@@ -425,7 +425,7 @@ class Leader:
         server = member.server
         clock = member.clock
         self.phase = BROADCAST
-        member.stands_aside = False
+        member.stands_aside = ""
         self._phase_deadline = None
         self._established_ms = clock.now_ms
         log.info("leader of epoch %d after %d ms", self.epoch, clock.now_ms - self._started_ms)

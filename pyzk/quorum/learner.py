@@ -226,6 +226,12 @@ class Learner:
         self._heard_ms = self.member.clock.now_ms
         then()
 
+    def looking(self, sid: int) -> None:
+        """The leader looks for a leader itself, since its election: before it has said its epoch
+        there is nothing to wait for. What comes later ends with the link."""
+        if sid == self.leader_sid and self.phase in (CONNECTING, DISCOVERY):
+            self._end(f"server {sid}, the leader, looks for a leader itself")
+
     def log_synced(self, zxid: int) -> None:
         """The log is durable up to ``zxid``."""
 

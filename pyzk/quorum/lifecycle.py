@@ -28,7 +28,7 @@ from pyzk.quorum.election_links import (
 )
 from pyzk.quorum.election_messages import Address
 from pyzk.quorum.follower import Follower
-from pyzk.quorum.leader import DISCOVERY, Leader
+from pyzk.quorum.leader import BROADCAST, DISCOVERY, Leader
 from pyzk.quorum.learner import CONNECTING, Learner
 from pyzk.quorum.link import Link
 from pyzk.quorum.member import Member
@@ -120,7 +120,7 @@ class MemberLife:
     def _end_role(self, role: MemberRole, reason: str) -> None:
         member = self.member
         log.warning("server %d: %s no more: %s", member.sid, role.mode, reason)
-        if isinstance(role, Leader) and role.phase == DISCOVERY:
+        if isinstance(role, Leader) and role.phase == DISCOVERY and not member.stands_aside:
             self._tell_deserted()
         role.stop()
         self._unapplied = role.unapplied
@@ -181,14 +181,14 @@ class MemberLife:
         )
         self._stand_at_ms = None
         if member.stands_aside:
-            member.stands_aside = False
             self._stand_at_ms = self.clock.now_ms + member.init_limit_ms
             log.warning(
-                "server %d does not stand for %d ms: it could not lead servers that have a later"
-                " configuration",
+                "server %d does not stand for %d ms: %s",
                 member.sid,
                 member.init_limit_ms,
+                member.stands_aside,
             )
+            member.stands_aside = ""
         stands = self._stand_at_ms is None and not member.is_outdated
         self.election.look(zxid, member.epochs.current, stands)
 
@@ -270,7 +270,7 @@ class MemberLife:
                 for sid, payload in election.take_sends():
                     links.send(sid, payload)
             for sid in election.take_lookers():
-                if isinstance(role, Leader):
+                if isinstance(role, (Leader, Learner)):
                     role.looking(sid)
             decision = election.decision
             if decision is None or self.phase != LOOKING:
@@ -361,6 +361,16 @@ class MemberLife:
             if at is not None and (due is None or at < due):
                 due = at
         return due
+
+    def listen_failed(self, reason: str) -> None:
+        """Learners cannot reach this server. While it leads nobody, another one is to lead: it
+        would be elected again and again, and keep a majority that is well from serving."""
+        role = self.role
+        needs_others = not self.election.view.has_quorums({self.member.sid: None})
+        if isinstance(role, Leader) and role.phase != BROADCAST and needs_others:
+            self.member.stands_aside = reason
+            role.over = role.over or reason
+            self.pump()
 
     def link_accepted(self, name: str) -> Link | None:
         """Somebody has connected to the quorum port; None: close it, nobody leads here."""

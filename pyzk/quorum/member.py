@@ -73,9 +73,9 @@ class Member:
         """False while a SNAP is being stored: then memory must not be believed after a break."""
         self.needs_snapshot: bool = False
         """A leader has asked to truncate what cannot be: it shall be asked for a SNAP."""
-        self.stands_aside: bool = False
-        """In the next election this server does not stand: as leader it had to refuse voters, for
-        they have a later configuration."""
+        self.stands_aside: str = ""
+        """Why this server does not stand in the next election, empty if it does: as leader it had
+        to refuse voters that have a later configuration, or could not listen for them."""
         self.is_outdated: bool = False
         """Its leader had a later configuration with other voters: what is a quorum of this one may
         be none of that, so this server does not stand for election any more."""

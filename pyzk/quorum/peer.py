@@ -156,6 +156,11 @@ class Peer:
         """The records that a ReadLog asked for; None: a snapshot is cheaper."""
         self._life.log_read(ticket, records)
 
+    def listen_failed(self, reason: str) -> None:
+        """The quorum port that ListenForLearners ordered cannot be had, at none of its addresses;
+        it is tried again."""
+        self._life.listen_failed(reason)
+
     def link_accepted(self, name: str) -> Link | None:
         """Somebody has connected to the quorum port; None: close the connection."""
         return self._life.link_accepted(name)

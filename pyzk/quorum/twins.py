@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 MANY: Final = 4
 WITHIN_MS: Final = 60_000
+APART_MS: Final = 300
+"""Ends that follow each other sooner count once: at a start servers dial each other at the same
+time, and an election follows another, so that some connections replace others at once."""
 ELECTIONS: Final = -1
 """In the place of an epoch: a connection of the election port."""
 MAX_KEYS: Final = 64
@@ -42,6 +45,8 @@ class LostLinks:
             self._ended.clear()
         times = self._ended.setdefault((other, epoch), deque(maxlen=MANY))
         now = self._clock.now_ms
+        if times and now - times[-1] < APART_MS:
+            return
         times.append(now)
         if len(times) < MANY or now - times[0] > WITHIN_MS:
             return

@@ -144,7 +144,9 @@ class Listening:
         make: MakeProtocol,
         where: Where,
         first_retry_s: float = FIRST_RETRY_S,
+        failed: Callable[[str], None] | None = None,
     ) -> None:
+        """``failed`` gets the reason of the first failure."""
         self._runner = runner
         self._network = network
         self._make = make
@@ -153,6 +155,7 @@ class Listening:
         self._listener: Listener | None = None
         self._task: asyncio.Future[None] | None = None
         self._timer: Timer | None = None
+        self._failed_first = failed
         self._attempts = 0
         self._max_attempts = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -223,6 +226,9 @@ class Listening:
             )
         self._timer = self._runner.call_later(self._pause_s, self.start)
         self._pause_s = min(2 * self._pause_s, LAST_RETRY_S)
+        call, self._failed_first = self._failed_first, None
+        if call is not None:
+            call(f"it cannot listen {self._where}: {reason}")
 
     def _answer(self, error: Exception | None) -> bool:
         """End ``until_open``, and tell whether it was still waiting."""

@@ -52,9 +52,18 @@ class QuorumPort:
             (None if everywhere else each.host, each.quorum_port): None
             for each in self.ensemble.me.addresses
         }
+        failures: list[str] = []
+
+        def failed(reason: str) -> None:
+            failures.append(reason)
+            if len(failures) == len(places):
+                self.runner.take_in("listening", reason, partial(self.peer.listen_failed, reason))
+
         for host, port in places:
             where = Where(host, port, "learners", f"server.{self.ensemble.my_sid}")
-            listening = Listening(self.runner, self._network, self._make_accepted, where)
+            listening = Listening(
+                self.runner, self._network, self._make_accepted, where, failed=failed
+            )
             self._listening.append(listening)
             listening.start()
 

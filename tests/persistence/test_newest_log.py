@@ -21,7 +21,7 @@ PAYLOADS = workload(30)
 OPTIONS = RecoveryOptions()
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """The process has died."""
 
 
@@ -35,7 +35,7 @@ def dies_at(operation: str, number: int) -> Callable[[str, str], None]:
 
     def before(happening: str, name: str) -> None:
         if operation in ("", happening) and next(left) >= 0:
-            raise Killed
+            raise KilledError
 
     return before
 
@@ -103,7 +103,7 @@ def test_a_noted_log_that_has_no_record_yet_is_never_missing() -> None:
         disk = Disk()
         writer = LogWriter(disk.logs, preallocate_bytes=4096, snap_directory=disk.snapshots)
         disk.logs.before = dies_at("write", 2)
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             writer.append(framed(workload(1, first=31)))
         disk.logs.crash()
         assert get(disk.snapshots, newest_log.NAME) == b"datalog/version-2/log.1f\n"
@@ -111,7 +111,7 @@ def test_a_noted_log_that_has_no_record_yet_is_never_missing() -> None:
         disk.logs.before = dies_at("", step)
         try:
             disk.write(workload(1, first=31))
-        except Killed:
+        except KilledError:
             # What the process has written is there, synced or not.
             disk.logs.before = lives
             assert disk.load().last_zxid in (30, 31), step

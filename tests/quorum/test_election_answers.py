@@ -218,6 +218,15 @@ def test_a_leader_takes_note_of_voters_that_look() -> None:
     assert follower.election.take_lookers() == []
 
 
+def test_a_follower_takes_note_of_a_leader_that_looks_since_its_election() -> None:
+    peer = decided(1, round=4)
+    peer.hear(5, LOOKING, 5, round=4)  # on its way since before
+    peer.hear(3, LOOKING, 3, round=9)
+    assert peer.election.take_lookers() == []
+    peer.hear(5, LOOKING, NOBODY, round=5)
+    assert peer.election.take_lookers() == [5]
+
+
 def test_the_epoch_of_the_vote_is_corrected_and_nothing_else() -> None:
     peer = decided(1, round=4)
     peer.election.epoch_established(7)

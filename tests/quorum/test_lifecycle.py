@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from pyzk.quorum.lifecycle import LOOKING, MemberLife
-from pyzk.quorum.vote import NOBODY
+from pyzk.quorum.election import ElectionView
+from pyzk.quorum.election_messages import Notification
+from pyzk.quorum.leader import BROADCAST, Leader
+from pyzk.quorum.lifecycle import ACTIVE, LOOKING, MemberLife
+from pyzk.quorum.verifier import QuorumMaj
+from pyzk.quorum.vote import NOBODY, PeerState
 from tests.transcripts.commands import perform
 from tests.transcripts.stage import Stage
 
@@ -61,3 +65,50 @@ def test_who_has_an_outdated_configuration_does_not_stand_again() -> None:
     perform(stage, f"advance {INIT_MS}ms")
     assert life.phase == LOOKING, "nobody has come within initLimit"
     assert life.election.proposal.leader == NOBODY
+
+
+# --- a quorum port that cannot be had ----------------------------------------------------
+
+
+def life_after(*lines: str) -> MemberLife:
+    """The life of server 3 after these commands."""
+    stage = Stage()
+    for line in lines:
+        perform(stage, line)
+    return stage.actors[3].life
+
+
+def test_a_leader_whom_nobody_can_reach_lets_another_lead() -> None:
+    life = life_after("ensemble 3", "puppet 2", "elect 3 by 2,3")
+    life.listen_failed("it cannot listen")
+    assert life.phase == LOOKING
+    assert life.election.proposal.leader == NOBODY
+
+
+def test_who_follows_a_leader_that_looks_does_not_wait_for_it() -> None:
+    life = life_after("ensemble 3", "puppet 2", "elect 2 by 2,3")
+    assert life.phase == ACTIVE
+    round_ = life.election.current_vote.round
+    for later, phase in ((0, ACTIVE), (1, LOOKING)):
+        said = Notification(PeerState.LOOKING, NOBODY, 0, round_ + later, 0)
+        life.links.messages.append((2, said.encode()))
+        life.pump()
+        assert life.phase == phase
+
+
+def test_who_leads_already_goes_on_when_it_cannot_listen() -> None:
+    life = life_after("ensemble 3", "elect 3 by 2,3", "run")
+    assert isinstance(life.role, Leader)
+    assert life.role.phase == BROADCAST
+    life.listen_failed("it cannot listen")
+    assert life.phase == ACTIVE
+    assert not life.member.stands_aside
+
+
+def test_a_leader_that_needs_nobody_goes_on_when_it_cannot_listen() -> None:
+    life = life_after("ensemble 3", "elect 3 by 2,3")
+    member = life.member
+    life.election.set_view(ElectionView(QuorumMaj([member.sid], [1, 2]), b""))
+    life.listen_failed("it cannot listen")
+    assert life.phase == ACTIVE
+    assert not member.stands_aside

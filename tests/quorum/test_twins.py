@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pyzk.clock import Clock
-from pyzk.quorum.twins import MANY, MAX_KEYS, WITHIN_MS, LostLinks
+from pyzk.quorum.twins import APART_MS, MANY, MAX_KEYS, WITHIN_MS, LostLinks
 
 
 class Server:
@@ -13,7 +13,7 @@ class Server:
         self.clock = Clock()
         self.lost = LostLinks(3, "zk3:2888:3888", self.clock)
 
-    def lose(self, other: int, count: int = 1, epoch: int = 7, *, every_ms: int = 100) -> None:
+    def lose(self, other: int, count: int = 1, epoch: int = 7, *, every_ms: int = APART_MS) -> None:
         for _ in range(count):
             self.lost.ended(other, epoch)
             self.clock.now_ms += every_ms
@@ -27,11 +27,21 @@ def test_a_server_that_lives_and_ends_connections_again_and_again_is_told(
     assert caplog.messages == []
     server.lose(1)
     (line,) = caplog.messages
-    assert line.startswith("server 1 has ended 4 connections of this one within 300 ms, and lives")
+    assert line.startswith("server 1 has ended 4 connections of this one within 900 ms, and lives")
     assert line.endswith("No two servers may have the same myid; this one is at zk3:2888:3888")
     assert "another server has its id, 3" in line
     server.lose(1, MANY)
     assert len(caplog.messages) == 2
+
+
+def test_connections_that_replace_others_at_once_are_no_sign(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = Server()
+    for _ in range(MANY - 1):
+        server.lose(1, 9, every_ms=APART_MS // 9)
+        server.clock.now_ms += APART_MS
+    assert caplog.messages == []
 
 
 def test_what_takes_longer_than_a_minute_is_no_sign(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import logging
+import socket
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -254,6 +255,30 @@ def test_a_member_whose_election_port_is_taken_takes_no_part(
             assert "looks for a leader" not in caplog.text
             await made.start(1)
             await made.wait_until_whole()
+
+    caplog.set_level("INFO")
+    run(main())
+
+
+def test_a_member_whose_quorum_port_is_taken_lets_another_lead(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has the highest id, so it would be elected again and again."""
+
+    async def main() -> None:
+        async with ensemble(tmp_path, 3) as made:
+            config = made.configs[3].ensemble
+            assert config is not None
+            with socket.socket() as squatter:
+                squatter.bind(("127.0.0.1", config.me.addresses[0].quorum_port))
+                squatter.listen()
+                for sid in (3, 2, 1):
+                    await made.start(sid)
+                await made.wait_until_whole()
+            assert made.leader != 3
+            assert "server 3: leader no more: it cannot listen for learners on" in caplog.text
+            assert "no quorum has connected with it" not in caplog.text
+            assert "another server has its id" not in caplog.text
 
     caplog.set_level("INFO")
     run(main())
