@@ -195,8 +195,11 @@ class LearnerHandler:
             self._await_ack(self.sent_zxid)
 
     def ping(self, data: bytes) -> None:
-        """Queue a PING; before NEWLEADER it would be taken for something else."""
-        if self.phase >= SYNCING:
+        """Queue a PING; before NEWLEADER it would be taken for something else. It stands in no
+        order with proposals, and does not wait behind them: the answer says which sessions live."""
+        if self.phase == ACTIVE:
+            self.link.send_ahead(data)
+        elif self.phase >= SYNCING:
             self.link.send(data)
 
     def _enter(self, phase: int) -> None:

@@ -250,7 +250,7 @@ def test_a_follower_that_reads_nothing_is_silent() -> None:
 
 
 def test_what_waits_in_the_queue_is_not_awaited() -> None:
-    """A line that carries one proposal each syncLimit, and a PING behind many of them."""
+    """A line that carries one packet each syncLimit."""
     world, (first, second) = established()
     second.reads = False
     for number in range(1, 11):
@@ -263,6 +263,20 @@ def test_what_waits_in_the_queue_is_not_awaited() -> None:
     assert not second.is_closed()
     assert second.link.queued_bytes
     assert not world.over()
+
+
+def test_a_ping_does_not_wait_behind_proposals() -> None:
+    """Its answer says which sessions live: on a slow line they would expire meanwhile."""
+    world, (first, second) = established()
+    second.reads = False
+    for number in range(1, 11):
+        own_create(world, f"/{number}", bytes(SIZE))
+        first.ack(make(2, number))
+    second.fresh()
+    world.beat(1, first)
+    second.reads = True
+    second.take(limit=1, pieces=1)
+    assert second.packets[-1].type == packets.PING
 
 
 def test_a_line_that_moves_is_not_silence() -> None:
