@@ -179,6 +179,7 @@ class Connection:
             return
         self.stalled &= ~reason
         if reason == STALL_CHOKED and self.session is not None:
+            self.server.touch(self)  # it has taken replies, and its PINGs may be behind more
             self.server.go_on(self.session)
         if self.stalled:
             return

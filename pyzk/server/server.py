@@ -307,11 +307,14 @@ class Server:
 
     def touch_throttled(self) -> None:
         """A client that is not read cannot give a sign of life: it must not expire for that."""
-        now_ms = self.clock.now_ms
         for connection in self.throttled:
-            session = connection.session
-            if session is not None and not connection.is_stale:
-                self.sessions.touch(session, now_ms)
+            self.touch(connection)
+
+    def touch(self, connection: Connection) -> None:
+        """The client of a connection lives."""
+        session = connection.session
+        if session is not None and not connection.is_stale:
+            self.sessions.touch(session, self.clock.now_ms)
 
     def close_session(self, session: Session) -> None:
         """End a session on the server's own account."""

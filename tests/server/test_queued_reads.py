@@ -139,3 +139,22 @@ def test_a_large_read_that_waits_for_its_client_keeps_no_other_out() -> None:
     assert other.set_data("/a", bytes(5000)).err == 0
     take_all(reader)
     assert world.server.large.bytes == 0
+
+
+@pytest.mark.parametrize("first", [(), (SET,)])
+def test_who_takes_its_replies_slowly_does_not_expire(
+    world: World, reader: Client, first: tuple[tuple[int, SetDataRequest], ...]
+) -> None:
+    """Its PINGs are behind requests that wait for it. Who takes nothing expires."""
+    burst(reader, *first, *[GET] * 40)
+    world.sync()
+    world.is_disk_held = False
+    for _ in range(5):
+        assert reader.connection.is_stalled
+        world.advance(6000)
+        assert not reader.is_closed
+        reader.frames()
+        reader.connection.resume(STALL_CHOKED)
+        world.settle()
+    world.advance(20_000)
+    assert reader.is_closed
