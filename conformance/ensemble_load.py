@@ -292,7 +292,7 @@ def in_ensemble(name: str, launchers: list[Launcher], load: Load) -> tuple[Outco
             outcome.errors.append(f"{now} leads; before it was {before}")
         for member in members.values():
             # Who stands still for longer than syncLimit goes, and who is 64 MiB behind for longer.
-            for line in member.log_lines(r"closing the link|no more: "):
+            for line in member.log_lines(r"the link with .* has ended|no more: "):
                 if trouble not in (one_stopped, one_slow):
                     outcome.errors.append(f"{member}: {line}")
         return outcome, memory

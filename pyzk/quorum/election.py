@@ -336,7 +336,12 @@ class Election:
         try:
             config = configs[text] = self.view.read_config(text)
         except PyzkError as error:
-            log.warning("server %d sent a configuration that cannot be read: %s", sid, error)
+            log.warning(
+                "server %d sent a configuration that cannot be read: %s",
+                sid,
+                error,
+                extra=about(f"server {sid}"),
+            )
             return
         committed = self.view.committed
         if config.version <= committed.version:
@@ -350,6 +355,7 @@ class Election:
             config.version,
             committed.version,
             "the same" if config.has_same_quorums(committed) else "others",
+            extra=about(f"server {sid}"),
         )
 
     @property

@@ -111,6 +111,8 @@ class Learner:
         self._has_answered: bool = False
         """Clients have been answered since the last flush."""
         self._sessions: LearnerSessions | None = None
+        self._ping_at_ms: int | None = None
+        """While the leader is not read: when it is told unasked which sessions live."""
         self._pending_syncs: deque[Request] = deque()
         self._pending_revalidations: dict[int, deque[tuple[Connection, int]]] = {}
         """session -> (connection, timeout in ms) of each question, in order."""
@@ -250,6 +252,13 @@ class Learner:
         if is_behind != link.is_paused and not link.is_closed:
             link.pause(is_behind)
             self._heard_ms = member.clock.now_ms
+            self._ping_at_ms = (
+                self._next_ping_ms if is_behind and self._sessions is not None else None
+            )
+
+    @property
+    def _next_ping_ms(self) -> int:
+        return self.member.clock.now_ms + max(1, self.member.tick_ms // 2)
 
     def wake(self) -> None:
         """Look at the clock."""
@@ -259,6 +268,10 @@ class Learner:
             self._dial()
         due = self.deadline
         if due is None or now < due:
+            return
+        if self._ping_at_ms is not None:
+            self._send_ping(self.member.database.last_zxid)
+            self._ping_at_ms = self._next_ping_ms
             return
         if self.phase == CONNECTING:
             self._end(f"server {self.leader_sid}, the leader, cannot be reached in time")
@@ -272,10 +285,13 @@ class Learner:
     def deadline(self) -> int | None:
         """The monotonic ms at which the next try is due, or the leader has been silent too long.
 
-        There is none while the disk is waited for: that is not the leader's silence.
+        There is none while the disk is waited for: that is not the leader's silence. But PINGs are
+        not read then, and sessions must not expire for that.
         """
-        if self.is_over or self._ticket or self._is_waiting_for_log or self.link.is_paused:
+        if self.is_over or self._ticket or self._is_waiting_for_log:
             return None
+        if self.link.is_paused:
+            return self._ping_at_ms
         if self.phase == CONNECTING:
             at = self._dial_at_ms
             return self._give_up_ms if at is None else at
@@ -342,9 +358,12 @@ class Learner:
         return {}
 
     def _on_ping(self, packet: QuorumPacket) -> None:
+        self._send_ping(packet.zxid)
+
+    def _send_ping(self, zxid: int) -> None:
         assert self._sessions is not None, self.phase
         touched = self._sessions.take_touched()
-        self.link.send_ahead(packets.encode_ping_reply(packet.zxid, touched))
+        self.link.send_ahead(packets.encode_ping_reply(zxid, touched))
 
     def _on_sync(self, packet: QuorumPacket) -> None:
         if not self._pending_syncs:

@@ -183,6 +183,7 @@ class LearnerHandler:
     def up_to_date(self) -> None:
         """Send UPTODATE, and what was held back for it."""
         self._enter(ACTIVE)
+        self._is_alive()
         held, self._held = self._held, None
         self.link.send(packets.UPTODATE_PACKET)
         for data in held or ():
@@ -194,13 +195,19 @@ class LearnerHandler:
             self._await_ack(self.sent_zxid)
 
     def ping(self, data: bytes) -> None:
-        """Queue a PING; before NEWLEADER it would be taken for something else."""
-        if self.phase >= SYNCING:
+        """Queue a PING; before NEWLEADER it would be taken for something else. It stands in no
+        order with proposals, and does not wait behind them: the answer says which sessions live."""
+        if self.phase == ACTIVE:
+            self.link.send_ahead(data)
+        elif self.phase >= SYNCING:
             self.link.send(data)
 
     def _enter(self, phase: int) -> None:
         self.phase = phase
         self.heard = self.leader.beat
+
+    def _is_alive(self) -> None:
+        self.deadline = self.leader.beat + 2 * self.leader.sync_ticks
 
     # --- time -----------------------------------------------------------------------
 
@@ -263,7 +270,7 @@ class LearnerHandler:
         if self._beat_taken < taken < self._beat_end:
             self.heard = self._awaited_beat = beat
             if self.phase == ACTIVE:
-                self.deadline = beat + 2 * self.leader.sync_ticks
+                self._is_alive()
         self._beat_taken = taken
         self._beat_end = taken + link.queued_bytes
 
@@ -309,6 +316,8 @@ class LearnerHandler:
 
     def bytes_came(self, link: Link) -> None:
         self.heard = self.leader.beat
+        if self.phase == ACTIVE:
+            self._is_alive()
 
     def snapshot_part(self, link: Link, part: SnapshotPart) -> None:
         raise QuorumProtocolError("a learner sends no snapshot")
@@ -333,11 +342,9 @@ class LearnerHandler:
         if leader.over is not None:
             return
         phase = self.phase
-        if phase == ACTIVE:
-            self.deadline = leader.beat + 2 * leader.sync_ticks
-            if packet.type == packets.ACK:
-                self._ack(packet)
-                return
+        if phase == ACTIVE and packet.type == packets.ACK:
+            self._ack(packet)
+            return
         action = _ACTIONS.get((phase, packet.type))
         if action is None:
             raise QuorumProtocolError(f"{packets.describe(packet)} {PHASE_NAMES[phase]}")
@@ -374,7 +381,7 @@ class LearnerHandler:
         self._ack(packet)
         if not counter_of(packet.zxid) and self.phase == SYNCING:
             self._enter(SYNCED)
-            self.deadline = self.leader.beat + 2 * self.leader.sync_ticks
+            self._is_alive()
             self.leader.new_leader_acked(self)
 
     def _ack(self, packet: QuorumPacket) -> None:

@@ -133,8 +133,9 @@ class ClientProtocol:
 
     @property
     def unread_bytes(self) -> int:
-        """What waits for the socket."""
-        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+        """What waits for the socket, with the requests that wait for it."""
+        parked = 0 if self._connection is None else self._connection.parked_bytes
+        return parked + (0 if self._transport is None else self._transport.get_write_buffer_size())
 
     def drop(self, reason: str | None) -> None:
         """Close the socket at once; ``reason`` says why the connection ends, if it was open."""

@@ -101,6 +101,7 @@ class Connection:
         "is_stale",
         "out",
         "outstanding",
+        "parked_bytes",
         "port",
         "server",
         "session",
@@ -131,6 +132,8 @@ class Connection:
         """What the driver keeps with this connection, its socket say."""
         self.outstanding = 0
         """Requests on the way: writes, and reads behind them."""
+        self.parked_bytes = 0
+        """Of reads that wait for this client to take the replies before them."""
         self._held: list[bytes] = []
         self._answer: Iterator[bytes] | None = None
         """The rest of the answer to a four-letter word."""
@@ -176,6 +179,7 @@ class Connection:
             return
         self.stalled &= ~reason
         if reason == STALL_CHOKED and self.session is not None:
+            self.server.touch(self)  # it has taken replies, and its PINGs may be behind more
             self.server.go_on(self.session)
         if self.stalled:
             return
@@ -266,10 +270,9 @@ class Connection:
         assert session is not None
         tree, queue, out = server.tree, session.queue, self.out
         is_full = server.is_full
-        is_guarded = is_full or server.is_guarded or self.is_stale
+        is_guarded = server.is_guarded or self.is_stale
         reads, writes = server.reads, server.writes
-        count = unordered = replied = size = largest = 0
-        xid = opcode = 0
+        count = unordered = replied = size = largest = xid = opcode = 0
         smallest = limit_bytes = OUT_HIGH_BYTES
         while end - offset >= 12:
             length, xid_, opcode_ = _unpack_frame(data, offset)
@@ -285,11 +288,11 @@ class Connection:
                 decoder = writes.get(opcode)
                 if decoder is None or is_guarded or session.is_closing:
                     unordered += opcode in _UNORDERED
-                    self._dispatch(xid, opcode, data[offset + 12 : body_end])
+                    limit_bytes -= self._dispatch(xid, opcode, data[offset + 12 : body_end])
                 else:
                     self._write(session, decoder, xid, opcode, data, offset + 12, body_end)
                 offset = body_end
-                if self.state != OPEN or self.stalled:
+                if self.state != OPEN or self.stalled or size > limit_bytes:
                     break
                 continue
             try:
@@ -308,8 +311,9 @@ class Connection:
             if length > largest:
                 largest = length
             if size > limit_bytes:
-                self.stall(STALL_CHOKED)
                 break
+        if size > limit_bytes:
+            self.stall(STALL_CHOKED)
         if count:
             if count > unordered:
                 server.sessions.touch(session, server.clock.now_ms)
@@ -319,36 +323,38 @@ class Connection:
                 server.count_replies(replied, size, smallest, largest)
         return offset
 
-    def _dispatch(self, xid: int, opcode: int, body: bytes) -> None:
-        """Serve a frame that is no plain read: a write, or something that must wait or end."""
+    def _dispatch(self, xid: int, opcode: int, body: bytes) -> int:
+        """Serve a frame that is no plain read: a write, or something that must wait or end. Return
+        the length of the reply if it was a read that is answered."""
         if opcode == OpCode.AUTH:
             self._authenticate(xid, body)
-            return
+            return 0
         if opcode == OpCode.SASL:
             self._sasl(xid, body)
-            return
+            return 0
         server = self.server
         session = self.session
         assert session is not None
         if server.access.is_refused(self.auth_ids):
             self.send(encode_error(xid, 0, ErrorCode.SESSION_CLOSED_REQUIRE_SASL_AUTH))
             self.refuse("no authentication of a scheme that enforce.auth.schemes names")
-            return
+            return 0
         if session.is_closing:
-            return  # dropped without a reply, as the original does
+            return 0  # dropped without a reply, as the original does
         if self.is_stale:
             self.refuse("its session has moved to another server")
-            return
+            return 0
         handler = server.reads.get(opcode)
         if handler is not None:
-            self._wait(QueuedRead(self, handler, xid, opcode, body, server.clock.now_ms))
-            return
+            read = QueuedRead(self, handler, xid, opcode, body, server.clock.now_ms)
+            return self._wait(session, read)
         decoder = server.writes.get(opcode)
         if decoder is None:
             self.send(encode_error(xid, -1, ErrorCode.UNIMPLEMENTED))
             self.refuse(f"unknown operation {opcode}")
-            return
+            return 0
         self._write(session, decoder, xid, opcode, body, 0, len(body))
+        return 0
 
     def _write(
         self,
@@ -364,19 +370,18 @@ class Connection:
             record = decoder(buffer, offset, end)
         except JuteError:
             now_ms = self.server.clock.now_ms
-            self._wait(QueuedRead(self, unreadable, xid, opcode, b"", now_ms))
+            self._wait(session, QueuedRead(self, unreadable, xid, opcode, b"", now_ms))
             return
         self.submit(session, xid, opcode, record, end - offset)
 
-    def _wait(self, read: QueuedRead) -> None:
-        """Queue a read behind the session's writes, or answer it if there are none."""
-        session = self.session
-        assert session is not None
+    def _wait(self, session: Session, read: QueuedRead) -> int:
+        """Queue a read behind the session's writes, or answer it if there are none; return the
+        length of the reply."""
         if not session.queue:
-            self._answer_read(read)
-            return
+            return self._answer_read(read)
         session.queue.append(read)
         self._count_in(read.xid, read.size)
+        return 0
 
     def submit(
         self, session: Session, xid: int, opcode: int, record: object, size: int = 0
@@ -563,10 +568,24 @@ class Connection:
         self.server.outstanding -= 1
         self.server.outstanding_bytes -= size
 
+    def park(self, read: QueuedRead) -> None:
+        """A read is on the way no more: it waits for the client alone, and holds up nobody else."""
+        if not read.is_parked:
+            self.count_out(read.size)
+            read.is_parked = True
+            self.parked_bytes += read.size
+
+    def read_over(self, read: QueuedRead) -> None:
+        """A read that has waited is answered, or never will be."""
+        if read.is_parked:
+            self.parked_bytes -= read.size
+        else:
+            self.count_out(read.size)
+
     def finish_read(self, read: QueuedRead) -> int:
         """Answer a read whose session's earlier writes have all been applied; return the length of
         the reply."""
-        self.count_out(read.size)
+        self.read_over(read)
         return 0 if self.state == CLOSED else self._answer_read(read)
 
     def finish_sync(self, request: Request) -> None:

@@ -94,6 +94,7 @@ class QueuedRead:
         "body",
         "connection",
         "handler",
+        "is_parked",
         "large_bytes",
         "opcode",
         "received_ms",
@@ -117,4 +118,6 @@ class QueuedRead:
         self.body = body
         self.received_ms = received_ms
         self.large_bytes = 0
+        self.is_parked = False
+        """Its write is applied; it waits for its client to take replies, and is not on the way."""
         self.size = len(body)

@@ -307,11 +307,14 @@ class Server:
 
     def touch_throttled(self) -> None:
         """A client that is not read cannot give a sign of life: it must not expire for that."""
-        now_ms = self.clock.now_ms
         for connection in self.throttled:
-            session = connection.session
-            if session is not None and not connection.is_stale:
-                self.sessions.touch(session, now_ms)
+            self.touch(connection)
+
+    def touch(self, connection: Connection) -> None:
+        """The client of a connection lives."""
+        session = connection.session
+        if session is not None and not connection.is_stale:
+            self.sessions.touch(session, self.clock.now_ms)
 
     def close_session(self, session: Session) -> None:
         """End a session on the server's own account."""
@@ -442,7 +445,9 @@ class Server:
         while queue:
             request = queue.popleft()
             self.large.end(request)
-            if request.connection is not None:
+            if isinstance(request, QueuedRead):
+                request.connection.read_over(request)
+            elif request.connection is not None:
                 request.connection.count_out(request.size)
 
     # --- the end of a request -------------------------------------------------------
@@ -505,7 +510,7 @@ class Server:
                     self._finish_session(head, ErrorCode.OK)
                 return
             if size > OUT_HIGH_BYTES and head.connection.state != CLOSED:
-                if not any(isinstance(each, Request) for each in queue):
+                if self._park(queue):
                     head.connection.stall(STALL_CHOKED)
                     return
                 size = 0
@@ -513,6 +518,17 @@ class Server:
             if head.large_bytes:
                 self.large.end(head)
             size += head.connection.finish_read(head)
+
+    def _park(self, queue: deque[Request | QueuedRead]) -> bool:
+        """Let reads wait for their client, who may take any time: nobody else shall wait for that.
+        False if a write is among them."""
+        if any(isinstance(each, Request) for each in queue):
+            return False
+        for each in queue:
+            assert isinstance(each, QueuedRead), each
+            self.large.end(each)
+            each.connection.park(each)
+        return True
 
     @property
     def is_full(self) -> bool:

@@ -8,7 +8,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pyzk.quorum.leader import Leader
 from pyzk.quorum.verifier import verifier_of
+from pyzk.server.request import QueuedRead
+from pyzk.sim.checkers import Violation
 from pyzk.sim.checkers.chain import Chain
 from pyzk.sim.checkers.durability import DurabilityChecker
 from pyzk.sim.checkers.epochs import EpochChecker
@@ -156,8 +159,39 @@ class Checks:
     def finish(self, machines: list[Machine]) -> None:
         """The run is over; these machines must be equal."""
         first = machines[0]
+        for machine in machines:
+            check_counts(machine)
         for other in machines[1:]:
             compare(first.name, first.database, other.name, other.database)
+
+
+def check_counts(machine: Machine) -> None:
+    """What a server counts as on the way is what waits in its sessions, and nobody waits for less
+    to be on the way who need not."""
+    server = machine.peer.server
+    waiting = [
+        request
+        for session in server.sessions.sessions.values()
+        for request in session.queue
+        if request.connection is not None
+        and not (isinstance(request, QueuedRead) and request.is_parked)
+    ]
+    counted = server.outstanding, server.outstanding_bytes
+    real = len(waiting), sum(request.size for request in waiting)
+    if counted != real:
+        raise Violation("counts", f"{machine.name} counts {counted}, and there are {real}")
+    throttled = len(server.throttled)
+    if throttled and not server.is_full and server.outstanding <= server.outstanding_limit:
+        raise Violation("counts", f"{machine.name} lets {throttled} clients wait for nothing")
+    life = machine.peer.life
+    assert life is not None, machine.name
+    role = life.role
+    if isinstance(role, Leader):
+        proposed = sum(len(proposal.payload) for proposal in role._outstanding.values())
+        if role.intake.proposed_bytes != proposed:
+            raise Violation(
+                "counts", f"{role.intake.proposed_bytes} bytes proposed, and there are {proposed}"
+            )
 
 
 def _durable(world: World, sid: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pyzk.config_members import parse_membership
+from pyzk.outsiders import SUBJECT
 from pyzk.quorum.election import MAX_ASKERS, MAX_CONFIGS, ElectionView, election_view
 from pyzk.quorum.election_messages import Notification
 from pyzk.quorum.verifier import QuorumMaj
@@ -352,6 +353,8 @@ def test_a_configuration_is_spoken_of_once(
     warnings = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
     assert len(warnings) == bool(said)
     assert said in "".join(warnings)
+    # Anybody may connect and tell any number of them.
+    assert all(SUBJECT in each.__dict__ for each in caplog.records if each.levelname == "WARNING")
 
 
 def test_the_memory_of_configurations_is_bounded() -> None:

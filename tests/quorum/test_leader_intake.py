@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from pyzk.constants import OpCode
-from pyzk.jute.records import CreateSessionTxn, SetDataRequest
+from pyzk.jute.records import CreateRequest, CreateSessionTxn, SetDataRequest
 from pyzk.quorum import packets
 from pyzk.quorum.learner_handler import LearnerHandler
+from pyzk.quorum.packets import ForwardedRequest
 from pyzk.server.marks import Marks
 from pyzk.zxid import make
-from tests.quorum.leader_world import SYNC_TICKS, LeaderWorld, Learner
+from tests.quorum.leader_world import SESSION, SYNC_TICKS, LeaderWorld, Learner, membership
 from tests.quorum.test_leader_broadcast import applied, established, own_create, sync
 from tests.world import Client, encode_request
 
@@ -249,7 +250,7 @@ def test_a_follower_that_reads_nothing_is_silent() -> None:
 
 
 def test_what_waits_in_the_queue_is_not_awaited() -> None:
-    """A line that carries one proposal each syncLimit, and a PING behind many of them."""
+    """A line that carries one packet each syncLimit."""
     world, (first, second) = established()
     second.reads = False
     for number in range(1, 11):
@@ -262,6 +263,20 @@ def test_what_waits_in_the_queue_is_not_awaited() -> None:
     assert not second.is_closed()
     assert second.link.queued_bytes
     assert not world.over()
+
+
+def test_a_ping_does_not_wait_behind_proposals() -> None:
+    """Its answer says which sessions live: on a slow line they would expire meanwhile."""
+    world, (first, second) = established()
+    second.reads = False
+    for number in range(1, 11):
+        own_create(world, f"/{number}", bytes(SIZE))
+        first.ack(make(2, number))
+    second.fresh()
+    world.beat(1, first)
+    second.reads = True
+    second.take(limit=1, pieces=1)
+    assert second.packets[-1].type == packets.PING
 
 
 def test_a_line_that_moves_is_not_silence() -> None:
@@ -278,6 +293,36 @@ def test_a_line_that_moves_is_not_silence() -> None:
     assert not second.is_closed()
     world.beat(2 * SYNC_TICKS + 1, first)
     assert second.is_closed()
+
+
+def test_who_sends_a_packet_for_a_long_time_is_alive() -> None:
+    """The answers to PINGs wait behind it on the line. The quorum is not lost for that."""
+    world, (first, second) = established()
+    second.link.lost("gone")
+    create = CreateRequest("/a", bytes(SIZE), [], 0).encode()
+    request = packets.encode_request(ForwardedRequest(SESSION, 1, OpCode.CREATE, create, None))
+    for at in range(0, len(request), 50):
+        world.beat(SYNC_TICKS)
+        assert not world.over()
+        first.send(request[at : at + 50])
+    assert not first.is_closed()
+    world.beat(3 * SYNC_TICKS)
+    assert world.over()
+
+
+def test_who_waits_long_for_a_quorum_is_alive_when_it_is_there() -> None:
+    """Who was synchronized first says nothing until UPTODATE; it is not dead for that."""
+    world = LeaderWorld(membership(5))
+    first, second = (world.learner(sid) for sid in (2, 3))
+    for learner in (first, second):
+        learner.info()
+    for learner in (first, second):
+        learner.ack_epoch()
+    first.ack_new_leader()
+    world.beat(2 * SYNC_TICKS + 1)
+    second.ack_new_leader()
+    world.beat(1)
+    assert not world.over()
 
 
 def test_who_takes_everything_and_acknowledges_nothing_goes() -> None:

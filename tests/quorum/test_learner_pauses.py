@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pyzk.jute.records import QuorumPacket
+from pyzk.quorum import packets
+from pyzk.quorum.stream import QuorumStream
 from pyzk.server.marks import Marks
 from pyzk.zxid import make
 from tests.quorum.learner_world import (
     INIT_MS,
     SYNC_MS,
+    TICK_MS,
     LearnerWorld,
     both,
     broadcast,
@@ -51,7 +55,7 @@ def test_the_leader_waits_while_the_disk_is_behind() -> None:
             zxid += 1
             world.hear(both(set_data(zxid, "/", bytes(500))))
         assert 2000 < sum(map(len, world.unsynced)) < 3000
-        assert due(world) is None
+        assert due(world) == (world.clock.now_ms + TICK_MS // 2 if phase is broadcast else None)
         world.clock.now_ms += 10 * INIT_MS
         world.role.wake()
         assert not world.role.is_over
@@ -60,6 +64,36 @@ def test_the_leader_waits_while_the_disk_is_behind() -> None:
         assert due(world) == world.clock.now_ms + (SYNC_MS if phase is broadcast else INIT_MS)
         world.hear(both(set_data(zxid + 1, "/", bytes(500))))
         assert not is_paused(world)
+
+
+def told(world: LearnerWorld) -> list[list[tuple[int, int]]]:
+    """Return the sessions of each PING that was sent."""
+    stream = QuorumStream()
+    return [
+        packets.touched_sessions(item)
+        for item in stream.feed(world.received)
+        if isinstance(item, QuorumPacket) and item.type == packets.PING
+    ]
+
+
+def test_who_does_not_read_its_leader_still_says_which_sessions_live() -> None:
+    """They would expire as long as the disk is behind, for the PINGs are not read either."""
+    world = LearnerWorld()
+    world.server.marks = Marks(log_bytes=2000)
+    broadcast(world)
+    zxid = E1
+    while not is_paused(world):
+        zxid += 1
+        world.hear(both(set_data(zxid, "/", bytes(500))))
+    sessions = world.server.sessions
+    session = sessions.add(0x7, 6000, world.clock.now_ms)
+    for number in range(4):
+        assert told(world) == [[(0x7, 6000)]] * number
+        sessions.touch(session, world.clock.now_ms)
+        world.advance(TICK_MS // 2)
+    world.answer()
+    world.advance(TICK_MS)
+    assert told(world) == [[(0x7, 6000)]] * 4
 
 
 def test_an_observer_lets_its_leader_wait_too() -> None:

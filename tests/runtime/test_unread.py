@@ -12,10 +12,11 @@ import pytest
 from pyzk.config import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.jute.records import ConnectRequest, CreateRequest, PathWatchRequest
+from pyzk.runtime.client_port import ClientProtocol
 from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
 from pyzk.runtime.unread import Unread
-from tests.world import OPEN, encode_request, frame
+from tests.world import OPEN, World, encode_request, frame
 
 
 class _Reader:
@@ -85,6 +86,15 @@ def test_of_too_many_lingering_connections_the_oldest_goes() -> None:
     unread.forget(readers[1])
     unread.linger(readers[3])
     assert [reader.reasons for reader in readers] == [[None], [], [], []]
+
+
+def test_requests_that_wait_for_a_client_to_read_count() -> None:
+    connection = World().open().connection
+    protocol = ClientProtocol(PeerRunner(ServerConfig()))
+    protocol._connection = connection
+    assert protocol.unread_bytes == 0
+    connection.parked_bytes = 7
+    assert protocol.unread_bytes == 7
 
 
 _HANDSHAKE = frame(ConnectRequest(0, 0, 30_000, 0, bytes(16), False).encode())

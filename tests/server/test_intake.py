@@ -7,7 +7,7 @@ import pytest
 from pyzk.config import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.jute.records import CreateRequest, PathWatchRequest, SetDataRequest, SetWatches
-from pyzk.server.connection import PIECE_BYTES, SHORT_BYTES
+from pyzk.server.connection import OUT_HIGH_BYTES, PIECE_BYTES, SHORT_BYTES, STALL_CHOKED
 from tests.server.calls import burst, make
 from tests.server.members import Ensemble, FakeLearner
 from tests.world import OPEN, Client, World, encode_request
@@ -224,3 +224,39 @@ def test_the_end_of_a_role_forgets_what_was_on_the_way() -> None:
     follower.server.end()
     assert follower.server.outstanding_bytes == 0
     assert not follower.server.is_full
+
+
+def many_reads(world: World, client: Client) -> int:
+    """Ask often for much, in one piece; return how much is answered before the client must read."""
+    asked = b"".join(
+        encode_request(xid, OpCode.GET_DATA, PathWatchRequest("/a", False)) for xid in range(1, 31)
+    )
+    client.connection.receive(asked)
+    size = sum(map(len, client.connection.out))
+    assert client.connection.stalled & STALL_CHOKED
+    for _ in range(30):
+        world.settle()
+        client.connection.resume(STALL_CHOKED)
+    world.settle()
+    assert len(client.replies()) == 30
+    return size
+
+
+def test_reads_beside_too_many_bytes_are_answered_as_the_client_takes_them(
+    world: World, client: Client
+) -> None:
+    reader = world.connect()
+    burst(client, (OpCode.SET_DATA, SetDataRequest("/a", bytes(300_000), -1)))
+    world.sync()
+    reader.connect_response()
+    fill(client)
+    assert world.server.is_full
+    assert many_reads(world, reader) < OUT_HIGH_BYTES + 2 * 300_100
+
+
+def test_reads_of_a_guarded_server_are_answered_as_the_client_takes_them() -> None:
+    world = World()
+    client = world.connect()
+    client.create("/a", bytes(300_000))
+    world.server.is_guarded = True
+    assert many_reads(world, client) < OUT_HIGH_BYTES + 2 * 300_100

@@ -44,7 +44,7 @@ def test_replies_that_waited_for_a_write_come_as_the_client_takes_them(
     world.sync()
     assert len(reader.received) < OUT_HIGH_BYTES + 2 * 300_100
     burst(reader, SET)
-    assert world.server.outstanding > 10
+    assert reader.connection.parked_bytes > 10
     sizes = take_all(reader)
     assert sum(sizes) > 20 * 300_000
     assert max(sizes) < OUT_HIGH_BYTES + 2 * 300_100
@@ -83,3 +83,78 @@ def test_who_leaves_in_between_holds_up_nobody(world: World, reader: Client) -> 
     again = world.open()
     again.handshake(session_id=reader.session_id, password=reader.password)
     assert again.call(OpCode.PING, xid=Xid.PING).err == 0
+
+
+LONG = (OpCode.GET_DATA, PathWatchRequest("/" + "x" * 3000, False))
+
+
+def not_reading(world: World, reader: Client) -> None:
+    """A client takes none of its replies, and more of its reads wait than may be on the way."""
+    world.server.intake_bytes = 10_000
+    world.sync()
+    fails = (OpCode.SET_DATA, SetDataRequest("/a", b"", 1000))
+    burst(reader, fails, *[GET] * 4, *[LONG] * 5)
+    world.sync()
+    assert reader.connection.parked_bytes > world.server.intake_bytes
+
+
+def test_who_takes_no_replies_holds_up_nobody(world: World, reader: Client) -> None:
+    """What waits for the client is no more on the way: the write before it is applied."""
+    other = world.connect()
+    not_reading(world, reader)
+    assert world.server.outstanding == world.server.outstanding_bytes == 0
+    other.frames()
+    world.is_disk_held = False
+    for _ in range(3):
+        assert other.set_data("/a", b"").err == 0
+    assert not other.connection.is_stalled
+    take_all(reader)
+    assert world.server.outstanding == world.server.outstanding_bytes == 0
+    assert reader.connection.parked_bytes == 0
+
+
+def test_the_end_of_a_client_that_takes_no_replies_gives_back_what_it_had(
+    world: World, reader: Client
+) -> None:
+    not_reading(world, reader)
+    reader.connection.closed()
+    assert world.server.outstanding == world.server.outstanding_bytes == 0
+    assert reader.connection.parked_bytes == 0
+
+
+def test_a_large_read_that_waits_for_its_client_keeps_no_other_out() -> None:
+    config = ServerConfig(large_request_threshold=100, large_request_max_bytes=10_000)
+    world = World(config)
+    reader, other = world.connect(), world.connect()
+    reader.create("/a", b"")
+    world.is_disk_held = True
+    read = (OpCode.GET_DATA, PathWatchRequest("/" + "x" * 3000, False))
+    world.server.tree.nodes["/a"].data = bytes(OUT_HIGH_BYTES)
+    small = (OpCode.SET_DATA, SetDataRequest("/a", b"", 1000))
+    burst(reader, small, GET, read, read, read)
+    world.sync()
+    assert reader.connection.parked_bytes == 3 * (4 + 3001 + 1)
+    assert world.server.large.bytes == 0
+    world.is_disk_held = False
+    assert other.set_data("/a", bytes(5000)).err == 0
+    take_all(reader)
+    assert world.server.large.bytes == 0
+
+
+@pytest.mark.parametrize("first", [(), (SET,)])
+def test_who_takes_its_replies_slowly_does_not_expire(
+    world: World, reader: Client, first: tuple[tuple[int, SetDataRequest], ...]
+) -> None:
+    """Its PINGs are behind requests that wait for it. Who takes nothing expires."""
+    burst(reader, *first, *[GET] * 40)
+    world.sync()
+    world.is_disk_held = False
+    for _ in range(5):
+        assert reader.connection.is_stalled
+        world.advance(6000)
+        assert not reader.is_closed
+        reader.frames()
+        reader.connection.resume(STALL_CHOKED)
+        world.settle()
+    world.advance(20_000)
+    assert reader.is_closed
