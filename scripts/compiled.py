@@ -86,6 +86,10 @@ def failure_of(root: Path) -> Path:
     return root / ".build" / f"failed-{fingerprint(root)}.log"
 
 
+def _lock_of(root: Path) -> Path:
+    return root / ".build" / "lock"
+
+
 # ---- making it
 
 
@@ -97,7 +101,7 @@ def compile_core(root: Path, pause: Pause, command: Sequence[str] | None = None)
     """
     build = root / ".build"
     build.mkdir(exist_ok=True)
-    with _locked(build / "lock", pause):
+    with _locked(_lock_of(root), pause):
         tree = tree_of(root)
         if tree.exists():
             return tree
@@ -203,10 +207,23 @@ def main(arguments: Sequence[str]) -> int:
     return become(command, os.environ)
 
 
-def _say_and_compile_meanwhile() -> None:
+def obstacle(root: Path) -> str | None:
+    """Return why the sources of `root` cannot be compiled there, None if nothing is in the way."""
     reason = why_not()
+    if reason is not None:
+        return reason
+    try:
+        (root / ".build").mkdir(exist_ok=True)
+        _lock_of(root).touch()
+    except OSError as error:
+        return f"{error.filename} cannot be written: {error.strerror}"
+    return None
+
+
+def _say_and_compile_meanwhile() -> None:
     if is_refused():
         return
+    reason = obstacle(ROOT)
     if reason is not None:
         _say(f"serving in pure Python, the core cannot be compiled: {reason}")
     elif failure_of(ROOT).exists():
@@ -228,7 +245,7 @@ def compile_now(root: Path, command: Sequence[str] | None = None) -> int:
     """Compile in the foreground, and tell how far it is."""
     if tree_of(root).exists():
         return 0
-    reason = why_not()
+    reason = obstacle(root)
     if reason is not None:
         return _fail(f"the core cannot be compiled: {reason}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -69,11 +69,9 @@ class TreeBin:
         knots = self._knots()
         low = [knot for knot in knots if not knot.code & bit]
         high = [knot for knot in knots if knot.code & bit]
-        if not high:
-            return self, None
-        if not low:
-            return None, self
-        return _bin_of(low), _bin_of(high)
+        if self.size > SMALL and not (low and high):
+            return (self, None) if low else (None, self)
+        return (_bin_of(low) if low else None), (_bin_of(high) if high else None)
 
     def _knots(self) -> list[_Knot]:
         found = []

@@ -19,6 +19,9 @@ MOST_IN_BIN: Final = 8
 """One more in a bucket makes the table grow or, if it is no small one, the bucket a tree."""
 MIN_TREE_CAPACITY: Final = 64
 """In a smaller table no bucket becomes a tree."""
+MOST_IN_TREES: Final = 2048
+"""Names in the trees of a table; with more of them it keeps the order in which they came. A tree is
+slow here: to list 100 000 names of one hash would hold up all clients for seconds."""
 
 _BASE: Final = 31
 _DIGITS: Final = b"0123456789abcdefghijklmnopqrstu"
@@ -132,7 +135,7 @@ def order_if_plain(names: list[str], capacity: int) -> tuple[list[str], int]:
 class HashTable:
     """The buckets of a HashSet of strings. A caller never adds a name twice."""
 
-    __slots__ = ("_slots", "capacity", "is_plain", "size")
+    __slots__ = ("_in_trees", "_slots", "_unordered", "capacity", "is_plain", "size")
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -142,6 +145,10 @@ class HashTable:
         order in which they came, and the capacity tells only how many names there have been."""
         self._slots: list[object] = [None] * capacity
         """Of each bucket: None, its only name, a list of names, or a TreeBin."""
+        self._in_trees = 0
+        """Names in the TreeBins."""
+        self._unordered: dict[str, None] | None = None
+        """The names, since there were too many in trees; then there are no buckets."""
 
     @classmethod
     def clone_of(cls, names: list[str]) -> HashTable:
@@ -166,14 +173,24 @@ class HashTable:
 
     def extend(self, names: list[str]) -> None:
         """Add names, one after the other."""
-        hashes = spread_hashes(names)
-        if not self.size:
-            capacity = capacity_if_plain(hashes, self.capacity)
-            if capacity:
-                self._fill(names, hashes, capacity)
+        if self._unordered is None:
+            hashes = spread_hashes(names)
+            if not self.size:
+                capacity = capacity_if_plain(hashes, self.capacity)
+                if capacity:
+                    self._fill(names, hashes, capacity)
+                    return
+            for at, name in enumerate(names):
+                if self._in_trees > MOST_IN_TREES:
+                    self._unordered = dict.fromkeys(self.names())
+                    self._slots = []
+                    names = names[at:]
+                    break
+                self._add(name, hashes[at])
+            else:
                 return
-        for name, code in zip(names, hashes, strict=True):
-            self._add(name, code)
+        self._unordered.update(dict.fromkeys(names))
+        self.size = len(self._unordered)
 
     def grow_to(self, capacity: int) -> None:
         """Make the table at least so large, as names have made it that are gone again."""
@@ -212,9 +229,11 @@ class HashTable:
                     self._grow()
                 else:
                     self._slots[at] = TreeBin(slot, spread_hashes(slot))
+                    self._in_trees += len(slot)
         else:
             assert isinstance(slot, TreeBin), slot
             slot.add(name, code)
+            self._in_trees += 1
         self.size += 1
         if self.size * 4 > self.capacity * 3:
             self._grow()
@@ -241,9 +260,17 @@ class HashTable:
                 high.append(_slot_of(halves[1]))
         self._slots = low + high
         self.capacity *= 2
+        if self._in_trees:
+            self._in_trees = sum(slot.size for slot in self._slots if isinstance(slot, TreeBin))
 
     def remove(self, name: str) -> bool:
         """Remove a name; tell whether it was there."""
+        if self._unordered is not None:
+            if name not in self._unordered:
+                return False
+            del self._unordered[name]
+            self.size -= 1
+            return True
         code = spread_hash(name)
         at = code & self.capacity - 1
         slot = self._slots[at]
@@ -257,8 +284,10 @@ class HashTable:
             if not slot.has(name, code):
                 return False
             left = slot.remove(name, code)
+            self._in_trees -= 1
             if left is not None:
                 self._slots[at] = _slot_of(left)
+                self._in_trees -= len(left)
         elif slot == name:
             self._slots[at] = None
         else:
@@ -268,6 +297,8 @@ class HashTable:
 
     def names(self) -> list[str]:
         """Return the names in the order in which the set lists them."""
+        if self._unordered is not None:
+            return list(self._unordered)
         found: list[str] = []
         for slot in self._slots:
             if slot is None:

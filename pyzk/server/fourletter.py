@@ -18,7 +18,6 @@ dates are in UTC whatever the time zone of the machine.
 from __future__ import annotations
 
 import struct
-from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from pyzk import __version__
@@ -64,6 +63,8 @@ LEARNERS: Final = ("follower", "observer", "read-only")
 
 LINES_PER_PIECE: Final = 200
 """Of a long answer: well under a millisecond, for which no other client is served."""
+CHARS_PER_PIECE: Final = 1 << 15
+"""Of a long answer, and one line: a path may have as many as jute.maxbuffer allows."""
 
 _Member = TypeVar("_Member")
 _ARGUMENT: Final = struct.Struct(">q")
@@ -97,8 +98,17 @@ def answer(
         if text:
             yield text.encode("utf-8", "replace")
         return
-    while lines := "".join(islice(text, LINES_PER_PIECE)):
-        yield lines.encode("utf-8", "replace")
+    lines: list[str] = []
+    size = 0
+    for line in text:
+        lines.append(line)
+        size += len(line)
+        if len(lines) >= LINES_PER_PIECE or size >= CHARS_PER_PIECE:
+            yield "".join(lines).encode("utf-8", "replace")
+            lines.clear()
+            size = 0
+    if lines:
+        yield "".join(lines).encode("utf-8", "replace")
 
 
 def _text(

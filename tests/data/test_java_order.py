@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conformance.hash_set_orders import Script, load
-from pyzk.data.java_order import HashTable, capacity_for, spread_hash, spread_hashes
+from pyzk.data import java_bin
+from pyzk.data.java_order import MOST_IN_TREES, HashTable, capacity_for, spread_hash, spread_hashes
 
 SCRIPTS = load()
 
@@ -115,3 +116,62 @@ def test_names_that_meet_make_a_small_table_grow_and_a_larger_one_a_tree() -> No
 )
 def test_the_capacity_of_a_clone(size: int, capacity: int) -> None:
     assert HashTable.clone_of([f"n{number}" for number in range(size)]).capacity == capacity
+
+
+def test_a_small_tree_ends_when_its_table_grows() -> None:
+    """Though all its names go into one half: what comes then is the last of a plain list."""
+    met = ["".join(pairs) for pairs in itertools.product(("Aa", "BB"), repeat=4)]
+    bucket = spread_hash(met[0]) & 63
+    numbered = [f"n{number}" for number in range(60)]
+    table = HashTable(64)
+    table.extend(met[3:12])
+    for name in met[7:12]:
+        table.remove(name)
+    left = [name for name in table.names() if name in met]
+    table.extend([name for name in numbered if spread_hash(name) & 63 != bucket])
+    assert table.capacity == 128
+    table.extend(met[:2])
+    assert [name for name in table.names() if name in met] == left + met[:2]
+
+
+@pytest.mark.source  # it replaces parts of modules
+def test_names_that_meet_on_purpose_cost_no_more_than_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else anybody who may create znodes makes each list of them take seconds."""
+    names = ["".join(pairs) for pairs in itertools.product(("Aa", "BB"), repeat=13)]
+    count = 0
+
+    def counting(*sides: object) -> bool:
+        nonlocal count
+        count += 1
+        return is_before(*sides)  # type: ignore[arg-type]
+
+    is_before = java_bin.is_before
+    monkeypatch.setattr(java_bin, "is_before", counting)
+    table = HashTable(8)
+    table.extend(names)
+    for name in ("one", "two"):
+        table.extend([name])
+    assert count < 20 * MOST_IN_TREES
+    there = table.names()
+    assert sorted(there) == sorted([*names, "one", "two"])
+    assert there[-2:] == ["one", "two"]
+    assert not table.remove("absent")
+    for name in names:
+        assert table.remove(name)
+    assert (table.size, table.names()) == (2, ["one", "two"])
+    assert not table.is_plain
+
+
+def test_trees_that_went_do_not_count() -> None:
+    names = ["".join(pairs) for pairs in itertools.product(("Aa", "BB"), repeat=11)]
+    table, other = HashTable(8), HashTable(8)
+    for _ in range(3):
+        table.extend(names)
+        for name in names:
+            table.remove(name)
+    other.grow_to(table.capacity)
+    table.extend(names[:20])
+    other.extend(names[:20])
+    assert table.names() == other.names()

@@ -207,9 +207,25 @@ def test_a_removal_never_adds_many_names_to_a_table(monkeypatch: pytest.MonkeyPa
     assert not has_table(found)
 
 
-def test_many_names_with_one_hash_take_no_time() -> None:
-    """As in Java, for which the tree is there: 4096 names are added and removed."""
+def test_more_names_with_one_hash_than_trees_take_are_listed_as_they_came() -> None:
     names = ["".join(pairs) for pairs in itertools.product(("Aa", "BB"), repeat=12)]
+    found = NameSet(8)
+    for name in names:
+        found.add(name)
+    assert sorted(found.in_order()) == names
+    found.discard(names[7])
+    found.add("late")
+    found.add(names[7])
+    assert found.in_order()[-2:] == ["late", names[7]]
+    assert len(found.in_order()) == len(names) + 1
+    for name in names:
+        found.discard(name)
+    assert found.encode() == encode_strings(["late"])
+
+
+def test_many_names_with_one_hash_take_no_time() -> None:
+    """As in Java, for which the tree is there: 2048 names are added and removed."""
+    names = ["".join(pairs) for pairs in itertools.product(("Aa", "BB"), repeat=11)]
     table = HashTable(8)
     table.extend(names)
     assert not table.remove("absent" + names[0])

@@ -228,6 +228,24 @@ def test_a_server_starts_at_once_where_nothing_can_be_compiled(root: Path) -> No
     assert not list((root / ".build").glob("comp*"))
 
 
+@pytest.mark.skipif(why_not() is not None, reason="no C compiler")
+def test_a_checkout_that_cannot_be_written_is_told_in_a_sentence(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / ".build").write_text("in the way, as a file system that is read-only would be")
+    reason = f"the core cannot be compiled: {root / '.build'} cannot be written: File exists\n"
+    assert compiled.compile_now(root, GOOD) == 1
+    assert capsys.readouterr().err == reason
+    process = subprocess.run(
+        [sys.executable, "-m", "scripts.compiled", "serve", sys.executable, "-c", "print('up')"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (process.stdout, process.stderr) == ("up\n", f"serving in pure Python, {reason}")
+
+
 @pytest.mark.live
 @pytest.mark.parametrize("end", ["kill", "terminate"])
 @pytest.mark.skipif(why_not() is not None, reason="no C compiler")

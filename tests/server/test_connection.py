@@ -456,6 +456,21 @@ def test_a_long_answer_comes_in_pieces_between_which_others_are_served(words: Wo
     assert rounds >= len(whole) // (ANSWER_BYTES + 100 * fourletter.LINES_PER_PIECE)
 
 
+def test_long_paths_come_one_by_one(words: World) -> None:
+    """Else a client that reads slowly has the server hold hundreds of megabytes."""
+    client = words.connect()
+    paths = [f"/{number}" + "x" * 100_000 for number in range(30)]
+    for path in paths:
+        words.tree.watches.add_data(path, client.connection)
+    asked = asking(words)
+    while asked.connection.is_answering:
+        assert sent_at_once(asked) < 2 * 100_000
+        words.settle()
+        asked.connection.resume(STALL_CHOKED)
+    answer = read_all(words, asked)
+    assert [line.decode() for line in answer.split(b"\n")[:-2:2]] == paths
+
+
 def test_a_short_answer_needs_no_second_turn(words: World) -> None:
     asked = asking(words, b"srvr")
     words.settle()
