@@ -272,6 +272,9 @@ class MemberLife:
             for sid in election.take_lookers():
                 if isinstance(role, (Leader, Learner)):
                     role.looking(sid)
+            if self.role is not None and self.role.over is not None:
+                self._end_role(self.role, self.role.over)
+                continue
             decision = election.decision
             if decision is None or self.phase != LOOKING:
                 return
