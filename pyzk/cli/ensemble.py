@@ -46,7 +46,12 @@ from pyzk.runtime.process import SIGNALS
     metavar="N",
     help="Members that do not vote, besides.",
 )
-@click.option("--dir", "directory", metavar="DIR", help="Keep it here; works again here.")
+@click.option(
+    "--dir",
+    "directory",
+    metavar="DIR",
+    help="Keep the ensemble in this directory, and go on with what is there.",
+)
 @click.option(
     "--base-port",
     type=Number("a port", 0, MAX_PORT),
