@@ -65,8 +65,8 @@ class ElectionTimes(NamedTuple):
     """How long to wait, in ms."""
 
     finalize_wait_ms: int = 200
-    """For so long without a better vote an election goes on. With less there is a leader sooner, but
-    the vote of the member with the newest data is more often too late."""
+    """For so long without a better vote an election goes on. With less there is a leader sooner,
+    but the vote of the member with the newest data is more often too late."""
     min_notification_ms: int = 200
     """``zookeeper.fastleader.minNotificationInterval``: until the first repetition."""
     max_notification_ms: int = 60_000
