@@ -185,22 +185,28 @@ def _no_file(path: str) -> bytes | None:
     return None
 
 
+def _no_directory(path: str) -> bool:
+    return False
+
+
 def parse_config(
     text: bytes,
     properties: Iterable[Property] = (),
     options: Iterable[Property] = (),
     read_file: ReadFile = _no_file,
     resolve: Resolve | None = None,
+    is_directory: Callable[[str], bool] = _no_directory,
 ) -> ServerConfig:
     """Return what `text` (of zoo.cfg), `properties` and `options` (their names are keys) ask for.
 
     A member of an ensemble has more to read: `myid` in its dataDir, and the file that
     dynamicConfigFile names. Host names are resolved where its client address is given twice;
-    without ``resolve`` a name is the same as no other. Raises ConfigError with the line of `text`
-    and the key, for the first wrong value it meets.
+    without ``resolve`` a name is the same as no other. A directory whose name in the file looks
+    like a slip is taken if ``is_directory`` says that there is one. Raises ConfigError with the
+    line of `text` and the key, for the first wrong value it meets.
     """
     properties, options = list(properties), list(options)
-    reader = _Reader(_Given(text, properties, options, read_file, resolve))
+    reader = _Reader(_Given(text, properties, options, read_file, resolve, is_directory))
     for name, value, label in properties:
         reader.add_property(name, value, label)
     for entry in parse_properties(text):
@@ -224,6 +230,7 @@ class _Given(NamedTuple):
     options: list[Property]
     read_file: ReadFile
     resolve: Resolve | None
+    is_directory: Callable[[str], bool]
 
 
 class _Setting(NamedTuple):
@@ -296,7 +303,7 @@ class _Reader:
         except ValueError as error:
             raise _wrong(setting, str(error)) from None
         if isinstance(value, str | tuple):
-            self._look_at(setting)
+            self._look_at(key, setting)
         if key.field is not None:
             self.values[key.field] = value
             self.settings[key.field] = setting
@@ -305,12 +312,22 @@ class _Reader:
         elif key.status is Status.NO_EFFECT:
             self.notes.append((setting.line, f"{setting.label}: has no effect in pyzk"))
 
-    def _look_at(self, setting: _Setting) -> None:
-        """Warn of a text that ends in a comment or in the next line: any text would be accepted."""
-        if "#" in setting.value or "=" in setting.value:
+    def _look_at(self, key: Key, setting: _Setting) -> None:
+        """Warn of a text that is in quotation marks, or ends in a comment or in the next line: any
+        text would be accepted.
+
+        Of a directory it is an error, unless there is one of that name: the server would make it,
+        and serve an empty tree.
+        """
+        value, is_path = setting.value, key.kind is config_keys.PATH
+        if is_path and setting.line is None:
+            return  # the shell has taken quotation marks and comments away
+        if "#" in value or "=" in value or value[-1:] in ("'", '"'):
             from pyzk import config_hints  # a start that is right does without it
 
-            remark = config_hints.of_value(setting.value)
+            remark = config_hints.of_value(value)
+            if remark and is_path and not self.given.is_directory(value):
+                raise _wrong(setting, f"{remark}; if that is meant, make this directory first")
             if remark:
                 self._warn(setting, remark)
 

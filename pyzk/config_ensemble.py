@@ -364,9 +364,11 @@ class _Reader:
         sids = [member.sid for member in membership.members]
         listed = ", ".join(str(sid) for sid in sids)
         if self.sources.myid is None:
+            import shlex  # it is needed only here
+
             raise ConfigError(
                 f"there is no {path}; it must hold the id of this server, the N of its own"
-                f" server.N line, one of {listed}: echo N > {path}",
+                f" server.N line, one of {listed}: echo N > {shlex.quote(path)}",
                 key="myid",
             )
         first, sid = self._read_myid()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from pyzk.config_ensemble import EnsembleConfig, Sources, dynamic_file_of, parse_ensemble
@@ -201,6 +203,14 @@ def test_a_mistake_says_what_to_change(text: str, myid: str | None, expected: st
 def test_a_wrong_property_is_named_without_a_line() -> None:
     with pytest.raises(ConfigError, match=r"^-Dzookeeper\.cnxTimeout: 'x' is not"):
         parse(ALL, properties={"zookeeper.cnxTimeout": "x"})
+
+
+def test_the_command_that_makes_myid_can_be_pasted() -> None:
+    sources = Sources(ALL.encode(), None, "/my data/it's # 1/myid")
+    with pytest.raises(ConfigError) as caught:
+        parse_ensemble(sources)
+    command = str(caught.value).partition(" > ")[2]
+    assert shlex.split(command) == [sources.myid_path]
 
 
 @pytest.mark.parametrize("myid", ["+2", "+2\n", "2\r3", "0000000000000000000000000002", "\uff12\n"])

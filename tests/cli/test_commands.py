@@ -374,6 +374,18 @@ def test_a_member_without_myid_is_refused_with_the_command_to_make_it(
     assert f"echo N > {tmp_path}/myid" in result.stderr
 
 
+def test_a_directory_that_would_be_made_by_a_slip_is_refused(serve: Served, tmp_path: Path) -> None:
+    path = zoo_cfg(tmp_path, f"dataDir={tmp_path}/d # data\nclientPort=0\n{MEMBERS}")
+    for result in (serve(path), check(path)):
+        assert result.exit_code == 2
+        assert "line 1: dataDir: a comment takes a line of its own" in result.stderr
+    assert [each.name for each in tmp_path.iterdir()] == ["zoo.cfg"]
+    (tmp_path / "d # data").mkdir()
+    (tmp_path / "d # data" / "myid").write_text("1")
+    assert serve(path).exit_code == 0
+    assert serve.config.data_dir == f"{tmp_path}/d # data"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
