@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pyzk import config_keys
 from pyzk.config_keys import FOUR_LETTER_WORDS, KEYS, KNOWN, Key, Status
-from pyzk.config_properties import parse_properties, trim
+from pyzk.config_properties import Entry, parse_properties, trim
 from pyzk.constants import MAX_REQUEST_BYTES, MAX_TXN_BYTES
 from pyzk.errors import ConfigError
 
@@ -210,7 +210,7 @@ def parse_config(
     for name, value, label in properties:
         reader.add_property(name, value, label)
     for entry in parse_properties(text):
-        reader.add_entry(entry.key, _Setting(entry.value, entry.line, entry.key))
+        reader.add_line(entry)
     for key, value, label in options:
         reader.add_entry(key, _Setting(value, None, label))
     try:
@@ -244,6 +244,7 @@ class _Reader:
 
     def __init__(self, given: _Given) -> None:
         self.given = given
+        self.lines: dict[str, int] = {}  # key -> the last line of zoo.cfg that has it
         self.known: dict[str, _Setting] = {}
         self.properties: dict[str, _Setting] = {}
         self.members: dict[str, _Setting] = {}
@@ -259,6 +260,15 @@ class _Reader:
 
     def add_property(self, name: str, value: str, label: str) -> None:
         self.properties[name] = _Setting(trim(value), None, label)
+
+    def add_line(self, entry: Entry) -> None:
+        """Take a line of zoo.cfg; of two with the same key the last counts, as in Java."""
+        setting = _Setting(entry.value, entry.line, entry.key)
+        before = self.lines.get(entry.key)
+        if before is not None:
+            self._warn(setting, f"given on line {before} already; this one counts")
+        self.lines[entry.key] = entry.line
+        self.add_entry(entry.key, setting)
 
     def add_entry(self, key: str, setting: _Setting) -> None:
         if key in KNOWN or key.startswith(config_keys.KNOWN_PREFIXES):

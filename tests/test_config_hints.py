@@ -250,6 +250,31 @@ def test_a_directory_of_the_command_line_is_taken_as_it_is() -> None:
     assert (config.data_dir, config.warnings) == ("/x # 1", ())
 
 
+# --- keys that are given twice ---------------------------------------------------------
+
+
+def test_of_a_key_that_is_given_twice_the_last_line_counts_and_says_so() -> None:
+    text = b"snapCount=5\n" + BASE + b"clientPort=2182\nfoo=1\nfoo=2\nsnapCount=6\nsnapCount=7\n"
+    config = parse(text)
+    assert (config.client_port, config.snap_count) == (2182, 7)
+    assert config.warnings == (
+        (4, "clientPort: given on line 3 already; this one counts"),
+        (6, "foo: given on line 5 already; this one counts"),
+        (6, "foo: unknown, ignored"),
+        (7, "snapCount: given on line 1 already; this one counts"),
+        (8, "snapCount: given on line 7 already; this one counts"),
+    )
+
+
+def test_a_key_is_given_once_where_an_option_or_property_says_it_too() -> None:
+    options = [Property("clientPort", "7", "--port")]
+    properties = [
+        Property("zookeeper.snapCount", "7", "-D"),
+        Property("zookeeper.snapCount", "8", "-D"),
+    ]
+    assert parse_config(BASE + b"snapCount=5\n", properties, options).warnings == ()
+
+
 # --- byte order marks -----------------------------------------------------------------
 
 
