@@ -303,7 +303,7 @@ class _Reader:
         if len(voters) == 1 and standalone:
             if membership.observers:
                 raise _wrong(
-                    where,
+                    self._line_of(voters[0], where),
                     "one participant with observers is no ensemble; add participants, or set"
                     " standaloneEnabled=false",
                 )
@@ -345,7 +345,7 @@ class _Reader:
         extended = self.values.pop("extended_types_enabled", False)
         addresses: dict[str, int] = {}
         for member in membership.members:
-            entry = self.lines.get(f"server.{member.sid}", where)
+            entry = self._line_of(member.sid, where)
             if extended and member.sid > 254:
                 raise _wrong(
                     entry, f"server id {member.sid}: with extendedTypesEnabled, 254 is the highest"
@@ -437,6 +437,7 @@ class _Reader:
         voters = len(membership.voters)
         if membership.groups:
             return
+        where = self._line_of(membership.voters[0], where)
         if voters == 2:
             self._warn(where, "two participants: if either fails, no quorum is left; use three")
         elif voters > 2 and voters % 2 == 0:
@@ -445,6 +446,10 @@ class _Reader:
                 f"{voters} participants survive no more failures than {voters - 1}; an odd number"
                 " is better",
             )
+
+    def _line_of(self, sid: int, where: Entry) -> Entry:
+        """Return the line of a server; where the dynamic file has it, ``where`` that is named."""
+        return self.lines.get(f"server.{sid}", where)
 
     def _warn(self, entry: Entry, text: str) -> None:
         self.warnings.append((entry.line or None, f"{entry.key}: {text}"))

@@ -205,6 +205,35 @@ def test_a_wrong_property_is_named_without_a_line() -> None:
         parse(ALL, properties={"zookeeper.cnxTimeout": "x"})
 
 
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (
+            "server.1=a:1:2:observer\nserver.3=c:1:2\nserver.2=b:1:2\n",
+            (6, "server.2: two participants: if either fails, no quorum is left; use three"),
+        ),
+        (
+            "server.1=a:1:2:observer\nserver.2=b:1:2\nserver.3=c:1:2\nserver.4=d:1:2\n"
+            "server.5=e:1:2\n",
+            (
+                5,
+                "server.2: 4 participants survive no more failures than 3; an odd number is better",
+            ),
+        ),
+    ],
+)
+def test_advice_on_the_number_of_participants_is_on_the_line_of_one(
+    lines: str, expected: tuple[int, str]
+) -> None:
+    assert told(BASIC + lines + PORT).warnings == (expected,)
+
+
+def test_the_only_participant_is_named_where_others_are_missing() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(BASIC + "server.1=a:1:2:observer\nserver.2=b:1:2\n" + PORT)
+    assert str(caught.value).startswith("line 5: server.2: one participant with observers is no")
+
+
 def test_the_command_that_makes_myid_can_be_pasted() -> None:
     sources = Sources(ALL.encode(), None, "/my data/it's # 1/myid")
     with pytest.raises(ConfigError) as caught:
