@@ -305,7 +305,11 @@ def _advice(error: OSError, config: ServerConfig) -> str:
     elif ensemble.me.client_port is None:
         port, host = "clientPort in zoo.cfg", "clientPortAddress in zoo.cfg"
     else:
-        port = host = f"behind the ; of server.{ensemble.my_sid}, on all members"
+        mine = ensemble.my_sid
+        port = host = (
+            f"behind the ; of server.{mine}, on all members; or, if this is not server {mine},"
+            f" correct myid ({config.data_dir}/myid holds {mine})"
+        )
     if isinstance(error, socket.gaierror):
         return f"correct the name, or what looks it up (/etc/hosts, DNS): {host}"
     if error.errno == errno.EADDRINUSE:
