@@ -309,7 +309,7 @@ class _Reader:
 
     def _apply(self, key: Key, setting: _Setting) -> None:
         try:
-            value = key.kind.read(setting.value)
+            value = key.kind.read(setting.value, key.unit)
         except ValueError as error:
             raise _wrong(setting, str(error)) from None
         if isinstance(value, str | tuple):

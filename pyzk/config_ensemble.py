@@ -259,7 +259,7 @@ class _Reader:
 
     def _set(self, key: _Key, entry: Entry) -> None:
         try:
-            self.values[key.field] = key.kind.read(entry.value)
+            self.values[key.field] = key.kind.read(entry.value, config_keys.unit_of(key.field))
         except ValueError as error:
             raise _wrong(entry, str(error)) from None
 

@@ -174,7 +174,8 @@ def test_a_mistake_in_it_names_the_file(dynamic: str | None, line: int, message:
         (BASIC + "dynamicConfigFile=\n", "1", "line 4: dynamicConfigFile: is empty; give the path"),
         (MEMBERS + PORT + "syncLimit=5\n", "1", "initLimit: is not set; an ensemble needs it, 10"),
         (MEMBERS + PORT + "initLimit=5\n", "1", "syncLimit: is not set; an ensemble needs it, 5"),
-        (ALL + "initLimit=0\n", "1", "line 8: initLimit: '0' is not an integer of at least 1"),
+        (ALL + "initLimit=0\n", "1",
+            "line 8: initLimit: '0' is not an integer of at least 1 (ticks)"),
         (ALL + "tickTime=\n", "1", "line 8: tickTime: empty; expected an integer of at least 1"),
         (BASIC + MEMBERS, "2", "clientPort: is not set; set it, 2181 is usual, or end the server.2"
                                " line with ;2181"),

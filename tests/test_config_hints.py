@@ -152,15 +152,15 @@ IF_MEANT = "; if that is meant, make this directory first"
     ("line", "message"),
     [
         ("clientPort = 2181 # x", f"'2181 # x' is not an integer from 0 to 65535; {COMMENT}"),
-        ("tickTime=\t# x", f"'# x' is not an integer of at least 1; {COMMENT}"),
+        ("tickTime=\t# x", f"'# x' is not an integer of at least 1 (milliseconds); {COMMENT}"),
         ("reconfigEnabled=true #x", f"'true #x' is not true or false; {COMMENT}"),
         ("enforceQuota=true\t# x", f"is not true or false; {COMMENT}"),
         ("server.1=a:1:2 # x", f"election port '2 # x' is not a number from 0 to 65535; {COMMENT}"),
         ("server.1=a:1:2:observer # x=y", COMMENT),
         (
             "tickTime=2000initLimit=10",
-            "'2000initLimit=10' is not an integer of at least 1; a line break is missing in front"
-            " of initLimit=",
+            "'2000initLimit=10' is not an integer of at least 1 (milliseconds); a line break is"
+            " missing in front of initLimit=",
         ),
         ("syncLimit=5server.1=a:1:2", "a line break is missing in front of server.1="),
         ("server.1=a:1:2server.2=b:1:2", "server.1: a line break is missing in front of server.2="),
