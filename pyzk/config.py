@@ -377,11 +377,17 @@ class _Reader:
             self._warn(setting, config_hints.extended("unknown, ignored", meant.remark))
 
     def explained(self, error: ConfigError) -> ConfigError:
-        """Return the error; if a key is missing, with what may stand for it in the file."""
+        """Return the error; if a key is missing, with what may stand for it in the file, and if
+        `myid` is, with what is wrong with the name of its directory."""
         if error.line is not None or error.key is None:
             return error
         from pyzk import config_hints
 
+        data_dir = self.settings.get("data_dir")
+        if error.key == "myid" and data_dir is not None and data_dir.line is not None:
+            remark = config_hints.of_value(data_dir.value)
+            if remark:
+                return _wrong(data_dir, f"{remark}; {error.message}")
         entries = parse_properties(self.given.text)
         remark = config_hints.of_missing(error.key, self.unknown, entries)
         return ConfigError(config_hints.extended(error.message, remark), None, error.key)

@@ -238,6 +238,15 @@ def test_a_directory_with_more_in_it_than_a_path_must_exist(
     assert any(at == 2 and message in said for at, said in config.warnings)
 
 
+def test_where_myid_is_missing_a_slip_in_the_directory_comes_first() -> None:
+    """An earlier server may have made the directory."""
+    text = MEMBERS + b"dataDir=/d # data\nclientPort=2181\n"
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, is_directory=lambda _: True)
+    assert str(caught.value).startswith(f"line 6: dataDir: {COMMENT}; there is no /d # data/myid;")
+    assert str(caught.value).endswith("echo N > '/d # data/myid'")
+
+
 @pytest.mark.parametrize("value", ["/x#1", "/x/a=b", '/x"', "it's"])
 def test_a_directory_may_have_a_strange_name(value: str) -> None:
     text = f"dataDir=/{value}\nclientPort=2181\n".encode()

@@ -2,8 +2,9 @@
 
 Shell. Starts the runner, says on standard output when it serves (a member of an ensemble also that
 it has started, for it may wait long for the others), obeys signals (pyzk.runtime.process), and
-turns every way to fail into one line on standard error and a documented exit code. ZooKeeper:
-ZooKeeperServerMain, QuorumPeerMain, and ExitCode, whose numbers are kept where it has one.
+turns whatever keeps it from starting into one line on standard error, and every end into a
+documented exit code. ZooKeeper: ZooKeeperServerMain, QuorumPeerMain, and ExitCode, whose numbers
+are kept where it has one.
 
     start ------------------------ serve ------------------- close ---------------------- exit
       signal: exit at once, 0        signal: request_stop      another: exit at once, 1
