@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pyzk import config_keys
 from pyzk.config_keys import FOUR_LETTER_WORDS, KEYS, KNOWN, Key, Status
-from pyzk.config_properties import parse_properties, trim
+from pyzk.config_properties import Entry, parse_properties, trim
 from pyzk.constants import MAX_REQUEST_BYTES, MAX_TXN_BYTES
 from pyzk.errors import ConfigError
 
@@ -185,26 +185,32 @@ def _no_file(path: str) -> bytes | None:
     return None
 
 
+def _no_directory(path: str) -> bool:
+    return False
+
+
 def parse_config(
     text: bytes,
     properties: Iterable[Property] = (),
     options: Iterable[Property] = (),
     read_file: ReadFile = _no_file,
     resolve: Resolve | None = None,
+    is_directory: Callable[[str], bool] = _no_directory,
 ) -> ServerConfig:
     """Return what `text` (of zoo.cfg), `properties` and `options` (their names are keys) ask for.
 
     A member of an ensemble has more to read: `myid` in its dataDir, and the file that
     dynamicConfigFile names. Host names are resolved where its client address is given twice;
-    without ``resolve`` a name is the same as no other. Raises ConfigError with the line of `text`
-    and the key, for the first wrong value it meets.
+    without ``resolve`` a name is the same as no other. A directory whose name in the file looks
+    like a slip is taken if ``is_directory`` says that there is one. Raises ConfigError with the
+    line of `text` and the key, for the first wrong value it meets.
     """
     properties, options = list(properties), list(options)
-    reader = _Reader(_Given(text, properties, options, read_file, resolve))
+    reader = _Reader(_Given(text, properties, options, read_file, resolve, is_directory))
     for name, value, label in properties:
         reader.add_property(name, value, label)
     for entry in parse_properties(text):
-        reader.add_entry(entry.key, _Setting(entry.value, entry.line, entry.key))
+        reader.add_line(entry)
     for key, value, label in options:
         reader.add_entry(key, _Setting(value, None, label))
     try:
@@ -224,6 +230,7 @@ class _Given(NamedTuple):
     options: list[Property]
     read_file: ReadFile
     resolve: Resolve | None
+    is_directory: Callable[[str], bool]
 
 
 class _Setting(NamedTuple):
@@ -237,6 +244,7 @@ class _Reader:
 
     def __init__(self, given: _Given) -> None:
         self.given = given
+        self.lines: dict[str, int] = {}  # key -> the last line of zoo.cfg that has it
         self.known: dict[str, _Setting] = {}
         self.properties: dict[str, _Setting] = {}
         self.members: dict[str, _Setting] = {}
@@ -252,6 +260,15 @@ class _Reader:
 
     def add_property(self, name: str, value: str, label: str) -> None:
         self.properties[name] = _Setting(trim(value), None, label)
+
+    def add_line(self, entry: Entry) -> None:
+        """Take a line of zoo.cfg; of two with the same key the last counts, as in Java."""
+        setting = _Setting(entry.value, entry.line, entry.key)
+        before = self.lines.get(entry.key)
+        if before is not None:
+            self._warn(setting, f"given on line {before} already; this one counts")
+        self.lines[entry.key] = entry.line
+        self.add_entry(entry.key, setting)
 
     def add_entry(self, key: str, setting: _Setting) -> None:
         if key in KNOWN or key.startswith(config_keys.KNOWN_PREFIXES):
@@ -292,11 +309,11 @@ class _Reader:
 
     def _apply(self, key: Key, setting: _Setting) -> None:
         try:
-            value = key.kind.read(setting.value)
+            value = key.kind.read(setting.value, key.unit)
         except ValueError as error:
             raise _wrong(setting, str(error)) from None
         if isinstance(value, str | tuple):
-            self._look_at(setting)
+            self._look_at(key, setting)
         if key.field is not None:
             self.values[key.field] = value
             self.settings[key.field] = setting
@@ -305,12 +322,22 @@ class _Reader:
         elif key.status is Status.NO_EFFECT:
             self.notes.append((setting.line, f"{setting.label}: has no effect in pyzk"))
 
-    def _look_at(self, setting: _Setting) -> None:
-        """Warn of a text that ends in a comment or in the next line: any text would be accepted."""
-        if "#" in setting.value or "=" in setting.value:
+    def _look_at(self, key: Key, setting: _Setting) -> None:
+        """Warn of a text that is in quotation marks, or ends in a comment or in the next line: any
+        text would be accepted.
+
+        Of a directory it is an error, unless there is one of that name: the server would make it,
+        and serve an empty tree.
+        """
+        value, is_path = setting.value, key.kind is config_keys.PATH
+        if is_path and setting.line is None:
+            return  # the shell has taken quotation marks and comments away
+        if "#" in value or "=" in value or value[-1:] in ("'", '"'):
             from pyzk import config_hints  # a start that is right does without it
 
-            remark = config_hints.of_value(setting.value)
+            remark = config_hints.of_value(value)
+            if remark and is_path and not self.given.is_directory(value):
+                raise _wrong(setting, f"{remark}; if that is meant, make this directory first")
             if remark:
                 self._warn(setting, remark)
 
@@ -350,11 +377,17 @@ class _Reader:
             self._warn(setting, config_hints.extended("unknown, ignored", meant.remark))
 
     def explained(self, error: ConfigError) -> ConfigError:
-        """Return the error; if a key is missing, with what may stand for it in the file."""
+        """Return the error; if a key is missing, with what may stand for it in the file, and if
+        `myid` is, with what is wrong with the name of its directory."""
         if error.line is not None or error.key is None:
             return error
         from pyzk import config_hints
 
+        data_dir = self.settings.get("data_dir")
+        if error.key == "myid" and data_dir is not None and data_dir.line is not None:
+            remark = config_hints.of_value(data_dir.value)
+            if remark:
+                return _wrong(data_dir, f"{remark}; {error.message}")
         entries = parse_properties(self.given.text)
         remark = config_hints.of_missing(error.key, self.unknown, entries)
         return ConfigError(config_hints.extended(error.message, remark), None, error.key)

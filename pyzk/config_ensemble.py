@@ -259,7 +259,7 @@ class _Reader:
 
     def _set(self, key: _Key, entry: Entry) -> None:
         try:
-            self.values[key.field] = key.kind.read(entry.value)
+            self.values[key.field] = key.kind.read(entry.value, config_keys.unit_of(key.field))
         except ValueError as error:
             raise _wrong(entry, str(error)) from None
 
@@ -303,7 +303,7 @@ class _Reader:
         if len(voters) == 1 and standalone:
             if membership.observers:
                 raise _wrong(
-                    where,
+                    self._line_of(voters[0], where),
                     "one participant with observers is no ensemble; add participants, or set"
                     " standaloneEnabled=false",
                 )
@@ -345,7 +345,7 @@ class _Reader:
         extended = self.values.pop("extended_types_enabled", False)
         addresses: dict[str, int] = {}
         for member in membership.members:
-            entry = self.lines.get(f"server.{member.sid}", where)
+            entry = self._line_of(member.sid, where)
             if extended and member.sid > 254:
                 raise _wrong(
                     entry, f"server id {member.sid}: with extendedTypesEnabled, 254 is the highest"
@@ -364,9 +364,11 @@ class _Reader:
         sids = [member.sid for member in membership.members]
         listed = ", ".join(str(sid) for sid in sids)
         if self.sources.myid is None:
+            import shlex  # it is needed only here
+
             raise ConfigError(
                 f"there is no {path}; it must hold the id of this server, the N of its own"
-                f" server.N line, one of {listed}: echo N > {path}",
+                f" server.N line, one of {listed}: echo N > {shlex.quote(path)}",
                 key="myid",
             )
         first, sid = self._read_myid()
@@ -435,6 +437,7 @@ class _Reader:
         voters = len(membership.voters)
         if membership.groups:
             return
+        where = self._line_of(membership.voters[0], where)
         if voters == 2:
             self._warn(where, "two participants: if either fails, no quorum is left; use three")
         elif voters > 2 and voters % 2 == 0:
@@ -443,6 +446,10 @@ class _Reader:
                 f"{voters} participants survive no more failures than {voters - 1}; an odd number"
                 " is better",
             )
+
+    def _line_of(self, sid: int, where: Entry) -> Entry:
+        """Return the line of a server; where the dynamic file has it, ``where`` that is named."""
+        return self.lines.get(f"server.{sid}", where)
 
     def _warn(self, entry: Entry, text: str) -> None:
         self.warnings.append((entry.line or None, f"{entry.key}: {text}"))

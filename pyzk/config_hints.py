@@ -134,11 +134,14 @@ def _closest(name: str, names: Iterable[str]) -> tuple[str, str]:
 
 
 def of_value(value: str) -> str:
-    """Return a remark on a value that holds a comment or the next line, refused or not."""
+    """Return a remark on a value that holds a comment, the next line or quotation marks, refused
+    or not."""
     for key in _joined(value):
         return f"a line break is missing in front of {key}=, or a backslash ends the line before it"
     if _COMMENT.search(value):
         return "a comment takes a line of its own, here it is part of the value"
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        return "the quotation marks are part of the value; leave them out"
     return ""
 
 

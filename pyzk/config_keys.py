@@ -35,16 +35,38 @@ class Kind(NamedTuple):
     accepts: str
     parse: Callable[[str], object]
 
-    def read(self, text: str) -> object:
-        """Return the value. Raises ValueError with a sentence for the operator."""
+    def accepted(self, unit: str) -> str:
+        """Return ``accepts`` with a unit, which may be ""."""
+        if unit and self.accepts.endswith(")"):
+            return f"{self.accepts[:-1]}, {unit})"
+        return f"{self.accepts} ({unit})" if unit else self.accepts
+
+    def read(self, text: str, unit: str = "") -> object:
+        """Return the value. Raises ValueError with a sentence for the operator, who may have
+        written another ``unit``."""
         try:
             return self.parse(text)
         except ValueError:
             from pyzk import config_hints  # it is needed only here
 
             shown = f"{text!r} is not" if text else "empty; expected"
-            message = config_hints.extended(f"{shown} {self.accepts}", config_hints.of_value(text))
+            remark = config_hints.of_value(text)
+            message = config_hints.extended(f"{shown} {self.accepted(unit)}", remark)
             raise ValueError(message) from None
+
+
+_UNITS: Final = {
+    "_ms": "milliseconds",
+    "_ticks": "ticks",
+    "_hours": "hours",
+    "_kb": "KiB",
+    "_bytes": "bytes",
+}
+
+
+def unit_of(field: str) -> str:
+    """Return the unit that the name of a field ends with, "" if with none."""
+    return next((unit for end, unit in _UNITS.items() if field.endswith(end)), "")
 
 
 def whole_number(text: str, low: int, high: int) -> int:
@@ -201,6 +223,13 @@ class Key(NamedTuple):
     """Values of a LATER key that ask for what pyzk does anyway: no warning."""
     aliases: tuple[str, ...] = ()
     """Other property names that reach the same setting, in full."""
+    own_unit: str = ""
+    """Where no field says it."""
+
+    @property
+    def unit(self) -> str:
+        """What an integer counts, "" if things."""
+        return self.own_unit or unit_of(self.field or "")
 
     @property
     def properties(self) -> tuple[str, ...]:
@@ -216,8 +245,8 @@ def _later(name: str, default: str = "", *same: str, known: bool = False) -> Key
     )
 
 
-def _ensemble(name: str, kind: Kind, default: str, *, known: bool = False) -> Key:
-    return Key(name, kind, None, Status.ENSEMBLE, known=known, default=default)
+def _ensemble(name: str, kind: Kind, default: str, unit: str = "", *, known: bool = False) -> Key:
+    return Key(name, kind, None, Status.ENSEMBLE, known=known, default=default, own_unit=unit)
 
 
 def _unused(name: str, default: str, *, known: bool = False, own: bool = False) -> Key:
@@ -246,11 +275,11 @@ BASIC: Final = (
     Key("maxCnxns", INT, "max_cnxns"),
     Key("nio.sessionlessCnxnTimeout", POSITIVE, "sessionless_cnxn_timeout_ms"),
     Key("clientTcpKeepAlive", BOOL, "client_tcp_keep_alive"),
-    Key("jute.maxbuffer", POSITIVE, "jute_max_buffer", own=True),
-    Key("jute.maxbuffer.extrasize", INT, "jute_max_buffer_extra"),
+    Key("jute.maxbuffer", POSITIVE, "jute_max_buffer", own=True, own_unit="bytes"),
+    Key("jute.maxbuffer.extrasize", INT, "jute_max_buffer_extra", own_unit="bytes"),
     Key("globalOutstandingLimit", POSITIVE, "global_outstanding_limit"),
     Key("largeRequestMaxBytes", POSITIVE, "large_request_max_bytes"),
-    Key("largeRequestThreshold", THRESHOLD, "large_request_threshold"),
+    Key("largeRequestThreshold", THRESHOLD, "large_request_threshold", own_unit="bytes"),
     Key("4lw.commands.whitelist", LIST, "four_letter_whitelist"),
 )
 
@@ -359,9 +388,9 @@ THROTTLE: Final = (
 )
 
 ENSEMBLE: Final = (
-    _ensemble("initLimit", PLAIN_COUNT, "0", known=True),
-    _ensemble("syncLimit", PLAIN_COUNT, "0", known=True),
-    _ensemble("connectToLearnerMasterLimit", PLAIN_COUNT, "0", known=True),
+    _ensemble("initLimit", PLAIN_COUNT, "0", "ticks", known=True),
+    _ensemble("syncLimit", PLAIN_COUNT, "0", "ticks", known=True),
+    _ensemble("connectToLearnerMasterLimit", PLAIN_COUNT, "0", "ticks", known=True),
     _ensemble("electionAlg", ELECTION, "3", known=True),
     _ensemble("quorumListenOnAllIPs", BOOL, "false", known=True),
     _ensemble("peerType", PEER_TYPE, "participant", known=True),
@@ -378,32 +407,34 @@ ENSEMBLE: Final = (
     _later("quorum.auth.kerberos.servicePrincipal", "zkquorum/localhost", known=True),
     _unused("quorum.cnxn.threads.size", "20", known=True),
     _ensemble("multiAddress.enabled", BOOL, "false", known=True),
-    _ensemble("multiAddress.reachabilityCheckTimeoutMs", PLAIN_INT, "1000", known=True),
+    _ensemble(
+        "multiAddress.reachabilityCheckTimeoutMs", PLAIN_INT, "1000", "milliseconds", known=True
+    ),
     _ensemble("multiAddress.reachabilityCheckEnabled", BOOL, "true", known=True),
     _later("oraclePath", known=True),
     _ensemble("snapshotSizeFactor", NUMBER, "0.33"),
     _ensemble("leaderServes", YES_NO, "yes"),
     _ensemble("tcpKeepAlive", BOOL, "false"),
-    _ensemble("cnxTimeout", PLAIN_INT, "5000"),
+    _ensemble("cnxTimeout", PLAIN_INT, "5000", "milliseconds"),
     _ensemble("electionPortBindRetry", INT, "3"),
-    _ensemble("fastleader.minNotificationInterval", INT, "200"),
-    _ensemble("fastleader.maxNotificationInterval", INT, "60000"),
-    _ensemble("fastleader.finalizeWaitMs", COUNT, "200"),
-    _ensemble("observer.syncLimit", COUNT, "0"),
-    _ensemble("quorumCnxnTimeoutMs", INT, "-1"),
+    _ensemble("fastleader.minNotificationInterval", INT, "200", "milliseconds"),
+    _ensemble("fastleader.maxNotificationInterval", INT, "60000", "milliseconds"),
+    _ensemble("fastleader.finalizeWaitMs", COUNT, "200", "milliseconds"),
+    _ensemble("observer.syncLimit", COUNT, "0", "ticks"),
+    _ensemble("quorumCnxnTimeoutMs", INT, "-1", "milliseconds"),
     _ensemble("leader.maxConcurrentSnapSyncs", INT, "10"),
     _ensemble("leader.maxConcurrentDiffSyncs", INT, "100"),
-    _ensemble("leader.maxTimeToWaitForEpoch", INT, "-1"),
+    _ensemble("leader.maxTimeToWaitForEpoch", INT, "-1", "milliseconds"),
     _ensemble("leader.ackLoggingFrequency", INT, "1000"),
     _ensemble("leader.closeSocketAsync", BOOL, "false"),
     _ensemble("learner.closeSocketAsync", BOOL, "false"),
     _ensemble("learner.asyncSending", BOOL, "false"),
     _ensemble("forward_learner_requests_to_commit_processor_disabled", BOOL, "false"),
     _ensemble("follower.skipLearnerRequestToNextProcessor", BOOL, "false"),
-    _ensemble("leaderConnectDelayDuringRetryMs", INT, "100"),
-    _ensemble("observer.reconnectDelayMs", INT, "0"),
-    _ensemble("observer.election.DelayMs", INT, "200"),
-    _ensemble("observerMaster.sizeLimit", INT, "33554432"),
+    _ensemble("leaderConnectDelayDuringRetryMs", INT, "100", "milliseconds"),
+    _ensemble("observer.reconnectDelayMs", INT, "0", "milliseconds"),
+    _ensemble("observer.election.DelayMs", INT, "200", "milliseconds"),
+    _ensemble("observerMaster.sizeLimit", INT, "33554432", "bytes"),
     _ensemble("forceSnapshotSync", BOOL, "false"),
     Key("leader.nodelay", BOOL, None, Status.ENSEMBLE, own=True, default="true"),
     Key("follower.nodelay", BOOL, None, Status.ENSEMBLE, own=True, default="true"),

@@ -57,7 +57,13 @@ def rows() -> Iterator[str]:
         yield "| --- | --- | --- | --- | --- |"
         for key in keys:
             shown = f"`{default(key)}`" if default(key) else ""
-            cells = (f"`{key.name}`", key.kind.accepts, shown, where(key), key.status.value)
+            cells = (
+                f"`{key.name}`",
+                key.kind.accepted(key.unit),
+                shown,
+                where(key),
+                key.status.value,
+            )
             yield f"| {' | '.join(cells)} |"
 
 

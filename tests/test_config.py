@@ -244,6 +244,13 @@ def test_warnings_come_in_the_order_of_the_file() -> None:
     ("line", "message"),
     [
         ("tickTime=abc", "tickTime: 'abc' is not an integer of at least 1"),
+        ("tickTime=2s", "tickTime: '2s' is not an integer of at least 1 (milliseconds)"),
+        ("tickTime=", "tickTime: empty; expected an integer of at least 1 (milliseconds)"),
+        ("initLimit=x", "initLimit: 'x' is not an integer of at least 0 (ticks)"),
+        ("cnxTimeout=5s", "cnxTimeout: '5s' is not an integer (milliseconds)"),
+        ("autopurge.purgeInterval=1d", "purgeInterval: '1d' is not an integer (hours)"),
+        ("snapSizeLimitInKb=1m", "snapSizeLimitInKb: '1m' is not an integer (64 bits, KiB)"),
+        ("largeRequestMaxBytes=1m", "'1m' is not an integer of at least 1 (bytes)"),
         ("tickTime=0", "tickTime: '0' is not an integer of at least 1"),
         ("tickTime=", "tickTime: empty; expected an integer of at least 1"),
         ("tickTime=0x10", "tickTime: '0x10' is not an integer of at least 1"),
@@ -317,7 +324,7 @@ def test_a_number_that_java_does_not_read_is_refused(line: str) -> None:
 
 def test_a_wrong_system_property_is_named_as_it_was_given() -> None:
     error = refusal("", "jute.maxbuffer=big")
-    assert str(error) == "-Djute.maxbuffer: 'big' is not an integer of at least 1"
+    assert str(error) == "-Djute.maxbuffer: 'big' is not an integer of at least 1 (bytes)"
     assert error.line is None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from pyzk.config_ensemble import EnsembleConfig, Sources, dynamic_file_of, parse_ensemble
@@ -172,7 +174,8 @@ def test_a_mistake_in_it_names_the_file(dynamic: str | None, line: int, message:
         (BASIC + "dynamicConfigFile=\n", "1", "line 4: dynamicConfigFile: is empty; give the path"),
         (MEMBERS + PORT + "syncLimit=5\n", "1", "initLimit: is not set; an ensemble needs it, 10"),
         (MEMBERS + PORT + "initLimit=5\n", "1", "syncLimit: is not set; an ensemble needs it, 5"),
-        (ALL + "initLimit=0\n", "1", "line 8: initLimit: '0' is not an integer of at least 1"),
+        (ALL + "initLimit=0\n", "1",
+            "line 8: initLimit: '0' is not an integer of at least 1 (ticks)"),
         (ALL + "tickTime=\n", "1", "line 8: tickTime: empty; expected an integer of at least 1"),
         (BASIC + MEMBERS, "2", "clientPort: is not set; set it, 2181 is usual, or end the server.2"
                                " line with ;2181"),
@@ -201,6 +204,43 @@ def test_a_mistake_says_what_to_change(text: str, myid: str | None, expected: st
 def test_a_wrong_property_is_named_without_a_line() -> None:
     with pytest.raises(ConfigError, match=r"^-Dzookeeper\.cnxTimeout: 'x' is not"):
         parse(ALL, properties={"zookeeper.cnxTimeout": "x"})
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (
+            "server.1=a:1:2:observer\nserver.3=c:1:2\nserver.2=b:1:2\n",
+            (6, "server.2: two participants: if either fails, no quorum is left; use three"),
+        ),
+        (
+            "server.1=a:1:2:observer\nserver.2=b:1:2\nserver.3=c:1:2\nserver.4=d:1:2\n"
+            "server.5=e:1:2\n",
+            (
+                5,
+                "server.2: 4 participants survive no more failures than 3; an odd number is better",
+            ),
+        ),
+    ],
+)
+def test_advice_on_the_number_of_participants_is_on_the_line_of_one(
+    lines: str, expected: tuple[int, str]
+) -> None:
+    assert told(BASIC + lines + PORT).warnings == (expected,)
+
+
+def test_the_only_participant_is_named_where_others_are_missing() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(BASIC + "server.1=a:1:2:observer\nserver.2=b:1:2\n" + PORT)
+    assert str(caught.value).startswith("line 5: server.2: one participant with observers is no")
+
+
+def test_the_command_that_makes_myid_can_be_pasted() -> None:
+    sources = Sources(ALL.encode(), None, "/my data/it's # 1/myid")
+    with pytest.raises(ConfigError) as caught:
+        parse_ensemble(sources)
+    command = str(caught.value).partition(" > ")[2]
+    assert shlex.split(command) == [sources.myid_path]
 
 
 @pytest.mark.parametrize("myid", ["+2", "+2\n", "2\r3", "0000000000000000000000000002", "\uff12\n"])

@@ -109,12 +109,18 @@ def test_what_nobody_knows_gets_no_remark() -> None:
         ),
         (
             b"dataDir=/dataclientPort=2181\n",
-            "clientPort: is not set; 2181 is usual, 0 takes any free port; line 1: dataDir: a line"
-            " break is missing in front of clientPort=, or a backslash ends the line before it",
+            "line 1: dataDir: a line break is missing in front of clientPort=, or a backslash ends"
+            " the line before it",
         ),
         (
             b"dataDir=/data\\\nclientPort = 2181\n",
-            "clientPort: is not set; 2181 is usual, 0 takes any free port; line 1: dataDir: a line",
+            "line 1: dataDir: a line break is missing in front of clientPort=, or a backslash ends",
+        ),
+        (
+            b"dataDir=/data\nenforce.auth.schemes=digestclientPort=2181\n",
+            "clientPort: is not set; 2181 is usual, 0 takes any free port; line 2: enforce.auth."
+            "schemes: a line break is missing in front of clientPort=, or a backslash ends the line"
+            " before it",
         ),
         (
             BOM + BASE,
@@ -138,21 +144,23 @@ def test_of_a_missing_key_only_what_may_stand_for_it_is_named() -> None:
 # --- values ---------------------------------------------------------------------------
 
 COMMENT = "a comment takes a line of its own, here it is part of the value"
+QUOTED = "the quotation marks are part of the value; leave them out"
+IF_MEANT = "; if that is meant, make this directory first"
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ("clientPort = 2181 # x", f"'2181 # x' is not an integer from 0 to 65535; {COMMENT}"),
-        ("tickTime=\t# x", f"'# x' is not an integer of at least 1; {COMMENT}"),
+        ("tickTime=\t# x", f"'# x' is not an integer of at least 1 (milliseconds); {COMMENT}"),
         ("reconfigEnabled=true #x", f"'true #x' is not true or false; {COMMENT}"),
         ("enforceQuota=true\t# x", f"is not true or false; {COMMENT}"),
         ("server.1=a:1:2 # x", f"election port '2 # x' is not a number from 0 to 65535; {COMMENT}"),
         ("server.1=a:1:2:observer # x=y", COMMENT),
         (
             "tickTime=2000initLimit=10",
-            "'2000initLimit=10' is not an integer of at least 1; a line break is missing in front"
-            " of initLimit=",
+            "'2000initLimit=10' is not an integer of at least 1 (milliseconds); a line break is"
+            " missing in front of initLimit=",
         ),
         ("syncLimit=5server.1=a:1:2", "a line break is missing in front of server.1="),
         ("server.1=a:1:2server.2=b:1:2", "server.1: a line break is missing in front of server.2="),
@@ -166,6 +174,9 @@ COMMENT = "a comment takes a line of its own, here it is part of the value"
         ("server.1=a=b:1:2", "has blanks or '=' in it"),
         ("dynamicConfigFile=/x # y", f"it must hold the server lines; {COMMENT}"),
         ("weight.1=2weight.2=1", "a line break is missing in front of weight.2="),
+        ('clientPort="2181"', f"'\"2181\"' is not an integer from 0 to 65535; {QUOTED}"),
+        ("reconfigEnabled='true'", f"is not true or false; {QUOTED}"),
+        ('server.1="a:1:2"', QUOTED),
     ],
 )
 def test_a_value_that_is_refused_for_what_else_is_in_it_says_so(line: str, message: str) -> None:
@@ -177,15 +188,17 @@ def test_a_value_that_is_refused_for_what_else_is_in_it_says_so(line: str, messa
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("dataLogDir=/log # here", f"dataLogDir: {COMMENT}"),
         ("clientPortAddress=127.0.0.1 #here", f"clientPortAddress: {COMMENT}"),
         ("enforce.auth.schemes=digest # ip", f"enforce.auth.schemes: {COMMENT}"),
         ("DigestAuthenticationProvider.superDigest=super:a #b", "superDigest: a comment takes a"),
         (
-            "dataLogDir=/logautopurge.purgeInterval=1",
-            "dataLogDir: a line break is missing in front of autopurge.purgeInterval=, or a backsl",
+            "enforce.auth.schemes=ipautopurge.purgeInterval=1",
+            "schemes: a line break is missing in front of autopurge.purgeInterval=, or a backslash",
         ),
-        ("dataLogDir=/log\\\ntickTime=5", "a line break is missing in front of tickTime="),
+        ("enforce.auth.schemes=ip\\\ntickTime=5", "a line break is missing in front of tickTime="),
+        ('DigestAuthenticationProvider.superDigest="super:a"', f"superDigest: {QUOTED}"),
+        ("DigestAuthenticationProvider.superDigest=super:\"a'", ""),
+        ('DigestAuthenticationProvider.superDigest="', ""),
         ("dataLogDir=/lognosuch=1", ""),
         ("dataLogDir=/log#1", ""),
         ("maxCnxns=#10", ""),
@@ -195,6 +208,80 @@ def test_a_value_that_is_refused_for_what_else_is_in_it_says_so(line: str, messa
 def test_a_text_with_more_in_it_than_a_value_is_a_warning(line: str, message: str) -> None:
     warnings = [text for at, text in parse(BASE + line.encode()).warnings if at == 3]
     assert [message in text for text in warnings] == ([True] if message else [])
+
+
+@pytest.mark.parametrize("key", ["dataDir", "dataLogDir"])
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("/x # here", COMMENT),
+        ("/x\t#here", COMMENT),
+        ("# here", COMMENT),
+        ("/xautopurge.purgeInterval=1", "a line break is missing in front of autopurge.purgeInter"),
+        ("/x\\\ntickTime=5", "a line break is missing in front of tickTime="),
+        ('"/x"', QUOTED),
+        ("'/x'", QUOTED),
+    ],
+)
+def test_a_directory_with_more_in_it_than_a_path_must_exist(
+    key: str, value: str, message: str
+) -> None:
+    """Or the server would make it, and serve an empty tree from it."""
+    text = f"tickTime=7\n{key}={value}\n".encode() + BASE.replace(b"dataDir", b"snapCount=9\n#")
+    text += b"dataDir=/data\n" if key == "dataLogDir" else b""
+    refused = refusal(text)
+    assert refused.startswith(f"line 2: {key}: {message}")
+    assert refused.endswith(IF_MEANT)
+    name = value.replace("\\\n", "")
+    config = parse_config(text, is_directory=[name].__contains__)
+    assert config.data_log_dir == name
+    assert any(at == 2 and message in said for at, said in config.warnings)
+
+
+def test_where_myid_is_missing_a_slip_in_the_directory_comes_first() -> None:
+    """An earlier server may have made the directory."""
+    text = MEMBERS + b"dataDir=/d # data\nclientPort=2181\n"
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, is_directory=lambda _: True)
+    assert str(caught.value).startswith(f"line 6: dataDir: {COMMENT}; there is no /d # data/myid;")
+    assert str(caught.value).endswith("echo N > '/d # data/myid'")
+
+
+@pytest.mark.parametrize("value", ["/x#1", "/x/a=b", '/x"', "it's"])
+def test_a_directory_may_have_a_strange_name(value: str) -> None:
+    text = f"dataDir=/{value}\nclientPort=2181\n".encode()
+    assert parse_config(text).warnings == ()
+
+
+def test_a_directory_of_the_command_line_is_taken_as_it_is() -> None:
+    options = [Property("dataDir", "/x # 1", "--data-dir")]
+    config = parse_config(b"clientPort=2181\n", (), options)
+    assert (config.data_dir, config.warnings) == ("/x # 1", ())
+
+
+# --- keys that are given twice ---------------------------------------------------------
+
+
+def test_of_a_key_that_is_given_twice_the_last_line_counts_and_says_so() -> None:
+    text = b"snapCount=5\n" + BASE + b"clientPort=2182\nfoo=1\nfoo=2\nsnapCount=6\nsnapCount=7\n"
+    config = parse(text)
+    assert (config.client_port, config.snap_count) == (2182, 7)
+    assert config.warnings == (
+        (4, "clientPort: given on line 3 already; this one counts"),
+        (6, "foo: given on line 5 already; this one counts"),
+        (6, "foo: unknown, ignored"),
+        (7, "snapCount: given on line 1 already; this one counts"),
+        (8, "snapCount: given on line 7 already; this one counts"),
+    )
+
+
+def test_a_key_is_given_once_where_an_option_or_property_says_it_too() -> None:
+    options = [Property("clientPort", "7", "--port")]
+    properties = [
+        Property("zookeeper.snapCount", "7", "-D"),
+        Property("zookeeper.snapCount", "8", "-D"),
+    ]
+    assert parse_config(BASE + b"snapCount=5\n", properties, options).warnings == ()
 
 
 # --- byte order marks -----------------------------------------------------------------

@@ -5,6 +5,7 @@ Shell.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 import click
@@ -15,7 +16,20 @@ from pyzk.config import DEFAULTS, WILDCARD, ServerConfig, effective_values
 from pyzk.config_members import bracketed
 
 
-@click.group("config")
+class _Group(click.Group):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        if word not in self.commands and not word.startswith("-"):
+            there = "there is check."
+            if len(args) == 1:
+                there = f"did you mean: pyzk config check {shlex.quote(word)}"
+            ctx.fail(f"There is no command {word!r}; {there}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group("config", cls=_Group)
 def command() -> None:
     """Look at a configuration."""
 
@@ -33,7 +47,11 @@ def check(
     with_defaults: bool,
     strict: bool,
 ) -> None:
-    """Say whether a server could start with ZOO_CFG, and what of it will be ignored.
+    """Say what ZOO_CFG means, whether its values are right, and what of it will be ignored.
+
+    It starts nothing, opens no ports and reads no data but myid; it looks up no names but those of
+    a client address that is given twice. So `pyzk serve` may still meet a port that is taken, a
+    name that nobody knows, or a directory that cannot be used.
 
     Standard output has the effective values that are not ZooKeeper's defaults, one KEY=VALUE a
     line; standard error has notes, warnings and, as its last line, the verdict. Exits with 2 and

@@ -5,6 +5,7 @@ Shell. Shared by the subcommands that take a `zoo.cfg`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import NoReturn
 
@@ -49,7 +50,7 @@ def load(
     try:
         if zoo_cfg is None:
             return parse_config(b"", given, (*DEFAULTS, *options))
-        return parse_config(_read(zoo_cfg), given, options, _read_if_there, resolve)
+        return parse_config(_read(zoo_cfg), given, options, _read_if_there, resolve, _is_directory)
     except ConfigError as error:
         fail(f"{zoo_cfg}: {error}" if zoo_cfg is not None else str(error))
     except OSError as error:
@@ -92,6 +93,10 @@ def _read_if_there(path: str) -> bytes | None:
         return _read(path)
     except FileNotFoundError:
         return None
+
+
+def _is_directory(path: str) -> bool:
+    return os.path.isdir(path)
 
 
 def resolve(host: str) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -365,6 +366,12 @@ def command(servers: tuple[str, ...], wants_json: bool, timeout_s: float, max_la
     0 healthy, 1 degraded, 2 wrong arguments, 3 nobody takes writes, 4 members contradict each
     other.
     """
+    for word in servers:
+        if ":" not in word and os.path.isfile(word):
+            fail(
+                f"{word} is a file; expected HOST:PORT[,HOST:PORT...], where the servers take"
+                " clients"
+            )
     try:
         addresses = parse_addresses(",".join(servers) or DEFAULT_SERVERS)
     except ValueError as error:

@@ -55,7 +55,8 @@ class Where(NamedTuple):
             )
         remedies = {
             errno.EADDRINUSE: "another process has the port, perhaps this server is running"
-            f" already: stop it, or take another port in {line} on all members",
+            f" already: stop it, or take another port in {line} on all members, or correct myid if"
+            " this is another server",
             errno.EADDRNOTAVAIL: f"this machine has not the address in {line}: correct it on all"
             " members, or myid if this is another server; where addresses are translated, set"
             " quorumListenOnAllIPs=true",

@@ -2,8 +2,9 @@
 
 Shell. Starts the runner, says on standard output when it serves (a member of an ensemble also that
 it has started, for it may wait long for the others), obeys signals (pyzk.runtime.process), and
-turns every way to fail into one line on standard error and a documented exit code. ZooKeeper:
-ZooKeeperServerMain, QuorumPeerMain, and ExitCode, whose numbers are kept where it has one.
+turns whatever keeps it from starting into one line on standard error, and every end into a
+documented exit code. ZooKeeper: ZooKeeperServerMain, QuorumPeerMain, and ExitCode, whose numbers
+are kept where it has one.
 
     start ------------------------ serve ------------------- close ---------------------- exit
       signal: exit at once, 0        signal: request_stop      another: exit at once, 1
@@ -305,7 +306,11 @@ def _advice(error: OSError, config: ServerConfig) -> str:
     elif ensemble.me.client_port is None:
         port, host = "clientPort in zoo.cfg", "clientPortAddress in zoo.cfg"
     else:
-        port = host = f"behind the ; of server.{ensemble.my_sid}, on all members"
+        mine = ensemble.my_sid
+        port = host = (
+            f"behind the ; of server.{mine}, on all members; or, if this is not server {mine},"
+            f" correct myid ({config.data_dir}/myid holds {mine})"
+        )
     if isinstance(error, socket.gaierror):
         return f"correct the name, or what looks it up (/etc/hosts, DNS): {host}"
     if error.errno == errno.EADDRINUSE:

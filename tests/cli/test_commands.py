@@ -374,9 +374,30 @@ def test_a_member_without_myid_is_refused_with_the_command_to_make_it(
     assert f"echo N > {tmp_path}/myid" in result.stderr
 
 
+def test_a_directory_that_would_be_made_by_a_slip_is_refused(serve: Served, tmp_path: Path) -> None:
+    path = zoo_cfg(tmp_path, f"dataDir={tmp_path}/d # data\nclientPort=0\n{MEMBERS}")
+    for result in (serve(path), check(path)):
+        assert result.exit_code == 2
+        assert "line 1: dataDir: a comment takes a line of its own" in result.stderr
+    assert [each.name for each in tmp_path.iterdir()] == ["zoo.cfg"]
+    (tmp_path / "d # data").mkdir()
+    (tmp_path / "d # data" / "myid").write_text("1")
+    assert serve(path).exit_code == 0
+    assert serve.config.data_dir == f"{tmp_path}/d # data"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (
+            ["config", "zoo.cfg"],
+            "There is no command 'zoo.cfg'; did you mean: pyzk config check zoo.cfg",
+        ),
+        (
+            ["config", "my zoo.cfg"],
+            "There is no command 'my zoo.cfg'; did you mean: pyzk config check 'my zoo.cfg'",
+        ),
+        (["config", "chekc", "zoo.cfg"], "There is no command 'chekc'; there is check."),
         (["srve"], "There is no command 'srve'; there is serve, ensemble, status, config."),
         (["status", "--timeout", "x"], "'x' is not a number of seconds; give 0.1 to 600."),
         (["status", "--timeout", "nan"], "'nan' is not a number of seconds; give 0.1 to 600."),
@@ -389,6 +410,25 @@ def test_what_is_refused_is_said_in_plain_words(arguments: list[str], said: str)
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2
     assert said in result.output
+
+
+def test_status_of_a_file_says_what_it_wants_instead(tmp_path: Path) -> None:
+    path = zoo_cfg(tmp_path, "")
+    result = CliRunner().invoke(main, ["status", path])
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"pyzk: {path} is a file; expected HOST:PORT[,HOST:PORT...], where the servers take"
+        " clients\n"
+    )
+
+
+def test_config_check_says_what_it_does_not_look_at(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("no directory")
+    path = zoo_cfg(tmp_path, f"dataDir={tmp_path}/data\nclientPort=0\n")
+    assert ": ok, no warnings" in check(path).stderr
+    text = " ".join(check("--help").stdout.split())
+    assert "whether its values are right" in text
+    assert "opens no ports and reads no data but myid" in text
 
 
 def test_no_option_speaks_of_ranges() -> None:

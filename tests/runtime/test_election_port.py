@@ -205,6 +205,7 @@ def test_an_election_port_that_is_never_free_ends_the_server(
         assert re.search(r"^cannot listen for elections on 127\.0\.0\.1:\d+: Address alr", text)
         assert f"tried {attempts} times (electionPortBindRetry; 0: for ever)" in text
         assert "Another process has the port, perhaps this server is running already" in text
+        assert text.endswith("on all members, or correct myid if this is another server")
 
     run(main())
 

@@ -161,13 +161,16 @@ def test_a_failed_start_is_one_line_and_a_code(
     assert capsys.readouterr().err == text + "\n"
 
 
+OR_MYID = f"or, if this is not server 1, correct myid ({CONFIG.data_dir}/myid holds 1)"
+
+
 @pytest.mark.parametrize(
     ("line", "port", "host"),
     [
         (
             ";127.0.0.1:2181",
-            "behind the ; of server.1, on all members",
-            "behind the ; of server.1, on all members",
+            f"behind the ; of server.1, on all members; {OR_MYID}",
+            f"behind the ; of server.1, on all members; {OR_MYID}",
         ),
         ("", "clientPort in zoo.cfg", "clientPortAddress in zoo.cfg"),
     ],
