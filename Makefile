@@ -17,9 +17,11 @@ PYTHON ?= $(shell for p in python3.11 python3 python3.13 python3.12 python3.14 p
 CODE := setup.py pyzk tests scripts $(wildcard conformance)
 FAST := not slow and not live and not conformance
 # The core, compiled, in a copy of the package in .build (docs/decisions/0013, scripts/compiled.py).
-# COMPILE=no: neither made nor used.
+# COMPILE=no: neither made nor used. (The spellings of scripts/can_compile.py.)
 COMPILE ?= yes
-WANTED := $(filter-out no,$(COMPILE))
+SAID = $(shell echo '$(COMPILE)' | tr '[:upper:]' '[:lower:]')
+WANTED = $(if $(filter yes 1 true on,$(SAID)),yes,$(if $(filter no 0 false off,$(SAID)),,$(error \
+	COMPILE: '$(COMPILE)' is neither yes nor no)))
 COMPILED := $(RUN) -m scripts.compiled
 
 .PHONY: help

@@ -6,6 +6,8 @@ compiled form at all. The environment variable PYZK_COMPILE decides:
     yes      compile; a build that cannot is an error
     no       pure Python
     unset    compile if there is a C compiler and mypyc, else say so and go on in pure Python
+
+(1, true, on and 0, false, off mean the same, in capitals too; anything else is an error.)
 """
 
 from __future__ import annotations

@@ -13,22 +13,38 @@ import sysconfig
 from pathlib import Path
 
 SWITCH = "PYZK_COMPILE"
+SPELLINGS = {
+    **dict.fromkeys(("yes", "1", "true", "on"), True),
+    **dict.fromkeys(("no", "0", "false", "off"), False),
+}
+"""In any case; the Makefile's COMPILE takes the same."""
+
+
+def _wanted() -> bool | None:
+    """What the user says, None for nothing. Raises SystemExit for what means neither."""
+    said = os.environ.get(SWITCH, "")
+    if not said:
+        return None
+    wanted = SPELLINGS.get(said.lower())
+    if wanted is None:
+        raise SystemExit(f"{SWITCH}: {said!r} is neither yes nor no")
+    return wanted
 
 
 def is_required() -> bool:
     """Whether the user insists on the compiled core."""
-    return os.environ.get(SWITCH, "") == "yes"
+    return _wanted() is True
 
 
 def is_refused() -> bool:
     """Whether the user wants pure Python."""
-    return os.environ.get(SWITCH, "") == "no"
+    return _wanted() is False
 
 
 def why_not() -> str | None:
     """Why the core cannot be compiled, None if nothing is in the way."""
     if is_refused():
-        return f"{SWITCH}=no"
+        return f"{SWITCH}={os.environ[SWITCH]}"
     if sys.implementation.name != "cpython":
         return f"mypyc compiles for CPython, not for {sys.implementation.name}"
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]

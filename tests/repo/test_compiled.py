@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from scripts import can_compile
 
 ROOT = Path(__file__).parent.parent.parent
 IS_COMPILED_RUN = "PYZK_TEST_COMPILED" in os.environ
@@ -56,12 +59,12 @@ def test_the_lists_name_what_is_there() -> None:
         ), prefix
 
 
-def run_setup(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run setup.py where it must compile and there is no compiler."""
+def run_setup(*arguments: str, switch: str = "yes") -> subprocess.CompletedProcess[str]:
+    """Run setup.py with this switch where there is no compiler."""
     pytest.importorskip("setuptools")
     return subprocess.run(
         [sys.executable, str(ROOT / "setup.py"), *arguments],
-        env={**os.environ, "PYZK_COMPILE": "yes", "CC": "/there/is/none"},
+        env={**os.environ, "PYZK_COMPILE": switch, "CC": "/there/is/none"},
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -80,3 +83,54 @@ def test_a_build_that_must_compile_and_cannot_says_so() -> None:
     built = run_setup("bdist_wheel")
     assert built.returncode != 0
     assert "cannot compile the core: no C compiler (/there/is/none)" in built.stderr
+
+
+@pytest.mark.parametrize("switch", ["what", "2", "yes please", " "])
+def test_a_build_refuses_what_is_neither_yes_nor_no(switch: str) -> None:
+    built = run_setup("bdist_wheel", switch=switch)
+    assert built.returncode != 0
+    assert built.stderr.endswith(f"PYZK_COMPILE: {switch!r} is neither yes nor no\n")
+
+
+@pytest.mark.parametrize("said", ["no", "No", "NO", "0", "false", "False", "off"])
+def test_no_is_said_in_many_ways(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    monkeypatch.setenv("PYZK_COMPILE", said)
+    assert (can_compile.is_refused(), can_compile.is_required()) == (True, False)
+    assert can_compile.why_not() == f"PYZK_COMPILE={said}"
+    assert "scripts.compiled" not in make_serve(said).stdout
+
+
+@pytest.mark.parametrize("said", ["yes", "Yes", "1", "true", "TRUE", "on"])
+def test_yes_is_said_in_many_ways(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    monkeypatch.setenv("PYZK_COMPILE", said)
+    assert (can_compile.is_refused(), can_compile.is_required()) == (False, True)
+    assert "scripts.compiled serve" in make_serve(said).stdout
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_nothing_said_is_neither(monkeypatch: pytest.MonkeyPatch, nothing: str | None) -> None:
+    monkeypatch.delenv("PYZK_COMPILE", raising=False)
+    if nothing is not None:
+        monkeypatch.setenv("PYZK_COMPILE", nothing)
+    assert (can_compile.is_refused(), can_compile.is_required()) == (False, False)
+
+
+def test_make_refuses_what_is_neither_yes_nor_no() -> None:
+    made = make_serve("nope")
+    assert made.returncode != 0
+    assert "COMPILE: 'nope' is neither yes nor no" in made.stderr
+
+
+def make_serve(said: str) -> subprocess.CompletedProcess[str]:
+    """Ask make what it would run."""
+    if shutil.which("make") is None:
+        pytest.skip("no make")
+    return subprocess.run(
+        ["make", "-n", "serve", f"COMPILE={said}"],
+        env={name: os.environ[name] for name in os.environ if name not in ("MAKEFLAGS", "MFLAGS")},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
