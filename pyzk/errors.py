@@ -178,6 +178,16 @@ class DirectoryLockedError(StorageError):
     inherit from what is compiled."""
 
 
+class MissingLogError(StorageError):
+    """The log that was begun last is not in the directory of the logs, nor is a later one."""
+
+    def __init__(self, message: str, *, path: str, remedy: str, written_as: str) -> None:
+        super().__init__(message, path=path, remedy=remedy)
+        self.message = message
+        self.written_as = written_as
+        """Where it was written, with the name of the file."""
+
+
 class TornTail(StorageError):
     """The last record of a log was not written whole; recovery ends before it."""
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from pyzk.errors import StorageError
+from pyzk.errors import MissingLogError, StorageError
 from pyzk.persistence import filenames
 from pyzk.persistence.directory import Directory, join
 from pyzk.persistence.filenames import TEMPORARY
@@ -51,7 +51,7 @@ def forget(snap_directory: Directory) -> None:
 
 
 def check(snap_directory: Directory, log_directory: Directory) -> None:
-    """Raise StorageError if neither the log that is noted is there nor a later one."""
+    """Raise MissingLogError if neither the log that is noted is there nor a later one."""
     if NAME not in snap_directory.names():
         return
     noted = (
@@ -62,10 +62,11 @@ def check(snap_directory: Directory, log_directory: Directory) -> None:
         return  # not ours
     logs = filenames.logs(log_directory.names())
     if not logs or logs[-1].zxid < found[0].zxid:
-        raise StorageError(
+        raise MissingLogError(
             f"{found[0].name} is missing, the newest log, which was written as {noted}: without it"
             " acknowledged transactions would be lost",
             path=log_directory.path,
             remedy="is dataLogDir still what it was, and is its file system mounted? Restore the"
             f" log; or, to give its transactions up, remove {join(snap_directory, NAME)}",
+            written_as=noted,
         )

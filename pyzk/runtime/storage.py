@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Final, TypeVar
 
 from pyzk.config import ServerConfig
 from pyzk.data.database import Database, FrozenDatabase
-from pyzk.errors import StorageError
+from pyzk.errors import MissingLogError, StorageError
 from pyzk.metrics import Metrics
 from pyzk.persistence.directory import Directory
 from pyzk.persistence.logwriter import LogWriter, check_room
@@ -81,7 +82,10 @@ class Storage:
         options = self._options._replace(
             initialize=directories.initialize, is_foreign=directories.is_foreign
         )
-        recovered = recover(directories.snapshots, directories.logs, options)
+        try:
+            recovered = recover(directories.snapshots, directories.logs, options)
+        except MissingLogError as error:
+            raise _told_where(error) from None
         for note in recovered.notes:
             log.warning("recovery: %s", note)
         if config.ensemble is not None:
@@ -335,6 +339,16 @@ def recovery_options(config: ServerConfig) -> RecoveryOptions:
         snapshot_suffix=_SUFFIXES[config.snapshot_compression],
         last_zxid_section=config.serialize_last_processed_zxid,
         committed_log_count=0 if config.ensemble is None else config.commit_log_count,
+    )
+
+
+def _told_where(error: MissingLogError) -> StorageError:
+    """Return what to say of a missing log: where it still is, if it is where it was written."""
+    if not os.path.isfile(error.written_as):
+        return error
+    log_root = os.path.dirname(os.path.dirname(error.written_as))
+    return StorageError(
+        error.message, path=error.path, remedy=f"it is there: set dataLogDir={log_root} again"
     )
 
 

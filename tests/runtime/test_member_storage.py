@@ -304,9 +304,16 @@ def test_without_the_directory_of_its_logs_a_server_does_not_start(
 
     run(body())
     storage = Storage(member_config(data, extra=other.format(tmp_path)))
-    with pytest.raises(StorageError, match=r"log\.1 is missing, .* written as .*/logs/version-2"):
+    with pytest.raises(StorageError, match=r"log\.1 is missing, .* written as ") as caught:
         storage.open()
     storage.release()
+    assert str(caught.value).endswith(f"; it is there: set dataLogDir={tmp_path}/logs again")
+    assert "remove" not in str(caught.value)
+    (tmp_path / "logs").rename(tmp_path / "not mounted")
+    with pytest.raises(StorageError, match=r"is dataLogDir still what.*, remove .*newestLog$"):
+        storage.open()
+    storage.release()
+    (tmp_path / "not mounted").rename(tmp_path / "logs")
     storage = Storage(before)
     assert storage.open().last_zxid == 12
     storage.release()
