@@ -50,11 +50,31 @@ def storage_error(
     return StorageError(f"cannot {action}: {reason}", path=path, offset=offset, remedy=remedy)
 
 
+def full_disk_error(error: StorageError, root: str, need: str) -> StorageError | None:
+    """Return what to say where there was no room below `root`: what is needed and what is free,
+    not which file was tried; None for other errors."""
+    cause = error.__cause__
+    if not isinstance(cause, OSError) or cause.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    what, _, remedy = _REMEDIES[cause.errno].partition(": ")
+    free = ""
+    if cause.errno == errno.ENOSPC:
+        with contextlib.suppress(OSError):
+            disk = os.statvfs(_existing(root))
+            free = f", {disk.f_bavail * disk.f_frsize >> 10} KiB are free"
+    return StorageError(f"{what}: {need}{free}", path=root, remedy=remedy)
+
+
+def _existing(path: str) -> str:
+    """Return the path, or the nearest directory above that exists."""
+    while not os.path.exists(path) and os.path.dirname(path) not in (path, ""):
+        path = os.path.dirname(path)
+    return path
+
+
 def _ownership(path: str) -> str:
     """Say who owns what could not be used, and who tried."""
-    where = path
-    while not os.path.exists(where) and os.path.dirname(where) not in (where, ""):
-        where = os.path.dirname(where)
+    where = _existing(path)
     try:
         owner = os.stat(where)
     except OSError:

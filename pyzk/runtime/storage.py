@@ -19,7 +19,7 @@ from pyzk.data.database import Database, FrozenDatabase
 from pyzk.errors import MissingLogError, StorageError
 from pyzk.metrics import Metrics
 from pyzk.persistence.directory import Directory
-from pyzk.persistence.logwriter import LogWriter, check_room
+from pyzk.persistence.logwriter import ROOM_BYTES, LogWriter, check_room
 from pyzk.persistence.member_files import MemberFiles
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.quorum.commands import (
@@ -33,7 +33,7 @@ from pyzk.quorum.commands import (
 from pyzk.quorum.epochs import Epochs, load_epochs, save_epoch
 from pyzk.quorum.sync import is_affordable
 from pyzk.runtime.disk import DiskThread, SnapshotThread
-from pyzk.runtime.files import DataDirectories, open_data_directories
+from pyzk.runtime.files import DataDirectories, full_disk_error, open_data_directories
 from pyzk.runtime.seams import StorageAnswers
 from pyzk.zxid import format_zxid
 
@@ -74,6 +74,16 @@ class Storage:
 
     def open(self) -> Database:
         """Lock the directories and load the database. Raises StorageError."""
+        try:
+            return self._open()
+        except MissingLogError as error:
+            raise _told_where(error) from None
+        except StorageError as error:
+            if full := _told_full(error, self._config):
+                raise full from error.__cause__
+            raise
+
+    def _open(self) -> Database:
         config = self._config
         self._directories = directories = open_data_directories(
             config.data_dir, config.data_log_dir, autocreate=config.datadir_autocreate
@@ -82,10 +92,7 @@ class Storage:
         options = self._options._replace(
             initialize=directories.initialize, is_foreign=directories.is_foreign
         )
-        try:
-            recovered = recover(directories.snapshots, directories.logs, options)
-        except MissingLogError as error:
-            raise _told_where(error) from None
+        recovered = recover(directories.snapshots, directories.logs, options)
         for note in recovered.notes:
             log.warning("recovery: %s", note)
         if config.ensemble is not None:
@@ -128,7 +135,9 @@ class Storage:
         except StorageError as error:
             if config.ensemble is not None:  # it could take part in no election
                 raise
-            log.error("no snapshot can be written, the logs will grow: %s", error)
+            need = f"a snapshot needs more than {EPOCH_ROOM_BYTES >> 10} KiB"
+            told = full_disk_error(error, config.data_dir, need) or error
+            log.error("no snapshot can be written, the logs will grow: %s", told)
 
     def _load_epochs(self, last_zxid: int) -> None:
         self.epochs, notes = load_epochs(self._directories.snapshots, last_zxid)
@@ -350,6 +359,16 @@ def _told_where(error: MissingLogError) -> StorageError:
     return StorageError(
         error.message, path=error.path, remedy=f"it is there: set dataLogDir={log_root} again"
     )
+
+
+def _told_full(error: StorageError, config: ServerConfig) -> StorageError | None:
+    """Return what to say of a start without room on the disk, None for other errors."""
+    log_root = config.data_log_dir or config.data_dir
+    if log_root == config.data_dir or error.path.startswith(os.path.join(log_root, "")):
+        need = f"a start needs a little more than {ROOM_BYTES >> 20} MiB for the log"
+        return full_disk_error(error, log_root, need)
+    need = f"a start needs a little more than {EPOCH_ROOM_BYTES >> 10} KiB there"
+    return full_disk_error(error, config.data_dir, need)
 
 
 def _locked(lock: threading.Lock, work: Callable[[], _Result]) -> _Result:

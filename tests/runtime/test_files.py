@@ -16,6 +16,7 @@ from pyzk.errors import DirectoryLockedError, StorageError
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.runtime.files import (
     FileDirectory,
+    full_disk_error,
     open_data_directories,
     storage_error,
 )
@@ -221,3 +222,18 @@ def test_a_file_where_the_directory_should_be(tmp_path: Path) -> None:
     for path in (file, file / "below"):
         with pytest.raises(StorageError, match="a file, not a directory; name a directory"):
             open_data_directories(str(path), None, autocreate=True)
+
+
+def test_a_used_up_quota_is_told_without_what_the_disk_has_free(tmp_path: Path) -> None:
+    try:
+        raise storage_error(cause := OSError(errno.EDQUOT, "quota"), "write", "d/probe") from cause
+    except StorageError as error:
+        told = full_disk_error(error, "d", "a start needs 1")
+    assert str(told) == "d: the disk quota is used up: a start needs 1; raise it or free some space"
+
+
+def test_other_errors_are_no_full_disk() -> None:
+    for cause in (None, OSError(errno.EIO, "failed")):
+        error = StorageError("x", path="d/probe")
+        error.__cause__ = cause
+        assert full_disk_error(error, "d", "") is None
