@@ -213,7 +213,7 @@ class ConnectedEnsemble(ConnectedServer):
     def _first(self) -> PlainClient:
         if len(self._addresses) < 2:
             self.unavailable(
-                f"an ensemble is not available with one external server ({self.option}): name all"
-                " its members, HOST:PORT,HOST:PORT,..."
+                f"an ensemble is not available with an external server alone ({self.option}): name"
+                " all members of one, HOST:PORT,HOST:PORT,..."
             )
         return super()._first()

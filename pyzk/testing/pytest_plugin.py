@@ -30,14 +30,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
-    from typing import Any, NoReturn
+    from collections.abc import Callable, Generator, Iterator, Mapping
+    from typing import Any, NoReturn, TypeVar
 
     from pyzk.testing.ensemble import ZooKeeperEnsemble
     from pyzk.testing.ensemble_member import EnsembleMember
     from pyzk.testing.server import ZooKeeperServer
 
     Served = ZooKeeperServer | ZooKeeperEnsemble
+    _Made = TypeVar("_Made", ZooKeeperServer, ZooKeeperEnsemble)
     EnsembleFactory = Callable[..., ZooKeeperEnsemble]
     ServerFactory = Callable[..., ZooKeeperServer]
     ClientFactory = Callable[..., Any]
@@ -274,12 +275,50 @@ class _Servers:
             raise problem
 
 
-def _take_ini(config: pytest.Config, settings: dict[str, Any]) -> None:
-    """Let the options of the ini file stand where the test says nothing else."""
+def _plainly(
+    request: pytest.FixtureRequest,
+    make: Callable[[], _Made],
+    own: Mapping[str, object] | None = None,
+) -> _Made:
+    """Return what `make` makes. What it cannot be made with fails the test without a traceback:
+    nobody has called anything. In the call of a factory, with options of its ``own``, only what the
+    marker or the ini file says does."""
+    from pyzk.errors import ConfigError
+    from pyzk.testing import markers
+    from pyzk.testing.errors import FixtureError
+
+    try:
+        return make()
+    except (ConfigError, FixtureError) as error:
+        places = {
+            "": own or {},
+            "the marker's options": markers.settings_of(request).get("options", {}),
+            "pyzk_options in the ini file": _ini_options(request.config),
+        }
+        text = str(error)
+        found = [place for place, options in places.items() if _is_about(text, options)]
+        place = found[0] if found else ""
+        if own is not None and not place:
+            raise
+        failure = f"{place}: {text.removeprefix('option ')}" if place else text
+    pytest.fail(failure, pytrace=False)
+
+
+def _is_about(text: str, options: Mapping[str, object]) -> bool:
+    return any(text.startswith((f"{key}:", f"option {key}:")) for key in options)
+
+
+def _ini_options(config: pytest.Config) -> dict[str, object]:
     options: dict[str, object] = {}
     for line in config.getini("pyzk_options"):
         key, _, value = line.partition("=")
         options[key.strip()] = value.strip()
+    return options
+
+
+def _take_ini(config: pytest.Config, settings: dict[str, Any]) -> None:
+    """Let the options of the ini file stand where the test says nothing else."""
+    options = _ini_options(config)
     options.update(settings.pop("options", None) or {})
     if options:
         settings["options"] = options
@@ -295,13 +334,15 @@ def _skip_what_is_only_here(settings: dict[str, Any], option: str, *names: str) 
 
 def _skip(text: str) -> NoReturn:
     __tracebackhide__ = True
+    assert _UNAVAILABLE in text, text  # else the last lines do not count it
     pytest.skip(text)
 
 
 def _serve(request: pytest.FixtureRequest, name: str) -> Iterator[ZooKeeperServer]:
     servers = _Servers(request)
     try:
-        yield servers.make(name, **_settings(request))
+        settings = _settings(request)
+        yield _plainly(request, lambda: servers.make(name, **settings))
     finally:
         servers.stop()
 
@@ -335,8 +376,9 @@ def zk_server_factory(request: pytest.FixtureRequest) -> Iterator[ServerFactory]
     marked = _settings(request)
 
     def make(**settings: Any) -> ZooKeeperServer:
-        options = {**marked.get("options", {}), **(settings.pop("options", None) or {})}
-        return servers.make("zk_server_factory", **{**marked, **settings, "options": options})
+        own = settings.pop("options", None) or {}
+        settings = {**marked, **settings, "options": {**marked.get("options", {}), **own}}
+        return _plainly(request, lambda: servers.make("zk_server_factory", **settings), own)
 
     try:
         yield make
@@ -351,7 +393,7 @@ def zk_ensemble(request: pytest.FixtureRequest) -> Iterator[ZooKeeperEnsemble]:
     servers = _Servers(request)
     settings = _settings(request)
     try:
-        yield servers.make_ensemble("zk_ensemble", **settings)
+        yield _plainly(request, lambda: servers.make_ensemble("zk_ensemble", **settings))
     finally:
         servers.stop()
 
@@ -365,11 +407,12 @@ def zk_ensemble_factory(request: pytest.FixtureRequest) -> Iterator[EnsembleFact
     marked = _settings(request)
 
     def make(voters: int | None = None, **settings: Any) -> ZooKeeperEnsemble:
-        options = {**marked.get("options", {}), **(settings.pop("options", None) or {})}
+        own = settings.pop("options", None) or {}
         if voters is not None:
             settings["voters"] = voters
-        return servers.make_ensemble(
-            "zk_ensemble_factory", **{**marked, **settings, "options": options}
+        settings = {**marked, **settings, "options": {**marked.get("options", {}), **own}}
+        return _plainly(
+            request, lambda: servers.make_ensemble("zk_ensemble_factory", **settings), own
         )
 
     try:

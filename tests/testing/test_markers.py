@@ -252,3 +252,65 @@ def test_a_client_of_a_named_server_beside_a_factory(run: Run) -> None:
         """
     )
     result.assert_outcomes(passed=1)
+
+
+BAD = "the marker's options: tickTime: 'abc' is not an integer of at least 1 (milliseconds)"
+
+
+@pytest.mark.parametrize(
+    ("mark", "fixture", "message"),
+    [
+        ("options={'tickTime': 'abc'}", "zk_server", BAD),
+        ("options={'tickTime': 'abc'}", "zk_server_module", BAD),
+        ("options={'tickTime': 'abc'}", "zk_ensemble", BAD),
+        ("options={'tickTime': 'abc'}", "zk_client", BAD),
+        (
+            "options={'ticktime': 5}",
+            "zk_server",
+            "the marker's options: ticktime: unknown*tickTime*",
+        ),
+        ("leaks='warning'", "zk_server", "leaks is 'warning'; give one of warn, error, ignore"),
+        ("leaks='warning'", "zk_ensemble", "leaks is 'warning'; give one of warn, error, ignore"),
+        ("voters=0", "zk_ensemble", "*0 voters*"),
+    ],
+)
+def test_what_cannot_be_made_is_told_without_a_traceback(
+    run: Run, mark: str, fixture: str, message: str
+) -> None:
+    result = run(f"pytestmark = pytest.mark.zk({mark})\ndef test({fixture}): pass")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([message, "ERROR *::test* - Failed:*"])
+    assert "Error:" not in result.stdout.str()
+    assert "raise " not in result.stdout.str()
+
+
+@pytest.mark.parametrize("fixture", ["zk_server", "zk_ensemble"])
+def test_a_wrong_option_of_the_ini_file_is_told_with_its_place(run: Run, fixture: str) -> None:
+    result = run(f"def test({fixture}): pass", ini="pyzk_options = tickTime=abc")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        [BAD.replace("the marker's options", "pyzk_options in the ini file")]
+    )
+
+
+@pytest.mark.parametrize("kind", ["server", "ensemble"])
+def test_a_factory_fails_for_its_marker_and_raises_what_its_call_has_wrong(
+    run: Run, kind: str
+) -> None:
+    result = run(
+        f"""
+        from pyzk.errors import ConfigError
+        from pyzk.testing import FixtureError
+        @pytest.mark.zk(options={{"tickTime": "abc"}})
+        def test_marker(zk_{kind}_factory):
+            zk_{kind}_factory()
+        @pytest.mark.zk(options={{"tickTime": "5"}})
+        def test_call(zk_{kind}_factory):
+            with pytest.raises(ConfigError, match="^tickTime: 'abc' is"):
+                zk_{kind}_factory(options={{"tickTime": "abc"}})
+            with pytest.raises(FixtureError, match="^leaks is"):
+                zk_{kind}_factory(leaks="warning")
+        """
+    )
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines([BAD])
