@@ -18,6 +18,7 @@ runtime like Go's, starts children from threads that end while the process lives
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import signal
@@ -30,11 +31,14 @@ from typing import Final
 
 from pyzk.runtime.logs import tell_failure
 
+_log = logging.getLogger(__name__)
+
 POLL_INTERVAL_S: Final = 0.25
 """How often is looked where nothing tells."""
 GRACE_S: Final = 0.5
 """How long the server may take to stop; `kill -9` is safe at any time."""
 
+_INPUT_CLOSED: Final = "standard input was closed"
 _CLOSED: Final = select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
@@ -44,7 +48,11 @@ def exit_with_parent() -> None:
 
 
 def _stop(reason: str) -> None:
-    tell_failure(f"{reason}: stopping")
+    if reason == _INPUT_CLOSED:
+        # Nothing went wrong: Java's Process.destroy, for one, closes it beside its SIGTERM.
+        _log.info("%s: stopping", reason)
+    else:
+        tell_failure(f"{reason}: stopping")
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE_S)
     os._exit(0)
@@ -80,7 +88,7 @@ def _wait(parent: int, handle: int | None, standard_input: int | None) -> str:
             if descriptor == handle:
                 return "the parent process is gone"
             if events & _CLOSED:
-                return "standard input was closed"
+                return _INPUT_CLOSED
         if handle is None:
             time.sleep(POLL_INTERVAL_S)
     return "the parent process is gone"

@@ -162,3 +162,27 @@ def test_a_parent_that_is_gone_when_the_watch_begins(tells: bool, patience: floa
             process.kill()
     assert err == "pyzk: the parent process is gone: stopping\n"
     assert process.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("level", ["WARNING", "INFO"])
+@pytest.mark.parametrize("tells", [True, False])
+def test_standard_input_that_is_closed_on_purpose_is_no_failure(
+    tells: bool, level: str, patience: float
+) -> None:
+    setup = f"import logging; logging.basicConfig(level={level!r}, format='%(message)s')"
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD.format(tells=tells, setup=setup)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.getcwd()},
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("watching")
+            _, err = process.communicate(timeout=patience)
+        finally:
+            process.kill()
+    assert err == ("standard input was closed: stopping\n" if level == "INFO" else "")
+    assert process.returncode == -signal.SIGTERM
