@@ -1,11 +1,15 @@
 """A true ZooKeeper server inside a test: in this process, in milliseconds, with faults on order.
 
-Shell. Nothing is imported until a name is used, so that a pytest plugin costs nothing.
+Use `ZooKeeperServer`, under asyncio `AsyncZooKeeperServer`, for several servers that replicate
+`ZooKeeperEnsemble`; in pytest the fixtures `zk_server`, `zk_client` and `zk_ensemble`, for which
+nothing is imported (``pytest --fixtures`` lists them). The guide is docs/testing.md in a clone.
 
     from pyzk.testing import ZooKeeperServer
 
     with ZooKeeperServer() as server:
         client = KazooClient(server.connect_string)
+
+Shell. Nothing is imported until a name is used, so that a pytest plugin costs nothing.
 """
 
 from __future__ import annotations

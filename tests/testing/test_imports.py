@@ -55,6 +55,9 @@ def test_help_shows_the_classes(code: str) -> None:
     done = python(code)
     for text in EXPECTED:
         assert text in done, text
+    words = " ".join(done[: done.index("PACKAGE CONTENTS")].split())
+    assert "DESCRIPTION Use `ZooKeeperServer`, under asyncio `AsyncZooKeeperServer`" in words
+    assert words.index("docs/testing.md") < words.index("Shell.")
 
 
 def test_what_is_imported_on_use_can_be_listed_and_taken() -> None:
