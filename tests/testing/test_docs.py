@@ -132,6 +132,7 @@ def run(command: list[str], folder: Path) -> str:
         timeout=10 * PATIENCE_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "pyzk: " not in done.stderr, "a normal end looks like a failure"
     return done.stdout
 
 
