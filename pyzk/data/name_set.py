@@ -60,6 +60,10 @@ class NameSet:
     def __len__(self) -> int:
         return len(self.names)
 
+    def __bool__(self) -> bool:
+        """``__len__`` would do, but mypyc takes an object without this one for true."""
+        return bool(self.names)
+
     def __contains__(self, name: str) -> bool:
         return name in self.names
 

@@ -270,7 +270,7 @@ class MemberLife:
                 for sid, payload in election.take_sends():
                     links.send(sid, payload)
             for sid in election.take_lookers():
-                if isinstance(role, (Leader, Learner)):
+                if role is not None:
                     role.looking(sid)
             if self.role is not None and self.role.over is not None:
                 self._end_role(self.role, self.role.over)

@@ -47,6 +47,10 @@ class MemberRole(Role, Protocol):
         """The monotonic ms at which ``wake`` is wanted."""
         ...
 
+    def looking(self, sid: int) -> None:
+        """A voter looks for a leader: one that this role leads, or that it should be led by."""
+        ...
+
     def stored(self, ticket: int) -> None:
         """A command with this ticket is durable."""
         ...
