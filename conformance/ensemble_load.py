@@ -44,7 +44,7 @@ STOPPED_S: Final = 3.0
 SLOW_RATE: Final = 4 << 20
 """Bytes a second of a slow line."""
 DUTY_S: Final = 0.5
-"""So long a follower is stopped, and so long it runs, in turn."""
+"""Seconds for which a follower is stopped, and then runs, in turn."""
 LIMIT_MB: Final = 600
 
 

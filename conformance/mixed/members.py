@@ -109,7 +109,7 @@ class Member:
         self.process: subprocess.Popen[bytes] | None = None
         self.starts = 0
         self.logs: list[ProcessLog] = []
-        """Of each process that it was."""
+        """The log of each process that this member has been, in order."""
 
     def __str__(self) -> str:
         return f"member {self.sid} ({self.launcher.name})"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 SMALL: Final = 6
-"""So many names that the growth of a table leaves in a bucket are a plain list again."""
+"""At most so many names in a bucket become a plain list again when the table grows."""
 
 
 def is_before(code_a: int, name_a: str, code_b: int, name_b: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Final
 from pyzk.data.java_bin import TreeBin
 
 FIRST_CAPACITY: Final = 16
-"""Of a HashSet that is given none."""
+"""Buckets of a new HashSet whose capacity is not given."""
 MOST_IN_BIN: Final = 8
 """One more in a bucket makes the table grow or, if it is no small one, the bucket a tree."""
 MIN_TREE_CAPACITY: Final = 64
@@ -144,7 +144,7 @@ class HashTable:
         """Whether no bucket has ever had more than MOST_IN_BIN names: then each has them in the
         order in which they came, and the capacity tells only how many names there have been."""
         self._slots: list[object] = [None] * capacity
-        """Of each bucket: None, its only name, a list of names, or a TreeBin."""
+        """The content of each bucket: None, its only name, a list of names, or a TreeBin."""
         self._in_trees = 0
         """Names in the TreeBins."""
         self._unordered: dict[str, None] | None = None
