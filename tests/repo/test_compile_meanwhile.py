@@ -27,6 +27,8 @@ GOOD = [
     WRITES + '(out / "core.so").write_bytes(pathlib.Path("pyzk/core.py").read_bytes())',
 ]
 BAD = [sys.executable, "-c", 'print("no such thing"); raise SystemExit(1)']
+PATHS = ("PYTHONPATH", "PYTHONSAFEPATH")
+"""What `make test-compiled` sets, and would lead from the small tree to this one."""
 NOTHING = [sys.executable, "-c", WRITES]
 
 
@@ -195,7 +197,7 @@ def run(root: Path, word: str, **environment: str) -> subprocess.CompletedProces
     return subprocess.run(
         [sys.executable, "-m", "scripts.compiled", word, *command],
         cwd=root,
-        env={name: text for name, text in os.environ.items() if name != "PYTHONPATH"} | environment,
+        env={name: text for name, text in os.environ.items() if name not in PATHS} | environment,
         capture_output=True,
         text=True,
         timeout=60,
