@@ -646,9 +646,9 @@ SWAPS: Final = (
     Swap(
         "a read ahead of its session's write",
         CONNECTION,
-        "    def _wait(self, read: QueuedRead) -> None:\n",
-        "    def _wait(self, read: QueuedRead) -> None:\n        self._answer_read(read)\n"
-        "        return\n",
+        "    def _wait(self, session: Session, read: QueuedRead) -> int:\n",
+        "    def _wait(self, session: Session, read: QueuedRead) -> int:\n"
+        "        return self._answer_read(read)\n",
         "pipeline/replies_in_order pipeline/write_at_a_follower pipeline/sync",
     ),
     # --- sessions
