@@ -51,7 +51,7 @@ class NameSet:
     def __init__(self, capacity: int = FIRST_CAPACITY) -> None:
         self.names: dict[str, None] = {}
         self._capacity = capacity
-        """Of the table, but for names that came after the last removal."""
+        """Buckets of the table, but for names that came after the last removal."""
         self._table: HashTable | None = None
         self._gone: list[str] | None = None
         self._encoded: bytes | None = None

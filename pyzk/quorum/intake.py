@@ -27,7 +27,7 @@ class LeaderIntake:
         self._tally: AckTally = tally
         self._own_bit: int = own_bit
         self.proposed_bytes: int = 0
-        """Of proposals that are not committed."""
+        """Bytes of the proposals that are not committed."""
         self._deferred: deque[tuple[LearnerHandler, ForwardedRequest]] = deque()
         """Requests of learners, in the order in which they came."""
         self._slow: list[LearnerHandler] = []

@@ -88,7 +88,7 @@ class Link(Outgoing):
         self._stream: QuorumStream = QuorumStream()
         self._queue: deque[bytes | Iterator[bytes]] = deque()
         self._ahead: int = 0
-        """So many at the head of the queue are ahead of the others."""
+        """Number of entries at the head of the queue that go ahead of the others."""
 
     # --- the owner's ----------------------------------------------------------------
 

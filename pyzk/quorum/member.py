@@ -65,7 +65,7 @@ class Member:
         self.synced_zxid: int = self.logged_zxid
         """Of the last one that is durable."""
         self._logged_bytes: int = 0
-        """Of all records that were handed to the log."""
+        """Bytes of all records that were handed to the log."""
         self._log_marks: deque[tuple[int, int]] = deque()
         """(zxid, bytes of all records up to it) after each input that has led to records."""
         self._synced_bytes: int = 0
