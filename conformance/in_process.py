@@ -13,7 +13,7 @@ from random import Random
 
 from conformance.replay import Pipe
 from pyzk.clock import Clock
-from pyzk.config import Property, ServerConfig, parse_config
+from pyzk.config.server import Property, ServerConfig, parse_config
 from pyzk.data.database import Database
 from pyzk.persistence.recovery import RecoveryOptions
 from pyzk.quorum.peer import Peer

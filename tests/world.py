@@ -13,7 +13,7 @@ from typing import Protocol
 import attrs
 
 from pyzk.clock import Clock
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import CreateMode, OpCode, Xid
 from pyzk.data.database import Database
 from pyzk.data.tree import DataTree

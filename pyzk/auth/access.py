@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pyzk.auth.provider import AuthId
     from pyzk.auth.registry import ProviderRegistry
-    from pyzk.config import ServerConfig
+    from pyzk.config.server import ServerConfig
 
 WORLD: Final = "world"
 ANYONE: Final = "anyone"

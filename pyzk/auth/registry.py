@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pyzk.auth.provider import AuthId, AuthProvider
-    from pyzk.config import ServerConfig
+    from pyzk.config.server import ServerConfig
 
 
 class ProviderRegistry:

@@ -12,8 +12,8 @@ import click
 
 from pyzk.cli.output import print_out
 from pyzk.cli.sources import fail, load, property_options
-from pyzk.config import DEFAULTS, WILDCARD, ServerConfig, effective_values
-from pyzk.config_members import bracketed
+from pyzk.config.members import bracketed
+from pyzk.config.server import DEFAULTS, WILDCARD, ServerConfig, effective_values
 
 
 class _Group(click.Group):
@@ -76,7 +76,7 @@ def check(
 def _values(config: ServerConfig, with_defaults: bool) -> list[tuple[str, object]]:
     values, usual = effective_values(config), dict(effective_values(DEFAULTS))
     if config.ensemble is not None:
-        from pyzk.config_ensemble import ensemble_defaults, ensemble_values
+        from pyzk.config.ensemble import ensemble_defaults, ensemble_values
 
         values += ensemble_values(config.ensemble)
         usual |= ensemble_defaults()

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from pyzk.config_ensemble import Sources, parse_ensemble
-from pyzk.config_members import Membership
+from pyzk.config.ensemble import Sources, parse_ensemble
+from pyzk.config.members import Membership
 from pyzk.errors import ConfigError
 
 LOOPBACK: Final = "127.0.0.1"

@@ -115,7 +115,7 @@ class Supervisor:
     ) -> None:
         self._members = [MemberProcess(files, command_of(files, options)) for files in members]
         self._addresses = [
-            survey.Address(LOOPBACK, member.files.ports.client) for member in self._members
+            survey.ClientAddress(LOOPBACK, member.files.ports.client) for member in self._members
         ]
         self._say = say
         self._restart = restart
@@ -216,7 +216,7 @@ class Supervisor:
                 self._announce()
             await asyncio.sleep(LOOK_S)
 
-    def _describe(self, found: Sequence[survey.Member]) -> str:
+    def _describe(self, found: Sequence[survey.SurveyedServer]) -> str:
         modes: dict[str, list[int]] = {}
         for member, seen in zip(self._members, found, strict=True):
             mode = seen.mode if seen.problem is None else "down"

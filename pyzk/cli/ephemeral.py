@@ -1,7 +1,7 @@
 """`pyzk serve --ephemeral`: the test server as a process, for tests in any language.
 
 Shell. `pyzk.testing.ZooKeeperServer` in its thread; the main thread waits for a signal, and ends
-everything. With a control port other processes order faults (`pyzk.testing.control_http`).
+everything. With a control port other processes order faults (`pyzk.testing.control.http`).
 
     signals blocked ---- start ---- lines on standard output ---- wait ---- stop ---- exit
 """
@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from typing import Final
 
 from pyzk.cli.sources import DEFAULTS, fail
-from pyzk.config import Property
+from pyzk.config.server import Property
 from pyzk.errors import ConfigError, PyzkError
 from pyzk.runtime.environment import raise_descriptor_limit
 from pyzk.runtime.main import (
@@ -95,7 +95,7 @@ def run(
             lines = [_first_line(server, connect_string_only)]
             if control_port is not None:
                 # An endpoint that nobody asked for costs nothing: its imports take 20 ms.
-                from pyzk.testing.control_http import ControlEndpoint
+                from pyzk.testing.control.http import ControlEndpoint
 
                 endpoint = ends.enter_context(ControlEndpoint(server, control_port))
                 lines.append(f"control {endpoint.url}")

@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from pyzk.cli.sources import fail, load, load_properties, property_options
-from pyzk.config import Property
+from pyzk.config.server import Property
 from pyzk.runtime import logs, parent
 from pyzk.runtime import main as runtime
 from pyzk.runtime.loop import LOOPS

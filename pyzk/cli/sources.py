@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-from pyzk.config import Property, ServerConfig, parse_config, parse_properties
+from pyzk.config.server import Property, ServerConfig, parse_config, parse_properties
 from pyzk.errors import ConfigError
 from pyzk.runtime.main import ExitCode, refuse
 

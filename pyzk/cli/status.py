@@ -18,7 +18,14 @@ import click
 from pyzk.cli.number import Number
 from pyzk.cli.output import print_out
 from pyzk.cli.sources import fail
-from pyzk.cli.survey import LEARNERS, NOT_SERVING, Member, leader_of, parse_addresses, survey
+from pyzk.cli.survey import (
+    LEARNERS,
+    NOT_SERVING,
+    SurveyedServer,
+    leader_of,
+    parse_addresses,
+    survey,
+)
 from pyzk.zxid import epoch_of, format_zxid, make
 
 DEFAULT_SERVERS: Final = "127.0.0.1:2181"
@@ -50,8 +57,8 @@ _WORDS: Final = {
 class Report:
     """What there is to say of all of them."""
 
-    members: list[Member]
-    leader: Member | None
+    members: list[SurveyedServer]
+    leader: SurveyedServer | None
     verdict: int = Verdict.HEALTHY
     problems: list[str] = attrs.field(factory=list)
     notes: list[str] = attrs.field(factory=list)
@@ -68,7 +75,7 @@ class Report:
 # --- the judgement --------------------------------------------------------------------
 
 
-def judge(members: list[Member], max_lag: int) -> Report:
+def judge(members: list[SurveyedServer], max_lag: int) -> Report:
     """Return what is wrong with these members, and what cannot be told."""
     report = Report(members, leader_of(members))
     for member in members:
@@ -81,7 +88,7 @@ def judge(members: list[Member], max_lag: int) -> Report:
     return report
 
 
-def _judge_alone(report: Report, member: Member, max_lag: int) -> None:
+def _judge_alone(report: Report, member: SurveyedServer, max_lag: int) -> None:
     if member.problem is not None:
         report.blame(Verdict.DEGRADED, f"{member.address}: {member.problem}")
     elif member.mode == NOT_SERVING:
@@ -159,7 +166,7 @@ def _judge_digests(report: Report) -> None:
             )
 
 
-def _compare(member: Member, reference: Member | None) -> tuple[str, int | None]:
+def _compare(member: SurveyedServer, reference: SurveyedServer | None) -> tuple[str, int | None]:
     if reference is None or not member.digests:
         return "unknown", None
     common = sorted(set(member.digests) & set(reference.digests))
@@ -216,7 +223,7 @@ def _note_zxids(report: Report) -> None:
 
 
 def _note_refused(report: Report) -> None:
-    by_words: dict[tuple[str, ...], list[Member]] = {}
+    by_words: dict[tuple[str, ...], list[SurveyedServer]] = {}
     for member in report.members:
         if member.refused:
             by_words.setdefault(member.refused, []).append(member)
@@ -232,7 +239,7 @@ _TELLS: Final = {
 }
 
 
-def _names(members: Sequence[Member]) -> str:
+def _names(members: Sequence[SurveyedServer]) -> str:
     return ", ".join(str(member.address) for member in members)
 
 
@@ -259,7 +266,7 @@ def render(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(member: Member, digest: tuple[str, int | None]) -> tuple[str, ...]:
+def _row(member: SurveyedServer, digest: tuple[str, int | None]) -> tuple[str, ...]:
     if not member.is_serving:
         return str(member.address), "-", member.problem or NOT_SERVING
     state, zxid = digest
@@ -307,7 +314,7 @@ def as_json(report: Report) -> dict[str, Any]:
     }
 
 
-def _member_json(member: Member, digest: tuple[str, int | None]) -> dict[str, Any]:
+def _member_json(member: SurveyedServer, digest: tuple[str, int | None]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "address": str(member.address),
         "problem": member.problem,

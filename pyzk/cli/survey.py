@@ -35,7 +35,7 @@ _MASK64: Final = (1 << 64) - 1
 _SERVER_ID: Final = re.compile(r"^serverId=(-?\d+)$", re.MULTILINE)
 
 
-class Address(NamedTuple):
+class ClientAddress(NamedTuple):
     """Where a server takes clients."""
 
     host: str
@@ -45,12 +45,12 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def parse_addresses(text: str) -> list[Address]:
+def parse_addresses(text: str) -> list[ClientAddress]:
     """Return the addresses of a connect string; a chroot behind it is not looked at.
 
     Raises ValueError with what is wrong.
     """
-    found: list[Address] = []
+    found: list[ClientAddress] = []
     for part in text.partition("/")[0].split(","):
         entry = part.strip()
         if not entry:
@@ -61,7 +61,7 @@ def parse_addresses(text: str) -> list[Address]:
         port = int(match[3] or DEFAULT_PORT)
         if not 0 < port < 1 << 16:
             raise ValueError(f"{entry!r}: a port is a number from 1 to 65535")
-        address = Address(match[1] or match[2], port)
+        address = ClientAddress(match[1] or match[2], port)
         if address not in found:
             found.append(address)
     if not found:
@@ -70,10 +70,10 @@ def parse_addresses(text: str) -> list[Address]:
 
 
 @attrs.define
-class Member:
+class SurveyedServer:
     """What one server says of itself."""
 
-    address: Address
+    address: ClientAddress
     problem: str | None = None
     """Why there is nothing else."""
     mode: str = ""
@@ -115,23 +115,23 @@ class Member:
 # --- asking ---------------------------------------------------------------------------
 
 
-async def survey(addresses: Sequence[Address], timeout_s: float) -> list[Member]:
+async def survey(addresses: Sequence[ClientAddress], timeout_s: float) -> list[SurveyedServer]:
     """Ask all of them, in their order."""
-    members = [Member(address) for address in addresses]
+    members = [SurveyedServer(address) for address in addresses]
     await asyncio.gather(*(_visit(member, timeout_s) for member in members))
     await measure_lag(members, timeout_s)
     await asyncio.gather(*(_ask_more(member, timeout_s) for member in members))
     return members
 
 
-async def look(addresses: Sequence[Address], timeout_s: float) -> list[Member]:
+async def look(addresses: Sequence[ClientAddress], timeout_s: float) -> list[SurveyedServer]:
     """Ask all of them for their mode only."""
-    members = [Member(address) for address in addresses]
+    members = [SurveyedServer(address) for address in addresses]
     await asyncio.gather(*(_visit(member, timeout_s) for member in members))
     return members
 
 
-async def _visit(member: Member, timeout_s: float) -> None:
+async def _visit(member: SurveyedServer, timeout_s: float) -> None:
     try:
         text = await ask(member.address, "srvr", timeout_s)
     except (OSError, ValueError) as error:
@@ -140,7 +140,7 @@ async def _visit(member: Member, timeout_s: float) -> None:
     read_srvr(member, text)
 
 
-async def _ask_more(member: Member, timeout_s: float) -> None:
+async def _ask_more(member: SurveyedServer, timeout_s: float) -> None:
     if not member.is_serving:
         return
     refused = []
@@ -157,7 +157,7 @@ async def _ask_more(member: Member, timeout_s: float) -> None:
     member.refused = tuple(refused)
 
 
-async def measure_lag(members: Iterable[Member], timeout_s: float) -> None:
+async def measure_lag(members: Iterable[SurveyedServer], timeout_s: float) -> None:
     """See which learners lack what the leader had when it was asked, and still lack it."""
     members = list(members)
     leader = leader_of(members)
@@ -185,13 +185,13 @@ def _lag(zxid: int, target: int) -> int:
     return counter_of(target) if epoch_of(zxid) < epoch_of(target) else 0
 
 
-def leader_of(members: Iterable[Member]) -> Member | None:
+def leader_of(members: Iterable[SurveyedServer]) -> SurveyedServer | None:
     """Return who leads; if several say so, who leads the newest epoch."""
     leaders = [member for member in members if member.problem is None and member.mode == "leader"]
     return max(leaders, key=lambda member: member.epoch, default=None)
 
 
-async def ask(address: Address, word: str, timeout_s: float) -> str:
+async def ask(address: ClientAddress, word: str, timeout_s: float) -> str:
     """Return the whole answer to a word. Raises OSError (TimeoutError is one), ValueError for what
     is no answer."""
     async with asyncio.timeout(timeout_s):
@@ -229,7 +229,7 @@ def _explain(error: Exception, timeout_s: float) -> str:
 # --- reading answers ------------------------------------------------------------------
 
 
-def read_srvr(member: Member, text: str) -> None:
+def read_srvr(member: SurveyedServer, text: str) -> None:
     """Take over what ``srvr`` has answered."""
     member.problem = None
     if not text:
@@ -264,7 +264,7 @@ def _short_version(text: str) -> str:
     return _COMMIT.sub(r"\1", version)
 
 
-def _read_mntr(member: Member, text: str) -> None:
+def _read_mntr(member: SurveyedServer, text: str) -> None:
     for line in text.splitlines():
         name, tab, value = line.partition("\t")
         if tab and name.startswith("zk_"):
@@ -275,12 +275,12 @@ def _read_mntr(member: Member, text: str) -> None:
         member.digests[zxid] = digest & _MASK64
 
 
-def _read_conf(member: Member, text: str) -> None:
+def _read_conf(member: SurveyedServer, text: str) -> None:
     found = _SERVER_ID.search(text)
     if found is not None and member.mode != "standalone":
         member.server_id = int(found[1])
 
 
-def _read_hash(member: Member, text: str) -> None:
+def _read_hash(member: SurveyedServer, text: str) -> None:
     for zxid, digest in _DIGEST.findall(text):
         member.digests[int(zxid, 16)] = int(digest) & _MASK64

@@ -15,7 +15,7 @@ from pyzk.server.outbox import Command
 
 if TYPE_CHECKING:
     from pyzk.data.database import Database
-    from pyzk.quorum.link import Link
+    from pyzk.quorum.link import QuorumLink
 
 
 class DialLeader(Command):
@@ -26,8 +26,10 @@ class DialLeader(Command):
 
     __slots__ = ("addresses", "link", "timeout_ms")
 
-    def __init__(self, link: Link, addresses: tuple[tuple[str, int], ...], timeout_ms: int) -> None:
-        self.link: Link = link
+    def __init__(
+        self, link: QuorumLink, addresses: tuple[tuple[str, int], ...], timeout_ms: int
+    ) -> None:
+        self.link: QuorumLink = link
         self.addresses: tuple[tuple[str, int], ...] = addresses
         self.timeout_ms: int = timeout_ms
 

@@ -37,7 +37,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from pyzk.config_members import config_text, parse_membership
+from pyzk.config.members import config_text, parse_membership
 from pyzk.errors import PyzkError, QuorumProtocolError
 from pyzk.outsiders import about
 from pyzk.quorum.election_messages import MAX_ROUND, Notification, decode_notification
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pyzk.clock import Clock
-    from pyzk.config_members import Membership
+    from pyzk.config.members import Membership
     from pyzk.quorum.verifier import QuorumVerifier
 
 log = logging.getLogger(__name__)

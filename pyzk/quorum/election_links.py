@@ -43,7 +43,7 @@ from pyzk.quorum.election_messages import (
 
 if TYPE_CHECKING:
     from pyzk.clock import Clock
-    from pyzk.config_members import Membership
+    from pyzk.config.members import Membership
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class ElectionLink:
         """The shell's own."""
 
 
-class Dial(NamedTuple):
+class ElectionDial(NamedTuple):
     """An order to connect to ``sid``, trying the addresses in turn."""
 
     sid: int
@@ -147,7 +147,7 @@ class ElectionLinks:
         self.multi_address: bool = multi_address
         self.links: dict[int, ElectionLink] = {}
         """The connection to each server."""
-        self.dials: list[Dial] = []
+        self.dials: list[ElectionDial] = []
         """Connections to open."""
         self.writes: list[tuple[ElectionLink, bytes]] = []
         """Bytes to write, each in one piece."""
@@ -364,7 +364,7 @@ class ElectionLinks:
         if sid in self._dialing or not addresses or not self._has_room(sid):
             return
         self._dialing[sid] = None
-        self.dials.append(Dial(sid, addresses))
+        self.dials.append(ElectionDial(sid, addresses))
 
     def _has_room(self, sid: int) -> bool:
         """Whether one more connection is allowed: always to a server of the configuration."""

@@ -36,7 +36,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from pyzk.config_members import config_text
+from pyzk.config.members import config_text
 from pyzk.constants import OpCode
 from pyzk.errors import QuorumProtocolError
 from pyzk.quorum import packets
@@ -54,14 +54,14 @@ from pyzk.quorum.learner_handler import (
 )
 from pyzk.quorum.proposals import AckTally, EpochAcks, NewEpoch, Proposal, ProposalSizes
 from pyzk.quorum.role import Unapplied
+from pyzk.quorum.standalone import SPOT_CHECK_MASK
 from pyzk.server.outbox import TakeSnapshot
 from pyzk.server.prep import Prep
-from pyzk.server.standalone import SPOT_CHECK_MASK
 from pyzk.zxid import counter_of, make
 
 if TYPE_CHECKING:
     from pyzk.data.database import Database
-    from pyzk.quorum.link import Link
+    from pyzk.quorum.link import QuorumLink
     from pyzk.quorum.member import Member
     from pyzk.quorum.packets import ForwardedRequest
     from pyzk.server.connection import Connection
@@ -248,7 +248,7 @@ class Leader:
 
     # --- links ----------------------------------------------------------------------
 
-    def link_accepted(self, name: str) -> Link | None:
+    def link_accepted(self, name: str) -> QuorumLink | None:
         """A learner has connected; None: this leader is one no more. If too many have not said who
         they are, the oldest of them goes: a learner says it at once, and must not be kept out."""
         if self.over is not None:

@@ -30,7 +30,7 @@ from pyzk.errors import QuorumProtocolError
 from pyzk.quorum import packets
 from pyzk.quorum.commands import DialLeader
 from pyzk.quorum.epochs import ACCEPTED
-from pyzk.quorum.link import Link
+from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.role import Unapplied
 from pyzk.zxid import counter_of, format_zxid
 
@@ -93,7 +93,7 @@ class Learner:
         self.new_leader_config: bytes | None = None
         """The text of the last configuration that the leader has seen, from NEWLEADER."""
         self.phase: int = CONNECTING
-        self.link: Link = Link(member.outbox, f"server {leader_sid}, the leader", self)
+        self.link: QuorumLink = QuorumLink(member.outbox, f"server {leader_sid}, the leader", self)
         self._table: dict[int, Handlers] = self._phases()
         self._handlers: Handlers = self._table[CONNECTING]
         self._tries: int = 0
@@ -149,7 +149,7 @@ class Learner:
         self._dial_at_ms = None
         self._tries += 1
         if self.link.is_closed:
-            self.link = Link(member.outbox, self.link.name, self)
+            self.link = QuorumLink(member.outbox, self.link.name, self)
         addresses = tuple((each.host, each.quorum_port) for each in leader.addresses)
         left_ms = max(1, self._give_up_ms - member.clock.now_ms)
         member.outbox.commands.append(DialLeader(self.link, addresses, left_ms))
@@ -160,7 +160,7 @@ class Learner:
         self._enter(CONNECTING)
         self._connect()
 
-    def link_up(self, link: Link) -> None:
+    def link_up(self, link: QuorumLink) -> None:
         """The leader has taken the connection: say who this is."""
         if link is not self.link or self.phase != CONNECTING or self.is_over:
             return
@@ -176,7 +176,7 @@ class Learner:
             )
         )
 
-    def link_down(self, link: Link, reason: str) -> None:
+    def link_down(self, link: QuorumLink, reason: str) -> None:
         """There is no connection, or none any more."""
         if link is not self.link or self.is_over:
             return
@@ -201,11 +201,11 @@ class Learner:
 
     # --- inputs ---------------------------------------------------------------------
 
-    def bytes_came(self, link: Link) -> None:
+    def bytes_came(self, link: QuorumLink) -> None:
         """The leader has sent something, if only a part of a packet."""
         self._heard_ms = self.member.clock.now_ms
 
-    def packet(self, link: Link, packet: QuorumPacket) -> None:
+    def packet(self, link: QuorumLink, packet: QuorumPacket) -> None:
         """The leader has sent a packet."""
         handler = self._handlers.get(packet.type)
         if handler is None:
@@ -214,7 +214,7 @@ class Learner:
             )
         handler(packet)
 
-    def snapshot_part(self, link: Link, part: SnapshotPart) -> None:
+    def snapshot_part(self, link: QuorumLink, part: SnapshotPart) -> None:
         """The next part of the snapshot has come."""
         raise QuorumProtocolError("a snapshot that was not awaited")
 

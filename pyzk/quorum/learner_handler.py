@@ -37,7 +37,7 @@ from pyzk.errors import JuteError, QuorumProtocolError
 from pyzk.jute.records import QuorumPacket
 from pyzk.outsiders import about
 from pyzk.quorum import packets
-from pyzk.quorum.link import Link
+from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.snapshot_stream import SnapshotPart
 from pyzk.zxid import counter_of, epoch_of, format_zxid
 
@@ -83,7 +83,7 @@ class LearnerHandler:
     def __init__(self, leader: Leader, name: str) -> None:
         self.leader: Leader = leader
         self.name: str = name
-        self.link: Link = Link(leader.member.outbox, name, self)
+        self.link: QuorumLink = QuorumLink(leader.member.outbox, name, self)
         self.phase: int = AWAIT_INFO
         self.sid: int = -1
         self.is_observer: bool = False
@@ -311,18 +311,18 @@ class LearnerHandler:
 
     # --- from the learner -----------------------------------------------------------
 
-    def link_up(self, link: Link) -> None:
+    def link_up(self, link: QuorumLink) -> None:
         raise AssertionError("a leader dials nobody")
 
-    def bytes_came(self, link: Link) -> None:
+    def bytes_came(self, link: QuorumLink) -> None:
         self.heard = self.leader.beat
         if self.phase == ACTIVE:
             self._is_alive()
 
-    def snapshot_part(self, link: Link, part: SnapshotPart) -> None:
+    def snapshot_part(self, link: QuorumLink, part: SnapshotPart) -> None:
         raise QuorumProtocolError("a learner sends no snapshot")
 
-    def link_down(self, link: Link, reason: str) -> None:
+    def link_down(self, link: QuorumLink, reason: str) -> None:
         level = logging.WARNING if link.has_failed else logging.INFO
         log.log(level, "the link with %r has ended: %s", self, reason, extra=self.subject)
         self.end()
@@ -336,7 +336,7 @@ class LearnerHandler:
         self._held = None
         self.link.abort()
 
-    def packet(self, link: Link, packet: QuorumPacket) -> None:
+    def packet(self, link: QuorumLink, packet: QuorumPacket) -> None:
         """A packet has come. Raises QuorumProtocolError for one that the phase does not know."""
         leader = self.leader
         if leader.over is not None:

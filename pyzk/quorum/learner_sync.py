@@ -51,7 +51,7 @@ from pyzk.zxid import epoch_of, follows, format_zxid, make
 if TYPE_CHECKING:
     from pyzk.data.database import Database
     from pyzk.jute.records import QuorumPacket
-    from pyzk.quorum.link import Link
+    from pyzk.quorum.link import QuorumLink
     from pyzk.quorum.member import Member
     from pyzk.quorum.snapshot_stream import SnapshotPart
 
@@ -131,7 +131,7 @@ class SyncedLearner(Learner):
         self._matched = 0
         super().stop()
 
-    def snapshot_part(self, link: Link, part: SnapshotPart) -> None:
+    def snapshot_part(self, link: QuorumLink, part: SnapshotPart) -> None:
         """The next part of the snapshot has come."""
         load = self._load
         if load is None or self.phase != LOADING:

@@ -30,7 +30,7 @@ from pyzk.quorum.election_messages import Address
 from pyzk.quorum.follower import Follower
 from pyzk.quorum.leader import BROADCAST, DISCOVERY, Leader
 from pyzk.quorum.learner import CONNECTING, Learner
-from pyzk.quorum.link import Link
+from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.member import Member
 from pyzk.quorum.observer import Observer
 from pyzk.quorum.role import MemberRole, Unapplied
@@ -42,8 +42,8 @@ from pyzk.zxid import format_zxid
 
 if TYPE_CHECKING:
     from pyzk.clock import Clock
-    from pyzk.config import ServerConfig
-    from pyzk.config_ensemble import EnsembleConfig
+    from pyzk.config.ensemble import EnsembleConfig
+    from pyzk.config.server import ServerConfig
     from pyzk.data.database import Database
     from pyzk.quorum.epochs import Epochs
     from pyzk.server.outbox import Outbox
@@ -375,23 +375,23 @@ class MemberLife:
             role.over = role.over or reason
             self.pump()
 
-    def link_accepted(self, name: str) -> Link | None:
+    def link_accepted(self, name: str) -> QuorumLink | None:
         """Somebody has connected to the quorum port; None: close it, nobody leads here."""
         role = self.role
         return role.link_accepted(name) if isinstance(role, Leader) else None
 
-    def link_received(self, link: Link, data: bytes) -> None:
+    def link_received(self, link: QuorumLink, data: bytes) -> None:
         """Bytes have come on the quorum port."""
         link.receive(data)
         self.pump()
 
-    def link_up(self, link: Link) -> None:
+    def link_up(self, link: QuorumLink) -> None:
         """A link that was dialed is there."""
         if not link.is_closed:
             link.owner.link_up(link)
             self.pump()
 
-    def link_down(self, link: Link, reason: str) -> None:
+    def link_down(self, link: QuorumLink, reason: str) -> None:
         """A link has ended, or could not be made."""
         learner = link.owner
         if isinstance(learner, Learner) and not link.is_closed:

@@ -24,28 +24,28 @@ TAKE_BYTES: Final = 1 << 18
 class LinkOwner(Protocol):
     """The leader's or the learner's side of a link."""
 
-    def link_up(self, link: Link) -> None:
+    def link_up(self, link: QuorumLink) -> None:
         """It was dialed and is connected."""
         ...
 
-    def bytes_came(self, link: Link) -> None:
+    def bytes_came(self, link: QuorumLink) -> None:
         """Bytes have come: the other side lives, however long a packet takes."""
         ...
 
-    def packet(self, link: Link, packet: QuorumPacket) -> None:
+    def packet(self, link: QuorumLink, packet: QuorumPacket) -> None:
         """A packet has come. A QuorumProtocolError that is raised closes the link."""
         ...
 
-    def snapshot_part(self, link: Link, part: SnapshotPart) -> None:
+    def snapshot_part(self, link: QuorumLink, part: SnapshotPart) -> None:
         """A part of the snapshot behind SNAP has come."""
         ...
 
-    def link_down(self, link: Link, reason: str) -> None:
+    def link_down(self, link: QuorumLink, reason: str) -> None:
         """The link has ended, by the other side or by ``Link.fail``; not after ``close``."""
         ...
 
 
-class Link(Outgoing):
+class QuorumLink(Outgoing):
     """One connection of the quorum port, compared by identity."""
 
     __slots__ = (

@@ -10,20 +10,20 @@ from collections import deque
 from random import Random
 from typing import TYPE_CHECKING
 
-from pyzk.config_members import config_text, parse_membership
+from pyzk.config.members import config_text, parse_membership
 from pyzk.errors import PyzkError
 from pyzk.persistence.txnlog import frame_record
 from pyzk.quorum.commands import Reload, SaveEpoch, StorageCommand
 from pyzk.quorum.epochs import ACCEPTED
+from pyzk.quorum.standalone import SnapshotTrigger
 from pyzk.quorum.verifier import QuorumVerifier, verifier_of
 from pyzk.server.outbox import Outbox, TakeSnapshot
-from pyzk.server.standalone import SnapshotTrigger
 
 if TYPE_CHECKING:
     from pyzk.clock import Clock
-    from pyzk.config import ServerConfig
-    from pyzk.config_ensemble import EnsembleConfig
-    from pyzk.config_members import Membership
+    from pyzk.config.ensemble import EnsembleConfig
+    from pyzk.config.members import Membership
+    from pyzk.config.server import ServerConfig
     from pyzk.data.database import Database
     from pyzk.quorum.election import Election
     from pyzk.quorum.epochs import Epochs

@@ -15,22 +15,22 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from pyzk.clock import Clock
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.data.database import Database
+from pyzk.quorum.standalone import Standalone
 from pyzk.server import containers
 from pyzk.server.connection import Connection
 from pyzk.server.outbox import Outbox, TakeSnapshot
 from pyzk.server.request import Request
 from pyzk.server.server import Server
-from pyzk.server.standalone import Standalone
 
 if TYPE_CHECKING:
-    from pyzk.config_ensemble import EnsembleConfig
+    from pyzk.config.ensemble import EnsembleConfig
     from pyzk.quorum.election_links import ElectionLink, ElectionLinks
     from pyzk.quorum.epochs import Epochs
     from pyzk.quorum.lifecycle import MemberLife
-    from pyzk.quorum.link import Link
+    from pyzk.quorum.link import QuorumLink
 
 log = logging.getLogger(__name__)
 
@@ -161,19 +161,19 @@ class Peer:
         it is tried again."""
         self._life.listen_failed(reason)
 
-    def link_accepted(self, name: str) -> Link | None:
+    def link_accepted(self, name: str) -> QuorumLink | None:
         """Somebody has connected to the quorum port; None: close the connection."""
         return self._life.link_accepted(name)
 
-    def link_up(self, link: Link) -> None:
+    def link_up(self, link: QuorumLink) -> None:
         """A connection that DialLeader ordered is there."""
         self._life.link_up(link)
 
-    def link_received(self, link: Link, data: bytes) -> None:
+    def link_received(self, link: QuorumLink, data: bytes) -> None:
         """Bytes have come on a link."""
         self._life.link_received(link, data)
 
-    def link_down(self, link: Link, reason: str) -> None:
+    def link_down(self, link: QuorumLink, reason: str) -> None:
         """A link has ended, or could not be made."""
         self._life.link_down(link, reason)
 

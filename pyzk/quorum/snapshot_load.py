@@ -17,7 +17,7 @@ from pyzk.data.tree import DataTree
 from pyzk.errors import QuorumProtocolError
 
 if TYPE_CHECKING:
-    from pyzk.config import ServerConfig
+    from pyzk.config.server import ServerConfig
     from pyzk.quorum.snapshot_stream import SnapshotPart
 
 _unpack_stat: Final = struct.Struct(">qqqqiiiqq").unpack

@@ -23,7 +23,7 @@ from pyzk.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from pyzk.config_members import Membership
+    from pyzk.config.members import Membership
 
 
 class QuorumVerifier:

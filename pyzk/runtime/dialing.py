@@ -18,9 +18,9 @@ from pyzk.runtime.addresses import place
 from pyzk.runtime.network import reason_of
 
 if TYPE_CHECKING:
-    from pyzk.config_ensemble import EnsembleConfig
+    from pyzk.config.ensemble import EnsembleConfig
     from pyzk.runtime.runner import PeerRunner
-    from pyzk.runtime.seams import Listener, Network, Timer
+    from pyzk.runtime.seams import Listener, MemberNetwork, Timer
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Where(NamedTuple):
         return f"{reason_of(error)}{where}", remedy
 
 
-class Dial:
+class DialAttempt:
     """One attempt to reach a member, at each of its addresses for some time at most.
 
     The protocol hears of success, ``failed`` gets the reason of a failure; after ``cancel`` nobody
@@ -79,7 +79,7 @@ class Dial:
     def __init__(
         self,
         runner: PeerRunner,
-        network: Network,
+        network: MemberNetwork,
         make: MakeProtocol,
         addresses: Iterable[tuple[str, int]],
         each_s: float,
@@ -141,7 +141,7 @@ class Listening:
     def __init__(
         self,
         runner: PeerRunner,
-        network: Network,
+        network: MemberNetwork,
         make: MakeProtocol,
         where: Where,
         first_retry_s: float = FIRST_RETRY_S,

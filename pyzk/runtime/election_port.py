@@ -14,16 +14,15 @@ from pyzk.errors import ElectionPortError
 from pyzk.outsiders import about
 from pyzk.quorum.election_links import STRANGERS
 from pyzk.runtime.client_port import LAST_BYTES_TIMEOUT_S
-from pyzk.runtime.dialing import Dial, Listening, Where, set_options
+from pyzk.runtime.dialing import DialAttempt, Listening, Where, set_options
 from pyzk.runtime.network import peer_name
 
 if TYPE_CHECKING:
-    from pyzk.config_ensemble import EnsembleConfig
-    from pyzk.quorum.election_links import Dial as DialOrder
-    from pyzk.quorum.election_links import ElectionLink, ElectionLinks
+    from pyzk.config.ensemble import EnsembleConfig
+    from pyzk.quorum.election_links import ElectionDial, ElectionLink, ElectionLinks
     from pyzk.quorum.peer import Peer
     from pyzk.runtime.runner import PeerRunner
-    from pyzk.runtime.seams import Network, Timer
+    from pyzk.runtime.seams import MemberNetwork, Timer
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ class ElectionPort:
     """All election connections of one member."""
 
     def __init__(
-        self, runner: PeerRunner, peer: Peer, ensemble: EnsembleConfig, network: Network
+        self, runner: PeerRunner, peer: Peer, ensemble: EnsembleConfig, network: MemberNetwork
     ) -> None:
         self.runner = runner
         self.peer = peer
@@ -43,7 +42,7 @@ class ElectionPort:
         self._network = network
         self._listening: list[Listening] = []
         self._protocols: dict[ElectionProtocol, None] = {}
-        self._dials: dict[int, Dial] = {}
+        self._dials: dict[int, DialAttempt] = {}
         self._unreachable: dict[int, str] = {}
         """Server of the configuration -> why; said once until it has been reached."""
 
@@ -94,9 +93,9 @@ class ElectionPort:
                 if isinstance(link.shell, ElectionProtocol):
                     link.shell.close()
 
-    def _dial(self, order: DialOrder) -> None:
+    def _dial(self, order: ElectionDial) -> None:
         sid = order.sid
-        dial = Dial(
+        dial = DialAttempt(
             self.runner,
             self._network,
             partial(self._make_dialed, sid),

@@ -31,7 +31,7 @@ from types import FrameType
 from typing import Final, Protocol, TextIO
 
 from pyzk import __version__
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.errors import (
     ConfigError,
     Corrupt,

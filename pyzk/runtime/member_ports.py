@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 
 from pyzk.quorum.commands import DialLeader, ListenForLearners, StopListening, StorageCommand
 from pyzk.quorum.learner import Learner
-from pyzk.quorum.link import Link
+from pyzk.quorum.link import QuorumLink
 from pyzk.runtime.election_port import ElectionPort
 from pyzk.runtime.loop import spawn
 from pyzk.runtime.network import TcpNetwork, reason_of
 from pyzk.runtime.quorum_port import QuorumPort
 
 if TYPE_CHECKING:
-    from pyzk.config_ensemble import EnsembleConfig
-    from pyzk.config_members import Member
+    from pyzk.config.ensemble import EnsembleConfig
+    from pyzk.config.members import QuorumServer
     from pyzk.data.database import Database
     from pyzk.quorum.peer import Peer
     from pyzk.runtime.runner import PeerRunner
-    from pyzk.runtime.seams import Network, ServerStorage
+    from pyzk.runtime.seams import MemberNetwork, ServerStorage
     from pyzk.server.outbox import Command
 
 log = logging.getLogger(__name__)
@@ -40,13 +40,13 @@ class MemberPorts:
         peer: Peer,
         ensemble: EnsembleConfig,
         storage: ServerStorage,
-        network: Network | None,
+        network: MemberNetwork | None,
     ) -> None:
         self._runner = runner
         self._peer = peer
         self._ensemble = ensemble
         self._storage = storage
-        self._network: Network = network or TcpNetwork()
+        self._network: MemberNetwork = network or TcpNetwork()
         self._quorum = QuorumPort(runner, peer, ensemble, self._network)
         self._election = ElectionPort(runner, peer, ensemble, self._network)
         self.when_serving: Callable[[], None] | None = None
@@ -59,7 +59,7 @@ class MemberPorts:
             if member.sid != self._ensemble.my_sid:
                 spawn(self._check(member), f"look up server {member.sid}")
 
-    async def _check(self, member: Member) -> None:
+    async def _check(self, member: QuorumServer) -> None:
         for address in member.addresses:
             try:
                 await self._network.check(address.host)
@@ -92,7 +92,7 @@ class MemberPorts:
         if outbox.links:
             quorum = self._quorum
             for link in outbox.take_links():
-                assert isinstance(link, Link), link
+                assert isinstance(link, QuorumLink), link
                 link.is_dirty = False
                 quorum.flush(link)
         if self.when_serving is not None and self._peer.server.is_running:

@@ -12,16 +12,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from pyzk.quorum.commands import DialLeader
-from pyzk.quorum.link import Link
+from pyzk.quorum.link import QuorumLink
 from pyzk.runtime.client_port import LAST_BYTES_TIMEOUT_S
-from pyzk.runtime.dialing import Dial, Listening, Where, set_options
+from pyzk.runtime.dialing import DialAttempt, Listening, Where, set_options
 from pyzk.runtime.network import peer_name, reason_of
 
 if TYPE_CHECKING:
-    from pyzk.config_ensemble import EnsembleConfig
+    from pyzk.config.ensemble import EnsembleConfig
     from pyzk.quorum.peer import Peer
     from pyzk.runtime.runner import PeerRunner
-    from pyzk.runtime.seams import Network, Timer
+    from pyzk.runtime.seams import MemberNetwork, Timer
 
 HIGH_WATER_BYTES: Final = 1 << 20
 """What may wait for one socket; the rest stays in the link, where a snapshot is not made yet."""
@@ -32,7 +32,7 @@ class QuorumPort:
     """All links of one member."""
 
     def __init__(
-        self, runner: PeerRunner, peer: Peer, ensemble: EnsembleConfig, network: Network
+        self, runner: PeerRunner, peer: Peer, ensemble: EnsembleConfig, network: MemberNetwork
     ) -> None:
         self.runner = runner
         self.peer = peer
@@ -40,7 +40,7 @@ class QuorumPort:
         self._network = network
         self._listening: list[Listening] = []
         self._protocols: dict[LinkProtocol, None] = {}
-        self._dials: dict[Link, Dial] = {}
+        self._dials: dict[QuorumLink, DialAttempt] = {}
 
     # --- orders ---------------------------------------------------------------------
 
@@ -78,7 +78,7 @@ class QuorumPort:
         link = command.link
         if link.is_closed:
             return
-        dial = Dial(
+        dial = DialAttempt(
             self.runner,
             self._network,
             partial(self._make_dialed, link),
@@ -90,14 +90,14 @@ class QuorumPort:
         self._dials[link] = dial
         dial.start()
 
-    def _make_dialed(self, link: Link) -> asyncio.Protocol:
+    def _make_dialed(self, link: QuorumLink) -> asyncio.Protocol:
         return cast("asyncio.Protocol", LinkProtocol(self, link))
 
-    def _dial_failed(self, link: Link, reason: str) -> None:
+    def _dial_failed(self, link: QuorumLink, reason: str) -> None:
         self._dials.pop(link, None)
         self.runner.take_in("link down", reason, partial(self.peer.link_down, link, reason))
 
-    def flush(self, link: Link) -> None:
+    def flush(self, link: QuorumLink) -> None:
         """The link has something to write, or was closed."""
         shell = link.shell
         if isinstance(shell, LinkProtocol):
@@ -128,7 +128,7 @@ class QuorumPort:
     def _make_accepted(self) -> asyncio.Protocol:
         return cast("asyncio.Protocol", LinkProtocol(self, None))
 
-    def opened(self, protocol: LinkProtocol, link: Link | None) -> None:
+    def opened(self, protocol: LinkProtocol, link: QuorumLink | None) -> None:
         """A socket is there."""
         self._protocols[protocol] = None
         if link is not None:
@@ -144,7 +144,7 @@ class LinkProtocol:
 
     __slots__ = ("_deadline", "_is_choked", "_is_paused", "_link", "_port", "_transport")
 
-    def __init__(self, port: QuorumPort, link: Link | None) -> None:
+    def __init__(self, port: QuorumPort, link: QuorumLink | None) -> None:
         self._port = port
         self._link = link
         """None before the core has accepted it, and after the end."""

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
 from pyzk.clock import Clock
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.data.database import Database
 from pyzk.errors import StorageError
 from pyzk.quorum.peer import Peer

@@ -86,7 +86,7 @@ class Listener(Protocol):
     def close(self) -> None: ...
 
 
-class Network(Protocol):
+class MemberNetwork(Protocol):
     """What is between the members; `pyzk.runtime.network.TcpNetwork` is the real one."""
 
     async def connect(self, make: Callable[[], asyncio.Protocol], host: str, port: int) -> None:
@@ -113,5 +113,5 @@ class Seams(NamedTuple):
     """Sockets that listen already; the runner closes them at its end."""
     wrap: Callable[[ClientProtocol], asyncio.Protocol] | None = None
     """Puts something between a socket and the protocol that serves it."""
-    network: Network | None = None
+    network: MemberNetwork | None = None
     """Between this server and the other members of its ensemble."""

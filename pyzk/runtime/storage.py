@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.data.database import Database, FrozenDatabase
 from pyzk.errors import MissingLogError, StorageError
 from pyzk.metrics import Metrics

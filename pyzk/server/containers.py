@@ -14,7 +14,7 @@ from pyzk.data.java_order import HashTable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pyzk.config import ServerConfig
+    from pyzk.config.server import ServerConfig
     from pyzk.data.tree import DataTree
 
 

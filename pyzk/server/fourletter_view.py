@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from pyzk.clock import Clock
-    from pyzk.config import ServerConfig
+    from pyzk.config.server import ServerConfig
     from pyzk.data.database import Database
     from pyzk.metrics import Metrics
     from pyzk.server.connection_stats import ConnectionStats

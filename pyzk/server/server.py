@@ -15,7 +15,7 @@ from pyzk.auth.access import Access
 from pyzk.auth.provider import AuthId
 from pyzk.auth.registry import ProviderRegistry
 from pyzk.clock import Clock
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import ErrorCode, EventType, OpCode
 from pyzk.data.acl import OPEN_ACL_ID
 from pyzk.data.database import Database

@@ -14,7 +14,7 @@ from __future__ import annotations
 from random import Random
 
 from pyzk.clock import Clock
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.metrics import Metrics
 from pyzk.server.request import QueuedRead, Request
 

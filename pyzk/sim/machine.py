@@ -16,8 +16,8 @@ from pyzk.clock import Clock
 from pyzk.data.database import Database
 from pyzk.errors import StorageError
 from pyzk.quorum.commands import DialLeader, ListenForLearners, StopListening, StorageCommand
-from pyzk.quorum.election_links import Dial, ElectionLink
-from pyzk.quorum.link import Link
+from pyzk.quorum.election_links import ElectionDial, ElectionLink
+from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.member import Member
 from pyzk.quorum.peer import Peer
 from pyzk.server.connection import CLOSED, STALL_CHOKED, Connection
@@ -308,7 +308,7 @@ class Machine:
                 return
         if outbox.links:
             for link in outbox.take_links():
-                assert isinstance(link, Link), link
+                assert isinstance(link, QuorumLink), link
                 link.is_dirty = False
                 self._flush_link(link)
                 if self._crashes_here():
@@ -371,7 +371,7 @@ class Machine:
 
         world.network.dial(self, target, QUORUM, command.timeout_ms * 1000, done)
 
-    def _flush_link(self, link: Link) -> None:
+    def _flush_link(self, link: QuorumLink) -> None:
         socket = link.shell
         if not isinstance(socket, Socket) or socket.is_closed:
             return
@@ -428,7 +428,7 @@ class Machine:
         if not socket.is_closed:
             self.act(partial(self.peer.election_written, link))
 
-    def _dial_election(self, dial: Dial) -> None:
+    def _dial_election(self, dial: ElectionDial) -> None:
         world = self.world
         target = world.machine_at(dial.addresses[0].host)
         timeout_us = world.ensemble_configs[self.sid].cnx_timeout_ms * 1000
@@ -487,7 +487,7 @@ class Machine:
 class QuorumSocket:
     """A link of the quorum port and the socket behind it."""
 
-    def __init__(self, machine: Machine, link: Link) -> None:
+    def __init__(self, machine: Machine, link: QuorumLink) -> None:
         self.machine = machine
         self.link = link
 

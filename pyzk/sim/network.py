@@ -86,7 +86,7 @@ class Socket:
 
     __slots__ = ("host", "is_closed", "is_full", "is_paused", "life", "outgoing", "owner", "peer")
 
-    def __init__(self, network: Network, host: Host) -> None:
+    def __init__(self, network: SimNetwork, host: Host) -> None:
         self.host = host
         self.life = host.life
         self.owner: Owner | None = None
@@ -148,7 +148,7 @@ class Pipe:
         "writer",
     )
 
-    def __init__(self, network: Network, writer: Socket, target: Socket) -> None:
+    def __init__(self, network: SimNetwork, writer: Socket, target: Socket) -> None:
         self.network = network
         self.writer = writer
         self.target = target
@@ -292,7 +292,7 @@ def _writable(socket: Socket) -> None:
         socket.owner.writable(socket)
 
 
-class Network:
+class SimNetwork:
     """All connections, and what is wrong with them."""
 
     def __init__(self, world: Scheduler, options: Options, rng: Random) -> None:

@@ -5,16 +5,18 @@ Pure.
 
 from __future__ import annotations
 
-from pyzk.config import ServerConfig
-from pyzk.config_ensemble import EnsembleConfig
-from pyzk.config_members import Address, Member, Membership
+from pyzk.config.ensemble import EnsembleConfig
+from pyzk.config.members import Membership, QuorumServer, ServerAddress
+from pyzk.config.server import ServerConfig
 from pyzk.sim.options import Options
 
 
 def membership(options: Options) -> Membership:
     """Return who takes part: voters first, then observers; host h3 is server 3."""
     members = tuple(
-        Member(sid, (Address(f"h{sid}", 2888, 3888),), sid > options.voters, client_port=2181)
+        QuorumServer(
+            sid, (ServerAddress(f"h{sid}", 2888, 3888),), sid > options.voters, client_port=2181
+        )
         for sid in range(1, options.members + 1)
     )
     groups: dict[int, list[int]] = {}

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from pyzk.config import ServerConfig
-from pyzk.config_ensemble import EnsembleConfig
+from pyzk.config.ensemble import EnsembleConfig
+from pyzk.config.server import ServerConfig
 from pyzk.errors import StorageError
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum.packets import describe
@@ -24,7 +24,7 @@ from pyzk.sim.clients import SimClient
 from pyzk.sim.disk import SimDisk
 from pyzk.sim.faults import Faults
 from pyzk.sim.machine import Machine
-from pyzk.sim.network import Network, Socket
+from pyzk.sim.network import SimNetwork, Socket
 from pyzk.sim.options import Options
 from pyzk.sim.settings import ensemble_config, server_config
 from pyzk.sim.trace import Trace
@@ -52,7 +52,7 @@ class World:
         self.events = 0
         self._heap: list[tuple[int, int, Callable[[], object]]] = []
         self._planned = 0
-        self.network = Network(self, options, self._random())
+        self.network = SimNetwork(self, options, self._random())
         self.machines: dict[int, Machine] = {}
         self.server_configs: dict[int, ServerConfig] = {}
         self.ensemble_configs: dict[int, EnsembleConfig] = {}

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pyzk.testing.aio import AsyncZooKeeperServer
+    from pyzk.testing.core.faults import Fault
+    from pyzk.testing.core.inspection import LeakedClient, SessionInfo, WatchInfo
     from pyzk.testing.ensemble import ZooKeeperEnsemble
-    from pyzk.testing.ensemble_member import EnsembleMember
     from pyzk.testing.errors import (
         FixtureError,
         LeakedClientsError,
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
         NotAvailableError,
         NotRunningError,
     )
-    from pyzk.testing.faults import Fault
-    from pyzk.testing.inspection import LeakedClient, SessionInfo, WatchInfo
+    from pyzk.testing.members.member import EnsembleMember
     from pyzk.testing.server import ZooKeeperServer
 
 __all__ = [
@@ -51,11 +51,11 @@ _MODULES = {
     "ZooKeeperServer": "server",
     "AsyncZooKeeperServer": "aio",
     "ZooKeeperEnsemble": "ensemble",
-    "EnsembleMember": "ensemble_member",
-    "SessionInfo": "inspection",
-    "WatchInfo": "inspection",
-    "LeakedClient": "inspection",
-    "Fault": "faults",
+    "EnsembleMember": "members.member",
+    "SessionInfo": "core.inspection",
+    "WatchInfo": "core.inspection",
+    "LeakedClient": "core.inspection",
+    "Fault": "core.faults",
     "FixtureError": "errors",
     "LeakedClientsError": "errors",
     "LeakedClientsWarning": "errors",

@@ -11,12 +11,12 @@ from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from pyzk.testing import engine as states
-from pyzk.testing import orders
-from pyzk.testing.controls import Controls
-from pyzk.testing.engine import explain
+from pyzk.testing.core import engine as states
+from pyzk.testing.core import orders
+from pyzk.testing.core.controls import Controls
+from pyzk.testing.core.engine import explain
+from pyzk.testing.core.inspection import SessionInfo, WatchInfo
 from pyzk.testing.errors import FixtureError, NotRunningError
-from pyzk.testing.inspection import SessionInfo, WatchInfo
 from pyzk.testing.server import WAIT_S
 
 _Result = TypeVar("_Result")

@@ -18,14 +18,14 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from pyzk.testing import engine as states
-from pyzk.testing.blocking import WAIT_S
-from pyzk.testing.controls import check_leaks, report_leaks
-from pyzk.testing.ensemble_engine import EnsembleEngine, MemberEngine
-from pyzk.testing.ensemble_member import EnsembleMember
+from pyzk.testing.core import engine as states
+from pyzk.testing.core.blocking import WAIT_S
+from pyzk.testing.core.controls import check_leaks, report_leaks
+from pyzk.testing.core.inspection import LeakedClient
+from pyzk.testing.core.loopthread import LoopThread
 from pyzk.testing.errors import FixtureError, NotRunningError
-from pyzk.testing.inspection import LeakedClient
-from pyzk.testing.loopthread import LoopThread
+from pyzk.testing.members.engine import EnsembleEngine, MemberEngine
+from pyzk.testing.members.member import EnsembleMember
 
 _Result = TypeVar("_Result")
 _NOT_STARTED = "the ensemble is not started: call start(), or use it as a context manager"

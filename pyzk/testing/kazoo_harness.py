@@ -35,8 +35,8 @@ from kazoo.exceptions import KazooException
 from kazoo.protocol.connection import _SESSION_EXPIRED
 from kazoo.protocol.states import KazooState
 
+from pyzk.testing.core.inspection import session_id_of
 from pyzk.testing.errors import FixtureError
-from pyzk.testing.inspection import session_id_of
 from pyzk.testing.server import ZooKeeperServer
 
 __all__ = ["KazooTestCase", "KazooTestHarness", "ZookeeperCluster", "get_global_cluster"]

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn, TypeVar
 
     from pyzk.testing.ensemble import ZooKeeperEnsemble
-    from pyzk.testing.ensemble_member import EnsembleMember
+    from pyzk.testing.members.member import EnsembleMember
     from pyzk.testing.server import ZooKeeperServer
 
     Served = ZooKeeperServer | ZooKeeperEnsemble
@@ -211,7 +211,7 @@ class _Servers:
     def _connected_ensemble(
         self, name: str, connect: str, settings: dict[str, Any]
     ) -> ZooKeeperEnsemble:
-        from pyzk.testing.external_ensemble import ConnectedEnsemble
+        from pyzk.testing.external.ensemble import ConnectedEnsemble
 
         _skip_what_is_only_here(settings, "--pyzk-connect", "options", "data_dir", "host")
         found = ConnectedEnsemble(connect, unavailable=_skip)
@@ -245,7 +245,7 @@ class _Servers:
         server: object
         if command:
             _skip_what_is_only_here(settings, "--pyzk-command", "host", "port")
-            from pyzk.testing.external_command import CommandServer, skip_properties
+            from pyzk.testing.external.command import CommandServer, skip_properties
 
             skip_properties(settings.get("options") or {}, command, _skip)
             _take_ini(config, settings)
@@ -253,7 +253,7 @@ class _Servers:
             options = settings.get("options")
             server = CommandServer(command, directory, options=options, unavailable=_skip)
         else:
-            from pyzk.testing.external import ConnectedServer
+            from pyzk.testing.external.server import ConnectedServer
 
             _skip_what_is_only_here(
                 settings, "--pyzk-connect", "options", "data_dir", "host", "port"
@@ -528,7 +528,7 @@ def _servers_of(item: pytest.Item) -> list[tuple[str, Any]]:
     if harness is not None and isinstance(instance, harness.KazooTestHarness):
         found += [(f"cluster[{i}]", managed.server) for i, managed in enumerate(instance.cluster)]
     # Without this module nobody has made one.
-    controls = sys.modules.get("pyzk.testing.controls")
+    controls = sys.modules.get("pyzk.testing.core.controls")
     if controls is not None:
         values = getattr(item, "funcargs", None) or {}
         known = [server for _, server in found]

@@ -13,10 +13,10 @@ from collections.abc import Callable, Coroutine, Iterator
 from types import TracebackType
 from typing import Self, TypeVar
 
-from pyzk.testing import engine as states
-from pyzk.testing.blocking import WAIT_S, BlockingControls
-from pyzk.testing.engine import explain
-from pyzk.testing.loopthread import LoopThread
+from pyzk.testing.core import engine as states
+from pyzk.testing.core.blocking import WAIT_S, BlockingControls
+from pyzk.testing.core.engine import explain
+from pyzk.testing.core.loopthread import LoopThread
 
 __all__ = ["WAIT_S", "ZooKeeperServer"]
 

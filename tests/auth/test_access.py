@@ -7,7 +7,7 @@ import pytest
 from pyzk.auth.access import Access, mask_digest_ids
 from pyzk.auth.provider import AuthId
 from pyzk.auth.registry import ProviderRegistry
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import Perms
 from pyzk.data.acl import OPEN_ACL, READ_ACL
 from pyzk.errors import ConfigError, InvalidAcl, KeeperError, MarshallingError

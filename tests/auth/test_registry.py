@@ -7,7 +7,7 @@ import pytest
 from pyzk.auth.digest import DigestProvider
 from pyzk.auth.provider import AuthId
 from pyzk.auth.registry import ProviderRegistry
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.errors import ConfigError
 
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from pyzk import __version__
 from pyzk.cli import COMMANDS, ephemeral, main, sources
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.runtime import logs
 from pyzk.runtime import main as runtime
 from pyzk.testing import ZooKeeperServer

@@ -20,7 +20,7 @@ from pyzk.cli.ensemble_layout import (
     free_ports,
     prepare,
 )
-from pyzk.config import parse_config
+from pyzk.config.server import parse_config
 
 
 def make(directory: Path, voters: int | None = 3, observers: int | None = 1) -> list[MemberFiles]:

@@ -146,7 +146,7 @@ def test_faults_over_http(start: Start, patience: float) -> None:
 
 BROKEN = """
 from pyzk.cli import ephemeral
-from pyzk.config import Property
+from pyzk.config.server import Property
 
 def break_it():
     raise ArithmeticError("a bug")

@@ -106,7 +106,7 @@ def test_a_signal_that_comes_twice_at_once_counts_once(
 def test_a_second_signal_ends_a_close_that_does_not_end(patience: float) -> None:
     code = """
 import asyncio
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.runtime import main, process
 process.AGAIN_AFTER_S = 0.0
 class Hangs:

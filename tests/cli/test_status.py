@@ -20,8 +20,8 @@ from pyzk.cli import main
 from pyzk.cli.status import Verdict, judge, render
 from pyzk.cli.survey import (
     NOT_SERVING,
-    Address,
-    Member,
+    ClientAddress,
+    SurveyedServer,
     ask,
     leader_of,
     measure_lag,
@@ -254,7 +254,7 @@ def test_a_word_that_is_not_answered_is_the_members_problem() -> None:
         raise OSError
 
     with socket.create_server(("127.0.0.1", 0)) as port:
-        address = Address(*port.getsockname())
+        address = ClientAddress(*port.getsockname())
 
         async def asked() -> None:
             with pytest.raises(TimeoutError):
@@ -309,15 +309,15 @@ def test_an_output_that_takes_nothing_is_no_traceback(
 # --- the judgement --------------------------------------------------------------------
 
 
-def member(mode: str, zxid: int = 0x10000000C, port: int = 1, **more: object) -> Member:
-    found = Member(Address("h", port), mode=mode, version="3.9.3", zxid=zxid)
+def member(mode: str, zxid: int = 0x10000000C, port: int = 1, **more: object) -> SurveyedServer:
+    found = SurveyedServer(ClientAddress("h", port), mode=mode, version="3.9.3", zxid=zxid)
     found.connections = 1
     for name, value in more.items():
         setattr(found, name, value)
     return found
 
 
-def problems(*members: Member, max_lag: int = 0) -> tuple[int, str]:
+def problems(*members: SurveyedServer, max_lag: int = 0) -> tuple[int, str]:
     report = judge(list(members), max_lag)
     assert render(report)
     return report.verdict, "; ".join([*report.problems, *report.notes])
@@ -425,7 +425,7 @@ def lag_of(learner: str, later: list[str], target: int = 0x200000005) -> int | N
             return APACHE.format(zxid=next(answers), mode="follower")
 
     with Words(answer) as words:
-        follower = Member(parse_addresses(words.address)[0])
+        follower = SurveyedServer(parse_addresses(words.address)[0])
         read_srvr(follower, APACHE.format(zxid=learner, mode="follower"))
         members = [member("leader", target), follower]
         asyncio.run(measure_lag(members, 5.0))
@@ -458,7 +458,7 @@ def test_the_lag_is_counted_in_transactions_of_the_leaders_epoch() -> None:
     ],
 )
 def test_the_version_is_shown_without_the_commit(told: str, shown: str) -> None:
-    found = Member(Address("h", 1))
+    found = SurveyedServer(ClientAddress("h", 1))
     text = APACHE.format(zxid="0x0", mode="follower").split("\n", 1)[1]
     read_srvr(found, f"Zookeeper version: {told}\n{text}")
     assert found.version == shown

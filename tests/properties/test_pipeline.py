@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode, Xid
 from pyzk.data.database import Database
 from pyzk.data.tree import DataTree
-from pyzk.server.standalone import Standalone
+from pyzk.quorum.standalone import Standalone
 from tests.properties.requests import check_invariants, closings, requests, state_of
 from tests.world import Client, Record, World, encode_request
 

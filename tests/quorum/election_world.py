@@ -22,7 +22,7 @@ from random import Random
 from pyzk import zxid as zxids
 from pyzk.clock import Clock
 from pyzk.quorum.election import Decision, Election, ElectionTimes, ElectionView
-from pyzk.quorum.election_links import Dial, ElectionAddresses, ElectionLink, ElectionLinks
+from pyzk.quorum.election_links import ElectionAddresses, ElectionDial, ElectionLink, ElectionLinks
 from pyzk.quorum.election_messages import Address, decode_notification
 from pyzk.quorum.verifier import QuorumMaj
 from pyzk.quorum.vote import NOBODY, PeerState
@@ -334,7 +334,7 @@ class World:
     def delay(self) -> int:
         return self.rng.randint(0, self.max_delay_ms)
 
-    def dial(self, node: Node, dial: Dial) -> None:
+    def dial(self, node: Node, dial: ElectionDial) -> None:
         other = self.nodes[int(dial.addresses[0].host[1:])]
         delay = self.delay()
 

@@ -10,9 +10,9 @@ from random import Random
 from typing import Any
 
 from pyzk.clock import Clock
-from pyzk.config import ServerConfig
-from pyzk.config_ensemble import EnsembleConfig
-from pyzk.config_members import Membership, parse_membership
+from pyzk.config.ensemble import EnsembleConfig
+from pyzk.config.members import Membership, parse_membership
+from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.data.committed_log import CommittedLog
 from pyzk.data.database import Database
@@ -31,7 +31,7 @@ from pyzk.quorum import packets
 from pyzk.quorum.commands import ReadLog, SaveEpoch, StorageCommand
 from pyzk.quorum.epochs import Epochs
 from pyzk.quorum.leader import Leader
-from pyzk.quorum.link import Link
+from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.member import Member
 from pyzk.quorum.packets import ForwardedRequest, describe
 from pyzk.quorum.snapshot_stream import SnapshotPart
@@ -150,7 +150,7 @@ class LeaderWorld:
             self._unanswered += [each for each in commands if isinstance(each, StorageCommand)]
             links = outbox.take_links()
             for link in links:
-                assert isinstance(link, Link)
+                assert isinstance(link, QuorumLink)
                 link.is_dirty = False
                 learner = link.shell
                 assert isinstance(learner, Learner)
@@ -238,7 +238,7 @@ class LeaderWorld:
 class Learner:
     """What a test sends in a learner's name, and what has come for it."""
 
-    def __init__(self, world: LeaderWorld, link: Link, sid: int, is_observer: bool) -> None:
+    def __init__(self, world: LeaderWorld, link: QuorumLink, sid: int, is_observer: bool) -> None:
         self.world = world
         self.link = link
         link.shell = self

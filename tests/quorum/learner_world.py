@@ -11,10 +11,9 @@ from collections.abc import Iterable, Sequence
 from random import Random
 
 from pyzk.clock import Clock
-from pyzk.config import ServerConfig
-from pyzk.config_ensemble import EnsembleConfig
-from pyzk.config_members import Address, Membership
-from pyzk.config_members import Member as ConfiguredMember
+from pyzk.config.ensemble import EnsembleConfig
+from pyzk.config.members import Membership, QuorumServer, ServerAddress
+from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.data.committed_log import CommittedLog
 from pyzk.data.database import Database
@@ -32,7 +31,7 @@ from pyzk.quorum.commands import (
 )
 from pyzk.quorum.epochs import Epochs
 from pyzk.quorum.follower import Follower
-from pyzk.quorum.link import Link
+from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.member import Member
 from pyzk.quorum.observer import Observer
 from pyzk.quorum.stream import QuorumStream
@@ -161,7 +160,7 @@ def database_of(payloads: Iterable[bytes], last_zxid: int = 0) -> Database:
 def membership(version: int = 0) -> Membership:
     return Membership(
         tuple(
-            ConfiguredMember(sid, (Address(f"host{sid}", 2888, 3888),), is_observer=sid == 4)
+            QuorumServer(sid, (ServerAddress(f"host{sid}", 2888, 3888),), is_observer=sid == 4)
             for sid in (1, 2, LEADER, 4)
         ),
         version,
@@ -231,7 +230,7 @@ class LearnerWorld:
         self.role = (Observer if is_observer else Follower)(self.member, self.leader_sid)
 
     @property
-    def link(self) -> Link:
+    def link(self) -> QuorumLink:
         return self.role.link
 
     # --- inputs ---
@@ -308,7 +307,7 @@ class LearnerWorld:
             self.unsynced.append(payload)
             self.did.append(f"log {format_zxid(decode_txn(payload).header.zxid)}")
         for link in outbox.take_links():
-            assert isinstance(link, Link)
+            assert isinstance(link, QuorumLink)
             link.is_dirty = False
             while data := link.take():
                 self.received += data

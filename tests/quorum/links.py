@@ -23,7 +23,7 @@ class Frame(NamedTuple):
         return str(self.seen["typeName"])
 
 
-class Link(NamedTuple):
+class RecordedLink(NamedTuple):
     """One connection."""
 
     name: str
@@ -35,14 +35,14 @@ class Link(NamedTuple):
 
 
 @cache
-def links() -> list[Link]:
-    found: list[Link] = []
+def links() -> list[RecordedLink]:
+    found: list[RecordedLink] = []
     for line in gzip.decompress(PATH.read_bytes()).splitlines():
         entry = json.loads(line)
         if "recording" in entry:
             name = f"{entry['recording']} {entry['learner']}->{entry['leader']} #{len(found)}"
             sync = {key: int(value, 16) for key, value in entry["sync"].items()}
-            found.append(Link(name, sync, []))
+            found.append(RecordedLink(name, sync, []))
         else:
             is_from_leader = entry["dir"] == "leader"
             frame = Frame(is_from_leader, bytes.fromhex(entry["hex"]), entry["frame"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyzk.config_members import parse_membership
+from pyzk.config.members import parse_membership
 from pyzk.outsiders import SUBJECT
 from pyzk.quorum.election import MAX_ASKERS, MAX_CONFIGS, ElectionView, election_view
 from pyzk.quorum.election_messages import Notification

@@ -7,12 +7,12 @@ import struct
 import pytest
 
 from pyzk.clock import Clock
-from pyzk.config_members import parse_membership
+from pyzk.config.members import parse_membership
 from pyzk.quorum.election_links import (
     MAX_HANDSHAKES,
     MAX_STRANGERS,
-    Dial,
     ElectionAddresses,
+    ElectionDial,
     ElectionLink,
     ElectionLinks,
     LinkState,
@@ -55,7 +55,7 @@ class Port:
             self.links.received(link, data)
         return link
 
-    def dials(self) -> list[Dial]:
+    def dials(self) -> list[ElectionDial]:
         taken, self.links.dials = self.links.dials, []
         return taken
 
@@ -97,7 +97,7 @@ def port(clock: Clock) -> Port:
 
 def test_a_connection_dialed_to_a_smaller_sid_is_kept(port: Port) -> None:
     port.links.send(1, b"vote")
-    assert port.dials() == [Dial(1, at(1))]
+    assert port.dials() == [ElectionDial(1, at(1))]
     link = port.links.dialed(1, "h1")
     assert port.writes(link) == [hello(2), frame(b"vote")]
     assert port.closes() == []
@@ -106,7 +106,7 @@ def test_a_connection_dialed_to_a_smaller_sid_is_kept(port: Port) -> None:
 
 def test_a_connection_dialed_to_a_larger_sid_is_a_knock(port: Port) -> None:
     port.links.send(3, b"vote")
-    assert port.dials() == [Dial(3, at(3))]
+    assert port.dials() == [ElectionDial(3, at(3))]
     link = port.links.dialed(3, "h3")
     assert port.writes(link) == [hello(2)], "who we are, and no more"
     assert port.closes() == [link]
@@ -123,7 +123,7 @@ def test_a_connection_accepted_from_a_larger_sid_is_kept(port: Port) -> None:
 def test_a_knock_is_closed_and_dialed_back(port: Port) -> None:
     link = port.accept(hello(1, Address("elsewhere", 1)))
     assert port.closes() == [link]
-    assert port.dials() == [Dial(1, (Address("elsewhere", 1),))], "where it says it is"
+    assert port.dials() == [ElectionDial(1, (Address("elsewhere", 1),))], "where it says it is"
 
 
 def test_a_knock_ends_our_own_connection_to_that_server(port: Port) -> None:
@@ -131,7 +131,7 @@ def test_a_knock_ends_our_own_connection_to_that_server(port: Port) -> None:
     knock = port.accept(hello(1))
     assert port.closes() == [knock, mine]
     assert port.links.links == {}
-    assert port.dials() == [Dial(1, at(1))]
+    assert port.dials() == [ElectionDial(1, at(1))]
 
 
 @pytest.mark.parametrize(
@@ -141,17 +141,17 @@ def test_a_knock_ends_our_own_connection_to_that_server(port: Port) -> None:
 )
 def test_a_knock_without_a_useful_address_is_dialed_as_configured(port: Port, knock: bytes) -> None:
     port.accept(knock)
-    assert port.dials() == [Dial(1, at(1))]
+    assert port.dials() == [ElectionDial(1, at(1))]
 
 
 def test_a_second_knock_while_dialing_does_not_dial_twice(port: Port) -> None:
     port.accept(hello(1))
     port.accept(hello(1))
     port.links.send(1, b"vote")
-    assert port.dials() == [Dial(1, at(1))]
+    assert port.dials() == [ElectionDial(1, at(1))]
     port.links.dial_failed(1)
     port.accept(hello(1))
-    assert port.dials() == [Dial(1, at(1))]
+    assert port.dials() == [ElectionDial(1, at(1))]
 
 
 def test_the_newer_of_two_connections_from_a_larger_sid_survives(port: Port) -> None:
@@ -245,7 +245,7 @@ def test_a_send_after_a_lost_connection_dials_again(port: Port) -> None:
     port.links.closed(link)
     assert port.dials() == []
     port.links.send(1, b"vote")
-    assert port.dials() == [Dial(1, at(1))]
+    assert port.dials() == [ElectionDial(1, at(1))]
 
 
 def test_a_failed_dial_is_repeated_by_the_next_message_only(port: Port) -> None:
@@ -254,7 +254,7 @@ def test_a_failed_dial_is_repeated_by_the_next_message_only(port: Port) -> None:
     port.links.dial_failed(1)
     assert port.dials() == []
     port.links.send(1, b"2")
-    assert port.dials() == [Dial(1, at(1))]
+    assert port.dials() == [ElectionDial(1, at(1))]
     assert port.writes(port.links.dialed(1, "h1"))[1:] == [frame(b"2")]
 
 
@@ -284,7 +284,7 @@ def test_a_joiner_with_a_smaller_sid_is_dialed_where_it_says(clock: Clock) -> No
     port = Port(clock, sid=3)
     port.links.addresses = ElectionAddresses({3: at(3)})
     port.accept(hello(1, Address("new", 5)))
-    assert port.dials() == [Dial(1, (Address("new", 5),))]
+    assert port.dials() == [ElectionDial(1, (Address("new", 5),))]
     port.links.send(1, b"answer")
     assert port.writes(port.links.dialed(1, "new"))[1:] == [frame(b"answer")]
 
@@ -364,14 +364,14 @@ def test_members_that_are_only_proposed_are_dialed_at_once(port: Port) -> None:
     port.connect(1)
     known = dict(port.addresses.committed)
     port.links.set_addresses(ElectionAddresses(known, known | {4: at(4)}))
-    assert port.dials() == [Dial(4, at(4))]
+    assert port.dials() == [ElectionDial(4, at(4))]
 
 
 def test_connect_all_dials_whoever_is_not_connected(port: Port) -> None:
     port.connect(1)
     port.links.connect_all()
     port.links.connect_all()
-    assert port.dials() == [Dial(3, at(3))]
+    assert port.dials() == [ElectionDial(3, at(3))]
 
 
 def test_several_own_addresses_are_sent_if_switched_on(clock: Clock) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.jute.records import CreateRequest, CreateSessionTxn, PathRequest, PathWatchRequest
 from pyzk.quorum import packets

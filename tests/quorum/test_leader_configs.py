@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from pyzk.config_members import config_text
+from pyzk.config.members import config_text
 from pyzk.quorum.election import Election, election_view
 from pyzk.quorum.election_messages import Notification
 from pyzk.quorum.vote import PeerState

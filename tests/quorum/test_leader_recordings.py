@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from pyzk.config_members import Membership, parse_membership
+from pyzk.config.members import Membership, parse_membership
 from pyzk.constants import OpCode
 from pyzk.data.acl import OPEN_ACL, OPEN_ACL_ID
 from pyzk.data.database import Database
@@ -25,7 +25,7 @@ from pyzk.quorum.epochs import Epochs
 from pyzk.quorum.stream import QuorumStream, StreamItem
 from pyzk.zxid import counter_of, epoch_of, make
 from tests.quorum.leader_world import LeaderWorld, Learner, database_of
-from tests.quorum.links import Link, links
+from tests.quorum.links import RecordedLink, links
 
 MTIME = 24
 """Where it is in a stat."""
@@ -38,14 +38,14 @@ COMMITTING = (
 LINKS = {link.name: link for link in links()}
 
 
-def recording_of(link: Link) -> str:
+def recording_of(link: RecordedLink) -> str:
     return link.name.split(" ", 1)[0]
 
 
 RECORDINGS = list(dict.fromkeys(recording_of(link) for link in links()))
 
 
-def sids(link: Link) -> tuple[int, int]:
+def sids(link: RecordedLink) -> tuple[int, int]:
     """The learner and the leader."""
     learner, leader = link.name.split(" ")[1].split("->")
     return int(learner), int(leader)
@@ -108,7 +108,7 @@ def members_of(name: str) -> Membership:
 # --- synchronization --------------------------------------------------------------------
 
 
-def synchronizable(link: Link) -> bool:
+def synchronizable(link: RecordedLink) -> bool:
     """Whether what the leader had is known, and there is a voter beside the two."""
     names = {frame.name for frame in link.frames}
     if not {"NEWLEADER", "ACKEPOCH", "UPTODATE"} <= names:
@@ -125,7 +125,7 @@ def synchronizable(link: Link) -> bool:
 SYNCHRONIZED = [link.name for link in links() if synchronizable(link)]
 
 
-def leader_of(link: Link) -> LeaderWorld:
+def leader_of(link: RecordedLink) -> LeaderWorld:
     """The leader as it was when it chose how to synchronize this learner."""
     known = history(recording_of(link))
     low, high = link.sync["min"], link.sync["max"]

@@ -32,7 +32,7 @@ from tests.quorum.learner_world import (
     syncing,
     txn,
 )
-from tests.quorum.links import Link, links
+from tests.quorum.links import RecordedLink, links
 from tests.quorum.test_learner_recordings import ask, begin, decode, leader_of
 from tests.world import Record
 
@@ -41,7 +41,7 @@ ROUNDS = 4
 
 
 @pytest.mark.parametrize("link", links()[::5], ids=lambda link: link.name)
-def test_no_broken_byte_of_a_leader_is_more_than_the_end_of_the_link(link: Link) -> None:
+def test_no_broken_byte_of_a_leader_is_more_than_the_end_of_the_link(link: RecordedLink) -> None:
     rng = Random(link.name)
     sent = [frame.raw for frame in link.sent(by_leader=True)]
     theirs = decode(b"".join(frame.raw for frame in link.sent(by_leader=False)))

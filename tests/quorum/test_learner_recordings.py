@@ -21,7 +21,7 @@ from pyzk.server.request import Request
 from pyzk.server.sessions import Session
 from pyzk.zxid import counter_of, epoch_of, make
 from tests.quorum.learner_world import LearnerWorld, database_of
-from tests.quorum.links import Link, links
+from tests.quorum.links import RecordedLink, links
 
 NAMES = [link.name for link in links()]
 OTHER_DIGESTS = "mixed/mixed_leader39 1->2 #118"
@@ -86,7 +86,7 @@ def replays() -> dict[str, Replay]:
     return out
 
 
-def leader_of(link: Link) -> int:
+def leader_of(link: RecordedLink) -> int:
     return int(link.name.split("->")[1].split()[0])
 
 
@@ -123,7 +123,7 @@ def begin(theirs: list[QuorumPacket], past: Past | None, leader: int) -> Past:
     return past
 
 
-def replay(link: Link, theirs: list[QuorumPacket], past: Past) -> Replay:
+def replay(link: RecordedLink, theirs: list[QuorumPacket], past: Past) -> Replay:
     world = past.world
     world.received = b""
     mismatches = world.database.digest_mismatches

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.data.database import Database
 from pyzk.data.txn import decode_txn

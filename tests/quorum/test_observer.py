@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.quorum import packets
 from pyzk.zxid import make
 from tests.quorum.learner_world import (

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from pyzk.clock import Clock
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import CreateMode, OpCode
 from pyzk.data.database import Database
 from pyzk.data.tree import DataTree

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import CreateMode, OpCode
 from pyzk.jute.records import CreateRequest, CreateTTLRequest
 from tests.world import OPEN, START_MS, Client, World

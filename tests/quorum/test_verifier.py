@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyzk.config_members import parse_membership
+from pyzk.config.members import parse_membership
 from pyzk.errors import ConfigError
 from pyzk.quorum.proposals import AckTally
 from pyzk.quorum.verifier import (

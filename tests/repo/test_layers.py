@@ -14,8 +14,7 @@ PACKAGE = ROOT / "pyzk"
 LAYERS = {
     "errors": 0, "zxid": 0, "constants": 0, "clock": 0, "metrics": 0,
     "outsiders": 0, "summaries": 0,
-    "config": 0, "config_keys": 0, "config_properties": 0,
-    "config_ensemble": 0, "config_members": 0, "config_hints": 0,
+    "config": 0,
     "jute": 1,
     "data": 2, "auth": 2, "persistence": 2,
     "server": 3,
@@ -120,7 +119,7 @@ def test_a_module_imports_its_own_layer_or_lower(path: Path) -> None:
         ("pyzk.server.reads", "from pyzk import quorum"),
         ("pyzk.errors", "import pyzk.jute.records"),
         ("pyzk.data.tree", "import os.path"),
-        ("pyzk.config", "def f():\n    from pathlib import Path"),
+        ("pyzk.config.server", "def f():\n    from pathlib import Path"),
         ("pyzk.data.tree", "import random\nx = random.random()"),
         ("pyzk.data.tree", "from random import choice"),
         ("pyzk.quorum.peer", "now = datetime.now()"),

@@ -8,8 +8,8 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
-from pyzk.config import ServerConfig, parse_config
-from pyzk.config_ensemble import EnsembleConfig
+from pyzk.config.ensemble import EnsembleConfig
+from pyzk.config.server import ServerConfig, parse_config
 from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
 

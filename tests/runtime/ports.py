@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, cast
 
-from pyzk.config_ensemble import EnsembleConfig
+from pyzk.config.ensemble import EnsembleConfig
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
 from pyzk.quorum.election_links import ElectionLink, LinkState
-from pyzk.quorum.link import Link
+from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.snapshot_stream import SnapshotPart
 from pyzk.runtime.election_port import ElectionPort
 from pyzk.runtime.network import TcpNetwork
@@ -41,7 +41,7 @@ class Core:
         self.heard: list[tuple[object, ...]] = []
         self.timers: list[FakeTimer] = []
         self.outbox = Outbox()
-        self.accepted: list[Link] = []
+        self.accepted: list[QuorumLink] = []
         self.is_leading = True
         self.failures: list[object] = []
         self._changed = asyncio.Event()
@@ -76,22 +76,22 @@ class Core:
         self.heard.append(what)
         self._changed.set()
 
-    def link_accepted(self, name: str) -> Link | None:
+    def link_accepted(self, name: str) -> QuorumLink | None:
         if not self.is_leading:
             self.tell("refused")
             return None
-        link = Link(self.outbox, name, self)
+        link = QuorumLink(self.outbox, name, self)
         self.accepted.append(link)
         self.tell("accepted", link)
         return link
 
-    def link_up(self, link: Link) -> None:
+    def link_up(self, link: QuorumLink) -> None:
         self.tell("up", link)
 
-    def link_received(self, link: Link, data: bytes) -> None:
+    def link_received(self, link: QuorumLink, data: bytes) -> None:
         link.receive(data)
 
-    def link_down(self, link: Link, reason: str) -> None:
+    def link_down(self, link: QuorumLink, reason: str) -> None:
         self.tell("down", link, reason)
         link.is_closed = True
 
@@ -119,13 +119,13 @@ class Core:
 
     # --- as the owner of its links
 
-    def bytes_came(self, link: Link) -> None:
+    def bytes_came(self, link: QuorumLink) -> None:
         pass
 
-    def packet(self, link: Link, packet: QuorumPacket) -> None:
+    def packet(self, link: QuorumLink, packet: QuorumPacket) -> None:
         self.tell("packet", packet.type)
 
-    def snapshot_part(self, link: Link, part: SnapshotPart) -> None:
+    def snapshot_part(self, link: QuorumLink, part: SnapshotPart) -> None:
         raise AssertionError(part)
 
     # --- for the tests
@@ -181,7 +181,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @contextlib.asynccontextmanager
-async def accepted(port: QuorumPort, core: Core) -> AsyncIterator[tuple[Link, Streams]]:
+async def accepted(port: QuorumPort, core: Core) -> AsyncIterator[tuple[QuorumLink, Streams]]:
     """A link that somebody dialed to us."""
     port.listen()
     reader, writer = await dial(port.ensemble.me.addresses[0].quorum_port)

@@ -13,8 +13,7 @@ import pytest
 from attrs import evolve
 
 from pyzk.errors import ElectionPortError
-from pyzk.quorum.election_links import Dial as DialOrder
-from pyzk.quorum.election_links import ElectionLink, ElectionLinks
+from pyzk.quorum.election_links import ElectionDial, ElectionLink, ElectionLinks
 from pyzk.quorum.election_messages import Address
 from pyzk.runtime.network import TcpNetwork
 from tests.runtime.members import free_ports, run
@@ -34,7 +33,7 @@ class Orders:
     """What `ElectionLinks` has for the driver."""
 
     def __init__(self) -> None:
-        self.dials: list[DialOrder] = []
+        self.dials: list[ElectionDial] = []
         self.writes: list[tuple[ElectionLink, bytes]] = []
         self.closes: list[ElectionLink] = []
 
@@ -50,7 +49,7 @@ def test_an_election_connection_lives_and_ends(tmp_path: Path) -> None:
         await listening.listen()
         port = election_port(core, ensemble)
         orders.dials.append(
-            DialOrder(2, (Address("127.0.0.1", ensemble.me.addresses[0].election_port),))
+            ElectionDial(2, (Address("127.0.0.1", ensemble.me.addresses[0].election_port),))
         )
         port.drain(orders.given())
         assert orders.dials == []
@@ -125,7 +124,7 @@ def test_a_failed_dial_is_told_each_time_and_logged_once(
         port = election_port(core, ensemble_at(tmp_path))
         (closed,) = free_ports(1)
         for count in (1, 2):
-            orders.dials.append(DialOrder(3, (Address("127.0.0.1", closed),)))
+            orders.dials.append(ElectionDial(3, (Address("127.0.0.1", closed),)))
             port.drain(orders.given())
             assert await core.until_heard("election dial failed", count) == 3
         assert caplog.text.count("server 3 cannot be reached for elections") == 1
@@ -139,13 +138,13 @@ def test_a_dial_takes_no_longer_than_cnx_timeout_allows(tmp_path: Path) -> None:
         core, orders = Core(), Orders()
         network = HangingNetwork()
         port = election_port(core, ensemble_at(tmp_path), network)
-        orders.dials.append(DialOrder(3, (Address("a", 1),)))
+        orders.dials.append(ElectionDial(3, (Address("a", 1),)))
         port.drain(orders.given())
         await network.asked.wait()
         core.fire()
         assert await core.until_heard("election dial failed") == 3
         # Nor does the end of the server wait for one.
-        orders.dials.append(DialOrder(2, (Address("b", 1),)))
+        orders.dials.append(ElectionDial(2, (Address("b", 1),)))
         port.drain(orders.given())
         network.asked.clear()
         await network.asked.wait()

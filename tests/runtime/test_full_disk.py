@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.errors import StorageError
 from pyzk.persistence.directory import remove_temporaries
 from pyzk.runtime.files import FileDirectory

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.jute.records import ConnectRequest, CreateRequest
 from pyzk.runtime.runner import MAX_GATHERING_TURNS, PeerRunner
 from pyzk.runtime.seams import Seams
 from pyzk.server.connection import Connection
-from pyzk.testing.storage import MemoryStorage
+from pyzk.testing.core.storage import MemoryStorage
 from tests.world import OPEN, encode_request, frame
 
 

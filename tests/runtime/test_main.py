@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from pyzk.config import ServerConfig
-from pyzk.config_ensemble import Sources, parse_ensemble
+from pyzk.config.ensemble import Sources, parse_ensemble
+from pyzk.config.server import ServerConfig
 from pyzk.errors import (
     ConfigError,
     Corrupt,

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.errors import ElectionPortError, StorageError
 from pyzk.jute.records import ConnectRequest, CreateRequest, PathRequest, PathWatchRequest

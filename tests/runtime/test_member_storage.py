@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.data.database import Database
 from pyzk.errors import StorageError
 from pyzk.persistence.snapshot import write_snapshot
@@ -17,8 +17,8 @@ from pyzk.quorum.commands import ReadLog, Reload, SaveEpoch, StoreDatabase, Trun
 from pyzk.runtime.files import FileDirectory
 from pyzk.runtime.seams import ServerStorage
 from pyzk.runtime.storage import Storage
-from pyzk.testing.gate import Gate
-from pyzk.testing.storage import MemoryStorage, Valve
+from pyzk.testing.core.gate import Gate
+from pyzk.testing.core.storage import MemoryStorage, Valve
 from pyzk.zxid import make
 from tests.persistence.disks import (
     contents,

@@ -12,7 +12,7 @@ import pytest
 
 from pyzk.quorum import packets
 from pyzk.quorum.commands import DialLeader
-from pyzk.quorum.link import Link
+from pyzk.quorum.link import QuorumLink
 from pyzk.runtime.dialing import REMINDER
 from pyzk.runtime.quorum_port import HIGH_WATER_BYTES
 from tests.runtime.members import free_ports, run
@@ -157,7 +157,7 @@ def test_a_leader_is_reached_at_the_address_that_answers(tmp_path: Path) -> None
         (closed,) = free_ports(1)
         addresses = (("127.0.0.1", closed), ("localhost", ensemble.me.addresses[0].quorum_port))
         port = quorum_port(core, ensemble)
-        link = Link(core.outbox, "the leader", core)
+        link = QuorumLink(core.outbox, "the leader", core)
         link.send(PING)
         port.dial(DialLeader(link, addresses, 20_000))
         assert await core.until_heard("up") is link
@@ -175,11 +175,11 @@ def test_a_leader_that_cannot_be_reached_is_told_with_the_reason(tmp_path: Path)
         core = Core()
         port = quorum_port(core, ensemble_at(tmp_path))
         (closed,) = free_ports(1)
-        link = Link(core.outbox, "the leader", core)
+        link = QuorumLink(core.outbox, "the leader", core)
         port.dial(DialLeader(link, (("127.0.0.1", closed),), 20_000))
         assert await core.until_heard("down") is link
         assert f"127.0.0.1:{closed}: " in str(core.all("down")[0][2])
-        nobody = Link(core.outbox, "nobody", core)
+        nobody = QuorumLink(core.outbox, "nobody", core)
         port.dial(DialLeader(nobody, (("no.such.host.invalid", 1),), 20_000))
         assert await core.until_heard("down", 2) is nobody
         assert "no.such.host.invalid:1: " in str(core.all("down")[1][2])
@@ -192,7 +192,7 @@ def test_an_address_that_does_not_answer_leaves_time_for_the_next(tmp_path: Path
         core = Core()
         network = HangingNetwork()
         port = quorum_port(core, ensemble_at(tmp_path), network)
-        link = Link(core.outbox, "the leader", core)
+        link = QuorumLink(core.outbox, "the leader", core)
         port.dial(DialLeader(link, (("a", 1), ("b", 2)), 1000))
         for count in (1, 2):
             await network.asked.wait()
@@ -210,7 +210,7 @@ def test_nobody_hears_of_a_dial_that_is_not_wanted_any_more(tmp_path: Path) -> N
         core = Core()
         network = HangingNetwork()
         port = quorum_port(core, ensemble_at(tmp_path), network)
-        link = Link(core.outbox, "the leader", core)
+        link = QuorumLink(core.outbox, "the leader", core)
         port.dial(DialLeader(link, (("a", 1),), 1000))
         await network.asked.wait()
         link.close()

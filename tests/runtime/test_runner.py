@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.errors import DirectoryLockedError, StorageError
 from pyzk.jute.records import ConnectRequest, ConnectResponse, CreateRequest, PathWatchRequest

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.jute.records import ConnectRequest, CreateRequest, PathWatchRequest
 from pyzk.runtime.client_port import ClientProtocol

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode, Perms
 from pyzk.jute.records import (
     ACL,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode, Xid
 from pyzk.errors import ConfigError
 from pyzk.jute.records import (

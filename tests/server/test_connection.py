@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode, WatchKind, Xid
 from pyzk.jute.records import CreateRequest, PathWatchRequest, SetDataRequest
 from pyzk.server import fourletter

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import CONTAINER_OWNER
 from pyzk.data.node import DataNode
 from pyzk.data.tree import DataTree, ttl_owner

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import CONTAINER_OWNER, MAX_TTL_MS, CreateMode, OpCode
 from pyzk.data.node import compute_digest
 from pyzk.jute.records import ACL, CreateRequest, CreateTxn, DeleteRequest, SetDataRequest, Stat

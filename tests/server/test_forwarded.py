@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import ErrorCode, OpCode
 from pyzk.data.txn import LoggedTxn
 from pyzk.jute.records import (

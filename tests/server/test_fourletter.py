@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from pyzk.clock import Clock
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import CONTAINER_OWNER
 from pyzk.data.database import Database
 from pyzk.data.node import DataNode

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from pyzk.config_ensemble import Sources, parse_ensemble
+from pyzk.config.ensemble import Sources, parse_ensemble
 from pyzk.data.node import DataNode
 from pyzk.server import fourletter
 from tests.server.test_fourletter import THEIR_VERSION, FakeServer

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import CreateMode, OpCode
 from pyzk.jute.records import ConnectResponse, CreateRequest
 from pyzk.outsiders import SUBJECT

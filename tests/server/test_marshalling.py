@@ -9,7 +9,7 @@ import struct
 
 import pytest
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.jute.records import (
     CreateRequest,

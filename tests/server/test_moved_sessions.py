@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import ErrorCode, OpCode, Xid
 from pyzk.jute.records import CreateRequest, ErrorTxn, SetDataRequest
 from tests.server.calls import connect_frame

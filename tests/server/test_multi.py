@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import CONTAINER_OWNER, CreateMode, OpCode
 from pyzk.jute.records import (
     ACL,
@@ -23,7 +23,7 @@ from pyzk.jute.records import (
     SetACLRequest,
     SetDataRequest,
 )
-from pyzk.server.standalone import Standalone
+from pyzk.quorum.standalone import Standalone
 from tests.server.calls import (
     CHANGED,
     CREATED,

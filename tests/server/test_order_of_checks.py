@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import CreateMode, OpCode, Xid
 from pyzk.jute.records import (
     CheckVersionRequest,

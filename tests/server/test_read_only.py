@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import ErrorCode, OpCode
 from pyzk.jute.records import (
     AddWatchRequest,

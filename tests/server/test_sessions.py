@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import CreateMode, OpCode, Xid
 from pyzk.jute.records import (
     AuthPacket,

@@ -6,12 +6,12 @@ from random import Random
 
 import pytest
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import CreateMode, OpCode
 from pyzk.jute.records import CreateRequest
 from pyzk.persistence.txnlog import framed_zxid
+from pyzk.quorum.standalone import SnapshotTrigger
 from pyzk.server.server import WRITTEN_LIMIT
-from pyzk.server.standalone import SnapshotTrigger
 from tests.server.calls import burst, make
 from tests.world import OPEN, Client, World, encode_request, multi
 

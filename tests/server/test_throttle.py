@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from pyzk.clock import Clock
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.server.throttle import ConnectionThrottle
 from tests.world import World

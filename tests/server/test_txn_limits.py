@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyzk.config import ServerConfig
+from pyzk.config.server import ServerConfig
 from pyzk.constants import MAX_IDENTITIES, MAX_IDENTITIES_BYTES, CreateMode, ErrorCode, OpCode
 from pyzk.data.txn import AROUND_BODY_BYTES
 from pyzk.jute.records import (
@@ -20,8 +20,8 @@ from pyzk.persistence.directory import MemoryDirectory
 from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.persistence.snapshot import write_snapshot
+from pyzk.quorum.standalone import Standalone
 from pyzk.server.forwarding import ForwardedRequest
-from pyzk.server.standalone import Standalone
 from tests.properties.requests import state_of
 from tests.server.calls import acl_of, authenticate, create_as, make, run_multi, set_acl
 from tests.world import OPEN, Client, World, multi

@@ -18,7 +18,7 @@ from pyzk.jute.records import (
     PathWatchRequest,
     SetDataRequest,
 )
-from pyzk.testing.controls import Controls
+from pyzk.testing.core.controls import Controls
 from tests.conftest import TIMEOUT_FACTOR
 from tests.world import OPEN, Record, Reply, encode_request, frame
 

@@ -19,7 +19,7 @@ import attrs
 import pytest
 
 from pyzk.testing import EnsembleMember, ZooKeeperEnsemble, ZooKeeperServer
-from pyzk.testing.control_api import ENDPOINTS
+from pyzk.testing.control.api import ENDPOINTS
 from tests.testing.raw import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]

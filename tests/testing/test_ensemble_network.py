@@ -7,9 +7,9 @@ from collections.abc import Coroutine
 
 import pytest
 
-from pyzk.testing.ensemble_network import HIGH_WATER, Endpoint, MemoryNetwork
-from pyzk.testing.gate import Gate
-from pyzk.testing.timing import PacedClock
+from pyzk.testing.core.gate import Gate
+from pyzk.testing.core.timing import PacedClock
+from pyzk.testing.members.network import HIGH_WATER, Endpoint, MemoryNetwork
 
 TURNS = 10
 

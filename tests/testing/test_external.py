@@ -15,8 +15,8 @@ import pytest
 from pyzk.constants import OpCode
 from pyzk.jute.records import ACL, SetACLRequest
 from pyzk.testing import FixtureError, NotAvailableError, NotRunningError, ZooKeeperServer
-from pyzk.testing.external import ConnectedServer
-from pyzk.testing.external_command import CommandServer
+from pyzk.testing.external.command import CommandServer
+from pyzk.testing.external.server import ConnectedServer
 from tests.testing.raw import PATIENCE_S, RawClient
 
 ROOT = Path(__file__).parents[2]
@@ -194,7 +194,7 @@ def test_a_process_that_ends_by_itself_is_told(process: CommandServer) -> None:
 def test_a_process_is_not_waited_for_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyzk.testing.external_command.START_S", 0.05)
+    monkeypatch.setattr("pyzk.testing.external.command.START_S", 0.05)
     server = CommandServer("sh -c 'trap \"\" TERM; echo busy; sleep 60' {port}", tmp_path)
     with pytest.raises(FixtureError, match=r"not ready after 0.05 s"):
         server.start()

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+import pyzk.testing.external.command
+import pyzk.testing.external.ensemble
+
 # pytester forgets what an inner run imports: the modules must be there before.
-import pyzk.testing.external
-import pyzk.testing.external_command
-import pyzk.testing.external_ensemble
+import pyzk.testing.external.server
 from pyzk.testing import ZooKeeperEnsemble, ZooKeeperServer
 from tests.testing.test_plugin import Run, run
 
@@ -219,7 +220,7 @@ def test_nobody_answers(run: Run) -> None:
 
 @pytest.mark.live
 def test_the_same_tests_against_a_command(run: Run) -> None:
-    root = Path(pyzk.testing.external.__file__).parents[2]
+    root = Path(pyzk.testing.external.server.__file__).parents[2]
     command = f"env PYTHONPATH={root} {sys.executable} -m pyzk serve {{cfg}}"
     result = run(ANY_SERVER + CLIENTS + LOCAL_ONLY + LIVES, "--pyzk-command", command)
     result.assert_outcomes(passed=9, skipped=4)

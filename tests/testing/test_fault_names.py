@@ -6,8 +6,7 @@ import pytest
 
 from pyzk.constants import ErrorCode, OpCode
 from pyzk.errors import NoNode
-from pyzk.testing.errors import FixtureError
-from pyzk.testing.faults import (
+from pyzk.testing.core.faults import (
     OPERATION_NAMES,
     Fault,
     FaultTable,
@@ -15,6 +14,7 @@ from pyzk.testing.faults import (
     find_operation,
     operation_name,
 )
+from pyzk.testing.errors import FixtureError
 
 
 @pytest.mark.parametrize(

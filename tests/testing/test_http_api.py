@@ -14,9 +14,10 @@ import pytest
 
 from pyzk.constants import ErrorCode, OpCode
 from pyzk.jute.records import CreateRequest, PathWatchRequest
-from pyzk.testing import FixtureError, ZooKeeperServer, control_http
-from pyzk.testing.control_api import ENDPOINTS, KEPT_FAULTS, ControlApi
-from pyzk.testing.control_http import ControlEndpoint
+from pyzk.testing import FixtureError, ZooKeeperServer
+from pyzk.testing.control import http as control_http
+from pyzk.testing.control.api import ENDPOINTS, KEPT_FAULTS, ControlApi
+from pyzk.testing.control.http import ControlEndpoint
 from tests.testing.raw import PATIENCE_S, RawClient
 from tests.world import OPEN
 

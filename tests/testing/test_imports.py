@@ -21,8 +21,8 @@ print(*set(sys.modules) - before)
 UNWANTED = {
     *("attr", "click", "uvloop", "kazoo", "pytest", "http", "email", "json", "difflib", "tempfile"),
     *("platform", "getpass", "pyzk.cli", "pyzk.runtime.main", "pyzk.runtime.storage"),
-    *("pyzk.runtime.disk", "pyzk.runtime.files", "pyzk.testing.aio", "pyzk.testing.control_http"),
-    *("pyzk.testing.external", "pyzk.testing.kazoo_harness", "pyzk.testing.pytest_plugin"),
+    *("pyzk.runtime.disk", "pyzk.runtime.files", "pyzk.testing.aio", "pyzk.testing.control.http"),
+    *("pyzk.testing.external.server", "pyzk.testing.kazoo_harness", "pyzk.testing.pytest_plugin"),
 }
 
 

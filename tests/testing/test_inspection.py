@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import pyzk.testing
 from pyzk.constants import AddWatchMode, CreateMode
 from pyzk.testing import FixtureError, SessionInfo, WatchInfo, ZooKeeperServer
-from pyzk.testing.inspection import flatten, nest, session_id_of
+from pyzk.testing.core.inspection import flatten, nest, session_id_of
 from tests.testing.raw import RawClient
 
 pytestmark = pytest.mark.zk(virtual_clock=True, leaks="ignore")

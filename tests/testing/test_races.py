@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pyzk.testing import FixtureError, NotRunningError, ZooKeeperServer
-from pyzk.testing.engine import Engine
+from pyzk.testing.core.engine import Engine
 from tests.testing.raw import PATIENCE_S, RawClient
 
 

@@ -12,14 +12,14 @@ from dataclasses import replace
 from random import Random
 
 from pyzk.clock import Clock
-from pyzk.config import ServerConfig, parse_config
-from pyzk.config_ensemble import EnsembleConfig, Sources, parse_ensemble
+from pyzk.config.ensemble import EnsembleConfig, Sources, parse_ensemble
+from pyzk.config.server import ServerConfig, parse_config
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.quorum.commands import DialLeader, ListenForLearners, StopListening, StorageCommand
 from pyzk.quorum.election import Decision
 from pyzk.quorum.epochs import load_epochs
 from pyzk.quorum.lifecycle import ACTIVE, MemberLife
-from pyzk.quorum.link import Link
+from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.peer import Peer
 from pyzk.quorum.vote import PeerState, Vote
 from pyzk.server.outbox import Command, TakeSnapshot
@@ -168,7 +168,7 @@ class Stage:
                 self.on_log(actor, records)
             self._effect(f"{sid} {actor.disk.append(records, outbox.log_zxid)}")
         for link in outbox.take_links():
-            assert isinstance(link, Link), link
+            assert isinstance(link, QuorumLink), link
             self._write(link)
         for connection in outbox.take_dirty():
             connection.is_dirty = False
@@ -182,7 +182,7 @@ class Stage:
         self.ballots.collect(sid, peer)
         self._show(actor)
 
-    def _write(self, link: Link) -> None:
+    def _write(self, link: QuorumLink) -> None:
         link.is_dirty = False
         end = self.wire.end_of(link)
         if end is None:

@@ -11,7 +11,7 @@ from collections import deque
 import attrs
 
 from pyzk.jute.records import QuorumPacket
-from pyzk.quorum.link import Link
+from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.packets import describe
 from pyzk.quorum.stream import QuorumStream
 
@@ -21,7 +21,7 @@ class End:
     """One side of a connection."""
 
     sid: int
-    link: Link | None
+    link: QuorumLink | None
     """None: a puppet's, or closed by its owner."""
     other_sid: int
     is_open: bool = True
@@ -32,7 +32,7 @@ class End:
 class Dial:
     """A connection that is wished for."""
 
-    link: Link
+    link: QuorumLink
     sid: int
     expires_ms: int
 
@@ -101,14 +101,16 @@ class Wire:
         """Return what is under way in one direction."""
         return self.flights.setdefault((source, target), deque())
 
-    def connect(self, source: int, near: Link | None, target: int, far: Link | None) -> End:
+    def connect(
+        self, source: int, near: QuorumLink | None, target: int, far: QuorumLink | None
+    ) -> End:
         """Make a connection; return the side of ``source``."""
         end, other = End(source, near, target), End(target, far, source)
         end.other, other.other = other, end
         self.ends += [end, other]
         return end
 
-    def end_of(self, link: Link) -> End | None:
+    def end_of(self, link: QuorumLink) -> End | None:
         """Return the side of a connection that a link is."""
         for end in self.ends:
             if end.link is link:

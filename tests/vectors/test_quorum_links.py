@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from pyzk import zxid as zxids
-from pyzk.config_members import config_text, parse_membership
+from pyzk.config.members import config_text, parse_membership
 from pyzk.data.txn import decode_txn
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets, snapshot_stream
 from pyzk.quorum.snapshot_stream import SnapshotPart
 from pyzk.quorum.stream import QuorumStream, StreamItem
-from tests.quorum.links import Frame, Link, links
+from tests.quorum.links import Frame, RecordedLink, links
 
 DIRECTIONS = [(link, by_leader) for link in links() for by_leader in (False, True)]
 
@@ -101,7 +101,7 @@ def same_as_seen(item: StreamItem, frame: Frame) -> None:
     ("link", "by_leader"), DIRECTIONS, ids=[f"{link.name}{' back' * b}" for link, b in DIRECTIONS]
 )
 def test_a_link_decodes_to_the_last_byte_and_encodes_to_the_same(
-    link: Link, by_leader: bool
+    link: RecordedLink, by_leader: bool
 ) -> None:
     frames = link.sent(by_leader=by_leader)
     stream = QuorumStream()

@@ -1,0 +1,432 @@
+"""The members of an ensemble: `server.N`, `group.N`, `weight.N` and `version`, as text and parsed.
+
+Pure. The same lines stand in `zoo.cfg`, in a dynamic configuration file, in the znode
+`/zookeeper/config`, in election notifications and in NEWLEADER:
+
+    server.<id>=<host>:<quorumPort>:<electionPort>[:<role>][|<host>:...][;[<host>:]<clientPort>]
+
+The canonical form, `config_text`, is the original's to the byte: the role always written, once,
+behind the addresses, which are sorted by host; IPv6 spelt out without `::`; the lines in the order
+of a Java HashMap; `version=` and hexadecimal last, no newline behind it. A client address that
+comes from `clientPort` is not part of it.
+ZooKeeper: QuorumPeer.QuorumServer, QuorumPeerConfig.parseDynamicConfig, QuorumMaj,
+QuorumHierarchical.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+import attrs
+
+from pyzk.config.keys import whole_number
+from pyzk.config.properties import Entry, parse_properties, trim
+from pyzk.errors import ConfigError
+
+WILDCARD: Final = "0.0.0.0"  # noqa: S104 - what the original writes for "all addresses"
+FORM: Final = "host:quorumPort:electionPort[:role][;[host:]clientPort]"
+PREFIXES: Final = ("server.", "group.", "weight.")
+MAX_ID: Final = (1 << 63) - 1
+
+_HEXADECIMAL: Final = re.compile(r"-?[0-9a-fA-F]{1,16}")
+
+
+@attrs.frozen
+class ServerAddress:
+    """Where a member listens for peers."""
+
+    host: str
+    """A name or an address, an IPv6 one without brackets."""
+    quorum_port: int
+    election_port: int
+
+    def __str__(self) -> str:
+        return f"{bracketed(self.host)}:{self.quorum_port}:{self.election_port}"
+
+
+@attrs.frozen
+class QuorumServer:
+    """One server of the ensemble."""
+
+    sid: int
+    addresses: tuple[ServerAddress, ...]
+    """Sorted by host; more than one needs multiAddress.enabled."""
+    is_observer: bool = False
+    client_host: str = WILDCARD
+    client_port: int | None = None
+    """None: this line does not say; `clientPort` of that server does."""
+
+    def __str__(self) -> str:
+        """Return the canonical text behind `server.N=`."""
+        text = "|".join(str(address) for address in self.addresses)
+        text += ":observer" if self.is_observer else ":participant"
+        if self.client_port is not None:
+            text += f";{bracketed(self.client_host)}:{self.client_port}"
+        return text
+
+
+@attrs.frozen
+class Membership:
+    """One version of the ensemble's configuration."""
+
+    members: tuple[QuorumServer, ...]
+    """By id."""
+    version: int = 0
+    """The zxid of the transaction that made it; 0 for one that a person wrote."""
+    groups: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    """(group id, server ids); not empty: quorums are hierarchical."""
+    weights: tuple[tuple[int, int], ...] = ()
+    """(server id, weight) of every participant, if there are groups."""
+
+    @property
+    def voters(self) -> tuple[int, ...]:
+        return tuple(member.sid for member in self.members if not member.is_observer)
+
+    @property
+    def observers(self) -> tuple[int, ...]:
+        return tuple(member.sid for member in self.members if member.is_observer)
+
+    def member(self, sid: int) -> QuorumServer | None:
+        for member in self.members:
+            if member.sid == sid:
+                return member
+        return None
+
+    def texts(self) -> dict[int, str]:
+        """Return server id -> canonical text."""
+        return {member.sid: str(member) for member in self.members}
+
+    def lines(self) -> list[str]:
+        """Return the lines of the canonical text but the last, `version`."""
+        by_id = {member.sid: f"server.{member.sid}={member}" for member in self.members}
+        out = [by_id[sid] for sid in hash_order(by_id)]
+        groups = {
+            gid: f"group.{gid}={':'.join(str(sid) for sid in sids)}" for gid, sids in self.groups
+        }
+        out += [groups[gid] for gid in hash_order(groups)]
+        weights = {sid: f"weight.{sid}={weight}" for sid, weight in self.weights}
+        out += [weights[sid] for sid in hash_order(weights)]
+        return out
+
+
+def config_text(membership: Membership) -> str:
+    """Return what `/zookeeper/config`, NEWLEADER and notifications hold."""
+    return "\n".join([*membership.lines(), _version_line(membership)])
+
+
+def dynamic_file_text(membership: Membership, *, with_version: bool = False) -> str:
+    """Return the content of a dynamic configuration file, whose version is in its name.
+
+    ``with_version`` is for `.dynamic.next`, the file of a configuration that was proposed.
+    """
+    lines = membership.lines()
+    if with_version:
+        lines.append(_version_line(membership))
+    return "\n".join(sorted(lines))
+
+
+def dynamic_file_name(static_name: str, version: int) -> str:
+    """Return the name of the dynamic file that belongs to a static one."""
+    return f"{static_name}.dynamic.{version & 0xFFFFFFFFFFFFFFFF:x}"
+
+
+def version_of_file_name(name: str) -> int:
+    """Return the version that the name of a dynamic file ends with, 0 if it has none."""
+    suffix = name.rpartition(".")[2] if "." in name else ""
+    return signed(int(suffix, 16)) if re.fullmatch(r"[0-9a-fA-F]{1,16}", suffix) else 0
+
+
+def signed(value: int) -> int:
+    """Return a 64-bit number as a zxid."""
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def _version_line(membership: Membership) -> str:
+    return f"version={membership.version & 0xFFFFFFFFFFFFFFFF:x}"
+
+
+def hash_order(ids: Iterable[int]) -> list[int]:
+    """Return ids in the order in which a Java HashMap that they were put into has them."""
+    found = sorted(ids)
+    buckets = 16
+    while len(found) > buckets * 3 // 4:
+        buckets *= 2
+
+    def bucket(value: int) -> int:
+        folded = (value ^ value >> 32) & 0xFFFFFFFF
+        return (folded ^ folded >> 16) & buckets - 1
+
+    return sorted(found, key=bucket)
+
+
+# --- hosts ----------------------------------------------------------------------------
+
+
+def bracketed(host: str) -> str:
+    """Return a host as it stands in front of a port."""
+    return f"[{host}]" if ":" in host else host
+
+
+def canonical_host(host: str) -> str:
+    """Return an IPv6 address as Java writes it, anything else as it is.
+
+    Raises ValueError for what has colons and is no address.
+    """
+    if ":" not in host:
+        return host
+    import ipaddress  # start-up is measured, and few need it
+
+    address, percent, scope = host.partition("%")
+    try:
+        parsed = ipaddress.IPv6Address(address)
+    except ValueError:
+        raise ValueError(f"[{host}] is no IPv6 address") from None
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return ":".join(f"{int(part, 16):x}" for part in parsed.exploded.split(":")) + percent + scope
+
+
+def same_address(one: str | None, other: str | None) -> bool:
+    """Whether both are the same IP address; the scope of an IPv6 one is not compared.
+
+    None, and what is no address, is the same as nothing. ZooKeeper: InetAddress.equals.
+    """
+    import ipaddress  # start-up is measured, and few need it
+
+    try:
+        found = [ipaddress.ip_address((text or "").partition("%")[0]) for text in (one, other)]
+    except ValueError:
+        return False
+    plain = [getattr(address, "ipv4_mapped", None) or address for address in found]
+    return plain[0] == plain[1]
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """Split at each separator but those at the end, as String.split does; at least one part."""
+    return (text.rstrip(separator) or text).split(separator)
+
+
+def split_host(text: str) -> list[str]:
+    """Split `host:port:...` at its colons; a host in brackets loses them."""
+    if not text.startswith("["):
+        return _split(text, ":")
+    host, bracket, rest = text[1:].partition("]")
+    if not bracket or (rest and not rest.startswith(":")):
+        raise ValueError(f"{text!r} has no ']' and ':' behind the address")
+    return [canonical_host(host), *(_split(rest[1:], ":") if rest else ())]
+
+
+# --- one line -------------------------------------------------------------------------
+
+
+def parse_member(sid: int, text: str) -> QuorumServer:
+    """Parse what stands behind `server.N=`. Raises ValueError with a sentence for the operator."""
+    parts = _split(text, ";")
+    if len(parts) > 2:
+        raise ValueError(f"has more than one ';'; expected {FORM}")
+    addresses: list[ServerAddress] = []
+    roles: set[bool] = set()
+    for piece in _split(parts[0], "|"):
+        address, is_observer = _parse_address(piece)
+        if address not in addresses:
+            addresses.append(address)
+        # Canonical text has the role behind the last address only: the others say nothing.
+        if is_observer is not None:
+            roles.add(is_observer)
+    if len(roles) > 1:
+        raise ValueError("is participant at one address and observer at another")
+    client_host, client_port = WILDCARD, None
+    if len(parts) == 2 and parts[1]:
+        client_host, client_port = _parse_client(parts[1])
+    ordered = tuple(sorted(addresses, key=_by_host))
+    return QuorumServer(sid, ordered, True in roles, client_host, client_port)
+
+
+def _by_host(address: ServerAddress) -> tuple[str, int, int]:
+    return address.host, address.quorum_port, address.election_port
+
+
+def _parse_address(piece: str) -> tuple[ServerAddress, bool | None]:
+    parts = split_host(piece)
+    if len(parts) == 2:
+        raise ValueError(f"{piece!r} has no election port; expected {FORM}")
+    if len(parts) > 4:
+        raise ValueError(
+            f"{piece!r} has too many colons; expected {FORM}, an IPv6 address in brackets,"
+            " as in [2001:db8::1]:2888:3888"
+        )
+    if len(parts) < 3:
+        raise ValueError(f"{piece!r} has no ports; expected {FORM}")
+    host = _host(parts[0], piece)
+    quorum_port = parse_port(parts[1], "quorum port")
+    election_port = parse_port(parts[2], "election port")
+    if quorum_port == election_port:
+        raise ValueError(f"quorum port and election port are both {quorum_port}; they must differ")
+    address = ServerAddress(host, quorum_port, election_port)
+    if len(parts) == 3:
+        return address, None
+    role = trim(parts[3]).lower()
+    if role not in ("participant", "observer"):
+        raise ValueError(f"role {parts[3]!r} is neither participant nor observer")
+    return address, role == "observer"
+
+
+def _parse_client(text: str) -> tuple[str, int]:
+    parts = split_host(text)
+    if len(parts) > 2:
+        raise ValueError(f"client address {text!r} is not [host:]port; IPv6 goes in brackets")
+    port = parse_port(parts[-1], "client port")
+    return _host(parts[0], text) if len(parts) == 2 else WILDCARD, port
+
+
+def _host(text: str, piece: str) -> str:
+    if any(char.isspace() or char == "=" for char in text):
+        raise ValueError(f"{piece!r} has blanks or '=' in it; expected {FORM}")
+    return text or "localhost"
+
+
+def parse_port(text: str, name: str) -> int:
+    try:
+        return whole_number(text, 0, 65535)
+    except ValueError:
+        raise ValueError(f"{name} {text!r} is not a number from 0 to 65535") from None
+
+
+def parse_id(text: str, what: str) -> int:
+    try:
+        return whole_number(text, 0, MAX_ID)
+    except ValueError:
+        raise ValueError(f"{text!r} is no {what}: expected a number, as in server.1") from None
+
+
+# --- all lines ------------------------------------------------------------------------
+
+
+def parse_membership(text: bytes) -> Membership:
+    """Parse the text of a configuration strictly, as it comes from the wire or a dynamic file.
+
+    Raises ConfigError with the line for anything but members, groups, weights and the version.
+    """
+    collector = MemberLines()
+    for entry in parse_properties(text):
+        collector.add(entry)
+    return collector.membership()
+
+
+class MemberLines:
+    """Takes the lines one by one, and says for each mistake where it is and what to change."""
+
+    def __init__(self) -> None:
+        self.members: dict[int, QuorumServer] = {}
+        self.groups: dict[int, tuple[int, ...]] = {}
+        self.weights: dict[int, int] = {}
+        self.version: int = 0
+        self.version_entry: Entry | None = None
+        self.entries: dict[tuple[str, int], Entry] = {}
+        """(kind, id) -> its line."""
+
+    def add(self, entry: Entry) -> None:
+        """Take one line."""
+        kind, _, rest = entry.key.partition(".")
+        try:
+            if entry.key == "version":
+                self.version = _parse_version(entry.value)
+                self.version_entry = entry
+            elif kind == "server":
+                sid = self._claim(kind, rest, "server id", entry)
+                self.members[sid] = parse_member(sid, entry.value)
+            elif kind == "group":
+                gid = self._claim(kind, rest, "group id", entry)
+                ids = _split(entry.value, ":")
+                self.groups[gid] = tuple(parse_id(trim(sid), "server id") for sid in ids)
+            elif kind == "weight":
+                sid = self._claim(kind, rest, "server id", entry)
+                self.weights[sid] = _parse_weight(entry.value)
+            else:
+                raise ValueError(_unknown(entry.key))
+        except ValueError as error:
+            message = _with_remark(str(error), entry.value)
+            raise ConfigError(message, entry.line, entry.key) from None
+
+    def _claim(self, kind: str, text: str, what: str, entry: Entry) -> int:
+        number = parse_id(text, what)
+        before = self.entries.get((kind, number))
+        if before is not None:
+            raise ValueError(
+                f"is on line {before.line} already; give each {what.split()[0]} an id of its own"
+            )
+        self.entries[kind, number] = entry
+        return number
+
+    def membership(self) -> Membership:
+        """Return what the lines say together."""
+        members = tuple(self.members[sid] for sid in sorted(self.members))
+        if not (self.groups or self.weights):
+            return Membership(members, self.version)
+        self._check_groups()
+        weights = {sid: 1 for sid, member in self.members.items() if not member.is_observer}
+        weights.update(self.weights)
+        if not any(weights[sid] for sids in self.groups.values() for sid in sids):
+            raise self._wrong("weight", next(iter(self.weights)), "no participant has any weight")
+        return Membership(
+            members,
+            self.version,
+            tuple(sorted(self.groups.items())),
+            tuple(sorted(weights.items())),
+        )
+
+    def _check_groups(self) -> None:
+        seen: dict[int, int] = {}
+        for gid, sids in self.groups.items():
+            for sid in sids:
+                if sid in seen:
+                    where = f"group {seen[sid]} and group {gid}" if seen[sid] != gid else "it twice"
+                    raise self._wrong("group", gid, f"server {sid} is in {where}; name it once")
+                seen[sid] = gid
+                member = self.members.get(sid)
+                if member is None:
+                    raise self._wrong("group", gid, f"there is no server.{sid}")
+                if member.is_observer:
+                    raise self._wrong(
+                        "group", gid, f"server {sid} is an observer; groups hold participants"
+                    )
+        for sid, member in self.members.items():
+            if not member.is_observer and sid not in seen:
+                raise self._wrong(
+                    "server", sid, "is in no group; with group or weight lines, each must be in one"
+                )
+
+    def _wrong(self, kind: str, number: int, message: str) -> ConfigError:
+        entry = self.entries[kind, number]
+        return ConfigError(message, entry.line, entry.key)
+
+
+def _unknown(key: str) -> str:
+    from pyzk.config import hints as config_hints  # it is needed only here
+
+    message = "is unknown here; expected server.N, group.N or weight.N"
+    return config_hints.extended(message, config_hints.of_member_key(key))
+
+
+def _with_remark(message: str, value: str) -> str:
+    from pyzk.config import hints as config_hints  # it is needed only here
+
+    remark = config_hints.of_value(value)
+    if remark and "=" in value:
+        return remark  # what the parser met in two lines that are one helps nobody
+    return config_hints.extended(message, remark)
+
+
+def _parse_version(text: str) -> int:
+    if not _HEXADECIMAL.fullmatch(text):
+        raise ValueError(f"{text!r} is no version: expected a hexadecimal number")
+    return signed(int(text, 16))
+
+
+def _parse_weight(text: str) -> int:
+    try:
+        return whole_number(text, 0, MAX_ID)
+    except ValueError:
+        raise ValueError(f"{text!r} is no weight: expected a number of at least 0") from None

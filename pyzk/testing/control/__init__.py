@@ -1,0 +1,4 @@
+"""Orders from outside this process: the table of them, and HTTP.
+
+Shell.
+"""

@@ -1,0 +1,329 @@
+"""What `ZooKeeperServer` and `AsyncZooKeeperServer` have in common: all that needs no waiting.
+
+Shell. Each class says how a function gets to run on the server's loop (``_call``).
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+import weakref
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from pyzk.testing.core import engine as states
+from pyzk.testing.core.engine import MAX_S, Engine, explain
+from pyzk.testing.core.faults import DELAY, FAIL, SILENCE, Fault, find_error
+from pyzk.testing.core.inspection import (
+    LeakedClient,
+    SessionInfo,
+    WatchInfo,
+    list_sessions,
+    list_watches,
+    nest,
+    read_tree,
+    session_id_of,
+)
+from pyzk.testing.errors import (
+    FixtureError,
+    LeakedClientsError,
+    LeakedClientsWarning,
+    NotRunningError,
+)
+
+_Result = TypeVar("_Result")
+
+LEAKS: Final = ("warn", "error", "ignore")
+
+
+class Controls:
+    """Where the server is, its faults, and what is in it.
+
+    Its arguments are explained where a user meets them, at `ZooKeeperServer`.
+    """
+
+    def __init__(
+        self,
+        data_dir: str | os.PathLike[str] | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        virtual_clock: bool = False,
+        options: Mapping[str, object] | None = None,
+        leaks: str = "warn",
+    ) -> None:
+        self._check_leaks(leaks)
+        engine = Engine(
+            None if data_dir is None else os.fspath(data_dir),
+            host=host,
+            port=port,
+            virtual_clock=virtual_clock,
+            options=options or {},
+        )
+        self._take(engine, leaks)
+
+    def _take(self, engine: Engine, leaks: str) -> None:
+        """Be the controls of this engine."""
+        self._leaks = leaks
+        self._engine = engine
+        self._prepare()
+        _all.add(self)
+
+    def _prepare(self) -> None:
+        """Be as before the first start, but for the engine."""
+
+    def _forget_parent(self) -> None:
+        """This is a forked child: what there is of the server is the parent's."""
+        self._engine.forget_parent()
+
+    @abstractmethod
+    def _call(self, function: Callable[[], _Result]) -> _Result:
+        """Run a function on the server's loop. Raises NotRunningError."""
+
+    def _check_leaks(self, leaks: str | None) -> None:
+        check_leaks(leaks)
+
+    def _check_new(self) -> None:
+        if self._engine.state != states.NEW:
+            raise FixtureError(
+                f"start() is for the first start, once; {explain(self._engine.state)}"
+            )
+
+    def _check_started(self) -> None:
+        if self._engine.state in (states.NEW, states.ELSEWHERE):
+            raise NotRunningError(explain(self._engine.state))
+
+    def _report_leaks(self, leaks: str | None) -> None:
+        report_leaks(self._engine.leaked, leaks or self._leaks)
+
+    def when_broken(self, call: Callable[[], object]) -> None:
+        """Call this, in the server's thread, when the server stops by itself: a bug, or its disk
+        fails."""
+        self._engine.on_broken = call
+
+    # --- where it is ----------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """``not started``, ``running``, ``paused``, ``killed``, ``stopped`` or ``broken``."""
+        return self._engine.state
+
+    @property
+    def host(self) -> str:
+        """The address it listens on."""
+        return self._engine.port.host
+
+    @property
+    def port(self) -> int:
+        """The client port; known from the first start on, the same ever after."""
+        if self._engine.port.port == 0:
+            raise NotRunningError(explain(states.NEW))
+        return self._engine.port.port
+
+    @property
+    def connect_string(self) -> str:
+        """What a client is given: ``host:port``."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def data_dir(self) -> str | None:
+        """The data directory; None: in memory."""
+        return self._engine.data_dir
+
+    # --- faults ---------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Stand still, as a process under SIGSTOP: sockets stay open, nothing is answered."""
+        self._call(self._engine.pause)
+
+    def resume(self) -> None:
+        """Go on after `pause`. As in production, a server that finds that it stood still gives
+        its sessions that much more time."""
+        self._call(self._engine.resume)
+
+    def reject_connections(self, on: bool = True) -> None:
+        """Close every new connection at once, until told otherwise."""
+
+        def reject() -> None:
+            self._engine.need(states.RUNNING, states.PAUSED)
+            self._engine.faults.rejects = on
+            self._engine.note(f"ordered: {'reject' if on else 'take'} connections")
+
+        self._call(reject)
+
+    def delay(
+        self,
+        operation: str,
+        seconds: float,
+        *,
+        times: int | None = None,
+        client: object = None,
+        path: str | None = None,
+    ) -> Fault:
+        """Hold requests of this name for so long before the server sees them, and with each all
+        that follows it on its connection. ``event`` holds watch events on their way out."""
+        if not 0 <= seconds < MAX_S:
+            raise FixtureError(f"a delay of {seconds} s; give 0 to {MAX_S:g}")
+        return self._add(DELAY, operation, times, client, path, seconds=seconds)
+
+    def fail(
+        self,
+        operation: str,
+        error: object,
+        times: int | None = 1,
+        *,
+        client: object = None,
+        path: str | None = None,
+    ) -> Fault:
+        """Answer the next ``times`` requests of this name (None: all) with an error, without
+        executing them. The error is a code, its name, or an exception class of kazoo."""
+        return self._add(FAIL, operation, times, client, path, error=find_error(error))
+
+    def no_response(
+        self,
+        operation: str,
+        *,
+        times: int | None = 1,
+        executed: bool = True,
+        client: object = None,
+        path: str | None = None,
+    ) -> Fault:
+        """Never answer the next ``times`` requests of this name (None: all). Their connection is
+        silent from then on; requests are still executed, unless ``executed`` is False."""
+        return self._add(SILENCE, operation, times, client, path, executed=executed)
+
+    def _add(
+        self,
+        kind: str,
+        operation: str,
+        times: int | None,
+        client: object,
+        path: str | None,
+        *,
+        error: int = 0,
+        seconds: float = 0.0,
+        executed: bool = True,
+    ) -> Fault:
+        engine = self._engine
+        fault = Fault(
+            engine.faults,
+            kind,
+            operation,
+            times=times,
+            session_id=None if client is None else session_id_of(client),
+            path=path,
+            error=error,
+            seconds=seconds,
+            executed=executed,
+        )
+
+        def add() -> None:
+            engine.need(states.RUNNING, states.PAUSED)
+            engine.faults.add(fault)
+            engine.note(f"ordered: {fault}")
+
+        self._call(add)
+        return fault
+
+    def stall_disk(self, on: bool = True) -> None:
+        """Let no write become durable, so none is answered, until told otherwise."""
+        self._call(lambda: self._engine.stall_disk(on))
+
+    def reset_faults(self) -> None:
+        """Undo delay, fail, no_response, reject_connections and stall_disk. Requests that are held
+        come in when their delay is over; a silent connection stays silent."""
+
+        def reset() -> None:
+            self._engine.need(states.RUNNING, states.PAUSED)
+            self._engine.faults.clear()
+            if self._engine.is_disk_stalled:
+                self._engine.stall_disk(False)
+            self._engine.note("ordered: reset faults")
+
+        self._call(reset)
+
+    @property
+    def faults(self) -> list[Fault]:
+        """What delay, fail and no_response have put in force."""
+        return self._engine.faults.in_force
+
+    # --- inspection -----------------------------------------------------------------
+
+    @property
+    def sessions(self) -> list[SessionInfo]:
+        """All sessions: id, timeout, address, ephemerals."""
+        engine = self._engine
+        return self._call(lambda: list_sessions(engine.server, engine.links))
+
+    @property
+    def watches(self) -> list[WatchInfo]:
+        """All watches: path, kind, session id."""
+        return self._call(lambda: list_watches(self._engine.server))
+
+    def tree(self, path: str = "/", *, nested: bool = False) -> dict[str, Any]:
+        """Return the znodes at and below ``path`` with their data, without /zookeeper; none where
+        there is no such znode.
+
+        Flat, a dictionary path -> bytes; nested, a dictionary in a dictionary for each znode with
+        children, whose own data, where there is any, stands under "".
+        """
+        flat = self._call(lambda: read_tree(self._engine.server.tree, path))
+        return nest(flat) if nested else dict(flat)
+
+    @property
+    def events(self) -> list[str]:
+        """What happened last, one line each: connections, sessions, requests, faults."""
+        return self._call_or_look(self._engine.event_lines)
+
+    @property
+    def leaked(self) -> list[LeakedClient]:
+        """The clients that were still connected when the server was last stopped or reset."""
+        return list(self._engine.leaked)
+
+    def report(self, events: int | None = None) -> str:
+        """Return the open sessions and the last ``events`` (None: all that are kept), for a test
+        that failed. Works in any state."""
+        return self._call_or_look(lambda: self._engine.report(events))
+
+    def _call_or_look(self, function: Callable[[], _Result]) -> _Result:
+        """A server that is down changes nothing: any thread may look."""
+        try:
+            return self._call(function)
+        except NotRunningError:
+            return function()
+
+    def __repr__(self) -> str:
+        engine = self._engine
+        return f"<{type(self).__name__} {engine.port.host}:{engine.port.port} {engine.state}>"
+
+
+def check_leaks(leaks: str | None) -> None:
+    """Raise FixtureError for what says nothing about clients that are left."""
+    if leaks not in (None, *LEAKS):
+        raise FixtureError(f"leaks is {leaks!r}; give one of {', '.join(LEAKS)}")
+
+
+def report_leaks(leaked: Sequence[LeakedClient], leaks: str) -> None:
+    """Do about these clients what ``leaks`` says."""
+    if not leaked or leaks == "ignore":
+        return
+    text = (
+        f"{len(leaked)} client(s) still connected when the server was stopped:"
+        f" {'; '.join(map(str, leaked))}. Stop each client (kazoo: client.stop()) first."
+    )
+    if leaks == "error":
+        raise LeakedClientsError(text)
+    warnings.warn(text, LeakedClientsWarning, stacklevel=4)
+
+
+_all: Final[weakref.WeakSet[Controls]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for server in list(_all):
+        server._forget_parent()
+
+
+os.register_at_fork(after_in_child=_after_fork)

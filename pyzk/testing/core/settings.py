@@ -1,0 +1,70 @@
+"""The configuration of a test server: production's keys, with defaults for tests.
+
+Shell. Three things differ from a server in production: ticks are short, so that a real timeout of
+a second is one; there is no limit to the connections of one host; all znode types and all
+four-letter words are on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from pyzk.config.keys import KEYS
+from pyzk.config.server import Property, ServerConfig, parse_config
+from pyzk.testing.errors import FixtureError
+
+IN_MEMORY: Final = "memory"
+"""What dataDir says of a server without one."""
+
+DEFAULTS: Final[Mapping[str, object]] = {
+    "tickTime": 100,
+    "minSessionTimeout": 100,
+    "maxSessionTimeout": 600_000,
+    "maxClientCnxns": 0,
+    "extendedTypesEnabled": "true",
+    "znode.container.checkIntervalMs": 1000,
+    "4lw.commands.whitelist": "*",
+    # What is in memory stays small: beyond this a snapshot takes the place of the log.
+    "snapSizeLimitInKb": 65_536,
+    "preAllocSize": 64,
+}
+
+_ARGUMENTS: Final = {"dataDir": "data_dir", "clientPort": "port", "clientPortAddress": "host"}
+PROPERTIES: Final = frozenset(key.name for key in KEYS if key.own)
+"""Settings that are system properties and no keys of zoo.cfg."""
+
+
+def make_config(
+    data_dir: str | None, host: str, port: int, options: Mapping[str, object]
+) -> ServerConfig:
+    """Return the configuration; ``options`` are keys of zoo.cfg or names after -D.
+
+    Raises ConfigError for a wrong value, FixtureError for a name that means nothing.
+    """
+    for name, argument in _ARGUMENTS.items():
+        if name in options:
+            raise FixtureError(f"option {name}: give it as the argument {argument}")
+    settings: dict[str, object] = {
+        "dataDir": data_dir or IN_MEMORY,
+        "clientPort": port,
+        "clientPortAddress": host,
+        **DEFAULTS,
+        **options,
+    }
+    given = [Property(name, text_of(value), name) for name, value in settings.items()]
+    config = parse_config(
+        b"",
+        properties=[entry for entry in given if entry.name in PROPERTIES],
+        options=[entry for entry in given if entry.name not in PROPERTIES],
+    )
+    for _, warning in config.warnings:
+        if any(warning.startswith(f"{name}:") and "ignored" in warning for name in options):
+            # Beside a server it is a warning; a test that asks for it means it.
+            said = warning.replace(", so it is ignored", "").replace(", ignored", "")
+            raise FixtureError(f"option {said}")
+    return config
+
+
+def text_of(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,402 @@
+"""Storage of a test server: a log in memory, and a valve in front of any log.
+
+Shell. `MemoryStorage` keeps the framed records that production would write to a file. Only when the
+server comes up again are they put into files of a `MemoryDirectory`, and production's recovery
+reads those: a restart is the real thing, and a write costs nothing but a list's append.
+
+`Valve` stands before it, or before production's `Storage` when there is a directory. What has come
+from the disk can be held back while the server is paused, and while the disk is stalled nothing
+reaches it: that is what a kill loses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from pyzk.config.server import ServerConfig
+from pyzk.data.database import Database
+from pyzk.metrics import Metrics
+from pyzk.persistence import filenames, newest_log
+from pyzk.persistence.directory import MemoryDirectory
+from pyzk.persistence.logwriter import LogWriter
+from pyzk.persistence.member_files import MemberFiles
+from pyzk.persistence.recovery import RecoveryOptions
+from pyzk.persistence.snapshot import write_snapshot
+from pyzk.persistence.txnlog import LogScan, frame_record, framed_zxid
+from pyzk.quorum.commands import (
+    ReadLog,
+    Reload,
+    SaveEpoch,
+    StorageCommand,
+    StoreDatabase,
+    TruncateLog,
+)
+from pyzk.quorum.epochs import Epochs, load_epochs, save_epoch
+from pyzk.quorum.sync import is_affordable
+from pyzk.runtime.seams import ServerStorage, StorageAnswers
+from pyzk.testing.core.gate import Gate
+
+OnSynced = Callable[[int], None]
+OnError = Callable[[BaseException], None]
+
+
+class MemoryStorage:
+    """A log in memory. What was appended is durable one turn of the loop later."""
+
+    blocks = False
+
+    def __init__(self, config: ServerConfig) -> None:
+        self.metrics = Metrics()
+        self.wants_snapshot = False
+        self.epochs: Epochs | None = None
+        """Of a member of an ensemble, once it is open."""
+        self._config = config
+        self._options = recovery_options(config)
+        self._epoch_files = MemoryDirectory("memory epochs")
+        self._complete_after = 0
+        self._snapshots: MemoryDirectory | None = None
+        """Where the last snapshot is; None: an empty tree at ``_first_zxid``."""
+        self._first_zxid = 0
+        self._records: list[bytes] = []
+        """Framed records after the snapshot; those before ``_synced`` survive a kill."""
+        self._synced = 0
+        self._zxid = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._on_synced: OnSynced
+        self._is_sync_due = False
+
+    # --- opening --------------------------------------------------------------------
+
+    def open(self) -> Database:
+        """Return what is durable."""
+        database = self._load()
+        self._complete_after = database.log_complete_after
+        if self._config.ensemble is not None:
+            self.epochs, _ = load_epochs(self._epoch_files, database.last_zxid)
+        return database
+
+    def _load(self) -> Database:
+        if self._snapshots is None and not self._records:
+            return empty_database(self._config, self._first_zxid)
+        return self._files().reload()
+
+    def _files(self) -> MemberFiles:
+        """Return files that hold the same."""
+        snapshots = self._snapshots
+        if snapshots is None:
+            snapshots = MemoryDirectory("memory")
+            write_snapshot(snapshots, empty_database(self._config, self._first_zxid).freeze())
+        logs = MemoryDirectory("memory log")
+        if self._records:
+            writer = LogWriter(logs, preallocate_bytes=0)
+            writer.append(self._records)
+            writer.close()
+        return MemberFiles(snapshots, logs, self._options)
+
+    def start(
+        self, loop: asyncio.AbstractEventLoop, on_synced: OnSynced, on_error: OnError
+    ) -> None:
+        """Begin to take records."""
+        self._loop = loop
+        self._on_synced = on_synced
+
+    # --- while serving --------------------------------------------------------------
+
+    def append(self, records: list[bytes], last_zxid: int) -> None:
+        """Take framed records in zxid order."""
+        self._records += records
+        self._zxid = last_zxid
+        if not self._is_sync_due and self._loop is not None:
+            self._is_sync_due = True
+            self._loop.call_soon(self._sync)
+
+    def _sync(self) -> None:
+        if self._is_sync_due and self._loop is not None:
+            self._is_sync_due = False
+            self._synced = len(self._records)
+            self._on_synced(self._zxid)
+
+    def take_snapshot(self, database: Database) -> None:
+        """Put the present tree in the place of the records that it has in it."""
+        frozen = database.freeze()
+        directory = MemoryDirectory("memory")
+        write_snapshot(directory, frozen)
+        self.metrics.snap_count += 1
+        self._snapshots = directory
+        # Records that are not applied yet are not in the tree.
+        applied = frozen.zxid
+        kept = [record for record in self._records if framed_zxid(record) > applied]
+        self._synced -= len(self._records) - len(kept)
+        self._records = kept
+
+    # --- commands of a member -------------------------------------------------------
+
+    def perform(self, command: StorageCommand, answers: StorageAnswers) -> None:
+        """Do what a member wants done, behind everything that was appended; then answer."""
+        if self._loop is not None:
+            self._loop.call_soon(self._perform, command, answers)
+
+    def _perform(self, command: StorageCommand, answers: StorageAnswers) -> None:
+        self._sync()
+        ticket = command.ticket
+        if self._loop is None:
+            return
+        if isinstance(command, SaveEpoch):
+            save_epoch(self._epoch_files, command.name, command.epoch)
+            answers.stored(ticket)
+        elif isinstance(command, ReadLog):
+            records = self._files().read_log(command.after, command.until, self._is_affordable)
+            answers.log_read(ticket, records)
+        elif isinstance(command, Reload):
+            answers.restored(ticket, self._load())
+        elif isinstance(command, TruncateLog):
+            files = self._files()
+            database = files.truncate(command.zxid, self._complete_after)
+            self._take(files)
+            self._complete_after = database.log_complete_after
+            answers.restored(ticket, database)
+        else:
+            assert isinstance(command, StoreDatabase), command
+            files = self._files()
+            frozen = command.database.freeze()
+            files.store(frozen)
+            frozen.close()
+            self._take(files)
+            self._complete_after = frozen.zxid
+            answers.stored(ticket)
+
+    def _take(self, files: MemberFiles) -> None:
+        """Hold what these files hold."""
+        assert isinstance(files.snapshots, MemoryDirectory)
+        self._snapshots = files.snapshots
+        self._records = [
+            frame_record(payload)
+            for _, name in filenames.logs(files.logs.names())
+            for _, payload in LogScan(files.logs, name)
+        ]
+        self._synced = len(self._records)
+
+    def _is_affordable(self, further_bytes: int, snapshot_bytes: int) -> bool:
+        ensemble = self._config.ensemble
+        assert ensemble is not None
+        return is_affordable(further_bytes, snapshot_bytes, ensemble.snapshot_size_factor)
+
+    def directory_sizes(self) -> tuple[int, int]:
+        """Return the bytes of the snapshot and of the log."""
+        snapshots = self._snapshots
+        size = 0 if snapshots is None else sum(map(snapshots.size, snapshots.names()))
+        return size, sum(map(len, self._records))
+
+    # --- the end --------------------------------------------------------------------
+
+    def stop_timers(self) -> None:
+        """There are none."""
+
+    def close(self) -> None:
+        """Everything that was appended is durable."""
+        if self._is_sync_due:
+            self._sync()
+        self._loop = None
+
+    def abandon(self) -> None:
+        """Forget what was appended and is not synced."""
+        self._loop = None
+        self._is_sync_due = False
+        del self._records[self._synced :]
+
+    def release(self) -> None:
+        """Nothing is locked."""
+
+    def reset(self, zxid: int) -> None:
+        """Be an empty tree whose last transaction was ``zxid``."""
+        assert self._loop is None, "in use"
+        self._snapshots = None
+        self._records = []
+        self._synced = 0
+        self._first_zxid = zxid
+        self._epoch_files = MemoryDirectory("memory epochs")
+
+
+class Valve:
+    """Stands between a runner and its storage: holds back what it is told to hold back."""
+
+    def __init__(self, inner: ServerStorage, gate: Gate, observe: Callable[[], None]) -> None:
+        self._inner = inner
+        self._gate = gate
+        self._observe = observe
+        self.is_stalled = False
+        self._held: list[Callable[[], None]] = []
+        self._unanswered = 0
+        self._on_synced: OnSynced
+        self.unsynced_zxid = 0
+        """The last zxid that was handed to the disk; `synced_zxid` follows."""
+        self.synced_zxid = 0
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the disk owes no answer."""
+        return self.synced_zxid >= self.unsynced_zxid and not self._unanswered
+
+    def stall(self, is_stalled: bool) -> None:
+        """Let nothing reach the disk, or everything that has waited."""
+        self.is_stalled = is_stalled
+        if not is_stalled:
+            held, self._held = self._held, []
+            for call in held:
+                call()
+
+    # --- ServerStorage --------------------------------------------------------------
+
+    @property
+    def metrics(self) -> Metrics:
+        return self._inner.metrics
+
+    @metrics.setter
+    def metrics(self, metrics: Metrics) -> None:
+        self._inner.metrics = metrics
+
+    @property
+    def wants_snapshot(self) -> bool:
+        return self._inner.wants_snapshot
+
+    @wants_snapshot.setter
+    def wants_snapshot(self, wanted: bool) -> None:
+        self._inner.wants_snapshot = wanted
+
+    @property
+    def epochs(self) -> Epochs | None:
+        return self._inner.epochs
+
+    @epochs.setter
+    def epochs(self, epochs: Epochs | None) -> None:
+        self._inner.epochs = epochs
+
+    @property
+    def blocks(self) -> bool:
+        return self._inner.blocks
+
+    def open(self) -> Database:
+        return self._inner.open()
+
+    def start(
+        self, loop: asyncio.AbstractEventLoop, on_synced: OnSynced, on_error: OnError
+    ) -> None:
+        def failed(error: BaseException) -> None:
+            on_error(error)
+            self._observe()
+
+        self._on_synced = on_synced
+        self._inner.start(loop, self._synced, failed)
+
+    def append(self, records: list[bytes], last_zxid: int) -> None:
+        self.unsynced_zxid = last_zxid
+        self._reach(partial(self._inner.append, records, last_zxid))
+
+    def _reach(self, call: Callable[[], None]) -> None:
+        """Let something reach the disk, now or when it is no longer stalled."""
+        if self.is_stalled:
+            self._held.append(call)
+        else:
+            call()
+
+    def _synced(self, zxid: int) -> None:
+        if self._gate.is_closed:
+            self._gate.add(partial(self._synced, zxid))
+            return
+        self.synced_zxid = zxid
+        self._on_synced(zxid)
+        self._observe()
+
+    def perform(self, command: StorageCommand, answers: StorageAnswers) -> None:
+        self._unanswered += 1
+        self._reach(partial(self._inner.perform, command, _HeldAnswers(self, answers)))
+
+    def hear(self, call: Callable[[], None]) -> None:
+        """An answer has come for the server; it may be paused."""
+        if self._gate.is_closed:
+            self._gate.add(partial(self.hear, call))
+            return
+        self._unanswered -= 1
+        call()
+        self._observe()
+
+    def take_snapshot(self, database: Database) -> None:
+        self._inner.take_snapshot(database)
+
+    def directory_sizes(self) -> tuple[int, int]:
+        return self._inner.directory_sizes()
+
+    def stop_timers(self) -> None:
+        self._inner.stop_timers()
+
+    def close(self) -> None:
+        self.stall(is_stalled=False)
+        self._inner.close()
+
+    def abandon(self) -> None:
+        self._held = []
+        self._inner.abandon()
+
+    def release(self) -> None:
+        self._inner.release()
+
+
+class _HeldAnswers:
+    """The answers to one command, on their way through the valve."""
+
+    def __init__(self, valve: Valve, answers: StorageAnswers) -> None:
+        self._valve = valve
+        self._answers = answers
+
+    def stored(self, ticket: int) -> None:
+        self._valve.hear(partial(self._answers.stored, ticket))
+
+    def restored(self, ticket: int, database: Database) -> None:
+        self._valve.hear(partial(self._answers.restored, ticket, database))
+
+    def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None:
+        self._valve.hear(partial(self._answers.log_read, ticket, records))
+
+
+def empty_directories(config: ServerConfig, zxid: int) -> None:
+    """Leave in the data directories of a server that is down an empty tree, whose last
+    transaction was ``zxid``. Raises StorageError."""
+    from pyzk.runtime.files import open_data_directories  # start-up is measured
+
+    directories = open_data_directories(
+        config.data_dir, config.data_log_dir, autocreate=config.datadir_autocreate
+    )
+    try:
+        for directory in (directories.logs, directories.snapshots):
+            for name in directory.names():
+                if is_ours(name):
+                    directory.remove(name)
+        write_snapshot(directories.snapshots, empty_database(config, zxid).freeze())
+    finally:
+        directories.close()
+
+
+def empty_database(config: ServerConfig, zxid: int) -> Database:
+    """Return the database of a new server."""
+    database = recovery_options(config).new_database()
+    database.log_complete_after = zxid
+    database.tree.last_zxid = zxid
+    return database
+
+
+def recovery_options(config: ServerConfig) -> RecoveryOptions:
+    """Return the settings that a tree depends on."""
+    return RecoveryOptions(
+        digests=config.digest_enabled,
+        extended_types=config.extended_types_enabled,
+        emulate_353=config.emulate_353_ttl_nodes,
+        jute_limit_bytes=config.max_txn_bytes,
+        committed_log_count=0 if config.ensemble is None else config.commit_log_count,
+    )
+
+
+def is_ours(name: str) -> bool:
+    """Tell whether a file is a log, a snapshot, or the note of the newest log."""
+    return name.startswith(("log.", "snapshot.")) or name == newest_log.NAME

@@ -1,0 +1,4 @@
+"""Servers that run elsewhere, behind the names of `ZooKeeperServer` and `ZooKeeperEnsemble`.
+
+Shell.
+"""

@@ -1,0 +1,250 @@
+"""A server that is a process of its own, behind the names of `ZooKeeperServer`.
+
+Shell. Started by the user's command, stopped, killed and paused by signals to its process group.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, NoReturn, Self
+
+from pyzk.errors import KeeperError
+from pyzk.testing.core.engine import BROKEN, KILLED, NEW, PAUSED, RUNNING, STOPPED, explain
+from pyzk.testing.core.ports import HeldPort
+from pyzk.testing.core.settings import DEFAULTS, PROPERTIES, text_of
+from pyzk.testing.errors import FixtureError, NotRunningError
+from pyzk.testing.external.server import POLL_S, SHOWN_LINES, ExternalServer
+from pyzk.testing.plain_client import PlainClient
+
+START_S: Final = 60.0
+"""How long a server may take to start or to stop: a JVM on a busy machine."""
+_ATTEMPT_S: Final = 0.2
+"""How long the first handshake may take."""
+
+
+def skip_properties(
+    options: Mapping[str, object], command: str, skip: Callable[[str], NoReturn]
+) -> None:
+    """Skip a test that asks for system properties: no zoo.cfg takes them, and the command is the
+    same for all tests."""
+    for name in options:
+        if name in PROPERTIES:
+            skip(
+                f"{name} is not available with an external server (--pyzk-command {command}): it"
+                " is a system property, which the command sets or does not"
+            )
+
+
+class CommandServer(ExternalServer):
+    """A process of its own. In the command {port}, {host}, {data_dir} and {cfg} (a zoo.cfg with all
+    of that and the options) are replaced."""
+
+    def __init__(
+        self,
+        command: str,
+        directory: str | os.PathLike[str],
+        *,
+        options: Mapping[str, object] | None = None,
+        unavailable: Callable[[str], NoReturn] | None = None,
+    ) -> None:
+        super().__init__(unavailable)
+        self.option = f"--pyzk-command {shlex.quote(command)}"
+        self._command = command
+        self._directory = Path(directory)
+        self._options = dict(options or {})
+        self._held = HeldPort("127.0.0.1", 0)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def _address(self) -> tuple[str, int]:
+        if self._held.port == 0:
+            raise NotRunningError(explain(NEW))
+        return self._held.host, self._held.port
+
+    @property
+    def data_dir(self) -> str:
+        return str(self._directory / "data")
+
+    @property
+    def _output(self) -> Path:
+        return self._directory / "output.log"
+
+    @property
+    def events(self) -> list[str]:
+        if not self._output.exists():
+            return []
+        return self._output.read_text(errors="replace").splitlines()
+
+    # --- life -----------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Start the process; return when a client can write."""
+        self._check_new()
+        Path(self.data_dir).mkdir(parents=True, exist_ok=True)
+        # Bound and not listening: nobody else is given the number, a server can have it.
+        self._held.hold()
+        try:
+            self._run()
+        except BaseException:
+            self._held.release()
+            raise
+        return self
+
+    def _run(self) -> None:
+        arguments = self._arguments()
+        with self._output.open("ab") as output:
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 the user's own command
+                    arguments,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise FixtureError(f"{self.option}: cannot run it: {error}") from None
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self._end(signal.SIGKILL)
+            raise
+        self.state = RUNNING
+
+    def _arguments(self) -> list[str]:
+        cfg = self._directory / "zoo.cfg"
+        cfg.write_text(self._text())
+        values = {
+            "port": self.port, "host": self.host, "data_dir": self.data_dir, "cfg": cfg
+        }  # fmt: skip
+        try:
+            arguments = [part.format(**values) for part in shlex.split(self._command)]
+        except (KeyError, IndexError, ValueError) as error:
+            raise FixtureError(
+                f"{self.option}: {error!r}; known are {{port}}, {{host}}, {{data_dir}} and {{cfg}}"
+            ) from None
+        text = " ".join(arguments)
+        if str(cfg) not in text and str(self.port) not in text:
+            raise FixtureError(f"{self.option}: it names neither {{port}} nor {{cfg}}")
+        if self._options and str(cfg) not in text:
+            raise FixtureError(f"{self.option}: options need {{cfg}} in it")
+        return arguments
+
+    def _text(self) -> str:
+        for name in self._options:
+            if name in PROPERTIES and f"{name}=" not in self._command:
+                raise FixtureError(
+                    f"option {name} is a system property, which no zoo.cfg takes:"
+                    f" write -D{name}=... into the command"
+                )
+        settings: dict[str, object] = {
+            **{name: value for name, value in DEFAULTS.items() if name not in PROPERTIES},
+            "admin.enableServer": "false",
+            **{name: value for name, value in self._options.items() if name not in PROPERTIES},
+            "dataDir": self.data_dir,
+            "clientPort": self.port,
+            "clientPortAddress": self.host,
+        }
+        return "".join(f"{name}={text_of(value)}\n" for name, value in settings.items())
+
+    def _wait_until_ready(self) -> None:
+        """A new session is a write: who gets one can write."""
+        assert self._process is not None
+        deadline = time.monotonic() + START_S
+        patience = _ATTEMPT_S
+        while True:
+            status = self._process.poll()
+            if status is not None:
+                raise FixtureError(f"{self.option}: it ended with status {status}{self._tail()}")
+            # The original may lose a handshake for good while it starts: ask again, not for ever.
+            begun = time.monotonic()
+            with contextlib.suppress(OSError, KeeperError), PlainClient(*self._address, patience):
+                return
+            if time.monotonic() - begun >= patience:
+                patience *= 2
+            if time.monotonic() > deadline:
+                raise FixtureError(f"{self.option}: not ready after {START_S:g} s{self._tail()}")
+            # Another process: there is nothing to wait on but its port.
+            time.sleep(POLL_S)
+
+    def _tail(self) -> str:
+        return "".join(f"\n  {line}" for line in self.events[-SHOWN_LINES:])
+
+    def stop(self, *, leaks: str | None = None) -> None:
+        """End the process by SIGTERM, and give the port back."""
+        self._end(signal.SIGTERM)
+        self._held.release()
+        self.state = STOPPED
+
+    def kill(self) -> None:
+        """End the process by SIGKILL."""
+        self._need(RUNNING, PAUSED)
+        self._end(signal.SIGKILL)
+        self.state = KILLED
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is None:
+            return
+        self._signal(number)
+        self._signal(signal.SIGCONT)
+        try:
+            self._process.wait(START_S)
+        except subprocess.TimeoutExpired:
+            self._signal(signal.SIGKILL)
+            self._process.wait()
+        self._process = None
+
+    def _need(self, *states: str) -> None:
+        process = self._process
+        if process is not None and process.poll() is not None:
+            self._process = None
+            self.state = BROKEN
+        super()._need(*states)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To the whole group: the command may be a script."""
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+    def restart(self) -> None:
+        """Come up again with the same data on the same port."""
+        if self.state == NEW:
+            raise NotRunningError(explain(NEW))
+        self._end(signal.SIGTERM)
+        self.state = STOPPED
+        self._held.hold()
+        self._run()
+
+    def reset(self) -> None:
+        """Delete all znodes; where an ACL forbids it, start again with an empty directory."""
+        self._need(RUNNING, PAUSED)
+        if self.state == PAUSED:
+            self.resume()
+        try:
+            super().reset()
+        except (FixtureError, KeeperError):
+            self._end(signal.SIGTERM)
+            shutil.rmtree(self.data_dir)
+            Path(self.data_dir).mkdir()
+            self._run()
+
+    def pause(self) -> None:
+        """SIGSTOP."""
+        self._need(RUNNING)
+        self._signal(signal.SIGSTOP)
+        self.state = PAUSED
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        if self.state != PAUSED:
+            raise FixtureError(f"resume() ends a pause; {explain(self.state)}")
+        self._signal(signal.SIGCONT)
+        self.state = RUNNING

@@ -1,0 +1,219 @@
+"""An ensemble that runs elsewhere behind the names of `ZooKeeperEnsemble`.
+
+Shell. What goes over the wire: who leads (``srvr``), what each member has, a client's place. Who is
+to die, to lead or to be cut off is nothing that a client can say, and is refused by name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, NoReturn, Self
+
+from pyzk.cli import survey
+from pyzk.errors import KeeperError
+from pyzk.testing.core.engine import RUNNING
+from pyzk.testing.ensemble import ZooKeeperEnsemble
+from pyzk.testing.errors import FixtureError, NotRunningError
+from pyzk.testing.external.server import ORDER_S, ConnectedServer, ExternalServer
+from pyzk.testing.external.sight import socket_of
+from pyzk.testing.members.member import EnsembleMember
+from pyzk.testing.plain_client import PlainClient, ask
+from pyzk.testing.server import WAIT_S
+
+_DOWN: Final = "stopped"
+_ROLES: Final = {survey.NOT_SERVING: "looking"}
+
+
+class ConnectedMember(ExternalServer):
+    """One member of a `ConnectedEnsemble`."""
+
+    offers: type[object] = EnsembleMember
+
+    def __init__(self, ensemble: ConnectedEnsemble, address: tuple[str, int]) -> None:
+        super().__init__(ensemble.unavailable)
+        self.option = ensemble.option
+        self._place = address
+        self._chroot = ensemble.chroot
+        self.state = RUNNING
+
+    @property
+    def _address(self) -> tuple[str, int]:
+        return self._place
+
+    def look(self) -> survey.SurveyedServer:
+        """Return what it says of itself."""
+        found = survey.SurveyedServer(survey.ClientAddress(*self._place))
+        try:
+            survey.read_srvr(found, ask(*self._place, "srvr", ORDER_S))
+        except OSError as error:
+            found.problem = str(error)
+        return found
+
+    def is_at(self, peer: tuple[str, int]) -> bool:
+        """Tell whether this is its address, as a socket names it."""
+        found = socket.getaddrinfo(*self._place, type=socket.SOCK_STREAM)
+        return any(address[:2] == peer for *_, address in found)
+
+    @property
+    def role(self) -> str:
+        """See `EnsembleMember.role`; ``stopped`` where nobody answers."""
+        found = self.look()
+        return _DOWN if found.problem is not None else _ROLES.get(found.mode, found.mode)
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether it leads."""
+        return self.role == "leader"
+
+    @property
+    def is_observer(self) -> bool:
+        """Whether it says that it is an observer."""
+        return self.role == "observer"
+
+    @property
+    def zxid(self) -> int:
+        """Of the last transaction in its tree."""
+        return self.look().zxid
+
+    def sync(self) -> None:
+        """Return when it has what its leader had committed."""
+        with self._client() as client:
+            client.sync(self._full("/"))
+
+    def start(self) -> Self:
+        """It runs already."""
+        raise FixtureError("start() is for the whole ensemble")
+
+    def stop(self, *, leaks: str | None = None) -> None:
+        """It is not ours to stop."""
+        __tracebackhide__ = True
+        self.unavailable(f"stop is not available with an external server ({self.option})")
+
+    def __repr__(self) -> str:
+        return f"<server {':'.join(map(str, self._place))}>"
+
+
+class ConnectedEnsemble(ConnectedServer):
+    """The servers of a connect string, which form one ensemble."""
+
+    offers: type[object] = ZooKeeperEnsemble
+
+    def __init__(self, hosts: str, unavailable: Callable[[str], NoReturn] | None = None) -> None:
+        super().__init__(hosts, unavailable)
+        self._members: list[ConnectedMember] = []
+
+    def start(self) -> Self:
+        """Make a chroot; return when every member has it."""
+        super().start()
+        self._members = [ConnectedMember(self, address) for address in self._addresses]
+        self.wait_until_synced()
+        return self
+
+    def check_size(self, voters: int | None, observers: int | None) -> None:
+        """Refuse a test that asks for another ensemble than this."""
+        there = [member.role for member in self._members]
+        its_observers = there.count("observer")
+        its_voters = len(there) - its_observers
+        if voters not in (None, its_voters) or observers not in (None, its_observers):
+            self.unavailable(
+                f"this size is not available with an external server ({self.option}): the test"
+                f" wants {voters or 3} voters and {observers or 0} observers, there are"
+                f" {its_voters} and {its_observers}"
+            )
+
+    # --- members --------------------------------------------------------------------
+
+    @property
+    def members(self) -> list[ConnectedMember]:
+        """All, in the order of the connect string."""
+        return list(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __iter__(self) -> Iterator[ConnectedMember]:
+        return iter(self.members)
+
+    @property
+    def leader(self) -> ConnectedMember:
+        """Who leads now. NotRunningError if nobody says so."""
+        found = self._leader()
+        if found is None:
+            raise NotRunningError(f"nobody leads: {self._state()}")
+        return found
+
+    def _leader(self) -> ConnectedMember | None:
+        return next((member for member in self._members if member.is_leader), None)
+
+    @property
+    def followers(self) -> list[ConnectedMember]:
+        """Voters that follow a leader now."""
+        return [member for member in self._members if member.role == "follower"]
+
+    @property
+    def observers(self) -> list[ConnectedMember]:
+        """Members that do not vote."""
+        return [member for member in self._members if member.is_observer]
+
+    def server_of(self, client: object) -> ConnectedMember:
+        """The member that a kazoo client is connected to now."""
+        connection = socket_of(client)
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                peer = connection.getpeername()[:2]
+                for member in self._members:
+                    if member.is_at(peer):
+                        return member
+        raise FixtureError(f"{client!r} is no kazoo client that is connected to a member now")
+
+    def _state(self) -> str:
+        return ", ".join(f"{member!r} is {member.role}" for member in self._members)
+
+    # --- the tree, and waiting ------------------------------------------------------
+
+    def load(self, tree: Mapping[str, Any]) -> None:
+        """See `ZooKeeperEnsemble.load`."""
+        super().load(tree)
+        self.wait_until_synced()
+
+    def wait_for_leader(self, *, timeout: float = WAIT_S) -> ConnectedMember:
+        """Wait until a member says that it leads; return it."""
+        self.wait_until(lambda: self._leader() is not None, "a leader", timeout=timeout)
+        return self.leader
+
+    def wait_until_serving(self, *members: ConnectedMember, timeout: float = WAIT_S) -> None:
+        """Wait until these members, or all, serve clients."""
+        chosen = members or self._members
+        self.wait_until(
+            lambda: all(member.look().is_serving for member in chosen), "all serve", timeout=timeout
+        )
+
+    def wait_until_synced(self, *, timeout: float = WAIT_S) -> None:
+        """Return when all members that serve have every write that is committed now."""
+        for member in self._members:
+            if member.look().is_serving:
+                with contextlib.suppress(KeeperError):
+                    member.sync()
+
+    def wait_for_node(
+        self,
+        path: str,
+        *,
+        exists: bool = True,
+        data: bytes | None = None,
+        timeout: float = WAIT_S,
+    ) -> None:
+        """Wait until all members that serve have a znode, or do not have it."""
+        for member in self._members:
+            if member.look().is_serving:
+                member.wait_for_node(path, exists=exists, data=data, timeout=timeout)
+
+    def _first(self) -> PlainClient:
+        if len(self._addresses) < 2:
+            self.unavailable(
+                f"an ensemble is not available with an external server alone ({self.option}): name"
+                " all members of one, HOST:PORT,HOST:PORT,..."
+            )
+        return super()._first()

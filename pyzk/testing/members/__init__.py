@@ -1,0 +1,4 @@
+"""Several servers in this process, and the network between them.
+
+Shell.
+"""

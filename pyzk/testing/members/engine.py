@@ -1,0 +1,420 @@
+"""A whole ensemble on one loop: its life, its partitions, who leads, and who waits for it.
+
+Shell. Theory of operation: each member is an `Engine`, the same that a single test server has, with
+the same seams (sockets of clients, time, disk, gate), and one more, its place in the
+`MemoryNetwork`. So every member is production's `PeerRunner`, elects, synchronizes and broadcasts
+as in production; only its wires are lists of bytes. All clocks are one `PacedClock`: what holds
+up this process holds up everybody.
+
+Everything here runs on the loop; `ZooKeeperEnsemble` brings the calls here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from pyzk.quorum.learner import Learner
+from pyzk.testing.core import orders
+from pyzk.testing.core.client_link import hex_id
+from pyzk.testing.core.engine import BROKEN, KILLED, NEW, PAUSED, RUNNING, STOPPED, Engine
+from pyzk.testing.core.inspection import LeakedClient, session_id_of
+from pyzk.testing.core.timing import FixtureTime, PacedClock
+from pyzk.testing.core.waiting import Waiters
+from pyzk.testing.errors import FixtureError, NotRunningError
+from pyzk.testing.members.network import MemoryNetwork
+from pyzk.testing.members.settings import MemberPlace, check_size, configure
+from pyzk.zxid import counter_of, epoch_of, format_zxid
+
+LOOKING: Final = "looking"
+DOWN: Final = (NEW, KILLED, STOPPED, BROKEN)
+
+
+class MemberEngine(Engine):
+    """One member's life."""
+
+    def __init__(
+        self,
+        sid: int,
+        is_observer: bool,
+        data_dir: str | None,
+        *,
+        host: str,
+        options: Mapping[str, object],
+        clock: PacedClock,
+    ) -> None:
+        super().__init__(data_dir, host=host, port=0, virtual_clock=False, options=options)
+        self.sid = sid
+        self.is_observer = is_observer
+        self.time = FixtureTime(self.gate, self.observe, is_virtual=False, monotonic_ms=clock)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it runs, paused or not."""
+        return self.state in (RUNNING, PAUSED)
+
+    @property
+    def role(self) -> str:
+        """``leader``, ``follower``, ``observer``, ``read-only``, ``looking``, or why it is none."""
+        if not self.is_up:
+            return self.state
+        server = self.server
+        return server.role.mode if server.is_running else LOOKING
+
+    @property
+    def serves(self) -> bool:
+        """Whether clients of it can write, as far as it knows."""
+        return self.state == RUNNING and self.role in ("leader", "follower", "observer")
+
+    @property
+    def zxid(self) -> int:
+        """Of the last transaction in its tree."""
+        return self.server.database.last_zxid if self.is_up else 0
+
+    @property
+    def leader_sid(self) -> int | None:
+        """Whom it follows, or itself."""
+        if not self.is_up or not self.server.is_running:
+            return None
+        role = self.server.role
+        if role.mode == "leader":
+            return self.sid
+        return role.leader_sid if isinstance(role, Learner) else None
+
+    def __str__(self) -> str:
+        text = f"server {self.sid}: {self.role}"
+        if self.state == PAUSED:
+            text += ", paused"
+        if self.serves:
+            text += f", {format_zxid(self.zxid)}"
+        return text
+
+
+class EnsembleEngine:
+    """All members, from start to stop."""
+
+    def __init__(
+        self,
+        voters: int,
+        observers: int,
+        *,
+        data_dir: str | None,
+        host: str,
+        options: Mapping[str, object],
+    ) -> None:
+        check_size(voters, observers)
+        self.options = dict(options)
+        self.network = MemoryNetwork()
+        self.waiters = Waiters()
+        self.is_started = False
+        clock = PacedClock(PACE_MS)
+        self.members: dict[int, MemberEngine] = {}
+        for sid in range(1, voters + observers + 1):
+            directory = None if data_dir is None else os.path.join(data_dir, str(sid))
+            engine = MemberEngine(
+                sid, sid > voters, directory, host=host, options=options, clock=clock
+            )
+            engine.network = self.network.endpoint(sid, engine.gate, engine.observe)
+            engine.on_observed = self._observed
+            self.members[sid] = engine
+        self._roles: dict[int, str] = {}
+
+    # --- life -----------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start all; return when each of them serves."""
+        try:
+            self._configure()
+            for engine in self.members.values():
+                await engine.start()
+            self.is_started = True
+            await self.wait_until_serving((), START_S)
+        except BaseException:
+            await self.stop()
+            raise
+
+    def _configure(self) -> None:
+        """Each must know the client ports of all."""
+        places = []
+        for sid, engine in self.members.items():
+            engine.port.hold()
+            places.append(MemberPlace(sid, engine.is_observer, engine.port.host, engine.port.port))
+        for place in places:
+            engine = self.members[place.sid]
+            engine.config = configure(engine.config, place, places, self.options)
+
+    async def stop(self) -> None:
+        """End as production does, all at once."""
+        self.waiters.fail(NotRunningError("the ensemble is stopped"))
+        engines = [engine for engine in self.members.values() if engine.state not in DOWN]
+        self.network.heal()
+        await asyncio.gather(*(engine.stop() for engine in engines))
+        for engine in self.members.values():
+            engine.port.release()
+            engine.state = STOPPED
+        # What is told to the ends of connections in memory is told in the next turns.
+        for sid in self.members:
+            self.network.leave(sid)
+        await asyncio.sleep(0)
+        self.is_started = False
+
+    def leaked(self) -> list[LeakedClient]:
+        """Clients that were connected at the last stop."""
+        return [client for engine in self.members.values() for client in engine.leaked]
+
+    async def kill(self, sid: int) -> None:
+        """End a member as under SIGKILL."""
+        engine = self.member(sid)
+        engine.need(RUNNING, PAUSED, BROKEN)
+        await engine.kill()
+        self.network.leave(sid)
+        self._observed()
+
+    async def stop_member(self, sid: int) -> None:
+        """End a member as production does; its port stays its own."""
+        engine = self.member(sid)
+        if engine.is_up:
+            await engine.stop()
+            self.network.leave(sid)
+            self._observed()
+
+    async def restart(self, sid: int, timeout: float) -> None:
+        """Have a member come up again; return when it serves, if there is a quorum for it."""
+        engine = self.member(sid)
+        await self.stop_member(sid)
+        await engine.start()
+        self._observed()
+        if self._could_serve(engine):
+            await self.wait_until_serving([sid], timeout)
+
+    def _could_serve(self, engine: MemberEngine) -> bool:
+        """Whether a quorum of voters runs and is in reach."""
+        voters = [each for each in self.members.values() if not each.is_observer]
+        near = sum(
+            each.state == RUNNING and not self.network.is_blocked(each.sid, engine.sid)
+            for each in voters
+        )
+        return near * 2 > len(voters)
+
+    # --- partitions -----------------------------------------------------------------
+
+    def partition(self, groups: Iterable[Iterable[int]], *, silent: bool) -> None:
+        """Let nothing pass between these groups; each member is in one of them."""
+        sides = [sorted(set(group)) for group in groups]
+        self._check_sides(sides)
+        self.network.heal()
+        for at, side in enumerate(sides):
+            for other in sides[at + 1 :]:
+                self.network.separate(side, other, silent=silent)
+        text = " | ".join(" ".join(map(str, side)) for side in sides)
+        self.note(f"partition: {text}{' (silent)' if silent else ''}")
+        self._observed()
+
+    def _check_sides(self, sides: list[list[int]]) -> None:
+        if len(sides) < 2 or not all(sides):
+            raise FixtureError("a partition has two sides at least: partition({1}, {2, 3})")
+        named = sorted(sid for side in sides for sid in side)
+        for sid in named:
+            self.member(sid)
+            if named.count(sid) > 1:
+                raise FixtureError(f"server {sid} is on two sides of the partition")
+        missing = [sid for sid in self.members if sid not in named]
+        if missing:
+            raise FixtureError(
+                f"say on which side of the partition server {missing[0]} is; members are"
+                f" {', '.join(map(str, self.members))}"
+            )
+
+    def heal(self) -> None:
+        """End every partition."""
+        if self.network.partitions:
+            self.network.heal()
+            self.note("healed")
+
+    # --- who leads ------------------------------------------------------------------
+
+    def member(self, sid: int) -> MemberEngine:
+        """Return a member. Raises FixtureError."""
+        engine = self.members.get(sid)
+        if engine is None:
+            raise FixtureError(
+                f"there is no server {sid}; members are {', '.join(map(str, self.members))}"
+            )
+        return engine
+
+    def leader(self) -> MemberEngine | None:
+        """Return who leads, with a quorum behind it."""
+        leaders = [
+            engine
+            for engine in self.members.values()
+            if engine.serves and engine.role == "leader" and self._has_quorum(engine)
+        ]
+        return max(leaders, key=lambda engine: epoch_of(engine.zxid), default=None)
+
+    def _has_quorum(self, leader: MemberEngine) -> bool:
+        voters = [engine for engine in self.members.values() if not engine.is_observer]
+        behind = sum(
+            engine is leader
+            or (
+                engine.serves
+                and engine.leader_sid == leader.sid
+                and not self.network.is_blocked(engine.sid, leader.sid)
+            )
+            for engine in voters
+        )
+        return behind * 2 > len(voters)
+
+    def need_leader(self) -> MemberEngine:
+        """Return who leads. Raises NotRunningError."""
+        leader = self.leader()
+        if leader is None:
+            raise NotRunningError(f"nobody leads now; wait_for_leader() waits; {self.state()}")
+        return leader
+
+    async def wait_for_leader(self, timeout: float, other_than: int | None = None) -> MemberEngine:
+        """Wait until a member leads, with a quorum behind it."""
+
+        def found() -> MemberEngine | None:
+            leader = self.leader()
+            return None if leader is None or leader.sid == other_than else leader
+
+        await self._wait(lambda: found() is not None, timeout, "nobody leads")
+        leader = found()
+        assert leader is not None
+        return leader
+
+    async def wait_until_serving(self, sids: Iterable[int], timeout: float) -> None:
+        """Wait until these members (none: all that run and are not paused) serve, under one
+        leader."""
+        named = [self.member(sid) for sid in sids]
+
+        def all_serve() -> bool:
+            engines = named or [each for each in self.members.values() if each.state == RUNNING]
+            leader = self.leader()
+            return leader is not None and all(
+                engine.serves and engine.leader_sid == leader.sid for engine in engines
+            )
+
+        await self._wait(all_serve, timeout, "not all serve")
+
+    async def wait_until_synced(self, timeout: float) -> None:
+        """Wait until all members that serve have every transaction that is committed now."""
+
+        def is_synced() -> bool:
+            leader = self.leader()
+            return leader is not None and all(
+                engine.zxid >= target for engine in self.members.values() if engine.serves
+            )
+
+        target = (await self.wait_for_leader(timeout)).zxid
+        if not counter_of(target):
+            return  # who serves has what was before its leader's epoch
+        await self._wait(is_synced, timeout, f"not all have {format_zxid(target)}")
+
+    async def elect_new_leader(self, timeout: float) -> MemberEngine:
+        """Have another member lead: the present leader is cut off until it has been replaced."""
+        old = await self.wait_for_leader(timeout)
+        if self.network.partitions:
+            raise FixtureError("elect_new_leader() within a partition; heal() it first")
+        others = [sid for sid in self.members if sid != old.sid]
+        self.partition([[old.sid], others], silent=False)
+        try:
+            new = await self.wait_for_leader(timeout, old.sid)
+        finally:
+            self.heal()
+        await self.wait_until_serving((), timeout)
+        return new
+
+    # --- sessions and the tree ------------------------------------------------------
+
+    async def expire_session(self, session: object, timeout: float) -> None:
+        """Expire a session; return when every member that serves has heard of it."""
+        session_id = session_id_of(session)
+        leader = await self.wait_for_leader(timeout)
+        await orders.expire_session(leader, session_id)
+        await self._wait(
+            lambda: (
+                not any(
+                    session_id in engine.server.database.sessions
+                    for engine in self.members.values()
+                    if engine.serves
+                )
+            ),
+            timeout,
+            f"session {hex_id(session_id)} does not end everywhere",
+        )
+
+    async def load(self, tree: Mapping[str, object], timeout: float) -> None:
+        """Create znodes and set data; return when every member that serves has them."""
+        leader = await self.wait_for_leader(timeout)
+        await orders.load(leader, tree)
+        await self.wait_until_synced(timeout)
+
+    async def wait_for_node(
+        self, path: str, exists: bool, data: bytes | None, timeout: float
+    ) -> None:
+        """Wait until all members that serve have a znode, or do not have it."""
+        for engine in self.members.values():
+            if engine.serves:
+                await orders.wait_for_node(engine, path, exists, data, timeout)
+
+    def server_of(self, client: object) -> MemberEngine:
+        """Return the member that a client is connected to. Raises FixtureError."""
+        session_id = session_id_of(client)
+        for engine in self.members.values():
+            for link in engine.links:
+                if link.session_id == session_id and link.connection is not None:
+                    return engine
+        raise FixtureError(
+            f"session {hex_id(session_id)} is not connected to any member now; {self.state()}"
+        )
+
+    async def drop_connection(self, client: object) -> None:
+        """Cut a client's connection, wherever it is."""
+        engine = self.server_of(client)
+        await orders.drop_connection(engine, session_id_of(client))
+
+    async def drop_connections(self) -> int:
+        """Cut every client's connection."""
+        dropped = 0
+        for engine in self.members.values():
+            if engine.is_up:
+                dropped += await orders.drop_connections(engine)
+        return dropped
+
+    # --- what is seen ---------------------------------------------------------------
+
+    async def _wait(self, condition: object, timeout: float, what: str) -> None:
+        assert callable(condition)
+        if not self.is_started:
+            raise NotRunningError("the ensemble is not started: call start(), or use it in a with")
+        await self.waiters.wait(condition, timeout, lambda: f"{what}; {self.state()}")
+
+    def _observed(self) -> None:
+        for sid, engine in self.members.items():
+            role = engine.role
+            if self._roles.get(sid) != role:
+                self._roles[sid] = role
+                engine.note(f"server {sid} is {role}")
+        if self.waiters:
+            self.waiters.check()
+
+    def note(self, text: str) -> None:
+        """Keep an event of the whole ensemble."""
+        for engine in self.members.values():
+            engine.note(text)
+
+    def state(self) -> str:
+        """Return who is what, in one line."""
+        text = "; ".join(str(engine) for engine in self.members.values())
+        if self.network.partitions:
+            pairs = ", ".join(f"{one} and {other}" for one, other in self.network.partitions)
+            text += f"; nothing passes between {pairs}"
+        return text
+
+
+PACE_MS: Final = 100
+"""More time than this never passes at once; every member looks at its clock twice a tick."""
+START_S: Final = 30.0

@@ -1,0 +1,350 @@
+"""The wires between the members of a test ensemble: in memory, and in the test's hands.
+
+Shell. Stands in for TCP on the quorum and election ports (`pyzk.runtime.seams.Network`). Each
+member has an endpoint; all of them share one `MemoryNetwork`, which knows who may reach whom.
+
+    write  -> the other side's inbox -> its data_received, one turn of the loop later
+
+A connection is as a socket is: what was written before ``close`` still arrives, ``abort`` loses it;
+who reads slowly makes the writer pause. A paused member's kernel goes on: connections and bytes
+wait for it at its gate. A partition either cuts the connections between its sides, and new ones are
+refused at once, as when a network says so; or it is silent, as when packets are lost: connections
+stay, and what was sent waits, as TCP would send it again, until the partition is healed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from pyzk.testing.core.gate import Gate
+
+HIGH_WATER: Final = 64 * 1024
+LOW_WATER: Final = 16 * 1024
+_FIRST_PORT: Final = 49152
+"""Of who connects; the number means nothing."""
+
+Make = Callable[[], asyncio.Protocol]
+
+
+class MemoryNetwork:
+    """Who listens where, and who may reach whom."""
+
+    def __init__(self) -> None:
+        self.endpoints: dict[int, Endpoint] = {}
+        self.listeners: dict[int, Listener] = {}
+        """By port: each port is one member's."""
+        self.transports: dict[MemoryTransport, None] = {}
+        """What is open, both ends of it."""
+        self._blocked: dict[tuple[int, int], bool] = {}
+        """(from, to): whether that is silent."""
+        self._waiting: list[asyncio.Future[None]] = []
+        """Those who try to connect through silence."""
+        self._ports = itertools.count(_FIRST_PORT)
+
+    def endpoint(self, sid: int, gate: Gate, observe: Callable[[], None]) -> Endpoint:
+        """Return a member's place in it; ``observe`` is called when it was given something."""
+        endpoint = self.endpoints[sid] = Endpoint(self, sid, gate, observe)
+        return endpoint
+
+    def next_port(self) -> int:
+        """Return a number for a connection."""
+        return next(self._ports)
+
+    # --- partitions -----------------------------------------------------------------
+
+    def separate(self, one: Iterable[int], others: Iterable[int], *, silent: bool) -> None:
+        """Let nothing pass between two sides, in both directions."""
+        others = list(others)
+        for a in one:
+            for b in others:
+                self._blocked[a, b] = self._blocked[b, a] = silent
+        if not silent:
+            for transport in list(self.transports):
+                if self.is_blocked(transport.sid, transport.other_sid):
+                    transport.reset()
+
+    def heal(self) -> None:
+        """Let everything pass again; what waited goes on."""
+        self._blocked.clear()
+        for transport in list(self.transports):
+            transport.wake()
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    def is_blocked(self, one: int, other: int) -> bool:
+        """Whether nothing passes from one to the other."""
+        return (one, other) in self._blocked
+
+    @property
+    def partitions(self) -> list[tuple[int, int]]:
+        """The pairs, each once, between which nothing passes."""
+        return sorted({(min(pair), max(pair)) for pair in self._blocked})
+
+    async def reach(self, one: int, other: int) -> None:
+        """Return when a connection may be made. Raises OSError."""
+        while (silent := self._blocked.get((one, other))) is not None:
+            if not silent:
+                raise OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(future)
+            try:
+                await future
+            finally:
+                if future in self._waiting:
+                    self._waiting.remove(future)
+
+    def leave(self, sid: int) -> None:
+        """A member is gone: nothing of it may be left."""
+        for port, listener in list(self.listeners.items()):
+            if listener.endpoint.sid == sid:
+                del self.listeners[port]
+        for transport in list(self.transports):
+            if transport.sid == sid:
+                transport.abort()
+
+
+class Endpoint:
+    """One member's network: a `pyzk.runtime.seams.Network`."""
+
+    def __init__(
+        self, network: MemoryNetwork, sid: int, gate: Gate, observe: Callable[[], None]
+    ) -> None:
+        self.network = network
+        self.sid = sid
+        self.gate = gate
+        self.observe = observe
+
+    async def connect(self, make: Make, host: str, port: int) -> None:
+        """Connect to a member's port. Raises OSError."""
+        del host
+        network = self.network
+        await asyncio.sleep(0)
+        listener = network.listeners.get(port)
+        if listener is not None:
+            await network.reach(self.sid, listener.endpoint.sid)
+            listener = network.listeners.get(port)
+        if listener is None:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+        here = MemoryTransport(self, listener.endpoint.sid, ("127.0.0.1", port))
+        there = MemoryTransport(listener.endpoint, self.sid, ("127.0.0.1", network.next_port()))
+        here.other, there.other = there, here
+        here.meet(make())
+        there.meet(listener.make())
+
+    async def listen(self, make: Make, host: str | None, port: int) -> Listener:
+        """Take connections to a port. Raises OSError."""
+        del host
+        if port in self.network.listeners:
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        listener = self.network.listeners[port] = Listener(self, make, port)
+        return listener
+
+    async def check(self, host: str) -> None:
+        """Every name is known."""
+
+
+class Listener:
+    """One port that takes connections."""
+
+    def __init__(self, endpoint: Endpoint, make: Make, port: int) -> None:
+        self.endpoint = endpoint
+        self.make = make
+        self._port = port
+
+    def close(self) -> None:
+        """Take no more; what is open stays."""
+        listeners = self.endpoint.network.listeners
+        if listeners.get(self._port) is self:
+            del listeners[self._port]
+
+
+class MemoryTransport(asyncio.Transport):
+    """One end of a connection."""
+
+    other: MemoryTransport
+
+    def __init__(self, endpoint: Endpoint, other_sid: int, peer_name: tuple[str, int]) -> None:
+        super().__init__({"peername": peer_name})
+        self.sid = endpoint.sid
+        self.other_sid = other_sid
+        self._network = endpoint.network
+        self._gate = endpoint.gate
+        self._observe = endpoint.observe
+        self._loop = asyncio.get_running_loop()
+        self._protocol: asyncio.Protocol
+        self._inbox: deque[bytes] = deque()
+        """What the other end has written and this one has not read."""
+        self._inbox_bytes = 0
+        self._is_due = False
+        """A turn of the loop is asked for."""
+        self._is_reading = True
+        self._is_choked = False
+        """This end was told to write no more for now."""
+        self._high, self._low = HIGH_WATER, LOW_WATER
+        self._is_closing = False
+        self._is_ended = False
+        """The other end writes nothing more."""
+        self._is_lost = False
+        """connection_lost was called, or will be."""
+        self._network.transports[self] = None
+
+    # --- asyncio.Transport ----------------------------------------------------------
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._is_closing or not data:
+            return
+        self.other.take(bytes(data))
+        if not self._is_choked and self.get_write_buffer_size() > self._high:
+            self._is_choked = True
+            self._protocol.pause_writing()
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        self.write(b"".join(list_of_data))
+
+    def get_write_buffer_size(self) -> int:
+        return self.other._inbox_bytes
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        return self._low, self._high
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._high = HIGH_WATER if high is None else high
+        self._low = self._high // 4 if low is None else low
+
+    def pause_reading(self) -> None:
+        self._is_reading = False
+
+    def resume_reading(self) -> None:
+        self._is_reading = True
+        self.wake()
+
+    def is_reading(self) -> bool:
+        return self._is_reading
+
+    def is_closing(self) -> bool:
+        return self._is_closing
+
+    def close(self) -> None:
+        """Say that nothing more comes; what was written arrives."""
+        if not self._is_closing:
+            self._is_closing = True
+            self._forget_input()
+            self.other.end()
+            self._lose(None)
+
+    def abort(self) -> None:
+        """End at once; what has not arrived is lost, here and there."""
+        if not self._is_lost:
+            self._is_closing = True
+            self.other._forget_input()
+            self.other.reset_by_peer()
+            self._forget_input()
+            self._lose(None)
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    # --- called by the network and the other end ------------------------------------
+
+    def meet(self, protocol: asyncio.Protocol) -> None:
+        """Be made known to who uses this end."""
+        self._protocol = protocol
+        self._loop.call_soon(self._meet)
+
+    def _meet(self) -> None:
+        if self._gate.is_closed:
+            self._gate.add(self._meet)
+            return
+        self._protocol.connection_made(self)
+        self.wake()
+        self._observe()
+
+    def take(self, data: bytes) -> None:
+        """Bytes are on their way to this end."""
+        if self._is_closing:
+            return
+        self._inbox.append(data)
+        self._inbox_bytes += len(data)
+        self.wake()
+
+    def end(self) -> None:
+        """Nothing comes after what is on its way."""
+        self._is_ended = True
+        self.wake()
+
+    def reset(self) -> None:
+        """The network has cut the connection: both ends are told so."""
+        for end in (self, self.other):
+            end._forget_input()
+            end.reset_by_peer()
+
+    def reset_by_peer(self) -> None:
+        if not self._is_lost:
+            self._is_closing = True
+            self._lose(ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)))
+
+    def wake(self) -> None:
+        """Look in the next turn of the loop whether there is something to read."""
+        if not self._is_due and (self._inbox or self._is_ended):
+            self._is_due = True
+            self._loop.call_soon(self._deliver)
+
+    def _deliver(self) -> None:
+        self._is_due = False
+        if self._is_closing or not self._is_reading:
+            return
+        if self._gate.is_closed:
+            self._is_due = True
+            self._gate.add(self._deliver)
+            return
+        if self._network.is_blocked(self.other_sid, self.sid):
+            return  # heal() wakes it
+        if self._inbox:
+            data = b"".join(self._inbox)
+            self._forget_input()
+            self._protocol.data_received(data)
+            self.other._relieve()
+            self._observe()
+        elif self._is_ended:
+            self._protocol.eof_received()
+            self.close()
+        if not self._is_closing:
+            self.wake()
+
+    def _relieve(self) -> None:
+        """The other end has read something."""
+        if self._is_choked and self.get_write_buffer_size() <= self._low:
+            self._is_choked = False
+            self._loop.call_soon(self._resume_writing)
+
+    def _resume_writing(self) -> None:
+        if self._gate.is_closed:
+            self._gate.add(self._resume_writing)
+        elif not self._is_lost and not self._is_choked:
+            self._protocol.resume_writing()
+            self._observe()
+
+    def _forget_input(self) -> None:
+        self._inbox.clear()
+        self._inbox_bytes = 0
+
+    def _lose(self, error: Exception | None) -> None:
+        if not self._is_lost:
+            self._is_lost = True
+            self._network.transports.pop(self, None)
+            self._loop.call_soon(self._tell_lost, error)
+
+    def _tell_lost(self, error: Exception | None) -> None:
+        if self._gate.is_closed:
+            self._gate.add(lambda: self._tell_lost(error))
+            return
+        self._protocol.connection_lost(error)
+        self._observe()

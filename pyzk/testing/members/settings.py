@@ -1,0 +1,82 @@
+"""The configuration of a test ensemble: who its members are, and the times they live by.
+
+Shell. What differs from production: elections decide after a few milliseconds, for every message
+arrives at once; ticks are short, so that a member that falls silent is missed soon; ports between
+the members are names in a `MemoryNetwork`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from pyzk.config.ensemble import Sources, parse_ensemble
+from pyzk.config.server import ServerConfig
+from pyzk.testing.core.settings import DEFAULTS, PROPERTIES, text_of
+from pyzk.testing.errors import FixtureError
+
+MAX_VOTERS: Final = 9
+"""More would be a mistake in a test."""
+MAX_OBSERVERS: Final = 20
+QUORUM_PORT: Final = 20_000
+ELECTION_PORT: Final = 30_000
+"""Of member 0; they exist in memory only."""
+
+ENSEMBLE_DEFAULTS: Final[Mapping[str, object]] = {
+    # In ticks of 100 ms: a follower that has fallen silent is missed after 300 ms.
+    "initLimit": 50,
+    "syncLimit": 3,
+    # A leader opens its port in the same millisecond as its followers look for it.
+    "leaderConnectDelayDuringRetryMs": 2,
+    "observer.election.DelayMs": 1,
+    "cnxTimeout": 200,
+    # Silence after which an election is decided.
+    "fastleader.finalizeWaitMs": 2,
+    "fastleader.minNotificationInterval": 20,
+    "fastleader.maxNotificationInterval": 200,
+}
+
+
+class MemberPlace(NamedTuple):
+    """One member before it is configured."""
+
+    sid: int
+    is_observer: bool
+    host: str
+    client_port: int
+
+
+def check_size(voters: object, observers: object) -> None:
+    """Raise FixtureError for an ensemble that cannot be, whatever a test has given."""
+    if not isinstance(voters, int) or not 2 <= voters <= MAX_VOTERS:
+        raise FixtureError(
+            f"an ensemble of {voters!r} voters; give 2 to {MAX_VOTERS}, usually 3"
+            + (" (for a single server there is ZooKeeperServer)" if voters == 1 else "")
+        )
+    if not isinstance(observers, int) or not 0 <= observers <= MAX_OBSERVERS:
+        raise FixtureError(f"{observers!r} observers; give 0 to {MAX_OBSERVERS}")
+
+
+def configure(
+    config: ServerConfig,
+    me: MemberPlace,
+    places: Iterable[MemberPlace],
+    options: Mapping[str, object],
+) -> ServerConfig:
+    """Return the configuration of one member. Raises ConfigError."""
+    settings = {**DEFAULTS, **ENSEMBLE_DEFAULTS, **options}
+    lines = [
+        f"{name}={text_of(value)}" for name, value in settings.items() if name not in PROPERTIES
+    ]
+    lines += [_server_line(place) for place in places]
+    ensemble = parse_ensemble(Sources("\n".join(lines).encode(), str(me.sid).encode()))
+    assert ensemble is not None, lines
+    return replace(config, client_port=me.client_port, ensemble=ensemble)
+
+
+def _server_line(place: MemberPlace) -> str:
+    host = f"[{place.host}]" if ":" in place.host else place.host
+    role = "observer" if place.is_observer else "participant"
+    quorum, election = QUORUM_PORT + place.sid, ELECTION_PORT + place.sid
+    return f"server.{place.sid}={host}:{quorum}:{election}:{role};{host}:{place.client_port}"
