@@ -10,9 +10,11 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from pyzk.clock import Clock
+from pyzk.config.ensemble import EnsembleConfig
+from pyzk.config.server import ServerConfig
 from pyzk.data.database import Database
 from pyzk.errors import StorageError
 from pyzk.quorum.commands import DialLeader, ListenForLearners, StopListening, StorageCommand
@@ -24,12 +26,11 @@ from pyzk.server.connection import CLOSED, STALL_CHOKED, Connection
 from pyzk.server.marks import Marks
 from pyzk.server.outbox import TakeSnapshot
 from pyzk.sim.checkers import Violation
+from pyzk.sim.checks import Checks
 from pyzk.sim.disk import PowerCut, Records, SimDisk
-from pyzk.sim.network import Socket
+from pyzk.sim.network import Host, Socket
+from pyzk.sim.surroundings import Surroundings
 from pyzk.zxid import format_zxid
-
-if TYPE_CHECKING:
-    from pyzk.sim.world import World
 
 CLIENT: Final = "client"
 QUORUM: Final = "quorum"
@@ -42,10 +43,35 @@ MAX_WAKES: Final = 200
 """More of them at one moment is a peer that never sleeps."""
 
 
+class MachineWorld(Surroundings, Protocol):
+    """What a machine asks of the world, and tells it."""
+
+    rng: Random
+    checks: Checks
+    server_configs: dict[int, ServerConfig]
+    ensemble_configs: dict[int, EnsembleConfig]
+
+    def machine_at(self, host: str) -> Host:
+        """Return the machine with this host name."""
+        ...
+
+    def crash_point(self, machine: Machine) -> None:
+        """The machine is at a place at which a crash was planned."""
+        ...
+
+    def disk_failed(self, machine: Machine, error: StorageError) -> None:
+        """The program of the machine ends with its disk."""
+        ...
+
+    def raised(self, machine: Machine, error: Exception) -> None:
+        """An input of the machine has raised."""
+        ...
+
+
 class Machine:
     """A member; what survives its crashes is in ``disk``."""
 
-    def __init__(self, world: World, sid: int, disk: SimDisk) -> None:
+    def __init__(self, world: MachineWorld, sid: int, disk: SimDisk) -> None:
         self.world = world
         self.sid = sid
         self.key = sid
