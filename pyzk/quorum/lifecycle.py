@@ -37,7 +37,7 @@ from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.member import Member
 from pyzk.quorum.observer import Observer
 from pyzk.quorum.peer import LOOKING as LOOKING_MODE
-from pyzk.quorum.peer import Life, Peer
+from pyzk.quorum.peer import Peer
 from pyzk.quorum.role import MemberRole, Unapplied
 from pyzk.quorum.twins import LostLinks
 from pyzk.quorum.vote import PeerState
@@ -78,7 +78,7 @@ def member_peer(
     return Peer(server, life), life
 
 
-class MemberLife(Life):
+class MemberLife:
     """One member, its election and its present role."""
 
     moves_deadline = True

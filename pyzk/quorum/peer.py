@@ -13,7 +13,7 @@ ZooKeeper: QuorumPeer
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from pyzk.constants import OpCode
 from pyzk.server import containers
@@ -54,37 +54,39 @@ class Status(NamedTuple):
         return self.mode if self.leader_sid is None else f"{self.mode} of server {self.leader_sid}"
 
 
-class Life:
+class Life(Protocol):
     """What decides which role a server has: `Standalone` or `MemberLife`."""
 
-    moves_deadline: ClassVar[bool] = False
-    """Whether any input may bring the deadline nearer, so that a driver has to look at it."""
+    @property
+    def moves_deadline(self) -> bool:
+        """Whether any input may bring the deadline nearer, so that a driver has to look at it."""
+        ...
 
     def start(self) -> None:
         """Begins."""
-        raise NotImplementedError
+        ...
 
     def flush(self) -> None:
         """Sends and answers what the inputs since the last call have led to."""
-        raise NotImplementedError
+        ...
 
     def log_synced(self, zxid: int) -> None:
         """Takes the news that the log is durable up to ``zxid``."""
-        raise NotImplementedError
+        ...
 
     def wake(self) -> None:
         """Does what is due."""
-        raise NotImplementedError
+        ...
 
     @property
     def deadline(self) -> int | None:
         """The monotonic ms at which ``wake`` is wanted; None: not for this life's sake."""
-        raise NotImplementedError
+        ...
 
     @property
     def status(self) -> tuple[str, int | None]:
         """The mode while no clients are served, and the server that leads if it is another one."""
-        raise NotImplementedError
+        ...
 
 
 class Peer:

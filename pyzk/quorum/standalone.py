@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyzk.data.database import Database
 from pyzk.persistence.txnlog import frame_record
-from pyzk.quorum.peer import Life, Peer
+from pyzk.quorum.peer import Peer
 from pyzk.server.outbox import Outbox, TakeSnapshot
 from pyzk.server.prep import Prep
 from pyzk.server.request import Request
@@ -41,10 +41,11 @@ def standalone_peer(config: ServerConfig, database: Database, clock: Clock, rng:
     return Peer(server, Standalone(server, rng))
 
 
-class Standalone(Life):
+class Standalone:
     """Proposes every write to itself; its own disk commits it."""
 
     mode = "standalone"
+    moves_deadline = False
 
     def __init__(self, server: Server, rng: Random) -> None:
         self._server = server

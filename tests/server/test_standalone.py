@@ -10,8 +10,8 @@ from pyzk.config.server import ServerConfig
 from pyzk.constants import CreateMode, OpCode
 from pyzk.jute.records import CreateRequest
 from pyzk.persistence.txnlog import framed_zxid
-from pyzk.server.snapshot_trigger import SnapshotTrigger
 from pyzk.server.server import WRITTEN_LIMIT
+from pyzk.server.snapshot_trigger import SnapshotTrigger
 from tests.server.calls import burst, make
 from tests.world import OPEN, Client, World, encode_request, multi
 
