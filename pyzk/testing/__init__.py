@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pyzk.testing.aio import AsyncZooKeeperServer
-    from pyzk.testing.core.faults import Fault
     from pyzk.testing.core.inspection import LeakedClient, SessionInfo, WatchInfo
     from pyzk.testing.ensemble import ZooKeeperEnsemble
     from pyzk.testing.errors import (
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
         NotRunningError,
     )
     from pyzk.testing.members.member import EnsembleMember
+    from pyzk.testing.seams.faults import Fault
     from pyzk.testing.server import ZooKeeperServer
 
 __all__ = [
@@ -55,7 +55,7 @@ _MODULES = {
     "SessionInfo": "core.inspection",
     "WatchInfo": "core.inspection",
     "LeakedClient": "core.inspection",
-    "Fault": "core.faults",
+    "Fault": "seams.faults",
     "FixtureError": "errors",
     "LeakedClientsError": "errors",
     "LeakedClientsWarning": "errors",

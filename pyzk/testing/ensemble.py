@@ -11,23 +11,20 @@ thread.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from pyzk.testing.core import engine as states
 from pyzk.testing.core.blocking import WAIT_S
 from pyzk.testing.core.controls import check_leaks, report_leaks
 from pyzk.testing.core.inspection import LeakedClient
-from pyzk.testing.core.loopthread import LoopThread
+from pyzk.testing.core.loopthread import OnThread
 from pyzk.testing.errors import FixtureError, NotRunningError
 from pyzk.testing.members.engine import EnsembleEngine, MemberEngine
 from pyzk.testing.members.member import EnsembleMember
 
-_Result = TypeVar("_Result")
 _NOT_STARTED = "the ensemble is not started: call start(), or use it as a context manager"
 _STOPPED = "the ensemble is stopped; make another one"
 _ELSEWHERE = (
@@ -38,7 +35,43 @@ _ELSEWHERE = (
 Side = Iterable["int | EnsembleMember"]
 
 
-class ZooKeeperEnsemble:
+class _Listed(Protocol):
+    @property
+    def role(self) -> str: ...
+
+    @property
+    def is_observer(self) -> bool: ...
+
+
+_Member = TypeVar("_Member", bound=_Listed)
+
+
+class Members(Generic[_Member]):
+    """An ensemble as the list of its members, in this process or elsewhere."""
+
+    @property
+    @abstractmethod
+    def members(self) -> list[_Member]:
+        """All members, in the order of the connect string."""
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __iter__(self) -> Iterator[_Member]:
+        return iter(self.members)
+
+    @property
+    def followers(self) -> list[_Member]:
+        """Voters that follow a leader now."""
+        return [member for member in self.members if member.role == "follower"]
+
+    @property
+    def observers(self) -> list[_Member]:
+        """Members that do not vote, whatever they do now."""
+        return [member for member in self.members if member.is_observer]
+
+
+class ZooKeeperEnsemble(OnThread, Members[EnsembleMember]):
     """A ZooKeeper ensemble for tests.
 
     ``voters`` elect and vote, and have the ids 1, 2, 3...; ``observers`` come behind them. With
@@ -74,9 +107,7 @@ class ZooKeeperEnsemble:
         }
 
     def _prepare(self) -> None:
-        self._thread = LoopThread("pyzk-test-ensemble", lambda: self._why_not)
-        self._life = threading.RLock()
-        """One at a time: start, stop, kill, restart."""
+        self._take_thread("pyzk-test-ensemble", lambda: self._why_not)
 
     def _forget_parent(self) -> None:
         """This is a forked child: the thread, and what it serves, are the parent's."""
@@ -126,18 +157,6 @@ class ZooKeeperEnsemble:
         with self._living():
             self._wait(self._engine.restart(sid, timeout))
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        # The test's own failure is what should be seen.
-        self.stop(leaks=None if error is None else "ignore")
-
     # --- members --------------------------------------------------------------------
 
     @property
@@ -154,27 +173,11 @@ class ZooKeeperEnsemble:
         self._engine.member(sid)
         return self._members[sid]
 
-    def __len__(self) -> int:
-        return len(self._members)
-
-    def __iter__(self) -> Iterator[EnsembleMember]:
-        return iter(self.members)
-
     @property
     def leader(self) -> EnsembleMember:
         """Who leads now, with a quorum behind it. NotRunningError if nobody does; `wait_for_leader`
         waits."""
         return self._members[self._call(lambda: self._engine.need_leader().sid)]
-
-    @property
-    def followers(self) -> list[EnsembleMember]:
-        """Voters that follow a leader now."""
-        return [member for member in self.members if member.role == "follower"]
-
-    @property
-    def observers(self) -> list[EnsembleMember]:
-        """Members that do not vote, whatever they do now."""
-        return [member for member in self.members if member.is_observer]
 
     def server_of(self, client: object) -> EnsembleMember:
         """The member that a client (a kazoo client, or a session id) is connected to now."""
@@ -310,20 +313,6 @@ class ZooKeeperEnsemble:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self)}, {self.state}>"
-
-    # --- the thread, of its members, too --------------------------------------------
-
-    @contextlib.contextmanager
-    def _living(self) -> Iterator[None]:
-        self._thread.check()
-        with self._life:
-            yield
-
-    def _call(self, function: Callable[[], _Result]) -> _Result:
-        return self._thread.call(function)
-
-    def _wait(self, coroutine: Coroutine[object, object, _Result]) -> _Result:
-        return self._thread.wait(coroutine)
 
 
 def sid_of(member: object) -> int:

@@ -1,29 +1,23 @@
 """A server in a thread of its own, for tests that are not asyncio's.
 
-Shell. The thread exists while the server runs. Every method may be called from any thread: start,
-stop and their like one after the other, the rest at any time. Who calls while the server goes away
-is told so, for the loop's last turns answer every call that it was given.
+Shell. The thread exists while the server runs. Every method may be called from any thread: those
+that begin or end a life (start, stop, kill, restart, reset) run one after the other, the rest at
+any time.
 """
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Callable, Coroutine, Iterator
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from pyzk.testing.core import engine as states
 from pyzk.testing.core.blocking import WAIT_S, BlockingControls
 from pyzk.testing.core.engine import explain
-from pyzk.testing.core.loopthread import LoopThread
+from pyzk.testing.core.loopthread import OnThread
 
 __all__ = ["WAIT_S", "ZooKeeperServer"]
 
-_Result = TypeVar("_Result")
 
-
-class ZooKeeperServer(BlockingControls):
+class ZooKeeperServer(OnThread, BlockingControls):
     """A ZooKeeper server for tests, in a thread of its own.
 
     ``data_dir`` None keeps everything in memory; ``port`` 0 takes a free one. With
@@ -34,9 +28,7 @@ class ZooKeeperServer(BlockingControls):
     """
 
     def _prepare(self) -> None:
-        self._thread = LoopThread("pyzk-test-server", lambda: explain(self._engine.state))
-        self._life = threading.RLock()
-        """One at a time: start, stop, kill, restart, reset."""
+        self._take_thread("pyzk-test-server", lambda: explain(self._engine.state))
 
     # --- life -----------------------------------------------------------------------
 
@@ -81,18 +73,6 @@ class ZooKeeperServer(BlockingControls):
         with self._living():
             self._wait(self._engine.reset())
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        # The test's own failure is what should be seen.
-        self.stop(leaks=None if error is None else "ignore")
-
     # --- time -----------------------------------------------------------------------
 
     def advance(self, seconds: float, *, keep_sessions: bool = False) -> None:
@@ -106,20 +86,8 @@ class ZooKeeperServer(BlockingControls):
 
     # --- the thread -----------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def _living(self) -> Iterator[None]:
-        self._thread.check()
-        with self._life:
-            yield
-
     def _start(self) -> None:
         self._thread.start(self._engine.start, lambda: self.stop(leaks="ignore"))
-
-    def _call(self, function: Callable[[], _Result]) -> _Result:
-        return self._thread.call(function)
-
-    def _wait(self, coroutine: Coroutine[object, object, _Result]) -> _Result:
-        return self._thread.wait(coroutine)
 
     def _forget_parent(self) -> None:
         """This is a forked child: the thread, and what it serves, are the parent's."""

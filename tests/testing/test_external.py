@@ -121,7 +121,7 @@ def test_bad_use_is_told(zk_server: ZooKeeperServer) -> None:
 def test_waiting_goes_on_for_longer_than_a_session(
     zk_server: ZooKeeperServer, connected: ConnectedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyzk.testing.plain_client.PING_S", 0.01)
+    monkeypatch.setattr("pyzk.testing.external.plain_client.PING_S", 0.01)
     connected.load({"/a": b"1"})
     pings = zk_server.delay("ping", 0, times=3)
     with pytest.raises(TimeoutError, match=r"/a exists, its data is b'1' \(waited 0.2 s\)"):

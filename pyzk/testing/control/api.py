@@ -16,9 +16,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from pyzk import __version__
-from pyzk.testing.core.faults import Fault
 from pyzk.testing.core.inspection import SessionInfo, WatchInfo
 from pyzk.testing.errors import FixtureError
+from pyzk.testing.seams.faults import Fault
 from pyzk.testing.server import WAIT_S, ZooKeeperServer
 
 Json = Any

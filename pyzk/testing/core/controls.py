@@ -12,9 +12,9 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
+from pyzk.runtime.addresses import place
 from pyzk.testing.core import engine as states
 from pyzk.testing.core.engine import MAX_S, Engine, explain
-from pyzk.testing.core.faults import DELAY, FAIL, SILENCE, Fault, find_error
 from pyzk.testing.core.inspection import (
     LeakedClient,
     SessionInfo,
@@ -31,6 +31,7 @@ from pyzk.testing.errors import (
     LeakedClientsWarning,
     NotRunningError,
 )
+from pyzk.testing.seams.faults import DELAY, FAIL, SILENCE, Fault, find_error
 
 _Result = TypeVar("_Result")
 
@@ -124,8 +125,7 @@ class Controls:
     @property
     def connect_string(self) -> str:
         """What a client is given: ``host:port``."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return place(self.host, self.port)
 
     @property
     def data_dir(self) -> str | None:

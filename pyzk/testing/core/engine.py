@@ -29,17 +29,17 @@ from pyzk.runtime.runner import PeerRunner, file_storage
 from pyzk.runtime.seams import MemberNetwork, Seams, ServerStorage
 from pyzk.server.connection import CLOSED
 from pyzk.server.server import Server
-from pyzk.testing.core.client_link import ClientLink, describe_chunk, hex_id
 from pyzk.testing.core.eventlog import EventLog
-from pyzk.testing.core.faults import Fault, FaultTable, operation_name
-from pyzk.testing.core.gate import Gate
 from pyzk.testing.core.inspection import LeakedClient, list_sessions
-from pyzk.testing.core.ports import HeldPort
 from pyzk.testing.core.settings import make_config
-from pyzk.testing.core.storage import MemoryStorage, Valve, empty_directories
-from pyzk.testing.core.timing import FixtureTime
 from pyzk.testing.core.waiting import Waiters
 from pyzk.testing.errors import FixtureError, NotRunningError
+from pyzk.testing.seams.client_link import ClientLink, describe_chunk, hex_id
+from pyzk.testing.seams.faults import Fault, FaultTable, operation_name
+from pyzk.testing.seams.gate import Gate
+from pyzk.testing.seams.ports import HeldPort
+from pyzk.testing.seams.storage import MemoryStorage, Valve, empty_directories
+from pyzk.testing.seams.timing import FixtureTime
 
 NEW: Final = "not started"
 RUNNING: Final = "running"

@@ -16,7 +16,7 @@ from pyzk.server.server import Server
 from pyzk.testing.errors import FixtureError
 
 if TYPE_CHECKING:
-    from pyzk.testing.core.client_link import ClientLink
+    from pyzk.testing.seams.client_link import ClientLink
 
 
 class SessionInfo(NamedTuple):

@@ -1,7 +1,7 @@
 """A loop in a thread of its own, and how calls from other threads get there.
 
-Shell. The thread exists while something is served. Any thread may call; who calls while it ends is
-told so, for the loop's last turns answer every call that it was given.
+Shell. The thread exists while something is served. Any thread may call. A call that comes while the
+thread ends is answered, too: by its result, or by a NotRunningError.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import asyncio
 import concurrent.futures
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine
-from typing import Final, TypeVar
+from abc import abstractmethod
+from collections.abc import Callable, Coroutine, Iterator
+from types import TracebackType
+from typing import Final, Self, TypeVar
 
 from pyzk.testing.errors import FixtureError, NotRunningError
 
@@ -129,6 +131,48 @@ class LoopThread:
         except FixtureError:
             coroutine.close()
             raise
+
+
+class OnThread:
+    """A server or an ensemble that runs in a `LoopThread`, in the hands of other threads."""
+
+    def _take_thread(self, name: str, explain: Callable[[], str]) -> None:
+        """Be as before the first start: with a thread that does not run yet."""
+        self._thread = LoopThread(name, explain)
+        self._life = threading.RLock()
+        """Held by what begins or ends a life: start, stop, kill, restart, reset."""
+
+    @abstractmethod
+    def start(self) -> Self:
+        """Start; return when a client can write."""
+
+    @abstractmethod
+    def stop(self, *, leaks: str | None = None) -> None:
+        """End as production does."""
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # The test's own failure is what should be seen.
+        self.stop(leaks=None if error is None else "ignore")
+
+    @contextlib.contextmanager
+    def _living(self) -> Iterator[None]:
+        self._thread.check()
+        with self._life:
+            yield
+
+    def _call(self, function: Callable[[], _Result]) -> _Result:
+        return self._thread.call(function)
+
+    def _wait(self, coroutine: Coroutine[object, object, _Result]) -> _Result:
+        return self._thread.wait(coroutine)
 
 
 def _run(

@@ -20,7 +20,6 @@ from pyzk.jute.records import CreateRequest, CreateSessionTxn, SetDataRequest
 from pyzk.server.connection import OPEN
 from pyzk.server.request import Request
 from pyzk.server.sessions import Session
-from pyzk.testing.core.client_link import ClientLink, hex_id
 from pyzk.testing.core.engine import PAUSED, RUNNING, Engine
 from pyzk.testing.core.inspection import (
     WATCH_KINDS,
@@ -33,6 +32,7 @@ from pyzk.testing.core.inspection import (
     session_id_of,
 )
 from pyzk.testing.errors import FixtureError
+from pyzk.testing.seams.client_link import ClientLink, hex_id
 
 _SUPER: Final = (AuthId("super", ""),)
 """The fixture may do everything."""

@@ -18,11 +18,11 @@ from typing import Final, NoReturn, Self
 
 from pyzk.errors import KeeperError
 from pyzk.testing.core.engine import BROKEN, KILLED, NEW, PAUSED, RUNNING, STOPPED, explain
-from pyzk.testing.core.ports import HeldPort
 from pyzk.testing.core.settings import DEFAULTS, PROPERTIES, text_of
 from pyzk.testing.errors import FixtureError, NotRunningError
+from pyzk.testing.external.plain_client import PlainClient
 from pyzk.testing.external.server import POLL_S, SHOWN_LINES, ExternalServer
-from pyzk.testing.plain_client import PlainClient
+from pyzk.testing.seams.ports import HeldPort
 
 START_S: Final = 60.0
 """How long a server may take to start or to stop: a JVM on a busy machine."""

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn, Self
 
 from pyzk.cli import survey
 from pyzk.errors import KeeperError
 from pyzk.testing.core.engine import RUNNING
-from pyzk.testing.ensemble import ZooKeeperEnsemble
+from pyzk.testing.ensemble import Members, ZooKeeperEnsemble
 from pyzk.testing.errors import FixtureError, NotRunningError
+from pyzk.testing.external.plain_client import PlainClient, ask
 from pyzk.testing.external.server import ORDER_S, ConnectedServer, ExternalServer
 from pyzk.testing.external.sight import socket_of
 from pyzk.testing.members.member import EnsembleMember
-from pyzk.testing.plain_client import PlainClient, ask
 from pyzk.testing.server import WAIT_S
 
 _DOWN: Final = "stopped"
@@ -95,7 +95,7 @@ class ConnectedMember(ExternalServer):
         return f"<server {':'.join(map(str, self._place))}>"
 
 
-class ConnectedEnsemble(ConnectedServer):
+class ConnectedEnsemble(ConnectedServer, Members[ConnectedMember]):
     """The servers of a connect string, which form one ensemble."""
 
     offers: type[object] = ZooKeeperEnsemble
@@ -130,12 +130,6 @@ class ConnectedEnsemble(ConnectedServer):
         """All, in the order of the connect string."""
         return list(self._members)
 
-    def __len__(self) -> int:
-        return len(self._members)
-
-    def __iter__(self) -> Iterator[ConnectedMember]:
-        return iter(self.members)
-
     @property
     def leader(self) -> ConnectedMember:
         """Who leads now. NotRunningError if nobody says so."""
@@ -146,16 +140,6 @@ class ConnectedEnsemble(ConnectedServer):
 
     def _leader(self) -> ConnectedMember | None:
         return next((member for member in self._members if member.is_leader), None)
-
-    @property
-    def followers(self) -> list[ConnectedMember]:
-        """Voters that follow a leader now."""
-        return [member for member in self._members if member.role == "follower"]
-
-    @property
-    def observers(self) -> list[ConnectedMember]:
-        """Members that do not vote."""
-        return [member for member in self._members if member.is_observer]
 
     def server_of(self, client: object) -> ConnectedMember:
         """The member that a kazoo client is connected to now."""

@@ -17,11 +17,12 @@ from typing import Any, Final, NoReturn, Self
 
 from pyzk.data.paths import ROOT
 from pyzk.errors import KeeperError, NoAuth, NodeExists, NoNode, NotEmpty, SessionExpired
+from pyzk.runtime.addresses import place
 from pyzk.testing.core.engine import NEW, PAUSED, RUNNING, STOPPED, explain
 from pyzk.testing.core.inspection import SessionInfo, WatchInfo, flatten, nest, session_id_of
 from pyzk.testing.errors import FixtureError, NotAvailableError, NotRunningError
 from pyzk.testing.external import sight as external_sight
-from pyzk.testing.plain_client import PlainClient
+from pyzk.testing.external.plain_client import PlainClient
 from pyzk.testing.server import WAIT_S, ZooKeeperServer
 
 ORDER_S: Final = 20.0
@@ -32,10 +33,6 @@ SHOWN_LINES: Final = 30
 
 def _raise_unavailable(text: str) -> NoReturn:
     raise NotAvailableError(text)
-
-
-def _join(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _split(address: str) -> tuple[str, int]:
@@ -94,7 +91,7 @@ class ExternalServer:
     @property
     def connect_string(self) -> str:
         """What a client is given; it may end with a chroot."""
-        return _join(*self._address) + self._chroot
+        return place(*self._address) + self._chroot
 
     @property
     def data_dir(self) -> str | None:
@@ -406,7 +403,7 @@ class ConnectedServer(ExternalServer):
             try:
                 client = PlainClient(*address, ORDER_S)
             except (OSError, KeeperError) as error:
-                problems.append(f"{_join(*address)}: {error}")
+                problems.append(f"{place(*address)}: {error}")
             else:
                 self._at = address
                 return client

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from pyzk.testing.core.inspection import SessionInfo, WatchInfo
-from pyzk.testing.plain_client import ask
+from pyzk.testing.external.plain_client import ask
 
 WATCHERS: Final = {"data": "_data_watchers", "children": "_child_watchers"}
 """Kinds of watches, and where a kazoo client keeps them, by full path."""

@@ -18,14 +18,14 @@ from typing import Final
 
 from pyzk.quorum.learner import Learner
 from pyzk.testing.core import orders
-from pyzk.testing.core.client_link import hex_id
 from pyzk.testing.core.engine import BROKEN, KILLED, NEW, PAUSED, RUNNING, STOPPED, Engine
 from pyzk.testing.core.inspection import LeakedClient, session_id_of
-from pyzk.testing.core.timing import FixtureTime, PacedClock
 from pyzk.testing.core.waiting import Waiters
 from pyzk.testing.errors import FixtureError, NotRunningError
-from pyzk.testing.members.network import MemoryNetwork
 from pyzk.testing.members.settings import MemberPlace, check_size, configure
+from pyzk.testing.seams.client_link import hex_id
+from pyzk.testing.seams.network import MemoryNetwork
+from pyzk.testing.seams.timing import FixtureTime, PacedClock
 from pyzk.zxid import counter_of, epoch_of, format_zxid
 
 LOOKING: Final = "looking"

@@ -7,21 +7,46 @@ clients of this member ask, `stall_disk` this member's disk. Sessions are the wh
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pyzk.testing.core.blocking import WAIT_S, BlockingControls
 
 if TYPE_CHECKING:
-    from pyzk.testing.ensemble import ZooKeeperEnsemble
-    from pyzk.testing.members.engine import MemberEngine
+    from pyzk.testing.members.engine import EnsembleEngine, MemberEngine
 
 _Result = TypeVar("_Result")
+
+
+class Ensemble(Protocol):
+    """What a member leaves to its ensemble, a `ZooKeeperEnsemble`."""
+
+    _engine: EnsembleEngine
+
+    def kill(self, member: int) -> None: ...
+
+    def stop_member(self, member: int) -> None: ...
+
+    def restart(self, member: int, *, timeout: float) -> None: ...
+
+    def isolate(self, member: int, *, silent: bool) -> None: ...
+
+    def wait_until_serving(self, *members: int, timeout: float) -> None: ...
+
+    def expire_session(self, session: object) -> None: ...
+
+    def load(self, tree: Mapping[str, Any]) -> None: ...
+
+    def _call(self, function: Callable[[], _Result]) -> _Result: ...
+
+    def _wait(self, coroutine: Coroutine[object, object, _Result]) -> _Result: ...
+
+    def _forget_parent(self) -> None: ...
 
 
 class EnsembleMember(BlockingControls):
     """A member of a `ZooKeeperEnsemble`, which makes it and lives longer."""
 
-    def __init__(self, ensemble: ZooKeeperEnsemble, engine: MemberEngine) -> None:
+    def __init__(self, ensemble: Ensemble, engine: MemberEngine) -> None:
         self._ensemble = ensemble
         self._member = engine
         self._take(engine, "ignore")

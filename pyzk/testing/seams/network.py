@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from pyzk.testing.core.gate import Gate
+from pyzk.testing.seams.gate import Gate
 
 HIGH_WATER: Final = 64 * 1024
 LOW_WATER: Final = 16 * 1024

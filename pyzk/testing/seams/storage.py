@@ -36,7 +36,7 @@ from pyzk.quorum.commands import (
 from pyzk.quorum.epochs import Epochs, load_epochs, save_epoch
 from pyzk.quorum.sync import is_affordable
 from pyzk.runtime.seams import ServerStorage, StorageAnswers
-from pyzk.testing.core.gate import Gate
+from pyzk.testing.seams.gate import Gate
 
 OnSynced = Callable[[int], None]
 OnError = Callable[[BaseException], None]

@@ -19,17 +19,20 @@ import os
 import struct
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from pyzk.constants import OpCode, Xid
 from pyzk.runtime.client_port import ClientProtocol
 from pyzk.runtime.seams import Timer
 from pyzk.server.reply import encode_error
-from pyzk.testing.core.faults import CONNECT, DELAY, EVENT, FAIL, NO_PATH, SILENCE, operation_name
+from pyzk.testing.seams.faults import CONNECT, DELAY, EVENT, FAIL, NO_PATH, SILENCE, operation_name
 
 if TYPE_CHECKING:
+    from pyzk.config.server import ServerConfig
     from pyzk.server.connection import Connection
-    from pyzk.testing.core.engine import Engine
+    from pyzk.testing.seams.faults import Fault, FaultTable
+    from pyzk.testing.seams.gate import Gate
+    from pyzk.testing.seams.timing import FixtureTime
 
 _unpack_int: Final = struct.Struct(">i").unpack_from
 _unpack_head: Final = struct.Struct(">ii").unpack_from
@@ -43,10 +46,33 @@ _HANDSHAKE: Final = 0
 """The number under which the answer to a handshake is looked for; requests count from 1."""
 
 
+class LinkedServer(Protocol):
+    """What a link asks of the test server that its client has come to; `Engine` answers."""
+
+    config: ServerConfig
+    gate: Gate
+    time: FixtureTime
+    faults: FaultTable
+    life: int
+    links: dict[ClientLink, None]
+
+    def observe(self) -> None:
+        """The server has been given something."""
+
+    def note(self, text: str) -> None:
+        """Keep an event for reports."""
+
+    def heard(self, link: ClientLink, data: bytes) -> None:
+        """Keep what a client sent for reports."""
+
+    def fired(self, fault: Fault, link: ClientLink, opcode: int, path: str | None) -> None:
+        """Keep for reports that a fault has hit."""
+
+
 class ClientLink(asyncio.Protocol):
     """A client's socket as asyncio sees it, and the way in."""
 
-    def __init__(self, engine: Engine, inner: ClientProtocol, life: int) -> None:
+    def __init__(self, engine: LinkedServer, inner: ClientProtocol, life: int) -> None:
         """``life`` is the engine's, of the server that it belongs to."""
         self.engine = engine
         self._life = life

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from pyzk.clock import Clock
-from pyzk.testing.core.gate import Gate
+from pyzk.testing.seams.gate import Gate
 
 
 class _Timer:
