@@ -1,4 +1,4 @@
-"""A true ZooKeeper server inside a test: in this process, in milliseconds, with faults on order.
+"""A real ZooKeeper server inside a test: in this process, in milliseconds, with faults on demand.
 
 Use `ZooKeeperServer`, under asyncio `AsyncZooKeeperServer`, for several servers that replicate
 `ZooKeeperEnsemble`; in pytest the fixtures `zk_server`, `zk_client` and `zk_ensemble`, for which
@@ -76,5 +76,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """Name what is imported on use, too: for help(), completion and inspection."""
+    """List also the names that are imported on use, for help() and completion."""
     return sorted({*globals(), *__all__})

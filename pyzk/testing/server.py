@@ -40,9 +40,9 @@ class ZooKeeperServer(OnThread, BlockingControls):
         return self
 
     def stop(self, *, leaks: str | None = None) -> None:
-        """End as production does, and give the port back; harmless when it is done already.
-        ``leaks`` says what to do about clients that are connected, instead of what was said when
-        it was made."""
+        """End as production does, and give the port back; a stopped server stays as it is.
+        ``leaks`` overrides what the constructor was told about clients that are still
+        connected."""
         self._check_leaks(leaks)
         with self._living():
             ran = self._thread.is_running
@@ -54,14 +54,14 @@ class ZooKeeperServer(OnThread, BlockingControls):
             self._report_leaks(leaks)
 
     def kill(self) -> None:
-        """End as a process under SIGKILL: what is not synced is lost, sockets are cut. The port
-        stays this server's; clients are refused until `restart`."""
+        """End as a process under SIGKILL: what is not synced is lost, sockets are cut. The server
+        keeps its port, where clients are refused until `restart`."""
         with self._living():
             self._thread.need_loop()
             self._thread.end(self._engine.kill)
 
     def restart(self) -> None:
-        """Come up again with the same data on the same port; a running server is stopped first."""
+        """Start again with the same data on the same port; a running server is stopped first."""
         with self._living():
             self._check_started()
             if self._thread.is_running:
@@ -69,7 +69,7 @@ class ZooKeeperServer(OnThread, BlockingControls):
             self._start()
 
     def reset(self) -> None:
-        """Be a new server with an empty tree: no session, no connection, no fault. Same port."""
+        """Become a new server on the same port: no znode, no session, no connection, no fault."""
         with self._living():
             self._wait(self._engine.reset())
 
@@ -78,9 +78,9 @@ class ZooKeeperServer(OnThread, BlockingControls):
     def advance(self, seconds: float, *, keep_sessions: bool = False) -> None:
         """Let time pass at once: what falls due happens, in order, before this returns.
 
-        Clients sleep meanwhile, so their sessions expire, too; with ``keep_sessions`` those that
-        are connected count as having sent their pings. While the server is paused time passes,
-        and nothing happens.
+        Clients send nothing meanwhile, so their sessions may expire; with ``keep_sessions`` each
+        connected client counts as having sent its pings. While the server is paused, time passes
+        and nothing else happens.
         """
         self._wait(self._engine.advance(seconds, keep_sessions))
 
@@ -90,6 +90,6 @@ class ZooKeeperServer(OnThread, BlockingControls):
         self._thread.start(self._engine.start, lambda: self.stop(leaks="ignore"))
 
     def _forget_parent(self) -> None:
-        """This is a forked child: the thread, and what it serves, are the parent's."""
+        """Forget, in a forked child, the thread and what it serves: they are the parent's."""
         super()._forget_parent()
         self._prepare()

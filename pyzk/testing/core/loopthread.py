@@ -20,7 +20,7 @@ from pyzk.testing.errors import FixtureError, NotRunningError
 _Result = TypeVar("_Result")
 
 _LAST_TURNS: Final = 5
-"""Turns of a loop that ends, for calls that came at the last moment."""
+"""How many turns a loop that ends still makes, for calls that came at the last moment."""
 _RESCUE_S: Final = 10.0
 """How long a start that was interrupted may still take."""
 
@@ -29,12 +29,12 @@ class LoopThread:
     """A thread that runs a loop, from `start` to `end`, any number of times."""
 
     def __init__(self, name: str, explain: Callable[[], str]) -> None:
-        """``explain`` says why there is no loop, and what to do."""
+        """``explain`` returns why there is no loop, and what to do."""
         self._name = name
         self._explain = explain
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        """None: no call is taken. Changed and used under ``_calls``."""
+        """None while no call is taken. It is read and written under ``_calls``."""
         self._calls = threading.Lock()
         self._ending: concurrent.futures.Future[None] | None = None
         """The end that is under way."""
@@ -45,7 +45,7 @@ class LoopThread:
         return self._thread is not None
 
     def check(self) -> None:
-        """Refuse to wait on the loop's own thread."""
+        """Raise FixtureError on the loop's own thread, which must not wait for itself."""
         if threading.current_thread() is self._thread:
             raise FixtureError("a condition is asked on the server's thread: it must not wait")
 
@@ -54,8 +54,8 @@ class LoopThread:
     def start(
         self, first: Callable[[], Coroutine[object, object, None]], rescue: Callable[[], None]
     ) -> None:
-        """Begin with ``first``; return when it is done. If this call is interrupted (by Ctrl-C,
-        say) and it comes up all the same, ``rescue`` is called to end it."""
+        """Start the thread with ``first``; return when that is done. If this call is interrupted,
+        say by Ctrl-C, and the start succeeds all the same, ``rescue`` is called to end it."""
         started: concurrent.futures.Future[asyncio.AbstractEventLoop] = concurrent.futures.Future()
         thread = threading.Thread(target=_run, args=(first, started), name=self._name, daemon=True)
         try:
@@ -63,7 +63,7 @@ class LoopThread:
             self._loop = started.result()
             self._thread = thread
         except BaseException:
-            # Interrupted, perhaps; then it comes up all the same, and nobody would end it.
+            # After an interrupt the thread may still start, and nobody would end it.
             with contextlib.suppress(Exception):
                 self._loop = started.result(_RESCUE_S)
                 self._thread = thread
@@ -72,10 +72,10 @@ class LoopThread:
             raise
 
     def end(self, last: Callable[[], Coroutine[object, object, None]]) -> None:
-        """Run the last thing on the loop, and end the thread."""
+        """Run ``last`` on the loop, and end the thread."""
         thread = self._thread
         assert thread is not None
-        # Who was interrupted here has begun it already.
+        # An earlier call that was interrupted may have begun it.
         if self._ending is None and self._loop is not None:
             self._ending = self.post(last())
         problem = None if self._ending is None else self._ending.exception()
@@ -197,7 +197,7 @@ def _run(
 
 
 async def _finish() -> None:
-    """Let every call that has come still be answered; nobody can make one any more."""
+    """Answer every call that has come already; new ones are refused."""
     for _ in range(_LAST_TURNS):
         await asyncio.sleep(0)
     others = asyncio.all_tasks() - {asyncio.current_task()}
