@@ -24,6 +24,7 @@ import attrs
 from pyzk.config.keys import whole_number
 from pyzk.config.properties import Entry, parse_properties, trim
 from pyzk.errors import ConfigError
+from pyzk.int64 import hex_digits, signed
 
 WILDCARD: Final = "0.0.0.0"  # noqa: S104 - what the original writes for "all addresses"
 FORM: Final = "host:quorumPort:electionPort[:role][;[host:]clientPort]"
@@ -129,7 +130,7 @@ def dynamic_file_text(membership: Membership, *, with_version: bool = False) -> 
 
 def dynamic_file_name(static_name: str, version: int) -> str:
     """Return the name of the dynamic file that belongs to a static one."""
-    return f"{static_name}.dynamic.{version & 0xFFFFFFFFFFFFFFFF:x}"
+    return f"{static_name}.dynamic.{hex_digits(version)}"
 
 
 def version_of_file_name(name: str) -> int:
@@ -138,13 +139,8 @@ def version_of_file_name(name: str) -> int:
     return signed(int(suffix, 16)) if re.fullmatch(r"[0-9a-fA-F]{1,16}", suffix) else 0
 
 
-def signed(value: int) -> int:
-    """Return a 64-bit number as a zxid."""
-    return value - (1 << 64) if value >= 1 << 63 else value
-
-
 def _version_line(membership: Membership) -> str:
-    return f"version={membership.version & 0xFFFFFFFFFFFFFFFF:x}"
+    return f"version={hex_digits(membership.version)}"
 
 
 def hash_order(ids: Iterable[int]) -> list[int]:

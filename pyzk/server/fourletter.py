@@ -17,13 +17,14 @@ dates are in UTC whatever the time zone of the machine.
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from pyzk import __version__
 from pyzk.data import paths
+from pyzk.int64 import hex_id
+from pyzk.jute.archive import LONG_BYTES, unpack_long
 from pyzk.server.fourletter_mntr import monitor_lines
-from pyzk.server.fourletter_text import java_date, java_double, java_hex, socket_address
+from pyzk.server.fourletter_text import java_date, java_double, socket_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -67,7 +68,6 @@ CHARS_PER_PIECE: Final = 1 << 15
 """Of a long answer, and one line: a path may have as many as jute.maxbuffer allows."""
 
 _Member = TypeVar("_Member")
-_ARGUMENT: Final = struct.Struct(">q")
 _NOT_SERVING: Final = "This ZooKeeper instance is not currently serving requests"
 
 
@@ -83,7 +83,7 @@ def is_allowed(server: ServerView, word: bytes) -> bool:
 
 def needs(server: ServerView, word: bytes) -> int:
     """How many bytes behind the word belong to it: 8 for an allowed stmk."""
-    return _ARGUMENT.size if word == b"stmk" and is_allowed(server, word) else 0
+    return LONG_BYTES if word == b"stmk" and is_allowed(server, word) else 0
 
 
 def answer(
@@ -128,9 +128,9 @@ def _text(
 
 
 def _set_trace_mask(server: ServerView, argument: bytes) -> str:
-    if len(argument) < _ARGUMENT.size:
+    if len(argument) < LONG_BYTES:
         return ""
-    (server.trace_mask,) = _ARGUMENT.unpack_from(argument)
+    (server.trace_mask,) = unpack_long(argument)
     return str(server.trace_mask)
 
 
@@ -256,7 +256,7 @@ def _wchc(server: ServerView, asking: ConnectionView | None) -> Iterator[str]:
     for watcher in watches.watching():
         paths = watches.paths_of(watcher)
         if paths is not None:
-            yield f"{java_hex(watcher.session_id)}\n"
+            yield f"{hex_id(watcher.session_id)}\n"
             yield from _members(paths)
     yield "\n"
 
@@ -267,7 +267,7 @@ def _wchp(server: ServerView, asking: ConnectionView | None) -> Iterator[str]:
         watchers = watches.watchers_of(path)
         if watchers:
             yield f"{path}\n"
-            yield from _members(java_hex(watcher.session_id) for watcher in watchers)
+            yield from _members(hex_id(watcher.session_id) for watcher in watchers)
     yield "\n"
 
 
@@ -281,7 +281,7 @@ def _dump(server: ServerView, asking: ConnectionView | None) -> Iterator[str]:
     for owner in owners:
         owned = ephemerals.get(owner)
         if owned is not None:
-            yield f"{java_hex(owner)}:\n"
+            yield f"{hex_id(owner)}:\n"
             yield from _members(owned.in_order())
     yield "Connections dump:\n"
     yield from _expiry_sets("Connections", _connection_buckets(server), server, _ip_and_session)
@@ -297,7 +297,7 @@ def _sessions(server: ServerView) -> Iterator[str]:
         sessions = sorted(server.database.sessions.items())
         yield f"Global Sessions({len(sessions)}):\n"
         for session_id, timeout_ms in sessions:
-            yield f"{java_hex(session_id)}\t{timeout_ms}ms\n"
+            yield f"{hex_id(session_id)}\t{timeout_ms}ms\n"
         return
     if server.has_local_sessions:
         yield "Global "
@@ -310,7 +310,7 @@ def _session_sets(server: ServerView, is_local: bool) -> Iterator[str]:
         found = [each.session_id for each in bucket.values() if each.is_local == is_local]
         if found:
             buckets[expiry_ms] = found
-    return _expiry_sets("Session", buckets, server, java_hex)
+    return _expiry_sets("Session", buckets, server, hex_id)
 
 
 _WORDS: Final[
@@ -372,7 +372,7 @@ def _statistics(server: ServerView) -> str:
         f"Sent: {metrics.packets_sent}\n"
         f"Connections: {len(server.connections)}\n"
         f"Outstanding: {server.outstanding}\n"
-        f"Zxid: {java_hex(tree.last_zxid)}\n"
+        f"Zxid: {hex_id(tree.last_zxid)}\n"
         f"Mode: {server.role.mode}\n"
         f"Node count: {tree.node_count}\n"
         f"{_proposal_sizes(server)}"
@@ -406,13 +406,13 @@ def _full(connection: ConnectionView, asking: ConnectionView | None) -> str:
     if connection.session_id:
         stats = connection.stats
         text += (
-            f",sid={java_hex(connection.session_id)},lop={stats.last_op}"
+            f",sid={hex_id(connection.session_id)},lop={stats.last_op}"
             f",est={stats.established_wall_ms},to={connection.timeout_ms}"
         )
         if stats.last_cxid >= 0:
-            text += f",lcxid={java_hex(stats.last_cxid)}"
+            text += f",lcxid={hex_id(stats.last_cxid)}"
         text += (
-            f",lzxid={java_hex(stats.last_zxid)},lresp={stats.last_response_ms}"
+            f",lzxid={hex_id(stats.last_zxid)},lresp={stats.last_response_ms}"
             f",llat={stats.last_latency_ms},minlat={max(stats.min_latency_ms, 0)}"
             f",avglat={stats.average_latency_ms},maxlat={stats.max_latency_ms}"
         )
@@ -437,7 +437,7 @@ def _connection_buckets(server: ServerView) -> dict[int, list[ConnectionView]]:
 
 
 def _ip_and_session(connection: ConnectionView) -> str:
-    return f"ip: {_address(connection)} sessionId: {java_hex(connection.session_id)}"
+    return f"ip: {_address(connection)} sessionId: {hex_id(connection.session_id)}"
 
 
 def _expiry_sets(

@@ -20,6 +20,7 @@ from pyzk.constants import ErrorCode, EventType, OpCode
 from pyzk.data.acl import OPEN_ACL_ID
 from pyzk.data.database import Database
 from pyzk.data.tree import Applied, DataTree
+from pyzk.int64 import hex_id
 from pyzk.jute.records import CreateSessionTxn, TxnHeader
 from pyzk.metrics import Metrics
 from pyzk.outsiders import about
@@ -297,7 +298,7 @@ class Server:
         log.info(
             "expired sessions: %s%s",
             ", ".join(
-                f"0x{session.session_id & 0xFFFFFFFFFFFFFFFF:x} (timeout {session.timeout_ms} ms)"
+                f"{hex_id(session.session_id)} (timeout {session.timeout_ms} ms)"
                 for session in expired[:_SHOWN_SESSIONS]
             ),
             f" and {len(expired) - _SHOWN_SESSIONS} more" if len(expired) > _SHOWN_SESSIONS else "",

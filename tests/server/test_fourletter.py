@@ -19,7 +19,7 @@ from pyzk.data.tree import DataTree
 from pyzk.metrics import Metrics
 from pyzk.server import fourletter
 from pyzk.server.connection_stats import ConnectionStats
-from pyzk.server.fourletter_text import java_date, java_double, java_hex, socket_address
+from pyzk.server.fourletter_text import java_date, java_double, socket_address
 from pyzk.server.fourletter_view import ServerView
 from pyzk.server.sessions import Session, SessionTracker
 from pyzk.server.throttle import ConnectionThrottle
@@ -413,7 +413,5 @@ def test_doubles_as_java_prints_them(value: float, text: str) -> None:
 def test_dates_ids_and_addresses_as_java_prints_them() -> None:
     assert java_date(0) == "Thu Jan 01 00:00:00 UTC 1970"
     assert java_date(1_706_706_309_999) == "Wed Jan 31 13:05:09 UTC 2024"
-    assert java_hex(-1) == "0xffffffffffffffff"
-    assert java_hex(0) == "0x0"
     assert socket_address("127.0.0.1", 4711) == "/127.0.0.1:4711"
     assert socket_address("::1", 4711) == "/[0:0:0:0:0:0:0:1]:4711"

@@ -24,12 +24,13 @@ from functools import partial
 from typing import Final
 
 from pyzk.config.server import ServerConfig
+from pyzk.int64 import hex_id
 from pyzk.runtime.client_port import ClientProtocol
 from pyzk.runtime.runner import PeerRunner, file_storage
 from pyzk.runtime.seams import MemberNetwork, Seams, ServerStorage
 from pyzk.server.connection import CLOSED
 from pyzk.server.server import Server
-from pyzk.testing.core.client_link import ClientLink, describe_chunk, hex_id
+from pyzk.testing.core.client_link import ClientLink, describe_chunk
 from pyzk.testing.core.eventlog import EventLog
 from pyzk.testing.core.faults import Fault, FaultTable, operation_name
 from pyzk.testing.core.gate import Gate

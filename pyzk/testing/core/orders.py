@@ -16,11 +16,12 @@ from pyzk.auth.provider import AuthId
 from pyzk.constants import CreateMode, OpCode
 from pyzk.data.acl import OPEN_ACL
 from pyzk.data.paths import ROOT
+from pyzk.int64 import hex_id
 from pyzk.jute.records import CreateRequest, CreateSessionTxn, SetDataRequest
 from pyzk.server.connection import OPEN
 from pyzk.server.request import Request
 from pyzk.server.sessions import Session
-from pyzk.testing.core.client_link import ClientLink, hex_id
+from pyzk.testing.core.client_link import ClientLink
 from pyzk.testing.core.engine import PAUSED, RUNNING, Engine
 from pyzk.testing.core.inspection import (
     WATCH_KINDS,

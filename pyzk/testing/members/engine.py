@@ -16,9 +16,9 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from pyzk.int64 import hex_id
 from pyzk.quorum.learner import Learner
 from pyzk.testing.core import orders
-from pyzk.testing.core.client_link import hex_id
 from pyzk.testing.core.engine import BROKEN, KILLED, NEW, PAUSED, RUNNING, STOPPED, Engine
 from pyzk.testing.core.inspection import LeakedClient, session_id_of
 from pyzk.testing.core.timing import FixtureTime, PacedClock
