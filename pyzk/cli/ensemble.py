@@ -28,8 +28,9 @@ from pyzk.cli.ensemble_layout import (
 from pyzk.cli.ensemble_processes import Supervisor
 from pyzk.cli.number import Number
 from pyzk.cli.sources import fail, property_options
+from pyzk.exit_codes import ExitCode
 from pyzk.runtime import logs
-from pyzk.runtime.main import ExitCode, announce, refuse
+from pyzk.runtime.main import announce, refuse
 from pyzk.runtime.process import SIGNALS
 
 
@@ -124,5 +125,5 @@ def _prepare(
     except LayoutError as error:
         fail(str(error))
     except OSError as error:
-        code = ExitCode.DATA_DIR
+        code = ExitCode.UNABLE_TO_ACCESS_DATADIR
         raise SystemExit(refuse(f"{error.filename or place}: {error.strerror}", code)) from None

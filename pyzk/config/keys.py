@@ -16,11 +16,6 @@ from typing import Final, NamedTuple
 
 from pyzk.config.properties import trim
 
-FOUR_LETTER_WORDS: Final = (
-    "conf", "cons", "crst", "dirs", "dump", "envi", "gtmk", "hash", "isro",
-    "mntr", "ruok", "srst", "srvr", "stat", "stmk", "wchc", "wchp", "wchs",
-)  # fmt: skip
-
 _INT32: Final = (-(2**31), 2**31 - 1)
 _INT64: Final = (-(2**63), 2**63 - 1)
 # Java takes the decimal digits of every script, and so do \\d and int().

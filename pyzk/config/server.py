@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pyzk.config import keys as config_keys
-from pyzk.config.keys import FOUR_LETTER_WORDS, KEYS, KNOWN, Key, Status
+from pyzk.config.keys import KEYS, KNOWN, Key, Status
 from pyzk.config.properties import Entry, parse_properties, trim
 from pyzk.constants import MAX_REQUEST_BYTES, MAX_TXN_BYTES
 from pyzk.errors import ConfigError
+from pyzk.four_letter_words import FOUR_LETTER_WORDS
 
 if TYPE_CHECKING:
     from pyzk.config.ensemble import EnsembleConfig, Lone, Resolve

@@ -14,6 +14,7 @@ from pyzk.persistence.txnlog import frame_record
 from pyzk.server.outbox import TakeSnapshot
 from pyzk.server.prep import Prep
 from pyzk.server.request import Request
+from pyzk.server.snapshot_trigger import SnapshotTrigger
 
 if TYPE_CHECKING:
     from pyzk.server.connection import Connection
@@ -24,9 +25,6 @@ SPOT_CHECK_MASK: Final = 63
 """One transaction in so many has its digests computed again when it is applied. The others take
 those that their preparation computed (scripts/bench: a tenth of a write); replay and followers
 compute all of them."""
-
-LARGE_TREE_ZNODES: Final = 100_000
-"""A larger tree is not written as a snapshot after snapCount transactions already."""
 
 
 class Standalone:
@@ -74,41 +72,3 @@ class Standalone:
             server.finish(request, applied)
         self.prep.changes.applied(zxid)
         server.end_batch()
-
-
-class SnapshotTrigger:
-    """Says after which record a snapshot is due: at random between half the limit and all of it,
-    so that the members of an ensemble do not all write one at the same time.
-
-    A snapshot holds the whole tree, so of a large tree it is due only after half as many records as
-    there are znodes: it may cost each write two znodes, and a start replays at most half as many
-    records as it loads znodes. The original writes half a million znodes for every 75,000 records;
-    here that was a fifth of the time (scripts/bench). The limit in bytes holds all the same.
-    """
-
-    def __init__(self, snap_count: int, snap_bytes: int, rng: Random) -> None:
-        self._snap_count = snap_count
-        self._snap_bytes = snap_bytes
-        self._rng = rng
-        self._count = 0
-        """Records since the last snapshot was due."""
-        self._draw()
-
-    def _draw(self) -> None:
-        self._count = 0
-        half = self._snap_count // 2
-        self._due_count = half + (self._rng.randrange(half) if half > 0 else 0) + 1
-        half = self._snap_bytes // 2
-        self._bytes_left = half + (self._rng.randrange(half) if half > 0 else 0)
-
-    def logged(self, record_bytes: int, znode_count: int) -> bool:
-        """Count one record; tell whether a snapshot is due now."""
-        count = self._count = self._count + 1
-        self._bytes_left -= record_bytes
-        if self._bytes_left > 0 or self._snap_bytes <= 0:
-            if count < self._due_count:
-                return False
-            if znode_count > LARGE_TREE_ZNODES and 2 * count < znode_count:
-                return False
-        self._draw()
-        return True

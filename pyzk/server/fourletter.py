@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from pyzk import __version__
 from pyzk.data import paths
+from pyzk.four_letter_words import FOUR_LETTER_WORDS
 from pyzk.int64 import hex_id
 from pyzk.jute.archive import LONG_BYTES, unpack_long
 from pyzk.server.fourletter_mntr import monitor_lines
@@ -73,7 +74,7 @@ _NOT_SERVING: Final = "This ZooKeeper instance is not currently serving requests
 
 def is_word(first4: bytes) -> bool:
     """Whether the first four bytes of a connection are a word and not a frame's length."""
-    return first4 in _WORDS or first4 == TELNET_CLOSE
+    return first4 in COMMANDS or first4 == TELNET_CLOSE
 
 
 def is_allowed(server: ServerView, word: bytes) -> bool:
@@ -121,10 +122,9 @@ def _text(
         return f"{name} is not executed because it is not in the whitelist.\n"
     if word == b"stmk":
         return _set_trace_mask(server, argument)
-    needs_serving, command = _WORDS[word]
-    if needs_serving and not server.is_serving:
+    if not server.is_serving and FOUR_LETTER_WORDS[word.decode("ascii")].needs_serving:
         return _NOT_SERVING if word == b"hash" else _NOT_SERVING + "\n"
-    return command(server, asking)
+    return COMMANDS[word](server, asking)
 
 
 def _set_trace_mask(server: ServerView, argument: bytes) -> str:
@@ -158,14 +158,14 @@ def _envi(server: ServerView, asking: ConnectionView | None) -> str:
 
 def _conf(server: ServerView, asking: ConnectionView | None) -> str:
     config = server.config
-    data_size, log_size = server.directory_sizes()
+    storage = server.storage_report()
     values = {
         "clientPort": server.client_address[1],
         "secureClientPort": -1,
         "dataDir": f"{config.data_dir}/version-2",
-        "dataDirSize": data_size,
+        "dataDirSize": storage.snapshot_bytes,
         "dataLogDir": f"{config.data_log_dir}/version-2",
-        "dataLogSize": log_size,
+        "dataLogSize": storage.log_bytes,
         "tickTime": config.tick_time_ms,
         "maxClientCnxns": config.max_client_cnxns,
         "minSessionTimeout": config.min_session_timeout_ms,
@@ -198,8 +198,8 @@ def _committed_configuration(server: ServerView) -> str:
 
 
 def _dirs(server: ServerView, asking: ConnectionView | None) -> str:
-    data_size, log_size = server.directory_sizes()
-    return f"datadir_size: {data_size}\nlogdir_size: {log_size}\n"
+    storage = server.storage_report()
+    return f"datadir_size: {storage.snapshot_bytes}\nlogdir_size: {storage.log_bytes}\n"
 
 
 def _srvr(server: ServerView, asking: ConnectionView | None) -> str:
@@ -313,29 +313,27 @@ def _session_sets(server: ServerView, is_local: bool) -> Iterator[str]:
     return _expiry_sets("Session", buckets, server, hex_id)
 
 
-_WORDS: Final[
-    dict[bytes, tuple[bool, Callable[[ServerView, ConnectionView | None], str | Iterator[str]]]]
-] = {
-    # word: whether it needs a server that serves, what it answers
-    b"conf": (True, _conf),
-    b"cons": (True, _cons),
-    b"crst": (True, _crst),
-    b"dirs": (True, _dirs),
-    b"dump": (True, _dump),
-    b"envi": (False, _envi),
-    b"gtmk": (False, _gtmk),
-    b"hash": (True, _hash),
-    b"isro": (False, _isro),
-    b"mntr": (True, _mntr),
-    b"ruok": (False, _ruok),
-    b"srst": (True, _srst),
-    b"srvr": (True, _srvr),
-    b"stat": (True, _stat),
-    b"stmk": (False, _gtmk),  # set first, by answer()
-    b"wchc": (True, _wchc),
-    b"wchp": (True, _wchp),
-    b"wchs": (True, _wchs),
+COMMANDS: Final[dict[bytes, Callable[[ServerView, ConnectionView | None], str | Iterator[str]]]] = {
+    b"conf": _conf,
+    b"cons": _cons,
+    b"crst": _crst,
+    b"dirs": _dirs,
+    b"dump": _dump,
+    b"envi": _envi,
+    b"gtmk": _gtmk,
+    b"hash": _hash,
+    b"isro": _isro,
+    b"mntr": _mntr,
+    b"ruok": _ruok,
+    b"srst": _srst,
+    b"srvr": _srvr,
+    b"stat": _stat,
+    b"stmk": _gtmk,  # set first, by answer()
+    b"wchc": _wchc,
+    b"wchp": _wchp,
+    b"wchs": _wchs,
 }
+"""What each word of FOUR_LETTER_WORDS answers, in the order of that list."""
 
 
 # -- parts of several commands

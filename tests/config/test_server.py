@@ -11,6 +11,7 @@ from pyzk.config.keys import KEYS, Status
 from pyzk.config.server import DEFAULTS, Property, ServerConfig, effective_values, parse_config
 from pyzk.constants import MAX_REQUEST_BYTES, MAX_TXN_BYTES
 from pyzk.errors import ConfigError
+from pyzk.four_letter_words import FOUR_LETTER_WORDS
 
 BASE = b"dataDir=/data\nclientPort=2181\n"
 
@@ -141,7 +142,7 @@ def test_documented_names_that_the_original_does_not_read_are_aliases() -> None:
 
 
 def test_all_four_letter_words() -> None:
-    assert parse("4lw.commands.whitelist=*").four_letter_whitelist == config_keys.FOUR_LETTER_WORDS
+    assert parse("4lw.commands.whitelist=*").four_letter_whitelist == tuple(FOUR_LETTER_WORDS)
     config = parse("4lw.commands.whitelist=ruok,rouk,mntr")
     assert config.four_letter_whitelist == ("mntr", "ruok", "srvr")
     assert config.warnings == ((3, "4lw.commands.whitelist: no such four-letter word: rouk"),)

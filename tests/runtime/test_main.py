@@ -25,10 +25,10 @@ from pyzk.errors import (
     StorageError,
     TornTail,
 )
+from pyzk.exit_codes import ExitCode
 from pyzk.persistence.directory import MemoryDirectory
 from pyzk.persistence.txnlog import HEADER, LogScan
 from pyzk.runtime import main
-from pyzk.runtime.main import ExitCode
 from pyzk.runtime.process import SIGNALS
 from tests.persistence.disks import put
 from tests.runtime.members import member_config
@@ -82,7 +82,7 @@ def run(make: Callable[[], FakeRunner], config: ServerConfig = CONFIG) -> tuple[
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_stops_it_with_code_0(number: int) -> None:
     code, out = run(lambda: FakeRunner(serve=lambda: os.kill(os.getpid(), number)))
-    assert code == ExitCode.OK
+    assert code == ExitCode.EXECUTION_FINISHED
     assert out.startswith("pyzk ")
     assert out.endswith(f" ready on 127.0.0.1:4711, standalone, data in {os.path.abspath('d')}\n")
     assert out.count("\n") == 1
@@ -206,8 +206,8 @@ def test_a_bug_while_starting_or_serving_is_code_1(caplog: pytest.LogCaptureFixt
     def boom() -> None:
         raise ValueError("boom")
 
-    assert run(lambda: FakeRunner(start=ValueError("boom")))[0] == ExitCode.UNEXPECTED
-    assert run(lambda: FakeRunner(serve=boom))[0] == ExitCode.UNEXPECTED
+    assert run(lambda: FakeRunner(start=ValueError("boom")))[0] == ExitCode.UNEXPECTED_ERROR
+    assert run(lambda: FakeRunner(serve=boom))[0] == ExitCode.UNEXPECTED_ERROR
     assert [record.getMessage() for record in caplog.records if record.exc_info] == [
         "cannot start: this is a bug in pyzk",
         "stopped serving: this is a bug in pyzk",
@@ -218,7 +218,7 @@ def test_a_storage_error_while_serving_is_code_1(capsys: pytest.CaptureFixture[s
     def fail() -> None:
         raise StorageError("disk full", path="/d")
 
-    assert run(lambda: FakeRunner(serve=fail))[0] == ExitCode.UNEXPECTED
+    assert run(lambda: FakeRunner(serve=fail))[0] == ExitCode.UNEXPECTED_ERROR
     assert capsys.readouterr().err == "pyzk: stopped serving: /d: disk full\n"
 
 
@@ -228,7 +228,7 @@ def test_a_full_disk_while_serving_is_a_reason_to_start_again(
     def fail() -> None:
         raise StorageError("full", path="/d", remedy="free some space")
 
-    assert run(lambda: FakeRunner(serve=fail))[0] == ExitCode.UNEXPECTED
+    assert run(lambda: FakeRunner(serve=fail))[0] == ExitCode.UNEXPECTED_ERROR
     wanted = "pyzk: stopped serving: /d: full; free some space, then start the server again\n"
     assert capsys.readouterr().err == wanted
 
@@ -251,7 +251,7 @@ def test_what_a_member_cannot_load_it_can_get_from_the_others(
         ),
     ):
         code, _ = run(lambda: FakeRunner(start=caught.value), config)
-        assert code == ExitCode.CORRUPT
+        assert code == ExitCode.DATA_CORRUPT
         told = capsys.readouterr().err
         assert told.startswith("pyzk: /data/version-2/log.1: a record of 2130706432 bytes")
         assert told.endswith(f"; restore this file from a backup{rest}\n")
@@ -285,7 +285,7 @@ def test_uvloop_on_request_where_it_is_not(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "uvloop", None)
     code = main.run(CONFIG, loop="uvloop", make_runner=lambda _: FakeRunner())
-    assert code == ExitCode.INVALID
+    assert code == ExitCode.INVALID_INVOCATION
     assert capsys.readouterr().err == "pyzk: uvloop is not installed; use --loop asyncio\n"
 
 
