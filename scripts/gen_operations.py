@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from pyzk.config.ensemble import ensemble_defaults
 from pyzk.config.keys import GROUPS, YES_NO, Key
 from pyzk.config.server import DEFAULTS
 from pyzk.four_letter_words import FOUR_LETTER_WORDS
@@ -18,6 +19,7 @@ from pyzk.four_letter_words import FOUR_LETTER_WORDS
 TARGET: Final = Path(__file__).parents[1] / "docs" / "operations.md"
 END: Final = "<!-- end of the generated part -->"
 
+MEMBER_DEFAULTS: Final = ensemble_defaults()
 DERIVED: Final = {
     "dataDir": "",
     "dataLogDir": "dataDir",
@@ -33,9 +35,9 @@ DERIVED: Final = {
 def default(key: Key) -> str:
     if key.name in DERIVED:
         return DERIVED[key.name]
-    if key.field is None:
+    if key.field is None and key.member is None:
         return key.default
-    value = getattr(DEFAULTS, key.field)
+    value = getattr(DEFAULTS, key.field) if key.field else MEMBER_DEFAULTS.get(key.name)
     if isinstance(value, bool):
         words = ("no", "yes") if key.kind is YES_NO else ("false", "true")
         return words[value]

@@ -21,7 +21,7 @@ from pyzk.cli.ensemble_layout import (
     MAX_PORT,
     MIN_VOTERS,
     LayoutError,
-    MemberFiles,
+    MemberFolder,
     connect_string,
     prepare,
 )
@@ -119,7 +119,7 @@ def _place(directory: str | None, ends: ExitStack) -> Path:
 
 def _prepare(
     place: Path, voters: int | None, observers: int | None, base_port: int | None
-) -> list[MemberFiles]:
+) -> list[MemberFolder]:
     try:
         return prepare(place, voters, observers, base_port)
     except LayoutError as error:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from pyzk.cli import survey
-from pyzk.cli.ensemble_layout import LOOPBACK, MemberFiles, connect_string
+from pyzk.cli.ensemble_layout import LOOPBACK, MemberFolder, connect_string
 from pyzk.exit_codes import ExitCode
 from pyzk.runtime.process import handle, heeded_signals, ignore, is_another
 
@@ -40,7 +40,7 @@ TAIL_LINES: Final = 5
 class MemberProcess:
     """One member's process, or the lack of it."""
 
-    def __init__(self, files: MemberFiles, command: Sequence[str]) -> None:
+    def __init__(self, files: MemberFolder, command: Sequence[str]) -> None:
         self.files = files
         self._command = command
         self.process: asyncio.subprocess.Process | None = None
@@ -104,7 +104,7 @@ class Supervisor:
 
     def __init__(
         self,
-        members: Sequence[MemberFiles],
+        members: Sequence[MemberFolder],
         options: Sequence[str],
         say: Callable[[str], bool],
         *,
@@ -293,7 +293,7 @@ _SHOWN: Final = {
 }
 
 
-def command_of(files: MemberFiles, options: Sequence[str]) -> list[str]:
+def command_of(files: MemberFolder, options: Sequence[str]) -> list[str]:
     """Return the command line of a member."""
     return [
         *(sys.executable, "-m", "pyzk", "serve", str(files.config)),

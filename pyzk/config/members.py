@@ -28,7 +28,6 @@ from pyzk.int64 import hex_digits, signed
 
 WILDCARD: Final = "0.0.0.0"  # noqa: S104 - what the original writes for "all addresses"
 FORM: Final = "host:quorumPort:electionPort[:role][;[host:]clientPort]"
-PREFIXES: Final = ("server.", "group.", "weight.")
 MAX_ID: Final = (1 << 63) - 1
 
 _HEXADECIMAL: Final = re.compile(r"-?[0-9a-fA-F]{1,16}")
@@ -400,19 +399,19 @@ class MemberLines:
 
 
 def _unknown(key: str) -> str:
-    from pyzk.config import hints as config_hints  # it is needed only here
+    from pyzk.config import hints  # it is needed only here
 
     message = "is unknown here; expected server.N, group.N or weight.N"
-    return config_hints.extended(message, config_hints.of_member_key(key))
+    return hints.extended(message, hints.of_member_key(key))
 
 
 def _with_remark(message: str, value: str) -> str:
-    from pyzk.config import hints as config_hints  # it is needed only here
+    from pyzk.config import hints  # it is needed only here
 
-    remark = config_hints.of_value(value)
+    remark = hints.of_value(value)
     if remark and "=" in value:
         return remark  # what the parser met in two lines that are one helps nobody
-    return config_hints.extended(message, remark)
+    return hints.extended(message, remark)
 
 
 def _parse_version(text: str) -> int:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from pyzk.config.ensemble import Sources, parse_ensemble
+from pyzk.config.ensemble import StartFiles, parse_ensemble
 from pyzk.config.server import ServerConfig
+from pyzk.config.settings import Settings
 from pyzk.errors import (
     ConfigError,
     Corrupt,
@@ -90,11 +91,11 @@ def test_a_signal_stops_it_with_code_0(number: int) -> None:
 
 def test_a_member_says_that_it_has_started_and_what_it_has_become() -> None:
     ensemble = parse_ensemble(
-        Sources(
+        Settings(
             b"initLimit=5\nsyncLimit=5\nclientPort=2181\nserver.1=a:1:2\nserver.2=b:1:2\n"
-            b"server.3=c:1:2:observer",
-            b"3",
-        )
+            b"server.3=c:1:2:observer"
+        ),
+        StartFiles(b"3"),
     )
 
     def make() -> FakeRunner:
@@ -179,11 +180,11 @@ def test_a_member_is_told_what_its_own_lines_can_do(
     line: str, port: str, host: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ensemble = parse_ensemble(
-        Sources(
+        Settings(
             b"initLimit=5\nsyncLimit=5\nclientPort=2181\nclientPortAddress=127.0.0.1\n"
-            b"server.1=a:1:2%s\nserver.2=b:1:2\nserver.3=c:1:2" % line.encode(),
-            b"1",
-        )
+            b"server.1=a:1:2%s\nserver.2=b:1:2\nserver.3=c:1:2" % line.encode()
+        ),
+        StartFiles(b"1"),
     )
     config = replace(CONFIG, ensemble=ensemble)
     for error, advice in (
