@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, Final, cast
 from pyzk.clock import Clock
 from pyzk.config.server import ServerConfig
 from pyzk.data.database import Database
-from pyzk.errors import StorageError
+from pyzk.exit_codes import ExitCode
 from pyzk.quorum.driver import Driver
 from pyzk.quorum.peer import Peer
 from pyzk.quorum.standalone import standalone_peer
-from pyzk.runtime.addresses import DEFAULT_BACKLOG, open_sockets
 from pyzk.runtime.client_port import ClientInputs, ClientProtocol
 from pyzk.runtime.environment import (
     describe_environment,
     file_descriptors,
     first_reserved_descriptor,
 )
+from pyzk.runtime.listening import DEFAULT_BACKLOG, open_sockets
 from pyzk.runtime.seams import Seams, ServerStorage, Timer
 from pyzk.runtime.unread import Unread
 from pyzk.server.connection import Connection
@@ -166,7 +166,7 @@ class PeerRunner(ClientInputs):
     def _describe(self) -> None:
         server = self.peer.server
         server.client_address = self.client_address
-        server.directory_sizes = self._storage.directory_sizes
+        server.storage_report = self._storage.report
         server.environment = describe_environment
         server.file_descriptors = file_descriptors
         self._storage.metrics = server.metrics
@@ -383,14 +383,14 @@ class PeerRunner(ClientInputs):
         for source, what in self._recent:
             log.error("last inputs: %s %r", source, what)
         self._drop_everything()
-        self._end(EXIT_INTERNAL_ERROR)
+        self._end(ExitCode.UNEXPECTED_ERROR)
 
     def _storage_failed(self, error: BaseException) -> None:
         """The log is not durable: no request may be answered any more."""
         self.failure = error
         log.critical("storage failed, the server stops: %s", error)
         self._drop_everything()
-        self._end(EXIT_STORAGE if isinstance(error, StorageError) else EXIT_INTERNAL_ERROR)
+        self._end(ExitCode.UNEXPECTED_ERROR)
 
     def _drop_everything(self) -> None:
         self._driver.abandon()
@@ -410,7 +410,3 @@ def file_storage(config: ServerConfig) -> ServerStorage:
     from pyzk.runtime.storage import Storage
 
     return Storage(config)
-
-
-EXIT_INTERNAL_ERROR: Final = 1
-EXIT_STORAGE: Final = 1

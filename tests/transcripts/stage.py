@@ -12,8 +12,9 @@ from dataclasses import replace
 from random import Random
 
 from pyzk.clock import Clock
-from pyzk.config.ensemble import EnsembleConfig, Sources, parse_ensemble
+from pyzk.config.ensemble import EnsembleConfig, StartFiles, parse_ensemble
 from pyzk.config.server import ServerConfig, parse_config
+from pyzk.config.settings import Settings
 from pyzk.data.database import Database
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.quorum.commands import DialElection, DialLeader, StorageCommand
@@ -160,7 +161,7 @@ class Stage:
             role = "participant" if sid <= voters else "observer"
             text += f"\nserver.{sid}=host{sid}:{_QUORUM_PORT + sid}:{3000 + sid}:{role}"
         for sid in range(1, voters + observers + 1):
-            ensemble = parse_ensemble(Sources(text.encode(), str(sid).encode()))
+            ensemble = parse_ensemble(Settings(text.encode()), StartFiles(str(sid).encode()))
             assert ensemble is not None, text
             self.actors[sid] = Actor(sid, config, ensemble)
 
