@@ -12,7 +12,7 @@ from pyzk.clock import Clock
 from pyzk.data.database import Database
 from pyzk.quorum.commands import DialElection, DialLeader, StorageCommand
 from pyzk.quorum.driver import Driver, MemberEffects
-from pyzk.quorum.election_links import ElectionLink
+from pyzk.quorum.election_link import ElectionLink
 from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.member import Member
 from pyzk.quorum.peer import Peer

@@ -15,7 +15,7 @@ from pyzk.server.outbox import Command
 
 if TYPE_CHECKING:
     from pyzk.data.database import Database
-    from pyzk.quorum.election_links import ElectionLink
+    from pyzk.quorum.election_link import ElectionLink
     from pyzk.quorum.election_messages import Address
     from pyzk.quorum.link import QuorumLink
 

@@ -31,7 +31,7 @@ from pyzk.server.outbox import Command, TakeSnapshot
 
 if TYPE_CHECKING:
     from pyzk.data.database import Database
-    from pyzk.quorum.election_links import ElectionLink
+    from pyzk.quorum.election_link import ElectionLink
     from pyzk.quorum.peer import Peer
     from pyzk.server.connection import Connection
 

@@ -29,10 +29,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pyzk.errors import QuorumProtocolError
 from pyzk.outsiders import about, about_host
 from pyzk.quorum.commands import CloseElection, DialElection, SendVote
+from pyzk.quorum.election_link import ElectionLink, LinkState
 from pyzk.quorum.election_messages import (
     GENERIC_OBSERVER,
     Address,
-    FrameScanner,
     InitialMessage,
     decode_initial_message,
     frame,
@@ -52,37 +52,6 @@ MAX_STRANGERS: Final = 256
 """Connections of servers outside the configuration; further ones are closed."""
 STRANGERS: Final = "servers outside the configuration"
 """The subject of log lines about them all: anybody may say that he is any of them."""
-
-
-class LinkState:
-    """Where a link is in its life."""
-
-    GREETING: Final = 0
-    """Accepted; its initial message is not complete."""
-    UP: Final = 1
-    CLOSED: Final = 2
-
-
-class ElectionLink:
-    """One connection of the election port, compared by identity."""
-
-    __slots__ = ("deadline", "greeting", "is_busy", "name", "scanner", "shell", "sid", "state")
-
-    def __init__(self, name: str, state: int, sid: int | None) -> None:
-        self.name: str = name
-        """Where it comes from or goes to, for the log."""
-        self.state: int = state
-        self.sid: int | None = sid
-        """The server behind it; None before its initial message."""
-        self.greeting: bytes = b""
-        """Bytes of an incomplete initial message."""
-        self.scanner: FrameScanner = FrameScanner()
-        self.deadline: int = 0
-        """When it must have said who it is."""
-        self.is_busy: bool = False
-        """A message was given to the shell, ``written`` has not been called."""
-        self.shell: object = None
-        """The shell's own."""
 
 
 class ElectionAddresses(NamedTuple):

@@ -23,12 +23,8 @@ from typing import TYPE_CHECKING, Final
 from pyzk.data.txn import decode_txn
 from pyzk.quorum.commands import Reload, TruncateLog
 from pyzk.quorum.election import Decision, Election, ElectionTimes, election_view
-from pyzk.quorum.election_links import (
-    ElectionLink,
-    ElectionLinks,
-    LinkState,
-    election_addresses,
-)
+from pyzk.quorum.election_link import ElectionLink, LinkState
+from pyzk.quorum.election_links import ElectionLinks, election_addresses
 from pyzk.quorum.election_messages import Address
 from pyzk.quorum.follower import Follower
 from pyzk.quorum.leader import BROADCAST, DISCOVERY, Leader

@@ -20,7 +20,7 @@ from pyzk.runtime.network import peer_name
 if TYPE_CHECKING:
     from pyzk.config.ensemble import EnsembleConfig
     from pyzk.quorum.commands import DialElection
-    from pyzk.quorum.election_links import ElectionLink
+    from pyzk.quorum.election_link import ElectionLink
     from pyzk.quorum.lifecycle import MemberLife
     from pyzk.runtime.seams import MemberInputs, MemberNetwork, Timer
 

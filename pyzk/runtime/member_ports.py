@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyzk.config.members import QuorumServer
     from pyzk.data.database import Database
     from pyzk.quorum.commands import DialElection, DialLeader, StorageCommand
-    from pyzk.quorum.election_links import ElectionLink
+    from pyzk.quorum.election_link import ElectionLink
     from pyzk.quorum.lifecycle import MemberLife
     from pyzk.quorum.link import QuorumLink
     from pyzk.runtime.seams import MemberInputs, MemberNetwork, ServerStorage

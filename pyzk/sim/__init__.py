@@ -1,7 +1,7 @@
 """The simulator: whole ensembles of real peers under virtual time, network and disks, from a seed.
 
-Pure, all but ``__main__``. A run depends on its seed and on nothing else. docs/simulator.md says
-how to use it and how to read its trace.
+Pure. A run depends on its seed and on nothing else. docs/simulator.md says how to use it and how to
+read its trace.
 
     options     what kind of run a seed stands for
     world       time, events, and everything that takes part
@@ -14,4 +14,5 @@ how to use it and how to read its trace.
     history     what the clients were told
     checkers/   what must be true, after each step and at the end
     trace       one line an event, and a hash of everything
+    __main__    the command, which alone is not pure
 """

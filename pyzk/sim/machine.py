@@ -20,7 +20,7 @@ from pyzk.data.database import Database
 from pyzk.errors import StorageError
 from pyzk.quorum.commands import DialElection, DialLeader, StorageCommand
 from pyzk.quorum.driver import Driver
-from pyzk.quorum.election_links import ElectionLink
+from pyzk.quorum.election_link import ElectionLink
 from pyzk.quorum.lifecycle import MemberLife, member_peer
 from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.member import Member

@@ -10,13 +10,12 @@ import pytest
 from pyzk.clock import Clock
 from pyzk.config.members import parse_membership
 from pyzk.quorum.commands import CloseElection, DialElection, SendVote
+from pyzk.quorum.election_link import ElectionLink, LinkState
 from pyzk.quorum.election_links import (
     MAX_HANDSHAKES,
     MAX_STRANGERS,
     ElectionAddresses,
-    ElectionLink,
     ElectionLinks,
-    LinkState,
     election_addresses,
 )
 from pyzk.quorum.election_messages import (

@@ -60,16 +60,6 @@ CIRCLES: Mapping[tuple[str, ...], str] = {
         "pyzk.quorum.learner_handler",
     ): "a leader and the handlers of its learners call each other",
     (
-        "pyzk.runtime.client_port",
-        "pyzk.runtime.dialing",
-        "pyzk.runtime.election_port",
-        "pyzk.runtime.member_ports",
-        "pyzk.runtime.quorum_port",
-        "pyzk.runtime.runner",
-        "pyzk.runtime.seams",
-        "pyzk.runtime.storage",
-    ): "a runner opens its ports, and ports give it what comes",
-    (
         "pyzk.server.connection",
         "pyzk.server.forwarding",
         "pyzk.server.fourletter",

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from pyzk.quorum.election_links import ElectionLink
+from pyzk.quorum.election_link import ElectionLink
 from pyzk.quorum.lifecycle import MemberLife
 
 MAX_STEPS = 5000

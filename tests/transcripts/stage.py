@@ -19,7 +19,7 @@ from pyzk.data.database import Database
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.quorum.commands import DialElection, DialLeader, StorageCommand
 from pyzk.quorum.election import Decision
-from pyzk.quorum.election_links import ElectionLink
+from pyzk.quorum.election_link import ElectionLink
 from pyzk.quorum.epochs import load_epochs
 from pyzk.quorum.lifecycle import ACTIVE, MemberLife, member_peer
 from pyzk.quorum.link import QuorumLink
