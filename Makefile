@@ -73,8 +73,9 @@ compile: $(VENV)/.runtime ## compile the core now, two to five minutes (C compil
 
 # Byte code is kept in any case: many tests start a Python of their own.
 PYTEST := env PYTHONDONTWRITEBYTECODE= $(RUN) -m pytest -q
-# A process for each core; but one if ARGS say which tests, for that starts sooner.
-PARALLEL := $(if $(ARGS),,-n auto --dist worksteal)
+# A process for each core; but one if ARGS say which tests, for that starts sooner, and shows after
+# a minute where a test hangs (a thread for each test, that the many do without).
+PARALLEL := $(if $(ARGS),,-n auto --dist worksteal -o faulthandler_timeout=0)
 
 .PHONY: test
 test: $(VENV)/.test ## the fast tests, about a minute (options: make test ARGS="-k session")
