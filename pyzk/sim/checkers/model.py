@@ -241,7 +241,7 @@ class Model:
 
 
 def _has_failed(txn: LoggedTxn) -> bool:
-    """Tell whether a transaction is logged for the error with which its request has failed."""
+    """Tell whether a transaction is a multi that has failed, which is logged with its errors."""
     return isinstance(txn.body, list) and any(sub.type == OpCode.ERROR for sub in txn.body)
 
 
