@@ -88,7 +88,7 @@ def migrate(version: str = "3.9") -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Status 1 when something was lost on the way."""
+    """Returns the exit status: 1 when something was lost on the way."""
     parser = argparse.ArgumentParser(prog="python -m conformance.mixed.migration")
     parser.add_argument("--version", default="3.9", help="of the original")
     version = parser.parse_args(arguments).version

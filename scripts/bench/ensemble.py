@@ -142,7 +142,7 @@ def failover(launcher: Launcher) -> float:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Status 0 however fast it was: a measurement is no test."""
+    """Returns the exit status: 0, as a measurement is no test."""
     parser = argparse.ArgumentParser(prog="python -m scripts.bench.ensemble")
     parser.add_argument("--quick", action="store_true", help="one second for each point")
     parser.add_argument("--seconds", type=float, default=5)

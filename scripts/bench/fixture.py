@@ -346,7 +346,7 @@ def table(results: dict[str, Figures]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Status 0 however fast it was: a measurement is no test."""
+    """Returns the exit status: 0, as a measurement is no test."""
     parser = argparse.ArgumentParser(prog="python -m scripts.bench.fixture")
     parser.add_argument("--quick", action="store_true", help="three rounds, one of what is slow")
     parser.add_argument("--rounds", type=int, default=15)
