@@ -23,7 +23,7 @@ def _too_late(number: int, frame: FrameType | None) -> None:
 
 
 def run(scenario: scenarios.Scenario) -> tuple[str, str]:
-    """One scenario, with an end: ok, FAILED or SKIPPED, and a few words."""
+    """Runs one scenario; returns ok, FAILED or SKIPPED, and a few words."""
     signal.signal(signal.SIGALRM, _too_late)
     signal.alarm(scenario.limit_s)
     try:
