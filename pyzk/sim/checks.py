@@ -11,6 +11,7 @@ from typing import Protocol
 
 from pyzk.data.database import Database
 from pyzk.quorum.leader import Leader
+from pyzk.quorum.lifecycle import MemberLife
 from pyzk.quorum.member import Member
 from pyzk.quorum.peer import Peer
 from pyzk.quorum.verifier import verifier_of
@@ -37,6 +38,7 @@ class Watched(Described, Protocol):
     is_up: bool
     disk: SimDisk
     peer: Peer
+    inputs: MemberLife
 
     @property
     def name(self) -> str: ...
@@ -221,9 +223,7 @@ def check_counts(machine: Watched) -> None:
     throttled = len(server.throttled)
     if throttled and not server.is_full and server.outstanding <= server.outstanding_limit:
         raise Violation("counts", f"{machine.name} lets {throttled} clients wait for nothing")
-    life = machine.peer.life
-    assert life is not None, machine.name
-    role = life.role
+    role = machine.inputs.role
     if isinstance(role, Leader):
         proposed = sum(len(proposal.payload) for proposal in role._outstanding.values())
         if role.intake.proposed_bytes != proposed:

@@ -13,6 +13,7 @@ from random import Random
 from typing import Final, Protocol
 
 from pyzk.constants import OpCode, Xid
+from pyzk.jute.archive import unpack_int
 from pyzk.jute.records import ConnectRequest, ConnectResponse, SetWatches, WatcherEvent
 from pyzk.sim.checkers.replies import ReplyChecker
 from pyzk.sim.history import Operation, SessionRecord
@@ -23,7 +24,6 @@ from pyzk.sim.workload import Workload
 
 FIRST_KEY: Final = 101
 NO_PASSWORD: Final = bytes(16)
-_unpack_length: Final = struct.Struct(">i").unpack_from
 _unpack_reply: Final = struct.Struct(">iqi").unpack_from
 _pack_head: Final = struct.Struct(">iii").pack
 
@@ -200,7 +200,7 @@ class SimClient:
         offset = 0
         end = len(buffer)
         while end - offset >= 4:
-            (length,) = _unpack_length(buffer, offset)
+            (length,) = unpack_int(buffer, offset)
             if end - offset < 4 + length:
                 break
             frame = buffer[offset + 4 : offset + 4 + length]

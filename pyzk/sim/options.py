@@ -83,6 +83,11 @@ class Options:
     """How many bytes may be under way before a server slows its intake; 0 for production's
     marks."""
 
+    # --- the loops
+    turn_us: int = 0
+    """How long a turn of a server's loop lasts, in which inputs are taken before links and log are
+    written; 0 if every input is a turn."""
+
     # --- the disks
     sync_us: int = 1000
     slow_syncs: float = 0.01
@@ -149,7 +154,9 @@ def draw(seed: int) -> Options:
     _draw_clients(options, rng)
     _draw_world(options, rng)
     _draw_faults(options, rng)
-    _draw_load(options, rng)  # last, so that older seeds keep what is drawn before
+    _draw_load(options, rng)
+    # What is new is drawn last, so that older seeds keep what is drawn before.
+    options.turn_us = rng.choice((0, 20, 200, 2000))
     return options
 
 

@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "pyzk"
 
 LAYERS = {
-    "errors": 0, "zxid": 0, "constants": 0, "clock": 0, "metrics": 0,
-    "outsiders": 0, "summaries": 0,
+    "errors": 0, "int64": 0, "zxid": 0, "constants": 0, "clock": 0, "metrics": 0, "outsiders": 0,
+    "summaries": 0, "exit_codes": 0, "four_letter_words": 0,
     "config": 0,
     "jute": 1,
     "data": 2, "auth": 2, "persistence": 2,
@@ -59,16 +59,6 @@ CIRCLES: Mapping[tuple[str, ...], str] = {
         "pyzk.quorum.leader_sync",
         "pyzk.quorum.learner_handler",
     ): "a leader and the handlers of its learners call each other",
-    (
-        "pyzk.runtime.client_port",
-        "pyzk.runtime.dialing",
-        "pyzk.runtime.election_port",
-        "pyzk.runtime.member_ports",
-        "pyzk.runtime.quorum_port",
-        "pyzk.runtime.runner",
-        "pyzk.runtime.seams",
-        "pyzk.runtime.storage",
-    ): "a runner opens its ports, and ports give it what comes",
     (
         "pyzk.server.connection",
         "pyzk.server.forwarding",

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from pyzk import __version__
+from pyzk.int64 import hex_id
 from pyzk.testing.core.inspection import SessionInfo, WatchInfo
 from pyzk.testing.errors import FixtureError
 from pyzk.testing.seams.faults import Fault
@@ -452,7 +453,7 @@ def decode_data(path: str, value: Json) -> bytes:
 
 def _session(session: SessionInfo) -> dict[str, Json]:
     return {
-        "session": _hex(session.session_id),
+        "session": hex_id(session.session_id),
         "timeout": session.timeout,
         "address": session.address,
         "ephemerals": list(session.ephemerals),
@@ -460,8 +461,4 @@ def _session(session: SessionInfo) -> dict[str, Json]:
 
 
 def _watch(watch: WatchInfo) -> dict[str, Json]:
-    return {"path": watch.path, "kind": watch.kind, "session": _hex(watch.session_id)}
-
-
-def _hex(session_id: int) -> str:
-    return f"0x{session_id & 0xFFFFFFFFFFFFFFFF:x}"
+    return {"path": watch.path, "kind": watch.kind, "session": hex_id(watch.session_id)}

@@ -24,6 +24,7 @@ from functools import partial
 from typing import Final
 
 from pyzk.config.server import ServerConfig
+from pyzk.int64 import hex_id
 from pyzk.runtime.client_port import ClientProtocol
 from pyzk.runtime.runner import PeerRunner, file_storage
 from pyzk.runtime.seams import MemberNetwork, Seams, ServerStorage
@@ -34,7 +35,7 @@ from pyzk.testing.core.inspection import LeakedClient, list_sessions
 from pyzk.testing.core.settings import make_config
 from pyzk.testing.core.waiting import Waiters
 from pyzk.testing.errors import FixtureError, NotRunningError
-from pyzk.testing.seams.client_link import ClientLink, describe_chunk, hex_id
+from pyzk.testing.seams.client_link import ClientLink, describe_chunk
 from pyzk.testing.seams.faults import Fault, FaultTable, operation_name
 from pyzk.testing.seams.gate import Gate
 from pyzk.testing.seams.ports import HeldPort

@@ -12,6 +12,7 @@ from pyzk.constants import WatchKind
 from pyzk.data.paths import ROOT, validate_path
 from pyzk.data.tree import DataTree
 from pyzk.errors import KeeperError
+from pyzk.int64 import hex_id
 from pyzk.server.server import Server
 from pyzk.testing.errors import FixtureError
 
@@ -33,7 +34,7 @@ class SessionInfo(NamedTuple):
 
     def __str__(self) -> str:
         where = self.address or "not connected"
-        text = f"session 0x{self.session_id & 0xFFFFFFFFFFFFFFFF:x} ({where})"
+        text = f"session {hex_id(self.session_id)} ({where})"
         if self.ephemerals:
             text += f", ephemerals {' '.join(self.ephemerals)}"
         return text
@@ -59,7 +60,7 @@ class LeakedClient(NamedTuple):
     def __str__(self) -> str:
         text = self.address
         if self.session_id:
-            text += f", session 0x{self.session_id & 0xFFFFFFFFFFFFFFFF:x}"
+            text += f", session {hex_id(self.session_id)}"
         return text + (f", connected in {self.opened_in}" if self.opened_in else "")
 
 

@@ -16,6 +16,7 @@ from pyzk.auth.provider import AuthId
 from pyzk.constants import CreateMode, OpCode
 from pyzk.data.acl import OPEN_ACL
 from pyzk.data.paths import ROOT
+from pyzk.int64 import hex_id
 from pyzk.jute.records import CreateRequest, CreateSessionTxn, SetDataRequest
 from pyzk.server.connection import OPEN
 from pyzk.server.request import Request
@@ -32,7 +33,7 @@ from pyzk.testing.core.inspection import (
     session_id_of,
 )
 from pyzk.testing.errors import FixtureError
-from pyzk.testing.seams.client_link import ClientLink, hex_id
+from pyzk.testing.seams.client_link import ClientLink
 
 _SUPER: Final = (AuthId("super", ""),)
 """The identity of the fixture's own writes, which no ACL refuses."""

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Iterable
 from typing import Any, Final
 
+from pyzk.int64 import signed
 from pyzk.testing.core.inspection import SessionInfo, WatchInfo
 from pyzk.testing.external.plain_client import ask
 
@@ -36,7 +37,7 @@ def find_session(
         for place in addresses
         for match in _CONNECTION.finditer(_ask(place, "cons", timeout))
     ):
-        if _signed(text) == session_id:
+        if signed(int(text, 16)) == session_id:
             return SessionInfo(session_id, seconds, address, (), None)
     return None
 
@@ -45,7 +46,7 @@ def is_session_known(addresses: Iterable[tuple[str, int]], session_id: int, time
     """Tell whether ``dump`` of one of these servers shows a session, connected or not. Raises
     OSError, NotAllowedError."""
     return any(
-        _signed(text) == session_id
+        signed(int(text, 16)) == session_id
         for place in addresses
         for text in _SESSION.findall(_ask(place, "dump", timeout))
     )
@@ -56,11 +57,6 @@ def _ask(place: tuple[str, int], word: str, timeout: float) -> str:
     if _REFUSED.match(text):
         raise NotAllowedError(f"{word} is not in the server's 4lw.commands.whitelist")
     return text
-
-
-def _signed(text: str) -> int:
-    number = int(text, 16)
-    return number - (1 << 64) if number >= 1 << 63 else number
 
 
 # --- kazoo clients --------------------------------------------------------------------

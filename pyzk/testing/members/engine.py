@@ -16,6 +16,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from pyzk.int64 import hex_id
 from pyzk.quorum.learner import Learner
 from pyzk.testing.core import orders
 from pyzk.testing.core.engine import BROKEN, KILLED, NEW, PAUSED, RUNNING, STOPPED, Engine
@@ -23,7 +24,6 @@ from pyzk.testing.core.inspection import LeakedClient, session_id_of
 from pyzk.testing.core.waiting import Waiters
 from pyzk.testing.errors import FixtureError, NotRunningError
 from pyzk.testing.members.settings import MemberPlace, check_size, configure
-from pyzk.testing.seams.client_link import hex_id
 from pyzk.testing.seams.network import MemoryNetwork
 from pyzk.testing.seams.timing import FixtureTime, PacedClock
 from pyzk.zxid import counter_of, epoch_of, format_zxid

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from pyzk.config.ensemble import Sources, parse_ensemble
+from pyzk.config.ensemble import StartFiles, parse_ensemble
 from pyzk.config.server import ServerConfig
+from pyzk.config.settings import Settings
 from pyzk.testing.core.settings import DEFAULTS, PROPERTIES, text_of
 from pyzk.testing.errors import FixtureError
 
@@ -70,7 +71,7 @@ def configure(
         f"{name}={text_of(value)}" for name, value in settings.items() if name not in PROPERTIES
     ]
     lines += [_server_line(place) for place in places]
-    ensemble = parse_ensemble(Sources("\n".join(lines).encode(), str(me.sid).encode()))
+    ensemble = parse_ensemble(Settings("\n".join(lines).encode()), StartFiles(str(me.sid).encode()))
     assert ensemble is not None, lines
     return replace(config, client_port=me.client_port, ensemble=ensemble)
 

@@ -23,6 +23,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from pyzk.constants import OpCode, Xid
+from pyzk.int64 import hex_id
+from pyzk.jute.archive import unpack_int, unpack_long
 from pyzk.runtime.client_port import ClientProtocol
 from pyzk.runtime.seams import Timer
 from pyzk.server.reply import encode_error
@@ -35,10 +37,8 @@ if TYPE_CHECKING:
     from pyzk.testing.seams.gate import Gate
     from pyzk.testing.seams.timing import FixtureTime
 
-_unpack_int: Final = struct.Struct(">i").unpack_from
 _unpack_head: Final = struct.Struct(">ii").unpack_from
 _unpack_reply: Final = struct.Struct(">iiq").unpack_from
-_unpack_long: Final = struct.Struct(">q").unpack_from
 _pack_sync: Final = struct.Struct(">iiii").pack
 
 _CONNECT_SESSION: Final = 20
@@ -228,7 +228,7 @@ class ClientLink(asyncio.Protocol):
         size = len(data)
         offset = 0
         if not self._left and not self._head:
-            if size >= 4 and _unpack_int(data)[0] + 4 == size:
+            if size >= 4 and unpack_int(data)[0] + 4 == size:
                 self.has_met = True
                 return
         elif self._left:
@@ -243,7 +243,7 @@ class ClientLink(asyncio.Protocol):
                 self._head = head
                 return
             self._head = b""
-            (length,) = _unpack_int(head)
+            (length,) = unpack_int(head)
             if not self._is_frame(length):
                 return
             self.has_met = True
@@ -263,7 +263,7 @@ class ClientLink(asyncio.Protocol):
         offset = 0
         size = len(data)
         while size - offset >= 4:
-            (length,) = _unpack_int(data, offset)
+            (length,) = unpack_int(data, offset)
             if not self._is_frame(length):
                 self._inner.data_received(data[offset:])
                 return
@@ -280,7 +280,7 @@ class ClientLink(asyncio.Protocol):
             head = self._head + data[: 4 - len(self._head)]
             missing = 4 - len(self._head)
             if len(head) == 4:
-                missing += _unpack_int(head)[0]
+                missing += unpack_int(head)[0]
         rest, data = data[:missing], data[missing:]
         self._follow(rest)
         self._inner.data_received(rest)
@@ -349,7 +349,7 @@ class ClientLink(asyncio.Protocol):
         if not self.has_met:
             session_id = 0
             if len(frame) >= 4 + _CONNECT_SESSION + 4:
-                (session_id,) = _unpack_long(frame, _CONNECT_SESSION)
+                (session_id,) = unpack_long(frame, _CONNECT_SESSION)
             return CONNECT, _HANDSHAKE, session_id, None
         if len(frame) < 12:
             return 0, 0, self.session_id, None
@@ -462,7 +462,7 @@ class Outlet(asyncio.Transport):
         size = len(data)
         out: list[bytes] = []
         while size - offset >= 4 and not self._is_silent:
-            (length,) = _unpack_int(data, offset)
+            (length,) = unpack_int(data, offset)
             end = offset + 4 + length
             if length < 0 or end > size:
                 break
@@ -539,7 +539,7 @@ def read_path(opcode: int, frame: bytes, offset: int) -> str | None:
     """Return the path that most requests begin with; None if there is none to read."""
     if opcode in NO_PATH or len(frame) < offset + 4:
         return None
-    (length,) = _unpack_int(frame, offset)
+    (length,) = unpack_int(frame, offset)
     if length < 0:
         return None
     return frame[offset + 4 : offset + 4 + length].decode("utf-8", "replace")
@@ -552,8 +552,3 @@ def describe_chunk(data: bytes, is_first: bool) -> str:
     _, opcode = _unpack_head(data, 4)
     path = read_path(opcode, data, 12)
     return operation_name(opcode) + (f" {path}" if path else "")
-
-
-def hex_id(session_id: int) -> str:
-    """Return a session id as logs and four-letter words show it."""
-    return f"0x{session_id & 0xFFFFFFFFFFFFFFFF:x}"

@@ -11,7 +11,7 @@ import contextlib
 import errno
 import socket
 
-from pyzk.runtime.addresses import open_sockets
+from pyzk.runtime.listening import open_sockets
 from pyzk.testing.errors import FixtureError
 
 

@@ -23,6 +23,7 @@ from pyzk.persistence.directory import MemoryDirectory
 from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.member_files import MemberFiles
 from pyzk.persistence.recovery import RecoveryOptions
+from pyzk.persistence.report import StorageReport
 from pyzk.persistence.snapshot import write_snapshot
 from pyzk.persistence.txnlog import LogScan, frame_record, framed_zxid
 from pyzk.quorum.commands import (
@@ -183,11 +184,11 @@ class MemoryStorage:
         assert ensemble is not None
         return is_affordable(further_bytes, snapshot_bytes, ensemble.snapshot_size_factor)
 
-    def directory_sizes(self) -> tuple[int, int]:
-        """Return the bytes of the snapshot and of the log."""
+    def report(self) -> StorageReport:
+        """Return what the four-letter words show of the storage."""
         snapshots = self._snapshots
         size = 0 if snapshots is None else sum(map(snapshots.size, snapshots.names()))
-        return size, sum(map(len, self._records))
+        return StorageReport(size, sum(map(len, self._records)))
 
     # --- the end --------------------------------------------------------------------
 
@@ -325,8 +326,8 @@ class Valve:
     def take_snapshot(self, database: Database) -> None:
         self._inner.take_snapshot(database)
 
-    def directory_sizes(self) -> tuple[int, int]:
-        return self._inner.directory_sizes()
+    def report(self) -> StorageReport:
+        return self._inner.report()
 
     def stop_timers(self) -> None:
         self._inner.stop_timers()
