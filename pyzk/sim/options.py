@@ -85,7 +85,7 @@ class Options:
 
     # --- the loops
     turn_us: int = 0
-    """How long a turn of a server's loop lasts, in which inputs are taken before links and log are
+    """The longest turn of a server's loop, in which inputs are taken before links and log are
     written; 0 if every input is a turn."""
 
     # --- the disks
