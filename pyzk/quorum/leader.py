@@ -42,6 +42,7 @@ from pyzk.errors import QuorumProtocolError
 from pyzk.quorum import packets
 from pyzk.quorum.commands import ListenForLearners, StopListening
 from pyzk.quorum.epochs import ACCEPTED, CURRENT, MAX_EPOCH, MAX_LEAP
+from pyzk.quorum.forwarding import decode_forward
 from pyzk.quorum.intake import LeaderIntake
 from pyzk.quorum.leader_gauges import LearnerLine, leader_gauges, learner_lines
 from pyzk.quorum.leader_sync import Synchronizer
@@ -126,7 +127,6 @@ class Leader:
         self._phase_deadline: int | None = None
         self._established_ms: int = 0
         self._has_stopped: bool = False
-        # Broadcast
         self.prep: Prep
         self.last_proposed: int = 0
         self.last_committed: int = 0
@@ -568,7 +568,7 @@ class Leader:
             if self.last_proposed <= self.last_committed:
                 self.send_batch()  # ahead of what is committed from here on
         else:
-            self.submit(self.member.server.forwarded(handler, forwarded))
+            self.submit(decode_forward(handler, forwarded, self.member.clock.now_ms))
 
     def touched(self, sessions: list[tuple[int, int]]) -> None:
         """A learner has heard of these sessions."""

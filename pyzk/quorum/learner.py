@@ -30,6 +30,7 @@ from pyzk.errors import QuorumProtocolError
 from pyzk.quorum import packets
 from pyzk.quorum.commands import DialLeader
 from pyzk.quorum.epochs import ACCEPTED
+from pyzk.quorum.forwarding import encode_forward
 from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.role import Unapplied
 from pyzk.zxid import counter_of, format_zxid
@@ -386,7 +387,7 @@ class Learner:
         """Send a write, or a sync, to the leader."""
         if request.opcode == OpCode.SYNC:
             self._pending_syncs.append(request)
-        self.link.send(self.member.server.encode_forward(request))
+        self.link.send(encode_forward(request))
 
     def revalidate(self, connection: Connection, session_id: int, timeout_ms: int) -> None:
         """Ask the leader whether a session lives."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from pyzk.constants import OpCode
+from pyzk.constants import CreateMode, OpCode
 from pyzk.errors import JuteError, NotReadOnly
 from pyzk.jute.records import (
     CreateRequest,
@@ -33,10 +33,12 @@ __all__ = [
     "WRITES",
     "ReadHandler",
     "WriteDecoder",
+    "makes_ephemeral",
 ]
 
 if TYPE_CHECKING:
     from pyzk.server.connection import Connection
+    from pyzk.server.request import Request
     from pyzk.server.server import Server
 
 WriteDecoder = Callable[[bytes, int, int], object]
@@ -74,6 +76,29 @@ WRITES: Final[dict[int, WriteDecoder]] = {
     OpCode.CLOSE_SESSION: lambda _b, _o, _e: None,
 }
 """Requests that become a transaction."""
+
+
+def makes_ephemeral(request: Request) -> bool:
+    """Tell whether a write, decoded or as it came, wants an ephemeral made. Only creates of two
+    kinds, alone or in a multi, can; what is unreadable does not."""
+    opcode = request.opcode
+    if opcode not in (OpCode.CREATE, OpCode.CREATE2, OpCode.MULTI):
+        return False
+    record = request.record
+    if isinstance(record, bytes):
+        try:
+            record = WRITES[opcode](record, 0, len(record))
+        except JuteError:
+            return False  # the leader says so
+    creates = [(opcode, record)] if opcode != OpCode.MULTI else record
+    if not isinstance(creates, list):
+        return False  # an unreadable multi
+    return any(
+        kind in (OpCode.CREATE, OpCode.CREATE2)
+        and isinstance(create, CreateRequest)
+        and create.flags in CreateMode.EPHEMERALS
+        for kind, create in creates
+    )
 
 
 def _raw(buffer: bytes, offset: int, end: int) -> object:

@@ -31,12 +31,6 @@ from pyzk.server.connection import (
     STALL_THROTTLED,
     Connection,
 )
-from pyzk.server.forwarding import (
-    ForwardedRequest,
-    decode_forward,
-    encode_forward,
-    makes_ephemeral,
-)
 from pyzk.server.marks import Marks
 from pyzk.server.operations import (
     LEARNER_READS,
@@ -47,6 +41,7 @@ from pyzk.server.operations import (
     WRITES,
     ReadHandler,
     WriteDecoder,
+    makes_ephemeral,
 )
 from pyzk.server.outbox import Outbox
 from pyzk.server.request import QueuedRead, Request
@@ -400,14 +395,6 @@ class Server:
         handshake.open_session(connection)
 
     # --- a learner's requests -------------------------------------------------------
-
-    def forwarded(self, origin: object, request: ForwardedRequest) -> Request:
-        """On the leader: return what a learner has sent, ready to be prepared. No SYNC."""
-        return decode_forward(origin, request, self.clock.now_ms)
-
-    def encode_forward(self, request: Request) -> bytes:
-        """On a learner: return REQUEST for a request of one's own client."""
-        return encode_forward(request)
 
     def committed(self, header: TxnHeader, applied: Applied) -> None:
         """On a learner: a transaction has been applied. The client's request that it comes from, if

@@ -13,6 +13,7 @@ from pyzk.quorum import packets
 from pyzk.quorum.commands import ReadLog
 from pyzk.quorum.election import Election, ElectionTimes, election_view
 from pyzk.quorum.epochs import Epochs
+from pyzk.quorum.forwarding import decode_forward
 from pyzk.quorum.leader_sync import PIECE_BYTES
 from pyzk.zxid import make
 from tests.quorum.leader_world import (
@@ -482,7 +483,7 @@ def test_a_batch_that_is_being_collected_reaches_a_learner_once() -> None:
     late = world.learner(3)
     late.info(accepted=1)
     late.fresh()
-    request = world.server.forwarded(None, packets.ForwardedRequest(5, 1, 99, b"", None))
+    request = decode_forward(None, packets.ForwardedRequest(5, 1, 99, b"", None), 0)
     world.leader.submit(request)
     late.ack_epoch(make(1, 2), 1)
     assert late.fresh() == [

@@ -17,6 +17,7 @@ from pyzk.data.tree import DataTree
 from pyzk.data.txn import LoggedTxn, decode_txn
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
+from pyzk.quorum.forwarding import decode_forward, encode_forward
 from pyzk.quorum.stream import QuorumStream
 from pyzk.server.connection import Connection
 from pyzk.server.outbox import Outbox
@@ -160,9 +161,9 @@ class Ensemble:
                 if request.opcode == OpCode.SYNC:
                     self._syncs.append((self.leader_role.prep.next_zxid - 1, learner, request))
                     continue
-                packet = as_packet(learner.server.encode_forward(request))
+                packet = as_packet(encode_forward(request))
                 forwarded = packets.forwarded_request(packet)
-                self.leader_role.submit(server.forwarded(learner, forwarded))
+                self.leader_role.submit(decode_forward(learner, forwarded, self.clock.now_ms))
             asked, role.asked = role.asked, []
             for connection, session_id, timeout_ms in asked:
                 is_valid = server.revalidate_for(learner, session_id, timeout_ms)

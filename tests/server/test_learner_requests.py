@@ -22,6 +22,7 @@ from pyzk.jute.records import (
     TxnHeader,
 )
 from pyzk.quorum import packets
+from pyzk.quorum.forwarding import encode_forward
 from pyzk.server.outbox import Outbox
 from tests.server.calls import CREATED, errors, events, path_in
 from tests.server.members import Ensemble, as_packet
@@ -81,7 +82,7 @@ def test_a_write_goes_to_the_leader_as_it_came(
     body = record if isinstance(record, bytes) else record.encode()
     client.submit(opcode, record, xid=77)
     (request,) = ensemble.follower.role.sent
-    sent = packets.forwarded_request(as_packet(ensemble.follower.server.encode_forward(request)))
+    sent = packets.forwarded_request(as_packet(encode_forward(request)))
     assert (sent.session, sent.cxid, sent.type) == (client.session_id, 77, opcode)
     assert sent.body == body
     assert sent.ids == [Id("ip", "127.0.0.1")]
@@ -104,14 +105,14 @@ def test_the_begin_and_the_end_of_a_session_are_forwarded(ensemble: Ensemble) ->
     follower = ensemble.follower
     client = follower.connect(timeout_ms=12_345)
     (request,) = follower.role.sent
-    sent = packets.forwarded_request(as_packet(follower.server.encode_forward(request)))
+    sent = packets.forwarded_request(as_packet(encode_forward(request)))
     assert (sent.type, sent.cxid, sent.body) == (OpCode.CREATE_SESSION, 0, b"\0\0\x30\x39")
     assert client.frames() == [], "not before it is committed"
     ensemble.commit()
     assert client.connect_response() is not None
     client.submit(OpCode.CLOSE_SESSION, xid=5)
     (request,) = follower.role.sent
-    sent = packets.forwarded_request(as_packet(follower.server.encode_forward(request)))
+    sent = packets.forwarded_request(as_packet(encode_forward(request)))
     assert (sent.type, sent.cxid, sent.body) == (OpCode.CLOSE_SESSION, 5, b"")
     assert sent.session == client.session_id
     ensemble.commit()
