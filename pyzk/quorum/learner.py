@@ -246,7 +246,7 @@ class Learner:
         behind."""
         if self._has_answered:
             self._has_answered = False
-            self.member.server.end_batch()
+            self.member.server.queues.end_batch()
         member = self.member
         is_behind = member.unsynced_bytes > member.server.marks.log_bytes
         link = self.link
@@ -369,7 +369,7 @@ class Learner:
     def _on_sync(self, packet: QuorumPacket) -> None:
         if not self._pending_syncs:
             raise QuorumProtocolError(f"{packets.describe(packet)}, and none was asked for")
-        self.member.server.finish_sync(self._pending_syncs.popleft())
+        self.member.server.queues.finish_sync(self._pending_syncs.popleft())
         self._has_answered = True
 
     def _on_revalidate(self, packet: QuorumPacket) -> None:

@@ -471,7 +471,7 @@ class SyncedLearner(Learner):
         committed = database.committed
         if committed is not None:
             committed.append(zxid, payload)
-        member.server.committed(txn.header, applied)
+        member.server.queues.committed(txn.header, applied)
         self._has_answered = True
 
     def _activate(self, proposal: Proposal, leader: int) -> None:

@@ -35,18 +35,10 @@ from pyzk.errors import JuteError, KeeperError
 from pyzk.jute.archive import NULL, encode_string, unpack_int
 from pyzk.jute.records import AuthPacket, SASLToken
 from pyzk.outsiders import about
-from pyzk.server import fourletter, handshake
-from pyzk.server.connection_state import (
-    ATTACHING,
-    CLOSED,
-    HANDSHAKE,
-    OPEN,
-    STALL_ATTACHING,
-    STALL_CHOKED,
-    STALL_THROTTLED,
-)
+from pyzk.server import fourletter
 from pyzk.server.connection_stats import ConnectionStats
 from pyzk.server.garbage import describe_bytes
+from pyzk.server.handshake import Handshake
 from pyzk.server.operations import TAGS, WriteDecoder
 from pyzk.server.reads import sync, unreadable
 from pyzk.server.reply import encode_applied, encode_error, encode_event, encode_reply, says_moved
@@ -60,16 +52,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-__all__ = [
-    "ATTACHING",
-    "CLOSED",
-    "HANDSHAKE",
-    "OPEN",
-    "STALL_ATTACHING",
-    "STALL_CHOKED",
-    "STALL_THROTTLED",
-    "Connection",
-]
+HANDSHAKE: Final = 0
+ATTACHING: Final = 1
+OPEN: Final = 2
+CLOSED: Final = 3
+
+STALL_ATTACHING: Final = 1
+STALL_THROTTLED: Final = 2
+STALL_CHOKED: Final = 4
 
 ANSWER_BYTES: Final = 1 << 13
 """Of the answer to a four-letter word: beyond it the other clients have their turn."""
@@ -95,9 +85,9 @@ class Connection:
         "_held",
         "_missing",
         "auth_ids",
+        "handshake",
         "host",
         "is_dirty",
-        "is_old_client",
         "is_stale",
         "out",
         "outstanding",
@@ -122,6 +112,8 @@ class Connection:
         self.session_id = 0
         self.timeout_ms = 0
         self.state = HANDSHAKE
+        self.handshake: Handshake | None = Handshake(self)
+        """Until the session is open."""
         self.stats = ConnectionStats(server.clock)
         self.out: list[bytes] = []
         self.is_dirty = False
@@ -139,10 +131,34 @@ class Connection:
         """The rest of the answer to a four-letter word."""
         self._missing = 1
         """How many bytes must come before it makes sense to look at ``_held`` again."""
-        self.is_old_client = False
-        """Its ConnectRequest had no readOnly, so the answer has none either."""
         self.is_stale = False
         """Its session has moved to another member; on the leader only."""
+
+    # --- its session ----------------------------------------------------------------
+
+    def attach(self, session: Session) -> None:
+        """Have this session from now on."""
+        self.session = session
+        self.session_id = session.session_id
+        self.timeout_ms = session.timeout_ms
+        session.connection = self
+
+    def await_session(self, session_id: int, timeout_ms: int) -> None:
+        """Serve no frames until it is known whether this session can be had."""
+        self.session_id = session_id
+        self.timeout_ms = timeout_ms
+        self.state = ATTACHING
+        self.stall(STALL_ATTACHING)
+
+    def open(self) -> None:
+        """Take frames for requests from now on, those first that came early."""
+        self.handshake = None
+        self.state = OPEN
+        self.resume(STALL_ATTACHING)
+
+    def session_moved(self) -> None:
+        """Serve nothing more: another member has the session now."""
+        self.is_stale = True
 
     # --- input ----------------------------------------------------------------------
 
@@ -180,7 +196,7 @@ class Connection:
         self.stalled &= ~reason
         if reason == STALL_CHOKED and self.session is not None:
             self.server.touch(self)  # it has taken replies, and its PINGs may be behind more
-            self.server.go_on(self.session)
+            self.server.queues.go_on(self.session)
         if self.stalled:
             return
         self.mark_dirty()
@@ -198,7 +214,7 @@ class Connection:
         missing = 1
         while offset < end:
             if self.state == OPEN and not self.stalled:
-                offset = self._serve(data, offset, end, self.server.large.plain_limit)
+                offset = self._serve(data, offset, end, self.server.queues.large.plain_limit)
             if self.state == CLOSED:
                 return
             left = end - offset
@@ -218,13 +234,14 @@ class Connection:
                 return
             missing = length + 4 - left
             if missing > 0:
-                if missing > PIECE_BYTES and self.state == OPEN and self.server.is_full:
-                    self._throttle()
+                if missing > PIECE_BYTES and self.state == OPEN and self.server.queues.is_full:
+                    self.server.queues.throttle(self)
                 break
             if self.state == HANDSHAKE:
                 self.stats.received(1)
                 self.server.metrics.packets_received += 1
-                handshake.connect(self, data, offset + 4, offset + 4 + length)
+                assert self.handshake is not None, self
+                self.handshake.connect(data, offset + 4, offset + 4 + length)
                 offset += 4 + length
             else:
                 offset = self._serve_large(data, offset, length)
@@ -237,7 +254,7 @@ class Connection:
         """Close the connection for a length that no frame has."""
         least = 8 if self.state == OPEN else 0
         if least <= length <= self.server.config.jute_max_buffer:
-            if self.state != OPEN or self.server.large.has_room(length):
+            if self.state != OPEN or self.server.queues.large.has_room(length):
                 return True
             self.refuse(f"request of {length} bytes beside other large ones (largeRequestMaxBytes)")
             return False
@@ -253,13 +270,13 @@ class Connection:
     def _serve_large(self, data: bytes, offset: int, length: int) -> int:
         """Serve one frame of which not too many may be on the way, unless it has to wait; return
         the offset behind what was served."""
-        assert length > self.server.large.plain_limit, length
+        assert length > self.server.queues.large.plain_limit, length
         before = self.outstanding
         end = offset + 4 + length
         end = self._serve(data, offset, end, length)
         session = self.session
         if self.outstanding > before and session is not None:
-            self.server.large.begin(session.queue[-1], length)
+            self.server.queues.large.begin(session.queue[-1], length)
         return end
 
     def _serve(self, data: bytes, offset: int, end: int, limit: int) -> int:
@@ -269,7 +286,7 @@ class Connection:
         session = self.session
         assert session is not None
         tree, queue, out = server.tree, session.queue, self.out
-        is_full = server.is_full
+        is_full = server.queues.is_full
         is_guarded = server.is_guarded or self.is_stale
         reads, writes = server.reads, server.writes
         count = unordered = replied = size = largest = xid = opcode = 0
@@ -366,50 +383,23 @@ class Connection:
         offset: int,
         end: int,
     ) -> None:
+        server = self.server
+        now_ms = server.clock.now_ms
         try:
             record = decoder(buffer, offset, end)
         except JuteError:
-            now_ms = self.server.clock.now_ms
             self._wait(session, QueuedRead(self, unreadable, xid, opcode, b"", now_ms))
             return
-        self.submit(session, xid, opcode, record, end - offset)
+        request = Request(self, session, xid, opcode, record, self.auth_ids, now_ms, end - offset)
+        server.queues.submit(request, session)
 
     def _wait(self, session: Session, read: QueuedRead) -> int:
         """Queue a read behind the session's writes, or answer it if there are none; return the
         length of the reply."""
         if not session.queue:
-            return self._answer_read(read)
-        session.queue.append(read)
-        self._count_in(read.xid, read.size)
+            return self.answer_read(read)
+        self.server.queues.wait(read, session)
         return 0
-
-    def submit(
-        self, session: Session, xid: int, opcode: int, record: object, size: int = 0
-    ) -> None:
-        """Hand a write to the role; ``size`` is what counts as on the way."""
-        server = self.server
-        request = Request(
-            self, session, xid, opcode, record, self.auth_ids, server.clock.now_ms, size
-        )
-        self._count_in(xid, size)
-        if opcode < 0 or session.is_local:
-            server.submit(request, session)
-            return
-        session.queue.append(request)
-        server.role.submit(request)
-
-    def _count_in(self, xid: int, size: int) -> None:
-        server = self.server
-        self.outstanding += 1
-        server.outstanding += 1
-        server.outstanding_bytes += size
-        if server.outstanding > server.outstanding_limit and xid > 0:
-            self._throttle()
-
-    def _throttle(self) -> None:
-        """Serve no further frames until less is on the way."""
-        self.stall(STALL_THROTTLED)
-        self.server.throttled[self] = None
 
     def _must_wait(self, opcode: int, length: int) -> bool:
         """Stall if a frame would add to the bytes on the way, which are too many; tell whether it
@@ -418,7 +408,7 @@ class Connection:
         if opcode <= 0 or session is None or session.is_closing:
             return False
         if opcode in self.server.writes or (length > SHORT_BYTES and session.queue):
-            self._throttle()
+            self.server.queues.throttle(self)
             return True
         return False
 
@@ -526,12 +516,9 @@ class Connection:
 
     def answer(self, request: Request, applied: Applied) -> int:
         """Answer a write whose transaction has been applied; return the length of the reply."""
-        server = self.server
-        self.outstanding -= 1
-        server.outstanding -= 1
-        server.outstanding_bytes -= request.size
         if self.state == CLOSED:
             return 0
+        server = self.server
         zxid = server.tree.last_zxid
         if applied.err or applied.results is not None:
             if says_moved(applied):
@@ -546,59 +533,22 @@ class Connection:
         self.stats.answered(zxid, server.clock.now_ms - request.received_ms)
         return len(reply)
 
-    def session_created(self, err: int) -> None:
-        """The session is in the database: say so, and go on with frames that came early."""
-        self.count_out(0)  # no client has sent this request
-        if self.state != ATTACHING:
-            return
-        if err:
-            self.refuse(f"its session could not be made ({ErrorCode.NAMES.get(err, err)})")
-        else:
-            handshake.open_session(self)
-
-    def session_closed(self, request: Request) -> None:
+    def session_closed(self, xid: int) -> None:
         """The session is gone on the client's request: say so, and close."""
-        self.count_out(request.size)
-        self.send(encode_error(request.cxid, self.server.tree.last_zxid, ErrorCode.OK))
+        self.send(encode_error(xid, self.server.tree.last_zxid, ErrorCode.OK))
         self.close()
 
-    def count_out(self, size: int) -> None:
-        """One request fewer is on the way, which had ``size`` bytes."""
-        self.outstanding -= 1
-        self.server.outstanding -= 1
-        self.server.outstanding_bytes -= size
-
-    def park(self, read: QueuedRead) -> None:
-        """A read is on the way no more: it waits for the client alone, and holds up nobody else."""
-        if not read.is_parked:
-            self.count_out(read.size)
-            read.is_parked = True
-            self.parked_bytes += read.size
-
-    def read_over(self, read: QueuedRead) -> None:
-        """A read that has waited is answered, or never will be."""
-        if read.is_parked:
-            self.parked_bytes -= read.size
-        else:
-            self.count_out(read.size)
-
-    def finish_read(self, read: QueuedRead) -> int:
-        """Answer a read whose session's earlier writes have all been applied; return the length of
-        the reply."""
-        self.read_over(read)
-        return 0 if self.state == CLOSED else self._answer_read(read)
-
-    def finish_sync(self, request: Request) -> None:
-        """On a learner: what was committed when the leader saw the request has been applied."""
-        self.count_out(request.size)
+    def answer_sync(self, request: Request) -> None:
+        """On a learner: answer a sync, for the leader has; else like a read."""
         if self.state != CLOSED:
             body = request.record
             assert isinstance(body, bytes), body
-            self._answer_read(
+            self.answer_read(
                 QueuedRead(self, sync, request.cxid, OpCode.SYNC, body, request.received_ms)
             )
 
-    def _answer_read(self, read: QueuedRead) -> int:
+    def answer_read(self, read: QueuedRead) -> int:
+        """Answer a read that was not answered from its frame; return the length of the reply."""
         server = self.server
         zxid = server.tree.last_zxid
         try:
@@ -627,6 +577,7 @@ class Connection:
         self.state = CLOSED
         self._held = []
         self._answer = None
+        self.handshake = None
         self.server.forget(self)
         self.mark_dirty()
 

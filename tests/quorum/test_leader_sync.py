@@ -411,7 +411,8 @@ def test_the_limit_of_requests_on_the_way_is_shared_by_the_voters() -> None:
     world, first, second = two_of_five(make(1, 4))
     first.ack_new_leader()
     second.ack_new_leader()
-    assert world.server.outstanding_limit == world.member.config.global_outstanding_limit // 4
+    limit = world.member.config.global_outstanding_limit
+    assert world.server.queues.outstanding_limit == limit // 4
 
 
 def test_a_leader_with_sessions_gives_each_its_full_timeout() -> None:

@@ -181,21 +181,21 @@ class Ensemble:
             self.log.append(txn)
             database = self.leader.database
             applied = database.apply_txn(request, request.body, request.digest, request.foretold)
-            self.leader.server.finish(request, applied)
+            self.leader.server.queues.finish(request, applied)
             self.leader_role.prep.changes.applied(request.zxid)
             for learner in self.learners:
                 txn = decode_txn(payload)
-                learner.server.committed(txn.header, learner.database.apply(txn))
+                learner.server.queues.committed(txn.header, learner.database.apply(txn))
             self._finish_syncs()
         for member in self.members:
-            member.server.end_batch()
+            member.server.queues.end_batch()
             member.settle()
 
     def _finish_syncs(self) -> None:
         """A sync is over when all is committed that was proposed when the leader saw it."""
         while self._syncs and self._syncs[0][0] <= self.leader.database.last_zxid:
             _, learner, request = self._syncs.popleft()
-            learner.server.finish_sync(request)
+            learner.server.queues.finish_sync(request)
 
     def connect(self, member: Member, timeout_ms: int = 10_000) -> Client:
         """Make a session through this member."""

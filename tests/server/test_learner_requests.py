@@ -143,7 +143,7 @@ def test_a_session_that_was_refused_by_the_leader_never_opens(ensemble: Ensemble
     client = ensemble.follower.connect()
     session_id = client.connection.session_id
     header = TxnHeader(session_id, 0, 1, 0, OpCode.ERROR)
-    ensemble.follower.server.committed(header, Applied(OpCode.ERROR, -5))
+    ensemble.follower.server.queues.committed(header, Applied(OpCode.ERROR, -5))
     ensemble.follower.settle()
     assert client.frames() == []
     assert client.is_closed
@@ -277,7 +277,7 @@ def test_an_error_with_the_number_of_a_sync_is_not_its_answer(
 ) -> None:
     client.submit(OpCode.SYNC, PathRequest("/x"), xid=9)
     header = TxnHeader(client.session_id, 9, 1, 0, OpCode.ERROR)
-    ensemble.follower.server.committed(header, Applied(OpCode.ERROR, -101))
+    ensemble.follower.server.queues.committed(header, Applied(OpCode.ERROR, -101))
     ensemble.follower.settle()
     assert client.replies() == []
 
@@ -371,11 +371,11 @@ def test_a_learner_counts_long_requests(ensemble: Ensemble) -> None:
     server = ensemble.follower.server
     client.submit(OpCode.CREATE, create("/a", bytes(400)))
     client.submit(OpCode.SET_DATA, SetDataRequest("/a", bytes(300), -1))
-    assert 700 < server.large.bytes < 900
+    assert 700 < server.queues.large.bytes < 900
     ensemble.commit(1)
-    assert 300 < server.large.bytes < 400
+    assert 300 < server.queues.large.bytes < 400
     ensemble.commit()
-    assert server.large.bytes == 0
+    assert server.queues.large.bytes == 0
     assert len(client.replies()) == 2
 
 

@@ -301,7 +301,8 @@ def test_an_upgraded_session_of_the_leader_is_the_leaders_from_the_proposal_on()
     ensemble, member, client = begin(UPGRADING, 0)
     session = member.server.sessions.sessions[client.session_id]
     request = Request(None, session, 1, OpCode.CREATE, EPHEMERAL, (), 0)
-    upgrade = member.server.upgrade(request)
+    request.owner = member.server
+    upgrade = member.server.queues.upgrade(request)
     assert upgrade is not None
     ensemble.leader_role.submit(upgrade)
     assert session.owner is member.server

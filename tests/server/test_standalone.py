@@ -11,7 +11,7 @@ from pyzk.constants import CreateMode, OpCode
 from pyzk.jute.records import CreateRequest
 from pyzk.persistence.txnlog import framed_zxid
 from pyzk.quorum.standalone import SnapshotTrigger
-from pyzk.server.server import WRITTEN_LIMIT
+from pyzk.server.session_queues import WRITTEN_LIMIT
 from tests.server.calls import burst, make
 from tests.world import OPEN, Client, World, encode_request, multi
 

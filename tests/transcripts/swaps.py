@@ -22,6 +22,7 @@ EPOCHS: Final = "quorum/epochs.py"
 PLAN: Final = "quorum/sync.py"
 LIFE: Final = "quorum/lifecycle.py"
 SERVER: Final = "server/server.py"
+QUEUES: Final = "server/session_queues.py"
 CONNECTION: Final = "server/connection.py"
 PREP: Final = "server/prep.py"
 TREE: Final = "data/tree.py"
@@ -648,7 +649,7 @@ SWAPS: Final = (
         CONNECTION,
         "    def _wait(self, session: Session, read: QueuedRead) -> int:\n",
         "    def _wait(self, session: Session, read: QueuedRead) -> int:\n"
-        "        return self._answer_read(read)\n",
+        "        return self.answer_read(read)\n",
         "pipeline/replies_in_order pipeline/write_at_a_follower pipeline/sync",
     ),
     # --- sessions
@@ -675,7 +676,7 @@ SWAPS: Final = (
     ),
     Swap(
         "no upgrade of a local session",
-        SERVER,
+        QUEUES,
         "        if session is None or not session.is_local or not makes_ephemeral(request):",
         "        if True:",
         "sessions/local_session",
