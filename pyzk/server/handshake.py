@@ -41,7 +41,7 @@ class Handshake:
         """Serve a ConnectRequest."""
         server = self._connection.server
         if not server.is_serving:
-            self._connection.refuse("this server does not serve now")
+            self._connection.refuse("this server is not serving now")
             return
         try:
             request, _ = ConnectRequest.decode(data, offset, end)
@@ -79,7 +79,10 @@ class Handshake:
             return "this server is read-only, and the client wants to write"
         last_zxid = server.tree.last_zxid
         if request.last_zxid_seen > last_zxid:
-            return f"client has seen zxid 0x{request.last_zxid_seen:x}, our last is 0x{last_zxid:x}"
+            return (
+                f"the client has seen zxid 0x{request.last_zxid_seen:x},"
+                f" the last one here is 0x{last_zxid:x}"
+            )
         return None
 
     def _begin_session(self, timeout_ms: int) -> None:
@@ -108,7 +111,7 @@ class Handshake:
         """Open the new session: its transaction has been applied, with this error or 0."""
         if err:
             name = ErrorCode.NAMES.get(err, err)
-            self._connection.refuse(f"its session could not be made ({name})")
+            self._connection.refuse(f"its session could not be created ({name})")
         else:
             self._open()
 

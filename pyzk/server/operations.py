@@ -1,7 +1,7 @@
 """What an opcode is: a write with its record's decoder, a read with its handler, or nothing.
 
-Pure. Answers to Request.isValid and RequestRecord. A learner has tables of its own, and so has a
-read-only server; `Server.begin` chooses.
+Pure. ZooKeeper: Request.isValid, RequestRecord.
+A learner has tables of its own, and so has a read-only server; `Server.begin` chooses.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ WriteDecoder = Callable[[bytes, int, int], object]
 
 
 def _decode_multi(buffer: bytes, offset: int, end: int) -> object:
-    """None for an unreadable multi: unlike other unreadable writes it becomes an error
-    transaction."""
+    """Return the operations; None for an unreadable multi, which, unlike other unreadable writes,
+    becomes an error transaction."""
     try:
         return decode_writes(buffer, offset, end)
     except NullAcl:
@@ -75,12 +75,12 @@ WRITES: Final[dict[int, WriteDecoder]] = {
     OpCode.RECONFIG: lambda b, o, e: ReconfigRequest.decode(b, o, e)[0],
     OpCode.CLOSE_SESSION: lambda _b, _o, _e: None,
 }
-"""Requests that become a transaction."""
+"""Opcode of a request that becomes a transaction -> decoder of its record."""
 
 
 def makes_ephemeral(request: Request) -> bool:
-    """Tell whether a write, decoded or as it came, wants an ephemeral made. Only creates of two
-    kinds, alone or in a multi, can; what is unreadable does not."""
+    """Tell whether a write, decoded or still in bytes, is to make an ephemeral. Only two opcodes of
+    create can, alone or in a multi; what is unreadable makes none."""
     opcode = request.opcode
     if opcode not in (OpCode.CREATE, OpCode.CREATE2, OpCode.MULTI):
         return False
@@ -102,7 +102,7 @@ def makes_ephemeral(request: Request) -> bool:
 
 
 def _raw(buffer: bytes, offset: int, end: int) -> object:
-    """A learner does not look into a write: the leader does."""
+    """Return the record undecoded: only the leader looks into a write."""
     return buffer[offset:end]
 
 
@@ -115,14 +115,14 @@ LEARNER_WRITES: Final[dict[int, WriteDecoder]] = {
     OpCode.SYNC: _raw,
     OpCode.CLOSE_SESSION: _nothing,
 }
-"""What a learner forwards to the leader."""
+"""Opcode of a request that a learner forwards to the leader -> what is forwarded."""
 
 LEARNER_READS: Final[dict[int, ReadHandler]] = {
     opcode: handler for opcode, handler in READS.items() if opcode != OpCode.SYNC
 }
 
 READ_ONLY_WRITES: Final[dict[int, WriteDecoder]] = {OpCode.CLOSE_SESSION: _nothing}
-"""The end of a local session is no transaction."""
+"""The only write of a read-only server: the end of a local session, which is no transaction."""
 
 
 def _not_read_only(
@@ -170,4 +170,4 @@ TAGS: Final = {
     OpCode.REMOVE_WATCHES: "REMW",
     OpCode.WHO_AM_I: "HOMI",
 }
-"""The last operation of a connection, as ``cons`` shows it."""
+"""Opcode -> what ``cons`` shows as the last operation of a connection."""

@@ -1,6 +1,6 @@
 """One server: the state that its connections and its role share.
 
-Pure. Answers to ZooKeeperServer.
+Pure. ZooKeeper: ZooKeeperServer.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ from pyzk.data.database import Database
 from pyzk.data.tree import DataTree
 from pyzk.metrics import Metrics
 from pyzk.outsiders import about
-from pyzk.server.connection import (
-    Connection,
-)
+from pyzk.server.connection import Connection
 from pyzk.server.marks import Marks
 from pyzk.server.operations import (
     LEARNER_READS,
@@ -52,7 +50,7 @@ _SHOWN_SESSIONS: Final = 10
 
 
 class Server:
-    """What one server knows beside its role: database, sessions, connections, rules, numbers."""
+    """What one server knows, whatever its role: database, sessions, connections, rules, metrics."""
 
     def __init__(
         self, config: ServerConfig, database: Database, clock: Clock, outbox: Outbox, rng: Random
@@ -72,21 +70,25 @@ class Server:
         self.connections_by_host: dict[str, int] = {}
         self.throttle = ConnectionThrottle(config, clock, rng)
         self.handshakes: dict[Connection, int] = {}
-        """Connections without a session yet -> when (monotonic ms) they are closed for it."""
+        """Connection that has not sent its ConnectRequest -> when (monotonic ms) it is closed."""
         self.attaching: dict[int, Connection] = {}
-        """Session -> the connection that waits to hear whether it still lives."""
+        """Session id -> the connection that waits to hear whether that session still lives."""
         self.marks = Marks()
         self.queues = SessionQueues(config, clock, self.metrics, self.sessions)
         self.role: Role
         self.reads: dict[int, ReadHandler] = READS
         self.writes: dict[int, WriteDecoder] = WRITES
-        self.is_member = self.is_read_only = self.has_local_sessions = False
-        """Of an ensemble; without a leader; of which new sessions are known to it only."""
+        self.is_member = False
+        """Whether this is a member of an ensemble."""
+        self.is_read_only = False
+        """Whether it has found no leader, and serves reads meanwhile."""
+        self.has_local_sessions = False
+        """Whether new sessions are known to this member only."""
         self.started_wall_ms = clock.wall_ms
         self.started_ms = clock.now_ms
         self.trace_mask = 306
         self.client_address: tuple[str, int] = (config.client_port_address or "", 0)
-        """Where clients connect, "" for any address; the driver writes it."""
+        """(host, port) where clients connect, "" for any address; the driver writes it."""
         self.is_running = False
         """Whether a role has begun and not ended."""
         self.is_serving = False
@@ -94,11 +96,11 @@ class Server:
         self.server_id = 0
         """myid; 0 for a server that stands alone."""
         self.directory_sizes: Callable[[], tuple[int, int]] = lambda: (0, 0)
-        """Bytes of snapshots and of logs; the driver replaces it."""
+        """Returns the bytes of all snapshots and of all logs; the driver replaces it."""
         self.file_descriptors: Callable[[], tuple[int, int]] = lambda: (-1, -1)
-        """How many are open, how many may be; the driver replaces it."""
+        """Returns how many files are open, and how many may be; the driver replaces it."""
         self.environment: Callable[[], Mapping[str, str]] = dict
-        """What ``envi`` shows; the driver replaces it."""
+        """Returns what ``envi`` shows; the driver replaces it."""
         self._watch_tree()
 
     def _watch_tree(self) -> None:
@@ -114,8 +116,8 @@ class Server:
     # --- from role to role ----------------------------------------------------------
 
     def attach(self, database: Database) -> None:
-        """Take another database; nobody is served meanwhile."""
-        assert not self.is_running, "another database below a role"
+        """Take another database. No role may be running."""
+        assert not self.is_running, "another database while a role is running"
         self.database = database
         self.tree = database.tree
         self._watch_tree()
@@ -128,9 +130,9 @@ class Server:
         *,
         takes_clients: bool = True,
     ) -> None:
-        """Serve clients in this role. ``voters``, of a leader and a follower: how many vote; the
-        limit of requests on the way is for all of them together. A leader may have so much to do
-        that it takes no clients (leaderServes)."""
+        """Serve clients in this role. The limits of requests and bytes under way are shared by all
+        servers that vote: a leader and a follower say how many those are. A leader can be
+        configured to take no clients (leaderServes)."""
         assert not self.is_running, self.role.mode
         config = self.config
         mode = role.mode
@@ -156,8 +158,8 @@ class Server:
         self.is_serving = takes_clients
 
     def end(self) -> None:
-        """Serve nobody until the next role begins: close every connection, without an answer to
-        what is on the way; forget sessions and what waits in them."""
+        """Serve nobody until the next role begins: close every connection, leave requests under way
+        without an answer, forget all sessions and what waits in them."""
         self.is_running = self.is_serving = False
         for connection in list(self.connections):
             connection.close()
@@ -166,7 +168,7 @@ class Server:
         self.queues.end(self.sessions)
 
     def tracked_sessions(self) -> SessionTracker:
-        """Return what a leader begins with: every session of the database gets its full timeout."""
+        """Return the sessions of the database, each with its full timeout: a leader begins so."""
         now_ms = self.clock.now_ms
         tracker = SessionTracker(self.config.tick_time_ms, self.next_session_id())
         for session_id, timeout_ms in self.database.sessions.items():
@@ -174,10 +176,11 @@ class Server:
         return tracker
 
     def next_session_id(self) -> int:
-        """Return an id to count up from that no earlier role of this server has given.
+        """Return the id that new sessions are numbered from; no earlier role of this server has
+        used it.
 
-        The original counts from the time since the machine was started; after a restart of the
-        machine that may give an id again whose session still lives, elsewhere in the ensemble.
+        The original begins with the time since the machine was started. After a restart of the
+        machine it may give an id again whose session still lives elsewhere in the ensemble.
         """
         if not self.server_id and self.config.ensemble is None:
             return first_session_id(STANDALONE_SERVER_ID, self.clock.now_ms)
@@ -193,10 +196,6 @@ class Server:
         return acl_id == OPEN_ACL_ID or self.access.allows(
             self.tree.acls.get(acl_id), perms, auth_ids
         )
-
-    def user_name(self, auth_id: AuthId) -> str:
-        """Return the name in an identity, as whoAmI shows it."""
-        return self.registry.user_name(auth_id)
 
     # --- connections ----------------------------------------------------------------
 
@@ -217,12 +216,12 @@ class Server:
         return connection
 
     def rejected(self, host: str, limit: str) -> None:
-        """A connection of ``host`` is not taken, because of ``limit``."""
+        """Note that a connection from ``host`` was not taken, because of ``limit``."""
         self.metrics.connection_rejected += 1
         log.warning("too many connections from /%s: %s", host, limit, extra=about(host))
 
     def forget(self, connection: Connection) -> None:
-        """A connection is closed: its watches go, its session stays."""
+        """Forget a connection that is closed, and its watches; its session stays."""
         self.connections.pop(connection, None)
         left = self.connections_by_host.get(connection.host, 0) - 1
         if left > 0:
@@ -239,7 +238,7 @@ class Server:
         self.tree.watches.remove_watcher(connection)
 
     def introduced(self, connection: Connection) -> None:
-        """A connection has sent its ConnectRequest in time."""
+        """Note that a connection has sent its ConnectRequest in time."""
         self.handshakes.pop(connection, None)
 
     def close_idle_handshakes(self) -> None:
@@ -271,7 +270,7 @@ class Server:
         if not expired:
             return
         self.metrics.stale_sessions_expired += len(expired)
-        # One line, for anybody may leave any number of sessions behind.
+        # One line for all: anybody can leave any number of sessions behind.
         log.info(
             "expired sessions: %s%s",
             ", ".join(
@@ -284,23 +283,24 @@ class Server:
             self.close_session(session)
 
     def touch_throttled(self) -> None:
-        """A client that is not read cannot give a sign of life: it must not expire for that."""
+        """Keep the sessions of throttled connections alive: as long as these are not read, their
+        clients cannot give a sign of life."""
         for connection in self.queues.throttled:
             self.touch(connection)
 
     def touch(self, connection: Connection) -> None:
-        """The client of a connection lives."""
+        """Give the session of a connection its full timeout again: its client is alive."""
         session = connection.session
         if session is not None and not connection.is_stale:
             self.sessions.touch(session, self.clock.now_ms)
 
     def close_session(self, session: Session) -> None:
-        """End a session on the server's own account."""
+        """Submit the end of a session that no client has asked for."""
         request = Request(None, session, 0, OpCode.CLOSE_SESSION, None, (), self.clock.now_ms)
         self.queues.submit(request, session)
 
     def touch_session(self, session_id: int, timeout_ms: int) -> None:
-        """On the leader: a learner has heard of this session."""
+        """On the leader: note that a learner has had a sign of life of this session."""
         session = self.sessions.sessions.get(session_id)
         if session is not None and not session.is_closing:
             session.timeout_ms = timeout_ms
@@ -316,8 +316,8 @@ class Server:
             waiting.close()
 
     def revalidate(self, connection: Connection, session_id: int, timeout_ms: int) -> None:
-        """Find out whether the session lives that a client has come back with; what is found comes
-        to ``revalidated``."""
+        """Ask whether the session lives that a client has come back with; the answer comes to
+        ``revalidated``."""
         self.attaching[session_id] = connection
         session = self.sessions.sessions.get(session_id)
         if session is not None and session.is_local:
@@ -326,8 +326,9 @@ class Server:
             self.role.revalidate(connection, session_id, timeout_ms)
 
     def revalidate_for(self, origin: object, session_id: int, timeout_ms: int) -> bool:
-        """On the leader: the client of this session has come to a learner. If it lives it is that
-        learner's from now on; what still comes from elsewhere finds that it has moved."""
+        """On the leader: tell a learner, ``origin``, whether the session lives with which a client
+        has come to it. If so, the session is that learner's from now on; requests that still come
+        through another server find that it has moved."""
         self.metrics.revalidate_count += 1
         session = self._living(session_id)
         if session is None or session.is_local:
@@ -339,7 +340,8 @@ class Server:
         return True
 
     def revalidate_here(self, connection: Connection, session_id: int, timeout_ms: int) -> None:
-        """Where all sessions are tracked: a client has come back to this server."""
+        """On a server that tracks all sessions: tell whether the session lives with which a client
+        has come back to it."""
         session = self._living(session_id)
         if session is not None:
             session.owner = self
@@ -352,9 +354,9 @@ class Server:
     def revalidated(
         self, connection: Connection, session_id: int, timeout_ms: int, is_valid: bool
     ) -> None:
-        """Whether the session lives that this connection has come back with."""
+        """Let a connection go on that has waited to hear whether its session lives."""
         if self.attaching.get(session_id) is not connection:
-            return  # closed meanwhile
+            return  # it was closed meanwhile
         del self.attaching[session_id]
         assert connection.handshake is not None, connection
         if is_valid:
@@ -363,15 +365,15 @@ class Server:
         else:
             connection.handshake.rejected(session_id)
 
-    @property
-    def outstanding(self) -> int:
-        """Requests of clients under way."""
-        return self.queues.outstanding
-
     # --- numbers --------------------------------------------------------------------
 
+    @property
+    def outstanding(self) -> int:
+        """How many requests of clients are under way."""
+        return self.queues.outstanding
+
     def count_replies(self, count: int, size: int, smallest: int, largest: int) -> None:
-        """Note reads that were answered within one batch, so in no time."""
+        """Note reads that were answered within one chunk of their client, so in no time."""
         metrics = self.metrics
         metrics.latency.add_many(0, count)
         metrics.readlatency.add_many(0, count)

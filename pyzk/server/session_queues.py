@@ -60,8 +60,8 @@ class SessionQueues:
         self.intake_bytes: int = 0
         """With more bytes under way than this, no further writes are taken."""
         self.is_held: bool = False
-        """Whether the role has so much to hand on that no further writes are taken; the role says
-        so."""
+        """Whether no further writes are taken, because the role has too much to hand on; the role
+        writes it."""
         self.throttled: dict[Connection, None] = {}
         """Connections that wait until less is under way, the longest waiting first."""
         self.large: LargeRequests = LargeRequests(config, metrics)
@@ -94,8 +94,8 @@ class SessionQueues:
     # --- requests come --------------------------------------------------------------
 
     def submit(self, request: Request, session: Session) -> None:
-        """Take a write, or the begin or the end of a session: of a client, or of the server's own
-        account."""
+        """Take a write, or the begin or the end of a session, from a client or from the server
+        itself."""
         connection = request.connection
         if connection is not None:
             self._count_in(connection, request.cxid, request.size)
@@ -115,8 +115,8 @@ class SessionQueues:
         self._role.submit(request)
 
     def upgrade(self, request: Request) -> Request | None:
-        """Return the createSession that must be submitted before this request of a local session,
-        None if it needs none. Where that is not allowed the request is marked to be refused."""
+        """Return the createSession that has to be submitted before this request of a local session,
+        None if none has. If upgrading is not allowed, the request is marked as refused."""
         session = request.session
         if session is None or not session.is_local or not makes_ephemeral(request):
             return None
@@ -155,8 +155,7 @@ class SessionQueues:
     # --- transactions are applied ---------------------------------------------------
 
     def finish(self, request: Request, applied: Applied) -> None:
-        """Answer a request whose transaction has been applied, then the reads that waited for
-        it."""
+        """Answer a request whose transaction has been applied, and the reads behind it."""
         connection = request.connection
         if connection is not None:
             # Not _count_out: the hot path saves the call.
@@ -233,7 +232,7 @@ class SessionQueues:
     # --- inside a queue -------------------------------------------------------------
 
     def _count_out(self, connection: Connection, size: int) -> None:
-        """Note that a request of ``size`` bytes is under way no more."""
+        """Note that a request of ``size`` bytes is no longer under way."""
         connection.outstanding -= 1
         self.outstanding -= 1
         self.outstanding_bytes -= size
@@ -264,8 +263,8 @@ class SessionQueues:
             session.connection.closed()
 
     def _drain(self, queue: Queue) -> None:
-        """Answer the reads at the head, whose write is applied: as many as their client may have
-        unread. The others are parked, unless a write is behind them, which cannot wait."""
+        """Answer the reads at the head of a queue, but no more than a client may leave unread: the
+        rest is parked, unless a write is behind it, which must not wait for that."""
         size = 0
         while queue:
             head = queue[0]
@@ -290,8 +289,9 @@ class SessionQueues:
                 size += connection.answer_read(head)
 
     def _park(self, queue: Queue) -> bool:
-        """Let the reads wait for their client alone, which may take any time: they are under way
-        no more, and hold up nobody else. Return False, and do nothing, if a write is among them."""
+        """Let reads wait for their client to take replies, which may take any time: they no longer
+        count as under way, so they hold up nobody else. Return False, and do nothing, if a write is
+        among them."""
         if any(isinstance(each, Request) for each in queue):
             return False
         for each in queue:
@@ -304,14 +304,14 @@ class SessionQueues:
         return True
 
     def _count_out_read(self, read: QueuedRead) -> None:
-        """Note that a read that has waited, or was parked, is over."""
+        """Note that a read in a queue is answered, or never will be."""
         if read.is_parked:
             read.connection.parked_bytes -= read.size
         else:
             self._count_out(read.connection, read.size)
 
     def _abandon(self, queue: Queue) -> None:
-        """Forget what waits in a session that is over; nobody is told."""
+        """Forget what is queued in a session that is over; nobody is told."""
         while queue:
             request = queue.popleft()
             self.large.end(request)

@@ -141,7 +141,7 @@ def test_another_database_is_served_and_counted_from_then_on(member: Member) -> 
 
 def test_another_database_below_clients_is_a_mistake(member: Member) -> None:
     FakeLearner(member.server)
-    with pytest.raises(AssertionError, match="below a role"):
+    with pytest.raises(AssertionError, match="a role is running"):
         member.server.attach(Database(DataTree()))
 
 
