@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pyzk.constants import ErrorCode, OpCode
 from pyzk.errors import JuteError
+from pyzk.int64 import hex_id
 from pyzk.jute.records import ConnectRequest, ConnectResponse, CreateSessionTxn
 from pyzk.outsiders import about
 from pyzk.server.passwords import NO_PASSWORD, session_password
@@ -138,8 +139,8 @@ class Handshake:
         """Say that the session which the client has come back with is over, and close."""
         connection = self._connection
         log.info(
-            "session 0x%x cannot be re-attached by /%s:%d",
-            session_id & 0xFFFFFFFFFFFFFFFF,
+            "session %s cannot be resumed by /%s:%d",
+            hex_id(session_id),
             connection.host,
             connection.port,
             extra=about(connection.host),

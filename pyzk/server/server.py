@@ -19,8 +19,10 @@ from pyzk.constants import EventType, OpCode
 from pyzk.data.acl import OPEN_ACL_ID
 from pyzk.data.database import Database
 from pyzk.data.tree import DataTree
+from pyzk.int64 import hex_id
 from pyzk.metrics import Metrics
 from pyzk.outsiders import about
+from pyzk.persistence.report import StorageReport
 from pyzk.server.connection import Connection
 from pyzk.server.marks import Marks
 from pyzk.server.operations import (
@@ -95,8 +97,8 @@ class Server:
         """Whether that role takes clients, and the server is not about to stop."""
         self.server_id = 0
         """myid; 0 for a server that stands alone."""
-        self.directory_sizes: Callable[[], tuple[int, int]] = lambda: (0, 0)
-        """Returns the bytes of all snapshots and of all logs; the driver replaces it."""
+        self.storage_report: Callable[[], StorageReport] = StorageReport
+        """Asks the storage how it is; the driver replaces it."""
         self.file_descriptors: Callable[[], tuple[int, int]] = lambda: (-1, -1)
         """Returns how many files are open, and how many may be; the driver replaces it."""
         self.environment: Callable[[], Mapping[str, str]] = dict
@@ -274,7 +276,7 @@ class Server:
         log.info(
             "expired sessions: %s%s",
             ", ".join(
-                f"0x{session.session_id & 0xFFFFFFFFFFFFFFFF:x} (timeout {session.timeout_ms} ms)"
+                f"{hex_id(session.session_id)} (timeout {session.timeout_ms} ms)"
                 for session in expired[:_SHOWN_SESSIONS]
             ),
             f" and {len(expired) - _SHOWN_SESSIONS} more" if len(expired) > _SHOWN_SESSIONS else "",

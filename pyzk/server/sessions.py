@@ -17,6 +17,8 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from pyzk.int64 import MASK64, signed
+
 if TYPE_CHECKING:
     from pyzk.server.connection import Connection
     from pyzk.server.request import QueuedRead, Request
@@ -30,9 +32,9 @@ _MIN_LONG: Final = -(1 << 63)
 def first_session_id(server_id: int, elapsed_ms: int) -> int:
     """Return the first session id of a server, which counts up from it: a signed 64-bit number of
     the server id, the time and zeros."""
-    value = ((elapsed_ms << 24 & 0xFFFFFFFFFFFFFFFF) >> 8) | (server_id & 0xFF) << 56
-    signed = value - (1 << 64) if value >> 63 else value
-    return signed + 1 if signed == _MIN_LONG else signed
+    value = ((elapsed_ms << 24 & MASK64) >> 8) | (server_id & 0xFF) << 56
+    first = signed(value)
+    return first + 1 if first == _MIN_LONG else first
 
 
 class Session:
