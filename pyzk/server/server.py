@@ -177,6 +177,10 @@ class Server:
             tracker.add(session_id, timeout_ms, now_ms)
         return tracker
 
+    def learner_sessions(self) -> LearnerSessions:
+        """Return the sessions that a learner, or a server without a leader, begins with: none."""
+        return LearnerSessions(self.config.tick_time_ms, self.next_session_id())
+
     def next_session_id(self) -> int:
         """Return the id that new sessions are numbered from; no earlier role of this server has
         used it.

@@ -34,7 +34,6 @@ from pyzk.server.connection import (
 from pyzk.server.operations import makes_ephemeral
 from pyzk.server.request import QueuedRead, Request
 from pyzk.server.sessions import Session, SessionTracker
-from pyzk.server.throttle import LargeRequests
 
 if TYPE_CHECKING:
     from pyzk.server.role import Role
@@ -330,3 +329,38 @@ class SessionQueues:
         metrics.response_bytes += sum(sizes)
         metrics.count_response(min(sizes))
         metrics.count_response(max(sizes))
+
+
+class LargeRequests:
+    """Counts the bytes of the requests under way that are longer than ``largeRequestThreshold``:
+    together they may have ``largeRequestMaxBytes``."""
+
+    def __init__(self, config: ServerConfig, metrics: Metrics) -> None:
+        threshold = config.large_request_threshold
+        longest = config.jute_max_buffer
+        self.plain_limit = min(longest, threshold) if threshold >= 0 else longest
+        """The length of the longest frame that is no large request."""
+        self.bytes = 0
+        self._max_bytes = config.large_request_max_bytes
+        self._metrics = metrics
+
+    def has_room(self, length: int) -> bool:
+        """Tell whether a request of this length may be added to those under way."""
+        if length <= self.plain_limit or self.bytes + length <= self._max_bytes:
+            return True
+        self._metrics.large_requests_rejected += 1
+        return False
+
+    def begin(self, request: Request | QueuedRead, length: int) -> None:
+        """Note that a large request is under way."""
+        request.large_bytes = length
+        self.bytes += length
+
+    def clear(self) -> None:
+        """Note that nothing is under way."""
+        self.bytes = 0
+
+    def end(self, request: Request | QueuedRead) -> None:
+        """Note that a request, large or not, is answered or never will be."""
+        self.bytes -= request.large_bytes
+        request.large_bytes = 0

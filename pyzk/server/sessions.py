@@ -22,7 +22,6 @@ from pyzk.int64 import MASK64, signed
 if TYPE_CHECKING:
     from pyzk.server.connection import Connection
     from pyzk.server.request import QueuedRead, Request
-    from pyzk.server.server import Server
 
 log = logging.getLogger(__name__)
 
@@ -190,8 +189,8 @@ class LearnerSessions(SessionTracker):
     """The sessions of a learner's own clients. It notes the signs of life of the global ones and
     leaves it to the leader to expire them; it expires the local ones itself."""
 
-    def __init__(self, server: Server) -> None:
-        super().__init__(server.config.tick_time_ms, server.next_session_id())
+    def __init__(self, tick_ms: int, next_id: int) -> None:
+        super().__init__(tick_ms, next_id)
         self.touched: dict[int, int] = {}
         """Id -> timeout in ms of each global session with a sign of life since the last PING."""
 

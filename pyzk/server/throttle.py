@@ -1,7 +1,7 @@
-"""Limits on connections and on large requests.
+"""The throttle of new connections.
 
-Pure. ZooKeeper: BlueThrottle, ZooKeeperServer.checkRequestSizeWhenReceivingMessage.
-The throttle of connections is a bucket with at most ``connection_throttle_tokens``; every
+Pure. ZooKeeper: BlueThrottle.
+The throttle is a bucket with at most ``connection_throttle_tokens``; every
 ``fill_time`` ms ``fill_count`` of them come back. A ConnectRequest that finds too few is closed
 without a reply. A part of the requests, drawn at random, can be turned away before the bucket is
 empty: that part grows, at most once every ``freeze_time`` ms, as long as the bucket is found empty,
@@ -15,43 +15,6 @@ from random import Random
 
 from pyzk.clock import Clock
 from pyzk.config.server import ServerConfig
-from pyzk.metrics import Metrics
-from pyzk.server.request import QueuedRead, Request
-
-
-class LargeRequests:
-    """Counts the bytes of the requests under way that are longer than ``largeRequestThreshold``:
-    together they may have ``largeRequestMaxBytes``."""
-
-    def __init__(self, config: ServerConfig, metrics: Metrics) -> None:
-        threshold = config.large_request_threshold
-        longest = config.jute_max_buffer
-        self.plain_limit = min(longest, threshold) if threshold >= 0 else longest
-        """The length of the longest frame that is no large request."""
-        self.bytes = 0
-        self._max_bytes = config.large_request_max_bytes
-        self._metrics = metrics
-
-    def has_room(self, length: int) -> bool:
-        """Tell whether a request of this length may be added to those under way."""
-        if length <= self.plain_limit or self.bytes + length <= self._max_bytes:
-            return True
-        self._metrics.large_requests_rejected += 1
-        return False
-
-    def begin(self, request: Request | QueuedRead, length: int) -> None:
-        """Note that a large request is under way."""
-        request.large_bytes = length
-        self.bytes += length
-
-    def clear(self) -> None:
-        """Note that nothing is under way."""
-        self.bytes = 0
-
-    def end(self, request: Request | QueuedRead) -> None:
-        """Note that a request, large or not, is answered or never will be."""
-        self.bytes -= request.large_bytes
-        request.large_bytes = 0
 
 
 class ConnectionThrottle:

@@ -73,8 +73,7 @@ CIRCLES: Mapping[tuple[str, ...], str] = {
         "pyzk.server.server",
         "pyzk.server.session_queues",
         "pyzk.server.sessions",
-        "pyzk.server.throttle",
-    ): "a connection, its session and its requests lead to each other",
+    ): "a connection, its session and its requests lead to each other, where each call counts",
 }
 """Modules that need each other's types, or import each other late, and why that is left so. When
 modules are loaded there are no circles at all."""

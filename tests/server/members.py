@@ -25,7 +25,6 @@ from pyzk.server.prep import Prep
 from pyzk.server.readonly import ReadOnly
 from pyzk.server.request import Request
 from pyzk.server.server import Server
-from pyzk.server.sessions import LearnerSessions
 from pyzk.zxid import make
 from tests.world import START_MS, WALL_MS, Client
 
@@ -101,7 +100,7 @@ class FakeLearner:
     def __init__(self, server: Server, mode: str = "follower", voters: int = 0) -> None:
         self.mode = mode
         self.server = server
-        self.sessions = LearnerSessions(server)
+        self.sessions = server.learner_sessions()
         self.sent: list[Request] = []
         self.asked: list[tuple[Connection, int, int]] = []
         """REVALIDATEs: connection, session, timeout."""
@@ -225,5 +224,5 @@ class Ensemble:
 def read_only_member(config: ServerConfig) -> Member:
     """A server that has found no leader."""
     member = Member(2, Clock(START_MS, WALL_MS), config)
-    member.server.begin(ReadOnly(member.server), LearnerSessions(member.server))
+    member.server.begin(ReadOnly(member.server), member.server.learner_sessions())
     return member
