@@ -141,7 +141,7 @@ def decode_count(buffer: bytes, offset: int, end: int, element_bytes: int) -> tu
 
 
 def not_null(value: _T | None, name: str) -> _T:
-    """Return ``value``; raise JuteError where the record has no null."""
+    """Return ``value``. Raises JuteError if it is null, where the record has no null."""
     if value is None:
         raise JuteError(f"{name} is null")
     return value

@@ -1,7 +1,7 @@
-"""Reading a stretch of the transaction log, for a learner that is far behind.
+"""Reads a stretch of the transaction log, for a learner that is far behind.
 
-Pure. Answers to FileTxnSnapLog.readTxnLog and ZKDatabase.getProposalsFromTxnLog. May run while the
-log is being written, as long as what is wanted is in the files already.
+Pure. Answers to FileTxnSnapLog.readTxnLog and ZKDatabase.getProposalsFromTxnLog. It may run while
+the log is being written, as long as what is wanted is in the files already.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pyzk.persistence.directory import Directory
 from pyzk.persistence.txnlog import LogScan
 
 MAX_BYTES: Final = 1 << 28
-"""However large the snapshot is: more than this is not held in memory for one learner."""
+"""The most bytes that are held in memory for one learner, however large the snapshot is."""
 
 
 def read_log(

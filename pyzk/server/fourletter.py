@@ -333,7 +333,7 @@ COMMANDS: Final[dict[bytes, Callable[[ServerView, ConnectionView | None], str | 
     b"wchp": _wchp,
     b"wchs": _wchs,
 }
-"""What each word of FOUR_LETTER_WORDS answers, in the order of that list."""
+"""What each word of FOUR_LETTER_WORDS answers."""
 
 
 # -- parts of several commands
