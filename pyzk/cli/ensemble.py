@@ -1,7 +1,8 @@
 """`pyzk ensemble`: a whole ensemble on this machine, with one command.
 
-Shell. For trying things out and for tests in other languages: every member on loopback, in a
-process of its own. Where it is kept says `ensemble_layout`, how it runs `ensemble_processes`.
+Shell. It is for trying things out and for tests in other languages: every member is on loopback, in
+a process of its own. `ensemble_layout` says where the ensemble is kept, `ensemble_processes` how it
+runs.
 """
 
 from __future__ import annotations

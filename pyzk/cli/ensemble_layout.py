@@ -24,7 +24,8 @@ LOG_NAME: Final = "server.log"
 DATA_NAME: Final = "data"
 QUORUM_OFFSET: Final = 1000
 ELECTION_OFFSET: Final = 2000
-"""From a member's client port to its others, where they begin with --base-port."""
+"""The distances from a member's client port to its other ports, where they begin with
+--base-port."""
 MIN_VOTERS: Final = 2
 MAX_MEMBERS: Final = 50
 MAX_PORT: Final = 65535
@@ -40,11 +41,11 @@ admin.enableServer=false
 
 
 class LayoutError(Exception):
-    """The ensemble cannot be there, or not so; the text says what to do."""
+    """The ensemble cannot be there, or not in this form; the text says what to do."""
 
 
 class Ports(NamedTuple):
-    """Of one member."""
+    """The three ports of one member."""
 
     client: int
     quorum: int
@@ -73,21 +74,22 @@ class MemberFolder(NamedTuple):
 
     @property
     def line(self) -> str:
-        """What zoo.cfg says of it."""
+        """The line of zoo.cfg about this member."""
         role = "observer" if self.is_observer else "participant"
         client, quorum, election = self.ports
         return f"server.{self.sid}={LOOPBACK}:{quorum}:{election}:{role};{LOOPBACK}:{client}"
 
 
 def connect_string(members: Iterable[MemberFolder]) -> str:
-    """Return what a client is given."""
+    """Return the connect string for a client."""
     return ",".join(f"{LOOPBACK}:{member.ports.client}" for member in members)
 
 
 def prepare(
     directory: Path, voters: int | None, observers: int | None, base_port: int | None
 ) -> list[MemberFolder]:
-    """Return the members that are there, or make them. None: as it is there, or as usual.
+    """Return the members that are there, or make them. None stands for what is there, or for what
+    is usual.
 
     Raises LayoutError, OSError.
     """
@@ -151,7 +153,7 @@ def _read(directory: Path, sid: int, sids: Sequence[int]) -> MemberFolder:
 
 
 def read_membership(config: Path, sid: int) -> Membership:
-    """Return who zoo.cfg says belongs to the ensemble. Raises LayoutError."""
+    """Return the membership that zoo.cfg states. Raises LayoutError."""
     try:
         ensemble = parse_ensemble(Settings(config.read_bytes()), StartFiles(str(sid).encode()))
     except ConfigError as error:
@@ -168,7 +170,7 @@ def _check_same(
     observers: int | None,
     base_port: int | None,
 ) -> None:
-    """Refuse what differs from what is there."""
+    """Raise LayoutError if something else is wanted than what is there."""
     its_voters = sum(not member.is_observer for member in found)
     its_observers = len(found) - its_voters
     its_port = found[0].ports.client
@@ -216,7 +218,7 @@ def _chosen(count: int, base_port: int) -> list[Ports]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody has now."""
+    """Return ports that nobody uses now."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for sock in sockets:
@@ -228,7 +230,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def check_free(members: Iterable[MemberFolder]) -> None:
-    """Raise LayoutError if a port is in use: a member would say so only in its log."""
+    """Raise LayoutError if a port is in use, because a member would say so only in its log."""
     for member in members:
         for port, name in zip(member.ports, ("client", "quorum", "election"), strict=True):
             with socket.socket() as sock:

@@ -45,8 +45,8 @@ _ONLY_EPHEMERAL: Final = {"control_port": "--control-port", "virtual_clock": "--
 
 
 def _words(words: tuple[str, ...]) -> tuple[str | None, list[Property]]:
-    """Return the zoo.cfg, or what `port datadir [ticktime] [maxcnxns]` says; without maxcnxns
-    it is 0."""
+    """Return the zoo.cfg, or what `port datadir [ticktime] [maxcnxns]` says. Without maxcnxns the
+    limit is 0."""
     if not words or not words[0].isdecimal():
         if len(words) > 1:
             fail(f"one ZOO_CFG expected, not {len(words)} arguments")
