@@ -117,7 +117,7 @@ def _find(directory: Path) -> list[MemberFolder] | None:
     if not directory.exists():
         return None
     if not directory.is_dir():
-        raise LayoutError(f"{directory} is no directory; --dir names one")
+        raise LayoutError(f"{directory} is not a directory; --dir names one")
     sids = sorted(int(entry.name) for entry in directory.iterdir() if _is_folder(entry))
     if not sids:
         if any(directory.iterdir()):
@@ -159,7 +159,9 @@ def read_membership(config: Path, sid: int) -> Membership:
     except ConfigError as error:
         raise LayoutError(f"{config}: {error}") from None
     if ensemble is None:
-        raise LayoutError(f"{config} is that of a single server; use another directory")
+        raise LayoutError(
+            f"{config} is the configuration of a single server; use another directory"
+        )
     return ensemble.membership
 
 
@@ -241,8 +243,8 @@ def check_free(members: Iterable[MemberFolder]) -> None:
                 except OSError as error:
                     raise LayoutError(
                         f"port {port}, the {name} port of server {member.sid}:"
-                        f" {os.strerror(error.errno or 0)}; stop who has it, or give another"
-                        " --base-port in another directory (0: ports that are free)"
+                        f" {os.strerror(error.errno or 0)}; stop the process that uses it,"
+                        " or give another --base-port in another directory (0: ports that are free)"
                     ) from None
 
 

@@ -35,7 +35,7 @@ property_options = (
         "--properties",
         "properties_file",
         metavar="FILE",
-        help="More of them, from a Java properties file; -D wins.",
+        help="System properties from a Java properties file; -D wins.",
     ),
 )
 

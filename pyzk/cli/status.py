@@ -123,7 +123,7 @@ def _judge_leaders(report: Report) -> None:
         report.blame(
             Verdict.CONTRADICTORY,
             f"{_names(leaders)} say that they lead; one of them has not noticed yet that it is"
-            " over, or they are not of one ensemble",
+            " over, or they do not belong to one ensemble",
         )
     learners = [member for member in serving if member.mode in LEARNERS]
     if not (leaders or learners or alone):

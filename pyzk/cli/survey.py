@@ -55,7 +55,7 @@ def parse_addresses(text: str) -> list[ClientAddress]:
             continue
         match = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::(\d{1,5}))?", entry)
         if match is None:
-            raise ValueError(f"{entry!r} is no HOST:PORT; an IPv6 address stands in brackets")
+            raise ValueError(f"{entry!r} is not HOST:PORT; an IPv6 address stands in brackets")
         port = int(match[3] or DEFAULT_PORT)
         if not 0 < port < 1 << 16:
             raise ValueError(f"{entry!r}: a port is a number from 1 to 65535")
@@ -213,7 +213,7 @@ async def _read_all(reader: asyncio.StreamReader) -> bytes:
         parts.append(part)
         size += len(part)
         if size > MAX_ANSWER:
-            raise ValueError("its answer does not end; this is no ZooKeeper")
+            raise ValueError("its answer does not end; this is not a ZooKeeper")
     return b"".join(parts)
 
 

@@ -224,7 +224,7 @@ class _Builder:
         if len(voters) == 1 and standalone is not False:
             if membership.observers:
                 raise self._line_of(voters[0], where).wrong(
-                    "one participant with observers is no ensemble; add participants, or set"
+                    "one participant with observers is not an ensemble; add participants, or set"
                     " standaloneEnabled=false",
                 )
             member = membership.member(voters[0])
@@ -292,7 +292,7 @@ class _Builder:
             )
         first, sid = self._read_myid()
         if sid is None:
-            shown = f"holds {first[:40]!r}, no server id" if first else "is empty"
+            shown = f"holds {first[:40]!r}, which is not a server id" if first else "is empty"
             raise ConfigError(
                 f"{path} {shown}; it must hold the id of this server, one of {listed}", key="myid"
             )

@@ -178,7 +178,7 @@ def canonical_host(host: str) -> str:
     try:
         parsed = ipaddress.IPv6Address(address)
     except ValueError:
-        raise ValueError(f"[{host}] is no IPv6 address") from None
+        raise ValueError(f"[{host}] is not an IPv6 address") from None
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return ":".join(f"{int(part, 16):x}" for part in parsed.exploded.split(":")) + percent + scope
@@ -294,7 +294,7 @@ def parse_id(text: str, what: str) -> int:
     try:
         return whole_number(text, 0, MAX_ID)
     except ValueError:
-        raise ValueError(f"{text!r} is no {what}: expected a number, as in server.1") from None
+        raise ValueError(f"{text!r} is not a {what}: expected a number, as in server.1") from None
 
 
 # --- all lines ------------------------------------------------------------------------
@@ -417,7 +417,7 @@ def _with_remark(message: str, value: str) -> str:
 
 def _parse_version(text: str) -> int:
     if not _HEXADECIMAL.fullmatch(text):
-        raise ValueError(f"{text!r} is no version: expected a hexadecimal number")
+        raise ValueError(f"{text!r} is not a version: expected a hexadecimal number")
     return signed(int(text, 16))
 
 
@@ -425,4 +425,4 @@ def _parse_weight(text: str) -> int:
     try:
         return whole_number(text, 0, MAX_ID)
     except ValueError:
-        raise ValueError(f"{text!r} is no weight: expected a number of at least 0") from None
+        raise ValueError(f"{text!r} is not a weight: expected a number of at least 0") from None

@@ -142,7 +142,7 @@ class _SnappyDecompressor:
             if len(pending) < len(SNAPPY_HEADER):
                 return []
             if pending[: len(SNAPPY_MAGIC)] != SNAPPY_MAGIC:
-                raise ValueError("snappy: no snappy-java stream")
+                raise ValueError("snappy: not a snappy-java stream")
             self._started = True
             start = len(SNAPPY_HEADER)
         pieces = []

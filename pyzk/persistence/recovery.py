@@ -317,7 +317,7 @@ class _Recovery:
         unknown = database.tree.acls.unknown()
         if unknown:
             raise Corrupt(
-                f"znodes use ACL lists that are nowhere defined: {unknown[:10]}",
+                f"znodes use ACL lists that are not defined anywhere: {unknown[:10]}",
                 path=self.snap_directory.path,
                 remedy="restore a snapshot from a backup",
             )
@@ -343,7 +343,7 @@ class _Recovery:
         if epochs and not self.options.initialize:
             raise StorageError(
                 f"there is {' and '.join(epochs)}, but neither a snapshot nor a log: the data that"
-                " this member had are gone",
+                " this member had is gone",
                 path=self.snap_directory.path,
                 remedy="are dataDir and dataLogDir still what they were, and mounted? Restore the"
                 " data; or, while a quorum of the other members has its data, remove these files,"

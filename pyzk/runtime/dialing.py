@@ -54,13 +54,13 @@ class Where(NamedTuple):
                 f"correct {line} on all members, or what looks names up (/etc/hosts, DNS)",
             )
         remedies = {
-            errno.EADDRINUSE: "another process has the port, perhaps this server is running"
-            f" already: stop it, or take another port in {line} on all members, or correct myid if"
-            " this is another server",
-            errno.EADDRNOTAVAIL: f"this machine has not the address in {line}: correct it on all"
-            " members, or myid if this is another server; where addresses are translated, set"
+            errno.EADDRINUSE: "another process has the port, perhaps this server is running already"
+            f": stop it, or choose another port in {line} on all members, or correct myid if this"
+            " is another server",
+            errno.EADDRNOTAVAIL: f"this machine does not have the address in {line}: correct it on"
+            " all members, or myid if this is another server; where addresses are translated, set"
             " quorumListenOnAllIPs=true",
-            errno.EACCES: f"ports below 1024 need a privilege: take another port in {line} on all"
+            errno.EACCES: f"ports below 1024 need a privilege: choose another port in {line} on all"
             " members",
         }
         remedy = remedies.get(error.errno or 0, f"correct {line} on all members")

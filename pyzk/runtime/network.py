@@ -129,7 +129,7 @@ class TcpNetwork:
         except OSError as error:
             found = error
         except UnicodeError:
-            found = OSError(f"{host!r} is no name of a host")
+            found = OSError(f"{host!r} is not the name of a host")
         with contextlib.suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(partial(self._found, host, port, found))
 

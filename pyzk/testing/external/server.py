@@ -41,7 +41,7 @@ def _join(host: str, port: int) -> str:
 def _split(address: str) -> tuple[str, int]:
     host, colon, port = address.strip().rpartition(":")
     if not colon or not port.isdigit():
-        raise FixtureError(f"{address!r} is no HOST:PORT")
+        raise FixtureError(f"{address!r} is not HOST:PORT")
     return host.strip("[]"), int(port)
 
 
