@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 import attrs
 
+from pyzk.int64 import MASK64
 from pyzk.zxid import counter_of, epoch_of
 
 DEFAULT_PORT: Final = 2181
@@ -31,7 +32,6 @@ _REFUSED: Final = re.compile(r"\w{4} is not executed because it is not in the wh
 _COMMIT: Final = re.compile(r"^(\d+\.\d+\.\d+)-(?:[0-9a-f]{40}\b|\$\{.*\})")
 """The version, and behind it the commit from which it was built; distributions may not know it."""
 _DIGEST: Final = re.compile(r"^([0-9a-f]+): (-?\d+)$", re.MULTILINE)
-_MASK64: Final = (1 << 64) - 1
 _SERVER_ID: Final = re.compile(r"^serverId=(-?\d+)$", re.MULTILINE)
 
 
@@ -274,7 +274,7 @@ def _read_mntr(member: SurveyedServer, text: str) -> None:
     # Ours alone: the digest of the tree as it is.
     zxid, digest = member.metric("tree_digest_zxid"), member.metric("tree_digest")
     if zxid is not None and digest is not None:
-        member.digests[zxid] = digest & _MASK64
+        member.digests[zxid] = digest & MASK64
 
 
 def _read_conf(member: SurveyedServer, text: str) -> None:
@@ -285,4 +285,4 @@ def _read_conf(member: SurveyedServer, text: str) -> None:
 
 def _read_hash(member: SurveyedServer, text: str) -> None:
     for zxid, digest in _DIGEST.findall(text):
-        member.digests[int(zxid, 16)] = int(digest) & _MASK64
+        member.digests[int(zxid, 16)] = int(digest) & MASK64

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 SMALL: Final = 6
-"""At most so many names in a bucket become a plain list again when the table grows."""
+"""A bucket with at most this many names becomes a plain list again when the table grows."""
 
 
 def is_before(code_a: int, name_a: str, code_b: int, name_b: str) -> bool:
@@ -41,7 +41,7 @@ class _Knot:
 
 
 class TreeBin:
-    """The names of one bucket, as a tree and as a list."""
+    """Holds the names of one bucket, as a tree and as a list."""
 
     __slots__ = ("_first", "_root", "size")
 
@@ -82,7 +82,7 @@ class TreeBin:
         return found
 
     def add(self, name: str, code: int) -> None:
-        """Take a name that is not there."""
+        """Add a name that is not there."""
         knot = _Knot(name, code)
         self._plant(knot)
         parent = knot.before
@@ -165,7 +165,7 @@ class TreeBin:
     # --- the tree: red-black, as in every textbook ----------------------------------
 
     def _replace(self, knot: _Knot, other: _Knot | None) -> None:
-        """Have the parent of ``knot`` point to ``other`` instead."""
+        """Make the parent of ``knot`` point to ``other`` instead."""
         parent = knot.parent
         if parent is None:
             assert other is not None, knot.name

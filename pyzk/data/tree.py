@@ -25,7 +25,7 @@ from pyzk.data.quota import QuotaTable
 from pyzk.data.snapshot_view import SnapshotView
 from pyzk.data.txn import SubTxn
 from pyzk.data.watches import WatchManager
-from pyzk.int64 import MASK64
+from pyzk.int64 import MASK64, signed
 from pyzk.jute.records import (
     ACL,
     CloseSessionTxn,
@@ -512,8 +512,7 @@ class DataTree:
 
 def ttl_owner(ttl_ms: int) -> int:
     """Return the ephemeralOwner (a signed long) of a znode with this TTL."""
-    owner = EXTENDED_MASK | (ttl_ms & _TTL_MASK)
-    return owner - (1 << 64)
+    return signed(EXTENDED_MASK | (ttl_ms & _TTL_MASK))
 
 
 _APPLY: Final[dict[int, Callable[..., Applied]]] = {

@@ -1,25 +1,33 @@
-"""The role of a server that is alone: prepare, log, apply.
+"""A server that stands alone, its life and its role: prepare, log, apply.
 
-Pure. Answers to ZooKeeperServer with its Prep-, Sync- and FinalRequestProcessor.
-A transaction is applied, and answered, only after the disk has said that its record is durable.
+Pure. A transaction is applied, and answered, only after the disk has said that its record is
+durable.
+
+ZooKeeper: ZooKeeperServer with its Prep-, Sync- and FinalRequestProcessor
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from pyzk.data.database import Database
 from pyzk.persistence.txnlog import frame_record
-from pyzk.server.outbox import TakeSnapshot
+from pyzk.quorum.peer import Peer
+from pyzk.server.outbox import Outbox, TakeSnapshot
 from pyzk.server.prep import Prep
 from pyzk.server.request import Request
+from pyzk.server.server import Server
 from pyzk.server.snapshot_trigger import SnapshotTrigger
 
 if TYPE_CHECKING:
+    from pyzk.clock import Clock
+    from pyzk.config.server import ServerConfig
     from pyzk.server.connection import Connection
-    from pyzk.server.server import Server
 
+log = logging.getLogger(__name__)
 
 SPOT_CHECK_MASK: Final = 63
 """One transaction in so many has its digests computed again when it is applied. The others take
@@ -27,20 +35,53 @@ those that their preparation computed (scripts/bench: a tenth of a write); repla
 compute all of them."""
 
 
+def standalone_peer(config: ServerConfig, database: Database, clock: Clock, rng: Random) -> Peer:
+    """Returns a server that stands alone, not started yet."""
+    server = Server(config, database, clock, Outbox(), rng)
+    return Peer(server, Standalone(server, rng))
+
+
 class Standalone:
-    """Role: every write is proposed to oneself and committed by one's own disk."""
+    """Proposes every write to itself; its own disk commits it."""
 
     mode = "standalone"
+    moves_deadline = False
 
     def __init__(self, server: Server, rng: Random) -> None:
         self._server = server
         self._outbox = server.outbox
-        server.begin(self, server.tracked_sessions())
-        self.prep = Prep(server)
+        self.prep: Prep
         self._proposed: deque[Request] = deque()
         self._trigger = SnapshotTrigger(
             server.config.snap_count, server.config.snap_size_limit_kb * 1024, rng
         )
+
+    def start(self) -> None:
+        """Serves; ephemerals of sessions that did not survive go first."""
+        server = self._server
+        dead = server.database.kill_dead_sessions()
+        if dead:
+            log.info("removed %d ephemeral znodes of sessions that are gone", dead)
+            # No transaction says so: a later start must find it in a snapshot.
+            self._outbox.commands.append(TakeSnapshot())
+        server.begin(self, server.tracked_sessions())
+        self.prep = Prep(server)
+
+    def flush(self) -> None:
+        """Does nothing: what an input leads to is in the outbox at once."""
+
+    def wake(self) -> None:
+        """Does nothing: a lone server waits for nobody."""
+
+    @property
+    def deadline(self) -> int | None:
+        """None."""
+        return None
+
+    @property
+    def status(self) -> tuple[str, int | None]:
+        """The mode, which never changes."""
+        return self.mode, None
 
     def gauges(self) -> dict[str, int]:
         """Nothing that only an ensemble has."""

@@ -1,6 +1,8 @@
-"""When a snapshot is due: after so many records or bytes, by a draw.
+"""Says when a snapshot is due.
 
-Pure. ZooKeeper: SyncRequestProcessor.shouldSnapshot.
+Pure.
+
+ZooKeeper: SyncRequestProcessor.shouldSnapshot
 """
 
 from __future__ import annotations

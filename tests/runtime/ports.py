@@ -15,7 +15,7 @@ import pytest
 from pyzk.config.ensemble import EnsembleConfig
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
-from pyzk.quorum.election_links import ElectionLink, LinkState
+from pyzk.quorum.election_link import ElectionLink, LinkState
 from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.snapshot_stream import SnapshotPart
 from pyzk.runtime.election_port import ElectionPort
