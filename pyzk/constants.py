@@ -116,7 +116,7 @@ class KeeperState:
 
 
 class CreateMode:
-    """Values of ``flags`` in create requests: an enumeration, not bits."""
+    """The values of ``flags`` in create requests, which are an enumeration and not bits."""
 
     PERSISTENT: Final = 0
     EPHEMERAL: Final = 1
@@ -159,11 +159,11 @@ class Xid:
 
 
 CONTAINER_OWNER: Final = -0x8000000000000000
-"""ephemeralOwner of a container znode (the smallest long)."""
+"""The ephemeralOwner of a container znode (the smallest long)."""
 MAX_TTL_MS: Final = 0xFFFFFFFFFF
 """The largest TTL in ms that fits the 40 bits of an ephemeralOwner."""
 EXTENDED_MASK: Final = 0xFF00000000000000
-"""Top byte of an ephemeralOwner that carries an extended type."""
+"""The top byte of an ephemeralOwner that carries an extended type."""
 
 
 MAX_TXN_BYTES: Final = 1 << 28

@@ -92,8 +92,8 @@ class AclTable:
             self._next_id = acl_id + 1
 
     def drop_unused(self) -> None:
-        """Forget every list that no znode uses; called after loading (ZOOKEEPER-1573's race
-        leaves such lists in fuzzy snapshots)."""
+        """Forget every list that no znode uses, after loading: ZOOKEEPER-1573's race leaves such
+        lists in fuzzy snapshots."""
         for acl_id in [acl_id for acl_id, count in self._usage.items() if count <= 0]:
             self._drop(acl_id)
 

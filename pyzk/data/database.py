@@ -48,7 +48,7 @@ class Database:
         self.tree: DataTree = tree
         self.sessions: dict[int, int] = {} if sessions is None else sessions
         self.digest_log: deque[tuple[int, int, int]] = deque(maxlen=DIGEST_LOG_LIMIT)
-        """(zxid, digest version, digest) of every 128th transaction."""
+        """The (zxid, digest version, digest) of every 128th transaction."""
         self.digest_mismatches = 0
         self.fuzzy_until = 0
         """The zxid up to which a loaded fuzzy snapshot may have effects; up to there no digests are

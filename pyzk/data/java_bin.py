@@ -15,8 +15,10 @@ SMALL: Final = 6
 
 
 def is_before(code_a: int, name_a: str, code_b: int, name_b: str) -> bool:
-    """Tell whether the first name stands left of the second: signed hashes decide, then text as
-    String.compareTo has it, by UTF-16 code units."""
+    """Return whether the first name stands left of the second.
+
+    Signed hashes decide, then text as String.compareTo compares it, by UTF-16 code units.
+    """
     if code_a != code_b:
         # The numbers are unsigned here; with the highest bit turned they sort as signed ones.
         return code_a ^ 0x80000000 < code_b ^ 0x80000000
@@ -114,7 +116,7 @@ class TreeBin:
         self._mend_after_insertion(knot)
 
     def has(self, name: str, code: int) -> bool:
-        """Tell whether a name is there."""
+        """Return whether a name is there."""
         knot: _Knot | None = self._root
         while knot is not None and knot.name != name:
             is_left = is_before(code, name, knot.code, knot.name)

@@ -193,7 +193,8 @@ class DataTree:
             owned.add(path)
 
     def is_ttl_owner(self, owner: int) -> bool:
-        """Tell whether an ephemeralOwner says TTL: only with extended types switched on."""
+        """Return whether an ephemeralOwner says TTL, which it does only with extended types
+        switched on."""
         if not self._extended_types:
             return False
         if self._emulate_353:
@@ -207,7 +208,7 @@ class DataTree:
         return node.ephemeral_owner & _TTL_MASK
 
     def is_ephemeral(self, node: DataNode) -> bool:
-        """Tell whether a session owns the znode."""
+        """Return whether a session owns the znode."""
         owner = node.ephemeral_owner
         return owner not in (0, CONTAINER_OWNER) and not self.is_ttl_owner(owner)
 

@@ -22,7 +22,7 @@ pack_long: Final = struct.Struct(">q").pack
 unpack_long: Final = struct.Struct(">q").unpack_from
 pack_long_int: Final = struct.Struct(">qi").pack
 unpack_long_int: Final = struct.Struct(">qi").unpack_from
-"""A long and an int: most often a session and its timeout."""
+"""A long and an int, most often a session and its timeout."""
 INT_BYTES: Final = 4
 LONG_BYTES: Final = 8
 

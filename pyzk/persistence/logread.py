@@ -26,13 +26,13 @@ def read_log(
     *,
     max_bytes: int = MAX_BYTES,
 ) -> list[tuple[int, bytes]] | None:
-    """Return (zxid, payload) of the records from ``after`` to ``until``, both included.
+    """Return (zxid, payload) of the records from ``after`` to ``until``, both included; None if a
+    snapshot is cheaper, or if the files do not reach back so far.
 
-    None if a snapshot is cheaper: ``is_affordable`` is given the bytes of all log files but the
-    first, and of the newest snapshot. None as well if the files do not reach back so far: what was
-    purged may have held records after ``after``, and their numbers cannot tell, for the first of an
-    epoch may follow any of the epoch before. Raises `StorageError` where a file is damaged, or was
-    purged while it was read.
+    ``is_affordable`` is given the bytes of all log files but the first, and of the newest snapshot.
+    What was purged may have held records after ``after``, and their numbers cannot tell, because
+    the first of an epoch may follow any of the epoch before. Raises `StorageError` where a file is
+    damaged, or was purged while it was read.
     """
     files = filenames.logs_from(log_directory.names(), after)
     if not files or files[0].zxid > after + 1:

@@ -337,7 +337,7 @@ class _Recovery:
 
     def _check_unused(self) -> None:
         """Refuse to begin a new database where a member has been before: without its data it would
-        take part in elections as if it never had acknowledged anything."""
+        take part in elections as if it had never acknowledged anything."""
         names = self.snap_directory.names()
         epochs = [name for name in (ACCEPTED_EPOCH, CURRENT_EPOCH) if name in names]
         if epochs and not self.options.initialize:

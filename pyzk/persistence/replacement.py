@@ -51,13 +51,13 @@ class Replacement(NamedTuple):
     zxid: int
     """The last zxid of the history that will be left, for messages."""
     logs: tuple[str, ...] = ()
-    """To be removed, newest first."""
+    """The logs that will be removed, newest first."""
     cuts: tuple[tuple[str, int], ...] = ()
     """The logs that will be cut, and the offset at which each will end."""
     install: str | None = None
     """The name that the received snapshot gets."""
     snapshots: tuple[str, ...] = ()
-    """To be removed, newest first."""
+    """The snapshots that will be removed, newest first."""
 
     @property
     def is_empty(self) -> bool:

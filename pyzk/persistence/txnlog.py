@@ -215,7 +215,8 @@ class LogScan:
         return None
 
     def _holds_record(self, data: bytes) -> bool:
-        """Tell whether a whole record lies in what claims to be one: its length is wrong then."""
+        """Return whether a whole record lies in what claims to be one, whose length is wrong
+        then."""
         place = data.find(_NEXT_RECORD)
         while place >= 0:
             start = place + 1

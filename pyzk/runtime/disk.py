@@ -144,7 +144,7 @@ class DiskThread:
             self._thread.join()
 
     def abandon(self) -> None:
-        """End as a killed process would: what is still in the queue is forgotten. For tests."""
+        """End as a killed process would: forget what is still in the queue. This is for tests."""
         self._abandoned = True
         self.close()
 

@@ -2,7 +2,7 @@
 
 Shell. A name is looked up anew each time, beside the event loop: a member may come back under
 another address, and a name server that does not answer may hold up nobody. Tests put a network of
-their own in the place of this one (`seams.Network`).
+their own in the place of this one (`seams.MemberNetwork`).
 """
 
 from __future__ import annotations

@@ -328,7 +328,7 @@ class Storage:
         self.release()
 
     def abandon(self) -> None:
-        """End as a killed process would: what was appended and not synced yet is lost."""
+        """End as a killed process would: lose what was appended and is not synced yet."""
         if self._disk is not None:
             self._disk.abandon()
             self._disk = None
