@@ -411,4 +411,4 @@ def _(right: Right, leader: Leader, handler: LearnerHandler, forwarded: Forwarde
     Connection._wait,
 )
 def _(_right: object, connection: Connection, _session: Session, read: QueuedRead) -> int:
-    return connection._answer_read(read)
+    return connection.answer_read(read)
