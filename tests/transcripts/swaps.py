@@ -35,9 +35,6 @@ from pyzk.server.request import QueuedRead, Request
 from pyzk.server.sessions import Session
 from pyzk.zxid import make
 
-Right = Callable[..., None]
-"""The right method of a swap."""
-
 
 class Swap(NamedTuple):
     """What is done wrongly, and what shows it."""
@@ -88,7 +85,7 @@ def swap(
     " sync/forced_snapshot",
     SyncedLearner._store,
 )
-def _(right: Right, learner: SyncedLearner) -> None:
+def _(right: Callable[..., None], learner: SyncedLearner) -> None:
     learner.member.save_epoch(CURRENT, learner.epoch)
     right(learner)
 
@@ -99,7 +96,7 @@ def _(right: Right, learner: SyncedLearner) -> None:
     " sync/observer_informed_early",
     SyncedLearner._store,
 )
-def _(right: Right, learner: SyncedLearner) -> None:
+def _(right: Callable[..., None], learner: SyncedLearner) -> None:
     learner._send_ack(make(learner.epoch, 0))
     right(learner)
 
@@ -109,7 +106,7 @@ def _(right: Right, learner: SyncedLearner) -> None:
     "zab/ZOOKEEPER-4643 zab/ZOOKEEPER-3911_snapshot",
     SyncedLearner._save_current,
 )
-def _(right: Right, learner: SyncedLearner) -> None:
+def _(right: Callable[..., None], learner: SyncedLearner) -> None:
     learner._send_ack(make(learner.epoch, 0))
     right(learner)
 
@@ -126,7 +123,12 @@ def _(right: Callable[..., int], member: Member, command: StorageCommand) -> int
     "zab/ZOOKEEPER-4685 sync/trunc_and_more zab/ZOOKEEPER-3104",
     SyncedLearner._propose,
 )
-def _(right: Right, learner: SyncedLearner, zxid: int, payload: bytes) -> None:
+def _(
+    right: Callable[..., None],
+    learner: SyncedLearner,
+    zxid: int,
+    payload: bytes,
+) -> None:
     right(learner, zxid, payload)
     learner._send_ack(zxid)
 
@@ -136,7 +138,7 @@ def _(right: Right, learner: SyncedLearner, zxid: int, payload: bytes) -> None:
     "zab/ZOOKEEPER-4394 zab/ZOOKEEPER-4685 sync/trunc_and_more pipeline/group_commit",
     SyncedLearner._store,
 )
-def _(right: Right, learner: SyncedLearner) -> None:
+def _(right: Callable[..., None], learner: SyncedLearner) -> None:
     learner.uncommitted.clear()
     right(learner)
 
@@ -168,7 +170,12 @@ def _(_right: object, _learner: SyncedLearner, _zxid: int) -> None:
     "zab/ZOOKEEPER-2355 sessions/close_session zab/ZOOKEEPER-4925_hole",
     SyncedLearner._begin_sync,
 )
-def _(right: Right, learner: SyncedLearner, packet: QuorumPacket, base: int) -> None:
+def _(
+    right: Callable[..., None],
+    learner: SyncedLearner,
+    packet: QuorumPacket,
+    base: int,
+) -> None:
     right(learner, packet, base)
     if packet.type == packets.DIFF:
         learner.member.database.tree.last_zxid = packet.zxid
@@ -179,7 +186,12 @@ def _(right: Right, learner: SyncedLearner, packet: QuorumPacket, base: int) -> 
     "zab/ZOOKEEPER-3642",
     SyncedLearner.snapshot_part,
 )
-def _(right: Right, learner: SyncedLearner, link: QuorumLink, part: SnapshotPart) -> None:
+def _(
+    right: Callable[..., None],
+    learner: SyncedLearner,
+    link: QuorumLink,
+    part: SnapshotPart,
+) -> None:
     right(learner, link, part)
     load = learner._load
     if part.is_last and load is not None:
@@ -202,7 +214,7 @@ def _(_right: object, learner: SyncedLearner, _end: int) -> None:
     "zab/ZOOKEEPER-4925 zab/ZOOKEEPER-4394 sync/in_the_committed_log",
     SyncedLearner._learn,
 )
-def _(right: Right, learner: SyncedLearner, proposal: Proposal) -> None:
+def _(right: Callable[..., None], learner: SyncedLearner, proposal: Proposal) -> None:
     database = learner.member.database
     kept, database.committed = database.committed, None
     right(learner, proposal)
@@ -217,7 +229,7 @@ def _(right: Right, learner: SyncedLearner, proposal: Proposal) -> None:
     "zab/ZOOKEEPER-4712 zab/ZOOKEEPER-2845_leader zab/ZOOKEEPER-2355 zab/ZOOKEEPER-5094",
     MemberLife._settle,
 )
-def _(right: Right, life: MemberLife) -> None:
+def _(right: Callable[..., None], life: MemberLife) -> None:
     member = life.member
     synced, member.synced_zxid = member.synced_zxid, member.logged_zxid
     pending, member.pending = member.pending, {}
@@ -231,7 +243,12 @@ def _(right: Right, life: MemberLife) -> None:
     "zab/ZOOKEEPER-5094 zab/ZOOKEEPER-3642",
     MemberLife.restored,
 )
-def _(right: Right, life: MemberLife, ticket: int, database: Database) -> None:
+def _(
+    right: Callable[..., None],
+    life: MemberLife,
+    ticket: int,
+    database: Database,
+) -> None:
     right(life, ticket, life.member.database if life.phase == SETTLING else database)
 
 
@@ -248,7 +265,12 @@ def _(_right: object, life: MemberLife) -> None:
 
 
 @swap("ACKEPOCH sent ahead of acceptedEpoch", "zab/accepted_epoch zab/fresh_start", Learner._wait)
-def _(right: Right, learner: Learner, ticket: int, then: Callable[[], None] | None) -> None:
+def _(
+    right: Callable[..., None],
+    learner: Learner,
+    ticket: int,
+    then: Callable[[], None] | None,
+) -> None:
     if learner.phase == ACCEPTING and then is not None:
         then()
     else:
@@ -260,7 +282,13 @@ def _(right: Right, learner: Learner, ticket: int, then: Callable[[], None] | No
     "zab/accepted_epoch_of_a_leader zab/fresh_start",
     Leader._count_epoch,
 )
-def _(right: Right, leader: Leader, sid: int, bit: int, accepted: int) -> None:
+def _(
+    right: Callable[..., None],
+    leader: Leader,
+    sid: int,
+    bit: int,
+    accepted: int,
+) -> None:
     right(leader, sid, bit, accepted)
     if leader.phase == STORING_EPOCH:
         leader._ticket = 0
@@ -272,7 +300,14 @@ def _(right: Right, leader: Leader, sid: int, bit: int, accepted: int) -> None:
     "zab/accepted_epoch_of_a_leader zab/fresh_start",
     Leader._count_epoch_ack,
 )
-def _(right: Right, leader: Leader, sid: int, bit: int, current_epoch: int, last_zxid: int) -> None:
+def _(
+    right: Callable[..., None],
+    leader: Leader,
+    sid: int,
+    bit: int,
+    current_epoch: int,
+    last_zxid: int,
+) -> None:
     right(leader, sid, bit, current_epoch, last_zxid)
     if leader.phase == STORING_CURRENT:
         leader._ticket = 0
@@ -290,7 +325,12 @@ def _(_right: object, epochs: Epochs, _new_epoch: int) -> int:
 
 @swap("a learner followed by a leader that lacks what it has", "zab/ahead", EpochAcks.add)
 def _(
-    _right: object, acks: EpochAcks, _sid: int, bit: int, _current_epoch: int, _last_zxid: int
+    _right: object,
+    acks: EpochAcks,
+    _sid: int,
+    bit: int,
+    _current_epoch: int,
+    _last_zxid: int,
 ) -> None:
     acks.acked |= bit
 
@@ -321,13 +361,18 @@ def _(_right: object, handler: LearnerHandler, data: bytes) -> None:
     "zab/ZOOKEEPER-4394_leader zab/ZOOKEEPER-3104 zab/ZOOKEEPER-4685_leader",
     LearnerHandler.new_leader,
 )
-def _(right: Right, handler: LearnerHandler, data: bytes) -> None:
+def _(right: Callable[..., None], handler: LearnerHandler, data: bytes) -> None:
     right(handler, data)
     handler._held = None
 
 
 @swap("an early ACK taken for the ACK of NEWLEADER", "zab/ZOOKEEPER-4685_leader", Leader.acked)
-def _(right: Right, leader: Leader, handler: LearnerHandler, zxid: int) -> None:
+def _(
+    right: Callable[..., None],
+    leader: Leader,
+    handler: LearnerHandler,
+    zxid: int,
+) -> None:
     right(leader, handler, zxid)
     if handler.phase == HANDLER_SYNCING:
         handler._enter(SYNCED)
@@ -335,7 +380,12 @@ def _(right: Right, leader: Leader, handler: LearnerHandler, zxid: int) -> None:
 
 
 @swap("acks of an earlier link counted", "zab/ack_of_an_earlier_link", Leader.start_forwarding)
-def _(right: Right, leader: Leader, handler: LearnerHandler, after: int) -> None:
+def _(
+    right: Callable[..., None],
+    leader: Leader,
+    handler: LearnerHandler,
+    after: int,
+) -> None:
     acks = [(proposal, proposal.acks) for proposal in leader._outstanding.values()]
     right(leader, handler, after)
     for proposal, before in acks:
@@ -350,7 +400,7 @@ def _(right: Right, leader: Leader, handler: LearnerHandler, after: int) -> None
     "pipeline/write_at_the_leader zab/ZOOKEEPER-4712",
     Learner.flush,
 )
-def _(right: Right, learner: Learner) -> None:
+def _(right: Callable[..., None], learner: Learner) -> None:
     if learner.phase == BROADCAST:
         learner.log_synced(learner.member.logged_zxid)
     right(learner)
@@ -361,13 +411,18 @@ def _(right: Right, learner: Learner) -> None:
     "pipeline/write_at_the_leader zab/ZOOKEEPER-3104",
     Leader.submit,
 )
-def _(right: Right, leader: Leader, request: Request) -> None:
+def _(right: Callable[..., None], leader: Leader, request: Request) -> None:
     right(leader, request)
     leader._outstanding[request.zxid].acks |= leader._own_bit
 
 
 @swap("a commit ahead of the one before it", "pipeline/commits_in_order", Leader.acked)
-def _(right: Right, leader: Leader, handler: LearnerHandler, zxid: int) -> None:
+def _(
+    right: Callable[..., None],
+    leader: Leader,
+    handler: LearnerHandler,
+    zxid: int,
+) -> None:
     right(leader, handler, zxid)
     proposal = leader._outstanding.get(zxid)
     if proposal is not None and leader._tally.is_quorum(proposal.acks):
@@ -380,7 +435,7 @@ def _(right: Right, leader: Leader, handler: LearnerHandler, zxid: int) -> None:
     "pipeline/write_at_a_follower pipeline/replies_in_order",
     SyncedLearner.flush,
 )
-def _(right: Right, learner: Learner) -> None:
+def _(right: Callable[..., None], learner: Learner) -> None:
     if isinstance(learner, SyncedLearner) and learner.phase == BROADCAST:
         for proposal in learner.uncommitted:
             if proposal[0] > learner.member.database.last_zxid:
@@ -389,14 +444,21 @@ def _(right: Right, learner: Learner) -> None:
 
 
 @swap("a COMMIT taken for that of the oldest proposal", "pipeline/wrong_commit", Learner.packet)
-def _(right: Right, learner: SyncedLearner, link: QuorumLink, packet: QuorumPacket) -> None:
+def _(
+    right: Callable[..., None], learner: SyncedLearner, link: QuorumLink, packet: QuorumPacket
+) -> None:
     if packet.type == packets.COMMIT and learner.uncommitted:
         packet.zxid = learner.uncommitted[0][0]
     right(learner, link, packet)
 
 
 @swap("SYNC ahead of the commit of what was proposed before", "pipeline/sync", Leader._take)
-def _(right: Right, leader: Leader, handler: LearnerHandler, forwarded: ForwardedRequest) -> None:
+def _(
+    right: Callable[..., None],
+    leader: Leader,
+    handler: LearnerHandler,
+    forwarded: ForwardedRequest,
+) -> None:
     if forwarded.type != OpCode.SYNC:
         right(leader, handler, forwarded)
         return
@@ -410,5 +472,10 @@ def _(right: Right, leader: Leader, handler: LearnerHandler, forwarded: Forwarde
     "pipeline/replies_in_order pipeline/write_at_a_follower pipeline/sync",
     Connection._wait,
 )
-def _(_right: object, connection: Connection, _session: Session, read: QueuedRead) -> int:
+def _(
+    _right: object,
+    connection: Connection,
+    _session: Session,
+    read: QueuedRead,
+) -> int:
     return connection.answer_read(read)
