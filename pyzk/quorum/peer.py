@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     from pyzk.clock import Clock
     from pyzk.data.database import Database
+    from pyzk.metrics import Metrics
     from pyzk.server.connection import Connection
+    from pyzk.server.host import Host
     from pyzk.server.outbox import Outbox
     from pyzk.server.server import Server
 
@@ -109,6 +111,15 @@ class Peer:
     def database(self) -> Database:
         """The replicated state; a member replaces it when it is synchronized."""
         return self.server.database
+
+    @property
+    def metrics(self) -> Metrics:
+        """The numbers that the server counts; its storage adds to them."""
+        return self.server.metrics
+
+    def run_on(self, host: Host) -> None:
+        """Takes what the world tells of the process and the machine; before the start."""
+        self.server.host = host
 
     @property
     def connections(self) -> Iterable[Connection]:
