@@ -55,7 +55,6 @@ class QuorumLink(Outgoing):
         "has_failed",
         "has_received",
         "is_closed",
-        "is_dirty",
         "is_paused",
         "name",
         "outbox",
@@ -66,14 +65,13 @@ class QuorumLink(Outgoing):
     )
 
     def __init__(self, outbox: Outbox, name: str, owner: LinkOwner) -> None:
+        super().__init__()
         self.outbox: Outbox = outbox
         self.name: str = name
         """Where it goes to or comes from, for the log."""
         self.owner: LinkOwner = owner
         self.is_closed: bool = False
         """Nothing more is taken in; the driver writes what is queued, then closes."""
-        self.is_dirty: bool = False
-        """In the outbox already; the driver sets it to False when it takes it from there."""
         self.has_received: bool = False
         self.has_failed: bool = False
         """This side has ended the link because of what the other side sent or did not send."""
