@@ -1,4 +1,4 @@
-"""Faults over HTTP: every endpoint, what is said of wrong calls, who is kept out."""
+"""Faults over HTTP: every endpoint, the messages about wrong calls, and who is kept out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the fixture tells of a server: sessions, watches, the tree, the last events."""
+"""What the fixture shows of a server: sessions, watches, the tree, the last events."""
 
 from __future__ import annotations
 
