@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 from conformance.differential.requests import SUPER, digest_id
@@ -209,12 +208,7 @@ class Ensemble:
     def __enter__(self) -> Ensemble:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.cleanup(keep=error is not None)
         if error is not None:
             error.add_note(f"directories and logs: {self.root}")

@@ -17,7 +17,6 @@ import socketserver
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import ClassVar, Final, NoReturn, Self
 from urllib.parse import parse_qsl
 
@@ -79,12 +78,7 @@ class ControlEndpoint:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._http is not None and self._thread is not None:
             self._http.shutdown()
             self._http.server_close()

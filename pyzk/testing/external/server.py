@@ -12,7 +12,6 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any, Final, NoReturn, Self
 
 from pyzk.data.paths import ROOT
@@ -339,12 +338,7 @@ class ExternalServer:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 
