@@ -18,7 +18,7 @@ from conformance.differential.requests import SUPER
 from conformance.disk import Tree
 from conformance.mixed import logs
 from conformance.mixed.ensemble import Ensemble
-from conformance.mixed.members import Member, MixedError, check
+from conformance.mixed.members import MixedError, MixedMember, check
 
 CONFIG_NODE: Final = "/zookeeper/config"
 """Each member writes this node itself, with a time of its own."""
@@ -83,7 +83,7 @@ def logs_are_equal(ensemble: Ensemble) -> int:
 
     The digests are compared, too, which the leader has written into each.
     """
-    seen: dict[int, tuple[Member, bytes]] = {}
+    seen: dict[int, tuple[MixedMember, bytes]] = {}
     shared = set()
     for member in ensemble.members.values():
         before = 0

@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn, Self
 from pyzk.cli import survey
 from pyzk.errors import KeeperError
 from pyzk.testing.core.engine import RUNNING
-from pyzk.testing.ensemble import Members, ZooKeeperEnsemble
+from pyzk.testing.ensemble import MemberList, ZooKeeperEnsemble
 from pyzk.testing.errors import FixtureError, NotRunningError
 from pyzk.testing.external.plain_client import PlainClient, ask
 from pyzk.testing.external.server import ORDER_S, ConnectedServer, ExternalServer
@@ -95,7 +95,7 @@ class ConnectedMember(ExternalServer):
         return f"<server {':'.join(map(str, self._place))}>"
 
 
-class ConnectedEnsemble(ConnectedServer, Members[ConnectedMember]):
+class ConnectedEnsemble(ConnectedServer, MemberList[ConnectedMember]):
     """The servers of a connect string, which form one ensemble."""
 
     offers: type[object] = ZooKeeperEnsemble
