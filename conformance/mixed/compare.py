@@ -59,7 +59,7 @@ def read_log(file: Path) -> Iterator[tuple[int, bytes]]:
     """Yields each transaction of a log: its zxid and its bytes, digest included."""
     data = file.read_bytes()
     if not data.startswith(LOG_MAGIC):
-        check(not data.strip(b"\x00"), f"{file} is no log")
+        check(not data.strip(b"\x00"), f"{file} is not a log")
         return
     offset = LOG_HEADER
     while offset + 12 <= len(data):

@@ -322,4 +322,6 @@ def sid_of(member: object) -> int:
         return member.sid
     if isinstance(member, int) and not isinstance(member, bool):
         return member
-    raise FixtureError(f"{member!r} names no member; give its id, such as 1, or the member itself")
+    raise FixtureError(
+        f"{member!r} does not name a member; give its id or the member itself"
+    )

@@ -171,9 +171,9 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             arguments = json.loads(body, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
-            raise FixtureError(f"the body is no JSON: {error}") from None
+            raise FixtureError(f"the body is not JSON: {error}") from None
         if not isinstance(arguments, dict):
-            raise FixtureError("the body is no JSON object; arguments are given by name")
+            raise FixtureError("the body is not a JSON object; arguments are given by name")
         return arguments
 
     def _read_body(self) -> bytes:
@@ -222,7 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no value of JSON")
+    raise ValueError(f"{name} is not a value of JSON")
 
 
 def _status(error: Exception) -> HTTPStatus:

@@ -46,7 +46,7 @@ class LoopThread:
     def check(self) -> None:
         """Raise FixtureError on the loop's own thread, which must not wait for itself."""
         if threading.current_thread() is self._thread:
-            raise FixtureError("a condition is asked on the server's thread: it must not wait")
+            raise FixtureError("a condition runs on the server's thread and must not wait")
 
     # --- from start to end ----------------------------------------------------------
 

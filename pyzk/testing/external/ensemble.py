@@ -135,7 +135,7 @@ class ConnectedEnsemble(ConnectedServer, MemberList[ConnectedMember]):
         """The member that says that it leads. Raises NotRunningError if none does."""
         found = self._leader()
         if found is None:
-            raise NotRunningError(f"nobody leads: {self._state()}")
+            raise NotRunningError(f"no member leads: {self._state()}")
         return found
 
     def _leader(self) -> ConnectedMember | None:
@@ -150,7 +150,7 @@ class ConnectedEnsemble(ConnectedServer, MemberList[ConnectedMember]):
                 for member in self._members:
                     if member.is_at(peer):
                         return member
-        raise FixtureError(f"{client!r} is no kazoo client that is connected to a member now")
+        raise FixtureError(f"{client!r} is not a kazoo client that is connected to a member now")
 
     def _state(self) -> str:
         return ", ".join(f"{member!r} is {member.role}" for member in self._members)

@@ -39,7 +39,7 @@ def _raise_unavailable(text: str) -> NoReturn:
 def _split(address: str) -> tuple[str, int]:
     host, colon, port = address.strip().rpartition(":")
     if not colon or not port.isdigit():
-        raise FixtureError(f"{address!r} is no HOST:PORT")
+        raise FixtureError(f"{address!r} is not HOST:PORT")
     return host.strip("[]"), int(port)
 
 
@@ -228,7 +228,7 @@ class ExternalServer:
     ) -> None:
         """See `ZooKeeperServer.wait_for_node`."""
         if data is not None and not exists:
-            raise FixtureError("data is asked of a znode that should not exist")
+            raise FixtureError("data= is for a znode that should exist")
         deadline = time.monotonic() + timeout
         full = self._full(path)
         with self._client() as client:
@@ -403,7 +403,7 @@ class ConnectedServer(ExternalServer):
             else:
                 self._at = address
                 return client
-        raise FixtureError(f"{self.option}: nobody answers ({'; '.join(problems)})")
+        raise FixtureError(f"{self.option}: no server answers ({'; '.join(problems)})")
 
     def stop(self, *, leaks: str | None = None) -> None:
         """Delete the chroot and all below it."""

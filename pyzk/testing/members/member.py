@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 
 
-class MembersEnsemble(Protocol):
+class OwningEnsemble(Protocol):
     """What a member leaves to its ensemble; `ZooKeeperEnsemble` does it."""
 
     _engine: EnsembleEngine
@@ -47,7 +47,7 @@ class MembersEnsemble(Protocol):
 class EnsembleMember(BlockingControls):
     """A member of a `ZooKeeperEnsemble`, which makes it and lives longer."""
 
-    def __init__(self, ensemble: MembersEnsemble, engine: MemberEngine) -> None:
+    def __init__(self, ensemble: OwningEnsemble, engine: MemberEngine) -> None:
         self._ensemble = ensemble
         self._member = engine
         self._take(engine, "ignore")
