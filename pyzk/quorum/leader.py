@@ -42,6 +42,7 @@ from pyzk.errors import QuorumProtocolError
 from pyzk.quorum import packets
 from pyzk.quorum.commands import ListenForLearners, StopListening
 from pyzk.quorum.epochs import ACCEPTED, CURRENT, MAX_EPOCH, MAX_LEAP
+from pyzk.quorum.forwarding import decode_forward
 from pyzk.quorum.intake import LeaderIntake
 from pyzk.quorum.leader_gauges import LearnerLine, leader_gauges, learner_lines
 from pyzk.quorum.leader_sync import Synchronizer
@@ -126,7 +127,6 @@ class Leader:
         self._phase_deadline: int | None = None
         self._established_ms: int = 0
         self._has_stopped: bool = False
-        # Broadcast
         self.prep: Prep
         self.last_proposed: int = 0
         self.last_committed: int = 0
@@ -488,8 +488,8 @@ class Leader:
         """Commit, in order, what has its quorum."""
         outstanding = self._outstanding
         tally = self._tally
-        server = self.member.server
-        database = server.database
+        database = self.member.server.database
+        queues = self.member.server.queues
         committed = database.committed
         assert committed is not None, "a leader without a committed log"
         before = zxid = self.last_committed
@@ -510,7 +510,7 @@ class Leader:
             foretold = request.foretold if zxid & SPOT_CHECK_MASK else None
             applied = database.apply_txn(request, request.body, request.digest, foretold)
             committed.append(zxid, payload)
-            server.finish(request, applied)
+            queues.finish(request, applied)
             if self._syncs and self._syncs[0][0] <= zxid:
                 self.send_batch()  # SYNC stands between this COMMIT and the next
         self._uncounted_commits += zxid - before
@@ -528,7 +528,7 @@ class Leader:
             if goes_on:
                 server.metrics.commit_count += self._uncounted_commits
                 self._uncounted_commits = 0
-                server.end_batch()
+                server.queues.end_batch()
         if self.last_proposed > self._counted:
             server.metrics.proposal_count += self.last_proposed - self._counted
             self._counted = self.last_proposed
@@ -568,7 +568,7 @@ class Leader:
             if self.last_proposed <= self.last_committed:
                 self.send_batch()  # ahead of what is committed from here on
         else:
-            self.submit(self.member.server.forwarded(handler, forwarded))
+            self.submit(decode_forward(handler, forwarded, self.member.clock.now_ms))
 
     def touched(self, sessions: list[tuple[int, int]]) -> None:
         """A learner has heard of these sessions."""

@@ -30,6 +30,7 @@ from pyzk.errors import QuorumProtocolError
 from pyzk.quorum import packets
 from pyzk.quorum.commands import DialLeader
 from pyzk.quorum.epochs import ACCEPTED
+from pyzk.quorum.forwarding import encode_forward
 from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.role import Unapplied
 from pyzk.zxid import counter_of, format_zxid
@@ -245,7 +246,7 @@ class Learner:
         behind."""
         if self._has_answered:
             self._has_answered = False
-            self.member.server.end_batch()
+            self.member.server.queues.end_batch()
         member = self.member
         is_behind = member.unsynced_bytes > member.server.marks.log_bytes
         link = self.link
@@ -368,7 +369,7 @@ class Learner:
     def _on_sync(self, packet: QuorumPacket) -> None:
         if not self._pending_syncs:
             raise QuorumProtocolError(f"{packets.describe(packet)}, and none was asked for")
-        self.member.server.finish_sync(self._pending_syncs.popleft())
+        self.member.server.queues.finish_sync(self._pending_syncs.popleft())
         self._has_answered = True
 
     def _on_revalidate(self, packet: QuorumPacket) -> None:
@@ -386,7 +387,7 @@ class Learner:
         """Send a write, or a sync, to the leader."""
         if request.opcode == OpCode.SYNC:
             self._pending_syncs.append(request)
-        self.link.send(self.member.server.encode_forward(request))
+        self.link.send(encode_forward(request))
 
     def revalidate(self, connection: Connection, session_id: int, timeout_ms: int) -> None:
         """Ask the leader whether a session lives."""

@@ -45,7 +45,6 @@ from pyzk.quorum.learner import (
     Learner,
 )
 from pyzk.quorum.snapshot_load import SnapshotLoad
-from pyzk.server.sessions import LearnerSessions
 from pyzk.zxid import epoch_of, follows, format_zxid, make
 
 if TYPE_CHECKING:
@@ -435,7 +434,7 @@ class SyncedLearner(Learner):
         member.established(self.epoch)
         member.install_config()
         self._enter(BROADCAST)
-        self._sessions = LearnerSessions(server)
+        self._sessions = server.learner_sessions()
         server.begin(self, self._sessions, self._voters())
         log.info(
             "server %d is %s of server %d in epoch %d; last zxid %s",
@@ -471,7 +470,7 @@ class SyncedLearner(Learner):
         committed = database.committed
         if committed is not None:
             committed.append(zxid, payload)
-        member.server.committed(txn.header, applied)
+        member.server.queues.committed(txn.header, applied)
         self._has_answered = True
 
     def _activate(self, proposal: Proposal, leader: int) -> None:

@@ -216,12 +216,13 @@ def check_counts(machine: Watched) -> None:
         if request.connection is not None
         and not (isinstance(request, QueuedRead) and request.is_parked)
     ]
-    counted = server.outstanding, server.outstanding_bytes
+    queues = server.queues
+    counted = queues.outstanding, queues.outstanding_bytes
     real = len(waiting), sum(request.size for request in waiting)
     if counted != real:
         raise Violation("counts", f"{machine.name} counts {counted}, and there are {real}")
-    throttled = len(server.throttled)
-    if throttled and not server.is_full and server.outstanding <= server.outstanding_limit:
+    throttled = len(queues.throttled)
+    if throttled and not queues.is_full and queues.outstanding <= queues.outstanding_limit:
         raise Violation("counts", f"{machine.name} lets {throttled} clients wait for nothing")
     role = machine.inputs.role
     if isinstance(role, Leader):

@@ -13,6 +13,7 @@ from random import Random
 from typing import Final, Protocol
 
 from pyzk.constants import OpCode, Xid
+from pyzk.int64 import hex_id
 from pyzk.jute.archive import unpack_int
 from pyzk.jute.records import ConnectRequest, ConnectResponse, SetWatches, WatcherEvent
 from pyzk.sim.checkers.replies import ReplyChecker
@@ -181,7 +182,7 @@ class SimClient:
 
     @property
     def _shown(self) -> str:
-        return f"session 0x{self._session_id & (1 << 64) - 1:x}"
+        return f"session {hex_id(self._session_id)}"
 
     # --- owner of a socket ----------------------------------------------------------
 

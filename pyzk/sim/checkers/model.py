@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pyzk.constants import OpCode
 from pyzk.data.txn import LoggedTxn, decode_txn
+from pyzk.int64 import hex_id
 from pyzk.jute.records import (
     CheckVersionTxn,
     CloseSessionTxn,
@@ -251,4 +252,4 @@ def _after(zxids: list[int], zxid: int) -> int | None:
 
 
 def _session(header: TxnHeader) -> str:
-    return f"session 0x{header.client_id & (1 << 64) - 1:x} ({format_zxid(header.zxid)})"
+    return f"session {hex_id(header.client_id)} ({format_zxid(header.zxid)})"

@@ -16,6 +16,7 @@ from typing import Any, Final, NoReturn, Self
 
 from pyzk.data.paths import ROOT
 from pyzk.errors import KeeperError, NoAuth, NodeExists, NoNode, NotEmpty, SessionExpired
+from pyzk.int64 import hex_id
 from pyzk.runtime.addresses import place
 from pyzk.testing.core.engine import NEW, PAUSED, RUNNING, STOPPED, explain
 from pyzk.testing.core.inspection import SessionInfo, WatchInfo, flatten, nest, session_id_of
@@ -298,7 +299,7 @@ class ExternalServer:
             return one is not None
 
         try:
-            what = f"session 0x{session_id & (1 << 64) - 1:x} {'connected' if exists else 'over'}"
+            what = f"session {hex_id(session_id)} {'connected' if exists else 'over'}"
             self.wait_until(is_there, what, timeout=timeout)
         except external_sight.NotAllowedError as error:
             self.unavailable(
