@@ -322,6 +322,4 @@ def sid_of(member: object) -> int:
         return member.sid
     if isinstance(member, int) and not isinstance(member, bool):
         return member
-    raise FixtureError(
-        f"{member!r} does not name a member; give its id or the member itself"
-    )
+    raise FixtureError(f"{member!r} does not name a member; give its id or the member itself")

@@ -167,9 +167,7 @@ def find_error(error: object) -> int:
     Raises FixtureError.
     """
     if isinstance(error, bool) or error is None:
-        raise FixtureError(
-            f"{error!r} is not an error; give a code like -101 or a name: NoNode"
-        )
+        raise FixtureError(f"{error!r} is not an error; give a code like -101 or a name: NoNode")
     if isinstance(error, int):
         if error >= 0:
             raise FixtureError(f"error codes are negative, {error} is not; NoNode is -101")
