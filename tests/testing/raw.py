@@ -1,10 +1,9 @@
-"""A client at the level of frames over a blocking socket: what the fixture's tests speak with."""
+"""A client at the level of frames over a blocking socket, for the tests of the fixture."""
 
 from __future__ import annotations
 
 import socket
 import struct
-from types import TracebackType
 from typing import Self
 
 from pyzk.constants import CreateMode, OpCode, Xid
@@ -154,10 +153,5 @@ class RawClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
