@@ -23,6 +23,7 @@ UNWANTED = {
     *("platform", "getpass", "pyzk.cli", "pyzk.runtime.main", "pyzk.runtime.storage"),
     *("pyzk.runtime.disk", "pyzk.runtime.files", "pyzk.testing.aio", "pyzk.testing.control.http"),
     *("pyzk.testing.external.server", "pyzk.testing.kazoo_harness", "pyzk.testing.pytest_plugin"),
+    *("pyzk.quorum.link", "pyzk.quorum.contract", "pyzk.quorum.lifecycle"),
 }
 
 
