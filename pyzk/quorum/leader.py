@@ -429,7 +429,7 @@ class Leader:
         self._phase_deadline = None
         self._established_ms = clock.now_ms
         log.info("leader of epoch %d after %d ms", self.epoch, clock.now_ms - self._started_ms)
-        member.database.tree.last_zxid = make(self.epoch, 0)
+        member.database.begin_epoch(self.epoch)
         member.established(self.epoch)
         server.begin(
             self,
@@ -490,8 +490,6 @@ class Leader:
         tally = self._tally
         server = self.member.server
         database = server.database
-        committed = database.committed
-        assert committed is not None, "a leader without a committed log"
         before = zxid = self.last_committed
         while True:
             proposal = outstanding.get(zxid + 1)
@@ -508,8 +506,7 @@ class Leader:
                 self._informs.append(packets.encode_packet(packets.INFORM, zxid, payload))
             request = proposal.request
             foretold = request.foretold if zxid & SPOT_CHECK_MASK else None
-            applied = database.apply_txn(request, request.body, request.digest, foretold)
-            committed.append(zxid, payload)
+            applied = database.commit(request, request.body, request.digest, payload, foretold)
             server.finish(request, applied)
             if self._syncs and self._syncs[0][0] <= zxid:
                 self.send_batch()  # SYNC stands between this COMMIT and the next

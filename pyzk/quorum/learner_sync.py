@@ -301,10 +301,7 @@ class SyncedLearner(Learner):
             database = load.database
             if zxid > database.last_zxid:
                 self._check_behind_snapshot(database.last_zxid, zxid)
-        database.apply(txn)
-        committed = database.committed
-        if committed is not None:
-            committed.append(zxid, payload)
+        database.commit(txn.header, txn.body, txn.digest, payload)
 
     def _log(self, zxid: int, payload: bytes) -> None:
         self.member.log_txn(zxid, payload)
@@ -464,13 +461,9 @@ class SyncedLearner(Learner):
 
     def _apply(self, proposal: Proposal) -> None:
         """Apply what is committed; its own record need not be durable here for that."""
-        zxid, payload, txn = proposal
+        _, payload, txn = proposal
         member = self.member
-        database = member.database
-        applied = database.apply_txn(txn.header, txn.body, txn.digest)
-        committed = database.committed
-        if committed is not None:
-            committed.append(zxid, payload)
+        applied = member.database.commit(txn.header, txn.body, txn.digest, payload)
         member.server.committed(txn.header, applied)
         self._has_answered = True
 

@@ -70,7 +70,7 @@ class Standalone:
         while proposed and proposed[0].zxid <= zxid:
             request = proposed.popleft()
             foretold = request.foretold if request.zxid & SPOT_CHECK_MASK else None
-            applied = database.apply_txn(request, request.body, request.digest, foretold)
+            applied = database.commit(request, request.body, request.digest, b"", foretold)
             server.finish(request, applied)
         self.prep.changes.applied(zxid)
         server.end_batch()

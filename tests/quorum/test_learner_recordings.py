@@ -150,7 +150,7 @@ def replay(link: RecordedLink, theirs: list[QuorumPacket], past: Past) -> Replay
     world.look()
     database = world.database
     for _, payload in world.role.unapplied:
-        database.apply(decode_txn(payload))
+        database.replay(decode_txn(payload), payload)
     mismatches = database.digest_mismatches - mismatches if past.is_whole else 0
     return Replay(decode(world.received), theirs, over, pings, learned, mismatches)
 

@@ -72,7 +72,7 @@ def test_a_snapshot_may_come_byte_by_byte() -> None:
     world.discover()
     database = leaders(create(E1 + 1, "/a"), create(E1 + 2, "/a/b"))
     acl = CreateTxn("/closed", b"x", CLOSED, False, -1)
-    database.apply(decode_txn(txn(E1 + 3, OpCode.CREATE, acl)))
+    database.replay(decode_txn(txn(E1 + 3, OpCode.CREATE, acl)))
     for byte in snap(database) + new_leader():
         world.hear(bytes([byte]))
     world.settle()

@@ -179,12 +179,12 @@ class Ensemble:
             txn = decode_txn(payload)
             self.log.append(txn)
             database = self.leader.database
-            applied = database.apply_txn(request, request.body, request.digest, request.foretold)
+            applied = database.commit(request, request.body, request.digest, b"", request.foretold)
             self.leader.server.finish(request, applied)
             self.leader_role.prep.changes.applied(request.zxid)
             for learner in self.learners:
                 txn = decode_txn(payload)
-                learner.server.committed(txn.header, learner.database.apply(txn))
+                learner.server.committed(txn.header, learner.database.replay(txn))
             self._finish_syncs()
         for member in self.members:
             member.server.end_batch()
