@@ -11,7 +11,7 @@ from pyzk.constants import OpCode
 from pyzk.data.database import Database
 from pyzk.data.txn import decode_txn
 from pyzk.jute.records import ACL, CreateTxn, SetACLTxn
-from pyzk.quorum import learner, packets, snapshot_stream
+from pyzk.quorum import learner, learner_dial, packets, snapshot_stream
 from pyzk.zxid import make
 from tests.quorum.learner_world import (
     INIT_MS,
@@ -457,7 +457,7 @@ def test_a_second_truncation_that_cannot_be_done_is_the_end() -> None:
 
 def test_a_leader_that_is_gone_by_then_is_not_waited_for() -> None:
     world = uncut()
-    for _ in range(learner.SOON_TRIES + learner.LATER_TRIES + 1):
+    for _ in range(learner_dial.SOON_TRIES + learner_dial.LATER_TRIES + 1):
         world.dials.pop().link.lost("refused")
         world.advance(200)
     assert world.role.over is not None
