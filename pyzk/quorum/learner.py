@@ -132,9 +132,7 @@ class Learner:
 
     def _go(self, event: str) -> None:
         """Goes where the table leads behind an event that is no packet."""
-        step = EVENTS.get((self.phase, event))
-        assert step is not None, f"{event} in the phase {PHASE_NAMES[self.phase]}"
-        take, self.phase = step
+        take, self.phase = EVENTS[self.phase, event]
         take(self)
 
     def _end(self, reason: str) -> None:

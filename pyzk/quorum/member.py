@@ -199,6 +199,14 @@ class Member:
         """Whether a later version of the configuration is known to have the quorums of this one."""
         return self.election is not None and self.election.has_quorums_of(version)
 
+    def kill_dead_sessions(self) -> None:
+        """Deletes the ephemerals of sessions that are gone, before this server leads."""
+        dead = self.database.kill_dead_sessions()
+        if dead:
+            log.info("removed %d ephemeral znodes of sessions that are gone", dead)
+            # No transaction says so: a later start must find it in a snapshot.
+            self.outbox.commands.append(TakeSnapshot())
+
     def install_config(self) -> None:
         """Write the committed configuration into /zookeeper/config; no transaction does."""
         text = config_text(self.membership).encode("utf-8")

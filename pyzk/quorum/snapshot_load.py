@@ -1,6 +1,6 @@
 """A database built from the parts of a snapshot as they come behind SNAP.
 
-Pure. Answers to ZKDatabase.deserializeSnapshot. It is built beside the one in use, which stays
+Pure. ZooKeeper: ZKDatabase.deserializeSnapshot. It is built beside the one in use, which stays
 whole until the new one is on disk: a link that breaks half-way costs nothing (ZOOKEEPER-3642).
 """
 
@@ -26,7 +26,7 @@ _FUZZY: Final = 1 << 62
 
 
 class SnapshotLoad:
-    """Takes the parts in order; the last one makes ``database`` ready."""
+    """Takes the parts of a snapshot in order; the last one makes ``database`` ready."""
 
     def __init__(self, config: ServerConfig, zxid: int) -> None:
         tree = DataTree(
@@ -36,13 +36,13 @@ class SnapshotLoad:
         )
         tree.clear()
         self.zxid: int = zxid
-        """Of the SNAP packet: every transaction up to it is in the snapshot."""
+        """The zxid of the SNAP packet: every transaction up to it is in the snapshot."""
         self.database: Database = Database(tree, {})
         self.database.fuzzy_until = _FUZZY
         self.database.committed = CommittedLog(config.commit_log_count)
 
     def add(self, part: SnapshotPart) -> None:
-        """Take the next part. Raises QuorumProtocolError for what is no tree."""
+        """Takes the next part. Raises QuorumProtocolError for what is no tree."""
         database = self.database
         tree = database.tree
         nodes = tree.nodes
@@ -64,7 +64,7 @@ class SnapshotLoad:
             tree.last_zxid = self.zxid
 
     def finish(self) -> None:
-        """Everything that the snapshot may have had effects of has been applied.
+        """Notes that everything has been applied of which the snapshot may have effects.
 
         A leader that serves puts into the snapshot what it applies meanwhile, and it has sent the
         COMMIT of each ahead of NEWLEADER.
