@@ -15,21 +15,21 @@ Peers that have elected already answer with the vote they concluded. They are co
 ``outofelection``, and a leader is followed only if a quorum names it *and* it says itself that it
 leads: the others may not have noticed that it is gone.
 
-Where this differs from the original, on purpose and without a difference on the wire:
+Where this differs from ZooKeeper, on purpose (the bytes on the wire are the same):
 
-- A notification that comes while a quorum waits for silence is counted like any other. The original
+- A notification that comes while a quorum waits for silence is counted like any other. ZooKeeper
   drops it unless it is better, so it decides for a quorum that may have gone elsewhere, and then
   waits initLimit for it.
 - When *every* voter agrees, or cannot be reached, there is nothing to wait for.
 - A peer that looks again no longer counts as a witness of its former leader, nor one that has
   elected in another round as a voter of this one.
-- Notifications are repeated whenever the time is due. The original counts on its queues: it repeats
+- Notifications are repeated whenever the time is due. ZooKeeper counts on its queues: it repeats
   if one of them is empty, and only reconnects if none is.
-- A looking peer answers observers and joiners with its present proposal. The original answers with
+- A looking peer answers observers and joiners with its present proposal. ZooKeeper answers with
   the vote of its last election, whose leader may be the one that has just gone.
 - Two servers that do not know each other as voters do not answer each other's answers without end.
-- A later configuration is remembered for who can adopt it, and the vote that brings it counts. The
-  original adopts it in place of the vote, and elects anew if it has other content.
+- A later configuration is remembered for those who can adopt it, and the vote that brings it
+  counts. ZooKeeper adopts it in place of the vote, and elects anew if it has other content.
 """
 
 from __future__ import annotations

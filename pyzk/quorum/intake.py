@@ -1,8 +1,10 @@
 """What a leader lets wait while too many bytes are under way: its clients, requests of learners.
 
-Pure. ZooKeeper: nothing; its queues grow until its heap ends. The marks are in
-`pyzk.server.marks`, the reasons in docs/decisions/0016. What frees bytes never waits: ACKs, PINGs
-and commits; nor does the begin of a session.
+Pure. The marks are in `pyzk.server.marks`, the reasons in docs/decisions/0016. What frees bytes
+never waits: ACKs, PINGs and commits; nor does the begin of a session.
+
+Where this differs from ZooKeeper, on purpose: what is under way has a bound in bytes. The
+queues of ZooKeeper grow until its heap ends.
 """
 
 from __future__ import annotations

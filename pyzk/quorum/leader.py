@@ -280,8 +280,7 @@ class Leader(LearnerMaster):
                 self._end("a quorum has a later version of the configuration")
         raise QuorumProtocolError(
             f"server {sid} has version {version:x} of the configuration, of which this server does"
-            " not know that it has the voters of its own version"
-            f" {self.member.membership.version:x}"
+            f" not know that it has the voters of version {self.member.membership.version:x}"
         )
 
     def _count_epoch(self, sid: int, bit: int, accepted: int) -> None:
@@ -428,10 +427,9 @@ class Leader(LearnerMaster):
 
     def submit(self, request: Request) -> None:
         """Prepares a write and proposes it."""
-        prep = self.prep
         if self._is_exhausted or self.over is not None:
             return
-        payload = prep.prepare(request)
+        payload = self.prep.prepare(request)
         zxid = request.zxid
         self._outstanding[zxid] = Proposal(payload, request)
         self.intake.proposed_bytes += len(payload)
@@ -493,9 +491,7 @@ class Leader(LearnerMaster):
             applied = database.commit(request, request.body, request.digest, payload, foretold)
             server.finish(request, applied)
             if traffic.syncs and traffic.syncs[0][0] <= zxid:
-                self.traffic.send(
-                    self.last_committed
-                )  # SYNC stands between this COMMIT and the next
+                traffic.send(zxid)  # SYNC stands between this COMMIT and the next
         self._uncounted_commits += zxid - before
         self.prep.changes.applied(zxid)
         if self._is_exhausted and not outstanding:

@@ -6,6 +6,10 @@ together, lost a tenth of set 50x1 in scripts/bench/ensemble.py.)
 
 No limit of packets is checked here: `Prep` makes no transaction that a learner of ZooKeeper with
 the same jute.maxbuffer and extra size would not take.
+
+Where this differs from ZooKeeper, on purpose: what a learner has acknowledged on an earlier link
+does not count until it is acknowledged again, for TRUNC and SNAP make it give that up. ZooKeeper
+counts it, and may commit what no quorum has.
 """
 
 from __future__ import annotations
@@ -47,9 +51,7 @@ class LearnerTraffic:
         self.followers = [*self.followers, handler]
         for zxid in [zxid for zxid in outstanding if zxid > after]:
             proposal = outstanding[zxid]
-            # TRUNC and SNAP make it give up what it has acked on an earlier link: until it acks
-            # again it does not count. ZooKeeper counts it, and may commit what no quorum has.
-            proposal.acks &= ~handler.bit
+            proposal.acks &= ~handler.bit  # what it has acked on an earlier link
             handler.propose(packets.encode_packet(packets.PROPOSAL, zxid, proposal.payload), zxid)
 
     def remove(self, handler: LearnerHandler) -> None:

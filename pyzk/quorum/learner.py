@@ -14,7 +14,7 @@ tables at the end do not name in the present phase closes the link.
     SAVING       currentEpoch = N is on its way to the disk
     READY        has said ACK of (N, 0), and waits for UPTODATE; what comes waits
     BROADCAST    serves
-    OVER         has ended
+    OVER         has ended, which it may from every other phase
 
 The order that Zab stands on: acceptedEpoch is durable before ACKEPOCH is sent; the transactions or
 the snapshot (`learner_sync`), then currentEpoch, before the ACK of NEWLEADER; that one before any

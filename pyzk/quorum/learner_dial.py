@@ -1,6 +1,10 @@
 """How a learner tries to connect with its leader, which may open its port a moment later.
 
 Pure. ZooKeeper: Learner.connectToLeader.
+
+Where this differs from ZooKeeper, on purpose: the first tries follow each other sooner, and there
+are more than five. A leader that refuses longer has died since the election, and the others wait
+for a new one.
 """
 
 from __future__ import annotations
@@ -17,8 +21,7 @@ SOON_TRIES: Final = 5
 SOON_MS: Final = 20
 """The first tries follow each other quickly: who has won the election may not know it yet."""
 LATER_TRIES: Final = 10
-"""So many tries follow, leaderConnectDelayDuringRetryMs apart. ZooKeeper tries five times in all.
-A leader that refuses longer has died since the election, and the others wait for a new one."""
+"""So many tries follow, leaderConnectDelayDuringRetryMs apart."""
 
 MOMENT_MS: Final = 250
 """A connection that lasted no longer and brought nothing was a refusal: what stands between, a

@@ -25,9 +25,9 @@ been no ACK for syncLimit.
 A learner that lets more wait than its mark holds up the writes of all (`pyzk.server.marks`). It may
 do so for syncLimit; then the link ends if there is a quorum without it (docs/decisions/0016).
 
-Where this differs from ZooKeeper, on purpose: its SyncLimitCheck also drops a learner that goes on
-acknowledging, each proposal later than syncLimit; here such a learner is only behind. Nothing there
-asks whether a learner holds up the others.
+Where this differs from ZooKeeper, on purpose: a learner that goes on acknowledging, but each
+proposal later than syncLimit, is only behind; the SyncLimitCheck of ZooKeeper drops it. A learner
+that holds up the others is dropped; ZooKeeper lets its queue grow.
 """
 
 from __future__ import annotations

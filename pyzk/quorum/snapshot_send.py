@@ -1,7 +1,9 @@
 """The bytes behind a SNAP packet, made piece by piece as the learner takes them.
 
-Pure. ZooKeeper: ZKDatabase.serializeSnapshot. A snapshot is of one moment, that of the SNAP
-packet's zxid (`data.snapshot_view`); ZooKeeper's is fuzzy. `quorum.snapshot_load` reads it.
+Pure. ZooKeeper: ZKDatabase.serializeSnapshot. `quorum.snapshot_load` reads it.
+
+Where this differs from ZooKeeper, on purpose: a snapshot is of one moment, that of the SNAP
+packet's zxid (`data.snapshot_view`). ZooKeeper's is fuzzy.
 """
 
 from __future__ import annotations
