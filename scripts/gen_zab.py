@@ -160,7 +160,7 @@ def differences() -> Iterator[str]:
         _, found, rest = docstring.partition(DIFFERENCES)
         if found:
             yield f"### quorum/{path.name}\n"
-            text = rest.strip().lstrip(":").strip()
+            text = rest.lstrip(",:; ").strip()
             for paragraph in re.split(r"\n\n|\n(?=- )", text[0].upper() + text[1:]):
                 indent = "  " if paragraph.startswith("- ") else ""
                 yield textwrap.fill(" ".join(paragraph.split()), WIDTH, subsequent_indent=indent)

@@ -15,7 +15,7 @@ Peers that have elected already answer with the vote they concluded. They are co
 ``outofelection``, and a leader is followed only if a quorum names it *and* it says itself that it
 leads: the others may not have noticed that it is gone.
 
-Where this differs from ZooKeeper, on purpose (the bytes on the wire are the same):
+Where this differs from ZooKeeper, on purpose; the bytes on the wire are the same:
 
 - A notification that comes while a quorum waits for silence is counted like any other. ZooKeeper
   drops it unless it is better, so it decides for a quorum that may have gone elsewhere, and then
