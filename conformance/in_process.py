@@ -16,7 +16,8 @@ from pyzk.clock import Clock
 from pyzk.config.server import Property, ServerConfig, parse_config
 from pyzk.data.database import Database
 from pyzk.persistence.recovery import RecoveryOptions
-from pyzk.quorum.peer import Peer
+from pyzk.quorum.driver import Driver
+from pyzk.quorum.standalone import standalone_peer
 from pyzk.server.connection import CLOSED, STALL_CHOKED, Connection
 
 START_WALL_MS = 1_700_000_000_000
@@ -37,10 +38,14 @@ class PeerTarget:
         self.clock = Clock(1_000_000, START_WALL_MS)
         options = RecoveryOptions(extended_types=config.extended_types_enabled)
         database = Database(options.new_tree())
-        self.peer = Peer(config, database, self.clock, Random(1))
+        self.peer = standalone_peer(config, database, self.clock, Random(1))
         self.pipes: dict[Connection, PeerPipe] = {}
         self.ports = 40000
-        self.peer.start()
+        self._driver = Driver(self.peer, self)
+        self._is_turn_due = False
+        self._synced_zxid = 0
+        self._woken_at_ms = 0
+        self._driver.start()
         self.settle()
 
     def open(self) -> Pipe:
@@ -56,27 +61,38 @@ class PeerTarget:
         return pipe
 
     def sleep(self, seconds: float) -> None:
-        """Lets the peer's time pass, waking it when it wants to be woken."""
+        """Lets the peer's time pass, and wakes it when it wants to be woken."""
         until = self.clock.now_ms + round(seconds * 1000)
         while self.clock.now_ms < until:
-            due = max(self.clock.now_ms + 1, min(until, self.peer.deadline))
+            due = max(self.clock.now_ms + 1, min(until, self._woken_at_ms))
             self.clock.wall_ms += due - self.clock.now_ms
             self.clock.now_ms = due
-            self.peer.wake()
+            self._driver.wake()
             self.settle()
 
     def settle(self) -> None:
-        """Carries out everything the peer wants until it wants nothing more."""
-        outbox = self.peer.outbox
-        while outbox.log or outbox.dirty or outbox.commands:
-            outbox.take_commands()
-            for connection in outbox.take_dirty():
-                connection.is_dirty = False
-                self._flush(connection)
-            if outbox.take_log():
-                self.peer.log_synced(outbox.log_zxid)
+        """Has everything carried out that the peer wants, until it wants nothing more."""
+        self._driver.flush()
+        while self._is_turn_due or self._synced_zxid:
+            if self._is_turn_due:
+                self._is_turn_due = False
+                self._driver.end_turn()
+            if self._synced_zxid:
+                zxid, self._synced_zxid = self._synced_zxid, 0
+                self.peer.log_synced(zxid)
+            self._driver.flush()
 
-    def _flush(self, connection: Connection) -> None:
+    # --- effects: `pyzk.quorum.driver.Effects` --------------------------------------------
+
+    def append(self, records: list[bytes], last_zxid: int) -> None:
+        """Makes records durable at once."""
+        self._synced_zxid = last_zxid
+
+    def take_snapshot(self, database: Database) -> None:
+        """Writes none: nothing is ever loaded again."""
+
+    def write(self, connection: Connection) -> None:
+        """Hands a client what its connection has."""
         pipe = self.pipes.get(connection)
         if pipe is not None:
             pipe.received += b"".join(connection.out)
@@ -84,6 +100,15 @@ class PeerTarget:
         connection.out.clear()
         if connection.stalled & STALL_CHOKED:
             connection.resume(STALL_CHOKED)
+            self._is_turn_due = True
+
+    def end_turn_soon(self) -> None:
+        """Ends the turn when everything is settled."""
+        self._is_turn_due = True
+
+    def wake_at(self, at_ms: int) -> None:
+        """Sets the timer."""
+        self._woken_at_ms = at_ms
 
 
 class PeerPipe:

@@ -5,6 +5,8 @@ Pure. The only place that shifts by 32.
 
 from __future__ import annotations
 
+from pyzk.int64 import hex_id
+
 
 def make(epoch: int, counter: int) -> int:
     """Return the zxid of ``counter`` in ``epoch``."""
@@ -29,4 +31,4 @@ def follows(last: int, zxid: int) -> bool:
 
 def format_zxid(zxid: int) -> str:
     """Return ``0x`` and the unsigned hexadecimal form, as logs and tools show it."""
-    return f"0x{zxid & 0xFFFFFFFFFFFFFFFF:x}"
+    return hex_id(zxid)

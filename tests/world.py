@@ -29,9 +29,9 @@ from pyzk.jute.records import (
     SetDataRequest,
     WatcherEvent,
 )
-from pyzk.quorum.peer import Peer
+from pyzk.quorum.standalone import standalone_peer
 from pyzk.server.connection import CLOSED, Connection
-from pyzk.server.outbox import TakeSnapshot
+from tests.driven import Driven
 
 OPEN = [ACL(31, "world", "anyone")]
 START_MS = 1_000_000
@@ -79,14 +79,13 @@ def multi(*operations: tuple[int, Record]) -> bytes:
     return b"".join(parts) + MultiHeader(-1, True, -1).encode()
 
 
-class World:
-    """One peer, its clock and its disk."""
+class World(Driven):
+    """A lone server; its disk answers at once, or when told."""
 
     def __init__(
         self, config: ServerConfig | None = None, database: Database | None = None
     ) -> None:
         self.config = config or ServerConfig()
-        self.clock = Clock(START_MS, WALL_MS)
         if database is None:
             database = Database(
                 DataTree(
@@ -96,17 +95,15 @@ class World:
             )
         self.database = database
         self.tree = database.tree
-        self.peer = Peer(self.config, database, self.clock, Random(7))
-        self.peer.start()
-        self.server = self.peer.server
+        clock = Clock(START_MS, WALL_MS)
+        super().__init__(standalone_peer(self.config, database, clock, Random(7)))
         self.log: list[LoggedTxn] = []
         """Everything that was handed to the disk, decoded from its bytes."""
         self.records: list[bytes] = []
         """The same as it was handed over."""
-        self.snapshots_wanted = 0
         self.is_disk_held = False
-        self._unsynced = 0
         self._port = 40000
+        self.driver.start()
 
     def connect(self, host: str = "127.0.0.1", timeout_ms: int = 10_000) -> Client:
         """Open a connection and make a session."""
@@ -121,55 +118,24 @@ class World:
         assert connection is not None, "refused"
         return Client(self, connection)
 
+    def append(self, records: list[bytes], last_zxid: int) -> None:
+        super().append(records, last_zxid)
+        self.records += records
+        self.log += [decode_txn(record[12:-1]) for record in records]
+
     def settle(self) -> None:
         """Let the disk answer unless it is held, and the sockets take everything."""
-        outbox = self.peer.outbox
-        while True:
-            records = outbox.take_log()
-            self.records += records
-            for record in records:
-                self.log.append(decode_txn(record[12:-1]))
-            if records:
-                self._unsynced = outbox.log_zxid
-            self.snapshots_wanted += sum(
-                isinstance(command, TakeSnapshot) for command in outbox.take_commands()
-            )
-            if self._unsynced and not self.is_disk_held:
-                zxid, self._unsynced = self._unsynced, 0
-                self.peer.log_synced(zxid)
-                continue
-            if not outbox.dirty:
-                return
-            for connection in outbox.take_dirty():
-                connection.is_dirty = False
-                client = connection.shell
-                assert isinstance(client, Client)
-                client.take(connection)
+        self.flush()
+        while self.unsynced and not self.is_disk_held:
+            self.unsynced = []
+            self.peer.log_synced(self.log_zxid)
+            self.flush()
 
     def sync(self) -> None:
         """The disk answers now, once."""
         held, self.is_disk_held = self.is_disk_held, False
         self.settle()
         self.is_disk_held = held
-
-    def advance(self, milliseconds: int) -> None:
-        """Let time pass, waking the peer whenever something falls due."""
-        end = self.clock.now_ms + milliseconds
-        while (due := self.peer.deadline) <= end:
-            self._set_clock(max(due, self.clock.now_ms))
-            self.peer.wake()
-            self.settle()
-        self._set_clock(end)
-
-    def jump(self, milliseconds: int) -> None:
-        """Let time pass while the whole server stands still; then it wakes."""
-        self._set_clock(self.clock.now_ms + milliseconds)
-        self.peer.wake()
-        self.settle()
-
-    def _set_clock(self, now_ms: int) -> None:
-        self.clock.wall_ms += now_ms - self.clock.now_ms
-        self.clock.now_ms = now_ms
 
 
 class Settles(Protocol):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import click
 
-from pyzk.cli.output import print_out
+from pyzk.cli.output import JSON, output_option, print_json, print_out
 from pyzk.cli.sources import fail, load, property_options
 from pyzk.config.members import bracketed
 from pyzk.config.server import DEFAULTS, WILDCARD, ServerConfig, effective_values
@@ -39,12 +39,14 @@ def command() -> None:
 @property_options[0]
 @property_options[1]
 @click.option("--all", "with_defaults", is_flag=True, help="Print the values that nobody set, too.")
+@output_option
 @click.option("--strict", is_flag=True, help="Exit with 2 if there is a warning.")
 def check(
     zoo_cfg: str | None,
     properties: tuple[str, ...],
     properties_file: str | None,
     with_defaults: bool,
+    output: str,
     strict: bool,
 ) -> None:
     """Say what ZOO_CFG means, whether its values are right, and what of it will be ignored.
@@ -54,23 +56,36 @@ def check(
     name that nobody knows, or a directory that cannot be used.
 
     Standard output has the effective values that are not ZooKeeper's defaults, one KEY=VALUE a
-    line; standard error has notes, warnings and, as its last line, the verdict. Exits with 2 and
-    one line where a value is wrong.
+    line; standard error has notes, warnings and, as its last line, the verdict. With `--output
+    json` all of it is on standard output. A wrong value ends it with one line and code 2.
     """
     config = load(zoo_cfg, properties, properties_file)
-    print_out(
-        "".join(f"{name}={_show(name, value)}\n" for name, value in _values(config, with_defaults))
-    )
-    for kind, remarks in (("note", config.notes), ("warning", config.warnings)):
-        for line, text in remarks:
-            where = f"line {line}: " if line else ""
-            click.echo(f"{kind}: {where}{text}", err=True)
+    values = {name: _show(name, value) for name, value in _values(config, with_defaults)}
+    if output == JSON:
+        print_json(_report(config, values))
+    else:
+        print_out("".join(f"{name}={value}\n" for name, value in values.items()))
+        for kind, remarks in (("note", config.notes), ("warning", config.warnings)):
+            for line, text in remarks:
+                where = f"line {line}: " if line else ""
+                click.echo(f"{kind}: {where}{text}", err=True)
     warnings = _count(config.warnings, "warning")
     if strict and config.warnings:
         fail(f"refused: {warnings}, and --strict was given")
+    if output == JSON:
+        return
     counts = ", ".join(filter(None, (warnings, _count(config.notes, "note")))) or "no warnings"
     name = "the defaults" if zoo_cfg is None else zoo_cfg
     click.echo(f"{name}: ok, {counts}: {_place(config)}", err=True)
+
+
+def _report(config: ServerConfig, values: dict[str, str]) -> dict[str, object]:
+    return {
+        "place": _place(config),
+        "values": values,
+        "warnings": [{"line": line, "text": text} for line, text in config.warnings],
+        "notes": [{"line": line, "text": text} for line, text in config.notes],
+    }
 
 
 def _values(config: ServerConfig, with_defaults: bool) -> list[tuple[str, object]]:

@@ -21,15 +21,16 @@ from pyzk.cli.ensemble_layout import (
     MAX_PORT,
     MIN_VOTERS,
     LayoutError,
-    MemberFiles,
+    MemberFolder,
     connect_string,
     prepare,
 )
 from pyzk.cli.ensemble_processes import Supervisor
 from pyzk.cli.number import Number
 from pyzk.cli.sources import fail, property_options
+from pyzk.exit_codes import ExitCode
 from pyzk.runtime import logs
-from pyzk.runtime.main import ExitCode, announce, refuse
+from pyzk.runtime.main import announce, refuse
 from pyzk.runtime.process import SIGNALS
 
 
@@ -118,11 +119,11 @@ def _place(directory: str | None, ends: ExitStack) -> Path:
 
 def _prepare(
     place: Path, voters: int | None, observers: int | None, base_port: int | None
-) -> list[MemberFiles]:
+) -> list[MemberFolder]:
     try:
         return prepare(place, voters, observers, base_port)
     except LayoutError as error:
         fail(str(error))
     except OSError as error:
-        code = ExitCode.DATA_DIR
+        code = ExitCode.UNABLE_TO_ACCESS_DATADIR
         raise SystemExit(refuse(f"{error.filename or place}: {error.strerror}", code)) from None

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from pyzk.config.ensemble import Sources, parse_ensemble
+from pyzk.config.ensemble import StartFiles, parse_ensemble
 from pyzk.config.members import Membership
+from pyzk.config.settings import Settings
 from pyzk.errors import ConfigError
 
 LOOPBACK: Final = "127.0.0.1"
@@ -50,7 +51,7 @@ class Ports(NamedTuple):
     election: int
 
 
-class MemberFiles(NamedTuple):
+class MemberFolder(NamedTuple):
     """One member and its folder."""
 
     sid: int
@@ -78,14 +79,14 @@ class MemberFiles(NamedTuple):
         return f"server.{self.sid}={LOOPBACK}:{quorum}:{election}:{role};{LOOPBACK}:{client}"
 
 
-def connect_string(members: Iterable[MemberFiles]) -> str:
+def connect_string(members: Iterable[MemberFolder]) -> str:
     """Return what a client is given."""
     return ",".join(f"{LOOPBACK}:{member.ports.client}" for member in members)
 
 
 def prepare(
     directory: Path, voters: int | None, observers: int | None, base_port: int | None
-) -> list[MemberFiles]:
+) -> list[MemberFolder]:
     """Return the members that are there, or make them. None: as it is there, or as usual.
 
     Raises LayoutError, OSError.
@@ -109,7 +110,7 @@ DEFAULT_BASE_PORT: Final = 2181
 # --- what is there --------------------------------------------------------------------
 
 
-def _find(directory: Path) -> list[MemberFiles] | None:
+def _find(directory: Path) -> list[MemberFolder] | None:
     """Return the members of an ensemble that was here before; None if there is none."""
     if not directory.exists():
         return None
@@ -130,7 +131,7 @@ def _is_folder(entry: Path) -> bool:
     return entry.name.isdecimal() and (entry / CONFIG_NAME).exists()
 
 
-def _read(directory: Path, sid: int, sids: Sequence[int]) -> MemberFiles:
+def _read(directory: Path, sid: int, sids: Sequence[int]) -> MemberFolder:
     folder = directory / str(sid)
     config = folder / CONFIG_NAME
     membership = read_membership(config, sid)
@@ -146,13 +147,13 @@ def _read(directory: Path, sid: int, sids: Sequence[int]) -> MemberFiles:
     if me.client_port is None:
         raise LayoutError(f"{config}: end the line server.{sid} with ;{LOOPBACK}: and a port")
     ports = Ports(me.client_port, address.quorum_port, address.election_port)
-    return MemberFiles(sid, me.is_observer, folder, ports)
+    return MemberFolder(sid, me.is_observer, folder, ports)
 
 
 def read_membership(config: Path, sid: int) -> Membership:
     """Return who zoo.cfg says belongs to the ensemble. Raises LayoutError."""
     try:
-        ensemble = parse_ensemble(Sources(config.read_bytes(), str(sid).encode()))
+        ensemble = parse_ensemble(Settings(config.read_bytes()), StartFiles(str(sid).encode()))
     except ConfigError as error:
         raise LayoutError(f"{config}: {error}") from None
     if ensemble is None:
@@ -162,7 +163,7 @@ def read_membership(config: Path, sid: int) -> Membership:
 
 def _check_same(
     directory: Path,
-    found: Sequence[MemberFiles],
+    found: Sequence[MemberFolder],
     voters: int | None,
     observers: int | None,
     base_port: int | None,
@@ -190,11 +191,14 @@ def _list(sids: Iterable[int]) -> str:
 # --- what is made ---------------------------------------------------------------------
 
 
-def _plan(directory: Path, voters: int, observers: int, base_port: int | None) -> list[MemberFiles]:
+def _plan(
+    directory: Path, voters: int, observers: int, base_port: int | None
+) -> list[MemberFolder]:
     count = voters + observers
     ports = _chosen(count, DEFAULT_BASE_PORT if base_port is None else base_port)
     return [
-        MemberFiles(at + 1, at >= voters, directory / str(at + 1), ports[at]) for at in range(count)
+        MemberFolder(at + 1, at >= voters, directory / str(at + 1), ports[at])
+        for at in range(count)
     ]
 
 
@@ -223,7 +227,7 @@ def free_ports(count: int) -> list[int]:
             sock.close()
 
 
-def check_free(members: Iterable[MemberFiles]) -> None:
+def check_free(members: Iterable[MemberFolder]) -> None:
     """Raise LayoutError if a port is in use: a member would say so only in its log."""
     for member in members:
         for port, name in zip(member.ports, ("client", "quorum", "election"), strict=True):
@@ -240,7 +244,7 @@ def check_free(members: Iterable[MemberFiles]) -> None:
                     ) from None
 
 
-def _write(members: Sequence[MemberFiles]) -> None:
+def _write(members: Sequence[MemberFolder]) -> None:
     servers = "".join(f"{member.line}\n" for member in members)
     for member in members:
         member.data.mkdir(parents=True)

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Final
 
 from pyzk.cli import survey
-from pyzk.cli.ensemble_layout import LOOPBACK, MemberFiles, connect_string
-from pyzk.runtime.main import ExitCode
+from pyzk.cli.ensemble_layout import LOOPBACK, MemberFolder, connect_string
+from pyzk.exit_codes import ExitCode
 from pyzk.runtime.process import handle, heeded_signals, ignore, is_another
 
 LOOK_S: Final = 0.25
@@ -40,7 +40,7 @@ TAIL_LINES: Final = 5
 class MemberProcess:
     """One member's process, or the lack of it."""
 
-    def __init__(self, files: MemberFiles, command: Sequence[str]) -> None:
+    def __init__(self, files: MemberFolder, command: Sequence[str]) -> None:
         self.files = files
         self._command = command
         self.process: asyncio.subprocess.Process | None = None
@@ -104,7 +104,7 @@ class Supervisor:
 
     def __init__(
         self,
-        members: Sequence[MemberFiles],
+        members: Sequence[MemberFolder],
         options: Sequence[str],
         say: Callable[[str], bool],
         *,
@@ -150,7 +150,7 @@ class Supervisor:
                 task.cancel()
             is_clean = await self._end()
             ignore(signals)
-        return code if is_clean else code or ExitCode.UNEXPECTED
+        return code if is_clean else code or ExitCode.UNEXPECTED_ERROR
 
     def _looked(self, task: asyncio.Future[None]) -> None:
         """It never ends by itself."""
@@ -167,7 +167,7 @@ class Supervisor:
                 member.signal(signal.SIGKILL)
         else:
             self._is_stopping = True
-            self._finish(ExitCode.OK)
+            self._finish(ExitCode.EXECUTION_FINISHED)
 
     def _finish(self, code: int) -> None:
         if not self._stop.done():
@@ -185,11 +185,11 @@ class Supervisor:
             if not self._is_ready and (code > 0 or not self._restart):
                 # It cannot start (its configuration, its data, its ports), or there is nobody to
                 # start it again: the ensemble would never be ready.
-                self._finish(max(code, ExitCode.UNEXPECTED))
+                self._finish(max(code, ExitCode.UNEXPECTED_ERROR))
                 return
             if not self._restart:
                 if not any(each.is_up for each in self._members):
-                    code = ExitCode.UNEXPECTED
+                    code = ExitCode.UNEXPECTED_ERROR
                     self._tell(
                         f"no server is left: stopping, with code {code};"
                         " --restart would start them again"
@@ -242,7 +242,7 @@ class Supervisor:
         if not self._connect_string_only:
             text = f"ready, connect to {text}"
         if not self._say(text) and self._with_parent:
-            self._finish(ExitCode.OK)
+            self._finish(ExitCode.EXECUTION_FINISHED)
 
     def _tell(self, text: str) -> None:
         if self._connect_string_only:
@@ -293,7 +293,7 @@ _SHOWN: Final = {
 }
 
 
-def command_of(files: MemberFiles, options: Sequence[str]) -> list[str]:
+def command_of(files: MemberFolder, options: Sequence[str]) -> list[str]:
     """Return the command line of a member."""
     return [
         *(sys.executable, "-m", "pyzk", "serve", str(files.config)),

@@ -17,9 +17,9 @@ from typing import Final
 from pyzk.cli.sources import DEFAULTS, fail
 from pyzk.config.server import Property
 from pyzk.errors import ConfigError, PyzkError
+from pyzk.exit_codes import ExitCode
 from pyzk.runtime.environment import raise_descriptor_limit
 from pyzk.runtime.main import (
-    ExitCode,
     announce,
     connect_string,
     ready_line,
@@ -100,15 +100,15 @@ def run(
                 endpoint = ends.enter_context(ControlEndpoint(server, control_port))
                 lines.append(f"control {endpoint.url}")
         except (PyzkError, OSError) as error:
-            return refuse(str(error), ExitCode.UNEXPECTED)
+            return refuse(str(error), ExitCode.UNEXPECTED_ERROR)
         spare_the_collector()
         if announce("\n".join(lines)) or not with_parent:
             signal.sigwait(signals)
-        end_at_another(signals, ExitCode.UNEXPECTED)
+        end_at_another(signals, ExitCode.UNEXPECTED_ERROR)
         if server.state == "broken":
-            return refuse("stopped serving: this is a bug in pyzk", ExitCode.UNEXPECTED)
+            return refuse("stopped serving: this is a bug in pyzk", ExitCode.UNEXPECTED_ERROR)
     ignore(signals)
-    return ExitCode.OK
+    return ExitCode.EXECUTION_FINISHED
 
 
 def _first_line(server: ZooKeeperServer, connect_string_only: bool) -> str:

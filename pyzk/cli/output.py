@@ -1,20 +1,43 @@
-"""Standard output of commands that print once and end.
+"""Standard output of commands that print a report and end: as text, or as JSON for programs.
 
 Shell.
 """
 
 from __future__ import annotations
 
+import json
 import sys
+from typing import Final
 
 import click
 
-from pyzk.runtime.main import ExitCode, abandon_output, refuse
+from pyzk.exit_codes import ExitCode
+from pyzk.runtime.main import abandon_output, refuse
+
+TEXT: Final = "text"
+JSON: Final = "json"
+
+output_option = click.option(
+    "--output",
+    type=click.Choice([TEXT, JSON]),
+    default=TEXT,
+    show_default=True,
+    help="The form of the report.",
+)
+"""For every command that prints a report; its function has the parameter ``output``."""
+
+
+def print_json(report: object) -> None:
+    """Write a report for programs."""
+    print_out(json.dumps(report, indent=2) + "\n")
 
 
 def print_out(text: str) -> None:
-    """Write to standard output. A reader that has seen enough (`| head`) changes nothing; where it
-    cannot be written otherwise, the process ends with one line that says why."""
+    """Write to standard output.
+
+    A reader that has seen enough (`| head`) is no error. Any other failure ends the process with
+    one line that says why.
+    """
     try:
         click.echo(text, nl=False)
         sys.stdout.flush()
@@ -23,5 +46,5 @@ def print_out(text: str) -> None:
     except OSError as error:
         abandon_output()
         raise SystemExit(
-            refuse(f"cannot write to standard output: {error.strerror}", ExitCode.UNEXPECTED)
+            refuse(f"cannot write to standard output: {error.strerror}", ExitCode.UNEXPECTED_ERROR)
         ) from None

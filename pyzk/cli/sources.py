@@ -13,7 +13,8 @@ import click
 
 from pyzk.config.server import Property, ServerConfig, parse_config, parse_properties
 from pyzk.errors import ConfigError
-from pyzk.runtime.main import ExitCode, refuse
+from pyzk.exit_codes import ExitCode
+from pyzk.runtime.main import refuse
 
 DEFAULTS = (
     Property("clientPort", "2181", "clientPort"),
@@ -80,7 +81,7 @@ def load_properties(
 
 def fail(reason: str) -> NoReturn:
     """End the process as after a wrong argument."""
-    raise SystemExit(refuse(reason, ExitCode.INVALID))
+    raise SystemExit(refuse(reason, ExitCode.INVALID_INVOCATION))
 
 
 def _read(path: str) -> bytes:

@@ -7,7 +7,6 @@ ZooKeeper: zkServer.sh status, for one server.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Sequence
 from typing import Any, Final
@@ -16,7 +15,7 @@ import attrs
 import click
 
 from pyzk.cli.number import Number
-from pyzk.cli.output import print_out
+from pyzk.cli.output import JSON, output_option, print_json, print_out
 from pyzk.cli.sources import fail
 from pyzk.cli.survey import (
     LEARNERS,
@@ -298,7 +297,7 @@ def _summary(report: Report) -> str:
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """Return all of it as what json writes."""
+    """Return the whole report as values that JSON has."""
     leader = report.leader
     return {
         "verdict": _WORDS[report.verdict],
@@ -348,7 +347,7 @@ def _member_json(member: SurveyedServer, digest: tuple[str, int | None]) -> dict
 
 @click.command("status")
 @click.argument("servers", nargs=-1, metavar="[HOST:PORT[,HOST:PORT...]]")
-@click.option("--json", "wants_json", is_flag=True, help="Print JSON.")
+@output_option
 @click.option(
     "--timeout",
     "timeout_s",
@@ -366,7 +365,7 @@ def _member_json(member: SurveyedServer, digest: tuple[str, int | None]) -> dict
     metavar="N",
     help="Transactions that a healthy member may be behind.",
 )
-def command(servers: tuple[str, ...], wants_json: bool, timeout_s: float, max_lag: int) -> None:
+def command(servers: tuple[str, ...], output: str, timeout_s: float, max_lag: int) -> None:
     """Show how the members of an ensemble are; pyzk's and Apache ZooKeeper's.
 
     Name all of them, as in a client's connect string; without one it is 127.0.0.1:2181. Codes:
@@ -384,8 +383,8 @@ def command(servers: tuple[str, ...], wants_json: bool, timeout_s: float, max_la
     except ValueError as error:
         fail(str(error))
     report = judge(asyncio.run(survey(addresses, timeout_s)), max_lag)
-    if wants_json:
-        print_out(json.dumps(as_json(report), indent=2) + "\n")
+    if output == JSON:
+        print_json(as_json(report))
     else:
         print_out(render(report))
     raise SystemExit(report.verdict)

@@ -2,9 +2,10 @@
 
 Pure. A `Key` is either *known* (read from the file only, as QuorumPeerConfig does) or a *property*:
 in `zoo.cfg` under its own name, with `-D` under `zookeeper.` + name, or only with `-D` (`own`).
-The table is what the parser works from and what `docs/operations.md` prints. Defaults live in
-`ServerConfig`; only a key without a field names its default here. ZooKeeper: QuorumPeerConfig,
-ServerConfig, and the property names scattered over its other classes.
+A row says who reads it: `field` is the field of ServerConfig that it fills, `member` that of
+EnsembleConfig. `pyzk/config/settings.py` reads by this table, and `docs/operations.md` prints it.
+The defaults are those of the two classes; only a key without a field names its default here.
+ZooKeeper: QuorumPeerConfig, ServerConfig, and the property names scattered over its other classes.
 """
 
 from __future__ import annotations
@@ -15,11 +16,6 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from pyzk.config.properties import trim
-
-FOUR_LETTER_WORDS: Final = (
-    "conf", "cons", "crst", "dirs", "dump", "envi", "gtmk", "hash", "isro",
-    "mntr", "ruok", "srst", "srvr", "stat", "stmk", "wchc", "wchp", "wchs",
-)  # fmt: skip
 
 _INT32: Final = (-(2**31), 2**31 - 1)
 _INT64: Final = (-(2**63), 2**63 - 1)
@@ -47,11 +43,11 @@ class Kind(NamedTuple):
         try:
             return self.parse(text)
         except ValueError:
-            from pyzk.config import hints as config_hints  # it is needed only here
+            from pyzk.config import hints  # it is needed only here
 
             shown = f"{text!r} is not" if text else "empty; expected"
-            remark = config_hints.of_value(text)
-            message = config_hints.extended(f"{shown} {self.accepted(unit)}", remark)
+            remark = hints.of_value(text)
+            message = hints.extended(f"{shown} {self.accepted(unit)}", remark)
             raise ValueError(message) from None
 
 
@@ -214,6 +210,7 @@ class Key(NamedTuple):
     name: str
     kind: Kind
     field: str | None = None
+    """What it fills in ServerConfig."""
     status: Status = Status.YES
     known: bool = False
     own: bool = False
@@ -224,18 +221,22 @@ class Key(NamedTuple):
     aliases: tuple[str, ...] = ()
     """Other property names that reach the same setting, in full."""
     own_unit: str = ""
-    """Where no field says it."""
+    """What an integer counts, where no field says it."""
+    member: str | None = None
+    """What it fills in EnsembleConfig."""
+    member_kind: Kind | None = None
+    """How a member reads it, if more strictly than a server that has no use for it."""
 
     @property
     def unit(self) -> str:
         """What an integer counts, "" if things."""
-        return self.own_unit or unit_of(self.field or "")
+        return self.own_unit or unit_of(self.field or self.member or "")
 
     @property
     def properties(self) -> tuple[str, ...]:
-        """Names with `-D`, the strongest first; a known key has none."""
+        """Names with `-D`, the strongest first; a known key has none but aliases."""
         if self.known:
-            return ()
+            return self.aliases
         return (self.name if self.own else f"zookeeper.{self.name}", *self.aliases)
 
 
@@ -246,7 +247,30 @@ def _later(name: str, default: str = "", *same: str, known: bool = False) -> Key
 
 
 def _ensemble(name: str, kind: Kind, default: str, unit: str = "", *, known: bool = False) -> Key:
+    """Return the row of a key that a member checks, and does not keep."""
     return Key(name, kind, None, Status.ENSEMBLE, known=known, default=default, own_unit=unit)
+
+
+def _member(
+    name: str,
+    kind: Kind,
+    field: str,
+    strict: Kind | None = None,
+    *,
+    known: bool = False,
+    alias: str = "",
+) -> Key:
+    """Return the row of a key that fills a field of EnsembleConfig."""
+    return Key(
+        name,
+        kind,
+        None,
+        Status.ENSEMBLE,
+        known=known,
+        aliases=(alias,) if alias else (),
+        member=field,
+        member_kind=strict,
+    )
 
 
 def _unused(name: str, default: str, *, known: bool = False, own: bool = False) -> Key:
@@ -268,7 +292,7 @@ BASIC: Final = (
     Key("clientPort", PORT, "client_port", known=True),
     Key("clientPortAddress", HOST, "client_port_address", known=True),
     Key("clientPortListenBacklog", PLAIN_INT, "client_port_listen_backlog", known=True),
-    Key("tickTime", PLAIN_POSITIVE, "tick_time_ms", known=True),
+    Key("tickTime", PLAIN_POSITIVE, "tick_time_ms", known=True, member="tick_time_ms"),
     Key("minSessionTimeout", PLAIN_INT, "min_session_timeout_ms", known=True),
     Key("maxSessionTimeout", PLAIN_INT, "max_session_timeout_ms", known=True),
     Key("maxClientCnxns", PLAIN_INT, "max_client_cnxns", known=True),
@@ -362,7 +386,7 @@ SESSIONS: Final = (
         known=True,
     ),
     Key("readonlymode.enabled", BOOL, "readonlymode_enabled", Status.ENSEMBLE, own=True),
-    Key("reconfigEnabled", BOOL, "reconfig_enabled", known=True),
+    Key("reconfigEnabled", BOOL, "reconfig_enabled", known=True, member="reconfig_enabled"),
     Key("standaloneEnabled", BOOL, "standalone_enabled", known=True),
 )
 
@@ -388,13 +412,20 @@ THROTTLE: Final = (
 )
 
 ENSEMBLE: Final = (
-    _ensemble("initLimit", PLAIN_COUNT, "0", "ticks", known=True),
-    _ensemble("syncLimit", PLAIN_COUNT, "0", "ticks", known=True),
-    _ensemble("connectToLearnerMasterLimit", PLAIN_COUNT, "0", "ticks", known=True),
+    _member("initLimit", PLAIN_COUNT, "init_limit_ticks", PLAIN_POSITIVE, known=True),
+    _member("syncLimit", PLAIN_COUNT, "sync_limit_ticks", PLAIN_POSITIVE, known=True),
+    _member(
+        "connectToLearnerMasterLimit",
+        PLAIN_COUNT,
+        "connect_to_learner_master_limit_ticks",
+        known=True,
+    ),
     _ensemble("electionAlg", ELECTION, "3", known=True),
-    _ensemble("quorumListenOnAllIPs", BOOL, "false", known=True),
+    _member("quorumListenOnAllIPs", BOOL, "quorum_listen_on_all_ips", known=True),
     _ensemble("peerType", PEER_TYPE, "participant", known=True),
-    _ensemble("syncEnabled", BOOL, "true", known=True),
+    _member(
+        "syncEnabled", BOOL, "sync_enabled", known=True, alias="zookeeper.observer.syncEnabled"
+    ),
     _later("observerMasterPort", "0", known=True),
     _later("sslQuorum", "false", known=True),
     _later("portUnification", "false", known=True),
@@ -406,36 +437,42 @@ ENSEMBLE: Final = (
     _later("quorum.auth.learner.saslLoginContext", "QuorumLearner", known=True),
     _later("quorum.auth.kerberos.servicePrincipal", "zkquorum/localhost", known=True),
     _unused("quorum.cnxn.threads.size", "20", known=True),
-    _ensemble("multiAddress.enabled", BOOL, "false", known=True),
+    _member(
+        "multiAddress.enabled",
+        BOOL,
+        "multi_address_enabled",
+        known=True,
+        alias="zookeeper.multiAddress.enabled",
+    ),
     _ensemble(
         "multiAddress.reachabilityCheckTimeoutMs", PLAIN_INT, "1000", "milliseconds", known=True
     ),
     _ensemble("multiAddress.reachabilityCheckEnabled", BOOL, "true", known=True),
     _later("oraclePath", known=True),
-    _ensemble("snapshotSizeFactor", NUMBER, "0.33"),
-    _ensemble("leaderServes", YES_NO, "yes"),
-    _ensemble("tcpKeepAlive", BOOL, "false"),
-    _ensemble("cnxTimeout", PLAIN_INT, "5000", "milliseconds"),
-    _ensemble("electionPortBindRetry", INT, "3"),
-    _ensemble("fastleader.minNotificationInterval", INT, "200", "milliseconds"),
-    _ensemble("fastleader.maxNotificationInterval", INT, "60000", "milliseconds"),
-    _ensemble("fastleader.finalizeWaitMs", COUNT, "200", "milliseconds"),
-    _ensemble("observer.syncLimit", COUNT, "0", "ticks"),
-    _ensemble("quorumCnxnTimeoutMs", INT, "-1", "milliseconds"),
-    _ensemble("leader.maxConcurrentSnapSyncs", INT, "10"),
-    _ensemble("leader.maxConcurrentDiffSyncs", INT, "100"),
-    _ensemble("leader.maxTimeToWaitForEpoch", INT, "-1", "milliseconds"),
+    _member("snapshotSizeFactor", NUMBER, "snapshot_size_factor"),
+    _member("leaderServes", YES_NO, "leader_serves"),
+    _member("tcpKeepAlive", BOOL, "tcp_keep_alive"),
+    _member("cnxTimeout", PLAIN_INT, "cnx_timeout_ms", PLAIN_POSITIVE),
+    _member("electionPortBindRetry", INT, "election_port_bind_retry", COUNT),
+    _member("fastleader.minNotificationInterval", INT, "min_notification_ms", POSITIVE),
+    _member("fastleader.maxNotificationInterval", INT, "max_notification_ms", POSITIVE),
+    _member("fastleader.finalizeWaitMs", COUNT, "finalize_wait_ms"),
+    _member("observer.syncLimit", COUNT, "observer_sync_limit_ticks"),
+    _member("quorumCnxnTimeoutMs", INT, "quorum_cnxn_timeout_ms"),
+    _member("leader.maxConcurrentSnapSyncs", INT, "max_concurrent_snap_syncs", POSITIVE),
+    _member("leader.maxConcurrentDiffSyncs", INT, "max_concurrent_diff_syncs", POSITIVE),
+    _member("leader.maxTimeToWaitForEpoch", INT, "max_time_to_wait_for_epoch_ms"),
     _ensemble("leader.ackLoggingFrequency", INT, "1000"),
     _ensemble("leader.closeSocketAsync", BOOL, "false"),
     _ensemble("learner.closeSocketAsync", BOOL, "false"),
     _ensemble("learner.asyncSending", BOOL, "false"),
     _ensemble("forward_learner_requests_to_commit_processor_disabled", BOOL, "false"),
     _ensemble("follower.skipLearnerRequestToNextProcessor", BOOL, "false"),
-    _ensemble("leaderConnectDelayDuringRetryMs", INT, "100", "milliseconds"),
-    _ensemble("observer.reconnectDelayMs", INT, "0", "milliseconds"),
-    _ensemble("observer.election.DelayMs", INT, "200", "milliseconds"),
+    _member("leaderConnectDelayDuringRetryMs", INT, "leader_connect_delay_ms", COUNT),
+    _member("observer.reconnectDelayMs", INT, "observer_reconnect_delay_ms", COUNT),
+    _member("observer.election.DelayMs", INT, "observer_election_delay_ms", COUNT),
     _ensemble("observerMaster.sizeLimit", INT, "33554432", "bytes"),
-    _ensemble("forceSnapshotSync", BOOL, "false"),
+    _member("forceSnapshotSync", BOOL, "force_snapshot_sync"),
     Key("leader.nodelay", BOOL, None, Status.ENSEMBLE, own=True, default="true"),
     Key("follower.nodelay", BOOL, None, Status.ENSEMBLE, own=True, default="true"),
 )

@@ -24,10 +24,10 @@ import attrs
 from pyzk.config.keys import whole_number
 from pyzk.config.properties import Entry, parse_properties, trim
 from pyzk.errors import ConfigError
+from pyzk.int64 import hex_digits, signed
 
 WILDCARD: Final = "0.0.0.0"  # noqa: S104 - what the original writes for "all addresses"
 FORM: Final = "host:quorumPort:electionPort[:role][;[host:]clientPort]"
-PREFIXES: Final = ("server.", "group.", "weight.")
 MAX_ID: Final = (1 << 63) - 1
 
 _HEXADECIMAL: Final = re.compile(r"-?[0-9a-fA-F]{1,16}")
@@ -129,7 +129,7 @@ def dynamic_file_text(membership: Membership, *, with_version: bool = False) -> 
 
 def dynamic_file_name(static_name: str, version: int) -> str:
     """Return the name of the dynamic file that belongs to a static one."""
-    return f"{static_name}.dynamic.{version & 0xFFFFFFFFFFFFFFFF:x}"
+    return f"{static_name}.dynamic.{hex_digits(version)}"
 
 
 def version_of_file_name(name: str) -> int:
@@ -138,13 +138,8 @@ def version_of_file_name(name: str) -> int:
     return signed(int(suffix, 16)) if re.fullmatch(r"[0-9a-fA-F]{1,16}", suffix) else 0
 
 
-def signed(value: int) -> int:
-    """Return a 64-bit number as a zxid."""
-    return value - (1 << 64) if value >= 1 << 63 else value
-
-
 def _version_line(membership: Membership) -> str:
-    return f"version={membership.version & 0xFFFFFFFFFFFFFFFF:x}"
+    return f"version={hex_digits(membership.version)}"
 
 
 def hash_order(ids: Iterable[int]) -> list[int]:
@@ -404,19 +399,19 @@ class MemberLines:
 
 
 def _unknown(key: str) -> str:
-    from pyzk.config import hints as config_hints  # it is needed only here
+    from pyzk.config import hints  # it is needed only here
 
     message = "is unknown here; expected server.N, group.N or weight.N"
-    return config_hints.extended(message, config_hints.of_member_key(key))
+    return hints.extended(message, hints.of_member_key(key))
 
 
 def _with_remark(message: str, value: str) -> str:
-    from pyzk.config import hints as config_hints  # it is needed only here
+    from pyzk.config import hints  # it is needed only here
 
-    remark = config_hints.of_value(value)
+    remark = hints.of_value(value)
     if remark and "=" in value:
         return remark  # what the parser met in two lines that are one helps nobody
-    return config_hints.extended(message, remark)
+    return hints.extended(message, remark)
 
 
 def _parse_version(text: str) -> int:

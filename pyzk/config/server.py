@@ -1,10 +1,8 @@
 """The configuration of a server: text of `zoo.cfg` and `-D` options to one frozen `ServerConfig`.
 
-Pure. Three sources, the later one wins: system properties (`-D`, or a properties file), the keys of
-`zoo.cfg`, command line options, which are written as keys. A key that the original knows is read
-from the file; any other key becomes the property `zookeeper.<key>`, as in the original, and then
-either a row of the table in `config_keys` takes it or a warning names it.
-A wrong value is a ConfigError, also where the original would fall back to the default in silence.
+Pure. `pyzk/config/settings.py` reads the sources; here their values become fields, and what no row
+of `pyzk/config/keys.py` asks for is named in a warning. A wrong value is a ConfigError, also where
+the original would fall back to the default in silence.
 ZooKeeper: QuorumPeerConfig, ServerConfig; ServerCnxnHelper and friends for the properties.
 """
 
@@ -14,31 +12,30 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pyzk.config import keys as config_keys
-from pyzk.config.keys import FOUR_LETTER_WORDS, KEYS, KNOWN, Key, Status
-from pyzk.config.properties import Entry, parse_properties, trim
+from pyzk.config.keys import (
+    AUTH_PROVIDER_PREFIX,
+    KEYS,
+    KNOWN,
+    LATER_PREFIXES,
+    PATH,
+    PROTECTIONS,
+    Key,
+    Status,
+)
+from pyzk.config.properties import parse_properties
+from pyzk.config.settings import Property, Remark, Resolve, Setting, Settings, no_names
 from pyzk.constants import MAX_REQUEST_BYTES, MAX_TXN_BYTES
 from pyzk.errors import ConfigError
+from pyzk.four_letter_words import FOUR_LETTER_WORDS
 
 if TYPE_CHECKING:
-    from pyzk.config.ensemble import EnsembleConfig, Lone, Resolve
+    from pyzk.config.ensemble import EnsembleConfig, Lone
     from pyzk.config.hints import Unknown
 
 __all__ = ["Property", "ServerConfig", "effective_values", "parse_config", "parse_properties"]
 
-Remark = tuple[int | None, str]
-"""The line of zoo.cfg, or None, and one sentence."""
-
 _BUILT_IN_PROVIDERS: Final = ("DigestAuthenticationProvider", "IPAuthenticationProvider")
 """Classes of authProvider.* that need no telling: they are always there."""
-
-
-class Property(NamedTuple):
-    """A setting from outside the file; `label` is its name in messages (`-Djute.maxbuffer`)."""
-
-    name: str
-    value: str
-    label: str
 
 
 WILDCARD: Final = "0.0.0.0"  # noqa: S104 - what a server line says for "all addresses"
@@ -205,18 +202,12 @@ def parse_config(
     like a slip is taken if ``is_directory`` says that there is one. Raises ConfigError with the
     line of `text` and the key, for the first wrong value it meets.
     """
-    properties, options = list(properties), list(options)
-    reader = _Reader(_Given(text, properties, options, read_file, resolve, is_directory))
-    for name, value, label in properties:
-        reader.add_property(name, value, label)
-    for entry in parse_properties(text):
-        reader.add_line(entry)
-    for key, value, label in options:
-        reader.add_entry(key, _Setting(value, None, label))
+    settings = Settings(text, properties, options)
+    builder = _Builder(settings, _World(read_file, resolve or no_names, is_directory))
     try:
-        return reader.finish()
+        return builder.build()
     except ConfigError as error:
-        raise reader.explained(error) from None
+        raise builder.explained(error) from None
 
 
 def effective_values(config: ServerConfig) -> list[tuple[str, object]]:
@@ -224,70 +215,36 @@ def effective_values(config: ServerConfig) -> list[tuple[str, object]]:
     return [(key.name, getattr(config, key.field)) for key in KEYS if key.field is not None]
 
 
-class _Given(NamedTuple):
-    text: bytes
-    properties: list[Property]
-    options: list[Property]
+class _World(NamedTuple):
+    """What can be asked of the machine."""
+
     read_file: ReadFile
-    resolve: Resolve | None
+    resolve: Resolve
     is_directory: Callable[[str], bool]
 
 
-class _Setting(NamedTuple):
-    value: str
-    line: int | None
-    label: str
+class _Builder:
+    """Makes the values of the fields, row by row; what is left over is unknown."""
 
-
-class _Reader:
-    """Collects settings by name, then takes them out row by row; what is left is unknown."""
-
-    def __init__(self, given: _Given) -> None:
-        self.given = given
-        self.lines: dict[str, int] = {}  # key -> the last line of zoo.cfg that has it
-        self.known: dict[str, _Setting] = {}
-        self.properties: dict[str, _Setting] = {}
-        self.members: dict[str, _Setting] = {}
-        self.asked: dict[str, _Setting] = {}
-        """Those of PROTECTIONS that were given."""
+    def __init__(self, settings: Settings, world: _World) -> None:
+        self.settings = settings
+        self.world = world
         self.values: dict[str, Any] = {}  # field -> value of the field's own type
-        self.settings: dict[str, _Setting] = {}  # field -> where the value came from
-        self.warnings: list[Remark] = []
+        self.given: dict[str, Setting] = {}  # field -> where the value came from
+        self.warnings: list[Remark] = list(settings.repeated)
         self.notes: list[Remark] = []
         self.unknown: list[Unknown] = []
 
-    # ---- sources
-
-    def add_property(self, name: str, value: str, label: str) -> None:
-        self.properties[name] = _Setting(trim(value), None, label)
-
-    def add_line(self, entry: Entry) -> None:
-        """Take a line of zoo.cfg; of two with the same key the last counts, as in Java."""
-        setting = _Setting(entry.value, entry.line, entry.key)
-        before = self.lines.get(entry.key)
-        if before is not None:
-            self._warn(setting, f"given on line {before} already; this one counts")
-        self.lines[entry.key] = entry.line
-        self.add_entry(entry.key, setting)
-
-    def add_entry(self, key: str, setting: _Setting) -> None:
-        if key in KNOWN or key.startswith(config_keys.KNOWN_PREFIXES):
-            self.known[key] = setting
-        elif key == "dynamicConfigFile" or key.startswith(config_keys.MEMBER_PREFIXES):
-            self.members[key] = setting
-        else:
-            self.properties[f"zookeeper.{key}"] = setting
-
     # ---- rows
 
-    def finish(self) -> ServerConfig:
+    def build(self) -> ServerConfig:
         for key in KEYS:
-            setting = self._take(key)
+            setting = self.settings.find(key)
             if setting is not None:
                 self._apply(key, setting)
         self._take_auth_providers()
         self._leftovers()
-        if self.members:
+        if self.settings.members:
             self._members()
         self._adjust()
         self.warnings.sort(key=_by_line)
@@ -296,142 +253,112 @@ class _Reader:
         self._cross_check(config)
         return config
 
-    def _take(self, key: Key) -> _Setting | None:
-        if key.known:
-            found = self.known.pop(key.name, None)
-            if found is not None and key.name in config_keys.PROTECTIONS:
-                self.asked[key.name] = found
-            return found
-        found = None
-        for name in reversed(key.properties):
-            found = self.properties.pop(name, None) or found
-        return found
-
-    def _apply(self, key: Key, setting: _Setting) -> None:
-        try:
-            value = key.kind.read(setting.value, key.unit)
-        except ValueError as error:
-            raise _wrong(setting, str(error)) from None
+    def _apply(self, key: Key, setting: Setting) -> None:
+        value = self.settings.read(key, setting, key.kind)
         if isinstance(value, str | tuple):
             self._look_at(key, setting)
         if key.field is not None:
             self.values[key.field] = value
-            self.settings[key.field] = setting
+            self.given[key.field] = setting
         if key.status is Status.LATER and not _asks_for_nothing(key, setting.value, value):
             self._warn(setting, "not supported yet, ignored")
         elif key.status is Status.NO_EFFECT:
             self.notes.append((setting.line, f"{setting.label}: has no effect in pyzk"))
 
-    def _look_at(self, key: Key, setting: _Setting) -> None:
+    def _look_at(self, key: Key, setting: Setting) -> None:
         """Warn of a text that is in quotation marks, or ends in a comment or in the next line: any
         text would be accepted.
 
         Of a directory it is an error, unless there is one of that name: the server would make it,
         and serve an empty tree.
         """
-        value, is_path = setting.value, key.kind is config_keys.PATH
+        value, is_path = setting.value, key.kind is PATH
         if is_path and setting.line is None:
             return  # the shell has taken quotation marks and comments away
         if "#" in value or "=" in value or value[-1:] in ("'", '"'):
-            from pyzk.config import hints as config_hints  # a start that is right does without it
+            from pyzk.config import hints  # a start that is right does without it
 
-            remark = config_hints.of_value(value)
-            if remark and is_path and not self.given.is_directory(value):
-                raise _wrong(setting, f"{remark}; if that is meant, make this directory first")
+            remark = hints.of_value(value)
+            if remark and is_path and not self.world.is_directory(value):
+                raise setting.wrong(f"{remark}; if that is meant, make this directory first")
             if remark:
                 self._warn(setting, remark)
 
     def _take_auth_providers(self) -> None:
-        prefix = config_keys.AUTH_PROVIDER_PREFIX
-        names = [name for name in self.properties if name.startswith(prefix)]
         providers = []
-        for name in names:
-            setting = self.properties.pop(name)
-            providers.append((name.removeprefix(prefix), setting.value))
-            if not setting.value.endswith(_BUILT_IN_PROVIDERS):
-                self._warn(setting, f"{setting.value} is not supported yet, ignored")
+        for name, setting in self.settings.properties.items():
+            if name.startswith(AUTH_PROVIDER_PREFIX):
+                providers.append((name.removeprefix(AUTH_PROVIDER_PREFIX), setting.value))
+                if not setting.value.endswith(_BUILT_IN_PROVIDERS):
+                    self._warn(setting, f"{setting.value} is not supported yet, ignored")
         self.values["auth_providers"] = tuple(providers)
 
     def _leftovers(self) -> None:
-        for setting in self.known.values():
-            self._warn(setting, "not supported yet, ignored")
-        for name, setting in self.properties.items():
-            if name.startswith(config_keys.LATER_PREFIXES):
+        for name, setting in self.settings.known.items():
+            if name not in KNOWN:
                 self._warn(setting, "not supported yet, ignored")
-            else:
+        for name, setting in self.settings.unused():
+            if name.startswith(LATER_PREFIXES):
+                self._warn(setting, "not supported yet, ignored")
+            elif not name.startswith(AUTH_PROVIDER_PREFIX):
                 self._unknown(name, setting)
 
-    def _unknown(self, name: str, setting: _Setting) -> None:
-        from pyzk.config import hints as config_hints  # a start that is right does without it
+    def _unknown(self, name: str, setting: Setting) -> None:
+        from pyzk.config import hints  # a start that is right does without it
 
         is_in_file = name == f"zookeeper.{setting.label}"
-        meant = (
-            config_hints.of_file_key(setting.label)
-            if is_in_file
-            else config_hints.of_property(name)
-        )
-        self.unknown.append(config_hints.Unknown(setting.line, setting.label, meant))
+        meant = hints.of_file_key(setting.label) if is_in_file else hints.of_property(name)
+        self.unknown.append(hints.Unknown(setting.line, setting.label, meant))
         if meant.is_harmless:
             self.notes.append((setting.line, f"{setting.label}: {meant.remark}"))
         else:
-            self._warn(setting, config_hints.extended("unknown, ignored", meant.remark))
+            self._warn(setting, hints.extended("unknown, ignored", meant.remark))
 
     def explained(self, error: ConfigError) -> ConfigError:
         """Return the error; if a key is missing, with what may stand for it in the file, and if
         `myid` is, with what is wrong with the name of its directory."""
         if error.line is not None or error.key is None:
             return error
-        from pyzk.config import hints as config_hints
+        from pyzk.config import hints
 
-        data_dir = self.settings.get("data_dir")
+        data_dir = self.given.get("data_dir")
         if error.key == "myid" and data_dir is not None and data_dir.line is not None:
-            remark = config_hints.of_value(data_dir.value)
+            remark = hints.of_value(data_dir.value)
             if remark:
-                return _wrong(data_dir, f"{remark}; {error.message}")
-        entries = parse_properties(self.given.text)
-        remark = config_hints.of_missing(error.key, self.unknown, entries)
-        return ConfigError(config_hints.extended(error.message, remark), None, error.key)
+                return data_dir.wrong(f"{remark}; {error.message}")
+        remark = hints.of_missing(error.key, self.unknown, self.settings.entries)
+        return ConfigError(hints.extended(error.message, remark), None, error.key)
 
-    def _warn(self, setting: _Setting, text: str) -> None:
-        self.warnings.append((setting.line, f"{setting.label}: {text}"))
+    def _warn(self, setting: Setting, text: str) -> None:
+        self.warnings.append(setting.remark(text))
 
     # ---- members of an ensemble
 
     def _members(self) -> None:
         """Find out who the others are; of a lone server take the client address, as the original
         does."""
-        from pyzk.config import (
-            ensemble as config_ensemble,  # a lone server has no use for it, and starts sooner
-        )
-
-        given = self.given
         data_dir = self.values.get("data_dir")
         if data_dir is None:
             return  # it is said below
-        dynamic = config_ensemble.dynamic_file_of(given.text)
+        from pyzk.config import ensemble  # a lone server has no use for it, and starts sooner
+
+        read_file = self.world.read_file
         myid_path = f"{data_dir}/myid"
-        found = config_ensemble.read_members(
-            config_ensemble.Sources(
-                given.text,
-                given.read_file(myid_path),
-                myid_path,
-                given.read_file(dynamic) if dynamic else None,
-                {name: value for name, value, _ in given.properties},
-                given.options,
-                given.resolve or config_ensemble.no_names,
-            )
+        dynamic = self.settings.dynamic_file
+        files = ensemble.StartFiles(
+            read_file(myid_path), myid_path, read_file(dynamic) if dynamic else None
         )
-        if isinstance(found, config_ensemble.EnsembleConfig):
+        found = ensemble.read_members(self.settings, files, self.world.resolve)
+        if isinstance(found, ensemble.EnsembleConfig):
             self._take_ensemble(found)
         elif found is not None:
             self._take_lone(found)
 
     def _take_ensemble(self, ensemble: EnsembleConfig) -> None:
-        for name in config_keys.PROTECTIONS:
-            setting = self.asked.get(name)
+        for name in PROTECTIONS:
+            setting = self.settings.known.get(name)
             if setting is not None and setting.value.lower() == "true":
-                raise _wrong(
-                    setting,
+                raise setting.wrong(
                     "is not supported yet, and without it the links between the servers would be"
                     " open; remove it on all servers if that is acceptable",
                 )
@@ -445,10 +372,10 @@ class _Reader:
     def _take_lone(self, lone: Lone) -> None:
         """Take the client address of the only server line, as the original does: if it is this
         server's. Without `myid` it is of use only where clientPort is not set."""
-        from pyzk.config import ensemble as config_ensemble
+        from pyzk.config.ensemble import check_client_address
 
-        member, values = lone.member, self.values
-        setting = self.members.get(f"server.{member.sid}") or self.members["dynamicConfigFile"]
+        member, values, members = lone.member, self.values, self.settings.members
+        setting = members.get(f"server.{member.sid}") or members["dynamicConfigFile"]
         self._warn(setting, "only one server given, so it is ignored: this is a standalone server")
         port, host = values.get("client_port"), values.get("client_port_address")
         if member.client_port is None or (port is None and host is not None):
@@ -456,11 +383,10 @@ class _Reader:
         if port is not None:
             if not lone.is_me:
                 return
-            resolve = self.given.resolve or config_ensemble.no_names
             try:
-                config_ensemble.check_client_address(host, port, member, resolve)
+                check_client_address(host, port, member, self.world.resolve)
             except ValueError as error:
-                raise _wrong(self.settings["client_port"], str(error)) from None
+                raise self.given["client_port"].wrong(str(error)) from None
         host = member.client_host
         values["client_port"] = member.client_port
         values["client_port_address"] = None if host == WILDCARD else host
@@ -480,7 +406,7 @@ class _Reader:
                 del values[field]
         self._whitelist()
         for field in ("data_dir", "data_log_dir"):
-            setting = self.settings.get(field)
+            setting = self.given.get(field)
             if setting is not None and setting.line is not None and setting.value[0] not in "/.":
                 self._warn(setting, "is relative to where the server is started; begin it with ./")
         if values.get("session_require_client_sasl_auth"):
@@ -488,19 +414,19 @@ class _Reader:
             values["enforce_auth_schemes"] = ("sasl",)
         if values.get("force_sync") is False:
             self._warn(
-                self.settings["force_sync"],
+                self.given["force_sync"],
                 "writes are acknowledged before they are on disk: a crash may lose them",
             )
 
     def _floor(self, field: str, least: int) -> None:
         if self.values.get(field, least) < least:
             self.values[field] = least
-            self._warn(self.settings[field], f"raised to the least value, {least}")
+            self._warn(self.given[field], f"raised to the least value, {least}")
 
     def _ceiling(self, field: str, most: int) -> None:
         if self.values.get(field, most) > most:
             self.values[field] = most
-            self._warn(self.settings[field], f"lowered to the greatest value, {most}")
+            self._warn(self.given[field], f"lowered to the greatest value, {most}")
 
     def _whitelist(self) -> None:
         asked: tuple[str, ...] = self.values.get("four_letter_whitelist", ())
@@ -508,7 +434,7 @@ class _Reader:
         strange = sorted(words.difference(FOUR_LETTER_WORDS, "*"))
         if strange:
             self._warn(
-                self.settings["four_letter_whitelist"],
+                self.given["four_letter_whitelist"],
                 f"no such four-letter word: {', '.join(strange)}",
             )
         words = words.intersection(FOUR_LETTER_WORDS) | {"srvr"}
@@ -522,36 +448,30 @@ class _Reader:
                 "is not set; give the directory for snapshots and logs", key="dataDir"
             )
         if config.client_port is None:
-            address = self.settings.get("client_port_address")
+            address = self.given.get("client_port_address")
             if address is not None:
-                raise _wrong(address, "clientPortAddress is set but clientPort is not")
+                raise address.wrong("clientPortAddress is set but clientPort is not")
             raise ConfigError("is not set; 2181 is usual, 0 takes any free port", key="clientPort")
         for field in ("min_session_timeout_ms", "max_session_timeout_ms"):
             if getattr(config, field) < 0:
-                raise _wrong(self.settings[field], "must not be negative; -1 means the default")
+                raise self.given[field].wrong("must not be negative; -1 means the default")
         if config.min_session_timeout_ms > config.max_session_timeout_ms:
-            setting = self.settings.get("min_session_timeout_ms") or self.settings.get(
+            setting = self.given.get("min_session_timeout_ms") or self.given.get(
                 "max_session_timeout_ms"
             )
             assert setting is not None, config
-            raise _wrong(
-                setting,
+            raise setting.wrong(
                 f"minSessionTimeout ({config.min_session_timeout_ms}) must not be longer than"
                 f" maxSessionTimeout ({config.max_session_timeout_ms})",
             )
         if config.enforce_auth_enabled and not config.enforce_auth_schemes:
-            raise _wrong(
-                self.settings["enforce_auth_enabled"],
+            raise self.given["enforce_auth_enabled"].wrong(
                 "needs enforce.auth.schemes, a comma-separated list such as digest,ip",
             )
 
 
 def _by_line(remark: Remark) -> int:
     return remark[0] or 0
-
-
-def _wrong(setting: _Setting, message: str) -> ConfigError:
-    return ConfigError(message, setting.line, setting.label)
 
 
 def _asks_for_nothing(key: Key, text: str, value: object) -> bool:

@@ -25,6 +25,7 @@ from pyzk.data.quota import QuotaTable
 from pyzk.data.snapshot_view import SnapshotView
 from pyzk.data.txn import SubTxn
 from pyzk.data.watches import WatchManager
+from pyzk.int64 import MASK64
 from pyzk.jute.records import (
     ACL,
     CloseSessionTxn,
@@ -38,7 +39,6 @@ from pyzk.jute.records import (
     TxnHeader,
 )
 
-_MASK64: Final = 0xFFFFFFFFFFFFFFFF
 _TTL_MASK: Final = 0xFFFFFFFFFF
 
 
@@ -145,13 +145,13 @@ class DataTree:
             node.children = old.children
             self._forget_owner(path, old)
             self.data_size -= len(old.data or b"")
-            self.digest = (self.digest - old.digest) & _MASK64
+            self.digest = (self.digest - old.digest) & MASK64
         self.nodes[path] = node
         self.data_size += len(node.data or b"")
         self._note_owner(path, node)
         if self.digests:
             node.digest = compute_digest(path, node)
-            self.digest = (self.digest + node.digest) & _MASK64
+            self.digest = (self.digest + node.digest) & MASK64
 
     def clear(self) -> None:
         """Remove every znode, the first ones too: a snapshot brings its own."""
@@ -196,11 +196,11 @@ class DataTree:
             return False
         if self._emulate_353:
             return owner < 0 and owner != CONTAINER_OWNER
-        return (owner & _MASK64) >> 56 == 0xFF
+        return (owner & MASK64) >> 56 == 0xFF
 
     def ttl_ms(self, node: DataNode) -> int:
         """Return the TTL of a TTL znode in ms."""
-        if self._emulate_353 and (node.ephemeral_owner & _MASK64) >> 56 != 0xFF:
+        if self._emulate_353 and (node.ephemeral_owner & MASK64) >> 56 != 0xFF:
             return node.ephemeral_owner & 0x7FFFFFFFFFFFFFFF
         return node.ephemeral_owner & _TTL_MASK
 
@@ -358,7 +358,7 @@ class DataTree:
         if self.digests:
             digest = compute_digest(path, node) if foretold is None else foretold[1]
             node.digest = digest
-            self.digest = (self.digest + digest) & _MASK64
+            self.digest = (self.digest + digest) & MASK64
         self.quota.created(path, node, nodes)
         if self.written is not None:
             self.written.append((path, len(data) if data else 0))
@@ -401,7 +401,7 @@ class DataTree:
             self.data_size -= len(path) + (len(node.data) if node.data else 0)
             self._forget_owner(path, node)
             if self.digests:
-                self.digest = (self.digest - node.digest) & _MASK64
+                self.digest = (self.digest - node.digest) & MASK64
         parent.stat = None
         if self.digests:
             self._redigest(parent_path, parent, foretold)
@@ -503,7 +503,7 @@ class DataTree:
 
     def _redigest(self, path: str, node: DataNode, foretold: tuple[int, ...] | None) -> None:
         digest = compute_digest(path, node) if foretold is None else foretold[0]
-        self.digest = (self.digest + digest - node.digest) & _MASK64
+        self.digest = (self.digest + digest - node.digest) & MASK64
         node.digest = digest
 
 

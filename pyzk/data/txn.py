@@ -11,6 +11,7 @@ from typing import Final
 
 from pyzk.constants import OpCode
 from pyzk.errors import JuteError, Truncated
+from pyzk.int64 import MASK64
 from pyzk.jute.records import (
     CheckVersionTxn,
     CloseSessionTxn,
@@ -117,7 +118,7 @@ def decode_txn(payload: bytes) -> LoggedTxn:
     if end - offset >= _DIGEST_BYTES:
         record, offset = TxnDigest.decode(payload, offset, end)
         if record.version == DIGEST_VERSION:
-            digest = record.tree_digest & 0xFFFFFFFFFFFFFFFF
+            digest = record.tree_digest & MASK64
     return LoggedTxn(header, body, digest)
 
 

@@ -18,6 +18,13 @@ from pyzk.errors import JuteError, TooLong, Truncated
 
 pack_int: Final = struct.Struct(">i").pack
 unpack_int: Final = struct.Struct(">i").unpack_from
+pack_long: Final = struct.Struct(">q").pack
+unpack_long: Final = struct.Struct(">q").unpack_from
+pack_long_int: Final = struct.Struct(">qi").pack
+unpack_long_int: Final = struct.Struct(">qi").unpack_from
+"""A long and an int: most often a session and its timeout."""
+INT_BYTES: Final = 4
+LONG_BYTES: Final = 8
 
 _T = TypeVar("_T")
 

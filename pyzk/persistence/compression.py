@@ -18,6 +18,8 @@ import struct
 import zlib
 from typing import Final, Protocol
 
+from pyzk.jute.archive import pack_int, unpack_int
+
 SNAPPY_MAGIC: Final = b"\x82SNAPPY\x00"
 SNAPPY_HEADER: Final = SNAPPY_MAGIC + struct.pack(">ii", 1, 1)
 GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -27,9 +29,6 @@ MAX_BLOCK_BYTES: Final = 1 << 24
 """No block of more is believed when reading: snappy-java allows to configure the size."""
 PIECE_BYTES: Final = 1 << 20
 """What a decompressor gives at once, at most (plus one snappy block)."""
-
-_unpack_int: Final = struct.Struct(">i").unpack_from
-_pack_int: Final = struct.Struct(">i").pack
 
 
 class Compressor(Protocol):
@@ -96,7 +95,7 @@ class _SnappyCompressor:
 
 def _block(data: bytes) -> bytes:
     compressed = snappy_compress(data)
-    return _pack_int(len(compressed)) + compressed
+    return pack_int(len(compressed)) + compressed
 
 
 class _Plain:
@@ -148,7 +147,7 @@ class _SnappyDecompressor:
             start = len(SNAPPY_HEADER)
         pieces = []
         while len(pending) - start >= 4:
-            (length,) = _unpack_int(pending, start)
+            (length,) = unpack_int(pending, start)
             if pending[start : start + 4] == SNAPPY_MAGIC[:4]:
                 # Concatenated streams: the header may come again between blocks.
                 if len(pending) - start < len(SNAPPY_HEADER):

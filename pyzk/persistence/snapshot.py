@@ -32,7 +32,16 @@ from pyzk.data.snapshot_view import Frozen
 from pyzk.data.tree import DataTree
 from pyzk.data.txn import DIGEST_VERSION
 from pyzk.errors import Corrupt, JuteError, StorageError
-from pyzk.jute.archive import encode_buffer, encode_string
+from pyzk.jute.archive import (
+    encode_buffer,
+    encode_string,
+    pack_int,
+    pack_long,
+    pack_long_int,
+    unpack_int,
+    unpack_long,
+    unpack_long_int,
+)
 from pyzk.jute.records import ACL
 from pyzk.persistence import compression
 from pyzk.persistence.directory import Directory, DirectoryFile, join
@@ -53,13 +62,7 @@ _DIGEST_BYTES: Final = 20
 _ZXID_BYTES: Final = 8
 _STAT_BYTES: Final = 60
 
-_pack_int: Final = struct.Struct(">i").pack
-_pack_long: Final = struct.Struct(">q").pack
-_pack_session: Final = struct.Struct(">qi").pack
 _pack_digest: Final = struct.Struct(">qiQ").pack
-_unpack_int: Final = struct.Struct(">i").unpack_from
-_unpack_long: Final = struct.Struct(">q").unpack_from
-_unpack_session: Final = struct.Struct(">qi").unpack_from
 _unpack_digest: Final = struct.Struct(">qiQ").unpack_from
 _unpack_node: Final = struct.Struct(">qqqqqiiiqq").unpack_from
 
@@ -75,23 +78,19 @@ class SnapshotEncoder:
         return data
 
     def _seal(self) -> bytes:
-        return self._add(_pack_long(self._adler) + _END)
+        return self._add(pack_long(self._adler) + _END)
 
     def begin(
         self, sessions: Iterable[tuple[int, int]], acls: Iterable[tuple[int, tuple[ACL, ...]]]
     ) -> bytes:
         """Return everything before the nodes."""
-        table = [_pack_session(session, timeout) for session, timeout in sessions]
+        table = [pack_long_int(session, timeout) for session, timeout in sessions]
         lists = [
-            _pack_long(acl_id) + _pack_int(len(acl)) + b"".join([entry.encode() for entry in acl])
+            pack_long(acl_id) + pack_int(len(acl)) + b"".join([entry.encode() for entry in acl])
             for acl_id, acl in acls
         ]
         return self._add(
-            HEADER
-            + _pack_int(len(table))
-            + b"".join(table)
-            + _pack_int(len(lists))
-            + b"".join(lists)
+            HEADER + pack_int(len(table)) + b"".join(table) + pack_int(len(lists)) + b"".join(lists)
         )
 
     def nodes(self, nodes: Iterable[Frozen]) -> bytes:
@@ -100,7 +99,7 @@ class SnapshotEncoder:
         for path, data, acl_id, persisted in nodes:
             out.append(encode_string("" if path == ROOT else path))
             out.append(encode_buffer(data))
-            out.append(_pack_long(acl_id))
+            out.append(pack_long(acl_id))
             out.append(persisted)
         return self._add(b"".join(out))
 
@@ -111,7 +110,7 @@ class SnapshotEncoder:
             out += self._add(_pack_digest(zxid, DIGEST_VERSION, digest if zxid else 0))
             out += self._seal()
         if last_zxid_section:
-            out += self._add(_pack_long(zxid)) + self._seal()
+            out += self._add(pack_long(zxid)) + self._seal()
         return out
 
 
@@ -334,7 +333,7 @@ class _SnapshotReader:
         return self._buffer[start : self._position]
 
     def _int(self) -> int:
-        value: int = _unpack_int(self._take(4), 0)[0]
+        value: int = unpack_int(self._take(4), 0)[0]
         return value
 
     def _count(self, what: str) -> int:
@@ -348,13 +347,13 @@ class _SnapshotReader:
     def _sessions(self) -> dict[int, int]:
         sessions = {}
         for _ in range(self._count("sessions")):
-            session, timeout = _unpack_session(self._take(12), 0)
+            session, timeout = unpack_long_int(self._take(12), 0)
             sessions[session] = timeout
         return sessions
 
     def _acls(self, tree: DataTree) -> None:
         for _ in range(self._count("ACL lists")):
-            acl_id: int = _unpack_long(self._take(8), 0)[0]
+            acl_id: int = unpack_long(self._take(8), 0)[0]
             entries = []
             for _ in range(self._count("ACL entries")):
                 perms = self._take(4)
@@ -364,7 +363,7 @@ class _SnapshotReader:
 
     def _string_bytes(self) -> bytes:
         raw = self._take(4)
-        length: int = _unpack_int(raw, 0)[0]
+        length: int = unpack_int(raw, 0)[0]
         if not -1 <= length <= MAX_TXN_BYTES:
             raise ValueError(f"a length of {length} bytes")
         self._longest = max(self._longest, length)
@@ -375,7 +374,7 @@ class _SnapshotReader:
         longest = self._longest
         while True:
             self._need(4)
-            (length,) = _unpack_int(self._buffer, self._position)
+            (length,) = unpack_int(self._buffer, self._position)
             if not 0 <= length <= MAX_TXN_BYTES:
                 raise ValueError(f"a path of {length} bytes")
             self._need(length + 8)
@@ -385,7 +384,7 @@ class _SnapshotReader:
                 # The end of the tree; the root itself is written as "".
                 self._position = start + length
                 break
-            (data_length,) = _unpack_int(self._buffer, start + length)
+            (data_length,) = unpack_int(self._buffer, start + length)
             if not -1 <= data_length <= MAX_TXN_BYTES:
                 raise ValueError(f"data of {data_length} bytes")
             present = max(data_length, 0)
@@ -409,7 +408,7 @@ class _SnapshotReader:
         self._need(_SEAL_BYTES)
         expected = self._checksum()
         seal = self._take(_SEAL_BYTES)
-        if seal != _pack_long(expected) + _END:
+        if seal != pack_long(expected) + _END:
             self._position -= _SEAL_BYTES
             raise ValueError("wrong checksum")
 
@@ -426,7 +425,7 @@ class _SnapshotReader:
                 digest_zxid = digest = 0
             self._check_seal()
         if rest in (with_zxid, with_digest + with_zxid):
-            last_zxid = _unpack_long(self._take(_ZXID_BYTES), 0)[0]
+            last_zxid = unpack_long(self._take(_ZXID_BYTES), 0)[0]
             self._check_seal()
         return digest_zxid, digest, last_zxid
 

@@ -36,6 +36,7 @@ from typing import Final
 
 from pyzk.constants import MAX_TXN_BYTES
 from pyzk.errors import Corrupt
+from pyzk.jute.archive import pack_long_int, unpack_long, unpack_long_int
 from pyzk.persistence.directory import SECTOR_BYTES, Directory, join
 
 HEADER: Final = struct.pack(">iiq", 0x5A4B4C47, 2, 0)
@@ -48,9 +49,6 @@ TXN_HEADER_BYTES: Final = 32
 WINDOW_BYTES: Final = 1 << 20
 
 _ZXID_IN_PAYLOAD: Final = 12
-_pack_frame: Final = struct.Struct(">qi").pack
-_unpack_frame: Final = struct.Struct(">qi").unpack_from
-_unpack_long: Final = struct.Struct(">q").unpack_from
 _END: Final = bytes([END_OF_RECORD])
 _NEXT_RECORD: Final = _END + bytes(4)
 """The end of a record and the upper half of the next one's checksum, which is always zero."""
@@ -61,18 +59,18 @@ _adler32: Final = zlib.adler32
 def frame_record(payload: bytes) -> bytes:
     """Return the bytes that a log holds for a payload, which `LogScan` takes back."""
     assert len(payload) <= MAX_TXN_BYTES, len(payload)
-    return _pack_frame(_adler32(payload), len(payload)) + payload + _END
+    return pack_long_int(_adler32(payload), len(payload)) + payload + _END
 
 
 def payload_zxid(payload: bytes) -> int:
     """Return the zxid of a txn payload, without decoding the rest."""
-    zxid: int = _unpack_long(payload, _ZXID_IN_PAYLOAD)[0]
+    zxid: int = unpack_long(payload, _ZXID_IN_PAYLOAD)[0]
     return zxid
 
 
 def framed_zxid(record: bytes) -> int:
     """Return the zxid of a framed record."""
-    zxid: int = _unpack_long(record, 12 + _ZXID_IN_PAYLOAD)[0]
+    zxid: int = unpack_long(record, 12 + _ZXID_IN_PAYLOAD)[0]
     return zxid
 
 
@@ -158,7 +156,7 @@ class LogScan:
         if available < 12:
             self._torn(f"the file ends {available} bytes into a record")
             return None
-        checksum, length = _unpack_frame(self._window, position)
+        checksum, length = unpack_long_int(self._window, position)
         if length == 0 and checksum == 0:
             self.ending = Ending.PADDING
             return None
@@ -224,7 +222,7 @@ class LogScan:
         while place >= 0:
             start = place + 1
             if len(data) >= start + 12:
-                checksum, length = _unpack_frame(data, start)
+                checksum, length = unpack_long_int(data, start)
                 end = start + 12 + length
                 if (
                     length >= TXN_HEADER_BYTES

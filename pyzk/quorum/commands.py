@@ -1,10 +1,10 @@
-"""What a member of an ensemble orders from its driver beside bytes and log records.
+"""What a member of an ensemble orders from its world beside bytes and log records.
 
-Pure. A command with a ticket touches the disk and is answered: ``Peer.stored(ticket)``,
-``Peer.restored(ticket, database)`` or ``Peer.log_read(ticket, ...)``, after everything it did is
-durable. A failure is a StorageError and stops the server. Commands are carried out in order, and
-behind every log record that was handed out before; until the answer has come the core hands out no
-further log record.
+Pure. A command with a ticket touches the disk and is answered: ``MemberLife.stored(ticket)``,
+``MemberLife.restored(ticket, database)`` or ``MemberLife.log_read(ticket, ...)``, after everything
+it did is durable. A failure is a StorageError and stops the server. Commands are carried out in
+order, and behind every log record that was handed out before; until the answer has come the core
+hands out no further log record.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from pyzk.server.outbox import Command
 
 if TYPE_CHECKING:
     from pyzk.data.database import Database
+    from pyzk.quorum.election_link import ElectionLink
+    from pyzk.quorum.election_messages import Address
     from pyzk.quorum.link import QuorumLink
 
 
 class DialLeader(Command):
     """Open one connection: try the addresses in turn, names looked up anew, within the time.
 
-    Answered by ``Peer.link_up(link)`` or ``Peer.link_down(link)``.
+    The answer is ``MemberLife.link_up(link)`` or ``MemberLife.link_down(link)``.
     """
 
     __slots__ = ("addresses", "link", "timeout_ms")
@@ -35,8 +37,9 @@ class DialLeader(Command):
 
 
 class ListenForLearners(Command):
-    """Open the quorum port; each connection comes as ``Peer.link_accepted``. While the port cannot
-    be had the driver says so, ``Peer.listen_failed``, and tries again until StopListening."""
+    """Open the quorum port; each connection comes as ``MemberLife.link_accepted``. While the port
+    cannot be had the world says so, ``MemberLife.listen_failed``, and tries again until
+    StopListening."""
 
     __slots__ = ()
 
@@ -47,8 +50,43 @@ class StopListening(Command):
     __slots__ = ()
 
 
+class DialElection(Command):
+    """Connect to the election port of server ``sid``: try the addresses in turn, names looked up
+    anew, for ``cnxTimeout`` each.
+
+    The answer is ``MemberLife.election_dialed(sid)`` or ``MemberLife.election_dial_failed(sid)``.
+    """
+
+    __slots__ = ("addresses", "sid")
+
+    def __init__(self, sid: int, addresses: tuple[Address, ...]) -> None:
+        self.sid: int = sid
+        self.addresses: tuple[Address, ...] = addresses
+
+
+class SendVote(Command):
+    """Write bytes to an election link, in one piece. ``MemberLife.election_written`` follows when
+    they have left."""
+
+    __slots__ = ("data", "link")
+
+    def __init__(self, link: ElectionLink, data: bytes) -> None:
+        self.link: ElectionLink = link
+        self.data: bytes = data
+
+
+class CloseElection(Command):
+    """Close an election link once what was written to it has left. Whatever still comes from it
+    changes nothing."""
+
+    __slots__ = ("link",)
+
+    def __init__(self, link: ElectionLink) -> None:
+        self.link: ElectionLink = link
+
+
 class StorageCommand(Command):
-    """One that is answered when it is durable."""
+    """A command that is answered when what it does is durable."""
 
     __slots__ = ("ticket",)
 

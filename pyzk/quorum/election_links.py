@@ -17,10 +17,7 @@ written again on a new connection: a notification that was lost with the old one
 one that comes twice does no harm. A message for a server without connection dials it. A failed dial
 is not repeated by itself; the election repeats its notifications, and that dials again.
 
-The shell performs ``dials``, ``writes`` and ``closes`` in this order, and calls: ``accepted``,
-``dialed``, ``dial_failed``, ``received``, ``written``, ``closed``, ``wake``. It looks names up anew
-for each dial and gives up after ``cnxTimeout``. After ``closes`` named a link, whatever still comes
-from it changes nothing.
+What is to be done is in the outbox: `DialElection`, `SendVote` and `CloseElection`.
 """
 
 from __future__ import annotations
@@ -31,10 +28,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pyzk.errors import QuorumProtocolError
 from pyzk.outsiders import about, about_host
+from pyzk.quorum.commands import CloseElection, DialElection, SendVote
+from pyzk.quorum.election_link import ElectionLink, LinkState
 from pyzk.quorum.election_messages import (
     GENERIC_OBSERVER,
     Address,
-    FrameScanner,
     InitialMessage,
     decode_initial_message,
     frame,
@@ -44,6 +42,7 @@ from pyzk.quorum.election_messages import (
 if TYPE_CHECKING:
     from pyzk.clock import Clock
     from pyzk.config.members import Membership
+    from pyzk.server.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
@@ -53,44 +52,6 @@ MAX_STRANGERS: Final = 256
 """Connections of servers outside the configuration; further ones are closed."""
 STRANGERS: Final = "servers outside the configuration"
 """The subject of log lines about them all: anybody may say that he is any of them."""
-
-
-class LinkState:
-    """Where a link is in its life."""
-
-    GREETING: Final = 0
-    """Accepted; its initial message is not complete."""
-    UP: Final = 1
-    CLOSED: Final = 2
-
-
-class ElectionLink:
-    """One connection of the election port, compared by identity."""
-
-    __slots__ = ("deadline", "greeting", "is_busy", "name", "scanner", "shell", "sid", "state")
-
-    def __init__(self, name: str, state: int, sid: int | None) -> None:
-        self.name: str = name
-        """Where it comes from or goes to, for the log."""
-        self.state: int = state
-        self.sid: int | None = sid
-        """The server behind it; None before its initial message."""
-        self.greeting: bytes = b""
-        """Bytes of an incomplete initial message."""
-        self.scanner: FrameScanner = FrameScanner()
-        self.deadline: int = 0
-        """When it must have said who it is."""
-        self.is_busy: bool = False
-        """A message was given to the shell, ``written`` has not been called."""
-        self.shell: object = None
-        """The shell's own."""
-
-
-class ElectionDial(NamedTuple):
-    """An order to connect to ``sid``, trying the addresses in turn."""
-
-    sid: int
-    addresses: tuple[Address, ...]
 
 
 class ElectionAddresses(NamedTuple):
@@ -133,6 +94,7 @@ class ElectionLinks:
         own: tuple[Address, ...],
         addresses: ElectionAddresses,
         clock: Clock,
+        outbox: Outbox,
         handshake_timeout_ms: int,
         multi_address: bool = False,
     ) -> None:
@@ -147,12 +109,7 @@ class ElectionLinks:
         self.multi_address: bool = multi_address
         self.links: dict[int, ElectionLink] = {}
         """The connection to each server."""
-        self.dials: list[ElectionDial] = []
-        """Connections to open."""
-        self.writes: list[tuple[ElectionLink, bytes]] = []
-        """Bytes to write, each in one piece."""
-        self.closes: list[ElectionLink] = []
-        """Links to close once what was written to them has left."""
+        self._outbox: Outbox = outbox
         self.messages: list[tuple[int, bytes]] = []
         """(sid, notification) that have come, for the election."""
         self._greeting: dict[ElectionLink, None] = {}
@@ -228,7 +185,7 @@ class ElectionLinks:
             self._close(link)  # close() came in between
             return link
         del self._dialing[sid]
-        self.writes.append((link, initial_message(self.sid, self.own, self.multi_address)))
+        self._write(link, initial_message(self.sid, self.own, self.multi_address))
         if sid > self.sid:
             self._close(link)
         else:
@@ -364,7 +321,7 @@ class ElectionLinks:
         if sid in self._dialing or not addresses or not self._has_room(sid):
             return
         self._dialing[sid] = None
-        self.dials.append(ElectionDial(sid, addresses))
+        self._outbox.commands.append(DialElection(sid, addresses))
 
     def _has_room(self, sid: int) -> bool:
         """Whether one more connection is allowed: always to a server of the configuration."""
@@ -385,11 +342,14 @@ class ElectionLinks:
         if payload is not None:
             self._last_sent[sid] = payload
             link.is_busy = True
-            self.writes.append((link, frame(payload)))
+            self._write(link, frame(payload))
+
+    def _write(self, link: ElectionLink, data: bytes) -> None:
+        self._outbox.commands.append(SendVote(link, data))
 
     def _close(self, link: ElectionLink) -> None:
         if link.state != LinkState.CLOSED:
-            self.closes.append(link)
+            self._outbox.commands.append(CloseElection(link))
             self._forget(link)
 
     def _forget(self, link: ElectionLink) -> None:

@@ -25,6 +25,7 @@ from typing import Final, NamedTuple
 
 from pyzk import zxid as zxids
 from pyzk.errors import QuorumProtocolError
+from pyzk.jute.archive import INT_BYTES, LONG_BYTES, pack_int, pack_long, unpack_int, unpack_long
 from pyzk.quorum.vote import PeerState, Vote
 
 PROTOCOL_V1: Final = -65536
@@ -44,9 +45,7 @@ _FIRST_FORM_BYTES: Final = 28
 _SECOND_FORM_BYTES: Final = 40
 _WILDCARDS: Final = ("0.0.0.0", "::", "0:0:0:0:0:0:0:0")  # noqa: S104 - compared, not bound
 
-_long: Final = struct.Struct(">q")
 _initial_head: Final = struct.Struct(">qqi")
-_length: Final = struct.Struct(">i")
 _first_form: Final = struct.Struct(">iqqq")
 _second_form: Final = struct.Struct(">iqqqqi")
 _present_form: Final = struct.Struct(">iqqqqii")
@@ -79,7 +78,7 @@ class InitialMessage(NamedTuple):
     def encode(self) -> bytes:
         """The bytes, to be written in one piece."""
         if self.version is None:
-            return _long.pack(self.sid)
+            return pack_long(self.sid)
         text = "|".join([str(address) for address in self.addresses]).encode("utf-8")
         assert 0 < len(text) <= MAX_ADDRESS_BYTES, self.addresses
         return _initial_head.pack(self.version, self.sid, len(text)) + text
@@ -97,11 +96,11 @@ def decode_initial_message(buffer: bytes) -> tuple[InitialMessage, int] | None:
 
     Raises QuorumProtocolError as soon as the bytes cannot become an initial message.
     """
-    if len(buffer) < _long.size:
+    if len(buffer) < LONG_BYTES:
         return None
-    (version,) = _long.unpack_from(buffer)
+    (version,) = unpack_long(buffer)
     if version >= 0:
-        return InitialMessage(version, (), None), _long.size
+        return InitialMessage(version, (), None), LONG_BYTES
     if version not in (PROTOCOL_V1, PROTOCOL_V2):
         raise QuorumProtocolError(f"unknown protocol version {version} on the election port")
     if len(buffer) < _initial_head.size:
@@ -208,7 +207,7 @@ def _config_of(payload: bytes) -> bytes:
     start = _present_form.size
     if len(payload) < start:
         raise QuorumProtocolError(f"a notification of {len(payload)} bytes that has a version")
-    (length,) = _length.unpack_from(payload, _second_form.size)
+    (length,) = unpack_int(payload, _second_form.size)
     if not 0 <= length <= len(payload) - start:
         raise QuorumProtocolError(
             f"a configuration of {length} bytes in a notification of {len(payload)}"
@@ -219,7 +218,7 @@ def _config_of(payload: bytes) -> bytes:
 def frame(payload: bytes) -> bytes:
     """A notification with its length, as it goes over a link."""
     assert 0 < len(payload) <= MAX_FRAME_BYTES, len(payload)
-    return _length.pack(len(payload)) + payload
+    return pack_int(len(payload)) + payload
 
 
 class FrameScanner:
@@ -239,11 +238,11 @@ class FrameScanner:
         data += chunk
         payloads: list[bytes] = []
         offset, end = 0, len(data)
-        while end - offset >= _length.size:
-            (length,) = _length.unpack_from(data, offset)
+        while end - offset >= INT_BYTES:
+            (length,) = unpack_int(data, offset)
             if not 0 < length <= MAX_FRAME_BYTES:
                 raise QuorumProtocolError(f"a frame of {length} bytes on the election port")
-            start = offset + _length.size
+            start = offset + INT_BYTES
             if end - start < length:
                 break
             offset = start + length

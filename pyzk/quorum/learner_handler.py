@@ -37,6 +37,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from pyzk.errors import JuteError, QuorumProtocolError
+from pyzk.int64 import hex_id
 from pyzk.jute.records import QuorumPacket
 from pyzk.outsiders import about
 from pyzk.quorum import packets
@@ -83,9 +84,7 @@ def check_timeout(session_id: int, timeout_ms: int) -> None:
     """Raises QuorumProtocolError for a negative session timeout: it would end the session at once,
     or never be reached."""
     if timeout_ms < 0:
-        raise QuorumProtocolError(
-            f"session 0x{session_id & 0xFFFFFFFFFFFFFFFF:x} with a timeout of {timeout_ms} ms"
-        )
+        raise QuorumProtocolError(f"session {hex_id(session_id)} with a timeout of {timeout_ms} ms")
 
 
 class LearnerMaster:

@@ -1,6 +1,9 @@
 """The life of a member: from the end of one role to the next.
 
-Pure. Answers to QuorumPeer's main loop.
+Pure. The inputs of a member are here: what comes on the links of the quorum port and the election
+port, and what its disk answers to `quorum.commands`.
+
+ZooKeeper: QuorumPeer.run
 
     SETTLING -> LOOKING -> ACTIVE (leader, follower or observer) -> SETTLING -> ...
 
@@ -20,12 +23,8 @@ from typing import TYPE_CHECKING, Final
 from pyzk.data.txn import decode_txn
 from pyzk.quorum.commands import Reload, TruncateLog
 from pyzk.quorum.election import Decision, Election, ElectionTimes, election_view
-from pyzk.quorum.election_links import (
-    ElectionLink,
-    ElectionLinks,
-    LinkState,
-    election_addresses,
-)
+from pyzk.quorum.election_link import ElectionLink, LinkState
+from pyzk.quorum.election_links import ElectionLinks, election_addresses
 from pyzk.quorum.election_messages import Address
 from pyzk.quorum.follower import Follower
 from pyzk.quorum.leader import BROADCAST, DISCOVERY, Leader
@@ -33,10 +32,14 @@ from pyzk.quorum.learner import CONNECTING, Learner
 from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.member import Member
 from pyzk.quorum.observer import Observer
+from pyzk.quorum.peer import LOOKING as LOOKING_MODE
+from pyzk.quorum.peer import Peer
 from pyzk.quorum.role import MemberRole, Unapplied
 from pyzk.quorum.twins import LostLinks
 from pyzk.quorum.vote import PeerState
+from pyzk.server.outbox import Outbox
 from pyzk.server.readonly import ReadOnly
+from pyzk.server.server import Server
 from pyzk.server.sessions import LearnerSessions
 from pyzk.zxid import format_zxid
 
@@ -46,8 +49,6 @@ if TYPE_CHECKING:
     from pyzk.config.server import ServerConfig
     from pyzk.data.database import Database
     from pyzk.quorum.epochs import Epochs
-    from pyzk.server.outbox import Outbox
-    from pyzk.server.server import Server
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +60,24 @@ READ_ONLY_AFTER_MS: Final = 2000
 """Of looking, or a tick if that is longer."""
 
 
+def member_peer(
+    config: ServerConfig,
+    ensemble: EnsembleConfig,
+    database: Database,
+    epochs: Epochs,
+    clock: Clock,
+    rng: Random,
+) -> tuple[Peer, MemberLife]:
+    """Returns a member of an ensemble, not started yet, and where its own inputs go."""
+    server = Server(config, database, clock, Outbox(), rng)
+    life = MemberLife(config, ensemble, server, epochs, rng)
+    return Peer(server, life), life
+
+
 class MemberLife:
     """One member, its election and its present role."""
+
+    moves_deadline = True
 
     def __init__(
         self,
@@ -68,10 +85,10 @@ class MemberLife:
         ensemble: EnsembleConfig,
         server: Server,
         epochs: Epochs,
-        clock: Clock,
-        outbox: Outbox,
         rng: Random,
     ) -> None:
+        clock = server.clock
+        outbox = server.outbox
         self.member: Member = Member(config, ensemble, server, epochs, clock, outbox, rng)
         self.clock: Clock = clock
         self.phase: int = SETTLING
@@ -82,6 +99,7 @@ class MemberLife:
             tuple(Address(each.host, each.election_port) for each in me.addresses),
             election_addresses(ensemble.membership, None),
             clock,
+            outbox,
             ensemble.quorum_cnxn_timeout_ms
             if ensemble.quorum_cnxn_timeout_ms > 0
             else self.member.sync_limit_ms,
@@ -112,8 +130,17 @@ class MemberLife:
         """When a server that stood aside in this election stands after all."""
 
     def start(self) -> None:
-        """Begin to look for a leader."""
+        """Begins to look for a leader."""
         self._settle()
+        self.pump()
+
+    @property
+    def status(self) -> tuple[str, int | None]:
+        """The mode, looking between two roles; and the server that leads if it is another one."""
+        role = self.role
+        if role is None:
+            return LOOKING_MODE, None
+        return role.mode, role.leader_sid if isinstance(role, Learner) else None
 
     # --- from role to role ----------------------------------------------------------
 
@@ -399,6 +426,14 @@ class MemberLife:
                 self.lost_links.gone(learner.leader_sid)
         link.lost(reason)
         self.pump()
+
+    def election_accepted(self, name: str) -> ElectionLink:
+        """Takes a connection that somebody has opened to the election port."""
+        return self.links.accepted(name)
+
+    def election_written(self, link: ElectionLink) -> None:
+        """Takes the news that what was written on an election link has left."""
+        self.links.written(link)
 
     def election_dialed(self, sid: int, name: str) -> ElectionLink:
         """A server's election port has been reached."""

@@ -15,9 +15,9 @@ from pyzk.errors import PyzkError
 from pyzk.persistence.txnlog import frame_record
 from pyzk.quorum.commands import Reload, SaveEpoch, StorageCommand
 from pyzk.quorum.epochs import ACCEPTED
-from pyzk.quorum.standalone import SnapshotTrigger
 from pyzk.quorum.verifier import QuorumVerifier, verifier_of
 from pyzk.server.outbox import Outbox, TakeSnapshot
+from pyzk.server.snapshot_trigger import SnapshotTrigger
 
 if TYPE_CHECKING:
     from pyzk.clock import Clock

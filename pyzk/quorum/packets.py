@@ -17,7 +17,16 @@ from typing import Final
 from pyzk.constants import MAX_PACKET_BYTES, MAX_TXN_BYTES, ErrorCode, OpCode
 from pyzk.data.txn import decode_txn
 from pyzk.errors import JuteError, QuorumProtocolError
-from pyzk.jute.archive import NULL, pack_int
+from pyzk.int64 import hex_digits, hex_id
+from pyzk.jute.archive import (
+    NULL,
+    pack_int,
+    pack_long,
+    pack_long_int,
+    unpack_int,
+    unpack_long,
+    unpack_long_int,
+)
 from pyzk.jute.records import ErrorTxn, LearnerInfo, QuorumPacket
 from pyzk.server.forwarding import ForwardedRequest as ForwardedRequest
 from pyzk.server.forwarding import encode_request as encode_request
@@ -65,13 +74,8 @@ TXN_HEADER_BYTES: Final = 32
 _ZXID_IN_TXN: Final = 12
 _pack_bare: Final = struct.Struct(">iqii").pack
 _pack_head: Final = struct.Struct(">iqi").pack
-_pack_long: Final = struct.Struct(">q").pack
 _pack_learner_info: Final = struct.Struct(">qiq").pack
-_pack_session: Final = struct.Struct(">qi").pack
 _pack_validity: Final = struct.Struct(">q?").pack
-_unpack_int: Final = struct.Struct(">i").unpack_from
-_unpack_long: Final = struct.Struct(">q").unpack_from
-_unpack_session: Final = struct.Struct(">qi").unpack_from
 _unpack_validity: Final = struct.Struct(">qB").unpack_from
 _unpack_request: Final = struct.Struct(">qii").unpack_from
 _SESSION_BYTES: Final = 12
@@ -123,11 +127,11 @@ def learner_info(packet: QuorumPacket) -> LearnerInfo:
     data = packet.data
     if data is None or len(data) < 8:
         raise _wrong(packet, "has no server id")
-    info = LearnerInfo(_unpack_long(data)[0], 1, 0)
+    info = LearnerInfo(unpack_long(data)[0], 1, 0)
     if len(data) >= 12:
-        info.protocol_version = _unpack_int(data, 8)[0]
+        info.protocol_version = unpack_int(data, 8)[0]
     if len(data) >= 20:
-        info.config_version = _unpack_long(data, 12)[0]
+        info.config_version = unpack_long(data, 12)[0]
     return info
 
 
@@ -141,7 +145,7 @@ def leader_info(packet: QuorumPacket) -> tuple[int, int]:
     data = packet.data
     if data is None or len(data) < 4:
         raise _wrong(packet, "has no protocol version")
-    return epoch_of(packet.zxid), _unpack_int(data)[0]
+    return epoch_of(packet.zxid), unpack_int(data)[0]
 
 
 def encode_ack_epoch(last_zxid: int, current_epoch: int) -> bytes:
@@ -154,7 +158,7 @@ def ack_epoch(packet: QuorumPacket) -> int:
     data = packet.data
     if data is None or len(data) < 4:
         raise _wrong(packet, "has no epoch")
-    epoch: int = _unpack_int(data)[0]
+    epoch: int = unpack_int(data)[0]
     return epoch
 
 
@@ -188,15 +192,15 @@ def txn_payload(packet: QuorumPacket) -> bytes:
         raise _wrong(
             packet, f"has a transaction of {len(data)} bytes; {MAX_TXN_BYTES} is the limit"
         )
-    if _unpack_long(data, _ZXID_IN_TXN)[0] != packet.zxid:
-        inner: int = _unpack_long(data, _ZXID_IN_TXN)[0]
+    if unpack_long(data, _ZXID_IN_TXN)[0] != packet.zxid:
+        inner: int = unpack_long(data, _ZXID_IN_TXN)[0]
         raise _wrong(packet, f"carries the transaction {format_zxid(inner)}")
     return data
 
 
 def encode_commit_and_activate(zxid: int, designated_leader: int) -> bytes:
     """Return COMMITANDACTIVATE: commit a reconfiguration and live by it."""
-    return encode_packet(COMMITANDACTIVATE, zxid, _pack_long(designated_leader))
+    return encode_packet(COMMITANDACTIVATE, zxid, pack_long(designated_leader))
 
 
 def designated_leader(packet: QuorumPacket) -> int:
@@ -204,13 +208,13 @@ def designated_leader(packet: QuorumPacket) -> int:
     data = packet.data
     if data is None or len(data) < 8:
         raise _wrong(packet, "names no leader")
-    sid: int = _unpack_long(data)[0]
+    sid: int = unpack_long(data)[0]
     return sid
 
 
 def encode_inform_and_activate(zxid: int, leader: int, payload: bytes) -> bytes:
     """Return INFORMANDACTIVATE: an observer's COMMITANDACTIVATE, with the transaction."""
-    return encode_packet(INFORMANDACTIVATE, zxid, _pack_long(leader) + payload)
+    return encode_packet(INFORMANDACTIVATE, zxid, pack_long(leader) + payload)
 
 
 def inform_and_activate(packet: QuorumPacket) -> tuple[int, bytes]:
@@ -227,7 +231,7 @@ def inform_and_activate(packet: QuorumPacket) -> tuple[int, bytes]:
 def encode_ping_reply(zxid: int, touched: dict[int, int]) -> bytes:
     """Return a learner's PING: session -> timeout in ms of each session heard of since the last.
     They are several PINGs if there are so many that the original could not read one."""
-    table = b"".join([_pack_session(session, timeout) for session, timeout in touched.items()])
+    table = b"".join([pack_long_int(session, timeout) for session, timeout in touched.items()])
     return b"".join(
         [
             encode_packet(PING, zxid, table[start : start + PING_TABLE_BYTES])
@@ -245,14 +249,14 @@ def touched_sessions(packet: QuorumPacket) -> list[tuple[int, int]]:
         raise _wrong(packet, f"has a table of {len(data)} bytes, no multiple of {_SESSION_BYTES}")
     found: list[tuple[int, int]] = []
     for offset in range(0, len(data), _SESSION_BYTES):
-        session, timeout = _unpack_session(data, offset)
+        session, timeout = unpack_long_int(data, offset)
         found.append((session, timeout))
     return found
 
 
 def encode_revalidate(session: int, timeout_ms: int) -> bytes:
     """Return a learner's question: does this session still exist?"""
-    return encode_packet(REVALIDATE, NO_ZXID, _pack_session(session, timeout_ms))
+    return encode_packet(REVALIDATE, NO_ZXID, pack_long_int(session, timeout_ms))
 
 
 def revalidate(packet: QuorumPacket) -> tuple[int, int]:
@@ -260,7 +264,7 @@ def revalidate(packet: QuorumPacket) -> tuple[int, int]:
     data = packet.data
     if data is None or len(data) < _SESSION_BYTES:
         raise _wrong(packet, "has no session and timeout")
-    session, timeout = _unpack_session(data)
+    session, timeout = unpack_long_int(data)
     return session, timeout
 
 
@@ -335,7 +339,7 @@ def _detail(packet: QuorumPacket) -> str:
         info = learner_info(packet)
         return (
             f"sid={info.server_id} accepted={epoch_of(packet.zxid)}"
-            f" config={info.config_version & 0xFFFFFFFFFFFFFFFF:x}"
+            f" config={hex_digits(info.config_version)}"
         )
     if kind == LEADERINFO:
         return f"epoch={leader_info(packet)[0]}"
@@ -350,7 +354,7 @@ def _detail(packet: QuorumPacket) -> str:
     if kind == REQUEST:
         request = forwarded_request(packet)
         name = _OP_NAMES.get(request.type, f"op {request.type}")
-        return f"{name} session=0x{request.session & 0xFFFFFFFFFFFFFFFF:x} cxid={request.cxid}"
+        return f"{name} session={hex_id(request.session)} cxid={request.cxid}"
     if kind == COMMITANDACTIVATE:
         return f"leader={designated_leader(packet)}"
     if kind == INFORMANDACTIVATE:
@@ -381,9 +385,9 @@ def _describe_sessions(packet: QuorumPacket) -> str:
         return f"sessions={len(touched_sessions(packet))}"
     if len(data) == _VALIDITY_BYTES:
         session, is_valid = validity(packet)
-        return f"0x{session & 0xFFFFFFFFFFFFFFFF:x} {'valid' if is_valid else 'gone'}"
+        return f"{hex_id(session)} {'valid' if is_valid else 'gone'}"
     session, timeout = revalidate(packet)
-    return f"0x{session & 0xFFFFFFFFFFFFFFFF:x} timeout={timeout}"
+    return f"{hex_id(session)} timeout={timeout}"
 
 
 def _wrong(packet: QuorumPacket, message: str) -> QuorumProtocolError:

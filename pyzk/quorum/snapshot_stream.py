@@ -18,34 +18,39 @@ Nothing here believes a count or a length: memory grows with the bytes that did 
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable
 from typing import Final
 
 from pyzk.data.paths import ROOT
 from pyzk.data.snapshot_view import Frozen
 from pyzk.errors import TooLong
-from pyzk.jute.archive import NULL, decode_text, encode_buffer, encode_string, pack_int
+from pyzk.jute.archive import (
+    NULL,
+    decode_text,
+    encode_buffer,
+    encode_string,
+    pack_int,
+    pack_long,
+    pack_long_int,
+    unpack_int,
+    unpack_long,
+    unpack_long_int,
+)
 from pyzk.jute.records import ACL
 
 SIGNATURE: Final = "BenWasHere"
 STAT_BYTES: Final = 60
 
 _END: Final = b"\x00\x00\x00\x01/" + encode_string(SIGNATURE)
-_pack_long: Final = struct.Struct(">q").pack
-_pack_session: Final = struct.Struct(">qi").pack
-_unpack_int: Final = struct.Struct(">i").unpack_from
-_unpack_long: Final = struct.Struct(">q").unpack_from
-_unpack_session: Final = struct.Struct(">qi").unpack_from
 
 
 def encode_begin(
     sessions: Iterable[tuple[int, int]], acls: Iterable[tuple[int, tuple[ACL, ...]]]
 ) -> bytes:
     """Return everything before the nodes."""
-    table = [_pack_session(session, timeout) for session, timeout in sessions]
+    table = [pack_long_int(session, timeout) for session, timeout in sessions]
     lists = [
-        _pack_long(acl_id) + pack_int(len(acl)) + b"".join([entry.encode() for entry in acl])
+        pack_long(acl_id) + pack_int(len(acl)) + b"".join([entry.encode() for entry in acl])
         for acl_id, acl in acls
     ]
     return b"".join((pack_int(len(table)), *table, pack_int(len(lists)), *lists))
@@ -57,7 +62,7 @@ def encode_nodes(nodes: Iterable[Frozen]) -> bytes:
     for path, data, acl_id, persisted in nodes:
         out.append(encode_string("" if path == ROOT else path))
         out.append(encode_buffer(data))
-        out.append(_pack_long(acl_id))
+        out.append(pack_long(acl_id))
         out.append(persisted)
     return b"".join(out)
 
@@ -93,7 +98,7 @@ def end_of_buffer(buffer: bytes, offset: int, end: int, limit: int) -> int:
     start = offset + 4
     if start > end:
         return start
-    length: int = _unpack_int(buffer, offset)[0]
+    length: int = unpack_int(buffer, offset)[0]
     if length < -1 or length > limit:
         raise TooLong(f"a length of {length} bytes; {limit} is the limit")
     return start + length if length > 0 else start
@@ -163,7 +168,7 @@ class SnapshotParser:
         behind = offset + 4
         if behind > end:
             return behind
-        count: int = _unpack_int(buffer, offset)[0]
+        count: int = unpack_int(buffer, offset)[0]
         if count < 0:
             raise TooLong(f"a snapshot with {count} elements in a table")
         if self._stage == _SESSION_COUNT:
@@ -178,7 +183,7 @@ class SnapshotParser:
         behind = offset + 12
         if behind > end:
             return behind
-        session, timeout = _unpack_session(buffer, offset)
+        session, timeout = unpack_long_int(buffer, offset)
         self.part.sessions.append((session, timeout))
         self._left -= 1
         if not self._left:
@@ -189,7 +194,7 @@ class SnapshotParser:
         behind = offset + 12
         if behind > end:
             return behind
-        acl_id, count = _unpack_session(buffer, offset)
+        acl_id, count = unpack_long_int(buffer, offset)
         if count < 0:
             raise TooLong(f"an ACL list of {count} entries")
         self._acl_id = acl_id
@@ -230,7 +235,7 @@ class SnapshotParser:
         if behind > end:
             return behind
         data = None if buffer[path_end : path_end + 4] == NULL else buffer[path_end + 4 : data_end]
-        acl_id: int = _unpack_long(buffer, data_end)[0]
+        acl_id: int = unpack_long(buffer, data_end)[0]
         path = decode_text(raw) if raw else ROOT
         self.part.nodes.append((path, data, acl_id, buffer[data_end + 8 : behind]))
         return behind

@@ -1,48 +1,87 @@
-"""The role of a server that is alone: prepare, log, apply.
+"""A server that stands alone, its life and its role: prepare, log, apply.
 
-Pure. Answers to ZooKeeperServer with its Prep-, Sync- and FinalRequestProcessor.
-A transaction is applied, and answered, only after the disk has said that its record is durable.
+Pure. A transaction is applied, and answered, only after the disk has said that its record is
+durable.
+
+ZooKeeper: ZooKeeperServer with its Prep-, Sync- and FinalRequestProcessor
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from pyzk.data.database import Database
 from pyzk.persistence.txnlog import frame_record
-from pyzk.server.outbox import TakeSnapshot
+from pyzk.quorum.peer import Peer
+from pyzk.server.outbox import Outbox, TakeSnapshot
 from pyzk.server.prep import Prep
 from pyzk.server.request import Request
+from pyzk.server.server import Server
+from pyzk.server.snapshot_trigger import SnapshotTrigger
 
 if TYPE_CHECKING:
+    from pyzk.clock import Clock
+    from pyzk.config.server import ServerConfig
     from pyzk.server.connection import Connection
-    from pyzk.server.server import Server
 
+log = logging.getLogger(__name__)
 
 SPOT_CHECK_MASK: Final = 63
 """One transaction in so many has its digests computed again when it is applied. The others take
 those that their preparation computed (scripts/bench: a tenth of a write); replay and followers
 compute all of them."""
 
-LARGE_TREE_ZNODES: Final = 100_000
-"""A larger tree is not written as a snapshot after snapCount transactions already."""
+
+def standalone_peer(config: ServerConfig, database: Database, clock: Clock, rng: Random) -> Peer:
+    """Returns a server that stands alone, not started yet."""
+    server = Server(config, database, clock, Outbox(), rng)
+    return Peer(server, Standalone(server, rng))
 
 
 class Standalone:
-    """Role: every write is proposed to oneself and committed by one's own disk."""
+    """Proposes every write to itself; its own disk commits it."""
 
     mode = "standalone"
+    moves_deadline = False
 
     def __init__(self, server: Server, rng: Random) -> None:
         self._server = server
         self._outbox = server.outbox
-        server.begin(self, server.tracked_sessions())
-        self.prep = Prep(server)
+        self.prep: Prep
         self._proposed: deque[Request] = deque()
         self._trigger = SnapshotTrigger(
             server.config.snap_count, server.config.snap_size_limit_kb * 1024, rng
         )
+
+    def start(self) -> None:
+        """Serves; ephemerals of sessions that did not survive go first."""
+        server = self._server
+        dead = server.database.kill_dead_sessions()
+        if dead:
+            log.info("removed %d ephemeral znodes of sessions that are gone", dead)
+            # No transaction says so: a later start must find it in a snapshot.
+            self._outbox.commands.append(TakeSnapshot())
+        server.begin(self, server.tracked_sessions())
+        self.prep = Prep(server)
+
+    def flush(self) -> None:
+        """Does nothing: what an input leads to is in the outbox at once."""
+
+    def wake(self) -> None:
+        """Does nothing: a lone server waits for nobody."""
+
+    @property
+    def deadline(self) -> int | None:
+        """None."""
+        return None
+
+    @property
+    def status(self) -> tuple[str, int | None]:
+        """The mode, which never changes."""
+        return self.mode, None
 
     def gauges(self) -> dict[str, int]:
         """Nothing that only an ensemble has."""
@@ -74,41 +113,3 @@ class Standalone:
             server.finish(request, applied)
         self.prep.changes.applied(zxid)
         server.end_batch()
-
-
-class SnapshotTrigger:
-    """Says after which record a snapshot is due: at random between half the limit and all of it,
-    so that the members of an ensemble do not all write one at the same time.
-
-    A snapshot holds the whole tree, so of a large tree it is due only after half as many records as
-    there are znodes: it may cost each write two znodes, and a start replays at most half as many
-    records as it loads znodes. The original writes half a million znodes for every 75,000 records;
-    here that was a fifth of the time (scripts/bench). The limit in bytes holds all the same.
-    """
-
-    def __init__(self, snap_count: int, snap_bytes: int, rng: Random) -> None:
-        self._snap_count = snap_count
-        self._snap_bytes = snap_bytes
-        self._rng = rng
-        self._count = 0
-        """Records since the last snapshot was due."""
-        self._draw()
-
-    def _draw(self) -> None:
-        self._count = 0
-        half = self._snap_count // 2
-        self._due_count = half + (self._rng.randrange(half) if half > 0 else 0) + 1
-        half = self._snap_bytes // 2
-        self._bytes_left = half + (self._rng.randrange(half) if half > 0 else 0)
-
-    def logged(self, record_bytes: int, znode_count: int) -> bool:
-        """Count one record; tell whether a snapshot is due now."""
-        count = self._count = self._count + 1
-        self._bytes_left -= record_bytes
-        if self._bytes_left > 0 or self._snap_bytes <= 0:
-            if count < self._due_count:
-                return False
-            if znode_count > LARGE_TREE_ZNODES and 2 * count < znode_count:
-                return False
-        self._draw()
-        return True

@@ -19,6 +19,7 @@ from typing import Final
 
 from pyzk.constants import MAX_IDENTITIES, MAX_PACKET_BYTES
 from pyzk.errors import JuteError, QuorumProtocolError
+from pyzk.jute.archive import unpack_int
 from pyzk.jute.records import Id, QuorumPacket
 from pyzk.quorum import packets
 from pyzk.quorum.snapshot_stream import SnapshotParser, SnapshotPart, end_of_buffer
@@ -28,7 +29,6 @@ MAX_FIRST_BYTES: Final = 1024
 
 _HEAD_BYTES: Final = 16
 _unpack_head: Final = struct.Struct(">iqi").unpack_from
-_unpack_int: Final = struct.Struct(">i").unpack_from
 
 StreamItem = QuorumPacket | SnapshotPart
 
@@ -106,7 +106,7 @@ class QuorumStream:
         if start > end:
             if offset + 4 > end:
                 return offset + 4
-            self._check_type(_unpack_int(data, offset)[0])
+            self._check_type(unpack_int(data, offset)[0])
             return start
         kind, zxid, length = _unpack_head(data, offset)
         if kind < packets.FIRST_TYPE or kind > packets.LAST_TYPE:
@@ -120,7 +120,7 @@ class QuorumStream:
         behind = data_end + 4
         if behind > end:
             return behind
-        count: int = _unpack_int(data, data_end)[0]
+        count: int = unpack_int(data, data_end)[0]
         ids: list[Id] | None = None
         if count != -1:
             behind = self._ids(data, data_end, end, count)

@@ -14,10 +14,41 @@ from pyzk.runtime.addresses import peer_of
 from pyzk.server.connection import CLOSED, STALL_CHOKED, Connection
 
 if TYPE_CHECKING:
-    from pyzk.runtime.runner import PeerRunner
+    from pyzk.config.server import ServerConfig
+    from pyzk.runtime.unread import Unread
 
 LAST_BYTES_TIMEOUT_S: Final = 2.0
 """How long a client may take for what is left when its connection is closed."""
+
+
+class ClientInputs:
+    """What the sockets of clients ask of the server that they belong to: `runtime.runner`.
+
+    A base class, for calls of a Protocol's methods are slower in the compiled form.
+    """
+
+    config: ServerConfig
+    unread: Unread
+
+    def accept(self, host: str, port: int, descriptor: int) -> Connection | None:
+        """Takes a client that has connected; None refuses it."""
+        raise NotImplementedError
+
+    def feed(self, connection: Connection, data: bytes) -> None:
+        """Takes bytes of a client."""
+        raise NotImplementedError
+
+    def resume(self, connection: Connection, reason: int) -> None:
+        """Takes the news that a reason for a connection to stall is gone."""
+        raise NotImplementedError
+
+    def resume_soon(self, connection: Connection, reason: int) -> None:
+        """Resumes in the next turn of the loop, so that other connections get theirs."""
+        raise NotImplementedError
+
+    def lost(self, connection: Connection) -> None:
+        """Takes the news that the socket of a connection is gone."""
+        raise NotImplementedError
 
 
 class ClientProtocol:
@@ -26,7 +57,7 @@ class ClientProtocol:
 
     __slots__ = ("_connection", "_is_choked", "_is_paused", "_runner", "_transport")
 
-    def __init__(self, runner: PeerRunner) -> None:
+    def __init__(self, runner: ClientInputs) -> None:
         self._runner = runner
         self._transport: asyncio.Transport | None = None
         self._connection: Connection | None = None

@@ -19,8 +19,7 @@ from pyzk.runtime.network import reason_of
 
 if TYPE_CHECKING:
     from pyzk.config.ensemble import EnsembleConfig
-    from pyzk.runtime.runner import PeerRunner
-    from pyzk.runtime.seams import Listener, MemberNetwork, Timer
+    from pyzk.runtime.seams import Listener, MemberInputs, MemberNetwork, Timer
 
 log = logging.getLogger(__name__)
 
@@ -78,14 +77,14 @@ class DialAttempt:
 
     def __init__(
         self,
-        runner: PeerRunner,
+        inputs: MemberInputs,
         network: MemberNetwork,
         make: MakeProtocol,
         addresses: Iterable[tuple[str, int]],
         each_s: float,
         failed: Callable[[str], None],
     ) -> None:
-        self._runner = runner
+        self._inputs = inputs
         self._network = network
         self._make = make
         self._addresses = deque(addresses)
@@ -107,7 +106,7 @@ class DialAttempt:
         self._place = place(host, port)
         task = asyncio.ensure_future(self._network.connect(self._make, host, port))
         self._task = task
-        self._timer = self._runner.call_later(self._each_s, task.cancel)
+        self._timer = self._inputs.call_later(self._each_s, task.cancel)
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Future[None]) -> None:
@@ -124,7 +123,7 @@ class DialAttempt:
             self.start()
         else:
             assert isinstance(error, Exception), error
-            self._runner.fail(error)
+            self._inputs.fail(error)
 
     def cancel(self) -> None:
         """Nobody waits for it any more."""
@@ -140,7 +139,7 @@ class Listening:
 
     def __init__(
         self,
-        runner: PeerRunner,
+        inputs: MemberInputs,
         network: MemberNetwork,
         make: MakeProtocol,
         where: Where,
@@ -148,7 +147,7 @@ class Listening:
         failed: Callable[[str], None] | None = None,
     ) -> None:
         """``failed`` gets the reason of the first failure."""
-        self._runner = runner
+        self._inputs = inputs
         self._network = network
         self._make = make
         self._where = where
@@ -200,7 +199,7 @@ class Listening:
         else:
             assert isinstance(error, Exception), error
             if not self._answer(error):
-                self._runner.fail(error)
+                self._inputs.fail(error)
 
     def _failed(self, error: OSError) -> None:
         self._attempts += 1
@@ -225,7 +224,7 @@ class Listening:
                     f" 0: for ever). {remedy[0].upper()}{remedy[1:]}"
                 )
             )
-        self._timer = self._runner.call_later(self._pause_s, self.start)
+        self._timer = self._inputs.call_later(self._pause_s, self.start)
         self._pause_s = min(2 * self._pause_s, LAST_RETRY_S)
         call, self._failed_first = self._failed_first, None
         if call is not None:

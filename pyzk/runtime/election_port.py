@@ -19,10 +19,10 @@ from pyzk.runtime.network import peer_name
 
 if TYPE_CHECKING:
     from pyzk.config.ensemble import EnsembleConfig
-    from pyzk.quorum.election_links import ElectionDial, ElectionLink, ElectionLinks
-    from pyzk.quorum.peer import Peer
-    from pyzk.runtime.runner import PeerRunner
-    from pyzk.runtime.seams import MemberNetwork, Timer
+    from pyzk.quorum.commands import DialElection
+    from pyzk.quorum.election_link import ElectionLink
+    from pyzk.quorum.lifecycle import MemberLife
+    from pyzk.runtime.seams import MemberInputs, MemberNetwork, Timer
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +34,14 @@ class ElectionPort:
     """All election connections of one member."""
 
     def __init__(
-        self, runner: PeerRunner, peer: Peer, ensemble: EnsembleConfig, network: MemberNetwork
+        self,
+        inputs: MemberInputs,
+        life: MemberLife,
+        ensemble: EnsembleConfig,
+        network: MemberNetwork,
     ) -> None:
-        self.runner = runner
-        self.peer = peer
+        self.inputs = inputs
+        self.life = life
         self.ensemble = ensemble
         self._network = network
         self._listening: list[Listening] = []
@@ -62,7 +66,7 @@ class ElectionPort:
         for host, port in places:
             where = Where(host, port, "elections", f"server.{ensemble.my_sid}")
             self._listening.append(
-                Listening(self.runner, self._network, self._make_accepted, where, BIND_RETRY_S)
+                Listening(self.inputs, self._network, self._make_accepted, where, BIND_RETRY_S)
             )
         outcomes = await asyncio.gather(
             *(each.until_open(ensemble.election_port_bind_retry) for each in self._listening),
@@ -76,27 +80,21 @@ class ElectionPort:
 
     # --- orders ---------------------------------------------------------------------
 
-    def drain(self, links: ElectionLinks) -> None:
-        """Do what is ordered."""
-        if links.dials:
-            dials, links.dials = links.dials, []
-            for order in dials:
-                self._dial(order)
-        if links.writes:
-            writes, links.writes = links.writes, []
-            for link, data in writes:
-                if isinstance(link.shell, ElectionProtocol):
-                    link.shell.write(data)
-        if links.closes:
-            closes, links.closes = links.closes, []
-            for link in closes:
-                if isinstance(link.shell, ElectionProtocol):
-                    link.shell.close()
+    def write(self, link: ElectionLink, data: bytes) -> None:
+        """Writes one piece to a link; `MemberLife.election_written` follows when it has left."""
+        if isinstance(link.shell, ElectionProtocol):
+            link.shell.write(data)
 
-    def _dial(self, order: ElectionDial) -> None:
+    def close_link(self, link: ElectionLink) -> None:
+        """Closes a link when what was written has left."""
+        if isinstance(link.shell, ElectionProtocol):
+            link.shell.close()
+
+    def dial(self, order: DialElection) -> None:
+        """Connects to a server; an earlier attempt to reach it ends."""
         sid = order.sid
         dial = DialAttempt(
-            self.runner,
+            self.inputs,
             self._network,
             partial(self._make_dialed, sid),
             [(address.host, address.port) for address in order.addresses],
@@ -123,8 +121,8 @@ class ElectionPort:
                 reason,
                 extra=None if is_known else about(STRANGERS),
             )
-        self.runner.take_in(
-            "election dial failed", sid, partial(self.peer.election_dial_failed, sid)
+        self.inputs.take_in(
+            "election dial failed", sid, partial(self.life.election_dial_failed, sid)
         )
 
     def close(self) -> None:
@@ -192,10 +190,10 @@ class ElectionProtocol:
         set_options(transport, port.ensemble)
         port.opened(self, self._sid)
         name = peer_name(transport)
-        port.runner.take_in("election connected", name, partial(self._connected, name))
+        port.inputs.take_in("election connected", name, partial(self._connected, name))
 
     def _connected(self, name: str) -> None:
-        peer = self._port.peer
+        peer = self._port.life
         if self._sid is None:
             link = peer.election_accepted(name)
         else:
@@ -207,7 +205,7 @@ class ElectionProtocol:
         link = self._link
         if link is not None:
             port = self._port
-            port.runner.take_in(link.name, data, partial(port.peer.election_received, link, data))
+            port.inputs.take_in(link.name, data, partial(port.life.election_received, link, data))
 
     def eof_received(self) -> bool:
         return False
@@ -222,8 +220,8 @@ class ElectionProtocol:
         link, self._link = self._link, None
         if link is not None:
             link.shell = None
-            port.runner.take_in(
-                "election closed", link.name, partial(port.peer.election_closed, link)
+            port.inputs.take_in(
+                "election closed", link.name, partial(port.life.election_closed, link)
             )
 
     def pause_writing(self) -> None:
@@ -236,7 +234,7 @@ class ElectionProtocol:
     # --- called by the port ---------------------------------------------------------
 
     def write(self, data: bytes) -> None:
-        """Write one piece; `Peer.election_written` follows when all has left."""
+        """Write one piece; `MemberLife.election_written` follows when all has left."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return
@@ -251,8 +249,8 @@ class ElectionProtocol:
         if self._is_due and not self._is_choked and link is not None:
             self._is_due = False
             port = self._port
-            port.runner.take_in(
-                "election written", link.name, partial(port.peer.election_written, link)
+            port.inputs.take_in(
+                "election written", link.name, partial(port.life.election_written, link)
             )
 
     def close(self) -> None:
@@ -261,7 +259,7 @@ class ElectionProtocol:
         if transport is not None and not transport.is_closing():
             transport.close()
             if transport.get_write_buffer_size():
-                self._deadline = self._port.runner.call_later(LAST_BYTES_TIMEOUT_S, self.abort)
+                self._deadline = self._port.inputs.call_later(LAST_BYTES_TIMEOUT_S, self.abort)
 
     def abort(self) -> None:
         """Drop the socket at once."""

@@ -40,6 +40,7 @@ from pyzk.errors import (
     StorageError,
     TornTail,
 )
+from pyzk.exit_codes import ExitCode
 from pyzk.runtime import logs
 from pyzk.runtime import loop as event_loop
 from pyzk.runtime.addresses import place
@@ -51,18 +52,6 @@ _log = logging.getLogger(__name__)
 
 SWITCH_INTERVAL_S: Final = 0.0002
 """How long another thread may keep the event loop waiting."""
-
-
-class ExitCode:
-    """Why the process ended. 0 to 14 are ZooKeeper's; docs/operations.md says what to do."""
-
-    OK = 0
-    UNEXPECTED = 1  # also: port in use, disk error while serving
-    INVALID = 2  # arguments or configuration
-    DATA_DIR = 3  # the data directory cannot be used
-    LOCKED = 20  # another server has the data directory
-    ELECTION_PORT = 14  # the election port of a member is taken
-    CORRUPT = 21  # what is stored contradicts itself
 
 
 class Runner(Protocol):
@@ -94,7 +83,7 @@ def run(
     """
     if not __debug__:
         # Asserts are the contract of the core: without them it would go on in a broken state.
-        return refuse("does not run under python -O or PYTHONOPTIMIZE", ExitCode.INVALID)
+        return refuse("does not run under python -O or PYTHONOPTIMIZE", ExitCode.INVALID_INVOCATION)
     signals = heeded_signals()
     handle(signals, _exit_while_starting)
     for line, text in config.warnings:
@@ -134,7 +123,7 @@ def run(
     except ImportError as error:
         if error.name != "uvloop":
             raise
-        return refuse("uvloop is not installed; use --loop asyncio", ExitCode.INVALID)
+        return refuse("uvloop is not installed; use --loop asyncio", ExitCode.INVALID_INVOCATION)
     finally:
         ignore(signals)
 
@@ -158,13 +147,13 @@ async def _serve(
         return refuse(*explain(error, config))
     except Exception:
         _log.exception("cannot start: this is a bug in pyzk")
-        return ExitCode.UNEXPECTED
+        return ExitCode.UNEXPECTED_ERROR
     spare_the_collector()
     share_the_interpreter()
     asyncio_loop = asyncio.get_running_loop()
 
     def received(number: int, _frame: FrameType | None) -> None:
-        end_at_another(signals, ExitCode.UNEXPECTED)
+        end_at_another(signals, ExitCode.UNEXPECTED_ERROR)
         asyncio_loop.call_soon_threadsafe(_stop, runner, number)
 
     handle(signals, received)
@@ -176,10 +165,10 @@ async def _serve(
     except StorageError as error:
         then = ", then start the server again" if error.remedy else ""
         reason = f"stopped serving: {error}{then}{_other_remedy(error, config)}"
-        return refuse(reason, ExitCode.UNEXPECTED)
+        return refuse(reason, ExitCode.UNEXPECTED_ERROR)
     except Exception:
         _log.exception("stopped serving: this is a bug in pyzk")
-        return ExitCode.UNEXPECTED
+        return ExitCode.UNEXPECTED_ERROR
     logs.tell_left_out(is_end=True)
     _log.info("stopped")
     return code
@@ -274,27 +263,30 @@ def _stop(runner: Runner, number: int) -> None:
 
 def _exit_while_starting(number: int, _frame: FrameType | None) -> None:
     _log.info("%s: exiting before the server was ready", signal.Signals(number).name)
-    os._exit(ExitCode.OK)
+    os._exit(ExitCode.EXECUTION_FINISHED)
 
 
 def explain(error: Exception, config: ServerConfig) -> tuple[str, int]:
     """Return one line for the operator and the exit code, for an error while the server starts."""
     if isinstance(error, ConfigError):
-        return f"configuration: {error}", ExitCode.INVALID
+        return f"configuration: {error}", ExitCode.INVALID_INVOCATION
     if isinstance(error, DirectoryLockedError):
-        return str(error), ExitCode.LOCKED
+        return str(error), ExitCode.DATADIR_LOCKED
     if isinstance(error, (Corrupt, TornTail)):
-        return f"{error}{_other_remedy(error, config)}", ExitCode.CORRUPT
+        return f"{error}{_other_remedy(error, config)}", ExitCode.DATA_CORRUPT
     if isinstance(error, StorageError):
-        return str(error), ExitCode.DATA_DIR
+        return str(error), ExitCode.UNABLE_TO_ACCESS_DATADIR
     if isinstance(error, ElectionPortError):
-        return str(error), ExitCode.ELECTION_PORT
+        return str(error), ExitCode.UNABLE_TO_BIND_QUORUM_PORT
     assert isinstance(error, OSError), error
     # A name that does not resolve has a negative number, of another list than errno's.
     number = error.errno or 0
     reason = os.strerror(number) if number > 0 else error.strerror or str(error)
     where = place(config.client_port_address or "*", config.client_port or 0)
-    return f"cannot listen on {where}: {reason}; {_advice(error, config)}", ExitCode.UNEXPECTED
+    return (
+        f"cannot listen on {where}: {reason}; {_advice(error, config)}",
+        ExitCode.UNEXPECTED_ERROR,
+    )
 
 
 def _advice(error: OSError, config: ServerConfig) -> str:

@@ -1,19 +1,16 @@
-"""What a member of an ensemble has beside a lone server: its two ports and answers of its disk.
+"""The two ports of a member, and the answers of its disk.
 
-Shell. The runner drives the peer; this carries out what only a member orders. A lone server has
-none of it.
+Shell. `quorum.driver` orders here what only a member orders; a lone server has none of it.
+
+ZooKeeper: QuorumPeer, Leader.LearnerCnxAcceptor, QuorumCnxManager
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pyzk.quorum.commands import DialLeader, ListenForLearners, StopListening, StorageCommand
-from pyzk.quorum.learner import Learner
-from pyzk.quorum.link import QuorumLink
 from pyzk.runtime.election_port import ElectionPort
 from pyzk.runtime.loop import spawn
 from pyzk.runtime.network import TcpNetwork, reason_of
@@ -23,116 +20,114 @@ if TYPE_CHECKING:
     from pyzk.config.ensemble import EnsembleConfig
     from pyzk.config.members import QuorumServer
     from pyzk.data.database import Database
-    from pyzk.quorum.peer import Peer
-    from pyzk.runtime.runner import PeerRunner
-    from pyzk.runtime.seams import MemberNetwork, ServerStorage
-    from pyzk.server.outbox import Command
+    from pyzk.quorum.commands import DialElection, DialLeader, StorageCommand
+    from pyzk.quorum.election_link import ElectionLink
+    from pyzk.quorum.lifecycle import MemberLife
+    from pyzk.quorum.link import QuorumLink
+    from pyzk.runtime.seams import MemberInputs, MemberNetwork, ServerStorage
 
 log = logging.getLogger(__name__)
 
 
 class MemberPorts:
-    """The member's part of the driver."""
+    """What a member has beside a lone server: the effects of `quorum.driver.MemberEffects`."""
 
     def __init__(
         self,
-        runner: PeerRunner,
-        peer: Peer,
+        inputs: MemberInputs,
+        life: MemberLife,
         ensemble: EnsembleConfig,
         storage: ServerStorage,
         network: MemberNetwork | None,
     ) -> None:
-        self._runner = runner
-        self._peer = peer
+        self._inputs = inputs
+        self._life = life
         self._ensemble = ensemble
         self._storage = storage
         self._network: MemberNetwork = network or TcpNetwork()
-        self._quorum = QuorumPort(runner, peer, ensemble, self._network)
-        self._election = ElectionPort(runner, peer, ensemble, self._network)
-        self.when_serving: Callable[[], None] | None = None
-        """Called once, as soon as clients are served."""
+        self._quorum = QuorumPort(inputs, life, ensemble, self._network)
+        self._election = ElectionPort(inputs, life, ensemble, self._network)
 
     async def listen(self) -> None:
-        """Open the election port; say which names of others nobody knows."""
-        await self._election.listen()
-        for member in self._ensemble.membership.members:
-            if member.sid != self._ensemble.my_sid:
-                spawn(self._check(member), f"look up server {member.sid}")
+        """Opens the election port, and says which names of others nobody knows.
 
-    async def _check(self, member: QuorumServer) -> None:
-        for address in member.addresses:
+        Raises ElectionPortError.
+        """
+        await self._election.listen()
+        for server in self._ensemble.membership.members:
+            if server.sid != self._ensemble.my_sid:
+                spawn(self._check(server), f"look up server {server.sid}")
+
+    async def _check(self, server: QuorumServer) -> None:
+        for address in server.addresses:
             try:
                 await self._network.check(address.host)
             except OSError as error:
                 log.warning(
                     "server.%d=%s: the name %s cannot be resolved (%s); this server starts all the"
                     " same, and looks it up each time it needs it",
-                    member.sid,
+                    server.sid,
                     address,
                     address.host,
                     reason_of(error),
                 )
 
-    @property
-    def role(self) -> str:
-        """What it is to its clients, in words; empty while it serves none."""
-        server = self._peer.server
-        if not server.is_running:
-            return ""
-        role = server.role
-        if isinstance(role, Learner):
-            return f"{role.mode} of server {role.leader_sid}"
-        return role.mode
+    # --- effects --------------------------------------------------------------------
 
-    # --- outputs --------------------------------------------------------------------
+    def order(self, command: StorageCommand) -> None:
+        """Hands a command to the disk."""
+        self._storage.perform(command, self)
 
-    def drain(self) -> None:
-        """Write to links, then do what the election ordered."""
-        outbox = self._peer.outbox
-        if outbox.links:
-            quorum = self._quorum
-            for link in outbox.take_links():
-                assert isinstance(link, QuorumLink), link
-                link.is_dirty = False
-                quorum.flush(link)
-        if self.when_serving is not None and self._peer.server.is_running:
-            call, self.when_serving = self.when_serving, None
-            call()
-        links = self._peer.election_links
-        if links.dials or links.writes or links.closes:
-            self._election.drain(links)
+    def send(self, link: QuorumLink) -> None:
+        """Writes to a link of the quorum port."""
+        self._quorum.flush(link)
 
-    def perform(self, command: Command) -> None:
-        """Carry out a rare order; every log record before it is with the disk."""
-        if isinstance(command, StorageCommand):
-            self._storage.perform(command, self)
-        elif isinstance(command, DialLeader):
-            self._quorum.dial(command)
-        elif isinstance(command, ListenForLearners):
-            self._quorum.listen()
-        else:
-            assert isinstance(command, StopListening), command
-            self._quorum.stop_listening()
+    def dial_leader(self, command: DialLeader) -> None:
+        """Connects to the leader."""
+        self._quorum.dial(command)
+
+    def listen_for_learners(self) -> None:
+        """Opens the quorum port."""
+        self._quorum.listen()
+
+    def stop_listening(self) -> None:
+        """Closes the quorum port."""
+        self._quorum.stop_listening()
+
+    def dial_election(self, command: DialElection) -> None:
+        """Connects to the election port of another member."""
+        self._election.dial(command)
+
+    def send_vote(self, link: ElectionLink, data: bytes) -> None:
+        """Writes to an election link."""
+        self._election.write(link, data)
+
+    def close_election(self, link: ElectionLink) -> None:
+        """Closes an election link."""
+        self._election.close_link(link)
 
     # --- answers of the disk --------------------------------------------------------
 
     def stored(self, ticket: int) -> None:
-        self._runner.take_in("stored", ticket, partial(self._peer.stored, ticket))
+        """Tells the member that a command is durable."""
+        self._inputs.take_in("stored", ticket, partial(self._life.stored, ticket))
 
     def restored(self, ticket: int, database: Database) -> None:
-        self._runner.take_in("restored", ticket, partial(self._peer.restored, ticket, database))
+        """Hands the member the database that the disk has now."""
+        self._inputs.take_in("restored", ticket, partial(self._life.restored, ticket, database))
 
     def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None:
-        self._runner.take_in("log read", ticket, partial(self._peer.log_read, ticket, records))
+        """Hands the member the log records that it asked for."""
+        self._inputs.take_in("log read", ticket, partial(self._life.log_read, ticket, records))
 
     # --- the end --------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close everything; what was written is still sent."""
+        """Closes both ports; what was written is still sent."""
         self._quorum.close()
         self._election.close()
 
     def abort(self) -> None:
-        """Drop everything."""
+        """Drops everything."""
         self._quorum.abort()
         self._election.abort()

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, cast
 
-from pyzk.runtime.addresses import Found, listen_at, look_up, peer_of, place
+from pyzk.runtime.addresses import Found, look_up, peer_of, place
+from pyzk.runtime.listening import listen_at
 
 BACKLOG: Final = 128
 

@@ -19,9 +19,8 @@ from pyzk.runtime.network import peer_name, reason_of
 
 if TYPE_CHECKING:
     from pyzk.config.ensemble import EnsembleConfig
-    from pyzk.quorum.peer import Peer
-    from pyzk.runtime.runner import PeerRunner
-    from pyzk.runtime.seams import MemberNetwork, Timer
+    from pyzk.quorum.lifecycle import MemberLife
+    from pyzk.runtime.seams import MemberInputs, MemberNetwork, Timer
 
 HIGH_WATER_BYTES: Final = 1 << 20
 """What may wait for one socket; the rest stays in the link, where a snapshot is not made yet."""
@@ -32,10 +31,14 @@ class QuorumPort:
     """All links of one member."""
 
     def __init__(
-        self, runner: PeerRunner, peer: Peer, ensemble: EnsembleConfig, network: MemberNetwork
+        self,
+        inputs: MemberInputs,
+        life: MemberLife,
+        ensemble: EnsembleConfig,
+        network: MemberNetwork,
     ) -> None:
-        self.runner = runner
-        self.peer = peer
+        self.inputs = inputs
+        self.life = life
         self.ensemble = ensemble
         self._network = network
         self._listening: list[Listening] = []
@@ -57,12 +60,12 @@ class QuorumPort:
         def failed(reason: str) -> None:
             failures.append(reason)
             if len(failures) == len(places):
-                self.runner.take_in("listening", reason, partial(self.peer.listen_failed, reason))
+                self.inputs.take_in("listening", reason, partial(self.life.listen_failed, reason))
 
         for host, port in places:
             where = Where(host, port, "learners", f"server.{self.ensemble.my_sid}")
             listening = Listening(
-                self.runner, self._network, self._make_accepted, where, failed=failed
+                self.inputs, self._network, self._make_accepted, where, failed=failed
             )
             self._listening.append(listening)
             listening.start()
@@ -74,12 +77,12 @@ class QuorumPort:
         self._listening.clear()
 
     def dial(self, command: DialLeader) -> None:
-        """Open a link; `Peer.link_up` or `Peer.link_down` will tell."""
+        """Open a link; `MemberLife.link_up` or `MemberLife.link_down` will tell."""
         link = command.link
         if link.is_closed:
             return
         dial = DialAttempt(
-            self.runner,
+            self.inputs,
             self._network,
             partial(self._make_dialed, link),
             command.addresses,
@@ -95,7 +98,7 @@ class QuorumPort:
 
     def _dial_failed(self, link: QuorumLink, reason: str) -> None:
         self._dials.pop(link, None)
-        self.runner.take_in("link down", reason, partial(self.peer.link_down, link, reason))
+        self.inputs.take_in("link down", reason, partial(self.life.link_down, link, reason))
 
     def flush(self, link: QuorumLink) -> None:
         """The link has something to write, or was closed."""
@@ -164,15 +167,15 @@ class LinkProtocol:
         port.opened(self, link)
         if link is None:
             name = peer_name(transport)
-            port.runner.take_in("link accepted", name, partial(self._accept, name))
+            port.inputs.take_in("link accepted", name, partial(self._accept, name))
         elif link.is_closed:
             self._transport.abort()
         else:
             link.shell = self
-            port.runner.take_in("link up", link.name, partial(port.peer.link_up, link))
+            port.inputs.take_in("link up", link.name, partial(port.life.link_up, link))
 
     def _accept(self, name: str) -> None:
-        link = self._port.peer.link_accepted(name)
+        link = self._port.life.link_accepted(name)
         if link is None:
             self.abort()
             return
@@ -183,7 +186,7 @@ class LinkProtocol:
         link = self._link
         if link is not None and not link.is_closed:
             port = self._port
-            port.runner.take_in(link.name, data, partial(port.peer.link_received, link, data))
+            port.inputs.take_in(link.name, data, partial(port.life.link_received, link, data))
 
     def eof_received(self) -> bool:
         return False
@@ -199,14 +202,14 @@ class LinkProtocol:
         if link is not None:
             link.shell = None
             reason = reason_of(exc)
-            port.runner.take_in("link down", link.name, partial(port.peer.link_down, link, reason))
+            port.inputs.take_in("link down", link.name, partial(port.life.link_down, link, reason))
 
     def pause_writing(self) -> None:
         self._is_choked = True
 
     def resume_writing(self) -> None:
         self._is_choked = False
-        self._port.runner.guard(self.flush)
+        self._port.inputs.guard(self.flush)
 
     # --- called by the port ---------------------------------------------------------
 
@@ -231,7 +234,7 @@ class LinkProtocol:
             if not link.has_output:
                 self.close()
             elif self._deadline is None:
-                self._deadline = self._port.runner.call_later(LAST_BYTES_TIMEOUT_S, self.abort)
+                self._deadline = self._port.inputs.call_later(LAST_BYTES_TIMEOUT_S, self.abort)
 
     def close(self) -> None:
         """Close when the last bytes are written, soon."""
@@ -239,7 +242,7 @@ class LinkProtocol:
         if transport is not None and not transport.is_closing():
             transport.close()
             if self._deadline is None and transport.get_write_buffer_size():
-                self._deadline = self._port.runner.call_later(LAST_BYTES_TIMEOUT_S, self.abort)
+                self._deadline = self._port.inputs.call_later(LAST_BYTES_TIMEOUT_S, self.abort)
 
     def abort(self) -> None:
         """Drop the socket at once."""

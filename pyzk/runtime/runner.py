@@ -19,19 +19,20 @@ from typing import TYPE_CHECKING, Final, cast
 from pyzk.clock import Clock
 from pyzk.config.server import ServerConfig
 from pyzk.data.database import Database
-from pyzk.errors import StorageError
+from pyzk.exit_codes import ExitCode
+from pyzk.quorum.driver import Driver
 from pyzk.quorum.peer import Peer
-from pyzk.runtime.addresses import DEFAULT_BACKLOG, open_sockets
-from pyzk.runtime.client_port import ClientProtocol
+from pyzk.quorum.standalone import standalone_peer
+from pyzk.runtime.client_port import ClientInputs, ClientProtocol
 from pyzk.runtime.environment import (
     describe_environment,
     file_descriptors,
     first_reserved_descriptor,
 )
+from pyzk.runtime.listening import DEFAULT_BACKLOG, open_sockets
 from pyzk.runtime.seams import Seams, ServerStorage, Timer
 from pyzk.runtime.unread import Unread
 from pyzk.server.connection import Connection
-from pyzk.server.outbox import Command, TakeSnapshot
 
 if TYPE_CHECKING:
     from pyzk.runtime.member_ports import MemberPorts
@@ -45,7 +46,7 @@ MAX_GATHERING_TURNS: Final = 8
 """Turns of the loop after which the log is written although writes keep coming."""
 
 
-class PeerRunner:
+class PeerRunner(ClientInputs):
     """One server process, or one server among others in a test."""
 
     def __init__(self, config: ServerConfig, seams: Seams | None = None) -> None:
@@ -66,13 +67,8 @@ class PeerRunner:
         self._loop: asyncio.AbstractEventLoop
         self._servers: list[asyncio.Server] = []
         self._timer: Timer | None = None
-        self._timer_ms = 0
-        """When it goes off."""
-        self._is_log_flush_due = False
-        self._gathered = 0
-        """Records that were waiting when the loop last looked whether more had come."""
-        self._turns = 0
-        """Turns of the loop for which they have waited."""
+        self._driver: Driver
+        self._when_serving: Callable[[], None] | None = None
         self._is_closing = False
         self._recent: deque[tuple[int | str, object]] = deque(maxlen=RECENT_INPUTS)
         self._stopped: asyncio.Future[int]
@@ -99,14 +95,11 @@ class PeerRunner:
             if self._member is not None:
                 await self._member.listen()
                 self._read_clock()
-            self.peer.start()
-            commands = self.peer.outbox.commands
-            if self._storage.wants_snapshot and not commands:
-                commands.append(TakeSnapshot())
-            self._flush()
+            self._driver.start(wants_snapshot=self._storage.wants_snapshot)
         except BaseException:
             for sock in sockets:
                 sock.close()
+            self._cancel_timer()
             if self._member is not None:
                 self._member.abort()
             self._storage.release()
@@ -118,35 +111,37 @@ class PeerRunner:
                     self._make_protocol, sock=sock, backlog=self._backlog
                 )
             )
-        self._arm_timer()
 
     def _make_peer(self, database: Database) -> None:
         config = self.config
         ensemble = config.ensemble
         if ensemble is None:
-            self.peer = Peer(config, database, self.clock, random.Random())
+            self.peer = standalone_peer(config, database, self.clock, random.Random())
+            self._driver = Driver(self.peer, self, gathering_turns=MAX_GATHERING_TURNS)
             return
-        from pyzk.runtime.member_ports import MemberPorts  # a lone server has no use for it
+        # A lone server has no use for these, and starts sooner without.
+        from pyzk.quorum.lifecycle import member_peer
+        from pyzk.runtime.member_ports import MemberPorts
 
         epochs = self._storage.epochs
         assert epochs is not None, "storage of a member was opened"
-        self.peer = Peer(
-            config, database, self.clock, random.Random(), ensemble=ensemble, epochs=epochs
+        self.peer, life = member_peer(
+            config, ensemble, database, epochs, self.clock, random.Random()
         )
-        self._member = MemberPorts(self, self.peer, ensemble, self._storage, self._network)
+        self._member = MemberPorts(self, life, ensemble, self._storage, self._network)
+        self._driver = Driver(self.peer, self, self._member)
 
     @property
     def role(self) -> str:
-        """What it is, in words; empty while a member does not serve."""
-        return "standalone" if self._member is None else self._member.role
+        """What the server is, in words; empty while a member does not serve."""
+        return self.peer.status().role
 
     def when_serving(self, call: Callable[[], None]) -> None:
-        """Call once clients are served: at once, or when a member has found its place."""
+        """Calls back once clients are served: at once, or when a member has found its place."""
         if self.role:
             call()
         else:
-            assert self._member is not None
-            self._member.when_serving = call
+            self._when_serving = call
 
     @property
     def _backlog(self) -> int:
@@ -171,7 +166,7 @@ class PeerRunner:
     def _describe(self) -> None:
         server = self.peer.server
         server.client_address = self.client_address
-        server.directory_sizes = self._storage.directory_sizes
+        server.storage_report = self._storage.report
         server.environment = describe_environment
         server.file_descriptors = file_descriptors
         self._storage.metrics = server.metrics
@@ -192,7 +187,7 @@ class PeerRunner:
             # The system gives the lowest one that is free: so many are open. The rest is for logs
             # and snapshots, for the server would stop if it could not open one.
             limit = f"the process has {descriptor} open files (ulimit -n)"
-            self.peer.server.rejected(host, limit)
+            self.peer.reject(host, limit)
             return None
         return self.peer.accept(host, port)
 
@@ -204,10 +199,9 @@ class PeerRunner:
         self._recent.append((connection.port, data[:_SHOWN_BYTES]))
         try:
             connection.receive(data)
+            self._driver.flush()
         except Exception as error:
             self._break(error)
-            return
-        self._flush()
 
     def resume(self, connection: Connection, reason: int) -> None:
         """A reason for a connection to stall is gone."""
@@ -217,10 +211,9 @@ class PeerRunner:
         self._recent.append((connection.port, "resume"))
         try:
             connection.resume(reason)
+            self._driver.flush()
         except Exception as error:
             self._break(error)
-            return
-        self._flush()
 
     def resume_soon(self, connection: Connection, reason: int) -> None:
         """Resume in the next turn of the loop, so that other connections get theirs."""
@@ -229,34 +222,29 @@ class PeerRunner:
     def lost(self, connection: Connection) -> None:
         """The socket of a connection is gone."""
         self._recent.append((connection.port, "lost"))
-        connection.closed()
-        self._flush()
+        try:
+            connection.closed()
+            self._driver.flush()
+        except Exception as error:
+            self._break(error)
 
     def _log_synced(self, zxid: int) -> None:
         self._read_clock()
         self._recent.append(("log_synced", zxid))
         try:
             self.peer.log_synced(zxid)
+            self._driver.flush()
         except Exception as error:
             self._break(error)
-            return
-        self._flush()
 
     def _wake(self) -> None:
         self._read_clock()
         self._recent.append(("wake", self.clock.now_ms))
+        self._timer = None
         try:
-            self.peer.wake()
+            self._driver.wake()
         except Exception as error:
             self._break(error)
-            return
-        self._flush()
-        self._arm_timer()
-
-    def _arm_timer(self) -> None:
-        self._timer_ms = deadline = self.peer.deadline
-        wait_ms = max(0, deadline - self.clock.now_ms)
-        self._timer = self.call_later(wait_ms / 1000, self._wake)
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
         """Call back after this many seconds of this server's time."""
@@ -271,10 +259,9 @@ class PeerRunner:
         self._recent.append((source, what[:_SHOWN_BYTES] if isinstance(what, bytes) else what))
         try:
             call()
+            self._driver.flush()
         except Exception as error:
             self._break(error)
-            return
-        self._flush()
 
     def guard(self, call: Callable[[], None]) -> None:
         """Do something that takes from the core what it has to send."""
@@ -289,92 +276,52 @@ class PeerRunner:
         self._recent.append(("order", ""))
         try:
             order()
+            self._driver.flush()
         except Exception as error:
             self._break(error)
-            return
-        self._flush()
 
-    # --- outputs --------------------------------------------------------------------
+    # --- outputs: what `quorum.driver` asks for -----------------------------------------
 
-    def _flush(self) -> None:
-        """Carry out what the core wants. The log waits until the clients have nothing more to
-        say, so that their writes share one sync."""
-        if self._member is not None:
-            try:
-                self.peer.flush()
-            except Exception as error:
-                self._break(error)
-                return
-        outbox = self.peer.outbox
-        if outbox.dirty:
-            for connection in outbox.take_dirty():
-                connection.is_dirty = False
-                protocol = connection.shell
-                if isinstance(protocol, ClientProtocol):
-                    protocol.flush(connection)
-                else:
-                    connection.out.clear()
-        if outbox.commands and not self._is_closing:
-            self._flush_log()
-            for command in outbox.take_commands():
-                self._perform(command)
-        if self._member is not None:
-            if not self._is_log_flush_due:
-                self._is_log_flush_due = True
-                self._loop.call_soon(self._end_turn, self._member)
-        elif outbox.log and not self._is_log_flush_due:
-            self._is_log_flush_due = True
-            self._loop.call_soon(self._gather)
+    def append(self, records: list[bytes], last_zxid: int) -> None:
+        """Hands log records to the disk."""
+        self._storage.append(records, last_zxid)
 
-    def _perform(self, command: Command) -> None:
-        if isinstance(command, TakeSnapshot):
-            self._storage.take_snapshot(self.peer.server.database)
+    def take_snapshot(self, database: Database) -> None:
+        """Has a snapshot of the present state written."""
+        self._storage.take_snapshot(database)
+
+    def write(self, connection: Connection) -> None:
+        """Writes to a client."""
+        protocol = connection.shell
+        if isinstance(protocol, ClientProtocol):
+            protocol.flush(connection)
         else:
-            assert self._member is not None, command
-            self._member.perform(command)
+            connection.out.clear()
 
-    def _end_turn(self, member: MemberPorts) -> None:
-        """Hand out what the inputs of a whole turn of the loop have led to: one write for each
-        link, one batch for the disk. The links and the disk work at the same time.
+    def end_turn_soon(self) -> None:
+        """Ends the turn when the loop has taken in what the sockets have now."""
+        self._loop.call_soon(self._end_turn)
 
-        Each write of its own would wake every other member (scripts/bench, set 50x1).
-        """
-        self._is_log_flush_due = False
-        if self._is_closing:
-            return
+    def _end_turn(self) -> None:
         try:
-            member.drain()
+            self._driver.end_turn()
         except Exception as error:
             self._break(error)
             return
-        # Last: its thread would only wake to wait for the interpreter.
-        self._flush_log()
-        if self._timer is not None and self.peer.deadline < self._timer_ms:
+        call = self._when_serving
+        if call is not None and self.role:
+            self._when_serving = None
+            call()
+
+    def wake_at(self, at_ms: int) -> None:
+        """Sets the timer."""
+        self._cancel_timer()
+        self._timer = self.call_later(max(0, at_ms - self.clock.now_ms) / 1000, self._wake)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
             self._timer.cancel()
-            self._arm_timer()
-
-    def _gather(self) -> None:
-        """Hand the log to the disk, unless writes have come in the turn of the loop since this
-        was last asked: then look again after the next turn.
-
-        The clients that have just been answered send their next writes at about the same time. A
-        sync for the first of them would only make the others wait for a second one (scripts/bench,
-        set 50x1: 33 -> 39 thousand a second). A lone write waits for one look at the sockets.
-        """
-        count = len(self.peer.outbox.log)
-        if count > self._gathered and self._turns < MAX_GATHERING_TURNS:
-            self._gathered = count
-            self._turns += 1
-            self._loop.call_soon(self._gather)
-        else:
-            self._flush_log()
-
-    def _flush_log(self) -> None:
-        self._is_log_flush_due = False
-        self._gathered = self._turns = 0
-        outbox = self.peer.outbox
-        if outbox.log and not self._is_closing:
-            self._storage.append(outbox.take_log(), outbox.log_zxid)
+            self._timer = None
 
     # --- the end --------------------------------------------------------------------
 
@@ -390,20 +337,16 @@ class PeerRunner:
 
     async def close(self) -> None:
         """Close the port, the connections and the storage; what was logged is synced."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._cancel_timer()
         self._storage.stop_timers()
         servers, self._servers = self._servers, []
         for server in servers:
             server.close()
-        peer_server = self.peer.server
-        peer_server.is_serving = False
-        if self.failure is None:
-            self._flush_log()
+        self.peer.stop_serving()
+        self._driver.close()
         # From here on nothing more is taken; what was, is synced and answered.
         self._is_closing = True
-        protocols = [connection.shell for connection in peer_server.connections]
+        protocols = [connection.shell for connection in self.peer.connections]
         if self._storage.blocks:
             await asyncio.get_running_loop().run_in_executor(None, self._storage.close)
         else:
@@ -419,9 +362,7 @@ class PeerRunner:
     def kill(self) -> None:
         """End as a process that is killed: no goodbye, and what is not durable is lost."""
         self._is_closing = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._cancel_timer()
         self._storage.stop_timers()
         self._drop_everything()
         self._servers = []
@@ -442,21 +383,22 @@ class PeerRunner:
         for source, what in self._recent:
             log.error("last inputs: %s %r", source, what)
         self._drop_everything()
-        self._end(EXIT_INTERNAL_ERROR)
+        self._end(ExitCode.UNEXPECTED_ERROR)
 
     def _storage_failed(self, error: BaseException) -> None:
         """The log is not durable: no request may be answered any more."""
         self.failure = error
         log.critical("storage failed, the server stops: %s", error)
         self._drop_everything()
-        self._end(EXIT_STORAGE if isinstance(error, StorageError) else EXIT_INTERNAL_ERROR)
+        self._end(ExitCode.UNEXPECTED_ERROR)
 
     def _drop_everything(self) -> None:
+        self._driver.abandon()
         if self._member is not None:
             self._member.abort()
         for server in self._servers:
             server.close()
-        for connection in list(self.peer.server.connections):
+        for connection in list(self.peer.connections):
             protocol = connection.shell
             if isinstance(protocol, ClientProtocol):
                 protocol.abort()
@@ -468,7 +410,3 @@ def file_storage(config: ServerConfig) -> ServerStorage:
     from pyzk.runtime.storage import Storage
 
     return Storage(config)
-
-
-EXIT_INTERNAL_ERROR: Final = 1
-EXIT_STORAGE: Final = 1

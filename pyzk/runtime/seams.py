@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from pyzk.clock import Clock
 from pyzk.data.database import Database
 from pyzk.metrics import Metrics
+from pyzk.persistence.report import StorageReport
 
 if TYPE_CHECKING:
     from pyzk.quorum.commands import StorageCommand
@@ -39,8 +40,29 @@ class TimeSource(Protocol):
         ...
 
 
+class MemberInputs(Protocol):
+    """What the ports of a member ask of the server that they belong to."""
+
+    def take_in(self, source: str, what: object, call: Callable[[], object]) -> None:
+        """Gives the peer an input, and carries out what comes of it. ``source`` and ``what`` are
+        for the log of a broken invariant."""
+        ...
+
+    def guard(self, call: Callable[[], None]) -> None:
+        """Calls something that takes from the peer what it has to send."""
+        ...
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
+        """Calls back after so much of this server's time."""
+        ...
+
+    def fail(self, error: Exception) -> None:
+        """Stops the server: something that nobody expected has gone wrong."""
+        ...
+
+
 class StorageAnswers(Protocol):
-    """Who hears that a command of a member is done: the driver of its peer, on the loop."""
+    """Who hears that a command of a member is done, on the loop."""
 
     def stored(self, ticket: int) -> None: ...
     def restored(self, ticket: int, database: Database) -> None: ...
@@ -73,7 +95,7 @@ class ServerStorage(Protocol):
         """Do what a member wants done, behind everything that was appended; then answer."""
         ...
 
-    def directory_sizes(self) -> tuple[int, int]: ...
+    def report(self) -> StorageReport: ...
     def stop_timers(self) -> None: ...
     def close(self) -> None: ...
     def abandon(self) -> None: ...

@@ -22,6 +22,7 @@ from pyzk.persistence.directory import Directory
 from pyzk.persistence.logwriter import ROOM_BYTES, LogWriter, check_room
 from pyzk.persistence.member_files import MemberFiles
 from pyzk.persistence.recovery import RecoveryOptions, recover
+from pyzk.persistence.report import StorageReport
 from pyzk.quorum.commands import (
     ReadLog,
     Reload,
@@ -291,9 +292,10 @@ class Storage:
     def _purge_failed(self, error: StorageError) -> None:
         log.error("old files were not purged: %s", error)
 
-    def directory_sizes(self) -> tuple[int, int]:
-        """Return the bytes of all files in the snapshot and in the log directory."""
-        return _total_size(self._directories.snapshots), _total_size(self._directories.logs)
+    def report(self) -> StorageReport:
+        """Return what the four-letter words show of the storage."""
+        directories = self._directories
+        return StorageReport(_total_size(directories.snapshots), _total_size(directories.logs))
 
     def refresh_metrics(self) -> None:
         """Bring the numbers of the disk thread into the server's."""

@@ -32,6 +32,7 @@ from pyzk.constants import MAX_IDENTITIES, MAX_IDENTITIES_BYTES, ErrorCode, OpCo
 from pyzk.data.acl import OPEN_ACL_ID
 from pyzk.data.tree import Applied
 from pyzk.errors import JuteError, KeeperError
+from pyzk.int64 import hex_id
 from pyzk.jute.archive import NULL, encode_string, unpack_int
 from pyzk.jute.records import AuthPacket, SASLToken
 from pyzk.outsiders import about
@@ -637,8 +638,4 @@ class Connection:
 
     def __str__(self) -> str:
         text = f"/{self.host}:{self.port}"
-        return (
-            f"{text} session 0x{self.session_id & 0xFFFFFFFFFFFFFFFF:x}"
-            if self.session_id
-            else text
-        )
+        return f"{text} session {hex_id(self.session_id)}" if self.session_id else text

@@ -7,18 +7,15 @@ of the transaction begins with the same bytes, so most writes are never encoded 
 
 from __future__ import annotations
 
-import struct
 from typing import Final
 
 from pyzk.data.acl import OPEN_ACL
-from pyzk.jute.archive import encode_string, unpack_int
+from pyzk.jute.archive import encode_string, pack_int, unpack_int
 from pyzk.jute.records import ACL, CreateRequest, SetDataRequest
-
-_pack_int: Final = struct.Struct(">i").pack
 
 OPEN_LIST: Final[list[ACL]] = list(OPEN_ACL)
 """The decoded form of the open ACL list; shared, never changed."""
-OPEN_BYTES: Final = _pack_int(1) + _pack_int(31) + encode_string("world") + encode_string("anyone")
+OPEN_BYTES: Final = pack_int(1) + pack_int(31) + encode_string("world") + encode_string("anyone")
 _OPEN_LENGTH: Final = len(OPEN_BYTES)
 
 

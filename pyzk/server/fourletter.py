@@ -17,13 +17,15 @@ dates are in UTC whatever the time zone of the machine.
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from pyzk import __version__
 from pyzk.data import paths
+from pyzk.four_letter_words import FOUR_LETTER_WORDS
+from pyzk.int64 import hex_id
+from pyzk.jute.archive import LONG_BYTES, unpack_long
 from pyzk.server.fourletter_mntr import monitor_lines
-from pyzk.server.fourletter_text import java_date, java_double, java_hex, socket_address
+from pyzk.server.fourletter_text import java_date, java_double, socket_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -67,13 +69,12 @@ CHARS_PER_PIECE: Final = 1 << 15
 """Of a long answer, and one line: a path may have as many as jute.maxbuffer allows."""
 
 _Member = TypeVar("_Member")
-_ARGUMENT: Final = struct.Struct(">q")
 _NOT_SERVING: Final = "This ZooKeeper instance is not currently serving requests"
 
 
 def is_word(first4: bytes) -> bool:
     """Whether the first four bytes of a connection are a word and not a frame's length."""
-    return first4 in _WORDS or first4 == TELNET_CLOSE
+    return first4 in COMMANDS or first4 == TELNET_CLOSE
 
 
 def is_allowed(server: ServerView, word: bytes) -> bool:
@@ -83,7 +84,7 @@ def is_allowed(server: ServerView, word: bytes) -> bool:
 
 def needs(server: ServerView, word: bytes) -> int:
     """How many bytes behind the word belong to it: 8 for an allowed stmk."""
-    return _ARGUMENT.size if word == b"stmk" and is_allowed(server, word) else 0
+    return LONG_BYTES if word == b"stmk" and is_allowed(server, word) else 0
 
 
 def answer(
@@ -121,16 +122,15 @@ def _text(
         return f"{name} is not executed because it is not in the whitelist.\n"
     if word == b"stmk":
         return _set_trace_mask(server, argument)
-    needs_serving, command = _WORDS[word]
-    if needs_serving and not server.is_serving:
+    if not server.is_serving and FOUR_LETTER_WORDS[word.decode("ascii")].needs_serving:
         return _NOT_SERVING if word == b"hash" else _NOT_SERVING + "\n"
-    return command(server, asking)
+    return COMMANDS[word](server, asking)
 
 
 def _set_trace_mask(server: ServerView, argument: bytes) -> str:
-    if len(argument) < _ARGUMENT.size:
+    if len(argument) < LONG_BYTES:
         return ""
-    (server.trace_mask,) = _ARGUMENT.unpack_from(argument)
+    (server.trace_mask,) = unpack_long(argument)
     return str(server.trace_mask)
 
 
@@ -158,14 +158,14 @@ def _envi(server: ServerView, asking: ConnectionView | None) -> str:
 
 def _conf(server: ServerView, asking: ConnectionView | None) -> str:
     config = server.config
-    data_size, log_size = server.directory_sizes()
+    storage = server.storage_report()
     values = {
         "clientPort": server.client_address[1],
         "secureClientPort": -1,
         "dataDir": f"{config.data_dir}/version-2",
-        "dataDirSize": data_size,
+        "dataDirSize": storage.snapshot_bytes,
         "dataLogDir": f"{config.data_log_dir}/version-2",
-        "dataLogSize": log_size,
+        "dataLogSize": storage.log_bytes,
         "tickTime": config.tick_time_ms,
         "maxClientCnxns": config.max_client_cnxns,
         "minSessionTimeout": config.min_session_timeout_ms,
@@ -198,8 +198,8 @@ def _committed_configuration(server: ServerView) -> str:
 
 
 def _dirs(server: ServerView, asking: ConnectionView | None) -> str:
-    data_size, log_size = server.directory_sizes()
-    return f"datadir_size: {data_size}\nlogdir_size: {log_size}\n"
+    storage = server.storage_report()
+    return f"datadir_size: {storage.snapshot_bytes}\nlogdir_size: {storage.log_bytes}\n"
 
 
 def _srvr(server: ServerView, asking: ConnectionView | None) -> str:
@@ -256,7 +256,7 @@ def _wchc(server: ServerView, asking: ConnectionView | None) -> Iterator[str]:
     for watcher in watches.watching():
         paths = watches.paths_of(watcher)
         if paths is not None:
-            yield f"{java_hex(watcher.session_id)}\n"
+            yield f"{hex_id(watcher.session_id)}\n"
             yield from _members(paths)
     yield "\n"
 
@@ -267,7 +267,7 @@ def _wchp(server: ServerView, asking: ConnectionView | None) -> Iterator[str]:
         watchers = watches.watchers_of(path)
         if watchers:
             yield f"{path}\n"
-            yield from _members(java_hex(watcher.session_id) for watcher in watchers)
+            yield from _members(hex_id(watcher.session_id) for watcher in watchers)
     yield "\n"
 
 
@@ -281,7 +281,7 @@ def _dump(server: ServerView, asking: ConnectionView | None) -> Iterator[str]:
     for owner in owners:
         owned = ephemerals.get(owner)
         if owned is not None:
-            yield f"{java_hex(owner)}:\n"
+            yield f"{hex_id(owner)}:\n"
             yield from _members(owned.in_order())
     yield "Connections dump:\n"
     yield from _expiry_sets("Connections", _connection_buckets(server), server, _ip_and_session)
@@ -297,7 +297,7 @@ def _sessions(server: ServerView) -> Iterator[str]:
         sessions = sorted(server.database.sessions.items())
         yield f"Global Sessions({len(sessions)}):\n"
         for session_id, timeout_ms in sessions:
-            yield f"{java_hex(session_id)}\t{timeout_ms}ms\n"
+            yield f"{hex_id(session_id)}\t{timeout_ms}ms\n"
         return
     if server.has_local_sessions:
         yield "Global "
@@ -310,32 +310,30 @@ def _session_sets(server: ServerView, is_local: bool) -> Iterator[str]:
         found = [each.session_id for each in bucket.values() if each.is_local == is_local]
         if found:
             buckets[expiry_ms] = found
-    return _expiry_sets("Session", buckets, server, java_hex)
+    return _expiry_sets("Session", buckets, server, hex_id)
 
 
-_WORDS: Final[
-    dict[bytes, tuple[bool, Callable[[ServerView, ConnectionView | None], str | Iterator[str]]]]
-] = {
-    # word: whether it needs a server that serves, what it answers
-    b"conf": (True, _conf),
-    b"cons": (True, _cons),
-    b"crst": (True, _crst),
-    b"dirs": (True, _dirs),
-    b"dump": (True, _dump),
-    b"envi": (False, _envi),
-    b"gtmk": (False, _gtmk),
-    b"hash": (True, _hash),
-    b"isro": (False, _isro),
-    b"mntr": (True, _mntr),
-    b"ruok": (False, _ruok),
-    b"srst": (True, _srst),
-    b"srvr": (True, _srvr),
-    b"stat": (True, _stat),
-    b"stmk": (False, _gtmk),  # set first, by answer()
-    b"wchc": (True, _wchc),
-    b"wchp": (True, _wchp),
-    b"wchs": (True, _wchs),
+COMMANDS: Final[dict[bytes, Callable[[ServerView, ConnectionView | None], str | Iterator[str]]]] = {
+    b"conf": _conf,
+    b"cons": _cons,
+    b"crst": _crst,
+    b"dirs": _dirs,
+    b"dump": _dump,
+    b"envi": _envi,
+    b"gtmk": _gtmk,
+    b"hash": _hash,
+    b"isro": _isro,
+    b"mntr": _mntr,
+    b"ruok": _ruok,
+    b"srst": _srst,
+    b"srvr": _srvr,
+    b"stat": _stat,
+    b"stmk": _gtmk,  # set first, by answer()
+    b"wchc": _wchc,
+    b"wchp": _wchp,
+    b"wchs": _wchs,
 }
+"""What each word of FOUR_LETTER_WORDS answers, in the order of that list."""
 
 
 # -- parts of several commands
@@ -372,7 +370,7 @@ def _statistics(server: ServerView) -> str:
         f"Sent: {metrics.packets_sent}\n"
         f"Connections: {len(server.connections)}\n"
         f"Outstanding: {server.outstanding}\n"
-        f"Zxid: {java_hex(tree.last_zxid)}\n"
+        f"Zxid: {hex_id(tree.last_zxid)}\n"
         f"Mode: {server.role.mode}\n"
         f"Node count: {tree.node_count}\n"
         f"{_proposal_sizes(server)}"
@@ -406,13 +404,13 @@ def _full(connection: ConnectionView, asking: ConnectionView | None) -> str:
     if connection.session_id:
         stats = connection.stats
         text += (
-            f",sid={java_hex(connection.session_id)},lop={stats.last_op}"
+            f",sid={hex_id(connection.session_id)},lop={stats.last_op}"
             f",est={stats.established_wall_ms},to={connection.timeout_ms}"
         )
         if stats.last_cxid >= 0:
-            text += f",lcxid={java_hex(stats.last_cxid)}"
+            text += f",lcxid={hex_id(stats.last_cxid)}"
         text += (
-            f",lzxid={java_hex(stats.last_zxid)},lresp={stats.last_response_ms}"
+            f",lzxid={hex_id(stats.last_zxid)},lresp={stats.last_response_ms}"
             f",llat={stats.last_latency_ms},minlat={max(stats.min_latency_ms, 0)}"
             f",avglat={stats.average_latency_ms},maxlat={stats.max_latency_ms}"
         )
@@ -437,7 +435,7 @@ def _connection_buckets(server: ServerView) -> dict[int, list[ConnectionView]]:
 
 
 def _ip_and_session(connection: ConnectionView) -> str:
-    return f"ip: {_address(connection)} sessionId: {java_hex(connection.session_id)}"
+    return f"ip: {_address(connection)} sessionId: {hex_id(connection.session_id)}"
 
 
 def _expiry_sets(

@@ -45,11 +45,6 @@ def java_date(wall_ms: int) -> str:
     )
 
 
-def java_hex(value: int) -> str:
-    """``0x`` and the unsigned hexadecimal form of a signed 64-bit number."""
-    return f"0x{value & 0xFFFFFFFFFFFFFFFF:x}"
-
-
 def socket_address(host: str, port: int) -> str:
     """``/127.0.0.1:4711``, ``/[0:0:0:0:0:0:0:1]:4711``."""
     host = peer_address(host)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pyzk.config.server import ServerConfig
     from pyzk.data.database import Database
     from pyzk.metrics import Metrics
+    from pyzk.persistence.report import StorageReport
     from pyzk.server.connection_stats import ConnectionStats
     from pyzk.server.sessions import Session, SessionTracker
     from pyzk.server.throttle import ConnectionThrottle
@@ -158,8 +159,8 @@ class ServerView(Protocol):
         ...
 
     @property
-    def directory_sizes(self) -> Callable[[], tuple[int, int]]:
-        """From the shell: bytes of all files in the snapshot and in the log directory."""
+    def storage_report(self) -> Callable[[], StorageReport]:
+        """From the shell: what the storage says of itself now."""
         ...
 
     @property

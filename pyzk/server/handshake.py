@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pyzk.constants import ErrorCode, OpCode
 from pyzk.errors import JuteError
+from pyzk.int64 import hex_id
 from pyzk.jute.records import ConnectRequest, ConnectResponse, CreateSessionTxn
 from pyzk.outsiders import about
 from pyzk.server.connection_state import ATTACHING, OPEN, STALL_ATTACHING
@@ -123,8 +124,8 @@ def reject(connection: Connection, session_id: int) -> None:
     """Say that the session is over, and close."""
     connection.session_id = 0
     log.info(
-        "session 0x%x cannot be re-attached by %s",
-        session_id & 0xFFFFFFFFFFFFFFFF,
+        "session %s cannot be re-attached by %s",
+        hex_id(session_id),
         connection,
         extra=about(connection.host),
     )

@@ -1,7 +1,7 @@
-"""What the core wants done: lists by kind, drained whole and in this order by the driver.
+"""What a peer wants done: lists by kind, which `quorum.driver` carries out.
 
 Pure. Nothing in an outbox depends on anything else in it: what needs the disk is produced when the
-disk has answered. A crash may fall between any two fields.
+disk has answered. A crash may fall between any two entries.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Command:
-    """A rare order to the driver; those of a member of an ensemble are in `quorum.commands`."""
+    """A rare order to the world; `quorum.commands` has those of a member of an ensemble."""
 
     __slots__ = ()
 
@@ -25,7 +25,7 @@ class TakeSnapshot(Command):
 
 
 class Outgoing:
-    """A link that has bytes to write, or to be closed: `quorum.link.Link`."""
+    """A link that has bytes to write or is to be closed: `quorum.link.QuorumLink`."""
 
     __slots__ = ()
 
@@ -45,7 +45,7 @@ class Outbox:
         self.links: list[Outgoing] = []
         """Links to other members with bytes to write or to be closed."""
         self.commands: list[Command] = []
-        """Rare orders, carried out in order."""
+        """Rare orders, carried out in this order and behind every record in ``log``."""
 
     def take_log(self) -> list[bytes]:
         """Return the records and forget them."""

@@ -43,6 +43,7 @@ from pyzk.errors import (
     Unimplemented,
     UnknownSession,
 )
+from pyzk.int64 import MASK64, hex_id
 from pyzk.jute.archive import pack_int
 from pyzk.jute.records import (
     ACL,
@@ -76,7 +77,6 @@ if TYPE_CHECKING:
 Prepared = tuple[Body, bytes]
 """The record of a transaction, and its bytes."""
 
-_MASK64: Final = 0xFFFFFFFFFFFFFFFF
 _SUB_TXN_BYTES: Final = 8
 """What MultiTxn adds to the record of an operation: its type and length."""
 _pack_create_end: Final = struct.Struct(">?i").pack
@@ -175,7 +175,7 @@ class Prep:
         digest = 0
         if self._has_digests:
             digest = compute_digest(path, pending)
-            self._digest = (self._digest + digest - pending.digest) & _MASK64
+            self._digest = (self._digest + digest - pending.digest) & MASK64
             pending.digest = digest
         self.changes.put(path, pending)
         return digest
@@ -187,7 +187,7 @@ class Prep:
         gone.child_count = gone.created = 0
         gone.exists = False
         gone.zxid = zxid
-        self._digest = (self._digest - node.digest) & _MASK64
+        self._digest = (self._digest - node.digest) & MASK64
         self.changes.put(path, gone)
 
     # --- checks ---------------------------------------------------------------------
@@ -198,10 +198,10 @@ class Prep:
             self._check_unknown(request.client_id)
             return
         if session.is_closing:
-            raise SessionExpired(f"0x{request.client_id:x}")
+            raise SessionExpired(hex_id(request.client_id))
         if session.owner is not request.owner:
             if session.owner is not None:
-                raise SessionMoved(f"0x{request.client_id:x}")
+                raise SessionMoved(hex_id(request.client_id))
             session.owner = request.owner
 
     def _check_global(self, request: Request) -> None:
@@ -210,15 +210,15 @@ class Prep:
             raise EphemeralOnLocalSession
         session = self._sessions.get(request.client_id)
         if session is None or session.is_local:
-            raise SessionExpired(f"0x{request.client_id:x}")
+            raise SessionExpired(hex_id(request.client_id))
 
     def _check_unknown(self, session_id: int) -> None:
         """A session that is not here may be a local one of another member."""
         server = self._server
         if not server.is_member:
-            raise UnknownSession(f"0x{session_id:x}")
+            raise UnknownSession(hex_id(session_id))
         if not server.has_local_sessions or (session_id >> 56 ^ server.server_id) & 0xFF == 0:
-            raise SessionExpired(f"0x{session_id:x}")
+            raise SessionExpired(hex_id(session_id))
 
     def _check_size(self, encoded: bytes) -> None:
         """Refuse the record of a transaction that not every reader of the log would take: asked

@@ -20,9 +20,11 @@ from pyzk.constants import ErrorCode, EventType, OpCode
 from pyzk.data.acl import OPEN_ACL_ID
 from pyzk.data.database import Database
 from pyzk.data.tree import Applied, DataTree
+from pyzk.int64 import hex_id
 from pyzk.jute.records import CreateSessionTxn, TxnHeader
 from pyzk.metrics import Metrics
 from pyzk.outsiders import about
+from pyzk.persistence.report import StorageReport
 from pyzk.server import handshake
 from pyzk.server.connection import (
     CLOSED,
@@ -118,8 +120,8 @@ class Server:
         """Whether that role takes clients, and the server is not about to stop."""
         self.server_id = 0
         """myid; 0 for a server that stands alone."""
-        self.directory_sizes: Callable[[], tuple[int, int]] = lambda: (0, 0)
-        """Bytes of snapshots and of logs; the driver replaces it."""
+        self.storage_report: Callable[[], StorageReport] = StorageReport
+        """Asks the storage how it is; the driver replaces it."""
         self.file_descriptors: Callable[[], tuple[int, int]] = lambda: (-1, -1)
         """How many are open, how many may be; the driver replaces it."""
         self.environment: Callable[[], Mapping[str, str]] = dict
@@ -297,7 +299,7 @@ class Server:
         log.info(
             "expired sessions: %s%s",
             ", ".join(
-                f"0x{session.session_id & 0xFFFFFFFFFFFFFFFF:x} (timeout {session.timeout_ms} ms)"
+                f"{hex_id(session.session_id)} (timeout {session.timeout_ms} ms)"
                 for session in expired[:_SHOWN_SESSIONS]
             ),
             f" and {len(expired) - _SHOWN_SESSIONS} more" if len(expired) > _SHOWN_SESSIONS else "",

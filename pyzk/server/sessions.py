@@ -17,6 +17,8 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from pyzk.int64 import MASK64, signed
+
 if TYPE_CHECKING:
     from pyzk.server.connection import Connection
     from pyzk.server.request import QueuedRead, Request
@@ -29,9 +31,9 @@ _MIN_LONG: Final = -(1 << 63)
 
 def first_session_id(server_id: int, elapsed_ms: int) -> int:
     """Return the signed 64-bit id to count up from: server id, monotonic time, zeros."""
-    value = ((elapsed_ms << 24 & 0xFFFFFFFFFFFFFFFF) >> 8) | (server_id & 0xFF) << 56
-    signed = value - (1 << 64) if value >> 63 else value
-    return signed + 1 if signed == _MIN_LONG else signed
+    value = ((elapsed_ms << 24 & MASK64) >> 8) | (server_id & 0xFF) << 56
+    first = signed(value)
+    return first + 1 if first == _MIN_LONG else first
 
 
 class Session:

@@ -5,10 +5,15 @@ Pure. A violation is raised and ends the run.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from pyzk.data.database import Database
 from pyzk.quorum.leader import Leader
+from pyzk.quorum.lifecycle import MemberLife
+from pyzk.quorum.member import Member
+from pyzk.quorum.peer import Peer
 from pyzk.quorum.verifier import verifier_of
 from pyzk.server.request import QueuedRead
 from pyzk.sim.checkers import Violation
@@ -18,14 +23,49 @@ from pyzk.sim.checkers.epochs import EpochChecker
 from pyzk.sim.checkers.model import Model
 from pyzk.sim.checkers.replies import ReplyChecker
 from pyzk.sim.checkers.state import StateChecker, compare
+from pyzk.sim.disk import SimDisk
+from pyzk.sim.network import Socket
 from pyzk.sim.settings import membership
+from pyzk.sim.surroundings import Described, Surroundings
 from pyzk.zxid import counter_of, epoch_of, format_zxid
 
-if TYPE_CHECKING:
-    from pyzk.data.database import Database
-    from pyzk.sim.machine import Machine
-    from pyzk.sim.network import Socket
-    from pyzk.sim.world import World
+
+class Watched(Described, Protocol):
+    """A machine, as far as the checkers look at it."""
+
+    sid: int
+    life: int
+    is_up: bool
+    disk: SimDisk
+    peer: Peer
+    inputs: MemberLife
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def role_name(self) -> str: ...
+
+    @property
+    def member(self) -> Member: ...
+
+    @property
+    def database(self) -> Database: ...
+
+
+class ChecksWorld(Surroundings, Protocol):
+    """What the checkers ask of the world, and tell it."""
+
+    @property
+    def machines(self) -> Mapping[int, Watched]: ...
+
+    def established(self, sid: int) -> None:
+        """The leader ``sid`` has begun to serve."""
+        ...
+
+    def packets(self, machine: Described, socket: Socket, data: bytes) -> None:
+        """Trace what is written to a link."""
+        ...
 
 
 class Seen:
@@ -46,7 +86,7 @@ class Seen:
 class Checks:
     """All checkers of a run."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: ChecksWorld) -> None:
         options = world.options
         self.world = world
         self.model = Model()
@@ -69,7 +109,7 @@ class Checks:
 
     # --- the life of a machine ------------------------------------------------------
 
-    def started(self, machine: Machine) -> None:
+    def started(self, machine: Watched) -> None:
         """It has read its disk; its peer exists."""
         database = machine.peer.server.database
         seen = self._seen[machine.sid] = Seen(database, database.last_zxid)
@@ -79,39 +119,39 @@ class Checks:
             self.state.seen(machine.name, self.chain.resolve(seen.raw), database)
         self.disk_changed(machine)
 
-    def stopped(self, machine: Machine) -> None:
+    def stopped(self, machine: Watched) -> None:
         """It has crashed."""
         self._seen.pop(machine.sid, None)
 
-    def wiped(self, machine: Machine) -> None:
+    def wiped(self, machine: Watched) -> None:
         """It has lost its disk."""
         self.epochs.forget(machine.sid)
 
-    def disk_changed(self, machine: Machine) -> None:
+    def disk_changed(self, machine: Watched) -> None:
         """Its log is not what it was: cut, replaced, or read by a start."""
         if machine.sid in self.durability.voters:
             self.durability.disk_changed(machine.sid)
 
-    def restored(self, machine: Machine, zxid: int) -> None:
+    def restored(self, machine: Watched, zxid: int) -> None:
         """Its log ends with ``zxid`` from now on."""
         seen = self._seen.get(machine.sid)
         if seen is not None:
             seen.logged = zxid
         self.disk_changed(machine)
 
-    def logged(self, machine: Machine, records: list[bytes]) -> None:
+    def logged(self, machine: Watched, records: list[bytes]) -> None:
         """It hands records to its disk."""
         seen = self._seen[machine.sid]
         seen.logged = self.chain.logged(machine.name, seen.logged, records)
 
-    def sent(self, machine: Machine, socket: Socket, data: bytes) -> None:
+    def sent(self, machine: Watched, socket: Socket, data: bytes) -> None:
         """It writes to a link of the quorum port."""
         if self.world.trace.is_verbose:
             self.world.packets(machine, socket, data)
 
     # --- after each step ------------------------------------------------------------
 
-    def stepped(self, machine: Machine) -> None:
+    def stepped(self, machine: Watched) -> None:
         """It has taken an input, and what it wanted is done."""
         seen = self._seen.get(machine.sid)
         if seen is None or not machine.is_up:
@@ -136,7 +176,7 @@ class Checks:
             self.state.seen(who, zxid, database)
         self.epochs.seen(machine.sid, machine.member.epochs, raw)
 
-    def _begins_to_serve(self, machine: Machine, seen: Seen, raw: int) -> None:
+    def _begins_to_serve(self, machine: Watched, seen: Seen, raw: int) -> None:
         role = machine.role_name
         if role == "leader":
             epoch = epoch_of(raw)
@@ -146,7 +186,7 @@ class Checks:
             known = self.chain.bases.setdefault(epoch, base)
             self.epochs.established(machine.sid, machine.life, epoch, base)
             assert known == base, (known, base)
-            self.world.established(machine)
+            self.world.established(machine.sid)
         else:
             self.world.say(machine, f"serves as {role} from {format_zxid(raw)}")
 
@@ -156,7 +196,7 @@ class Checks:
 
     # --- the end --------------------------------------------------------------------
 
-    def finish(self, machines: list[Machine]) -> None:
+    def finish(self, machines: Sequence[Watched]) -> None:
         """The run is over; these machines must be equal."""
         first = machines[0]
         for machine in machines:
@@ -165,7 +205,7 @@ class Checks:
             compare(first.name, first.database, other.name, other.database)
 
 
-def check_counts(machine: Machine) -> None:
+def check_counts(machine: Watched) -> None:
     """What a server counts as on the way is what waits in its sessions, and nobody waits for less
     to be on the way who need not."""
     server = machine.peer.server
@@ -183,9 +223,7 @@ def check_counts(machine: Machine) -> None:
     throttled = len(server.throttled)
     if throttled and not server.is_full and server.outstanding <= server.outstanding_limit:
         raise Violation("counts", f"{machine.name} lets {throttled} clients wait for nothing")
-    life = machine.peer.life
-    assert life is not None, machine.name
-    role = life.role
+    role = machine.inputs.role
     if isinstance(role, Leader):
         proposed = sum(len(proposal.payload) for proposal in role._outstanding.values())
         if role.intake.proposed_bytes != proposed:
@@ -194,5 +232,5 @@ def check_counts(machine: Machine) -> None:
             )
 
 
-def _durable(world: World, sid: int) -> int:
+def _durable(world: ChecksWorld, sid: int) -> int:
     return world.machines[sid].disk.durable_zxid

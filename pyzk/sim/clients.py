@@ -8,34 +8,44 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from pyzk.constants import OpCode, Xid
+from pyzk.jute.archive import unpack_int
 from pyzk.jute.records import ConnectRequest, ConnectResponse, SetWatches, WatcherEvent
+from pyzk.sim.checkers.replies import ReplyChecker
 from pyzk.sim.history import Operation, SessionRecord
 from pyzk.sim.machine import CLIENT
-from pyzk.sim.network import Socket
+from pyzk.sim.network import Host, Socket
+from pyzk.sim.surroundings import Surroundings
 from pyzk.sim.workload import Workload
-
-if TYPE_CHECKING:
-    from pyzk.sim.world import World
 
 FIRST_KEY: Final = 101
 NO_PASSWORD: Final = bytes(16)
-_unpack_length: Final = struct.Struct(">i").unpack_from
 _unpack_reply: Final = struct.Struct(">iqi").unpack_from
 _pack_head: Final = struct.Struct(">iii").pack
+
+
+class ClientWorld(Surroundings, Protocol):
+    """What a client asks of the world."""
+
+    client_targets: list[int]
+    """The members that clients may connect to now."""
+
+    @property
+    def machines(self) -> Mapping[int, Host]: ...
 
 
 class SimClient:
     """One client, a host of its own."""
 
-    def __init__(self, world: World, index: int, rng: Random) -> None:
+    def __init__(self, world: ClientWorld, index: int, rng: Random, replies: ReplyChecker) -> None:
         options = world.options
         self.world = world
+        self.replies = replies
         self.index = index
         self.key = FIRST_KEY + index
         self.rng = rng
@@ -158,7 +168,7 @@ class SimClient:
         for operation in self.pending:
             if operation.xid > 0:
                 self.lost += 1
-                self.world.checks.replies.lost(operation)
+                self.replies.lost(operation)
         self.pending.clear()
         self.socket = None
         self.is_attached = False
@@ -191,7 +201,7 @@ class SimClient:
         offset = 0
         end = len(buffer)
         while end - offset >= 4:
-            (length,) = _unpack_length(buffer, offset)
+            (length,) = unpack_int(buffer, offset)
             if end - offset < 4 + length:
                 break
             frame = buffer[offset + 4 : offset + 4 + length]
@@ -210,7 +220,7 @@ class SimClient:
         if response.session_id == 0:
             self.world.say(self, f"{self._shown} has expired")
             if session is not None:
-                self.world.checks.replies.expired(session)
+                self.replies.expired(session)
             self.session = None
             self._password = NO_PASSWORD
             self._leave("expired")
@@ -220,7 +230,7 @@ class SimClient:
         if session is None:
             session = self.session = SessionRecord(self.index, response.session_id)
             self._password = response.password or NO_PASSWORD
-            self.world.checks.replies.began(session)
+            self.replies.began(session)
             self.world.say(self, f"{self._shown} at h{self.target}")
         else:
             self.world.detail(self, f"moved to h{self.target}")
@@ -243,7 +253,7 @@ class SimClient:
     def _send(self, operation: Operation, body: bytes) -> None:
         socket = self.socket
         assert socket is not None
-        self.world.checks.replies.asked(operation)
+        self.replies.asked(operation)
         self.pending.append(operation)
         operation.sent_us = self._sent_us = self.world.now_us
         socket.send(_pack_head(8 + len(body), operation.xid, operation.opcode) + body)
@@ -302,7 +312,7 @@ class SimClient:
 
     def _reply(self, frame: bytes) -> None:
         xid, zxid, error = _unpack_reply(frame, 0)
-        replies = self.world.checks.replies
+        replies = self.replies
         session = self.session
         assert session is not None
         if xid == Xid.NOTIFICATION:

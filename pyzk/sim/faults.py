@@ -9,23 +9,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from pyzk.quorum.verifier import verifier_of
+from pyzk.sim.checks import Checks
+from pyzk.sim.clients import SimClient
+from pyzk.sim.machine import Machine
 from pyzk.sim.options import LIVENESS, Options
 from pyzk.sim.settings import membership
-
-if TYPE_CHECKING:
-    from pyzk.sim.machine import Machine
-    from pyzk.sim.world import World
+from pyzk.sim.surroundings import Surroundings
 
 HOUR_MS: Final = 3_600_000
+
+
+class FaultyWorld(Surroundings, Protocol):
+    """What faults hit."""
+
+    checks: Checks
+    machines: dict[int, Machine]
+    clients: list[SimClient]
+    client_targets: list[int]
 
 
 class Faults:
     """The nemesis of one run."""
 
-    def __init__(self, world: World, rng: Random) -> None:
+    def __init__(self, world: FaultyWorld, rng: Random) -> None:
         self.world = world
         self.rng = rng
         self.options: Options = world.options

@@ -1,7 +1,8 @@
-"""One server: the real Peer, and everything that its driver does for it.
+"""One server: the real peer on the real driver, and the effects that it has in this world.
 
-Pure. Answers to `runtime.runner`. Each input sets the clock, calls the peer and drains what it
-wants done; ``steps_to_crash`` counts the places in between at which a crash may fall.
+Pure. Each input sets the clock, calls the peer and has `quorum.driver` carry out what comes of it.
+A crash may fall before each effect, which ``steps_to_crash`` counts. When a turn ends is drawn: at
+once, or after other inputs have come, as in production.
 """
 
 from __future__ import annotations
@@ -10,26 +11,28 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from pyzk.clock import Clock
+from pyzk.config.ensemble import EnsembleConfig
+from pyzk.config.server import ServerConfig
 from pyzk.data.database import Database
 from pyzk.errors import StorageError
-from pyzk.quorum.commands import DialLeader, ListenForLearners, StopListening, StorageCommand
-from pyzk.quorum.election_links import ElectionDial, ElectionLink
+from pyzk.quorum.commands import DialElection, DialLeader, StorageCommand
+from pyzk.quorum.driver import Driver
+from pyzk.quorum.election_link import ElectionLink
+from pyzk.quorum.lifecycle import MemberLife, member_peer
 from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.member import Member
 from pyzk.quorum.peer import Peer
 from pyzk.server.connection import CLOSED, STALL_CHOKED, Connection
 from pyzk.server.marks import Marks
-from pyzk.server.outbox import TakeSnapshot
 from pyzk.sim.checkers import Violation
+from pyzk.sim.checks import Checks
 from pyzk.sim.disk import PowerCut, Records, SimDisk
-from pyzk.sim.network import Socket
+from pyzk.sim.network import Host, Socket
+from pyzk.sim.surroundings import Surroundings
 from pyzk.zxid import format_zxid
-
-if TYPE_CHECKING:
-    from pyzk.sim.world import World
 
 CLIENT: Final = "client"
 QUORUM: Final = "quorum"
@@ -37,15 +40,46 @@ ELECTION: Final = "election"
 WALL_MS: Final = 1_700_000_000_000
 TAKE_BYTES: Final = 1 << 14
 WRITTEN_US: Final = 20
-ROLES: Final = {"leader": "L", "follower": "F", "observer": "O", "looking": "?"}
+ROLES: Final = {
+    "leader": "L", "follower": "F", "observer": "O", "read-only": "R", "looking": "?"
+}  # fmt: skip
 MAX_WAKES: Final = 200
 """More of them at one moment is a peer that never sleeps."""
+
+
+class MachineWorld(Surroundings, Protocol):
+    """What a machine asks of the world, and tells it."""
+
+    rng: Random
+    checks: Checks
+    server_configs: dict[int, ServerConfig]
+    ensemble_configs: dict[int, EnsembleConfig]
+
+    def machine_at(self, host: str) -> Host:
+        """Return the machine with this host name."""
+        ...
+
+    def crash_point(self, machine: Machine) -> None:
+        """The machine is at a place at which a crash was planned."""
+        ...
+
+    def disk_failed(self, machine: Machine, error: StorageError) -> None:
+        """The program of the machine ends with its disk."""
+        ...
+
+    def raised(self, machine: Machine, error: Exception) -> None:
+        """An input of the machine has raised."""
+        ...
+
+
+class _EndedError(Exception):
+    """The program has ended in the middle of what its peer wants done."""
 
 
 class Machine:
     """A member; what survives its crashes is in ``disk``."""
 
-    def __init__(self, world: World, sid: int, disk: SimDisk) -> None:
+    def __init__(self, world: MachineWorld, sid: int, disk: SimDisk) -> None:
         self.world = world
         self.sid = sid
         self.key = sid
@@ -62,6 +96,10 @@ class Machine:
         """Of its monotonic clock, which begins anew when power comes back."""
         self.wall_offset_ms = 0
         self.has_peer = False
+        self.inputs: MemberLife
+        """Where the peer takes what comes from other members and from its disk."""
+        self._driver: Driver
+        self._is_turn_over = False
         self.is_left_broken = False
         """It stays as it is until the end of the run."""
         self.peer: Peer
@@ -73,6 +111,8 @@ class Machine:
         self._wakes = 0
         self._woken_us = -1
         self._port = 40_000
+        self.rng = Random(world.options.seed << 8 | sid)
+        """Draws when turns end."""
 
     # --- life -----------------------------------------------------------------------
 
@@ -100,23 +140,23 @@ class Machine:
             return
         for note in notes:
             self.note(f"recovery: {note}")
-        self.peer = Peer(
+        self.peer, self.inputs = member_peer(
             world.server_configs[self.sid],
+            world.ensemble_configs[self.sid],
             database,
+            epochs,
             self.clock,
             Random(world.rng.getrandbits(64)),
-            world.ensemble_configs[self.sid],
-            epochs,
         )
+        self._driver = Driver(self.peer, self, self)
+        self._is_turn_over = False
         if world.options.mark_bytes:
             mark = world.options.mark_bytes
             self.peer.server.marks = Marks(mark, mark, 2 * mark, 2 * mark)
         self.has_peer = True
         world.say(self, f"starts: accepted {epochs.accepted}, current {epochs.current}")
         world.checks.started(self)
-        self.act(self.peer.start)
-        if wants_snapshot and self.is_up:
-            self.disk.take_snapshot(self.peer.server.database)
+        self.act(partial(self._driver.start, wants_snapshot=wants_snapshot))
 
     def crash(self, *, is_power_lost: bool, why: str = "crash") -> None:
         """End at once; without power also lose what is not synced, and say nothing to anyone."""
@@ -167,31 +207,27 @@ class Machine:
 
     @property
     def member(self) -> Member:
-        life = self.peer.life
-        assert life is not None, self.sid
-        return life.member
+        return self.inputs.member
 
     @property
     def database(self) -> Database:
-        return self.peer.server.database
+        return self.peer.database
 
     @property
     def role_name(self) -> str:
-        """leader, follower, observer; looking between them."""
-        life = self.peer.life
-        assert life is not None, self.sid
-        return life.role.mode if life.role is not None else "looking"
+        """leader, follower, observer or read-only; looking between them."""
+        return self.peer.status().mode
 
     def describe(self) -> str:
         """Who, in which role, epoch and state: the columns of the trace."""
         if not self.is_up or not self.has_peer:
             return f"{self.name} -"
         member = self.member
-        zxid = format_zxid(self.database.last_zxid)
-        serving = "*" if self.peer.server.is_running else " "
+        status = self.peer.status()
+        serving = "*" if status.is_running else " "
         return (
-            f"{self.name} {ROLES[self.role_name]}{serving}"
-            f" {member.epochs.accepted}/{member.epochs.current} {zxid}"
+            f"{self.name} {ROLES[status.mode]}{serving}"
+            f" {member.epochs.accepted}/{member.epochs.current} {format_zxid(status.last_zxid)}"
         )
 
     # --- time -----------------------------------------------------------------------
@@ -210,16 +246,11 @@ class Machine:
         if self.is_up and self.life == life:
             action()
 
-    def _arm(self) -> None:
-        deadline = self.peer.deadline
-        at_us = (deadline - self.clock_offset_ms) * 1000
-        now = self.world.now_us
-        if at_us < now:
-            at_us = now
-        armed = self._armed_us
-        if armed is None or at_us < armed:
-            self._armed_us = at_us
-            self.world.at(at_us, partial(self._wake, self.life, at_us))
+    def wake_at(self, at_ms: int) -> None:
+        """Sets the timer."""
+        at_us = max((at_ms - self.clock_offset_ms) * 1000, self.world.now_us)
+        self._armed_us = at_us
+        self.world.at(at_us, partial(self._wake, self.life, at_us))
 
     def _wake(self, life: int, at_us: int) -> None:
         if self.life != life or at_us != self._armed_us:
@@ -235,10 +266,7 @@ class Machine:
                 raise Violation("sleep", f"{self.name} wants to be woken without end")
         else:
             self._woken_us, self._wakes = now, 0
-        if (self.peer.deadline - self.clock_offset_ms) * 1000 > now:
-            self._arm()
-            return
-        self.act(self.peer.wake)
+        self.act(self._driver.wake)
 
     # --- inputs ---------------------------------------------------------------------
 
@@ -250,34 +278,42 @@ class Machine:
             action()
 
     def act(self, call: Callable[[], object]) -> None:
-        """Let the peer take an input, and do what it wants done."""
+        """Gives the peer an input, and has the driver carry out what comes of it."""
+        self._do(partial(self._take, call))
+
+    def _take(self, call: Callable[[], object]) -> None:
+        driver = self._driver
+        call()
+        driver.flush()
+        if self._is_turn_over:
+            self._is_turn_over = False
+            driver.end_turn()
+
+    def _do(self, call: Callable[[], object]) -> None:
         if not self.is_up:
             return
         self._set_clock()
-        life = self.life
         try:
             call()
-            self.peer.flush()
+        except _EndedError:
+            return
         except Exception as error:
             self.world.raised(self, error)
             return
         self.world.checks.stepped(self)
-        self.drain()
-        if self.life == life:
-            self._arm()
 
     def log_synced(self, zxid: int) -> None:
         self.input(lambda: self.act(partial(self.peer.log_synced, zxid)))
 
     def stored(self, ticket: int) -> None:
-        self.input(lambda: self.act(partial(self.peer.stored, ticket)))
+        self.input(lambda: self.act(partial(self.inputs.stored, ticket)))
 
     def restored(self, ticket: int, database: Database) -> None:
         self.world.checks.restored(self, database.last_zxid)
-        self.input(lambda: self.act(partial(self.peer.restored, ticket, database)))
+        self.input(lambda: self.act(partial(self.inputs.restored, ticket, database)))
 
     def log_read(self, ticket: int, records: Records | None) -> None:
-        self.input(lambda: self.act(partial(self.peer.log_read, ticket, records)))
+        self.input(lambda: self.act(partial(self.inputs.log_read, ticket, records)))
 
     def replaced(self, zxid: int) -> None:
         self.note(f"stored a snapshot at {format_zxid(zxid)}")
@@ -293,83 +329,81 @@ class Machine:
     def note(self, text: str) -> None:
         self.world.detail(self, text)
 
-    # --- outputs --------------------------------------------------------------------
+    # --- effects --------------------------------------------------------------------
 
-    def drain(self) -> None:
-        """Do what the peer wants done; a crash may fall between any two parts of it."""
-        peer = self.peer
-        outbox = peer.outbox
-        links = peer.election_links
-        if outbox.log:
-            records = outbox.take_log()
-            self.world.checks.logged(self, records)
-            self.disk.append(records, outbox.log_zxid)
-            if self._crashes_here():
-                return
-        if outbox.links:
-            for link in outbox.take_links():
-                assert isinstance(link, QuorumLink), link
-                link.is_dirty = False
-                self._flush_link(link)
-                if self._crashes_here():
-                    return
-        if outbox.dirty:
-            for connection in outbox.take_dirty():
-                connection.is_dirty = False
-                self._flush_client(connection)
-            if self._crashes_here():
-                return
-        if outbox.commands:
-            self._commands()
-            if not self.is_up or self._crashes_here():
-                return
-        if links.dials or links.writes or links.closes:
-            self._election()
-            self._crashes_here()
-
-    def _crashes_here(self) -> bool:
+    def _step(self) -> None:
+        """Begins an effect, unless a crash falls before it."""
+        self.world.checks.stepped(self)
         if self.steps_to_crash:
             self.steps_to_crash -= 1
             if not self.steps_to_crash:
                 self.world.crash_point(self)
-                return True
-        return False
+        if not self.is_up:
+            raise _EndedError
 
-    def _commands(self) -> None:
-        for command in self.peer.outbox.take_commands():
-            if isinstance(command, TakeSnapshot):
-                self.disk.take_snapshot(self.peer.server.database)
-            elif isinstance(command, StorageCommand):
-                self.disk.command(command)
-                if not self.is_up:
-                    return
-            elif isinstance(command, ListenForLearners):
-                self.is_listening = True
-            elif isinstance(command, StopListening):
-                self.is_listening = False
-            else:
-                assert isinstance(command, DialLeader), command
-                self._dial_leader(command)
+    def append(self, records: list[bytes], last_zxid: int) -> None:
+        """Hands records to the disk."""
+        self._step()
+        self.world.checks.logged(self, records)
+        self.disk.append(records, last_zxid)
+
+    def take_snapshot(self, database: Database) -> None:
+        """Has a snapshot written."""
+        self._step()
+        self.disk.take_snapshot(database)
+
+    def order(self, command: StorageCommand) -> None:
+        """Hands a command to the disk, which may end the program."""
+        self._step()
+        self.disk.command(command)
+        if not self.is_up:
+            raise _EndedError
+
+    def end_turn_soon(self) -> None:
+        """Ends the turn at once, or when the inputs of some time have come."""
+        turn_us = self.world.options.turn_us
+        if turn_us:
+            end = partial(self._do, self._driver.end_turn)
+            self.later(self.rng.randrange(turn_us), partial(self.input, end))
+        else:
+            self._is_turn_over = True
 
     # --- the quorum port ------------------------------------------------------------
 
-    def _dial_leader(self, command: DialLeader) -> None:
+    def listen_for_learners(self) -> None:
+        """Opens the quorum port."""
+        self._step()
+        self.is_listening = True
+
+    def stop_listening(self) -> None:
+        """Closes the quorum port."""
+        self._step()
+        self.is_listening = False
+
+    def dial_leader(self, command: DialLeader) -> None:
+        """Connects to the leader."""
+        self._step()
         world = self.world
         target = world.machine_at(command.addresses[0][0])
         link = command.link
 
         def done(socket: Socket | None) -> None:
             if socket is None:
-                self.act(partial(self.peer.link_down, link, "connection refused or timed out"))
+                self.act(partial(self.inputs.link_down, link, "connection refused or timed out"))
                 return
             if link.is_closed:
                 socket.close()
                 return
             socket.owner = QuorumSocket(self, link)
             link.shell = socket
-            self.act(partial(self.peer.link_up, link))
+            self.act(partial(self.inputs.link_up, link))
 
         world.network.dial(self, target, QUORUM, command.timeout_ms * 1000, done)
+
+    def send(self, link: QuorumLink) -> None:
+        """Writes to a link."""
+        self._step()
+        self._flush_link(link)
 
     def _flush_link(self, link: QuorumLink) -> None:
         socket = link.shell
@@ -388,7 +422,9 @@ class Machine:
 
     # --- clients --------------------------------------------------------------------
 
-    def _flush_client(self, connection: Connection) -> None:
+    def write(self, connection: Connection) -> None:
+        """Writes to a client."""
+        self._step()
         socket = connection.shell
         out = connection.out
         if isinstance(socket, Socket) and not socket.is_closed:
@@ -406,40 +442,40 @@ class Machine:
 
     # --- the election port ----------------------------------------------------------
 
-    def _election(self) -> None:
-        links = self.peer.election_links
-        dials, links.dials = links.dials, []
-        for dial in dials:
-            self._dial_election(dial)
-        writes, links.writes = links.writes, []
-        for link, data in writes:
-            socket = link.shell
-            if isinstance(socket, Socket) and not socket.is_closed:
-                socket.send(data)
-                written = partial(self._written, link, socket)
-                self.later(WRITTEN_US, partial(self.input, written))
-        closes, links.closes = links.closes, []
-        for link in closes:
-            socket = link.shell
-            if isinstance(socket, Socket):
-                socket.close()
+    def send_vote(self, link: ElectionLink, data: bytes) -> None:
+        """Writes to an election link."""
+        self._step()
+        socket = link.shell
+        if isinstance(socket, Socket) and not socket.is_closed:
+            socket.send(data)
+            written = partial(self._written, link, socket)
+            self.later(WRITTEN_US, partial(self.input, written))
+
+    def close_election(self, link: ElectionLink) -> None:
+        """Closes an election link."""
+        self._step()
+        socket = link.shell
+        if isinstance(socket, Socket):
+            socket.close()
 
     def _written(self, link: ElectionLink, socket: Socket) -> None:
         if not socket.is_closed:
-            self.act(partial(self.peer.election_written, link))
+            self.act(partial(self.inputs.election_written, link))
 
-    def _dial_election(self, dial: ElectionDial) -> None:
+    def dial_election(self, dial: DialElection) -> None:
+        """Connects to the election port of another member."""
+        self._step()
         world = self.world
         target = world.machine_at(dial.addresses[0].host)
         timeout_us = world.ensemble_configs[self.sid].cnx_timeout_ms * 1000
 
         def done(socket: Socket | None) -> None:
             if socket is None:
-                self.act(partial(self.peer.election_dial_failed, dial.sid))
+                self.act(partial(self.inputs.election_dial_failed, dial.sid))
                 return
 
             def dialed() -> None:
-                link = self.peer.election_dialed(dial.sid, f"h{dial.sid}")
+                link = self.inputs.election_dialed(dial.sid, f"h{dial.sid}")
                 link.shell = socket
                 socket.owner = ElectionSocket(self, link)
 
@@ -471,7 +507,7 @@ class Machine:
         self.connections[connection] = None
 
     def _accept_learner(self, socket: Socket) -> None:
-        link = self.peer.link_accepted(socket.name)
+        link = self.inputs.link_accepted(socket.name)
         if link is None:
             socket.close()
             return
@@ -479,7 +515,7 @@ class Machine:
         socket.owner = QuorumSocket(self, link)
 
     def _accept_election(self, socket: Socket) -> None:
-        link = self.peer.election_accepted(socket.name)
+        link = self.inputs.election_accepted(socket.name)
         link.shell = socket
         socket.owner = ElectionSocket(self, link)
 
@@ -493,11 +529,11 @@ class QuorumSocket:
 
     def received(self, socket: Socket, data: bytes) -> None:
         machine = self.machine
-        machine.act(partial(machine.peer.link_received, self.link, data))
+        machine.act(partial(machine.inputs.link_received, self.link, data))
 
     def ended(self, socket: Socket, reason: str) -> None:
         machine = self.machine
-        machine.act(partial(machine.peer.link_down, self.link, reason))
+        machine.act(partial(machine.inputs.link_down, self.link, reason))
 
     def writable(self, socket: Socket) -> None:
         self.machine._flush_link(self.link)
@@ -512,11 +548,11 @@ class ElectionSocket:
 
     def received(self, socket: Socket, data: bytes) -> None:
         machine = self.machine
-        machine.act(partial(machine.peer.election_received, self.link, data))
+        machine.act(partial(machine.inputs.election_received, self.link, data))
 
     def ended(self, socket: Socket, reason: str) -> None:
         machine = self.machine
-        machine.act(partial(machine.peer.election_closed, self.link))
+        machine.act(partial(machine.inputs.election_closed, self.link))
 
     def writable(self, socket: Socket) -> None:
         pass

@@ -82,6 +82,11 @@ class Options:
     mark_bytes: int = 0
     """How many bytes may be on the way before a server takes fewer; 0: as many as in earnest."""
 
+    # --- the loops
+    turn_us: int = 0
+    """How long a turn of a server's loop may last, in which inputs are taken in before links and
+    log are written; 0: every input is a turn."""
+
     # --- the disks
     sync_us: int = 1000
     slow_syncs: float = 0.01
@@ -146,7 +151,8 @@ def draw(seed: int) -> Options:
     _draw_clients(options, rng)
     _draw_world(options, rng)
     _draw_faults(options, rng)
-    _draw_load(options, rng)  # last: what is drawn before stays the same
+    _draw_load(options, rng)
+    options.turn_us = rng.choice((0, 20, 200, 2000))  # last: what is drawn before stays the same
     return options
 
 

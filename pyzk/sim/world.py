@@ -27,6 +27,7 @@ from pyzk.sim.machine import Machine
 from pyzk.sim.network import SimNetwork, Socket
 from pyzk.sim.options import Options
 from pyzk.sim.settings import ensemble_config, server_config
+from pyzk.sim.surroundings import Described
 from pyzk.sim.trace import Trace
 
 MAX_EVENTS: Final = 3_000_000
@@ -64,7 +65,10 @@ class World:
             self.machines[sid] = make_machine(self, sid, disk)
         self.checks = Checks(self)
         self.client_targets = list(self.machines)
-        self.clients = [SimClient(self, index, self._random()) for index in range(options.clients)]
+        replies = self.checks.replies
+        self.clients = [
+            SimClient(self, index, self._random(), replies) for index in range(options.clients)
+        ]
         self.faults = Faults(self, self._random())
 
     def _random(self) -> Random:
@@ -100,9 +104,9 @@ class World:
         """Return the machine with this host name."""
         return self.machines[int(host.removeprefix("h"))]
 
-    def established(self, machine: Machine) -> None:
-        """A leader has begun to serve."""
-        self.faults.established(machine)
+    def established(self, sid: int) -> None:
+        """The leader ``sid`` has begun to serve."""
+        self.faults.established(self.machines[sid])
 
     def crash_point(self, machine: Machine) -> None:
         """A place at which a crash was planned."""
@@ -125,16 +129,16 @@ class World:
 
     # --- the trace ------------------------------------------------------------------
 
-    def say(self, who: Machine | SimClient | None, text: str) -> None:
+    def say(self, who: Described | None, text: str) -> None:
         """Trace a change of state."""
         self.trace.line(self.now_us, "" if who is None else who.describe(), text)
 
-    def detail(self, who: Machine | SimClient, text: str) -> None:
+    def detail(self, who: Described, text: str) -> None:
         """Trace what is only of interest to who looks closely."""
         if self.trace.is_verbose:
             self.trace.line(self.now_us, who.describe(), f"  {text}")
 
-    def packets(self, machine: Machine, socket: Socket, data: bytes) -> None:
+    def packets(self, machine: Described, socket: Socket, data: bytes) -> None:
         """Trace what is written to a link."""
         stream = self._streams.get(socket)
         if stream is None:

@@ -1,4 +1,4 @@
-"""A true ZooKeeper server inside a test: in this process, in milliseconds, with faults on order.
+"""A real ZooKeeper server inside a test: in this process, in milliseconds, with faults on demand.
 
 Use `ZooKeeperServer`, under asyncio `AsyncZooKeeperServer`, for several servers that replicate
 `ZooKeeperEnsemble`; in pytest the fixtures `zk_server`, `zk_client` and `zk_ensemble`, for which
@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pyzk.testing.aio import AsyncZooKeeperServer
-    from pyzk.testing.core.faults import Fault
     from pyzk.testing.core.inspection import LeakedClient, SessionInfo, WatchInfo
     from pyzk.testing.ensemble import ZooKeeperEnsemble
     from pyzk.testing.errors import (
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
         NotRunningError,
     )
     from pyzk.testing.members.member import EnsembleMember
+    from pyzk.testing.seams.faults import Fault
     from pyzk.testing.server import ZooKeeperServer
 
 __all__ = [
@@ -55,7 +55,7 @@ _MODULES = {
     "SessionInfo": "core.inspection",
     "WatchInfo": "core.inspection",
     "LeakedClient": "core.inspection",
-    "Fault": "core.faults",
+    "Fault": "seams.faults",
     "FixtureError": "errors",
     "LeakedClientsError": "errors",
     "LeakedClientsWarning": "errors",
@@ -76,5 +76,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """Name what is imported on use, too: for help(), completion and inspection."""
+    """List also the names that are imported on use, for help() and completion."""
     return sorted({*globals(), *__all__})

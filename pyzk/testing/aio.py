@@ -1,7 +1,7 @@
 """A server in the caller's own loop, for asyncio tests.
 
-Shell. No thread: with in-memory storage everything happens between the test's own turns. Its
-methods must be called on the loop that it was started on.
+Shell. The server has no thread of its own: with in-memory storage it runs between the turns of the
+test's own tasks. Its methods must be called on the loop in which it was started.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class AsyncZooKeeperServer(Controls):
         return self
 
     async def stop(self, *, leaks: str | None = None) -> None:
-        """End as production does, and give the port back; harmless when it is done already.
-        ``leaks`` says what to do about clients that are connected, instead of what was said when
-        it was made."""
+        """End as production does, and give the port back; a stopped server stays as it is.
+        ``leaks`` overrides what the constructor was told about clients that are still
+        connected."""
         self._check_leaks(leaks)
         async with self._living():
             ran = self._engine.state in _LIVE
@@ -60,7 +60,7 @@ class AsyncZooKeeperServer(Controls):
             await self._engine.kill()
 
     async def restart(self) -> None:
-        """Come up again with the same data on the same port; a running server is stopped first."""
+        """Start again with the same data on the same port; a running server is stopped first."""
         async with self._living():
             self._check_started()
             if self._engine.state in _LIVE:
@@ -68,7 +68,7 @@ class AsyncZooKeeperServer(Controls):
             await self._engine.start()
 
     async def reset(self) -> None:
-        """Be a new server with an empty tree: no session, no connection, no fault. Same port."""
+        """Become a new server on the same port: no znode, no session, no connection, no fault."""
         async with self._living():
             await self._order(self._engine.reset())
 
@@ -148,7 +148,7 @@ class AsyncZooKeeperServer(Controls):
         self._life_loop: asyncio.AbstractEventLoop | None = None
 
     def _living(self) -> asyncio.Lock:
-        """One at a time: start, stop, kill, restart, reset."""
+        """Return the lock under which start, stop, kill, restart and reset run."""
         loop = asyncio.get_running_loop()
         if self._life_loop is not loop:
             self._life_loop, self._life = loop, asyncio.Lock()

@@ -11,41 +11,73 @@ thread.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from pyzk.testing.core import engine as states
 from pyzk.testing.core.blocking import WAIT_S
 from pyzk.testing.core.controls import check_leaks, report_leaks
 from pyzk.testing.core.inspection import LeakedClient
-from pyzk.testing.core.loopthread import LoopThread
+from pyzk.testing.core.loopthread import OnThread
 from pyzk.testing.errors import FixtureError, NotRunningError
 from pyzk.testing.members.engine import EnsembleEngine, MemberEngine
 from pyzk.testing.members.member import EnsembleMember
 
-_Result = TypeVar("_Result")
 _NOT_STARTED = "the ensemble is not started: call start(), or use it as a context manager"
 _STOPPED = "the ensemble is stopped; make another one"
 _ELSEWHERE = (
-    "the ensemble is the parent's, this process was forked from it: clients can connect from here,"
-    " its methods work only there"
+    "the ensemble runs in the process from which this one was forked: clients can connect from"
+    " here, the methods of the ensemble work only there"
 )
 
 Side = Iterable["int | EnsembleMember"]
 
 
-class ZooKeeperEnsemble:
+class _Listed(Protocol):
+    @property
+    def role(self) -> str: ...
+
+    @property
+    def is_observer(self) -> bool: ...
+
+
+_Member = TypeVar("_Member", bound=_Listed)
+
+
+class Members(Generic[_Member]):
+    """An ensemble as the list of its members, in this process or elsewhere."""
+
+    @property
+    @abstractmethod
+    def members(self) -> list[_Member]:
+        """All members, in the order of the connect string."""
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __iter__(self) -> Iterator[_Member]:
+        return iter(self.members)
+
+    @property
+    def followers(self) -> list[_Member]:
+        """Voters that follow a leader now."""
+        return [member for member in self.members if member.role == "follower"]
+
+    @property
+    def observers(self) -> list[_Member]:
+        """Members that do not vote, whatever they do now."""
+        return [member for member in self.members if member.is_observer]
+
+
+class ZooKeeperEnsemble(OnThread, Members[EnsembleMember]):
     """A ZooKeeper ensemble for tests.
 
-    ``voters`` elect and vote, and have the ids 1, 2, 3...; ``observers`` come behind them. With
-    ``data_dir`` None everything is in memory; otherwise each member has a directory in there, named
-    after its id. ``options`` are keys of zoo.cfg for all members. ``leaks`` says what ``stop`` does
-    about clients that are still connected: ``warn``, ``error`` (LeakedClientsError) or
-    ``ignore``.
+    The voters have the ids 1, 2, 3..., the observers the ids after them. With ``data_dir`` None
+    everything is in memory; otherwise each member has a directory there, named after its id.
+    ``options`` are keys of zoo.cfg for all members. ``leaks`` says what ``stop`` does about clients
+    that are still connected: ``warn``, ``error`` (LeakedClientsError) or ``ignore``.
     """
 
     def __init__(
@@ -74,12 +106,10 @@ class ZooKeeperEnsemble:
         }
 
     def _prepare(self) -> None:
-        self._thread = LoopThread("pyzk-test-ensemble", lambda: self._why_not)
-        self._life = threading.RLock()
-        """One at a time: start, stop, kill, restart."""
+        self._take_thread("pyzk-test-ensemble", lambda: self._why_not)
 
     def _forget_parent(self) -> None:
-        """This is a forked child: the thread, and what it serves, are the parent's."""
+        """Forget, in a forked child, the thread and what it serves: they are the parent's."""
         if self._thread.is_running:
             self._why_not = _ELSEWHERE
         self._prepare()
@@ -87,7 +117,8 @@ class ZooKeeperEnsemble:
     # --- life -----------------------------------------------------------------------
 
     def start(self) -> Self:
-        """Start all members; return when there is a leader and a client of any can write."""
+        """Start all members; return when they have a leader and a client of any member can
+        write."""
         with self._living():
             if self._why_not is not _NOT_STARTED or self._thread.is_running:
                 raise FixtureError(f"start() is for the first start, once; {self!r}")
@@ -95,8 +126,8 @@ class ZooKeeperEnsemble:
         return self
 
     def stop(self, *, leaks: str | None = None) -> None:
-        """End all members as production does, and give the ports back; harmless when it is done
-        already. ``leaks`` is as for the constructor."""
+        """End all members as production does, and give the ports back; a stopped ensemble stays as
+        it is. ``leaks`` is as for the constructor."""
         check_leaks(leaks)
         with self._living():
             ran = self._thread.is_running
@@ -108,73 +139,45 @@ class ZooKeeperEnsemble:
             report_leaks(self._engine.leaked(), leaks or self._leaks)
 
     def kill(self, member: int | EnsembleMember) -> None:
-        """End a member as under SIGKILL: what it has not synced is lost, sockets are cut. Its port
-        stays its own; clients are refused until `restart`."""
+        """End a member as a process under SIGKILL: what it has not synced is lost, sockets are
+        cut. It keeps its port, where clients are refused until `restart`."""
         with self._living():
             self._wait(self._engine.kill(sid_of(member)))
 
     def stop_member(self, member: int | EnsembleMember) -> None:
-        """End a member as production does; `restart` brings it up again."""
+        """End a member as production does; `restart` starts it again."""
         with self._living():
             self._wait(self._engine.stop_member(sid_of(member)))
 
     def restart(self, member: int | EnsembleMember, *, timeout: float = WAIT_S) -> None:
-        """Have a member come up again with the same data on the same port (one that runs is stopped
-        first); return when it serves, or, where there is no quorum for it, when it looks for
-        one."""
+        """Start a member again with the same data on the same port; one that runs is stopped
+        first. Return when it serves or, while there is no quorum for it, when it looks for a
+        leader."""
         sid = sid_of(member)
         with self._living():
             self._wait(self._engine.restart(sid, timeout))
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        # The test's own failure is what should be seen.
-        self.stop(leaks=None if error is None else "ignore")
 
     # --- members --------------------------------------------------------------------
 
     @property
     def connect_string(self) -> str:
-        """What a client is given: ``host:port`` of every member, observers last."""
+        """The connect string for clients: ``host:port`` of every member, observers last."""
         return ",".join(member.connect_string for member in self.members)
 
     @property
     def members(self) -> list[EnsembleMember]:
-        """All, by id."""
+        """All members, in the order of their ids."""
         return list(self._members.values())
 
     def __getitem__(self, sid: int) -> EnsembleMember:
         self._engine.member(sid)
         return self._members[sid]
 
-    def __len__(self) -> int:
-        return len(self._members)
-
-    def __iter__(self) -> Iterator[EnsembleMember]:
-        return iter(self.members)
-
     @property
     def leader(self) -> EnsembleMember:
-        """Who leads now, with a quorum behind it. NotRunningError if nobody does; `wait_for_leader`
-        waits."""
+        """The member that leads now, with a quorum behind it. Raises NotRunningError while there is
+        none; `wait_for_leader` waits for one."""
         return self._members[self._call(lambda: self._engine.need_leader().sid)]
-
-    @property
-    def followers(self) -> list[EnsembleMember]:
-        """Voters that follow a leader now."""
-        return [member for member in self.members if member.role == "follower"]
-
-    @property
-    def observers(self) -> list[EnsembleMember]:
-        """Members that do not vote, whatever they do now."""
-        return [member for member in self.members if member.is_observer]
 
     def server_of(self, client: object) -> EnsembleMember:
         """The member that a client (a kazoo client, or a session id) is connected to now."""
@@ -183,26 +186,26 @@ class ZooKeeperEnsemble:
     # --- faults ---------------------------------------------------------------------
 
     def pause(self, member: int | EnsembleMember) -> None:
-        """Have a member stand still, as under SIGSTOP: its sockets stay open, it hears nothing."""
+        """Stop a member as under SIGSTOP: its sockets stay open, and it hears nothing."""
         self[sid_of(member)].pause()
 
     def resume(self, member: int | EnsembleMember) -> None:
-        """Have a member go on after `pause`."""
+        """Let a member go on after `pause`."""
         self[sid_of(member)].resume()
 
     def partition(self, *sides: Side, silent: bool = False) -> None:
-        """Let nothing pass between these groups of members; each member is in one of them. It
-        takes the place of an earlier partition. Clients still reach every member.
+        """Let nothing pass between these groups of members; each member is in one of them. This
+        partition replaces an earlier one. Clients still reach every member.
 
-        Connections across it are cut at once, as when a host says that a network is gone. With
-        ``silent`` nobody is told: packets are lost, and members find out when they have heard
-        nothing for syncLimit ticks; what was sent arrives when it is healed.
+        Connections between the groups are cut at once, as when a host reports that a network is
+        gone. With ``silent`` nobody is told: packets are lost, and members notice when they have
+        heard nothing for syncLimit ticks; what was sent arrives after `heal`.
         """
         groups = [[sid_of(member) for member in side] for side in sides]
         self._call(lambda: self._engine.partition(groups, silent=silent))
 
     def isolate(self, member: int | EnsembleMember, *, silent: bool = False) -> None:
-        """Cut one member off from all others: partition({member}, the others)."""
+        """Cut one member off from all others, as partition({member}, the others) does."""
         sid = sid_of(member)
         self[sid]
         others = [each for each in self._members if each != sid]
@@ -213,19 +216,19 @@ class ZooKeeperEnsemble:
         self._call(self._engine.heal)
 
     def elect_new_leader(self, *, timeout: float = WAIT_S) -> EnsembleMember:
-        """Have another member lead, and return it, when all serve again. The one that led is cut
-        off from the others until they have replaced it; its clients are disconnected."""
+        """Make another member the leader; return it when all members serve again. The old leader is
+        cut off from the others until they have replaced it; its clients are disconnected."""
         with self._living():
             engine = self._wait(self._engine.elect_new_leader(timeout))
         return self._members[engine.sid]
 
     def expire_session(self, session: object, *, timeout: float = WAIT_S) -> None:
-        """Expire a session (its id, or a kazoo client); return when every member that serves has
-        heard of it, and its ephemerals are gone there."""
+        """Expire a session, named by its id or a kazoo client; return when its ephemerals are gone
+        from every member that serves."""
         self._wait(self._engine.expire_session(session, timeout))
 
     def drop_connection(self, client: object) -> None:
-        """Cut the connection of a session (its id, or a kazoo client), wherever it is."""
+        """Cut the connection of a session, named by its id or a kazoo client, at any member."""
         self._wait(self._engine.drop_connection(client))
 
     def drop_connections(self) -> int:
@@ -233,7 +236,8 @@ class ZooKeeperEnsemble:
         return self._wait(self._engine.drop_connections())
 
     def reset_faults(self) -> None:
-        """Undo the faults of all members, and every partition. Who is paused or down stays so."""
+        """Undo the faults of all members, and every partition. Members that are paused or down stay
+        so."""
         for member in self.members:
             if member.state in (states.RUNNING, states.PAUSED):
                 member.reset_faults()
@@ -242,30 +246,30 @@ class ZooKeeperEnsemble:
     # --- the tree -------------------------------------------------------------------
 
     def load(self, tree: Mapping[str, Any], *, timeout: float = WAIT_S) -> None:
-        """Create znodes, with their parents, and set the data of those that are there; return when
+        """Create znodes, with their parents, and set the data of those that exist; return when
         every member that serves has them."""
         self._wait(self._engine.load(tree, timeout))
 
     def tree(self, path: str = "/", *, nested: bool = False) -> dict[str, Any]:
-        """Return the znodes at and below ``path`` as the leader has them; a member's own `tree`
-        says what that one has."""
+        """Return the znodes at and below ``path`` as the leader has them; `EnsembleMember.tree`
+        returns those of one member."""
         return self.leader.tree(path, nested=nested)
 
     # --- waiting --------------------------------------------------------------------
 
     def wait_for_leader(self, *, timeout: float = WAIT_S) -> EnsembleMember:
-        """Wait until a member leads, with a quorum behind it; return it. A TimeoutError says what
-        each member is instead, as with all of these."""
+        """Wait until a member leads, with a quorum behind it; return it. The TimeoutError, here as
+        in every wait, says what each member is instead."""
         return self._members[self._wait(self._engine.wait_for_leader(timeout)).sid]
 
     def wait_until_serving(self, *members: int | EnsembleMember, timeout: float = WAIT_S) -> None:
-        """Wait until these members serve clients, under one leader; without a name all that run
-        and are not paused."""
+        """Wait until these members serve clients, under one leader. If none is named, wait for all
+        that run and are not paused."""
         sids = [sid_of(member) for member in members]
         self._wait(self._engine.wait_until_serving(sids, timeout))
 
     def wait_until_synced(self, *, timeout: float = WAIT_S) -> None:
-        """Wait until all members that serve have every write that is committed now."""
+        """Wait until all members that serve have every write that is committed at this moment."""
         self._wait(self._engine.wait_until_synced(timeout))
 
     def wait_for_node(
@@ -276,27 +280,27 @@ class ZooKeeperEnsemble:
         data: bytes | None = None,
         timeout: float = WAIT_S,
     ) -> None:
-        """Wait until all members that serve have a znode (with this data), or with
-        ``exists=False`` do not have it."""
+        """Wait until all members that serve have a znode (with this data) or, with
+        ``exists=False``, none of them has it."""
         self._wait(self._engine.wait_for_node(path, exists, data, timeout))
 
     # --- what is seen ---------------------------------------------------------------
 
     @property
     def state(self) -> str:
-        """``running`` from start to stop, else ``not started`` or ``stopped``."""
+        """``running`` from start to stop; before and after, ``not started`` and ``stopped``."""
         if self._thread.is_running:
             return states.RUNNING
         return states.NEW if self._why_not is _NOT_STARTED else states.STOPPED
 
     @property
     def leaked(self) -> list[LeakedClient]:
-        """The clients that were still connected when it was stopped."""
+        """The clients that were still connected when the ensemble was stopped."""
         return self._engine.leaked()
 
     def report(self, events: int | None = None) -> str:
-        """Return what each member is, its sessions and its last ``events``, for a test that
-        failed. Works in any state."""
+        """Return the role, the sessions and the last ``events`` of each member, for the report of a
+        test that failed. Works in any state."""
 
         def told() -> str:
             engines = self._engine.members.values()
@@ -311,23 +315,9 @@ class ZooKeeperEnsemble:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self)}, {self.state}>"
 
-    # --- the thread, of its members, too --------------------------------------------
-
-    @contextlib.contextmanager
-    def _living(self) -> Iterator[None]:
-        self._thread.check()
-        with self._life:
-            yield
-
-    def _call(self, function: Callable[[], _Result]) -> _Result:
-        return self._thread.call(function)
-
-    def _wait(self, coroutine: Coroutine[object, object, _Result]) -> _Result:
-        return self._thread.wait(coroutine)
-
 
 def sid_of(member: object) -> int:
-    """Return the id of a member that was named by it, or by itself. Raises FixtureError."""
+    """Return the id of a member, given the id or the member. Raises FixtureError."""
     if isinstance(member, EnsembleMember | MemberEngine):
         return member.sid
     if isinstance(member, int) and not isinstance(member, bool):

@@ -1,4 +1,4 @@
-"""What the fixture says when it is used in a way that cannot work.
+"""The errors and warnings that a test gets from the fixture.
 
 Shell.
 """
@@ -17,7 +17,7 @@ class NotRunningError(FixtureError):
 
 
 class NotAvailableError(FixtureError):
-    """A server that runs elsewhere cannot do this."""
+    """A server that runs in another process cannot do what the test asks for."""
 
 
 class LeakedClientsError(FixtureError):
@@ -25,4 +25,7 @@ class LeakedClientsError(FixtureError):
 
 
 class LeakedClientsWarning(UserWarning):
-    """The same, where it is no error. No ResourceWarning: nobody sees those by default."""
+    """The server was stopped while clients were connected to it, and ``leaks`` is ``warn``.
+
+    It is no ResourceWarning, as Python hides those by default.
+    """

@@ -7,13 +7,14 @@ Shell. A test class changes one import:
 The environment variables are those that kazoo's harness reads:
 
     ZOOKEEPER_PORT_OFFSET        the client port; not set: the operating system gives one
-    ZOOKEEPER_CLUSTER_SIZE       1 unless it is set; more is told (a warning), and one is served
-    ZOOKEEPER_JAAS_AUTH          refused: no SASL yet
+    ZOOKEEPER_CLUSTER_SIZE       always 1 here; another number gives a warning
+    ZOOKEEPER_JAAS_AUTH          refused, as pyzk has no SASL yet
     ZOOKEEPER_VERSION, ZOOKEEPER_PATH, ZOOKEEPER_CLASSPATH, ZOOKEEPER_OBSERVER_START_ID,
     ZOOKEEPER_LOCAL_SESSION_RO   not needed, ignored
 
-What differs: `lose_connection` and `expire_session` happen on the server, too, so ephemerals of an
-expired session are gone; and `cluster[0].server` is the `ZooKeeperServer`, with all its faults.
+Two things differ: `lose_connection` and `expire_session` happen on the server, too, so that the
+ephemerals of an expired session are gone; and `cluster[0].server` is a `ZooKeeperServer`, with all
+its faults.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ EventFactory = Callable[[], Any]
 
 
 class ServerInfo(NamedTuple):
-    """What kazoo's harness tells of a server; ports that pyzk does not open are 0."""
+    """The description of a server in kazoo's harness; ports that pyzk does not open are 0."""
 
     server_id: int
     client_port: int
@@ -80,16 +81,16 @@ class ManagedZooKeeper:
         self.server = self._new()
 
     def _new(self) -> ZooKeeperServer:
-        # Clients that outlive the cluster are no fault in kazoo's harness.
+        # kazoo's harness allows clients that outlive the cluster.
         return ZooKeeperServer(port=self._port, options=_OPTIONS, leaks="ignore")
 
     def run(self) -> None:
-        """Start, or start again with the data of before."""
+        """Start, or start again with the same data."""
         if self.running:
             return
         if self.server.state == "not started":
             self.server.start()
-            # The same port ever after, as clients know it.
+            # The port stays the same, as clients know it.
             self._port = self.server.port
         else:
             self.server.restart()
@@ -100,7 +101,7 @@ class ManagedZooKeeper:
             self.server.stop()
 
     def heal(self) -> None:
-        """Undo what a test has ordered of `server`, lest the next one finds it."""
+        """Undo what a test has done to `server`, so that the next test finds it whole."""
         if self.server.state == "paused":
             self.server.resume()
         if self.running:
@@ -120,7 +121,7 @@ class ManagedZooKeeper:
 
     @property
     def running(self) -> bool:
-        """Whether it serves."""
+        """Whether the server runs, paused or not."""
         return self.server.state in ("running", "paused")
 
     @property
@@ -130,7 +131,7 @@ class ManagedZooKeeper:
 
     @property
     def client_port(self) -> int:
-        """The port; a server that was not started is started for it."""
+        """The client port; a server that was not started yet is started to get one."""
         if not self._port:
             self.run()
         return self._port
@@ -152,23 +153,23 @@ class ManagedZooKeeper:
 
     @property
     def server_info(self) -> ServerInfo:
-        """Its number and its port."""
+        """The server's number and its port."""
         return ServerInfo(self._id, self.client_port)
 
     @property
     def working_path(self) -> str:
-        """A directory of its own, for tests that put something there; the data is in memory."""
+        """A directory for tests that want to write files; the server's data is in memory."""
         if self._working_path is None:
             self._working_path = tempfile.mkdtemp()
         return self._working_path
 
     def get_logs(self, num_lines: int = 100) -> list[str]:
-        """The last events."""
+        """Return the last events."""
         return [f"{line}\n" for line in self.server.events[-num_lines:]]
 
 
 class ZookeeperCluster:
-    """The servers: one, as long as pyzk has no ensembles."""
+    """The servers of kazoo's harness: always a single one."""
 
     def __init__(self, port: int = 0) -> None:
         self._servers = [ManagedZooKeeper(1, port)]
@@ -178,7 +179,8 @@ class ZookeeperCluster:
             return self._servers[number]
         except IndexError:
             raise IndexError(
-                f"cluster[{number}]: pyzk serves a single server, cluster[0], no ensembles yet"
+                f"cluster[{number}]: this harness serves a single server, cluster[0]; for an"
+                " ensemble there is pyzk.testing.ZooKeeperEnsemble"
             ) from None
 
     def __iter__(self) -> Iterator[ManagedZooKeeper]:
@@ -208,7 +210,7 @@ class ZookeeperCluster:
             server.reset()
 
     def get_logs(self) -> list[str]:
-        """The last events of all servers."""
+        """Return the last events of all servers."""
         return [line for server in self for line in server.get_logs()]
 
     def get_ssl_client_configuration(self) -> NoReturn:
@@ -225,7 +227,7 @@ _cluster_settings: dict[str, str | None] = {}
 
 
 def get_global_cluster() -> ZookeeperCluster:
-    """Return the cluster of this process; a new one when the environment has changed."""
+    """Return the cluster of this process, a new one if the environment has changed."""
     global _cluster, _cluster_settings
     settings = {name: os.environ.get(name) for name in _VARIABLES}
     if _cluster is not None:
@@ -241,7 +243,8 @@ def get_global_cluster() -> ZookeeperCluster:
     size = _number("ZOOKEEPER_CLUSTER_SIZE", settings, 1)
     if size != 1:
         warnings.warn(
-            f"ZOOKEEPER_CLUSTER_SIZE={size}: pyzk has no ensembles yet, one server is served",
+            f"ZOOKEEPER_CLUSTER_SIZE={size}: this harness serves a single server; for an ensemble"
+            " there is pyzk.testing.ZooKeeperEnsemble",
             stacklevel=2,
         )
     _cluster = ZookeeperCluster(_number("ZOOKEEPER_PORT_OFFSET", settings, 0))
@@ -260,9 +263,10 @@ def _number(name: str, settings: dict[str, str | None], default: int) -> int:
 
 
 class KazooTestHarness(unittest.TestCase):
-    """Starts a server and a client in a chroot of its own; loses and expires on request.
+    """Starts a server and a client in a chroot of its own; breaks connection and session on
+    request.
 
-    To be used as a base class or as a mixin:
+    It serves as a base class or as a mixin:
 
         class MyTestCase(KazooTestHarness):
             def setUp(self):
@@ -291,7 +295,7 @@ class KazooTestHarness(unittest.TestCase):
 
     @property
     def servers(self) -> str:
-        """Where the servers are, with commas."""
+        """The connect string of the servers."""
         return ",".join(server.address for server in self.cluster)
 
     @property
@@ -300,11 +304,11 @@ class KazooTestHarness(unittest.TestCase):
         return ",".join(server.secure_address for server in self.cluster)
 
     def make_event(self) -> Any:
-        """An event of the client's handler, for `lose_connection` and `expire_session`."""
+        """Return an event of the client's handler, for `lose_connection` and `expire_session`."""
         return threading.Event() if self.client is None else self.client.handler.event_object()
 
     def make_condition(self) -> Any:
-        """A condition."""
+        """Return a condition."""
         return threading.Condition()
 
     def _get_nonchroot_client(self) -> Any:
@@ -326,9 +330,8 @@ class KazooTestHarness(unittest.TestCase):
     def expire_session(self, event_factory: EventFactory | None = None) -> None:
         """Expire the client's session; return when it has another.
 
-        The client is told first, and in kazoo's way: it goes to LOST at once, as in kazoo's
-        harness. To a session that expires while nobody tells, `cluster[0].server.expire_session`,
-        it goes by way of SUSPENDED.
+        The client is told at once, as in kazoo's harness, and goes straight to LOST. After
+        `cluster[0].server.expire_session` it is not told, and goes to LOST by way of SUSPENDED.
         """
         server = self.cluster[0].server
         session_id = session_id_of(self.client)
@@ -344,7 +347,8 @@ class KazooTestHarness(unittest.TestCase):
         expected: str,
         event_factory: EventFactory | None,
     ) -> None:
-        """Give an order about the client; return when it has been lost and is back."""
+        """Give an order about the client; return when it has lost its connection and has one
+        again."""
         make = event_factory or self.make_event
         lost, back = make(), make()
 
@@ -365,13 +369,13 @@ class KazooTestHarness(unittest.TestCase):
         self.client.retry(self.client.get_async, "/")
 
     def setup_zookeeper(self, **client_options: Any) -> None:
-        """Start the server where it does not run, and a client in a new chroot."""
+        """Start the server, if it does not run, and a client in a new chroot."""
         if client_options.get("use_ssl"):
             _refuse_tls()
         self.cluster.start()
         namespace = "/kazootests" + uuid.uuid4().hex
         self.hosts = self.servers + namespace
-        # Read-only clients do not make the chroot.
+        # Read-only clients cannot create the chroot.
         self.cluster[0].server.load({namespace: b""})
         self.client = self._get_client(**client_options)
         self.client.start()
@@ -393,7 +397,7 @@ class KazooTestHarness(unittest.TestCase):
 
 
 class KazooTestCase(KazooTestHarness):
-    """A harness that does so for each test."""
+    """A harness that starts and stops server and client around each test."""
 
     def setUp(self) -> None:
         self.setup_zookeeper()

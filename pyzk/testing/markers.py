@@ -1,11 +1,13 @@
-"""What the markers `zk` and `zk_ensemble` say, whom it reaches, and whose client `zk_client` is.
+"""The markers `zk` and `zk_ensemble`: their arguments, and the fixtures that take them.
 
-Shell. Imported when a test uses one of the fixtures. Nothing of a marker is ignored silently: an
-argument that none of the test's fixtures takes fails the test before anything is started.
+Shell. It is imported when a test uses one of the fixtures. No argument of a marker is ignored
+silently: one that none of the test's fixtures takes fails the test before anything is started.
 
-    zk_ensemble              for ensembles
-    zk                       for servers and ensembles, whichever the test uses
-    the nearest wins: test, class, module; beside each other zk_ensemble wins over zk
+    zk_ensemble   is for ensembles
+    zk            is for servers and ensembles, whichever the test uses
+
+The marker nearest to the test wins: test before class before module. At one place zk_ensemble wins
+over zk.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ ENSEMBLE: Final = "ensemble"
 
 
 class Made(NamedTuple):
-    """What a fixture makes, and for whom."""
+    """What a fixture makes, and how long it lives."""
 
     kind: str
     scope: str
@@ -48,7 +50,7 @@ _REACH: Final = {"function": "a test", "class": "a class", "module": "a module"}
 _BOOLEAN: Final = ("virtual_clock", "on_disk")
 
 _was_read = pytest.StashKey[bool]()
-"""On a test: one of its fixtures has asked for its markers."""
+"""Set on a test when one of its fixtures has read its markers."""
 
 
 class _Said(NamedTuple):
@@ -58,14 +60,14 @@ class _Said(NamedTuple):
     name: str
     value: object
     level: str
-    """What is marked: function, class, or module (packages, too)."""
+    """What has the marker: a function, a class or a module; a package counts as a module."""
 
 
 # --- what is said ---------------------------------------------------------------------
 
 
 def settings_of(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Return what the markers say to the fixture that asks."""
+    """Return the arguments that markers give to the fixture of a request."""
     fixture = request.fixturename
     assert fixture is not None
     made = FIXTURES[fixture]
@@ -89,8 +91,8 @@ def _markers_for(kind: str) -> tuple[str, ...]:
 
 
 def _said(node: pytest.Item) -> Iterator[_Said]:
-    """Yield what the markers of a test (or of its module, or the session) say, the nearest last.
-    What cannot be meant fails the test."""
+    """Yield the arguments of all markers of a test, or of a module or the session, the nearest
+    last. A wrong argument fails the test."""
     chain = node.listchain()
     found = [(at, mark) for at, mark in node.iter_markers_with_node() if mark.name in MARKERS]
     found.reverse()
@@ -129,11 +131,11 @@ def _level(node: object) -> str:
     return "class" if isinstance(node, pytest.Class) else "module"
 
 
-# --- whom it reaches ------------------------------------------------------------------
+# --- which fixtures take it -----------------------------------------------------------
 
 
 def used_by(item: pytest.Item) -> set[str]:
-    """Return those of the fixtures that a test uses, itself or by other fixtures."""
+    """Return the fixtures that a test uses, itself or through other fixtures."""
     names = set(getattr(item, "fixturenames", ()))
     used = names & FIXTURES.keys()
     if not used and names & set(_CLIENTS):
@@ -142,11 +144,11 @@ def used_by(item: pytest.Item) -> set[str]:
 
 
 def check(item: pytest.Item, used: Collection[str]) -> None:
-    """Fail a test with these fixtures if one of its markers says what would do nothing."""
+    """Fail a test with these fixtures if an argument of its markers would have no effect."""
     for mark in item.iter_markers():
         if mark.name in (*FIXTURES, *_CLIENTS) and mark.name not in MARKERS and mark.kwargs:
             _fail(f"there is no marker {mark.name}; write @pytest.mark.zk(...)")
-    # The nearest is what counts: a test may take back what its module says.
+    # The nearest marker counts: a test may take back what its module says.
     effective = {(said.marker, said.name): said for said in _said(item)}
     for said in effective.values():
         if said.value:
@@ -157,7 +159,7 @@ def _check_reach(said: _Said, used: Collection[str]) -> None:
     kinds = {name: FIXTURES[name] for name in FIXTURES if name in used}
     has_ensemble = any(made.kind == ENSEMBLE for made in kinds.values())
     if said.marker == "zk_ensemble" and said.level != "function" and not has_ensemble:
-        return  # It says itself which tests of the module or the class it is for.
+        return  # It is only for those tests of the module or class that use an ensemble.
     takers = {
         name: made
         for name, made in kinds.items()
@@ -193,8 +195,8 @@ def _reaches(level: str, scope: str) -> bool:
 
 
 def check_afterwards(item: pytest.Item) -> None:
-    """Fail a test whose own marker nobody has asked for: it uses none of the fixtures. What has
-    other arguments is somebody else's marker of the same name."""
+    """Fail a test with a marker that no fixture has read, as the test uses none of them. A marker
+    with other arguments belongs to another plugin."""
     names = getattr(item, "fixturenames", ())
     if item.stash.get(_was_read, False) or any(name in FIXTURES for name in names):
         return
@@ -211,8 +213,8 @@ def check_afterwards(item: pytest.Item) -> None:
 
 
 def server_of_clients(request: pytest.FixtureRequest, client: str) -> str:
-    """Return the fixture whose client a test means that does not say it: the one that it names,
-    else the one that its fixtures use, else zk_server. Where two come into question it fails."""
+    """Return the fixture whose client a test gets that does not name a server: the fixture that the
+    test names, else the one that its other fixtures use, else zk_server. A choice of two fails."""
     import inspect
 
     function = getattr(request.node, "function", None)

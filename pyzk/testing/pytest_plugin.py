@@ -11,15 +11,15 @@ it imports nothing but pytest, everything else when a fixture is used.
 `zk_server` is a server with an empty tree for each test, `zk_server_module` and
 `zk_server_session` are shared (their `reset` empties them in about a millisecond), and
 `zk_server_factory` makes as many as a test needs. `zk_client` is a connected kazoo client,
-`zk_client_factory` makes more. The marker ``zk`` says what a server is made with:
+`zk_client_factory` makes more. The marker ``zk`` has arguments for the server:
 
     @pytest.mark.zk(virtual_clock=True, options={"maxSessionTimeout": 5000})
 
 `zk_ensemble` is an ensemble of three for each test, `zk_ensemble_factory` makes others; the same
-marker says what it is made with. `zk_client` beside `zk_ensemble` is a client of the ensemble.
+marker has arguments for them. `zk_client` beside `zk_ensemble` is a client of the ensemble.
 
-With ``--pyzk-command`` or ``--pyzk-connect`` the same tests run against another server, up to the
-line that needs what only a server in this process can do; there they are skipped.
+With ``--pyzk-command`` or ``--pyzk-connect`` the same tests run against another server. A test is
+skipped at the first line that needs what only a server in this process can do.
 """
 
 from __future__ import annotations
@@ -55,19 +55,19 @@ _ENSEMBLE_MARKER = (
     " of zk_ensemble is made with, where other tests of the module use zk_server"
 )
 _SHOWN_EVENTS = 30
-"""In a report; with -vv all."""
+"""How many events a report shows; with -vv it shows all."""
 _CLIENT_TIMEOUT_S = 10.0
 _START_S = 30.0
 _RETRY_S = 60.0
 _GRACE_S = 1.0
-"""How long a client may take to say goodbye before its connection is cut."""
+"""How long a client may take to close its session before its connection is cut."""
 _GRACES = 20
 
 _UNAVAILABLE = " is not available with an external server"
 
 _has_failed = pytest.StashKey[bool]()
 _servers = pytest.StashKey["dict[str, Served]"]()
-"""On each node (test, module, session): the servers that its fixtures have made, by name."""
+"""Set on each node (test, module, session): the servers that its fixtures have made, by name."""
 
 
 # --- settings -------------------------------------------------------------------------
@@ -99,9 +99,9 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 
 def _keep_asserts(pluginmanager: pytest.PytestPluginManager) -> None:
-    """pytest rewrites the asserts of a whole package that has a plugin in it. The server's are not
-    for tests, and its first start would take half as long again, six times as long when they are
-    not in the cache. There is no other way to say so once for all its modules."""
+    """Keep pytest from rewriting the server's asserts. It rewrites those of every package with a
+    plugin in it, which makes the first start half as long again, and six times as long without a
+    cache. pytest has no public setting for all modules of a package."""
     marked = getattr(pluginmanager.rewrite_hook, "_must_rewrite", None)
     if isinstance(marked, set):
         marked.discard(__name__.partition(".")[0])
@@ -169,7 +169,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 
 def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Return what the markers say, and the ini file about leaks."""
+    """Return the arguments that the markers give, and the ini file's about leaks."""
     from pyzk.testing import markers
 
     settings: dict[str, Any] = {}
@@ -215,7 +215,7 @@ class _Servers:
 
         _skip_what_is_only_here(settings, "--pyzk-connect", "options", "data_dir", "host")
         found = ConnectedEnsemble(connect, unavailable=_skip)
-        ensemble: Any = found  # as much of one as there is
+        ensemble: Any = found  # it refuses by name what it lacks
         self._keep(name, ensemble)
         found.start()
         found.check_size(settings.get("voters"), settings.get("observers"))
@@ -259,10 +259,10 @@ class _Servers:
                 settings, "--pyzk-connect", "options", "data_dir", "host", "port"
             )
             server = ConnectedServer(connect, unavailable=_skip, on_disk=on_disk)
-        return server  # type: ignore[return-value]  # as much of one as there is
+        return server  # type: ignore[return-value]  # it refuses by name what it lacks
 
     def stop(self) -> None:
-        """Stop them all; the test's own failure, if there is one, is what should be seen."""
+        """Stop all servers; if the test has failed, that failure is what should be seen."""
         leaks = "ignore" if self._request.node.stash.get(_has_failed, False) else None
         problem: BaseException | None = None
         for server in reversed(self._made):
@@ -280,9 +280,9 @@ def _plainly(
     make: Callable[[], _Made],
     own: Mapping[str, object] | None = None,
 ) -> _Made:
-    """Return what `make` makes. What it cannot be made with fails the test without a traceback:
-    nobody has called anything. In the call of a factory, with options of its ``own``, only what the
-    marker or the ini file says does."""
+    """Return what `make` makes. A wrong setting fails the test without a traceback, which would
+    show no line of the test. In the call of a factory, with options of its ``own``, that is so
+    only for settings of the marker or the ini file."""
     from pyzk.errors import ConfigError
     from pyzk.testing import markers
     from pyzk.testing.errors import FixtureError
@@ -317,7 +317,7 @@ def _ini_options(config: pytest.Config) -> dict[str, object]:
 
 
 def _take_ini(config: pytest.Config, settings: dict[str, Any]) -> None:
-    """Let the options of the ini file stand where the test says nothing else."""
+    """Add the options of the ini file; those of the test override them."""
     options = _ini_options(config)
     options.update(settings.pop("options", None) or {})
     if options:
@@ -325,8 +325,8 @@ def _take_ini(config: pytest.Config, settings: dict[str, Any]) -> None:
 
 
 def _skip_what_is_only_here(settings: dict[str, Any], option: str, *names: str) -> None:
-    """Skip a test that asks for what an external server is not made with. A clock that stands
-    still is missed only when the test moves it."""
+    """Skip a test with settings that no external server takes. A virtual clock is missed only
+    when the test moves it."""
     for name in names:
         if settings.get(name):
             _skip(f"{name} is not available with an external server ({option})")
@@ -334,7 +334,7 @@ def _skip_what_is_only_here(settings: dict[str, Any], option: str, *names: str) 
 
 def _skip(text: str) -> NoReturn:
     __tracebackhide__ = True
-    assert _UNAVAILABLE in text, text  # else the last lines do not count it
+    assert _UNAVAILABLE in text, text  # the summary counts only these
     pytest.skip(text)
 
 
@@ -463,7 +463,7 @@ def _client_factory(request: pytest.FixtureRequest, name: str) -> ClientFactory:
             **arguments,
         }
         client = kazoo.KazooClient(server.connect_string, **arguments)
-        # Now, not at the end of this fixture: before the server goes, however late it was made.
+        # At the end of the test, not of this fixture: the client ends before its server does.
         request.node.addfinalizer(partial(_end_client, server, client))
         client.start(_START_S)
         return client
@@ -472,7 +472,7 @@ def _client_factory(request: pytest.FixtureRequest, name: str) -> ClientFactory:
 
 
 def _end_client(server: Served | EnsembleMember, client: Any) -> None:
-    """Stop a client, whatever the test has done to its server."""
+    """Stop a client, in whatever state the test has left its server."""
     import contextlib
     import threading
 
@@ -515,7 +515,7 @@ def pytest_runtest_makereport(
 
 
 def _servers_of(item: pytest.Item) -> list[tuple[str, Any]]:
-    """The servers that a test has used: of this plugin's fixtures, and of others'."""
+    """Return the servers that a test has used, from fixtures of this plugin and of others."""
     used = getattr(item, "fixturenames", ())
     found = [
         (name, server)
@@ -527,7 +527,7 @@ def _servers_of(item: pytest.Item) -> list[tuple[str, Any]]:
     instance = getattr(item, "instance", None)
     if harness is not None and isinstance(instance, harness.KazooTestHarness):
         found += [(f"cluster[{i}]", managed.server) for i, managed in enumerate(instance.cluster)]
-    # Without this module nobody has made one.
+    # As long as this module is not imported, there is none.
     controls = sys.modules.get("pyzk.testing.core.controls")
     if controls is not None:
         values = getattr(item, "funcargs", None) or {}

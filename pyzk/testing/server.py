@@ -1,29 +1,23 @@
 """A server in a thread of its own, for tests that are not asyncio's.
 
-Shell. The thread exists while the server runs. Every method may be called from any thread: start,
-stop and their like one after the other, the rest at any time. Who calls while the server goes away
-is told so, for the loop's last turns answer every call that it was given.
+Shell. The thread exists while the server runs. Every method may be called from any thread: those
+that begin or end a life (start, stop, kill, restart, reset) run one after the other, the rest at
+any time.
 """
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Callable, Coroutine, Iterator
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from pyzk.testing.core import engine as states
 from pyzk.testing.core.blocking import WAIT_S, BlockingControls
 from pyzk.testing.core.engine import explain
-from pyzk.testing.core.loopthread import LoopThread
+from pyzk.testing.core.loopthread import OnThread
 
 __all__ = ["WAIT_S", "ZooKeeperServer"]
 
-_Result = TypeVar("_Result")
 
-
-class ZooKeeperServer(BlockingControls):
+class ZooKeeperServer(OnThread, BlockingControls):
     """A ZooKeeper server for tests, in a thread of its own.
 
     ``data_dir`` None keeps everything in memory; ``port`` 0 takes a free one. With
@@ -34,9 +28,7 @@ class ZooKeeperServer(BlockingControls):
     """
 
     def _prepare(self) -> None:
-        self._thread = LoopThread("pyzk-test-server", lambda: explain(self._engine.state))
-        self._life = threading.RLock()
-        """One at a time: start, stop, kill, restart, reset."""
+        self._take_thread("pyzk-test-server", lambda: explain(self._engine.state))
 
     # --- life -----------------------------------------------------------------------
 
@@ -48,9 +40,9 @@ class ZooKeeperServer(BlockingControls):
         return self
 
     def stop(self, *, leaks: str | None = None) -> None:
-        """End as production does, and give the port back; harmless when it is done already.
-        ``leaks`` says what to do about clients that are connected, instead of what was said when
-        it was made."""
+        """End as production does, and give the port back; a stopped server stays as it is.
+        ``leaks`` overrides what the constructor was told about clients that are still
+        connected."""
         self._check_leaks(leaks)
         with self._living():
             ran = self._thread.is_running
@@ -62,14 +54,14 @@ class ZooKeeperServer(BlockingControls):
             self._report_leaks(leaks)
 
     def kill(self) -> None:
-        """End as a process under SIGKILL: what is not synced is lost, sockets are cut. The port
-        stays this server's; clients are refused until `restart`."""
+        """End as a process under SIGKILL: what is not synced is lost, sockets are cut. The server
+        keeps its port, where clients are refused until `restart`."""
         with self._living():
             self._thread.need_loop()
             self._thread.end(self._engine.kill)
 
     def restart(self) -> None:
-        """Come up again with the same data on the same port; a running server is stopped first."""
+        """Start again with the same data on the same port; a running server is stopped first."""
         with self._living():
             self._check_started()
             if self._thread.is_running:
@@ -77,51 +69,27 @@ class ZooKeeperServer(BlockingControls):
             self._start()
 
     def reset(self) -> None:
-        """Be a new server with an empty tree: no session, no connection, no fault. Same port."""
+        """Become a new server on the same port: no znode, no session, no connection, no fault."""
         with self._living():
             self._wait(self._engine.reset())
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        # The test's own failure is what should be seen.
-        self.stop(leaks=None if error is None else "ignore")
 
     # --- time -----------------------------------------------------------------------
 
     def advance(self, seconds: float, *, keep_sessions: bool = False) -> None:
         """Let time pass at once: what falls due happens, in order, before this returns.
 
-        Clients sleep meanwhile, so their sessions expire, too; with ``keep_sessions`` those that
-        are connected count as having sent their pings. While the server is paused time passes,
-        and nothing happens.
+        Clients send nothing meanwhile, so their sessions may expire; with ``keep_sessions`` each
+        connected client counts as having sent its pings. While the server is paused, time passes
+        and nothing else happens.
         """
         self._wait(self._engine.advance(seconds, keep_sessions))
 
     # --- the thread -----------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def _living(self) -> Iterator[None]:
-        self._thread.check()
-        with self._life:
-            yield
-
     def _start(self) -> None:
         self._thread.start(self._engine.start, lambda: self.stop(leaks="ignore"))
 
-    def _call(self, function: Callable[[], _Result]) -> _Result:
-        return self._thread.call(function)
-
-    def _wait(self, coroutine: Coroutine[object, object, _Result]) -> _Result:
-        return self._thread.wait(coroutine)
-
     def _forget_parent(self) -> None:
-        """This is a forked child: the thread, and what it serves, are the parent's."""
+        """Forget, in a forked child, the thread and what it serves: they are the parent's."""
         super()._forget_parent()
         self._prepare()

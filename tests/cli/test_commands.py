@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from click.testing import CliRunner, Result
 from pyzk import __version__
 from pyzk.cli import COMMANDS, ephemeral, main, sources
 from pyzk.config.server import ServerConfig
+from pyzk.four_letter_words import FOUR_LETTER_WORDS
 from pyzk.runtime import logs
 from pyzk.runtime import main as runtime
 from pyzk.testing import ZooKeeperServer
@@ -76,7 +78,7 @@ def test_options_are_keys_of_the_file_and_win_over_it(serve: Served, tmp_path: P
     assert (config.client_port, config.client_port_address) == (0, "::1")
     assert (config.data_dir, config.data_log_dir) == ("/e", "/l")
     assert (config.tick_time_ms, config.max_client_cnxns) == (8, 4)
-    assert len(config.four_letter_whitelist) == 18
+    assert config.four_letter_whitelist == tuple(FOUR_LETTER_WORDS)
     assert not config.force_sync
     assert serve.logs == ("debug", "json")
     assert serve.loop == "asyncio"
@@ -265,6 +267,20 @@ def test_config_check_prints_the_defaults_when_asked(tmp_path: Path) -> None:
     assert (
         "clientPortAddress=" in check("--all", zoo_cfg(tmp_path, "dataDir=/d\nclientPort=0")).stdout
     )
+
+
+def test_config_check_prints_all_of_it_as_json(tmp_path: Path) -> None:
+    path = zoo_cfg(
+        tmp_path, "dataDir=/d\nclientPort=1\nskipACL=yes\nsslQuorum=true\nadmin.serverPort=1\n"
+    )
+    result = check("--output", "json", path)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert json.loads(result.stdout) == {
+        "place": "standalone, on 0.0.0.0:1, data in /d",
+        "values": {"dataDir": "/d", "dataLogDir": "/d", "clientPort": "1", "skipACL": "yes"},
+        "warnings": [{"line": 4, "text": "sslQuorum: not supported yet, ignored"}],
+        "notes": [{"line": 5, "text": "admin.serverPort: has no effect in pyzk"}],
+    }
 
 
 def test_config_check_without_a_file_tells_the_defaults() -> None:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from pyzk.cli import main
 from pyzk.cli.ensemble_layout import (
     LayoutError,
-    MemberFiles,
+    MemberFolder,
     Ports,
     _chosen,
     check_free,
@@ -23,7 +23,7 @@ from pyzk.cli.ensemble_layout import (
 from pyzk.config.server import parse_config
 
 
-def make(directory: Path, voters: int | None = 3, observers: int | None = 1) -> list[MemberFiles]:
+def make(directory: Path, voters: int | None = 3, observers: int | None = 1) -> list[MemberFolder]:
     return prepare(directory, voters, observers, 0)
 
 
@@ -118,7 +118,7 @@ def test_a_port_that_somebody_has_is_named(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         ports = Ports(free_ports(1)[0], port, 0)
         with pytest.raises(LayoutError, match=f"port {port}, the quorum port of server 7: "):
-            check_free([MemberFiles(7, False, tmp_path, ports)])
+            check_free([MemberFolder(7, False, tmp_path, ports)])
 
 
 def test_the_connect_string_has_every_member(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_after_an_election_other_zxids_beside_lag_0_are_explained() -> None:
         ensemble.load({"/a": "1"})
         ensemble.elect_new_leader()
         result = status(ensemble.connect_string)
-        found = json.loads(status("--json", ensemble.connect_string).output)
+        found = json.loads(status("--output", "json", ensemble.connect_string).output)
         leader, followers = ensemble.leader, ensemble.followers
         assert [member.zxid for member in followers] == [0x100000003] * 2
     assert result.exit_code == Verdict.HEALTHY, result.output
@@ -165,7 +165,7 @@ def test_one_server_that_stands_alone_is_healthy() -> None:
         result = status(server.connect_string)
         assert result.exit_code == Verdict.HEALTHY
         assert "healthy: one server, which stands alone" in result.output
-        found = json.loads(status("--json", server.connect_string).output)
+        found = json.loads(status("--output", "json", server.connect_string).output)
     assert found["verdict"] == "healthy"
     [member] = found["members"]
     assert member["mode"] == "standalone"
@@ -176,7 +176,7 @@ def test_one_server_that_stands_alone_is_healthy() -> None:
 def test_as_json_there_is_more() -> None:
     with ZooKeeperEnsemble(3) as ensemble:
         ensemble.load({"/a": "1"})
-        result = status("--json", ensemble.connect_string)
+        result = status("--output", "json", ensemble.connect_string)
         leader = ensemble.leader
     found = json.loads(result.output)
     assert found["exit_code"] == result.exit_code == 0
@@ -283,7 +283,7 @@ def test_what_names_no_server_is_code_2(text: str) -> None:
 
 
 @pytest.mark.parametrize(("is_full", "code"), [(False, Verdict.UNAVAILABLE), (True, 1)])
-@pytest.mark.parametrize("option", ["--json", "--timeout=5"])
+@pytest.mark.parametrize("option", ["--output=json", "--timeout=5"])
 def test_an_output_that_takes_nothing_is_no_traceback(
     is_full: bool, code: int, option: str
 ) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shlex
 
+import attrs
 import pytest
 
-from pyzk.config.ensemble import EnsembleConfig, Sources, dynamic_file_of, parse_ensemble
+from pyzk.config.ensemble import EnsembleConfig, StartFiles, parse_ensemble
+from pyzk.config.keys import KEYS
 from pyzk.config.members import config_text
+from pyzk.config.settings import Property, Settings
 from pyzk.errors import ConfigError
 
 BASIC = "tickTime=2000\ninitLimit=10\nsyncLimit=5\n"
@@ -35,14 +38,16 @@ def parse(
     properties: dict[str, str] | None = None,
 ) -> EnsembleConfig | None:
     return parse_ensemble(
-        Sources(
+        Settings(
             text.encode(),
+            [Property(name, value, f"-D{name}") for name, value in (properties or {}).items()],
+        ),
+        StartFiles(
             None if myid is None else myid.encode(),
             "/data/myid",
             None if dynamic is None else dynamic.encode(),
-            properties or {},
-            resolve=NAMES.get,
-        )
+        ),
+        NAMES.get,
     )
 
 
@@ -109,6 +114,13 @@ def test_properties_come_before_the_file_and_only_where_there_are_any() -> None:
     assert not config.sync_enabled
 
 
+def test_every_field_has_one_row() -> None:
+    rows = [key.member for key in KEYS if key.member]
+    derived = {"my_sid", "membership", "is_observer", "client_host", "client_port", "dynamic_file"}
+    assert len(rows) == len(set(rows))
+    assert set(attrs.fields_dict(EnsembleConfig)) - set(rows) == {*derived, "warnings"}
+
+
 # --- alone or not ---------------------------------------------------------------------
 
 
@@ -128,12 +140,12 @@ def test_one_participant_is_an_ensemble_if_that_is_wanted() -> None:
 
 def test_members_may_be_in_a_file_of_their_own() -> None:
     text = BASIC + "dynamicConfigFile=/etc/zoo.cfg.dynamic.10000000f\n"
-    assert dynamic_file_of(text.encode()) == "/etc/zoo.cfg.dynamic.10000000f"
+    assert Settings(text.encode()).dynamic_file == "/etc/zoo.cfg.dynamic.10000000f"
     config = told(text, "2", MEMBERS.replace("h2:2888:3888", "h2:2888:3888;[::1]:2182"))
     assert config.membership.version == 0x10000000F
     assert config.dynamic_file == "/etc/zoo.cfg.dynamic.10000000f"
     assert (config.client_host, config.client_port) == ("0:0:0:0:0:0:0:1", 2182)
-    assert dynamic_file_of(ALL.encode()) is None
+    assert Settings(ALL.encode()).dynamic_file is None
 
 
 @pytest.mark.parametrize(
@@ -141,7 +153,7 @@ def test_members_may_be_in_a_file_of_their_own() -> None:
     [
         (None, 4, "/etc/d cannot be read"),
         ("", 4, "/etc/d has no server lines"),
-        (MEMBERS + "version=5\n", 4, r"does not belong .* remove the line \(in /etc/d\)"),
+        (MEMBERS + "version=5\n", 4, r"must not have it; remove the line \(in /etc/d\)"),
         (MEMBERS + "tickTime=5\n", 4, r"is unknown here.*\(in /etc/d\)"),
         ("server.1=h1:2888\n", 1, r"no election port.*\(in /etc/d\)"),
     ],
@@ -169,7 +181,7 @@ def test_a_mistake_in_it_names_the_file(dynamic: str | None, line: int, message:
                      " line on every server, or correct the file"),
         (ALL + "server.2=h9:1:2\n", "1", "line 8: server.2: is on line 5 already; give each server"
                                          " an id of its own"),
-        (ALL + "dynamicConfigFile=/etc/d\n", "1", "line 4: server.1: belongs into the file that"
+        (ALL + "dynamicConfigFile=/etc/d\n", "1", "line 4: server.1: must be in the file that"
          " dynamicConfigFile (line 8) names; move it there, or remove dynamicConfigFile"),
         (BASIC + "dynamicConfigFile=\n", "1", "line 4: dynamicConfigFile: is empty; give the path"),
         (MEMBERS + PORT + "syncLimit=5\n", "1", "initLimit: is not set; an ensemble needs it, 10"),
@@ -236,11 +248,11 @@ def test_the_only_participant_is_named_where_others_are_missing() -> None:
 
 
 def test_the_command_that_makes_myid_can_be_pasted() -> None:
-    sources = Sources(ALL.encode(), None, "/my data/it's # 1/myid")
+    files = StartFiles(None, "/my data/it's # 1/myid")
     with pytest.raises(ConfigError) as caught:
-        parse_ensemble(sources)
+        parse_ensemble(Settings(ALL.encode()), files)
     command = str(caught.value).partition(" > ")[2]
-    assert shlex.split(command) == [sources.myid_path]
+    assert shlex.split(command) == [files.myid_path]
 
 
 @pytest.mark.parametrize("myid", ["+2", "+2\n", "2\r3", "0000000000000000000000000002", "\uff12\n"])

@@ -6,11 +6,11 @@ from dataclasses import fields, replace
 
 import pytest
 
-from pyzk.config import keys as config_keys
-from pyzk.config.keys import KEYS, Status
+from pyzk.config.keys import KEYS, Key, Status
 from pyzk.config.server import DEFAULTS, Property, ServerConfig, effective_values, parse_config
 from pyzk.constants import MAX_REQUEST_BYTES, MAX_TXN_BYTES
 from pyzk.errors import ConfigError
+from pyzk.four_letter_words import FOUR_LETTER_WORDS
 
 BASE = b"dataDir=/data\nclientPort=2181\n"
 
@@ -48,8 +48,10 @@ def test_every_field_has_one_row() -> None:
     assert names - set(rows) == {"auth_providers", "ensemble", "warnings", "notes"}
 
 
-@pytest.mark.parametrize("key", [k for k in KEYS if k.field is None], ids=lambda key: key.name)
-def test_a_default_without_field_is_accepted_silently(key: config_keys.Key) -> None:
+@pytest.mark.parametrize(
+    "key", [k for k in KEYS if k.field is k.member is None], ids=lambda key: key.name
+)
+def test_a_default_without_field_is_accepted_silently(key: Key) -> None:
     if key.kind.accepts != "text":
         key.kind.parse(key.default)
     if key.default and key.status is Status.LATER and key.default in key.same:
@@ -140,8 +142,14 @@ def test_documented_names_that_the_original_does_not_read_are_aliases() -> None:
     assert parse("requestThrottleLimit=9").request_throttle_max_requests == 9
 
 
+def test_a_key_of_the_file_may_have_another_name_as_a_property() -> None:
+    assert parse("", "zookeeper.observer.syncEnabled=false").warnings == ()
+    (warning,) = parse("", "zookeeper.syncEnabled=false").warnings
+    assert "it is a key of zoo.cfg: syncEnabled" in warning[1]
+
+
 def test_all_four_letter_words() -> None:
-    assert parse("4lw.commands.whitelist=*").four_letter_whitelist == config_keys.FOUR_LETTER_WORDS
+    assert parse("4lw.commands.whitelist=*").four_letter_whitelist == tuple(FOUR_LETTER_WORDS)
     config = parse("4lw.commands.whitelist=ruok,rouk,mntr")
     assert config.four_letter_whitelist == ("mntr", "ruok", "srvr")
     assert config.warnings == ((3, "4lw.commands.whitelist: no such four-letter word: rouk"),)

@@ -21,11 +21,14 @@ from random import Random
 
 from pyzk import zxid as zxids
 from pyzk.clock import Clock
+from pyzk.quorum.commands import CloseElection, DialElection, SendVote
 from pyzk.quorum.election import Decision, Election, ElectionTimes, ElectionView
-from pyzk.quorum.election_links import ElectionAddresses, ElectionDial, ElectionLink, ElectionLinks
+from pyzk.quorum.election_link import ElectionLink
+from pyzk.quorum.election_links import ElectionAddresses, ElectionLinks
 from pyzk.quorum.election_messages import Address, decode_notification
 from pyzk.quorum.verifier import QuorumMaj
 from pyzk.quorum.vote import NOBODY, PeerState
+from pyzk.server.outbox import Outbox
 
 TIMES = ElectionTimes(max_notification_ms=1600)
 ROLE_TIMEOUT_MS = 1000
@@ -78,8 +81,9 @@ class Node:
         self.heard_at: dict[int, int] = {}
         self.wires = {}
         self.election = Election(self.sid, world.view, world.clock, TIMES, self.is_participant)
+        self.outbox = Outbox()
         own = world.addresses.committed[self.sid]
-        self.links = ElectionLinks(self.sid, own, world.addresses, world.clock, 5000)
+        self.links = ElectionLinks(self.sid, own, world.addresses, world.clock, self.outbox, 5000)
         self.armed: int | None = None
         self.look()
 
@@ -101,20 +105,19 @@ class Node:
 
     def drain(self) -> None:
         election, links, world = self.election, self.links, self.world
-        while election.sends or links.messages or links.dials or links.writes or links.closes:
+        while election.sends or links.messages or self.outbox.commands:
             for sid, payload in election.take_sends():
                 world.sent(self, payload)
                 links.send(sid, payload)
-            dials, links.dials = links.dials, []
-            for dial in dials:
-                world.dial(self, dial)
-            writes, links.writes = links.writes, []
-            for link, data in writes:
-                world.write(self, link, data)
-            closes, links.closes = links.closes, []
-            for link in closes:
-                wire, side = self.wires.pop(link)
-                world.end(wire, 1 - side)
+            for command in self.outbox.take_commands():
+                if isinstance(command, DialElection):
+                    world.dial(self, command)
+                elif isinstance(command, SendVote):
+                    world.write(self, command.link, command.data)
+                else:
+                    assert isinstance(command, CloseElection), command
+                    wire, side = self.wires.pop(command.link)
+                    world.end(wire, 1 - side)
             messages, links.messages = links.messages, []
             for sid, payload in messages:
                 election.notified(sid, payload)
@@ -334,7 +337,7 @@ class World:
     def delay(self) -> int:
         return self.rng.randint(0, self.max_delay_ms)
 
-    def dial(self, node: Node, dial: ElectionDial) -> None:
+    def dial(self, node: Node, dial: DialElection) -> None:
         other = self.nodes[int(dial.addresses[0].host[1:])]
         delay = self.delay()
 

@@ -28,18 +28,26 @@ from pyzk.jute.records import (
     TxnHeader,
 )
 from pyzk.quorum import packets
-from pyzk.quorum.commands import ReadLog, SaveEpoch, StorageCommand
+from pyzk.quorum.commands import (
+    ListenForLearners,
+    ReadLog,
+    SaveEpoch,
+    StopListening,
+    StorageCommand,
+)
 from pyzk.quorum.epochs import Epochs
 from pyzk.quorum.leader import Leader
 from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.member import Member
 from pyzk.quorum.packets import ForwardedRequest, describe
+from pyzk.quorum.peer import Peer
 from pyzk.quorum.snapshot_stream import SnapshotPart
 from pyzk.quorum.stream import QuorumStream
 from pyzk.server.marks import Marks
-from pyzk.server.outbox import Command, Outbox
+from pyzk.server.outbox import Command, Outbox, TakeSnapshot
 from pyzk.server.server import Server
 from pyzk.zxid import make
+from tests.driven import Driven, NoElections, OneRole
 from tests.world import Client
 
 OPEN = [ACL(31, "world", "anyone")]
@@ -82,7 +90,7 @@ def database_of(
     return database
 
 
-class LeaderWorld:
+class LeaderWorld(Driven, NoElections):
     """One leader, its disk and its clock."""
 
     def __init__(
@@ -106,82 +114,73 @@ class LeaderWorld:
             **{**times, **settings},
         )
         server_config = ServerConfig(tick_time_ms=TICK_MS, ensemble=self.ensemble, **(config or {}))
-        self.clock = Clock(START_MS, WALL_MS)
-        self.outbox = Outbox()
+        clock = Clock(START_MS, WALL_MS)
         rng = Random(7)
         self.database = database or database_of([])
-        self.server = Server(server_config, self.database, self.clock, self.outbox, rng)
-        self.server.marks = marks or Marks()
+        server = Server(server_config, self.database, clock, Outbox(), rng)
+        server.marks = marks or Marks()
         self.member = Member(
-            server_config,
-            self.ensemble,
-            self.server,
-            epochs or Epochs(0, 0),
-            self.clock,
-            self.outbox,
-            rng,
+            server_config, self.ensemble, server, epochs or Epochs(0, 0), clock, server.outbox, rng
         )
         self.leader = Leader(self.member)
+        super().__init__(Peer(server, OneRole(self.member, self.leader)), self)
         self.log: list[int] = []
         """Zxids that were handed to the disk."""
         self.commands: list[Command] = []
         """Every command there ever was."""
         self.is_disk_held = False
         self._unanswered: list[StorageCommand] = []
-        self._unsynced = 0
         self.disk: list[tuple[int, bytes]] | None = None
         """What a ReadLog finds."""
-        self.leader.start()
+        self.driver.start()
         self.settle()
+
+    # --- effects
+
+    def append(self, records: list[bytes], last_zxid: int) -> None:
+        super().append(records, last_zxid)
+        self.log += [decode_txn(record[12:-1]).header.zxid for record in records]
+
+    def take_snapshot(self, database: Database) -> None:
+        self.commands.append(TakeSnapshot())
+
+    def order(self, command: StorageCommand) -> None:
+        self.commands.append(command)
+        self._unanswered.append(command)
+
+    def send(self, link: QuorumLink) -> None:
+        learner = link.shell
+        assert isinstance(learner, Learner)
+        learner.take()
+
+    def listen_for_learners(self) -> None:
+        self.commands.append(ListenForLearners())
+
+    def stop_listening(self) -> None:
+        self.commands.append(StopListening())
+
+    # --- the disk
 
     def settle(self) -> None:
         """Everything that was produced goes where it belongs, until nothing is left."""
-        outbox = self.outbox
-        while True:
-            self.leader.flush()
-            records = outbox.take_log()
-            if records:
-                self.log += [decode_txn(record[12:-1]).header.zxid for record in records]
-                self._unsynced = outbox.log_zxid
-            commands = outbox.take_commands()
-            self.commands += commands
-            self._unanswered += [each for each in commands if isinstance(each, StorageCommand)]
-            links = outbox.take_links()
-            for link in links:
-                assert isinstance(link, QuorumLink)
-                link.is_dirty = False
-                learner = link.shell
-                assert isinstance(learner, Learner)
-                learner.take()
-            for connection in outbox.take_dirty():
-                connection.is_dirty = False
-                client = connection.shell
-                assert isinstance(client, Client)
-                client.take(connection)
-            if not self.is_disk_held and (self._unanswered or self._unsynced):
-                self.answer()
-            elif not (records or commands or links):
-                return
+        self.flush()
+        while not self.is_disk_held and (self._unanswered or self.unsynced):
+            self.answer()
 
     def answer(self) -> None:
         """The disk answers now."""
         commands, self._unanswered = self._unanswered, []
-        if self._unsynced:
-            zxid, self._unsynced = self._unsynced, 0
-            self.member.synced_zxid = zxid
-            self.leader.log_synced(zxid)
-            self.leader.flush()
+        if self.unsynced:
+            self.unsynced = []
+            self.peer.log_synced(self.log_zxid)
+            self.flush()
         for command in commands:
             self.member.answered(command.ticket)
             if isinstance(command, ReadLog):
                 self.leader.log_read(command.ticket, self.disk)
             else:
                 self.leader.stored(command.ticket)
-            self.leader.flush()
-        if commands or not self.is_disk_held:
-            held, self.is_disk_held = self.is_disk_held, True
-            self.settle()
-            self.is_disk_held = held
+            self.flush()
 
     def sync(self) -> None:
         """The disk answers until it has nothing more to do."""

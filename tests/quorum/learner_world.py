@@ -34,11 +34,13 @@ from pyzk.quorum.follower import Follower
 from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.member import Member
 from pyzk.quorum.observer import Observer
+from pyzk.quorum.peer import Peer
 from pyzk.quorum.stream import QuorumStream
 from pyzk.server.connection import CLOSED, Connection
 from pyzk.server.outbox import Outbox
 from pyzk.server.server import Server
 from pyzk.zxid import format_zxid
+from tests.driven import Driven, NoElections, OneRole
 from tests.world import Record, encode_request, frame
 
 LEADER = 3
@@ -166,7 +168,7 @@ def membership(version: int = 0) -> Membership:
     )
 
 
-class LearnerWorld:
+class LearnerWorld(Driven, NoElections):
     """A learner of server 3, and everything around it."""
 
     def __init__(
@@ -185,12 +187,9 @@ class LearnerWorld:
         observer_limit_ticks: int = 0,
         config: ServerConfig | None = None,
     ) -> None:
-        self.clock = Clock(1_000_000, 1_700_000_000_000)
-        self.outbox = Outbox()
+        clock = Clock(1_000_000, 1_700_000_000_000)
         self.config = config or ServerConfig()
-        self.server = Server(
-            self.config, database or database_of(history), self.clock, self.outbox, Random(1)
-        )
+        server = Server(self.config, database or database_of(history), clock, Outbox(), Random(1))
         ensemble = EnsembleConfig(
             my_sid=sid or (4 if is_observer else 1),
             membership=membership(version),
@@ -205,8 +204,11 @@ class LearnerWorld:
             observer_sync_limit_ticks=observer_limit_ticks,
         )
         self.member = Member(
-            self.config, ensemble, self.server, Epochs(*epochs), self.clock, self.outbox, Random(2)
+            self.config, ensemble, server, Epochs(*epochs), clock, server.outbox, Random(2)
         )
+        self.leader_sid = leader
+        self.life = OneRole(self.member, self._role(is_observer=is_observer))
+        super().__init__(Peer(server, self.life), self)
         self.did: list[str] = []
         self.disk: list[bytes] = list(history)
         """Payloads of the log on disk."""
@@ -215,18 +217,23 @@ class LearnerWorld:
         self.orders: list[StorageCommand] = []
         """What the disk has not answered."""
         self.dials: list[DialLeader] = []
-        self.unsynced: list[bytes] = []
         self.received = b""
         """What the leader has got, whole."""
         self._stream = QuorumStream()
         self._port = 50_000
-        self.leader_sid = leader
-        self.role: Follower | Observer
-        self.become(is_observer=is_observer)
+
+    def _role(self, *, is_observer: bool) -> Follower | Observer:
+        return (Observer if is_observer else Follower)(self.member, self.leader_sid)
 
     def become(self, *, is_observer: bool) -> None:
-        """Begin a role."""
-        self.role = (Observer if is_observer else Follower)(self.member, self.leader_sid)
+        """Begin another role."""
+        self.life.role = self._role(is_observer=is_observer)
+
+    @property
+    def role(self) -> Follower | Observer:
+        role = self.life.role
+        assert isinstance(role, Follower | Observer), role
+        return role
 
     @property
     def link(self) -> QuorumLink:
@@ -259,8 +266,7 @@ class LearnerWorld:
             self.disk += payloads
             zxid = decode_txn(payloads[-1]).header.zxid
             self.did.append(f"disk log {format_zxid(zxid)}")
-            member.synced_zxid = zxid
-            self.role.log_synced(zxid)
+            self.peer.log_synced(zxid)
         else:
             command = self.orders.pop(0)
             self.did.append(f"disk {_name(command)}")
@@ -299,32 +305,25 @@ class LearnerWorld:
 
     def look(self) -> None:
         """Do what the driver does after each input."""
-        self.role.flush()
-        outbox = self.outbox
-        for record in outbox.take_log():
+        self.flush()
+
+    def append(self, records: list[bytes], last_zxid: int) -> None:
+        for record in records:
             payload = record[12:-1]
             self.unsynced.append(payload)
             self.did.append(f"log {format_zxid(decode_txn(payload).header.zxid)}")
-        for link in outbox.take_links():
-            assert isinstance(link, QuorumLink)
-            link.is_dirty = False
-            while data := link.take():
-                self.received += data
-                self._note(data)
-        for command in outbox.take_commands():
-            if isinstance(command, DialLeader):
-                self.dials.append(command)
-            else:
-                assert isinstance(command, StorageCommand), command
-                self.orders.append(command)
-                self.did.append(_name(command))
-        for connection in outbox.take_dirty():
-            connection.is_dirty = False
-            client = connection.shell
-            assert isinstance(client, LocalClient)
-            client.received += b"".join(connection.out)
-            connection.out.clear()
-            client.is_closed = connection.state == CLOSED
+
+    def send(self, link: QuorumLink) -> None:
+        while data := link.take():
+            self.received += data
+            self._note(data)
+
+    def dial_leader(self, command: DialLeader) -> None:
+        self.dials.append(command)
+
+    def order(self, command: StorageCommand) -> None:
+        self.orders.append(command)
+        self.did.append(_name(command))
 
     def _note(self, data: bytes) -> None:
         for item in self._stream.feed(data):
@@ -405,6 +404,12 @@ class LocalClient:
         self.connection = connection
         self.received = b""
         self.is_closed = False
+
+    def take(self, connection: Connection) -> None:
+        """Read what the server has written."""
+        self.received += b"".join(connection.out)
+        connection.out.clear()
+        self.is_closed = connection.state == CLOSED
 
     def handshake(
         self, session_id: int = 0, password: bytes = bytes(16), timeout_ms: int = 10_000

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import struct
+from typing import TypeVar
 
 import pytest
 
 from pyzk.clock import Clock
 from pyzk.config.members import parse_membership
+from pyzk.quorum.commands import CloseElection, DialElection, SendVote
+from pyzk.quorum.election_link import ElectionLink, LinkState
 from pyzk.quorum.election_links import (
     MAX_HANDSHAKES,
     MAX_STRANGERS,
     ElectionAddresses,
-    ElectionDial,
-    ElectionLink,
     ElectionLinks,
-    LinkState,
     election_addresses,
 )
 from pyzk.quorum.election_messages import (
@@ -28,8 +28,10 @@ from pyzk.quorum.election_messages import (
     frame,
     initial_message,
 )
+from pyzk.server.outbox import Outbox
 
 TIMEOUT_MS = 10_000
+Order = TypeVar("Order", DialElection, SendVote, CloseElection)
 
 
 def at(sid: int) -> tuple[Address, ...]:
@@ -45,8 +47,15 @@ class Port:
 
     def __init__(self, clock: Clock, sid: int = 2, multi_address: bool = False) -> None:
         self.addresses = ElectionAddresses({each: at(each) for each in (1, 2, 3)})
+        self.outbox = Outbox()
         self.links = ElectionLinks(
-            sid, at(sid), self.addresses, clock, TIMEOUT_MS, multi_address=multi_address
+            sid,
+            at(sid),
+            self.addresses,
+            clock,
+            self.outbox,
+            TIMEOUT_MS,
+            multi_address=multi_address,
         )
 
     def accept(self, data: bytes = b"") -> ElectionLink:
@@ -55,18 +64,26 @@ class Port:
             self.links.received(link, data)
         return link
 
-    def dials(self) -> list[ElectionDial]:
-        taken, self.links.dials = self.links.dials, []
-        return taken
+    def dials(self) -> list[tuple[int, tuple[Address, ...]]]:
+        """What was to be dialed; other orders stay."""
+        return [(each.sid, each.addresses) for each in self.take(DialElection)]
 
     def writes(self, link: ElectionLink) -> list[bytes]:
-        """What was to be written to this link; the rest stays."""
-        mine = [data for each, data in self.links.writes if each is link]
-        self.links.writes = [pair for pair in self.links.writes if pair[0] is not link]
-        return mine
+        """What was to be written to this link; other orders stay."""
+        return [each.data for each in self.take(SendVote, link)]
 
     def closes(self) -> list[ElectionLink]:
-        taken, self.links.closes = self.links.closes, []
+        """What was to be closed; other orders stay."""
+        return [each.link for each in self.take(CloseElection)]
+
+    def take(self, kind: type[Order], link: ElectionLink | None = None) -> list[Order]:
+        commands = self.outbox.take_commands()
+        taken = []
+        for each in commands:
+            if isinstance(each, kind) and link in (None, getattr(each, "link", None)):
+                taken.append(each)
+            else:
+                self.outbox.commands.append(each)
         return taken
 
     def messages(self) -> list[tuple[int, bytes]]:
@@ -97,7 +114,7 @@ def port(clock: Clock) -> Port:
 
 def test_a_connection_dialed_to_a_smaller_sid_is_kept(port: Port) -> None:
     port.links.send(1, b"vote")
-    assert port.dials() == [ElectionDial(1, at(1))]
+    assert port.dials() == [(1, at(1))]
     link = port.links.dialed(1, "h1")
     assert port.writes(link) == [hello(2), frame(b"vote")]
     assert port.closes() == []
@@ -106,7 +123,7 @@ def test_a_connection_dialed_to_a_smaller_sid_is_kept(port: Port) -> None:
 
 def test_a_connection_dialed_to_a_larger_sid_is_a_knock(port: Port) -> None:
     port.links.send(3, b"vote")
-    assert port.dials() == [ElectionDial(3, at(3))]
+    assert port.dials() == [(3, at(3))]
     link = port.links.dialed(3, "h3")
     assert port.writes(link) == [hello(2)], "who we are, and no more"
     assert port.closes() == [link]
@@ -123,7 +140,7 @@ def test_a_connection_accepted_from_a_larger_sid_is_kept(port: Port) -> None:
 def test_a_knock_is_closed_and_dialed_back(port: Port) -> None:
     link = port.accept(hello(1, Address("elsewhere", 1)))
     assert port.closes() == [link]
-    assert port.dials() == [ElectionDial(1, (Address("elsewhere", 1),))], "where it says it is"
+    assert port.dials() == [(1, (Address("elsewhere", 1),))], "where it says it is"
 
 
 def test_a_knock_ends_our_own_connection_to_that_server(port: Port) -> None:
@@ -131,7 +148,7 @@ def test_a_knock_ends_our_own_connection_to_that_server(port: Port) -> None:
     knock = port.accept(hello(1))
     assert port.closes() == [knock, mine]
     assert port.links.links == {}
-    assert port.dials() == [ElectionDial(1, at(1))]
+    assert port.dials() == [(1, at(1))]
 
 
 @pytest.mark.parametrize(
@@ -141,17 +158,17 @@ def test_a_knock_ends_our_own_connection_to_that_server(port: Port) -> None:
 )
 def test_a_knock_without_a_useful_address_is_dialed_as_configured(port: Port, knock: bytes) -> None:
     port.accept(knock)
-    assert port.dials() == [ElectionDial(1, at(1))]
+    assert port.dials() == [(1, at(1))]
 
 
 def test_a_second_knock_while_dialing_does_not_dial_twice(port: Port) -> None:
     port.accept(hello(1))
     port.accept(hello(1))
     port.links.send(1, b"vote")
-    assert port.dials() == [ElectionDial(1, at(1))]
+    assert port.dials() == [(1, at(1))]
     port.links.dial_failed(1)
     port.accept(hello(1))
-    assert port.dials() == [ElectionDial(1, at(1))]
+    assert port.dials() == [(1, at(1))]
 
 
 def test_the_newer_of_two_connections_from_a_larger_sid_survives(port: Port) -> None:
@@ -167,7 +184,7 @@ def test_the_newer_of_two_connections_to_a_smaller_sid_survives(port: Port) -> N
     port.links.closed(older)
     port.links.send(1, b"vote")
     newer = port.links.dialed(1, "h1")
-    port.links.dials.clear()
+    port.dials()
     port.accept(hello(1))
     again = port.links.dialed(1, "h1")
     assert newer in port.closes()
@@ -245,7 +262,7 @@ def test_a_send_after_a_lost_connection_dials_again(port: Port) -> None:
     port.links.closed(link)
     assert port.dials() == []
     port.links.send(1, b"vote")
-    assert port.dials() == [ElectionDial(1, at(1))]
+    assert port.dials() == [(1, at(1))]
 
 
 def test_a_failed_dial_is_repeated_by_the_next_message_only(port: Port) -> None:
@@ -254,7 +271,7 @@ def test_a_failed_dial_is_repeated_by_the_next_message_only(port: Port) -> None:
     port.links.dial_failed(1)
     assert port.dials() == []
     port.links.send(1, b"2")
-    assert port.dials() == [ElectionDial(1, at(1))]
+    assert port.dials() == [(1, at(1))]
     assert port.writes(port.links.dialed(1, "h1"))[1:] == [frame(b"2")]
 
 
@@ -284,7 +301,7 @@ def test_a_joiner_with_a_smaller_sid_is_dialed_where_it_says(clock: Clock) -> No
     port = Port(clock, sid=3)
     port.links.addresses = ElectionAddresses({3: at(3)})
     port.accept(hello(1, Address("new", 5)))
-    assert port.dials() == [ElectionDial(1, (Address("new", 5),))]
+    assert port.dials() == [(1, (Address("new", 5),))]
     port.links.send(1, b"answer")
     assert port.writes(port.links.dialed(1, "new"))[1:] == [frame(b"answer")]
 
@@ -364,14 +381,14 @@ def test_members_that_are_only_proposed_are_dialed_at_once(port: Port) -> None:
     port.connect(1)
     known = dict(port.addresses.committed)
     port.links.set_addresses(ElectionAddresses(known, known | {4: at(4)}))
-    assert port.dials() == [ElectionDial(4, at(4))]
+    assert port.dials() == [(4, at(4))]
 
 
 def test_connect_all_dials_whoever_is_not_connected(port: Port) -> None:
     port.connect(1)
     port.links.connect_all()
     port.links.connect_all()
-    assert port.dials() == [ElectionDial(3, at(3))]
+    assert port.dials() == [(3, at(3))]
 
 
 def test_several_own_addresses_are_sent_if_switched_on(clock: Clock) -> None:

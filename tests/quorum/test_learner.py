@@ -318,10 +318,10 @@ def test_uncommitted_proposals_wait_for_uptodate_unlogged_and_unacknowledged() -
     world.take()
     world.hear(UPTODATE)
     assert world.take() == [
+        "> ACK 0x100000000",
         "log 0x100000001",
         "log 0x100000002",
         "log 0x100000003",
-        "> ACK 0x100000000",
     ]
     world.answer()
     assert world.take() == [

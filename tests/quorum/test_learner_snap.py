@@ -168,7 +168,7 @@ def test_an_uncommitted_proposal_behind_a_snapshot_waits_for_uptodate() -> None:
     world.settle()
     world.take()
     world.hear(UPTODATE)
-    assert world.take() == ["log 0x100000002", "log 0x100000003", "> ACK 0x100000000"]
+    assert world.take() == ["> ACK 0x100000000", "log 0x100000002", "log 0x100000003"]
     assert world.committed == [E1 + 2]
 
 

@@ -101,7 +101,7 @@ def test_what_an_observer_hears_before_uptodate_waits_for_it() -> None:
     assert world.committed == []
     world.take()
     world.hear(UPTODATE)
-    assert world.take() == ["log 0x100000001", "log 0x100000002", "> ACK 0x100000000"]
+    assert world.take() == ["> ACK 0x100000000", "log 0x100000001", "log 0x100000002"]
     assert world.committed == [E1 + 1, E1 + 2]
     world.settle()
     assert world.acks == [E1, E1]

@@ -12,7 +12,7 @@ from pyzk.constants import CreateMode, OpCode
 from pyzk.data.database import Database
 from pyzk.data.tree import DataTree
 from pyzk.jute.records import CreateRequest, DeleteRequest, SetDataRequest
-from pyzk.quorum.peer import Peer
+from pyzk.quorum.standalone import standalone_peer
 from tests.server.calls import burst, connect_frame, create_as, logged_types
 from tests.world import OPEN, START_MS, Client, Record, World, encode_request
 
@@ -182,7 +182,7 @@ def test_a_deletion_still_on_its_way_at_the_next_check_fails_there() -> None:
 def test_a_clock_that_the_driver_moves_is_all_the_time_there_is() -> None:
     clock = Clock(5000, 7)
     config = ServerConfig(container_check_interval_ms=100)
-    peer = Peer(config, Database(DataTree()), clock, Random(1))
+    peer = standalone_peer(config, Database(DataTree()), clock, Random(1))
     peer.start()
     assert peer.deadline == 5100
     clock.now_ms = 5100

@@ -10,7 +10,7 @@ import pytest
 
 from pyzk.cli import COMMANDS
 from pyzk.config.keys import KEYS, Status
-from pyzk.runtime.main import ExitCode
+from pyzk.exit_codes import ExitCode
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(

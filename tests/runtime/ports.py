@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 from pyzk.config.ensemble import EnsembleConfig
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
-from pyzk.quorum.election_links import ElectionLink, LinkState
+from pyzk.quorum.election_link import ElectionLink, LinkState
 from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.snapshot_stream import SnapshotPart
 from pyzk.runtime.election_port import ElectionPort
@@ -199,3 +202,15 @@ async def dial(port: int) -> Streams:
         with contextlib.suppress(ConnectionRefusedError):
             return await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
         await asyncio.sleep(0)
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6")

@@ -13,7 +13,7 @@ import pytest
 from attrs import evolve
 
 from pyzk.errors import ElectionPortError
-from pyzk.quorum.election_links import ElectionDial, ElectionLink, ElectionLinks
+from pyzk.quorum.commands import DialElection
 from pyzk.quorum.election_messages import Address
 from pyzk.runtime.network import TcpNetwork
 from tests.runtime.members import free_ports, run
@@ -29,36 +29,21 @@ from tests.runtime.ports import (
 pytestmark = pytest.mark.live
 
 
-class Orders:
-    """What `ElectionLinks` has for the driver."""
-
-    def __init__(self) -> None:
-        self.dials: list[ElectionDial] = []
-        self.writes: list[tuple[ElectionLink, bytes]] = []
-        self.closes: list[ElectionLink] = []
-
-    def given(self) -> ElectionLinks:
-        return cast("ElectionLinks", self)
-
-
 def test_an_election_connection_lives_and_ends(tmp_path: Path) -> None:
     async def main() -> None:
-        core, other, orders = Core(), Core(), Orders()
+        core, other = Core(), Core()
         ensemble = ensemble_at(tmp_path)
         listening = election_port(other, ensemble)
         await listening.listen()
         port = election_port(core, ensemble)
-        orders.dials.append(
-            ElectionDial(2, (Address("127.0.0.1", ensemble.me.addresses[0].election_port),))
-        )
-        port.drain(orders.given())
-        assert orders.dials == []
+        address = Address("127.0.0.1", ensemble.me.addresses[0].election_port)
+        port.dial(DialElection(2, (address,)))
         link = await core.until_heard("election dialed")
         assert link.sid == 2
         # What is ordered together leaves in this order; then the connection ends.
-        orders.writes += [(link, b"initial"), (link, b" message")]
-        orders.closes.append(link)
-        port.drain(orders.given())
+        port.write(link, b"initial")
+        port.write(link, b" message")
+        port.close_link(link)
         await other.until_heard("election closed")
         received = b"".join(cast("bytes", what[2]) for what in other.all("election received"))
         assert received == b"initial message"
@@ -70,19 +55,17 @@ def test_an_election_connection_lives_and_ends(tmp_path: Path) -> None:
 
 def test_a_message_has_been_written_when_the_other_side_takes_it(tmp_path: Path) -> None:
     async def main() -> None:
-        core, orders = Core(), Orders()
+        core = Core()
         ensemble = ensemble_at(tmp_path)
         port = election_port(core, ensemble)
         await port.listen()
         reader, writer = await dial(ensemble.me.addresses[0].election_port)
         link = await core.until_heard("election accepted")
-        orders.writes.append((link, b"small"))
-        port.drain(orders.given())
+        port.write(link, b"small")
         await core.until_heard("election written")
         reader._transport.pause_reading()  # type: ignore[attr-defined]
         large = bytes(32 << 20)
-        orders.writes.append((link, large))
-        port.drain(orders.given())
+        port.write(link, large)
         for _turn in range(200):
             await asyncio.sleep(0)
         assert len(core.all("election written")) == 1
@@ -97,16 +80,15 @@ def test_a_message_has_been_written_when_the_other_side_takes_it(tmp_path: Path)
 
 def test_who_does_not_read_the_last_message_is_cut_off(tmp_path: Path) -> None:
     async def main() -> None:
-        core, orders = Core(), Orders()
+        core = Core()
         ensemble = ensemble_at(tmp_path)
         port = election_port(core, ensemble)
         await port.listen()
         reader, writer = await dial(ensemble.me.addresses[0].election_port)
         link = await core.until_heard("election accepted")
         reader._transport.pause_reading()  # type: ignore[attr-defined]
-        orders.writes.append((link, bytes(32 << 20)))
-        orders.closes.append(link)
-        port.drain(orders.given())
+        port.write(link, bytes(32 << 20))
+        port.close_link(link)
         await core.until(lambda: core.timers)
         core.fire()
         await core.until_heard("election closed")
@@ -120,12 +102,11 @@ def test_a_failed_dial_is_told_each_time_and_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
-        core, orders = Core(), Orders()
+        core = Core()
         port = election_port(core, ensemble_at(tmp_path))
         (closed,) = free_ports(1)
         for count in (1, 2):
-            orders.dials.append(ElectionDial(3, (Address("127.0.0.1", closed),)))
-            port.drain(orders.given())
+            port.dial(DialElection(3, (Address("127.0.0.1", closed),)))
             assert await core.until_heard("election dial failed", count) == 3
         assert caplog.text.count("server 3 cannot be reached for elections") == 1
 
@@ -135,17 +116,15 @@ def test_a_failed_dial_is_told_each_time_and_logged_once(
 
 def test_a_dial_takes_no_longer_than_cnx_timeout_allows(tmp_path: Path) -> None:
     async def main() -> None:
-        core, orders = Core(), Orders()
+        core = Core()
         network = HangingNetwork()
         port = election_port(core, ensemble_at(tmp_path), network)
-        orders.dials.append(ElectionDial(3, (Address("a", 1),)))
-        port.drain(orders.given())
+        port.dial(DialElection(3, (Address("a", 1),)))
         await network.asked.wait()
         core.fire()
         assert await core.until_heard("election dial failed") == 3
         # Nor does the end of the server wait for one.
-        orders.dials.append(ElectionDial(2, (Address("b", 1),)))
-        port.drain(orders.given())
+        port.dial(DialElection(2, (Address("b", 1),)))
         network.asked.clear()
         await network.asked.wait()
         port.close()

@@ -11,7 +11,7 @@ from pyzk.jute.records import ConnectRequest, CreateRequest
 from pyzk.runtime.runner import MAX_GATHERING_TURNS, PeerRunner
 from pyzk.runtime.seams import Seams
 from pyzk.server.connection import Connection
-from pyzk.testing.core.storage import MemoryStorage
+from pyzk.testing.seams.storage import MemoryStorage
 from tests.world import OPEN, encode_request, frame
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from pyzk.config.ensemble import Sources, parse_ensemble
+from pyzk.config.ensemble import StartFiles, parse_ensemble
 from pyzk.config.server import ServerConfig
+from pyzk.config.settings import Settings
 from pyzk.errors import (
     ConfigError,
     Corrupt,
@@ -25,10 +26,10 @@ from pyzk.errors import (
     StorageError,
     TornTail,
 )
+from pyzk.exit_codes import ExitCode
 from pyzk.persistence.directory import MemoryDirectory
 from pyzk.persistence.txnlog import HEADER, LogScan
 from pyzk.runtime import main
-from pyzk.runtime.main import ExitCode
 from pyzk.runtime.process import SIGNALS
 from tests.persistence.disks import put
 from tests.runtime.members import member_config
@@ -82,7 +83,7 @@ def run(make: Callable[[], FakeRunner], config: ServerConfig = CONFIG) -> tuple[
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_stops_it_with_code_0(number: int) -> None:
     code, out = run(lambda: FakeRunner(serve=lambda: os.kill(os.getpid(), number)))
-    assert code == ExitCode.OK
+    assert code == ExitCode.EXECUTION_FINISHED
     assert out.startswith("pyzk ")
     assert out.endswith(f" ready on 127.0.0.1:4711, standalone, data in {os.path.abspath('d')}\n")
     assert out.count("\n") == 1
@@ -90,11 +91,11 @@ def test_a_signal_stops_it_with_code_0(number: int) -> None:
 
 def test_a_member_says_that_it_has_started_and_what_it_has_become() -> None:
     ensemble = parse_ensemble(
-        Sources(
+        Settings(
             b"initLimit=5\nsyncLimit=5\nclientPort=2181\nserver.1=a:1:2\nserver.2=b:1:2\n"
-            b"server.3=c:1:2:observer",
-            b"3",
-        )
+            b"server.3=c:1:2:observer"
+        ),
+        StartFiles(b"3"),
     )
 
     def make() -> FakeRunner:
@@ -179,11 +180,11 @@ def test_a_member_is_told_what_its_own_lines_can_do(
     line: str, port: str, host: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ensemble = parse_ensemble(
-        Sources(
+        Settings(
             b"initLimit=5\nsyncLimit=5\nclientPort=2181\nclientPortAddress=127.0.0.1\n"
-            b"server.1=a:1:2%s\nserver.2=b:1:2\nserver.3=c:1:2" % line.encode(),
-            b"1",
-        )
+            b"server.1=a:1:2%s\nserver.2=b:1:2\nserver.3=c:1:2" % line.encode()
+        ),
+        StartFiles(b"1"),
     )
     config = replace(CONFIG, ensemble=ensemble)
     for error, advice in (
@@ -206,8 +207,8 @@ def test_a_bug_while_starting_or_serving_is_code_1(caplog: pytest.LogCaptureFixt
     def boom() -> None:
         raise ValueError("boom")
 
-    assert run(lambda: FakeRunner(start=ValueError("boom")))[0] == ExitCode.UNEXPECTED
-    assert run(lambda: FakeRunner(serve=boom))[0] == ExitCode.UNEXPECTED
+    assert run(lambda: FakeRunner(start=ValueError("boom")))[0] == ExitCode.UNEXPECTED_ERROR
+    assert run(lambda: FakeRunner(serve=boom))[0] == ExitCode.UNEXPECTED_ERROR
     assert [record.getMessage() for record in caplog.records if record.exc_info] == [
         "cannot start: this is a bug in pyzk",
         "stopped serving: this is a bug in pyzk",
@@ -218,7 +219,7 @@ def test_a_storage_error_while_serving_is_code_1(capsys: pytest.CaptureFixture[s
     def fail() -> None:
         raise StorageError("disk full", path="/d")
 
-    assert run(lambda: FakeRunner(serve=fail))[0] == ExitCode.UNEXPECTED
+    assert run(lambda: FakeRunner(serve=fail))[0] == ExitCode.UNEXPECTED_ERROR
     assert capsys.readouterr().err == "pyzk: stopped serving: /d: disk full\n"
 
 
@@ -228,7 +229,7 @@ def test_a_full_disk_while_serving_is_a_reason_to_start_again(
     def fail() -> None:
         raise StorageError("full", path="/d", remedy="free some space")
 
-    assert run(lambda: FakeRunner(serve=fail))[0] == ExitCode.UNEXPECTED
+    assert run(lambda: FakeRunner(serve=fail))[0] == ExitCode.UNEXPECTED_ERROR
     wanted = "pyzk: stopped serving: /d: full; free some space, then start the server again\n"
     assert capsys.readouterr().err == wanted
 
@@ -251,7 +252,7 @@ def test_what_a_member_cannot_load_it_can_get_from_the_others(
         ),
     ):
         code, _ = run(lambda: FakeRunner(start=caught.value), config)
-        assert code == ExitCode.CORRUPT
+        assert code == ExitCode.DATA_CORRUPT
         told = capsys.readouterr().err
         assert told.startswith("pyzk: /data/version-2/log.1: a record of 2130706432 bytes")
         assert told.endswith(f"; restore this file from a backup{rest}\n")
@@ -285,7 +286,7 @@ def test_uvloop_on_request_where_it_is_not(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "uvloop", None)
     code = main.run(CONFIG, loop="uvloop", make_runner=lambda _: FakeRunner())
-    assert code == ExitCode.INVALID
+    assert code == ExitCode.INVALID_INVOCATION
     assert capsys.readouterr().err == "pyzk: uvloop is not installed; use --loop asyncio\n"
 
 

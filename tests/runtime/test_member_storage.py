@@ -17,8 +17,8 @@ from pyzk.quorum.commands import ReadLog, Reload, SaveEpoch, StoreDatabase, Trun
 from pyzk.runtime.files import FileDirectory
 from pyzk.runtime.seams import ServerStorage
 from pyzk.runtime.storage import Storage
-from pyzk.testing.core.gate import Gate
-from pyzk.testing.core.storage import MemoryStorage, Valve
+from pyzk.testing.seams.gate import Gate
+from pyzk.testing.seams.storage import MemoryStorage, Valve
 from pyzk.zxid import make
 from tests.persistence.disks import (
     contents,

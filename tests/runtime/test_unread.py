@@ -161,8 +161,7 @@ def test_a_closed_connection_does_not_keep_what_its_client_never_reads(tmp_path:
             while not any(connection.is_stalled for connection in server.connections):
                 await asyncio.sleep(0.001)
             (connection,) = server.connections
-            connection.close()
-            runner._flush()
+            runner.perform(connection.close)
             assert connection.stats.packets_received > 0
             for _ in range(1000):
                 if connection.shell is None:

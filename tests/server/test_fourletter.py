@@ -16,19 +16,18 @@ from pyzk.constants import CONTAINER_OWNER
 from pyzk.data.database import Database
 from pyzk.data.node import DataNode
 from pyzk.data.tree import DataTree
+from pyzk.four_letter_words import FOUR_LETTER_WORDS
 from pyzk.metrics import Metrics
+from pyzk.persistence.report import StorageReport
 from pyzk.server import fourletter
 from pyzk.server.connection_stats import ConnectionStats
-from pyzk.server.fourletter_text import java_date, java_double, java_hex, socket_address
+from pyzk.server.fourletter_text import java_date, java_double, socket_address
 from pyzk.server.fourletter_view import ServerView
 from pyzk.server.sessions import Session, SessionTracker
 from pyzk.server.throttle import ConnectionThrottle
 
 GOLDEN: Final = Path(__file__).parent.parent / "golden" / "fourletter"
-WORDS: Final = (
-    *("conf", "cons", "crst", "dirs", "dump", "envi", "gtmk", "hash", "isro"),
-    *("mntr", "ruok", "srst", "srvr", "stat", "stmk", "wchc", "wchp", "wchs"),
-)
+WORDS: Final = tuple(FOUR_LETTER_WORDS)
 THEIR_VERSION: Final = (
     "3.9.3-c26634f34490bb0ea7a09cc51e05ede3b4e320ee, built on 2024-10-17 23:21 UTC"
 )
@@ -92,8 +91,8 @@ class FakeServer:
     def environment(self) -> Mapping[str, str]:
         return self.shown_environment
 
-    def directory_sizes(self) -> tuple[int, int]:
-        return 67109358, 67109358
+    def storage_report(self) -> StorageReport:
+        return StorageReport(67109358, 67109358)
 
     def file_descriptors(self) -> tuple[int, int]:
         return 69, 20000
@@ -159,10 +158,10 @@ def server() -> FakeServer:
     return server
 
 
-def test_the_eighteen_words_are_known_and_nothing_else() -> None:
+def test_the_words_of_the_list_are_known_and_nothing_else() -> None:
+    assert [word.decode() for word in fourletter.COMMANDS] == list(WORDS)
     for word in WORDS:
         assert fourletter.is_word(word.encode())
-    assert len(WORDS) == 18
     assert fourletter.is_word(fourletter.TELNET_CLOSE)
     for other in (b"RUOK", b"abcd", b"kill", b"lead", b"\0\0\0-", b"ruo", b""):
         assert not fourletter.is_word(other)
@@ -413,7 +412,5 @@ def test_doubles_as_java_prints_them(value: float, text: str) -> None:
 def test_dates_ids_and_addresses_as_java_prints_them() -> None:
     assert java_date(0) == "Thu Jan 01 00:00:00 UTC 1970"
     assert java_date(1_706_706_309_999) == "Wed Jan 31 13:05:09 UTC 2024"
-    assert java_hex(-1) == "0xffffffffffffffff"
-    assert java_hex(0) == "0x0"
     assert socket_address("127.0.0.1", 4711) == "/127.0.0.1:4711"
     assert socket_address("::1", 4711) == "/[0:0:0:0:0:0:0:1]:4711"

@@ -11,7 +11,8 @@ from typing import Final
 
 import pytest
 
-from pyzk.config.ensemble import Sources, parse_ensemble
+from pyzk.config.ensemble import StartFiles, parse_ensemble
+from pyzk.config.settings import Settings
 from pyzk.data.node import DataNode
 from pyzk.server import fourletter
 from tests.server.test_fourletter import THEIR_VERSION, FakeServer
@@ -49,7 +50,7 @@ def member(role: str) -> FakeServer:
     mode = "leader" if role.startswith("leader") else role
     server = FakeServer(mode=mode)
     sid = SIDS[role]
-    ensemble = parse_ensemble(Sources(zoo_cfg(), str(sid).encode()))
+    ensemble = parse_ensemble(Settings(zoo_cfg()), StartFiles(str(sid).encode()))
     assert ensemble is not None
     server.config = replace(
         server.config, data_dir=f"/var/lib/zookeeper/s{sid}", data_log_dir="", ensemble=ensemble

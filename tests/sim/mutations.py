@@ -101,14 +101,14 @@ def _is_event(frame: bytes) -> bool:
 class LostEvents(Machine):
     """Watch events are not sent."""
 
-    def _flush_client(self, connection: Connection) -> None:
+    def write(self, connection: Connection) -> None:
         connection.out[:] = [each for each in connection.out if not _is_event(each)]
-        super()._flush_client(connection)
+        super().write(connection)
 
 
 class LateEvents(Machine):
     """Watch events are sent behind the answers that show the new state."""
 
-    def _flush_client(self, connection: Connection) -> None:
+    def write(self, connection: Connection) -> None:
         connection.out.sort(key=_is_event)
-        super()._flush_client(connection)
+        super().write(connection)

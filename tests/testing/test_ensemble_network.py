@@ -7,9 +7,9 @@ from collections.abc import Coroutine
 
 import pytest
 
-from pyzk.testing.core.gate import Gate
-from pyzk.testing.core.timing import PacedClock
-from pyzk.testing.members.network import HIGH_WATER, Endpoint, MemoryNetwork
+from pyzk.testing.seams.gate import Gate
+from pyzk.testing.seams.network import HIGH_WATER, Endpoint, MemoryNetwork
+from pyzk.testing.seams.timing import PacedClock
 
 TURNS = 10
 

@@ -65,7 +65,7 @@ def test_what_only_a_server_here_can_do_is_refused_by_name(connected: ConnectedS
         with pytest.raises(NotAvailableError, match=rf"{name} is not .* external server \(--pyzk"):
             getattr(server, name)
     for name in ("expire_session", "drop_connection"):
-        with pytest.raises(NotAvailableError, match=f"{name} of another than a connected kazoo cl"):
+        with pytest.raises(NotAvailableError, match=f"{name} of anything but a connected kazoo cl"):
             getattr(server, name)(0x1234)
     with pytest.raises(NotAvailableError, match="wait_for_session of any session is not available"):
         server.wait_for_session()
@@ -121,7 +121,7 @@ def test_bad_use_is_told(zk_server: ZooKeeperServer) -> None:
 def test_waiting_goes_on_for_longer_than_a_session(
     zk_server: ZooKeeperServer, connected: ConnectedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyzk.testing.plain_client.PING_S", 0.01)
+    monkeypatch.setattr("pyzk.testing.external.plain_client.PING_S", 0.01)
     connected.load({"/a": b"1"})
     pings = zk_server.delay("ping", 0, times=3)
     with pytest.raises(TimeoutError, match=r"/a exists, its data is b'1' \(waited 0.2 s\)"):

@@ -6,7 +6,8 @@ import pytest
 
 from pyzk.constants import ErrorCode, OpCode
 from pyzk.errors import NoNode
-from pyzk.testing.core.faults import (
+from pyzk.testing.errors import FixtureError
+from pyzk.testing.seams.faults import (
     OPERATION_NAMES,
     Fault,
     FaultTable,
@@ -14,7 +15,6 @@ from pyzk.testing.core.faults import (
     find_operation,
     operation_name,
 )
-from pyzk.testing.errors import FixtureError
 
 
 @pytest.mark.parametrize(

@@ -198,10 +198,10 @@ def test_the_port_may_be_given(environment: pytest.MonkeyPatch) -> None:
 
 def test_a_larger_cluster_is_told(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("ZOOKEEPER_CLUSTER_SIZE", "3")
-    with pytest.warns(UserWarning, match="CLUSTER_SIZE=3: pyzk has no ensembles yet"):
+    with pytest.warns(UserWarning, match="CLUSTER_SIZE=3: this harness serves a single server"):
         cluster = get_global_cluster()
     assert len(cluster) == 1
-    with pytest.raises(IndexError, match=r"cluster\[1\]: pyzk serves a single server"):
+    with pytest.raises(IndexError, match=r"cluster\[1\]: this harness serves a single server"):
         cluster[1].stop()
 
 

@@ -354,7 +354,7 @@ def test_an_empty_body_is_no_argument(call: Caller) -> None:
 def test_another_host_is_refused(call: Caller, host: str) -> None:
     status, answer = call.raw("GET", "/tree", headers={"Host": host})
     assert status == 403
-    assert answer["error"] == f"Host is {host!r}: only this machine, as 127.0.0.1"
+    assert answer["error"] == f"Host is {host!r}; it must name this machine: 127.0.0.1"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost:1", "LOCALHOST", "[::1]:2", "[::1]"])

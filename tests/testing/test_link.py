@@ -10,7 +10,7 @@ import pytest
 from pyzk.constants import ErrorCode, OpCode, Xid
 from pyzk.jute.records import CreateRequest, MultiHeader, PathWatchRequest
 from pyzk.testing import ZooKeeperServer
-from pyzk.testing.core.client_link import describe_chunk, read_path
+from pyzk.testing.seams.client_link import describe_chunk, read_path
 from tests.testing.raw import RawClient
 from tests.world import OPEN, encode_request, frame, multi
 

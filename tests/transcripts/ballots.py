@@ -7,48 +7,56 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any, Protocol
 
 import attrs
 
-from pyzk.quorum.election_links import ElectionLink
-from pyzk.quorum.peer import Peer
+from pyzk.quorum.election_link import ElectionLink
+from pyzk.quorum.lifecycle import MemberLife
 
 MAX_STEPS = 5000
+
+
+class Running(Protocol):
+    """A member that runs, as `tests.transcripts.stage` has it."""
+
+    life: MemberLife
+
+    def flush(self) -> None: ...
 
 
 @attrs.define(eq=False)
 class _Side:
     sid: int
-    peer: Peer
+    running: Running
     link: ElectionLink
     other: _Side | None = None
 
 
-Hear = Callable[[int, str, Callable[[Peer], None]], None]
+Hear = Callable[[int, str, Callable[[Any], None]], None]
 """Gives a member an input: its sid, the line for it, and what to call."""
 
 
 class Ballots:
-    """Dials, writes and closes of all members, in order."""
+    """The dials, writes and closes of all members, in order."""
 
-    def __init__(self, peers: Callable[[int], Peer | None], hear: Hear) -> None:
-        self._peers = peers
+    def __init__(self, running: Callable[[int], Running | None], hear: Hear) -> None:
+        self._running = running
         self._hear = hear
         self._sides: dict[ElectionLink, _Side] = {}
         self._waiting: deque[Callable[[], None]] = deque()
 
-    def collect(self, sid: int, peer: Peer) -> None:
-        """Take what a member wants done."""
-        links = peer.election_links
-        for dial in links.dials:
-            self._later(self._dial, sid, peer, dial.sid)
-        for link, data in links.writes:
-            self._later(self._write, link, data)
-        for link in links.closes:
-            self._later(self._close, link)
-        links.dials.clear()
-        links.writes.clear()
-        links.closes.clear()
+    def dial(self, sid: int, running: Running, target: int) -> None:
+        """Take an order of a member."""
+        self._later(self._dial, sid, running, target)
+
+    def write(self, link: ElectionLink, data: bytes) -> None:
+        """Take an order of a member."""
+        self._later(self._write, link, data)
+
+    def close(self, link: ElectionLink) -> None:
+        """Take an order of a member."""
+        self._later(self._close, link)
 
     def crashed(self, sid: int) -> None:
         """A member has died: the others lose their connections with it."""
@@ -67,34 +75,34 @@ class Ballots:
     def _later(self, action: Callable[..., None], *arguments: object) -> None:
         self._waiting.append(lambda: action(*arguments))
 
-    def _dial(self, sid: int, peer: Peer, target: int) -> None:
-        if self._peers(sid) is not peer:
+    def _dial(self, sid: int, running: Running, target: int) -> None:
+        if self._running(sid) is not running:
             return  # it has died
-        there = self._peers(target)
+        there = self._running(target)
         if there is None:
             self._hear(
-                sid, f"{sid} cannot ask {target}", lambda it: it.election_dial_failed(target)
+                sid, f"{sid} cannot ask {target}", lambda it: it.life.election_dial_failed(target)
             )
             return
-        near = _Side(sid, peer, peer.election_dialed(target, f"server {target}"))
-        far = _Side(target, there, there.election_accepted(f"server {sid}"))
+        near = _Side(sid, running, running.life.election_dialed(target, f"server {target}"))
+        far = _Side(target, there, there.life.election_accepted(f"server {sid}"))
         near.other, far.other = far, near
         self._sides[near.link] = near
         self._sides[far.link] = far
-        self.collect(sid, peer)
-        self.collect(target, there)
+        running.flush()
+        there.flush()
 
     def _write(self, link: ElectionLink, data: bytes) -> None:
         side = self._sides.get(link)
         if side is None or side.other is None:
             return
-        if self._peers(side.sid) is side.peer:
-            side.peer.election_written(link)
-            self.collect(side.sid, side.peer)
+        if self._running(side.sid) is side.running:
+            side.running.life.election_written(link)
+            side.running.flush()
         other = side.other
-        if self._peers(other.sid) is other.peer:
+        if self._running(other.sid) is other.running:
             line = f"{other.sid} hears {side.sid}"
-            self._hear(other.sid, line, lambda peer: peer.election_received(other.link, data))
+            self._hear(other.sid, line, lambda it: it.life.election_received(other.link, data))
 
     def _close(self, link: ElectionLink) -> None:
         side = self._sides.pop(link, None)
@@ -102,6 +110,6 @@ class Ballots:
             return
         other = side.other
         self._sides.pop(other.link, None)
-        if self._peers(other.sid) is other.peer:
-            other.peer.election_closed(other.link)
-            self.collect(other.sid, other.peer)
+        if self._running(other.sid) is other.running:
+            other.running.life.election_closed(other.link)
+            other.running.flush()

@@ -88,7 +88,7 @@ def puppet(stage: Stage, words: list[str]) -> None:
     if words[1:2] == ["dials"]:
         leader = _actor(stage, words[2])
         assert leader.peer is not None, f"{leader.sid} does not run"
-        link = leader.peer.link_accepted(f"server {actor.sid}")
+        link = leader.life.link_accepted(f"server {actor.sid}")
         assert link is not None, f"{leader.sid} refuses"
         stage.wire.connect(actor.sid, None, leader.sid, link)
         stage.note(f"{actor.sid}->{leader.sid} connected")

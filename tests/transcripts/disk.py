@@ -27,7 +27,7 @@ from pyzk.quorum.commands import (
     TruncateLog,
 )
 from pyzk.quorum.epochs import save_epoch
-from pyzk.quorum.peer import Peer
+from pyzk.quorum.lifecycle import MemberLife
 from pyzk.quorum.sync import is_affordable
 from pyzk.server.outbox import Command, TakeSnapshot
 from pyzk.zxid import format_zxid
@@ -135,38 +135,38 @@ class Disk:
 
     # --- answers --------------------------------------------------------------------
 
-    def perform(self) -> tuple[str, Callable[[Peer], None]]:
-        """Carry out the oldest order; return what happened, and how the peer hears of it."""
+    def perform(self) -> tuple[str, Callable[[MemberLife], None]]:
+        """Carry out the oldest order; return what happened, and how the member hears of it."""
         operation = self.waiting.popleft()
         if isinstance(operation, Append):
             writer = self._open()
             writer.append(operation.records)
             writer.sync()
             zxid = operation.zxid
-            return f"synced {format_zxid(zxid)}", lambda peer: peer.log_synced(zxid)
+            return f"synced {format_zxid(zxid)}", lambda life: life.log_synced(zxid)
         if isinstance(operation, Snapshot):
             self._leave()
             name = write_snapshot(self.directory, operation.frozen)
-            return f"wrote {name}", lambda _peer: None
+            return f"wrote {name}", lambda _life: None
         return self._command(operation)
 
-    def _command(self, order: Order) -> tuple[str, Callable[[Peer], None]]:
+    def _command(self, order: Order) -> tuple[str, Callable[[MemberLife], None]]:
         command = order.command
         ticket = command.ticket
         if isinstance(command, SaveEpoch):
             save_epoch(self.directory, command.name, command.epoch)
-            return f"saved {command.name} {command.epoch}", lambda peer: peer.stored(ticket)
+            return f"saved {command.name} {command.epoch}", lambda life: life.stored(ticket)
         if isinstance(command, ReadLog):
             found = self.files.read_log(command.after, command.until, self._is_affordable)
             what = "too much" if found is None else ranges([zxid for zxid, _ in found])
-            return f"read log: {what}", lambda peer: peer.log_read(ticket, found)
+            return f"read log: {what}", lambda life: life.log_read(ticket, found)
         self._leave()
         if isinstance(command, StoreDatabase):
             assert order.frozen is not None, order
             self.files.store(order.frozen)
             order.frozen.close()
             what = f"stored database {format_zxid(order.frozen.zxid)}"
-            return what, lambda peer: peer.stored(ticket)
+            return what, lambda life: life.stored(ticket)
         if isinstance(command, TruncateLog):
             database = self.files.truncate(command.zxid, order.complete_after)
             word = "truncated"
@@ -174,7 +174,7 @@ class Disk:
             database = self.files.reload()
             word = "reloaded"
         what = f"{word}, ends at {format_zxid(database.last_zxid)}"
-        return what, lambda peer: peer.restored(ticket, database)
+        return what, lambda life: life.restored(ticket, database)
 
     def _is_affordable(self, further_bytes: int, snapshot_bytes: int) -> bool:
         return is_affordable(further_bytes, snapshot_bytes, self._size_factor)

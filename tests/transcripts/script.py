@@ -14,8 +14,6 @@ read by a person.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
@@ -86,19 +84,12 @@ def rewrite(path: Path) -> None:
     path.write_text(joined(play(parse(path.read_text()))))
 
 
-def differing(paths: Iterable[Path]) -> list[str]:
-    """Return the names of the files whose commands print something else, or fail."""
-    found = []
-    for path in paths:
-        text = path.read_text()
-        try:
-            is_same = joined(play(parse(text))) == text
-        except Exception:  # what a swap leads to may be anything
-            is_same = False
-        if not is_same:
-            found.append(f"{path.parent.name}/{path.stem}")
-    return found
-
-
-if __name__ == "__main__":  # of test_transcripts, with a changed copy of the source
-    sys.stdout.write("\n".join(["played", *differing(map(Path, sys.argv[1:]))]))
+def differs(path: Path) -> bool:
+    """Tell whether the commands of a file print something else today, or fail."""
+    text = path.read_text()
+    try:
+        return joined(play(parse(text))) != text
+    except (AttributeError, TypeError):
+        raise  # the swap itself is not made for this code
+    except Exception:  # what a swap leads to may be anything else
+        return True

@@ -12,18 +12,23 @@ from dataclasses import replace
 from random import Random
 
 from pyzk.clock import Clock
-from pyzk.config.ensemble import EnsembleConfig, Sources, parse_ensemble
+from pyzk.config.ensemble import EnsembleConfig, StartFiles, parse_ensemble
 from pyzk.config.server import ServerConfig, parse_config
+from pyzk.config.settings import Settings
+from pyzk.data.database import Database
 from pyzk.persistence.recovery import RecoveryOptions, recover
-from pyzk.quorum.commands import DialLeader, ListenForLearners, StopListening, StorageCommand
+from pyzk.quorum.commands import DialElection, DialLeader, StorageCommand
 from pyzk.quorum.election import Decision
+from pyzk.quorum.election_link import ElectionLink
 from pyzk.quorum.epochs import load_epochs
-from pyzk.quorum.lifecycle import ACTIVE, MemberLife
+from pyzk.quorum.lifecycle import ACTIVE, MemberLife, member_peer
 from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.peer import Peer
 from pyzk.quorum.vote import PeerState, Vote
-from pyzk.server.outbox import Command, TakeSnapshot
+from pyzk.server.connection import Connection
+from pyzk.server.outbox import TakeSnapshot
 from pyzk.zxid import format_zxid
+from tests.driven import Driven
 from tests.transcripts.ballots import Ballots
 from tests.transcripts.clients import Client
 from tests.transcripts.disk import Disk
@@ -49,20 +54,82 @@ class Actor:
         self.ensemble = ensemble
         options = RecoveryOptions(committed_log_count=config.commit_log_count)
         self.disk = Disk(sid, options, ensemble.snapshot_size_factor)
-        self.peer: Peer | None = None
+        self.running: Running | None = None
         self.is_puppet = False
         self.is_listening = False
         self.shown: tuple[object, ...] = ()
         """What was last told of its state."""
 
     @property
+    def peer(self) -> Peer | None:
+        return None if self.running is None else self.running.peer
+
+    @property
     def life(self) -> MemberLife:
-        assert self.peer is not None, f"{self.sid} does not run"
-        assert self.peer.life is not None, self.sid
-        return self.peer.life
+        assert self.running is not None, f"{self.sid} does not run"
+        return self.running.life
 
     def is_dead(self) -> bool:
-        return self.peer is None and not self.is_puppet
+        return self.running is None and not self.is_puppet
+
+
+class Running(Driven):
+    """A member that runs: each effect is a line."""
+
+    def __init__(self, stage: Stage, actor: Actor, peer: Peer, life: MemberLife) -> None:
+        super().__init__(peer, self)
+        self.stage = stage
+        self.actor = actor
+        self.life = life
+
+    def append(self, records: list[bytes], last_zxid: int) -> None:
+        stage, actor = self.stage, self.actor
+        if stage.on_log is not None:
+            stage.on_log(actor, records)
+        self._effect(str(actor.disk.append(records, last_zxid)))
+
+    def take_snapshot(self, database: Database) -> None:
+        self._effect(str(self.actor.disk.take(TakeSnapshot(), database)))
+
+    def order(self, command: StorageCommand) -> None:
+        self._effect(str(self.actor.disk.take(command, self.peer.database)))
+
+    def write(self, connection: Connection) -> None:
+        client = connection.shell
+        assert isinstance(client, Client), client
+        if client.connection is connection:
+            for line in client.take():
+                self.stage.effect(line)
+
+    def send(self, link: QuorumLink) -> None:
+        self.stage.write(link)
+
+    def dial_leader(self, command: DialLeader) -> None:
+        stage, sid = self.stage, self.actor.sid
+        target = command.addresses[0][1] - _QUORUM_PORT
+        expires_ms = stage.clock.now_ms + command.timeout_ms
+        stage.wire.queue(sid, target).append(Dial(command.link, sid, expires_ms))
+        self._effect(f"dials {target}")
+
+    def listen_for_learners(self) -> None:
+        self.actor.is_listening = True
+        self._effect("listens")
+
+    def stop_listening(self) -> None:
+        self.actor.is_listening = False
+        self._effect("listens no more")
+
+    def dial_election(self, command: DialElection) -> None:
+        self.stage.ballots.dial(self.actor.sid, self, command.sid)
+
+    def send_vote(self, link: ElectionLink, data: bytes) -> None:
+        self.stage.ballots.write(link, data)
+
+    def close_election(self, link: ElectionLink) -> None:
+        self.stage.ballots.close(link)
+
+    def _effect(self, text: str) -> None:
+        self.stage.effect(f"{self.actor.sid} {text}")
 
 
 class Stage:
@@ -76,10 +143,9 @@ class Stage:
         self.lines: list[str] = []
         self.held_disks: set[int] = set()
         self.held_links: set[tuple[int, int]] = set()
-        self.ballots = Ballots(self._peer, self._hear)
+        self.ballots = Ballots(self._running, self._hear)
         self.on_log: Callable[[Actor, list[bytes]], None] | None = None
         """Told of records that a member has handed to its disk."""
-        """How many proposals a leader holds back: transcripts show them one by one."""
         self._port = 40000
 
     # --- setting up -----------------------------------------------------------------
@@ -95,7 +161,7 @@ class Stage:
             role = "participant" if sid <= voters else "observer"
             text += f"\nserver.{sid}=host{sid}:{_QUORUM_PORT + sid}:{3000 + sid}:{role}"
         for sid in range(1, voters + observers + 1):
-            ensemble = parse_ensemble(Sources(text.encode(), str(sid).encode()))
+            ensemble = parse_ensemble(Settings(text.encode()), StartFiles(str(sid).encode()))
             assert ensemble is not None, text
             self.actors[sid] = Actor(sid, config, ensemble)
 
@@ -109,16 +175,17 @@ class Stage:
             f"{actor.sid} starts: accepted={epochs.accepted} current={epochs.current}"
             f" last={format_zxid(recovered.last_zxid)}"
         )
-        actor.peer = peer = Peer(
+        peer, life = member_peer(
             actor.config,
+            actor.ensemble,
             recovered.database,
+            epochs,
             self.clock,
             Random(actor.sid),
-            ensemble=actor.ensemble,
-            epochs=epochs,
         )
+        actor.running = Running(self, actor, peer, life)
         actor.shown = (recovered.last_zxid, "SETTLING", False)
-        peer.start()
+        actor.running.driver.start()
         self.drain(actor)
 
     def elect(self, actor: Actor, leader: int, supporters: tuple[int, ...]) -> None:
@@ -149,68 +216,29 @@ class Stage:
         """An input, or an answer to the transcript."""
         self.lines.append(line)
 
-    def _effect(self, line: str) -> None:
+    def effect(self, line: str) -> None:
         self.lines.append(f"  {line}")
 
     # --- what a peer puts out -------------------------------------------------------
 
     def drain(self, actor: Actor) -> None:
-        """Take everything out of a peer, in the order of the contract, as a driver does."""
-        peer = actor.peer
-        if peer is None:
-            return
-        peer.flush()
-        outbox = peer.outbox
-        sid = actor.sid
-        records = outbox.take_log()
-        if records:
-            if self.on_log is not None:
-                self.on_log(actor, records)
-            self._effect(f"{sid} {actor.disk.append(records, outbox.log_zxid)}")
-        for link in outbox.take_links():
-            assert isinstance(link, QuorumLink), link
-            self._write(link)
-        for connection in outbox.take_dirty():
-            connection.is_dirty = False
-            client = connection.shell
-            assert isinstance(client, Client), client
-            if client.connection is connection:
-                for line in client.take():
-                    self._effect(line)
-        for command in outbox.take_commands():
-            self._command(actor, command)
-        self.ballots.collect(sid, peer)
-        self._show(actor)
+        """Have everything carried out that a member wants; every input is a turn."""
+        if actor.running is not None:
+            actor.running.flush()
+            self._show(actor)
 
-    def _write(self, link: QuorumLink) -> None:
-        link.is_dirty = False
+    def write(self, link: QuorumLink) -> None:
+        """Put on the wire what a link has."""
         end = self.wire.end_of(link)
         if end is None:
             return  # it was never connected
         while data := link.take():
             if end.is_open:
                 for text in self.wire.write(end, data):
-                    self._effect(f"{end.sid}->{end.other_sid} {text}")
+                    self.effect(f"{end.sid}->{end.other_sid} {text}")
         if link.is_closed and end.is_open:
             self.wire.close(end)
-            self._effect(f"{end.sid}->{end.other_sid} closes")
-
-    def _command(self, actor: Actor, command: Command) -> None:
-        sid = actor.sid
-        if isinstance(command, DialLeader):
-            target = command.addresses[0][1] - _QUORUM_PORT
-            expires_ms = self.clock.now_ms + command.timeout_ms
-            self.wire.queue(sid, target).append(Dial(command.link, sid, expires_ms))
-            self._effect(f"{sid} dials {target}")
-        elif isinstance(command, ListenForLearners):
-            actor.is_listening = True
-            self._effect(f"{sid} listens")
-        elif isinstance(command, StopListening):
-            actor.is_listening = False
-            self._effect(f"{sid} listens no more")
-        else:
-            assert isinstance(command, (TakeSnapshot, StorageCommand)), command
-            self._effect(f"{sid} {actor.disk.take(command, actor.life.member.database)}")
+            self.effect(f"{end.sid}->{end.other_sid} closes")
 
     def _show(self, actor: Actor) -> None:
         """Tell what else has changed: the tree's zxid, the role, whether clients are served."""
@@ -225,23 +253,23 @@ class Stage:
         zxid, old_state, is_running = actor.shown
         actor.shown = now
         if now[0] != zxid:
-            self._effect(f"{actor.sid} tree at {format_zxid(now[0])}")
+            self.effect(f"{actor.sid} tree at {format_zxid(now[0])}")
         if now[2] != is_running:
-            self._effect(f"{actor.sid} serves" if now[2] else f"{actor.sid} serves no more")
+            self.effect(f"{actor.sid} serves" if now[2] else f"{actor.sid} serves no more")
         if state != old_state:
-            self._effect(f"{actor.sid} is {state}")
+            self.effect(f"{actor.sid} is {state}")
 
-    def give(self, actor: Actor, line: str, action: Callable[[Peer], None]) -> None:
+    def give(self, actor: Actor, line: str, action: Callable[[Running], None]) -> None:
         """One input: its line, then what the peer puts out."""
         self.note(line)
-        assert actor.peer is not None, f"{actor.sid} does not run"
-        action(actor.peer)
+        assert actor.running is not None, f"{actor.sid} does not run"
+        action(actor.running)
         self.drain(actor)
 
-    def _peer(self, sid: int) -> Peer | None:
-        return self.actors[sid].peer
+    def _running(self, sid: int) -> Running | None:
+        return self.actors[sid].running
 
-    def _hear(self, sid: int, line: str, action: Callable[[Peer], None]) -> None:
+    def _hear(self, sid: int, line: str, action: Callable[[Running], None]) -> None:
         """An input that is a line only if something comes of it."""
         before = len(self.lines)
         self.give(self.actors[sid], line, action)
@@ -255,7 +283,7 @@ class Stage:
         if not actor.disk.waiting or actor.peer is None:
             return False
         what, tell = actor.disk.perform()
-        self.give(actor, f"{actor.sid} {what}", tell)
+        self.give(actor, f"{actor.sid} {what}", lambda running: tell(running.life))
         return True
 
     def crash(
@@ -267,12 +295,12 @@ class Stage:
         word = "torn" if tear else "lost" if within is None else "interrupted"
         what = f", {word}: {', '.join(lost)}" if lost else ""
         self.note(f"{actor.sid} crashes{what}")
-        actor.peer = None
+        actor.running = None
         actor.is_listening = False
         for client in self.clients.values():
             if client.connection is not None and client.sid == actor.sid:
                 client.connection = None
-                self._effect(f"{actor.sid}->{client.name} connection lost")
+                self.effect(f"{actor.sid}->{client.name} connection lost")
         for end in self.wire.ends:
             if end.sid == actor.sid:
                 self.wire.close(end)
@@ -307,17 +335,17 @@ class Stage:
             return False
         else:
             pop()
-            far = there.peer.link_accepted(f"server {source}")
+            far = there.life.link_accepted(f"server {source}")
             if far is None:
                 self.note(f"{source}->{target} refused")
                 self.drain(there)
-                here.peer.link_down(dial.link, "refused")
+                here.life.link_down(dial.link, "refused")
                 self.drain(here)
                 return True
             self.wire.connect(source, dial.link, target, far)
         self.note(f"{source}->{target} connected")
         self.drain(there)
-        here.peer.link_up(dial.link)
+        here.life.link_up(dial.link)
         self.drain(here)
         return True
 
@@ -328,12 +356,12 @@ class Stage:
             self.note(f"{source}->{target} {flight.text}")
             data = flight.data
             if link is not None and actor.peer is not None:
-                actor.peer.link_received(link, data)
+                actor.life.link_received(link, data)
         else:
             self.note(f"{source}->{target} closed")
             end.is_open = False
             if link is not None and actor.peer is not None:
-                actor.peer.link_down(link, f"server {source} has closed it")
+                actor.life.link_down(link, f"server {source} has closed it")
         self.drain(actor)
 
     def deliver_half(self, source: int, target: int) -> None:
@@ -360,7 +388,7 @@ class Stage:
     def _lost(self, end: End) -> None:
         actor = self.actors[end.sid]
         if end.link is not None and actor.peer is not None:
-            actor.peer.link_down(end.link, "connection reset")
+            actor.life.link_down(end.link, "connection reset")
             self.drain(actor)
 
     # --- everything -----------------------------------------------------------------
@@ -389,9 +417,9 @@ class Stage:
         end = self.clock.now_ms + milliseconds
         while True:
             due = [
-                (max(actor.peer.deadline, self.clock.now_ms), sid)
+                (max(actor.running.woken_at_ms, self.clock.now_ms), sid)
                 for sid, actor in self.actors.items()
-                if actor.peer is not None
+                if actor.running is not None
             ]
             due += [(expires_ms, sid) for expires_ms, sid in self._dials()]
             if not due or min(due)[0] > end:
@@ -400,8 +428,10 @@ class Stage:
             self._set_clock(at)
             self._expire_dials()
             actor = self.actors[sid]
-            if actor.peer is not None and actor.peer.deadline <= at:
-                self._hear(sid, f"{sid} wakes at {at - START_MS} ms", lambda peer: peer.wake())
+            if actor.running is not None and actor.running.woken_at_ms <= at:
+                self._hear(
+                    sid, f"{sid} wakes at {at - START_MS} ms", lambda running: running.driver.wake()
+                )
         self._set_clock(end)
 
     def _set_clock(self, now_ms: int) -> None:
@@ -424,7 +454,7 @@ class Stage:
                     actor = self.actors[source]
                     if actor.peer is not None:
                         self.note(f"{source} cannot reach {target}")
-                        actor.peer.link_down(flight.link, "cannot connect")
+                        actor.life.link_down(flight.link, "cannot connect")
                         self.drain(actor)
 
     # --- clients --------------------------------------------------------------------
@@ -439,7 +469,7 @@ class Stage:
         assert connection is not None, "refused"
         hello = client.attach(sid, connection, timeout_ms)
         what = "comes back" if client.session_id else "opens a session"
-        self.give(actor, f"{name}->{sid} {what}", lambda _peer: connection.receive(hello))
+        self.give(actor, f"{name}->{sid} {what}", lambda _running: connection.receive(hello))
 
     def request(self, name: str, words: list[str]) -> None:
         """Send a request of a client."""
@@ -448,7 +478,7 @@ class Stage:
         assert connection is not None, f"{name} is not connected"
         data = client.request(words)
         line = f"{name}->{client.sid} {' '.join(words)}"
-        self.give(self.actors[client.sid], line, lambda _peer: connection.receive(data))
+        self.give(self.actors[client.sid], line, lambda _running: connection.receive(data))
 
     def drop_client(self, name: str) -> None:
         """Break a client's connection."""
@@ -456,4 +486,6 @@ class Stage:
         connection, client.connection = client.connection, None
         assert connection is not None, f"{name} is not connected"
         actor = self.actors[client.sid]
-        self.give(actor, f"{name}->{client.sid} connection lost", lambda _peer: connection.closed())
+        self.give(
+            actor, f"{name}->{client.sid} connection lost", lambda _running: connection.closed()
+        )

@@ -1,4 +1,4 @@
-"""Orders from outside this process: the table of them, and HTTP.
+"""Orders from other processes to a `ZooKeeperServer`, as JSON over HTTP.
 
-Shell.
+Shell. It stands above `ZooKeeperServer`, whose methods it calls; `pyzk serve --ephemeral` uses it.
 """

@@ -1,9 +1,9 @@
-"""The fixture's vocabulary as JSON: what `ControlEndpoint` offers to other processes.
+"""The methods of `ZooKeeperServer` as JSON, which `ControlEndpoint` offers to other processes.
 
-Shell. One table of endpoints; each names its arguments, so that a wrong one is told as clearly as
-in Python, and `GET /` can print the table. Znode data is text where it is UTF-8, otherwise
-``{"base64": "..."}``; session ids are text, for they do not fit into a number of JavaScript.
-ZooKeeper: ControlCommand, whose commands are here under the names of `ZooKeeperServer`.
+Shell. One table lists the endpoints with their arguments, so that messages about a wrong argument
+are as clear as in Python, and `GET /` returns the table. Znode data is text if it is UTF-8,
+otherwise ``{"base64": "..."}``; session ids are text, as they do not fit into a number of
+JavaScript. ZooKeeper: ControlCommand, whose commands are here under the names of `ZooKeeperServer`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from pyzk import __version__
-from pyzk.testing.core.faults import Fault
+from pyzk.int64 import hex_id
 from pyzk.testing.core.inspection import SessionInfo, WatchInfo
 from pyzk.testing.errors import FixtureError
+from pyzk.testing.seams.faults import Fault
 from pyzk.testing.server import WAIT_S, ZooKeeperServer
 
 Json = Any
-"""What json reads and writes."""
+"""A value that the json module reads and writes."""
 
 MAX_WAIT_S: Final = 600.0
 KEPT_FAULTS: Final = 1000
-"""Faults whose numbers are known; older ones are still in force."""
+"""How many faults keep their numbers; older ones stay in force without one."""
 
 _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "text": (str,),
@@ -41,11 +42,11 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
 
 
 class UnknownEndpointError(FixtureError):
-    """There is no such path."""
+    """A request has an unknown path."""
 
 
 class WrongMethodError(FixtureError):
-    """The path is asked for with the other method."""
+    """A request has a known path, and the other method."""
 
 
 class Argument(NamedTuple):
@@ -56,7 +57,7 @@ class Argument(NamedTuple):
     is_required: bool = False
     default: Json = None
     null: str = ""
-    """What null means where it does not mean the default."""
+    """What null means, if it does not mean the default."""
 
 
 class Endpoint(NamedTuple):
@@ -70,12 +71,12 @@ class Endpoint(NamedTuple):
 
 
 class ControlApi:
-    """Calls by name for one server. Safe to use from any thread."""
+    """Calls the methods of one server by name. Any thread may use it."""
 
     def __init__(self, server: ZooKeeperServer) -> None:
         self.server = server
         self._life = threading.Lock()
-        """One at a time: kill, restart, reset."""
+        """Held by kill, restart and reset, which run one at a time."""
         self._faults: dict[str, Fault] = {}
         self._fault_count = 0
         self._faults_lock = threading.Lock()
@@ -352,7 +353,7 @@ _BY_PATH: Final = {endpoint.path: endpoint for endpoint in ENDPOINTS}
 
 
 def find_endpoint(method: str, path: str) -> Endpoint:
-    """Return what is asked for. Raises UnknownEndpointError, WrongMethodError."""
+    """Return the endpoint of a request. Raises UnknownEndpointError, WrongMethodError."""
     endpoint = _BY_PATH.get(path)
     if endpoint is None:
         close = difflib.get_close_matches(path, list(_BY_PATH), n=1)
@@ -436,7 +437,8 @@ def encode_data(data: bytes) -> Json:
 
 
 def decode_data(path: str, value: Json) -> bytes:
-    """Return what ``encode_data`` was given; null is empty. Raises FixtureError."""
+    """Return the bytes that ``encode_data`` has encoded; null stands for b"". Raises
+    FixtureError."""
     if value is None:
         return b""
     try:
@@ -451,7 +453,7 @@ def decode_data(path: str, value: Json) -> bytes:
 
 def _session(session: SessionInfo) -> dict[str, Json]:
     return {
-        "session": _hex(session.session_id),
+        "session": hex_id(session.session_id),
         "timeout": session.timeout,
         "address": session.address,
         "ephemerals": list(session.ephemerals),
@@ -459,8 +461,4 @@ def _session(session: SessionInfo) -> dict[str, Json]:
 
 
 def _watch(watch: WatchInfo) -> dict[str, Json]:
-    return {"path": watch.path, "kind": watch.kind, "session": _hex(watch.session_id)}
-
-
-def _hex(session_id: int) -> str:
-    return f"0x{session_id & 0xFFFFFFFFFFFFFFFF:x}"
+    return {"path": watch.path, "kind": watch.kind, "session": hex_id(watch.session_id)}

@@ -1,9 +1,9 @@
-"""An HTTP endpoint for `ControlApi`: faults on order from another process, in any language.
+"""An HTTP endpoint for `ControlApi`: faults on demand for tests in any language.
 
-Shell. http.server of the standard library, a thread a connection, on 127.0.0.1 only. A web page
-that a developer happens to have open must not reach it: the Host header has to name this machine
-(against DNS rebinding), and an order has to be application/json, for which a browser asks leave
-first, and gets none.
+Shell. It uses http.server of the standard library, with a thread for each connection, on 127.0.0.1
+only. A web page that a developer happens to have open must not reach it: the Host header has to
+name this machine (against DNS rebinding), and a body has to be application/json, for which a
+browser asks permission first and gets none.
 
     POST /fail {"operation": "create", "error": "NodeExists"}   ->   200 {"fault": "1", ...}
     POST /fial {}                                               ->   404 {"error": "unknown ..."}
@@ -31,13 +31,13 @@ log = logging.getLogger(__name__)
 
 HOST: Final = "127.0.0.1"
 MAX_BODY_BYTES: Final = 64 << 20
-"""Enough for a tree to load."""
+"""The most bytes of a body, enough to load a tree."""
 _MAX_DIGITS: Final = 20
-"""A longer length is no number of bytes."""
+"""The most digits of a Content-Length."""
 MAX_CONNECTIONS: Final = 64
-"""Beyond it a connection is closed at once: each has a thread."""
+"""A connection beyond this number is closed at once, as each has a thread."""
 IDLE_S: Final = 300.0
-"""How long a connection may say nothing."""
+"""How long a connection may be idle."""
 _LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
@@ -50,7 +50,7 @@ class _RefusedError(Exception):
 
 
 class ControlEndpoint:
-    """Serves from the start of its ``with`` block to the end."""
+    """Serves from the start to the end of its ``with`` block."""
 
     def __init__(self, server: ZooKeeperServer, port: int = 0) -> None:
         self.api = ControlApi(server)
@@ -60,7 +60,7 @@ class ControlEndpoint:
 
     @property
     def url(self) -> str:
-        """Where it is, without a slash at the end."""
+        """The URL, without a slash at the end."""
         return f"http://{HOST}:{self._port}"
 
     def __enter__(self) -> Self:
@@ -72,7 +72,7 @@ class ControlEndpoint:
                 " 0 takes a free port"
             ) from error
         self._port = self._http.server_address[1]
-        # It looks that often whether it should end.
+        # It checks every 0.05 s whether it should end.
         self._thread = threading.Thread(
             target=self._http.serve_forever, args=(0.05,), name="pyzk-control", daemon=True
         )
@@ -93,7 +93,7 @@ class ControlEndpoint:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    # A client may keep its connection, and its thread, as long as it likes.
+    # The end does not wait for clients that keep their connections.
     block_on_close = False
 
     def __init__(self, port: int, api: ControlApi) -> None:
@@ -102,7 +102,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__((HOST, port), _Handler)
 
     def server_bind(self) -> None:
-        # Not HTTPServer's: it asks the DNS for this machine's name.
+        # HTTPServer.server_bind would ask the DNS for the name of this machine.
         socketserver.TCPServer.server_bind(self)
 
     def process_request(self, request: Json, client_address: Json) -> None:
@@ -119,7 +119,7 @@ class _Server(ThreadingHTTPServer):
             self._places.release()
 
     def handle_error(self, request: Json, client_address: Json) -> None:
-        # A client that goes away in the middle is nobody's error.
+        # A client that leaves in the middle of a request is no error.
         log.debug("control: connection of %s broke", client_address, exc_info=True)
 
 
@@ -146,12 +146,12 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 arguments = dict(parse_qsl(query))
                 if {"Content-Length", "Transfer-Encoding"} & set(self.headers.keys()):
-                    # A body of a question is not read, and must not be taken for a request.
+                    # The body of a GET is not read, and must not be taken for a request.
                     self.close_connection = True
             assert isinstance(self.server, _Server)
             self._send(HTTPStatus.OK, self.server.api.call(self.command, path, arguments))
         except _RefusedError as error:
-            # What it sent is not read, so nothing can follow.
+            # The body is not read, so no other request can follow.
             self.close_connection = True
             self._send(error.status, {"error": str(error)})
         except (PyzkError, TimeoutError) as error:
@@ -167,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
             name = host
         if name.lower() not in _LOCAL_NAMES:
             raise _RefusedError(
-                HTTPStatus.FORBIDDEN, f"Host is {host!r}: only this machine, as 127.0.0.1"
+                HTTPStatus.FORBIDDEN, f"Host is {host!r}; it must name this machine: 127.0.0.1"
             )
 
     def _read_arguments(self) -> dict[str, Json]:
@@ -216,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What http.server itself refuses, in the same form."""
+        """Answer what http.server itself refuses in the form of all other errors."""
         self.close_connection = True
         status = HTTPStatus(code)
         if status == HTTPStatus.NOT_IMPLEMENTED:

@@ -1,4 +1,4 @@
-"""One server in this process, and what a test controls about it: sockets, time, disk, port.
+"""One test server: its life, what a test orders and asks, and the thread that it runs in.
 
-Shell.
+Shell. It imports `pyzk.testing.seams` and `pyzk.testing.errors`, and nothing else of the fixture.
 """

@@ -1,7 +1,7 @@
-"""What waits for a server, for tests that are not asyncio's.
+"""The calls that wait for a server, for tests that are not asyncio's.
 
 Shell. Each call runs on the server's loop and returns when it is done; `ZooKeeperServer` and the
-members of `ZooKeeperEnsemble` say how it gets there.
+members of `ZooKeeperEnsemble` say how it gets to the loop.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pyzk.testing.core.inspection import SessionInfo, WatchInfo
 _Result = TypeVar("_Result")
 
 WAIT_S: Final = 10.0
-"""How long the wait helpers wait unless they are told."""
+"""How long the wait helpers wait unless a test gives a timeout."""
 
 
 class BlockingControls(Controls):
@@ -30,11 +30,13 @@ class BlockingControls(Controls):
     # --- faults ---------------------------------------------------------------------
 
     def expire_session(self, session: object) -> None:
-        """Expire a session (its id, or a kazoo client); return when its ephemerals are gone."""
+        """Expire a session, named by its id or a kazoo client; return when its ephemerals are
+        gone."""
         self._wait(orders.expire_session(self._engine, session))
 
     def drop_connection(self, client: object) -> None:
-        """Cut the connection of a session (its id, a kazoo client, or the client's host:port)."""
+        """Cut the connection of a client, named by its session's id, its host:port or a kazoo
+        client."""
         self._wait(orders.drop_connection(self._engine, client))
 
     def drop_connections(self) -> int:
@@ -44,8 +46,8 @@ class BlockingControls(Controls):
     # --- the tree -------------------------------------------------------------------
 
     def load(self, tree: Mapping[str, Any]) -> None:
-        """Create znodes, with their parents, and set the data of those that are there: a
-        dictionary as `tree` returns it, flat or nested."""
+        """Create znodes, with their parents, and set the data of those that exist. The dictionary
+        is as `tree` returns it, flat or nested."""
         self._wait(orders.load(self._engine, tree))
 
     # --- waiting --------------------------------------------------------------------
@@ -54,7 +56,7 @@ class BlockingControls(Controls):
         self, session: object = None, *, exists: bool = True, timeout: float = WAIT_S
     ) -> SessionInfo | None:
         """Wait until a session (any, or this one) is connected; with ``exists=False`` until it is
-        gone. A TimeoutError says what there is instead, as with all of these."""
+        gone. The TimeoutError, here as in every wait, says what there is instead."""
         return self._wait(orders.wait_for_session(self._engine, session, exists, timeout))
 
     def wait_for_node(
@@ -65,14 +67,15 @@ class BlockingControls(Controls):
         data: bytes | None = None,
         timeout: float = WAIT_S,
     ) -> None:
-        """Wait until a znode is there (with this data), or with ``exists=False`` is not."""
+        """Wait until a znode exists (with this data) or, with ``exists=False``, until it does
+        not."""
         self._wait(orders.wait_for_node(self._engine, path, exists, data, timeout))
 
     def wait_for_watch(
         self, path: str, *, kind: str | None = None, client: object = None, timeout: float = WAIT_S
     ) -> WatchInfo:
-        """Wait until somebody (or this client) watches ``path``. Kinds are ``data`` (of exists,
-        too), ``children``, ``persistent`` and ``recursive``."""
+        """Wait until a client (any, or this one) watches ``path``. The kinds are ``data`` (which
+        exists sets, too), ``children``, ``persistent`` and ``recursive``."""
         return self._wait(orders.wait_for_watch(self._engine, path, kind, client, timeout))
 
     def wait_until_idle(self, *, timeout: float = WAIT_S) -> None:
@@ -82,6 +85,6 @@ class BlockingControls(Controls):
     def wait_until(
         self, condition: Callable[[], object], what: str = "", *, timeout: float = WAIT_S
     ) -> None:
-        """Wait until ``condition()`` holds. It is asked on the server's loop, after each of its
-        inputs; it may use `sessions`, `watches` and `tree`, and must not block."""
+        """Wait until ``condition()`` is true. It is called on the server's loop after each input of
+        the server; it may use `sessions`, `watches` and `tree`, and must not block."""
         self._wait(orders.wait_until(self._engine, condition, what, timeout))

@@ -1,6 +1,6 @@
-"""What `ZooKeeperServer` and `AsyncZooKeeperServer` have in common: all that needs no waiting.
+"""What `ZooKeeperServer` and `AsyncZooKeeperServer` have in common: everything that does not wait.
 
-Shell. Each class says how a function gets to run on the server's loop (``_call``).
+Shell. Each class says in ``_call`` how a function gets to run on the server's loop.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
+from pyzk.runtime.addresses import place
 from pyzk.testing.core import engine as states
 from pyzk.testing.core.engine import MAX_S, Engine, explain
-from pyzk.testing.core.faults import DELAY, FAIL, SILENCE, Fault, find_error
 from pyzk.testing.core.inspection import (
     LeakedClient,
     SessionInfo,
@@ -31,6 +31,7 @@ from pyzk.testing.errors import (
     LeakedClientsWarning,
     NotRunningError,
 )
+from pyzk.testing.seams.faults import DELAY, FAIL, SILENCE, Fault, find_error
 
 _Result = TypeVar("_Result")
 
@@ -40,7 +41,7 @@ LEAKS: Final = ("warn", "error", "ignore")
 class Controls:
     """Where the server is, its faults, and what is in it.
 
-    Its arguments are explained where a user meets them, at `ZooKeeperServer`.
+    `ZooKeeperServer` explains the arguments of the constructor.
     """
 
     def __init__(
@@ -64,17 +65,17 @@ class Controls:
         self._take(engine, leaks)
 
     def _take(self, engine: Engine, leaks: str) -> None:
-        """Be the controls of this engine."""
+        """Control this engine from now on."""
         self._leaks = leaks
         self._engine = engine
         self._prepare()
         _all.add(self)
 
     def _prepare(self) -> None:
-        """Be as before the first start, but for the engine."""
+        """Become as before the first start; the engine stays."""
 
     def _forget_parent(self) -> None:
-        """This is a forked child: what there is of the server is the parent's."""
+        """Forget, in a forked child, the server: it is the parent's."""
         self._engine.forget_parent()
 
     @abstractmethod
@@ -98,8 +99,8 @@ class Controls:
         report_leaks(self._engine.leaked, leaks or self._leaks)
 
     def when_broken(self, call: Callable[[], object]) -> None:
-        """Call this, in the server's thread, when the server stops by itself: a bug, or its disk
-        fails."""
+        """Set what is called, in the server's thread, when the server stops by itself, because of a
+        bug or a failed disk."""
         self._engine.on_broken = call
 
     # --- where it is ----------------------------------------------------------------
@@ -116,20 +117,19 @@ class Controls:
 
     @property
     def port(self) -> int:
-        """The client port; known from the first start on, the same ever after."""
+        """The client port, which stays the same after the first start."""
         if self._engine.port.port == 0:
             raise NotRunningError(explain(states.NEW))
         return self._engine.port.port
 
     @property
     def connect_string(self) -> str:
-        """What a client is given: ``host:port``."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        """The connect string for clients: ``host:port``."""
+        return place(self.host, self.port)
 
     @property
     def data_dir(self) -> str | None:
-        """The data directory; None: in memory."""
+        """The data directory; None if everything is in memory."""
         return self._engine.data_dir
 
     # --- faults ---------------------------------------------------------------------
@@ -139,12 +139,12 @@ class Controls:
         self._call(self._engine.pause)
 
     def resume(self) -> None:
-        """Go on after `pause`. As in production, a server that finds that it stood still gives
-        its sessions that much more time."""
+        """Go on after `pause`. As in production, a server that was stopped gives its sessions that
+        much more time."""
         self._call(self._engine.resume)
 
     def reject_connections(self, on: bool = True) -> None:
-        """Close every new connection at once, until told otherwise."""
+        """Close every new connection at once, until this is called with False."""
 
         def reject() -> None:
             self._engine.need(states.RUNNING, states.PAUSED)
@@ -162,8 +162,8 @@ class Controls:
         client: object = None,
         path: str | None = None,
     ) -> Fault:
-        """Hold requests of this name for so long before the server sees them, and with each all
-        that follows it on its connection. ``event`` holds watch events on their way out."""
+        """Hold requests of this name for ``seconds`` before the server sees them, with everything
+        that follows on the same connection. ``event`` holds watch events on their way out."""
         if not 0 <= seconds < MAX_S:
             raise FixtureError(f"a delay of {seconds} s; give 0 to {MAX_S:g}")
         return self._add(DELAY, operation, times, client, path, seconds=seconds)
@@ -177,8 +177,8 @@ class Controls:
         client: object = None,
         path: str | None = None,
     ) -> Fault:
-        """Answer the next ``times`` requests of this name (None: all) with an error, without
-        executing them. The error is a code, its name, or an exception class of kazoo."""
+        """Answer the next ``times`` requests of this name (None: all of them) with an error instead
+        of executing them. The error is a code, its name, or an exception class of kazoo."""
         return self._add(FAIL, operation, times, client, path, error=find_error(error))
 
     def no_response(
@@ -190,8 +190,9 @@ class Controls:
         client: object = None,
         path: str | None = None,
     ) -> Fault:
-        """Never answer the next ``times`` requests of this name (None: all). Their connection is
-        silent from then on; requests are still executed, unless ``executed`` is False."""
+        """Never answer the next ``times`` requests of this name (None: all of them). Their
+        connection is silent from then on. The requests are executed unless ``executed`` is
+        False."""
         return self._add(SILENCE, operation, times, client, path, executed=executed)
 
     def _add(
@@ -228,12 +229,13 @@ class Controls:
         return fault
 
     def stall_disk(self, on: bool = True) -> None:
-        """Let no write become durable, so none is answered, until told otherwise."""
+        """Let no write become durable, so that none is answered, until this is called with
+        False."""
         self._call(lambda: self._engine.stall_disk(on))
 
     def reset_faults(self) -> None:
-        """Undo delay, fail, no_response, reject_connections and stall_disk. Requests that are held
-        come in when their delay is over; a silent connection stays silent."""
+        """Undo delay, fail, no_response, reject_connections and stall_disk. A request that is held
+        still comes in only when its delay is over; a silent connection stays silent."""
 
         def reset() -> None:
             self._engine.need(states.RUNNING, states.PAUSED)
@@ -246,7 +248,7 @@ class Controls:
 
     @property
     def faults(self) -> list[Fault]:
-        """What delay, fail and no_response have put in force."""
+        """The faults of delay, fail and no_response that are in force."""
         return self._engine.faults.in_force
 
     # --- inspection -----------------------------------------------------------------
@@ -263,18 +265,18 @@ class Controls:
         return self._call(lambda: list_watches(self._engine.server))
 
     def tree(self, path: str = "/", *, nested: bool = False) -> dict[str, Any]:
-        """Return the znodes at and below ``path`` with their data, without /zookeeper; none where
-        there is no such znode.
+        """Return the znodes at and below ``path`` with their data, without /zookeeper; an empty
+        dictionary if there is no such znode.
 
-        Flat, a dictionary path -> bytes; nested, a dictionary in a dictionary for each znode with
-        children, whose own data, where there is any, stands under "".
+        The dictionary is flat, path -> bytes. If ``nested``, each znode with children is a
+        dictionary of its own, in which its own data, if it has any, stands under "".
         """
         flat = self._call(lambda: read_tree(self._engine.server.tree, path))
         return nest(flat) if nested else dict(flat)
 
     @property
     def events(self) -> list[str]:
-        """What happened last, one line each: connections, sessions, requests, faults."""
+        """The last connections, sessions, requests and faults, one line each."""
         return self._call_or_look(self._engine.event_lines)
 
     @property
@@ -283,12 +285,12 @@ class Controls:
         return list(self._engine.leaked)
 
     def report(self, events: int | None = None) -> str:
-        """Return the open sessions and the last ``events`` (None: all that are kept), for a test
-        that failed. Works in any state."""
+        """Return the open sessions and the last ``events`` (None: all that are kept), for the
+        report of a test that failed. Works in any state."""
         return self._call_or_look(lambda: self._engine.report(events))
 
     def _call_or_look(self, function: Callable[[], _Result]) -> _Result:
-        """A server that is down changes nothing: any thread may look."""
+        """Call a function that only reads: on the loop or, while the server is down, here."""
         try:
             return self._call(function)
         except NotRunningError:
@@ -300,13 +302,13 @@ class Controls:
 
 
 def check_leaks(leaks: str | None) -> None:
-    """Raise FixtureError for what says nothing about clients that are left."""
+    """Check an argument ``leaks``. Raises FixtureError."""
     if leaks not in (None, *LEAKS):
         raise FixtureError(f"leaks is {leaks!r}; give one of {', '.join(LEAKS)}")
 
 
 def report_leaks(leaked: Sequence[LeakedClient], leaks: str) -> None:
-    """Do about these clients what ``leaks`` says."""
+    """Ignore these clients, warn of them or raise LeakedClientsError, as ``leaks`` says."""
     if not leaked or leaks == "ignore":
         return
     text = (

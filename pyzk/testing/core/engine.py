@@ -3,15 +3,15 @@
 Shell. Theory of operation: the server is a `PeerRunner`, the same that runs in production. What a
 test controls are the things around it, handed in through `pyzk.runtime.seams`:
 
-    sockets   `Link`         sees every frame on its way in and out, and may hold, change or lose it
-    time      `FixtureTime`  real, or standing still until `advance`
-    disk      `Valve`        in front of `MemoryStorage` or production's `Storage`
-    port      `HeldPort`     the same number across restarts
+    sockets   `ClientLink`   sees every frame on its way in and out, and may hold, change or lose it
+    time      `FixtureTime`  is real, or stands still until `advance`
+    disk      `Valve`        is in front of `MemoryStorage` or production's `Storage`
+    port      `HeldPort`     has the same number across restarts
 
-Each of them tells ``observe`` when the server has been given something: that is where waiting
-tests are looked after, so no helper sleeps. `Gate` stops all of them at once: a pause.
+Each of them calls ``observe`` when the server has been given something. There the conditions of
+waiting tests are checked, so no helper sleeps. `Gate` stops all of them at once: that is a pause.
 
-Everything here runs on the loop; `ZooKeeperServer` and `AsyncZooKeeperServer` bring the calls here.
+Everything here runs on the loop; `ZooKeeperServer` and `AsyncZooKeeperServer` bring calls to it.
 """
 
 from __future__ import annotations
@@ -24,22 +24,23 @@ from functools import partial
 from typing import Final
 
 from pyzk.config.server import ServerConfig
+from pyzk.int64 import hex_id
 from pyzk.runtime.client_port import ClientProtocol
 from pyzk.runtime.runner import PeerRunner, file_storage
 from pyzk.runtime.seams import MemberNetwork, Seams, ServerStorage
 from pyzk.server.connection import CLOSED
 from pyzk.server.server import Server
-from pyzk.testing.core.client_link import ClientLink, describe_chunk, hex_id
 from pyzk.testing.core.eventlog import EventLog
-from pyzk.testing.core.faults import Fault, FaultTable, operation_name
-from pyzk.testing.core.gate import Gate
 from pyzk.testing.core.inspection import LeakedClient, list_sessions
-from pyzk.testing.core.ports import HeldPort
 from pyzk.testing.core.settings import make_config
-from pyzk.testing.core.storage import MemoryStorage, Valve, empty_directories
-from pyzk.testing.core.timing import FixtureTime
 from pyzk.testing.core.waiting import Waiters
 from pyzk.testing.errors import FixtureError, NotRunningError
+from pyzk.testing.seams.client_link import ClientLink, describe_chunk
+from pyzk.testing.seams.faults import Fault, FaultTable, operation_name
+from pyzk.testing.seams.gate import Gate
+from pyzk.testing.seams.ports import HeldPort
+from pyzk.testing.seams.storage import MemoryStorage, Valve, empty_directories
+from pyzk.testing.seams.timing import FixtureTime
 
 NEW: Final = "not started"
 RUNNING: Final = "running"
@@ -50,10 +51,10 @@ BROKEN: Final = "broken"
 ELSEWHERE: Final = "in the parent process"
 
 _LAST_TURNS: Final = 50
-"""Turns of the loop that closed sockets get until they are cut."""
+"""How many turns of the loop closed sockets get before they are cut."""
 _ADVANCE_TIMEOUT_S: Final = 60.0
 MAX_S: Final = 1e9
-"""No test waits for so long, thirty years."""
+"""The longest time that a test may ask for: thirty years."""
 
 
 class Engine:
@@ -71,10 +72,10 @@ class Engine:
         self.data_dir = data_dir
         self.config: ServerConfig = make_config(data_dir, host, port, options)
         self.network: MemberNetwork | None = None
-        """Of a member of an ensemble."""
+        """Where a member of an ensemble reaches the others; None for a single server."""
         self.state = NEW
         self.life = 0
-        """Changes when the server begins and when it ends: whose sockets these are."""
+        """Counts the starts and ends of the server; each socket belongs to one life."""
         self.gate = Gate()
         self.time = FixtureTime(self.gate, self.observe, is_virtual=virtual_clock)
         self.port = HeldPort(host, port)
@@ -85,19 +86,19 @@ class Engine:
         self.leaked: list[LeakedClient] = []
         """Clients that were connected at the last stop or reset."""
         self.inputs = 0
-        """How often the server was given something."""
+        """Counts the inputs of the server."""
         self.on_broken: Callable[[], object] | None = None
         """Called when the server stops by itself."""
         self.on_observed: Callable[[], object] | None = None
-        """Called when it was given something, or changed its state."""
+        """Called after each input of the server."""
         self._events = EventLog(lambda: self.time.now_ms)
         self._memory: MemoryStorage | None = None
         self._valve: Valve
         self._runner: PeerRunner | None = None
         self.own_sessions: set[int] = set()
-        """Sessions of the fixture's own writes, of which nobody needs to hear."""
+        """Sessions of the fixture's own writes, which reports leave out."""
         self._known: dict[int, None] = {}
-        """Session ids that the event log has heard of."""
+        """Session ids at the last look."""
         self._expired = 0
 
     # --- life -----------------------------------------------------------------------
@@ -173,8 +174,8 @@ class Engine:
         self.time.bind(None)
 
     def forget_parent(self) -> None:
-        """In a forked child: keep nothing open that is the parent's, or its clients would not
-        hear of the end of a connection, and its port would not be free, before this child ends."""
+        """Close in a forked child what the parent has open. Until the child ended, the parent's
+        clients would not see the end of a connection, and its port would not be free."""
         if self._runner is None and self.port.port == 0:
             return
         nowhere = os.open(os.devnull, os.O_RDWR)
@@ -189,7 +190,8 @@ class Engine:
         self._runner = None
 
     async def reset(self) -> None:
-        """Be a new server with an empty tree; zxids go on, or clients would not come back."""
+        """Become a new server with an empty tree. Its zxids continue those of the old one, as
+        clients refuse a server that is behind them."""
         self.need(RUNNING, PAUSED)
         runner = self._runner
         assert runner is not None
@@ -222,20 +224,21 @@ class Engine:
         self.waiters.fail(NotRunningError(explain(state)))
 
     def _stop_accepting(self) -> None:
-        """Leave new clients to their kernel. asyncio forgets, with an open socket, a connection
-        that it has accepted in the turn before its server is closed."""
+        """Accept no more connections; new clients wait in the kernel's queue. asyncio loses a
+        connection that it accepts in the turn before its server is closed, and leaves its socket
+        open."""
         loop = asyncio.get_running_loop()
         for number in self.port.lent_numbers():
             loop.remove_reader(number)
 
     async def _hear_out(self) -> None:
-        """Let what clients have sent already come in: their goodbyes, above all. (Not through a
-        closed gate.)"""
+        """Take in what clients have sent already, above all their goodbyes. A closed gate keeps it
+        out."""
         for _ in range(3):
             await asyncio.sleep(0)
 
     async def _cut_off(self) -> None:
-        """Let every socket be closed, and be told so."""
+        """Wait until every link knows that its socket is closed; cut those that are slow."""
         for turn in range(_LAST_TURNS):
             if not self.links:
                 break
@@ -279,7 +282,7 @@ class Engine:
     # --- time -----------------------------------------------------------------------
 
     async def advance(self, seconds: float, keep_sessions: bool) -> None:
-        """Let time pass, and what falls due happen in order; while paused, only let it pass."""
+        """Let time pass; what falls due happens in order, or not at all while paused."""
         self.need(RUNNING, PAUSED)
         if not 0 <= seconds < MAX_S:
             raise FixtureError(f"time cannot advance by {seconds} s")
@@ -322,7 +325,7 @@ class Engine:
         return self._valve.is_stalled
 
     def stall_disk(self, is_stalled: bool) -> None:
-        """Let nothing become durable, or everything that has waited."""
+        """Let nothing become durable from now on, or everything that has waited."""
         self.need(RUNNING, PAUSED)
         self._valve.stall(is_stalled)
         self.note("disk stalled" if is_stalled else "disk goes on")
@@ -351,7 +354,8 @@ class Engine:
     # --- what happens ---------------------------------------------------------------
 
     def observe(self) -> None:
-        """The server has been given something: look what became of it, and who waited for it."""
+        """Follow what an input has changed: the state, the sessions, the conditions that tests wait
+        for."""
         self.inputs += 1
         runner = self._runner
         if runner is None:
@@ -400,7 +404,7 @@ class Engine:
         self._events.request(link.address, data, not link.has_met)
 
     def fired(self, fault: Fault, link: ClientLink, opcode: int, path: str | None) -> None:
-        """Keep that a fault has hit."""
+        """Keep for reports that a fault has hit."""
         what = operation_name(opcode) + (f" {path}" if path else "")
         self.note(f"fault: {fault}, hit {what} of {link.address}")
 
@@ -409,7 +413,7 @@ class Engine:
         return self._events.lines(describe_chunk)
 
     def report(self, events: int | None = None) -> str:
-        """Return what helps with a test that failed, with so many of the last events."""
+        """Return the state, the sessions, the faults and the last ``events`` (None: all)."""
         lines = [f"server on {self.port.host}:{self.port.port}, {self.state}"]
         if self._runner is not None:
             sessions = list_sessions(self.server, self.links)
@@ -435,6 +439,6 @@ def explain(state: str) -> str:
         KILLED: "the server is killed: restart() brings it up again with what was synced",
         STOPPED: "the server is stopped: restart() brings it up again with its data",
         BROKEN: "the server has stopped by itself, its log says why",
-        ELSEWHERE: "the server is the parent's, this process was forked from it: clients can"
-        " connect from here, its methods work only there",
+        ELSEWHERE: "the server runs in the process from which this one was forked: clients can"
+        " connect from here, the methods of the server work only there",
     }[state]

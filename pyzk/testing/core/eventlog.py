@@ -1,7 +1,7 @@
-"""What happened last: for the report of a test that failed.
+"""The last events and requests, for the report of a test that failed.
 
-Shell. Two bounded queues, so that pings do not push out what matters: events, which are few, and
-requests, of which only the first bytes are kept and decoded when somebody asks.
+Shell. Events and requests have a bounded queue each, so that many pings do not push out the few
+events. Of a request only the first bytes are kept; they are decoded when a report is made.
 """
 
 from __future__ import annotations

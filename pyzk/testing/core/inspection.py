@@ -12,11 +12,12 @@ from pyzk.constants import WatchKind
 from pyzk.data.paths import ROOT, validate_path
 from pyzk.data.tree import DataTree
 from pyzk.errors import KeeperError
+from pyzk.int64 import hex_id
 from pyzk.server.server import Server
 from pyzk.testing.errors import FixtureError
 
 if TYPE_CHECKING:
-    from pyzk.testing.core.client_link import ClientLink
+    from pyzk.testing.seams.client_link import ClientLink
 
 
 class SessionInfo(NamedTuple):
@@ -26,14 +27,14 @@ class SessionInfo(NamedTuple):
     timeout: float
     """Seconds, as negotiated."""
     address: str | None
-    """``host:port`` of the client; None: not connected now."""
+    """``host:port`` of the client; None while it is not connected."""
     ephemerals: tuple[str, ...]
     opened_in: str | None
     """The test (PYTEST_CURRENT_TEST) in which its connection was opened."""
 
     def __str__(self) -> str:
         where = self.address or "not connected"
-        text = f"session 0x{self.session_id & 0xFFFFFFFFFFFFFFFF:x} ({where})"
+        text = f"session {hex_id(self.session_id)} ({where})"
         if self.ephemerals:
             text += f", ephemerals {' '.join(self.ephemerals)}"
         return text
@@ -59,7 +60,7 @@ class LeakedClient(NamedTuple):
     def __str__(self) -> str:
         text = self.address
         if self.session_id:
-            text += f", session 0x{self.session_id & 0xFFFFFFFFFFFFFFFF:x}"
+            text += f", session {hex_id(self.session_id)}"
         return text + (f", connected in {self.opened_in}" if self.opened_in else "")
 
 
@@ -104,10 +105,10 @@ def list_watches(server: Server) -> list[WatchInfo]:
 
 
 def read_tree(tree: DataTree, path: str) -> dict[str, bytes]:
-    """Return path -> data of ``path`` and what is below it, parents first.
+    """Return path -> data of ``path`` and everything below it, parents first.
 
-    The root is there if it has data, or was asked for alone; /zookeeper only if it was asked for.
-    Raises FixtureError for a path that no znode can have.
+    The root is left out if it has no data, /zookeeper unless ``path`` is in it. Raises FixtureError
+    for a path that no znode can have.
     """
     if not path.startswith(ROOT):
         raise FixtureError(f"{path!r} is no path of a znode: it begins with /")
@@ -133,8 +134,8 @@ def read_tree(tree: DataTree, path: str) -> dict[str, bytes]:
 
 
 def nest(flat: Mapping[str, bytes]) -> dict[str, Any]:
-    """Return a tree with a dictionary for each znode that has children; their own data, where
-    there is any, stands under ""."""
+    """Return a tree with a dictionary for each znode that has children; its own data, if it has
+    any, stands under ""."""
     root: dict[str, Any] = {}
     for path, data in flat.items():
         names = path.split("/")[1:] if path != ROOT else []
@@ -154,7 +155,7 @@ def nest(flat: Mapping[str, bytes]) -> dict[str, Any]:
 def flatten(tree: Mapping[str, object]) -> dict[str, bytes]:
     """Return path -> data of a tree, flat or nested or both, with all parents, parents first.
 
-    Raises FixtureError for what is no tree.
+    Raises FixtureError if it is no tree.
     """
     flat: dict[str, bytes] = {}
     _flatten(tree, "", flat)

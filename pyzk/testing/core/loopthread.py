@@ -1,7 +1,7 @@
 """A loop in a thread of its own, and how calls from other threads get there.
 
-Shell. The thread exists while something is served. Any thread may call; who calls while it ends is
-told so, for the loop's last turns answer every call that it was given.
+Shell. The thread exists while something is served. Any thread may call. A call that comes while the
+thread ends is answered, too: by its result, or by a NotRunningError.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ import asyncio
 import concurrent.futures
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine
-from typing import Final, TypeVar
+from abc import abstractmethod
+from collections.abc import Callable, Coroutine, Iterator
+from types import TracebackType
+from typing import Final, Self, TypeVar
 
 from pyzk.testing.errors import FixtureError, NotRunningError
 
 _Result = TypeVar("_Result")
 
 _LAST_TURNS: Final = 5
-"""Turns of a loop that ends, for calls that came at the last moment."""
+"""How many turns a loop that ends still makes, for calls that came at the last moment."""
 _RESCUE_S: Final = 10.0
 """How long a start that was interrupted may still take."""
 
@@ -27,12 +29,12 @@ class LoopThread:
     """A thread that runs a loop, from `start` to `end`, any number of times."""
 
     def __init__(self, name: str, explain: Callable[[], str]) -> None:
-        """``explain`` says why there is no loop, and what to do."""
+        """``explain`` returns why there is no loop, and what to do."""
         self._name = name
         self._explain = explain
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        """None: no call is taken. Changed and used under ``_calls``."""
+        """None while no call is taken. It is read and written under ``_calls``."""
         self._calls = threading.Lock()
         self._ending: concurrent.futures.Future[None] | None = None
         """The end that is under way."""
@@ -43,7 +45,7 @@ class LoopThread:
         return self._thread is not None
 
     def check(self) -> None:
-        """Refuse to wait on the loop's own thread."""
+        """Raise FixtureError on the loop's own thread, which must not wait for itself."""
         if threading.current_thread() is self._thread:
             raise FixtureError("a condition is asked on the server's thread: it must not wait")
 
@@ -52,8 +54,8 @@ class LoopThread:
     def start(
         self, first: Callable[[], Coroutine[object, object, None]], rescue: Callable[[], None]
     ) -> None:
-        """Begin with ``first``; return when it is done. If this call is interrupted (by Ctrl-C,
-        say) and it comes up all the same, ``rescue`` is called to end it."""
+        """Start the thread with ``first``; return when that is done. If this call is interrupted,
+        say by Ctrl-C, and the start succeeds all the same, ``rescue`` is called to end it."""
         started: concurrent.futures.Future[asyncio.AbstractEventLoop] = concurrent.futures.Future()
         thread = threading.Thread(target=_run, args=(first, started), name=self._name, daemon=True)
         try:
@@ -61,7 +63,7 @@ class LoopThread:
             self._loop = started.result()
             self._thread = thread
         except BaseException:
-            # Interrupted, perhaps; then it comes up all the same, and nobody would end it.
+            # After an interrupt the thread may still start, and nobody would end it.
             with contextlib.suppress(Exception):
                 self._loop = started.result(_RESCUE_S)
                 self._thread = thread
@@ -70,10 +72,10 @@ class LoopThread:
             raise
 
     def end(self, last: Callable[[], Coroutine[object, object, None]]) -> None:
-        """Run the last thing on the loop, and end the thread."""
+        """Run ``last`` on the loop, and end the thread."""
         thread = self._thread
         assert thread is not None
-        # Who was interrupted here has begun it already.
+        # An earlier call that was interrupted may have begun it.
         if self._ending is None and self._loop is not None:
             self._ending = self.post(last())
         problem = None if self._ending is None else self._ending.exception()
@@ -131,6 +133,48 @@ class LoopThread:
             raise
 
 
+class OnThread:
+    """A server or an ensemble that runs in a `LoopThread`, in the hands of other threads."""
+
+    def _take_thread(self, name: str, explain: Callable[[], str]) -> None:
+        """Be as before the first start: with a thread that does not run yet."""
+        self._thread = LoopThread(name, explain)
+        self._life = threading.RLock()
+        """Held by what begins or ends a life: start, stop, kill, restart, reset."""
+
+    @abstractmethod
+    def start(self) -> Self:
+        """Start; return when a client can write."""
+
+    @abstractmethod
+    def stop(self, *, leaks: str | None = None) -> None:
+        """End as production does."""
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # The test's own failure is what should be seen.
+        self.stop(leaks=None if error is None else "ignore")
+
+    @contextlib.contextmanager
+    def _living(self) -> Iterator[None]:
+        self._thread.check()
+        with self._life:
+            yield
+
+    def _call(self, function: Callable[[], _Result]) -> _Result:
+        return self._thread.call(function)
+
+    def _wait(self, coroutine: Coroutine[object, object, _Result]) -> _Result:
+        return self._thread.wait(coroutine)
+
+
 def _run(
     first: Callable[[], Coroutine[object, object, None]],
     started: concurrent.futures.Future[asyncio.AbstractEventLoop],
@@ -153,7 +197,7 @@ def _run(
 
 
 async def _finish() -> None:
-    """Let every call that has come still be answered; nobody can make one any more."""
+    """Answer every call that has come already; new ones are refused."""
     for _ in range(_LAST_TURNS):
         await asyncio.sleep(0)
     others = asyncio.all_tasks() - {asyncio.current_task()}

@@ -1,6 +1,6 @@
-"""What a test orders and asks that takes more than a call: each returns when it is done.
+"""What a test orders and waits for: coroutines that return when it is done.
 
-Shell. Runs on the server's loop; `Engine` is the server.
+Shell. They run on the server's loop; `Engine` is the server.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pyzk.auth.provider import AuthId
 from pyzk.constants import CreateMode, OpCode
 from pyzk.data.acl import OPEN_ACL
 from pyzk.data.paths import ROOT
+from pyzk.int64 import hex_id
 from pyzk.jute.records import CreateRequest, CreateSessionTxn, SetDataRequest
 from pyzk.server.connection import OPEN
 from pyzk.server.request import Request
 from pyzk.server.sessions import Session
-from pyzk.testing.core.client_link import ClientLink, hex_id
 from pyzk.testing.core.engine import PAUSED, RUNNING, Engine
 from pyzk.testing.core.inspection import (
     WATCH_KINDS,
@@ -33,9 +33,10 @@ from pyzk.testing.core.inspection import (
     session_id_of,
 )
 from pyzk.testing.errors import FixtureError
+from pyzk.testing.seams.client_link import ClientLink
 
 _SUPER: Final = (AuthId("super", ""),)
-"""The fixture may do everything."""
+"""The identity of the fixture's own writes, which no ACL refuses."""
 _SESSION_MS: Final = 60_000
 _SHOWN: Final = 10
 _ORDER_TIMEOUT_S: Final = 60.0
@@ -45,7 +46,7 @@ _ORDER_TIMEOUT_S: Final = 60.0
 
 
 async def expire_session(engine: Engine, session: object) -> None:
-    """Expire a session as if its time were over; return when it is gone."""
+    """Expire a session before its time; return when it is gone."""
     engine.need(RUNNING)
     found = _find_session(engine, session)
     session_id = found.session_id
@@ -68,13 +69,13 @@ async def expire_session(engine: Engine, session: object) -> None:
 
 
 async def drop_connection(engine: Engine, client: object) -> None:
-    """Cut a client's connection; return when the server knows."""
+    """Cut a client's connection; return when the server knows of it."""
     engine.need(RUNNING, PAUSED)
     await _cut(engine, [_find_link(engine, client)])
 
 
 async def drop_connections(engine: Engine) -> int:
-    """Cut all connections; return how many there were, when the server knows."""
+    """Cut all connections; return how many there were when the server knows of it."""
     engine.need(RUNNING, PAUSED)
     links = list(engine.links)
     await _cut(engine, links)
@@ -121,7 +122,7 @@ def _find_link(engine: Engine, client: object) -> ClientLink:
 
 
 async def load(engine: Engine, tree: Mapping[str, object]) -> None:
-    """Create znodes and set the data of those that are there; return when it is durable."""
+    """Create znodes and set the data of those that exist; return when it is durable."""
     engine.need(RUNNING)
     flat = flatten(tree)
     session_id = 0
@@ -171,7 +172,7 @@ def _record(opcode: int, path: str, data: bytes) -> CreateRequest | SetDataReque
 async def wait_for_session(
     engine: Engine, session: object, exists: bool, timeout: float
 ) -> SessionInfo | None:
-    """Wait until a session is connected, or gone; return it, if it is there."""
+    """Wait until a session is connected, or gone; return it if it is connected."""
     engine.need(RUNNING, PAUSED)
     session_id = None if session is None else session_id_of(session)
 
@@ -261,7 +262,7 @@ def _check_path(path: str) -> None:
 async def wait_until(
     engine: Engine, condition: Callable[[], object], what: str, timeout: float
 ) -> None:
-    """Wait until a condition holds that is asked after each input of the server."""
+    """Wait until a condition holds, which is checked after each input of the server."""
     engine.need(RUNNING, PAUSED)
     await engine.waiters.wait(
         condition,
@@ -271,7 +272,7 @@ async def wait_until(
 
 
 async def wait_until_idle(engine: Engine, timeout: float) -> None:
-    """Wait until all that clients have sent is served, and all answers are with their kernels."""
+    """Wait until everything that clients have sent is served, and every answer is written."""
     engine.need(RUNNING)
     try:
         async with asyncio.timeout(timeout):
@@ -289,7 +290,7 @@ async def wait_until_idle(engine: Engine, timeout: float) -> None:
 
 
 def _busy(engine: Engine) -> str:
-    """Return what the server is busy with, nothing if it is idle."""
+    """Return what the server is busy with, "" if it is idle."""
     server = engine.server
     if server.outstanding or not engine.is_disk_quiet:
         return f"{server.outstanding} requests are on the way"

@@ -15,7 +15,7 @@ from pyzk.config.server import Property, ServerConfig, parse_config
 from pyzk.testing.errors import FixtureError
 
 IN_MEMORY: Final = "memory"
-"""What dataDir says of a server without one."""
+"""The dataDir of a server that has no directory."""
 
 DEFAULTS: Final[Mapping[str, object]] = {
     "tickTime": 100,
@@ -25,14 +25,14 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "extendedTypesEnabled": "true",
     "znode.container.checkIntervalMs": 1000,
     "4lw.commands.whitelist": "*",
-    # What is in memory stays small: beyond this a snapshot takes the place of the log.
+    # The log in memory stays small: when it is larger, a snapshot replaces it.
     "snapSizeLimitInKb": 65_536,
     "preAllocSize": 64,
 }
 
 _ARGUMENTS: Final = {"dataDir": "data_dir", "clientPort": "port", "clientPortAddress": "host"}
 PROPERTIES: Final = frozenset(key.name for key in KEYS if key.own)
-"""Settings that are system properties and no keys of zoo.cfg."""
+"""The settings that are system properties, and no keys of zoo.cfg."""
 
 
 def make_config(
@@ -60,7 +60,7 @@ def make_config(
     )
     for _, warning in config.warnings:
         if any(warning.startswith(f"{name}:") and "ignored" in warning for name in options):
-            # Beside a server it is a warning; a test that asks for it means it.
+            # A server in production warns of it; a test that asks for it needs it.
             said = warning.replace(", so it is ignored", "").replace(", ignored", "")
             raise FixtureError(f"option {said}")
     return config

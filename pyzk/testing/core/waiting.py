@@ -1,4 +1,4 @@
-"""Waiting without sleeping: conditions that are asked after each input of the server.
+"""Waiting without sleeping: conditions that are checked after each input of the server.
 
 Shell. Used on the server's loop only.
 """
@@ -12,13 +12,14 @@ Condition = Callable[[], object]
 
 
 class Waiters:
-    """Those who wait, each for a condition of its own."""
+    """The tests that wait, each for a condition of its own."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[Condition, asyncio.Future[None]]] = []
 
     async def wait(self, condition: Condition, timeout: float, seen: Callable[[], str]) -> None:
-        """Return when the condition holds; TimeoutError with what was ``seen`` instead."""
+        """Return when the condition holds. Raises TimeoutError, which says what is ``seen``
+        instead."""
         if condition():
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -34,7 +35,7 @@ class Waiters:
                 self._waiting.remove(entry)
 
     def check(self) -> None:
-        """Let those go whose condition holds now, or raises."""
+        """End each wait whose condition holds now, or raises."""
         for entry in list(self._waiting):
             condition, future = entry
             if future.done():
@@ -48,7 +49,7 @@ class Waiters:
                 future.set_result(None)
 
     def fail(self, error: Exception) -> None:
-        """Tell all that it will never be."""
+        """End every wait with an error."""
         for _, future in self._waiting:
             if not future.done():
                 future.set_exception(error)

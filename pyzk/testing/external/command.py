@@ -1,6 +1,6 @@
 """A server that is a process of its own, behind the names of `ZooKeeperServer`.
 
-Shell. Started by the user's command, stopped, killed and paused by signals to its process group.
+Shell. The user's command starts it; signals to its process group stop, kill and pause it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Final, NoReturn, Self
 
 from pyzk.errors import KeeperError
 from pyzk.testing.core.engine import BROKEN, KILLED, NEW, PAUSED, RUNNING, STOPPED, explain
-from pyzk.testing.core.ports import HeldPort
 from pyzk.testing.core.settings import DEFAULTS, PROPERTIES, text_of
 from pyzk.testing.errors import FixtureError, NotRunningError
+from pyzk.testing.external.plain_client import PlainClient
 from pyzk.testing.external.server import POLL_S, SHOWN_LINES, ExternalServer
-from pyzk.testing.plain_client import PlainClient
+from pyzk.testing.seams.ports import HeldPort
 
 START_S: Final = 60.0
-"""How long a server may take to start or to stop: a JVM on a busy machine."""
+"""How long a server may take to start or to stop; it may be a JVM on a busy machine."""
 _ATTEMPT_S: Final = 0.2
 """How long the first handshake may take."""
 
@@ -33,19 +33,19 @@ _ATTEMPT_S: Final = 0.2
 def skip_properties(
     options: Mapping[str, object], command: str, skip: Callable[[str], NoReturn]
 ) -> None:
-    """Skip a test that asks for system properties: no zoo.cfg takes them, and the command is the
-    same for all tests."""
+    """Skip a test that asks for system properties: they are no keys of zoo.cfg, and the command is
+    the same for all tests."""
     for name in options:
         if name in PROPERTIES:
             skip(
                 f"{name} is not available with an external server (--pyzk-command {command}): it"
-                " is a system property, which the command sets or does not"
+                " is a system property, which only the command can set"
             )
 
 
 class CommandServer(ExternalServer):
-    """A process of its own. In the command {port}, {host}, {data_dir} and {cfg} (a zoo.cfg with all
-    of that and the options) are replaced."""
+    """A process of its own. In the command {port}, {host}, {data_dir} and {cfg} are replaced; the
+    last is a zoo.cfg with the other three and the options."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class CommandServer(ExternalServer):
         """Start the process; return when a client can write."""
         self._check_new()
         Path(self.data_dir).mkdir(parents=True, exist_ok=True)
-        # Bound and not listening: nobody else is given the number, a server can have it.
+        # A socket that is bound and does not listen keeps the number for the server.
         self._held.hold()
         try:
             self._run()
@@ -155,7 +155,7 @@ class CommandServer(ExternalServer):
         return "".join(f"{name}={text_of(value)}\n" for name, value in settings.items())
 
     def _wait_until_ready(self) -> None:
-        """A new session is a write: who gets one can write."""
+        """Wait until a client gets a session, which is a write."""
         assert self._process is not None
         deadline = time.monotonic() + START_S
         patience = _ATTEMPT_S
@@ -163,7 +163,7 @@ class CommandServer(ExternalServer):
             status = self._process.poll()
             if status is not None:
                 raise FixtureError(f"{self.option}: it ended with status {status}{self._tail()}")
-            # The original may lose a handshake for good while it starts: ask again, not for ever.
+            # The original may never answer a handshake that comes while it starts.
             begun = time.monotonic()
             with contextlib.suppress(OSError, KeeperError), PlainClient(*self._address, patience):
                 return
@@ -171,7 +171,7 @@ class CommandServer(ExternalServer):
                 patience *= 2
             if time.monotonic() > deadline:
                 raise FixtureError(f"{self.option}: not ready after {START_S:g} s{self._tail()}")
-            # Another process: there is nothing to wait on but its port.
+            # The server is another process: only its port tells that it serves.
             time.sleep(POLL_S)
 
     def _tail(self) -> str:
@@ -209,13 +209,13 @@ class CommandServer(ExternalServer):
         super()._need(*states)
 
     def _signal(self, number: signal.Signals) -> None:
-        """To the whole group: the command may be a script."""
+        """Send a signal to the whole group, as the command may be a script."""
         assert self._process is not None
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
 
     def restart(self) -> None:
-        """Come up again with the same data on the same port."""
+        """Start again with the same data on the same port."""
         if self.state == NEW:
             raise NotRunningError(explain(NEW))
         self._end(signal.SIGTERM)
@@ -224,7 +224,7 @@ class CommandServer(ExternalServer):
         self._run()
 
     def reset(self) -> None:
-        """Delete all znodes; where an ACL forbids it, start again with an empty directory."""
+        """Delete all znodes; if an ACL forbids it, start again with an empty directory."""
         self._need(RUNNING, PAUSED)
         if self.state == PAUSED:
             self.resume()
@@ -237,13 +237,13 @@ class CommandServer(ExternalServer):
             self._run()
 
     def pause(self) -> None:
-        """SIGSTOP."""
+        """Stop the process by SIGSTOP."""
         self._need(RUNNING)
         self._signal(signal.SIGSTOP)
         self.state = PAUSED
 
     def resume(self) -> None:
-        """SIGCONT."""
+        """Let the process go on, by SIGCONT."""
         if self.state != PAUSED:
             raise FixtureError(f"resume() ends a pause; {explain(self.state)}")
         self._signal(signal.SIGCONT)

@@ -1,25 +1,25 @@
 """An ensemble that runs elsewhere behind the names of `ZooKeeperEnsemble`.
 
-Shell. What goes over the wire: who leads (``srvr``), what each member has, a client's place. Who is
-to die, to lead or to be cut off is nothing that a client can say, and is refused by name.
+Shell. A client can ask who leads (``srvr``) and what each member has. It cannot kill a member,
+choose the leader or cut the network: these are refused by name.
 """
 
 from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn, Self
 
 from pyzk.cli import survey
 from pyzk.errors import KeeperError
 from pyzk.testing.core.engine import RUNNING
-from pyzk.testing.ensemble import ZooKeeperEnsemble
+from pyzk.testing.ensemble import Members, ZooKeeperEnsemble
 from pyzk.testing.errors import FixtureError, NotRunningError
+from pyzk.testing.external.plain_client import PlainClient, ask
 from pyzk.testing.external.server import ORDER_S, ConnectedServer, ExternalServer
 from pyzk.testing.external.sight import socket_of
 from pyzk.testing.members.member import EnsembleMember
-from pyzk.testing.plain_client import PlainClient, ask
 from pyzk.testing.server import WAIT_S
 
 _DOWN: Final = "stopped"
@@ -43,7 +43,7 @@ class ConnectedMember(ExternalServer):
         return self._place
 
     def look(self) -> survey.SurveyedServer:
-        """Return what it says of itself."""
+        """Return what the member says of itself."""
         found = survey.SurveyedServer(survey.ClientAddress(*self._place))
         try:
             survey.read_srvr(found, ask(*self._place, "srvr", ORDER_S))
@@ -52,42 +52,42 @@ class ConnectedMember(ExternalServer):
         return found
 
     def is_at(self, peer: tuple[str, int]) -> bool:
-        """Tell whether this is its address, as a socket names it."""
+        """Tell whether this address, as a socket gives it, is the member's."""
         found = socket.getaddrinfo(*self._place, type=socket.SOCK_STREAM)
         return any(address[:2] == peer for *_, address in found)
 
     @property
     def role(self) -> str:
-        """See `EnsembleMember.role`; ``stopped`` where nobody answers."""
+        """See `EnsembleMember.role`; ``stopped`` if the member does not answer."""
         found = self.look()
         return _DOWN if found.problem is not None else _ROLES.get(found.mode, found.mode)
 
     @property
     def is_leader(self) -> bool:
-        """Whether it leads."""
+        """Whether the member says that it leads."""
         return self.role == "leader"
 
     @property
     def is_observer(self) -> bool:
-        """Whether it says that it is an observer."""
+        """Whether the member says that it is an observer."""
         return self.role == "observer"
 
     @property
     def zxid(self) -> int:
-        """Of the last transaction in its tree."""
+        """The zxid of the last transaction in the member's tree."""
         return self.look().zxid
 
     def sync(self) -> None:
-        """Return when it has what its leader had committed."""
+        """Return when the member has everything that its leader had committed."""
         with self._client() as client:
             client.sync(self._full("/"))
 
     def start(self) -> Self:
-        """It runs already."""
+        """Refuse: the member runs already."""
         raise FixtureError("start() is for the whole ensemble")
 
     def stop(self, *, leaks: str | None = None) -> None:
-        """It is not ours to stop."""
+        """Refuse: the member belongs to somebody else."""
         __tracebackhide__ = True
         self.unavailable(f"stop is not available with an external server ({self.option})")
 
@@ -95,7 +95,7 @@ class ConnectedMember(ExternalServer):
         return f"<server {':'.join(map(str, self._place))}>"
 
 
-class ConnectedEnsemble(ConnectedServer):
+class ConnectedEnsemble(ConnectedServer, Members[ConnectedMember]):
     """The servers of a connect string, which form one ensemble."""
 
     offers: type[object] = ZooKeeperEnsemble
@@ -105,14 +105,14 @@ class ConnectedEnsemble(ConnectedServer):
         self._members: list[ConnectedMember] = []
 
     def start(self) -> Self:
-        """Make a chroot; return when every member has it."""
+        """Create the chroot; return when every member has it."""
         super().start()
         self._members = [ConnectedMember(self, address) for address in self._addresses]
         self.wait_until_synced()
         return self
 
     def check_size(self, voters: int | None, observers: int | None) -> None:
-        """Refuse a test that asks for another ensemble than this."""
+        """Skip a test that asks for an ensemble of another size."""
         there = [member.role for member in self._members]
         its_observers = there.count("observer")
         its_voters = len(there) - its_observers
@@ -127,18 +127,12 @@ class ConnectedEnsemble(ConnectedServer):
 
     @property
     def members(self) -> list[ConnectedMember]:
-        """All, in the order of the connect string."""
+        """All members, in the order of the connect string."""
         return list(self._members)
-
-    def __len__(self) -> int:
-        return len(self._members)
-
-    def __iter__(self) -> Iterator[ConnectedMember]:
-        return iter(self.members)
 
     @property
     def leader(self) -> ConnectedMember:
-        """Who leads now. NotRunningError if nobody says so."""
+        """The member that says that it leads. Raises NotRunningError if none does."""
         found = self._leader()
         if found is None:
             raise NotRunningError(f"nobody leads: {self._state()}")
@@ -147,18 +141,8 @@ class ConnectedEnsemble(ConnectedServer):
     def _leader(self) -> ConnectedMember | None:
         return next((member for member in self._members if member.is_leader), None)
 
-    @property
-    def followers(self) -> list[ConnectedMember]:
-        """Voters that follow a leader now."""
-        return [member for member in self._members if member.role == "follower"]
-
-    @property
-    def observers(self) -> list[ConnectedMember]:
-        """Members that do not vote."""
-        return [member for member in self._members if member.is_observer]
-
     def server_of(self, client: object) -> ConnectedMember:
-        """The member that a kazoo client is connected to now."""
+        """Return the member that a kazoo client is connected to now."""
         connection = socket_of(client)
         if connection is not None:
             with contextlib.suppress(OSError):
@@ -184,14 +168,14 @@ class ConnectedEnsemble(ConnectedServer):
         return self.leader
 
     def wait_until_serving(self, *members: ConnectedMember, timeout: float = WAIT_S) -> None:
-        """Wait until these members, or all, serve clients."""
+        """Wait until these members serve clients; if none is named, wait for all."""
         chosen = members or self._members
         self.wait_until(
             lambda: all(member.look().is_serving for member in chosen), "all serve", timeout=timeout
         )
 
     def wait_until_synced(self, *, timeout: float = WAIT_S) -> None:
-        """Return when all members that serve have every write that is committed now."""
+        """Wait until all members that serve have every write that is committed at this moment."""
         for member in self._members:
             if member.look().is_serving:
                 with contextlib.suppress(KeeperError):
@@ -205,7 +189,7 @@ class ConnectedEnsemble(ConnectedServer):
         data: bytes | None = None,
         timeout: float = WAIT_S,
     ) -> None:
-        """Wait until all members that serve have a znode, or do not have it."""
+        """Wait until all members that serve have a znode, or none has it."""
         for member in self._members:
             if member.look().is_serving:
                 member.wait_for_node(path, exists=exists, data=data, timeout=timeout)

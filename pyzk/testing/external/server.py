@@ -1,8 +1,8 @@
 """Servers that run elsewhere behind the same names: one test suite for pyzk and for the original.
 
-Shell. `ConnectedServer` is one that runs already; `pyzk.testing.external.command` has one that is a
-process. They offer what goes over the wire; what only a server in this process can do (faults,
-time, sessions and watches of others) is refused by name, where a test asks for it.
+Shell. `ConnectedServer` is a server that runs already; `pyzk.testing.external.command` starts one
+as a process. Both offer what a client can do. What only a server in this process can do (faults,
+time, sessions and watches of others) is refused by name when a test asks for it.
 """
 
 from __future__ import annotations
@@ -17,25 +17,24 @@ from typing import Any, Final, NoReturn, Self
 
 from pyzk.data.paths import ROOT
 from pyzk.errors import KeeperError, NoAuth, NodeExists, NoNode, NotEmpty, SessionExpired
+from pyzk.runtime.addresses import place
 from pyzk.testing.core.engine import NEW, PAUSED, RUNNING, STOPPED, explain
 from pyzk.testing.core.inspection import SessionInfo, WatchInfo, flatten, nest, session_id_of
 from pyzk.testing.errors import FixtureError, NotAvailableError, NotRunningError
 from pyzk.testing.external import sight as external_sight
-from pyzk.testing.plain_client import PlainClient
+from pyzk.testing.external.plain_client import PlainClient
 from pyzk.testing.server import WAIT_S, ZooKeeperServer
 
 ORDER_S: Final = 20.0
+"""How long a server may take to answer."""
 POLL_S: Final = 0.01
+"""How often a condition is checked that nothing tells of."""
 _RESERVED: Final = "zookeeper"
 SHOWN_LINES: Final = 30
 
 
 def _raise_unavailable(text: str) -> NoReturn:
     raise NotAvailableError(text)
-
-
-def _join(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _split(address: str) -> tuple[str, int]:
@@ -46,12 +45,12 @@ def _split(address: str) -> tuple[str, int]:
 
 
 class ExternalServer:
-    """What goes over the wire. Paths are those that a client with `connect_string` uses."""
+    """What a client can do. Paths are those of a client that uses `connect_string`."""
 
     option = ""
-    """What the user has asked for it with, for messages."""
+    """The option that asked for this server, for messages."""
     offers: type[object] = ZooKeeperServer
-    """Whose names these are: those that are not here are refused by name."""
+    """The class whose other names are refused by name."""
 
     def __init__(self, unavailable: Callable[[str], NoReturn] | None = None) -> None:
         self.unavailable = unavailable or _raise_unavailable
@@ -59,7 +58,7 @@ class ExternalServer:
         self._chroot = ""
 
     def __getattr__(self, name: str) -> object:
-        __tracebackhide__ = True  # pytest shows the line of the test as the place of the skip.
+        __tracebackhide__ = True  # pytest then shows the line of the test as the skipped one.
         if name.startswith("_") or not hasattr(self.offers, name):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         self.unavailable(f"{name} is not available with an external server ({self.option})")
@@ -68,42 +67,42 @@ class ExternalServer:
 
     @property
     def _address(self) -> tuple[str, int]:
-        """Where a client can connect."""
+        """The host and port of the server, or of one of several."""
         raise NotImplementedError
 
     @property
     def host(self) -> str:
-        """The address (the first, where there are several)."""
+        """The host name or address; of the first server if there are several."""
         return self._address[0]
 
     @property
     def port(self) -> int:
-        """The client port (the first, where there are several)."""
+        """The client port; of the first server if there are several."""
         return self._address[1]
 
     @property
     def _servers(self) -> list[tuple[str, int]]:
-        """Where its clients may be."""
+        """The hosts and ports of all servers that clients may be connected to."""
         return [self._address]
 
     @property
     def chroot(self) -> str:
-        """The path below which all of this is; empty where it has the whole tree."""
+        """The path below which the test works; empty if it has the whole tree."""
         return self._chroot
 
     @property
     def connect_string(self) -> str:
-        """What a client is given; it may end with a chroot."""
-        return _join(*self._address) + self._chroot
+        """The connect string for clients; it may end with a chroot."""
+        return place(*self._address) + self._chroot
 
     @property
     def data_dir(self) -> str | None:
-        """The data directory, where it is known."""
+        """The data directory, if it is known."""
         return None
 
     @property
     def leaked(self) -> list[object]:
-        """Nothing is known of clients."""
+        """No clients: nothing is known of them."""
         return []
 
     def _client(self, session: tuple[int, bytes] | None = None) -> PlainClient:
@@ -121,12 +120,12 @@ class ExternalServer:
     # --- sessions -------------------------------------------------------------------
 
     def expire_session(self, session: object) -> None:
-        """Expire the session of a kazoo client: its id and its password are taken to end it."""
+        """Expire the session of a kazoo client: take it over by its password, and close it."""
         __tracebackhide__ = True
         client_id = getattr(session, "client_id", None)
         if client_id is None:
             self.unavailable(
-                "expire_session of another than a connected kazoo client is not available with an"
+                "expire_session of anything but a connected kazoo client is not available with an"
                 f" external server ({self.option}): it needs the password of the session"
             )
         deadline = time.monotonic() + ORDER_S
@@ -137,7 +136,7 @@ class ExternalServer:
                         client.end_session()
                     return
                 except ConnectionError:
-                    # The session's own client has taken it back, or the answer was lost.
+                    # The client has taken its session back, or the answer was lost.
                     if time.monotonic() > deadline:
                         raise
 
@@ -147,7 +146,7 @@ class ExternalServer:
         connection = external_sight.socket_of(client)
         if connection is None:
             self.unavailable(
-                "drop_connection of another than a connected kazoo client is not available with an"
+                "drop_connection of anything but a connected kazoo client is not available with an"
                 f" external server ({self.option}): it is cut at its own end"
             )
         with contextlib.suppress(OSError):
@@ -155,11 +154,11 @@ class ExternalServer:
 
     @property
     def faults(self) -> list[object]:
-        """Nothing: there are none here."""
+        """No faults: this server has none."""
         return []
 
     def reset_faults(self) -> None:
-        """There are none here."""
+        """Do nothing: there are no faults."""
         self._need(RUNNING, PAUSED)
 
     # --- the tree -------------------------------------------------------------------
@@ -246,7 +245,7 @@ class ExternalServer:
     def wait_until(
         self, condition: Callable[[], object], what: str = "", *, timeout: float = WAIT_S
     ) -> None:
-        """Wait until ``condition()`` holds; it is asked again and again."""
+        """Wait until ``condition()`` is true; it is called again and again."""
         deadline = time.monotonic() + timeout
         while not condition():
             self._need(RUNNING)
@@ -254,13 +253,13 @@ class ExternalServer:
                 raise TimeoutError(
                     f"{what or repr(condition)} does not hold (waited {timeout:g} s)"
                 )
-            # Another process: there is nothing to wait on.
+            # The server is another process, and tells nothing.
             time.sleep(POLL_S)
 
     def wait_for_watch(
         self, path: str, *, kind: str | None = None, client: object = None, timeout: float = WAIT_S
     ) -> WatchInfo:
-        """Wait until this kazoo client watches ``path``: the server has answered it."""
+        """Wait until the server has answered this kazoo client that it watches ``path``."""
         __tracebackhide__ = True
         kinds = tuple(external_sight.WATCHERS) if kind is None else (kind,)
         if not external_sight.has_watches(client) or kinds[0] not in external_sight.WATCHERS:
@@ -281,8 +280,8 @@ class ExternalServer:
     def wait_for_session(
         self, session: object = None, *, exists: bool = True, timeout: float = WAIT_S
     ) -> SessionInfo | None:
-        """Wait until this session is connected, or with ``exists=False`` is over, where the server
-        has the four-letter words cons and dump."""
+        """Wait until this session is connected or, with ``exists=False``, over. The server must
+        answer the four-letter words cons and dump."""
         __tracebackhide__ = True
         if session is None:
             self.unavailable(
@@ -313,11 +312,11 @@ class ExternalServer:
 
     @property
     def events(self) -> list[str]:
-        """What the server has printed, as far as it is known."""
+        """The output of the server, as far as it is known."""
         return []
 
     def report(self, events: int | None = None) -> str:
-        """Return what is known of the server, for a test that failed."""
+        """Return what is known of the server, for the report of a test that failed."""
         lines = [f"external server ({self.option}), {self.state}"]
         if self.state != NEW:
             lines[0] += f", {self.connect_string}"
@@ -334,7 +333,7 @@ class ExternalServer:
         raise NotImplementedError
 
     def stop(self, *, leaks: str | None = None) -> None:
-        """Leave nothing behind."""
+        """End, and leave nothing behind."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -350,7 +349,7 @@ class ExternalServer:
 
 
 class ConnectedServer(ExternalServer):
-    """A server or an ensemble that runs already. Each of these has a chroot of its own there."""
+    """A server or an ensemble that runs already; this object works in a chroot of its own there."""
 
     def __init__(
         self,
@@ -387,7 +386,7 @@ class ConnectedServer(ExternalServer):
         return self._hosts + self._chroot
 
     def start(self) -> Self:
-        """Make a chroot; return when a client can write."""
+        """Create the chroot, which shows that a client can write."""
         self._check_new()
         with self._first() as client:
             at = ""
@@ -406,7 +405,7 @@ class ConnectedServer(ExternalServer):
             try:
                 client = PlainClient(*address, ORDER_S)
             except (OSError, KeeperError) as error:
-                problems.append(f"{_join(*address)}: {error}")
+                problems.append(f"{place(*address)}: {error}")
             else:
                 self._at = address
                 return client

@@ -1,8 +1,8 @@
 """What can be seen of the clients of a server that runs elsewhere.
 
-Shell. Four-letter words tell of sessions, the clients themselves of the rest: a kazoo client knows
-its socket and its watches, which it takes for set when the server has answered. The attributes are
-private to kazoo; a client that lacks them counts as another library's.
+Shell. Four-letter words show sessions. The rest is read from a kazoo client itself: its socket, and
+its watches, which it records when the server has answered. These attributes are private to kazoo; a
+client without them is treated as one of another library.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import socket
 from collections.abc import Iterable
 from typing import Any, Final
 
+from pyzk.int64 import signed
 from pyzk.testing.core.inspection import SessionInfo, WatchInfo
-from pyzk.testing.plain_client import ask
+from pyzk.testing.external.plain_client import ask
 
 WATCHERS: Final = {"data": "_data_watchers", "children": "_child_watchers"}
-"""Kinds of watches, and where a kazoo client keeps them, by full path."""
+"""Kind of watch -> the attribute in which a kazoo client has its watches, by full path."""
 _CONNECTION: Final = re.compile(r"/(\S+?)\[\d+\]\(.*?sid=(0x[0-9a-f]+).*?,to=(\d+)")
 _SESSION: Final = re.compile(r"^\s*(0x[0-9a-f]+)\b", re.MULTILINE)
 _REFUSED: Final = re.compile(r"\w{4} is not executed because it is not in the whitelist")
@@ -29,23 +30,23 @@ class NotAllowedError(Exception):
 def find_session(
     addresses: Iterable[tuple[str, int]], session_id: int, timeout: float
 ) -> SessionInfo | None:
-    """Return a session that is connected to one of these servers, by ``cons``. Raises OSError,
+    """Return a session if ``cons`` of one of these servers shows it as connected. Raises OSError,
     NotAllowedError."""
     for address, text, seconds in (
         (match[1], match[2], int(match[3]) / 1000)
         for place in addresses
         for match in _CONNECTION.finditer(_ask(place, "cons", timeout))
     ):
-        if _signed(text) == session_id:
+        if signed(int(text, 16)) == session_id:
             return SessionInfo(session_id, seconds, address, (), None)
     return None
 
 
 def is_session_known(addresses: Iterable[tuple[str, int]], session_id: int, timeout: float) -> bool:
-    """Tell whether one of these servers has a session, connected or not, by ``dump``. Raises
+    """Tell whether ``dump`` of one of these servers shows a session, connected or not. Raises
     OSError, NotAllowedError."""
     return any(
-        _signed(text) == session_id
+        signed(int(text, 16)) == session_id
         for place in addresses
         for text in _SESSION.findall(_ask(place, "dump", timeout))
     )
@@ -58,16 +59,11 @@ def _ask(place: tuple[str, int], word: str, timeout: float) -> str:
     return text
 
 
-def _signed(text: str) -> int:
-    number = int(text, 16)
-    return number - (1 << 64) if number >= 1 << 63 else number
-
-
 # --- kazoo clients --------------------------------------------------------------------
 
 
 def socket_of(client: object) -> socket.socket | None:
-    """Return the socket of a kazoo client, if it is one and is connected."""
+    """Return the socket of a connected kazoo client; None of anything else."""
     found = getattr(getattr(client, "_connection", None), "_socket", None)
     return found if isinstance(found, socket.socket) else None
 
@@ -78,7 +74,7 @@ def has_watches(client: object) -> bool:
 
 
 def watch_of(client: Any, path: str, kinds: Iterable[str]) -> WatchInfo | None:
-    """Return the watch of one of these kinds that a kazoo client has on a full path."""
+    """Return a watch of one of these kinds that a kazoo client has on a full path."""
     for kind in kinds:
         if getattr(client, WATCHERS[kind]).get(path):
             return WatchInfo(path, kind, client.client_id[0] if client.client_id else 0)

@@ -1,4 +1,5 @@
-"""Several servers in this process, and the network between them.
+"""Several test servers on one loop, and what a test may do to each.
 
-Shell.
+Shell. It stands on `pyzk.testing.core` and `pyzk.testing.seams`; `pyzk.testing.ensemble` is what
+users hold in their hands.
 """

@@ -1,10 +1,10 @@
 """A whole ensemble on one loop: its life, its partitions, who leads, and who waits for it.
 
 Shell. Theory of operation: each member is an `Engine`, the same that a single test server has, with
-the same seams (sockets of clients, time, disk, gate), and one more, its place in the
-`MemoryNetwork`. So every member is production's `PeerRunner`, elects, synchronizes and broadcasts
-as in production; only its wires are lists of bytes. All clocks are one `PacedClock`: what holds
-up this process holds up everybody.
+the same seams (sockets of clients, time, disk, gate) and one more, its endpoint in the
+`MemoryNetwork`. So every member is production's `PeerRunner` and elects, synchronizes and
+broadcasts as in production; only its wires are lists of bytes. All members read one `PacedClock`:
+when this process is delayed, no member takes the others for dead.
 
 Everything here runs on the loop; `ZooKeeperEnsemble` brings the calls here.
 """
@@ -16,16 +16,16 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from pyzk.int64 import hex_id
 from pyzk.quorum.learner import Learner
 from pyzk.testing.core import orders
-from pyzk.testing.core.client_link import hex_id
 from pyzk.testing.core.engine import BROKEN, KILLED, NEW, PAUSED, RUNNING, STOPPED, Engine
 from pyzk.testing.core.inspection import LeakedClient, session_id_of
-from pyzk.testing.core.timing import FixtureTime, PacedClock
 from pyzk.testing.core.waiting import Waiters
 from pyzk.testing.errors import FixtureError, NotRunningError
-from pyzk.testing.members.network import MemoryNetwork
 from pyzk.testing.members.settings import MemberPlace, check_size, configure
+from pyzk.testing.seams.network import MemoryNetwork
+from pyzk.testing.seams.timing import FixtureTime, PacedClock
 from pyzk.zxid import counter_of, epoch_of, format_zxid
 
 LOOKING: Final = "looking"
@@ -33,7 +33,7 @@ DOWN: Final = (NEW, KILLED, STOPPED, BROKEN)
 
 
 class MemberEngine(Engine):
-    """One member's life."""
+    """One member, from its start to its end, any number of times."""
 
     def __init__(
         self,
@@ -52,12 +52,12 @@ class MemberEngine(Engine):
 
     @property
     def is_up(self) -> bool:
-        """Whether it runs, paused or not."""
+        """Whether the member runs, paused or not."""
         return self.state in (RUNNING, PAUSED)
 
     @property
     def role(self) -> str:
-        """``leader``, ``follower``, ``observer``, ``read-only``, ``looking``, or why it is none."""
+        """``leader``, ``follower``, ``observer``, ``read-only`` or ``looking``; else its state."""
         if not self.is_up:
             return self.state
         server = self.server
@@ -65,17 +65,17 @@ class MemberEngine(Engine):
 
     @property
     def serves(self) -> bool:
-        """Whether clients of it can write, as far as it knows."""
+        """Whether clients of the member can write, as far as it knows."""
         return self.state == RUNNING and self.role in ("leader", "follower", "observer")
 
     @property
     def zxid(self) -> int:
-        """Of the last transaction in its tree."""
+        """The zxid of the last transaction in the member's tree."""
         return self.server.database.last_zxid if self.is_up else 0
 
     @property
     def leader_sid(self) -> int | None:
-        """Whom it follows, or itself."""
+        """The id of the leader that the member follows, or is; None without a leader."""
         if not self.is_up or not self.server.is_running:
             return None
         role = self.server.role
@@ -124,7 +124,7 @@ class EnsembleEngine:
     # --- life -----------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start all; return when each of them serves."""
+        """Start all members; return when each of them serves."""
         try:
             self._configure()
             for engine in self.members.values():
@@ -136,7 +136,7 @@ class EnsembleEngine:
             raise
 
     def _configure(self) -> None:
-        """Each must know the client ports of all."""
+        """Give all members their ports, and each the configuration that names them."""
         places = []
         for sid, engine in self.members.items():
             engine.port.hold()
@@ -146,7 +146,7 @@ class EnsembleEngine:
             engine.config = configure(engine.config, place, places, self.options)
 
     async def stop(self) -> None:
-        """End as production does, all at once."""
+        """End all members at once, as production does."""
         self.waiters.fail(NotRunningError("the ensemble is stopped"))
         engines = [engine for engine in self.members.values() if engine.state not in DOWN]
         self.network.heal()
@@ -161,11 +161,11 @@ class EnsembleEngine:
         self.is_started = False
 
     def leaked(self) -> list[LeakedClient]:
-        """Clients that were connected at the last stop."""
+        """Return the clients that were connected at the last stop."""
         return [client for engine in self.members.values() for client in engine.leaked]
 
     async def kill(self, sid: int) -> None:
-        """End a member as under SIGKILL."""
+        """End a member as a process under SIGKILL."""
         engine = self.member(sid)
         engine.need(RUNNING, PAUSED, BROKEN)
         await engine.kill()
@@ -173,7 +173,7 @@ class EnsembleEngine:
         self._observed()
 
     async def stop_member(self, sid: int) -> None:
-        """End a member as production does; its port stays its own."""
+        """End a member as production does; it keeps its port."""
         engine = self.member(sid)
         if engine.is_up:
             await engine.stop()
@@ -181,7 +181,7 @@ class EnsembleEngine:
             self._observed()
 
     async def restart(self, sid: int, timeout: float) -> None:
-        """Have a member come up again; return when it serves, if there is a quorum for it."""
+        """Start a member again; return when it serves, if there is a quorum for it."""
         engine = self.member(sid)
         await self.stop_member(sid)
         await engine.start()
@@ -190,7 +190,7 @@ class EnsembleEngine:
             await self.wait_until_serving([sid], timeout)
 
     def _could_serve(self, engine: MemberEngine) -> bool:
-        """Whether a quorum of voters runs and is in reach."""
+        """Tell whether a quorum of voters runs and can be reached from a member."""
         voters = [each for each in self.members.values() if not each.is_observer]
         near = sum(
             each.state == RUNNING and not self.network.is_blocked(each.sid, engine.sid)
@@ -245,7 +245,7 @@ class EnsembleEngine:
         return engine
 
     def leader(self) -> MemberEngine | None:
-        """Return who leads, with a quorum behind it."""
+        """Return the member that leads, with a quorum behind it."""
         leaders = [
             engine
             for engine in self.members.values()
@@ -267,7 +267,7 @@ class EnsembleEngine:
         return behind * 2 > len(voters)
 
     def need_leader(self) -> MemberEngine:
-        """Return who leads. Raises NotRunningError."""
+        """Return the member that leads. Raises NotRunningError."""
         leader = self.leader()
         if leader is None:
             raise NotRunningError(f"nobody leads now; wait_for_leader() waits; {self.state()}")
@@ -286,8 +286,8 @@ class EnsembleEngine:
         return leader
 
     async def wait_until_serving(self, sids: Iterable[int], timeout: float) -> None:
-        """Wait until these members (none: all that run and are not paused) serve, under one
-        leader."""
+        """Wait until these members serve, under one leader. If none is named, wait for all that run
+        and are not paused."""
         named = [self.member(sid) for sid in sids]
 
         def all_serve() -> bool:
@@ -314,7 +314,7 @@ class EnsembleEngine:
         await self._wait(is_synced, timeout, f"not all have {format_zxid(target)}")
 
     async def elect_new_leader(self, timeout: float) -> MemberEngine:
-        """Have another member lead: the present leader is cut off until it has been replaced."""
+        """Make another member the leader: the present one is cut off until it is replaced."""
         old = await self.wait_for_leader(timeout)
         if self.network.partitions:
             raise FixtureError("elect_new_leader() within a partition; heal() it first")
@@ -372,7 +372,7 @@ class EnsembleEngine:
         )
 
     async def drop_connection(self, client: object) -> None:
-        """Cut a client's connection, wherever it is."""
+        """Cut a client's connection, at whatever member it is."""
         engine = self.server_of(client)
         await orders.drop_connection(engine, session_id_of(client))
 
@@ -402,12 +402,12 @@ class EnsembleEngine:
             self.waiters.check()
 
     def note(self, text: str) -> None:
-        """Keep an event of the whole ensemble."""
+        """Keep an event in the report of every member."""
         for engine in self.members.values():
             engine.note(text)
 
     def state(self) -> str:
-        """Return who is what, in one line."""
+        """Return the roles of all members, and what separates them, in one line."""
         text = "; ".join(str(engine) for engine in self.members.values())
         if self.network.partitions:
             pairs = ", ".join(f"{one} and {other}" for one, other in self.network.partitions)
@@ -416,5 +416,7 @@ class EnsembleEngine:
 
 
 PACE_MS: Final = 100
-"""More time than this never passes at once; every member looks at its clock twice a tick."""
+"""The most time that passes between two readings of the members' clock; each member reads it twice
+a tick."""
 START_S: Final = 30.0
+"""How long the members may take until all of them serve."""

@@ -1,8 +1,8 @@
-"""The configuration of a test ensemble: who its members are, and the times they live by.
+"""The configuration of a test ensemble: its members, and its times.
 
-Shell. What differs from production: elections decide after a few milliseconds, for every message
-arrives at once; ticks are short, so that a member that falls silent is missed soon; ports between
-the members are names in a `MemoryNetwork`.
+Shell. Three things differ from production: elections decide after a few milliseconds, as every
+message arrives at once; ticks are short, so that a silent member is missed soon; the ports between
+members are numbers in a `MemoryNetwork`.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from pyzk.config.ensemble import Sources, parse_ensemble
+from pyzk.config.ensemble import StartFiles, parse_ensemble
 from pyzk.config.server import ServerConfig
+from pyzk.config.settings import Settings
 from pyzk.testing.core.settings import DEFAULTS, PROPERTIES, text_of
 from pyzk.testing.errors import FixtureError
 
 MAX_VOTERS: Final = 9
-"""More would be a mistake in a test."""
+"""A test that asks for more voters has made a mistake."""
 MAX_OBSERVERS: Final = 20
 QUORUM_PORT: Final = 20_000
 ELECTION_PORT: Final = 30_000
-"""Of member 0; they exist in memory only."""
+"""Member N has this port plus N. Quorum and election ports exist in memory only."""
 
 ENSEMBLE_DEFAULTS: Final[Mapping[str, object]] = {
     # In ticks of 100 ms: a follower that has fallen silent is missed after 300 ms.
@@ -31,7 +32,7 @@ ENSEMBLE_DEFAULTS: Final[Mapping[str, object]] = {
     "leaderConnectDelayDuringRetryMs": 2,
     "observer.election.DelayMs": 1,
     "cnxTimeout": 200,
-    # Silence after which an election is decided.
+    # An election is decided after so long a silence.
     "fastleader.finalizeWaitMs": 2,
     "fastleader.minNotificationInterval": 20,
     "fastleader.maxNotificationInterval": 200,
@@ -39,7 +40,7 @@ ENSEMBLE_DEFAULTS: Final[Mapping[str, object]] = {
 
 
 class MemberPlace(NamedTuple):
-    """One member before it is configured."""
+    """One member of the list that each member is configured with."""
 
     sid: int
     is_observer: bool
@@ -48,7 +49,7 @@ class MemberPlace(NamedTuple):
 
 
 def check_size(voters: object, observers: object) -> None:
-    """Raise FixtureError for an ensemble that cannot be, whatever a test has given."""
+    """Check the numbers that a test has given, whatever they are. Raises FixtureError."""
     if not isinstance(voters, int) or not 2 <= voters <= MAX_VOTERS:
         raise FixtureError(
             f"an ensemble of {voters!r} voters; give 2 to {MAX_VOTERS}, usually 3"
@@ -70,7 +71,7 @@ def configure(
         f"{name}={text_of(value)}" for name, value in settings.items() if name not in PROPERTIES
     ]
     lines += [_server_line(place) for place in places]
-    ensemble = parse_ensemble(Sources("\n".join(lines).encode(), str(me.sid).encode()))
+    ensemble = parse_ensemble(Settings("\n".join(lines).encode()), StartFiles(str(me.sid).encode()))
     assert ensemble is not None, lines
     return replace(config, client_port=me.client_port, ensemble=ensemble)
 

@@ -1,15 +1,16 @@
-"""The wires between the members of a test ensemble: in memory, and in the test's hands.
+"""The network between the members of a test ensemble: in memory, and under the test's control.
 
 Shell. Stands in for TCP on the quorum and election ports (`pyzk.runtime.seams.Network`). Each
 member has an endpoint; all of them share one `MemoryNetwork`, which knows who may reach whom.
 
     write  -> the other side's inbox -> its data_received, one turn of the loop later
 
-A connection is as a socket is: what was written before ``close`` still arrives, ``abort`` loses it;
-who reads slowly makes the writer pause. A paused member's kernel goes on: connections and bytes
-wait for it at its gate. A partition either cuts the connections between its sides, and new ones are
-refused at once, as when a network says so; or it is silent, as when packets are lost: connections
-stay, and what was sent waits, as TCP would send it again, until the partition is healed.
+A connection behaves as a socket does: what was written before ``close`` still arrives, ``abort``
+loses it; a slow reader makes the writer pause. A paused member still gets connections and bytes, as
+from its kernel: they wait at its gate. A partition either cuts the connections between its sides,
+and new ones are refused at once, as when a network reports that a host is unreachable; or it is
+silent, as when packets are lost: connections stay, and what was sent waits until the partition is
+healed, as TCP would send it again.
 """
 
 from __future__ import annotations
@@ -22,33 +23,33 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from pyzk.testing.core.gate import Gate
+from pyzk.testing.seams.gate import Gate
 
 HIGH_WATER: Final = 64 * 1024
 LOW_WATER: Final = 16 * 1024
 _FIRST_PORT: Final = 49152
-"""Of who connects; the number means nothing."""
+"""The first port number that a connecting side gets; it means nothing."""
 
 Make = Callable[[], asyncio.Protocol]
 
 
 class MemoryNetwork:
-    """Who listens where, and who may reach whom."""
+    """All members' endpoints, the connections between them, and the partitions."""
 
     def __init__(self) -> None:
         self.endpoints: dict[int, Endpoint] = {}
         self.listeners: dict[int, Listener] = {}
-        """By port: each port is one member's."""
+        """Port -> its listener; each port belongs to one member."""
         self.transports: dict[MemoryTransport, None] = {}
-        """What is open, both ends of it."""
+        """Both ends of every open connection."""
         self._blocked: dict[tuple[int, int], bool] = {}
-        """(from, to): whether that is silent."""
+        """(from, to) of what is blocked -> whether silently."""
         self._waiting: list[asyncio.Future[None]] = []
-        """Those who try to connect through silence."""
+        """Attempts to connect through a silent partition."""
         self._ports = itertools.count(_FIRST_PORT)
 
     def endpoint(self, sid: int, gate: Gate, observe: Callable[[], None]) -> Endpoint:
-        """Return a member's place in it; ``observe`` is called when it was given something."""
+        """Return a member's endpoint; ``observe`` is called after each of its inputs."""
         endpoint = self.endpoints[sid] = Endpoint(self, sid, gate, observe)
         return endpoint
 
@@ -102,7 +103,7 @@ class MemoryNetwork:
                     self._waiting.remove(future)
 
     def leave(self, sid: int) -> None:
-        """A member is gone: nothing of it may be left."""
+        """Remove everything of a member that has ended."""
         for port, listener in list(self.listeners.items()):
             if listener.endpoint.sid == sid:
                 del self.listeners[port]
@@ -148,11 +149,11 @@ class Endpoint:
         return listener
 
     async def check(self, host: str) -> None:
-        """Every name is known."""
+        """Do nothing: every name is known."""
 
 
 class Listener:
-    """One port that takes connections."""
+    """One port of a member that takes connections."""
 
     def __init__(self, endpoint: Endpoint, make: Make, port: int) -> None:
         self.endpoint = endpoint
@@ -160,7 +161,7 @@ class Listener:
         self._port = port
 
     def close(self) -> None:
-        """Take no more; what is open stays."""
+        """Take no more connections; open ones stay."""
         listeners = self.endpoint.network.listeners
         if listeners.get(self._port) is self:
             del listeners[self._port]
@@ -181,19 +182,19 @@ class MemoryTransport(asyncio.Transport):
         self._loop = asyncio.get_running_loop()
         self._protocol: asyncio.Protocol
         self._inbox: deque[bytes] = deque()
-        """What the other end has written and this one has not read."""
+        """The bytes that the other end has written and this one has not read."""
         self._inbox_bytes = 0
         self._is_due = False
-        """A turn of the loop is asked for."""
+        """Whether the loop is asked for a turn."""
         self._is_reading = True
         self._is_choked = False
-        """This end was told to write no more for now."""
+        """Whether this end was told to pause writing."""
         self._high, self._low = HIGH_WATER, LOW_WATER
         self._is_closing = False
         self._is_ended = False
-        """The other end writes nothing more."""
+        """Whether the other end writes nothing more."""
         self._is_lost = False
-        """connection_lost was called, or will be."""
+        """Whether connection_lost was called, or will be."""
         self._network.transports[self] = None
 
     # --- asyncio.Transport ----------------------------------------------------------
@@ -233,7 +234,7 @@ class MemoryTransport(asyncio.Transport):
         return self._is_closing
 
     def close(self) -> None:
-        """Say that nothing more comes; what was written arrives."""
+        """Close this end; what was written arrives."""
         if not self._is_closing:
             self._is_closing = True
             self._forget_input()
@@ -241,7 +242,7 @@ class MemoryTransport(asyncio.Transport):
             self._lose(None)
 
     def abort(self) -> None:
-        """End at once; what has not arrived is lost, here and there."""
+        """Close both ends at once; what has not arrived is lost."""
         if not self._is_lost:
             self._is_closing = True
             self.other._forget_input()
@@ -255,7 +256,7 @@ class MemoryTransport(asyncio.Transport):
     # --- called by the network and the other end ------------------------------------
 
     def meet(self, protocol: asyncio.Protocol) -> None:
-        """Be made known to who uses this end."""
+        """Give this end to the protocol that uses it."""
         self._protocol = protocol
         self._loop.call_soon(self._meet)
 
@@ -268,7 +269,7 @@ class MemoryTransport(asyncio.Transport):
         self._observe()
 
     def take(self, data: bytes) -> None:
-        """Bytes are on their way to this end."""
+        """Take bytes that the other end has written."""
         if self._is_closing:
             return
         self._inbox.append(data)
@@ -276,12 +277,12 @@ class MemoryTransport(asyncio.Transport):
         self.wake()
 
     def end(self) -> None:
-        """Nothing comes after what is on its way."""
+        """Take notice that the other end writes nothing more."""
         self._is_ended = True
         self.wake()
 
     def reset(self) -> None:
-        """The network has cut the connection: both ends are told so."""
+        """Cut the connection, and tell both ends."""
         for end in (self, self.other):
             end._forget_input()
             end.reset_by_peer()
@@ -292,7 +293,7 @@ class MemoryTransport(asyncio.Transport):
             self._lose(ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)))
 
     def wake(self) -> None:
-        """Look in the next turn of the loop whether there is something to read."""
+        """Deliver in the next turn of the loop, if there is something to read."""
         if not self._is_due and (self._inbox or self._is_ended):
             self._is_due = True
             self._loop.call_soon(self._deliver)
@@ -320,7 +321,7 @@ class MemoryTransport(asyncio.Transport):
             self.wake()
 
     def _relieve(self) -> None:
-        """The other end has read something."""
+        """Resume writing if the other end has read enough."""
         if self._is_choked and self.get_write_buffer_size() <= self._low:
             self._is_choked = False
             self._loop.call_soon(self._resume_writing)

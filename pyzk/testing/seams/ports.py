@@ -1,8 +1,8 @@
-"""A port of one's own: given by the operating system, kept while the server is down.
+"""The port of a test server, which keeps its number while the server is down.
 
-Shell. A socket that is bound and never listens holds the number: nobody else is given it, clients
-are refused, and a server may listen beside it (Linux, SO_REUSEADDR). Where that is not so the
-number is simply asked for again.
+Shell. A socket that is bound and never listens holds the number: no other process gets it, clients
+are refused, and a server may listen beside it (Linux, SO_REUSEADDR). On systems that do not allow
+this, the number is asked for again at each start.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import contextlib
 import errno
 import socket
 
-from pyzk.runtime.addresses import open_sockets
+from pyzk.runtime.listening import open_sockets
 from pyzk.testing.errors import FixtureError
 
 
 class HeldPort:
-    """One number on one address."""
+    """One port of one address."""
 
     def __init__(self, host: str, port: int) -> None:
         self.host = host
@@ -25,15 +25,15 @@ class HeldPort:
         self._holder: socket.socket | None = None
         self._listeners: list[socket.socket] = []
         self._lent: list[socket.socket] = []
-        """What the present runner has."""
+        """The copies that the present runner accepts from."""
 
     def listen(self) -> None:
-        """Begin to take connections. Raises FixtureError when somebody else has the port."""
+        """Begin to take connections. Raises FixtureError if another process has the port."""
         self.hold()
         try:
             self._listeners = open_sockets(self.host, self.port, -1)
         except OSError:
-            # Not everywhere may two sockets have one port, though only one of them listens.
+            # Some systems do not allow two sockets on one port, though only one listens.
             self.release()
             try:
                 self._listeners = open_sockets(self.host, self.port, -1)
@@ -45,7 +45,7 @@ class HeldPort:
         self.port = self._listeners[0].getsockname()[1]
 
     def hold(self) -> None:
-        """Ask for a number, and keep others from it."""
+        """Reserve the number, or a free one."""
         if self._holder is not None:
             return
         with contextlib.suppress(OSError):
@@ -63,7 +63,7 @@ class HeldPort:
             self.port = holder.getsockname()[1]
 
     def listeners(self) -> list[socket.socket]:
-        """Return what a runner may accept from and close; the port goes on listening."""
+        """Return copies that a runner may accept from and close; the port goes on listening."""
         self._lent = [sock.dup() for sock in self._listeners]
         return list(self._lent)
 

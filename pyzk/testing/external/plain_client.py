@@ -1,6 +1,6 @@
-"""A blocking client of one session: how the fixture looks into a server that runs elsewhere.
+"""A blocking client with one session, by which the fixture looks into a server that runs elsewhere.
 
-Shell. A connection for each order, no thread, no reconnection; pings only while it waits.
+Shell. It has no thread and does not reconnect; it sends pings only while it waits for an event.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _Record = CreateRequest | DeleteRequest | PathWatchRequest | SetDataRequest | Pa
 
 
 class PlainClient:
-    """A session with one server; ``session`` takes up another's."""
+    """A session with one server: a new one, or with ``session`` one that exists."""
 
     def __init__(
         self, host: str, port: int, timeout: float, session: tuple[int, bytes] | None = None
@@ -65,7 +65,7 @@ class PlainClient:
     # --- what is asked --------------------------------------------------------------
 
     def create(self, path: str, data: bytes) -> None:
-        """Create a persistent znode. Raises KeeperError, as all of these."""
+        """Create a persistent znode. Raises KeeperError, as every request does."""
         request = CreateRequest(path, data, list(OPEN_ACL), CreateMode.PERSISTENT)
         self._call(OpCode.CREATE, request)
 
@@ -88,7 +88,7 @@ class PlainClient:
         return sorted(GetChildrenResponse.decode(body, 0, len(body))[0].children or ())
 
     def sync(self, path: str) -> None:
-        """Return when the server has what its leader had committed."""
+        """Return when the server has everything that its leader had committed."""
         self._call(OpCode.SYNC, PathRequest(path))
 
     def exists(self, path: str, watch: bool = False) -> bool:
@@ -104,14 +104,14 @@ class PlainClient:
         self._call(OpCode.CLOSE_SESSION)
 
     def wait_for_event(self, deadline: float) -> bool:
-        """Wait for a watch event until ``time.monotonic()`` is there; tell whether one came."""
+        """Wait for a watch event until ``deadline``, a time.monotonic(); tell whether one came."""
         while not self._events:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
             self._socket.settimeout(min(left, PING_S))
             try:
-                # Only to wait: a frame is then read as a whole.
+                # Only wait here; a frame is read as a whole below.
                 self._socket.recv(1, socket.MSG_PEEK)
             except TimeoutError:
                 self._call(OpCode.PING, xid=Xid.PING)
@@ -165,7 +165,7 @@ class PlainClient:
     # --- the end --------------------------------------------------------------------
 
     def close(self) -> None:
-        """End the session if that is possible, and the connection."""
+        """End the session, if that is possible, and close the connection."""
         with contextlib.suppress(OSError, KeeperError):
             self.end_session()
         self._socket.close()

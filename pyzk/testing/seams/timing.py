@@ -1,8 +1,8 @@
 """The time of a test server: real, or standing still until the test lets it pass.
 
-Shell. One list of what is due serves both kinds. With real time the loop is asked to call when the
-first of it is due; with virtual time only ``advance`` looks at it. ``advance`` works with real
-time too: the clock is then ahead by so much from there on.
+Shell. Both kinds have a list of timers. With real time the loop calls when the first timer is due;
+with virtual time timers fire only when the test advances the clock. A real clock can be advanced,
+too: from then on it is ahead of the machine's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from pyzk.clock import Clock
-from pyzk.testing.core.gate import Gate
+from pyzk.testing.seams.gate import Gate
 
 
 class _Timer:
@@ -29,7 +29,7 @@ class _Timer:
 
 
 class FixtureTime:
-    """Both clocks in milliseconds, and what is to happen when. Lives on across restarts."""
+    """The monotonic and the wall clock in milliseconds, and the timers. It outlives restarts."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class FixtureTime:
         clock.wall_ms = self.wall_ms
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> _Timer:
-        """Call the runner back; it has one such timer at a time."""
+        """Set the runner's timer; it has one at a time."""
         timer = self._runner_timer = self.schedule(seconds, callback)
         return timer
 
@@ -79,15 +79,15 @@ class FixtureTime:
         return base + self._offset_ms
 
     def skip_to(self, now_ms: int) -> None:
-        """Put the clock forward; nothing is called."""
+        """Put the clock forward to a time; no timer fires."""
         self._offset_ms += max(0, now_ms - self.now_ms)
 
     def skip(self, milliseconds: int) -> None:
-        """Put the clock forward by so much; nothing is called."""
+        """Put the clock forward by a time; no timer fires."""
         self._offset_ms += milliseconds
 
     def schedule(self, seconds: float, callback: Callable[[], object]) -> _Timer:
-        """Call back when this clock has advanced by so much."""
+        """Call back when this clock has advanced by ``seconds``."""
         timer = _Timer(self.now_ms + round(seconds * 1000), callback)
         heapq.heappush(self._due, (timer.due_ms, next(self._order), timer))
         self._arm()
@@ -96,7 +96,7 @@ class FixtureTime:
     # --- what is due ----------------------------------------------------------------
 
     def bind(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        """The loop on which things happen from now on; None: nothing is due any more."""
+        """Use the timers of this loop from now on; with None, drop all timers."""
         self.loop = loop
         if loop is None:
             self._due.clear()
@@ -104,13 +104,13 @@ class FixtureTime:
             self._disarm()
 
     def next_due_ms(self) -> int | None:
-        """When the first of what is due is due."""
+        """Return when the first timer is due."""
         while self._due and self._due[0][2].callback is None:
             heapq.heappop(self._due)
         return self._due[0][0] if self._due else None
 
     def next_scheduled_ms(self) -> int | None:
-        """When the first of what is due is due, not counting the runner's timer."""
+        """Return when the first timer is due that is not the runner's."""
         return min(
             (
                 timer.due_ms
@@ -128,7 +128,7 @@ class FixtureTime:
             callback()
 
     def fire(self) -> None:
-        """Do what is due now, in the order of when it was; then ask the loop for the next."""
+        """Fire the timers that are due, oldest first; then ask the loop for the next one."""
         if self._gate.is_closed:
             self._gate.add(self.fire)
             return
@@ -166,11 +166,10 @@ class FixtureTime:
 
 
 class PacedClock:
-    """A clock for several servers on one loop: of a time in which the loop did not come to turn it
-    knows only a little.
+    """A clock for several servers on one loop, which slows down while the loop stands still.
 
-    On a busy machine a test may be stopped for a second. Each server would find that it has not
-    heard of the others for so long, though none of them could have said anything.
+    On a busy machine a test may be stopped for a second. By a real clock each server would have
+    heard nothing of the others for so long, though none of them could have sent anything.
     """
 
     def __init__(self, most_ms: int, read: Callable[[], int] | None = None) -> None:
@@ -179,7 +178,7 @@ class PacedClock:
         self._seen_ms = self._now_ms = self._read()
 
     def __call__(self) -> int:
-        """Return the time. It is asked far more often than every ``most_ms``."""
+        """Return the time, at most ``most_ms`` later than at the last call."""
         seen_ms = self._read()
         self._now_ms += min(seen_ms - self._seen_ms, self._most_ms)
         self._seen_ms = seen_ms

@@ -1,12 +1,12 @@
 """Storage of a test server: a log in memory, and a valve in front of any log.
 
-Shell. `MemoryStorage` keeps the framed records that production would write to a file. Only when the
-server comes up again are they put into files of a `MemoryDirectory`, and production's recovery
-reads those: a restart is the real thing, and a write costs nothing but a list's append.
+Shell. `MemoryStorage` keeps the framed records that production would write to a file. When the
+server starts again, they are put into files of a `MemoryDirectory`, which production's recovery
+reads. So a restart recovers as in production, and a write costs no more than appending to a list.
 
-`Valve` stands before it, or before production's `Storage` when there is a directory. What has come
-from the disk can be held back while the server is paused, and while the disk is stalled nothing
-reaches it: that is what a kill loses.
+`Valve` stands in front of it, or of production's `Storage` if there is a directory. While the
+server is paused it holds back the answers of the disk; while the disk is stalled nothing reaches
+the disk, and a kill loses it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pyzk.persistence.directory import MemoryDirectory
 from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.member_files import MemberFiles
 from pyzk.persistence.recovery import RecoveryOptions
+from pyzk.persistence.report import StorageReport
 from pyzk.persistence.snapshot import write_snapshot
 from pyzk.persistence.txnlog import LogScan, frame_record, framed_zxid
 from pyzk.quorum.commands import (
@@ -36,14 +37,14 @@ from pyzk.quorum.commands import (
 from pyzk.quorum.epochs import Epochs, load_epochs, save_epoch
 from pyzk.quorum.sync import is_affordable
 from pyzk.runtime.seams import ServerStorage, StorageAnswers
-from pyzk.testing.core.gate import Gate
+from pyzk.testing.seams.gate import Gate
 
 OnSynced = Callable[[int], None]
 OnError = Callable[[BaseException], None]
 
 
 class MemoryStorage:
-    """A log in memory. What was appended is durable one turn of the loop later."""
+    """A log in memory. A record is durable one turn of the loop after it was appended."""
 
     blocks = False
 
@@ -51,13 +52,13 @@ class MemoryStorage:
         self.metrics = Metrics()
         self.wants_snapshot = False
         self.epochs: Epochs | None = None
-        """Of a member of an ensemble, once it is open."""
+        """The epochs of a member of an ensemble, known after `open`."""
         self._config = config
         self._options = recovery_options(config)
         self._epoch_files = MemoryDirectory("memory epochs")
         self._complete_after = 0
         self._snapshots: MemoryDirectory | None = None
-        """Where the last snapshot is; None: an empty tree at ``_first_zxid``."""
+        """The last snapshot; None stands for an empty tree at ``_first_zxid``."""
         self._first_zxid = 0
         self._records: list[bytes] = []
         """Framed records after the snapshot; those before ``_synced`` survive a kill."""
@@ -70,7 +71,7 @@ class MemoryStorage:
     # --- opening --------------------------------------------------------------------
 
     def open(self) -> Database:
-        """Return what is durable."""
+        """Return the database that the durable records make."""
         database = self._load()
         self._complete_after = database.log_complete_after
         if self._config.ensemble is not None:
@@ -83,7 +84,7 @@ class MemoryStorage:
         return self._files().reload()
 
     def _files(self) -> MemberFiles:
-        """Return files that hold the same."""
+        """Return files with the same snapshot and records."""
         snapshots = self._snapshots
         if snapshots is None:
             snapshots = MemoryDirectory("memory")
@@ -119,13 +120,13 @@ class MemoryStorage:
             self._on_synced(self._zxid)
 
     def take_snapshot(self, database: Database) -> None:
-        """Put the present tree in the place of the records that it has in it."""
+        """Replace the records that are applied by a snapshot of the tree."""
         frozen = database.freeze()
         directory = MemoryDirectory("memory")
         write_snapshot(directory, frozen)
         self.metrics.snap_count += 1
         self._snapshots = directory
-        # Records that are not applied yet are not in the tree.
+        # Records that are not applied yet are not in the snapshot.
         applied = frozen.zxid
         kept = [record for record in self._records if framed_zxid(record) > applied]
         self._synced -= len(self._records) - len(kept)
@@ -134,7 +135,7 @@ class MemoryStorage:
     # --- commands of a member -------------------------------------------------------
 
     def perform(self, command: StorageCommand, answers: StorageAnswers) -> None:
-        """Do what a member wants done, behind everything that was appended; then answer."""
+        """Carry out a command of a member after everything that was appended; then answer."""
         if self._loop is not None:
             self._loop.call_soon(self._perform, command, answers)
 
@@ -168,7 +169,7 @@ class MemoryStorage:
             answers.stored(ticket)
 
     def _take(self, files: MemberFiles) -> None:
-        """Hold what these files hold."""
+        """Replace snapshot and records by those of these files."""
         assert isinstance(files.snapshots, MemoryDirectory)
         self._snapshots = files.snapshots
         self._records = [
@@ -183,34 +184,34 @@ class MemoryStorage:
         assert ensemble is not None
         return is_affordable(further_bytes, snapshot_bytes, ensemble.snapshot_size_factor)
 
-    def directory_sizes(self) -> tuple[int, int]:
-        """Return the bytes of the snapshot and of the log."""
+    def report(self) -> StorageReport:
+        """Return what the four-letter words show of the storage."""
         snapshots = self._snapshots
         size = 0 if snapshots is None else sum(map(snapshots.size, snapshots.names()))
-        return size, sum(map(len, self._records))
+        return StorageReport(size, sum(map(len, self._records)))
 
     # --- the end --------------------------------------------------------------------
 
     def stop_timers(self) -> None:
-        """There are none."""
+        """Do nothing: there are no timers."""
 
     def close(self) -> None:
-        """Everything that was appended is durable."""
+        """End; everything that was appended is durable."""
         if self._is_sync_due:
             self._sync()
         self._loop = None
 
     def abandon(self) -> None:
-        """Forget what was appended and is not synced."""
+        """End as under SIGKILL; records that are not synced are lost."""
         self._loop = None
         self._is_sync_due = False
         del self._records[self._synced :]
 
     def release(self) -> None:
-        """Nothing is locked."""
+        """Do nothing: there is no lock."""
 
     def reset(self, zxid: int) -> None:
-        """Be an empty tree whose last transaction was ``zxid``."""
+        """Become the storage of an empty tree whose last transaction was ``zxid``."""
         assert self._loop is None, "in use"
         self._snapshots = None
         self._records = []
@@ -220,7 +221,7 @@ class MemoryStorage:
 
 
 class Valve:
-    """Stands between a runner and its storage: holds back what it is told to hold back."""
+    """Stands between a runner and its storage, and holds back what a test wants held back."""
 
     def __init__(self, inner: ServerStorage, gate: Gate, observe: Callable[[], None]) -> None:
         self._inner = inner
@@ -231,16 +232,16 @@ class Valve:
         self._unanswered = 0
         self._on_synced: OnSynced
         self.unsynced_zxid = 0
-        """The last zxid that was handed to the disk; `synced_zxid` follows."""
+        """The last zxid that was given to the disk; ``synced_zxid`` follows it."""
         self.synced_zxid = 0
 
     @property
     def is_quiet(self) -> bool:
-        """Whether the disk owes no answer."""
+        """Whether the disk has answered everything."""
         return self.synced_zxid >= self.unsynced_zxid and not self._unanswered
 
     def stall(self, is_stalled: bool) -> None:
-        """Let nothing reach the disk, or everything that has waited."""
+        """Let nothing reach the disk from now on, or everything that has waited."""
         self.is_stalled = is_stalled
         if not is_stalled:
             held, self._held = self._held, []
@@ -295,7 +296,7 @@ class Valve:
         self._reach(partial(self._inner.append, records, last_zxid))
 
     def _reach(self, call: Callable[[], None]) -> None:
-        """Let something reach the disk, now or when it is no longer stalled."""
+        """Make a call of the disk, now or when the disk is no longer stalled."""
         if self.is_stalled:
             self._held.append(call)
         else:
@@ -314,7 +315,7 @@ class Valve:
         self._reach(partial(self._inner.perform, command, _HeldAnswers(self, answers)))
 
     def hear(self, call: Callable[[], None]) -> None:
-        """An answer has come for the server; it may be paused."""
+        """Pass on an answer of the disk, now or when the server is no longer paused."""
         if self._gate.is_closed:
             self._gate.add(partial(self.hear, call))
             return
@@ -325,8 +326,8 @@ class Valve:
     def take_snapshot(self, database: Database) -> None:
         self._inner.take_snapshot(database)
 
-    def directory_sizes(self) -> tuple[int, int]:
-        return self._inner.directory_sizes()
+    def report(self) -> StorageReport:
+        return self._inner.report()
 
     def stop_timers(self) -> None:
         self._inner.stop_timers()
@@ -344,7 +345,7 @@ class Valve:
 
 
 class _HeldAnswers:
-    """The answers to one command, on their way through the valve."""
+    """Takes the answers to one command, and passes them through the valve."""
 
     def __init__(self, valve: Valve, answers: StorageAnswers) -> None:
         self._valve = valve
@@ -361,7 +362,7 @@ class _HeldAnswers:
 
 
 def empty_directories(config: ServerConfig, zxid: int) -> None:
-    """Leave in the data directories of a server that is down an empty tree, whose last
+    """Replace what is in the data directories of a server that is down by an empty tree whose last
     transaction was ``zxid``. Raises StorageError."""
     from pyzk.runtime.files import open_data_directories  # start-up is measured
 

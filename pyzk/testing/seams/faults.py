@@ -1,7 +1,7 @@
-"""Faults by name: which requests, what becomes of them, how often.
+"""Faults by name: which requests they hit, what becomes of those, and how often.
 
-Shell. A table of rules that `Link` asks about each request. The vocabulary is that of Apache's
-ControlCommand, of Curator's and of kazoo's test tools. Operations have the names of the Java
+Shell. `ClientLink` asks a table of rules about each request. The vocabulary is that of Apache's
+ControlCommand and of the test tools of Curator and kazoo. Operations have the names of the Java
 client, of kazoo and of ZooDefs.OpCode, in any spelling: getChildren, get_children, GETCHILDREN.
 """
 
@@ -19,7 +19,7 @@ from pyzk.testing.errors import FixtureError
 CONNECT: Final = OpCode.CREATE_SESSION
 """Stands for the handshake, which has no opcode."""
 EVENT: Final = OpCode.NOTIFICATION
-"""Stands for a watch event, which the server sends unasked."""
+"""Stands for a watch event, which is the answer to no request."""
 
 DELAY: Final = "delay"
 FAIL: Final = "fail"
@@ -72,7 +72,7 @@ _ALIASES: Final = {
     "removeAllWatches": "removeWatches",
 }
 ANY: Final = "any"
-"""Every request of a client but its pings."""
+"""Stands for every request of a client except its pings."""
 
 
 def _fold(name: str) -> str:
@@ -91,7 +91,7 @@ _BY_NAME: Final[Mapping[str, tuple[str, frozenset[int]]]] = {
     ANY: (ANY, _ANY_OPCODES),
 }
 OPERATION_NAMES: Final = (*_OPERATIONS, ANY)
-"""What `find_operation` knows, without the aliases."""
+"""The names that `find_operation` knows, without the aliases."""
 NO_PATH: Final = frozenset(
     {
         OpCode.PING,
@@ -115,7 +115,7 @@ _NAMES: Final = {
 }
 
 _ERRORS: Final[dict[str, int]] = {
-    # Names that only clients have, or that both write differently from ErrorCode.
+    # Names that only clients have, or that clients write differently from ErrorCode.
     "api": -100,
     "invalidcallback": -113,
     "notreadonlycall": ErrorCode.NOT_READ_ONLY,
@@ -147,7 +147,7 @@ def operation_name(opcode: int) -> str:
 
 
 def find_operation(operation: str | int) -> tuple[str, frozenset[int]]:
-    """Return the proper name of an operation, and its opcodes. Raises FixtureError."""
+    """Return the Java client's name of an operation, and its opcodes. Raises FixtureError."""
     if isinstance(operation, int):
         if operation not in _NAMES:
             raise FixtureError(f"no operation has the number {operation}")
@@ -206,7 +206,7 @@ def _meant(name: str, known: Mapping[str, str]) -> str:
 
 
 class Fault:
-    """One rule that is in force. As a context manager it is removed at the end of the block."""
+    """One rule. As a context manager it is removed at the end of the block."""
 
     def __init__(
         self,
@@ -227,7 +227,7 @@ class Fault:
         self.seconds = seconds
         self.executed = executed
         self.fired = 0
-        """How many requests it has hit."""
+        """How many requests the rule has hit."""
         self._table = table
         self._times = times
         self._session_id = session_id
@@ -248,15 +248,15 @@ class Fault:
 
     @property
     def is_spent(self) -> bool:
-        """Whether it has hit as often as it should."""
+        """Whether the rule has hit as often as it should."""
         return self._times is not None and self.fired >= self._times
 
     def remove(self) -> None:
-        """Let it hit nothing any more; harmless when it is gone."""
+        """Take the rule out of force, if it is in force."""
         self._table.remove(self)
 
     def hits(self, opcode: int, session_id: int, path: str | None) -> bool:
-        """Tell whether a request is meant."""
+        """Tell whether the rule is about a request."""
         return (
             opcode in self.opcodes
             and not self.is_spent
@@ -287,18 +287,18 @@ class Fault:
 
 
 class FaultTable:
-    """The rules in force. `Link` asks, on the loop; a rule may be removed from any thread."""
+    """The rules in force. `ClientLink` asks on the loop; any thread may remove a rule."""
 
     def __init__(self) -> None:
         self.rejects = False
         """Whether new connections are closed at once."""
         self.is_active = False
-        """Whether any rule is in force: what a link looks at before it looks at its frames."""
+        """Whether any rule is in force; while none is, links do not look at frames."""
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
 
     def add(self, fault: Fault) -> Fault:
-        """Put a rule in force, behind those that are."""
+        """Put a rule in force, behind the others."""
         with self._lock:
             self._faults = [*self._faults, fault]
             self.is_active = True

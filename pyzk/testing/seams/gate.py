@@ -1,4 +1,4 @@
-"""What a paused server does not hear: every input waits here until it is resumed.
+"""The gate in front of a paused server: every input waits here until the server goes on.
 
 Shell. A server under SIGSTOP keeps its sockets, its kernel goes on taking connections and bytes,
 and its clock jumps when it is continued. Here the loop goes on and the server's inputs (bytes,
@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 
 class Gate:
-    """Open, or closed with what has come since."""
+    """Open, or closed with the inputs that have come since."""
 
     __slots__ = ("_waiting", "is_closed")
 

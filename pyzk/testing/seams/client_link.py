@@ -1,15 +1,16 @@
 """One client's socket, with the test in between.
 
-Shell. `Link` stands between asyncio and production's `ClientProtocol`, `Outlet` between that and
-the transport. Without faults both pass on what they get; the link only keeps count of where a frame
-begins, so that a fault may come into force at any moment.
+Shell. `ClientLink` stands between asyncio and production's `ClientProtocol`, `Outlet` between that
+and the transport. Without faults both pass on what they get; the link only keeps count of where a
+frame begins, so that a fault may come into force at any moment.
 
     delay        The frame and all that follow it on this connection are held: a slow network.
-    fail         The frame is replaced by a sync with its number, which the server answers in its
+    fail         The frame is replaced by a sync with the same xid, which the server answers in its
                  turn, behind the session's writes; the answer is then replaced by the error.
-    no_response  From the answer on nothing leaves the server on this connection (a stream cannot
-                 lose a part of itself); not executed: nothing reaches it from the request on.
-    delay event  The event and all that follows it is held on its way out.
+    no_response  From the answer on nothing leaves the server on this connection, as a stream cannot
+                 lose a part of itself. With executed=False nothing reaches the server from the
+                 request on.
+    delay event  The event and all that follow it are held on their way out.
 """
 
 from __future__ import annotations
@@ -19,65 +20,91 @@ import os
 import struct
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from pyzk.constants import OpCode, Xid
+from pyzk.int64 import hex_id
+from pyzk.jute.archive import unpack_int, unpack_long
 from pyzk.runtime.client_port import ClientProtocol
 from pyzk.runtime.seams import Timer
 from pyzk.server.reply import encode_error
-from pyzk.testing.core.faults import CONNECT, DELAY, EVENT, FAIL, NO_PATH, SILENCE, operation_name
+from pyzk.testing.seams.faults import CONNECT, DELAY, EVENT, FAIL, NO_PATH, SILENCE, operation_name
 
 if TYPE_CHECKING:
+    from pyzk.config.server import ServerConfig
     from pyzk.server.connection import Connection
-    from pyzk.testing.core.engine import Engine
+    from pyzk.testing.seams.faults import Fault, FaultTable
+    from pyzk.testing.seams.gate import Gate
+    from pyzk.testing.seams.timing import FixtureTime
 
-_unpack_int: Final = struct.Struct(">i").unpack_from
 _unpack_head: Final = struct.Struct(">ii").unpack_from
 _unpack_reply: Final = struct.Struct(">iiq").unpack_from
-_unpack_long: Final = struct.Struct(">q").unpack_from
 _pack_sync: Final = struct.Struct(">iiii").pack
 
 _CONNECT_SESSION: Final = 20
-"""Where a ConnectRequest has the session id, with its length before it: 4 + 4 + 8 + 4."""
+"""Offset of the session id in a framed ConnectRequest: 4 + 4 + 8 + 4."""
 _HANDSHAKE: Final = 0
-"""The number under which the answer to a handshake is looked for; requests count from 1."""
+"""Stands for the xid of a handshake, which has none; requests count from 1."""
+
+
+class LinkedServer(Protocol):
+    """What a link asks of the test server that its client has come to; `Engine` answers."""
+
+    config: ServerConfig
+    gate: Gate
+    time: FixtureTime
+    faults: FaultTable
+    life: int
+    links: dict[ClientLink, None]
+
+    def observe(self) -> None:
+        """The server has been given something."""
+
+    def note(self, text: str) -> None:
+        """Keep an event for reports."""
+
+    def heard(self, link: ClientLink, data: bytes) -> None:
+        """Keep what a client sent for reports."""
+
+    def fired(self, fault: Fault, link: ClientLink, opcode: int, path: str | None) -> None:
+        """Keep for reports that a fault has hit."""
 
 
 class ClientLink(asyncio.Protocol):
-    """A client's socket as asyncio sees it, and the way in."""
+    """A client's socket as asyncio sees it: the way in."""
 
-    def __init__(self, engine: Engine, inner: ClientProtocol, life: int) -> None:
-        """``life`` is the engine's, of the server that it belongs to."""
+    def __init__(self, engine: LinkedServer, inner: ClientProtocol, life: int) -> None:
+        """The link belongs to the server of this ``life`` of the engine."""
         self.engine = engine
         self._life = life
         self.address = "?"
         self.session_id = 0
-        """The last that was seen."""
+        """The last session id that was seen on this connection."""
         self.opened_in = os.environ.get("PYTEST_CURRENT_TEST")
         self.bytes_heard = 0
         self.outlet: Outlet | None = None
-        """None before there is a socket, and after."""
+        """None before the socket is open, and after it is closed."""
         self._inner = inner
         self.has_met = False
-        """The first frame, the handshake, has been here."""
+        """Whether the first frame, the handshake, has passed."""
         self._is_raw = False
-        """No frames: a four-letter word, or garbage."""
+        """Whether the bytes are no frames, but a four-letter word or garbage."""
         self._left = 0
-        """Bytes still to come of a frame whose beginning went by."""
+        """How many bytes are still to come of a frame whose beginning has passed."""
         self._head = b""
-        """The same, when not even its length has come."""
+        """The bytes of a length that has come in part."""
         self._part = b""
-        """The beginning of a frame that is looked at before it goes on."""
+        """The beginning of a frame that is to be looked at as a whole."""
         self._held: deque[bytes] = deque()
-        """Frames behind a delay; the first is the one that is delayed."""
+        """Frames that are held; the first is the one that a fault delays."""
         self._timer: Timer | None = None
         self._is_deaf = False
-        """Nothing reaches the server any more."""
+        """Whether nothing reaches the server any more."""
         self._is_lost = False
 
     @property
     def connection(self) -> Connection | None:
-        """The server's side; None before the server knows of it, and after."""
+        """The server's side; None before the server knows of it, and after its end."""
         return self._inner.connection
 
     @property
@@ -90,7 +117,7 @@ class ClientLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if self._life != self.engine.life:
-            # Its server has ended since the loop accepted it.
+            # The server has ended since the loop accepted the connection.
             cast("asyncio.Transport", transport).abort()
             return
         self.outlet = Outlet(self, cast("asyncio.Transport", transport))
@@ -155,7 +182,7 @@ class ClientLink(asyncio.Protocol):
             engine.gate.add(self._lose)
             return
         if self._held:
-            # What the client sent before it went still arrives, when it does.
+            # What the client sent before it left still arrives when its delay is over.
             engine.observe()
             return
         if self in engine.links:
@@ -182,11 +209,11 @@ class ClientLink(asyncio.Protocol):
         if self.outlet is not None:
             self.outlet.abort()
         elif self._is_lost and self in self.engine.links:
-            # Its client has gone; only what was held has kept it.
+            # The client has left; the link remained for what it held.
             self._lose()
 
     def forget(self) -> None:
-        """Lose what is held."""
+        """Drop the frames that are held."""
         self._held.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -195,13 +222,13 @@ class ClientLink(asyncio.Protocol):
     # --- where frames begin ---------------------------------------------------------
 
     def _follow(self, data: bytes) -> None:
-        """Keep count of where frames begin in what goes by."""
+        """Keep count of where frames begin in bytes that pass."""
         if self._is_raw:
             return
         size = len(data)
         offset = 0
         if not self._left and not self._head:
-            if size >= 4 and _unpack_int(data)[0] + 4 == size:
+            if size >= 4 and unpack_int(data)[0] + 4 == size:
                 self.has_met = True
                 return
         elif self._left:
@@ -216,7 +243,7 @@ class ClientLink(asyncio.Protocol):
                 self._head = head
                 return
             self._head = b""
-            (length,) = _unpack_int(head)
+            (length,) = unpack_int(head)
             if not self._is_frame(length):
                 return
             self.has_met = True
@@ -228,7 +255,7 @@ class ClientLink(asyncio.Protocol):
         return not self._is_raw
 
     def _look(self, data: bytes) -> None:
-        """Look at each frame before it goes on; one that has begun to go by, goes by."""
+        """Look at each frame before it passes; one that has passed in part passes whole."""
         if self._left or self._head:
             data = self._finish(data)
         data = self._part + data
@@ -236,7 +263,7 @@ class ClientLink(asyncio.Protocol):
         offset = 0
         size = len(data)
         while size - offset >= 4:
-            (length,) = _unpack_int(data, offset)
+            (length,) = unpack_int(data, offset)
             if not self._is_frame(length):
                 self._inner.data_received(data[offset:])
                 return
@@ -247,13 +274,13 @@ class ClientLink(asyncio.Protocol):
         self._part = data[offset:]
 
     def _finish(self, data: bytes) -> bytes:
-        """Let the rest of a frame go by; return what follows it."""
+        """Let the rest of a frame pass; return what follows it."""
         missing = self._left
         if self._head:
             head = self._head + data[: 4 - len(self._head)]
             missing = 4 - len(self._head)
             if len(head) == 4:
-                missing += _unpack_int(head)[0]
+                missing += unpack_int(head)[0]
         rest, data = data[:missing], data[missing:]
         self._follow(rest)
         self._inner.data_received(rest)
@@ -279,7 +306,7 @@ class ClientLink(asyncio.Protocol):
         return True
 
     def _let_go(self) -> None:
-        """The delay of the first held frame is over."""
+        """End the delay of the first held frame."""
         self._timer = None
         self._pass(self._held.popleft())
         while self._held and not self._is_deaf:
@@ -294,12 +321,12 @@ class ClientLink(asyncio.Protocol):
         self.engine.observe()
 
     def _pass(self, frame: bytes) -> None:
-        """Give a frame to the server, or what a fault makes of it."""
+        """Give the server a frame, or what a fault makes of it."""
         opcode, xid, session_id, path = self._read(frame)
         self.has_met = True
         fault = self.engine.faults.match((FAIL, SILENCE), opcode, session_id, path)
         if fault is None:
-            # Numbers need not differ: those of pings do not.
+            # Several requests may have one xid: pings do.
             self._expect(xid, 0)
         else:
             self.engine.fired(fault, self, opcode, path)
@@ -322,7 +349,7 @@ class ClientLink(asyncio.Protocol):
         if not self.has_met:
             session_id = 0
             if len(frame) >= 4 + _CONNECT_SESSION + 4:
-                (session_id,) = _unpack_long(frame, _CONNECT_SESSION)
+                (session_id,) = unpack_long(frame, _CONNECT_SESSION)
             return CONNECT, _HANDSHAKE, session_id, None
         if len(frame) < 12:
             return 0, 0, self.session_id, None
@@ -336,8 +363,8 @@ class Outlet(asyncio.Transport):
     def __init__(self, link: ClientLink, transport: asyncio.Transport) -> None:
         super().__init__()
         self.expected: dict[int, deque[int | None]] = {}
-        """Number of a request -> the error to answer it with, of all that are on the way; 0: its
-        own answer; None: the silence begins."""
+        """Xid -> what becomes of the answers to the requests on the way, in order: an error code
+        replaces the answer, 0 lets it pass, None begins the silence."""
         self._link = link
         self._engine = link.engine
         self._transport = transport
@@ -346,7 +373,7 @@ class Outlet(asyncio.Transport):
         self._held: list[bytes] = []
         self._timer: Timer | None = None
         self._is_closing = False
-        """To be closed when what is held has been written."""
+        """Whether to close the socket when what is held has been written."""
         self._is_reading_held = False
         self._wants_pause = False
 
@@ -357,7 +384,7 @@ class Outlet(asyncio.Transport):
 
     @property
     def socket_number(self) -> int:
-        """The file descriptor, -1 when it is closed."""
+        """The file descriptor; -1 after it is closed."""
         sock = self._transport.get_extra_info("socket")
         number: int = sock.fileno() if sock is not None else -1
         return number
@@ -405,7 +432,7 @@ class Outlet(asyncio.Transport):
     # --- called by the link and the engine ------------------------------------------
 
     def hold_reading(self, is_held: bool) -> None:
-        """Read nothing, whatever the server wants, or let it decide again."""
+        """Read nothing, whatever the server wants, or let the server decide again."""
         self._is_reading_held = is_held
         self._adjust_reading()
 
@@ -430,12 +457,12 @@ class Outlet(asyncio.Transport):
     # --- what becomes of a frame ----------------------------------------------------
 
     def _look(self, data: bytes) -> None:
-        """Look at each frame; the server writes whole ones, but to four-letter words."""
+        """Look at each frame. The server writes whole frames, except to four-letter words."""
         offset = 0
         size = len(data)
         out: list[bytes] = []
         while size - offset >= 4 and not self._is_silent:
-            (length,) = _unpack_int(data, offset)
+            (length,) = unpack_int(data, offset)
             end = offset + 4 + length
             if length < 0 or end > size:
                 break
@@ -455,7 +482,7 @@ class Outlet(asyncio.Transport):
             out.append(frame)
 
     def _change(self, frame: bytes) -> bytes | None:
-        """Return the frame to send, None for none."""
+        """Return the frame to send; None to send nothing."""
         if not self._has_answered:
             self._has_answered = True
             xid, zxid = _HANDSHAKE, 0
@@ -509,10 +536,10 @@ def _is_event(frame: bytes) -> bool:
 
 
 def read_path(opcode: int, frame: bytes, offset: int) -> str | None:
-    """Return the path that most requests begin with; None where there is none to read."""
+    """Return the path that most requests begin with; None if there is none to read."""
     if opcode in NO_PATH or len(frame) < offset + 4:
         return None
-    (length,) = _unpack_int(frame, offset)
+    (length,) = unpack_int(frame, offset)
     if length < 0:
         return None
     return frame[offset + 4 : offset + 4 + length].decode("utf-8", "replace")
@@ -525,8 +552,3 @@ def describe_chunk(data: bytes, is_first: bool) -> str:
     _, opcode = _unpack_head(data, 4)
     path = read_path(opcode, data, 12)
     return operation_name(opcode) + (f" {path}" if path else "")
-
-
-def hex_id(session_id: int) -> str:
-    """Return a session id as logs and four-letter words show it."""
-    return f"0x{session_id & 0xFFFFFFFFFFFFFFFF:x}"

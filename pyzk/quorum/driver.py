@@ -1,0 +1,228 @@
+"""Drives a peer: carries out what it wants, in one order, for every world.
+
+Pure. A world (the real server, the simulator, a test) gives a peer its inputs and has `Effects`.
+After each input it calls ``flush``; when a turn of its loop ends, ``end_turn``:
+
+    flush      clients are written to; then commands, behind the log that was handed out before
+    end_turn   links to other members, then the log, then the timer
+
+What comes in one turn goes together: one write for each link and one batch for the disk. Each write
+of its own would wake every other member (scripts/bench, set 50x1). The log goes last: its thread
+would only wake to wait for the interpreter.
+
+An effect may raise; then nothing behind it happens. So a world can stop between any two effects.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from pyzk.quorum.commands import (
+    CloseElection,
+    DialElection,
+    DialLeader,
+    ListenForLearners,
+    SendVote,
+    StopListening,
+    StorageCommand,
+)
+from pyzk.quorum.link import QuorumLink
+from pyzk.server.outbox import Command, TakeSnapshot
+
+if TYPE_CHECKING:
+    from pyzk.data.database import Database
+    from pyzk.quorum.election_link import ElectionLink
+    from pyzk.quorum.peer import Peer
+    from pyzk.server.connection import Connection
+
+_NEVER_MS: Final = 1 << 62
+
+
+class Effects(Protocol):
+    """What a world does for any peer."""
+
+    def append(self, records: list[bytes], last_zxid: int) -> None:
+        """Makes framed log records durable; `Peer.log_synced` answers."""
+        ...
+
+    def take_snapshot(self, database: Database) -> None:
+        """Rolls the log and writes a snapshot of the present state."""
+        ...
+
+    def write(self, connection: Connection) -> None:
+        """Writes what a client's connection has; pauses, resumes or closes it as it wants."""
+        ...
+
+    def end_turn_soon(self) -> None:
+        """Calls `Driver.end_turn` when what has come already has been taken in."""
+        ...
+
+    def wake_at(self, at_ms: int) -> None:
+        """Calls `Driver.wake` at this monotonic time in ms, and no more at the one set before."""
+        ...
+
+
+class MemberEffects(Protocol):
+    """What a world does for a member of an ensemble beside that."""
+
+    def order(self, command: StorageCommand) -> None:
+        """Carries out a command on the disk, which answers as `quorum.commands` says."""
+        ...
+
+    def send(self, link: QuorumLink) -> None:
+        """Writes what a link has; pauses, resumes or closes it as it wants."""
+        ...
+
+    def dial_leader(self, command: DialLeader) -> None:
+        """Connects to the quorum port of the leader."""
+        ...
+
+    def listen_for_learners(self) -> None:
+        """Opens the quorum port."""
+        ...
+
+    def stop_listening(self) -> None:
+        """Closes the quorum port; links stay."""
+        ...
+
+    def dial_election(self, command: DialElection) -> None:
+        """Connects to the election port of another member."""
+        ...
+
+    def send_vote(self, link: ElectionLink, data: bytes) -> None:
+        """Writes to an election link."""
+        ...
+
+    def close_election(self, link: ElectionLink) -> None:
+        """Closes an election link when what was written has left."""
+        ...
+
+
+class Driver:
+    """Carries out the outbox of one peer."""
+
+    def __init__(
+        self,
+        peer: Peer,
+        effects: Effects,
+        member: MemberEffects | None = None,
+        gathering_turns: int = 0,
+    ) -> None:
+        """``member``: None for a server that stands alone. ``gathering_turns``: for so many turns
+        the log waits while writes keep coming."""
+        self._peer: Peer = peer
+        self._effects: Effects = effects
+        self._member: MemberEffects | None = member
+        self._gathering_turns: int = gathering_turns
+        self._gathered: int = 0
+        """The records that were waiting when the last turn ended."""
+        self._turns: int = 0
+        """The turns for which they have waited."""
+        self._is_turn_open: bool = False
+        self._armed_ms: int = _NEVER_MS
+        """When the timer goes off."""
+        self._is_closing: bool = False
+
+    def start(self, *, wants_snapshot: bool = False) -> None:
+        """Starts the peer."""
+        self._peer.start(wants_snapshot=wants_snapshot)
+        self.flush()
+        self._arm()
+
+    def wake(self) -> None:
+        """Wakes the peer: the time of the last ``wake_at`` has come."""
+        self._armed_ms = _NEVER_MS
+        self._peer.wake()
+        self.flush()
+        self._arm()
+
+    def close(self) -> None:
+        """Hands out the log, unless it is abandoned; from now on only clients are written to."""
+        if not self._is_closing:
+            self._append()
+            self._is_closing = True
+
+    def abandon(self) -> None:
+        """Hands out nothing more: the state is in doubt, or what is not durable shall be lost."""
+        self._is_closing = True
+
+    def flush(self) -> None:
+        """Carries out what an input has led to and cannot wait."""
+        peer = self._peer
+        peer.flush()
+        outbox = peer.outbox
+        effects = self._effects
+        if outbox.dirty:
+            for connection in outbox.take_dirty():
+                connection.is_dirty = False
+                effects.write(connection)
+        if self._is_closing:
+            return
+        if outbox.commands:
+            self._append()
+            for command in outbox.take_commands():
+                self._carry_out(command)
+        if not self._is_turn_open and (outbox.log or outbox.links or peer.moves_deadline):
+            self._is_turn_open = True
+            effects.end_turn_soon()
+
+    def end_turn(self) -> None:
+        """Hands out what the inputs of a whole turn have led to.
+
+        The clients that have just been answered send their next writes at about the same time. A
+        sync for the first of them would only make the others wait for a second one (scripts/bench,
+        set 50x1: 33 -> 39 thousand a second). A lone write waits for one turn.
+        """
+        self._is_turn_open = False
+        if self._is_closing:
+            return
+        outbox = self._peer.outbox
+        effects = self._effects
+        member = self._member
+        if member is not None and outbox.links:
+            for link in outbox.take_links():
+                assert isinstance(link, QuorumLink), link
+                link.is_dirty = False
+                member.send(link)
+        count = len(outbox.log)
+        if count > self._gathered and self._turns < self._gathering_turns:
+            self._gathered = count
+            self._turns += 1
+            self._is_turn_open = True
+            effects.end_turn_soon()
+            return
+        self._append()
+        if self._peer.deadline < self._armed_ms:
+            self._arm()
+
+    def _append(self) -> None:
+        self._gathered = self._turns = 0
+        outbox = self._peer.outbox
+        if outbox.log:
+            self._effects.append(outbox.take_log(), outbox.log_zxid)
+
+    def _arm(self) -> None:
+        self._armed_ms = self._peer.deadline
+        self._effects.wake_at(self._armed_ms)
+
+    def _carry_out(self, command: Command) -> None:
+        if isinstance(command, TakeSnapshot):
+            self._effects.take_snapshot(self._peer.database)
+            return
+        member = self._member
+        assert member is not None, command
+        if isinstance(command, StorageCommand):
+            member.order(command)
+        elif isinstance(command, DialLeader):
+            member.dial_leader(command)
+        elif isinstance(command, ListenForLearners):
+            member.listen_for_learners()
+        elif isinstance(command, StopListening):
+            member.stop_listening()
+        elif isinstance(command, DialElection):
+            member.dial_election(command)
+        elif isinstance(command, SendVote):
+            member.send_vote(command.link, command.data)
+        else:
+            assert isinstance(command, CloseElection), command
+            member.close_election(command.link)

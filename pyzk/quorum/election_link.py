@@ -1,0 +1,43 @@
+"""One connection of the election port.
+
+Pure. `quorum.election_links` owns all of them and decides which survives.
+
+ZooKeeper: QuorumCnxManager.SendWorker and RecvWorker
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pyzk.quorum.election_messages import FrameScanner
+
+
+class LinkState:
+    """Where a link is in its life."""
+
+    GREETING: Final = 0
+    """Accepted; its initial message is not complete."""
+    UP: Final = 1
+    CLOSED: Final = 2
+
+
+class ElectionLink:
+    """One connection of the election port, compared by identity."""
+
+    __slots__ = ("deadline", "greeting", "is_busy", "name", "scanner", "shell", "sid", "state")
+
+    def __init__(self, name: str, state: int, sid: int | None) -> None:
+        self.name: str = name
+        """Where it comes from or goes to, for the log."""
+        self.state: int = state
+        self.sid: int | None = sid
+        """The server behind it; None before its initial message."""
+        self.greeting: bytes = b""
+        """Bytes of an incomplete initial message."""
+        self.scanner: FrameScanner = FrameScanner()
+        self.deadline: int = 0
+        """When it must have said who it is."""
+        self.is_busy: bool = False
+        """A message was given to the shell, ``written`` has not been called."""
+        self.shell: object = None
+        """The shell's own."""
