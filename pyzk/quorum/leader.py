@@ -15,7 +15,7 @@ through them alone.
 
 A transaction is committed when a quorum has it on disk, in the order of the zxids; this server's
 disk is one of them and may be the last. When the counter of the epoch runs out, the leader takes no
-more writes, waits for those on the way, and steps down (ZOOKEEPER-1277).
+more writes, waits for those under way, and steps down (ZOOKEEPER-1277).
 
 Where this differs from ZooKeeper, on purpose: a voter that has accepted a later epoch than N can
 never follow, and must not. This leader then accepts that epoch, too, and steps down, so that the
@@ -445,7 +445,7 @@ class Leader(LearnerMaster):
             self._is_exhausted = True
 
     def log_synced(self, zxid: int) -> None:
-        """The own log is durable up to ``zxid``: that is this server's ack."""
+        """The log of this server is durable up to ``zxid``, which is its ack."""
         first = self._self_acked + 1
         if self.over is not None or zxid < first:
             return

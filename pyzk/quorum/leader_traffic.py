@@ -29,15 +29,15 @@ class LearnerTraffic:
 
     def __init__(self) -> None:
         self.followers: list[LearnerHandler] = []
-        """They get PROPOSAL and COMMIT; each change makes another list."""
+        """The learners that get PROPOSAL and COMMIT; each change makes another list."""
         self.observers: list[LearnerHandler] = []
-        """They get INFORM."""
+        """The learners that get INFORM."""
         self.batch: list[bytes] = []
-        """What waits for all followers."""
+        """The packets that wait for all followers."""
         self.batch_zxid: int = 0
         """The last proposal that waits, or 0."""
         self.informs: list[bytes] = []
-        """What waits for all observers."""
+        """The packets that wait for all observers."""
         self.syncs: deque[tuple[int, LearnerHandler]] = deque()
         """(zxid, who asked): SYNC is answered behind the commit of zxid."""
 

@@ -103,14 +103,15 @@ class Learner:
         """Why the last connection was refused."""
         self._heard_ms: int = 0
         self._limit_ms: int = member.init_limit_ms
-        """How long the leader may be silent."""
+        """The longest time for which the leader may be silent."""
         self._ticket: int = 0
         """The number of the command whose answer is waited for, or 0."""
         self._has_answered: bool = False
         """Whether clients have been answered since the last flush."""
         self._sessions: LearnerSessions | None = None
         self._ping_at_ms: int | None = None
-        """When the leader, which is not read, is told unasked which sessions live."""
+        """When the next PING is due, while the leader is not read, and is told unasked which
+        sessions live."""
         self.asked: LeaderQuestions = LeaderQuestions(member.server)
 
     @property

@@ -21,7 +21,7 @@ SOON_TRIES: Final = 5
 SOON_MS: Final = 20
 """The first tries follow each other quickly: who has won the election may not know it yet."""
 LATER_TRIES: Final = 10
-"""So many tries follow, leaderConnectDelayDuringRetryMs apart."""
+"""The number of tries that follow, leaderConnectDelayDuringRetryMs apart."""
 
 MOMENT_MS: Final = 250
 """A connection that lasted no longer and brought nothing was a refusal: what stands between, a

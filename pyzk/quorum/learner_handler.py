@@ -191,10 +191,10 @@ class LearnerHandler:
         self.link: QuorumLink = QuorumLink(master.member.outbox, name, self)
         self.phase: int = AWAIT_INFO
         self.sid: int = -1
-        """Who it says it is; -1 before."""
+        """The server that the learner says it is; -1 before."""
         self.is_observer: bool = False
         self.bit: int = 0
-        """What its acks count: nothing if it has no vote."""
+        """The mask of its vote; 0, which counts for nothing, if it has none."""
         self.accepted_epoch: int = -1
         self.config_version: int = 0
         """The version of its configuration, from FOLLOWERINFO."""
@@ -202,33 +202,34 @@ class LearnerHandler:
         """Its current epoch and last zxid, from ACKEPOCH."""
         self.last_zxid: int = 0
         self.heard: int = master.beat
-        """The beat of its last packet, or of what it has to answer."""
+        """The beat of its last packet, or of the packet that it has to answer."""
         self.deadline: int = master.beat + 2 * (master.init_ticks + master.sync_ticks)
         """The beat from which it is no longer counted as alive."""
         self.is_snapshot: bool = False
-        """How it was synchronized."""
+        """Whether it was synchronized by a snapshot."""
         self.chunks: SnapshotChunks | None = None
         self.acked_zxid: int = 0
         self.sent_zxid: int = 0
         """The last proposal that was queued and asks for an ACK."""
         self.told_zxid: int = 0
-        """The last transaction that it can have, and acknowledge: what is held back is not yet."""
+        """The last transaction that it can have, and acknowledge; what is held back is none yet."""
         self._queue_bytes: int = master.member.server.marks.queue_bytes
         self.mark_bytes: int = self._queue_bytes
-        """With more than this waiting for it no further writes are taken."""
+        """No further writes are taken while more than this waits for it."""
         self._beat_taken: int = 0
-        """How far the line had come at the last beat; then how far the queue reached."""
+        """The bytes that the line had taken at the last beat; ``_beat_end`` adds those that
+        waited."""
         self._beat_end: int = 0
         self.holds_up: bool = False
-        """Its queue has been above the mark since the last beat."""
+        """Whether its queue has been above the mark since the last beat."""
         self._held_beats: int = 0
-        """For so many beats it has held up the writes of all."""
+        """The number of beats for which it has held up the writes of all."""
         self._held: list[bytes] | None = None
         self._held_bytes: int = 0
         self._awaited: int = 0
         """A proposal whose ACK is awaited, or 0."""
         self._awaited_beat: int = 0
-        """When it was sent; or when there was an ACK last, or the line moved, if that is later."""
+        """The beat of its sending, or of the last ACK or movement of the line, if that is later."""
 
     def __repr__(self) -> str:
         kind = "observer" if self.is_observer else "follower"

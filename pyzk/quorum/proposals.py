@@ -63,7 +63,7 @@ class NewEpoch:
         self._tally: AckTally = tally
         self.candidate: int = -1
         self._limit: int = MAX_EPOCH
-        """What is accepted above this cannot be believed; known with the leader's own."""
+        """The highest accepted epoch that is believed; the leader's own sets it."""
         self.connected: int = 0
         """The voters that have said what they accepted, as a mask."""
 
@@ -85,7 +85,8 @@ class NewEpoch:
 
 
 class EpochAcks:
-    """Who has acknowledged the new epoch, and has no longer history than the leader."""
+    """The servers that have acknowledged the new epoch, and whose history is no longer than the
+    leader's."""
 
     def __init__(self, tally: AckTally, current_epoch: int, last_zxid: int) -> None:
         self._tally: AckTally = tally

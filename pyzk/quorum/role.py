@@ -23,8 +23,8 @@ class MemberRole(Role, Protocol):
     over: str | None
     """Why the role has ended. The peer asks after each input, and begins an election then."""
     unapplied: Unapplied
-    """What the peer applies when the role has ended and its log is durable: memory and log must
-    be the same before an election (ZOOKEEPER-2845)."""
+    """The transactions that the peer applies when the role has ended and its log is durable: memory
+    and log must be the same before an election (ZOOKEEPER-2845)."""
 
     def start(self) -> None:
         """Begins."""

@@ -49,7 +49,7 @@ from pyzk.quorum import packets
 from pyzk.zxid import counter_of, epoch_of, format_zxid
 
 READ_LOG: Final = 0
-"""A plan's kind: read the log's zxids after P, then ask again."""
+"""The kind of a plan that wants the zxids of the log after P read, and to be asked again."""
 
 
 def is_next(before: int, zxid: int) -> bool:
@@ -84,7 +84,7 @@ def is_affordable(further_bytes: int, snapshot_bytes: int, factor: float) -> boo
 
 
 class SyncOptions:
-    """What an operator may set."""
+    """The settings by which an operator decides how learners are synchronized."""
 
     __slots__ = ("force_snapshot", "may_truncate", "use_log")
 
