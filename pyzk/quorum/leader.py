@@ -296,11 +296,11 @@ class Leader(LearnerMaster):
 
     def _outranked(self, handler: LearnerHandler) -> None:
         accepted = handler.accepted_epoch
-        reason = f"server {handler.sid} has accepted epoch {accepted}, this is {self.epoch}"
+        reason = f"server {handler.sid} has accepted epoch {accepted}, later than {self.epoch}"
         limit = min(MAX_EPOCH - 1, self.epoch + MAX_LEAP)
         if not handler.bit or accepted > limit or self._outranked_by >= accepted:
             raise QuorumProtocolError(reason)
-        log.warning("%s: another election will help", reason)
+        log.warning("%s: this server steps down, so that the next epoch is later", reason)
         self._outranked_by = accepted
         if self.phase not in (STORING_EPOCH, STORING_CURRENT):
             self._ticket = self.member.save_epoch(ACCEPTED, accepted)
@@ -316,7 +316,7 @@ class Leader(LearnerMaster):
 
     def _step_down(self) -> None:
         """Ends: a voter has accepted a later epoch, and this server has now, too."""
-        self._end(f"a voter has accepted epoch {self._outranked_by}, this is {self.epoch}")
+        self._end(f"a voter has accepted epoch {self._outranked_by}, later than {self.epoch}")
 
     def _propose_epoch(self) -> None:
         """Lets LEADERINFO be sent to all learners; counts the own acknowledgement."""

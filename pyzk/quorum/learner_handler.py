@@ -84,7 +84,7 @@ def check_timeout(session_id: int, timeout_ms: int) -> None:
     """Raises QuorumProtocolError for a negative session timeout: it would end the session at once,
     or never be reached."""
     if timeout_ms < 0:
-        raise QuorumProtocolError(f"session {hex_id(session_id)} with a timeout of {timeout_ms} ms")
+        raise QuorumProtocolError(f"session {hex_id(session_id)} has a timeout of {timeout_ms} ms")
 
 
 class LearnerMaster:

@@ -72,7 +72,7 @@ class NewEpoch:
         Raises QuorumProtocolError for one that leaves no epoch to propose, or that is too far from
         the leader's own to be true."""
         if accepted >= MAX_EPOCH or not 0 <= accepted <= self._limit:
-            raise QuorumProtocolError(f"server {sid} has accepted epoch {accepted}")
+            raise QuorumProtocolError(f"server {sid} says that it has accepted epoch {accepted}")
         if self.candidate < 0:
             self._limit = accepted + MAX_LEAP
         self.candidate = max(self.candidate, accepted + 1)

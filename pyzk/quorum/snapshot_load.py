@@ -52,14 +52,12 @@ class SnapshotLoad:
             tree.acls.load(acl_id, acl)
         for path, data, acl_id, stat in part.nodes:
             if path in nodes or not (path == ROOT or _has_parent(nodes, path)):
-                raise QuorumProtocolError(
-                    f"a snapshot in which {path!r} comes twice or before its parent"
-                )
+                raise QuorumProtocolError(f"the snapshot has {path!r} twice, or before its parent")
             tree.acls.add_usage(acl_id)
             tree.load_node(path, DataNode(data, acl_id, *_unpack_stat(stat)))
         if part.is_last:
             if ROOT not in nodes:
-                raise QuorumProtocolError("a snapshot without a root")
+                raise QuorumProtocolError("the snapshot has no root")
             tree.finish_load()
             tree.last_zxid = self.zxid
 
@@ -73,7 +71,7 @@ class SnapshotLoad:
         database.fuzzy_until = database.last_zxid
         unknown = database.tree.acls.unknown()
         if unknown:
-            raise QuorumProtocolError(f"a snapshot without the ACL list {unknown[0]} it refers to")
+            raise QuorumProtocolError(f"the snapshot lacks the ACL list {unknown[0]} it refers to")
 
 
 def _has_parent(nodes: dict[str, DataNode], path: str) -> bool:

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from pyzk.constants import OpCode
+from pyzk.data.committed_log import CommittedLog
 from pyzk.data.database import DIGEST_LOG_INTERVAL, DIGEST_LOG_LIMIT, Database
 from pyzk.data.tree import DataTree
 from pyzk.data.txn import Body, LoggedTxn
@@ -19,6 +20,7 @@ from pyzk.jute.records import (
     ErrorTxn,
     TxnHeader,
 )
+from pyzk.zxid import make
 
 OPEN = [ACL(31, "world", "anyone")]
 SESSION = 0x100000000000007
@@ -37,6 +39,23 @@ def create(zxid: int, path: str, *, ephemeral: bool = False, session: int = SESS
 @pytest.fixture
 def database() -> Database:
     return Database(DataTree())
+
+
+def test_a_commit_enters_the_committed_log_where_there_is_one(database: Database) -> None:
+    database.replay(create(1, "/a"), b"one")
+    database.committed = CommittedLog(500)
+    database.replay(create(2, "/b"), b"two")
+    assert database.last_zxid == 2
+    assert list(database.committed.zxids) == [2]
+    assert database.committed.payload(2) == b"two"
+
+
+def test_an_epoch_begins_without_a_transaction(database: Database) -> None:
+    database.committed = CommittedLog(500)
+    database.replay(create(1, "/a"), b"one")
+    database.begin_epoch(3)
+    assert database.last_zxid == make(3, 0)
+    assert list(database.committed.zxids) == [1]
 
 
 def test_a_session_lives_from_its_create_to_its_close(database: Database) -> None:

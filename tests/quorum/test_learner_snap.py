@@ -260,7 +260,7 @@ def test_what_is_no_tree_ends_the_link(name: str) -> None:
         snapshot_stream.encode_end(),
     )
     assert world.role.over is not None
-    assert "a snapshot" in world.role.over
+    assert "the snapshot" in world.role.over
 
 
 def test_the_znodes_that_every_tree_has_need_not_be_in_a_snapshot() -> None:
@@ -294,7 +294,7 @@ def test_an_acl_list_that_never_comes_ends_the_link() -> None:
     world = LearnerWorld()
     unknown_acl(world)
     assert world.role.over is not None
-    assert "without the ACL list 5" in world.role.over
+    assert "lacks the ACL list 5" in world.role.over
 
 
 def test_an_acl_list_may_come_with_what_follows() -> None:
