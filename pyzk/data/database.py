@@ -35,7 +35,7 @@ class FrozenDatabase:
         tree = database.tree
         self.zxid = tree.last_zxid
         self.digest = tree.digest if tree.digests else None
-        """The tree digest modulo 2^64; None when digests are off."""
+        """The tree digest modulo 2^64; None when digests are switched off."""
         self.sessions = list(database.sessions.items())
         self.acls: list[tuple[int, tuple[ACL, ...]]] = tree.acls.items()
         self.nodes: SnapshotView = tree.freeze()
@@ -46,21 +46,22 @@ class FrozenDatabase:
 
 
 class Database:
-    """The tree and the table session -> timeout in ms."""
+    """The tree of znodes, and the table session -> timeout in ms."""
 
     def __init__(self, tree: DataTree, sessions: dict[int, int] | None = None) -> None:
         self.tree: DataTree = tree
         self.sessions: dict[int, int] = {} if sessions is None else sessions
         self.digest_log: deque[tuple[int, int, int]] = deque(maxlen=DIGEST_LOG_LIMIT)
-        """(zxid, digest version, digest) of every 128th transaction."""
+        """The (zxid, digest version, digest) of every 128th transaction."""
         self.digest_mismatches = 0
         self.fuzzy_until = 0
-        """Zxid up to which a loaded fuzzy snapshot may have effects; no digests are compared."""
+        """The zxid up to which a loaded fuzzy snapshot may have effects; up to there no digests are
+        compared."""
         self.committed: CommittedLog | None = None
-        """The last transactions as bytes; None on a server that is no member of an ensemble."""
+        """The last transactions as bytes; None on a server that is not a member of an ensemble."""
         self.log_complete_after: int = 0
-        """With the state at this zxid, the log on disk is the whole history after it: the zxid of
-        the snapshot that was loaded, or of one that came over the network."""
+        """The zxid from which the log on disk is the whole history: that of the snapshot that was
+        loaded, or of one that came over the network."""
 
     @property
     def last_zxid(self) -> int:

@@ -45,7 +45,7 @@ class LeaderIntake:
         learner has gone."""
         if handler not in self._slow:
             self._slow.append(handler)
-        self._member.server.is_held = True
+        self._member.server.queues.is_held = True
 
     def can_spare(self, handler: LearnerHandler, handlers: list[LearnerHandler]) -> bool:
         """Tells whether those that are alive, and hold up nobody, are a quorum without this one."""
@@ -61,17 +61,18 @@ class LeaderIntake:
         """Looks, after each input, whether writes are held up; tells whether they no longer are."""
         member = self._member
         server = member.server
-        was_held = server.is_held
+        queues = server.queues
+        was_held = queues.is_held
         if self._slow:
             self._slow = [each for each in self._slow if not each.link.is_closed and each.is_behind]
-        server.is_held = bool(self._slow) or member.unsynced_bytes > server.marks.log_bytes
-        return was_held and not server.is_held
+        queues.is_held = bool(self._slow) or member.unsynced_bytes > server.marks.log_bytes
+        return was_held and not queues.is_held
 
     @property
     def is_full(self) -> bool:
         """Whether no further requests of learners are taken."""
         server = self._member.server
-        return server.is_held or self.proposed_bytes > server.marks.proposal_bytes
+        return server.queues.is_held or self.proposed_bytes > server.marks.proposal_bytes
 
     def defers(self, handler: LearnerHandler, forwarded: ForwardedRequest) -> bool:
         """Keeps a request of a learner if it has to wait, and tells whether it has."""

@@ -36,6 +36,7 @@ from pyzk.errors import QuorumProtocolError
 from pyzk.quorum import packets
 from pyzk.quorum.commands import ListenForLearners, StopListening
 from pyzk.quorum.epochs import ACCEPTED, CURRENT, MAX_EPOCH, MAX_LEAP
+from pyzk.quorum.forwarding import decode_forward
 from pyzk.quorum.intake import LeaderIntake
 from pyzk.quorum.leader_gauges import LearnerLine, leader_gauges, learner_lines
 from pyzk.quorum.leader_sync import Synchronizer
@@ -125,7 +126,6 @@ class Leader(LearnerMaster):
         self._phase_deadline: int | None = None
         self._established_ms: int = 0
         self._has_stopped: bool = False
-        # Broadcast
         self.prep: Prep
         self.last_committed: int = 0
         self.sizes: ProposalSizes = ProposalSizes()
@@ -469,8 +469,8 @@ class Leader(LearnerMaster):
         """Commits, in order, what has its quorum."""
         outstanding = self._outstanding
         tally = self._tally
-        server = self.member.server
-        database = server.database
+        database = self.member.server.database
+        queues = self.member.server.queues
         traffic = self.traffic
         before = zxid = self.last_committed
         while True:
@@ -489,7 +489,7 @@ class Leader(LearnerMaster):
             request = proposal.request
             foretold = request.foretold if zxid & SPOT_CHECK_MASK else None
             applied = database.commit(request, request.body, request.digest, payload, foretold)
-            server.finish(request, applied)
+            queues.finish(request, applied)
             if traffic.syncs and traffic.syncs[0][0] <= zxid:
                 traffic.send(zxid)  # SYNC stands between this COMMIT and the next
         self._uncounted_commits += zxid - before
@@ -507,7 +507,7 @@ class Leader(LearnerMaster):
             if goes_on:
                 server.metrics.commit_count += self._uncounted_commits
                 self._uncounted_commits = 0
-                server.end_batch()
+                server.queues.end_batch()
         if self.last_proposed > self._counted:
             server.metrics.proposal_count += self.last_proposed - self._counted
             self._counted = self.last_proposed
@@ -531,7 +531,7 @@ class Leader(LearnerMaster):
             if self.last_proposed <= self.last_committed:
                 self.traffic.send(self.last_committed)  # ahead of what is committed from here on
         else:
-            self.submit(self.member.server.forwarded(handler, forwarded))
+            self.submit(decode_forward(handler, forwarded, self.member.clock.now_ms))
 
     def touched(self, sessions: list[tuple[int, int]]) -> None:
         """Counts these sessions as alive: a learner has heard of them."""

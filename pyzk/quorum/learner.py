@@ -33,6 +33,7 @@ from pyzk.errors import QuorumProtocolError
 from pyzk.jute.records import QuorumPacket, SetDataTxn
 from pyzk.quorum import packets
 from pyzk.quorum.epochs import ACCEPTED, CURRENT
+from pyzk.quorum.forwarding import encode_forward
 from pyzk.quorum.learner_dial import MOMENT_MS, LeaderDial
 from pyzk.quorum.learner_questions import LeaderQuestions
 from pyzk.quorum.learner_sync import Synchronization
@@ -261,7 +262,7 @@ class Learner:
         """Lets clients go on after an input, and the leader wait if the disk is behind."""
         if self._has_answered:
             self._has_answered = False
-            self.member.server.end_batch()
+            self.member.server.queues.end_batch()
         member = self.member
         is_behind = member.unsynced_bytes > member.server.marks.log_bytes
         link = self.link
@@ -462,7 +463,7 @@ class Learner:
             member.heard_config(self.sync.new_leader_config)
         member.established(self.epoch)
         member.install_config()
-        self._sessions = LearnerSessions(server)
+        self._sessions = server.learner_sessions()
         voters = 0 if self.is_observer else len(member.membership.voters)
         server.begin(self, self._sessions, voters)
         log.info(
@@ -487,7 +488,7 @@ class Learner:
         """Applies what is committed; its own record need not be durable here for that."""
         member = self.member
         applied = member.database.commit(txn.header, txn.body, txn.digest, payload)
-        member.server.committed(txn.header, applied)
+        member.server.queues.committed(txn.header, applied)
         self._has_answered = True
 
     def _activate(self, txn: LoggedTxn, leader: int) -> None:
@@ -530,7 +531,7 @@ class Learner:
         """Sends a write, or a sync, to the leader."""
         if request.opcode == OpCode.SYNC:
             self.asked.syncs.append(request)
-        self.link.send(self.member.server.encode_forward(request))
+        self.link.send(encode_forward(request))
 
     def revalidate(self, connection: Connection, session_id: int, timeout_ms: int) -> None:
         """Asks the leader whether a session lives."""

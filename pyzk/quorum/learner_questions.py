@@ -44,7 +44,7 @@ class LeaderQuestions:
         """Answers the client that asked first for a sync."""
         if not self.syncs:
             raise QuorumProtocolError(f"{packets.describe(packet)}, and none was asked for")
-        self._server.finish_sync(self.syncs.popleft())
+        self._server.queues.finish_sync(self.syncs.popleft())
 
     def finish_revalidate(self, packet: QuorumPacket) -> None:
         """Tells the client that asked first about this session whether it lives."""

@@ -40,7 +40,6 @@ from pyzk.quorum.vote import PeerState
 from pyzk.server.outbox import Outbox
 from pyzk.server.readonly import ReadOnly
 from pyzk.server.server import Server
-from pyzk.server.sessions import LearnerSessions
 from pyzk.zxid import format_zxid
 
 if TYPE_CHECKING:
@@ -258,7 +257,7 @@ class MemberLife:
             member.sid,
             self.clock.now_ms - self.looking_since_ms,
         )
-        server.begin(ReadOnly(server), LearnerSessions(server))
+        server.begin(ReadOnly(server), server.learner_sessions())
 
     @property
     def _look_at(self) -> int | None:

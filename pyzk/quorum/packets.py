@@ -27,9 +27,7 @@ from pyzk.jute.archive import (
     unpack_long,
     unpack_long_int,
 )
-from pyzk.jute.records import ErrorTxn, LearnerInfo, QuorumPacket
-from pyzk.server.forwarding import ForwardedRequest as ForwardedRequest
-from pyzk.server.forwarding import encode_request as encode_request
+from pyzk.jute.records import ErrorTxn, Id, LearnerInfo, QuorumPacket
 from pyzk.zxid import epoch_of, format_zxid, make
 
 REQUEST: Final = 1
@@ -77,6 +75,7 @@ _pack_bare: Final = struct.Struct(">iqii").pack
 _pack_head: Final = struct.Struct(">iqi").pack
 _pack_learner_info: Final = struct.Struct(">qiq").pack
 _pack_validity: Final = struct.Struct(">q?").pack
+_pack_request: Final = struct.Struct(">qii").pack
 _unpack_validity: Final = struct.Struct(">qB").unpack_from
 _unpack_request: Final = struct.Struct(">qii").unpack_from
 _SESSION_BYTES: Final = 12
@@ -286,6 +285,34 @@ def validity(packet: QuorumPacket) -> tuple[int, bool]:
 
 
 # --- requests -------------------------------------------------------------------------
+
+
+class ForwardedRequest:
+    """What a learner asks the leader for in a client's name."""
+
+    __slots__ = ("body", "cxid", "ids", "session", "type")
+
+    def __init__(
+        self, session: int, cxid: int, type: int, body: bytes, ids: list[Id] | None
+    ) -> None:
+        self.session: int = session
+        self.cxid: int = cxid
+        self.type: int = type
+        self.body: bytes = body
+        """What follows the client's request header, unchanged."""
+        self.ids: list[Id] | None = ids
+        """The identities of the client's connection, which ACLs are checked against."""
+
+
+def encode_request(request: ForwardedRequest) -> bytes:
+    """Return REQUEST, the one packet with identities."""
+    data = _pack_request(request.session, request.cxid, request.type) + request.body
+    assert len(data) <= MAX_PACKET_BYTES, len(data)
+    head = _pack_head(REQUEST, NO_ZXID, len(data)) + data
+    ids = request.ids
+    if ids is None:
+        return head + NULL
+    return head + pack_int(len(ids)) + b"".join([entry.encode() for entry in ids])
 
 
 def forwarded_request(packet: QuorumPacket) -> ForwardedRequest:

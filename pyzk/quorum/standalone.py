@@ -104,12 +104,12 @@ class Standalone:
     def log_synced(self, zxid: int) -> None:
         """Apply, in order, what is durable now, and answer it."""
         proposed = self._proposed
-        server = self._server
-        database = server.database
+        database = self._server.database
+        queues = self._server.queues
         while proposed and proposed[0].zxid <= zxid:
             request = proposed.popleft()
             foretold = request.foretold if request.zxid & SPOT_CHECK_MASK else None
             applied = database.commit(request, request.body, request.digest, b"", foretold)
-            server.finish(request, applied)
+            queues.finish(request, applied)
         self.prep.changes.applied(zxid)
-        server.end_batch()
+        queues.end_batch()

@@ -1,7 +1,8 @@
-"""What will be true when the proposals on the way commit.
+"""What will be true when the proposals under way have been committed.
 
-Pure. Answers to ZooKeeperServer.outstandingChanges. The newest pending state of each path covers
-the tree; it goes when its transaction has been applied. A multi that fails takes its changes back.
+Pure. ZooKeeper: ZooKeeperServer.outstandingChanges.
+The newest pending state of a path hides that in the tree; it is forgotten when its transaction has
+been applied. A multi that fails takes its changes back.
 """
 
 from __future__ import annotations
@@ -15,18 +16,19 @@ from pyzk.jute.records import ACL
 
 
 class PendingNode(DataNode):
-    """A znode as it will be after a proposal, or the fact that it will be gone."""
+    """A znode as it will be after a proposal; or a mark that it will be gone."""
 
     __slots__ = ("acl", "child_count", "created", "exists", "is_create", "zxid")
 
     acl: tuple[ACL, ...] | None
-    """The list, None for the open one: its number may not exist yet, or not any more."""
+    """The ACL list, None for the open one. Its number may not exist yet, or no longer."""
     child_count: int
     created: int
-    """Children created so far, wrapped; ``cversion`` is the same, but stays at its greatest."""
+    """How many children were created so far, wrapped like an int of Java; ``cversion`` counts the
+    same, but never falls."""
     exists: bool
     is_create: bool
-    """Made by a create, and no copy that a later change made of it."""
+    """Whether a create made this state, and not a later change of the same znode."""
     zxid: int
 
 
@@ -36,9 +38,9 @@ class OutstandingChanges:
     def __init__(self) -> None:
         self.nodes: dict[str, PendingNode] = {}
         self.owned: dict[int, dict[str, int]] = {}
-        """Session id -> ephemerals it has created that are not in the tree yet -> how often."""
+        """Session id -> path of an ephemeral that is not in the tree yet -> its pending creates."""
         self.made: deque[tuple[str, PendingNode]] = deque()
-        """(path, state) in the order of the proposals; empty when the tree has everything."""
+        """(path, state) in the order of the proposals; empty when the tree has all of them."""
         self._undo: list[tuple[str, PendingNode | None]] | None = None
 
     def put(self, path: str, node: PendingNode) -> None:
@@ -49,15 +51,15 @@ class OutstandingChanges:
         self.made.append((path, node))
 
     def begin(self) -> None:
-        """From here on the changes can be rolled back (a multi begins)."""
+        """Begin a multi: the changes from here on can be rolled back."""
         self._undo = []
 
     def keep(self) -> None:
-        """The changes since ``begin`` stand."""
+        """End a multi, and keep its changes."""
         self._undo = None
 
     def rollback(self) -> None:
-        """Take back the changes since ``begin``: what was pending before is newest again."""
+        """End a multi, and take its changes back: what was pending before is newest again."""
         assert self._undo is not None, "rollback without begin"
         for path, before in reversed(self._undo):
             _, node = self.made.pop()
@@ -69,16 +71,16 @@ class OutstandingChanges:
         self._undo = None
 
     def own(self, session_id: int, path: str) -> None:
-        """Note that a pending create makes an ephemeral of this session."""
+        """Note that a pending create makes an ephemeral for this session."""
         owned = self.owned.setdefault(session_id, {})
         owned[path] = owned.get(path, 0) + 1
 
     def ephemerals_of(self, session_id: int, owned: NameSet | None) -> list[str]:
         """Return the ephemerals of a session in the order in which the original deletes them: it
-        has a clone of ``owned``, those in the tree, go through the changes on the way."""
+        clones ``owned``, those in the tree, and goes through the pending changes."""
         table = HashTable(FIRST_CAPACITY) if owned is None else owned.clone()
         if table.is_plain and session_id not in self.owned:
-            return table.names()  # what is on the way only takes names out
+            return table.names()  # pending changes only take names out
         names = set(() if owned is None else owned.names)
         for path, node in self.made:
             if path in names:
@@ -91,7 +93,7 @@ class OutstandingChanges:
         return table.names()
 
     def _disown(self, path: str, node: PendingNode) -> None:
-        """A pending create is in the tree, or taken back."""
+        """Note that a pending create is in the tree now, or was taken back."""
         owned = self.owned.get(node.ephemeral_owner)
         if not node.is_create or owned is None or path not in owned:
             return
@@ -102,7 +104,7 @@ class OutstandingChanges:
                 del self.owned[node.ephemeral_owner]
 
     def applied(self, zxid: int) -> None:
-        """Forget what the tree now has: every change up to ``zxid``."""
+        """Forget the changes up to ``zxid``: the tree has them now."""
         made = self.made
         nodes = self.nodes
         while made and made[0][1].zxid <= zxid:

@@ -1,23 +1,19 @@
 """One client connection: bytes in, frames, replies out.
 
-Pure. Answers to NIOServerCnxn and ZooKeeperServer's processConnectRequest and processPacket.
+Pure. ZooKeeper: NIOServerCnxn, ZooKeeperServer.processPacket.
 Theory of operation:
 
-    HANDSHAKE   four-letter word, or a ConnectRequest
-    ATTACHING   a new session is on its way through the log, or the leader is asked about an old
-                one (`handshake`); frames that came early wait
-    OPEN        reads are answered at once, writes are submitted, reads behind the session's own
-                writes wait in the session's queue
+    HANDSHAKE   a four-letter word or a ConnectRequest is awaited
+    ATTACHING   the session is not open yet (`handshake`); frames that come early wait
+    OPEN        reads are answered at once, writes are submitted, and reads behind a write of their
+                session wait for it (`session_queues`)
     CLOSED      nothing more is read; what is in ``out`` is still written
 
-A connection stops taking frames while it is *stalled*: it attaches, too many requests are on the
-way (globalOutstandingLimit) or too many of their bytes (`marks`), or the client does not read its
-replies. Nothing waits for itself: no frame is needed to free bytes, and while there are too many of
-them pings, reads and the ends of sessions are still served. The driver is told by ``is_stalled``
-and stops reading the socket. Misbehaviour never raises: it closes this connection.
-
-Long because the way of a frame in and that of its reply out share the stalls, which must not be
-told twice.
+A connection serves no frames while it is *stalled*: it is attaching, or too many requests or bytes
+are under way, or the client does not read its replies. The driver sees ``is_stalled`` and stops
+reading the socket. No stall waits for itself: no frame is needed to free bytes, and while too many
+are under way pings, short reads and the ends of sessions are still served. A client that breaks the
+protocol raises nothing here: its connection is closed.
 """
 
 from __future__ import annotations
@@ -36,18 +32,10 @@ from pyzk.int64 import hex_id
 from pyzk.jute.archive import NULL, encode_string, unpack_int
 from pyzk.jute.records import AuthPacket, SASLToken
 from pyzk.outsiders import about
-from pyzk.server import fourletter, handshake
-from pyzk.server.connection_state import (
-    ATTACHING,
-    CLOSED,
-    HANDSHAKE,
-    OPEN,
-    STALL_ATTACHING,
-    STALL_CHOKED,
-    STALL_THROTTLED,
-)
+from pyzk.server import fourletter
 from pyzk.server.connection_stats import ConnectionStats
 from pyzk.server.garbage import describe_bytes
+from pyzk.server.handshake import Handshake
 from pyzk.server.operations import TAGS, WriteDecoder
 from pyzk.server.reads import sync, unreadable
 from pyzk.server.reply import encode_applied, encode_error, encode_event, encode_reply, says_moved
@@ -56,49 +44,49 @@ from pyzk.server.request import QueuedRead, Request
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    # Only types go in a circle here. A protocol for what a connection asks of its server would open
+    # it, and slow the hot path down: compiled, calls through a protocol are looked up by name.
     from pyzk.server.server import Server
     from pyzk.server.sessions import Session
 
 log = logging.getLogger(__name__)
 
-__all__ = [
-    "ATTACHING",
-    "CLOSED",
-    "HANDSHAKE",
-    "OPEN",
-    "STALL_ATTACHING",
-    "STALL_CHOKED",
-    "STALL_THROTTLED",
-    "Connection",
-]
+HANDSHAKE: Final = 0
+ATTACHING: Final = 1
+OPEN: Final = 2
+CLOSED: Final = 3
+
+STALL_ATTACHING: Final = 1
+STALL_THROTTLED: Final = 2
+STALL_CHOKED: Final = 4
 
 ANSWER_BYTES: Final = 1 << 13
-"""Of the answer to a four-letter word: beyond it the other clients have their turn."""
+"""After so much of the answer to a four-letter word other clients have their turn."""
 OUT_HIGH_BYTES: Final = 1 << 20
-"""Replies of one client that wait for the socket; beyond it no more of its frames are served."""
+"""With more replies than this waiting for the socket a client has no more of its frames served."""
 
 SHORT_BYTES: Final = 1 << 10
-"""So long a read may be that waits behind a write although too many bytes are on the way."""
+"""A read up to this length may wait behind a write although too many bytes are under way."""
 PIECE_BYTES: Final = 1 << 16
-"""So much may be missing of a frame that is awaited although too many bytes are on the way."""
+"""A frame that lacks no more than this is awaited although too many bytes are under way."""
 
 _unpack_frame: Final = struct.Struct(">iii").unpack_from
 _UNORDERED: Final = frozenset({OpCode.AUTH, OpCode.SASL})
-"""Answered at once, and no sign of life of the session."""
+"""Requests that are answered at once, and that are no sign of life of the session."""
 _READ_PERM: Final = 1
 
 
 class Connection:
-    """What a server knows of one TCP connection. Also a Watcher: events go to ``out``."""
+    """One TCP connection of a client. It is also a Watcher: events go to ``out``."""
 
     __slots__ = (
         "_answer",
         "_held",
         "_missing",
         "auth_ids",
+        "handshake",
         "host",
         "is_dirty",
-        "is_old_client",
         "is_stale",
         "out",
         "outstanding",
@@ -126,24 +114,25 @@ class Connection:
         self.stats = ConnectionStats(server.clock)
         self.out: list[bytes] = []
         self.is_dirty = False
-        """In the outbox already."""
+        """Whether this connection is in the outbox already."""
         self.stalled = 0
-        """The reasons (STALL_ bits) to serve no further frames for now."""
+        """The reasons (STALL_ bits) to serve no frames for now."""
         self.shell: object = None
-        """What the driver keeps with this connection, its socket say."""
+        """What the driver keeps with this connection, for example its socket."""
         self.outstanding = 0
-        """Requests on the way: writes, and reads behind them."""
+        """How many of its requests are under way; `SessionQueues` counts them."""
         self.parked_bytes = 0
-        """Of reads that wait for this client to take the replies before them."""
+        """Bytes of the reads that wait for the client to take replies; `SessionQueues` counts."""
         self._held: list[bytes] = []
         self._answer: Iterator[bytes] | None = None
-        """The rest of the answer to a four-letter word."""
+        """The rest of the answer to a four-letter word; None if none is being given."""
         self._missing = 1
-        """How many bytes must come before it makes sense to look at ``_held`` again."""
-        self.is_old_client = False
-        """Its ConnectRequest had no readOnly, so the answer has none either."""
+        """How many bytes must come before ``_held`` can hold a whole frame."""
         self.is_stale = False
-        """Its session has moved to another member; on the leader only."""
+        """Whether the session has moved to another member; only the leader knows."""
+        # Last: compiled, attributes that are set before ``self`` is handed out cost no checks.
+        self.handshake: Handshake | None = Handshake(self)
+        """What brings this connection its session; None when that is open, or never will be."""
 
     # --- input ----------------------------------------------------------------------
 
@@ -173,15 +162,23 @@ class Connection:
         if self.out and not self.is_dirty:
             self.mark_dirty()
 
+    def stall(self, reason: int) -> None:
+        """Serve no further frames until ``resume`` is called with the same reason.
+
+        STALL_CHOKED has two users: the driver stalls while the client does not read; the core
+        stalls after OUT_HIGH_BYTES of replies. The driver resumes in both cases.
+        """
+        self.stalled |= reason
+        self.mark_dirty()
+
     def resume(self, reason: int) -> None:
-        """A reason to stall is gone: go on, if it was the last, with the frames that came
-        meanwhile."""
+        """Take back a reason to stall; if it was the last, serve the frames that came meanwhile."""
         if not self.stalled & reason or self.state == CLOSED:
             return
         self.stalled &= ~reason
         if reason == STALL_CHOKED and self.session is not None:
             self.server.touch(self)  # it has taken replies, and its PINGs may be behind more
-            self.server.go_on(self.session)
+            self.server.queues.go_on(self.session)
         if self.stalled:
             return
         self.mark_dirty()
@@ -199,7 +196,7 @@ class Connection:
         missing = 1
         while offset < end:
             if self.state == OPEN and not self.stalled:
-                offset = self._serve(data, offset, end, self.server.large.plain_limit)
+                offset = self._serve(data, offset, end, self.server.queues.large.plain_limit)
             if self.state == CLOSED:
                 return
             left = end - offset
@@ -219,13 +216,14 @@ class Connection:
                 return
             missing = length + 4 - left
             if missing > 0:
-                if missing > PIECE_BYTES and self.state == OPEN and self.server.is_full:
-                    self._throttle()
+                if missing > PIECE_BYTES and self.state == OPEN and self.server.queues.is_full:
+                    self.server.queues.throttle(self)
                 break
             if self.state == HANDSHAKE:
                 self.stats.received(1)
                 self.server.metrics.packets_received += 1
-                handshake.connect(self, data, offset + 4, offset + 4 + length)
+                assert self.handshake is not None, self
+                self.handshake.connect(data, offset + 4, offset + 4 + length)
                 offset += 4 + length
             else:
                 offset = self._serve_large(data, offset, length)
@@ -235,42 +233,46 @@ class Connection:
         self._missing = missing
 
     def _is_good_length(self, length: int, data: bytes, offset: int) -> bool:
-        """Close the connection for a length that no frame has."""
+        """Tell whether a frame may have this length; if not, close the connection."""
         least = 8 if self.state == OPEN else 0
         if least <= length <= self.server.config.jute_max_buffer:
-            if self.state != OPEN or self.server.large.has_room(length):
+            if self.state != OPEN or self.server.queues.large.has_room(length):
                 return True
-            self.refuse(f"request of {length} bytes beside other large ones (largeRequestMaxBytes)")
+            self.refuse(
+                f"its request of {length} bytes and other large ones under way are too many bytes"
+                " (largeRequestMaxBytes)"
+            )
             return False
         self.server.metrics.bytes_received_count += 4
         if self.state == OPEN:
             self.refuse(
-                f"frame of {length} bytes (jute.maxbuffer is {self.server.config.jute_max_buffer})"
+                f"its frame has {length} bytes,"
+                f" jute.maxbuffer is {self.server.config.jute_max_buffer}"
             )
         else:
             self.refuse(f"{describe_bytes(data[offset : offset + 64])} on the client port")
         return False
 
     def _serve_large(self, data: bytes, offset: int, length: int) -> int:
-        """Serve one frame of which not too many may be on the way, unless it has to wait; return
-        the offset behind what was served."""
-        assert length > self.server.large.plain_limit, length
+        """Serve a frame that is a large request, unless it has to wait; return the offset behind
+        what was served."""
+        assert length > self.server.queues.large.plain_limit, length
         before = self.outstanding
         end = offset + 4 + length
         end = self._serve(data, offset, end, length)
         session = self.session
         if self.outstanding > before and session is not None:
-            self.server.large.begin(session.queue[-1], length)
+            self.server.queues.large.begin(session.queue[-1], length)
         return end
 
     def _serve(self, data: bytes, offset: int, end: int, limit: int) -> int:
-        """Serve the whole frames of at most ``limit`` bytes from ``offset`` on; return the offset
-        behind the last one."""
+        """Serve whole frames from ``offset`` on, up to one with more than ``limit`` bytes; return
+        the offset behind the last one served."""
         server = self.server
         session = self.session
         assert session is not None
         tree, queue, out = server.tree, session.queue, self.out
-        is_full = server.is_full
+        is_full = server.queues.is_full
         is_guarded = server.is_guarded or self.is_stale
         reads, writes = server.reads, server.writes
         count = unordered = replied = size = largest = xid = opcode = 0
@@ -325,8 +327,8 @@ class Connection:
         return offset
 
     def _dispatch(self, xid: int, opcode: int, body: bytes) -> int:
-        """Serve a frame that is no plain read: a write, or something that must wait or end. Return
-        the length of the reply if it was a read that is answered."""
+        """Serve a frame that is no plain read or write, or cannot be treated as one now. Return the
+        length of the reply if it was a read that is answered, else 0."""
         if opcode == OpCode.AUTH:
             self._authenticate(xid, body)
             return 0
@@ -338,10 +340,10 @@ class Connection:
         assert session is not None
         if server.access.is_refused(self.auth_ids):
             self.send(encode_error(xid, 0, ErrorCode.SESSION_CLOSED_REQUIRE_SASL_AUTH))
-            self.refuse("no authentication of a scheme that enforce.auth.schemes names")
+            self.refuse("the client has not authenticated as enforce.auth.schemes demands")
             return 0
         if session.is_closing:
-            return 0  # dropped without a reply, as the original does
+            return 0  # without a reply, like the original
         if self.is_stale:
             self.refuse("its session has moved to another server")
             return 0
@@ -352,7 +354,7 @@ class Connection:
         decoder = server.writes.get(opcode)
         if decoder is None:
             self.send(encode_error(xid, -1, ErrorCode.UNIMPLEMENTED))
-            self.refuse(f"unknown operation {opcode}")
+            self.refuse(f"the client asks for an unknown operation, {opcode}")
             return 0
         self._write(session, decoder, xid, opcode, body, 0, len(body))
         return 0
@@ -367,75 +369,65 @@ class Connection:
         offset: int,
         end: int,
     ) -> None:
+        server = self.server
+        now_ms = server.clock.now_ms
         try:
             record = decoder(buffer, offset, end)
         except JuteError:
-            now_ms = self.server.clock.now_ms
             self._wait(session, QueuedRead(self, unreadable, xid, opcode, b"", now_ms))
             return
-        self.submit(session, xid, opcode, record, end - offset)
+        request = Request(self, session, xid, opcode, record, self.auth_ids, now_ms, end - offset)
+        server.queues.submit(request, session)
 
     def _wait(self, session: Session, read: QueuedRead) -> int:
-        """Queue a read behind the session's writes, or answer it if there are none; return the
-        length of the reply."""
+        """Let a read wait for the writes of its session. If there are none, answer it; return the
+        length of the reply, or 0."""
         if not session.queue:
-            return self._answer_read(read)
-        session.queue.append(read)
-        self._count_in(read.xid, read.size)
+            return self.answer_read(read)
+        self.server.queues.wait(read, session)
         return 0
 
-    def submit(
-        self, session: Session, xid: int, opcode: int, record: object, size: int = 0
-    ) -> None:
-        """Hand a write to the role; ``size`` is what counts as on the way."""
-        server = self.server
-        request = Request(
-            self, session, xid, opcode, record, self.auth_ids, server.clock.now_ms, size
-        )
-        self._count_in(xid, size)
-        if opcode < 0 or session.is_local:
-            server.submit(request, session)
-            return
-        session.queue.append(request)
-        server.role.submit(request)
-
-    def _count_in(self, xid: int, size: int) -> None:
-        server = self.server
-        self.outstanding += 1
-        server.outstanding += 1
-        server.outstanding_bytes += size
-        if server.outstanding > server.outstanding_limit and xid > 0:
-            self._throttle()
-
-    def _throttle(self) -> None:
-        """Serve no further frames until less is on the way."""
-        self.stall(STALL_THROTTLED)
-        self.server.throttled[self] = None
-
     def _must_wait(self, opcode: int, length: int) -> bool:
-        """Stall if a frame would add to the bytes on the way, which are too many; tell whether it
-        would. What begins or ends a session is short, and is not held up."""
+        """Tell whether a frame must wait because too many bytes are under way, and it would add to
+        them; if so, stall. What begins or ends a session is short, and does not wait."""
         session = self.session
         if opcode <= 0 or session is None or session.is_closing:
             return False
         if opcode in self.server.writes or (length > SHORT_BYTES and session.queue):
-            self._throttle()
+            self.server.queues.throttle(self)
             return True
         return False
 
-    def stall(self, reason: int) -> None:
-        """Serve no further frames until ``resume`` with the same reason.
+    # --- its session ----------------------------------------------------------------
 
-        The driver stalls with STALL_CHOKED while the client does not read, and resumes; the core
-        stalls with it after OUT_HIGH_BYTES of replies, the driver resumes when they are written.
-        """
-        self.stalled |= reason
-        self.mark_dirty()
+    def attach(self, session: Session) -> None:
+        """Have this session from now on."""
+        self.session = session
+        self.session_id = session.session_id
+        self.timeout_ms = session.timeout_ms
+        session.connection = self
+
+    def await_session(self, session_id: int, timeout_ms: int) -> None:
+        """Serve no frames until it is known whether this session can be had."""
+        self.session_id = session_id
+        self.timeout_ms = timeout_ms
+        self.state = ATTACHING
+        self.stall(STALL_ATTACHING)
+
+    def open(self) -> None:
+        """Take frames for requests from now on, those first that came early."""
+        self.handshake = None
+        self.state = OPEN
+        self.resume(STALL_ATTACHING)
+
+    def session_moved(self) -> None:
+        """Serve nothing more: another member has the session now."""
+        self.is_stale = True
 
     # --- other than requests --------------------------------------------------------
 
     def _four_letter_word(self, data: bytes, offset: int, left: int) -> int:
-        """Answer a four-letter word; return how many bytes are missing for it."""
+        """Answer a four-letter word if all of it is here; return how many bytes are missing."""
         word = data[offset : offset + 4]
         needed = fourletter.needs(self.server, word)
         missing = 4 + needed - left
@@ -449,8 +441,8 @@ class Connection:
         return 0
 
     def _go_on_answering(self, answer: Iterator[bytes]) -> None:
-        """Send the next pieces of the answer to a four-letter word, and close after the last; or
-        stall, so that the driver resumes when others have had their turn and the client reads."""
+        """Send the next pieces of the answer to a four-letter word. After the last one close, else
+        stall: the driver resumes when others have had their turn and the client reads."""
         size = 0
         for piece in answer:
             self.send(piece)
@@ -461,53 +453,55 @@ class Connection:
         self.close()
 
     def _authenticate(self, xid: int, body: bytes) -> None:
-        """Answered at once, out of order; any failure is -115 and the end of the connection."""
+        """Serve an auth packet: at once, out of order. A failure is answered with -115, and ends
+        the connection."""
         try:
             packet, _ = AuthPacket.decode(body, 0, len(body))
         except JuteError as error:
-            self.refuse(f"unreadable auth packet ({error})")
+            self.refuse(f"its auth packet is unreadable ({error})")
             return
         provider = self.server.registry.get(packet.scheme)
         ids = None if provider is None else provider.authenticate(self.host, packet.auth)
         if ids is None:
             self.send(encode_error(xid, 0, ErrorCode.AUTH_FAILED))
-            self.refuse(f"authentication failed, scheme {packet.scheme!r}")
+            self.refuse(f"its authentication with scheme {packet.scheme!r} failed")
             return
         all_ids = tuple(dict.fromkeys(self.auth_ids + ids))
         size = sum(
             len(encode_string(each.scheme)) + len(encode_string(each.id)) for each in all_ids
         )
         if len(all_ids) > MAX_IDENTITIES or size > MAX_IDENTITIES_BYTES:
-            # They go with each request to a leader, who takes no more of them.
+            # They go with each request to the leader, which takes no more of them.
             self.send(encode_error(xid, 0, ErrorCode.AUTH_FAILED))
-            self.refuse(f"{len(all_ids)} identities of {size} bytes are too many")
+            self.refuse(f"its {len(all_ids)} identities with {size} bytes are too many")
             return
         self.auth_ids = all_ids
         self.send(encode_error(xid, 0, ErrorCode.OK))
 
     def _sasl(self, xid: int, body: bytes) -> None:
-        """No SASL is configured: a null token says so, the connection stays."""
+        """Answer a SASL packet: a null token says that no SASL is configured; the connection
+        stays."""
         try:
             token, _ = SASLToken.decode(body, 0, len(body))
         except JuteError as error:
-            self.refuse(f"unreadable SASL packet ({error})")
+            self.refuse(f"its SASL packet is unreadable ({error})")
             return
         if token.token is None:
-            self.refuse("SASL packet without token")
+            self.refuse("its SASL packet has no token")
             return
         self.send(encode_reply(xid, 0, NULL))
 
     # --- output ---------------------------------------------------------------------
 
     def send(self, data: bytes) -> None:
-        """Queue a frame, and this connection for the driver."""
+        """Queue a frame to be written."""
         if self.state != CLOSED:
             self.out.append(data)
             if not self.is_dirty:
                 self.mark_dirty()
 
     def mark_dirty(self) -> None:
-        """Tell the driver to look: something to write, to pause or to close."""
+        """Have the driver look at this connection: it may have to write, pause, resume or close."""
         if not self.is_dirty:
             self.is_dirty = True
             self.server.outbox.dirty.append(self)
@@ -517,22 +511,16 @@ class Connection:
         self.send(encode_event(event_type, path, zxid))
 
     def deliver(self, event_type: int, path: str, zxid: int, acl_id: int) -> None:
-        """Send a watch event if the client may read the znode (or, of children, the parent)."""
+        """Send a watch event, if the client may read the znode; ``acl_id`` is that of the znode, or
+        of its parent for an event about children."""
         if acl_id == OPEN_ACL_ID or self.server.permits(acl_id, _READ_PERM, self.auth_ids):
             self.send(encode_event(event_type, path, zxid))
 
-    def reset_stats(self) -> None:
-        """Forget the numbers (``crst``)."""
-        self.stats.reset()
-
     def answer(self, request: Request, applied: Applied) -> int:
         """Answer a write whose transaction has been applied; return the length of the reply."""
-        server = self.server
-        self.outstanding -= 1
-        server.outstanding -= 1
-        server.outstanding_bytes -= request.size
         if self.state == CLOSED:
             return 0
+        server = self.server
         zxid = server.tree.last_zxid
         if applied.err or applied.results is not None:
             if says_moved(applied):
@@ -547,59 +535,22 @@ class Connection:
         self.stats.answered(zxid, server.clock.now_ms - request.received_ms)
         return len(reply)
 
-    def session_created(self, err: int) -> None:
-        """The session is in the database: say so, and go on with frames that came early."""
-        self.count_out(0)  # no client has sent this request
-        if self.state != ATTACHING:
-            return
-        if err:
-            self.refuse(f"its session could not be made ({ErrorCode.NAMES.get(err, err)})")
-        else:
-            handshake.open_session(self)
-
-    def session_closed(self, request: Request) -> None:
-        """The session is gone on the client's request: say so, and close."""
-        self.count_out(request.size)
-        self.send(encode_error(request.cxid, self.server.tree.last_zxid, ErrorCode.OK))
+    def session_closed(self, xid: int) -> None:
+        """Answer the client's closeSession, which has been applied, and close."""
+        self.send(encode_error(xid, self.server.tree.last_zxid, ErrorCode.OK))
         self.close()
 
-    def count_out(self, size: int) -> None:
-        """One request fewer is on the way, which had ``size`` bytes."""
-        self.outstanding -= 1
-        self.server.outstanding -= 1
-        self.server.outstanding_bytes -= size
-
-    def park(self, read: QueuedRead) -> None:
-        """A read is on the way no more: it waits for the client alone, and holds up nobody else."""
-        if not read.is_parked:
-            self.count_out(read.size)
-            read.is_parked = True
-            self.parked_bytes += read.size
-
-    def read_over(self, read: QueuedRead) -> None:
-        """A read that has waited is answered, or never will be."""
-        if read.is_parked:
-            self.parked_bytes -= read.size
-        else:
-            self.count_out(read.size)
-
-    def finish_read(self, read: QueuedRead) -> int:
-        """Answer a read whose session's earlier writes have all been applied; return the length of
-        the reply."""
-        self.read_over(read)
-        return 0 if self.state == CLOSED else self._answer_read(read)
-
-    def finish_sync(self, request: Request) -> None:
-        """On a learner: what was committed when the leader saw the request has been applied."""
-        self.count_out(request.size)
+    def answer_sync(self, request: Request) -> None:
+        """On a learner: answer a sync, to which the leader has answered with SYNC."""
         if self.state != CLOSED:
             body = request.record
             assert isinstance(body, bytes), body
-            self._answer_read(
+            self.answer_read(
                 QueuedRead(self, sync, request.cxid, OpCode.SYNC, body, request.received_ms)
             )
 
-    def _answer_read(self, read: QueuedRead) -> int:
+    def answer_read(self, read: QueuedRead) -> int:
+        """Answer a read that was taken out of its chunk; return the length of the reply."""
         server = self.server
         zxid = server.tree.last_zxid
         try:
@@ -617,7 +568,7 @@ class Connection:
     # --- the end --------------------------------------------------------------------
 
     def refuse(self, reason: str) -> None:
-        """Close, with one log line that says what the client did."""
+        """Close, with one log line that says why."""
         log.warning("closing %s: %s", self, reason, extra=about(self.host))
         self.close()
 
@@ -628,11 +579,12 @@ class Connection:
         self.state = CLOSED
         self._held = []
         self._answer = None
+        self.handshake = None
         self.server.forget(self)
         self.mark_dirty()
 
     def closed(self) -> None:
-        """The socket is gone."""
+        """Close without writing what is queued: the socket is gone, or the session expired."""
         self.out.clear()
         self.close()
 

@@ -1,6 +1,6 @@
-"""Numbers of one connection, as ``cons`` and ``stat`` show them.
+"""The statistics of one connection, as ``cons`` and ``stat`` show them.
 
-Pure. Answers to the statistics of ServerCnxn.
+Pure. ZooKeeper: ServerCnxn.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from pyzk.clock import Clock
 
 
 class ConnectionStats:
-    """Counters of one connection; filled once a chunk, not once a frame."""
+    """The counters of one connection, which are filled once a chunk and not once a frame."""
 
     __slots__ = (
         "_clock",
@@ -35,7 +35,7 @@ class ConnectionStats:
         self.reset_latency()
 
     def reset_latency(self) -> None:
-        """Forget requests and latencies, not the counts of packets."""
+        """Forget requests and latencies; keep the counts of packets."""
         self.last_op = "NA"
         self.last_cxid = -1
         self.last_zxid = -1
@@ -47,12 +47,12 @@ class ConnectionStats:
         self.average_sum = 0
 
     def reset(self) -> None:
-        """Forget everything but the birth (``crst``)."""
+        """Forget everything but when the connection was made (``crst``)."""
         self.packets_received = self.packets_sent = 0
         self.reset_latency()
 
     def received(self, count: int) -> None:
-        """Note frames, four-letter words included."""
+        """Note that so many frames have come; a four-letter word is one."""
         self.packets_received += count
 
     def served(self, count: int, replied: int, xid: int, last_op: str, zxid: int) -> None:
@@ -67,7 +67,7 @@ class ConnectionStats:
             self.average_count += replied
 
     def answered(self, zxid: int, latency_ms: int) -> None:
-        """Note a reply that took its time."""
+        """Note a reply to a request that had to wait."""
         self.last_zxid = zxid
         self.last_response_ms = self._clock.now_ms
         self.last_latency_ms = latency_ms
@@ -80,5 +80,5 @@ class ConnectionStats:
 
     @property
     def average_latency_ms(self) -> int:
-        """The mean, rounded down."""
+        """The mean latency, rounded down."""
         return self.average_sum // self.average_count if self.average_count else 0

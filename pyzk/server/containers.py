@@ -1,8 +1,9 @@
 """Which containers and TTL znodes are due for deletion.
 
-Pure. Answers to ContainerManager. The caller asks once every ``container_check_interval_ms`` and
-turns each path into a deleteContainer transaction; preparing that transaction checks again, so a
-child that arrives in between saves the znode.
+Pure. ZooKeeper: ContainerManager.
+The caller asks once every ``container_check_interval_ms`` and turns each path into a
+deleteContainer transaction; preparing that transaction checks again, so a child that arrives in
+between saves the znode.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def due(tree: DataTree, wall_ms: int, config: ServerConfig) -> list[str]:
-    """The paths to delete now; no more than ``container_max_per_minute`` allows until the next
-    check. The rest is due next time."""
+    """Return the paths to delete now, at most as many as ``container_max_per_minute`` allows until
+    the next check; the rest is due then."""
     limit = config.container_max_per_minute * config.container_check_interval_ms // 60_000
     containers = list(_containers(tree, wall_ms, config.container_max_never_used_interval_ms))
     ttls = list(_ttls(tree, wall_ms))

@@ -1,6 +1,6 @@
-"""What bytes look like that are not the ZooKeeper protocol.
+"""Names the protocol of bytes that are not ZooKeeper's.
 
-Pure. For one log line that saves an operator a packet capture.
+Pure. One log line with that name saves an operator a packet capture.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HTTP_METHODS: Final = (
 
 
 def describe_bytes(data: bytes) -> str:
-    """Name the protocol that ``data`` begins like."""
+    """Return the name of the protocol that ``data`` looks like."""
     if data.startswith(_HTTP_METHODS):
         line = data.split(b"\r\n", 1)[0].split(b"\n", 1)[0]
         return f"an HTTP request ({_printable(line[:40])})"
@@ -31,7 +31,7 @@ def describe_bytes(data: bytes) -> str:
         return "an SSH client"
     if data.startswith(b"PRI * HTTP/2"):
         return "an HTTP/2 client"
-    return f"no ZooKeeper client ({_printable(data[:16])})"
+    return f"an unknown protocol ({_printable(data[:16])})"
 
 
 def _printable(data: bytes) -> str:

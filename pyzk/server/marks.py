@@ -1,7 +1,8 @@
-"""How many bytes may be on the way before a server takes fewer: nothing ends when one is reached.
+"""How many bytes may be under way before a server takes less: a full mark slows, it ends nothing.
 
-Pure. The original counts requests only (globalOutstandingLimit), and bytes if largeRequestThreshold
-is set, whose excess it refuses. docs/decisions/0016 has the reasons and the figures.
+Pure. ZooKeeper has no counterpart: it counts requests (globalOutstandingLimit), and bytes only if
+largeRequestThreshold is set, and then it refuses the excess. docs/decisions/0016 has the reasons
+and the figures.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 from typing import Final
 
 INTAKE_BYTES: Final = 1 << 25
-"""Of requests of the server's own clients; like the limit of requests it is for all voters."""
+"""The mark for requests of the server's own clients; all voters share it, as they share
+globalOutstandingLimit."""
 PROPOSAL_BYTES: Final = 1 << 25
-"""Of proposals that are not committed; beyond it a leader lets requests of learners wait."""
+"""The mark for proposals that are not committed: beyond it a leader lets requests of learners
+wait."""
 QUEUE_BYTES: Final = 1 << 26
-"""Of what waits for one learner; beyond it a leader takes no further writes."""
+"""The mark for what waits for one learner: beyond it a leader takes no further writes."""
 LOG_BYTES: Final = 1 << 26
-"""Of records that a member's disk was given and has not made durable: beyond it a leader takes no
-further writes, a learner does not read what its leader sends."""
+"""The mark for records that a member's disk was given and has not made durable: beyond it a leader
+takes no further writes, and a learner does not read what its leader sends."""
 
 
 class Marks:

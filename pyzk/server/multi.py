@@ -1,6 +1,6 @@
 """The operations inside multi and multiRead.
 
-Pure. Answers to MultiOperationRecord and MultiResponse.
+Pure. ZooKeeper: MultiOperationRecord.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ _READS: Final = frozenset({OpCode.GET_DATA, OpCode.GET_CHILDREN})
 
 
 class WrongOperation(JuteError):
-    """A multiRead all of whose operations are writes: readable, but not to be done."""
+    """A multiRead that consists of writes: it is readable, but must not be done."""
 
 
 class NullAcl(JuteError):
-    """A create inside a multi without ACL vector: unreadable, and not even worth a zxid."""
+    """A create without ACL vector in a multi: it is unreadable, and takes no zxid."""
 
 
 def decode_writes(buffer: bytes, offset: int, end: int) -> list[MultiOp]:
-    """Return the operations of a multi. Raises JuteError for what is none."""
+    """Return the operations of a multi. Raises JuteError for bytes that are no multi."""
     operations: list[MultiOp] = []
     while True:
         header, offset = MultiHeader.decode(buffer, offset, end)
@@ -60,7 +60,7 @@ def decode_writes(buffer: bytes, offset: int, end: int) -> list[MultiOp]:
 
 
 def _operation(kind: int, record: WriteRecord) -> int:
-    """Return what the flags make of a create: they, not the header, have the last word."""
+    """Return the opcode of an operation: of a create the flags decide, not the header."""
     if isinstance(record, CreateTTLRequest):
         if record.flags == CreateMode.CONTAINER:
             return OpCode.CREATE_CONTAINER
@@ -69,7 +69,7 @@ def _operation(kind: int, record: WriteRecord) -> int:
         return OpCode.CREATE
     if not isinstance(record, CreateRequest):
         return kind
-    # In the original's order, which decides whether a zxid is taken.
+    # The order is the original's: it decides whether a zxid is taken.
     if record.flags not in CreateMode.ALL:
         raise JuteError(f"create flags {record.flags} in a multi")
     if record.acl is None:
@@ -80,8 +80,8 @@ def _operation(kind: int, record: WriteRecord) -> int:
 
 
 def decode_reads(buffer: bytes, offset: int, end: int) -> list[ReadOp]:
-    """Return the operations of a multiRead. Raises JuteError for what is none, WrongOperation for
-    a list of writes."""
+    """Return the operations of a multiRead. Raises WrongOperation if they are writes, JuteError for
+    bytes that are neither."""
     operations: list[ReadOp] = []
     begin = offset
     while True:

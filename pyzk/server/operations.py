@@ -1,7 +1,7 @@
 """What an opcode is: a write with its record's decoder, a read with its handler, or nothing.
 
-Pure. Answers to Request.isValid and RequestRecord. A learner has tables of its own, and so has a
-read-only server; `Server.begin` chooses.
+Pure. ZooKeeper: Request.isValid, RequestRecord.
+A learner has tables of its own, and so has a read-only server; `Server.begin` chooses.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from pyzk.constants import OpCode
+from pyzk.constants import CreateMode, OpCode
 from pyzk.errors import JuteError, NotReadOnly
 from pyzk.jute.records import (
     CreateRequest,
@@ -33,18 +33,20 @@ __all__ = [
     "WRITES",
     "ReadHandler",
     "WriteDecoder",
+    "makes_ephemeral",
 ]
 
 if TYPE_CHECKING:
     from pyzk.server.connection import Connection
+    from pyzk.server.request import Request
     from pyzk.server.server import Server
 
 WriteDecoder = Callable[[bytes, int, int], object]
 
 
 def _decode_multi(buffer: bytes, offset: int, end: int) -> object:
-    """None for an unreadable multi: unlike other unreadable writes it becomes an error
-    transaction."""
+    """Return the operations; None for an unreadable multi, which, unlike other unreadable writes,
+    becomes an error transaction."""
     try:
         return decode_writes(buffer, offset, end)
     except NullAcl:
@@ -73,11 +75,34 @@ WRITES: Final[dict[int, WriteDecoder]] = {
     OpCode.RECONFIG: lambda b, o, e: ReconfigRequest.decode(b, o, e)[0],
     OpCode.CLOSE_SESSION: lambda _b, _o, _e: None,
 }
-"""Requests that become a transaction."""
+"""Opcode of a request that becomes a transaction -> decoder of its record."""
+
+
+def makes_ephemeral(request: Request) -> bool:
+    """Tell whether a write, decoded or still in bytes, is to make an ephemeral. Only two opcodes of
+    create can, alone or in a multi; what is unreadable makes none."""
+    opcode = request.opcode
+    if opcode not in (OpCode.CREATE, OpCode.CREATE2, OpCode.MULTI):
+        return False
+    record = request.record
+    if isinstance(record, bytes):
+        try:
+            record = WRITES[opcode](record, 0, len(record))
+        except JuteError:
+            return False  # the leader says so
+    creates = [(opcode, record)] if opcode != OpCode.MULTI else record
+    if not isinstance(creates, list):
+        return False  # an unreadable multi
+    return any(
+        kind in (OpCode.CREATE, OpCode.CREATE2)
+        and isinstance(create, CreateRequest)
+        and create.flags in CreateMode.EPHEMERALS
+        for kind, create in creates
+    )
 
 
 def _raw(buffer: bytes, offset: int, end: int) -> object:
-    """A learner does not look into a write: the leader does."""
+    """Return the record undecoded: only the leader looks into a write."""
     return buffer[offset:end]
 
 
@@ -90,14 +115,14 @@ LEARNER_WRITES: Final[dict[int, WriteDecoder]] = {
     OpCode.SYNC: _raw,
     OpCode.CLOSE_SESSION: _nothing,
 }
-"""What a learner forwards to the leader."""
+"""Opcode of a request that a learner forwards to the leader -> what is forwarded."""
 
 LEARNER_READS: Final[dict[int, ReadHandler]] = {
     opcode: handler for opcode, handler in READS.items() if opcode != OpCode.SYNC
 }
 
 READ_ONLY_WRITES: Final[dict[int, WriteDecoder]] = {OpCode.CLOSE_SESSION: _nothing}
-"""The end of a local session is no transaction."""
+"""The only write of a read-only server: the end of a local session, which is no transaction."""
 
 
 def _not_read_only(
@@ -145,4 +170,4 @@ TAGS: Final = {
     OpCode.REMOVE_WATCHES: "REMW",
     OpCode.WHO_AM_I: "HOMI",
 }
-"""The last operation of a connection, as ``cons`` shows it."""
+"""Opcode -> what ``cons`` shows as the last operation of a connection."""

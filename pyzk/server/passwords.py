@@ -1,8 +1,8 @@
 """Session passwords, the same on every server of every ensemble.
 
-Pure. Answers to ZooKeeperServer.generatePasswd: the first 16 bytes of java.util.Random seeded with
-the session id XOR a constant. A checksum, not a secret: it is what lets a client re-attach to any
-member, and after a restart.
+Pure. ZooKeeper: ZooKeeperServer.generatePasswd.
+A password is the first 16 bytes of java.util.Random seeded with the session id XOR a constant. It
+is a checksum and no secret: so a client can resume its session on any member, also after a restart.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NO_PASSWORD: Final = bytes(PASSWORD_BYTES)
 
 
 def session_password(session_id: int) -> bytes:
-    """Return the 16 bytes that belong to a session id."""
+    """Return the 16 bytes of the password of a session."""
     state = ((session_id ^ _SECRET) ^ _MULTIPLIER) & _MASK48
     words = []
     for _ in range(4):

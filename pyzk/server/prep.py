@@ -1,9 +1,9 @@
 """From a request to a transaction: every check of a write, against the tree plus pending changes.
 
-Pure. Answers to PrepRequestProcessor. Each handler runs its checks in the original's order, the
-first failure wins; it returns the record of the transaction and leaves the new state in the
-overlay. A KeeperError becomes an error transaction: it takes a zxid and goes through the log as
-any other.
+Pure. ZooKeeper: PrepRequestProcessor.
+Each handler runs its checks in the original's order, and the first failure counts; it returns the
+record of the transaction and leaves the new state in the overlay. A KeeperError becomes an error
+transaction: it takes a zxid and goes through the log like any other.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Prep:
         """The tree digest after the last proposal."""
 
     def prepare(self, request: Request) -> bytes:
-        """Make a request a transaction: fill in its zxid, time, type, body and digest; return
+        """Make a transaction of a request: fill in its zxid, time, type, body and digest. Return
         the payload to log."""
         if not self.changes.made:
             self._digest = self._tree.digest
@@ -111,7 +111,7 @@ class Prep:
         record = request.record
         encoded: bytes
         try:
-            # The two that matter most are called by name, which a compiler binds early.
+            # The most frequent two are called by name, which a compiler binds early.
             if opcode == OpCode.SET_DATA:
                 assert isinstance(record, SetDataRequest), record
                 request.body, encoded = self._set_data(request, opcode, record, zxid)
@@ -133,14 +133,14 @@ class Prep:
     # --- the overlay ----------------------------------------------------------------
 
     def _find(self, path: str) -> DataNode | None:
-        """Return the newest state of a znode: pending, else applied."""
+        """Return the newest state of a znode, pending or applied; None if there is none."""
         pending = self.changes.nodes.get(path)
         if pending is not None:
             return pending if pending.exists else None
         return self._tree.nodes.get(path)
 
     def _change(self, path: str, node: DataNode, zxid: int, child_count: int) -> PendingNode:
-        """Return a copy of ``node`` to be altered and then handed to ``_put``."""
+        """Return a copy of ``node`` for the caller to alter and hand to ``_put``."""
         pending = PendingNode(
             node.data,
             node.acl_id,
@@ -162,7 +162,7 @@ class Prep:
         elif node.acl_id == OPEN_ACL_ID:
             pending.acl = None
         else:
-            # The list itself: its number may be given up before this copy is.
+            # The list itself, for its number may be freed while this copy is still needed.
             pending.acl = self._tree.acls.get(node.acl_id)
         pending.created = node.created if type(node) is PendingNode else node.cversion
         pending.child_count = child_count
@@ -205,7 +205,7 @@ class Prep:
             session.owner = request.owner
 
     def _check_global(self, request: Request) -> None:
-        """Ephemerals are for sessions that all members know."""
+        """Refuse an ephemeral for a session that not all members know."""
         if request.refusal:
             raise EphemeralOnLocalSession
         session = self._sessions.get(request.client_id)
@@ -213,7 +213,7 @@ class Prep:
             raise SessionExpired(hex_id(request.client_id))
 
     def _check_unknown(self, session_id: int) -> None:
-        """A session that is not here may be a local one of another member."""
+        """Refuse a session that is not here, unless it may be a local one of another member."""
         server = self._server
         if not server.is_member:
             raise UnknownSession(hex_id(session_id))
@@ -221,9 +221,8 @@ class Prep:
             raise SessionExpired(hex_id(session_id))
 
     def _check_size(self, encoded: bytes) -> None:
-        """Refuse the record of a transaction that not every reader of the log would take: asked
-        before anything changes. A request may be forwarded by a member that takes longer ones, and
-        its ACL list may grow (`Access.fix_up`)."""
+        """Refuse a record that is too long for some reader of the log, before anything changes: a
+        member that takes longer requests may have sent it, its ACL may have grown (`fix_up`)."""
         if len(encoded) > self._max_body_bytes:
             raise TooLargeTransaction(f"{len(encoded)} bytes; {self._max_body_bytes} are allowed")
 
@@ -281,7 +280,7 @@ class Prep:
         pending = self._change(parent_path, parent, zxid, _child_count(parent) + 1)
         pending.created = cversion
         if cversion > parent.cversion:
-            # The tree raises both, and only ever raises them: a wrapped counter is not kept.
+            # The tree only ever raises these two: a counter that has wrapped is not stored.
             pending.cversion = cversion
             pending.pzxid = zxid
         parent_digest = self._put(parent_path, pending)
@@ -299,7 +298,7 @@ class Prep:
         return prepared
 
     def _check_mode(self, kind: int, record: CreateRequest | CreateTTLRequest) -> None:
-        """Flags and TTL are judged before the session."""
+        """Check flags and TTL, which comes before the check of the session."""
         flags = record.flags
         if flags not in CreateMode.ALL:
             raise BadArguments(f"create flags {flags}")
@@ -310,7 +309,7 @@ class Prep:
             if not 0 < ttl <= MAX_TTL_MS:
                 raise BadArguments(f"TTL {ttl}")
         elif kind == OpCode.CREATE_TTL:
-            # The original lets a negative TTL pass here and then dies of it.
+            # The original lets a negative TTL pass here, and dies of it later.
             raise BadArguments(f"create flags {flags} with TTL")
 
     # --- other single operations ----------------------------------------------------
@@ -340,7 +339,7 @@ class Prep:
     def _delete_pending(
         self, path: str, node: DataNode, parent_path: str, parent: DataNode, zxid: int
     ) -> int:
-        """Take a znode out of the overlay; return the digest its parent then has."""
+        """Remove a znode in the overlay; return the digest that its parent then has."""
         pending = self._change(parent_path, parent, zxid, _child_count(parent) - 1)
         pending.pzxid = zxid
         digest = self._put(parent_path, pending)
@@ -348,12 +347,10 @@ class Prep:
         return digest
 
     def _delete_container(self, request: Request, kind: int, record: str, zxid: int) -> Prepared:
-        """The server's own request: no session, no ACL; the znode may have changed meanwhile.
-
-        The original takes it from clients too, and so lets anybody delete what is empty.
-        """
+        """Delete a container or TTL znode for the server itself, without session and ACL; the znode
+        may have changed since. (The original lets clients do so: anybody deletes what is empty.)"""
         if request.client_id != 0:
-            raise BadArguments("deleteContainer is the server's own")
+            raise BadArguments("only the server itself asks for deleteContainer")
         path = record
         node = self._find(path)
         if node is None:
@@ -373,7 +370,7 @@ class Prep:
         path = record.path
         node = self._find(path) if path is not None else None
         if path is None or node is None:
-            validate_path(path)  # only now: the path of a znode is valid
+            validate_path(path)  # only here, for the path of a znode that exists is valid
             raise NoNode(path or "")
         if node.acl_id != OPEN_ACL_ID:
             self._check_acl(request, node, Perms.WRITE)
@@ -398,7 +395,8 @@ class Prep:
         return body, encoded
 
     def _set_acl(self, request: Request, kind: int, record: SetACLRequest, zxid: int) -> Prepared:
-        """The overlay keeps the old list until the change is applied, as the original does."""
+        """Change the ACL; like in the original, later requests are checked against the old one
+        until this is applied."""
         self._check_session(request)
         path = record.path
         validate_path(path)
@@ -432,11 +430,11 @@ class Prep:
         return _encoded(CheckVersionTxn(path, to_int32(node.version + 1)))
 
     def _refuse(self, request: Request, kind: int, record: KeeperError, zxid: int) -> Prepared:
-        """What a learner has sent and nobody can do; its client waits for a transaction."""
+        """Fail a request of a learner that cannot be served: its client waits for a transaction."""
         raise record
 
     def _reconfig(self, request: Request, kind: int, record: object, zxid: int) -> Prepared:
-        """A standalone server has no ensemble to change; that a leader can is for later."""
+        """Fail: neither a standalone server nor, so far, a leader can change its ensemble."""
         if not self._config.reconfig_enabled:
             raise ReconfigDisabled
         self._check_session(request)
@@ -447,7 +445,7 @@ class Prep:
     def _create_session(
         self, request: Request, kind: int, record: CreateSessionTxn, zxid: int
     ) -> Prepared:
-        """From here on, before it commits, the leader tracks it."""
+        """Have the leader track the session, even before the transaction commits."""
         session = request.session
         if session is None:
             session = self._server.sessions.add(
@@ -459,12 +457,13 @@ class Prep:
     def _close_session(
         self, request: Request, kind: int, record: None, zxid: int
     ) -> tuple[CloseSessionTxn | None, bytes]:
-        """Delete what the session owns: in the tree, less what goes anyway, plus what is coming.
+        """Delete the ephemerals of the session: those in the tree and those pending creates make,
+        without those that pending deletes remove.
 
-        The end of a session cannot be refused, and the list of its ephemerals may be of any length.
-        One that is too long is left out, as with closeSessionTxn.enabled=false: whoever applies the
-        transaction deletes what the session owns then, which is the same. It has no digest either,
-        or the original would take that for the list.
+        The end of a session cannot be refused, and the list of its ephemerals can have any length.
+        If it is too long it is left out, as with closeSessionTxn.enabled=false: who applies the
+        transaction deletes what the session then owns, which is the same. There is no digest then
+        either, or the original would take it for the list.
         """
         session_id = request.client_id
         self._server.sessions.mark_closing(session_id)
@@ -489,9 +488,9 @@ class Prep:
     # --- multi ----------------------------------------------------------------------
 
     def _multi(self, request: Request, zxid: int) -> tuple[list[SubTxn], bytes]:
-        """All or nothing: each operation sees the ones before; the first failure undoes all.
+        """Prepare all operations or none: each sees those before it, the first failure undoes all.
 
-        Raises MarshallingError and TooLargeTransaction, which concern the whole.
+        Raises MarshallingError and TooLargeTransaction if the request as a whole is at fault.
         """
         operations = request.record
         if operations is None:
@@ -523,7 +522,7 @@ class Prep:
                     self.changes.rollback()
                     self._digest = digest_before
                     if isinstance(error, (MarshallingError, TooLargeTransaction)):
-                        raise  # not the operation but the whole frame is at fault
+                        raise  # the request as a whole is at fault
                     body = ErrorTxn(failure)
             else:
                 body = ErrorTxn(ErrorCode.RUNTIME_INCONSISTENCY)
@@ -533,7 +532,7 @@ class Prep:
             self.changes.keep()
         request.foretold = None
         encoded = MultiTxn(txns).encode()
-        self._check_size(encoded)  # a list of errors: nothing has changed
+        self._check_size(encoded)  # only a list of errors can fail: nothing has changed
         return done, encoded
 
 
@@ -545,7 +544,7 @@ def _child_count(node: DataNode) -> int:
 
 
 def _check_version(expected: int, actual: int) -> None:
-    """-1 stands for any version."""
+    """Raise BadVersion unless the version is the expected one; -1 expects any."""
     if expected not in (-1, actual):
         raise BadVersion(f"{expected} is not {actual}")
 
@@ -560,7 +559,7 @@ def _create_body(
     cversion: int,
     session_id: int,
 ) -> tuple[Prepared, int]:
-    """Return the record of a create, and the ephemeralOwner that it gives."""
+    """Return the record of a create, and the ephemeralOwner of the new znode."""
     entries = OPEN_LIST if acl is OPEN_ACL else list(acl)
     if kind == OpCode.CREATE_CONTAINER:
         return _encoded(CreateContainerTxn(path, data, entries, cversion)), CONTAINER_OWNER

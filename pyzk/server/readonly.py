@@ -1,9 +1,9 @@
 """The role of a member that finds no leader and serves reads meanwhile (readonlymode.enabled).
 
-Pure. Answers to ReadOnlyZooKeeperServer and ReadOnlyRequestProcessor. Only clients that said in
-their ConnectRequest that they would read are taken. Sessions can only be local ones; what a client
-wants written is refused where its requests are read (`operations.READ_ONLY_READS`), so nothing ever
-comes here.
+Pure. ZooKeeper: ReadOnlyZooKeeperServer, ReadOnlyRequestProcessor.
+Only clients whose ConnectRequest says that they can do with reads are taken. New sessions can only
+be local ones. Writes are refused where requests are read (`operations.READ_ONLY_READS`), so none
+ever comes here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ReadOnly:
-    """Role: reads, of what was known when the leader was lost."""
+    """Role: serves reads of what was known when the leader was lost."""
 
     mode = "read-only"
 
@@ -26,16 +26,16 @@ class ReadOnly:
         self._server = server
 
     def submit(self, request: Request) -> None:
-        """Never called: the read-only tables have no write."""
+        """Never called, for the read-only tables have no write."""
         raise AssertionError(request)
 
     def log_synced(self, zxid: int) -> None:
-        """What was logged before is durable: nobody waits for it here."""
+        """Nothing: nobody waits here for what was logged before."""
 
     def revalidate(self, connection: Connection, session_id: int, timeout_ms: int) -> None:
-        """Whether a session lives that is not local, nobody here can say."""
+        """Reject the session: nobody here can say whether one lives that is not local."""
         self._server.revalidated(connection, session_id, timeout_ms, False)
 
     def gauges(self) -> dict[str, int]:
-        """What ``mntr`` shows of this role."""
+        """Return what ``mntr`` shows of this role alone: nothing."""
         return {}

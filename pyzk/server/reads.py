@@ -1,9 +1,9 @@
-"""Reads: answered from the tree, inside the call that brought the request.
+"""Reads, which are answered from the tree inside the call that brought the request.
 
-Pure. Answers to the read half of FinalRequestProcessor. Each function takes (server, connection,
-xid, buffer, offset, end) and returns the whole reply frame; the record stands between ``offset``
-and ``end``. It may raise JuteError or KeeperError, which the connection turns into an error reply.
-Paths are not validated: what is malformed is just not found.
+Pure. ZooKeeper: FinalRequestProcessor, its reads.
+Each function takes (server, connection, xid, buffer, offset, end) and returns the whole reply
+frame; the record stands between ``offset`` and ``end``. It may raise JuteError or KeeperError: the
+connection makes an error reply of it. Paths are not validated: a malformed one is not found.
 """
 
 from __future__ import annotations
@@ -60,14 +60,15 @@ if TYPE_CHECKING:
     from pyzk.server.server import Server
 
 MULTI_READ_LIMIT_BYTES: Final = 64 << 20
-"""Of the results of one multiRead. No connection is kept with more that its client has not read."""
+"""The results of one multiRead may have so many bytes: with more for its client to read no
+connection is kept open."""
 
 _pack_data_reply: Final = struct.Struct(">iiqii").pack
 _DATA_REPLY_BYTES: Final = HEADER_BYTES + 4 + STAT_BYTES
 
 
 def _path_and_watch(buffer: bytes, offset: int, end: int) -> tuple[str, int]:
-    """Read the record of most reads; return the path and the watch byte (0: no watch)."""
+    """Return the path and the watch byte (0: no watch) from the record that most reads have."""
     start = offset + 4
     if start > end:
         raise Truncated("no path")
@@ -100,8 +101,8 @@ def _readable(server: Server, connection: Connection, path: str) -> DataNode:
 def get_data(
     server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
 ) -> bytes:
-    # Written out instead of calling _path_and_watch and _readable: this is the request that
-    # matters most (scripts/bench).
+    # The most frequent request (scripts/bench) does not call _path_and_watch and _readable: what
+    # they do is written out.
     start = offset + 4
     if start > end:
         raise Truncated("no path")
@@ -203,7 +204,7 @@ def get_all_children_number(
 def get_ephemerals(
     server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
 ) -> bytes:
-    """The prefix is compared as text, not by path components."""
+    """Return the session's ephemerals; a prefix is compared as text, not by path components."""
     record, _ = PathRequest.decode(buffer, offset, end)
     prefix = record.path
     owned = server.tree.ephemerals.get(connection.session_id)
@@ -216,7 +217,8 @@ def get_ephemerals(
 def sync(
     server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
 ) -> bytes:
-    """On the server that orders the writes, waiting behind the session's own is all there is."""
+    """Answer at once: on the server that orders the writes a sync waits only for its session's
+    own."""
     path, _ = decode_string(buffer, offset, end)
     return encode_reply(xid, server.tree.last_zxid, encode_string(path))
 
@@ -224,17 +226,17 @@ def sync(
 def ping(
     server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
 ) -> bytes:
-    """The reply says -2, whatever number the ping had."""
+    """Answer with xid -2, whatever xid the ping had."""
     return encode_error(Xid.PING, server.tree.last_zxid, ErrorCode.OK)
 
 
 def multi_read(
     server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
 ) -> bytes:
-    """Goes on after an operation that fails; never leaves a watch.
+    """Answer all operations, also those behind one that fails; set no watch.
 
-    One short operation can ask for a long answer, and many of them for more than there is memory:
-    the original ends then, here it is an error of the request.
+    A short operation can ask for a long answer, and many of them for more than there is memory: the
+    original dies of that, here it is an error of the request.
     """
     try:
         operations = decode_reads(buffer, offset, end)
@@ -291,10 +293,11 @@ def _present(paths: list[str | None] | None) -> list[str]:
 
 
 def _catch_up(server: Server, connection: Connection, record: SetWatches | SetWatches2) -> None:
-    """Tell what has changed since the client's last zxid, register the rest (DataTree.setWatches).
+    """Send events for what has changed since the client's last zxid, and set watches on the rest
+    (DataTree.setWatches).
 
-    The events go before the reply, with zxid -1 and without a look at ACLs. Lists are worked off
-    one by one: a null one is an error only when its turn comes.
+    The events go before the reply, with zxid -1 and without a look at ACLs. The lists are served
+    one after the other: a null one is an error only when its turn comes.
     """
     since = record.relative_zxid
     tree = server.tree
@@ -363,9 +366,8 @@ def _watch_of(buffer: bytes, offset: int, end: int) -> tuple[str | None, int]:
 def who_am_i(
     server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
 ) -> bytes:
-    info = [
-        ClientInfo(auth_id.scheme, server.user_name(auth_id)) for auth_id in connection.auth_ids
-    ]
+    name = server.registry.user_name
+    info = [ClientInfo(auth_id.scheme, name(auth_id)) for auth_id in connection.auth_ids]
     return encode_reply(xid, server.tree.last_zxid, WhoAmIResponse(info).encode())
 
 
@@ -397,4 +399,5 @@ READS: Final[dict[int, ReadHandler]] = {
     OpCode.ADD_WATCH: add_watch,
     OpCode.WHO_AM_I: who_am_i,
 }
-"""Everything that is answered without a transaction, and waits behind the session's own writes."""
+"""Opcode of a request that needs no transaction, but waits for its session's writes -> what answers
+it."""

@@ -1,7 +1,7 @@
 """Replies as bytes: the header, and the body of each write.
 
-Pure. The one place where the outcome of a transaction becomes what a client reads. Answers to the
-second half of FinalRequestProcessor.
+Pure. ZooKeeper: FinalRequestProcessor, its second half.
+This is the one place where the outcome of a transaction becomes what a client reads.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ _BODIES: Final[dict[int, Callable[[Applied], bytes]]] = {
 }
 
 _RESULT_TYPES: Final = {OpCode.CREATE_CONTAINER: OpCode.CREATE2, OpCode.CREATE_TTL: OpCode.CREATE2}
-"""Where the type of a multi's result is not that of its operation."""
+"""Type of an operation in a multi -> type of its result, where they differ."""
 
 
 def encode_applied(xid: int, zxid: int, applied: Applied) -> bytes:
@@ -106,17 +106,17 @@ def encode_results(results: list[Applied]) -> bytes:
 
 
 def encode_error_result(err: int) -> bytes:
-    """Return one entry of a MultiResponse that says an error, or that nothing was done (0)."""
+    """Return the entry of a MultiResponse for an operation that failed, or was not tried (0)."""
     return _pack_error_result(OpCode.ERROR, False, err, err)
 
 
 def encode_result(kind: int, body: bytes) -> bytes:
-    """Return one entry of a MultiResponse that succeeded."""
+    """Return the entry of a MultiResponse for an operation that succeeded."""
     return _pack_result(kind, False, ErrorCode.OK) + body
 
 
 def says_moved(applied: Applied) -> bool:
-    """A client never sees SessionMoved, not even inside a multi."""
+    """Tell whether the session has moved: no client is shown that error, not even in a multi."""
     moved = ErrorCode.SESSION_MOVED
     results = applied.results
     return applied.err == moved or (

@@ -1,6 +1,6 @@
-"""A write on its way, and a read that waits behind one.
+"""A write under way, and a read that waits behind one.
 
-Pure. Answers to Request.
+Pure. ZooKeeper: Request.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 REFUSED: Final = OpCode.NOTIFICATION
-"""The opcode of a request that cannot be served; its record is the KeeperError that its
-transaction becomes. No client can ask for it."""
+"""The opcode of a request that cannot be served: its record is the KeeperError that becomes its
+transaction. No client can send this opcode."""
 
 
 class Request(TxnHeader):
     """A request that becomes a transaction, and the header of that transaction.
 
-    One object for both: the path of a write makes as few as it can. ``opcode`` is what was asked
-    for; ``zxid``, ``time``, ``type`` (which may become -1), ``body`` and ``digest`` are filled in
-    when it is prepared. On a learner ``record`` is what the client sent, to be forwarded, and the
-    rest stays empty: the leader prepares.
+    It is one object for both because a write should make as few objects as possible. ``opcode`` is
+    what was asked for; ``zxid``, ``time``, ``type`` (which may become -1), ``body`` and ``digest``
+    are filled in when it is prepared. On a learner they stay empty, for the leader prepares, and
+    ``record`` is what the client sent, to be forwarded.
     """
 
     __slots__ = (
@@ -59,18 +59,20 @@ class Request(TxnHeader):
         received_ms: int,
         size: int = 0,
     ) -> None:
-        # Not super().__init__: the hot path saves the call.
+        # super().__init__ is not called: the hot path saves the call.
         self.client_id = 0 if session is None else session.session_id
         self.cxid = cxid
         self.zxid = 0
         self.time = 0
         self.type = opcode
         self.connection = connection
-        """Where the reply goes; None for the server's own requests and those of learners."""
+        """The connection that the reply goes to; None for requests of the server itself and for
+        those that a learner has sent."""
         self.owner: object = None if connection is None else connection.server
-        """Through whom it came: this server, the handler of a learner, None for its own."""
+        """Who brought the request: this server for its clients, or the handler of a learner; None
+        for requests of the server itself."""
         self.session = session
-        """None for deleteContainer, which is nobody's, and for what a learner has sent."""
+        """None for deleteContainer, which has no session, and for what a learner has sent."""
         self.opcode = opcode
         self.record = record
         self.auth_ids = auth_ids
@@ -78,17 +80,18 @@ class Request(TxnHeader):
         self.body: Body | list[SubTxn] | None = None
         self.digest: int | None = None
         self.foretold: tuple[int, ...] | None = None
-        """The digests of the znodes that it changes, in that order; None for more than two."""
+        """The digests that preparing has computed for the znodes it changes, in order; None if it
+        changes more than two."""
         self.refusal = 0
-        """An error that was found before it was prepared, and that its ephemerals end with."""
+        """The error that a create of an ephemeral is to fail with when it is prepared; or 0."""
         self.large_bytes = 0
-        """What `LargeRequests` counts for it."""
+        """What `LargeRequests` counts for this request."""
         self.size = size
-        """The bytes of the client's record, which are counted as long as it is on the way."""
+        """The bytes of the client's record, which count as long as the request is under way."""
 
 
 class QueuedRead:
-    """A read that must see the writes before it of its own session."""
+    """A read that must see the earlier writes of its session."""
 
     __slots__ = (
         "body",
@@ -119,5 +122,6 @@ class QueuedRead:
         self.received_ms = received_ms
         self.large_bytes = 0
         self.is_parked = False
-        """Its write is applied; it waits for its client to take replies, and is not on the way."""
+        """Whether the write before it has been applied, and it waits only for the client to take
+        replies: then it does not count as under way."""
         self.size = len(body)

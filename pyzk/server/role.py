@@ -1,6 +1,7 @@
-"""What a server's role answers to.
+"""What a server asks of its role.
 
-Pure. `Standalone` here, `ReadOnly` beside it; leader, follower and observer are in `pyzk.quorum`.
+Pure. `ReadOnly` is in `pyzk.server`; standalone, leader, follower and observer are in
+`pyzk.quorum`.
 """
 
 from __future__ import annotations
@@ -14,27 +15,27 @@ if TYPE_CHECKING:
 
 
 class Role(Protocol):
-    """Carries writes from the request to the commit."""
+    """Brings writes from the request to the commit."""
 
     @property
     def mode(self) -> str:
-        """The name that ``srvr`` shows, as ``standalone``, ``leader``, ``follower``."""
+        """The name that ``srvr`` shows, for example ``standalone`` or ``leader``."""
         ...
 
     def gauges(self) -> dict[str, int]:
-        """What ``mntr`` shows of the role (`fourletter_view.HasMode`)."""
+        """Return what ``mntr`` shows of this role alone, by name (`fourletter_view.HasMode`)."""
         ...
 
     def submit(self, request: Request) -> None:
-        """Take a write (on learners also sync); its reply comes when its transaction has been
-        applied."""
+        """Take a write, on a learner also a sync. When its transaction has been applied, the role
+        tells ``SessionQueues.finish``, ``committed`` or ``finish_sync``."""
         ...
 
     def log_synced(self, zxid: int) -> None:
-        """The log is durable up to ``zxid``."""
+        """Note that the log is durable up to ``zxid``."""
         ...
 
     def revalidate(self, connection: Connection, session_id: int, timeout_ms: int) -> None:
-        """A client has come back with a session and its password: find out whether it lives, and
-        tell ``Server.revalidated``."""
+        """Find out whether the session lives with which a client has come back, and tell
+        ``Server.revalidated``. Its password was right."""
         ...

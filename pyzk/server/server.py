@@ -1,12 +1,11 @@
 """One server: the state that its connections and its role share.
 
-Pure. Answers to ZooKeeperServer.
+Pure. ZooKeeper: ZooKeeperServer.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping
 from random import Random
 from typing import TYPE_CHECKING, Final
@@ -16,29 +15,15 @@ from pyzk.auth.provider import AuthId
 from pyzk.auth.registry import ProviderRegistry
 from pyzk.clock import Clock
 from pyzk.config.server import ServerConfig
-from pyzk.constants import ErrorCode, EventType, OpCode
+from pyzk.constants import EventType, OpCode
 from pyzk.data.acl import OPEN_ACL_ID
 from pyzk.data.database import Database
-from pyzk.data.tree import Applied, DataTree
+from pyzk.data.tree import DataTree
 from pyzk.int64 import hex_id
-from pyzk.jute.records import CreateSessionTxn, TxnHeader
 from pyzk.metrics import Metrics
 from pyzk.outsiders import about
 from pyzk.persistence.report import StorageReport
-from pyzk.server import handshake
-from pyzk.server.connection import (
-    CLOSED,
-    OUT_HIGH_BYTES,
-    STALL_CHOKED,
-    STALL_THROTTLED,
-    Connection,
-)
-from pyzk.server.forwarding import (
-    ForwardedRequest,
-    decode_forward,
-    encode_forward,
-    makes_ephemeral,
-)
+from pyzk.server.connection import Connection
 from pyzk.server.marks import Marks
 from pyzk.server.operations import (
     LEARNER_READS,
@@ -51,9 +36,10 @@ from pyzk.server.operations import (
     WriteDecoder,
 )
 from pyzk.server.outbox import Outbox
-from pyzk.server.request import QueuedRead, Request
+from pyzk.server.request import Request
+from pyzk.server.session_queues import SessionQueues
 from pyzk.server.sessions import LearnerSessions, Session, SessionTracker, first_session_id
-from pyzk.server.throttle import ConnectionThrottle, LargeRequests
+from pyzk.server.throttle import ConnectionThrottle
 
 if TYPE_CHECKING:
     from pyzk.server.role import Role
@@ -63,12 +49,10 @@ log = logging.getLogger(__name__)
 STANDALONE_SERVER_ID: Final = 1
 _COUNTER: Final = (1 << 56) - 1
 _SHOWN_SESSIONS: Final = 10
-WRITTEN_LIMIT: Final = 1000
-"""Writes that wait to be counted for mntr: in thousands it is cheaper than one by one."""
 
 
 class Server:
-    """What one server knows beside its role: database, sessions, connections, rules, numbers."""
+    """What one server knows, whatever its role: database, sessions, connections, rules, metrics."""
 
     def __init__(
         self, config: ServerConfig, database: Database, clock: Clock, outbox: Outbox, rng: Random
@@ -88,32 +72,25 @@ class Server:
         self.connections_by_host: dict[str, int] = {}
         self.throttle = ConnectionThrottle(config, clock, rng)
         self.handshakes: dict[Connection, int] = {}
-        """Connections without a session yet -> when (monotonic ms) they are closed for it."""
+        """Connection that has not sent its ConnectRequest -> when (monotonic ms) it is closed."""
         self.attaching: dict[int, Connection] = {}
-        """Session -> the connection that waits to hear whether it still lives."""
-        self.throttled: dict[Connection, None] = {}
-        """Connections that wait until fewer requests are on the way."""
-        self.outstanding = self.outstanding_bytes = 0
-        """Requests of clients on the way, and their bytes."""
+        """Session id -> the connection that waits to hear whether that session still lives."""
         self.marks = Marks()
-        self.intake_bytes: int = self.marks.intake_bytes
-        """With more on the way than this no further writes are taken."""
-        self.is_held = False
-        """The role has so much to hand on that no further writes are taken."""
-        self._update_ms: list[int] = []
-        self._response_sizes: list[int] = []
-        self.outstanding_limit: int = config.global_outstanding_limit
-        self.large = LargeRequests(config, self.metrics)
+        self.queues = SessionQueues(config, clock, self.metrics, self.sessions)
         self.role: Role
         self.reads: dict[int, ReadHandler] = READS
         self.writes: dict[int, WriteDecoder] = WRITES
-        self.is_member = self.is_read_only = self.has_local_sessions = False
-        """Of an ensemble; without a leader; of which new sessions are known to it only."""
+        self.is_member = False
+        """Whether this is a member of an ensemble."""
+        self.is_read_only = False
+        """Whether it has found no leader, and serves reads meanwhile."""
+        self.has_local_sessions = False
+        """Whether new sessions are known to this member only."""
         self.started_wall_ms = clock.wall_ms
         self.started_ms = clock.now_ms
         self.trace_mask = 306
         self.client_address: tuple[str, int] = (config.client_port_address or "", 0)
-        """Where clients connect, "" for any address; the driver writes it."""
+        """(host, port) where clients connect, "" for any address; the driver writes it."""
         self.is_running = False
         """Whether a role has begun and not ended."""
         self.is_serving = False
@@ -123,10 +100,9 @@ class Server:
         self.storage_report: Callable[[], StorageReport] = StorageReport
         """Asks the storage how it is; the driver replaces it."""
         self.file_descriptors: Callable[[], tuple[int, int]] = lambda: (-1, -1)
-        """How many are open, how many may be; the driver replaces it."""
+        """Returns how many files are open, and how many may be; the driver replaces it."""
         self.environment: Callable[[], Mapping[str, str]] = dict
-        """What ``envi`` shows; the driver replaces it."""
-        self._written: list[tuple[str, int]] = self.metrics.written
+        """Returns what ``envi`` shows; the driver replaces it."""
         self._watch_tree()
 
     def _watch_tree(self) -> None:
@@ -137,13 +113,13 @@ class Server:
             EventType.NODE_DATA_CHANGED: self.metrics.node_changed_watch_count,
             EventType.NODE_CHILDREN_CHANGED: self.metrics.node_children_watch_count,
         }
-        self.tree.written = self._written
+        self.tree.written = self.metrics.written
 
     # --- from role to role ----------------------------------------------------------
 
     def attach(self, database: Database) -> None:
-        """Take another database; nobody is served meanwhile."""
-        assert not self.is_running, "another database below a role"
+        """Take another database. No role may be running."""
+        assert not self.is_running, "another database while a role is running"
         self.database = database
         self.tree = database.tree
         self._watch_tree()
@@ -156,9 +132,9 @@ class Server:
         *,
         takes_clients: bool = True,
     ) -> None:
-        """Serve clients in this role. ``voters``, of a leader and a follower: how many vote; the
-        limit of requests on the way is for all of them together. A leader may have so much to do
-        that it takes no clients (leaderServes)."""
+        """Serve clients in this role. The limits of requests and bytes under way are shared by all
+        servers that vote: a leader and a follower say how many those are. A leader can be
+        configured to take no clients (leaderServes)."""
         assert not self.is_running, self.role.mode
         config = self.config
         mode = role.mode
@@ -174,36 +150,43 @@ class Server:
         else:
             self.reads, self.writes = READS, WRITES
         sharers = voters - 1 if voters > 2 else 1
-        self.outstanding_limit = config.global_outstanding_limit // sharers
-        self.intake_bytes = self.marks.intake_bytes // sharers
+        self.queues.begin(
+            role,
+            sessions,
+            config.global_outstanding_limit // sharers,
+            self.marks.intake_bytes // sharers,
+        )
         self.is_running = True
         self.is_serving = takes_clients
 
     def end(self) -> None:
-        """Serve nobody until the next role begins: close every connection, without an answer to
-        what is on the way; forget sessions and what waits in them."""
+        """Serve nobody until the next role begins: close every connection, leave requests under way
+        without an answer, forget all sessions and what waits in them."""
         self.is_running = self.is_serving = False
         for connection in list(self.connections):
             connection.close()
         assert not self.attaching, self.attaching
         self.sessions = SessionTracker(self.config.tick_time_ms, self.sessions.next_id)
-        self.outstanding = self.outstanding_bytes = 0
-        self.is_held = False
-        self.large.clear()
+        self.queues.end(self.sessions)
 
     def tracked_sessions(self) -> SessionTracker:
-        """Return what a leader begins with: every session of the database gets its full timeout."""
+        """Return the sessions of the database, each with its full timeout: a leader begins so."""
         now_ms = self.clock.now_ms
         tracker = SessionTracker(self.config.tick_time_ms, self.next_session_id())
         for session_id, timeout_ms in self.database.sessions.items():
             tracker.add(session_id, timeout_ms, now_ms)
         return tracker
 
-    def next_session_id(self) -> int:
-        """Return an id to count up from that no earlier role of this server has given.
+    def learner_sessions(self) -> LearnerSessions:
+        """Return the sessions that a learner, or a server without a leader, begins with: none."""
+        return LearnerSessions(self.config.tick_time_ms, self.next_session_id())
 
-        The original counts from the time since the machine was started; after a restart of the
-        machine that may give an id again whose session still lives, elsewhere in the ensemble.
+    def next_session_id(self) -> int:
+        """Return the id that new sessions are numbered from; no earlier role of this server has
+        used it.
+
+        The original begins with the time since the machine was started. After a restart of the
+        machine it may give an id again whose session still lives elsewhere in the ensemble.
         """
         if not self.server_id and self.config.ensemble is None:
             return first_session_id(STANDALONE_SERVER_ID, self.clock.now_ms)
@@ -219,10 +202,6 @@ class Server:
         return acl_id == OPEN_ACL_ID or self.access.allows(
             self.tree.acls.get(acl_id), perms, auth_ids
         )
-
-    def user_name(self, auth_id: AuthId) -> str:
-        """Return the name in an identity, as whoAmI shows it."""
-        return self.registry.user_name(auth_id)
 
     # --- connections ----------------------------------------------------------------
 
@@ -243,12 +222,12 @@ class Server:
         return connection
 
     def rejected(self, host: str, limit: str) -> None:
-        """A connection of ``host`` is not taken, because of ``limit``."""
+        """Note that a connection from ``host`` was not taken, because of ``limit``."""
         self.metrics.connection_rejected += 1
         log.warning("too many connections from /%s: %s", host, limit, extra=about(host))
 
     def forget(self, connection: Connection) -> None:
-        """A connection is closed: its watches go, its session stays."""
+        """Forget a connection that is closed, and its watches; its session stays."""
         self.connections.pop(connection, None)
         left = self.connections_by_host.get(connection.host, 0) - 1
         if left > 0:
@@ -256,15 +235,17 @@ class Server:
         else:
             self.connections_by_host.pop(connection.host, None)
         self.handshakes.pop(connection, None)
-        self.throttled.pop(connection, None)
         if self.attaching.get(connection.session_id) is connection:
             del self.attaching[connection.session_id]
         session = connection.session
         if session is not None and session.connection is connection:
             session.connection = None
-        if session is not None and session.queue and isinstance(session.queue[0], QueuedRead):
-            self._drain(session.queue)
+        self.queues.forget(connection)
         self.tree.watches.remove_watcher(connection)
+
+    def introduced(self, connection: Connection) -> None:
+        """Note that a connection has sent its ConnectRequest in time."""
+        self.handshakes.pop(connection, None)
 
     def close_idle_handshakes(self) -> None:
         """Close connections that never sent a ConnectRequest."""
@@ -295,7 +276,7 @@ class Server:
         if not expired:
             return
         self.metrics.stale_sessions_expired += len(expired)
-        # One line, for anybody may leave any number of sessions behind.
+        # One line for all: anybody can leave any number of sessions behind.
         log.info(
             "expired sessions: %s%s",
             ", ".join(
@@ -308,64 +289,52 @@ class Server:
             self.close_session(session)
 
     def touch_throttled(self) -> None:
-        """A client that is not read cannot give a sign of life: it must not expire for that."""
-        for connection in self.throttled:
+        """Keep the sessions of throttled connections alive: as long as these are not read, their
+        clients cannot give a sign of life."""
+        for connection in self.queues.throttled:
             self.touch(connection)
 
     def touch(self, connection: Connection) -> None:
-        """The client of a connection lives."""
+        """Give the session of a connection its full timeout again: its client is alive."""
         session = connection.session
         if session is not None and not connection.is_stale:
             self.sessions.touch(session, self.clock.now_ms)
 
     def close_session(self, session: Session) -> None:
-        """End a session on the server's own account."""
+        """Submit the end of a session that no client has asked for."""
         request = Request(None, session, 0, OpCode.CLOSE_SESSION, None, (), self.clock.now_ms)
-        self.submit(request, session)
-
-    def submit(self, request: Request, session: Session) -> None:
-        """Take the begin or the end of a session, or a write of a local one."""
-        queue = session.queue
-        if request.opcode == OpCode.CLOSE_SESSION:
-            self.sessions.mark_closing(session.session_id)
-            if session.is_local:
-                queue.append(request)
-                self._drain(queue)
-                return
-        elif session.is_local:
-            upgrade = self.upgrade(request)
-            if upgrade is not None:
-                queue.append(upgrade)
-                self.role.submit(upgrade)
-        queue.append(request)
-        self.role.submit(request)
-
-    def upgrade(self, request: Request) -> Request | None:
-        """Return the createSession that must be submitted before this request of a local session,
-        None if it needs none. Where that is not allowed the request is marked to be refused."""
-        session = request.session
-        if session is None or not session.is_local or not makes_ephemeral(request):
-            return None
-        if not self.config.local_sessions_upgrading_enabled:
-            request.refusal = ErrorCode.EPHEMERAL_ON_LOCAL_SESSION
-            return None
-        self.sessions.make_global(session)
-        body = CreateSessionTxn(session.timeout_ms)
-        now_ms = self.clock.now_ms
-        upgrade = Request(None, session, 0, OpCode.CREATE_SESSION, body, (), now_ms)
-        upgrade.owner = self
-        return upgrade
+        self.queues.submit(request, session)
 
     def touch_session(self, session_id: int, timeout_ms: int) -> None:
-        """On the leader: a learner has heard of this session."""
+        """On the leader: note that a learner has had a sign of life of this session."""
         session = self.sessions.sessions.get(session_id)
         if session is not None and not session.is_closing:
             session.timeout_ms = timeout_ms
             self.sessions.touch(session, self.clock.now_ms)
 
+    def close_connection_of(self, session_id: int) -> None:
+        """Close the connection to this server that has this session, or waits for it."""
+        session = self.sessions.sessions.get(session_id)
+        if session is not None and session.connection is not None:
+            session.connection.close()
+        waiting = self.attaching.get(session_id)
+        if waiting is not None:
+            waiting.close()
+
+    def revalidate(self, connection: Connection, session_id: int, timeout_ms: int) -> None:
+        """Ask whether the session lives that a client has come back with; the answer comes to
+        ``revalidated``."""
+        self.attaching[session_id] = connection
+        session = self.sessions.sessions.get(session_id)
+        if session is not None and session.is_local:
+            self.revalidated(connection, session_id, timeout_ms, not session.is_closing)
+        else:
+            self.role.revalidate(connection, session_id, timeout_ms)
+
     def revalidate_for(self, origin: object, session_id: int, timeout_ms: int) -> bool:
-        """On the leader: the client of this session has come to a learner. If it lives it is that
-        learner's from now on; what still comes from elsewhere finds that it has moved."""
+        """On the leader: tell a learner, ``origin``, whether the session lives with which a client
+        has come to it. If so, the session is that learner's from now on; requests that still come
+        through another server find that it has moved."""
         self.metrics.revalidate_count += 1
         session = self._living(session_id)
         if session is None or session.is_local:
@@ -373,11 +342,12 @@ class Server:
         self.touch_session(session_id, timeout_ms)
         session.owner = origin
         if session.connection is not None:
-            session.connection.is_stale = True
+            session.connection.session_moved()
         return True
 
     def revalidate_here(self, connection: Connection, session_id: int, timeout_ms: int) -> None:
-        """Where all sessions are tracked: a client has come back to this server."""
+        """On a server that tracks all sessions: tell whether the session lives with which a client
+        has come back to it."""
         session = self._living(session_id)
         if session is not None:
             session.owner = self
@@ -390,186 +360,32 @@ class Server:
     def revalidated(
         self, connection: Connection, session_id: int, timeout_ms: int, is_valid: bool
     ) -> None:
-        """Whether the session lives that this connection has come back with."""
+        """Let a connection go on that has waited to hear whether its session lives."""
         if self.attaching.get(session_id) is not connection:
-            return  # closed meanwhile
+            return  # it was closed meanwhile
         del self.attaching[session_id]
-        if not is_valid:
-            handshake.reject(connection, session_id)
-            return
-        session = self.sessions.add(session_id, timeout_ms, self.clock.now_ms)
-        handshake.attach(connection, session)
-        handshake.open_session(connection)
-
-    # --- a learner's requests -------------------------------------------------------
-
-    def forwarded(self, origin: object, request: ForwardedRequest) -> Request:
-        """On the leader: return what a learner has sent, ready to be prepared. No SYNC."""
-        return decode_forward(origin, request, self.clock.now_ms)
-
-    def encode_forward(self, request: Request) -> bytes:
-        """On a learner: return REQUEST for a request of one's own client."""
-        return encode_forward(request)
-
-    def committed(self, header: TxnHeader, applied: Applied) -> None:
-        """On a learner: a transaction has been applied. The client's request that it comes from, if
-        that is one of ours, is the oldest of its session."""
-        session = self.sessions.sessions.get(header.client_id)
-        if session is None:
-            return
-        queue = session.queue
-        head = queue[0] if queue else None
-        kind = header.type
-        if (
-            isinstance(head, Request)
-            and head.cxid == header.cxid
-            and (head.opcode == kind or (kind == OpCode.ERROR and head.opcode != OpCode.SYNC))
-        ):
-            self.finish(head, applied)
-        elif kind == OpCode.CLOSE_SESSION:
-            self._end_session(header.client_id)
-        if kind == OpCode.CLOSE_SESSION:
-            self._abandon(queue)
-
-    def finish_sync(self, request: Request) -> None:
-        """On a learner: the leader's SYNC has come for this request."""
-        connection = request.connection
-        session = request.session
-        assert connection is not None, request
-        assert session is not None, request
-        queue = session.queue
-        if queue and queue[0] is request:  # else its session is over
-            connection.finish_sync(request)
-            self._leave(request, queue)
-
-    def _abandon(self, queue: deque[Request | QueuedRead]) -> None:
-        """Nobody will hear of these: their session is over."""
-        while queue:
-            request = queue.popleft()
-            self.large.end(request)
-            if isinstance(request, QueuedRead):
-                request.connection.read_over(request)
-            elif request.connection is not None:
-                request.connection.count_out(request.size)
-
-    # --- the end of a request -------------------------------------------------------
-
-    def finish(self, request: Request, applied: Applied) -> None:
-        """A transaction has been applied: answer it, then the reads that waited for it."""
-        session = request.session
-        connection = request.connection
-        if request.opcode < 0:
-            self._finish_session(request, applied.err)
-        elif connection is not None:
-            self._update_ms.append(self.clock.now_ms - request.received_ms)
-            self._response_sizes.append(connection.answer(request, applied))
-        if session is not None:
-            self._leave(request, session.queue)
-
-    def _leave(self, request: Request, queue: deque[Request | QueuedRead]) -> None:
-        if request.large_bytes:
-            self.large.end(request)
-        if queue and queue[0] is request:
-            queue.popleft()
-            if queue:
-                self._drain(queue)
-
-    def _finish_session(self, request: Request, err: int) -> None:
-        """createSession lets its connection go on; closeSession ends every connection."""
-        connection = request.connection
-        if request.opcode == OpCode.CREATE_SESSION:
-            if connection is not None:
-                connection.session_created(err)
-            return
-        if connection is not None:
-            connection.session_closed(request)
-        self._end_session(request.client_id)
-
-    def _end_session(self, session_id: int) -> None:
-        session = self.sessions.remove(session_id)
-        if session is not None and session.connection is not None:
-            # Expired: closed without a word, the events of its own ephemerals included.
-            session.connection.out.clear()
-            session.connection.close()
-
-    def go_on(self, session: Session) -> None:
-        """A client has taken the replies that it had to take before more of its reads, which have
-        waited for a write, are answered."""
-        if session.queue and isinstance(session.queue[0], QueuedRead):
-            self._drain(session.queue)
-            self.end_batch()
-
-    def _drain(self, queue: deque[Request | QueuedRead]) -> None:
-        """Answer the reads whose write is applied: as many as their client may have unread. The
-        others stay at the head of the queue, unless a write is behind them, which cannot wait."""
-        size = 0
-        while queue:
-            head = queue[0]
-            if isinstance(head, Request):
-                session = head.session
-                if head.opcode == OpCode.CLOSE_SESSION and session is not None and session.is_local:
-                    queue.popleft()
-                    self._finish_session(head, ErrorCode.OK)
-                return
-            if size > OUT_HIGH_BYTES and head.connection.state != CLOSED:
-                if self._park(queue):
-                    head.connection.stall(STALL_CHOKED)
-                    return
-                size = 0
-            queue.popleft()
-            if head.large_bytes:
-                self.large.end(head)
-            size += head.connection.finish_read(head)
-
-    def _park(self, queue: deque[Request | QueuedRead]) -> bool:
-        """Let reads wait for their client, who may take any time: nobody else shall wait for that.
-        False if a write is among them."""
-        if any(isinstance(each, Request) for each in queue):
-            return False
-        for each in queue:
-            assert isinstance(each, QueuedRead), each
-            self.large.end(each)
-            each.connection.park(each)
-        return True
-
-    @property
-    def is_full(self) -> bool:
-        """Whether so many bytes are on the way that no further writes are taken."""
-        return self.outstanding_bytes > self.intake_bytes or self.is_held
-
-    def end_batch(self) -> None:
-        """After a batch of writes: count them, let connections go on that waited for fewer
-        requests to be on the way."""
-        if self._update_ms:
-            self._count_updates()
-        if len(self._written) >= WRITTEN_LIMIT:
-            self.metrics.count_written()
-        while self.throttled and self.outstanding <= self.outstanding_limit and not self.is_full:
-            connection = next(iter(self.throttled))
-            del self.throttled[connection]
-            connection.resume(STALL_THROTTLED)
+        assert connection.handshake is not None, connection
+        if is_valid:
+            session = self.sessions.add(session_id, timeout_ms, self.clock.now_ms)
+            connection.handshake.resumed(session)
+        else:
+            connection.handshake.rejected(session_id)
 
     # --- numbers --------------------------------------------------------------------
 
+    @property
+    def outstanding(self) -> int:
+        """How many requests of clients are under way."""
+        return self.queues.outstanding
+
     def count_replies(self, count: int, size: int, smallest: int, largest: int) -> None:
-        """Note reads that were answered within one batch, so in no time."""
+        """Note reads that were answered within one chunk of their client, so in no time."""
         metrics = self.metrics
         metrics.latency.add_many(0, count)
         metrics.readlatency.add_many(0, count)
         metrics.response_bytes += size
         metrics.count_response(smallest)
         metrics.count_response(largest)
-
-    def _count_updates(self) -> None:
-        """Note the writes of a batch."""
-        latencies, self._update_ms = self._update_ms, []
-        sizes, self._response_sizes = self._response_sizes, []
-        metrics = self.metrics
-        metrics.latency.add_all(latencies)
-        metrics.updatelatency.add_all(latencies)
-        metrics.response_bytes += sum(sizes)
-        metrics.count_response(min(sizes))
-        metrics.count_response(max(sizes))
 
     def count_read(self, latency_ms: int, size: int) -> None:
         """Note a read that waited behind a write."""

@@ -1,14 +1,14 @@
 """Sessions: ids, negotiated timeouts, and the buckets in which they expire.
 
-Pure. Answers to SessionTrackerImpl, ExpiryQueue, LeaderSessionTracker and LearnerSessionTracker.
-A session expires in the first bucket (a multiple of tickTime) later than its last touch plus its
-timeout. When the whole server stood still the sessions could not be touched in that time: the peer
-notices and calls ``postpone``.
+Pure. ZooKeeper: SessionTrackerImpl, ExpiryQueue, LeaderSessionTracker, LearnerSessionTracker.
+A session expires with the first bucket (a multiple of tickTime) that is later than its last sign of
+life plus its timeout. While a server stands still no session can give a sign of life: the peer
+notices it afterwards and calls ``postpone``.
 
 Sessions of an ensemble are global: the leader tracks and expires all of them. A learner knows those
-that its own clients have, and only notes which of them gave a sign of life; the leader asks for
-these notes with each ping. A *local* session is known to no other member than the one its client is
-connected to, which expires it itself; the leader has its own local ones beside the global ones.
+of its own clients, and only notes which of them gave a sign of life; the leader asks for these
+notes with each PING. A *local* session is known only to the member that its client is connected to,
+which expires it; the leader has local ones of its own beside the global ones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from pyzk.int64 import MASK64, signed
 if TYPE_CHECKING:
     from pyzk.server.connection import Connection
     from pyzk.server.request import QueuedRead, Request
-    from pyzk.server.server import Server
 
 log = logging.getLogger(__name__)
 
@@ -30,14 +29,15 @@ _MIN_LONG: Final = -(1 << 63)
 
 
 def first_session_id(server_id: int, elapsed_ms: int) -> int:
-    """Return the signed 64-bit id to count up from: server id, monotonic time, zeros."""
+    """Return the first session id of a server, which counts up from it: a signed 64-bit number of
+    the server id, the time and zeros."""
     value = ((elapsed_ms << 24 & MASK64) >> 8) | (server_id & 0xFF) << 56
     first = signed(value)
     return first + 1 if first == _MIN_LONG else first
 
 
 class Session:
-    """One session: who holds it, when it ends, which of its requests are on the way."""
+    """One session: who has it, when it expires, which of its requests are under way."""
 
     __slots__ = (
         "bucket_ms",
@@ -54,32 +54,34 @@ class Session:
         self.session_id = session_id
         self.timeout_ms = timeout_ms
         self.bucket_ms = 0
-        """The monotonic time at which the session expires unless it is touched; 0: not here."""
+        """The monotonic time in ms at which the session expires unless it is touched; 0 if another
+        member expires it."""
         self.is_closing = False
         self.is_local = False
-        """Known to this member only."""
+        """Whether only this member knows the session."""
         self.owner: object = None
-        """On the leader: through whom the client came last, the server itself or the handler of a
-        learner; None until it is known."""
+        """On the leader: through whom the client came last, which is the server itself or the
+        handler of a learner; None until that is known."""
         self.connection: Connection | None = None
         self.queue: deque[Request | QueuedRead] = deque()
-        """Writes on the way, in order, with the reads that wait behind each."""
+        """The writes under way, in order, each with the reads that wait behind it; only
+        `SessionQueues` changes it."""
 
 
 class SessionTracker:
-    """All live sessions, filed by the bucket in which they expire."""
+    """All live sessions, and the buckets in which they expire."""
 
     def __init__(self, tick_ms: int, next_id: int) -> None:
         self.sessions: dict[int, Session] = {}
         self.buckets: dict[int, dict[int, Session]] = {}
-        """Expiry time in ms -> the sessions by id."""
+        """Expiry time in ms -> session id -> session."""
         self._tick_ms = tick_ms
         self._next_id = next_id
         self._next_bucket_ms: int | None = None
 
     @property
     def next_id(self) -> int:
-        """The id that the next session gets."""
+        """The id that the next new session gets."""
         return self._next_id
 
     def allocate_id(self) -> int:
@@ -92,7 +94,7 @@ class SessionTracker:
     def add(
         self, session_id: int, timeout_ms: int, now_ms: int, *, is_local: bool = False
     ) -> Session:
-        """Track a session with a full timeout from now on; a known one is touched."""
+        """Track a session with its full timeout from now on, and return it; it may be known."""
         session = self.sessions.get(session_id)
         if session is None:
             session = self.sessions[session_id] = Session(session_id, timeout_ms)
@@ -102,7 +104,7 @@ class SessionTracker:
         return session
 
     def touch(self, session: Session, now_ms: int) -> None:
-        """Give a session its whole timeout again."""
+        """Give a session its full timeout again."""
         tick = self._tick_ms
         bucket_ms = ((now_ms + session.timeout_ms) // tick + 1) * tick
         old = session.bucket_ms
@@ -129,15 +131,15 @@ class SessionTracker:
 
     @property
     def local_count(self) -> int:
-        """How many sessions are known to this member only."""
+        """How many of the sessions are local."""
         return sum(session.is_local for session in self.sessions.values())
 
     def make_global(self, session: Session) -> None:
-        """A local session is to be one of the whole ensemble."""
+        """Make a local session one of the whole ensemble."""
         session.is_local = False
 
     def mark_closing(self, session_id: int) -> None:
-        """From now on the session can neither be touched nor re-attached."""
+        """Have the session neither touched nor resumed from now on."""
         session = self.sessions.get(session_id)
         if session is not None and not session.is_closing:
             session.is_closing = True
@@ -156,7 +158,7 @@ class SessionTracker:
         return self._next_bucket_ms
 
     def take_expired(self, now_ms: int) -> list[Session]:
-        """Return the sessions whose bucket is due; each is marked as closing."""
+        """Return the sessions whose bucket is due, and mark them as closing."""
         expired: list[Session] = []
         while (due := self._next_bucket_ms) is not None and due <= now_ms:
             for session in list(self.buckets[due].values()):
@@ -184,28 +186,29 @@ class SessionTracker:
 
 
 class LearnerSessions(SessionTracker):
-    """The sessions of a learner's own clients. Of the global ones it notes signs of life and
-    expires none; the local ones it expires itself."""
+    """The sessions of a learner's own clients. It notes the signs of life of the global ones and
+    leaves it to the leader to expire them; it expires the local ones itself."""
 
-    def __init__(self, server: Server) -> None:
-        super().__init__(server.config.tick_time_ms, server.next_session_id())
+    def __init__(self, tick_ms: int, next_id: int) -> None:
+        super().__init__(tick_ms, next_id)
         self.touched: dict[int, int] = {}
-        """Session -> timeout in ms of each global one with a sign of life."""
+        """Id -> timeout in ms of each global session with a sign of life since the last PING."""
 
     def touch(self, session: Session, now_ms: int) -> None:
-        """Note a sign of life; a local session gets its whole timeout again."""
+        """Note a sign of life of a global session; give a local one its full timeout again."""
         if session.is_local:
             super().touch(session, now_ms)
         elif not session.is_closing:
             self.touched[session.session_id] = session.timeout_ms
 
     def take_touched(self) -> dict[int, int]:
-        """Return session -> timeout in ms of those with a sign of life since the last call."""
+        """Return id -> timeout in ms of the global sessions with a sign of life since the last
+        call."""
         touched, self.touched = self.touched, {}
         return touched
 
     def make_global(self, session: Session) -> None:
-        """From now on the leader expires it."""
+        """Make a local session one that the leader expires."""
         session.is_local = False
         self._leave_bucket(session, session.bucket_ms)
         session.bucket_ms = 0

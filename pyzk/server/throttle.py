@@ -1,12 +1,12 @@
-"""Limits on connections and on large requests.
+"""The throttle of new connections.
 
-Pure. Answers to BlueThrottle and to the large-request check of ZooKeeperServer. Of the throttle: a
-bucket has at most ``connection_throttle_tokens``; every
-``fill_time`` ms ``fill_count`` of them come back; a ConnectRequest that finds too few is closed
-without a reply. In front of the bucket a part of the requests, drawn at random, may be turned away
-before it is empty: that part grows, at most once every ``freeze_time`` ms, as long as the bucket is
-found empty, and shrinks when it is nearly full (BLUE, a rule of active queue management). A new
-session may cost more tokens than one that is attached again.
+Pure. ZooKeeper: BlueThrottle.
+The throttle is a bucket with at most ``connection_throttle_tokens``; every
+``fill_time`` ms ``fill_count`` of them come back. A ConnectRequest that finds too few is closed
+without a reply. A part of the requests, drawn at random, can be turned away before the bucket is
+empty: that part grows, at most once every ``freeze_time`` ms, as long as the bucket is found empty,
+and shrinks when it is nearly full (BLUE, a rule of active queue management). A new session can be
+configured to cost more tokens than one that is resumed.
 """
 
 from __future__ import annotations
@@ -15,47 +15,10 @@ from random import Random
 
 from pyzk.clock import Clock
 from pyzk.config.server import ServerConfig
-from pyzk.metrics import Metrics
-from pyzk.server.request import QueuedRead, Request
-
-
-class LargeRequests:
-    """How many bytes the requests longer than ``largeRequestThreshold`` have that are on the way;
-    together at most ``largeRequestMaxBytes``."""
-
-    def __init__(self, config: ServerConfig, metrics: Metrics) -> None:
-        threshold = config.large_request_threshold
-        longest = config.jute_max_buffer
-        self.plain_limit = min(longest, threshold) if threshold >= 0 else longest
-        """Longest frame that is no large request."""
-        self.bytes = 0
-        self._max_bytes = config.large_request_max_bytes
-        self._metrics = metrics
-
-    def has_room(self, length: int) -> bool:
-        """Tell whether a request of this length may be on the way beside those that are."""
-        if length <= self.plain_limit or self.bytes + length <= self._max_bytes:
-            return True
-        self._metrics.large_requests_rejected += 1
-        return False
-
-    def begin(self, request: Request | QueuedRead, length: int) -> None:
-        """A large one is on the way."""
-        request.large_bytes = length
-        self.bytes += length
-
-    def clear(self) -> None:
-        """Nothing is on the way."""
-        self.bytes = 0
-
-    def end(self, request: Request | QueuedRead) -> None:
-        """It is answered, or never will be; it need not be a large one."""
-        self.bytes -= request.large_bytes
-        request.large_bytes = 0
 
 
 class ConnectionThrottle:
-    """The bucket of one server. Without tokens, the default, it admits everybody."""
+    """The bucket of one server. With no tokens configured, the default, it admits everybody."""
 
     def __init__(self, config: ServerConfig, clock: Clock, rng: Random) -> None:
         least = config.connection_throttle_local_session_weight
@@ -66,7 +29,7 @@ class ConnectionThrottle:
         self._renewal_cost = (
             max(config.connection_throttle_renew_session_weight, least) if is_weighted else 1
         )
-        # What is configured are new sessions.
+        # The configuration counts new sessions.
         self._capacity = self._tokens = config.connection_throttle_tokens * weight
         self._fill_count = config.connection_throttle_fill_count * weight
         self._fill_time_ms = config.connection_throttle_fill_time_ms
@@ -78,16 +41,17 @@ class ConnectionThrottle:
         self._rng = rng
         self._filled_ms = self._drop_changed_ms = clock.now_ms
         self.drop_probability = 0.0
-        """The share of requests that are turned away unseen: mntr's connection_drop_probability."""
+        """The share of requests that are turned away at random; mntr shows it as
+        connection_drop_probability."""
 
     @property
     def deficit(self) -> int:
-        """How many tokens are gone."""
+        """How many tokens are missing from the full bucket."""
         return self._capacity - self._tokens
 
     def admits(self, *, is_renewal: bool, is_local: bool = False) -> bool:
-        """Take the tokens for one session; False if there are too few, or by chance. A new local
-        session is no transaction and may cost less."""
+        """Take the tokens for one session. Return False if there are too few, or by chance. A new
+        local session is no transaction, and can be configured to cost less."""
         if not self._capacity:
             return True
         now_ms = self._clock.now_ms

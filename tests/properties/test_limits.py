@@ -29,10 +29,10 @@ from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.persistence.snapshot import write_snapshot
 from pyzk.persistence.txnlog import payload_zxid
 from pyzk.quorum import packets, snapshot_stream
+from pyzk.quorum.packets import ForwardedRequest
 from pyzk.quorum.snapshot_load import SnapshotLoad
 from pyzk.quorum.snapshot_stream import SnapshotPart
 from pyzk.quorum.stream import QuorumStream
-from pyzk.server.forwarding import ForwardedRequest
 from tests.properties.requests import state_of
 from tests.world import OPEN, Client, Record, World, encode_request, multi
 

@@ -190,7 +190,7 @@ def test_the_vote_says_the_epoch_from_uptodate_on() -> None:
 
 def test_the_limit_of_requests_is_shared_by_those_who_vote() -> None:
     world = serving()
-    assert world.server.outstanding_limit == ServerConfig().global_outstanding_limit // 2
+    assert world.server.queues.outstanding_limit == ServerConfig().global_outstanding_limit // 2
 
 
 def test_a_follower_has_no_numbers_of_its_own() -> None:

@@ -190,7 +190,7 @@ def test_a_client_of_the_leader_is_answered_at_the_commit_and_goes_on() -> None:
     assert client.handshake() is None
     first.ack(make(2, 1))
     assert client.connect_response() is not None
-    world.server.outstanding_limit = 0
+    world.server.queues.outstanding_limit = 0
     client.send(
         encode_request(1, OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
         + encode_request(2, OpCode.CREATE, CreateRequest("/b", b"", OPEN, 0))

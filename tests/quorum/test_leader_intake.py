@@ -152,7 +152,7 @@ def test_a_learner_that_is_behind_holds_up_the_writes(observers: int) -> None:
         assert behind.slow.link.queued_bytes < 6 * SIZE
     assert not behind.slow.is_closed()
     assert not behind.is_held()
-    assert behind.world.server.outstanding_bytes == 0
+    assert behind.world.server.queues.outstanding_bytes == 0
 
 
 def test_reads_and_sessions_do_not_wait_meanwhile() -> None:

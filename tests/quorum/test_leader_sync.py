@@ -13,6 +13,7 @@ from pyzk.quorum import packets
 from pyzk.quorum.commands import ReadLog
 from pyzk.quorum.election import Election, ElectionTimes, election_view
 from pyzk.quorum.epochs import Epochs
+from pyzk.quorum.forwarding import decode_forward
 from pyzk.quorum.snapshot_send import PIECE_BYTES
 from pyzk.zxid import make
 from tests.quorum.leader_world import (
@@ -410,7 +411,8 @@ def test_the_limit_of_requests_on_the_way_is_shared_by_the_voters() -> None:
     world, first, second = two_of_five(make(1, 4))
     first.ack_new_leader()
     second.ack_new_leader()
-    assert world.server.outstanding_limit == world.member.config.global_outstanding_limit // 4
+    limit = world.member.config.global_outstanding_limit
+    assert world.server.queues.outstanding_limit == limit // 4
 
 
 def test_a_leader_with_sessions_gives_each_its_full_timeout() -> None:
@@ -482,7 +484,7 @@ def test_a_batch_that_is_being_collected_reaches_a_learner_once() -> None:
     late = world.learner(3)
     late.info(accepted=1)
     late.fresh()
-    request = world.server.forwarded(None, packets.ForwardedRequest(5, 1, 99, b"", None))
+    request = decode_forward(None, packets.ForwardedRequest(5, 1, 99, b"", None), 0)
     world.leader.submit(request)
     late.ack_epoch(make(1, 2), 1)
     assert late.fresh() == [

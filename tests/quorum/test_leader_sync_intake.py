@@ -45,7 +45,7 @@ def test_a_long_history_leaves_room_for_what_is_on_its_way() -> None:
     active.create("/later")
     assert world.leader.last_proposed > world.leader.last_committed
     joining = begun(world, 3, make(1, 2))
-    assert not world.server.is_held
+    assert not world.server.queues.is_held
     assert NEWLEADER in joining.got
 
 
@@ -74,7 +74,7 @@ def test_that_room_is_taken_back_with_what_has_waited() -> None:
     for number in range(30):
         active.create(f"/x{number}")
         active.ack_all()
-    assert world.server.is_held
+    assert world.server.queues.is_held
     assert joining.link.queued_bytes < 2 * 1000
 
 

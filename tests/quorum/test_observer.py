@@ -133,7 +133,7 @@ def test_a_ping_is_answered() -> None:
 
 
 def test_the_limit_of_requests_is_its_own() -> None:
-    assert serving().server.outstanding_limit == ServerConfig().global_outstanding_limit
+    assert serving().server.queues.outstanding_limit == ServerConfig().global_outstanding_limit
 
 
 @pytest.mark.parametrize("is_synchronizing", [False, True])

@@ -54,7 +54,6 @@ CIRCLES: Mapping[tuple[str, ...], str] = {
     ): "a key that cannot be read asks for hints, which know all keys; imported when it happens",
     (
         "pyzk.server.connection",
-        "pyzk.server.forwarding",
         "pyzk.server.fourletter",
         "pyzk.server.fourletter_mntr",
         "pyzk.server.fourletter_view",
@@ -65,9 +64,9 @@ CIRCLES: Mapping[tuple[str, ...], str] = {
         "pyzk.server.request",
         "pyzk.server.role",
         "pyzk.server.server",
+        "pyzk.server.session_queues",
         "pyzk.server.sessions",
-        "pyzk.server.throttle",
-    ): "a connection, its session and its requests lead to each other",
+    ): "a connection, its session and its requests lead to each other, where each call counts",
 }
 """Modules that need each other's types, or import each other late, and why that is left so. When
 modules are loaded there are no circles at all."""

@@ -17,6 +17,8 @@ from pyzk.data.tree import DataTree
 from pyzk.data.txn import LoggedTxn, decode_txn
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
+from pyzk.quorum.forwarding import decode_forward, encode_forward
+from pyzk.quorum.peer import Peer
 from pyzk.quorum.stream import QuorumStream
 from pyzk.server.connection import Connection
 from pyzk.server.outbox import Outbox
@@ -24,23 +26,38 @@ from pyzk.server.prep import Prep
 from pyzk.server.readonly import ReadOnly
 from pyzk.server.request import Request
 from pyzk.server.server import Server
-from pyzk.server.sessions import LearnerSessions
 from pyzk.zxid import make
+from tests.driven import Driven
 from tests.world import START_MS, WALL_MS, Client
 
 EPOCH = 3
 
 
-class Member:
+class NoLife:
+    """The life of a server whose role a test puts in."""
+
+    moves_deadline = False
+    deadline = None
+    status = "looking", None
+
+    def start(self) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def log_synced(self, zxid: int) -> None: ...
+
+    def wake(self) -> None: ...
+
+
+class Member(Driven):
     """One server, its clients and nothing else; the role is put in by who makes it."""
 
     def __init__(self, sid: int, clock: Clock, config: ServerConfig) -> None:
-        self.clock = clock
-        self.outbox = Outbox()
         self.database = Database(DataTree())
         self.database.tree.last_zxid = make(EPOCH, 0)
-        self.server = Server(config, self.database, clock, self.outbox, Random(sid))
-        self.server.server_id = sid
+        server = Server(config, self.database, clock, Outbox(), Random(sid))
+        server.server_id = sid
+        super().__init__(Peer(server, NoLife()))
         self._port = 40000
 
     def open(self) -> Client:
@@ -61,14 +78,6 @@ class Member:
         client = self.open()
         client.handshake(session_id=other.session_id, password=other.password, read_only=read_only)
         return client
-
-    def settle(self) -> None:
-        """Let the sockets take everything."""
-        for connection in self.outbox.take_dirty():
-            connection.is_dirty = False
-            client = connection.shell
-            assert isinstance(client, Client)
-            client.take(connection)
 
 
 class FakeLeader:
@@ -100,7 +109,7 @@ class FakeLearner:
     def __init__(self, server: Server, mode: str = "follower", voters: int = 0) -> None:
         self.mode = mode
         self.server = server
-        self.sessions = LearnerSessions(server)
+        self.sessions = server.learner_sessions()
         self.sent: list[Request] = []
         self.asked: list[tuple[Connection, int, int]] = []
         """REVALIDATEs: connection, session, timeout."""
@@ -160,9 +169,9 @@ class Ensemble:
                 if request.opcode == OpCode.SYNC:
                     self._syncs.append((self.leader_role.prep.next_zxid - 1, learner, request))
                     continue
-                packet = as_packet(learner.server.encode_forward(request))
+                packet = as_packet(encode_forward(request))
                 forwarded = packets.forwarded_request(packet)
-                self.leader_role.submit(server.forwarded(learner, forwarded))
+                self.leader_role.submit(decode_forward(learner, forwarded, self.clock.now_ms))
             asked, role.asked = role.asked, []
             for connection, session_id, timeout_ms in asked:
                 is_valid = server.revalidate_for(learner, session_id, timeout_ms)
@@ -180,21 +189,21 @@ class Ensemble:
             self.log.append(txn)
             database = self.leader.database
             applied = database.commit(request, request.body, request.digest, b"", request.foretold)
-            self.leader.server.finish(request, applied)
+            self.leader.server.queues.finish(request, applied)
             self.leader_role.prep.changes.applied(request.zxid)
             for learner in self.learners:
                 txn = decode_txn(payload)
-                learner.server.committed(txn.header, learner.database.replay(txn))
+                learner.server.queues.committed(txn.header, learner.database.replay(txn))
             self._finish_syncs()
         for member in self.members:
-            member.server.end_batch()
+            member.server.queues.end_batch()
             member.settle()
 
     def _finish_syncs(self) -> None:
         """A sync is over when all is committed that was proposed when the leader saw it."""
         while self._syncs and self._syncs[0][0] <= self.leader.database.last_zxid:
             _, learner, request = self._syncs.popleft()
-            learner.server.finish_sync(request)
+            learner.server.queues.finish_sync(request)
 
     def connect(self, member: Member, timeout_ms: int = 10_000) -> Client:
         """Make a session through this member."""
@@ -224,5 +233,5 @@ class Ensemble:
 def read_only_member(config: ServerConfig) -> Member:
     """A server that has found no leader."""
     member = Member(2, Clock(START_MS, WALL_MS), config)
-    member.server.begin(ReadOnly(member.server), LearnerSessions(member.server))
+    member.server.begin(ReadOnly(member.server), member.server.learner_sessions())
     return member

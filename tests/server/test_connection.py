@@ -267,7 +267,7 @@ def test_a_connection_shows_its_address_and_its_session(world: World) -> None:
         (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "an HTTP request (GET / HTTP/1.1)"),
         (b"\x16\x03\x01\x02\x00\x01", "a TLS handshake"),
         (b"SSH-2.0-OpenSSH\r\n", "an SSH client"),
-        (b"\xff\xff\xff\xff", "no ZooKeeper client"),
+        (b"\xff\xff\xff\xff", "an unknown protocol"),
     ],
 )
 def test_garbage_costs_its_connection_and_one_line(
@@ -321,7 +321,7 @@ def test_the_numbers_of_a_connection(world: World, client: Client) -> None:
     assert stats.last_op == "GETD"
     assert stats.last_latency_ms == 0
     assert stats.packets_received == 5
-    client.connection.reset_stats()
+    client.connection.stats.reset()
     assert (stats.packets_received, stats.last_op, stats.last_cxid, stats.min_latency_ms) == (
         0,
         "NA",

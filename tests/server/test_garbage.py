@@ -17,11 +17,11 @@ from pyzk.server.garbage import describe_bytes
         (b"GET " + b"x" * 100, f"an HTTP request (GET {'x' * 36})"),
         (b"OPTIONS * HTTP/1.1", "an HTTP request (OPTIONS * HTTP/1.1)"),
         (b"\x16\x03\x01\x00", "a TLS handshake (this port is not encrypted)"),
-        (b"\x16\x04", r"no ZooKeeper client (\x16\x04)"),
+        (b"\x16\x04", r"an unknown protocol (\x16\x04)"),
         (b"SSH-2.0-x", "an SSH client"),
         (b"PRI * HTTP/2.0\r\n", "an HTTP/2 client"),
-        (b"abc'\n\xff", r"no ZooKeeper client (abc'\n\xff)"),
-        (b"", "no ZooKeeper client ()"),
+        (b"abc'\n\xff", r"an unknown protocol (abc'\n\xff)"),
+        (b"", "an unknown protocol ()"),
     ],
 )
 def test_protocols_have_names(raw: bytes, text: str) -> None:

@@ -21,7 +21,7 @@ EXISTS = (OpCode.EXISTS, PathWatchRequest("/a", False))
 @pytest.fixture
 def world() -> World:
     world = World()
-    world.server.intake_bytes = MARK
+    world.server.queues.intake_bytes = MARK
     return world
 
 
@@ -59,13 +59,13 @@ def test_more_than_the_mark_waits_and_is_answered_in_order(world: World, client:
     assert writes_taken(world) == 3
     for _ in range(20):
         world.sync()
-        assert world.server.outstanding_bytes < MARK + 2 * SIZE
+        assert world.server.queues.outstanding_bytes < MARK + 2 * SIZE
     assert writes_taken(world) == 20
     for each in (client, *others):
         answers = [reply for reply in each.replies() if reply.xid > 100]
         assert [reply.xid for reply in answers] == [101, 102] * 5
         assert not is_stalled(each)
-    assert world.server.outstanding_bytes == world.server.outstanding == 0
+    assert world.server.queues.outstanding_bytes == world.server.outstanding == 0
 
 
 def test_who_waits_takes_turns(world: World, client: Client) -> None:
@@ -122,7 +122,7 @@ def test_long_reads_behind_a_write_count(world: World, client: Client) -> None:
     world.sync()
     replies = client.replies()
     assert sum(reply.xid > 0 for reply in replies) == 6
-    assert world.server.outstanding_bytes == 0
+    assert world.server.queues.outstanding_bytes == 0
 
 
 def test_a_frame_that_is_not_there_yet_is_not_awaited(world: World, client: Client) -> None:
@@ -163,22 +163,22 @@ def test_a_client_that_is_not_read_does_not_expire(world: World, client: Client)
 def test_the_bytes_of_a_client_that_has_left_are_given_back(world: World, client: Client) -> None:
     fill(client)
     client.connection.closed()
-    assert not world.server.throttled
+    assert not world.server.queues.throttled
     world.sync()
-    assert world.server.outstanding_bytes == 0
+    assert world.server.queues.outstanding_bytes == 0
 
 
 def test_a_long_end_of_a_session_gives_its_bytes_back(world: World, client: Client) -> None:
     burst(client, (OpCode.CLOSE_SESSION, bytes(SIZE)))
-    assert world.server.outstanding_bytes == SIZE
+    assert world.server.queues.outstanding_bytes == SIZE
     world.sync()
     assert client.is_closed
-    assert world.server.outstanding_bytes == 0
+    assert world.server.queues.outstanding_bytes == 0
 
 
 def test_a_large_request_waits_like_any_other() -> None:
     world = World(ServerConfig(large_request_threshold=100, large_request_max_bytes=100_000))
-    world.server.intake_bytes = MARK
+    world.server.queues.intake_bytes = MARK
     client = world.connect()
     make(client, "/a")
     world.is_disk_held = True
@@ -186,7 +186,7 @@ def test_a_large_request_waits_like_any_other() -> None:
     for _ in range(10):
         world.sync()
     assert [reply.err for reply in client.replies()] == [0] * 7
-    assert world.server.large.bytes == world.server.outstanding_bytes == 0
+    assert world.server.queues.large.bytes == world.server.queues.outstanding_bytes == 0
 
 
 def test_voters_share_the_mark() -> None:
@@ -194,13 +194,13 @@ def test_voters_share_the_mark() -> None:
         server = Ensemble().follower.server
         server.end()
         FakeLearner(server, "follower", voters)
-        assert server.intake_bytes == server.marks.intake_bytes // share
+        assert server.queues.intake_bytes == server.marks.intake_bytes // share
 
 
 def test_a_learner_counts_what_it_has_forwarded_until_it_is_committed() -> None:
     ensemble = Ensemble()
     follower = ensemble.follower
-    follower.server.intake_bytes = 1000
+    follower.server.queues.intake_bytes = 1000
     client = ensemble.connect(follower)
     client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
     ensemble.commit()
@@ -212,7 +212,7 @@ def test_a_learner_counts_what_it_has_forwarded_until_it_is_committed() -> None:
         ensemble.commit()
     assert not is_stalled(client)
     assert len(client.replies()) == 6
-    assert follower.server.outstanding_bytes == 0
+    assert follower.server.queues.outstanding_bytes == 0
 
 
 def test_the_end_of_a_role_forgets_what_was_on_the_way() -> None:
@@ -220,10 +220,10 @@ def test_the_end_of_a_role_forgets_what_was_on_the_way() -> None:
     follower = ensemble.follower
     client = ensemble.connect(follower)
     client.submit(*LARGE)
-    follower.server.is_held = True
+    follower.server.queues.is_held = True
     follower.server.end()
-    assert follower.server.outstanding_bytes == 0
-    assert not follower.server.is_full
+    assert follower.server.queues.outstanding_bytes == 0
+    assert not follower.server.queues.is_full
 
 
 def many_reads(world: World, client: Client) -> int:
@@ -250,7 +250,7 @@ def test_reads_beside_too_many_bytes_are_answered_as_the_client_takes_them(
     world.sync()
     reader.connect_response()
     fill(client)
-    assert world.server.is_full
+    assert world.server.queues.is_full
     assert many_reads(world, reader) < OUT_HIGH_BYTES + 2 * 300_100
 
 

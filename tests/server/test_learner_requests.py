@@ -22,6 +22,7 @@ from pyzk.jute.records import (
     TxnHeader,
 )
 from pyzk.quorum import packets
+from pyzk.quorum.forwarding import encode_forward
 from pyzk.server.outbox import Outbox
 from tests.server.calls import CREATED, errors, events, path_in
 from tests.server.members import Ensemble, as_packet
@@ -81,7 +82,7 @@ def test_a_write_goes_to_the_leader_as_it_came(
     body = record if isinstance(record, bytes) else record.encode()
     client.submit(opcode, record, xid=77)
     (request,) = ensemble.follower.role.sent
-    sent = packets.forwarded_request(as_packet(ensemble.follower.server.encode_forward(request)))
+    sent = packets.forwarded_request(as_packet(encode_forward(request)))
     assert (sent.session, sent.cxid, sent.type) == (client.session_id, 77, opcode)
     assert sent.body == body
     assert sent.ids == [Id("ip", "127.0.0.1")]
@@ -104,14 +105,14 @@ def test_the_begin_and_the_end_of_a_session_are_forwarded(ensemble: Ensemble) ->
     follower = ensemble.follower
     client = follower.connect(timeout_ms=12_345)
     (request,) = follower.role.sent
-    sent = packets.forwarded_request(as_packet(follower.server.encode_forward(request)))
+    sent = packets.forwarded_request(as_packet(encode_forward(request)))
     assert (sent.type, sent.cxid, sent.body) == (OpCode.CREATE_SESSION, 0, b"\0\0\x30\x39")
     assert client.frames() == [], "not before it is committed"
     ensemble.commit()
     assert client.connect_response() is not None
     client.submit(OpCode.CLOSE_SESSION, xid=5)
     (request,) = follower.role.sent
-    sent = packets.forwarded_request(as_packet(follower.server.encode_forward(request)))
+    sent = packets.forwarded_request(as_packet(encode_forward(request)))
     assert (sent.type, sent.cxid, sent.body) == (OpCode.CLOSE_SESSION, 5, b"")
     assert sent.session == client.session_id
     ensemble.commit()
@@ -142,7 +143,7 @@ def test_a_session_that_was_refused_by_the_leader_never_opens(ensemble: Ensemble
     client = ensemble.follower.connect()
     session_id = client.connection.session_id
     header = TxnHeader(session_id, 0, 1, 0, OpCode.ERROR)
-    ensemble.follower.server.committed(header, Applied(OpCode.ERROR, -5))
+    ensemble.follower.server.queues.committed(header, Applied(OpCode.ERROR, -5))
     ensemble.follower.settle()
     assert client.frames() == []
     assert client.is_closed
@@ -276,7 +277,7 @@ def test_an_error_with_the_number_of_a_sync_is_not_its_answer(
 ) -> None:
     client.submit(OpCode.SYNC, PathRequest("/x"), xid=9)
     header = TxnHeader(client.session_id, 9, 1, 0, OpCode.ERROR)
-    ensemble.follower.server.committed(header, Applied(OpCode.ERROR, -101))
+    ensemble.follower.server.queues.committed(header, Applied(OpCode.ERROR, -101))
     ensemble.follower.settle()
     assert client.replies() == []
 
@@ -370,11 +371,11 @@ def test_a_learner_counts_long_requests(ensemble: Ensemble) -> None:
     server = ensemble.follower.server
     client.submit(OpCode.CREATE, create("/a", bytes(400)))
     client.submit(OpCode.SET_DATA, SetDataRequest("/a", bytes(300), -1))
-    assert 700 < server.large.bytes < 900
+    assert 700 < server.queues.large.bytes < 900
     ensemble.commit(1)
-    assert 300 < server.large.bytes < 400
+    assert 300 < server.queues.large.bytes < 400
     ensemble.commit()
-    assert server.large.bytes == 0
+    assert server.queues.large.bytes == 0
     assert len(client.replies()) == 2
 
 
@@ -393,6 +394,6 @@ def test_a_learner_stops_reading_when_too_much_is_on_the_way() -> None:
 def test_a_learner_hands_nothing_to_the_log_by_itself(ensemble: Ensemble, client: Client) -> None:
     client.submit(OpCode.CREATE, create())
     ensemble.commit()
-    outbox: Outbox = ensemble.follower.outbox
+    outbox: Outbox = ensemble.follower.peer.outbox
     assert outbox.log == []
     assert outbox.commands == []

@@ -16,7 +16,8 @@ from pyzk.jute.records import (
     PathWatchRequest,
     SetDataRequest,
 )
-from pyzk.server.forwarding import ForwardedRequest
+from pyzk.quorum.forwarding import decode_forward
+from pyzk.quorum.packets import ForwardedRequest
 from pyzk.server.request import Request
 from tests.server.calls import errors
 from tests.server.members import Ensemble, Member
@@ -300,16 +301,17 @@ def test_an_upgraded_session_of_the_leader_is_the_leaders_from_the_proposal_on()
     ensemble, member, client = begin(UPGRADING, 0)
     session = member.server.sessions.sessions[client.session_id]
     request = Request(None, session, 1, OpCode.CREATE, EPHEMERAL, (), 0)
-    upgrade = member.server.upgrade(request)
+    request.owner = member.server
+    upgrade = member.server.queues.upgrade(request)
     assert upgrade is not None
     ensemble.leader_role.submit(upgrade)
     assert session.owner is member.server
 
 
 def test_a_local_session_of_the_leader_owns_nothing_whoever_asks() -> None:
-    ensemble, member, client = begin(LOCAL, 0)
+    ensemble, _, client = begin(LOCAL, 0)
     forwarded = ForwardedRequest(client.session_id, 1, OpCode.CREATE, EPHEMERAL.encode(), None)
-    ensemble.leader_role.submit(member.server.forwarded(ensemble.follower, forwarded))
+    ensemble.leader_role.submit(decode_forward(ensemble.follower, forwarded, 0))
     ensemble.commit()
     body = ensemble.log[-1].body
     assert isinstance(body, ErrorTxn)

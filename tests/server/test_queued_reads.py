@@ -50,7 +50,7 @@ def test_replies_that_waited_for_a_write_come_as_the_client_takes_them(
     assert max(sizes) < OUT_HIGH_BYTES + 2 * 300_100
     world.sync()
     assert len(reader.replies()) == 1
-    assert world.server.outstanding == world.server.outstanding_bytes == 0
+    assert world.server.outstanding == world.server.queues.outstanding_bytes == 0
 
 
 def test_it_goes_on_although_too_many_requests_are_on_the_way() -> None:
@@ -90,26 +90,26 @@ LONG = (OpCode.GET_DATA, PathWatchRequest("/" + "x" * 3000, False))
 
 def not_reading(world: World, reader: Client) -> None:
     """A client takes none of its replies, and more of its reads wait than may be on the way."""
-    world.server.intake_bytes = 10_000
+    world.server.queues.intake_bytes = 10_000
     world.sync()
     fails = (OpCode.SET_DATA, SetDataRequest("/a", b"", 1000))
     burst(reader, fails, *[GET] * 4, *[LONG] * 5)
     world.sync()
-    assert reader.connection.parked_bytes > world.server.intake_bytes
+    assert reader.connection.parked_bytes > world.server.queues.intake_bytes
 
 
 def test_who_takes_no_replies_holds_up_nobody(world: World, reader: Client) -> None:
     """What waits for the client is no more on the way: the write before it is applied."""
     other = world.connect()
     not_reading(world, reader)
-    assert world.server.outstanding == world.server.outstanding_bytes == 0
+    assert world.server.outstanding == world.server.queues.outstanding_bytes == 0
     other.frames()
     world.is_disk_held = False
     for _ in range(3):
         assert other.set_data("/a", b"").err == 0
     assert not other.connection.is_stalled
     take_all(reader)
-    assert world.server.outstanding == world.server.outstanding_bytes == 0
+    assert world.server.outstanding == world.server.queues.outstanding_bytes == 0
     assert reader.connection.parked_bytes == 0
 
 
@@ -118,7 +118,7 @@ def test_the_end_of_a_client_that_takes_no_replies_gives_back_what_it_had(
 ) -> None:
     not_reading(world, reader)
     reader.connection.closed()
-    assert world.server.outstanding == world.server.outstanding_bytes == 0
+    assert world.server.outstanding == world.server.queues.outstanding_bytes == 0
     assert reader.connection.parked_bytes == 0
 
 
@@ -134,11 +134,11 @@ def test_a_large_read_that_waits_for_its_client_keeps_no_other_out() -> None:
     burst(reader, small, GET, read, read, read)
     world.sync()
     assert reader.connection.parked_bytes == 3 * (4 + 3001 + 1)
-    assert world.server.large.bytes == 0
+    assert world.server.queues.large.bytes == 0
     world.is_disk_held = False
     assert other.set_data("/a", bytes(5000)).err == 0
     take_all(reader)
-    assert world.server.large.bytes == 0
+    assert world.server.queues.large.bytes == 0
 
 
 @pytest.mark.parametrize("first", [(), (SET,)])

@@ -22,7 +22,6 @@ from pyzk.jute.records import (
 )
 from pyzk.server.passwords import session_password
 from pyzk.server.readonly import ReadOnly
-from pyzk.server.sessions import LearnerSessions
 from tests.server.calls import connect_frame
 from tests.server.members import Ensemble, Member, read_only_member
 from tests.world import OPEN, Client, Record, World, multi
@@ -189,7 +188,7 @@ def test_when_a_leader_is_found_everybody_is_closed_and_writes_are_taken(
     member.server.end()
     member.settle()
     assert client.is_closed
-    member.server.begin(ReadOnly(member.server), LearnerSessions(member.server))
+    member.server.begin(ReadOnly(member.server), member.server.learner_sessions())
     member.server.end()
     ensemble = Ensemble(LOCAL)
     writer = ensemble.follower.connect()

@@ -81,12 +81,12 @@ def test_the_end_of_a_role_forgets_what_was_on_the_way() -> None:
     moved = follower.resume(client)  # asked about, not answered yet
     server = follower.server
     assert server.outstanding == 2
-    assert server.large.bytes > 500
+    assert server.queues.large.bytes > 500
     server.end()
     follower.settle()
     assert moved.is_closed
     assert server.outstanding == 0
-    assert server.large.bytes == 0
+    assert server.queues.large.bytes == 0
     assert not server.sessions.sessions
     assert not server.attaching
     assert not server.handshakes
@@ -99,10 +99,10 @@ def test_the_end_of_a_role_forgets_who_was_throttled() -> None:
     client = ensemble.connect(follower)
     client.submit(OpCode.CREATE, create("/a"))
     client.submit(OpCode.CREATE, create("/b"))
-    assert follower.server.throttled
+    assert follower.server.queues.throttled
     follower.server.end()
-    assert not follower.server.throttled
-    follower.server.end_batch()
+    assert not follower.server.queues.throttled
+    follower.server.queues.end_batch()
 
 
 def test_an_end_without_a_begin_does_nothing(member: Member) -> None:
@@ -141,7 +141,7 @@ def test_another_database_is_served_and_counted_from_then_on(member: Member) -> 
 
 def test_another_database_below_clients_is_a_mistake(member: Member) -> None:
     FakeLearner(member.server)
-    with pytest.raises(AssertionError, match="below a role"):
+    with pytest.raises(AssertionError, match="a role is running"):
         member.server.attach(Database(DataTree()))
 
 
@@ -154,10 +154,10 @@ def test_voters_share_the_limit_of_requests_on_the_way(
     config = ServerConfig(global_outstanding_limit=100)
     member = Member(2, Clock(START_MS, WALL_MS), config)
     FakeLearner(member.server, voters=voters)
-    assert member.server.outstanding_limit == limit
+    assert member.server.queues.outstanding_limit == limit
     member.server.end()
     FakeLeader(member.server, voters=voters)
-    assert member.server.outstanding_limit == limit
+    assert member.server.queues.outstanding_limit == limit
 
 
 def test_a_leader_that_takes_no_clients_answers_four_letter_words_only() -> None:

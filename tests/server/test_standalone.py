@@ -6,7 +6,7 @@ from pyzk.config.server import ServerConfig
 from pyzk.constants import CreateMode, OpCode
 from pyzk.jute.records import CreateRequest
 from pyzk.persistence.txnlog import framed_zxid
-from pyzk.server.server import WRITTEN_LIMIT
+from pyzk.server.session_queues import WRITTEN_LIMIT
 from tests.server.calls import burst, make
 from tests.world import OPEN, Client, World, encode_request, multi
 

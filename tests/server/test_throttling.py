@@ -40,7 +40,7 @@ def test_the_limit_may_be_reached_and_one_more_stops_the_connection(
     assert not is_stalled(client)
     assert len(client.replies()) == LIMIT + 5
     assert world.server.outstanding == 0
-    assert not world.server.throttled
+    assert not world.server.queues.throttled
 
 
 def test_all_requests_are_answered_in_order_however_small_the_limit() -> None:
@@ -99,7 +99,7 @@ def test_a_stopped_connection_that_ends_is_forgotten(world: World, client: Clien
     world.is_disk_held = True
     burst(client, *[SEQUENTIAL] * (LIMIT + 4))
     client.connection.closed()
-    assert not world.server.throttled
+    assert not world.server.queues.throttled
     world.sync()
     assert world.server.outstanding == 0
     assert writes_taken(world) == LIMIT + 1

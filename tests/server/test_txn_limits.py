@@ -20,8 +20,9 @@ from pyzk.persistence.directory import MemoryDirectory
 from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.persistence.snapshot import write_snapshot
+from pyzk.quorum.forwarding import decode_forward
+from pyzk.quorum.packets import ForwardedRequest
 from pyzk.quorum.standalone import Standalone
-from pyzk.server.forwarding import ForwardedRequest
 from tests.properties.requests import state_of
 from tests.server.calls import acl_of, authenticate, create_as, make, run_multi, set_acl
 from tests.world import OPEN, Client, World, multi
@@ -153,7 +154,7 @@ def test_what_another_member_let_pass_is_refused(world: World, client: Client) -
 
     def outcome(opcode: int, body: bytes) -> int:
         request = ForwardedRequest(client.session_id, 9, opcode, body, None)
-        world.server.role.submit(world.server.forwarded(world.server, request))
+        world.server.role.submit(decode_forward(world.server, request, 0))
         world.settle()
         body_of = world.log[-1].body
         return body_of.err if isinstance(body_of, ErrorTxn) else 0

@@ -481,4 +481,4 @@ def _(
     _session: Session,
     read: QueuedRead,
 ) -> int:
-    return connection._answer_read(read)
+    return connection.answer_read(read)

@@ -22,6 +22,7 @@ from pyzk.jute.records import (
     SetDataRequest,
 )
 from pyzk.quorum import packets
+from pyzk.quorum.forwarding import decode_forward
 from pyzk.quorum.packets import ForwardedRequest
 from pyzk.zxid import make
 from tests.server.members import EPOCH, Ensemble, as_packet
@@ -53,9 +54,8 @@ def send(
     """Have a REQUEST come from the follower; return what it is committed as."""
     body = record if isinstance(record, bytes) else record.encode()
     packet = as_packet(packets.encode_request(ForwardedRequest(session, cxid, opcode, body, ids)))
-    request = ensemble.leader.server.forwarded(
-        origin or ensemble.follower, packets.forwarded_request(packet)
-    )
+    forwarded = packets.forwarded_request(packet)
+    request = decode_forward(origin or ensemble.follower, forwarded, ensemble.clock.now_ms)
     ensemble.leader_role.submit(request)
     ensemble.commit()
     return ensemble.log[-1]
@@ -191,7 +191,7 @@ def test_from_the_proposal_of_its_end_on_a_session_can_do_nothing(ensemble: Ense
         (OpCode.DELETE, DeleteRequest("/a", -1).encode()),
     ):
         fr = ForwardedRequest(SESSION, 1, opcode, body, IDS)
-        ensemble.leader_role.submit(server.forwarded(ensemble.follower, fr))
+        ensemble.leader_role.submit(decode_forward(ensemble.follower, fr, 0))
     assert not server.revalidate_for(ensemble.follower, SESSION, 20_000)
     ensemble.commit()
     assert err(ensemble.log[-1]) == ErrorCode.SESSION_EXPIRED

@@ -1,0 +1,366 @@
+"""The order of requests: what is answered before what, and what counts as under way.
+
+Pure. ZooKeeper: CommitProcessor, RequestThrottler, ZooKeeperServer.shouldThrottle.
+Each session has a queue: its writes in the order in which they came, each with the reads that came
+behind it. A write goes to the role at once and leaves the queue when its transaction has been
+applied; then it is answered, and after it the reads that waited for it. On a learner the leader
+makes the transaction: it is told from others by its session and cxid, which are those of the oldest
+request in that session's queue.
+
+A client's request is *under way* from its place in the queue to its answer. With too many requests
+under way (globalOutstandingLimit), or too many of their bytes (`marks`), connections are throttled:
+they serve no further frames until ``end_batch`` finds less. Nobody else writes these numbers, those
+of a connection included.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from pyzk.clock import Clock
+from pyzk.config.server import ServerConfig
+from pyzk.constants import ErrorCode, OpCode
+from pyzk.data.tree import Applied
+from pyzk.jute.records import CreateSessionTxn, TxnHeader
+from pyzk.metrics import Metrics
+from pyzk.server.connection import (
+    CLOSED,
+    OUT_HIGH_BYTES,
+    STALL_CHOKED,
+    STALL_THROTTLED,
+    Connection,
+)
+from pyzk.server.operations import makes_ephemeral
+from pyzk.server.request import QueuedRead, Request
+from pyzk.server.sessions import Session, SessionTracker
+
+if TYPE_CHECKING:
+    from pyzk.server.role import Role
+
+WRITTEN_LIMIT: Final = 1000
+"""Writes that wait to be counted for mntr: in thousands it is cheaper than one by one."""
+
+Queue = deque[Request | QueuedRead]
+
+
+class SessionQueues:
+    """What one server's clients have under way, and in which order it is answered."""
+
+    def __init__(
+        self, config: ServerConfig, clock: Clock, metrics: Metrics, sessions: SessionTracker
+    ) -> None:
+        self.outstanding: int = 0
+        """Requests of clients under way."""
+        self.outstanding_bytes: int = 0
+        """The bytes of those requests."""
+        self.outstanding_limit: int = config.global_outstanding_limit
+        """With more requests under way than this, a client that adds one is throttled."""
+        self.intake_bytes: int = 0
+        """With more bytes under way than this, no further writes are taken."""
+        self.is_held: bool = False
+        """Whether no further writes are taken, because the role has too much to hand on; the role
+        writes it."""
+        self.throttled: dict[Connection, None] = {}
+        """Connections that wait until less is under way, the longest waiting first."""
+        self.large: LargeRequests = LargeRequests(config, metrics)
+        self._clock: Clock = clock
+        self._metrics: Metrics = metrics
+        self._may_upgrade: bool = config.local_sessions_upgrading_enabled
+        self._sessions: SessionTracker = sessions
+        self._role: Role
+        self._update_ms: list[int] = []
+        """The latency of each write since the last batch."""
+        self._response_sizes: list[int] = []
+        self._written: list[tuple[str, int]] = metrics.written
+
+    def begin(
+        self, role: Role, sessions: SessionTracker, outstanding_limit: int, intake_bytes: int
+    ) -> None:
+        """Hand writes to this role from now on."""
+        self._role = role
+        self._sessions = sessions
+        self.outstanding_limit = outstanding_limit
+        self.intake_bytes = intake_bytes
+
+    def end(self, sessions: SessionTracker) -> None:
+        """Forget what is under way: the role has ended, and every connection is closed."""
+        self._sessions = sessions
+        self.outstanding = self.outstanding_bytes = 0
+        self.is_held = False
+        self.large.clear()
+
+    # --- requests come --------------------------------------------------------------
+
+    def submit(self, request: Request, session: Session) -> None:
+        """Take a write, or the begin or the end of a session, from a client or from the server
+        itself."""
+        connection = request.connection
+        if connection is not None:
+            self._count_in(connection, request.cxid, request.size)
+        queue = session.queue
+        if request.opcode == OpCode.CLOSE_SESSION:
+            self._sessions.mark_closing(session.session_id)
+            if session.is_local:
+                queue.append(request)
+                self._drain(queue)
+                return
+        elif session.is_local:
+            upgrade = self.upgrade(request)
+            if upgrade is not None:
+                queue.append(upgrade)
+                self._role.submit(upgrade)
+        queue.append(request)
+        self._role.submit(request)
+
+    def upgrade(self, request: Request) -> Request | None:
+        """Return the createSession that has to be submitted before this request of a local session,
+        None if none has. If upgrading is not allowed, the request is marked as refused."""
+        session = request.session
+        if session is None or not session.is_local or not makes_ephemeral(request):
+            return None
+        if not self._may_upgrade:
+            request.refusal = ErrorCode.EPHEMERAL_ON_LOCAL_SESSION
+            return None
+        self._sessions.make_global(session)
+        body = CreateSessionTxn(session.timeout_ms)
+        now_ms = self._clock.now_ms
+        upgrade = Request(None, session, 0, OpCode.CREATE_SESSION, body, (), now_ms)
+        upgrade.owner = request.owner
+        return upgrade
+
+    def wait(self, read: QueuedRead, session: Session) -> None:
+        """Let a read wait for the writes of its session."""
+        session.queue.append(read)
+        self._count_in(read.connection, read.xid, read.size)
+
+    def _count_in(self, connection: Connection, xid: int, size: int) -> None:
+        connection.outstanding += 1
+        self.outstanding += 1
+        self.outstanding_bytes += size
+        if self.outstanding > self.outstanding_limit and xid > 0:
+            self.throttle(connection)
+
+    def throttle(self, connection: Connection) -> None:
+        """Have a connection serve no further frames until less is under way."""
+        connection.stall(STALL_THROTTLED)
+        self.throttled[connection] = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many bytes are under way that no further writes are taken."""
+        return self.outstanding_bytes > self.intake_bytes or self.is_held
+
+    # --- transactions are applied ---------------------------------------------------
+
+    def finish(self, request: Request, applied: Applied) -> None:
+        """Answer a request whose transaction has been applied, and the reads behind it."""
+        connection = request.connection
+        if connection is not None:
+            # Not _count_out: the hot path saves the call.
+            connection.outstanding -= 1
+            self.outstanding -= 1
+            self.outstanding_bytes -= request.size
+        if request.opcode < 0:
+            self._finish_session(request, applied.err)
+        elif connection is not None:
+            self._update_ms.append(self._clock.now_ms - request.received_ms)
+            self._response_sizes.append(connection.answer(request, applied))
+        session = request.session
+        if session is not None:
+            self._leave(request, session.queue)
+
+    def committed(self, header: TxnHeader, applied: Applied) -> None:
+        """On a learner: a transaction has been applied. If a client of this server asked for it,
+        its request is the oldest of that session, and is finished."""
+        session = self._sessions.sessions.get(header.client_id)
+        if session is None:
+            return
+        queue = session.queue
+        head = queue[0] if queue else None
+        kind = header.type
+        if (
+            isinstance(head, Request)
+            and head.cxid == header.cxid
+            and (head.opcode == kind or (kind == OpCode.ERROR and head.opcode != OpCode.SYNC))
+        ):
+            self.finish(head, applied)
+        elif kind == OpCode.CLOSE_SESSION:
+            self._end_session(header.client_id)
+        if kind == OpCode.CLOSE_SESSION:
+            self._abandon(queue)
+
+    def finish_sync(self, request: Request) -> None:
+        """On a learner: the leader has answered this request with SYNC."""
+        connection = request.connection
+        session = request.session
+        assert connection is not None, request
+        assert session is not None, request
+        queue = session.queue
+        if queue and queue[0] is request:  # else its session is over
+            self._count_out(connection, request.size)
+            connection.answer_sync(request)
+            self._leave(request, queue)
+
+    def end_batch(self) -> None:
+        """After a batch of writes: count them, and let throttled connections go on if less is
+        under way."""
+        if self._update_ms:
+            self._count_updates()
+        if len(self._written) >= WRITTEN_LIMIT:
+            self._metrics.count_written()
+        while self.throttled and self.outstanding <= self.outstanding_limit and not self.is_full:
+            connection = next(iter(self.throttled))
+            del self.throttled[connection]
+            connection.resume(STALL_THROTTLED)
+
+    # --- clients read, and leave ----------------------------------------------------
+
+    def go_on(self, session: Session) -> None:
+        """Answer parked reads: the client has taken the replies before them."""
+        if session.queue and isinstance(session.queue[0], QueuedRead):
+            self._drain(session.queue)
+            self.end_batch()
+
+    def forget(self, connection: Connection) -> None:
+        """Let nothing wait for a connection that is closed."""
+        self.throttled.pop(connection, None)
+        if connection.session is not None:
+            self._drain(connection.session.queue)
+
+    # --- inside a queue -------------------------------------------------------------
+
+    def _count_out(self, connection: Connection, size: int) -> None:
+        """Note that a request of ``size`` bytes is no longer under way."""
+        connection.outstanding -= 1
+        self.outstanding -= 1
+        self.outstanding_bytes -= size
+
+    def _leave(self, request: Request, queue: Queue) -> None:
+        if request.large_bytes:
+            self.large.end(request)
+        if queue and queue[0] is request:
+            queue.popleft()
+            if queue:
+                self._drain(queue)
+
+    def _finish_session(self, request: Request, err: int) -> None:
+        """Let the connection go on whose session has begun; close the one whose session is over."""
+        connection = request.connection
+        if request.opcode == OpCode.CREATE_SESSION:
+            if connection is not None and connection.handshake is not None:
+                connection.handshake.created(err)
+            return
+        if connection is not None:
+            connection.session_closed(request.cxid)
+        self._end_session(request.client_id)
+
+    def _end_session(self, session_id: int) -> None:
+        session = self._sessions.remove(session_id)
+        if session is not None and session.connection is not None:
+            # Expired: closed without a word, the events of its own ephemerals included.
+            session.connection.closed()
+
+    def _drain(self, queue: Queue) -> None:
+        """Answer the reads at the head of a queue, but no more than a client may leave unread: the
+        rest is parked, unless a write is behind it, which must not wait for that."""
+        size = 0
+        while queue:
+            head = queue[0]
+            if isinstance(head, Request):
+                session = head.session
+                if head.opcode == OpCode.CLOSE_SESSION and session is not None and session.is_local:
+                    queue.popleft()
+                    self.finish(head, Applied(head.opcode))
+                return
+            connection = head.connection
+            is_closed = connection.state == CLOSED
+            if size > OUT_HIGH_BYTES and not is_closed:
+                if self._park(queue):
+                    connection.stall(STALL_CHOKED)
+                    return
+                size = 0
+            queue.popleft()
+            if head.large_bytes:
+                self.large.end(head)
+            self._count_out_read(head)
+            if not is_closed:
+                size += connection.answer_read(head)
+
+    def _park(self, queue: Queue) -> bool:
+        """Let reads wait for their client to take replies, which may take any time: they no longer
+        count as under way, so they hold up nobody else. Return False, and do nothing, if a write is
+        among them."""
+        if any(isinstance(each, Request) for each in queue):
+            return False
+        for each in queue:
+            assert isinstance(each, QueuedRead), each
+            self.large.end(each)
+            if not each.is_parked:
+                self._count_out(each.connection, each.size)
+                each.is_parked = True
+                each.connection.parked_bytes += each.size
+        return True
+
+    def _count_out_read(self, read: QueuedRead) -> None:
+        """Note that a read in a queue is answered, or never will be."""
+        if read.is_parked:
+            read.connection.parked_bytes -= read.size
+        else:
+            self._count_out(read.connection, read.size)
+
+    def _abandon(self, queue: Queue) -> None:
+        """Forget what is queued in a session that is over; nobody is told."""
+        while queue:
+            request = queue.popleft()
+            self.large.end(request)
+            if isinstance(request, QueuedRead):
+                self._count_out_read(request)
+            elif request.connection is not None:
+                self._count_out(request.connection, request.size)
+
+    def _count_updates(self) -> None:
+        """Note the writes of a batch in the metrics."""
+        latencies, self._update_ms = self._update_ms, []
+        sizes, self._response_sizes = self._response_sizes, []
+        metrics = self._metrics
+        metrics.latency.add_all(latencies)
+        metrics.updatelatency.add_all(latencies)
+        metrics.response_bytes += sum(sizes)
+        metrics.count_response(min(sizes))
+        metrics.count_response(max(sizes))
+
+
+class LargeRequests:
+    """Counts the bytes of the requests under way that are longer than ``largeRequestThreshold``:
+    together they may have ``largeRequestMaxBytes``."""
+
+    def __init__(self, config: ServerConfig, metrics: Metrics) -> None:
+        threshold = config.large_request_threshold
+        longest = config.jute_max_buffer
+        self.plain_limit = min(longest, threshold) if threshold >= 0 else longest
+        """The length of the longest frame that is no large request."""
+        self.bytes = 0
+        self._max_bytes = config.large_request_max_bytes
+        self._metrics = metrics
+
+    def has_room(self, length: int) -> bool:
+        """Tell whether a request of this length may be added to those under way."""
+        if length <= self.plain_limit or self.bytes + length <= self._max_bytes:
+            return True
+        self._metrics.large_requests_rejected += 1
+        return False
+
+    def begin(self, request: Request | QueuedRead, length: int) -> None:
+        """Note that a large request is under way."""
+        request.large_bytes = length
+        self.bytes += length
+
+    def clear(self) -> None:
+        """Note that nothing is under way."""
+        self.bytes = 0
+
+    def end(self, request: Request | QueuedRead) -> None:
+        """Note that a request, large or not, is answered or never will be."""
+        self.bytes -= request.large_bytes
+        request.large_bytes = 0
