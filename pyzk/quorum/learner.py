@@ -39,7 +39,6 @@ from pyzk.quorum.learner_questions import LeaderQuestions
 from pyzk.quorum.learner_sync import Synchronization
 from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.role import Unapplied
-from pyzk.server.sessions import LearnerSessions
 from pyzk.zxid import counter_of, format_zxid, make
 
 if TYPE_CHECKING:
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from pyzk.quorum.snapshot_stream import SnapshotPart
     from pyzk.server.connection import Connection
     from pyzk.server.request import Request
+    from pyzk.server.sessions import LearnerSessions
 
 log = logging.getLogger(__name__)
 
