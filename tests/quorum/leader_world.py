@@ -86,9 +86,7 @@ def database_of(
     database = Database(DataTree(extended_types=extended_types))
     database.committed = CommittedLog(committed_limit)
     for payload in payloads:
-        txn = decode_txn(payload)
-        database.apply(txn)
-        database.committed.append(txn.header.zxid, payload)
+        database.replay(decode_txn(payload), payload)
     return database
 
 

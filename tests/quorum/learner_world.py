@@ -154,8 +154,7 @@ def database_of(payloads: Iterable[bytes], last_zxid: int = 0) -> Database:
     database.tree.last_zxid = last_zxid
     for payload in payloads:
         decoded = decode_txn(payload)
-        database.apply(decoded)
-        database.committed.append(decoded.header.zxid, payload)
+        database.replay(decoded, payload)
     return database
 
 
