@@ -46,7 +46,7 @@ $(VENV)/.runtime: pyproject.toml | $(RUN)
 $(VENV)/.test: $(VENV)/.runtime
 	@echo "setting up $(VENV) for tests (once)" >&2
 	@$(PIP) install --only-binary uvloop $(EDITABLE) -e '.[test]' || { \
-		$(PIP) install 'hypothesis>=6.100' 'kazoo>=2.10' 'pytest>=8.0'; }
+		$(PIP) install 'hypothesis>=6.100' 'kazoo>=2.10' 'pytest>=8.0' 'pytest-xdist>=3.5'; }
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.test
@@ -71,28 +71,34 @@ compile: $(VENV)/.runtime ## compile the core now, two to five minutes (C compil
 
 # ---- tests
 
+# Byte code is kept in any case: many tests start a Python of their own.
+PYTEST := env PYTHONDONTWRITEBYTECODE= $(RUN) -m pytest -q
+# A process for each core; but one if ARGS say which tests, for that starts sooner, and shows after
+# a minute where a test hangs (a thread for each test, that the many do without).
+PARALLEL := $(if $(ARGS),,-n auto --dist worksteal -o faulthandler_timeout=0)
+
 .PHONY: test
-test: $(VENV)/.test ## the fast tests, two to three minutes (options: make test ARGS="-k session")
-	@$(RUN) -m pytest -q -m "$(FAST)" $(ARGS)
+test: $(VENV)/.test ## the fast tests, about a minute (options: make test ARGS="-k session")
+	@$(PYTEST) $(PARALLEL) -m "$(FAST)" $(ARGS)
 
 # (pytest's 5: there is none.)
 .PHONY: test-slow
 test-slow: $(VENV)/.test ## the tests that `make test` leaves out: slow ones, real processes and sockets
-	@$(RUN) -m pytest -q -m "(slow or live) and not conformance" $(ARGS) || [ $$? -eq 5 ]
+	@$(PYTEST) -m "(slow or live) and not conformance" $(ARGS) || [ $$? -eq 5 ]
 
 .PHONY: test-compiled
 # (pytest's own pythonpath would put the source in front.)
 test-compiled: $(VENV)/.test compile ## the fast tests on the compiled core
 	@env PYZK_TEST_COMPILED=1 $(COMPILED) run \
-		$(RUN) -m pytest -o pythonpath= -q -m "$(FAST) and not source" $(ARGS)
+		$(PYTEST) $(PARALLEL) -o pythonpath= -m "$(FAST) and not source" $(ARGS)
 
 .PHONY: rewrite
 rewrite: $(VENV)/.test ## write anew what the transcripts print (tests/transcripts); read the difference
-	@env PYZK_REWRITE=1 $(RUN) -m pytest -q tests/test_transcripts.py $(ARGS)
+	@env PYZK_REWRITE=1 $(PYTEST) tests/test_transcripts.py $(ARGS)
 
 .PHONY: test-all
 test-all: $(VENV)/.test ## all tests that need no Java
-	@$(RUN) -m pytest -q -m "not conformance" $(ARGS)
+	@$(PYTEST) -m "not conformance" $(ARGS)
 
 # SEED=n traces one; without SEED or SEEDS a random one runs, and is named.
 .PHONY: sim

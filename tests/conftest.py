@@ -19,7 +19,11 @@ pytest_plugins = ["pytester"]
 
 # A shared machine may stall: a slow example is no failure.
 settings.register_profile(
-    "fast", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    "fast",
+    deadline=None,
+    derandomize=True,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile(
     "thorough", settings.get_profile("fast"), derandomize=False, max_examples=2000

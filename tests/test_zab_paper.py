@@ -16,7 +16,7 @@ import pytest
 from pyzk.zxid import counter_of, epoch_of
 from tests.transcripts.schedule import Schedule, history_of
 
-SEEDS = 20
+SEEDS = 10
 STEPS = 1500
 
 

@@ -1,7 +1,7 @@
 """Drives a peer: carries out what it wants, in one order, for every world.
 
 Pure. A world (the real server, the simulator, a test) gives a peer its inputs, and has the effects
-of `quorum.contract`. After each input it calls ``flush``; when a turn of its loop ends, ``end_turn``:
+of `quorum.contract`. After each input it calls ``flush``, and at the end of a turn ``end_turn``:
 
     flush      clients are written to; then commands, behind the log that was handed out before
     end_turn   links to other members, then the log, then the timer

@@ -216,10 +216,12 @@ WITH_LENGTHS = [(name, offset) for name in NAMES for offset in length_offsets(na
 
 
 @pytest.mark.parametrize(("name", "offset"), WITH_LENGTHS)
-@pytest.mark.parametrize("length", [MAX_INT, 1 << 28, 1000, -2, MIN_INT])
-def test_a_hostile_length_is_an_error_and_allocates_nothing(
-    name: str, offset: int, length: int
-) -> None:
+def test_a_hostile_length_is_an_error_and_allocates_nothing(name: str, offset: int) -> None:
+    for length in (MAX_INT, 1 << 28, 1000, -2, MIN_INT):
+        check_hostile(name, offset, length)
+
+
+def check_hostile(name: str, offset: int, length: int) -> None:
     raw = bytearray(b"".join(zeros(kind) for _, kind in TABLE[name]))
     struct.pack_into(">i", raw, offset, length)
     buffer = bytes(raw)

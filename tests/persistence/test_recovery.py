@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pyzk.constants import OpCode
@@ -365,7 +365,6 @@ def _run_until_crash(
     return synced, appended
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=4), st.integers(0, 1 << 32), st.booleans())
 def test_no_crash_loses_a_synced_record(steps: list[int], seed_value: int, erratic: bool) -> None:
     """Power fails anywhere between write, sync and rename, several times in a row."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -176,44 +177,49 @@ def test_a_hole_before_the_zxid_is_no_history_to_cut() -> None:
     assert same(database, PAYLOADS)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_truncation_is_done_or_not_wherever_the_power_goes(seed: int | None) -> None:
-    results = set()
-    operation = 0
-    while True:
-        operation += 1
-        disk = filled()
+def broken_off(
+    disk_of: Callable[[], Disk], act: Callable[[Disk], object], seed: int | None
+) -> Iterator[Disk]:
+    """Yield a disk for each operation at which the power can go while something is done."""
+    for operation in itertools.count(1):
+        disk = disk_of()
         disk.die_at(operation)
         try:
-            disk.files.truncate(10, 0)
-            assert operation > 10
-            break
+            act(disk)
+            return
         except StorageError:
             disk.crash(seed)
+            yield disk
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_truncation_is_done_or_not_wherever_the_power_goes(seed: int | None) -> None:
+    results = []
+    for disk in broken_off(filled, lambda disk: disk.files.truncate(10, 0), seed):
         database = disk.load()
         done = database.last_zxid == 10
-        results.add(done)
-        assert same(database, PAYLOADS[:10] if done else PAYLOADS), operation
+        results.append(done)
+        assert same(database, PAYLOADS[:10] if done else PAYLOADS), len(results)
         assert PLAN_NAME not in disk.snapshots.names()
-    assert results == {True, False}
+    assert len(results) >= 10
+    assert set(results) == {True, False}
+
+
+def planned() -> Disk:
+    """A disk on which it is written down what is to be truncated."""
+    disk = filled()
+    plan = plan_truncation(disk.snapshots, disk.logs, 10, "snapshot.6")
+    put(disk.snapshots, PLAN_NAME, plan.text().encode())
+    return disk
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_start_that_does_the_rest_may_die_as_well(seed: int | None) -> None:
-    operation = 0
-    while True:
-        operation += 1
-        disk = filled()
-        plan = plan_truncation(disk.snapshots, disk.logs, 10, "snapshot.6")
-        put(disk.snapshots, PLAN_NAME, plan.text().encode())
-        disk.die_at(operation)
-        try:
-            disk.load()
-            break
-        except StorageError:
-            disk.crash(seed)
-        assert same(disk.load(), PAYLOADS[:10]), operation
-    assert operation > 10
+    operations = 0
+    for disk in broken_off(planned, Disk.load, seed):
+        operations += 1
+        assert same(disk.load(), PAYLOADS[:10]), operations
+    assert operations >= 10
 
 
 # --- SNAP -----------------------------------------------------------------------------
@@ -253,20 +259,11 @@ def test_a_received_database_replaces_a_snapshot_of_the_same_zxid() -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_database_is_stored_or_not_wherever_the_power_goes(seed: int | None) -> None:
     results = set()
-    operation = 0
-    while True:
-        operation += 1
-        disk = filled()
-        disk.die_at(operation)
-        try:
-            store(disk)
-            break
-        except StorageError:
-            disk.crash(seed)
+    for disk in broken_off(filled, store, seed):
         database = disk.load()
         done = database.last_zxid == 12
         results.add(done)
-        assert same(database, RECEIVED if done else PAYLOADS), operation
+        assert same(database, RECEIVED if done else PAYLOADS)
         left = [name for name in disk.snapshots.names() if name.startswith(RECEIVED_PREFIX)]
         assert left == []
     assert results == {True, False}

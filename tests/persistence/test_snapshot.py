@@ -6,7 +6,7 @@ import struct
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pyzk.constants import OpCode
@@ -102,7 +102,6 @@ def test_sections_are_told_apart_by_their_length() -> None:
             assert loaded.digest_zxid == (7 if digests else 0)
 
 
-@settings(max_examples=150)
 @given(st.data())
 def test_any_flipped_byte_is_detected_or_harmless(data: st.DataObject) -> None:
     suffix = data.draw(st.sampled_from(["", ".gz", ".snappy"]))

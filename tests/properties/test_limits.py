@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pyzk.config.server import ServerConfig
@@ -185,6 +186,7 @@ def check_packets(world: World, forwarded: list[bytes]) -> None:
     assert len(QuorumStream(LIMIT).feed(requests_sent)) == 1 + len(forwarded)
 
 
+@hypothesis_settings(max_examples=hypothesis_settings().max_examples // 5)
 @given(st.integers(0, 3 << 16))
 def test_a_ping_of_any_number_of_sessions_is_taken(count: int) -> None:
     touched = dict.fromkeys(range(count), 1000)

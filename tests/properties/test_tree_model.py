@@ -327,7 +327,7 @@ class TreeMachine(RuleBasedStateMachine):
 
 TestTree = TreeMachine.TestCase
 TestTree.settings = hypothesis_settings(
-    max_examples=hypothesis_settings().max_examples // 4,
+    max_examples=hypothesis_settings().max_examples // 2,
     stateful_step_count=40,
     # Explaining a failure takes minutes here, and says nothing that the steps do not.
     phases=[phase for phase in Phase if phase is not Phase.explain],

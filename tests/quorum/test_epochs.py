@@ -141,20 +141,25 @@ def operations() -> int:
     return count
 
 
-@pytest.mark.parametrize("at", range(operations() + 1))
-@pytest.mark.parametrize("seed", [None, *range(8)])
-def test_a_crash_leaves_the_old_number_or_the_new_one(at: int, seed: int | None) -> None:
-    """And the new one for certain once the call has returned."""
-    directory = directory_with(b"9", b"1")
-    left = at
+def cut_power(directory: MemoryDirectory, operations: int) -> None:
+    """Let a directory do so many operations more."""
+    left = operations
 
-    def cut(operation: str, name: str) -> None:
+    def cut(_operation: str, _name: str) -> None:
         nonlocal left
         if left == 0:
             raise PowerCutError
         left -= 1
 
     directory.before = cut
+
+
+@pytest.mark.parametrize("at", range(operations() + 1))
+@pytest.mark.parametrize("seed", [None, *range(8)])
+def test_a_crash_leaves_the_old_number_or_the_new_one(at: int, seed: int | None) -> None:
+    """And the new one for certain once the call has returned."""
+    directory = directory_with(b"9", b"1")
+    cut_power(directory, at)
     has_returned = False
     try:
         save_epoch(directory, CURRENT, 2)
@@ -172,15 +177,7 @@ def test_a_crash_leaves_the_old_number_or_the_new_one(at: int, seed: int | None)
 @pytest.mark.parametrize("seed", range(6))
 def test_a_first_start_can_be_cut_anywhere(at: int, seed: int) -> None:
     directory = MemoryDirectory()
-    left = at
-
-    def cut(operation: str, name: str) -> None:
-        nonlocal left
-        if left == 0:
-            raise PowerCutError
-        left -= 1
-
-    directory.before = cut
+    cut_power(directory, at)
     with pytest.raises(PowerCutError):
         load_epochs(directory, make(2, 1))
     directory.crash(random.Random(seed))

@@ -263,7 +263,7 @@ HISTORIES = st.lists(st.integers(0, 4), min_size=1, max_size=5).map(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(HISTORIES, st.data())
 def test_what_is_sent_makes_the_learner_equal(history: list[int], data: st.DataObject) -> None:
     """For any prefix of the history and any own tail, whatever part of it is at hand."""

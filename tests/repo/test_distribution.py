@@ -27,8 +27,17 @@ def setup(*arguments: str) -> str:
 
 
 def test_the_source_distribution_is_the_whole_project(tmp_path: Path) -> None:
-    setup("egg_info", "--egg-base", str(tmp_path), "sdist", "--dist-dir", str(tmp_path))
-    [archive] = tmp_path.glob("*.tar.gz")
+    setup(
+        "egg_info",
+        "--egg-base",
+        str(tmp_path),
+        "sdist",
+        "--formats",
+        "tar",
+        "--dist-dir",
+        str(tmp_path),
+    )
+    [archive] = tmp_path.glob("*.tar")
     with tarfile.open(archive) as tar:
         packed = {name.partition("/")[2] for name in tar.getnames()}
     there = {

@@ -35,7 +35,7 @@ def first_found(
     [
         (mutations.AckBeforeSync, 1),
         (mutations.EpochBeforeData, 1),
-        (mutations.SkippedTruncation, 52),
+        (mutations.SkippedTruncation, 79),
         (mutations.SnapshotNotStored, 1),
         (mutations.EpochNotSaved, 1),
         (mutations.LostRecord, 1),

@@ -37,7 +37,7 @@ def assert_clean(seed: int) -> None:
     )
 
 
-@pytest.mark.parametrize("seed", range(1, 21))
+@pytest.mark.parametrize("seed", range(1, 11))
 def test_a_seed_is_clean(seed: int) -> None:
     assert_clean(seed)
 
@@ -87,9 +87,8 @@ def trace_hash(seed: int, hash_seed: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("seed", [2, 11])
-def test_the_same_seed_is_the_same_run_whatever_the_hash_seed(seed: int) -> None:
-    assert trace_hash(seed, "1") == trace_hash(seed, "2") != trace_hash(seed + 1, "1")
+def test_the_same_seed_is_the_same_run_whatever_the_hash_seed() -> None:
+    assert trace_hash(11, "1") == trace_hash(11, "2") != trace_hash(12, "1")
 
 
 def test_the_command_line_sums_up(capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,6 +38,9 @@ from pyzk.server.request import QueuedRead, Request
 from pyzk.server.sessions import Session
 from pyzk.zxid import make
 
+Right = Callable[..., None]
+"""The right method of a swap."""
+
 
 class Swap(NamedTuple):
     """What is done wrongly, and what shows it."""
@@ -169,7 +172,7 @@ def _(_right: object, _uncommitted: UncommittedTxns, _zxid: int) -> None:
     Synchronization._begin,
 )
 def _(
-    right: Callable[..., None],
+    right: Right,
     sync: Synchronization,
     packet: QuorumPacket,
     base: int,
@@ -185,7 +188,7 @@ def _(
     Learner.snapshot_part,
 )
 def _(
-    right: Callable[..., None],
+    right: Right,
     learner: Learner,
     link: QuorumLink,
     part: SnapshotPart,
@@ -213,7 +216,7 @@ def _(right: Callable[..., None], learner: Learner, ticket: int, database: Datab
     Synchronization._learn,
 )
 def _(
-    right: Callable[..., None],
+    right: Right,
     sync: Synchronization,
     zxid: int,
     payload: bytes,
@@ -247,12 +250,7 @@ def _(right: Callable[..., None], life: MemberLife) -> None:
     "zab/ZOOKEEPER-5094 zab/ZOOKEEPER-3642",
     MemberLife.restored,
 )
-def _(
-    right: Callable[..., None],
-    life: MemberLife,
-    ticket: int,
-    database: Database,
-) -> None:
+def _(right: Callable[..., None], life: MemberLife, ticket: int, database: Database) -> None:
     right(life, ticket, life.member.database if life.phase == SETTLING else database)
 
 
@@ -281,13 +279,7 @@ def _(right: Callable[..., None], learner: Learner, event: str) -> None:
     "zab/accepted_epoch_of_a_leader zab/fresh_start",
     Leader._count_epoch,
 )
-def _(
-    right: Callable[..., None],
-    leader: Leader,
-    sid: int,
-    bit: int,
-    accepted: int,
-) -> None:
+def _(right: Callable[..., None], leader: Leader, sid: int, bit: int, accepted: int) -> None:
     right(leader, sid, bit, accepted)
     if leader.phase == STORING_EPOCH:
         leader._ticket = 0
@@ -324,12 +316,7 @@ def _(_right: object, epochs: Epochs, _new_epoch: int) -> int:
 
 @swap("a learner followed by a leader that lacks what it has", "zab/ahead", EpochAcks.add)
 def _(
-    _right: object,
-    acks: EpochAcks,
-    _sid: int,
-    bit: int,
-    _current_epoch: int,
-    _last_zxid: int,
+    _right: object, acks: EpochAcks, _sid: int, bit: int, _current_epoch: int, _last_zxid: int
 ) -> None:
     acks.acked |= bit
 
@@ -370,24 +357,14 @@ def _(right: Callable[..., None], handler: LearnerHandler, event: str) -> None:
 
 
 @swap("an early ACK taken for the ACK of NEWLEADER", "zab/ZOOKEEPER-4685_leader", Leader.acked)
-def _(
-    right: Callable[..., None],
-    leader: Leader,
-    handler: LearnerHandler,
-    zxid: int,
-) -> None:
+def _(right: Callable[..., None], leader: Leader, handler: LearnerHandler, zxid: int) -> None:
     right(leader, handler, zxid)
     if handler.phase == SYNCING:
         handler.go(NEWLEADER_ACKED)
 
 
 @swap("acks of an earlier link counted", "zab/ack_of_an_earlier_link", Leader.start_forwarding)
-def _(
-    right: Callable[..., None],
-    leader: Leader,
-    handler: LearnerHandler,
-    after: int,
-) -> None:
+def _(right: Callable[..., None], leader: Leader, handler: LearnerHandler, after: int) -> None:
     acks = [(proposal, proposal.acks) for proposal in leader._outstanding.values()]
     right(leader, handler, after)
     for proposal, before in acks:
@@ -419,12 +396,7 @@ def _(right: Callable[..., None], leader: Leader, request: Request) -> None:
 
 
 @swap("a commit ahead of the one before it", "pipeline/commits_in_order", Leader.acked)
-def _(
-    right: Callable[..., None],
-    leader: Leader,
-    handler: LearnerHandler,
-    zxid: int,
-) -> None:
+def _(right: Callable[..., None], leader: Leader, handler: LearnerHandler, zxid: int) -> None:
     right(leader, handler, zxid)
     proposal = leader._outstanding.get(zxid)
     if proposal is not None and leader._tally.is_quorum(proposal.acks):
@@ -457,7 +429,7 @@ def _(
 
 @swap("SYNC ahead of the commit of what was proposed before", "pipeline/sync", Leader._take_request)
 def _(
-    right: Callable[..., None],
+    right: Right,
     leader: Leader,
     handler: LearnerHandler,
     forwarded: ForwardedRequest,
