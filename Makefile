@@ -132,12 +132,14 @@ types: $(VENV)/.dev ## mypy, strict
 .PHONY: generate
 generate: $(VENV)/.runtime ## write the generated files again
 	@$(RUN) -m scripts.gen_jute
-	@$(RUN) -m scripts.gen_operations
+	@$(RUN) -m scripts.gen_config_table
+	@$(RUN) -m scripts.gen_word_table
 
 .PHONY: generated
 generated: $(VENV)/.runtime ## fail if a generated file differs from what its generator writes
 	@$(RUN) -m scripts.gen_jute --check
-	@$(RUN) -m scripts.gen_operations --check
+	@$(RUN) -m scripts.gen_config_table --check
+	@$(RUN) -m scripts.gen_word_table --check
 
 # ---- beside the original (PYZK_ORACLE names the directory of its jars; skipped aloud without Java)
 

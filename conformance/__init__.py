@@ -1,4 +1,4 @@
-"""Proof against the original: recordings, differential runs, foreign clients, disk and durability.
+"""Comparison with the original: recordings, differential runs, other clients, disk, durability.
 
 Shell.
 

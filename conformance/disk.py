@@ -4,8 +4,8 @@ Shell.
 
     python -m conformance.disk --turns 3
 
-A mixed workload runs on whoever is at it; the tree is read through a super user before the server
-stops (cleanly and by kill -9 in turn) and again after the other has started on the directory.  At
+A mixed workload runs on the server whose turn it is. A super user reads the tree before the server
+stops (cleanly and by kill -9 in turn) and again after the other has started on the directory. At
 the end the original's own tools read the logs and snapshots.
 """
 
@@ -41,18 +41,18 @@ Tree = dict[str, tuple[object, object]]
 
 
 class DiskError(Exception):
-    """The two do not see the same."""
+    """The two servers do not see the same tree."""
 
 
 def super_client(server: Server) -> Client:
-    """A session that may read everything."""
+    """Returns a session that may read everything."""
     client = new_session(server.address, 30000)
     client.login(SUPER)
     return client
 
 
 def read_tree(client: Client) -> Tree:
-    """Every node with its data, statistics and access control list."""
+    """Returns every node with its data, statistics and access control list."""
     tree: Tree = {}
     waiting = ["/"]
     while waiting:
@@ -71,7 +71,7 @@ def read_tree(client: Client) -> Tree:
 
 
 def compare_trees(before: Tree, after: Tree, who: str) -> None:
-    """Both must be equal, in everything."""
+    """Checks that two trees are equal in everything."""
     for path in sorted({*before, *after}):
         if before.get(path) != after.get(path):
             raise DiskError(
@@ -81,7 +81,7 @@ def compare_trees(before: Tree, after: Tree, who: str) -> None:
 
 
 def workload(server: Server, chance: random.Random, turn: int) -> None:
-    """All kinds of nodes, rights, quotas, multis, failed requests, sessions that stay and go."""
+    """Uses all kinds of nodes, ACLs, quotas, multis, failed requests, sessions that stay or end."""
     client = new_session(server.address, 30000)
     client.login("alice:a")
     leaving = new_session(server.address, 30000)
@@ -126,13 +126,13 @@ def workload(server: Server, chance: random.Random, turn: int) -> None:
             ]
             call("multi", wire.multi(parts))
     leaving.close_session()
-    # This one lives on over the change of servers, with its ephemeral.
+    # This session goes on over the change of servers, with its ephemeral.
     client.call("create", wire.create(f"{top}/ephemeral", b"e", flags=1))
     client.channel.close()
 
 
 def read_through(server: Server, before: Tree | None, who: str) -> None:
-    """The tree that a server sees after starting must be the one seen before."""
+    """Checks that a server sees after its start the tree that was seen before."""
     if before is not None:
         client = super_client(server)
         compare_trees(before, read_tree(client), who)
@@ -140,7 +140,7 @@ def read_through(server: Server, before: Tree | None, who: str) -> None:
 
 
 def take_turns(first: Launcher, second: Launcher, turns: int, chance: random.Random) -> Path:
-    """Alternates on one directory; the directory, for the tools to read."""
+    """Lets two servers alternate on one directory; returns it, for the tools to read."""
     root = Path(tempfile.mkdtemp(prefix="pyzk-disk-"))
     before: Tree | None = None
     for turn in range(turns * 2 + 1):
@@ -164,7 +164,7 @@ def take_turns(first: Launcher, second: Launcher, turns: int, chance: random.Ran
 
 
 def read_with_tools(original: Oracle, folder: Path) -> int:
-    """The original's tools on every file; how many they read."""
+    """Runs the original's tools on every file; returns how many they have read."""
     count = 0
     for file in sorted(folder.iterdir()):
         if file.name.startswith("log."):
@@ -183,7 +183,7 @@ def read_with_tools(original: Oracle, folder: Path) -> int:
 
 
 def check(first: Launcher, original: Oracle, turns: int, chance: random.Random) -> str:
-    """All of it against one version of the original; one line of what was seen."""
+    """Runs everything against one version of the original; returns a summary in one line."""
     begin = time.monotonic()
     folder = take_turns(first, original.launcher(), turns, chance)
     files = read_with_tools(original, folder)
@@ -196,7 +196,7 @@ def check(first: Launcher, original: Oracle, turns: int, chance: random.Random) 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Status 1 when the two differ."""
+    """Returns the exit status: 1 when the two differ."""
     parser = argparse.ArgumentParser(prog="python -m conformance.disk")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)

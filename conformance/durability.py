@@ -34,7 +34,7 @@ from conformance.servers import Launcher, Server, pyzk_launcher
 WINDOWS: Final = (1, 1, 20, 100)
 """How many requests each client keeps under way."""
 TIMEOUTS_MS: Final = (10000, 400, 400, 400)
-"""The first client comes back after the crash, the others' sessions end."""
+"""The first client's session goes on after the crash, those of the others expire."""
 CONFIG: Final = {
     "tickTime": "100",
     "minSessionTimeout": "200",
@@ -49,7 +49,7 @@ class LostError(Exception):
 
 @attrs.define
 class Writer:
-    """A client that writes until the server dies, and what it knows then."""
+    """A client that writes until the server is killed, and what it then knows."""
 
     round: int
     number: int
@@ -62,20 +62,20 @@ class Writer:
 
     @property
     def top(self) -> str:
-        """Its own node."""
+        """The path of the client's own node."""
         return f"/round{self.round}/writer{self.number}"
 
     @property
     def ephemeral(self) -> str:
-        """Its ephemeral node."""
+        """The path of the client's ephemeral node."""
         return f"/round{self.round}/ephemeral{self.number}"
 
     def value(self, step: int) -> bytes:
-        """What step number `step` writes."""
+        """Returns what step number `step` writes."""
         return f"{self.round}.{self.number}.{step}.".encode() * (1 + step % 7)
 
     def prepare(self) -> None:
-        """The nodes that the steps write to."""
+        """Creates the nodes that the steps write to."""
         for path, flags in ((self.top, 0), (f"{self.top}/register", 0), (self.ephemeral, 1)):
             answer = self.client.call("create", wire.create(path, b"", flags=flags))
             if answer.err:
@@ -84,7 +84,7 @@ class Writer:
             self.client.call("create", wire.create(f"{self.top}/{name}"))
 
     def step(self, step: int) -> tuple[str, bytes]:
-        """One write: a new node, a new value, or two values at once."""
+        """Returns one write: a new node, a new value, or two values at once."""
         value = self.value(step)
         if step % 3 == 0:
             return "create", wire.create(f"{self.top}/n{step:06d}", value)
@@ -140,7 +140,7 @@ class Rounds:
         self.before: list[Writer] = []
 
     def run(self, rounds: int) -> Totals:
-        """All rounds, and one more look at the end; the directory stays when something is wrong."""
+        """Runs all rounds and a last check; the directory is kept when something is wrong."""
         for number in range(rounds + 1):
             server = Server(self.launcher, CONFIG, data=self.root / "data")
             try:
@@ -195,7 +195,7 @@ class Rounds:
         return writers
 
     def _come_back(self, server: Server) -> Writer | None:
-        """One session of the round before goes on; its ephemeral must be there."""
+        """Takes up one session of the round before, and checks that its ephemeral is there."""
         if not self.before:
             return None
         writer = self.before[0]
@@ -239,7 +239,7 @@ class Rounds:
         self.totals.found += found
 
     def _number(self, admin: Client, path: str, writer: Writer) -> int:
-        """Which step wrote a node, from its data; -1 when none did."""
+        """Returns which step wrote a node, by its data; -1 when none did."""
         answer = admin.call("getData", wire.path_watch(path))
         if answer.err:
             raise LostError(f"{path}: error {answer.err}")
@@ -252,7 +252,7 @@ class Rounds:
         return step
 
     def _await_ephemerals(self, admin: Client, back: Writer | None) -> None:
-        """Ephemerals of the sessions that did not come back go; that of the other one stays."""
+        """Waits until the ephemerals of expired sessions are gone; that of the other must stay."""
         end = time.monotonic() + 5
         waiting = [writer for writer in self.before if writer is not back]
         while waiting and time.monotonic() < end:
@@ -273,7 +273,7 @@ class Rounds:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Status 1 when a promise was broken."""
+    """Returns the exit status: 1 when a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m conformance.durability")
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int, default=None)

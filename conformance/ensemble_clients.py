@@ -29,7 +29,7 @@ ANSWER_S: Final = 4.0
 PAUSE_S: Final = 0.02
 UNSIGNED: Final = 0xFFFFFFFFFFFFFFFF
 BATCH: Final = 200
-"""Requests at once when a tree is read."""
+"""How many requests are under way when a tree is read."""
 
 
 class DisorderError(Exception):
@@ -37,7 +37,7 @@ class DisorderError(Exception):
 
 
 def stat_of(reader: wire.Reader) -> Stat:
-    """The statistics that come next."""
+    """Returns the statistics that come next."""
     stat = reader.stat()
     czxid, mzxid, owner = (int(str(stat[key]), 16) for key in ("czxid", "mzxid", "ephemeralOwner"))
     return Stat(czxid, mzxid, int(str(stat["version"])), owner)
@@ -61,14 +61,14 @@ class Worker:
         self.is_reader = is_reader
         self.operations: list[Operation] = []
         self.session = 0
-        """0: none at present."""
+        """The session id; 0 while there is none."""
         self.sessions = 0
         self.moves = 0
         self.trouble = ""
         self.is_stopping = threading.Event()
         self.is_over = threading.Event()
         self.is_settled = threading.Event()
-        """It works no more; its session, if any, is kept."""
+        """Set when the client works no more; it keeps its session, if it has one."""
         self._client: Client | None = None
         self._password = bytes(16)
         self._last_zxid = 0
@@ -112,7 +112,7 @@ class Worker:
             self._ask(self._some())
 
     def _settle(self) -> None:
-        """Half of the clients close their sessions, the others keep them."""
+        """Ends the work: half of the clients close their sessions, the others keep them."""
         while self.session and self._client is None:
             self._connect(may_begin=False)
         while self.session and self.number % 2:
@@ -122,7 +122,7 @@ class Worker:
                 self._close()
 
     def _stay(self) -> None:
-        """Keeps the session."""
+        """Keeps the session until the end."""
         if not self.session or self.trouble:
             return
         try:
@@ -138,7 +138,7 @@ class Worker:
     # --- connections ----------------------------------------------------------------
 
     def _connect(self, may_begin: bool = True) -> None:
-        """Tries one member; takes up the session, or begins one."""
+        """Connects to one member; takes up the session, or begins one."""
         if not self.session and not may_begin:
             return
         client: Client | None = None
@@ -187,7 +187,7 @@ class Worker:
         return operation
 
     def _some(self) -> list[Operation]:
-        """What to ask next."""
+        """Returns the next requests."""
         found: list[Operation] = []
         while len(found) < self.window:
             found.extend(self._one())
@@ -217,7 +217,7 @@ class Worker:
         return [self._new("create", path, data=value, flags=flags)]
 
     def _ask(self, operations: list[Operation]) -> None:
-        """Sends them all and takes the answers; those that do not come stay unknown."""
+        """Sends all requests and takes the answers; what is not answered stays unknown."""
         client = self._client
         assert client is not None
         expected = []
@@ -280,7 +280,7 @@ def _request(each: Operation) -> tuple[str, bytes]:
 
 
 def prepare(address: Address) -> None:
-    """Makes what the clients work on."""
+    """Creates the nodes that the clients work on."""
     client = new_session(address)
     for path in (TOP, *FOLDERS, *REGISTERS):
         answer = client.call("create", wire.create(path))
@@ -290,7 +290,7 @@ def prepare(address: Address) -> None:
 
 
 def read_tree(address: Address) -> dict[str, Znode]:
-    """What a member has, after a sync."""
+    """Returns the tree of a member, after a sync."""
     client = new_session(address)
     client.call("sync", wire.string(TOP))
     paths = list(REGISTERS)
@@ -316,7 +316,7 @@ def read_tree(address: Address) -> dict[str, Znode]:
 
 
 def run_together(workers: Sequence[Worker], work: Callable[[], None]) -> None:
-    """Does something while they work; they are settled afterwards, and stay."""
+    """Does something while the clients work; afterwards they stop and keep their sessions."""
     for worker in workers:
         worker.thread.start()
     try:

@@ -1,4 +1,4 @@
-"""Faults on an ensemble of real processes: what its clients were promised holds all the same.
+"""Faults on an ensemble of real processes, which must keep its promises to clients all the same.
 
 Shell.
 
@@ -80,7 +80,7 @@ SETTLE_S: Final = 30.0
 
 
 class Cluster(Ensemble):
-    """Members that reach each other through gates only."""
+    """An ensemble whose members reach each other only through gates."""
 
     def __init__(self, launcher: Launcher) -> None:
         super().__init__([launcher] * MEMBERS, config=CONFIG, gated=True)
@@ -95,7 +95,7 @@ class Cluster(Ensemble):
             gate.rewrite = (names[0].encode(), names[1].encode())
 
     def start_member(self, sid: int) -> None:
-        """Starts one member, which knows the others by their gates."""
+        """Starts one member; it is given the gates as addresses of the others."""
         config = dict(self.config)
         for other, member in self.members.items():
             if other == sid:
@@ -106,7 +106,7 @@ class Cluster(Ensemble):
         self[sid].start(config, self.properties)
 
     def ways(self, sid: int) -> list[tuple[Gate, bool]]:
-        """All gates of a member, and whether it is the one that dials there."""
+        """Returns the gates of a member, each with whether the member dials through it."""
         found = []
         for gates in (self.gates, self.election_gates):
             for (source, target), gate in gates.items():
@@ -115,19 +115,19 @@ class Cluster(Ensemble):
         return found
 
     def between(self, one: int, other: int) -> list[Gate]:
-        """The gates between two members."""
+        """Returns the gates between two members."""
         both = ((one, other), (other, one))
         return [gates[pair] for gates in (self.gates, self.election_gates) for pair in both]
 
     def cleanup(self, keep: bool = False) -> None:
-        """As for every ensemble."""
+        """Closes the gates, too, and cleans up as every ensemble does."""
         super().cleanup(keep)
         for gate in self.election_gates.values():
             gate.close()
 
 
 def mode(member: Member) -> str:
-    """What it says that it is, at once."""
+    """Returns the role that a member reports, without waiting."""
     try:
         answer = four_letters(member.address, b"srvr", 0.5).decode()
     except OSError:
@@ -137,7 +137,7 @@ def mode(member: Member) -> str:
 
 
 class Injector:
-    """Does the faults, and undoes them when their time has come."""
+    """Makes faults, and undoes them when their time is over."""
 
     def __init__(self, cluster: Cluster, chance: random.Random) -> None:
         self.cluster = cluster
@@ -151,7 +151,7 @@ class Injector:
         self._is_network_busy = False
 
     def run(self, faults: int) -> None:
-        """So many, and the ensemble serves in the end."""
+        """Makes this many faults; in the end the ensemble must serve."""
         while sum(self.counts.values()) < faults:
             kind = self.chance.choices(list(KINDS), list(KINDS.values()))[0]
             if self._inject(kind):
@@ -165,7 +165,7 @@ class Injector:
         self.log.append(f"{time.monotonic():.3f} {text}")
 
     def _pass(self, seconds: float) -> None:
-        """Lets time go by, undoes what is due, looks whether all members live."""
+        """Lets time pass, undoes faults whose time is over, and checks that all members live."""
         end = time.monotonic() + seconds
         while True:
             now = time.monotonic()
@@ -179,7 +179,7 @@ class Injector:
             time.sleep(min([end, *(due for due, _ in self._undo)], default=end) - now + 0.001)
 
     def _heal(self) -> None:
-        """Undoes everything; all members must serve soon."""
+        """Undoes all faults; all members must serve soon."""
         for _, undo in self._undo:
             undo()
         self._undo.clear()
@@ -203,7 +203,7 @@ class Injector:
     # --- one fault ------------------------------------------------------------------
 
     def _inject(self, kind: str) -> bool:
-        """Does it; false when there is nobody free to do it to."""
+        """Makes a fault of a kind; returns False when no member is free for it."""
         if kind == "kill all":
             free = [sid for sid in self.cluster.members if sid not in self._busy]
             if len(free) < MEMBERS:
@@ -281,7 +281,7 @@ class Injector:
                 gate.is_shut = True
                 gate.drop()
             elif kind == "one way":
-                # It is not heard, or it hears nothing.
+                # The member is not heard, or hears nothing.
                 if is_dialing != speaks_only:
                     gate.is_deaf = True
                 else:
@@ -304,7 +304,7 @@ class Injector:
 
 
 def finish(cluster: Cluster, workers: list[Worker]) -> History:
-    """Reads all trees, when the ephemerals of ended sessions had time to go."""
+    """Waits until the ephemerals of ended sessions are gone; returns the history with all trees."""
     history = History(
         [each for worker in workers for each in worker.operations], set(), set(REGISTERS)
     )
@@ -329,7 +329,7 @@ def finish(cluster: Cluster, workers: list[Worker]) -> History:
 def summary(
     history: History, injector: Injector, workers: list[Worker], epochs: int, seconds: float
 ) -> str:
-    """What was done, in a few lines."""
+    """Returns what was done, in a few lines."""
     operations = history.operations
     answered = [each for each in operations if each.returned is not None]
     kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(injector.counts.items()))
@@ -347,7 +347,7 @@ def summary(
 
 
 def run(cluster: Cluster, faults: int, seed: int) -> list[str]:
-    """One run; what was wrong."""
+    """Does one run; returns what was wrong."""
     cluster.start()
     prepare(cluster[1].address)
     first = epoch_of(cluster.wait_in_step())
@@ -383,7 +383,7 @@ def run(cluster: Cluster, faults: int, seed: int) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Status 1 when a promise was broken."""
+    """Returns the exit status: 1 when a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m conformance.ensemble_faults")
     parser.add_argument("--faults", type=int, default=100)
     parser.add_argument("--seed", type=int, default=None)

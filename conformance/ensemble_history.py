@@ -1,4 +1,4 @@
-"""What clients asked of an ensemble and were told, and whether one ordered history explains it.
+"""The requests and answers of an ensemble's clients, and whether one history explains them.
 
 Pure.
 
@@ -31,7 +31,7 @@ BAD_VERSION: Final = -103
 OF_TRANSACTIONS: Final = frozenset({0, NO_NODE, BAD_VERSION})
 """Results of writes that have a zxid of their own."""
 OF_SESSIONS: Final = frozenset({-112, -118})
-"""The session is over, or has moved: nothing was done."""
+"""Results that say that the session is over or has moved: nothing was done."""
 EPHEMERAL: Final = 1
 SEQUENTIAL: Final = 2
 WRITES: Final = frozenset({"create", "set", "delete", "close"})
@@ -64,13 +64,13 @@ class Operation:
     error: int = 0
     stat: Stat | None = None
     name: str = ""
-    """Of a create: the path that it got."""
+    """The path of the znode that a create made."""
     found: bytes = b""
-    """Of a read: the data."""
+    """The data that a read returned."""
 
     @property
     def is_done(self) -> bool:
-        """It was answered, without an error."""
+        """Whether it was answered without an error."""
         return self.returned is not None and not self.error
 
     def __str__(self) -> str:
@@ -102,12 +102,12 @@ class History:
     """Sessions that have not ended."""
     registers: set[str]
     trees: dict[int, Tree] = attrs.field(factory=dict)
-    """By member: what it has in the end, without what the clients do not write to."""
+    """Member -> its tree in the end, of the nodes that the clients write to."""
     stale_syncs: int = 0
 
 
 def violations(history: History) -> list[str]:
-    """All that cannot be, in words."""
+    """Returns everything that no history explains, in words."""
     found: list[str] = []
     for check in (writes, errors, registers, sessions, reads, syncs, sequence, trees):
         found.extend(check(history))
@@ -137,7 +137,7 @@ def writes(history: History) -> Iterator[str]:
 
 
 def errors(history: History) -> Iterator[str]:
-    """Only errors that these requests may have."""
+    """Requests have only errors that they may have."""
     allowed = {"set": {BAD_VERSION}, "delete": {NO_NODE}}
     for each in history.operations:
         if each.error and each.error not in OF_SESSIONS | allowed.get(each.kind, set()):
@@ -147,7 +147,7 @@ def errors(history: History) -> Iterator[str]:
 
 
 def _states(history: History, path: str) -> Iterator[tuple[Stat, bytes, str]]:
-    """All that anybody was told of a register, and where from."""
+    """Yields each state of a register that a client was told, and by what."""
     for each in history.operations:
         if each.path == path and each.is_done and each.stat is not None:
             if each.kind == "set":
@@ -341,7 +341,7 @@ def _created(history: History, tree: Tree) -> Iterator[str]:
 
 
 def longest_gap(operations: Iterable[Operation]) -> float:
-    """The longest time without any write that was answered."""
+    """Returns the longest time without a write that was answered."""
     times = sorted(
         each.returned
         for each in operations

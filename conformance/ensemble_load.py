@@ -58,13 +58,13 @@ class Load:
 
     @property
     def total(self) -> int:
-        """How many answers there must be."""
+        """The number of answers that must come."""
         return self.clients * self.window
 
 
 @attrs.define
 class Outcome:
-    """What became of a load."""
+    """The outcome of a load."""
 
     answers: int = 0
     errors: list[str] = attrs.field(factory=list)
@@ -93,7 +93,7 @@ async def _session(address: Address) -> tuple[asyncio.StreamReader, asyncio.Stre
 async def _ask(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, xid: int, op: str, body: bytes
 ) -> int:
-    """The error of one request that is sent alone."""
+    """Sends one request; returns its error."""
     writer.write(wire.frame(wire.request(xid, wire.OPS[op], body)))
     return int(struct.unpack_from(">i", await _read_frame(reader), 12)[0])
 
@@ -118,7 +118,7 @@ async def _write(address: Address, number: int, load: Load, outcome: Outcome) ->
 
 
 async def _look(address: Address, outcome: Outcome) -> None:
-    """Reads all the time: what writes are under way must not hold that up."""
+    """Reads all the time; writes that are under way must not delay it."""
     try:
         reader, writer = await _session(address)
         for xid in range(1, 1 << 30):
@@ -160,16 +160,16 @@ class Memory:
     def __init__(self, pids: dict[str, int]) -> None:
         self.pids = pids
         self.series: dict[str, list[int]] = {name: [] for name in pids}
-        """MB at each sample."""
+        """Process -> its memory in MB at each sample."""
 
     def sample(self) -> None:
-        """Looks once."""
+        """Takes one sample."""
         for name, pid in self.pids.items():
             pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
             self.series[name].append(pages * 4096 >> 20)
 
     def peak(self, name: str) -> int:
-        """The most that one had, in MB."""
+        """Returns the most memory that a process had, in MB."""
         return max(self.series[name])
 
     def __str__(self) -> str:
@@ -181,7 +181,7 @@ class Memory:
 
 @contextmanager
 def _signals(members: list[Member]) -> Iterator[Callable[[int], None]]:
-    """A call that sends a signal to each; in the end all go on."""
+    """Gives a call that sends a signal to each member; in the end all go on."""
 
     def send(number: int) -> None:
         for member in members:
@@ -263,12 +263,12 @@ SCENARIOS: Final[dict[str, tuple[Trouble, bool]]] = {
     "slow lines": (slow, False),
     "one slow line": (one_slow, True),
 }
-"""What goes wrong meanwhile, and whether the clients are at all members."""
+"""Name -> what goes wrong meanwhile, and whether clients are connected to all members."""
 ALONE: Final = "alone"
 
 
 def in_ensemble(name: str, launchers: list[Launcher], load: Load) -> tuple[Outcome, Memory]:
-    """One scenario with three members, the last of which leads unless all are of one kind."""
+    """Runs one scenario with three members; the last leads unless all are of one kind."""
     trouble, is_everywhere = SCENARIOS[name]
     gated = trouble in (slow, one_slow)
     with Ensemble(launchers, config=CONFIG, gated=gated) as ensemble:
@@ -291,7 +291,8 @@ def in_ensemble(name: str, launchers: list[Launcher], load: Load) -> tuple[Outco
         if (now := ensemble.leader()) is not before:
             outcome.errors.append(f"{now} leads; before it was {before}")
         for member in members.values():
-            # Who stands still for longer than syncLimit goes, and who is 64 MiB behind for longer.
+            # A follower is dropped when it stands still, or is 64 MiB behind, for longer than
+            # syncLimit.
             for line in member.log_lines(r"the link with .* has ended|no more: "):
                 if trouble not in (one_stopped, one_slow):
                     outcome.errors.append(f"{member}: {line}")
@@ -299,7 +300,7 @@ def in_ensemble(name: str, launchers: list[Launcher], load: Load) -> tuple[Outco
 
 
 def alone(launcher: Launcher, load: Load) -> tuple[Outcome, Memory]:
-    """A server without others."""
+    """Runs the load on a server that stands alone."""
     with Server(launcher, CONFIG) as server:
         assert server.process is not None
         memory = Memory({"server": server.process.pid})
@@ -310,7 +311,7 @@ def alone(launcher: Launcher, load: Load) -> tuple[Outcome, Memory]:
 
 
 def run(name: str, launchers: list[Launcher], load: Load, limit_mb: int) -> list[str]:
-    """One scenario; what was wrong."""
+    """Runs one scenario; returns what was wrong."""
     if name == ALONE:
         outcome, memory = alone(launchers[0], load)
     else:
@@ -336,7 +337,7 @@ def run(name: str, launchers: list[Launcher], load: Load, limit_mb: int) -> list
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Status 1 when something was wrong."""
+    """Returns the exit status: 1 when something was wrong."""
     parser = argparse.ArgumentParser(prog="python -m conformance.ensemble_load")
     parser.add_argument(
         "--server", default=PYZK, help=f"{PYZK}, a version of the original, or three with commas"

@@ -34,7 +34,7 @@ class ClosedError(OSError):
 
 
 class Channel:
-    """A TCP connection cut into frames."""
+    """A TCP connection, read frame by frame."""
 
     def __init__(self, address: Address, connect_timeout: float = 10.0) -> None:
         self.socket = socket.create_connection(address, connect_timeout)
@@ -49,7 +49,7 @@ class Channel:
             self.socket.sendall(data)
 
     def frame(self, timeout: float) -> bytes | None:
-        """The next whole frame with its length, or None when none came."""
+        """Returns the next whole frame with its length, None when none came."""
         end = time.monotonic() + timeout
         while True:
             if len(self.received) >= 4:
@@ -105,7 +105,7 @@ class Client:
         last_zxid: int = 0,
         read_only: bool | None = False,
     ) -> bool:
-        """Opens or takes up a session; false when the server says it is expired."""
+        """Opens or takes up a session; returns False when the server says that it is expired."""
         payload = wire.connect(timeout_ms, session, password, last_zxid, read_only)
         self.channel.send(wire.frame(payload))
         answer = self.channel.frame(self.timeout)
@@ -126,7 +126,7 @@ class Client:
         return xid
 
     def receive(self, timeout: float | None = None) -> Frame:
-        """The next frame, whatever it is."""
+        """Returns the next frame, whatever it is."""
         whole = self.channel.frame(self.timeout if timeout is None else timeout)
         if whole is None:
             raise ClosedError("connection closed" if self.channel.eof else "no frame in time")
@@ -158,7 +158,7 @@ class Client:
 
 
 def new_session(address: Address, timeout_ms: int = 10000, timeout: float = 10.0) -> Client:
-    """A client with a fresh session."""
+    """Returns a client with a new session."""
     client = Client(address, timeout)
     if not client.connect(timeout_ms):
         raise ClosedError("the server refused a new session")
@@ -166,7 +166,7 @@ def new_session(address: Address, timeout_ms: int = 10000, timeout: float = 10.0
 
 
 def four_letters(address: Address, word: bytes, timeout: float = 5.0) -> bytes:
-    """The whole answer to a four-letter word."""
+    """Returns the whole answer to a four-letter word."""
     with socket.create_connection(address, timeout) as connection:
         connection.sendall(word)
         parts = []

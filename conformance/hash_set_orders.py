@@ -1,4 +1,4 @@
-"""In which order a real Java HashSet lists strings: recordings, and random comparisons.
+"""The order in which a real Java HashSet lists strings: recordings, and random comparisons.
 
 Shell.
 
@@ -34,7 +34,7 @@ Step = tuple[str, str | list[str]]
 
 @attrs.define
 class Script:
-    """What was done to one set, and in which order it then listed its names."""
+    """The steps of one set, and the order in which it then lists its names."""
 
     kind: str
     capacity: int
@@ -42,7 +42,7 @@ class Script:
 
 
 def _meeting(rng: random.Random, length: int) -> str:
-    """A string whose hash all strings of this length from here share."""
+    """Returns a string; all strings of one length from here have the same hash."""
     return "".join(rng.choice(("Aa", "BB", "C#")) for _ in range(length))
 
 
@@ -59,7 +59,7 @@ def _name(kind: str, rng: random.Random, pool: int) -> str:
 
 
 KINDS: Final = ("sequential", "random", "unicode", "meeting", "mixed")
-"""In ``meeting`` all names share one bucket, in ``mixed`` some do."""
+"""In ``meeting`` all names are in one bucket of the set, in ``mixed`` some are."""
 
 
 def make(rng: random.Random, kind: str, length: int) -> Script:
@@ -87,7 +87,7 @@ def make(rng: random.Random, kind: str, length: int) -> Script:
 
 
 def ask(scripts: list[Script]) -> None:
-    """Fill in Java's answers. Raises OracleMissingError where there is no Java."""
+    """Fill in Java's answers. Raises OracleMissingError if there is no Java."""
     if shutil.which("java") is None:
         raise OracleMissingError("no java on PATH")
     lines = []

@@ -1,4 +1,4 @@
-"""The places where this server deliberately answers otherwise than the original.
+"""The places where this server deliberately answers differently from the original.
 
 Pure.
 

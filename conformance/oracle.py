@@ -1,4 +1,4 @@
-"""Finding and installing the original servers that this one is compared with.
+"""Finds and installs the original servers with which this one is compared.
 
 Shell.
 
@@ -48,7 +48,7 @@ LOG4J: Final = Path(__file__).parent / "log4j"
 
 
 class OracleMissingError(Exception):
-    """No original of that version here."""
+    """The original of a version is not installed."""
 
 
 @attrs.frozen
@@ -94,7 +94,8 @@ def home() -> Path:
 
 
 def find(version: str = "3.9") -> Oracle:
-    """The installed original of that version; the error says what to do when there is none."""
+    """Returns the installed original of a version. Raises OracleMissingError, which says what to
+    do."""
     if shutil.which("java") is None:
         raise OracleMissingError(
             "there is no java on the PATH; `python -m conformance.oracle install`"
@@ -113,7 +114,7 @@ def find(version: str = "3.9") -> Oracle:
 
 
 def launcher(version: str = "3.9", template: str | None = None) -> Launcher:
-    """The original as a server, from a command template where one is given."""
+    """Returns how to run the original as a server, from a command template if one is given."""
     template = template or os.environ.get("PYZK_ORACLE_COMMAND")
     return Launcher("oracle", template) if template else find(version).launcher()
 
@@ -127,7 +128,7 @@ def _installed(version: str) -> bool:
 
 
 def install_debian() -> str | None:
-    """ZooKeeper 3.8, cli_mt and Curator from Debian; the reason when it cannot be done."""
+    """Installs ZooKeeper 3.8, cli_mt and Curator from Debian; returns the reason if it cannot."""
     if _installed("3.8") and CLI_MT.exists():
         return None
     if shutil.which("apt-get") is None:
@@ -146,7 +147,7 @@ def install_debian() -> str | None:
 
 
 def install_release() -> str | None:
-    """ZooKeeper 3.9.3 and Curator out of pyspark; the reason when it cannot be done."""
+    """Installs ZooKeeper 3.9.3 and Curator out of pyspark; returns the reason if it cannot."""
     if _installed("3.9"):
         return None
     with tempfile.TemporaryDirectory(prefix="pyzk-oracle-") as scratch:
@@ -168,7 +169,7 @@ def install_release() -> str | None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Installs or lists; status 1 when something is missing afterwards."""
+    """Installs or lists; returns the exit status: 1 when something is missing afterwards."""
     parser = argparse.ArgumentParser(prog="python -m conformance.oracle", description=__doc__)
     parser.add_argument("action", choices=("install", "list"))
     options = parser.parse_args(arguments)

@@ -57,7 +57,7 @@ class Target(Protocol):
         """A new connection."""
 
     def sleep(self, seconds: float) -> None:
-        """Lets that much of the server's time pass."""
+        """Lets this much of the server's time pass."""
 
 
 class SocketTarget:
@@ -71,7 +71,7 @@ class SocketTarget:
         return Channel(self.address)
 
     def sleep(self, seconds: float) -> None:
-        """Real time."""
+        """Waits, in real time."""
         time.sleep(seconds)
 
 
@@ -88,7 +88,7 @@ class Mismatch:
 
 @attrs.define
 class Outcome:
-    """What came of one recording."""
+    """The outcome of one recording."""
 
     recording: str
     compared: int = 0
@@ -97,7 +97,7 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Nothing differed."""
+        """Whether nothing differed."""
         return not self.mismatches
 
 
@@ -164,7 +164,7 @@ class Replayer:
             self._expect_end(line)
 
     def _translated(self, line: Line) -> bytes:
-        """The recorded bytes with this run's session ids and passwords."""
+        """Returns the recorded bytes with this run's session ids and passwords."""
         data = bytearray(line.data)
         for offset, size, kind in line.masks:
             table = self.translations.get(kind, {})
@@ -199,7 +199,7 @@ class Replayer:
         )
 
     def _expected_zxids(self, line: Line, want: bytes) -> bytes:
-        """The recorded bytes as they would be without the zxids that this server does not use."""
+        """Returns the recorded bytes without the zxids that this server does not use."""
         data = bytearray(want)
         for offset, size, kind in line.masks:
             if kind == "zxid" and self.zxids_less:
@@ -288,14 +288,14 @@ def replay_on_process(recording: Recording, launcher: Launcher, known: bool = Tr
 def replay_all(
     paths: Sequence[Path], launcher: Launcher, known: bool = True, parallel: int = 3
 ) -> list[Outcome]:
-    """All recordings, several servers at a time because much of it is waiting."""
+    """Replays all recordings, on several servers at a time, as much of it is waiting."""
     recordings = [load(path) for path in paths]
     with ThreadPoolExecutor(parallel) as pool:
         return list(pool.map(lambda r: replay_on_process(r, launcher, known), recordings))
 
 
 def report(outcomes: Iterable[Outcome], quiet: bool = False) -> bool:
-    """Prints a line for each recording and what differed; true when nothing did."""
+    """Prints a line for each recording and what differed; returns whether nothing did."""
     good = True
     frames = 0
     for outcome in outcomes:
@@ -314,7 +314,7 @@ def report(outcomes: Iterable[Outcome], quiet: bool = False) -> bool:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Status 1 when anything differs."""
+    """Returns the exit status: 1 when anything differs."""
     parser = argparse.ArgumentParser(prog="python -m conformance.replay")
     parser.add_argument("files", nargs="*", type=Path, help="recordings; without any, all of 3.9.3")
     parser.add_argument("--command", help="server command line with {cfg} and {props}")

@@ -3,7 +3,8 @@
 Shell.
 
 Recordings against the server as a process, a differential run, and turns on one data directory; a
-summary at the end, and an exit status.  What needs Java is skipped aloud where there is none.
+summary at the end, and an exit status.  What needs Java is skipped with a message where there is
+none.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ STEPS: Final = 40
 
 @attrs.frozen
 class Options:
-    """How much to do, and with what chance."""
+    """How much to do, and the random numbers to do it with."""
 
     command: str | None
     examples: int
@@ -44,7 +45,7 @@ class FailedError(Exception):
 
 
 def recordings(options: Options) -> str:
-    """Every recorded exchange, against a process."""
+    """Replays every recorded exchange against a process."""
     files = sorted(replay.RECORDINGS.glob("*.jsonl*"))
     outcomes = replay.replay_all(files, pyzk_launcher(options.command))
     bad = [outcome for outcome in outcomes if not outcome.ok]
@@ -56,7 +57,7 @@ def recordings(options: Options) -> str:
 
 
 def orders(options: Options) -> str:
-    """In which order sets list names, here and in Java."""
+    """Compares the orders in which sets list names, here and in Java."""
     try:
         return hash_set_orders.compare(random.Random(options.seed), 300)
     except AssertionError as error:
@@ -64,7 +65,7 @@ def orders(options: Options) -> str:
 
 
 def differential(enforce_quota: bool) -> Callable[[Options], str]:
-    """Random commands on both."""
+    """Returns the differential run: random commands on both servers."""
 
     def run(options: Options) -> str:
         pair = machine.Pair(pyzk_launcher(options.command), oracle.launcher("3.9"), enforce_quota)
@@ -78,7 +79,7 @@ def differential(enforce_quota: bool) -> Callable[[Options], str]:
 
 
 def turns(options: Options) -> str:
-    """Both on one data directory in turn."""
+    """Lets both servers take turns on one data directory."""
     try:
         return disk.check(
             pyzk_launcher(options.command), oracle.find("3.9"), 3, random.Random(options.seed)
@@ -88,7 +89,7 @@ def turns(options: Options) -> str:
 
 
 def kills(options: Options) -> str:
-    """A few rounds of kill -9; make kill9 does many."""
+    """Does a few rounds of kill -9; make kill9 does many."""
     launcher = pyzk_launcher(options.command)
     try:
         totals = durability.Rounds(launcher, random.Random(options.seed)).run(options.rounds)
@@ -98,7 +99,7 @@ def kills(options: Options) -> str:
 
 
 def mixed(options: Options) -> str:
-    """A few mixed ensembles; `python -m conformance.mixed` does all."""
+    """Runs a few mixed ensembles; `python -m conformance.mixed` runs all."""
     words = []
     for scenario in scenarios.short():
         try:
@@ -120,7 +121,7 @@ PARTS: Final[dict[str, Callable[[Options], str]]] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Status 1 when anything differs."""
+    """Returns the exit status: 1 when anything differs."""
     parser = argparse.ArgumentParser(prog="python -m conformance.run")
     parser.add_argument("--command", help="server command line with {cfg} and {props}")
     parser.add_argument("--examples", type=int, default=EXAMPLES, help="of the differential run")

@@ -1,4 +1,4 @@
-"""Starting and stopping the servers under comparison, each in a directory of its own.
+"""Starts and stops the servers under comparison, each in a directory of its own.
 
 Shell.
 
@@ -68,12 +68,12 @@ class Launcher:
 
 
 def pyzk_launcher(template: str | None = None) -> Launcher:
-    """This project's server, or another command line for it."""
+    """Returns the launcher of this project's server, or of another command line for it."""
     return Launcher("pyzk", template or os.environ.get("PYZK_COMMAND") or PYZK)
 
 
 def free_port() -> int:
-    """A port that was free a moment ago."""
+    """Returns a port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -106,11 +106,11 @@ class Server:
 
     @property
     def log(self) -> Path:
-        """What the process printed."""
+        """The file with the output of the process."""
         return self.root / "log"
 
     def start(self, wait: bool = True, timeout: float = 60.0) -> None:
-        """Starts the process; with wait until it answers."""
+        """Starts the process; with ``wait``, returns when it answers."""
         self.port = self.port or free_port()
         fixed = {
             "dataDir": self.data,
@@ -175,18 +175,18 @@ class Server:
             raise NotStartedError(f"{name} ended with status {status}\n{self.log_tail()}")
 
     def log_tail(self, size: int = 3000) -> str:
-        """The end of what the process printed."""
+        """Returns the end of the process's output."""
         return self.log.read_text(errors="replace")[-size:] if self.log.exists() else ""
 
     def kill(self) -> None:
-        """SIGKILL, as by a crash."""
+        """Ends the process by SIGKILL, as a crash does."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
             self.process = None
 
     def stop(self, timeout: float = 20.0) -> int | None:
-        """SIGTERM and wait; the exit status."""
+        """Ends the process by SIGTERM; returns its exit status."""
         if self.process is None:
             return None
         self.process.terminate()

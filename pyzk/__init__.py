@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 if not TYPE_CHECKING:  # Type checkers would take every other name, too.
 
     def __getattr__(name: str) -> object:
-        """Import `pyzk.testing` for who has imported `pyzk` alone, as for help(pyzk.testing)."""
+        """Import `pyzk.testing` for those who imported `pyzk` alone, as help(pyzk.testing) does."""
         if name == "testing":
             import importlib
 

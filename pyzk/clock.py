@@ -13,6 +13,6 @@ class Clock:
 
     def __init__(self, now_ms: int = 0, wall_ms: int = 0) -> None:
         self.now_ms: int = now_ms
-        """Monotonic time in ms: for timeouts, never for data."""
+        """Monotonic time in ms, for timeouts and never for data."""
         self.wall_ms: int = wall_ms
-        """Time since 1970 in ms: for ctime, mtime and TTL."""
+        """Time since 1970 in ms, for ctime, mtime and TTL."""

@@ -110,13 +110,13 @@ class EventType:
 
 
 class KeeperState:
-    """States in watch events; a server sends only this one."""
+    """The states in watch events; a server sends only this one."""
 
     SYNC_CONNECTED: Final = 3
 
 
 class CreateMode:
-    """Values of ``flags`` in create requests: an enumeration, not bits."""
+    """The values of ``flags`` in create requests, which are an enumeration and not bits."""
 
     PERSISTENT: Final = 0
     EPHEMERAL: Final = 1
@@ -159,22 +159,27 @@ class Xid:
 
 
 CONTAINER_OWNER: Final = -0x8000000000000000
-"""ephemeralOwner of a container znode (the smallest long)."""
+"""The ephemeralOwner of a container znode (the smallest long)."""
 MAX_TTL_MS: Final = 0xFFFFFFFFFF
 """The largest TTL in ms that fits the 40 bits of an ephemeralOwner."""
 EXTENDED_MASK: Final = 0xFF00000000000000
-"""Top byte of an ephemeralOwner that carries an extended type."""
+"""The top byte of an ephemeralOwner that carries an extended type."""
 
 
 MAX_TXN_BYTES: Final = 1 << 28
-"""The longest transaction that is ever logged, proposed or read, whatever jute.maxbuffer says here
-or said elsewhere. Each string and buffer of a snapshot comes from one, so it holds for those, too.
-Whoever writes asks for it before anything is acknowledged, whoever reads refuses no less."""
+"""The longest transaction that is ever logged, proposed or read, whatever jute.maxbuffer is, here
+or on another member.
+
+Each string and buffer of a snapshot comes from a transaction, so this is their limit, too. It is
+checked before a write is acknowledged, and nothing shorter is ever refused when it is read.
+"""
 MAX_PACKET_BYTES: Final = MAX_TXN_BYTES + 1024
-"""The longest data of a quorum packet: a transaction or a request, and what is put around it."""
+"""The longest data of a quorum packet: a transaction or a request, and what surrounds it."""
 MAX_REQUEST_BYTES: Final = MAX_TXN_BYTES - 1024
-"""What jute.maxbuffer may be at most: the transaction of a setData or create is longer by less."""
+"""The most that jute.maxbuffer may be: setData and create make a transaction that is longer than
+the request by less than the difference."""
 MAX_IDENTITIES: Final = 1000
-"""Identities of one client's connection, which go with each request that is sent to a leader."""
+"""The most identities that one connection has; they go with each request that is sent to a
+leader."""
 MAX_IDENTITIES_BYTES: Final = 1 << 20
-"""The length of all of them, encoded."""
+"""The most bytes that the identities of one connection have, encoded."""

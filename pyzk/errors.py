@@ -21,7 +21,7 @@ from pyzk.constants import ErrorCode
 
 
 class PyzkError(Exception):
-    """Root of every error that pyzk raises on purpose."""
+    """The root of every error that pyzk raises on purpose."""
 
 
 class ConfigError(PyzkError):
@@ -174,8 +174,11 @@ class StorageError(PyzkError):
 
 
 class DirectoryLockedError(StorageError):
-    """Another server has the data directory. Here, and not in the shell: what is interpreted cannot
-    inherit from what is compiled."""
+    """Another server has the data directory.
+
+    The class is here, and not in the shell, because what is interpreted cannot inherit from what is
+    compiled.
+    """
 
 
 class MissingLogError(StorageError):
@@ -185,7 +188,7 @@ class MissingLogError(StorageError):
         super().__init__(message, path=path, remedy=remedy)
         self.message = message
         self.written_as = written_as
-        """Where it was written, with the name of the file."""
+        """Where the log was written, with the name of the file."""
 
 
 class TornTail(StorageError):
@@ -197,5 +200,4 @@ class Corrupt(StorageError):
 
 
 class ElectionPortError(PyzkError):
-    """A member cannot listen on its election port, and has tried as often as it is told to
-    (``ExitCode.UNABLE_TO_BIND_QUORUM_PORT``)."""
+    """A member cannot listen on its election port, and has tried as often as it is told to."""

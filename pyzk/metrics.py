@@ -14,21 +14,23 @@ from pyzk.summaries import PercentileSummary, Summary, add_by_namespace
 
 
 class Metrics:
-    """Every number of one server. The first group are statistics of the server proper.
+    """Holds every number of one server, first the statistics of the server itself.
 
-    No attrs: 150 fields take 4 ms of every start to generate, and an int needs no ``__init__``.
+    There are no attrs: 150 fields take 4 ms of every start to generate, and an int needs no
+    ``__init__``.
     """
 
     packets_received: int = 0
     packets_sent: int = 0
     latency: Summary
-    """Requests of clients, from frame to reply, in ms."""
+    """The time from a client's request to its reply, in ms."""
     last_client_response_size: int = -1
     min_client_response_size: int = -1
     max_client_response_size: int = -1
     fsync_threshold_exceed_count: int = 0
     written: list[tuple[str, int]]
-    """(path, bytes of data) of writes, to be counted when somebody asks or they are many."""
+    """The (path, bytes of data) of writes that are not counted yet: they are when somebody asks, or
+    when there are many."""
     _write_per_namespace: dict[str, Summary]
 
     # counters
@@ -171,29 +173,29 @@ class Metrics:
             self.min_client_response_size = size
 
     def count_written(self) -> None:
-        """Take what is in ``written`` into the summaries."""
+        """Count what is in ``written`` by namespace."""
         add_by_namespace(self.written, self._write_per_namespace)
         self.written.clear()
 
     def write_per_namespace(self) -> dict[str, Summary]:
-        """Bytes of paths and data written, by first path component."""
+        """Return how many bytes of paths and data were written, by first path component."""
         self.count_written()
         return self._write_per_namespace
 
     def counters(self) -> list[tuple[str, int]]:
-        """Every counter, in order."""
+        """Return every counter, in order."""
         return [(name, getattr(self, name)) for name in COUNTERS]
 
     def summaries(self) -> list[tuple[str, Summary]]:
-        """Every summary without percentiles, in order; those by namespace are not among them."""
+        """Return every summary without percentiles, in order, but not those by namespace."""
         return [(name, getattr(self, name)) for name in SUMMARIES]
 
     def percentile_summaries(self) -> list[tuple[str, PercentileSummary]]:
-        """Every summary with percentiles, in order."""
+        """Return every summary with percentiles, in order."""
         return [(name, getattr(self, name)) for name in PERCENTILE_SUMMARIES]
 
     def reset(self) -> None:
-        """Everything as at the start (srst); the summaries stay the same objects."""
+        """Set everything to what it is at the start (srst); the summaries stay the same objects."""
         self.packets_received = self.packets_sent = self.fsync_threshold_exceed_count = 0
         self.last_client_response_size = -1
         self.min_client_response_size = self.max_client_response_size = -1

@@ -1,7 +1,7 @@
-"""Log lines that somebody outside can cause at will: one for each connection, or for each packet.
+"""Marks log lines that somebody outside can cause at will, one for each connection or packet.
 
-Pure. Who writes such a line passes ``extra=about(...)``, whom it is about; where log lines are
-written (`pyzk.runtime.logs`) one of a kind about one subject is let through in a minute.
+Pure. Code that writes such a line passes ``extra=about(...)``, which says whom it is about. The
+handler (`pyzk.runtime.logs`) lets one line of a kind about one subject through in a minute.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Final
 
 SUBJECT: Final = "about"
-"""The attribute of a log record."""
+"""The attribute of a log record that names the subject."""
 
 
 def about(whom: str) -> dict[str, str]:
-    """Return ``extra`` for a line about a host, or about what it says that it is."""
+    """Return ``extra`` for a line about a host, or about what it claims to be."""
     return {SUBJECT: whom}
 
 

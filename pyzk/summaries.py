@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Final
 
 RESERVOIR: Final = 4096
-"""Values that a summary with percentiles keeps."""
+"""The number of values that a summary with percentiles keeps."""
 NAMESPACES: Final = 1000
-"""Namespaces whose writes are counted; further ones are not."""
+"""The number of namespaces whose writes are counted; further ones are not."""
 
 
 class Summary:
-    """How many numbers, their sum, the least and the greatest; all 0 before the first."""
+    """How many numbers there were, their sum, the least and the greatest; all 0 before the
+    first."""
 
     __slots__ = ("count", "max", "min", "sum")
 
@@ -26,7 +27,7 @@ class Summary:
         self.max = 0
 
     def add(self, value: int) -> None:
-        """Take one number in."""
+        """Add one number."""
         if self.count == 0:
             self.min = self.max = value
         elif value < self.min:
@@ -37,14 +38,14 @@ class Summary:
         self.sum += value
 
     def add_many(self, value: int, count: int) -> None:
-        """Take one number in, ``count`` times."""
+        """Add one number, ``count`` times."""
         if count > 0:
             self.add(value)
             self.count += count - 1
             self.sum += value * (count - 1)
 
     def add_all(self, values: list[int]) -> None:
-        """Take some numbers in, at least one."""
+        """Add some numbers, at least one."""
         least, greatest = min(values), max(values)
         if self.count == 0 or least < self.min:
             self.min = least
@@ -55,13 +56,13 @@ class Summary:
 
     @property
     def average(self) -> float:
-        """Rounded to four decimals, half up, as reports show it."""
+        """The average, rounded to four decimals, half up, as reports show it."""
         if self.count == 0:
             return 0.0
         return (self.sum * 20000 + self.count) // (2 * self.count) / 10000
 
     def reset(self) -> None:
-        """Forget everything, in place."""
+        """Forget every number; the object stays the same."""
         self.count = self.sum = self.min = self.max = 0
 
 
@@ -101,7 +102,8 @@ class PercentileSummary(Summary):
             self._next = 0
 
     def percentiles(self, *quantiles: float) -> list[int]:
-        """The value below which each share of the kept values lies, interpolated, rounded."""
+        """Return the value below which each share of the kept values lies, interpolated and
+        rounded."""
         values = sorted(self._values)
         return [_quantile(values, quantile) for quantile in quantiles]
 
@@ -125,8 +127,8 @@ def _quantile(ordered: list[int], quantile: float) -> int:
 
 
 def add_by_namespace(writes: list[tuple[str, int]], summaries: dict[str, Summary]) -> None:
-    """Note the (path, bytes of data) of a batch of writes under the first component of the path;
-    the path counts, too."""
+    """Add the (path, bytes of data) of a batch of writes under the first component of the path; the
+    path counts, too."""
     by_namespace: dict[str, list[int]] = {}
     for path, size in writes:
         end = path.find("/", 1)

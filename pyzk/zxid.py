@@ -1,6 +1,6 @@
 """Transaction ids: the epoch in the high 32 bits, the counter in the low ones.
 
-Pure. The only place that shifts by 32.
+Pure. This is the only place that shifts by 32.
 """
 
 from __future__ import annotations

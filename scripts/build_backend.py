@@ -40,7 +40,7 @@ Settings = dict[str, Any] | None
 
 
 def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:
-    """What must be there to build a wheel."""
+    """Return what must be installed to build a wheel."""
     needed = list(_setuptools.get_requires_for_build_wheel(config_settings))
     return needed if why_not() is not None else [*needed, *COMPILER]
 
@@ -54,10 +54,10 @@ def build_wheel(
     config_settings: Settings = None,
     metadata_directory: str | None = None,
 ) -> str:
-    """A wheel: in pure Python, too, if the core turns out not to compile and nobody insists.
+    """Build a wheel. It is in pure Python if the core turns out not to compile and nobody insists.
 
-    From nothing: setuptools would pack what an earlier build has left, the compiled form of a
-    module that is not compiled any more, say.
+    Results of an earlier build are removed first: setuptools would pack them, say the compiled form
+    of a module that is not compiled any more.
     """
     shutil.rmtree(BUILD_FOLDER, ignore_errors=True)
     if why_not() is None and not is_required():
@@ -75,7 +75,7 @@ def build_wheel(
 
 
 def get_requires_for_build_editable(config_settings: Settings = None) -> list[str]:
-    """What must be there for an editable install."""
+    """Return what must be installed for an editable install."""
     _in_pure_python()
     return list(_setuptools.get_requires_for_build_editable(config_settings))
 
@@ -83,7 +83,7 @@ def get_requires_for_build_editable(config_settings: Settings = None) -> list[st
 def prepare_metadata_for_build_editable(
     metadata_directory: str, config_settings: Settings = None
 ) -> str:
-    """The metadata of an editable install."""
+    """Write the metadata of an editable install."""
     _in_pure_python()
     return str(_setuptools.prepare_metadata_for_build_editable(metadata_directory, config_settings))
 
@@ -93,6 +93,6 @@ def build_editable(
     config_settings: Settings = None,
     metadata_directory: str | None = None,
 ) -> str:
-    """An editable install, in pure Python whatever the switch says."""
+    """Make an editable install, always in pure Python."""
     _in_pure_python()
     return str(_setuptools.build_editable(wheel_directory, config_settings, metadata_directory))

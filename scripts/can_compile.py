@@ -17,11 +17,11 @@ SPELLINGS = {
     **dict.fromkeys(("yes", "1", "true", "on"), True),
     **dict.fromkeys(("no", "0", "false", "off"), False),
 }
-"""In any case; the Makefile's COMPILE takes the same."""
+"""Upper and lower case mean the same. The Makefile's COMPILE takes the same words."""
 
 
 def _wanted() -> bool | None:
-    """What the user says, None for nothing. Raises SystemExit for what means neither."""
+    """Return what the user says, None for nothing. Raises SystemExit for any other word."""
     said = os.environ.get(SWITCH, "")
     if not said:
         return None

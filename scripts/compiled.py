@@ -41,7 +41,7 @@ KEPT: Final = 2
 """Compiled copies that stay: the newest, and one that a running server may have been started on."""
 LOOK_S: Final = 0.5
 LINE_S: Final = 15.0
-"""Between two lines about progress where they cannot overwrite each other."""
+"""The time between two lines about progress, where they cannot overwrite each other."""
 TAIL_LINES: Final = 20
 
 Pause = Callable[[Callable[[], str]], None]
@@ -50,7 +50,7 @@ compiled core any more."""
 
 
 class AbandonedError(Exception):
-    """Raised where nobody needs the compiled core any more."""
+    """Raised when nobody needs the compiled core any more."""
 
 
 class CompileError(Exception):
@@ -179,7 +179,7 @@ def _locked(path: Path, pause: Pause) -> Iterator[None]:
 
 
 def _tidy(build: Path) -> None:
-    """Remove what older sources have left."""
+    """Remove the results of older sources."""
     for failure in build.glob("failed-*.log"):
         failure.unlink()
     trees = sorted(build.glob("compiled-*"), key=lambda tree: tree.stat().st_mtime, reverse=True)
@@ -237,12 +237,12 @@ def _say_and_compile_meanwhile() -> None:
 
 
 def become(command: Sequence[str], environment: dict[str, str] | os._Environ[str]) -> NoReturn:
-    """Go on as this command."""
+    """Replace this process by a command."""
     os.execve(shutil.which(command[0]) or command[0], list(command), environment)
 
 
 def compile_now(root: Path, command: Sequence[str] | None = None) -> int:
-    """Compile in the foreground, and tell how far it is."""
+    """Compile in the foreground, and print the progress."""
     if tree_of(root).exists():
         return 0
     reason = obstacle(root)
@@ -262,14 +262,14 @@ def compile_now(root: Path, command: Sequence[str] | None = None) -> int:
 
 
 class Progress:
-    """Tells in a terminal on one line, elsewhere now and then, what is being done."""
+    """Prints the progress, in a terminal on one line, elsewhere now and then."""
 
     def __init__(self) -> None:
         self._began_s = time.monotonic()
         self._told_s = 0.0
 
     def __call__(self, progress: Callable[[], str]) -> None:
-        """Tell it, and wait a moment."""
+        """Print the progress, and wait a moment."""
         now_s = time.monotonic()
         is_terminal = sys.stderr.isatty()
         if is_terminal or now_s - self._told_s >= LINE_S:
@@ -280,7 +280,7 @@ class Progress:
 
 
 def start_meanwhile() -> None:
-    """Start `meanwhile`. The end of this process, which becomes the server, is its end."""
+    """Start `meanwhile`, which ends when this process, which becomes the server, ends."""
     reading, writing = os.pipe()
     # In between stands a process that ends at once: the server does not wait for children, and one
     # of its own would remain as a zombie.
@@ -303,7 +303,7 @@ def start_meanwhile() -> None:
 def compile_meanwhile(root: Path) -> int:
     """Compile at the lowest priority until the other end of standard input is closed.
 
-    That is looked at with the usual priority: on a busy machine, too, it is over at once.
+    The check has the usual priority, so that it ends at once on a busy machine, too.
     """
     server = select.poll()
     server.register(0, 0)
@@ -320,7 +320,7 @@ def compile_meanwhile(root: Path) -> int:
 
 
 def _lowest_priority() -> list[str]:
-    """Return what stands before a command that gets the processor and the disk last."""
+    """Return the words before a command that give it the lowest priority for processor and disk."""
     ionice = ["ionice", "-c", "3"] if shutil.which("ionice") else []
     return ["nice", "-n", "19", *ionice]
 

@@ -1,4 +1,4 @@
-"""Writes ``pyzk/jute/records.py`` from ``scripts/jute_schema.py``.
+"""Write ``pyzk/jute/records.py`` from ``scripts/jute_schema.py``.
 
 ``python -m scripts.gen_jute`` writes the file, ``--check`` fails when it differs.
 """

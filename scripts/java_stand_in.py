@@ -1,4 +1,4 @@
-"""What scripts/java does: from a java command line that starts a ZooKeeper server to pyzk's own.
+"""The program behind scripts/java: turns a java command line for a ZooKeeper server into pyzk's.
 
     java … -Dzookeeper.x=y org.apache.zookeeper.server.quorum.QuorumPeerMain zoo.cfg
     java … org.apache.zookeeper.server.ZooKeeperServerMain zoo.cfg | PORT DATADIR [TICK [MAX]]
@@ -27,7 +27,7 @@ WITH_VALUE: Final = frozenset(
 OF_THE_MACHINE: Final = re.compile(r"(java|javax|jdk|sun|com\.sun|log4j\d?|logback|org\.slf4j)\.")
 OF_THE_MACHINE_TOO: Final = frozenset({"file.encoding", "user.timezone", "user.language"})
 KNOWN: Final = "java.security.auth.login.config"
-"""The virtual machine's, and one that pyzk has something to say on."""
+"""A property of the virtual machine about which pyzk has a message."""
 USAGE: Final = (
     "this is pyzk's stand-in for java: it starts ZooKeeper servers only"
     f" ({', '.join(name.rpartition('.')[2] for name in SERVERS)} with a zoo.cfg)"
@@ -35,11 +35,11 @@ USAGE: Final = (
 
 
 class RefusedError(Exception):
-    """No server that can be started was asked for."""
+    """The command line starts no server that pyzk can be."""
 
 
 def translate(words: list[str]) -> list[str]:
-    """The arguments of pyzk for those of java."""
+    """Return the arguments of pyzk for those of java."""
     properties: list[str] = []
     rest = list(words)
     while rest and rest[0].startswith(("-", "@")):
@@ -65,7 +65,7 @@ def translate(words: list[str]) -> list[str]:
 
 
 def main(words: list[str]) -> None:
-    """Becomes the server, or says why not with status 1, which java has for a failed start."""
+    """Become the server, or say why not and exit with 1, as java does after a failed start."""
     try:
         arguments = translate(words)
     except RefusedError as refused:

@@ -1,4 +1,4 @@
-"""The table of jute records: names, fields, types. ``scripts/gen_jute.py`` makes the code of it.
+"""The table of jute records: names, fields, types. ``scripts/gen_jute.py`` makes code of it.
 
 Types: ``bool int long string buffer list<T>``, a record's name; ``?`` behind a type allows null.
 ``bool?`` may only stand last: a byte that may be absent.

@@ -3,5 +3,5 @@
 Shell.
 
 zkCli of 3.8 and 3.9 and the C client's cli_mt must print what they print against the original;
-kazoo's recipes and Curator's InterProcessMutex must do what they promise.
+kazoo's recipes and Curator's InterProcessMutex must work.
 """

@@ -32,17 +32,17 @@ Transcript = tuple[list[str], list[str]]
 
 
 class SkippedError(Exception):
-    """Something that this needs is not here."""
+    """Something that a client needs is not installed."""
 
 
 class FailedError(Exception):
-    """The client did not do as it should."""
+    """A client did not do what it should."""
 
 
 def same_transcript(
     session: Callable[[Address], Transcript], ours: Launcher, theirs: Launcher
 ) -> str:
-    """The same session on a fresh server of each kind; both outputs must be equal."""
+    """Runs one session on a fresh server of each kind, and checks that the outputs are equal."""
     found = []
     for launcher in (ours, theirs):
         with Server(launcher, CONFIG, PROPERTIES) as server:
@@ -58,7 +58,7 @@ def same_transcript(
 
 
 def zkcli(version: str) -> Callable[[Launcher], str]:
-    """zkCli of one version: the same output as against the original 3.9 (or what is here)."""
+    """Returns the check that zkCli of a version prints what it prints on the original."""
 
     def run(ours: Launcher) -> str:
         original = oracle.find(version)
@@ -75,14 +75,15 @@ def _reference() -> Launcher:
 
 
 def cli_mt(ours: Launcher) -> str:
-    """The C client."""
+    """Checks that the C client prints what it prints on the original."""
     if not CLI_MT.exists():
         raise SkippedError(f"{CLI_MT} is not here; `python -m conformance.oracle install`")
     return same_transcript(transcripts.cli_mt, ours, _reference())
 
 
 def curator(version: str) -> Callable[[Launcher], str]:
-    """Curator's InterProcessMutex in several processes: no increment is lost."""
+    """Returns the check that Curator's InterProcessMutex loses no increment of several
+    processes."""
 
     def run(ours: Launcher) -> str:
         original = oracle.find(version)
@@ -114,7 +115,7 @@ def curator(version: str) -> Callable[[Launcher], str]:
 
 
 def kazoo(ours: Launcher) -> str:
-    """kazoo's scenarios, all on one server."""
+    """Runs kazoo's scenarios, all on one server."""
     with Server(ours, CONFIG, PROPERTIES) as server:
         for scenario in kazoo_client.SCENARIOS:
             try:
@@ -136,7 +137,8 @@ CLIENTS: Final[dict[str, Callable[[Launcher], str]]] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Status 1 when a client failed; what cannot run here is skipped aloud."""
+    """Returns the exit status: 1 when a client failed; what cannot run here is skipped with a
+    message."""
     parser = argparse.ArgumentParser(prog="python -m conformance.acceptance")
     parser.add_argument("clients", nargs="*", choices=[*CLIENTS, []], help="default: all")
     parser.add_argument("--command", help="server command line with {cfg} and {props}")

@@ -1,4 +1,4 @@
-"""kazoo against a server: its recipes and what they stand on.
+"""kazoo on a server: its recipes, and the requests that they use.
 
 Shell.
 
@@ -23,7 +23,7 @@ PATIENCE_S: Final = 15.0
 
 @contextmanager
 def client(address: Address, **options: Any) -> Iterator[Any]:
-    """A started client."""
+    """Gives a started client, and stops it in the end."""
     made = KazooClient(hosts=f"{address[0]}:{address[1]}", timeout=10.0, **options)
     made.start(timeout=PATIENCE_S)
     try:
@@ -54,7 +54,7 @@ def nodes(address: Address) -> None:
 
 
 def expect(error: type[Exception], call: Callable[..., Any], *arguments: Any) -> None:
-    """The call must fail with that error."""
+    """Checks that a call fails with an error."""
     try:
         call(*arguments)
     except error:

@@ -1,4 +1,4 @@
-"""Scripted sessions of the command line clients, and their output made comparable.
+"""Scripted sessions of the command line clients, with their output made comparable.
 
 Shell.
 """
@@ -30,17 +30,17 @@ _PROMPT: Final = re.compile(r"\[zk: [^]\n]*\] ?")
 
 
 def mask(text: str) -> str:
-    """The output without what differs from run to run."""
+    """Returns the output without what differs from run to run."""
     for pattern, replacement in _VARYING:
         text = pattern.sub(replacement, text)
     return text
 
 
 def zkcli(original: Oracle, address: Address) -> tuple[list[str], list[str]]:
-    """Output of the scripted zkCli session, and its watch events.
+    """Returns the output of the scripted zkCli session, and its watch events.
 
-    Events are printed by a thread of their own wherever the other output stands, so they are taken
-    out and compared for themselves.
+    A thread of its own prints events into the middle of other output, so they are taken out and
+    compared separately.
     """
     script = (HERE / "zkcli.txt").read_text().format(address=f"{address[0]}:{address[1]}")
     done = subprocess.run(
@@ -60,7 +60,7 @@ def zkcli(original: Oracle, address: Address) -> tuple[list[str], list[str]]:
 
 
 def cli_mt(address: Address) -> tuple[list[str], list[str]]:
-    """Output of the scripted cli_mt session, and its watch events."""
+    """Returns the output of the scripted cli_mt session, and its watch events."""
     process = subprocess.Popen(
         [str(CLI_MT), "-h", f"{address[0]}:{address[1]}"],
         stdin=subprocess.PIPE,
@@ -85,7 +85,7 @@ def cli_mt(address: Address) -> tuple[list[str], list[str]]:
 
 
 def _sorted_runs(lines: list[str], kind: re.Pattern[str]) -> list[str]:
-    """Neighbouring lines of that kind sorted: they stand in an order that nobody promises."""
+    """Returns the lines with neighbours of one kind sorted, as their order is not defined."""
     result: list[str] = []
     for matching, run in itertools.groupby(lines, lambda line: bool(kind.match(line))):
         members = list(run)

@@ -38,7 +38,7 @@ MOST_CLIENTS = 4
 
 
 class Pair:
-    """The two servers, started anew when they are no longer in the same state."""
+    """The two servers. They are started again when their states are no longer the same."""
 
     def __init__(self, first: Launcher, second: Launcher, enforce_quota: bool = False) -> None:
         self.launchers = (first, second)
@@ -53,7 +53,7 @@ class Pair:
         self.commands = 0
 
     def start(self) -> None:
-        """Two fresh servers."""
+        """Starts two fresh servers."""
         self.stop()
         self.starts += 1
         for launcher in self.launchers:
@@ -62,17 +62,17 @@ class Pair:
             server.start()
 
     def logs(self) -> str:
-        """What both printed last."""
+        """Returns what both servers printed last."""
         return "\n".join(f"{s.launcher.name}: {s.log_tail(2000)}" for s in self.servers)
 
     def stop(self) -> None:
-        """Ends both."""
+        """Stops both servers."""
         for server in self.servers:
             server.cleanup()
         self.servers = []
 
     def worlds(self) -> list[World]:
-        """A world on each server, in the same state."""
+        """Returns a world on each server, in the same state."""
         if not self.servers:
             self.start()
         starts: list[object] = []
@@ -90,10 +90,10 @@ class Pair:
 
 
 def _before_race(requests: list[rq.Request]) -> int:
-    """How many of them can go in one piece, because more would be a race in the original.
+    """Returns how many of these requests may be sent in one piece without a race in the original.
 
-    A new ACL is used only when it is applied; and a container asked for with the flags of an
-    ephemeral goes with its session only while it is not applied.
+    A new ACL is used only when it is applied. A container that is created with the flags of an
+    ephemeral ends with its session only while it is not applied.
     """
     for index, request in enumerate(requests):
         before = requests[:index]
@@ -105,14 +105,14 @@ def _before_race(requests: list[rq.Request]) -> int:
 
 
 def comparable(answers: Answers) -> Answers:
-    """Answers without orders that nobody promises."""
+    """Returns the answers without orders that are not defined."""
     return {
         label: [wire.without_order(frame) for frame in frames] for label, frames in answers.items()
     }
 
 
 class Comparison(RuleBasedStateMachine):
-    """Several clients, two servers."""
+    """Sends the commands of several clients to two servers, and compares."""
 
     pair: ClassVar[Pair]
 
@@ -152,7 +152,7 @@ class Comparison(RuleBasedStateMachine):
         return lines
 
     def connected(self, choice: int) -> int:
-        """The index of a client that is connected; one is made when there is none."""
+        """Returns the index of a client that is connected, a new one if there is none."""
         slots = self.worlds[0].slots
         usable = [i for i, slot in enumerate(slots) if slot.connected and not slot.over]
         if not usable:
@@ -164,7 +164,7 @@ class Comparison(RuleBasedStateMachine):
 
     @initialize(first=rq.good_paths)
     def two_clients(self, first: str) -> None:
-        """Most of what matters happens between two clients."""
+        """Begins with two clients, as most of what matters happens between two."""
         self.both("a new client", "connect", 10000, False)
         self.both("a new client", "connect", 30000, None)
         self.send(0, [rq.Request("create", wire.create(first), text=repr(first))])
@@ -176,7 +176,7 @@ class Comparison(RuleBasedStateMachine):
         """Sends requests in one piece, on both servers."""
         cut = 1 if self.pair.enforce_quota else _before_race(requests)
         if cut < len(requests):
-            # Quotas look at what is applied: how far a burst overshoots them is a race.
+            # A quota is checked against what is applied: how far a burst exceeds it is a race.
             self.send(index, requests[:cut])
             self.send(self.connected(index), requests[cut:])
             return
@@ -206,7 +206,7 @@ class Comparison(RuleBasedStateMachine):
 
     @rule(choice=st.integers(0, 3), requests=rq.in_order)
     def effective_burst(self, choice: int, requests: list[rq.Request]) -> None:
-        """The same in one piece."""
+        """Several requests that mostly succeed, in one piece."""
         self.send(self.connected(choice), requests)
 
     @rule(choice=st.integers(0, 3), request=rq.effective_multis)
@@ -222,7 +222,7 @@ class Comparison(RuleBasedStateMachine):
     @precondition(lambda self: self.pair.enforce_quota)
     @rule(choice=st.integers(0, 3), request=rq.quotas())
     def quota(self, choice: int, request: rq.Request) -> None:
-        """Limits and what is used of them."""
+        """Quotas, and how much of them is used."""
         self.send(self.connected(choice), [request])
 
     @rule(choice=st.integers(0, 3), request=rq.malformed())
@@ -232,7 +232,7 @@ class Comparison(RuleBasedStateMachine):
 
     @rule(choice=st.integers(0, 3), request=rq.auths | rq.out_of_band)
     def identity(self, choice: int, request: rq.Request) -> None:
-        """Another identity, or none."""
+        """A login with another identity, or a failed one."""
         self.send(self.connected(choice), [request])
 
     @rule(choice=st.integers(0, 3), how=st.integers(0, 2), data=st.data())
@@ -264,7 +264,7 @@ class Comparison(RuleBasedStateMachine):
             self.both(text, "reattach", index, wrong, seen)
 
     def teardown(self) -> None:
-        """Nothing of this example stays."""
+        """Removes everything of this example from both servers."""
         for world in self.worlds:
             try:
                 world.end()
@@ -274,7 +274,7 @@ class Comparison(RuleBasedStateMachine):
 
 
 def compare(pair: Pair, examples: int, steps: int, chance: int | None) -> str | None:
-    """Runs examples; the text of the smallest difference found, or None."""
+    """Runs examples; returns the text of the smallest difference that was found, or None."""
     machine = type("Machine", (Comparison,), {"pair": pair})
     if chance is not None:
         machine = seed(chance)(machine)
@@ -300,7 +300,7 @@ def compare(pair: Pair, examples: int, steps: int, chance: int | None) -> str | 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Status 1 when the servers differ."""
+    """Returns the exit status: 1 when the servers differ."""
     parser = argparse.ArgumentParser(prog="python -m conformance.differential.machine")
     parser.add_argument("--first", default="pyzk", help="pyzk, or a version of the original")
     parser.add_argument("--second", default="3.9", help="pyzk, or a version of the original")

@@ -13,11 +13,11 @@ from conformance.differential.requests import SUPER, Request
 from conformance.frames import Address, Client, ClosedError, new_session
 
 Answers = dict[str, list[object]]
-"""What each connection received, in order, with what differs between runs replaced."""
+"""What each connection has received, in order; what differs between runs is replaced."""
 
 PING_XID = -2
 FATAL = ("auth", "sasl", "unknown", "notification", "check")
-"""Requests whose refusal costs the connection."""
+"""Requests after whose refusal the server closes the connection."""
 _ZXIDS = ("zxid", "czxid", "mzxid", "pzxid")
 _TIMES = ("ctime", "mtime")
 
@@ -47,7 +47,7 @@ class World:
     # ----- the frame around an example
 
     def begin(self, prefix: str) -> object:
-        """Makes the example's top node; the answer tells whether both servers start equal."""
+        """Creates the example's top node; returns what must be equal on both servers."""
         self.prefix = prefix
         self.slots, self.sessions = [], {}
         admin = self._admin()
@@ -96,7 +96,7 @@ class World:
     # ----- commands; each returns what every connection received
 
     def connect(self, timeout_ms: int, read_only: bool | None) -> Answers:
-        """A new client."""
+        """Adds a client."""
         label = f"client{len(self.slots)}"
         client = Client(self.address)
         client.connect(timeout_ms, read_only=read_only)
@@ -106,14 +106,14 @@ class World:
         return self._collect({label: [("connected", client.negotiated_ms)]})
 
     def drop(self, index: int) -> Answers:
-        """The client's connection breaks; its session lives on."""
+        """Breaks the client's connection; its session goes on."""
         slot = self.slots[index]
         slot.client.channel.close()
         slot.connected = False
         return self._collect({})
 
     def reattach(self, index: int, wrong: bool, relative_seen: int) -> Answers:
-        """The client comes back on a new connection; its old one may still be open."""
+        """Takes up the client's session on a new connection; the old one may still be open."""
         slot = self.slots[index]
         password = b"\xff" * 16 if wrong else slot.client.password
         seen = 0 if relative_seen < 0 else self.base + relative_seen
@@ -186,7 +186,8 @@ class World:
         return slot.client.xid
 
     def _receive(self, slot: Slot, received: list[object]) -> int | None:
-        """Reads one frame into received; its xid, or None when the connection is gone."""
+        """Reads one frame into ``received``; returns its xid, or None when the connection is
+        gone."""
         try:
             frame = slot.client.receive()
         except ClosedError as error:
@@ -210,7 +211,7 @@ class World:
         return frame.xid
 
     def _collect(self, answers: Answers) -> Answers:
-        """Reads what else the command caused, on every connection."""
+        """Reads everything else that the command has caused, on every connection."""
         for slot in self.slots:
             if not slot.connected:
                 continue
@@ -224,7 +225,7 @@ class World:
     # ----- what may differ between two runs
 
     def _normal(self, value: object, key: str = "") -> object:
-        """The decoded frame with zxids relative, times and sessions by name."""
+        """Returns the decoded frame with relative zxids, and names for times and sessions."""
         if isinstance(value, dict):
             return {name: self._normal(item, name) for name, item in value.items()}
         if isinstance(value, list):

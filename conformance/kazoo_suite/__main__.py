@@ -25,11 +25,11 @@ REQUIREMENTS: Final = Path(__file__).parent / "requirements.txt"
 BLOCK: Final = 30
 """Ports in a row that a cluster of three takes."""
 TIMEOUT_S: Final = 180
-"""For one test; a few wait for session timeouts."""
+"""The time limit of one test; a few wait for session timeouts."""
 
 
 def environment() -> Path:
-    """The Python that runs the suite; makes it when it is not there or is an old one."""
+    """Returns the Python of the suite's environment, which is made if it is missing or old."""
     python = ENVIRONMENT / "bin" / "python"
     stamp = ENVIRONMENT / "requirements.txt"
     wanted = REQUIREMENTS.read_text()
@@ -43,7 +43,7 @@ def environment() -> Path:
 
 
 def free_block() -> int:
-    """The first of BLOCK ports in a row that are free now."""
+    """Returns the first of BLOCK ports in a row that are free now."""
     while True:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -62,7 +62,7 @@ def _is_free(port: int) -> bool:
 
 
 def run(server: str, options: list[str]) -> int:
-    """Runs the suite on clusters of one implementation; pytest's status."""
+    """Runs the suite on clusters of one implementation; returns pytest's exit status."""
     python = environment()
     settings = {**os.environ, "PYTHONPATH": str(PROJECT), "ZOOKEEPER_VERSION": "3.9.3"}
     settings.pop("CI", None)
@@ -76,14 +76,14 @@ def run(server: str, options: list[str]) -> int:
         settings["ZOOKEEPER_CLASSPATH"] = oracle.find(server).launcher().java_class_path or ""
     pytest = [str(python), "-m", "pytest", "--pyargs", "kazoo.tests", "-q", "-rxXs", *plugin]
     with tempfile.TemporaryDirectory(prefix="pyzk-kazoo-") as scratch:
-        # Not in the project: its pytest settings are not the suite's.
+        # Outside of the project, whose pytest settings are not the suite's.
         (Path(scratch) / "pytest.ini").write_text("[pytest]\n")
         cache = ["-p", "no:cacheprovider", f"--timeout={TIMEOUT_S}"]
         return subprocess.run([*pytest, *cache, *options], cwd=scratch, env=settings).returncode
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The status of pytest."""
+    """Returns the exit status of pytest."""
     parser = argparse.ArgumentParser(prog="python -m conformance.kazoo_suite")
     parser.add_argument("--server", default=PYZK, help="pyzk, or a version of the original")
     parser.add_argument("options", nargs="*", help="for pytest, behind --")

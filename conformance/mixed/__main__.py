@@ -23,7 +23,7 @@ def _too_late(number: int, frame: FrameType | None) -> None:
 
 
 def run(scenario: scenarios.Scenario) -> tuple[str, str]:
-    """One scenario, with an end: ok, FAILED or SKIPPED, and a few words."""
+    """Runs one scenario; returns ok, FAILED or SKIPPED, and a few words."""
     signal.signal(signal.SIGALRM, _too_late)
     signal.alarm(scenario.limit_s)
     try:
@@ -38,7 +38,7 @@ def run(scenario: scenarios.Scenario) -> tuple[str, str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Status 1 when a scenario failed."""
+    """Returns the exit status: 1 when a scenario failed."""
     parser = argparse.ArgumentParser(prog="python -m conformance.mixed")
     parser.add_argument("--only", action="append", metavar="NAME", help="those with NAME in it")
     parser.add_argument("--list", action="store_true")

@@ -1,4 +1,4 @@
-"""After everything: all members hold the same, in memory, on disk, and by their own account.
+"""Comparison at the end: all members have the same data, in memory and on disk, and say so.
 
 Shell.
 
@@ -21,15 +21,15 @@ from conformance.mixed.ensemble import Ensemble
 from conformance.mixed.members import Member, MixedError, check
 
 CONFIG_NODE: Final = "/zookeeper/config"
-"""Each member writes it for itself, with its own time."""
+"""Each member writes this node itself, with a time of its own."""
 LOG_MAGIC: Final = b"ZKLG"
 LOG_HEADER: Final = 16
 ZXID_OFFSET: Final = 12
-"""Of a transaction's zxid: behind the session id and the cxid."""
+"""The offset of a transaction's zxid, after the session id and the cxid."""
 
 
 def read_trees(ensemble: Ensemble) -> dict[int, Tree]:
-    """What each running member holds, by its id."""
+    """Returns the tree of each running member, by its id."""
     trees = {}
     for member in ensemble.running:
         client = member.new_session()
@@ -42,7 +42,8 @@ def read_trees(ensemble: Ensemble) -> dict[int, Tree]:
 
 
 def trees_are_equal(ensemble: Ensemble) -> int:
-    """Every node, its statistics and its rights, on all members; how many nodes."""
+    """Compares every node, its statistics and its ACL on all members; returns how many there
+    are."""
     trees = read_trees(ensemble)
     first = ensemble.running[0]
     for member in ensemble.running[1:]:
@@ -55,7 +56,7 @@ def trees_are_equal(ensemble: Ensemble) -> int:
 
 
 def read_log(file: Path) -> Iterator[tuple[int, bytes]]:
-    """Each transaction of a log: its zxid and its bytes, digest included."""
+    """Yields each transaction of a log: its zxid and its bytes, digest included."""
     data = file.read_bytes()
     if not data.startswith(LOG_MAGIC):
         check(not data.strip(b"\x00"), f"{file} is no log")
@@ -77,9 +78,10 @@ def read_log(file: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def logs_are_equal(ensemble: Ensemble) -> int:
-    """Whatever two members logged under one zxid is the same, byte by byte; how many of these.
+    """Compares what two members have logged under one zxid, byte by byte; returns how many there
+    are.
 
-    That holds the digests, too, which the leader wrote into each.
+    The digests are compared, too, which the leader has written into each.
     """
     seen: dict[int, tuple[Member, bytes]] = {}
     shared = set()
@@ -104,8 +106,8 @@ def logs_are_equal(ensemble: Ensemble) -> int:
 
 
 def nobody_complains(ensemble: Ensemble) -> str:
-    """No digest that differs, no exception about the protocol, in any log; a few words on faults of
-    the original that are known."""
+    """Checks that no log has a wrong digest or an exception about the protocol; returns a few words
+    on known faults of the original."""
     lines, known = logs.read(ensemble)
     logs.known.update(known)
     for member in ensemble.running:
@@ -117,7 +119,7 @@ def nobody_complains(ensemble: Ensemble) -> str:
 
 
 def all_agree(ensemble: Ensemble) -> str:
-    """All of it; a few words on what was seen."""
+    """Makes all these comparisons; returns a few words on what was seen."""
     ensemble.wait_in_step()
     nodes = trees_are_equal(ensemble)
     shared = logs_are_equal(ensemble)

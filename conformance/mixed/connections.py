@@ -1,4 +1,4 @@
-"""The blocking client of frames, for servers of the original that sometimes forget a request.
+"""A blocking client for servers of the original that sometimes leave a request unanswered.
 
 Shell.
 
@@ -18,17 +18,17 @@ PING: Final = -2
 
 
 class NudgingClient(Client):
-    """Pings when an answer is late."""
+    """A client that pings when an answer is late."""
 
     nudges = 0
-    """Of all of them, for the summary."""
+    """How many pings were sent by all clients, for the summary."""
 
     def __init__(self, address: Address, timeout: float = 10.0) -> None:
         super().__init__(address, timeout)
         self.pings_to_drop = 0
 
     def receive(self, timeout: float | None = None) -> Frame:
-        """The next frame that is no answer to a nudge."""
+        """Returns the next frame that is no answer to such a ping."""
         if timeout is None:
             try:
                 return self._receive(NUDGE_S)

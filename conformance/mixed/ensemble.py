@@ -1,4 +1,4 @@
-"""An ensemble of processes: who is in it, who leads, who is in step.
+"""An ensemble of processes: its members, its leader, and whether all have the same data.
 
 Shell.
 """
@@ -54,7 +54,7 @@ class Ensemble:
         self.config = {**CONFIG, **(config or {})}
         self.properties = {**PROPERTIES, **(properties or {})}
         self.tops = 0
-        """How many nodes have been made for exercises."""
+        """Counts the nodes that were created for exercises."""
         self.members: dict[int, Member] = {}
         for sid, launcher in enumerate((*voters, *observers), 1):
             self.members[sid] = Member(sid, launcher, self.root, sid > len(voters))
@@ -77,25 +77,25 @@ class Ensemble:
 
     @property
     def voters(self) -> list[Member]:
-        """Those that may lead."""
+        """The members that may lead."""
         return [member for member in self.members.values() if not member.is_observer]
 
     @property
     def running(self) -> list[Member]:
-        """Those with a process."""
+        """The members with a process."""
         return [member for member in self.members.values() if member.process is not None]
 
     @property
     def hosts(self) -> str:
-        """The connect string of all of them."""
+        """The connect string of all members."""
         return ",".join(f"127.0.0.1:{member.client_port}" for member in self.members.values())
 
     def at(self, address: Address) -> Member:
-        """The member whose client port that is."""
+        """Returns the member with a client port."""
         return next(member for member in self.members.values() if member.address == address)
 
     def start_member(self, sid: int) -> None:
-        """Starts one member and does not wait."""
+        """Starts one member, and does not wait until it serves."""
         config = dict(self.config)
         for other, member in self.members.items():
             gate = self.gates.get((sid, other))
@@ -106,8 +106,8 @@ class Ensemble:
     def start(self, leader: int | None = None, only: Iterable[int] | None = None) -> None:
         """Starts members and waits until all serve.
 
-        The leader to be comes first, then just enough others: on equal data the highest id of
-        these is elected, and who comes later follows.  It is checked.
+        The member that is to lead is started first, with just enough others: on equal data the
+        highest id is elected, and members that come later follow. The result is checked.
         """
         waiting = [sid for sid in (only or self.members) if self.members[sid].process is None]
         if leader is not None:
@@ -125,7 +125,7 @@ class Ensemble:
             check(found.sid == leader, f"{found} leads, {self[leader]} was to")
 
     def wait_serving(self, members: Iterable[Member] | None = None, timeout: float = 90) -> None:
-        """Waits until all that run serve, and exactly one of them leads."""
+        """Waits until all members that run serve, and exactly one of them leads."""
         wanted = list(members or self.running)
 
         def all_serve() -> bool:
@@ -142,7 +142,7 @@ class Ensemble:
             raise MixedError(f"{error} ({modes})") from error
 
     def leader(self) -> Member:
-        """Who leads; waits a moment for one."""
+        """Returns the leader, for which it waits a moment."""
         found: list[Member] = []
 
         def one_leads() -> bool:
@@ -153,15 +153,16 @@ class Ensemble:
         return found[0]
 
     def learners(self) -> list[Member]:
-        """All that run and do not lead."""
+        """Returns the members that run and do not lead."""
         leader = self.leader()
         return [member for member in self.running if member is not leader]
 
     def wait_in_step(self, timeout: float = 30) -> int:
-        """Waits until all that run have applied the same last transaction; its zxid.
+        """Waits until all members that run have applied the same last transaction; returns its
+        zxid.
 
-        A leader counts its epoch's first zxid as applied, its learners do not before the first
-        transaction; so there is one first.
+        A leader counts the first zxid of its epoch as applied, its learners do so only at the first
+        transaction; therefore one is made first.
         """
         last: set[int] = set()
 
@@ -175,7 +176,7 @@ class Ensemble:
         return last.pop()
 
     def touch(self) -> None:
-        """One transaction or two: a session through the leader."""
+        """Makes one transaction or two, by a session with the leader."""
         end = time.monotonic() + 30
         while True:
             try:
@@ -187,11 +188,11 @@ class Ensemble:
                 time.sleep(0.1)
 
     def client(self, sid: int, timeout_ms: int = 30000) -> Client:
-        """A new session through one member."""
+        """Returns a client with a new session with one member."""
         return self[sid].new_session(timeout_ms)
 
     def become(self, sid: int, launcher: Launcher) -> None:
-        """Stops a member and starts it as another implementation on the same directory."""
+        """Stops a member, and starts another implementation on its directory."""
         self[sid].stop()
         self[sid].launcher = launcher
         self.start_member(sid)

@@ -1,9 +1,9 @@
-"""What clients do with an ensemble, through each of its members: the same must come of it.
+"""Exercises that clients do through each member of an ensemble, with the same results.
 
 Shell.
 
-Each function takes an ensemble that serves and leaves it serving.  They look at the frames
-themselves, so that nothing is hidden by a client that tries again.
+Each function takes an ensemble that serves and leaves it serving. The exercises work on frames, as
+a client that tries again would hide faults.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ CHILDREN_CHANGED: Final = 4
 CREATED: Final = 1
 RECURSIVE: Final = 1
 SHORT_MS: Final = 3000
-"""A session timeout that is waited for."""
+"""The timeout of a session whose end is waited for."""
 
 
 def _call(client: Client, op: str, body: bytes) -> Frame:
-    """A request that must succeed."""
+    """Sends a request that must succeed."""
     answer = client.call(op, body)
     check(not answer.err, f"{op} {body[:60]!r} at {client.address}: error {answer.err}")
     return answer
 
 
 def make_top(ensemble: Ensemble, name: str) -> str:
-    """A fresh node for what follows, known to every member."""
+    """Creates a new node for what follows; returns it when every member knows it."""
     client = ensemble.client(ensemble.leader().sid)
     ensemble.tops += 1
     top = f"/{name}{ensemble.tops}"
@@ -56,14 +56,14 @@ def make_top(ensemble: Ensemble, name: str) -> str:
 
 
 def with_sync(ensemble: Ensemble, member: Member, path: str) -> None:
-    """Makes a member catch up with the leader."""
+    """Lets a member catch up with the leader, by a sync."""
     client = ensemble.client(member.sid)
     _call(client, "sync", wire.string(path))
     client.close_session()
 
 
 def script(top: str, nested_create: str) -> list[tuple[str, bytes]]:
-    """Requests of every kind, good and bad, below one node."""
+    """Returns requests of every kind, good and bad, below one node."""
     node, child = f"{top}/node", f"{top}/node/child"
     stamped = [Acl(31, "auth", "")]
     good = [
@@ -121,7 +121,7 @@ def script(top: str, nested_create: str) -> list[tuple[str, bytes]]:
 
 
 def _comparable(value: object, top: str) -> object:
-    """A decoded answer without what depends on when and where it was asked."""
+    """Returns a decoded answer without what depends on time and place of the request."""
     if isinstance(value, dict):
         unstable = {"zxid", "czxid", "mzxid", "pzxid", "ctime", "mtime"}
         result = {k: _comparable(v, top) for k, v in value.items() if k not in unstable}
@@ -134,11 +134,11 @@ def _comparable(value: object, top: str) -> object:
 
 
 _OF_PATHS: Final = wire.UNORDERED | {"ephemerals"}
-"""Lists whose order depends on whole paths, which are others at each member."""
+"""Lists whose order depends on whole paths, which differ between members."""
 
 
 def answers_are_equal(ensemble: Ensemble) -> None:
-    """The same requests through every member: the same answers, whoever leads."""
+    """The same requests through every member get the same answers, whoever leads."""
     base = make_top(ensemble, "answers")
     # A 3.8 server does not apply a create2 in a multi as 3.9 (and this project) logs it, and goes
     # on with another tree; it does so under a leader of 3.9, too. See docs/migration.md.
@@ -195,7 +195,7 @@ def writes_are_seen_everywhere(ensemble: Ensemble) -> None:
 
 
 def requests_are_answered_in_order(ensemble: Ensemble) -> None:
-    """Many requests under way at once through each member: in order, each sees those before."""
+    """Many requests under way at once are answered in order, and each sees those before it."""
     top = make_top(ensemble, "order")
     for member in ensemble.running:
         client = ensemble.client(member.sid)
@@ -220,7 +220,7 @@ def requests_are_answered_in_order(ensemble: Ensemble) -> None:
 
 
 def _attach(member: Member, client: Client) -> Client | None:
-    """The session of a client on a new connection; None: the member closed it without an answer."""
+    """Returns a client's session on a new connection; None if the member closed it unanswered."""
     again = member.connection()
     try:
         accepted = again.connect(30000, client.session, client.password, client.last_zxid)
@@ -236,8 +236,8 @@ def _attach(member: Member, client: Client) -> Client | None:
 def move(ensemble: Ensemble, member: Member, client: Client, timeout: float = 30) -> Client:
     """Takes a client's session up at a member.
 
-    A member that lags behind what the client has seen rightly refuses it, without an answer; the
-    client tries another server then, as clients do, and comes back.
+    A member that is behind what the client has seen rightly closes the connection without an
+    answer. The client then tries another server, as clients do, and comes back.
     """
     others = itertools.cycle([each for each in ensemble.running if each is not member])
     end = time.monotonic() + timeout
@@ -307,7 +307,7 @@ def sessions_move(ensemble: Ensemble) -> None:
 
 
 def _event(client: Client) -> tuple[int, str | None]:
-    """The next event's type and path."""
+    """Returns the type and path of the next event."""
     frame = client.events.pop(0) if client.events else client.receive()
     check(frame.xid == -1, f"an answer {frame.xid} where an event was to come")
     reader = wire.Reader(frame.body)
@@ -316,7 +316,8 @@ def _event(client: Client) -> tuple[int, str | None]:
 
 
 def watches_fire(ensemble: Ensemble) -> None:
-    """Watches at each member fire once for changes through each other, before what changed."""
+    """Watches at each member fire once for changes through the others, before the new state
+    shows."""
     top = make_top(ensemble, "watched")
     for member in ensemble.running:
         watcher = ensemble.client(member.sid)
@@ -376,7 +377,7 @@ def watches_move(ensemble: Ensemble) -> None:
 
 
 def _await_gone(ensemble: Ensemble, paths: list[str], timeout: float = 20) -> None:
-    """Every member must come to say that these do not exist."""
+    """Waits until every member says that these nodes do not exist."""
     for member in ensemble.running:
         client = ensemble.client(member.sid)
         for path in paths:
@@ -389,7 +390,7 @@ def _await_gone(ensemble: Ensemble, paths: list[str], timeout: float = 20) -> No
 
 
 def sessions_end(ensemble: Ensemble) -> None:
-    """Ephemerals go with sessions that close or fall silent; those that only ping stay."""
+    """Ephemerals end with sessions that close or fall silent; sessions that only ping stay."""
     top = make_top(ensemble, "ending")
     closing: list[tuple[Client, str]] = []
     silent: list[tuple[Client, str]] = []
@@ -424,7 +425,7 @@ def sessions_end(ensemble: Ensemble) -> None:
 
 
 def containers_and_ttls_go(ensemble: Ensemble) -> None:
-    """Containers that were used and are empty, and nodes whose time is over, are reaped."""
+    """Containers that have become empty, and nodes whose time to live is over, are removed."""
     top = make_top(ensemble, "reaped")
     paths = []
     for member in ensemble.running:
@@ -440,7 +441,7 @@ def containers_and_ttls_go(ensemble: Ensemble) -> None:
 
 
 def identities_are_known(ensemble: Ensemble) -> None:
-    """Rights given through one member hold at all, for reads there and for writes at the leader."""
+    """ACLs set through one member hold at all, for reads there and for writes at the leader."""
     top = make_top(ensemble, "rights")
     for member in ensemble.running:
         owner = ensemble.client(member.sid)
@@ -480,7 +481,7 @@ ALL: Final[tuple[Callable[[Ensemble], None], ...]] = (
 
 
 def everything(ensemble: Ensemble) -> str:
-    """All of it; a few words on it."""
+    """Does all these exercises; returns a few words on them."""
     for part in ALL:
         try:
             part(ensemble)

@@ -1,4 +1,4 @@
-"""What the original's logs say that they should not.
+"""Complaints in the logs of the original.
 
 Pure.
 
@@ -31,7 +31,7 @@ GOING: Final = (
     # A four-letter word in the middle of a start.
     r'java\.lang\.NullPointerException: .* "this\.zkDb" is null',
 )
-"""Exceptions of connections whose other end went."""
+"""Exceptions of connections that the other end has closed."""
 
 EXPECTED: Final = (
     # The clients' side: sessions that end, clients that are refused.
@@ -64,21 +64,21 @@ EXPECTED: Final = (
     r"QuorumPeerMain Either no config or no quorum defined",
     r"QuorumPeerConfig|ManagedUtil|JMX|AdminServer|Jetty",
 )
-"""First lines of entries that belong to a healthy life."""
+"""First lines of entries that appear in normal operation."""
 
 
 class Fault(NamedTuple):
-    """A known fault of the original's, which an entry of its log shows."""
+    """A known fault of the original, which an entry of its log shows."""
 
     issue: str
     """The name of its JIRA issue."""
     what: str
     entry: re.Pattern[str]
-    """Found in the entry's first line or in one of its exceptions."""
+    """A pattern for the first line of the entry or one of its exceptions."""
     versions: str
-    """What the names of the versions that have it begin with."""
+    """The beginning of the names of the versions with this fault."""
     is_avoided: bool = False
-    """Leaders of this project do not bring it about: under one of them it is a complaint."""
+    """Whether leaders of this project avoid it; under one of them it is then a complaint."""
 
 
 class Seen(NamedTuple):
@@ -124,7 +124,7 @@ _EXPECTED: Final = re.compile("|".join(EXPECTED))
 
 
 def entries(text: str) -> Iterator[tuple[str, list[str]]]:
-    """Each entry's first line and the exceptions that follow it."""
+    """Yields the first line of each entry and the exceptions that follow it."""
     first = ""
     exceptions: list[str] = []
     for line in text.splitlines():
@@ -138,7 +138,7 @@ def entries(text: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def read(text: str, version: str) -> tuple[list[str], list[Seen]]:
-    """Entries that are neither harmless nor expected, and the known faults of a version."""
+    """Returns the entries that are neither harmless nor expected, and the known faults."""
     found: list[str] = []
     seen: list[Seen] = []
     faults = [fault for fault in FAULTS if version.startswith(fault.versions)]

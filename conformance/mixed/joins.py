@@ -23,11 +23,11 @@ WORDS: Final = (
 )
 WRITES: Final = 25
 NEVER: Final = "/never"
-"""What a leader logs and nobody else hears of."""
+"""The node whose creation a leader logs and no other member hears of."""
 
 
 def synchronizations(member: Member) -> list[str]:
-    """How its last process was brought up to date, each time."""
+    """Returns in which ways the last process of a member was brought up to date."""
     found = []
     for line in member.log.read_text(errors="replace").splitlines():
         found += [name for pattern, name in WORDS if pattern.search(line)]
@@ -35,7 +35,7 @@ def synchronizations(member: Member) -> list[str]:
 
 
 def write(ensemble: Ensemble, sid: int, top: str, count: int = WRITES) -> None:
-    """A node with children and values, through one member."""
+    """Creates a node with children and values through one member."""
     client = ensemble.client(sid)
     client.call("create", wire.create(top))
     for number in range(count):
@@ -47,7 +47,7 @@ def write(ensemble: Ensemble, sid: int, top: str, count: int = WRITES) -> None:
 
 
 def _join(ensemble: Ensemble, sid: int, expected: str) -> str:
-    """Starts a member; it must be brought up to date in the way expected, and then agree."""
+    """Starts a member; checks the way in which it is brought up to date, and what it then has."""
     ensemble.start_member(sid)
     ensemble.wait_serving()
     member = ensemble[sid]
@@ -89,7 +89,7 @@ def by_snapshot(names: Sequence[str], observers: Sequence[str] = ()) -> str:
 
 
 def by_truncation(names: Sequence[str]) -> str:
-    """A leader's last words were heard by nobody; it comes back to another's reign."""
+    """A leader logs what no follower hears, is killed, and comes back when another one leads."""
     with _abandoned(names) as ensemble:
         words = _join(ensemble, 3, "TRUNC")
         _check_forgotten(ensemble)
@@ -97,7 +97,7 @@ def by_truncation(names: Sequence[str]) -> str:
 
 
 def by_snapshot_after_another_epoch(names: Sequence[str]) -> str:
-    """Likewise, and the others have gone on meanwhile: its history is no part of theirs."""
+    """A leader comes back as in `by_truncation`, and there was another epoch meanwhile."""
     with _abandoned(names) as ensemble:
         write(ensemble, 1, "/meanwhile")
         words = _join(ensemble, 3, "SNAP")
@@ -111,7 +111,7 @@ def _ensemble(names: Sequence[str], observers: Sequence[str] = ()) -> Ensemble:
 
 
 def _abandoned(names: Sequence[str]) -> Ensemble:
-    """Member 3 led, logged what only it knows, and was killed; member 2 leads now."""
+    """Returns an ensemble whose member 3 led, logged what only it knows, and was killed."""
     ensemble = Ensemble([implementation(name) for name in names], gated=True)
     try:
         ensemble.start(leader=3)

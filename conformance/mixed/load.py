@@ -1,4 +1,4 @@
-"""kazoo clients that go on while members die and change, and know what they were promised.
+"""kazoo clients that work while members are killed and replaced, and check what they are told.
 
 Shell.
 
@@ -28,9 +28,9 @@ from conformance.mixed.members import MixedError, check
 
 SESSION_S = 30.0
 PAUSE_S = 0.02
-"""Between two operations of one client: it is the ensemble that is to be tested, not its speed."""
+"""The pause between two operations of a client, as this is no test of speed."""
 STALL_S = 60.0
-"""So long may one operation take over a change of leaders."""
+"""The longest time of an operation during a change of leaders."""
 UNKNOWN_OUTCOME = (ConnectionLoss, ConnectionClosedError, OperationTimeoutError)
 
 
@@ -65,7 +65,7 @@ class Worker:
 
     @property
     def ephemeral(self) -> str:
-        """Its own node, as long as it lives."""
+        """The path of the client's ephemeral node."""
         return f"{self.top}/alive-{self.number}"
 
     def _listen(self, state: str) -> None:
@@ -91,11 +91,11 @@ class Worker:
             time.sleep(PAUSE_S)
 
     def step(self) -> None:
-        """One piece of work."""
+        """Does one piece of work."""
         raise NotImplementedError
 
     def finish(self) -> None:
-        """Lets it end its last piece of work."""
+        """Waits until the client has ended its last piece of work."""
         self.is_stopping = True
         self.may_work.set()
         self.thread.join(STALL_S)
@@ -116,11 +116,11 @@ class Appender(Worker):
     """Creates numbered nodes; a node that is there after a lost connection was created by it."""
 
     def path(self, step: int) -> str:
-        """A step's node."""
+        """Returns the path of a step's node."""
         return f"{self.top}/a{self.number}-{step:06d}"
 
     def step(self) -> None:
-        """Creates the next node, however often it takes."""
+        """Creates the next node, in as many attempts as it takes."""
         path, data = self.path(self.acknowledged), b"%d" % self.acknowledged
         is_first = True
         while True:
@@ -137,7 +137,7 @@ class Appender(Worker):
 
 
 class Locker(Worker):
-    """Raises a number under kazoo's Lock, and nobody else may have raised it meanwhile."""
+    """Raises a number under kazoo's Lock; no other client may have raised it meanwhile."""
 
     def step(self) -> None:
         """Takes the lock, adds one, gives it back."""
@@ -147,7 +147,7 @@ class Locker(Worker):
             self._write(path, b"%d" % (int(data) + 1), stat.version)
 
     def _write(self, path: str, data: bytes, version: int) -> None:
-        """Writes once; when a connection went on the way, a wrong version says it was done."""
+        """Writes once; after a lost connection a wrong version shows that the write was done."""
         is_first = True
         while True:
             try:
@@ -176,7 +176,7 @@ class Reader(Worker):
 
 
 class Load:
-    """Some of each, on a node of their own."""
+    """Some clients of each kind, on a node of their own."""
 
     def __init__(self, hosts: str, top: str = "/load", of_each: int = 2) -> None:
         logging.getLogger("kazoo").setLevel(logging.CRITICAL)
@@ -191,12 +191,12 @@ class Load:
                 self.workers.append(kind(hosts, top, len(self.workers)))
 
     def start(self) -> None:
-        """All begin."""
+        """Starts all clients."""
         for worker in self.workers:
             worker.thread.start()
 
     def pause(self) -> None:
-        """All end their piece of work and wait; their sessions stay."""
+        """Lets all clients end their piece of work and wait; their sessions stay."""
         for worker in self.workers:
             worker.may_work.clear()
         for worker in self.workers:
@@ -204,12 +204,12 @@ class Load:
         self.check_alive()
 
     def resume(self) -> None:
-        """All go on."""
+        """Lets all clients go on."""
         for worker in self.workers:
             worker.may_work.set()
 
     def progress(self, seconds: float = 1.0, timeout: float = STALL_S) -> None:
-        """Waits until every client has got something done since now, and a little longer."""
+        """Waits until every client has done a piece of work from now on, and a little longer."""
         begin = time.monotonic()
         before = [worker.acknowledged for worker in self.workers]
         while True:
@@ -226,13 +226,13 @@ class Load:
             time.sleep(0.05)
 
     def check_alive(self) -> None:
-        """Nobody met what must not be, nobody lost the session."""
+        """Checks that no client has found a fault or lost its session."""
         for worker in self.workers:
             check(not worker.trouble, worker.trouble)
             check(not worker.lost, f"{worker} lost its session")
 
     def finish(self) -> str:
-        """Ends the work and compares what was promised with what is there; a few words."""
+        """Ends the work and compares what clients were told with the tree; returns a few words."""
         for worker in self.workers:
             worker.finish()
         self.check_alive()

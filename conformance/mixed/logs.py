@@ -1,9 +1,9 @@
-"""What the logs of an ensemble say: complaints, and faults of the original that are known.
+"""The logs of an ensemble: complaints, and known faults of the original.
 
 Shell.
 
 A known fault is told by its issue, by the version that has it, and by what led at the time.  It is
-no complaint, unless leaders of this project are made to avoid it and one of them led.
+no complaint, unless leaders of this project avoid it and one of them led.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ STAMP: Final = "%Y-%m-%d %H:%M:%S"
 SEVERE: Final = re.compile(r"\b(ERROR|CRITICAL)\b|Traceback|igests? (mismatch|differ)")
 
 known: Final[Counter[str]] = Counter()
-"""How often each known fault was seen, by its words, in all ensembles."""
+"""Words of a known fault -> how often it was seen in all ensembles."""
 
 
 def read(ensemble: Ensemble) -> tuple[list[str], list[str]]:
-    """Complaints; and known faults of the original in words."""
+    """Returns the complaints, and the known faults of the original in words."""
     complaints: list[str] = []
     faults: list[str] = []
     for member in ensemble.members.values():
@@ -53,7 +53,7 @@ def read(ensemble: Ensemble) -> tuple[list[str], list[str]]:
 
 
 def _leader(ensemble: Ensemble, port: int, entry: str) -> str:
-    """What the server with a quorum port, or behind a gate, ran as when an entry was written."""
+    """Returns what the server behind a quorum port or a gate was when an entry was written."""
     gates = {gate.port: sid for (_, sid), gate in ensemble.gates.items()}
     when = time.mktime(time.strptime(entry[:19], STAMP)) + 1
     for member in ensemble.members.values():
@@ -63,7 +63,7 @@ def _leader(ensemble: Ensemble, port: int, entry: str) -> str:
 
 
 def _process(member: Member, when: float) -> ProcessLog:
-    """The last process of a member that had begun by then."""
+    """Returns the process that a member was at a time."""
     return max(
         (log for log in member.logs if log.began <= when),
         key=lambda log: log.began,

@@ -32,7 +32,7 @@ NOT_SERVING: Final = "none"
 
 
 class MixedError(Exception):
-    """A member, or an ensemble, did not do as it should."""
+    """A member or an ensemble did not do what it should."""
 
 
 def check(holds: bool, otherwise: str) -> None:
@@ -42,7 +42,7 @@ def check(holds: bool, otherwise: str) -> None:
 
 
 def eventually(what: str, holds: Callable[[], bool], timeout: float = 30.0) -> None:
-    """Waits until something holds, or says that it did not come."""
+    """Waits until a condition holds. Raises MixedError if it does not."""
     end = time.monotonic() + timeout
     while not holds():
         if time.monotonic() > end:
@@ -51,17 +51,18 @@ def eventually(what: str, holds: Callable[[], bool], timeout: float = 30.0) -> N
 
 
 def implementation(name: str) -> Launcher:
-    """The launcher of `pyzk`, or of a version of the original with a small heap and a full log."""
+    """Returns the launcher of `pyzk`, or of a version of the original with a small heap and all
+    logs."""
     if name == PYZK:
         return pyzk_launcher()
     return attrs.evolve(oracle.find(name).launcher(), heap=HEAP, log_level="info")
 
 
 class Reservation:
-    """A port that nobody else is given: bound, never listening, so that a server may still have it.
+    """A port that no other process gets: bound and never listening, so that a server may use it.
 
-    Both sides set SO_REUSEADDR; the system then lets a second socket listen there, and hands the
-    port to no one who asks for any.
+    Both sides set SO_REUSEADDR: then a second socket may listen on the port, and the system gives
+    it to no process that asks for any port.
     """
 
     def __init__(self) -> None:
@@ -77,11 +78,11 @@ class Reservation:
 
 @attrs.frozen
 class ProcessLog:
-    """What one process printed."""
+    """The output of one process."""
 
     path: Path
     name: str
-    """What it ran as."""
+    """The implementation that it was."""
     is_original: bool
     began: float
 
@@ -99,7 +100,7 @@ class Member:
         self.launcher = launcher
         self.is_observer = is_observer
         self.host = "127.0.0.1"
-        """What it calls the host of every member."""
+        """The name of every member's host in its configuration."""
         self.root = root / f"{sid}"
         self.data = self.root / "data"
         self.data.mkdir(parents=True)
@@ -116,7 +117,7 @@ class Member:
 
     @property
     def is_pyzk(self) -> bool:
-        """It runs this project's server."""
+        """Whether it runs this project's server."""
         return self.launcher.java_class_path is None
 
     @property
@@ -126,7 +127,7 @@ class Member:
 
     @property
     def log(self) -> Path:
-        """What its last process printed."""
+        """The file with the output of the last process."""
         return self.logs[-1].path
 
     def server_line(
@@ -142,7 +143,7 @@ class Member:
         return f"{host}:{ports}:{role}"
 
     def start(self, config: Mapping[str, str], properties: Mapping[str, str]) -> None:
-        """Starts the process; it may take a while until it serves."""
+        """Starts the process, and does not wait until it serves."""
         assert self.process is None
         self.starts += 1
         fixed = {
@@ -174,18 +175,18 @@ class Member:
             raise MixedError(f"{self} ended with status {status}\n{self.log_tail()}")
 
     def log_tail(self, size: int = 3000) -> str:
-        """The end of what its last process printed."""
+        """Returns the end of the last process's output."""
         return self.log.read_text(errors="replace")[-size:]
 
     def kill(self) -> None:
-        """SIGKILL, as by a crash."""
+        """Ends the process by SIGKILL, as a crash does."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
             self.process = None
 
     def stop(self, timeout: float = 20.0) -> None:
-        """SIGTERM, and wait for the end."""
+        """Ends the process by SIGTERM, and waits for the end."""
         if self.process is None:
             return
         self.process.terminate()
@@ -197,57 +198,57 @@ class Member:
         self.process = None
 
     def connection(self, timeout: float = 10.0) -> Client:
-        """A connection of a client that has no session yet."""
+        """Returns a client that is connected and has no session yet."""
         return (Client if self.is_pyzk else NudgingClient)(self.address, timeout)
 
     def new_session(self, timeout_ms: int = 30000) -> Client:
-        """A client with a fresh session."""
+        """Returns a client with a new session."""
         client = self.connection()
         if not client.connect(timeout_ms):
             raise ClosedError(f"{self} refused a new session")
         return client
 
     def word(self, word: str) -> str:
-        """The answer to a four-letter word; empty when there is none."""
+        """Returns the answer to a four-letter word; empty when there is none."""
         with contextlib.suppress(OSError):
             return four_letters(self.address, word.encode(), 5).decode()
         return ""
 
     def answers(self) -> bool:
-        """It is up, whether or not it serves."""
+        """Tells whether the process answers, serving or not."""
         self.check_running()
         return bool(self.word("srvr"))
 
     def mode(self) -> str:
-        """What `srvr` calls its role, or `none` while it serves nobody."""
+        """Returns the role that `srvr` reports, `none` while the member does not serve."""
         found = re.search(r"^Mode: (\S+)$", self.word("srvr"), re.MULTILINE)
         return found[1] if found else NOT_SERVING
 
     def zxid(self) -> int:
-        """The last transaction that it applied, as `srvr` has it; -1 when it does not serve."""
+        """Returns the last zxid that `srvr` reports; -1 while the member does not serve."""
         found = re.search(r"^Zxid: 0x([0-9a-f]+)$", self.word("srvr"), re.MULTILINE)
         return int(found[1], 16) if found else -1
 
     def metric(self, name: str) -> str | None:
-        """One line of `mntr`."""
+        """Returns one line of `mntr`."""
         found = re.search(rf"^zk_{name}\t(\S+)$", self.word("mntr"), re.MULTILINE)
         return found[1] if found else None
 
     def log_lines(self, pattern: str) -> list[str]:
-        """Lines of its last process's log that match."""
+        """Returns the lines of the last process's log that match."""
         wanted = re.compile(pattern)
         text = self.log.read_text(errors="replace")
         return [line for line in text.splitlines() if wanted.search(line)]
 
     def wipe(self) -> None:
-        """Removes everything but its id."""
+        """Removes all data of the member, but not its id."""
         assert self.process is None
         shutil.rmtree(self.data)
         self.data.mkdir()
         (self.data / "myid").write_text(f"{self.sid}\n")
 
     def files(self, prefix: str) -> Iterator[Path]:
-        """Its logs or snapshots, oldest first."""
+        """Yields the member's logs or snapshots, oldest first."""
         found = (self.data / "version-2").glob(f"{prefix}.*")
         return iter(sorted(found, key=lambda path: int(path.name.split(".")[1], 16)))
 

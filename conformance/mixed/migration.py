@@ -1,4 +1,4 @@
-"""A live ensemble of Apache ZooKeeper becomes one of pyzk, and goes back: docs/migration.md, done.
+"""A live ensemble of Apache ZooKeeper becomes one of pyzk, and back, as docs/migration.md says.
 
 Shell.
 
@@ -25,7 +25,7 @@ from conformance.servers import Launcher
 
 
 def say(text: str) -> None:
-    """One line of what happens."""
+    """Prints one line of what happens."""
     print(f"  {text}", flush=True)
 
 
@@ -57,13 +57,13 @@ def move_member(ensemble: Ensemble, member: Member, target: Launcher, load: Load
 
 
 def _wait_caught_up(ensemble: Ensemble, member: Member) -> None:
-    """What the leader had applied by now must be there."""
+    """Waits until a member has what the leader has applied by now."""
     wanted = ensemble.leader().zxid()
     eventually(f"{member} has {wanted:#x}", lambda: member.zxid() >= wanted)
 
 
 def move_ensemble(ensemble: Ensemble, target: Launcher, load: Load) -> None:
-    """Every learner, one after the other, and at last the leader."""
+    """Moves every learner, one after the other, and at last the leader."""
     leader = ensemble.leader()
     for member in sorted(ensemble.members.values(), key=lambda m: (m is leader, m.sid)):
         move_member(ensemble, member, target, load)
@@ -74,7 +74,7 @@ def move_ensemble(ensemble: Ensemble, target: Launcher, load: Load) -> None:
 
 
 def migrate(version: str = "3.9") -> str:
-    """There and back; a few words."""
+    """Migrates an ensemble and back; returns a few words."""
     original, ours = implementation(version), implementation(PYZK)
     with Ensemble([original] * 3) as ensemble:
         ensemble.start()
@@ -88,7 +88,7 @@ def migrate(version: str = "3.9") -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Status 1 when something was lost on the way."""
+    """Returns the exit status: 1 when something was lost on the way."""
     parser = argparse.ArgumentParser(prog="python -m conformance.mixed.migration")
     parser.add_argument("--version", default="3.9", help="of the original")
     version = parser.parse_args(arguments).version

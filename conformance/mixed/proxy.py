@@ -20,14 +20,14 @@ from typing import Final
 from conformance.frames import Address
 
 Recorder = Callable[[bool, bytes], None]
-"""Told of each piece: whether it is the learner's, and the bytes."""
+"""Takes each piece: whether the learner has sent it, and the bytes."""
 
 CHUNK: Final = 1 << 16
 ESTABLISHED: Final = 1
 
 
 class Gate:
-    """Listens in the place of a quorum port, with a thread of its own."""
+    """Listens in place of a quorum port, in a thread of its own."""
 
     def __init__(self, target: Address, recorder: Recorder | None = None) -> None:
         self.target = target
@@ -36,19 +36,19 @@ class Gate:
         self.port = int(self.listener.getsockname()[1])
         self.is_held = False
         self.is_deaf = False
-        """Keeps back what the learner says."""
+        """Whether what the learner says is held back."""
         self.is_shut = False
-        """Ends new connections at once."""
+        """Whether new connections are closed at once."""
         self.delay_s = 0.0
-        """Each piece is so late; one waits for the other."""
+        """By how much each piece is delayed, one after the other."""
         self.rewrite: tuple[bytes, bytes] | None = None
-        """What the learner says: one text in place of another, of the same length."""
+        """A text in what the learner says, and the text of the same length that replaces it."""
         self._is_closed = False
         self._must_drop = False
         self._is_dropped = threading.Event()
         self._selector = selectors.DefaultSelector()
         self._pairs: dict[socket.socket, tuple[socket.socket, bool]] = {}
-        """Each socket: the other end's, and whether the learner speaks here."""
+        """Socket -> the socket of the other side, and whether the learner is at this one."""
         self._selector.register(self.listener, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -58,14 +58,14 @@ class Gate:
         self.is_held = True
 
     def drop(self) -> None:
-        """Cuts all connections, with what is held back on them, and lets new ones pass."""
+        """Cuts all connections, loses what is held back on them, and lets new ones pass."""
         self._is_dropped.clear()
         self._must_drop = True
         self._is_dropped.wait()
         self.is_held = self.is_deaf = False
 
     def close(self) -> None:
-        """Cuts all connections and listens no more."""
+        """Cuts all connections, and stops listening."""
         self._is_closed = True
         self._thread.join()
 
@@ -106,7 +106,7 @@ class Gate:
             self._selector.register(one, selectors.EVENT_READ)
 
     def _pass(self, source: socket.socket) -> bool:
-        """Passes one piece on; false when the gate is held and it stays where it is."""
+        """Passes one piece on; returns False when it is held back instead."""
         other, is_learner = self._pairs[source]
         is_held = self.is_deaf if is_learner else self.is_held
         try:
@@ -129,7 +129,8 @@ class Gate:
 
     @staticmethod
     def _is_over(source: socket.socket) -> bool:
-        """The server is gone, whatever is still to be read: TCP's state is not ESTABLISHED."""
+        """Tells whether the server is gone, even if there is still something to read: TCP's state
+        is not ESTABLISHED."""
         return source.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != ESTABLISHED
 
     def _cut_all(self) -> None:

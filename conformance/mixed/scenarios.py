@@ -1,4 +1,4 @@
-"""What is tried with mixed ensembles, each scenario a function with a name.
+"""The scenarios of mixed ensembles, each with a name.
 
 Shell.
 """
@@ -30,7 +30,7 @@ class Scenario:
 
 
 def composition(names: list[str]) -> str:
-    """Three voters, the last of them leads: everything through each, and all agree."""
+    """Three voters, of which the last leads: all exercises through each, and all agree."""
     with Ensemble([implementation(name) for name in names]) as ensemble:
         ensemble.start(leader=len(names))
         words = exercise.everything(ensemble)
@@ -38,7 +38,7 @@ def composition(names: list[str]) -> str:
 
 
 def compositions() -> Iterator[Scenario]:
-    """0 to 3 of this project's servers with each version of the original, led by each."""
+    """0 to 3 servers of this project with each version of the original, led by each."""
     for version in VERSIONS:
         for count in range(4 if version == VERSIONS[0] else 3):
             for leader in {PYZK, version} if 0 < count < 3 else {PYZK if count else version}:
@@ -54,7 +54,7 @@ def compositions() -> Iterator[Scenario]:
 
 
 def kill_each(names: list[str], kill: bool = True) -> str:
-    """kazoo clients at work; each member in turn is killed, or stopped, and started again."""
+    """Each member in turn is killed, or stopped, and started again while kazoo clients work."""
     with Ensemble([implementation(name) for name in names]) as ensemble:
         ensemble.start(leader=len(names))
         with Load(ensemble.hosts) as load:
@@ -88,7 +88,7 @@ def kills() -> Iterator[Scenario]:
 
 
 def late_joins() -> Iterator[Scenario]:
-    """Each way to be brought up to date, in each direction."""
+    """Each way of bringing a member up to date, in each direction."""
     ways: dict[str, Callable[[list[str]], str]] = {
         "diff": joins.by_diff,
         "snap": joins.by_snapshot,
@@ -117,7 +117,7 @@ def late_joins() -> Iterator[Scenario]:
 
 
 def observer(voters: list[str], kind: str) -> str:
-    """Everything through voters and an observer."""
+    """All exercises through voters and an observer."""
     with Ensemble([implementation(n) for n in voters], [implementation(kind)]) as ensemble:
         ensemble.start(leader=len(voters))
         check(ensemble[len(voters) + 1].mode() == "observer", "the observer does not observe")
@@ -198,7 +198,7 @@ def standalone_grows(first: str, names: list[str]) -> str:
 
 
 def growing() -> Iterator[Scenario]:
-    """From one server to three."""
+    """A server that stood alone becomes one of three."""
     for first, names in (
         ("3.9", [PYZK, PYZK, PYZK]),
         ("3.8", [PYZK, PYZK, PYZK]),
@@ -213,7 +213,7 @@ def growing() -> Iterator[Scenario]:
 
 
 def migrations() -> Iterator[Scenario]:
-    """There and back."""
+    """Migrations from the original to this project and back."""
     for version in VERSIONS:
         yield Scenario(
             f"migration-{version}",
@@ -224,9 +224,9 @@ def migrations() -> Iterator[Scenario]:
 
 
 def later_configuration(names: list[str]) -> str:
-    """reconfigEnabled=true: an original that leads gives the configuration a version, which this
-    project's members do not have; and they call the hosts by another name. Each is stopped, the
-    leader last, and joins again, and all serve."""
+    """With reconfigEnabled=true a leader of the original gives the configuration a version, which
+    members of this project do not have; they also name the hosts differently. Each member is
+    stopped, the leader last, and joins again; all must serve."""
     kinds = [implementation(name) for name in names]
     with Ensemble(kinds, config={"reconfigEnabled": "true"}) as ensemble:
         for member in ensemble.members.values():
@@ -276,6 +276,6 @@ def all_scenarios() -> list[Scenario]:
 
 
 def short() -> list[Scenario]:
-    """A few that show most, in half a minute."""
+    """Returns the scenarios that show most in half a minute."""
     names = ("three-3.9-1-pyzk-led-by-3.9", "three-3.9-1-pyzk-led-by-pyzk")
     return [scenario for scenario in all_scenarios() if scenario.name in names]

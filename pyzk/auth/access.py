@@ -32,7 +32,7 @@ _secret: Final = re.compile("[:][^\n\r\x85\u2028\u2029]*")
 
 
 class Access:
-    """The rules, bound to a configuration and the schemes it has."""
+    """Decides by the configuration and the schemes of one server."""
 
     __slots__ = ("_max_bytes", "_registry", "enforced_schemes", "skip_acl")
 
@@ -40,12 +40,13 @@ class Access:
         self._registry = registry
         self._max_bytes = config.max_txn_bytes
         self.skip_acl = config.skip_acl
-        """``skipACL=yes``: no check at all."""
+        """``skipACL=yes``: nothing is checked."""
         self.enforced_schemes = _enforced_schemes(config, registry)
-        """A connection needs an id of one of these before its first request; empty: no rule."""
+        """A connection must have an id of one of these schemes before its first request; with none,
+        any connection may ask."""
 
     def allows(self, acl: Sequence[ACL], perms: int, auth_ids: Sequence[AuthId]) -> bool:
-        """Whether the identities hold at least one of the wanted permission bits."""
+        """Return whether the identities hold at least one of the wanted permission bits."""
         if acl is OPEN_ACL or self.skip_acl or not acl:
             return True
         for entry in acl:
@@ -69,16 +70,18 @@ class Access:
         return False
 
     def is_refused(self, auth_ids: Sequence[AuthId]) -> bool:
-        """Whether enforced authentication forbids these identities any request."""
+        """Return whether enforced authentication forbids these identities any request."""
         if not self.enforced_schemes:
             return False
         return not any(auth_id.scheme in self.enforced_schemes for auth_id in auth_ids)
 
     def fix_up(self, acl: Sequence[ACL] | None, auth_ids: Sequence[AuthId]) -> tuple[ACL, ...]:
-        """The list as it is stored: duplicates dropped, ``auth`` replaced, every entry checked.
+        """Return the list as it is stored: without duplicates, ``auth`` replaced, every entry
+        checked.
 
         Raises InvalidAcl, MarshallingError for an entry without id, and TooLargeTransaction as soon
-        as ``auth`` stands for more than a transaction may have: a request of 1 MB can ask for GB.
+        as ``auth`` stands for more than a transaction may have: a request of 1 MB can ask for
+        gigabytes.
         """
         if not acl:
             raise InvalidAcl("empty ACL")
@@ -120,12 +123,13 @@ class Access:
 
 
 def _length(entry: ACL) -> int:
-    """The least number of bytes that an entry is encoded in."""
+    """Return the least number of bytes that an encoded entry takes."""
     return 12 + len(entry.scheme or "") + len(entry.id or "")
 
 
 def mask_digest_ids(acl: Iterable[ACL]) -> list[ACL]:
-    """The list as shown to who may not ADMIN: ``user:hash`` of scheme digest becomes ``user:x``."""
+    """Return the list as somebody without ADMIN sees it: ``user:hash`` of scheme digest becomes
+    ``user:x``."""
     return [
         ACL(entry.perms, entry.scheme, _secret.sub(":x", entry.id))
         if entry.scheme == DIGEST and entry.id is not None

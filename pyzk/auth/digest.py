@@ -35,7 +35,7 @@ _ALGORITHMS: Final = {
 
 
 def generate_digest(name_and_password: str, algorithm: str = DEFAULT_ALGORITHM) -> str:
-    """The id of ``user:password``; the user is the text before the first colon."""
+    """Return the id of ``user:password``; the user is the text before the first colon."""
     digest = hashlib.new(_ALGORITHMS[algorithm.upper()], name_and_password.encode()).digest()
     user = name_and_password.partition(":")[0]
     return f"{user}:{base64.b64encode(digest).decode('ascii')}"

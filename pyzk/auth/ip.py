@@ -19,8 +19,8 @@ _is_number: Final = re.compile(r"[+-]?[0-9]{1,10}").fullmatch
 
 
 def peer_address(host: str) -> str:
-    """The textual address as Java prints it: IPv6 in eight groups without zeros in front, an IPv4
-    address mapped into IPv6 as IPv4; a zone stays. Other text is returned as it is."""
+    """Return the address as Java prints it: IPv6 in eight groups without leading zeros, an IPv4
+    address mapped into IPv6 as IPv4, a zone as it is. Other text is returned unchanged."""
     if ":" not in host:
         return host
     try:
@@ -63,7 +63,8 @@ class IpProvider:
 
 @lru_cache(maxsize=1024)
 def _network(acl_id: str) -> tuple[int, int, int] | None:
-    """(width, number without the host bits, count of host bits); None if it is no network."""
+    """Return (width, number without the host bits, count of host bits); None if it is no
+    network."""
     text, slash, prefix = acl_id.partition("/")
     address = _address(text)
     if address is None:
@@ -79,7 +80,7 @@ def _network(acl_id: str) -> tuple[int, int, int] | None:
 
 @lru_cache(maxsize=1024)
 def _address(text: str) -> tuple[int, int] | None:
-    """(32 or 128, the address as a number); a zone is not looked at."""
+    """Return (32 or 128, the address as a number); a zone is ignored."""
     if ":" in text:
         try:
             return 128, int(IPv6Address(text.partition("%")[0]))

@@ -21,29 +21,30 @@ class AuthProvider(Protocol):
 
     @property
     def scheme(self) -> str:
-        """The name in auth packets and ACLs."""
+        """The name of the scheme in auth packets and ACLs."""
         ...
 
     @property
     def is_authenticated(self) -> bool:
-        """Whether the scheme proves anything; only such ids take part in the ``auth`` expansion."""
+        """Whether the scheme proves anything; only ids of such schemes take part in the ``auth``
+        expansion."""
         ...
 
     def authenticate(self, address: str, auth: bytes | None) -> tuple[AuthId, ...] | None:
-        """The identities that the bytes of an auth packet give, None if they are refused.
+        """Return the identities that the bytes of an auth packet give, None if they are refused.
 
         ``address`` is the peer's, without port, in the form of ``pyzk.auth.ip.peer_address``.
         """
         ...
 
     def is_valid(self, acl_id: str) -> bool:
-        """Whether an ACL may name this id."""
+        """Return whether an ACL may name this id."""
         ...
 
     def matches(self, own_id: str, acl_id: str) -> bool:
-        """Whether the connection's id falls under the ACL's."""
+        """Return whether the connection's id falls under the ACL's."""
         ...
 
     def user_name(self, own_id: str) -> str:
-        """The id as whoAmI and the audit log show it."""
+        """Return the id as whoAmI and the audit log show it."""
         ...

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ProviderRegistry:
-    """Providers by scheme; a later one replaces an earlier one of the same scheme."""
+    """Knows the providers by scheme; a later one replaces an earlier one of the same scheme."""
 
     __slots__ = ("_providers",)
 
@@ -30,7 +30,8 @@ class ProviderRegistry:
 
     @classmethod
     def from_config(cls, config: ServerConfig) -> ProviderRegistry:
-        """The built-in schemes; raises ConfigError for a digest algorithm that does not exist."""
+        """Begin with the built-in schemes. Raises ConfigError for a digest algorithm that does not
+        exist."""
         registry = cls((IpProvider(),))
         if config.digest_auth_enabled:
             registry.register(DigestProvider(config.digest_alg, config.super_digest))
@@ -41,14 +42,15 @@ class ProviderRegistry:
         self._providers[provider.scheme] = provider
 
     def get(self, scheme: str | None) -> AuthProvider | None:
-        """The provider of a scheme; None for unknown ones and for world, auth and super."""
+        """Return the provider of a scheme; None for unknown schemes and for world, auth and
+        super."""
         return None if scheme is None else self._providers.get(scheme)
 
     def schemes(self) -> tuple[str, ...]:
-        """Every scheme with a provider, in the order they came."""
+        """Return every scheme that has a provider, in the order in which they were added."""
         return tuple(self._providers)
 
     def user_name(self, auth_id: AuthId) -> str:
-        """The id as whoAmI shows it; empty for schemes without a provider (super)."""
+        """Return the id as whoAmI shows it; empty for schemes without a provider (super)."""
         provider = self._providers.get(auth_id.scheme)
         return "" if provider is None else provider.user_name(auth_id.id)

@@ -1,6 +1,6 @@
 """The command `pyzk`.
 
-Shell. One module a subcommand, imported only when it is the one that runs: start-up is measured.
+Shell. Each subcommand is a module that is imported only when it runs, because start-up is measured.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def command() -> None:
 @click.argument("zoo_cfg", required=False, metavar="[ZOO_CFG]")
 @property_options[0]
 @property_options[1]
-@click.option("--all", "with_defaults", is_flag=True, help="Print the values that nobody set, too.")
+@click.option("--all", "with_defaults", is_flag=True, help="Also print the values nobody set.")
 @output_option
 @click.option("--strict", is_flag=True, help="Exit with 2 if there is a warning.")
 def check(

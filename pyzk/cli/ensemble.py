@@ -1,7 +1,8 @@
 """`pyzk ensemble`: a whole ensemble on this machine, with one command.
 
-Shell. For trying things out and for tests in other languages: every member on loopback, in a
-process of its own. Where it is kept says `ensemble_layout`, how it runs `ensemble_processes`.
+Shell. It is for trying things out and for tests in other languages: every member is on loopback, in
+a process of its own. `ensemble_layout` says where the ensemble is kept, `ensemble_processes` how it
+runs.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from pyzk.runtime.process import SIGNALS
     "--observers",
     type=Number("a number of servers", 0, MAX_MEMBERS),
     metavar="N",
-    help="Members that do not vote, besides.",
+    help="Observers: members that do not vote.",
 )
 @click.option(
     "--dir",
@@ -59,10 +60,12 @@ from pyzk.runtime.process import SIGNALS
     metavar="PORT",
     help="The first client port, 2181; 0 takes free ones.",
 )
-@click.option("--restart", is_flag=True, help="Start a member again that has died.")
+@click.option("--restart", is_flag=True, help="Start a member again when it has died.")
 @property_options[0]
 @click.option("--log-level", type=click.Choice(logs.LEVELS), default="info", show_default=True)
-@click.option("--print-connect-string", is_flag=True, help="When ready print it, and no more.")
+@click.option(
+    "--print-connect-string", is_flag=True, help="When ready, print the connect string only."
+)
 @click.option("--exit-with-parent", is_flag=True, help="Stop when the parent process is gone.")
 def command(
     voters: int | None,

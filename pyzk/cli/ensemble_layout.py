@@ -24,7 +24,8 @@ LOG_NAME: Final = "server.log"
 DATA_NAME: Final = "data"
 QUORUM_OFFSET: Final = 1000
 ELECTION_OFFSET: Final = 2000
-"""From a member's client port to its others, where they begin with --base-port."""
+"""The distances from a member's client port to its other ports, where they begin with
+--base-port."""
 MIN_VOTERS: Final = 2
 MAX_MEMBERS: Final = 50
 MAX_PORT: Final = 65535
@@ -40,11 +41,11 @@ admin.enableServer=false
 
 
 class LayoutError(Exception):
-    """The ensemble cannot be there, or not so; the text says what to do."""
+    """The ensemble cannot be there, or not in this form; the text says what to do."""
 
 
 class Ports(NamedTuple):
-    """Of one member."""
+    """The three ports of one member."""
 
     client: int
     quorum: int
@@ -73,21 +74,22 @@ class MemberFolder(NamedTuple):
 
     @property
     def line(self) -> str:
-        """What zoo.cfg says of it."""
+        """The line of zoo.cfg about this member."""
         role = "observer" if self.is_observer else "participant"
         client, quorum, election = self.ports
         return f"server.{self.sid}={LOOPBACK}:{quorum}:{election}:{role};{LOOPBACK}:{client}"
 
 
 def connect_string(members: Iterable[MemberFolder]) -> str:
-    """Return what a client is given."""
+    """Return the connect string for a client."""
     return ",".join(f"{LOOPBACK}:{member.ports.client}" for member in members)
 
 
 def prepare(
     directory: Path, voters: int | None, observers: int | None, base_port: int | None
 ) -> list[MemberFolder]:
-    """Return the members that are there, or make them. None: as it is there, or as usual.
+    """Return the members that are there, or make them. None stands for what is there, or for what
+    is usual.
 
     Raises LayoutError, OSError.
     """
@@ -115,7 +117,7 @@ def _find(directory: Path) -> list[MemberFolder] | None:
     if not directory.exists():
         return None
     if not directory.is_dir():
-        raise LayoutError(f"{directory} is no directory; --dir names one")
+        raise LayoutError(f"{directory} is not a directory; --dir names one")
     sids = sorted(int(entry.name) for entry in directory.iterdir() if _is_folder(entry))
     if not sids:
         if any(directory.iterdir()):
@@ -151,13 +153,15 @@ def _read(directory: Path, sid: int, sids: Sequence[int]) -> MemberFolder:
 
 
 def read_membership(config: Path, sid: int) -> Membership:
-    """Return who zoo.cfg says belongs to the ensemble. Raises LayoutError."""
+    """Return the membership that zoo.cfg states. Raises LayoutError."""
     try:
         ensemble = parse_ensemble(Settings(config.read_bytes()), StartFiles(str(sid).encode()))
     except ConfigError as error:
         raise LayoutError(f"{config}: {error}") from None
     if ensemble is None:
-        raise LayoutError(f"{config} is that of a single server; use another directory")
+        raise LayoutError(
+            f"{config} is the configuration of a single server; use another directory"
+        )
     return ensemble.membership
 
 
@@ -168,7 +172,7 @@ def _check_same(
     observers: int | None,
     base_port: int | None,
 ) -> None:
-    """Refuse what differs from what is there."""
+    """Raise LayoutError if something else is wanted than what is there."""
     its_voters = sum(not member.is_observer for member in found)
     its_observers = len(found) - its_voters
     its_port = found[0].ports.client
@@ -216,7 +220,7 @@ def _chosen(count: int, base_port: int) -> list[Ports]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody has now."""
+    """Return ports that nobody uses now."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for sock in sockets:
@@ -228,7 +232,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def check_free(members: Iterable[MemberFolder]) -> None:
-    """Raise LayoutError if a port is in use: a member would say so only in its log."""
+    """Raise LayoutError if a port is in use, because a member would say so only in its log."""
     for member in members:
         for port, name in zip(member.ports, ("client", "quorum", "election"), strict=True):
             with socket.socket() as sock:
@@ -239,8 +243,8 @@ def check_free(members: Iterable[MemberFolder]) -> None:
                 except OSError as error:
                     raise LayoutError(
                         f"port {port}, the {name} port of server {member.sid}:"
-                        f" {os.strerror(error.errno or 0)}; stop who has it, or give another"
-                        " --base-port in another directory (0: ports that are free)"
+                        f" {os.strerror(error.errno or 0)}; stop the process that uses it,"
+                        " or give another --base-port in another directory (0: ports that are free)"
                     ) from None
 
 

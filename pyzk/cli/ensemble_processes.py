@@ -26,19 +26,20 @@ from pyzk.exit_codes import ExitCode
 from pyzk.runtime.process import handle, heeded_signals, ignore, is_another
 
 LOOK_S: Final = 0.25
-"""Between two looks at who leads."""
+"""The seconds between two looks at who leads."""
 ANSWER_S: Final = 1.0
 STOP_S: Final = 20.0
-"""How long a member may take to stop."""
+"""The seconds that a member may take to stop."""
 FIRST_PAUSE_S: Final = 1.0
 LAST_PAUSE_S: Final = 30.0
-"""Before a member that has died is started again; the pause doubles while it dies soon."""
+"""The seconds before a member that has died is started again; the pause doubles while it dies
+soon."""
 SOON_S: Final = 10.0
 TAIL_LINES: Final = 5
 
 
 class MemberProcess:
-    """One member's process, or the lack of it."""
+    """Stands for one member's process, or for the lack of it."""
 
     def __init__(self, files: MemberFolder, command: Sequence[str]) -> None:
         self.files = files
@@ -57,7 +58,7 @@ class MemberProcess:
         return self.process is not None and self.process.returncode is None
 
     async def start(self) -> None:
-        """Start it; what it says goes to its log."""
+        """Start the process; what it says goes to its log."""
         self.started_s = time.monotonic()
         with self.files.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
@@ -70,19 +71,20 @@ class MemberProcess:
         self.ended = asyncio.ensure_future(self.process.wait())
 
     def signal(self, number: int) -> None:
-        """Send it a signal, if it runs."""
+        """Send the process a signal, if it runs."""
         if self.process is not None and self.process.returncode is None:
             self.process.send_signal(number)
 
     def next_pause(self) -> float:
-        """Return how long to wait until it is started again."""
+        """Return the seconds to wait until the process is started again."""
         if time.monotonic() - self.started_s > SOON_S:
             self.pause_s = FIRST_PAUSE_S
         pause_s, self.pause_s = self.pause_s, min(2 * self.pause_s, LAST_PAUSE_S)
         return pause_s
 
     def how_it_ended(self, is_kept: bool) -> str:
-        """Return it as people say it, with the end of its log, which may be gone soon."""
+        """Return the end of the process in words, with the end of its log, which may be gone
+        soon."""
         assert self.process is not None
         code = self.process.returncode or 0
         if code < 0:
@@ -100,7 +102,7 @@ def tail(log: Path) -> list[str]:
 
 
 class Supervisor:
-    """All members of one ensemble."""
+    """Runs all members of one ensemble."""
 
     def __init__(
         self,
@@ -153,7 +155,7 @@ class Supervisor:
         return code if is_clean else code or ExitCode.UNEXPECTED_ERROR
 
     def _looked(self, task: asyncio.Future[None]) -> None:
-        """It never ends by itself."""
+        """Watch the members; this never ends by itself."""
         error = None if task.cancelled() else task.exception()
         if error is not None and not self._stop.done():
             self._stop.set_exception(error)
@@ -253,7 +255,7 @@ class Supervisor:
     # --- the end --------------------------------------------------------------------
 
     async def _end(self) -> bool:
-        """Stop all that run; tell whether each has ended by itself, with code 0."""
+        """Stop all members that run; return whether each has ended by itself, with code 0."""
         up = [member for member in self._members if member.is_up]
         if not up:
             return True

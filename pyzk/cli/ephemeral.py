@@ -36,8 +36,10 @@ _MAX_PORT: Final = 65535
 def make_server(
     given: Iterable[Property], properties: Iterable[Property], *, virtual_clock: bool
 ) -> ZooKeeperServer:
-    """Return a server with these keys of zoo.cfg (they win) and system properties, or end the
-    process with one line that says what is wrong."""
+    """Return a server with these keys of zoo.cfg and system properties, of which the keys win.
+
+    What is wrong with them ends the process with one line.
+    """
     labels = {entry.name: entry.label for entry in given}
     options: dict[str, object] = {}
     for entry in properties:

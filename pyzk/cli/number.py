@@ -1,6 +1,7 @@
-"""Numbers on the command line, and what is said about those that are none or too high.
+"""Numbers on the command line, and the messages about what is not a number or out of range.
 
-Shell. click speaks of integer ranges; this says what the number is of and from where to where.
+Shell. click speaks of integer ranges; this says what the number is, and its least and greatest
+value.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import click
 
 
 class Number(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
-    """A number from ``low`` to ``high`` (None: without end), whole where ``low`` is.
+    """A number from ``low`` to ``high``, without a limit if that is None, whole where ``low`` is.
 
     ``meaning`` says what it is, with its article: "a number of servers".
     """
@@ -30,7 +31,7 @@ class Number(click.ParamType):  # type: ignore[type-arg]  # generic since click 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> int | float:
-        """Return the number, or fail with what is expected."""
+        """Return the number, or fail with a message that says what is expected."""
         try:
             number = self._kind(value)
         except ValueError:

@@ -24,7 +24,7 @@ output_option = click.option(
     show_default=True,
     help="The form of the report.",
 )
-"""For every command that prints a report; its function has the parameter ``output``."""
+"""The option of every command that prints a report; its function has the parameter ``output``."""
 
 
 def print_json(report: object) -> None:

@@ -45,8 +45,8 @@ _ONLY_EPHEMERAL: Final = {"control_port": "--control-port", "virtual_clock": "--
 
 
 def _words(words: tuple[str, ...]) -> tuple[str | None, list[Property]]:
-    """Return the zoo.cfg, or what `port datadir [ticktime] [maxcnxns]` says; without maxcnxns
-    it is 0."""
+    """Return the zoo.cfg, or what `port datadir [ticktime] [maxcnxns]` says. Without maxcnxns the
+    limit is 0."""
     if not words or not words[0].isdecimal():
         if len(words) > 1:
             fail(f"one ZOO_CFG expected, not {len(words)} arguments")
@@ -81,7 +81,7 @@ def _check_combination(context: click.Context) -> None:
 @click.argument("words", nargs=-1, metavar="[ZOO_CFG | PORT DATADIR [TICKTIME [MAXCNXNS]]]")
 @click.option("--port", metavar="PORT", help="Client port; 0 takes a free one.")
 @click.option("--host", metavar="ADDRESS", help="Address to listen on.")
-@click.option("--data-dir", metavar="DIR", help="Snapshots; logs too without --data-log-dir.")
+@click.option("--data-dir", metavar="DIR", help="Snapshots, and logs without --data-log-dir.")
 @click.option("--data-log-dir", metavar="DIR", help="Transaction logs.")
 @click.option("--tick-time", metavar="MS", help="The unit of all timeouts.")
 @click.option("--max-client-cnxns", metavar="N", help="Connections from one address; 0: no limit.")
@@ -97,10 +97,10 @@ def _check_combination(context: click.Context) -> None:
     "--loop",
     type=click.Choice(LOOPS),
     default="auto",
-    help="Event loop; auto: uvloop if it is there.",
+    help="Event loop; auto: uvloop if installed.",
 )
 @click.option("--ephemeral", is_flag=True, help="For tests: in memory, short ticks.")
-@click.option("--control-port", metavar="PORT", help="Take faults over HTTP here; 0: a free port.")
+@click.option("--control-port", metavar="PORT", help="Port for faults over HTTP; 0: a free one.")
 @click.option("--virtual-clock", is_flag=True, help="Time stands still, except for POST /advance.")
 @click.option("--print-connect-string", is_flag=True, help="When ready, print HOST:PORT only.")
 @click.option("--exit-with-parent", is_flag=True, help="Stop when the parent process is gone.")

@@ -1,6 +1,6 @@
 """From command line arguments and files to a ServerConfig.
 
-Shell. Shared by the subcommands that take a `zoo.cfg`.
+Shell. The subcommands that take a `zoo.cfg` share it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DEFAULTS = (
     Property("clientPortAddress", "127.0.0.1", "clientPortAddress"),
     Property("dataDir", "./pyzk-data", "dataDir"),
 )
-"""What serves where no zoo.cfg is given: nothing but this machine can reach it."""
+"""The address to serve on where no zoo.cfg is given: only this machine can reach it."""
 
 property_options = (
     click.option(
@@ -35,7 +35,7 @@ property_options = (
         "--properties",
         "properties_file",
         metavar="FILE",
-        help="More of them, from a Java properties file; -D wins.",
+        help="System properties from a Java properties file; -D wins.",
     ),
 )
 
@@ -61,7 +61,8 @@ def load(
 def load_properties(
     properties: Iterable[str] = (), properties_file: str | None = None
 ) -> list[Property]:
-    """Return what ``property_options`` say, the strongest last, or end the process likewise."""
+    """Return the properties that ``property_options`` give, the strongest last, or end the process
+    with one line that says what is wrong."""
     given: list[Property] = []
     if properties_file is not None:
         try:
@@ -80,7 +81,7 @@ def load_properties(
 
 
 def fail(reason: str) -> NoReturn:
-    """End the process as after a wrong argument."""
+    """End the process with one line and the code for a wrong argument."""
     raise SystemExit(refuse(reason, ExitCode.INVALID_INVOCATION))
 
 

@@ -1,6 +1,6 @@
 """`pyzk status`: how the members of an ensemble are, in one table and one word.
 
-Shell. What is asked is in `survey`; here are the judgement and the two forms of showing it.
+Shell. `survey` asks the members; here is the judgement, and the two forms in which it is shown.
 ZooKeeper: zkServer.sh status, for one server.
 """
 
@@ -54,16 +54,16 @@ _WORDS: Final = {
 
 @attrs.define
 class Report:
-    """What there is to say of all of them."""
+    """Everything that there is to say about the members."""
 
     members: list[SurveyedServer]
     leader: SurveyedServer | None
     verdict: int = Verdict.HEALTHY
     problems: list[str] = attrs.field(factory=list)
     notes: list[str] = attrs.field(factory=list)
-    """What cannot be said, and why."""
+    """What cannot be told, and why."""
     digests: list[tuple[str, int | None]] = attrs.field(factory=list)
-    """Of each member: agrees, differs, unknown; at which zxid."""
+    """The agreement of each member: agrees, differs or unknown, and at which zxid."""
 
     def blame(self, verdict: int, text: str) -> None:
         """Note a problem; the worst counts."""
@@ -123,7 +123,7 @@ def _judge_leaders(report: Report) -> None:
         report.blame(
             Verdict.CONTRADICTORY,
             f"{_names(leaders)} say that they lead; one of them has not noticed yet that it is"
-            " over, or they are not of one ensemble",
+            " over, or they do not belong to one ensemble",
         )
     learners = [member for member in serving if member.mode in LEARNERS]
     if not (leaders or learners or alone):
@@ -140,8 +140,10 @@ def _judge_leaders(report: Report) -> None:
 
 
 def _judge_digests(report: Report) -> None:
-    """Compare the trees at zxids for which two members have a digest; the leader's are right, or
-    those of who has most."""
+    """Compare the trees at zxids for which two members have a digest.
+
+    The leader's digests are taken for right; without a leader, those of the member that has most.
+    """
     of = [member for member in report.members if member.digests and member.mode != "standalone"]
     reference = report.leader
     if reference is None or not reference.digests:
@@ -186,7 +188,7 @@ def _compare(member: SurveyedServer, reference: SurveyedServer | None) -> tuple[
 
 
 def _judge_size(report: Report) -> None:
-    """A leader counts its learners: fewer than those asked means that somebody is left out."""
+    """Blame missing learners: if a leader has fewer than were asked, somebody is left out."""
     leader = report.leader
     if leader is None:
         return
@@ -204,7 +206,8 @@ def _judge_size(report: Report) -> None:
 
 
 def _note_zxids(report: Report) -> None:
-    """Say why zxids differ where nothing is missing: a lag of 0 beside them looks like a fault."""
+    """Note why zxids differ where nothing is missing, because a lag of 0 beside them looks like a
+    fault."""
     leader = report.leader
     if leader is None:
         return

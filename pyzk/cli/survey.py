@@ -15,13 +15,14 @@ from typing import Final, NamedTuple
 
 import attrs
 
+from pyzk.int64 import MASK64
 from pyzk.zxid import counter_of, epoch_of
 
 DEFAULT_PORT: Final = 2181
 MAX_ANSWER: Final = 1 << 24
-"""More than this is no answer to a question."""
+"""The longest answer that is accepted."""
 PATIENCE_S: Final = 0.5
-"""How long a member may take to catch up with what the leader had, before it is called late."""
+"""The seconds that a member gets to catch up with what the leader had, before it is called late."""
 _PAUSE_S: Final = 0.02
 
 NOT_SERVING: Final = "not serving"
@@ -29,9 +30,8 @@ LEARNERS: Final = ("follower", "observer")
 
 _REFUSED: Final = re.compile(r"\w{4} is not executed because it is not in the whitelist")
 _COMMIT: Final = re.compile(r"^(\d+\.\d+\.\d+)-(?:[0-9a-f]{40}\b|\$\{.*\})")
-"""Behind the version the commit that it was built from; distributions may not know it."""
+"""The version, and behind it the commit from which it was built; distributions may not know it."""
 _DIGEST: Final = re.compile(r"^([0-9a-f]+): (-?\d+)$", re.MULTILINE)
-_MASK64: Final = (1 << 64) - 1
 _SERVER_ID: Final = re.compile(r"^serverId=(-?\d+)$", re.MULTILINE)
 
 
@@ -46,10 +46,8 @@ class ClientAddress(NamedTuple):
 
 
 def parse_addresses(text: str) -> list[ClientAddress]:
-    """Return the addresses of a connect string; a chroot behind it is not looked at.
-
-    Raises ValueError with what is wrong.
-    """
+    """Return the addresses of a connect string, without its chroot. Raises ValueError with what is
+    wrong."""
     found: list[ClientAddress] = []
     for part in text.partition("/")[0].split(","):
         entry = part.strip()
@@ -57,7 +55,7 @@ def parse_addresses(text: str) -> list[ClientAddress]:
             continue
         match = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::(\d{1,5}))?", entry)
         if match is None:
-            raise ValueError(f"{entry!r} is no HOST:PORT; an IPv6 address stands in brackets")
+            raise ValueError(f"{entry!r} is not HOST:PORT; an IPv6 address stands in brackets")
         port = int(match[3] or DEFAULT_PORT)
         if not 0 < port < 1 << 16:
             raise ValueError(f"{entry!r}: a port is a number from 1 to 65535")
@@ -75,26 +73,27 @@ class SurveyedServer:
 
     address: ClientAddress
     problem: str | None = None
-    """Why there is nothing else."""
+    """Why nothing else is known of the server; None if something is."""
     mode: str = ""
     version: str = ""
     zxid: int = 0
     connections: int | None = None
-    """Without the one over which this was asked."""
+    """How many connections it has, without the one over which this was asked."""
     outstanding: int | None = None
     znodes: int | None = None
     latency: str | None = None
-    """``min/avg/max`` in ms."""
+    """The latency as ``min/avg/max`` in ms."""
     server_id: int | None = None
-    """None: ``conf`` is not allowed, or it stands alone."""
+    """The server id; None: ``conf`` is not allowed, or the server stands alone."""
     metrics: dict[str, str] = attrs.field(factory=dict)
-    """What ``mntr`` says, without ``zk_``."""
+    """The metrics of ``mntr``, their names without ``zk_``."""
     digests: dict[int, int] = attrs.field(factory=dict)
-    """Of its tree, by zxid."""
+    """The digests of its tree, by zxid."""
     refused: tuple[str, ...] = ()
-    """Words that its whitelist does not have."""
+    """The words that its whitelist does not have."""
     lag: int | None = None
-    """Transactions that the leader had and it did not; None: there is no such question."""
+    """How many transactions the leader had that it did not have; None where there is no such
+    question."""
 
     @property
     def is_serving(self) -> bool:
@@ -116,7 +115,7 @@ class SurveyedServer:
 
 
 async def survey(addresses: Sequence[ClientAddress], timeout_s: float) -> list[SurveyedServer]:
-    """Ask all of them, in their order."""
+    """Ask all servers; return them in the given order."""
     members = [SurveyedServer(address) for address in addresses]
     await asyncio.gather(*(_visit(member, timeout_s) for member in members))
     await measure_lag(members, timeout_s)
@@ -125,7 +124,7 @@ async def survey(addresses: Sequence[ClientAddress], timeout_s: float) -> list[S
 
 
 async def look(addresses: Sequence[ClientAddress], timeout_s: float) -> list[SurveyedServer]:
-    """Ask all of them for their mode only."""
+    """Ask all servers for their mode only."""
     members = [SurveyedServer(address) for address in addresses]
     await asyncio.gather(*(_visit(member, timeout_s) for member in members))
     return members
@@ -158,7 +157,7 @@ async def _ask_more(member: SurveyedServer, timeout_s: float) -> None:
 
 
 async def measure_lag(members: Iterable[SurveyedServer], timeout_s: float) -> None:
-    """See which learners lack what the leader had when it was asked, and still lack it."""
+    """Find the learners that lack what the leader had when it was asked, and still lack it."""
     members = list(members)
     leader = leader_of(members)
     if leader is None:
@@ -178,22 +177,25 @@ async def measure_lag(members: Iterable[SurveyedServer], timeout_s: float) -> No
 
 
 def _lag(zxid: int, target: int) -> int:
-    """A learner that serves has all that was committed before the epoch of its leader, and may
-    still show an older zxid: that epoch's first transaction moves it."""
+    """Return how many transactions a learner lacks.
+
+    A learner that serves has all that was committed before the epoch of its leader, and may still
+    show an older zxid: that epoch's first transaction moves it.
+    """
     if epoch_of(zxid) == epoch_of(target):
         return max(0, counter_of(target) - counter_of(zxid))
     return counter_of(target) if epoch_of(zxid) < epoch_of(target) else 0
 
 
 def leader_of(members: Iterable[SurveyedServer]) -> SurveyedServer | None:
-    """Return who leads; if several say so, who leads the newest epoch."""
+    """Return the leader; if several say that they lead, the one of the newest epoch."""
     leaders = [member for member in members if member.problem is None and member.mode == "leader"]
     return max(leaders, key=lambda member: member.epoch, default=None)
 
 
 async def ask(address: ClientAddress, word: str, timeout_s: float) -> str:
-    """Return the whole answer to a word. Raises OSError (TimeoutError is one), ValueError for what
-    is no answer."""
+    """Return the whole answer to a word. Raises OSError (of which TimeoutError is one), and
+    ValueError for what cannot be an answer."""
     async with asyncio.timeout(timeout_s):
         reader, writer = await asyncio.open_connection(address.host, address.port)
         try:
@@ -211,7 +213,7 @@ async def _read_all(reader: asyncio.StreamReader) -> bytes:
         parts.append(part)
         size += len(part)
         if size > MAX_ANSWER:
-            raise ValueError("its answer does not end; this is no ZooKeeper")
+            raise ValueError("its answer does not end; this is not a ZooKeeper")
     return b"".join(parts)
 
 
@@ -272,7 +274,7 @@ def _read_mntr(member: SurveyedServer, text: str) -> None:
     # Ours alone: the digest of the tree as it is.
     zxid, digest = member.metric("tree_digest_zxid"), member.metric("tree_digest")
     if zxid is not None and digest is not None:
-        member.digests[zxid] = digest & _MASK64
+        member.digests[zxid] = digest & MASK64
 
 
 def _read_conf(member: SurveyedServer, text: str) -> None:
@@ -283,4 +285,4 @@ def _read_conf(member: SurveyedServer, text: str) -> None:
 
 def _read_hash(member: SurveyedServer, text: str) -> None:
     for zxid, digest in _DIGEST.findall(text):
-        member.digests[int(zxid, 16)] = int(digest) & _MASK64
+        member.digests[int(zxid, 16)] = int(digest) & MASK64

@@ -1,4 +1,5 @@
 """The configuration: zoo.cfg, the files of an ensemble, -D properties.
 
-Pure. `keys` is the table of keys, `server` and `ensemble` read by it.
+Pure. `keys` is the table of keys, `settings` the reader, `server` and `ensemble` build the two
+results.
 """

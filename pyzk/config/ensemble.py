@@ -45,40 +45,41 @@ class EnsembleConfig:
 
     tick_time_ms: int = 3000
     init_limit_ticks: int
-    """For a learner to connect and to be synchronized."""
+    """The ticks that a learner may take to connect and to be synchronized."""
     sync_limit_ticks: int
-    """For a learner to be silent or behind."""
+    """The ticks for which a learner may be silent or behind."""
     observer_sync_limit_ticks: int = 0
-    """For an observer's leader to be silent; 0: as sync_limit_ticks."""
+    """The ticks for which an observer's leader may be silent; 0 stands for sync_limit_ticks."""
     connect_to_learner_master_limit_ticks: int = 0
-    """For a learner to connect; 0: as init_limit_ticks."""
+    """The ticks that a learner may take to connect; 0 stands for init_limit_ticks."""
     quorum_listen_on_all_ips: bool = False
     sync_enabled: bool = True
-    """Observers keep a log."""
+    """Whether observers keep a log."""
     reconfig_enabled: bool = False
     multi_address_enabled: bool = False
     leader_serves: bool = True
-    """A leader takes clients."""
+    """Whether a leader takes clients."""
     cnx_timeout_ms: int = 5000
-    """To connect to an election port."""
+    """The time to connect to an election port."""
     tcp_keep_alive: bool = False
     quorum_cnxn_timeout_ms: int = -1
-    """For the first message on an election connection; -1: sync_limit_ticks."""
+    """The time to the first message on an election connection; -1 stands for sync_limit_ticks."""
     election_port_bind_retry: int = 3
-    """0: for ever."""
+    """How often the election port is tried; 0 stands for ever."""
     min_notification_ms: int = 200
     max_notification_ms: int = 60_000
     finalize_wait_ms: int = 200
-    """Silence that ends an election in which a quorum, but not every voter, agrees."""
+    """The silence that ends an election in which a quorum, but not every voter, agrees."""
     leader_connect_delay_ms: int = 100
     max_time_to_wait_for_epoch_ms: int = -1
-    """-1: no guard."""
+    """The longest time in which a leader must get a quorum for its epoch; -1 means no limit."""
     max_concurrent_snap_syncs: int = 10
     max_concurrent_diff_syncs: int = 100
     observer_reconnect_delay_ms: int = 0
     observer_election_delay_ms: int = 200
     snapshot_size_factor: float = 0.33
-    """Negative: the log on disk is not used to synchronize a learner."""
+    """The share of the snapshot's size up to which the log on disk is used to synchronize a
+    learner; it is not used if this is negative."""
     force_snapshot_sync: bool = False
     warnings: tuple[Remark, ...] = ()
 
@@ -123,7 +124,7 @@ def read_members(
 
 
 def ensemble_values(ensemble: EnsembleConfig) -> list[tuple[str, object]]:
-    """Return (key, value) of the settings that only a member has, then its server lines."""
+    """Return (key, value) of the settings that only a member has, then the lines of its servers."""
     values: list[tuple[str, object]] = [
         (key.name, getattr(ensemble, key.member))
         for key in KEYS
@@ -175,14 +176,14 @@ class _Builder:
         return self._finish(self._dynamic(dynamic), dynamic)
 
     def _given(self, name: str) -> tuple[Any, Setting | None]:
-        """Return the value of a key that fills no field of its own, and the setting: None, if it
-        was not given."""
+        """Return the value of a key that fills no field of its own, and its setting; both are None
+        if it was not given."""
         key = _BY_NAME[name]
         setting = self.settings.find(key)
         return None if setting is None else self.settings.read(key, setting, key.kind), setting
 
     def _dynamic(self, setting: Setting) -> Membership:
-        """Parse the dynamic file; its lines are counted in it, so messages name it."""
+        """Parse the dynamic file. Lines are counted in it, so messages name the file."""
         name = setting.value
         content = self.files.dynamic
         if not name:
@@ -213,7 +214,7 @@ class _Builder:
     def _finish(
         self, membership: Membership, where: Setting | None
     ) -> EnsembleConfig | Lone | None:
-        """Return the result; ``where`` is the first line about members, None if there is none."""
+        """Return the result. ``where`` is the first line about members, None if there is none."""
         if where is None:
             return None
         standalone, _ = self._given("standaloneEnabled")
@@ -223,7 +224,7 @@ class _Builder:
         if len(voters) == 1 and standalone is not False:
             if membership.observers:
                 raise self._line_of(voters[0], where).wrong(
-                    "one participant with observers is no ensemble; add participants, or set"
+                    "one participant with observers is not an ensemble; add participants, or set"
                     " standaloneEnabled=false",
                 )
             member = membership.member(voters[0])
@@ -291,7 +292,7 @@ class _Builder:
             )
         first, sid = self._read_myid()
         if sid is None:
-            shown = f"holds {first[:40]!r}, no server id" if first else "is empty"
+            shown = f"holds {first[:40]!r}, which is not a server id" if first else "is empty"
             raise ConfigError(
                 f"{path} {shown}; it must hold the id of this server, one of {listed}", key="myid"
             )
@@ -304,7 +305,8 @@ class _Builder:
         return sid
 
     def _read_myid(self) -> tuple[str, int | None]:
-        """Return the first line of the file and the server id that it is, None if it is none."""
+        """Return the first line of the file, and the server id that it is; None if it is not
+        one."""
         lines = (self.files.myid or b"").decode("utf-8", "replace").lstrip("\ufeff").splitlines()
         first = lines[0].strip() if lines else ""
         try:
@@ -366,7 +368,7 @@ class _Builder:
             )
 
     def _line_of(self, sid: int, where: Setting) -> Setting:
-        """Return the line of a server; where the dynamic file has it, ``where`` that is named."""
+        """Return the line of a server, or ``where`` that names the dynamic file that has it."""
         return self.settings.members.get(f"server.{sid}", where)
 
     def _warn(self, setting: Setting, text: str) -> None:

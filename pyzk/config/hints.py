@@ -1,7 +1,7 @@
-"""What an operator may have meant: remarks on keys that nobody knows and values that look wrong.
+"""Guesses what an operator meant: remarks on unknown keys and on values that look wrong.
 
-Pure. It is imported when something is wrong, so that a start that is right does without it. A
-remark is the end of a sentence, without the semicolon in front of it, or "".
+Pure. It is imported only when something is wrong, so that a start without mistakes does without it.
+A remark is the end of a sentence, without the semicolon in front of it, or "".
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class Meant(NamedTuple):
     """What an unknown key seems to be."""
 
     key: str = ""
-    """A key of zoo.cfg; "": none, or nobody knows."""
+    """The key of zoo.cfg that was meant; "" if it is none, or unknown."""
     remark: str = ""
     is_harmless: bool = False
 
 
 class Unknown(NamedTuple):
-    """A key that nobody knows, and where it is."""
+    """An unknown key, and where it is."""
 
     line: int | None
     label: str
@@ -63,7 +63,7 @@ def extended(message: str, remark: str) -> str:
 
 
 def of_file_key(name: str) -> Meant:
-    """Return what a key of zoo.cfg seems to be that nobody knows."""
+    """Return what an unknown key of zoo.cfg seems to be."""
     if name.startswith(_MARK):
         return _marked(name.removeprefix(_MARK))
     member = _MEMBER.fullmatch(name)
@@ -84,7 +84,7 @@ def of_file_key(name: str) -> Meant:
 
 
 def of_property(name: str) -> Meant:
-    """Return what a system property seems to be that nobody knows."""
+    """Return what an unknown system property seems to be."""
     if name.startswith(_MARK):
         return _marked(name.removeprefix(_MARK))
     bare = name.removeprefix(_PREFIX)
@@ -115,7 +115,8 @@ def _marked(rest: str) -> Meant:
 
 
 def _closest(name: str, names: Iterable[str]) -> tuple[str, str]:
-    """Return the one of ``names`` that is meant, or "", and a word on the case if that differs."""
+    """Return the one of ``names`` that is meant, or "", and a remark on the case if that
+    differs."""
     folded = {each.lower(): each for each in names}
     found = folded.get(name.lower())
     if found is not None:
@@ -134,8 +135,8 @@ def _closest(name: str, names: Iterable[str]) -> tuple[str, str]:
 
 
 def of_value(value: str) -> str:
-    """Return a remark on a value that holds a comment, the next line or quotation marks, refused
-    or not."""
+    """Return a remark on a value that holds a comment, the next line or quotation marks, whether or
+    not it is refused."""
     for key in _joined(value):
         return f"a line break is missing in front of {key}=, or a backslash ends the line before it"
     if _COMMENT.search(value):

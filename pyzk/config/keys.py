@@ -210,31 +210,31 @@ class Key(NamedTuple):
     name: str
     kind: Kind
     field: str | None = None
-    """What it fills in ServerConfig."""
+    """The field of ServerConfig that it fills."""
     status: Status = Status.YES
     known: bool = False
     own: bool = False
     default: str = ""
-    """What the documentation shows where no field has the default."""
+    """The default that the documentation shows where no field has one."""
     same: tuple[str, ...] = ()
     """Values of a LATER key that ask for what pyzk does anyway: no warning."""
     aliases: tuple[str, ...] = ()
     """Other property names that reach the same setting, in full."""
     own_unit: str = ""
-    """What an integer counts, where no field says it."""
+    """The unit that an integer counts, where the name of no field says it."""
     member: str | None = None
-    """What it fills in EnsembleConfig."""
+    """The field of EnsembleConfig that it fills."""
     member_kind: Kind | None = None
-    """How a member reads it, if more strictly than a server that has no use for it."""
+    """How a member reads the value, if more strictly than a server that has no use for it."""
 
     @property
     def unit(self) -> str:
-        """What an integer counts, "" if things."""
+        """The unit that an integer counts; "" if it counts things."""
         return self.own_unit or unit_of(self.field or self.member or "")
 
     @property
     def properties(self) -> tuple[str, ...]:
-        """Names with `-D`, the strongest first; a known key has none but aliases."""
+        """The names with `-D`, the strongest first; a known key has none but its aliases."""
         if self.known:
             return self.aliases
         return (self.name if self.own else f"zookeeper.{self.name}", *self.aliases)
@@ -278,8 +278,8 @@ def _unused(name: str, default: str, *, known: bool = False, own: bool = False) 
 
 
 def _throttle(name: str, kind: Kind, documented: str = "", *, unit: str = "") -> Key:
-    """A key whose field is named alike; `documented` is the manual's name, which the original
-    itself does not read."""
+    """Return the row of a key whose field has its name; `documented` is the manual's name, which
+    the original itself does not read."""
     aliases = (f"zookeeper.{documented}",) if documented else ()
     # Connections are throttled; requests wait by globalOutstandingLimit only.
     status = Status.YES if name.startswith("connection_") else Status.LATER
@@ -561,4 +561,5 @@ PROTECTIONS: Final = (
     "quorum.auth.serverRequireSasl",
     "quorum.auth.learnerRequireSasl",
 )
-"""Of the links between members: a member that ignored one would be less safe than it was told."""
+"""The keys that protect the links between members: a member that ignored one would be less safe
+than it was told to be."""

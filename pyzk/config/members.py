@@ -52,11 +52,12 @@ class QuorumServer:
 
     sid: int
     addresses: tuple[ServerAddress, ...]
-    """Sorted by host; more than one needs multiAddress.enabled."""
+    """Its addresses, sorted by host; more than one needs multiAddress.enabled."""
     is_observer: bool = False
     client_host: str = WILDCARD
     client_port: int | None = None
-    """None: this line does not say; `clientPort` of that server does."""
+    """The client port; None: the line of the server does not name it, but `clientPort` of that
+    server does."""
 
     def __str__(self) -> str:
         """Return the canonical text behind `server.N=`."""
@@ -72,13 +73,13 @@ class Membership:
     """One version of the ensemble's configuration."""
 
     members: tuple[QuorumServer, ...]
-    """By id."""
+    """The servers, by id."""
     version: int = 0
-    """The zxid of the transaction that made it; 0 for one that a person wrote."""
+    """The zxid of the transaction that made this version; 0 for one that a person wrote."""
     groups: tuple[tuple[int, tuple[int, ...]], ...] = ()
-    """(group id, server ids); not empty: quorums are hierarchical."""
+    """The groups as (group id, server ids); if there are any, quorums are hierarchical."""
     weights: tuple[tuple[int, int], ...] = ()
-    """(server id, weight) of every participant, if there are groups."""
+    """The weights as (server id, weight) of every participant, if there are groups."""
 
     @property
     def voters(self) -> tuple[int, ...]:
@@ -99,7 +100,7 @@ class Membership:
         return {member.sid: str(member) for member in self.members}
 
     def lines(self) -> list[str]:
-        """Return the lines of the canonical text but the last, `version`."""
+        """Return the lines of the canonical text without the last one, `version`."""
         by_id = {member.sid: f"server.{member.sid}={member}" for member in self.members}
         out = [by_id[sid] for sid in hash_order(by_id)]
         groups = {
@@ -112,7 +113,7 @@ class Membership:
 
 
 def config_text(membership: Membership) -> str:
-    """Return what `/zookeeper/config`, NEWLEADER and notifications hold."""
+    """Return the canonical text, which `/zookeeper/config`, NEWLEADER and notifications hold."""
     return "\n".join([*membership.lines(), _version_line(membership)])
 
 
@@ -143,7 +144,7 @@ def _version_line(membership: Membership) -> str:
 
 
 def hash_order(ids: Iterable[int]) -> list[int]:
-    """Return ids in the order in which a Java HashMap that they were put into has them."""
+    """Return ids in the order in which a Java HashMap lists them."""
     found = sorted(ids)
     buckets = 16
     while len(found) > buckets * 3 // 4:
@@ -165,9 +166,9 @@ def bracketed(host: str) -> str:
 
 
 def canonical_host(host: str) -> str:
-    """Return an IPv6 address as Java writes it, anything else as it is.
+    """Return an IPv6 address as Java writes it, anything else unchanged.
 
-    Raises ValueError for what has colons and is no address.
+    Raises ValueError for what has colons and is not an address.
     """
     if ":" not in host:
         return host
@@ -177,16 +178,16 @@ def canonical_host(host: str) -> str:
     try:
         parsed = ipaddress.IPv6Address(address)
     except ValueError:
-        raise ValueError(f"[{host}] is no IPv6 address") from None
+        raise ValueError(f"[{host}] is not an IPv6 address") from None
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return ":".join(f"{int(part, 16):x}" for part in parsed.exploded.split(":")) + percent + scope
 
 
 def same_address(one: str | None, other: str | None) -> bool:
-    """Whether both are the same IP address; the scope of an IPv6 one is not compared.
+    """Return whether both are the same IP address; the scope of an IPv6 one is not compared.
 
-    None, and what is no address, is the same as nothing. ZooKeeper: InetAddress.equals.
+    None, and what is not an address, is the same as nothing. ZooKeeper: InetAddress.equals.
     """
     import ipaddress  # start-up is measured, and few need it
 
@@ -293,7 +294,7 @@ def parse_id(text: str, what: str) -> int:
     try:
         return whole_number(text, 0, MAX_ID)
     except ValueError:
-        raise ValueError(f"{text!r} is no {what}: expected a number, as in server.1") from None
+        raise ValueError(f"{text!r} is not a {what}: expected a number, as in server.1") from None
 
 
 # --- all lines ------------------------------------------------------------------------
@@ -320,10 +321,10 @@ class MemberLines:
         self.version: int = 0
         self.version_entry: Entry | None = None
         self.entries: dict[tuple[str, int], Entry] = {}
-        """(kind, id) -> its line."""
+        """The lines by (kind, id)."""
 
     def add(self, entry: Entry) -> None:
-        """Take one line."""
+        """Add one line."""
         kind, _, rest = entry.key.partition(".")
         try:
             if entry.key == "version":
@@ -356,7 +357,7 @@ class MemberLines:
         return number
 
     def membership(self) -> Membership:
-        """Return what the lines say together."""
+        """Return the membership that the lines give together."""
         members = tuple(self.members[sid] for sid in sorted(self.members))
         if not (self.groups or self.weights):
             return Membership(members, self.version)
@@ -416,7 +417,7 @@ def _with_remark(message: str, value: str) -> str:
 
 def _parse_version(text: str) -> int:
     if not _HEXADECIMAL.fullmatch(text):
-        raise ValueError(f"{text!r} is no version: expected a hexadecimal number")
+        raise ValueError(f"{text!r} is not a version: expected a hexadecimal number")
     return signed(int(text, 16))
 
 
@@ -424,4 +425,4 @@ def _parse_weight(text: str) -> int:
     try:
         return whole_number(text, 0, MAX_ID)
     except ValueError:
-        raise ValueError(f"{text!r} is no weight: expected a number of at least 0") from None
+        raise ValueError(f"{text!r} is not a weight: expected a number of at least 0") from None

@@ -35,46 +35,46 @@ if TYPE_CHECKING:
 __all__ = ["Property", "ServerConfig", "effective_values", "parse_config", "parse_properties"]
 
 _BUILT_IN_PROVIDERS: Final = ("DigestAuthenticationProvider", "IPAuthenticationProvider")
-"""Classes of authProvider.* that need no telling: they are always there."""
+"""The classes of authProvider.* that are always there, so that they need not be named."""
 
 
 WILDCARD: Final = "0.0.0.0"  # noqa: S104 - what a server line says for "all addresses"
 _DERIVED: Final[Any] = None
-"""Stands for a default that other fields decide."""
+"""A default that other fields decide."""
 
 
 # No attrs: its import takes 9 ms, a fifth of the time until a first test server is ready.
 @dataclass(frozen=True, kw_only=True)
 class ServerConfig:
-    """Everything a server can be told; the defaults are ZooKeeper's."""
+    """Everything that a server can be told; the defaults are ZooKeeper's."""
 
     data_dir: str = ""
     data_log_dir: str = _DERIVED
     client_port: int | None = None
-    """0: any free port; None: not set."""
+    """The client port; 0 stands for any free port, None: not set."""
     client_port_address: str | None = None
-    """None: all addresses of the machine."""
+    """The host or address to listen on; None stands for all addresses of the machine."""
     client_port_listen_backlog: int = -1
-    """-1: the default of the operating system."""
+    """The length of the queue of connections; -1 stands for the default of the operating system."""
     tick_time_ms: int = 3000
     min_session_timeout_ms: int = _DERIVED
     max_session_timeout_ms: int = _DERIVED
     max_client_cnxns: int = 60
-    """Connections of one peer address; 0: no limit."""
+    """The most connections of one address; 0 means no limit."""
     max_cnxns: int = 0
-    """Connections in all; 0: no limit."""
+    """The most connections in all; 0 means no limit."""
     sessionless_cnxn_timeout_ms: int = 10_000
     client_tcp_keep_alive: bool = False
     jute_max_buffer: int = 0xFFFFF
-    """Longest frame from a client, inclusive."""
+    """The longest frame from a client, inclusive."""
     jute_max_buffer_extra: int = _DERIVED
-    """Added to jute_max_buffer for what a transaction has beside the request."""
+    """The bytes added to jute_max_buffer for what a transaction has beside the request."""
     global_outstanding_limit: int = 1000
     large_request_max_bytes: int = 104_857_600
     large_request_threshold: int = -1
-    """-1: no request is large."""
+    """The size from which on a request is large; -1 means that none is."""
     four_letter_whitelist: tuple[str, ...] = ("srvr",)
-    """The words that answer, sorted; `*` is spelt out and srvr is always among them."""
+    """The words that are answered, sorted; `*` is spelt out, and srvr is always among them."""
 
     snap_count: int = 100_000
     snap_size_limit_kb: int = 4_194_304
@@ -86,7 +86,7 @@ class ServerConfig:
     fsync_warning_threshold_ms: int = 1000
     commit_log_count: int = 500
     snapshot_compression: str = ""
-    """"", "gz" or "snappy"."""
+    """The compression of snapshots: "", "gz" or "snappy"."""
     snapshot_trust_empty: bool = False
     datadir_autocreate: bool = True
     db_autocreate: bool = True
@@ -95,7 +95,7 @@ class ServerConfig:
     close_session_txn_enabled: bool = True
     autopurge_snap_retain_count: int = 3
     autopurge_purge_interval_hours: int = 0
-    """0: no purging."""
+    """The hours between two purges; 0 means no purging."""
     flush_delay_ms: int = 0
     max_write_queue_poll_time_ms: int = _DERIVED
     max_batch_size: int = 1000
@@ -106,7 +106,7 @@ class ServerConfig:
     container_check_interval_ms: int = 60_000
     container_max_per_minute: int = 10_000
     container_max_never_used_interval_ms: int = 0
-    """0: a container that never had a child stays."""
+    """The age at which a container that never had a child goes; 0 means that it stays."""
 
     skip_acl: bool = False
     enable_eager_acl_check: bool = False
@@ -145,12 +145,12 @@ class ServerConfig:
     connection_throttle_renew_session_weight: int = 2
 
     ensemble: EnsembleConfig | None = None
-    """The place among others; None: a lone server."""
+    """The place among the other members; None on a lone server."""
 
     warnings: tuple[Remark, ...] = ()
-    """What the operator asked for and will not get."""
+    """What the operator asked for and does not get."""
     notes: tuple[Remark, ...] = ()
-    """Settings that nothing here could obey, harmlessly."""
+    """Harmless settings that have no effect here."""
 
     def __post_init__(self) -> None:
         derived = {
@@ -166,8 +166,8 @@ class ServerConfig:
 
     @property
     def max_txn_bytes(self) -> int:
-        """The longest transaction that a client may cause: what a ZooKeeper server of the same
-        jute.maxbuffer and extra size can read."""
+        """Return the longest transaction that a client may cause: what a ZooKeeper server of the
+        same jute.maxbuffer and extra size can read."""
         return min(self.jute_max_buffer + self.jute_max_buffer_extra, MAX_TXN_BYTES)
 
 
@@ -216,7 +216,7 @@ def effective_values(config: ServerConfig) -> list[tuple[str, object]]:
 
 
 class _World(NamedTuple):
-    """What can be asked of the machine."""
+    """What the parser may ask the machine."""
 
     read_file: ReadFile
     resolve: Resolve
@@ -224,7 +224,7 @@ class _World(NamedTuple):
 
 
 class _Builder:
-    """Makes the values of the fields, row by row; what is left over is unknown."""
+    """Makes the values of the fields, row by row; what no row asks for is unknown."""
 
     def __init__(self, settings: Settings, world: _World) -> None:
         self.settings = settings
@@ -266,10 +266,10 @@ class _Builder:
             self.notes.append((setting.line, f"{setting.label}: has no effect in pyzk"))
 
     def _look_at(self, key: Key, setting: Setting) -> None:
-        """Warn of a text that is in quotation marks, or ends in a comment or in the next line: any
+        """Warn of a text in quotation marks, or one that ends in a comment or in the next line: any
         text would be accepted.
 
-        Of a directory it is an error, unless there is one of that name: the server would make it,
+        For a directory it is an error, unless there is one of that name: the server would make it,
         and serve an empty tree.
         """
         value, is_path = setting.value, key.kind is PATH
@@ -315,8 +315,8 @@ class _Builder:
             self._warn(setting, hints.extended("unknown, ignored", meant.remark))
 
     def explained(self, error: ConfigError) -> ConfigError:
-        """Return the error; if a key is missing, with what may stand for it in the file, and if
-        `myid` is, with what is wrong with the name of its directory."""
+        """Return the error with a remark: on what may stand for a missing key in the file, or, if
+        `myid` is missing, on what is wrong with the name of its directory."""
         if error.line is not None or error.key is None:
             return error
         from pyzk.config import hints
@@ -335,8 +335,8 @@ class _Builder:
     # ---- members of an ensemble
 
     def _members(self) -> None:
-        """Find out who the others are; of a lone server take the client address, as the original
-        does."""
+        """Read who the other members are; for a lone server, take the client address, as the
+        original does."""
         data_dir = self.values.get("data_dir")
         if data_dir is None:
             return  # it is said below
@@ -370,8 +370,11 @@ class _Builder:
         self.warnings += ensemble.warnings
 
     def _take_lone(self, lone: Lone) -> None:
-        """Take the client address of the only server line, as the original does: if it is this
-        server's. Without `myid` it is of use only where clientPort is not set."""
+        """Take the client address of the only server line, as the original does, if the line is
+        this server's.
+
+        Without `myid` it is used only where clientPort is not set.
+        """
         from pyzk.config.ensemble import check_client_address
 
         member, values, members = lone.member, self.values, self.settings.members

@@ -64,14 +64,15 @@ class Settings:
     def __init__(
         self, text: bytes, properties: Iterable[Property] = (), options: Iterable[Property] = ()
     ) -> None:
-        """Raise ConfigError if ``text``, of zoo.cfg, is malformed; options are named as keys."""
+        """Read all sources; options are named as keys. Raises ConfigError if ``text``, the content
+        of zoo.cfg, is malformed."""
         self.entries = parse_properties(text)
         self.known: dict[str, Setting] = {}
-        """By key: those that are read from the file only."""
+        """The settings by key, for keys that are read from the file only."""
         self.properties: dict[str, Setting] = {}
-        """By the full name of the system property."""
+        """The settings by the full name of the system property."""
         self.members: dict[str, Setting] = {}
-        """By key: the lines of an ensemble, and the file that has them."""
+        """The settings by key, for the lines of an ensemble and the file that has them."""
         self.repeated: list[Remark] = []
         """A remark for each line that replaces an earlier one."""
         self._used: set[str] = set()

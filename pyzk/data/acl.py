@@ -1,8 +1,8 @@
-"""ACL lists and the numbers that znodes and snapshots know them by.
+"""Turns ACL lists into the numbers by which znodes and snapshots know them.
 
 Pure. Answers to ReferenceCountedACLCache. Most znodes share a few lists, so a znode holds a number
-and this table the list. The number -1 means the open list (world:anyone:31) and is in no table. A
-snapshot stores the table; usage counts are not stored but counted anew from the znodes.
+and this table holds the list. The number -1 means the open list (world:anyone:31) and is in no
+table. A snapshot stores the table without its usage counts, which are counted anew from the znodes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ READ_ACL: Final[AclList] = (ACL(Perms.READ, "world", "anyone"),)
 
 
 class AclTable:
-    """ACL lists by number, numbers by list, and how many znodes use each."""
+    """Holds ACL lists by number, numbers by list, and how many znodes use each."""
 
     __slots__ = ("_ids", "_lists", "_next_id", "_usage")
 
@@ -35,11 +35,11 @@ class AclTable:
         return len(self._lists)
 
     def __contains__(self, acl_id: int) -> bool:
-        """Whether the number means a list."""
+        """Return whether a list has this number."""
         return acl_id == OPEN_ACL_ID or acl_id in self._lists
 
     def get(self, acl_id: int) -> AclList:
-        """The list with this number; a number that no table ever held is corruption."""
+        """Return the list with this number. A number that no table ever held is corruption."""
         if acl_id == OPEN_ACL_ID:
             return OPEN_ACL
         acl = self._lists.get(acl_id)
@@ -52,7 +52,7 @@ class AclTable:
         return acl
 
     def intern(self, acl: AclList) -> int:
-        """The number of ``acl``, a new one if the list is new; counts one usage."""
+        """Return the number of ``acl``, a new one if the list is new; count one usage."""
         if acl == OPEN_ACL:
             return OPEN_ACL_ID
         acl_id = self._ids.get(acl)
@@ -92,18 +92,21 @@ class AclTable:
             self._next_id = acl_id + 1
 
     def drop_unused(self) -> None:
-        """Forget every list that no znode uses; called after loading (ZOOKEEPER-1573's race
-        leaves such lists in fuzzy snapshots)."""
+        """Forget every list that no znode uses, after loading: ZOOKEEPER-1573's race leaves such
+        lists in fuzzy snapshots."""
         for acl_id in [acl_id for acl_id, count in self._usage.items() if count <= 0]:
             self._drop(acl_id)
 
     def unknown(self) -> list[int]:
-        """Numbers that loaded znodes use and no list is known for: legal in a fuzzy snapshot until
-        the log behind it is replayed, corruption afterwards."""
+        """Return the numbers that loaded znodes use and that no list is known for.
+
+        Such a number is legal in a fuzzy snapshot until the log behind it is replayed, and
+        corruption afterwards.
+        """
         return [acl_id for acl_id in self._usage if acl_id not in self._lists]
 
     def items(self) -> list[tuple[int, AclList]]:
-        """Every (number, list), in the order they were made."""
+        """Return every (number, list), in the order in which they were made."""
         return list(self._lists.items())
 
     def _drop(self, acl_id: int) -> None:

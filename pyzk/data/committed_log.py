@@ -11,11 +11,12 @@ from collections import deque
 from typing import Final
 
 MAX_BYTES: Final = 1 << 26
-"""However few the transactions are: the original has no such bound."""
+"""The most bytes of transactions that are kept, however few they are; the original has no such
+limit."""
 
 
 class CommittedLog:
-    """The newest ``limit`` transactions: zxid and payload, in order."""
+    """Holds the newest ``limit`` transactions, in order: zxid and payload."""
 
     __slots__ = ("_bytes", "limit", "payloads", "zxids")
 
@@ -26,7 +27,7 @@ class CommittedLog:
         self._bytes: int = 0
 
     def append(self, zxid: int, payload: bytes) -> None:
-        """Add the next one; the oldest leave when there are too many."""
+        """Add the next transaction; the oldest ones leave when there are too many."""
         self.zxids.append(zxid)
         self.payloads.append(payload)
         self._bytes += len(payload)
@@ -37,13 +38,13 @@ class CommittedLog:
                 break
 
     def clear(self) -> None:
-        """Forget everything: the database is another one."""
+        """Forget every transaction, because the database is another one."""
         self.zxids.clear()
         self.payloads.clear()
         self._bytes = 0
 
     def payload(self, zxid: int) -> bytes:
-        """Return the bytes of a transaction that it has. Raises KeyError."""
+        """Return the bytes of a transaction that the log has. Raises KeyError."""
         for position, each in enumerate(self.zxids):
             if each == zxid:
                 return self.payloads[position]

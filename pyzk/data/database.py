@@ -25,38 +25,39 @@ DIGEST_LOG_LIMIT: Final = 1024
 
 
 class FrozenDatabase:
-    """A database at one moment: what a snapshot is written from."""
+    """The state of a database at one moment, from which a snapshot is written."""
 
     def __init__(self, database: Database) -> None:
         tree = database.tree
         self.zxid = tree.last_zxid
         self.digest = tree.digest if tree.digests else None
-        """The tree digest modulo 2^64; None when digests are off."""
+        """The tree digest modulo 2^64; None when digests are switched off."""
         self.sessions = list(database.sessions.items())
         self.acls: list[tuple[int, tuple[ACL, ...]]] = tree.acls.items()
         self.nodes: SnapshotView = tree.freeze()
 
     def close(self) -> None:
-        """Let the tree go on without saving for this view."""
+        """Release the view: the tree need not save znodes for it any more."""
         self.nodes.close()
 
 
 class Database:
-    """The tree and the table session -> timeout in ms."""
+    """The tree of znodes, and the table session -> timeout in ms."""
 
     def __init__(self, tree: DataTree, sessions: dict[int, int] | None = None) -> None:
         self.tree: DataTree = tree
         self.sessions: dict[int, int] = {} if sessions is None else sessions
         self.digest_log: deque[tuple[int, int, int]] = deque(maxlen=DIGEST_LOG_LIMIT)
-        """(zxid, digest version, digest) of every 128th transaction."""
+        """The (zxid, digest version, digest) of every 128th transaction."""
         self.digest_mismatches = 0
         self.fuzzy_until = 0
-        """Zxid up to which a loaded fuzzy snapshot may have effects; no digests are compared."""
+        """The zxid up to which a loaded fuzzy snapshot may have effects; up to there no digests are
+        compared."""
         self.committed: CommittedLog | None = None
-        """The last transactions as bytes; None on a server that is no member of an ensemble."""
+        """The last transactions as bytes; None on a server that is not a member of an ensemble."""
         self.log_complete_after: int = 0
-        """With the state at this zxid, the log on disk is the whole history after it: the zxid of
-        the snapshot that was loaded, or of one that came over the network."""
+        """The zxid from which the log on disk is the whole history: that of the snapshot that was
+        loaded, or of one that came over the network."""
 
     @property
     def last_zxid(self) -> int:
@@ -91,7 +92,7 @@ class Database:
         return applied
 
     def _apply_session(self, header: TxnHeader, body: object) -> None:
-        """createSession and closeSession: the two types below -1."""
+        """Apply createSession or closeSession, the two types below -1."""
         if header.type == OpCode.CREATE_SESSION:
             assert isinstance(body, CreateSessionTxn), body
             self.sessions[header.client_id] = body.timeout_ms
@@ -100,7 +101,8 @@ class Database:
             self.sessions.pop(header.client_id, None)
 
     def _digest_differs(self, zxid: int, expected: int) -> None:
-        """Count and log; never fatal: the original itself mispredicts some multis."""
+        """Count a digest that does not match, and log it. It is never fatal: the original itself
+        mispredicts some multis."""
         if zxid <= self.fuzzy_until:
             return
         self.digest_mismatches += 1
@@ -114,8 +116,8 @@ class Database:
             )
 
     def kill_dead_sessions(self) -> int:
-        """Delete ephemerals whose session is unknown; return how many (no transaction, as the
-        original does when it starts to serve)."""
+        """Delete ephemerals whose session is unknown; return how many. No transaction is made for
+        it: the original makes none either when it begins to serve."""
         dead = [owner for owner in self.tree.ephemerals if owner not in self.sessions]
         return sum(self.tree.delete_ephemerals(owner, self.tree.last_zxid) for owner in dead)
 

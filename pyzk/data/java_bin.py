@@ -11,12 +11,14 @@ from __future__ import annotations
 from typing import Final
 
 SMALL: Final = 6
-"""At most so many names in a bucket become a plain list again when the table grows."""
+"""A bucket with at most this many names becomes a plain list again when the table grows."""
 
 
 def is_before(code_a: int, name_a: str, code_b: int, name_b: str) -> bool:
-    """Tell whether the first name stands left of the second: signed hashes decide, then text as
-    String.compareTo has it, by UTF-16 code units."""
+    """Return whether the first name stands left of the second.
+
+    Signed hashes decide, then text as String.compareTo compares it, by UTF-16 code units.
+    """
     if code_a != code_b:
         # The numbers are unsigned here; with the highest bit turned they sort as signed ones.
         return code_a ^ 0x80000000 < code_b ^ 0x80000000
@@ -41,7 +43,7 @@ class _Knot:
 
 
 class TreeBin:
-    """The names of one bucket, as a tree and as a list."""
+    """Holds the names of one bucket, as a tree and as a list."""
 
     __slots__ = ("_first", "_root", "size")
 
@@ -82,7 +84,7 @@ class TreeBin:
         return found
 
     def add(self, name: str, code: int) -> None:
-        """Take a name that is not there."""
+        """Add a name that is not there."""
         knot = _Knot(name, code)
         self._plant(knot)
         parent = knot.before
@@ -114,7 +116,7 @@ class TreeBin:
         self._mend_after_insertion(knot)
 
     def has(self, name: str, code: int) -> bool:
-        """Tell whether a name is there."""
+        """Return whether a name is there."""
         knot: _Knot | None = self._root
         while knot is not None and knot.name != name:
             is_left = is_before(code, name, knot.code, knot.name)
@@ -165,7 +167,7 @@ class TreeBin:
     # --- the tree: red-black, as in every textbook ----------------------------------
 
     def _replace(self, knot: _Knot, other: _Knot | None) -> None:
-        """Have the parent of ``knot`` point to ``other`` instead."""
+        """Make the parent of ``knot`` point to ``other`` instead."""
         parent = knot.parent
         if parent is None:
             assert other is not None, knot.name

@@ -14,21 +14,25 @@ from typing import Final
 from pyzk.data.java_bin import TreeBin
 
 FIRST_CAPACITY: Final = 16
-"""Buckets of a new HashSet whose capacity is not given."""
+"""The number of buckets of a new HashSet whose capacity is not given."""
 MOST_IN_BIN: Final = 8
-"""One more in a bucket makes the table grow or, if it is no small one, the bucket a tree."""
+"""The most names in a bucket: one more makes the table grow or, if it is large enough, turns the
+bucket into a tree."""
 MIN_TREE_CAPACITY: Final = 64
-"""In a smaller table no bucket becomes a tree."""
+"""The capacity from which on a bucket becomes a tree."""
 MOST_IN_TREES: Final = 2048
-"""Names in the trees of a table; with more of them it keeps the order in which they came. A tree is
-slow here: to list 100 000 names of one hash would hold up all clients for seconds."""
+"""The most names in the trees of a table; with more of them it keeps the order in which they came.
+
+A tree is slow here: to list 100 000 names of one hash would hold up all clients for seconds.
+"""
 
 _BASE: Final = 31
 _DIGITS: Final = b"0123456789abcdefghijklmnopqrstu"
 _LOW_DIGIT: Final = bytes(_DIGITS[byte % _BASE] for byte in range(256))
 _HIGH_DIGIT: Final = bytes(_DIGITS[byte // _BASE] for byte in range(256))
 _PIECE_BYTES: Final = 128
-"""What is turned into one number at once; for longer digits the time would be quadratic."""
+"""The number of digits that are turned into one number at once; for more the time would be
+quadratic."""
 _PIECE_FACTOR: Final = pow(_BASE, _PIECE_BYTES, 1 << 32)
 
 
@@ -133,7 +137,7 @@ def order_if_plain(names: list[str], capacity: int) -> tuple[list[str], int]:
 
 
 class HashTable:
-    """The buckets of a HashSet of strings. A caller never adds a name twice."""
+    """Holds the buckets of a HashSet of strings. A caller never adds a name twice."""
 
     __slots__ = ("_in_trees", "_slots", "_unordered", "capacity", "is_plain", "size")
 
@@ -146,9 +150,10 @@ class HashTable:
         self._slots: list[object] = [None] * capacity
         """The content of each bucket: None, its only name, a list of names, or a TreeBin."""
         self._in_trees = 0
-        """Names in the TreeBins."""
+        """The number of names in the TreeBins."""
         self._unordered: dict[str, None] | None = None
-        """The names, since there were too many in trees; then there are no buckets."""
+        """The names in the order in which they came, if there were too many in trees; then there
+        are no buckets."""
 
     @classmethod
     def clone_of(cls, names: list[str]) -> HashTable:
@@ -193,7 +198,7 @@ class HashTable:
         self.size = len(self._unordered)
 
     def grow_to(self, capacity: int) -> None:
-        """Make the table at least so large, as names have made it that are gone again."""
+        """Make the table at least this large, because names that are gone again have made it so."""
         while self.capacity < capacity:
             self._grow()
 
@@ -239,7 +244,7 @@ class HashTable:
             self._grow()
 
     def _grow(self) -> None:
-        """Double the table: each bucket is parted in two, in its order."""
+        """Double the table: each bucket is split in two, in its order."""
         bit = self.capacity
         low: list[object] = []
         high: list[object] = []

@@ -37,25 +37,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOOK_LIMIT: Final = 1 << 13
-"""A removal from a set with more names neither looks at its buckets nor adds more names to its
-table, which takes 1 us for each: it would hold up all clients."""
+"""The most names of a set of which a removal looks at the buckets or adds names to the table.
+
+That takes 1 us for each name: with more of them it would hold up all clients.
+"""
 GONE_LIMIT: Final = 16
-"""A table is let go when so many names, and an eighth of its names, are to be removed from it."""
+"""The table is dropped when this many names, and an eighth of its names, are to be removed from
+it."""
 
 
 class NameSet:
-    """Names, each there once."""
+    """Holds names, each once."""
 
     __slots__ = ("_capacity", "_encoded", "_gone", "_table", "names")
 
     def __init__(self, capacity: int = FIRST_CAPACITY) -> None:
         self.names: dict[str, None] = {}
         self._capacity = capacity
-        """Buckets of the table, but for names that came after the last removal."""
+        """The capacity of the table, without the names that came after the last removal."""
         self._table: HashTable | None = None
         self._gone: list[str] | None = None
         self._encoded: bytes | None = None
-        """None if the list was never asked for; empty if the set has changed since."""
+        """The encoded list; None if it was never asked for, empty if the set has changed since."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -68,7 +71,7 @@ class NameSet:
         return name in self.names
 
     def __iter__(self) -> Iterator[str]:
-        """Goes through the names in the order in which they came."""
+        """Iterate over the names in the order in which they came."""
         return iter(self.names)
 
     def add(self, name: str) -> None:
@@ -124,8 +127,8 @@ class NameSet:
         return HashTable.clone_of(self.in_order())
 
     def _note_growth(self, size: int) -> None:
-        """Before a removal: so many names the set has never had at an earlier one, and the table
-        has grown for them."""
+        """Note before a removal that the set has never had so many names at an earlier one, and
+        that the table has grown for them."""
         table = self._table
         if size > LOOK_LIMIT:
             self._table = self._gone = None
@@ -142,7 +145,7 @@ class NameSet:
         return table
 
     def _remove(self, table: HashTable, name: str) -> None:
-        """Take a name that ``names`` has no more out of the table, or have that done later."""
+        """Remove a name that ``names`` no longer has from the table, or have that done later."""
         if table.is_plain:
             gone = self._gone
             if gone is None:
@@ -157,7 +160,7 @@ class NameSet:
             self._table = None
 
     def _catch_up(self, table: HashTable) -> None:
-        """Do to the table what has been done to ``names`` since."""
+        """Apply to the table what has been done to ``names`` since."""
         if self._gone is not None:
             for name in self._gone:
                 table.remove(name)  # if it has not come and gone in between

@@ -14,7 +14,7 @@ from typing import Final
 from pyzk.data.name_set import NameSet
 
 CHILDREN_CAPACITY: Final = 8
-"""With which the original makes the set of children."""
+"""The capacity with which the original makes the set of children."""
 
 _pack_stat: Final = struct.Struct(">qqqqiiiqiiq").pack
 _pack_persisted: Final = struct.Struct(">qqqqiiiqq").pack
@@ -25,7 +25,7 @@ _crc32: Final = zlib.crc32
 STAT_BYTES: Final = 68
 _NO_CHILDREN: Final = bytes(4)
 _UNCOUNTED: Final = -2
-"""path_crc of a znode that is not part of the tree digest."""
+"""The path_crc of a znode that is not part of the tree digest."""
 
 
 def to_int32(value: int) -> int:
@@ -34,7 +34,7 @@ def to_int32(value: int) -> int:
 
 
 class DataNode:
-    """A znode. Only the tree writes its fields, and clears ``stat`` when it does."""
+    """One znode. Only the tree writes its fields, and clears ``stat`` when it does."""
 
     __slots__ = (
         "acl_id",
@@ -82,17 +82,17 @@ class DataNode:
         self.ephemeral_owner = ephemeral_owner
         self.pzxid = pzxid
         self.shown_owner = 0
-        """ephemeralOwner as clients see it: 0 for containers and TTL znodes."""
+        """The ephemeralOwner that clients see: 0 for containers and TTL znodes."""
         self.children: NameSet | None = None
-        """Names of the children; None as long as there never was one."""
+        """The names of the children; None as long as there has never been one."""
         self.stat: bytes | None = None
-        """The wire Stat, or None after a change."""
+        """The Stat as it is on the wire; None after a change."""
         self.digest = 0
         """This znode's share of the tree digest."""
         self.path_crc = -1
-        """CRC-32 of the path, where the digest begins; -1 before it is asked for."""
+        """The CRC-32 of the path, with which the digest begins; -1 before it is asked for."""
         self.mark = 0
-        """Number of the last snapshot that has this znode's state."""
+        """The number of the last snapshot that has this znode's state."""
 
     def encode_stat(self) -> bytes:
         """Return the 68 bytes of the wire Stat."""
@@ -148,7 +148,7 @@ class DataNode:
         )
 
     def copy(self) -> DataNode:
-        """Return the same znode once more; only the children are one and the same object."""
+        """Return a copy of the znode that shares the set of children."""
         node = DataNode(
             self.data,
             self.acl_id,
@@ -169,7 +169,7 @@ class DataNode:
         return node
 
     def set_data_quietly(self, data: bytes) -> None:
-        """Replace the data and nothing else: the bookkeeping of quotas."""
+        """Replace the data and nothing else, as the bookkeeping of quotas does."""
         self.data = data
         self.stat = None
 

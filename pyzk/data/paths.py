@@ -1,4 +1,4 @@
-"""Names of znodes: which are legal, what is their parent, how a sequence number is added.
+"""Which names of znodes are legal, what their parents are, how a sequence number is added.
 
 Pure. Answers to PathUtils. The root is ``"/"`` here, in every table and as the parent of a
 top-level znode. The original keeps it under two keys, ``""`` and ``"/"``; that shows in few places,
@@ -19,7 +19,7 @@ QUOTA: Final = "/zookeeper/quota"
 CONFIG: Final = "/zookeeper/config"
 
 SPECIAL_PATHS: Final = frozenset((ROOT, ZOOKEEPER, QUOTA, CONFIG))
-"""Znodes of the server itself: they can be neither created nor deleted by clients."""
+"""The znodes of the server itself: clients can neither create nor delete them."""
 
 # Characters that no name may contain. Surrogates are refused, so are all supplementary characters:
 # the original sees those as pairs of surrogates.
@@ -30,7 +30,7 @@ _is_valid: Final = re.compile(rf"/(?:{_COMPONENT}(?:/{_COMPONENT})*)?").fullmatc
 
 
 def is_valid_path(path: str | None) -> bool:
-    """Whether ``path`` obeys the full rule: absolute, no empty, ``.`` or ``..`` component,
+    """Return whether ``path`` obeys the full rule: absolute, no empty, ``.`` or ``..`` component,
     no slash at the end, no refused character."""
     return path is not None and _is_valid(path) is not None
 
@@ -42,33 +42,36 @@ def validate_path(path: str | None) -> None:
 
 
 def parent_of(path: str) -> str:
-    """The text before the last slash, ``"/"`` if that is empty; ``path`` must contain a slash."""
+    """Return the text before the last slash, ``"/"`` if that is empty; ``path`` must contain a
+    slash."""
     slash = path.rfind("/")
     assert slash >= 0, f"no slash in path {path!r}"
     return path[:slash] if slash else ROOT
 
 
 def name_of(path: str) -> str:
-    """The text after the last slash: the name of the znode within its parent."""
+    """Return the text after the last slash: the name of the znode within its parent."""
     return path[path.rfind("/") + 1 :]
 
 
 def child_of(parent: str, name: str) -> str:
-    """The path of the child ``name`` of ``parent``."""
+    """Return the path of the child ``name`` of ``parent``."""
     return f"/{name}" if parent == ROOT else f"{parent}/{name}"
 
 
 def namespace_of(path: str) -> str | None:
-    """The first component of ``path``, the key of the metrics per namespace; None for the root."""
+    """Return the first component of ``path``, the key of the metrics per namespace; None for the
+    root."""
     end = path.find("/", 1)
     return (path[1:] if end < 0 else path[1:end]) or None
 
 
 def is_special(path: str) -> bool:
-    """Whether ``path`` is one of the znodes that the server itself makes."""
+    """Return whether ``path`` is one of the znodes that the server itself makes."""
     return path in SPECIAL_PATHS
 
 
 def sequence_name(path: str, counter: int) -> str:
-    """``path`` with the decimal of a parent's create counter, ten wide, the sign inside."""
+    """Return ``path`` with the decimal of a parent's create counter, ten digits wide with the sign
+    inside."""
     return f"{path}{counter:010d}"

@@ -45,12 +45,13 @@ class QuotaText:
     def __init__(self, numbers: dict[str, int] | None = None, malformed: str | None = None) -> None:
         self.numbers: dict[str, int] = {} if numbers is None else numbers
         self.malformed = malformed
-        """The last part that is no ``key=number``; what it meant counts as -1."""
+        """The last part of the text that is no ``key=number``; what it was meant to set counts as
+        -1."""
 
     @classmethod
     def parse(cls, data: bytes | None) -> QuotaText:
-        """Read the text. Parts end at ``,`` or ``;``, the pieces of a part at ``=``; what comes
-        after the second piece means nothing."""
+        """Read the text of a limits or stats znode. Parts end at ``,`` or ``;``, the pieces of a
+        part at ``=``; what comes after the second piece means nothing."""
         numbers: dict[str, int] = {}
         malformed: str | None = None
         for part in _split((data or b"").decode("utf-8", "replace").rstrip(",;")):
@@ -80,7 +81,7 @@ class QuotaText:
         return self.numbers.get("byteHardLimit", -1)
 
     def encode(self) -> bytes:
-        """The canonical text; the odd ``=`` makes servers before 3.7 ignore what follows."""
+        """Return the canonical text; the odd ``=`` makes servers before 3.7 ignore what follows."""
         text = f"count={self.count},bytes={self.size}"
         others = sorted(key for key in self.numbers if key not in ("count", "bytes"))
         if others:
@@ -89,7 +90,7 @@ class QuotaText:
 
 
 class QuotaTable:
-    """The paths that have a quota, and the upkeep of their stats znodes."""
+    """Knows the paths that have a quota, and keeps their stats znodes up to date."""
 
     __slots__ = ("_active", "_exceeded", "violations")
 
@@ -97,13 +98,13 @@ class QuotaTable:
         self._active: dict[str, None] = {}
         self._exceeded: dict[str, None] = {}
         self.violations: dict[str, int] = {}
-        """Refusals by namespace: mntr's quota_exceeded_error_per_namespace."""
+        """The refusals by namespace: mntr's quota_exceeded_error_per_namespace."""
 
     def __len__(self) -> int:
         return len(self._active)
 
     def deepest(self, path: str) -> str | None:
-        """The deepest quota path that is ``path`` or an ancestor of it."""
+        """Return the deepest path with a quota that is ``path`` or an ancestor of it."""
         active = self._active
         if not active:
             return None
@@ -117,7 +118,7 @@ class QuotaTable:
     # -- hooks of the tree, after each change
 
     def created(self, path: str, node: DataNode, nodes: Mapping[str, DataNode]) -> None:
-        """``path`` was created."""
+        """Count that ``path`` was created."""
         if path.startswith(_BELOW_QUOTA):
             quota_path, name = _split_quota_path(path)
             if quota_path and name == LIMITS_NAME:
@@ -128,7 +129,7 @@ class QuotaTable:
             self._add(path, 1, len(node.data) if node.data else 0, nodes)
 
     def deleted(self, path: str, node: DataNode, nodes: Mapping[str, DataNode]) -> None:
-        """``path`` was deleted; ``node`` is what it was."""
+        """Count that ``path`` was deleted; ``node`` is what it was."""
         if self._active:
             if path.startswith(_BELOW_QUOTA):
                 quota_path, name = _split_quota_path(path)
@@ -137,7 +138,7 @@ class QuotaTable:
             self._add(path, -1, -len(node.data) if node.data else 0, nodes)
 
     def changed(self, path: str, bytes_diff: int, nodes: Mapping[str, DataNode]) -> None:
-        """The data of ``path`` grew by ``bytes_diff``."""
+        """Count that the data of ``path`` grew by ``bytes_diff``."""
         if self._active:
             self._add(path, 0, bytes_diff, nodes)
 
@@ -228,7 +229,7 @@ class QuotaTable:
     # -- gauges
 
     def by_namespace(self, nodes: Mapping[str, DataNode]) -> dict[str, dict[str, int]]:
-        """Gauge -> namespace -> sum over its quotas; gauges in the order of mntr."""
+        """Return gauge -> namespace -> sum over its quotas, gauges in the order of mntr."""
         gauges: dict[str, dict[str, int]] = {
             "quota_bytes_limit_per_namespace": {},
             "quota_count_usage_per_namespace": {},
@@ -257,13 +258,13 @@ class QuotaTable:
 
 
 def _split_quota_path(path: str) -> tuple[str, str]:
-    """(path the quota is on, name of the znode) of a path below /zookeeper/quota."""
+    """Return (path that the quota is on, name of the znode) for a path below /zookeeper/quota."""
     quota_path, _, name = path[len(QUOTA) :].rpartition("/")
     return quota_path, name
 
 
 def _walk(path: str, nodes: Mapping[str, DataNode]) -> list[str]:
-    """``path`` and everything below it, as far as it exists; parents first."""
+    """Yield ``path`` and everything below it, as far as it exists; parents first."""
     if path not in nodes:
         return []
     paths = [path]

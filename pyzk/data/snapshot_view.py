@@ -16,18 +16,18 @@ from collections.abc import Callable
 from pyzk.data.node import DataNode
 
 Frozen = tuple[str, bytes | None, int, bytes]
-"""path, data, ACL id, the 60 bytes of StatPersisted."""
+"""A znode in a view: path, data, ACL id, the 60 bytes of StatPersisted."""
 
 
 class SnapshotView:
-    """The znodes of one moment, parents first; ``close`` must be called in the end."""
+    """Holds the znodes of one moment, parents first; ``close`` must be called in the end."""
 
     def __init__(
         self, nodes: dict[str, DataNode], generation: int, thaw: Callable[[SnapshotView], None]
     ) -> None:
         self.generation = generation
         self.total = len(nodes)
-        """How many znodes the view has."""
+        """Return how many znodes the view has."""
         # Reversed, so that what has been read can be let go at the end, piece by piece.
         self._paths = list(nodes)
         self._nodes = list(nodes.values())
@@ -51,7 +51,7 @@ class SnapshotView:
         return out
 
     def close(self) -> None:
-        """End the view; the tree need not leave znodes to it any more."""
+        """End the view: the tree need not leave znodes to it any more."""
         if self._thaw is not None:
             thaw, self._thaw = self._thaw, None
             thaw(self)

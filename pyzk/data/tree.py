@@ -1,4 +1,4 @@
-"""The tree of znodes, and the only code that changes it.
+"""Holds the tree of znodes, and has the only code that changes it.
 
 Pure. Answers to DataTree. ``apply`` executes one committed transaction, live or at recovery: it
 checks nothing that the proposer has checked, but tolerates replay over a state that already has
@@ -25,7 +25,7 @@ from pyzk.data.quota import QuotaTable
 from pyzk.data.snapshot_view import SnapshotView
 from pyzk.data.txn import SubTxn
 from pyzk.data.watches import WatchManager
-from pyzk.int64 import MASK64
+from pyzk.int64 import MASK64, signed
 from pyzk.jute.records import (
     ACL,
     CloseSessionTxn,
@@ -53,11 +53,11 @@ class Applied:
         self.path = path
         self.stat = stat
         self.results: list[Applied] | None = None
-        """One entry for each operation of a multi."""
+        """The results of the operations of a multi, one entry for each."""
 
 
 class DataTree:
-    """All znodes of one server."""
+    """Holds all znodes of one server."""
 
     def __init__(
         self, *, extended_types: bool = False, emulate_353: bool = False, digests: bool = True
@@ -67,26 +67,28 @@ class DataTree:
         self.watches: WatchManager = WatchManager()
         self.quota = QuotaTable()
         self.written: list[tuple[str, int]] | None = None
-        """(path, bytes of data) of each create, delete and setData, for whoever set a list here."""
+        """The (path, bytes of data) of each create, delete and setData, for whoever set a list
+        here."""
         self.ephemerals: dict[int, NameSet] = {}
-        """Session -> paths. A set stays until the session ends, even empty, as in the original:
-        its past decides in which order the paths go."""
+        """Session -> paths of its ephemerals. A set stays until the session ends, even empty, as in
+        the original: its past decides in which order the paths are deleted."""
         self.containers: dict[str, None] = {}
         self.ttls: dict[str, None] = {}
         self.last_zxid = 0
         self.digest = 0
-        """Sum of the znodes' digests modulo 2^64; 0 for ever when digests are off."""
+        """The sum of the znodes' digests modulo 2^64; always 0 when digests are switched off."""
         self.data_size = 0
-        """Lengths of all paths and data: what mntr calls approximate_data_size."""
+        """The lengths of all paths and data, which mntr calls approximate_data_size."""
         self.digests = digests
         self._extended_types = extended_types
         self._emulate_353 = emulate_353
         self._views: list[SnapshotView] = []
-        """Those that are open."""
+        """The snapshot views that are open."""
         self._generation = 0
-        """Of the newest view there ever was."""
+        """The generation of the newest view that there ever was."""
         self._frozen: int = 0
-        """Of the newest open view: it may hold each znode with a lower mark. 0 if none is open."""
+        """The generation of the newest open view, 0 if none is open. That view may hold each znode
+        with a lower mark."""
         self._add_first_nodes()
 
     def _add_first_nodes(self) -> None:
@@ -104,7 +106,7 @@ class DataTree:
 
     @property
     def node_count(self) -> int:
-        """The number of znodes as the original counts them: its root has two keys."""
+        """Return the number of znodes as the original counts them: its root has two keys."""
         return len(self.nodes) + 1
 
     @property
@@ -191,7 +193,8 @@ class DataTree:
             owned.add(path)
 
     def is_ttl_owner(self, owner: int) -> bool:
-        """Tell whether an ephemeralOwner says TTL: only with extended types switched on."""
+        """Return whether an ephemeralOwner says TTL, which it does only with extended types
+        switched on."""
         if not self._extended_types:
             return False
         if self._emulate_353:
@@ -205,7 +208,7 @@ class DataTree:
         return node.ephemeral_owner & _TTL_MASK
 
     def is_ephemeral(self, node: DataNode) -> bool:
-        """Tell whether a session owns the znode."""
+        """Return whether a session owns the znode."""
         owner = node.ephemeral_owner
         return owner not in (0, CONTAINER_OWNER) and not self.is_ttl_owner(owner)
 
@@ -268,7 +271,7 @@ class DataTree:
         return _APPLY[kind](self, header, kind, body, foretold)
 
     def _apply_multi(self, header: TxnHeader, body: list[SubTxn]) -> Applied:
-        """All operations, or none when one of them is recorded as an error."""
+        """Execute all operations of a multi, or none when one of them is recorded as an error."""
         applied = Applied(OpCode.MULTI)
         if any(sub.type == OpCode.ERROR for sub in body):
             results = [
@@ -283,7 +286,8 @@ class DataTree:
     def _apply_nothing(
         self, header: TxnHeader, kind: int, body: object, foretold: tuple[int, ...] | None
     ) -> Applied:
-        """A check inside a multi, a session's begin; a top-level check of a broken 3.8 log."""
+        """Do nothing: for a check inside a multi, a session's begin, a top-level check of a broken
+        3.8 log."""
         return Applied(kind)
 
     def _apply_error(
@@ -509,8 +513,7 @@ class DataTree:
 
 def ttl_owner(ttl_ms: int) -> int:
     """Return the ephemeralOwner (a signed long) of a znode with this TTL."""
-    owner = EXTENDED_MASK | (ttl_ms & _TTL_MASK)
-    return owner - (1 << 64)
+    return signed(EXTENDED_MASK | (ttl_ms & _TTL_MASK))
 
 
 _APPLY: Final[dict[int, Callable[..., Applied]]] = {

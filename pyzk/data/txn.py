@@ -41,13 +41,13 @@ Body = (
     | CloseSessionTxn
     | ErrorTxn
 )
-"""The record of a transaction that is no multi."""
+"""The record of a transaction that is not a multi."""
 
 _pack_header: Final = struct.Struct(">qiqqi").pack
 _pack_digest: Final = struct.Struct(">iQ").pack
 _DIGEST_BYTES: Final = 12
 AROUND_BODY_BYTES: Final = 32 + _DIGEST_BYTES
-"""What a payload has beside the record: the header, and the digest behind it."""
+"""The bytes that a payload has beside the record: the header, and the digest behind it."""
 DIGEST_VERSION: Final = 2
 
 _BODIES: Final[dict[int, type[Body]]] = {
@@ -77,7 +77,7 @@ class SubTxn:
 
 
 class LoggedTxn:
-    """A whole transaction. ``body`` is a list for a multi, None where the type has no record."""
+    """One whole transaction. ``body`` is a list for a multi, None where the type has no record."""
 
     __slots__ = ("body", "digest", "header")
 
@@ -144,10 +144,11 @@ def _decode_body(kind: int, buffer: bytes, offset: int, end: int) -> tuple[Body,
 def _decode_close_session(
     buffer: bytes, offset: int, end: int
 ) -> tuple[CloseSessionTxn | None, int]:
-    """The paths may be absent (before 3.6, or switched off), with or without a digest behind.
+    """Decode closeSession.
 
-    A server without the paths but with digests writes a bare digest, whose first int reads like
-    a count: believe in paths only if they end where the payload or the digest does.
+    The paths may be absent (before 3.6, or switched off), with or without a digest behind. A server
+    without the paths but with digests writes a bare digest, whose first int reads like a count:
+    believe in paths only if they end where the payload or the digest does.
     """
     if offset == end:
         return None, offset

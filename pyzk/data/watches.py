@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from pyzk.summaries import Summary
 
 STANDARD: Final = 1
-"""One shot: set by reads."""
+"""A mode that fires once: set by reads."""
 PERSISTENT: Final = 2
 RECURSIVE: Final = 4
-"""Persistent, and hit by changes of all descendants."""
+"""A mode that stays, and is hit by changes of all descendants."""
 
 
 class Watcher(Protocol):
@@ -34,7 +34,7 @@ class Watcher(Protocol):
 
     @property
     def session_id(self) -> int:
-        """For the reports of wchc and wchp."""
+        """The id of the watcher's session, which wchc and wchp show."""
         ...
 
     def deliver(self, event_type: int, path: str, zxid: int, acl_id: int) -> None:
@@ -43,7 +43,7 @@ class Watcher(Protocol):
 
 
 class WatchTable:
-    """Registrations by path and by watcher; ``size`` counts (path, watcher) pairs.
+    """Holds registrations by path and by watcher; ``size`` counts (path, watcher) pairs.
 
     A watcher whose last one-shot watch has fired keeps an empty entry until it removes a watch or
     goes: ``wchs`` of the original counts it as watching.
@@ -58,7 +58,7 @@ class WatchTable:
         self.size = 0
 
     def add(self, path: str, watcher: Watcher, mode: int) -> None:
-        """Register; twice is once."""
+        """Register a watch; twice is once."""
         at = self.paths.get(path)
         if at is None:
             at = self.paths[path] = {}
@@ -77,12 +77,12 @@ class WatchTable:
                 of[path] = None
 
     def modes(self, path: str, watcher: Watcher) -> int:
-        """The modes registered for exactly this path, 0 if none."""
+        """Return the modes registered for exactly this path, 0 if none."""
         at = self.paths.get(path)
         return at.get(watcher, 0) if at is not None else 0
 
     def remove(self, path: str, watcher: Watcher, mode: int) -> bool:
-        """Take ``mode`` (bits) away; whether any of them was there."""
+        """Take ``mode`` (bits) away; return whether any of them was there."""
         modes = self.modes(path, watcher)
         if not modes & mode:
             return False
@@ -99,14 +99,15 @@ class WatchTable:
         return True
 
     def remove_watcher(self, watcher: Watcher) -> None:
-        """Take away everything of this watcher."""
+        """Take away every watch of this watcher."""
         for path in self.watchers.pop(watcher, ()):
             if self.paths[path][watcher] & RECURSIVE:
                 self.recursive -= 1
             self._forget(path, watcher)
 
     def collect(self, path: str) -> dict[Watcher, None]:
-        """The watchers hit by a change of ``path``; their one-shot modes there are used up."""
+        """Return the watchers hit by a change of ``path``; their one-shot modes there are used
+        up."""
         hit: dict[Watcher, None] = {}
         at = self.paths.get(path)
         if at is not None:
@@ -134,7 +135,7 @@ class WatchTable:
 
 
 class WatchManager:
-    """The two tables, and which change triggers what in which order."""
+    """Holds the two tables, and decides which change triggers what in which order."""
 
     __slots__ = ("_children", "_data", "fired")
 
@@ -142,25 +143,26 @@ class WatchManager:
         self._data = WatchTable()
         self._children = WatchTable()
         self.fired: dict[int, Summary] | None = None
-        """Summaries by event type of how many watchers a trigger hit; the server sets it."""
+        """How many watchers a trigger hit, as summaries by event type; the server sets it."""
 
     # -- registering
 
     def add_data(self, path: str, watcher: Watcher) -> None:
-        """A one-shot watch of getData or exists."""
+        """Add a one-shot watch of getData or exists."""
         self._data.add(path, watcher, STANDARD)
 
     def add_child(self, path: str, watcher: Watcher) -> None:
-        """A one-shot watch of getChildren."""
+        """Add a one-shot watch of getChildren."""
         self._children.add(path, watcher, STANDARD)
 
     def add_persistent(self, path: str, watcher: Watcher) -> None:
-        """addWatch mode 0: stays, sees the node and its list of children."""
+        """Add a watch of addWatch mode 0: it stays, and sees the node and its list of children."""
         self._children.add(path, watcher, PERSISTENT)
         self._data.add(path, watcher, PERSISTENT)
 
     def add_recursive(self, path: str, watcher: Watcher) -> None:
-        """addWatch mode 1: stays, sees the node and all its descendants, no children events."""
+        """Add a watch of addWatch mode 1: it stays, and sees the node and all its descendants, but
+        no children events."""
         self._data.add(path, watcher, RECURSIVE)
 
     # -- changes of the tree
@@ -168,7 +170,8 @@ class WatchManager:
     def node_created(
         self, path: str, parent: str, zxid: int, acl_id: int, parent_acl_id: int
     ) -> None:
-        """``path`` was created; ``acl_id`` is its list, ``parent_acl_id`` that of ``parent``."""
+        """Tell the watchers that ``path`` was created; ``acl_id`` is its list, ``parent_acl_id``
+        that of ``parent``."""
         data = self._data
         if path in data.paths or data.recursive:
             self._tell(data.collect(path), EventType.NODE_CREATED, path, zxid, acl_id)
@@ -176,7 +179,7 @@ class WatchManager:
             self._children_changed(parent, zxid, parent_acl_id)
 
     def node_changed(self, path: str, zxid: int, acl_id: int) -> None:
-        """The data of ``path`` was set."""
+        """Tell the watchers that the data of ``path`` was set."""
         data = self._data
         if path in data.paths or data.recursive:
             self._tell(data.collect(path), EventType.NODE_DATA_CHANGED, path, zxid, acl_id)
@@ -184,7 +187,8 @@ class WatchManager:
     def node_deleted(
         self, path: str, parent: str, zxid: int, acl_id: int, parent_acl_id: int
     ) -> None:
-        """``path`` is gone; its child watches are told too, unless the data trigger told them."""
+        """Tell the watchers that ``path`` is gone; its child watches are told too, unless the data
+        trigger told them."""
         data, children = self._data, self._children
         told: dict[Watcher, None] = {}
         if path in data.paths or data.recursive:
@@ -218,7 +222,7 @@ class WatchManager:
     # -- asking and removing (checkWatches, removeWatches, the end of a connection)
 
     def contains(self, path: str, kind: int, watcher: Watcher) -> bool:
-        """Whether the watcher holds a watch of this kind (1 to 5) on exactly this path."""
+        """Return whether the watcher holds a watch of this kind (1 to 5) on exactly this path."""
         data = self._data.modes(path, watcher)
         children = self._children.modes(path, watcher)
         if kind == WatchKind.CHILDREN:
@@ -251,28 +255,31 @@ class WatchManager:
 
     @property
     def watch_count(self) -> int:
-        """Pairs of watcher and path in both tables: a persistent watch counts twice."""
+        """Return the number of pairs of watcher and path in both tables: a persistent watch counts
+        twice."""
         return self._data.size + self._children.size
 
     def watched(self) -> list[str]:
-        """For wchp: the paths."""
+        """Return the watched paths, for wchp."""
         return list(self._data.paths)
 
     def watchers_of(self, path: str) -> list[Watcher]:
-        """For wchp: the watchers of one path."""
+        """Return the watchers of one path, for wchp."""
         return list(self._data.paths.get(path, ()))
 
     def watching(self) -> list[Watcher]:
-        """For wchc: the watchers."""
+        """Return the watchers, for wchc."""
         return list(self._data.watchers)
 
     def paths_of(self, watcher: Watcher) -> list[str] | None:
-        """For wchc: the paths of one watcher, which may have none left; None if it has gone."""
+        """Return the paths of one watcher, for wchc; there may be none left. None if the watcher
+        has gone."""
         paths = self._data.watchers.get(watcher)
         return None if paths is None else list(paths)
 
     def entries(self) -> list[tuple[str, int, Watcher]]:
-        """Every watch as (path, WatchKind, watcher): by path, in the order of registration."""
+        """Return every watch as (path, WatchKind, watcher): by path, in the order of
+        registration."""
         found = []
         for path, at in self._data.paths.items():
             for watcher, modes in at.items():
@@ -286,7 +293,7 @@ class WatchManager:
         return found
 
     def summary(self) -> tuple[int, int, int]:
-        """For wchs: watchers, paths, pairs."""
+        """Return the numbers of watchers, paths and pairs, for wchs."""
         return len(self._data.watchers), len(self._data.paths), self._data.size
 
 

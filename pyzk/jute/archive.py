@@ -22,7 +22,7 @@ pack_long: Final = struct.Struct(">q").pack
 unpack_long: Final = struct.Struct(">q").unpack_from
 pack_long_int: Final = struct.Struct(">qi").pack
 unpack_long_int: Final = struct.Struct(">qi").unpack_from
-"""A long and an int: most often a session and its timeout."""
+"""A long and an int, most often a session and its timeout."""
 INT_BYTES: Final = 4
 LONG_BYTES: Final = 8
 
@@ -141,7 +141,7 @@ def decode_count(buffer: bytes, offset: int, end: int, element_bytes: int) -> tu
 
 
 def not_null(value: _T | None, name: str) -> _T:
-    """Return ``value``; raise JuteError where the record has no null."""
+    """Return ``value``. Raises JuteError if it is null, where the record has no null."""
     if value is None:
         raise JuteError(f"{name} is null")
     return value

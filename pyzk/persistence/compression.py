@@ -24,11 +24,11 @@ SNAPPY_MAGIC: Final = b"\x82SNAPPY\x00"
 SNAPPY_HEADER: Final = SNAPPY_MAGIC + struct.pack(">ii", 1, 1)
 GZIP_MAGIC: Final = b"\x1f\x8b"
 BLOCK_BYTES: Final = 32 * 1024
-"""snappy-java's default size of a block before compression."""
+"""The default size of a block before compression in snappy-java."""
 MAX_BLOCK_BYTES: Final = 1 << 24
-"""No block of more is believed when reading: snappy-java allows to configure the size."""
+"""The longest block that is accepted when reading; snappy-java lets a user configure the size."""
 PIECE_BYTES: Final = 1 << 20
-"""What a decompressor gives at once, at most (plus one snappy block)."""
+"""The most that a decompressor returns at once (plus one snappy block)."""
 
 
 class Compressor(Protocol):
@@ -39,7 +39,7 @@ class Compressor(Protocol):
 
 
 class Decompressor(Protocol):
-    """Turns compressed pieces back; raises ValueError on anything malformed."""
+    """Turns compressed pieces back into the stream; raises ValueError on anything malformed."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return the pieces that ``data`` completes."""
@@ -142,7 +142,7 @@ class _SnappyDecompressor:
             if len(pending) < len(SNAPPY_HEADER):
                 return []
             if pending[: len(SNAPPY_MAGIC)] != SNAPPY_MAGIC:
-                raise ValueError("snappy: no snappy-java stream")
+                raise ValueError("snappy: not a snappy-java stream")
             self._started = True
             start = len(SNAPPY_HEADER)
         pieces = []
@@ -170,7 +170,7 @@ class _SnappyDecompressor:
 
 
 SUFFIXES: Final = {"": "", "checked": "", "gz": ".gz", "snappy": ".snappy"}
-"""Value of zookeeper.snapshot.compression.method -> what the file name ends with."""
+"""The value of zookeeper.snapshot.compression.method -> the end of the file's name."""
 
 
 def compressor(suffix: str) -> Compressor:
@@ -217,7 +217,7 @@ def snappy_compress(data: bytes) -> bytes:
 
 
 def _match_end(data: bytes, candidate: int, position: int) -> int:
-    """Return where the equal run that both positions are in ends, as seen from ``position``."""
+    """Return the end of the equal run in which both positions are, as seen from ``position``."""
     step = 64
     while step:
         if (

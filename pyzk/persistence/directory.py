@@ -18,7 +18,7 @@ from typing import Final, Protocol
 from pyzk.errors import StorageError
 
 SECTOR_BYTES: Final = 512
-"""What a disk writes whole or not at all."""
+"""The number of bytes that a disk writes whole or not at all."""
 
 
 class DirectoryFile(Protocol):
@@ -42,11 +42,11 @@ class DirectoryFile(Protocol):
 
 
 class Directory(Protocol):
-    """One ``version-2`` directory."""
+    """Stands for one ``version-2`` directory."""
 
     @property
     def path(self) -> str:
-        """Where it is, for messages."""
+        """The path of the directory, for messages."""
         ...
 
     def names(self) -> list[str]:
@@ -101,7 +101,8 @@ def remove_temporaries(directory: Directory) -> list[str]:
 
 
 class _Inode:
-    """Content as written, content as synced, and the writes in between."""
+    """One file in memory: its content as written, its content as synced, and the writes in
+    between."""
 
     __slots__ = ("content", "pending", "synced")
 
@@ -109,7 +110,8 @@ class _Inode:
         self.content = bytearray()
         self.synced = bytearray()
         self.pending: list[tuple[int, bytes]] = []
-        """(offset, data) of a write, (size, b"") of a truncation; in order, since the last sync."""
+        """The writes since the last sync, in order: (offset, data), or (size, b"") for a
+        truncation."""
 
 
 def _apply(content: bytearray, offset: int, data: bytes) -> None:
@@ -167,7 +169,7 @@ def _keep(content: bytearray, offset: int, data: bytes, rng: random.Random | Non
 
 
 def _nothing(operation: str, name: str) -> None:
-    """Stand in for a fault: let the operation happen."""
+    """Let the operation happen; tests give another function, which may raise."""
 
 
 class MemoryDirectory:
@@ -183,7 +185,8 @@ class MemoryDirectory:
         self._names: dict[str, _Inode] = {}
         self._durable: dict[str, _Inode] = {}
         self._renamed: dict[str, str] = {}
-        """New name -> old one, since the last sync: a crash keeps both changes or neither."""
+        """The changes of names since the last sync: new name -> old one. A crash keeps both changes
+        of a rename or neither."""
 
     def names(self) -> list[str]:
         return sorted(self._names)

@@ -20,7 +20,7 @@ _SNAPSHOT: Final = re.compile(r"snapshot\.([0-9a-fA-F]{1,16})(|\.gz|\.snappy)\Z"
 
 
 class NamedZxid(NamedTuple):
-    """A file and the zxid in its name; sorts by zxid."""
+    """A file and the zxid in its name. Files sort by zxid."""
 
     zxid: int
     name: str

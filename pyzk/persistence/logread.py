@@ -1,7 +1,7 @@
-"""Reading a stretch of the transaction log, for a learner that is far behind.
+"""Reads a stretch of the transaction log, for a learner that is far behind.
 
-Pure. Answers to FileTxnSnapLog.readTxnLog and ZKDatabase.getProposalsFromTxnLog. May run while the
-log is being written, as long as what is wanted is in the files already.
+Pure. Answers to FileTxnSnapLog.readTxnLog and ZKDatabase.getProposalsFromTxnLog. It may run while
+the log is being written, as long as what is wanted is in the files already.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pyzk.persistence.directory import Directory
 from pyzk.persistence.txnlog import LogScan
 
 MAX_BYTES: Final = 1 << 28
-"""However large the snapshot is: more than this is not held in memory for one learner."""
+"""The most bytes that are held in memory for one learner, however large the snapshot is."""
 
 
 def read_log(
@@ -26,13 +26,13 @@ def read_log(
     *,
     max_bytes: int = MAX_BYTES,
 ) -> list[tuple[int, bytes]] | None:
-    """Return (zxid, payload) of the records from ``after`` to ``until``, both included.
+    """Return (zxid, payload) of the records from ``after`` to ``until``, both included; None if a
+    snapshot is cheaper, or if the files do not reach back so far.
 
-    None if a snapshot is cheaper: ``is_affordable`` is given the bytes of all log files but the
-    first, and of the newest snapshot. None as well if the files do not reach back so far: what was
-    purged may have held records after ``after``, and their numbers cannot tell, for the first of an
-    epoch may follow any of the epoch before. Raises `StorageError` where a file is damaged, or was
-    purged while it was read.
+    ``is_affordable`` is given the bytes of all log files but the first, and of the newest snapshot.
+    What was purged may have held records after ``after``, and their numbers cannot tell, because
+    the first of an epoch may follow any of the epoch before. Raises `StorageError` where a file is
+    damaged, or was purged while it was read.
     """
     files = filenames.logs_from(log_directory.names(), after)
     if not files or files[0].zxid > after + 1:

@@ -31,21 +31,21 @@ from pyzk.zxid import format_zxid
 
 DEFAULT_PREALLOCATE_BYTES: Final = 65536 * 1024
 _MARGIN_BYTES: Final = 4096
-"""Room that is kept between the last record and the end of the file."""
+"""The room that is kept between the last record and the end of the file."""
 _FILL_BATCHES: Final = 20
 _FILL_MIN_BYTES: Final = 64 << 10
 _FILL_MAX_BYTES: Final = 1 << 20
 ROOM_BYTES: Final = _FILL_MAX_BYTES
-"""What must be free to begin a log."""
+"""The bytes that must be free to begin a log."""
 _PROBE: Final = "probe" + TEMPORARY
 
 
 def check_room(
     directory: Directory, preallocate_bytes: int = 0, *, room_bytes: int = ROOM_BYTES
 ) -> None:
-    """Do with a temporary file what a new log is begun with; raise StorageError if that fails.
+    """Try with a temporary file what a new log begins with. Raises StorageError if that fails.
 
-    A server on a full disk shall say so before clients come, not end at the first write.
+    So a server on a full disk says so before clients come, and does not end at the first write.
     """
     try:
         file = directory.create(_PROBE)
@@ -65,7 +65,7 @@ def check_room(
 
 
 class LogWriter:
-    """The log being written. `append`, then `sync`; only then is anything durable."""
+    """Writes a log: `append`, then `sync`; only then is anything durable."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class LogWriter:
         snap_directory: Directory | None = None,
     ) -> None:
         self.file_bytes = 0
-        """Bytes of header and records in the current file; 0 without one."""
+        """The bytes of header and records in the current file; 0 if there is none."""
         self.name: str | None = None
         """The current file."""
         self._directory = directory
@@ -85,11 +85,11 @@ class LogWriter:
         self._size_limit_bytes = size_limit_bytes
         self._force_sync = force_sync
         self._snap_directory = snap_directory
-        """Where each new log is noted; None: nowhere."""
+        """The directory in which each new log is noted; None: nowhere."""
         self._file: DirectoryFile | None = None
         self._allocated = 0
         self._filled = 0
-        """Up to here the file has storage, not only length."""
+        """The offset up to which the file has storage, and not only length."""
         self._dirty = False
         self._broken: StorageError | None = None
 
@@ -115,7 +115,8 @@ class LogWriter:
             raise
 
     def sync(self) -> None:
-        """Make every appended record durable; rolls if the file outgrew its limit."""
+        """Make every appended record durable; begin another file if this one has outgrown its
+        limit."""
         self._check()
         file = self._file
         if file is None:
@@ -132,7 +133,7 @@ class LogWriter:
             self._leave()
 
     def roll(self) -> None:
-        """End the current file, syncing what is pending; the next append begins another."""
+        """End the current file and sync what is pending; the next append begins another file."""
         self.sync()
         self._leave()
 
@@ -181,7 +182,7 @@ class LogWriter:
         return file
 
     def _begin(self, name: str) -> DirectoryFile:
-        """Return the file of a log, which holds the header only."""
+        """Create the file of a log and return it; it holds the header only."""
         directory = self._directory
         if name in directory.names() and directory.size(name) >= HEADER_BYTES:
             # It may be the log that is noted: without its header for a moment, a start would
@@ -194,12 +195,12 @@ class LogWriter:
         return file
 
     def _fill_bytes(self, batch_bytes: int, end: int) -> int:
-        """How many zeros to write behind a batch."""
+        """Return how many zeros to write behind a batch."""
         wanted = min(max(batch_bytes * _FILL_BATCHES, _FILL_MIN_BYTES), _FILL_MAX_BYTES)
         return max(0, min(wanted, self._allocated - end))
 
     def _preallocate(self, file: DirectoryFile, end: int) -> None:
-        """Extend the file as Java does: by whole steps, so a first file has 16 bytes more."""
+        """Extend the file as Java does: by whole steps, so that a first file has 16 bytes more."""
         step, size = self._preallocate_bytes, self._allocated
         assert self.file_bytes <= size, (self.file_bytes, size)
         while size < end + _MARGIN_BYTES:

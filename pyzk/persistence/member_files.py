@@ -1,7 +1,8 @@
-"""What a member of an ensemble has done to its files beside the log: one function for each command.
+"""What a member of an ensemble does to its files beside the log: one function for each command.
 
-Pure. Files are reached through a Directory; the disk thread runs these, and storage in memory calls
-them directly. Each returns what the core is answered, after everything it did is durable.
+Pure. Files are reached through a Directory; the disk thread runs these functions, and storage in
+memory calls them directly. Each returns what the core is answered, after everything it did is
+durable.
 """
 
 from __future__ import annotations
@@ -22,26 +23,28 @@ log = logging.getLogger(__name__)
 
 
 class MemberFiles(NamedTuple):
-    """Both directories and what loading depends on. Nothing else may write there meanwhile."""
+    """The two directories of a member, and what loading depends on. Nothing else may write to them
+    meanwhile."""
 
     snapshots: Directory
     logs: Directory
     options: RecoveryOptions
 
     def reload(self) -> Database:
-        """Load what the files have."""
+        """Load the database from the files."""
         recovered = recover(self.snapshots, self.logs, self.options)
         for note in recovered.notes:
             log.warning("recovery: %s", note)
         return recovered.database
 
     def truncate(self, zxid: int, complete_after: int) -> Database:
-        """Leave nothing behind ``zxid``; return the database that is left.
+        """Remove everything after ``zxid``; return the database that is left.
 
         It ends before ``zxid`` if the log never had that record. If the state at ``zxid`` cannot be
-        rebuilt for sure from here, all is left as it was, and the database that is returned ends
-        *behind* ``zxid``: this member must be sent a snapshot. That is so if every snapshot is
-        newer, or ``complete_after`` is, from which on the log is known to be whole.
+        rebuilt for sure from these files, they are left as they were, and the database that is
+        returned ends *behind* ``zxid``: this member must be sent a snapshot. That is so if every
+        snapshot is newer, or if ``complete_after`` is, the zxid from which on the log is known to
+        be whole.
         """
         try:
             recovered = recover_until(self.snapshots, self.logs, self.options, zxid)
@@ -67,7 +70,7 @@ class MemberFiles(NamedTuple):
         return self.reload()
 
     def store(self, frozen: FrozenDatabase) -> None:
-        """Have this database and nothing else. Does not close the view."""
+        """Replace everything by this database. Does not close the view."""
         plan = receive(
             self.snapshots,
             self.logs,
@@ -81,8 +84,11 @@ class MemberFiles(NamedTuple):
     def read_log(
         self, after: int, until: int, is_affordable: Callable[[int, int], bool]
     ) -> list[tuple[int, bytes]] | None:
-        """Return the records from ``after`` to ``until``, None if a snapshot is cheaper, or if
-        they cannot be read. Others may write and remove files meanwhile."""
+        """Return the records from ``after`` to ``until``; None if a snapshot is cheaper, or if they
+        cannot be read.
+
+        Others may write and remove files meanwhile.
+        """
         try:
             return read_log(self.snapshots, self.logs, after, until, is_affordable)
         except StorageError as error:

@@ -45,7 +45,7 @@ def write(snap_directory: Directory, log_directory: Directory, name: str) -> Non
 
 
 def forget(snap_directory: Directory) -> None:
-    """Remove the note; durable with the next sync of the directory."""
+    """Remove the note; that is durable with the next sync of the directory."""
     if NAME in snap_directory.names():
         snap_directory.remove(NAME)
 

@@ -1,9 +1,8 @@
-"""Which snapshots and logs may go, and their removal.
+"""Decides which snapshots and logs are no longer needed, and removes them.
 
-Pure. Kept are the newest snapshots that look whole, and every log that a restart from the oldest of
-them needs. Without a whole snapshot nothing is removed.
-
-ZooKeeper: PurgeTxnLog, DatadirCleanupManager.
+Pure. The newest snapshots that look whole are kept, and every log that a restart from the oldest of
+them needs. Without a whole snapshot nothing is removed. ZooKeeper: PurgeTxnLog,
+DatadirCleanupManager.
 """
 
 from __future__ import annotations

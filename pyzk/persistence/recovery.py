@@ -43,27 +43,29 @@ class RecoveryOptions(NamedTuple):
     """The settings that loading depends on."""
 
     digests: bool = True
-    """zookeeper.digest.enabled"""
+    """The value of zookeeper.digest.enabled."""
     extended_types: bool = False
-    """zookeeper.extendedTypesEnabled"""
+    """The value of zookeeper.extendedTypesEnabled."""
     emulate_353: bool = False
-    """zookeeper.emulate353TTLNodes"""
+    """The value of zookeeper.emulate353TTLNodes."""
     trust_empty_snapshot: bool = False
-    """zookeeper.snapshot.trust.empty: logs without any snapshot are all there ever was."""
+    """The value of zookeeper.snapshot.trust.empty: logs without any snapshot are all there ever
+    was."""
     autocreate: bool = True
-    """zookeeper.db.autocreate: an empty directory is a new database."""
+    """The value of zookeeper.db.autocreate: an empty directory is a new database."""
     initialize: bool = False
-    """An ``initialize`` file was found: this once, an empty directory is a new database."""
+    """Whether an ``initialize`` file was found: this once, an empty directory is a new database."""
     is_foreign: bool = False
-    """No pyzk has used these files before."""
+    """Whether no pyzk has used these files before."""
     jute_limit_bytes: int = MAX_TXN_BYTES
-    """jute.maxbuffer and its extra size: what is longer is loaded all the same, and mentioned."""
+    """The sum of jute.maxbuffer and its extra size; what is longer is loaded all the same, and
+    mentioned."""
     snapshot_suffix: str = ""
-    """What names of new snapshots end with: "", ".gz" or ".snappy"."""
+    """What the names of new snapshots end with: "", ".gz" or ".snappy"."""
     last_zxid_section: bool = True
-    """zookeeper.serializeLastProcessedZxid.enabled"""
+    """The value of zookeeper.serializeLastProcessedZxid.enabled."""
     committed_log_count: int = 0
-    """zookeeper.commitLogCount on a member of an ensemble; 0: nothing is collected."""
+    """The value of zookeeper.commitLogCount on a member of an ensemble; 0: nothing is collected."""
 
     def new_tree(self) -> DataTree:
         return DataTree(
@@ -79,7 +81,7 @@ class RecoveryOptions(NamedTuple):
         return database
 
     def prepare(self, database: Database) -> None:
-        """Have the database keep the transactions that are applied to it, if that is wanted."""
+        """Make the database keep the transactions that are applied to it, if that is wanted."""
         if self.committed_log_count > 0:
             database.committed = CommittedLog(self.committed_log_count)
 
@@ -89,16 +91,16 @@ class Recovered(NamedTuple):
 
     database: Database
     snapshot_name: str | None
-    """None if there is no snapshot."""
+    """The zxid of the snapshot; None if there is no snapshot."""
     snapshot_zxid: int
     last_zxid: int
-    """-1: the directory is empty and may not be taken for a new database."""
+    """The last zxid; -1: the directory is empty and may not be taken for a new database."""
     replayed: int
-    """Txns applied on top of the snapshot."""
+    """The number of transactions that were applied on top of the snapshot."""
     notes: list[str]
     """What was repaired or skipped, one sentence each, for the log of the start."""
     is_new: bool = False
-    """The directory was empty; a database was begun."""
+    """Whether the directory was empty, so that a database was begun."""
 
 
 def recover(
@@ -152,7 +154,7 @@ class _Recovery:
         self.log_directory = log_directory
         self.options = options
         self.until = until
-        """Nothing behind this zxid is loaded, and nothing is changed; None: everything is."""
+        """The last zxid to load, with no file changed; None: everything is loaded."""
         self.notes: list[str] = []
         self.unreadable: list[tuple[NamedZxid, StorageError]] = []
 
@@ -201,7 +203,8 @@ class _Recovery:
                 self.note(f"{join(directory, name)}: removed, an unfinished file")
 
     def _remove_headerless_log(self) -> None:
-        """Remove a newest log that died before its header was written: it never had a record."""
+        """Remove the newest log if its writer died before the header was written: it never had a
+        record."""
         logs = filenames.logs(self.log_directory.names())
         if not logs:
             return
@@ -279,7 +282,8 @@ class _Recovery:
         return Recovered(database, None, 0, database.last_zxid, replay.applied, self.notes)
 
     def _new_database(self) -> Recovered:
-        """An empty directory: write the first snapshot, so that logs have something to follow."""
+        """Write the first snapshot into an empty directory, so that logs have something to
+        follow."""
         database = self.options.new_database()
         if self.until is not None:
             raise StorageError("there is no snapshot", path=self.snap_directory.path)
@@ -313,13 +317,14 @@ class _Recovery:
         unknown = database.tree.acls.unknown()
         if unknown:
             raise Corrupt(
-                f"znodes use ACL lists that are nowhere defined: {unknown[:10]}",
+                f"znodes use ACL lists that are not defined anywhere: {unknown[:10]}",
                 path=self.snap_directory.path,
                 remedy="restore a snapshot from a backup",
             )
 
     def _note_lonely(self, snapshot: NamedZxid) -> None:
-        """A snapshot without any log may be a restored backup, or one that a leader has sent."""
+        """Note a snapshot without any log: it may be a restored backup, or one that a leader has
+        sent."""
         if self.until is not None or filenames.logs(self.log_directory.names()):
             return
         if snapshot.zxid > 0 or self.options.is_foreign:
@@ -332,13 +337,13 @@ class _Recovery:
 
     def _check_unused(self) -> None:
         """Refuse to begin a new database where a member has been before: without its data it would
-        take part in elections as if it never had acknowledged anything."""
+        take part in elections as if it had never acknowledged anything."""
         names = self.snap_directory.names()
         epochs = [name for name in (ACCEPTED_EPOCH, CURRENT_EPOCH) if name in names]
         if epochs and not self.options.initialize:
             raise StorageError(
                 f"there is {' and '.join(epochs)}, but neither a snapshot nor a log: the data that"
-                " this member had are gone",
+                " this member had is gone",
                 path=self.snap_directory.path,
                 remedy="are dataDir and dataLogDir still what they were, and mounted? Restore the"
                 " data; or, while a quorum of the other members has its data, remove these files,"
@@ -364,7 +369,7 @@ class _Replay:
     ) -> None:
         self.applied = 0
         self.longest = 0
-        """Bytes of the longest transaction."""
+        """The length of the longest transaction."""
         self._recovery = recovery
         self._directory = recovery.log_directory
         self._database = database

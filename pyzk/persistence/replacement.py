@@ -1,7 +1,7 @@
-"""Taking back the end of a history, or all of it, in one step that a crash cannot halve.
+"""Takes back the end of a history, or all of it, in one step that a crash cannot halve.
 
 Pure. A leader tells a learner to give up transactions that were never committed (TRUNC), or sends
-its whole state (SNAP). Both touch several files, and recovery may not find some of the old beside
+its whole state (SNAP). Both touch several files, and recovery must not find some of the old beside
 some of the new: a snapshot that still has what the log has lost would bring it back
 (ZOOKEEPER-4837), a log that goes on behind a snapshot of another history would be replayed on it.
 So the steps are written down first:
@@ -11,9 +11,9 @@ So the steps are written down first:
     3. logs are removed, newest first; one is cut; the snapshot gets its name; others are removed
     4. ``replacement`` is removed
 
-Before step 2 is durable a crash leaves the old history, afterwards the next recovery does what is
-left of step 3 before it looks at anything; each part of it may be done twice. Whoever asked hears
-of it when step 4 is durable.
+A crash before step 2 is durable leaves the old history. After a later crash the next recovery does
+what is left of step 3 before it looks at anything; each part of it may be done twice. Whoever asked
+is answered when step 4 is durable.
 
 Java knows nothing of that file: between a crash here and the next start of this server, the
 directory should not be given to it.
@@ -37,7 +37,7 @@ from pyzk.zxid import format_zxid
 
 PLAN_NAME: Final = "replacement"
 RECEIVED_PREFIX: Final = "received."
-"""A snapshot that is not in force yet: received.snapshot.7."""
+"""The prefix of a snapshot that is not in force yet: received.snapshot.7."""
 
 _END_OF_PLAN: Final = "end"
 _CUT: Final = re.compile(r"cut (log\.[0-9a-fA-F]{1,16}) ([0-9]{1,19})")
@@ -49,22 +49,22 @@ class Replacement(NamedTuple):
     """What is to be done to the files."""
 
     zxid: int
-    """The last one of the history that will be left; for messages."""
+    """The last zxid of the history that will be left, for messages."""
     logs: tuple[str, ...] = ()
-    """To be removed, newest first."""
+    """The logs that will be removed, newest first."""
     cuts: tuple[tuple[str, int], ...] = ()
-    """Logs that shall end at an offset."""
+    """The logs that will be cut, and the offset at which each will end."""
     install: str | None = None
-    """The name that a received snapshot gets."""
+    """The name that the received snapshot gets."""
     snapshots: tuple[str, ...] = ()
-    """To be removed, newest first."""
+    """The snapshots that will be removed, newest first."""
 
     @property
     def is_empty(self) -> bool:
         return not (self.logs or self.cuts or self.install or self.snapshots)
 
     def text(self) -> str:
-        """Return the content of the file."""
+        """Return the content of the file ``replacement``."""
         lines = [f"end at zxid {format_zxid(self.zxid)}"]
         lines += [f"remove {name}" for name in (*self.logs, *self.snapshots)]
         lines += [f"cut {name} {offset}" for name, offset in self.cuts]
@@ -79,10 +79,10 @@ class Replacement(NamedTuple):
 def plan_truncation(
     snap_directory: Directory, log_directory: Directory, zxid: int, base: str | None
 ) -> Replacement:
-    """Plan to leave nothing behind ``zxid``; ``base`` is the newest snapshot that is left.
+    """Plan to remove everything after ``zxid``; ``base`` is the newest snapshot that is left.
 
-    Also a snapshot that could not be read, or has effects of later transactions than its name
-    says, is newer than that, and removed.
+    A snapshot that could not be read, or that has effects of later transactions than its name says,
+    is newer than that, and is removed, too.
     """
     snapshots = filenames.snapshots(snap_directory.names())
     kept = next((named.zxid for named in snapshots if named.name == base), -1)
@@ -100,7 +100,7 @@ def plan_truncation(
 
 
 def _end_before(directory: Directory, name: str, zxid: int) -> int | None:
-    """Return where a log's first record behind ``zxid`` is; None if it has none."""
+    """Return the offset of a log's first record after ``zxid``; None if it has none."""
     for offset, payload in LogScan(directory, name):
         if txnlog.payload_zxid(payload) > zxid:
             return offset
@@ -115,10 +115,10 @@ def receive(
     suffix: str = "",
     last_zxid_section: bool = True,
 ) -> Replacement:
-    """Write a snapshot that has come from a leader; return the plan to have it alone.
+    """Write a snapshot that has come from a leader; return the plan that leaves nothing but it.
 
-    Older logs go as well: whether they lead to the snapshot without a hole, nobody knows, and
-    a fallback to them would be to another history. Does not close the view.
+    Older logs are removed as well: nobody knows whether they lead to the snapshot without a hole,
+    and falling back to them would lead to another history. Does not close the view.
     """
     remove_received(snap_directory)
     writer = SnapshotWriter(
@@ -155,7 +155,7 @@ def replace(snap_directory: Directory, log_directory: Directory, plan: Replaceme
 
 
 def complete_replacement(snap_directory: Directory, log_directory: Directory) -> list[str]:
-    """Do what a crash has left undone; return a sentence for the log if there was something."""
+    """Do what a crash has left undone; return a sentence for the log if there was anything."""
     notes = []
     if PLAN_NAME in snap_directory.names():
         plan = _read(snap_directory)

@@ -49,12 +49,13 @@ from pyzk.persistence.filenames import TEMPORARY, snapshot_name
 
 HEADER: Final = struct.pack(">iiq", 0x5A4B534E, 2, -1)
 NODES_PER_READ: Final = 64
-"""What is encoded and written at once: well under a tenth of a millisecond, for which no other
-thread of the interpreter runs."""
+"""The bytes that are encoded and written at once: this takes well under a tenth of a millisecond,
+during which no other thread of the interpreter runs."""
 READ_WINDOW_BYTES: Final = 1 << 20
 WRITE_PIECE_BYTES: Final = 1 << 20
 SYNC_EVERY_BYTES: Final = 4 << 20
-"""A long snapshot is synced as it grows, so that its end does not make the log's syncs wait."""
+"""The bytes after which a long snapshot is synced as it grows, so that its end does not make the
+log's syncs wait."""
 
 _END: Final = b"\x00\x00\x00\x01/"
 _SEAL_BYTES: Final = 13
@@ -227,13 +228,13 @@ class LoadedSnapshot(NamedTuple):
 
     database: Database
     digest_zxid: int
-    """Up to where the content reaches; 0 when the file does not say."""
+    """The zxid up to which the content reaches; 0 when the file does not say."""
     digest: int
-    """Tree digest at ``digest_zxid``, modulo 2^64."""
+    """The tree digest at ``digest_zxid``, modulo 2^64."""
     last_zxid: int | None
-    """The last zxid section, if there is one. Only for streams without a name."""
+    """The last zxid section, if there is one. It is used for streams without a name only."""
     longest: int
-    """Bytes of the longest string or data in it."""
+    """The length of the longest string or data in the file."""
 
 
 def looks_complete(directory: Directory, name: str) -> bool:
@@ -269,9 +270,9 @@ class _SnapshotReader:
         self._buffer = b""
         self._position = 0
         self._base = 0
-        """Offset of the buffer's first byte in the uncompressed stream."""
+        """The offset of the buffer's first byte in the uncompressed stream."""
         self._adler = 1
-        """Of everything before the buffer."""
+        """The Adler-32 of everything before the buffer."""
         self._longest = 0
 
     def corrupt(self, message: str) -> Corrupt:
@@ -301,7 +302,7 @@ class _SnapshotReader:
     # --- the window -------------------------------------------------------------------
 
     def _need(self, count: int) -> None:
-        """Have ``count`` unread bytes in the buffer."""
+        """Read on until ``count`` unread bytes are in the buffer."""
         have = len(self._buffer) - self._position
         if have >= count:
             return
@@ -430,7 +431,7 @@ class _SnapshotReader:
         return digest_zxid, digest, last_zxid
 
     def _remaining(self) -> int:
-        """Read to the end of the stream; return how many bytes that is."""
+        """Read to the end of the stream; return how many bytes were left."""
         rest = len(self._buffer) - self._position
         most = _DIGEST_BYTES + _ZXID_BYTES + 2 * _SEAL_BYTES
         pieces = [self._buffer]

@@ -40,11 +40,11 @@ from pyzk.jute.archive import pack_long_int, unpack_long, unpack_long_int
 from pyzk.persistence.directory import SECTOR_BYTES, Directory, join
 
 HEADER: Final = struct.pack(">iiq", 0x5A4B4C47, 2, 0)
-"""magic "ZKLG", version 2, database id 0."""
+"""The header of a log: magic "ZKLG", version 2, database id 0."""
 HEADER_BYTES: Final = len(HEADER)
 END_OF_RECORD: Final = 0x42
 FRAME_BYTES: Final = 13
-"""What framing adds to a payload: checksum, length, end byte."""
+"""The bytes that framing adds to a payload: checksum, length, end byte."""
 TXN_HEADER_BYTES: Final = 32
 WINDOW_BYTES: Final = 1 << 20
 
@@ -75,7 +75,7 @@ def framed_zxid(record: bytes) -> int:
 
 
 class Ending(enum.Enum):
-    """How the records of a log end."""
+    """The ways in which the records of a log end."""
 
     PADDING = "padding"
     EXACT = "end of file"
@@ -106,7 +106,7 @@ class LogScan:
         self._window_bytes = max(window_bytes, 4096)
         self._window = b""
         self._start = 0
-        """Offset of the window's first byte in the file."""
+        """The offset of the window's first byte in the file."""
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         if not self._has_header():
@@ -135,10 +135,8 @@ class LogScan:
         return True
 
     def _bytes_at(self, offset: int, count: int) -> int:
-        """Have ``count`` bytes from ``offset`` in the window if the file has them.
-
-        Return the position of ``offset`` in the window.
-        """
+        """Read ``count`` bytes from ``offset`` into the window, if the file has them. Return the
+        position of ``offset`` in the window."""
         position = offset - self._start
         if position < 0 or position + count > len(self._window):
             self._window = self._directory.read(self.name, offset, max(self._window_bytes, count))
@@ -217,7 +215,8 @@ class LogScan:
         return None
 
     def _holds_record(self, data: bytes) -> bool:
-        """Tell whether a whole record lies in what claims to be one: its length is wrong then."""
+        """Return whether a whole record lies in what claims to be one, whose length is wrong
+        then."""
         place = data.find(_NEXT_RECORD)
         while place >= 0:
             start = place + 1

@@ -16,16 +16,16 @@ from typing import Final
 UNKNOWN_PEER: Final = ("unknown", 0)
 
 Found = tuple[int, tuple[object, ...]]
-"""(family, address) as the socket module has them."""
+"""An address of the socket module: (family, address)."""
 
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 _SO_PEERNAME: Final = 28
-"""Linux: as getpeername, but of a socket that was reset, too."""
+"""The option of Linux that tells what getpeername does, of a socket that was reset, too."""
 _SOCKADDR_BYTES: Final = {socket.AF_INET: 16, socket.AF_INET6: 28}
 
 
 def place(host: str, port: int) -> str:
-    """Return host and port as people write them."""
+    """Return host and port as people write them: with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -33,8 +33,8 @@ def place(host: str, port: int) -> str:
 
 
 def look_up(host: str, port: int, flags: int = 0) -> list[Found]:
-    """Return the addresses of a host, each once. Raises OSError; of a name, only after it has
-    waited for the name service."""
+    """Return the addresses of a host, each once. Raises OSError. A name is looked up, which waits
+    for the name service."""
     found: dict[Found, None] = {}
     for family, _, _, _, address in socket.getaddrinfo(
         _plain(host), port, type=socket.SOCK_STREAM, flags=flags
@@ -49,10 +49,10 @@ def look_up(host: str, port: int, flags: int = 0) -> list[Found]:
 
 
 def _plain(host: str) -> str:
-    """Return a host without what getaddrinfo would not have: brackets around an IPv6 address, and a
-    zone that it does not need.
+    """Return a host in the form that getaddrinfo takes: without brackets around an IPv6 address,
+    and without a zone that it does not need.
 
-    Raises OSError if the zone is no network interface of this machine.
+    Raises OSError if the zone is not a network interface of this machine.
     """
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
@@ -74,9 +74,11 @@ def _plain(host: str) -> str:
 
 
 def peer_of(transport: asyncio.BaseTransport) -> tuple[str, int]:
-    """Return host and port of the other side, an IPv4 address that is mapped into IPv6 as IPv4.
+    """Return host and port of the other side; an IPv4 address that is mapped into IPv6 is returned
+    as IPv4.
 
-    A peer that has reset the connection at once is known, too, on Linux; elsewhere ``unknown``.
+    On Linux a peer that has reset the connection at once is known, too; elsewhere it is
+    ``unknown``.
     """
     peer = transport.get_extra_info("peername") or _peer_of_reset(transport)
     host, port = pair_of(peer)
@@ -85,7 +87,7 @@ def peer_of(transport: asyncio.BaseTransport) -> tuple[str, int]:
 
 
 def _peer_of_reset(transport: asyncio.BaseTransport) -> tuple[object, ...]:
-    """Ask for what uvloop asks for too late: it looks after accept, and then nobody is there."""
+    """Return the address of a peer that has reset the connection: uvloop asks for it too late."""
     sock = transport.get_extra_info("socket")
     if sock is None or sys.platform != "linux":
         return UNKNOWN_PEER

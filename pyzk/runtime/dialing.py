@@ -1,6 +1,6 @@
-"""Reaching another member: its addresses in turn, and a port of our own until it can be had.
+"""Reaches another member at its addresses in turn, and opens a port as soon as it can be had.
 
-Shell. Used by both ports of a member.
+Shell. Both ports of a member use it.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_S: Final = 0.1
 LAST_RETRY_S: Final = 1.0
-"""Between two attempts to have a port; the pause doubles from the first to the last."""
+"""The seconds between two attempts to have a port; the pause doubles from the first to the last."""
 REMINDER: Final = 30
-"""Failed attempts between two lines in the log."""
+"""The failed attempts between two lines in the log."""
 
 MakeProtocol = Callable[[], asyncio.Protocol]
 
 
 class Where(NamedTuple):
-    """A place to listen at, what for, and the server line that says so."""
+    """A place to listen at, its purpose, and the server line that names it."""
 
     host: str | None
-    """None: all addresses of the machine."""
+    """The host; None: all addresses of the machine."""
     port: int
     whom: str
     setting: str
@@ -45,7 +45,7 @@ class Where(NamedTuple):
         return f"for {self.whom} on {place(self.host or '*', self.port)}"
 
     def explain(self, error: OSError) -> tuple[str, str]:
-        """Return why it cannot be, and what to do about it."""
+        """Return why the port cannot be had, and what to do about it."""
         line = self.setting
         if isinstance(error, socket.gaierror):
             return (
@@ -53,13 +53,13 @@ class Where(NamedTuple):
                 f"correct {line} on all members, or what looks names up (/etc/hosts, DNS)",
             )
         remedies = {
-            errno.EADDRINUSE: "another process has the port, perhaps this server is running"
-            f" already: stop it, or take another port in {line} on all members, or correct myid if"
-            " this is another server",
-            errno.EADDRNOTAVAIL: f"this machine has not the address in {line}: correct it on all"
-            " members, or myid if this is another server; where addresses are translated, set"
+            errno.EADDRINUSE: "another process has the port, perhaps this server is running already"
+            f": stop it, or choose another port in {line} on all members, or correct myid if this"
+            " is another server",
+            errno.EADDRNOTAVAIL: f"this machine does not have the address in {line}: correct it on"
+            " all members, or myid if this is another server; where addresses are translated, set"
             " quorumListenOnAllIPs=true",
-            errno.EACCES: f"ports below 1024 need a privilege: take another port in {line} on all"
+            errno.EACCES: f"ports below 1024 need a privilege: choose another port in {line} on all"
             " members",
         }
         remedy = remedies.get(error.errno or 0, f"correct {line} on all members")
@@ -69,7 +69,7 @@ class Where(NamedTuple):
 
 
 class DialAttempt:
-    """One attempt to reach a member, at each of its addresses for some time at most.
+    """Tries once to reach a member, at each of its addresses for a limited time.
 
     The protocol hears of success, ``failed`` gets the reason of a failure; after ``cancel`` nobody
     hears anything.
@@ -126,7 +126,7 @@ class DialAttempt:
             self._inputs.fail(error)
 
     def cancel(self) -> None:
-        """Nobody waits for it any more."""
+        """Stop trying: nobody waits for the connection any more."""
         self.is_over = True
         if self._timer is not None:
             self._timer.cancel()
@@ -135,7 +135,7 @@ class DialAttempt:
 
 
 class Listening:
-    """A port that is being listened on, or that will be as soon as it can be had."""
+    """A port that is listened on, or will be as soon as it can be had."""
 
     def __init__(
         self,
@@ -146,7 +146,8 @@ class Listening:
         first_retry_s: float = FIRST_RETRY_S,
         failed: Callable[[str], None] | None = None,
     ) -> None:
-        """``failed`` gets the reason of the first failure."""
+        """Make no attempt before ``start`` or ``until_open``. ``failed`` gets the reason of the
+        first failure."""
         self._inputs = inputs
         self._network = network
         self._make = make
@@ -159,16 +160,16 @@ class Listening:
         self._attempts = 0
         self._max_attempts = 0
         self._waiter: asyncio.Future[None] | None = None
-        """Of ``until_open``."""
+        """The future for which ``until_open`` waits."""
         self._is_over = False
 
     def start(self) -> None:
-        """Try now, and again until it succeeds."""
+        """Try to open the port now, and again until it succeeds."""
         self._task = asyncio.ensure_future(self._try())
         self._task.add_done_callback(self._tried)
 
     async def until_open(self, max_attempts: int) -> None:
-        """Try now, and again until it succeeds; wait for that.
+        """Try to open the port now, and again until it succeeds; wait for that.
 
         Raises ElectionPortError when ``max_attempts`` have failed, and goes on trying until
         ``close``. If that is 0 it waits for the first attempt only.
@@ -242,7 +243,7 @@ class Listening:
         return True
 
     def close(self) -> None:
-        """Listen no more, nor try to."""
+        """Stop listening, or trying to."""
         self._is_over = True
         if self._timer is not None:
             self._timer.cancel()
@@ -254,7 +255,7 @@ class Listening:
 
 
 def set_options(transport: asyncio.BaseTransport, ensemble: EnsembleConfig) -> None:
-    """See that small packets do not wait; set tcpKeepAlive where it is wanted."""
+    """Send small packets at once, and set tcpKeepAlive where it is wanted."""
     sock = transport.get_extra_info("socket")
     if sock is None:
         return

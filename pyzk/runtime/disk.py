@@ -37,27 +37,28 @@ from pyzk.persistence.snapshot import NODES_PER_READ, SnapshotWriter
 log = logging.getLogger(__name__)
 
 MAX_BATCH_BYTES: Final = 8 << 20
-"""A batch is synced when it has grown to this, however much more is waiting."""
+"""The size at which a batch is synced, however much more is waiting."""
 
 MAX_REST_S: Final = 0.01
-"""The longest rest of the snapshot thread between two pieces: a slow disk is rest enough."""
+"""The longest pause of the snapshot thread between two pieces; on a slow disk, writing is pause
+enough."""
 
 _Result = TypeVar("_Result")
 Post = Callable[[Callable[[], None]], object]
-"""Runs a function on the event loop: call_soon_threadsafe."""
+"""Runs a function on the event loop, as call_soon_threadsafe does."""
 
 
 @attrs.define
 class SyncStats:
-    """How long syncs took. Written by the disk thread, read by anyone."""
+    """Tells how long syncs took. The disk thread writes it, anyone may read it."""
 
     count: int = 0
     total_ms: float = 0.0
     max_ms: float = 0.0
     slow_count: int = 0
-    """Syncs that took longer than fsync.warningthresholdms."""
+    """The number of syncs that took longer than fsync.warningthresholdms."""
     records: int = 0
-    """Records made durable; divided by ``count``, the size of a group commit."""
+    """The number of records made durable; divided by ``count`` it is the size of a group commit."""
 
     def reset(self) -> None:
         self.count = self.slow_count = self.records = 0
@@ -65,15 +66,15 @@ class SyncStats:
 
 
 class _Roll:
-    """In the queue: begin a new file with the next record."""
+    """An order in the queue: begin a new file with the next record."""
 
 
 class _Close:
-    """In the queue: sync and end."""
+    """An order in the queue: sync and end."""
 
 
 class _Work:
-    """In the queue: do this when all that was appended before is durable."""
+    """An order in the queue: do this when all that was appended before is durable."""
 
     __slots__ = ("answer", "work")
 
@@ -82,7 +83,7 @@ class _Work:
         self.answer = answer
 
     def run(self) -> Callable[[], None]:
-        """Do it; return the call that tells the loop."""
+        """Do the work; return the call that tells the loop."""
         return partial(self.answer, self.work())
 
 
@@ -90,7 +91,8 @@ _Item = tuple[list[bytes], int] | _Roll | _Work | _Close
 
 
 class DiskThread:
-    """Owns the log. `append` returns at once; ``on_synced(zxid)`` follows when it is durable."""
+    """Owns the log. `append` returns at once; ``on_synced(zxid)`` is called when the record is
+    durable."""
 
     def __init__(
         self,
@@ -123,13 +125,16 @@ class DiskThread:
         self._queue.put(_ROLL)
 
     def run(self, work: Callable[[], _Result], answer: Callable[[_Result], None]) -> None:
-        """Do some work on this thread, behind everything that was appended; ``answer`` runs on the
-        loop with what it returned. A StorageError ends the log as one of its own does."""
+        """Do some work on this thread, after everything that was appended; ``answer`` is called on
+        the loop with what it returned.
+
+        A StorageError ends the log as one of its own does.
+        """
         self._queue.put(_Work(work, answer))
 
     @property
     def log_file_bytes(self) -> int:
-        """Length of the current log file without its padding; 0 just after a roll."""
+        """The length of the current log file without its padding; 0 just after a roll."""
         return self._writer.file_bytes
 
     def close(self) -> None:
@@ -139,7 +144,7 @@ class DiskThread:
             self._thread.join()
 
     def abandon(self) -> None:
-        """End as a killed process would: what is still in the queue is forgotten. For tests."""
+        """End as a killed process would: forget what is still in the queue. This is for tests."""
         self._abandoned = True
         self.close()
 
@@ -235,7 +240,7 @@ def _post(post: Post, callback: Callable[[], None]) -> None:
 
 
 class SnapshotJob:
-    """A snapshot being written."""
+    """Writes one snapshot."""
 
     __slots__ = ("frozen", "on_done", "on_failed", "over")
 
@@ -271,7 +276,8 @@ class SnapshotThread:
         self._queue: queue.SimpleQueue[Callable[[], bool]] = queue.SimpleQueue()
         self._job: SnapshotJob | None = None
         self.files_lock = threading.Lock()
-        """Held while files appear or go: by this thread, and by who replaces the history."""
+        """The lock that is held while files appear or go: by this thread, and by whoever replaces
+        the history."""
         self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)
 
     def start(self) -> None:
@@ -308,8 +314,11 @@ class SnapshotThread:
         self._queue.put(partial(self._purge, retain_count, on_done, on_failed))
 
     def cancel(self) -> None:
-        """Give up the snapshot that is being written, if there is one. It may have its name
-        already; whoever takes the lock after this will see it, or it never gets one."""
+        """Give up the snapshot that is being written, if there is one.
+
+        It may have its name already. Whoever takes the lock after this call will see it then, or it
+        never gets one.
+        """
         job = self._job
         if job is not None:
             self._end(job)

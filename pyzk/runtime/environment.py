@@ -16,8 +16,8 @@ from typing import Final
 from pyzk.data import tree
 
 RESERVED_DESCRIPTORS: Final = 256
-"""Not for clients: logs, snapshots, and clients that are being refused. A quarter, if that is
-less."""
+"""The descriptors that are kept from clients, for logs, snapshots, and clients that are being
+refused; or a quarter of all, if that is less."""
 _MANY_DESCRIPTORS: Final = 10240
 
 
@@ -70,7 +70,8 @@ def file_descriptors() -> tuple[int, int]:
 
 
 def raise_descriptor_limit() -> None:
-    """Let this process open as many files as it may be allowed to, as the JVM does at its start."""
+    """Raise the number of files that this process may open as far as is allowed, as the JVM does at
+    its start."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = hard if hard != resource.RLIM_INFINITY else max(soft, _MANY_DESCRIPTORS)
     if soft not in (wanted, resource.RLIM_INFINITY):
@@ -87,5 +88,5 @@ def first_reserved_descriptor() -> int:
 
 
 def is_compiled() -> bool:
-    """Whether the core runs in its compiled form (docs/decisions/0013)."""
+    """Return whether the core runs in its compiled form (docs/decisions/0013)."""
     return not (tree.__file__ or "").endswith(".py")

@@ -22,7 +22,8 @@ from pyzk.persistence.directory import Directory, DirectoryFile
 from pyzk.persistence.filenames import VERSION_DIRECTORY
 
 LOCK_NAME: Final = ".pyzk.lock"
-"""In version-2 of both directories. Java looks at names that begin with log and snapshot only."""
+"""The name of the lock file in ``version-2`` of both directories. Java looks at names that begin
+with log and snapshot only."""
 INITIALIZE_NAME: Final = "initialize"
 
 _REMEDIES: Final = {
@@ -40,7 +41,7 @@ _REMEDIES: Final = {
 def storage_error(
     error: OSError, action: str, path: str, offset: int | None = None
 ) -> StorageError:
-    """Return what to raise for a failed call of the operating system."""
+    """Return the error to raise for a failed call of the operating system."""
     number = error.errno or 0
     if number in (errno.EACCES, errno.EPERM):
         remedy = _ownership(path)
@@ -51,8 +52,10 @@ def storage_error(
 
 
 def full_disk_error(error: StorageError, root: str, need: str) -> StorageError | None:
-    """Return what to say where there was no room below `root`: what is needed and what is free,
-    not which file was tried; None for other errors."""
+    """Return the error for a disk without room below `root`; None for other errors.
+
+    It says what is needed and what is free, and not which file was tried.
+    """
     cause = error.__cause__
     if not isinstance(cause, OSError) or cause.errno not in (errno.ENOSPC, errno.EDQUOT):
         return None
@@ -66,14 +69,14 @@ def full_disk_error(error: StorageError, root: str, need: str) -> StorageError |
 
 
 def _existing(path: str) -> str:
-    """Return the path, or the nearest directory above that exists."""
+    """Return the path, or the nearest directory above it that exists."""
     while not os.path.exists(path) and os.path.dirname(path) not in (path, ""):
         path = os.path.dirname(path)
     return path
 
 
 def _ownership(path: str) -> str:
-    """Say who owns what could not be used, and who tried."""
+    """Return who owns what could not be used, and who tried."""
     where = _existing(path)
     try:
         owner = os.stat(where)
@@ -202,15 +205,15 @@ class FileDirectory:
 
 @attrs.define
 class DataDirectories:
-    """The opened and locked directories of one server. `close` gives them back."""
+    """The opened and locked directories of one server. `close` unlocks them."""
 
     snapshots: Directory
     logs: Directory
-    """The same object as ``snapshots`` without a separate dataLogDir."""
+    """The directory of the logs; the same object as ``snapshots`` without a separate dataLogDir."""
     initialize: bool
-    """An ``initialize`` file was there; `initialized` removes it."""
+    """Whether an ``initialize`` file was there; `initialized` removes it."""
     is_foreign: bool
-    """No pyzk has locked the snapshot directory before."""
+    """Whether no pyzk has locked the snapshot directory before."""
     _locks: list[int]
     _markers: list[str]
 
@@ -222,7 +225,7 @@ class DataDirectories:
         self._markers.clear()
 
     def close(self) -> None:
-        """Unlock."""
+        """Unlock the directories."""
         for fd in self._locks:
             # Not by closing alone: a process forked from this one may have it open, too.
             fcntl.flock(fd, fcntl.LOCK_UN)
@@ -302,7 +305,7 @@ def _make_directory(path: str) -> None:
 
 
 def _lock(path: str, setting: str) -> int:
-    """Take the lock of a directory; return the descriptor that holds it as long as it is open."""
+    """Lock a directory; return the descriptor that holds the lock as long as it is open."""
     name = os.path.join(path, LOCK_NAME)
     with _told("lock", name):
         fd = os.open(name, os.O_RDWR | os.O_CREAT, 0o644)

@@ -24,19 +24,21 @@ _ANYWHERE: Final[dict[int, str]] = {
     socket.AF_INET6: "::",
 }
 _ABSENT: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-"""The machine has no such address."""
+"""The errors of an address that the machine does not have."""
 
 
 def open_sockets(host: str | None, port: int, backlog: int) -> list[socket.socket]:
-    """Bind and listen at all addresses of a host, None: of the machine. Raises OSError, whose
-    ``filename`` is the address."""
+    """Bind and listen at all addresses of a host, or of the machine if it is None. Raises OSError,
+    whose ``filename`` is the address."""
     return listen_at(None if host is None else look_up(host, port), port, backlog)
 
 
 def listen_at(found: Sequence[Found] | None, port: int, backlog: int) -> list[socket.socket]:
-    """Bind and listen at each of these addresses that the machine has; on both families if one is
-    a wildcard, or None. Raises OSError, whose ``filename`` is the address; it has none if the
-    machine has none of them."""
+    """Bind and listen at each of these addresses that the machine has, and on both families if one
+    is a wildcard or if ``found`` is None.
+
+    Raises OSError, whose ``filename`` is the address; it is empty if the machine has none of them.
+    """
     targets, is_anywhere = _targets(found, port)
     sockets: list[socket.socket] = []
     absent: OSError | None = None

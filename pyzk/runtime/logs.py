@@ -26,17 +26,18 @@ _CONTROLS: Final = {
 
 
 QUIET_S: Final = 60.0
-"""After a line about somebody outside, further ones of its kind about the same are left out."""
+"""The time for which further lines of a kind about the same outsider are left out."""
 SWEEP_S: Final = 1.0
 MAX_SUBJECTS: Final = 256
-"""Kinds and subjects that are remembered; lines about further ones count together."""
+"""The number of kinds and subjects that are remembered; lines about further ones are counted
+together."""
 _OTHERS: Final = ("", "others")
 _SHOWN: Final = 500
-"""Characters of a line that was left out."""
+"""The characters that are kept of a line that was left out."""
 
 
 class _LeftOut:
-    """Lines of one kind about one subject since one was let through."""
+    """Counts the lines of one kind about one subject since one was let through."""
 
     __slots__ = ("count", "last", "level", "logger", "quiet_until")
 
@@ -55,8 +56,8 @@ class _LeftOut:
 
 
 class Quieter(logging.Filter):
-    """Lets through what is about nobody outside; of the rest one line in ``QUIET_S``, and then one
-    that says how many were left out."""
+    """Lets every line through that is about nobody outside. Of the others it lets one line in
+    ``QUIET_S`` through, and then one that says how many were left out."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +65,7 @@ class Quieter(logging.Filter):
         self._sweep_at = 0.0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether to write the line."""
+        """Return whether to write the line."""
         subject: str | None = record.__dict__.get(SUBJECT)
         if subject is None:
             return True
@@ -84,7 +85,7 @@ class Quieter(logging.Filter):
         return False
 
     def sweep(self, *, is_end: bool = False) -> None:
-        """Say what was left out where its time is over, at the end of the process everywhere."""
+        """Log what was left out where its time is over; at the end of the process, everywhere."""
         now = time.monotonic()
         for key, left_out in list(self._left_out.items()):
             if now < left_out.quiet_until and not is_end:
@@ -106,7 +107,7 @@ _quieter = Quieter()
 
 
 def tell_left_out(*, is_end: bool = False) -> None:
-    """Say how many lines were left out, where that is due."""
+    """Log how many lines were left out, where that is due."""
     _quieter.sweep(is_end=is_end)
 
 
@@ -131,8 +132,11 @@ def set_up(level: str = "info", form: str = "text", stream: TextIO | None = None
 
 
 def tell_failure(reason: str) -> None:
-    """Write to standard error, in the format that is set up, the one line that says why the process
-    ends: as text it is `pyzk: ` and the reason, without a time."""
+    """Write the one line that says why the process ends to standard error, in the format that is
+    set up.
+
+    As text it is `pyzk: ` and the reason, without a time.
+    """
     is_json = any(isinstance(each.formatter, JsonFormatter) for each in logging.root.handlers)
     if is_json:
         logging.getLogger("pyzk").error("%s", reason)
@@ -149,7 +153,7 @@ def timestamp(created: float) -> str:
 
 
 class TextFormatter(logging.Formatter):
-    """`2026-01-31T12:00:00.123Z INFO    pyzk.runtime.main: message`."""
+    """Formats a line as `2026-01-31T12:00:00.123Z INFO pyzk.runtime.main: message`."""
 
     def format(self, record: logging.LogRecord) -> str:
         message = record.getMessage().translate(_CONTROLS)
@@ -160,7 +164,8 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: time, level, logger, message, and `exception` where a bug left a trace."""
+    """Formats a line as one JSON object: time, level, logger, message, and `exception` where a bug
+    left a trace."""
 
     def format(self, record: logging.LogRecord) -> str:
         import json  # only where it is asked for: start-up is measured

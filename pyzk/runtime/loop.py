@@ -19,7 +19,7 @@ _Result = TypeVar("_Result")
 
 
 def loop_factory(choice: str = "auto") -> Callable[[], asyncio.AbstractEventLoop]:
-    """Return what makes the loop. `uvloop` raises ImportError where it is not installed."""
+    """Return the factory of the loop. `uvloop` raises ImportError where it is not installed."""
     assert choice in LOOPS, choice
     if choice != "asyncio":
         try:
@@ -46,10 +46,10 @@ def run(main: Coroutine[object, object, _Result], choice: str = "auto") -> _Resu
 
 
 class LoopErrors:
-    """What the loop calls for an error that is nobody's.
+    """Log an error of the loop that belongs to nobody.
 
     Out of descriptors, asyncio reports each connection that it cannot accept, a thousand times a
-    second, with a trace: here that is one line a second.
+    second, with a trace; this logs one line a second.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,8 @@ _OUT_OF_RESOURCES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENO
 
 
 def spawn(coroutine: Coroutine[object, object, object], name: str) -> asyncio.Task[object]:
-    """Start a task that lives by itself: kept from the garbage collector, its failure is logged."""
+    """Start a task that nobody awaits: it is kept from the garbage collector, and its failure is
+    logged."""
     task: asyncio.Task[object] = asyncio.get_running_loop().create_task(coroutine, name=name)
     _tasks.add(task)
     task.add_done_callback(_done)

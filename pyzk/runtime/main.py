@@ -51,7 +51,7 @@ from pyzk.runtime.process import end_at_another, handle, heeded_signals, ignore
 _log = logging.getLogger(__name__)
 
 SWITCH_INTERVAL_S: Final = 0.0002
-"""How long another thread may keep the event loop waiting."""
+"""The time for which another thread may keep the event loop waiting."""
 
 
 class Runner(Protocol):
@@ -76,10 +76,10 @@ def run(
     connect_string_only: bool = False,
     must_be_heard: bool = False,
 ) -> int:
-    """Serve until a signal; return the exit code. Logging is set up by the caller.
+    """Serve until a signal; return the exit code. The caller sets up logging.
 
-    With ``connect_string_only`` that is all that is said when it serves. If it ``must_be_heard``,
-    and standard output is closed by then, it stops: who started it is gone.
+    With ``connect_string_only`` the connect string is all that is printed when it serves. If it
+    ``must_be_heard`` and standard output is closed by then, it stops: whoever started it is gone.
     """
     if not __debug__:
         # Asserts are the contract of the core: without them it would go on in a broken state.
@@ -129,7 +129,7 @@ def run(
 
 
 def refuse(reason: str, code: int) -> int:
-    """Print the one line that says why the server is not running; return `code`."""
+    """Print the one line that says why the server does not run; return `code`."""
     tell_failure(reason)
     return code
 
@@ -180,18 +180,18 @@ def _tell_left_out(asyncio_loop: asyncio.AbstractEventLoop) -> None:
 
 
 def share_the_interpreter() -> None:
-    """Let the event loop have the interpreter back soon after it asks for it.
+    """Give the event loop the interpreter soon after it asks for it.
 
-    A snapshot is being encoded beside it now and then. By default that thread may go on for 5 ms
-    each time the loop has waited for its sockets: then 50 clients with one request each get a
+    A snapshot is being encoded on another thread now and then. By default that thread may go on for
+    5 ms each time the loop has waited for its sockets: then 50 clients with one request each get a
     fifth of what they should (scripts/bench, create 50x1).
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
 
 
 def spare_the_collector() -> None:
-    """Let the garbage collector leave the tree alone: what was loaded is not looked at again, and
-    the whole heap only after very many allocations.
+    """Keep the garbage collector from the tree: what was loaded is not looked at again, and the
+    whole heap only after very many allocations.
 
     The core makes no reference cycles that live on; with the defaults a server that creates znodes
     stood still for 80 ms now and then (scripts/bench, create 50x20).
@@ -220,12 +220,12 @@ def _log_start(runner: Runner) -> None:
 
 
 def ready_line(host: str, port: int, where: str, role: str = "standalone") -> str:
-    """Return what is said when the server serves."""
+    """Return the line that is printed when the server serves."""
     return _line("ready", host, port, role, where)
 
 
 def status_line(state: str, host: str, port: int, role: str, data_dir: str) -> str:
-    """Return what is said of a server on disk."""
+    """Return the description of a server on disk."""
     return _line(state, host, port, role, f"data in {os.path.abspath(data_dir)}")
 
 
@@ -234,12 +234,12 @@ def _line(state: str, host: str, port: int, role: str, where: str) -> str:
 
 
 def connect_string(host: str, port: int) -> str:
-    """Return what a client on this machine connects to."""
+    """Return the address that a client on this machine connects to."""
     return place({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104
 
 
 def announce(text: str, out: TextIO | None = None) -> bool:
-    """Write a line to standard output; return whether there is still somebody to read it."""
+    """Write a line to standard output; return whether anybody can still read it."""
     try:
         print(text, file=out or sys.stdout, flush=True)
     except OSError:
@@ -251,8 +251,8 @@ def announce(text: str, out: TextIO | None = None) -> bool:
 
 
 def abandon_output() -> None:
-    """Write nothing more to standard output, which has failed: or the interpreter would try, and
-    complain, once more when it ends."""
+    """Write nothing more to standard output, which has failed. Otherwise the interpreter would try
+    once more when it ends, and complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -290,7 +290,7 @@ def explain(error: Exception, config: ServerConfig) -> tuple[str, int]:
 
 
 def _advice(error: OSError, config: ServerConfig) -> str:
-    """Return what to do where the client port cannot be had; a member's options are few, for other
+    """Return what to do when the client port cannot be had. A member has few options, because other
     programs know its port."""
     ensemble = config.ensemble
     if ensemble is None:
@@ -314,7 +314,7 @@ def _advice(error: OSError, config: ServerConfig) -> str:
 
 
 def _other_remedy(error: StorageError, config: ServerConfig) -> str:
-    """Return what a member of an ensemble has beside a backup."""
+    """Return what a member of an ensemble can do instead of restoring a backup."""
     if config.ensemble is None or not isinstance(error, (Corrupt, TornTail)):
         return ""
     roots = dict.fromkeys((config.data_dir, config.data_log_dir))

@@ -2,7 +2,7 @@
 
 Shell. A name is looked up anew each time, beside the event loop: a member may come back under
 another address, and a name server that does not answer may hold up nobody. Tests put a network of
-their own in the place of this one (`seams.Network`).
+their own in the place of this one (`seams.MemberNetwork`).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ BACKLOG: Final = 128
 
 
 class _Greeter(asyncio.Protocol):
-    """Looks at a new connection before the protocol does."""
+    """A function that looks at a new connection before its protocol does."""
 
     def __init__(self, make: Callable[[], asyncio.Protocol]) -> None:
         self._make = make
         self.is_to_itself = False
 
     def itself(self) -> _Greeter:
-        """Return what the loop wants to have made."""
+        """Return the factory that the loop wants."""
         return self
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -56,11 +56,11 @@ class TcpListener:
 
 
 class TcpNetwork:
-    """The machine's own network."""
+    """The network of the machine."""
 
     def __init__(self) -> None:
         self._lookups: dict[tuple[str, int], list[asyncio.Future[list[Found]]]] = {}
-        """Names that are being looked up -> who waits; one that hangs is not asked again."""
+        """The names that are being looked up -> who waits; a lookup that hangs is not repeated."""
 
     async def connect(self, make: Callable[[], asyncio.Protocol], host: str, port: int) -> None:
         """Open a connection to the first address of the host that takes one. Raises OSError."""
@@ -102,11 +102,11 @@ class TcpNetwork:
         return TcpListener(servers)
 
     async def check(self, host: str) -> None:
-        """Look a name up, and that is all. Raises OSError."""
+        """Look a name up and do nothing else. Raises OSError."""
         await self._resolve(host, 0)
 
     async def _resolve(self, host: str, port: int) -> list[Found]:
-        """Return where a host is. Raises OSError."""
+        """Return the addresses of a host. Raises OSError."""
         with contextlib.suppress(OSError):
             return look_up(host, port, socket.AI_NUMERICHOST)
         loop = asyncio.get_running_loop()
@@ -121,14 +121,15 @@ class TcpNetwork:
         return await future
 
     def _look_up(self, loop: asyncio.AbstractEventLoop, host: str, port: int) -> None:
-        """On a thread of its own: it may take half a minute, and cannot be stopped."""
+        """Look a name up on a thread of its own: that may take half a minute, and cannot be
+        stopped."""
         found: list[Found] | OSError
         try:
             found = look_up(host, port)
         except OSError as error:
             found = error
         except UnicodeError:
-            found = OSError(f"{host!r} is no name of a host")
+            found = OSError(f"{host!r} is not the name of a host")
         with contextlib.suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(partial(self._found, host, port, found))
 
@@ -143,7 +144,7 @@ class TcpNetwork:
 
 
 def _host_of(address: tuple[object, ...]) -> str:
-    """Return the text of an address; a link-local one of IPv6 needs its interface."""
+    """Return the text of an address; a link-local IPv6 address needs its interface."""
     scope = f"%{address[3]}" if len(address) == 4 and address[3] else ""
     return f"{address[0]}{scope}"
 
@@ -154,7 +155,7 @@ def peer_name(transport: asyncio.BaseTransport) -> str:
 
 
 def reason_of(error: BaseException | None) -> str:
-    """Return why there is no connection (any more), for the log."""
+    """Return why there is no connection, or no longer one, for the log."""
     if error is None:
         return "the other side closed the connection"
     if isinstance(error, asyncio.CancelledError):

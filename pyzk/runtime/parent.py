@@ -34,16 +34,17 @@ from pyzk.runtime.logs import tell_failure
 _log = logging.getLogger(__name__)
 
 POLL_INTERVAL_S: Final = 0.25
-"""How often is looked where nothing tells."""
+"""The pause between two looks, where nothing tells of the end."""
 GRACE_S: Final = 0.5
-"""How long the server may take to stop; `kill -9` is safe at any time."""
+"""The time that the server gets to stop; `kill -9` is safe at any time."""
 
 _INPUT_CLOSED: Final = "standard input was closed"
 _CLOSED: Final = select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
 def exit_with_parent() -> None:
-    """From now on, stop as by SIGTERM when the parent is gone; soon after, end in any case."""
+    """Make the process stop as by SIGTERM when its parent is gone, and end a while later in any
+    case."""
     watch_parent(_stop)
 
 
@@ -61,7 +62,8 @@ def _stop(reason: str) -> None:
 def watch_parent(gone: Callable[[str], object], *, tells: bool = True) -> threading.Thread:
     """Call ``gone`` with the reason, in a thread, once, when the parent is gone.
 
-    ``tells`` False looks again and again, as where the operating system has no better way.
+    Without ``tells`` the thread looks again and again, as it does where the operating system has no
+    better way.
     """
     parent = os.getppid()
     handle = _open_handle(parent) if tells else None
@@ -95,7 +97,8 @@ def _wait(parent: int, handle: int | None, standard_input: int | None) -> str:
 
 
 def _open_handle(process: int) -> int | None:
-    """Return what becomes readable when the process ends; None where there is no such thing."""
+    """Return a descriptor that becomes readable when the process ends; None where there is no such
+    thing."""
     if sys.platform == "linux":
         # Not permitted, in some containers, or an old kernel, or no parent in this one.
         with contextlib.suppress(OSError):
@@ -104,7 +107,7 @@ def _open_handle(process: int) -> int | None:
 
 
 def _open_input() -> int | None:
-    """Return standard input if its end will tell something."""
+    """Return the descriptor of standard input if its end will tell something, else None."""
     descriptor = 0
     try:
         mode = os.fstat(descriptor).st_mode

@@ -18,9 +18,9 @@ from typing import Final
 _log = logging.getLogger(__name__)
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""Signals that tell a process to end: an order, Ctrl-C, a terminal that closes."""
+"""The signals that tell a process to end: an order, Ctrl-C, a terminal that closes."""
 AGAIN_AFTER_S = 1.0
-"""Seconds from the first signal in which another one is the same order, come in two ways: GNU
+"""The seconds after a signal in which another one is the same order, which came in two ways: GNU
 `timeout` sends one to the process and one to its group, `make` passes on what it gets."""
 
 
@@ -28,7 +28,7 @@ def heeded_signals() -> tuple[signal.Signals, ...]:
     """Return those of SIGNALS that end this process.
 
     SIGINT and SIGHUP that were ignored from the start stay ignored, as under the JVM: `nohup` and
-    the `&` of a script ask for it. SIGTERM is always heeded; the JVM may ignore it, too, and can
+    the `&` of a script ask for it. SIGTERM is always obeyed; the JVM may ignore it, too, and can
     then be ended by SIGKILL only.
     """
     return tuple(
@@ -66,8 +66,8 @@ def end_at_another(numbers: Iterable[int], code: int) -> None:
 
 
 def ignore(numbers: Iterable[int]) -> None:
-    """Ignore these signals: all is done but for the interpreter's own end, and the exit code is
-    known."""
+    """Ignore these signals: nothing is left to do but the end of the interpreter, and the exit code
+    is known."""
     for number in numbers:
         signal.signal(number, signal.SIG_IGN)
 

@@ -1,4 +1,4 @@
-"""Everything on disk of one server: directories, recovery, the log, snapshots, purging.
+"""Everything that one server has on disk: directories, recovery, the log, snapshots, purging.
 
 Shell. Puts the pieces of ``persistence`` and ``runtime.disk`` together as the configuration says.
 """
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 _SUFFIXES: Final = {"": "", "gz": ".gz", "snappy": ".snappy"}
 _HOUR_S: Final = 3600.0
 EPOCH_ROOM_BYTES: Final = 4096
-"""What must be free for the files beside the snapshots."""
+"""The bytes that must be free for the files beside the snapshots."""
 _Result = TypeVar("_Result")
 _Records = list[tuple[int, bytes]] | None
 
@@ -53,17 +53,18 @@ class Storage:
 
     def __init__(self, config: ServerConfig) -> None:
         self.metrics = Metrics()
-        """Where snapshots and syncs are counted; the runner puts the server's here."""
+        """The metrics in which snapshots and syncs are counted; the runner puts the server's
+        here."""
         self.wants_snapshot = False
-        """Enough was replayed at the start that the next start should not have to."""
+        """Whether so much was replayed at the start that a snapshot is due for the next one."""
         self.blocks = True
-        """``close`` waits for the disk: it must not run on the loop."""
+        """True: ``close`` waits for the disk, so it must not run on the loop."""
         self.epochs: Epochs | None = None
-        """Of a member of an ensemble, once it is open."""
+        """The epochs of a member of an ensemble, once the storage is open."""
         self._config = config
         self._options = recovery_options(config)
         self._complete_after = 0
-        """From which zxid on the log is known to be whole."""
+        """The zxid after which the log is known to be whole."""
         self._directories: DataDirectories
         self._disk: DiskThread | None = None
         self._snapshots: SnapshotThread | None = None
@@ -205,7 +206,8 @@ class Storage:
         log.info("wrote %s in %d ms", name, took_ms)
 
     def _snapshot_failed(self, error: StorageError) -> None:
-        """The log has everything: the server goes on, the next snapshot may succeed."""
+        """Go on after a snapshot that failed: the log has everything, and the next snapshot may
+        succeed."""
         self.metrics.snapshot_error_count += 1
         log.error(
             "no snapshot was written; the server goes on, and tries it again later: %s", error
@@ -214,7 +216,7 @@ class Storage:
     # --- commands of a member -------------------------------------------------------
 
     def perform(self, command: StorageCommand, answers: StorageAnswers) -> None:
-        """Do what a member wants done, behind everything that was appended; then answer."""
+        """Do what a member wants done, after everything that was appended; then answer."""
         disk = self._disk
         assert disk is not None
         ticket = command.ticket
@@ -242,7 +244,7 @@ class Storage:
             )
 
     def _replace(self, work: Callable[[], _Result], answer: Callable[[_Result], None]) -> None:
-        """Work on the files with nobody else at them; the next record begins a new log."""
+        """Work on the files while nobody else does; the next record begins a new log."""
         disk, snapshots = self._disk, self._snapshots
         assert disk is not None
         assert snapshots is not None
@@ -298,7 +300,7 @@ class Storage:
         return StorageReport(_total_size(directories.snapshots), _total_size(directories.logs))
 
     def refresh_metrics(self) -> None:
-        """Bring the numbers of the disk thread into the server's."""
+        """Copy the numbers of the disk thread into the server's metrics."""
         assert self._disk is not None
         stats = self._disk.stats
         self.metrics.fsync_threshold_exceed_count = stats.slow_count
@@ -310,7 +312,7 @@ class Storage:
     # --- the end --------------------------------------------------------------------
 
     def stop_timers(self) -> None:
-        """Stop what runs on the loop."""
+        """Cancel what is planned on the loop."""
         if self._purge_timer is not None:
             self._purge_timer.cancel()
             self._purge_timer = None
@@ -326,7 +328,7 @@ class Storage:
         self.release()
 
     def abandon(self) -> None:
-        """End as a killed process would: what was appended and not synced yet is lost."""
+        """End as a killed process would: lose what was appended and is not synced yet."""
         if self._disk is not None:
             self._disk.abandon()
             self._disk = None
@@ -339,7 +341,7 @@ class Storage:
 
 
 def recovery_options(config: ServerConfig) -> RecoveryOptions:
-    """Return the settings that loading depends on."""
+    """Return the settings on which loading depends."""
     return RecoveryOptions(
         digests=config.digest_enabled,
         extended_types=config.extended_types_enabled,
@@ -354,7 +356,8 @@ def recovery_options(config: ServerConfig) -> RecoveryOptions:
 
 
 def _told_where(error: MissingLogError) -> StorageError:
-    """Return what to say of a missing log: where it still is, if it is where it was written."""
+    """Return the error for a missing log; it says where the log is if it is where it was
+    written."""
     if not os.path.isfile(error.written_as):
         return error
     log_root = os.path.dirname(os.path.dirname(error.written_as))
@@ -364,7 +367,7 @@ def _told_where(error: MissingLogError) -> StorageError:
 
 
 def _told_full(error: StorageError, config: ServerConfig) -> StorageError | None:
-    """Return what to say of a start without room on the disk, None for other errors."""
+    """Return the error for a start without room on the disk, None for other errors."""
     log_root = config.data_log_dir or config.data_dir
     if log_root == config.data_dir or error.path.startswith(os.path.join(log_root, "")):
         need = f"a start needs a little more than {ROOM_BYTES >> 20} MiB for the log"
@@ -379,7 +382,7 @@ def _locked(lock: threading.Lock, work: Callable[[], _Result]) -> _Result:
 
 
 def _nothing() -> None:
-    """What is before is durable, and that is all."""
+    """Do nothing: what was appended before is durable by then, and that is all that is wanted."""
 
 
 def _stored(answers: StorageAnswers, ticket: int, _: object) -> None:

@@ -1,9 +1,9 @@
-"""How much may wait for clients that do not read: for each one, for all of them, after the end.
+"""Limits what waits for clients that do not read: for each one, for all of them, after the end.
 
-Shell. Only connections whose socket takes no more at the moment are noted here (*choked* ones);
+Shell. Only connections whose socket takes no more at the moment are known here (*choked* ones);
 what the others hold is below the transport's high-water mark. A choked connection is served no
 further requests, but its last reply may be large, and watch events go on. The original has no such
-limits: its heap ends.
+limits: its heap runs out.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 UNREAD_LIMIT_BYTES: Final = 64 << 20
-"""Bytes for one client that does not read them; beyond it the connection is dropped."""
+"""The most bytes that wait for one client; beyond it the connection is dropped."""
 UNREAD_TOTAL_BYTES: Final = 256 << 20
-"""Bytes for all of them; beyond it the connection with the most is dropped."""
+"""The most bytes that wait for all clients; beyond it the connection with the most is dropped."""
 LINGERING_LIMIT: Final = 100
-"""Closed connections whose last bytes are not read yet; of more the oldest is dropped."""
+"""The most closed connections whose last bytes are not read yet; beyond it the oldest is
+dropped."""
 
 
 class Reader(Protocol):
@@ -23,16 +24,16 @@ class Reader(Protocol):
 
     @property
     def unread_bytes(self) -> int:
-        """What waits for its socket."""
+        """How many bytes wait for the socket."""
         ...
 
     def drop(self, reason: str | None) -> None:
-        """Close the socket without further ado; with a reason if the connection was still open."""
+        """Close the socket at once, and log the reason if the connection was still open."""
         ...
 
 
 class Unread:
-    """What waits for the clients of one server."""
+    """Knows what waits for the clients of one server."""
 
     def __init__(
         self,
@@ -49,7 +50,8 @@ class Unread:
         self._lingering: dict[Reader, None] = {}
 
     def grew(self, reader: Reader) -> None:
-        """More was written to a choked connection: drop it, or the worst, if that is too much."""
+        """Note that more was written to a choked connection; drop it, or the one with the most, if
+        that is too much."""
         size = reader.unread_bytes
         if size > self.each_bytes:
             self.forget(reader)
@@ -61,7 +63,8 @@ class Unread:
             self._shrink()
 
     def _shrink(self) -> None:
-        """Look again, for clients have read meanwhile; then drop the worst as long as needed."""
+        """Ask again, because clients have read meanwhile; then drop the one with the most as long
+        as needed."""
         sizes = self._sizes = {reader: reader.unread_bytes for reader in self._sizes}
         self._total = sum(sizes.values())
         while self._total > self.total_bytes:
@@ -74,12 +77,12 @@ class Unread:
             )
 
     def forget(self, reader: Reader) -> None:
-        """The client has read everything, or the socket is gone."""
+        """Forget a connection: its client has read everything, or the socket is gone."""
         self._total -= self._sizes.pop(reader, 0)
         self._lingering.pop(reader, None)
 
     def linger(self, reader: Reader) -> None:
-        """A closed connection has bytes left for its client."""
+        """Note that a closed connection has bytes left for its client."""
         self._lingering[reader] = None
         if len(self._lingering) > self.lingering:
             oldest = next(iter(self._lingering))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pyzk.server.fourletter_view import ConnectionView, ServerView
 
 VERSION: Final = f"3.9.3-pyzk-{__version__}, built on 2026-11-25 00:00 UTC"
-"""The protocol's version, what this is, the day of the release; tools parse this form."""
+"""The version of the protocol, what this is, and the day of the release; tools parse this form."""
 
 ENVIRONMENT_KEYS: Final = (
     "zookeeper.version",
@@ -55,42 +55,44 @@ ENVIRONMENT_KEYS: Final = (
     "os.memory.max",
     "os.memory.total",
 )
-"""What envi prints, in its order: tools look for these names."""
+"""What envi prints, in its order; tools look for these names."""
 
 TELNET_CLOSE: Final = b"\xff\xf4\xff\xfd"
 """Ctrl-C typed into telnet: a request to close, without answer."""
 
 LEARNERS: Final = ("follower", "observer", "read-only")
-"""Modes in which somebody else expires sessions, or nobody does."""
+"""The modes in which somebody else expires sessions, or nobody does."""
 
 LINES_PER_PIECE: Final = 200
-"""Of a long answer: well under a millisecond, for which no other client is served."""
+"""The lines of a piece of a long answer: well under a millisecond, during which no other client is
+served."""
 CHARS_PER_PIECE: Final = 1 << 15
-"""Of a long answer, and one line: a path may have as many as jute.maxbuffer allows."""
+"""The characters of a piece of a long answer, but one line at least: a path may have as many as
+jute.maxbuffer allows."""
 
 _Member = TypeVar("_Member")
 _NOT_SERVING: Final = "This ZooKeeper instance is not currently serving requests"
 
 
 def is_word(first4: bytes) -> bool:
-    """Whether the first four bytes of a connection are a word and not a frame's length."""
+    """Return whether the first four bytes of a connection are a word and not a frame's length."""
     return first4 in COMMANDS or first4 == TELNET_CLOSE
 
 
 def is_allowed(server: ServerView, word: bytes) -> bool:
-    """Whether the whitelist has the word."""
+    """Return whether the whitelist has the word."""
     return word.decode("ascii", "replace") in server.config.four_letter_whitelist
 
 
 def needs(server: ServerView, word: bytes) -> int:
-    """How many bytes behind the word belong to it: 8 for an allowed stmk."""
+    """Return how many bytes behind the word belong to it: 8 for an allowed stmk."""
     return LONG_BYTES if word == b"stmk" and is_allowed(server, word) else 0
 
 
 def answer(
     server: ServerView, word: bytes, argument: bytes, asking: ConnectionView | None
 ) -> Iterator[bytes]:
-    """The answer to a word, in pieces; the connection is to be closed after the last.
+    """Yield the answer to a word in pieces; the connection is to be closed after the last.
 
     ``asking`` is the connection the word came on, ``argument`` what followed the word (for stmk).
     """
@@ -220,7 +222,7 @@ def _cons(server: ServerView, asking: ConnectionView | None) -> Iterator[str]:
 
 
 def _still_open(server: ServerView) -> Iterator[ConnectionView]:
-    """Those connections of now that are open when their turn comes."""
+    """Yield those connections of now that are still open when their turn comes."""
     for connection in list(server.connections):
         if connection in server.connections:
             yield connection
@@ -288,8 +290,11 @@ def _dump(server: ServerView, asking: ConnectionView | None) -> Iterator[str]:
 
 
 def _sessions(server: ServerView) -> Iterator[str]:
-    """When they expire; a learner leaves that to its leader, and knows their timeouts. Local ones
-    everybody expires by itself."""
+    """Yield when sessions expire.
+
+    A learner leaves the global ones to its leader, and knows their timeouts. Local ones every
+    member expires by itself.
+    """
     if server.has_local_sessions:
         yield "Local "
         yield from _session_sets(server, is_local=True)
@@ -333,7 +338,7 @@ COMMANDS: Final[dict[bytes, Callable[[ServerView, ConnectionView | None], str | 
     b"wchp": _wchp,
     b"wchs": _wchs,
 }
-"""What each word of FOUR_LETTER_WORDS answers, in the order of that list."""
+"""What each word of FOUR_LETTER_WORDS answers."""
 
 
 # -- parts of several commands
@@ -348,7 +353,7 @@ def _lines(lines: Iterator[str]) -> str:
 
 
 def _members(members: Iterable[str]) -> Iterator[str]:
-    """The lines below a head."""
+    """Yield the lines below a heading."""
     for member in members:
         yield f"\t{member}\n"
 
@@ -390,7 +395,10 @@ def _address(connection: ConnectionView) -> str:
 
 
 def _brief(connection: ConnectionView, asking: ConnectionView | None) -> str:
-    """Without the closing bracket. Interest 1: reading, 0: stalled, or asking this very word."""
+    """Return a connection in brief, without the closing bracket.
+
+    The interest is 1 while it is read from, 0 if it is stalled or asks this very word.
+    """
     interest = 0 if connection is asking or connection.is_stalled else 1
     stats = connection.stats
     return (
@@ -418,8 +426,8 @@ def _full(connection: ConnectionView, asking: ConnectionView | None) -> str:
 
 
 def _connection_buckets(server: ServerView) -> dict[int, list[ConnectionView]]:
-    """Connections by when they are closed if they stay silent: with their session, or, before the
-    handshake, when their time for that is over."""
+    """Return the connections by the time at which they are closed if they stay silent: with their
+    session or, before the handshake, when their time for that is over."""
     clock = server.clock
     interval = server.config.sessionless_cnxn_timeout_ms
     tick = server.config.tick_time_ms

@@ -27,7 +27,7 @@ _ORDER: Final = (
     *("local_sessions", "uptime", "max_latency", "outstanding_tls_handshake", "learners"),
     *("min_client_response_size", "non_mtls_local_conn_count", "quorum_size"),
 )
-"""Those of a leader among them."""
+"""The names of the gauges in the original's order, those of a leader among them."""
 _ALWAYS_0: Final = (
     *("non_mtls_remote_conn_count", "non_mtls_local_conn_count", "auth_failed_count"),
     "outstanding_tls_handshake",
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 def monitor_lines(server: ServerView, version: str) -> Iterator[tuple[str, str]]:
-    """Every (name, value) without the prefix ``zk_``."""
+    """Yield every (name, value) without the prefix ``zk_``."""
     yield "version", version
     mode = server.role.mode
     yield "server_state", mode
@@ -88,7 +88,7 @@ def _number(value: int | float) -> str:
 
 
 def _gauges(server: ServerView) -> dict[str, int | float]:
-    """What is true now, by name in the original's order."""
+    """Return what is true now, by name in the original's order."""
     metrics = server.metrics
     tree = server.database.tree
     open_files, most_files = server.file_descriptors()

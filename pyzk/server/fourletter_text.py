@@ -17,7 +17,7 @@ _MONTHS: Final = (
 
 
 def java_double(value: float) -> str:
-    """``0.0``, ``16.0833``, ``1.0E7``, ``5.0E-4``: what Double.toString gives."""
+    """Return ``0.0``, ``16.0833``, ``1.0E7``, ``5.0E-4``: what Double.toString gives."""
     if value == 0 or 1e-3 <= abs(value) < 1e7:
         return repr(float(value))
     mantissa, _, exponent = f"{value!r}".partition("e")
@@ -37,7 +37,7 @@ def java_double(value: float) -> str:
 
 
 def java_date(wall_ms: int) -> str:
-    """``Thu Jan 01 00:00:00 UTC 1970``, always in UTC."""
+    """Return ``Thu Jan 01 00:00:00 UTC 1970``, always in UTC."""
     date = datetime.fromtimestamp(wall_ms // 1000, UTC)
     return (
         f"{_DAYS[date.weekday()]} {_MONTHS[date.month - 1]} {date.day:02d} "
@@ -46,6 +46,6 @@ def java_date(wall_ms: int) -> str:
 
 
 def socket_address(host: str, port: int) -> str:
-    """``/127.0.0.1:4711``, ``/[0:0:0:0:0:0:0:1]:4711``."""
+    """Return ``/127.0.0.1:4711``, ``/[0:0:0:0:0:0:0:1]:4711``."""
     host = peer_address(host)
     return f"/[{host}]:{port}" if ":" in host else f"/{host}:{port}"

@@ -45,12 +45,12 @@ class ConnectionView(Protocol):
 
     @property
     def session(self) -> Session | None:
-        """Its session; None before the handshake and after the session's end."""
+        """The session; None before the handshake and after the session's end."""
         ...
 
     @property
     def session_id(self) -> int:
-        """Signed; 0 before the handshake."""
+        """The session id, signed; 0 before the handshake."""
         ...
 
     @property
@@ -60,7 +60,8 @@ class ConnectionView(Protocol):
 
     @property
     def stats(self) -> ConnectionStats:
-        """Its numbers; the word itself is counted as received, the answer not yet as sent."""
+        """The numbers of the connection; the word itself is counted as received, the answer not yet
+        as sent."""
         ...
 
 
@@ -69,11 +70,11 @@ class HasMode(Protocol):
 
     @property
     def mode(self) -> str:
-        """standalone, leader, follower, observer, read-only."""
+        """The mode: standalone, leader, follower, observer, read-only."""
         ...
 
     def gauges(self) -> dict[str, int]:
-        """What the role knows of what ``mntr`` shows, by name without ``zk_``.
+        """Return what the role knows of what ``mntr`` shows, by name without ``zk_``.
 
         A leader: learners, synced_followers, synced_non_voting_followers, synced_observers,
         pending_syncs, leader_uptime, last_proposal_size, min_proposal_size, max_proposal_size (-1
@@ -86,7 +87,7 @@ class ServerView(Protocol):
     """One server, as all the words show it."""
 
     trace_mask: int
-    """Set by stmk, shown by gtmk, 306 at the start; nothing else looks at it."""
+    """The trace mask, set by stmk and shown by gtmk, 306 at the start; nothing else looks at it."""
 
     @property
     def config(self) -> ServerConfig: ...
@@ -104,7 +105,7 @@ class ServerView(Protocol):
 
     @property
     def sessions(self) -> SessionTracker:
-        """For dump: the buckets."""
+        """The sessions with their buckets of expiry, for dump."""
         ...
 
     @property
@@ -114,7 +115,7 @@ class ServerView(Protocol):
 
     @property
     def connections(self) -> Collection[ConnectionView]:
-        """Every open client connection, the asking one too; in order of acceptance."""
+        """Every open client connection, also the asking one, in order of acceptance."""
         ...
 
     @property
@@ -125,12 +126,13 @@ class ServerView(Protocol):
 
     @property
     def is_serving(self) -> bool:
-        """False before the database is loaded and after the shutdown began."""
+        """Whether clients are served: False before the database is loaded and after the shutdown
+        began."""
         ...
 
     @property
     def server_id(self) -> int:
-        """myid; 0 in standalone mode (the 1 in session ids is another matter)."""
+        """The number of ``myid``; 0 in standalone mode (the 1 in session ids is another matter)."""
         ...
 
     @property
@@ -145,25 +147,27 @@ class ServerView(Protocol):
 
     @property
     def outstanding(self) -> int:
-        """Requests of clients in progress."""
+        """The number of requests of clients in progress."""
         ...
 
     @property
     def environment(self) -> Callable[[], Mapping[str, str]]:
-        """For envi, from the shell: values by the names in ``fourletter.ENVIRONMENT_KEYS``.
+        """Returns the values of envi by the names in ``fourletter.ENVIRONMENT_KEYS``; the shell
+        sets it.
 
-        Honest for Python, e.g. java.version ``<none: CPython 3.11.7>``, java.vendor
+        The values are honest for Python, e.g. java.version ``<none: CPython 3.11.7>``, java.vendor
         ``<none>``, java.home ``sys.prefix``, java.class.path ``sys.path`` joined by colons;
-        zookeeper.version is added here, a key without value is shown as ``<NA>``.
+        zookeeper.version is added by the word, a key without value is shown as ``<NA>``.
         """
         ...
 
     @property
     def storage_report(self) -> Callable[[], StorageReport]:
-        """From the shell: what the storage says of itself now."""
+        """Returns what the storage says of itself now; the shell sets it."""
         ...
 
     @property
     def file_descriptors(self) -> Callable[[], tuple[int, int]]:
-        """From the shell: how many this process has open, how many it may; -1 for unknown."""
+        """Returns how many file descriptors this process has open and how many it may have, -1 for
+        unknown; the shell sets it."""
         ...

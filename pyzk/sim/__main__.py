@@ -1,4 +1,4 @@
-"""``python -m pyzk.sim``: run seeds, say what broke, show how to see it again.
+"""``python -m pyzk.sim``: runs seeds, prints violations and how to repeat them.
 
 Shell. The only part of the simulator that touches the world.
 """
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run what the command line asks for; return the exit code."""
     options = _parser().parse_args(arguments)
     logging.getLogger("pyzk").propagate = False
-    # Nearly all there is lives until the end of its run.
+    # Nearly all objects live until the end of their run.
     gc.set_threshold(100_000, 20, 20)
     if options.seed is None and not options.seeds:
         options.seed = random.SystemRandom().randrange(1 << 32)
@@ -39,11 +39,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pyzk.sim", description="Simulate ensembles; docs/simulator.md explains."
     )
-    parser.add_argument("--seed", type=int, help="run this one (none given: a random one)")
-    parser.add_argument("--seeds", type=int, default=0, help="run so many")
-    parser.add_argument("--start", type=int, default=1, help="the first of them")
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--keep-going", action="store_true", help="also after a violation")
+    parser.add_argument("--seed", type=int, help="run this seed (default: a random one)")
+    parser.add_argument("--seeds", type=int, default=0, help="run this many seeds")
+    parser.add_argument("--start", type=int, default=1, help="the first of these seeds")
+    parser.add_argument("--jobs", type=int, default=1, help="the number of processes")
+    parser.add_argument("--keep-going", action="store_true", help="go on after a violation")
     parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE")
     parser.add_argument("-v", "--verbose", action="store_true", help="trace everything")
     return parser
@@ -71,7 +71,7 @@ def _one(seed: int, overrides: dict[str, object], is_verbose: bool) -> int:
 
 
 class _Job:
-    """What a process is to do with a seed."""
+    """Runs a seed, in this process or another."""
 
     def __init__(self, overrides: dict[str, object]) -> None:
         self.overrides = overrides

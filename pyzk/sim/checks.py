@@ -1,6 +1,6 @@
-"""Feeds the checkers: after each step of a machine it looks at what has changed.
+"""Feeds the checkers: looks after each step of a machine at what has changed.
 
-Pure. A violation is raised and ends the run.
+Pure. A `Violation` is raised and ends the run.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ class Seen:
     def __init__(self, database: Database | None, raw: int) -> None:
         self.database = database
         self.raw = raw
-        """Its last zxid, as it says it."""
+        """The last zxid of its tree, which may be (epoch, 0)."""
         self.logged = raw
-        """Of the last record that it handed to its disk."""
+        """The zxid of the last record that it gave to its disk."""
         self.is_serving = False
         self.mode = ""
 
@@ -110,7 +110,7 @@ class Checks:
     # --- the life of a machine ------------------------------------------------------
 
     def started(self, machine: Watched) -> None:
-        """It has read its disk; its peer exists."""
+        """A machine has read its disk; its peer exists."""
         database = machine.peer.server.database
         seen = self._seen[machine.sid] = Seen(database, database.last_zxid)
         member = machine.member
@@ -120,39 +120,39 @@ class Checks:
         self.disk_changed(machine)
 
     def stopped(self, machine: Watched) -> None:
-        """It has crashed."""
+        """A machine has crashed."""
         self._seen.pop(machine.sid, None)
 
     def wiped(self, machine: Watched) -> None:
-        """It has lost its disk."""
+        """A machine has lost its disk."""
         self.epochs.forget(machine.sid)
 
     def disk_changed(self, machine: Watched) -> None:
-        """Its log is not what it was: cut, replaced, or read by a start."""
+        """The log of a machine was cut, replaced, or read by a start."""
         if machine.sid in self.durability.voters:
             self.durability.disk_changed(machine.sid)
 
     def restored(self, machine: Watched, zxid: int) -> None:
-        """Its log ends with ``zxid`` from now on."""
+        """The log of a machine ends with ``zxid`` from now on."""
         seen = self._seen.get(machine.sid)
         if seen is not None:
             seen.logged = zxid
         self.disk_changed(machine)
 
     def logged(self, machine: Watched, records: list[bytes]) -> None:
-        """It hands records to its disk."""
+        """A machine gives records to its disk."""
         seen = self._seen[machine.sid]
         seen.logged = self.chain.logged(machine.name, seen.logged, records)
 
     def sent(self, machine: Watched, socket: Socket, data: bytes) -> None:
-        """It writes to a link of the quorum port."""
+        """A machine writes to a link of the quorum port."""
         if self.world.trace.is_verbose:
             self.world.packets(machine, socket, data)
 
     # --- after each step ------------------------------------------------------------
 
     def stepped(self, machine: Watched) -> None:
-        """It has taken an input, and what it wanted is done."""
+        """Compare a machine that has taken an input with what was last seen of it."""
         seen = self._seen.get(machine.sid)
         if seen is None or not machine.is_up:
             return
@@ -197,7 +197,7 @@ class Checks:
     # --- the end --------------------------------------------------------------------
 
     def finish(self, machines: Sequence[Watched]) -> None:
-        """The run is over; these machines must be equal."""
+        """Check at the end of a run that these machines are equal."""
         first = machines[0]
         for machine in machines:
             check_counts(machine)
@@ -206,8 +206,8 @@ class Checks:
 
 
 def check_counts(machine: Watched) -> None:
-    """What a server counts as on the way is what waits in its sessions, and nobody waits for less
-    to be on the way who need not."""
+    """Check that a server counts as under way exactly the requests that wait in its sessions, and
+    that no client is throttled while there is room."""
     server = machine.peer.server
     waiting = [
         request

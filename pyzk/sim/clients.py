@@ -1,7 +1,6 @@
 """Clients at the level of frames: they make sessions, ask, watch, lose connections and come back.
 
-Pure. Each knows its members' hosts and takes one at random. What it is told goes to the checkers
-(`checkers.replies`) as it comes.
+Pure. Each connects to a member at random. What a client is told goes to `checkers.replies` at once.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from random import Random
 from typing import Final, Protocol
 
 from pyzk.constants import OpCode, Xid
+from pyzk.int64 import hex_id
 from pyzk.jute.archive import unpack_int
 from pyzk.jute.records import ConnectRequest, ConnectResponse, SetWatches, WatcherEvent
 from pyzk.sim.checkers.replies import ReplyChecker
@@ -40,7 +40,7 @@ class ClientWorld(Surroundings, Protocol):
 
 
 class SimClient:
-    """One client, a host of its own."""
+    """One client, which is a host of its own."""
 
     def __init__(self, world: ClientWorld, index: int, rng: Random, replies: ReplyChecker) -> None:
         options = world.options
@@ -55,18 +55,18 @@ class SimClient:
         self.slowness = 1
         self.workload = Workload(index, options, rng)
         self.left = options.operations
-        """Requests still to be sent."""
+        """How many requests are still to be sent."""
         self.session: SessionRecord | None = None
         self.socket: Socket | None = None
         self.is_attached = False
-        """The ConnectResponse has come on this socket."""
+        """Whether the ConnectResponse has come on this socket."""
         self.pending: deque[Operation] = deque()
         self.target = 0
         self.is_done = False
-        """Its proof was answered."""
+        """Whether the proof, its last write, was answered."""
         self.wants_proof = False
         self.lost = 0
-        """Requests whose outcome it never learned."""
+        """Counts the requests whose outcome the client never learned."""
         self.answered = 0
         self._password = NO_PASSWORD
         self._timeout_ms = options.session_timeout_ms
@@ -77,7 +77,7 @@ class SimClient:
         self._is_silent = False
         self._is_thinking = False
         self._ticket = 0
-        """Of the present connection attempt; what belongs to an earlier one is void."""
+        """The number of the present connection or attempt; calls of an earlier one do nothing."""
 
     # --- host -----------------------------------------------------------------------
 
@@ -91,13 +91,13 @@ class SimClient:
         raise AssertionError("nobody connects to a client")
 
     def describe(self) -> str:
-        """Who, for the trace."""
+        """Return who this is and where it is connected, for the trace."""
         return f"c{self.index} at h{self.target}" if self.socket is not None else f"c{self.index}"
 
     # --- connecting -----------------------------------------------------------------
 
     def _after(self, delay_us: int, action: Callable[[], object]) -> None:
-        """Call ``action`` if this connection, or attempt, still lasts then."""
+        """Call ``action`` later, if this connection or attempt still lasts."""
         ticket = self._ticket
 
         def act() -> None:
@@ -107,7 +107,7 @@ class SimClient:
         self.world.at(self.world.now_us + delay_us, act)
 
     def start(self) -> None:
-        """Connect, some time soon."""
+        """Connect after a short while."""
         self._after(self.rng.randrange(1, 300_000), self._connect)
 
     def _connect(self) -> None:
@@ -145,7 +145,7 @@ class SimClient:
         return self._timeout_ms * 667
 
     def _look(self) -> None:
-        """Ping, or leave a server that is silent."""
+        """Ping, or leave a server that is silent; look again later."""
         now = self.world.now_us
         if now - self._heard_us >= self._patience_us:
             self._leave("the server is silent")
@@ -182,7 +182,7 @@ class SimClient:
 
     @property
     def _shown(self) -> str:
-        return f"session 0x{self._session_id & (1 << 64) - 1:x}"
+        return f"session {hex_id(self._session_id)}"
 
     # --- owner of a socket ----------------------------------------------------------
 
@@ -259,20 +259,20 @@ class SimClient:
         socket.send(_pack_head(8 + len(body), operation.xid, operation.opcode) + body)
 
     def _think(self) -> None:
-        """Ask after a while, unless that is planned."""
+        """Send the next request after a while, unless that is planned already."""
         if self._is_thinking:
             return
         self._is_thinking = True
         self._after(self.rng.randrange(1, self.world.options.think_ms * 1000), self._ask)
 
     def _ask(self) -> None:
-        """Send the next request, if there is one and not too many are on the way."""
+        """Send the next request, if there is one and not too many are under way."""
         self._is_thinking = False
         if not self.is_attached or self._is_silent:
             return
         options, rng = self.world.options, self.rng
         if len(self.pending) >= options.pipeline:
-            return  # the next answer goes on
+            return  # the next answer plans the next request
         if self.wants_proof:
             if not self.pending and not self.is_done:
                 self._submit(*self.workload.proof())
@@ -301,7 +301,7 @@ class SimClient:
         self._send(operation, body)
 
     def prove(self) -> None:
-        """Ask nothing more but for one write that must succeed."""
+        """Send only one more request, a write that must succeed."""
         self.left = 0
         self.wants_proof = True
         self._is_silent = False

@@ -45,7 +45,7 @@ Records = list[tuple[int, bytes]]
 
 
 class PowerCut(Exception):
-    """A crash in the middle of an operation of the disk."""
+    """A crash before an operation of the disk."""
 
 
 class Answers(Protocol):
@@ -68,11 +68,11 @@ class Answers(Protocol):
         ...
 
     def disk_crashed(self) -> None:
-        """A crash point was reached."""
+        """A planned crash has come."""
         ...
 
     def note(self, text: str) -> None:
-        """One line for the verbose trace."""
+        """Write a line to the verbose trace."""
         ...
 
 
@@ -91,7 +91,7 @@ class Roll:
 
 
 class Store:
-    """In the queue: a database that is to be the only one, as it was when that was ordered."""
+    """In the queue: a database that is to replace all others, as it was when that was ordered."""
 
     __slots__ = ("command", "frozen")
 
@@ -102,7 +102,7 @@ class Store:
 
 Operation = Append | Roll | Store | StorageCommand
 Later = Callable[[int, Callable[[], object]], None]
-"""Calls a function after so many us, unless the machine has crashed meanwhile."""
+"""Calls a function after a time in us, unless the machine has crashed meanwhile."""
 
 
 class SnapshotJob:
@@ -116,7 +116,7 @@ class SnapshotJob:
 
 
 class SimDisk:
-    """What a machine has stored, and what it is storing."""
+    """The files of a machine, and the operations on them that are under way."""
 
     def __init__(self, sid: int, options: Options, rng: Random) -> None:
         self.sid = sid
@@ -126,11 +126,11 @@ class SimDisk:
         self.later: Later
         self.slowness = 1
         self.steps_to_crash = 0
-        """Operations of the directories until a crash; 0: none is planned."""
+        """How many operations of the directories remain until a crash; 0 if none is planned."""
         self.is_failing = False
-        """Every operation fails."""
+        """Whether every operation fails."""
         self.durable_zxid = 0
-        """Of the last record that survives whatever happens."""
+        """The zxid of the last record that no crash can take."""
         self._suffix = f".{options.compression}" if options.compression else ""
         self._recovery = RecoveryOptions(
             digests=options.digest_enabled,
@@ -142,14 +142,14 @@ class SimDisk:
         self.wipe()
 
     def wipe(self) -> None:
-        """Lose everything."""
+        """Lose all files."""
         self.snapshots = MemoryDirectory(f"h{self.sid}/data")
         is_separate = self.options.separate_log_directory
         self.logs = MemoryDirectory(f"h{self.sid}/log") if is_separate else self.snapshots
         self.durable_zxid = 0
 
     def _forget(self) -> None:
-        """What a program has in memory."""
+        """Forget what a program has in memory."""
         self._queue: deque[Operation] = deque()
         self._is_busy = False
         self._job: SnapshotJob | None = None
@@ -158,8 +158,8 @@ class SimDisk:
     # --- life -----------------------------------------------------------------------
 
     def open(self) -> tuple[Database, Epochs, list[str], bool]:
-        """Load what is there, as a start does: database, epochs, notes, whether a snapshot is
-        wanted. Raises StorageError, PowerCut."""
+        """Load the files as a start does. Return the database, the epochs, notes, and whether a
+        snapshot is wanted. Raises StorageError, PowerCut."""
         self._forget()
         self._arm()
         recovered = recover(self.snapshots, self.logs, self._recovery)
@@ -176,7 +176,7 @@ class SimDisk:
         return recovered.database, epochs, recovered.notes + notes, is_wanted
 
     def crash(self, is_power_lost: bool) -> int:
-        """End; return how many written bytes were lost."""
+        """Drop what is under way; return how many written bytes were lost."""
         self._forget()
         self.steps_to_crash = 0
         lost = 0
@@ -207,7 +207,7 @@ class SimDisk:
     def command(self, command: StorageCommand) -> None:
         """Carry out a command behind everything that was ordered before."""
         if isinstance(command, (Reload, StoreDatabase, TruncateLog)):
-            # It would be of a history that is to be replaced.
+            # The snapshot would be of a history that is to be replaced.
             if not self._guard(self._end_job):
                 return
         self._push(Store(command) if isinstance(command, StoreDatabase) else command)
@@ -220,7 +220,7 @@ class SimDisk:
             self._wait(partial(self._snapshot_step, self._job))
 
     def purge(self) -> None:
-        """Remove what only old snapshots need."""
+        """Remove old snapshots, and the logs that only they need."""
         self._guard(self._purge)
 
     def _purge(self) -> None:
@@ -241,7 +241,7 @@ class SimDisk:
             while self._queue and isinstance(following := self._queue[0], Append):
                 self._queue.popleft()
                 operation = Append(operation.records + following.records, following.zxid)
-            # Not before it has returned to whoever ordered it.
+            # Not at once: the call that ordered it returns first.
             self.later(0, partial(self._guard, partial(self._write, operation)))
         else:
             self._wait(partial(self._guard, partial(self._carry_out, operation)))
@@ -259,7 +259,7 @@ class SimDisk:
         self.later(min(int(base * (0.3 + 1.4 * rng.random())), MAX_SYNC_US), action)
 
     def _guard(self, action: Callable[[], object]) -> bool:
-        """Do something to the directories; whether the program survives it."""
+        """Do something to the directories; tell whether the program survives it."""
         try:
             action()
             return True
@@ -334,13 +334,13 @@ class SimDisk:
         self._complete_after = database.log_complete_after
 
     def _end_log(self) -> None:
-        """The next record begins another file."""
+        """Let the next record begin another file."""
         self._writer.roll()
 
     # --- snapshots ------------------------------------------------------------------
 
     def _end_job(self) -> None:
-        """Give up the snapshot that is being written: it is of a history that is to be changed."""
+        """Give up the snapshot that is being written, as its history is to be changed."""
         job, self._job = self._job, None
         if job is not None:
             job.frozen.close()

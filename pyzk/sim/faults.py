@@ -1,7 +1,8 @@
 """What goes wrong, and when it ends.
 
 Pure. Each kind of fault that the options switch on comes again and again after random times, and
-ends by itself. ``heal`` ends all of them for a core of machines; in safety mode that is everyone.
+ends by itself. ``heal`` ends all of them for a core of machines; in safety mode the core is all
+machines.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ HOUR_MS: Final = 3_600_000
 
 
 class FaultyWorld(Surroundings, Protocol):
-    """What faults hit."""
+    """What faults hit, in the world."""
 
     checks: Checks
     machines: dict[int, Machine]
@@ -84,7 +85,7 @@ class Faults:
     # --- crashes --------------------------------------------------------------------
 
     def arm(self, machine: Machine) -> None:
-        """A machine starts: plan crashes at points of its own."""
+        """Plan crashes between the steps of a machine that starts."""
         options, rng = self.options, self.rng
         machine.steps_to_crash = machine.disk.steps_to_crash = 0
         if self.is_over:
@@ -95,13 +96,13 @@ class Faults:
             machine.disk.steps_to_crash = 1 + int(rng.expovariate(1 / options.disk_point_steps))
 
     def crash(self, machine: Machine, why: str) -> None:
-        """Crash a machine now, and let it come back some time."""
+        """Crash a machine now, and start it again later."""
         if machine.is_up or machine.is_powered:
             machine.crash(is_power_lost=self.rng.random() < 0.5, why=why)
         self._restart_later(machine)
 
     def stopped(self, machine: Machine, why: str) -> None:
-        """Its program has ended itself: it is started again some time."""
+        """Take notice that a program has ended itself, and start it again later."""
         machine.crash(is_power_lost=False, why=why)
         self._restart_later(machine)
 
@@ -135,7 +136,8 @@ class Faults:
             self._restart_later(machine)
 
     def _wipe(self) -> None:
-        """An observer loses its data; a voter must not: its word would be forgotten."""
+        """Let an observer lose its data. A voter must not: what it has promised would be
+        forgotten."""
         options = self.options
         machine = self.world.machines[self.rng.randint(options.voters + 1, options.members)]
         if machine.is_up:
@@ -146,7 +148,7 @@ class Faults:
             self._restart_later(machine)
 
     def established(self, machine: Machine) -> None:
-        """A leader has begun to serve."""
+        """Plan a crash of a leader that has begun to serve, if leaders die early in this run."""
         seconds = self.options.leader_down_s
         if seconds and not self.is_over:
             life = machine.life
@@ -271,7 +273,7 @@ class Faults:
         options.socket_bytes = max(options.socket_bytes, 1 << 14)
         network = world.network
         network.unblock_all()
-        # Not both: the votes for a member that nobody can reach would come by way of another.
+        # Not both in one run: votes for a mute member could come by way of a deaf one.
         one_way = self.rng.choice(("mute", "deaf"))
         for sid in left:
             self._leave_broken(machines[sid], core, one_way)
@@ -289,7 +291,7 @@ class Faults:
         return [machines[sid] for sid in core]
 
     def _core(self) -> list[int]:
-        """A quorum, not much more, and perhaps an observer."""
+        """Return the members that survive: a quorum, not much more, and perhaps an observer."""
         rng, options = self.rng, self.options
         verifier = verifier_of(membership(options))
         sids = list(range(1, options.voters + 1))

@@ -1,4 +1,4 @@
-"""What the clients asked and were told, in the order in which it happened.
+"""The requests of the clients, and what they were told, in the order in which it happened.
 
 Pure.
 """
@@ -55,7 +55,7 @@ class Operation:
         self.sets_watch = sets_watch
         self.sent_us = 0
         self.floor = 0
-        """The highest zxid of a write that was answered, to anybody, before this was sent."""
+        """The highest zxid of a write that any client had an answer to when this was sent."""
         self.zxid = 0
         self.error = 0
         self.body = b""
@@ -105,8 +105,8 @@ class SessionRecord:
         self.client = client
         self.session_id = session_id
         self.last_zxid = 0
-        """The highest it has been told."""
+        """The highest zxid in an answer to this session."""
         self.last_xid = 0
         self.watches: dict[tuple[int, str], Watch] = {}
         self.is_closed = False
-        """Closed by the client, or expired."""
+        """Whether the client has closed the session, or it has expired."""

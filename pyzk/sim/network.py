@@ -25,7 +25,7 @@ from pyzk.sim.trace import Trace
 SYN_RETRY_US: Final = 300_000
 MAX_LATENCY_US: Final = 3_000_000
 GIVE_UP_US: Final = 5_000_000
-"""After at most so long whoever writes into a broken connection learns of it."""
+"""The longest time until a side that writes into a broken connection learns of it."""
 FIN: Final = b"FIN"
 """In a pipe, compared by identity: the sender has closed."""
 RST: Final = b"RST"
@@ -36,21 +36,21 @@ class Host(Protocol):
     """What a connection ends at: a machine with one program, or a client."""
 
     key: int
-    """Among all hosts; members have their sid."""
+    """Different for each host; that of a member is its sid."""
     life: int
     """Counts the starts of the program."""
     is_powered: bool
     is_up: bool
-    """The program runs (perhaps it is paused)."""
+    """Whether the program runs, paused or not."""
     slowness: int
-    """By how much its network is slower than usual."""
+    """How many times slower than usual its network is."""
 
     def input(self, action: Callable[[], object]) -> None:
         """Let the program take an input, now or when it is no longer paused."""
         ...
 
     def accepts(self, port: str) -> bool:
-        """Whether somebody listens."""
+        """Tell whether the program listens on this port."""
         ...
 
     def accepted(self, port: str, socket: Socket) -> None:
@@ -59,16 +59,16 @@ class Host(Protocol):
 
 
 class Owner(Protocol):
-    """Who uses a socket."""
+    """The program's side of a socket."""
 
     def received(self, socket: Socket, data: bytes) -> None: ...
 
     def ended(self, socket: Socket, reason: str) -> None:
-        """The other side has closed, or the connection is broken. Not after ``close``."""
+        """The other side has closed, or the connection is broken; not called after ``close``."""
         ...
 
     def writable(self, socket: Socket) -> None:
-        """There is room again."""
+        """The socket has room again."""
         ...
 
 
@@ -95,25 +95,25 @@ class Socket:
         self.is_closed = False
         self.is_full = False
         self.is_paused = False
-        """Its program does not read for now."""
+        """Whether the program does not read for now."""
 
     @property
     def name(self) -> str:
-        """Who is at the other side."""
+        """The host at the other side."""
         return f"h{self.peer.host.key}"
 
     @property
     def room(self) -> int:
-        """How many bytes it takes at present."""
+        """How many bytes the socket takes at present."""
         return self.outgoing.network.options.socket_bytes - self.outgoing.in_flight
 
     def send(self, data: bytes) -> None:
-        """Write, however much room there is."""
+        """Write, even if there is no room."""
         if not self.is_closed:
             self.outgoing.push(data)
 
     def pause_reading(self, is_paused: bool) -> None:
-        """Leave what comes where it is, or go on with it."""
+        """Stop reading what comes, or go on with it."""
         if is_paused != self.is_paused:
             self.is_paused = is_paused
             pipe = self.peer.outgoing
@@ -121,14 +121,14 @@ class Socket:
                 pipe.schedule(pipe.network.world.now_us)
 
     def close(self) -> None:
-        """Nothing more is written or read; what was written is still sent."""
+        """Close; what was written is still sent."""
         if not self.is_closed:
             self.is_closed = True
             self.outgoing.push(FIN)
             self.outgoing.network.forget(self)
 
     def is_alive(self) -> bool:
-        """Whether the program that opened it still has it."""
+        """Tell whether the program that opened the socket still has it."""
         return not self.is_closed and self.host.is_up and self.host.life == self.life
 
 
@@ -158,7 +158,7 @@ class Pipe:
         self.stalled_until = 0
         self.is_scheduled = False
         self.is_dead = False
-        """What is written from now on is lost."""
+        """Whether everything that is written from now on is lost."""
         self.is_given_up = False
 
     def push(self, data: bytes) -> None:
@@ -182,7 +182,7 @@ class Pipe:
             self.schedule(at)
 
     def _give_up(self) -> None:
-        """What was written again and again is not acknowledged, or refused."""
+        """End the connection at the writer: nothing that it sends is acknowledged."""
         writer = self.writer
         if writer.is_alive():
             writer.host.input(partial(_end, writer, "connection timed out"))
@@ -245,7 +245,7 @@ class Pipe:
         target.host.input(partial(_receive, target, data))
 
     def cut_short(self, rng: Random) -> None:
-        """Lose what is on the way behind some byte, and everything written later."""
+        """Lose what is on the way after some byte, and everything that is written later."""
         self.is_dead = True
         queue = self.queue
         keep = rng.randint(0, self.in_flight) if rng.random() < 0.7 else self.in_flight
@@ -259,7 +259,7 @@ class Pipe:
         self.in_flight = sum(len(data) for _, data in kept)
 
     def say_last(self, mark: bytes, delay_us: int) -> None:
-        """Tell the reader that the connection has ended, behind what is on the way."""
+        """Tell the reader, after what is on the way, that the connection has ended."""
         at = max(self.last_us, self.network.world.now_us + delay_us)
         self.last_us = at
         self.queue.append((at, mark))
@@ -293,16 +293,16 @@ def _writable(socket: Socket) -> None:
 
 
 class SimNetwork:
-    """All connections, and what is wrong with them."""
+    """All connections, and their faults."""
 
     def __init__(self, world: Scheduler, options: Options, rng: Random) -> None:
         self.world = world
         self.options = options
         self.rng = rng
         self.sockets: dict[Socket, None] = {}
-        """Open at their side."""
+        """The sockets that their own side has open."""
         self.blocked: dict[tuple[int, int], None] = {}
-        """(from, to): nothing passes."""
+        """(from, to) of the directions in which nothing passes."""
         self.parked: dict[Pipe, None] = {}
         """Pipes that wait for a block to end."""
         self.poked: dict[Socket, None] = {}
@@ -368,7 +368,6 @@ class SimNetwork:
         near.life = life
         near.peer, far.peer = far, near
         near.outgoing, far.outgoing = Pipe(self, near, far), Pipe(self, far, near)
-        # Nothing may be read at the near side before it knows that it is connected.
         self.sockets[near] = self.sockets[far] = None
         return near, far
 
@@ -385,6 +384,7 @@ class SimNetwork:
         socket: Socket | None,
     ) -> None:
         if socket is not None:
+            # Nothing is read at the near side before it knows that it is connected.
             back = socket.peer.outgoing
             back.last_us = max(back.last_us, at_us)
 
@@ -400,7 +400,7 @@ class SimNetwork:
         self.sockets.pop(socket, None)
 
     def reset(self, socket: Socket) -> None:
-        """The other machine knows nothing of this connection: tell so."""
+        """Tell a socket that the machine at the other side does not know the connection."""
         if socket.is_alive():
             socket.outgoing.is_dead = True
             socket.peer.outgoing.say_last(RST, self.latency_us(socket.peer.host, socket.host))
@@ -423,13 +423,13 @@ class SimNetwork:
             socket.outgoing.say_last(FIN, 0)
 
     def lost_power(self, host: Host) -> None:
-        """A host is silent from now on."""
+        """Close what a host had open without a word: it has no power."""
         for socket in [each for each in self.sockets if each.host is host]:
             self.forget(socket)
             socket.outgoing.cut_short(self.rng)
 
     def powered(self, host: Host) -> None:
-        """A host is back: it resets connections it knows nothing of when it hears from them."""
+        """Reset the connections whose other side has sent to a host while it had no power."""
         for socket in [each for each in self.poked if each.peer.host is host]:
             del self.poked[socket]
             if socket.is_alive():
@@ -449,7 +449,7 @@ class SimNetwork:
         self._unpark()
 
     def _unpark(self) -> None:
-        """What a block has held back goes on, after the senders have tried again."""
+        """Let what a block has held back go on, when the senders try again."""
         for pipe in list(self.parked):
             if (pipe.writer.host.key, pipe.target.host.key) not in self.blocked:
                 del self.parked[pipe]

@@ -1,7 +1,7 @@
-"""What kind of run a seed stands for: sizes, latencies, rates of faults, mix of requests.
+"""The kind of run that a seed stands for: sizes, latencies, rates of faults, mix of requests.
 
-Pure. Each run switches a random subset of everything on ("swarm"): faults that always come together
-hide what they do alone.
+Pure. Each run switches on a random subset of the faults ("swarm"): faults that always come together
+hide what each does alone.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ class Options:
 
     seed: int
     mode: str = SAFETY
-    """safety: in the end everything returns. liveness: only a quorum and its clients do."""
+    """safety: in the end all machines return. liveness: only a quorum and its clients do."""
 
     # --- the ensemble
     voters: int = 3
     observers: int = 0
     weights: tuple[int, ...] = ()
-    """By voter; empty: all the same, majorities count."""
+    """The weight of each voter; empty if majorities count."""
     groups: tuple[int, ...] = ()
-    """The group of each voter; empty: none."""
+    """The group of each voter; empty if there are none."""
     tick_ms: int = 500
     init_limit: int = 6
     sync_limit: int = 3
@@ -50,11 +50,11 @@ class Options:
     # --- the clients
     clients: int = 3
     operations: int = 60
-    """Of each client."""
+    """How many requests each client sends."""
     pipeline: int = 1
-    """Requests of a client on the way at a time."""
+    """How many requests of a client may be under way at a time."""
     think_ms: int = 100
-    """Between two requests, at most."""
+    """The longest time between two requests."""
     paths: int = 6
     session_timeout_ms: int = 4000
     writes: float = 0.6
@@ -64,42 +64,45 @@ class Options:
     watches: float = 0.3
     syncs: float = 0.05
     closes: float = 0.02
-    """Of a client's steps that end its session."""
+    """The share of a client's steps that end its session."""
     silences: float = 0.02
-    """Of a client's steps after which it is silent for longer than its session lasts."""
+    """The share of a client's steps after which it is silent, perhaps until its session expires."""
     data_bytes: int = 40
 
     # --- the network
     latency_us: int = 500
     spikes: float = 0.01
-    """Of the pieces that take fifty times as long."""
+    """The share of the pieces that take fifty times as long."""
     pieces: float = 0.05
-    """Of the deliveries that come in two or more pieces."""
+    """The share of the deliveries that come in two pieces."""
     socket_bytes: int = 1 << 16
-    """What a connection takes before it must be read."""
+    """How many bytes a connection takes before they must be read."""
     line_bytes_ms: int = 0
-    """What a connection carries in a millisecond; 0: anything."""
+    """How many bytes a connection carries in a millisecond; 0 for no limit."""
     mark_bytes: int = 0
-    """How many bytes may be on the way before a server takes fewer; 0: as many as in earnest."""
+    """How many bytes may be under way before a server slows its intake; 0 for production's
+    marks."""
 
     # --- the loops
     turn_us: int = 0
-    """How long a turn of a server's loop may last, in which inputs are taken in before links and
-    log are written; 0: every input is a turn."""
+    """The longest turn of a server's loop, in which inputs are taken before links and log are
+    written; 0 if every input is a turn."""
 
     # --- the disks
     sync_us: int = 1000
     slow_syncs: float = 0.01
-    """Of the syncs that take a hundred times as long."""
+    """The share of the syncs that take a hundred times as long."""
 
-    # --- what goes wrong: virtual seconds between two of a kind, 0: never
+    # --- what goes wrong: mean virtual seconds between two faults of a kind, 0 for never
     duration_s: int = 20
     crash_s: float = 4.0
     """A process is killed, or its machine loses power."""
     crash_point_steps: int = 0
-    """A crash about every so many steps of a machine, between any two of them."""
+    """The mean number of a machine's steps to a crash, which comes between any two steps; 0 for
+    none."""
     disk_point_steps: int = 0
-    """A crash about every so many operations of a disk, before any of them."""
+    """The mean number of a disk's operations to a crash, which comes before any operation; 0 for
+    none."""
     disk_error_s: float = 0.0
     partition_s: float = 6.0
     one_way_s: float = 0.0
@@ -118,7 +121,7 @@ class Options:
 
     @property
     def is_calm(self) -> bool:
-        """Whether nothing goes wrong, and nobody is left broken in the end."""
+        """Whether nothing goes wrong, and no machine stays broken in the end."""
         rates = [getattr(self, each.name) for each in fields(self) if each.name in _TROUBLES]
         return not any(rates) and self.mode == SAFETY
 
@@ -143,7 +146,7 @@ _TROUBLES = (
 
 
 def draw(seed: int) -> Options:
-    """Return what the seed stands for."""
+    """Return the options that a seed stands for."""
     rng = Random(seed * 2 + 1)
     options = Options(seed)
     options.mode = LIVENESS if rng.random() < 0.4 else SAFETY
@@ -152,7 +155,8 @@ def draw(seed: int) -> Options:
     _draw_world(options, rng)
     _draw_faults(options, rng)
     _draw_load(options, rng)
-    options.turn_us = rng.choice((0, 20, 200, 2000))  # last: what is drawn before stays the same
+    # What is new is drawn last, so that older seeds keep what is drawn before.
+    options.turn_us = rng.choice((0, 20, 200, 2000))
     return options
 
 
@@ -185,7 +189,7 @@ def _draw_ensemble(options: Options, rng: Random) -> None:
 
 
 def _draw_weights(options: Options, rng: Random) -> None:
-    """Hierarchical quorums: groups of voters with weights, some of them none."""
+    """Draw hierarchical quorums: groups of voters with weights, of which some are 0."""
     count = options.voters
     groups = 1 if count == 3 else rng.choice((1, 1, 3 if count >= 5 else 1))
     options.groups = tuple(index % groups + 1 for index in range(count))
@@ -222,13 +226,13 @@ def _draw_world(options: Options, rng: Random) -> None:
     options.pieces = rng.choice((0.0, 0.02, 0.1))
     options.socket_bytes = rng.choice((64, 1024, 1 << 16, 1 << 16))
     if options.latency_us * options.data_bytes > 1_000_000:
-        options.socket_bytes = 1 << 16  # or a snapshot takes minutes
+        options.socket_bytes = 1 << 16  # otherwise a snapshot takes minutes
     options.sync_us = rng.choice((50, 1000, 1000, 10_000, 40_000))
     options.slow_syncs = rng.choice((0.0, 0.0, 0.01, 0.03))
 
 
 def _draw_faults(options: Options, rng: Random) -> None:
-    """Each kind is on or off; together they leave some time to get anything done."""
+    """Switch each kind of fault on or off, at rates that leave time for work in between."""
     options.duration_s = rng.choice((10, 20, 20, 30))
 
     def every(probability: float, *seconds: float) -> float:
@@ -251,8 +255,8 @@ def _draw_faults(options: Options, rng: Random) -> None:
 
 
 def _draw_load(options: Options, rng: Random) -> None:
-    """Large values, many at once, over slow lines: more than is let on the way. Now and then that
-    is all that happens, and then it must not cost anybody anything."""
+    """Draw large values, many at once, over slow lines, more than a server takes at a time. Some
+    runs have this load and no faults: then the first leader must stay."""
     if not _chance(rng, 0.15):
         return
     options.data_bytes = rng.choice((2000, 20_000))

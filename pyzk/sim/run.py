@@ -1,4 +1,4 @@
-"""One run: a seed, its faults, the healing, and what came of it.
+"""One run: a seed, its faults, the healing, and the result.
 
 Pure.
 """
@@ -20,13 +20,13 @@ from pyzk.sim.world import DiskMaker, MachineMaker, World
 
 @dataclass
 class Result:
-    """What a run has shown."""
+    """The outcome of a run, and its numbers."""
 
     options: Options
     violation: str = ""
-    """Empty: nothing."""
+    """The rule that was broken, and how; empty if none was."""
     lines: tuple[str, ...] = ()
-    """The last ones of the trace, of a run with a violation."""
+    """The last lines of the trace, if there is a violation."""
     hash: int = 0
     virtual_ms: int = 0
     events: int = 0
@@ -35,11 +35,11 @@ class Result:
     commits: int = 0
     answers: int = 0
     settled_ms: int = 0
-    """How long it took after the healing until everyone was served and equal."""
+    """How long it took after the healing until all clients were served and all members equal."""
 
 
 class TraceHandler(logging.Handler):
-    """Log lines of the core, in the verbose trace."""
+    """Writes the log lines of the core into the verbose trace."""
 
     def __init__(self, world: World) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ def _starter(world: World, machine: Machine) -> Callable[[], object]:
 
 
 def settle_limit_ms(options: Options) -> int:
-    """Return how long a healed core may need until it has served everyone."""
+    """Return how long a healed core of machines may need until it has served every client."""
     return 20_000 + 4 * options.tick_ms * (options.init_limit + options.sync_limit)
 
 

@@ -12,7 +12,7 @@ from pyzk.sim.options import Options
 
 
 def membership(options: Options) -> Membership:
-    """Return who takes part: voters first, then observers; host h3 is server 3."""
+    """Return the members of the ensemble: voters first, then observers; host h3 is server 3."""
     members = tuple(
         QuorumServer(
             sid, (ServerAddress(f"h{sid}", 2888, 3888),), sid > options.voters, client_port=2181
@@ -32,7 +32,7 @@ def membership(options: Options) -> Membership:
 
 
 def ensemble_config(options: Options, sid: int) -> EnsembleConfig:
-    """Return what server ``sid`` is told about its ensemble."""
+    """Return the configuration of server ``sid`` as a member."""
     return EnsembleConfig(
         my_sid=sid,
         membership=membership(options),
@@ -52,7 +52,7 @@ def ensemble_config(options: Options, sid: int) -> EnsembleConfig:
 
 
 def server_config(options: Options, ensemble: EnsembleConfig) -> ServerConfig:
-    """Return what every server is told."""
+    """Return the configuration of a server, the same for all."""
     return ServerConfig(
         data_dir="/sim",
         tick_time_ms=options.tick_ms,

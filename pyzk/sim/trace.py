@@ -1,8 +1,8 @@
-"""What happened, one line an event, and a hash of everything.
+"""The trace of a run: a line for each event, and a hash of everything.
 
 Pure. Changes of state are always traced; packets, deliveries and storage only with ``is_verbose``.
-The hash covers every byte that was delivered and when, whether or not there is a line for it: two
-runs of one seed must have the same. docs/simulator.md has the legend.
+The hash covers every byte that was delivered, and when, whether or not there is a line for it: two
+runs of one seed must have the same hash. docs/simulator.md explains the columns.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Trace:
     def __init__(self, is_verbose: bool = False, write: Callable[[str], object] | None = None):
         self.is_verbose = is_verbose
         self.write = write
-        """Takes each line as it comes; None: only the last ones are kept."""
+        """Takes each line as it comes; with None only the last lines are kept."""
         self.lines: deque[str] = deque(maxlen=KEPT_LINES)
         self.hash = 0
         self.count = 0

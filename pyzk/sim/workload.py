@@ -1,7 +1,7 @@
-"""What a client asks next.
+"""The choice of a client's next request.
 
-Pure. The client knows little of what is there: many requests fail, and that is an answer like any
-other. Data are never written twice, so that what is read tells who wrote it.
+Pure. The client does not know which znodes exist: many requests fail, and that is an answer like
+any other. No data is written twice, so that a reader can tell which write it sees.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ OPEN: Final = [ACL(31, "world", "anyone")]
 CHILD_NAMES: Final = 3
 
 Asked = tuple[int, str, bytes, bool]
-"""opcode, path, body, whether it sets a watch."""
+"""(opcode, path, body, whether the request sets a watch)."""
 
 
 class Record(Protocol):
@@ -41,11 +41,11 @@ class Workload:
         self.options = options
         self.rng = rng
         self.sequential: list[str] = []
-        """Sequential znodes that it has created, to be deleted some time."""
+        """Sequential znodes that the client has created and may delete."""
         self._count = 0
 
     def next(self) -> Asked:
-        """Return what to ask next."""
+        """Return the next request."""
         options, rng = self.options, self.rng
         draw = rng.random()
         if draw < options.writes:
@@ -63,7 +63,7 @@ class Workload:
         return opcode, path, record.encode(), False
 
     def proof(self) -> Asked:
-        """Return a write that cannot fail: who gets an answer is served."""
+        """Return a write that cannot fail: its answer proves that the client is served."""
         self._count += 1
         record = SetDataRequest("/", b"proof %d.%d" % (self.client, self._count), -1)
         return OpCode.SET_DATA, "/", record.encode(), False

@@ -1,7 +1,7 @@
 """Time, events, and everything that takes part in a run.
 
-Pure. One heap of events in virtual microseconds; what happens at the same one happens in the order
-in which it was planned. Nothing draws on anything but the seed.
+Pure. One heap has all events, in virtual microseconds; events of the same microsecond happen in the
+order in which they were planned. All randomness comes from the seed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MachineMaker = Callable[["World", int, SimDisk], Machine]
 
 
 class World:
-    """One ensemble, its clients and its troubles."""
+    """One ensemble with its clients, its network and its faults."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class World:
         make_disk: DiskMaker = SimDisk,
         make_machine: MachineMaker = Machine,
     ) -> None:
-        """``make_disk`` and ``make_machine`` are for injected mistakes."""
+        """Tests give ``make_disk`` and ``make_machine`` to inject mistakes."""
         self.options = options
         self.trace = trace
         self.now_us = 0
@@ -82,7 +82,7 @@ class World:
         heapq.heappush(self._heap, (time_us, self._planned, action))
 
     def run(self, until_us: int, is_done: Callable[[], bool] | None = None) -> bool:
-        """Let time pass; whether ``is_done`` came true, which is asked every 50 ms."""
+        """Let time pass; tell whether ``is_done`` came true, which is checked every 50 ms."""
         heap = self._heap
         ask_us = self.now_us
         while heap and heap[0][0] <= until_us:
@@ -109,19 +109,19 @@ class World:
         self.faults.established(self.machines[sid])
 
     def crash_point(self, machine: Machine) -> None:
-        """A place at which a crash was planned."""
+        """Crash a machine at a place where a crash was planned."""
         self.faults.count += 1
         self.faults.crash(machine, "crash at a point")
 
     def disk_failed(self, machine: Machine, error: StorageError) -> None:
-        """The program of a machine ends with its disk."""
+        """End the program of a machine whose disk has failed."""
         if not machine.disk.is_failing:
             raise Violation("storage", f"{machine.name}: {error}")
         machine.disk.is_failing = False
         self.faults.stopped(machine, "stops for its disk")
 
     def raised(self, machine: Machine, error: Exception) -> None:
-        """An input raised: a bug."""
+        """Report that an input of a machine has raised, which is a bug."""
         if isinstance(error, Violation):
             raise error
         text = "".join(traceback.format_exception(error))
@@ -134,7 +134,7 @@ class World:
         self.trace.line(self.now_us, "" if who is None else who.describe(), text)
 
     def detail(self, who: Described, text: str) -> None:
-        """Trace what is only of interest to who looks closely."""
+        """Trace what only the verbose trace shows."""
         if self.trace.is_verbose:
             self.trace.line(self.now_us, who.describe(), f"  {text}")
 

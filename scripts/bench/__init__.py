@@ -1,4 +1,4 @@
-"""Measurements beside the original.
+"""Measurements of this server and of the original.
 
 Shell.
 """

@@ -14,10 +14,7 @@ tickTime (scripts/bench/failover.py).
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import shlex
 import statistics
 import sys
 import tempfile
@@ -27,12 +24,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from conformance import oracle
 from conformance.frames import four_letters
-from conformance.oracle import OracleMissingError
-from conformance.servers import Launcher, NotStartedError, Server, free_port, pyzk_launcher
+from conformance.servers import Launcher, NotStartedError, Server, free_port
 from scripts.bench.failover import outage
-from scripts.bench.zk import Point, Times, build, run_load, table
+from scripts.bench.zk import Point, Times, build, compared, options_of, run_load, table
 
 MEMBERS: Final = 3
 POINTS: Final = (("set", 50, 20), ("set", 50, 1), ("set", 1, 1), ("get", 50, 20))
@@ -65,7 +60,7 @@ class Ensemble:
             time.sleep(0.05)
 
     def modes(self) -> dict[int, str]:
-        """What each member says that it is, "" for nothing."""
+        """Returns the role that each member reports, "" for none."""
         return {sid: _mode(server) for sid, server in self.servers.items()}
 
     @property
@@ -75,7 +70,7 @@ class Ensemble:
 
     @property
     def connect_string(self) -> str:
-        """The client ports of all members."""
+        """The connect string of all members."""
         return ",".join(f"127.0.0.1:{server.port}" for server in self.servers.values())
 
     def __enter__(self) -> Ensemble:
@@ -95,7 +90,7 @@ class Ensemble:
         self.cleanup()
 
     def cleanup(self) -> None:
-        """Stop what runs and remove the directories."""
+        """Stop the processes and remove the directories."""
         for server in self.servers.values():
             server.cleanup()
 
@@ -112,7 +107,7 @@ def _mode(server: Server) -> str:
 
 
 def measure(program: Path, launcher: Launcher, times: Times) -> dict[Point, dict[str, Any]]:
-    """All points, each operation on an ensemble of its own."""
+    """Measure all points, each operation on an ensemble of its own."""
     points = [Point(*point) for point in POINTS]
     figures: dict[Point, dict[str, Any]] = {}
     for operation in dict.fromkeys(point.operation for point in points):
@@ -130,7 +125,7 @@ def measure(program: Path, launcher: Launcher, times: Times) -> dict[Point, dict
 
 
 def failover(launcher: Launcher) -> float:
-    """Seconds without writes after the leader of a fresh ensemble was killed."""
+    """Return the seconds without writes after the leader of a fresh ensemble was killed."""
     with Ensemble(launcher) as ensemble:
         leader = ensemble.servers[ensemble.leader]
         process = leader.process
@@ -142,25 +137,11 @@ def failover(launcher: Launcher) -> float:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Status 0 however fast it was: a measurement is no test."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.bench.ensemble")
-    parser.add_argument("--quick", action="store_true", help="one second for each point")
-    parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--kills", type=int, default=5, help="of the leader; 0: none")
-    parser.add_argument("--version", default="3.9", help="of the original")
-    parser.add_argument("--command", help="this server's command line with {cfg} and {props}")
-    parser.add_argument("--alone", action="store_true", help="without the original")
-    parser.add_argument("--json", type=Path, help="where to write all figures")
+    """Returns the exit status: 0, as a measurement is no test."""
+    parser = options_of("python -m scripts.bench.ensemble")
+    parser.add_argument("--kills", type=int, default=5, help="how often the leader is killed")
     options = parser.parse_args(arguments)
-    times = Times(1.0, 0.5, 2.0) if options.quick else Times(options.seconds, 2.0, 5.0)
-    os.environ.setdefault("PYZK_ORACLE_JVMFLAGS", shlex.join(["-Xmx1000m"]))
-    launchers = [pyzk_launcher(options.command)]
-    if not options.alone:
-        try:
-            launchers.append(oracle.launcher(options.version))
-        except OracleMissingError as missing:
-            print(f"bench: the comparison is SKIPPED: {missing}")
+    times, launchers = compared(options)
     points = [Point(*point) for point in POINTS]
     results: dict[str, list[dict[Point, dict[str, Any]]]] = {one.name: [] for one in launchers}
     outages: dict[str, list[float]] = {one.name: [] for one in launchers}

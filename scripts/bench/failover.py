@@ -21,12 +21,12 @@ GIVE_UP_S = 60.0
 
 
 def write(client: Client, value: bytes) -> bool:
-    """One write; false when the server refuses it."""
+    """Write once; return False if the server refuses it."""
     return client.call("setData", wire.set_data(PATH, value)).err == 0
 
 
 def outage(pid: int, addresses: list[Address]) -> float:
-    """Kills the process and tries all servers in turn until a write succeeds."""
+    """Kill a process, and try all servers in turn until a write succeeds; return the seconds."""
     first = new_session(addresses[0], timeout=1.0)
     first.call("create", wire.create(PATH))
     if not write(first, b"before"):
@@ -52,7 +52,7 @@ def outage(pid: int, addresses: list[Address]) -> float:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measures once."""
+    """Measure once."""
     pid, servers = arguments or sys.argv[1:]
     addresses = [(host, int(port)) for host, port in (s.rsplit(":", 1) for s in servers.split(","))]
     print(json.dumps({"outage_s": round(outage(int(pid), addresses), 3)}))

@@ -1,4 +1,4 @@
-"""How long a test waits for a ZooKeeper: start to first write, stop, reset, of each kind there is.
+"""How long a test waits for a ZooKeeper of each kind: from start to first write, stop, reset.
 
 Shell.
 
@@ -41,7 +41,7 @@ CURATOR_TEST: Final = DEBIAN_JARS / "curator-test.jar"
 LOGGING: Final = ("slf4j-api", "slf4j-nop", "snappy-java", "metrics-core", "netty-all")
 ROOT: Final = Path(__file__).parents[2]
 STARTS: Final = 200
-"""Starts and stops in one process, after which nothing may be left."""
+"""How often a process starts and stops a server, after which nothing may be left."""
 
 START, AGAIN, STOP, RESET, MEMORY = "start", "again", "stop", "reset", "memory"
 
@@ -90,7 +90,7 @@ def milliseconds(begin: float) -> float:
 
 
 def in_process() -> Figures:
-    """One `ZooKeeperServer` in a process that has started some before."""
+    """Measure a `ZooKeeperServer` in a process that has started some before."""
     from pyzk.testing import ZooKeeperServer
 
     found: Figures = {}
@@ -130,7 +130,7 @@ server.stop()
 
 
 def first_in_a_process(*imported: str) -> Callable[[], Figures]:
-    """The first `ZooKeeperServer` of a process that has imported this much: imports count."""
+    """Return a measurement of the first `ZooKeeperServer` of a process, other imports included."""
 
     def run() -> Figures:
         done = subprocess.run(
@@ -143,7 +143,7 @@ def first_in_a_process(*imported: str) -> Callable[[], Figures]:
 
 
 def in_a_loop() -> Figures:
-    """`AsyncZooKeeperServer`, three times, in a loop of the caller."""
+    """Measure `AsyncZooKeeperServer`, three times, in a loop of the caller."""
     import asyncio
 
     from pyzk.testing import AsyncZooKeeperServer
@@ -174,7 +174,7 @@ def in_a_loop() -> Figures:
 
 
 def environment() -> dict[str, str]:
-    """As a user's: modules are compiled once."""
+    """Return a user's environment, in which modules are compiled once."""
     cache = Path(tempfile.gettempdir()) / f"pyzk-bench-{os.getuid()}"
     # From `make`, or by hand with a compiled core in front.
     path = os.environ.get("PYTHONPATH") or str(ROOT)
@@ -184,7 +184,7 @@ def environment() -> dict[str, str]:
 
 
 def child_process() -> Figures:
-    """`pyzk serve --ephemeral` as a test suite in another language starts it."""
+    """Measure `pyzk serve --ephemeral`, as a test suite in another language starts it."""
     options = ["--ephemeral", "--port", "0", "--print-connect-string", "--exit-with-parent"]
     begin = time.perf_counter()
     with subprocess.Popen(
@@ -204,7 +204,7 @@ def child_process() -> Figures:
 
 
 def apache(launcher: Launcher) -> Callable[[], Figures]:
-    """The original as a process, with flags for a quick start."""
+    """Return a measurement of the original as a process, with flags for a quick start."""
 
     def run() -> Figures:
         server = Server(launcher)
@@ -227,7 +227,7 @@ def apache(launcher: Launcher) -> Callable[[], Figures]:
 
 
 def curator(classes: str, class_path: str, rounds: int) -> Callable[[], Figures]:
-    """Curator's TestingServer: the first includes the start of its JVM, the rest do not."""
+    """Return a measurement of Curator's TestingServer; the first start includes that of its JVM."""
 
     def run() -> Figures:
         begin = time.perf_counter()
@@ -251,7 +251,7 @@ def curator(classes: str, class_path: str, rounds: int) -> Callable[[], Figures]
 
 
 def resident(process: int) -> float:
-    """MiB of memory that a process has now; nan where that is not told."""
+    """Return the MiB of memory that a process has now; nan if the system does not tell."""
     with contextlib.suppress(OSError, StopIteration):
         lines = Path(f"/proc/{process}/status").read_text().splitlines()
         line = next(line for line in lines if line.startswith("VmRSS:"))
@@ -264,7 +264,7 @@ def resident(process: int) -> float:
 
 @attrs.frozen
 class Kind:
-    """One row."""
+    """One row of the table."""
 
     name: str
     run: Callable[[], Figures]
@@ -272,7 +272,7 @@ class Kind:
 
 
 def kinds(scratch: Path) -> Iterator[Kind]:
-    """What can be measured here; the rest is named on standard error."""
+    """Yield what can be measured here; the rest is named on standard error."""
     yield Kind("pyzk, first in a bare process", first_in_a_process())
     yield Kind("pyzk, first under pytest", first_in_a_process("pytest"))
     yield Kind("pyzk, first under pytest with kazoo", first_in_a_process("pytest", "kazoo.client"))
@@ -307,7 +307,7 @@ def compile_curator(scratch: Path) -> Callable[[], Figures]:
 
 
 def leaks() -> str:
-    """Start and stop many times; say what is left."""
+    """Start and stop many times; return what is left."""
     from pyzk.testing import ZooKeeperServer
 
     def counted() -> tuple[int, int, float]:
@@ -346,7 +346,7 @@ def table(results: dict[str, Figures]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Status 0 however fast it was: a measurement is no test."""
+    """Returns the exit status: 0, as a measurement is no test."""
     parser = argparse.ArgumentParser(prog="python -m scripts.bench.fixture")
     parser.add_argument("--quick", action="store_true", help="three rounds, one of what is slow")
     parser.add_argument("--rounds", type=int, default=15)

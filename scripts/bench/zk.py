@@ -57,8 +57,8 @@ class Point:
 
 @attrs.frozen
 class Times:
-    """Seconds: measured, unmeasured before each point, unmeasured on a fresh server for each of its
-    two warm-up loads."""
+    """Seconds of a load: measured, unmeasured before it, and unmeasured on a fresh server for each
+    of two warm-up loads."""
 
     seconds: float
     before_point: float
@@ -66,7 +66,7 @@ class Times:
 
 
 def build(folder: Path) -> Path:
-    """Compiles the load generator; SystemExit without a compiler."""
+    """Compile the load generator. Raises SystemExit if there is no compiler."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         raise SystemExit("bench: no C compiler (gcc or cc) on the PATH")
@@ -76,7 +76,7 @@ def build(folder: Path) -> Path:
 
 
 def load(program: Path, server: Server, point: Point, times: Times) -> dict[str, Any]:
-    """One run of the load generator against one server."""
+    """Run the load generator against one server."""
     address = f"{server.address[0]}:{server.address[1]}"
     return run_load(program, server.launcher.name, address, point, times, server.log_tail)
 
@@ -89,7 +89,7 @@ def run_load(
     times: Times,
     log_tail: Callable[[], str] = str,
 ) -> dict[str, Any]:
-    """One run of the load generator; SystemExit if it failed."""
+    """Run the load generator. Raises SystemExit if it fails."""
     shape = [point.operation, str(point.connections), str(point.pipeline), str(SIZE)]
     command = [str(program), addresses, *shape, str(times.seconds), str(times.before_point)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
@@ -104,7 +104,7 @@ def run_load(
 def measure(
     program: Path, launcher: Launcher, operation: str, times: Times
 ) -> dict[Point, dict[str, Any]]:
-    """All points of one operation on one fresh, then warm, server."""
+    """Measure all points of one operation on one fresh server, after a warm-up."""
     server = Server(launcher, {"globalOutstandingLimit": "100000"})
     try:
         server.start()
@@ -118,7 +118,7 @@ def measure(
 
 
 def start_time(launcher: Launcher, runs: int) -> float:
-    """Median seconds from starting the process until a session is answered."""
+    """Return the median seconds from the start of a process until it answers a session."""
     times = []
     for _ in range(runs):
         server = Server(launcher)
@@ -132,7 +132,7 @@ def start_time(launcher: Launcher, runs: int) -> float:
 
 
 def table(results: dict[str, list[dict[Point, dict[str, Any]]]], points: list[Point]) -> bool:
-    """Prints medians and ratios; true when the first is nowhere slower."""
+    """Print medians and ratios; return whether the first server is nowhere slower."""
     names = list(results)
     header = "".join(f"{name + ' ops/s':>22}{'p50 us':>9}{'p99 us':>9}" for name in names)
     print(f"{'':16}{header}{'ratio':>8}")
@@ -154,18 +154,21 @@ def table(results: dict[str, list[dict[Point, dict[str, Any]]]], points: list[Po
     return good
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Status 0 however fast it was: a measurement is no test."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.bench.zk")
+def options_of(prog: str) -> argparse.ArgumentParser:
+    """Return a parser of the options that all comparisons have."""
+    parser = argparse.ArgumentParser(prog=prog)
     parser.add_argument("--quick", action="store_true", help="one second for each point")
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--operations", nargs="+", default=OPERATIONS)
     parser.add_argument("--version", default="3.9", help="of the original")
     parser.add_argument("--command", help="this server's command line with {cfg} and {props}")
     parser.add_argument("--alone", action="store_true", help="without the original")
     parser.add_argument("--json", type=Path, help="where to write all figures")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def compared(options: argparse.Namespace) -> tuple[Times, list[Launcher]]:
+    """Return the times of a comparison, and this server and the original, if it is to be had."""
     times = Times(1.0, 0.5, 2.0) if options.quick else Times(options.seconds, 2.0, 5.0)
     # The original runs as its own script would start it, without our quick-start flags.
     os.environ.setdefault("PYZK_ORACLE_JVMFLAGS", shlex.join(["-Xmx1000m"]))
@@ -175,6 +178,15 @@ def main(arguments: list[str] | None = None) -> int:
             launchers.append(oracle.launcher(options.version))
         except OracleMissingError as missing:
             print(f"bench: the comparison is SKIPPED: {missing}")
+    return times, launchers
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit status: 0, as a measurement is no test."""
+    parser = options_of("python -m scripts.bench.zk")
+    parser.add_argument("--operations", nargs="+", default=OPERATIONS)
+    options = parser.parse_args(arguments)
+    times, launchers = compared(options)
     points = [Point(operation, *shape) for operation in options.operations for shape in SHAPES]
     results: dict[str, list[dict[Point, dict[str, Any]]]] = {one.name: [] for one in launchers}
     with tempfile.TemporaryDirectory(prefix="pyzk-bench-") as scratch:

@@ -79,7 +79,7 @@ def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LayoutError, match="holds something else"):
         make(tmp_path)
-    with pytest.raises(LayoutError, match="is no directory"):
+    with pytest.raises(LayoutError, match="is not a directory"):
         make(tmp_path / "file")
 
 

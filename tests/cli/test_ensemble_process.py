@@ -117,7 +117,9 @@ def test_it_works_again_in_its_directory(start: Start, tmp_path: Path) -> None:
     refused = start("--dir", str(kept))
     _, error = refused.process.communicate(timeout=PATIENCE_S)
     assert refused.process.returncode == 2
-    assert re.search(r"port \d+, the client port of server 1: .*; stop who has it", error)
+    assert re.search(
+        r"port \d+, the client port of server 1: .*; stop the process that uses it", error
+    )
     assert first.stop(signal.SIGTERM)[0] == 0
     again = start("--dir", str(kept), "--print-connect-string", "--log-level", "warning")
     assert again.process.stdout is not None

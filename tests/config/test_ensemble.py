@@ -173,10 +173,10 @@ def test_a_mistake_in_it_names_the_file(dynamic: str | None, line: int, message:
         (ALL, None, "myid: there is no /data/myid; it must hold the id of this server, the N of"
                     " its own server.N line, one of 1, 2, 3: echo N > /data/myid"),
         (ALL, "", "myid: /data/myid is empty; it must hold the id"),
-        (ALL, "one", "myid: /data/myid holds 'one', no server id; it must"),
+        (ALL, "one", "myid: /data/myid holds 'one', which is not a server id;"),
         (ALL, "\n2\n", "myid: /data/myid is empty; it must hold the id"),
         (ALL, "-0\n", "myid: /data/myid holds 0, but there is no server.0, only 1, 2, 3; add"),
-        (ALL, "-1\n", "myid: /data/myid holds '-1', no server id; it must"),
+        (ALL, "-1\n", "myid: /data/myid holds '-1', which is not a server id;"),
         (ALL, "4\n", "myid: /data/myid holds 4, but there is no server.4, only 1, 2, 3; add the"
                      " line on every server, or correct the file"),
         (ALL + "server.2=h9:1:2\n", "1", "line 8: server.2: is on line 5 already; give each server"
@@ -196,7 +196,7 @@ def test_a_mistake_in_it_names_the_file(dynamic: str | None, line: int, message:
         (ALL + "clientPortAddress=::1\nserver.4=h4:1:2;2181\n", "4", "line 8: clientPortAddress:"
          " [0:0:0:0:0:0:0:1]:2181 differs from 0.0.0.0:2181 in server.4; remove clientPort and"
          " clientPortAddress here, or make them the same"),
-        (ALL + "clientPortAddress=x::y\n", "1", "line 8: clientPortAddress: [x::y] is no IPv6"),
+        (ALL + "clientPortAddress=x::y\n", "1", "line 8: clientPortAddress: [x::y] is not an IPv6"),
         (ALL + "peerType=leader\n", "1", "line 8: peerType: 'leader' is not participant or obser"),
         (ALL + "electionAlg=1\n", "1", "line 8: electionAlg: '1' is not 3"),
         (ALL + "server.4=h4:1:2|h5:1:2\n", "1", "line 8: server.4: has several addresses; that"

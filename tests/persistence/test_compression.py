@@ -127,7 +127,7 @@ def test_streams_that_end_early_or_late() -> None:
 
 
 def test_snappy_stream_limits() -> None:
-    with pytest.raises(ValueError, match="no snappy-java stream"):
+    with pytest.raises(ValueError, match="not a snappy-java stream"):
         decompressor("s.snappy").feed(b"x" * 40)
     with pytest.raises(ValueError, match="a block of"):
         decompressor("s.snappy").feed(SNAPPY_HEADER + struct.pack(">i", 1 << 30))

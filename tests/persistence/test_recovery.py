@@ -271,7 +271,7 @@ def test_acl_list_that_is_nowhere_defined_is_refused() -> None:
     payloads = [PAYLOADS[0], with_acl(2, "/old", "a:a"), with_acl(3, "/b", "b:b")]
     directory = fuzzy_directory(payloads, named=2, reaches=3)
     put(directory, "log.1", HEADER + b"".join(framed(payloads[:2])))
-    with pytest.raises(StorageError, match="nowhere defined"):
+    with pytest.raises(StorageError, match="not defined anywhere"):
         load(directory)
 
 

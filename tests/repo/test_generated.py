@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import changelog, gen_jute, gen_operations
+from scripts import changelog, gen_config_table, gen_jute, gen_word_table
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,8 +18,13 @@ def test_the_records_are_what_their_schema_says() -> None:
 
 
 def test_the_table_of_keys_is_what_the_parser_works_from() -> None:
-    text = gen_operations.TARGET.read_text()
-    assert gen_operations.generate(text) == text, "run `make generate`"
+    text = gen_config_table.TARGET.read_text()
+    assert gen_config_table.generate(text) == text, "run `make generate`"
+
+
+def test_the_table_of_words_is_the_list_of_words() -> None:
+    text = gen_word_table.TARGET.read_text()
+    assert gen_word_table.generate(text) == text, "run `make generate`"
 
 
 def test_the_fallback_of_the_makefile_names_every_dependency() -> None:

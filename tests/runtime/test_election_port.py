@@ -263,7 +263,7 @@ def test_one_of_two_addresses_is_enough_and_the_other_is_tried_on(
         (
             OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address", "10.0.0.1:3888"),
             "Cannot assign requested address (10.0.0.1:3888)",
-            "this machine has not the address in server.1: correct it on all members, or myid",
+            "this machine does not have the address in server.1: correct it on all members",
         ),
         (OSError(errno.EACCES, "Permission denied"), "Permission denied", "below 1024"),
         (OSError(errno.EPERM, "Not permitted"), "Not permitted", "correct server.1 on all members"),

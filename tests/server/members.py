@@ -18,6 +18,7 @@ from pyzk.data.txn import LoggedTxn, decode_txn
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
 from pyzk.quorum.forwarding import decode_forward, encode_forward
+from pyzk.quorum.peer import Peer
 from pyzk.quorum.stream import QuorumStream
 from pyzk.server.connection import Connection
 from pyzk.server.outbox import Outbox
@@ -26,21 +27,37 @@ from pyzk.server.readonly import ReadOnly
 from pyzk.server.request import Request
 from pyzk.server.server import Server
 from pyzk.zxid import make
+from tests.driven import Driven
 from tests.world import START_MS, WALL_MS, Client
 
 EPOCH = 3
 
 
-class Member:
+class NoLife:
+    """The life of a server whose role a test puts in."""
+
+    moves_deadline = False
+    deadline = None
+    status = "looking", None
+
+    def start(self) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def log_synced(self, zxid: int) -> None: ...
+
+    def wake(self) -> None: ...
+
+
+class Member(Driven):
     """One server, its clients and nothing else; the role is put in by who makes it."""
 
     def __init__(self, sid: int, clock: Clock, config: ServerConfig) -> None:
-        self.clock = clock
-        self.outbox = Outbox()
         self.database = Database(DataTree())
         self.database.tree.last_zxid = make(EPOCH, 0)
-        self.server = Server(config, self.database, clock, self.outbox, Random(sid))
-        self.server.server_id = sid
+        server = Server(config, self.database, clock, Outbox(), Random(sid))
+        server.server_id = sid
+        super().__init__(Peer(server, NoLife()))
         self._port = 40000
 
     def open(self) -> Client:
@@ -61,14 +78,6 @@ class Member:
         client = self.open()
         client.handshake(session_id=other.session_id, password=other.password, read_only=read_only)
         return client
-
-    def settle(self) -> None:
-        """Let the sockets take everything."""
-        for connection in self.outbox.take_dirty():
-            connection.is_dirty = False
-            client = connection.shell
-            assert isinstance(client, Client)
-            client.take(connection)
 
 
 class FakeLeader:

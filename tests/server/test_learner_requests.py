@@ -394,6 +394,6 @@ def test_a_learner_stops_reading_when_too_much_is_on_the_way() -> None:
 def test_a_learner_hands_nothing_to_the_log_by_itself(ensemble: Ensemble, client: Client) -> None:
     client.submit(OpCode.CREATE, create())
     ensemble.commit()
-    outbox: Outbox = ensemble.follower.outbox
+    outbox: Outbox = ensemble.follower.peer.outbox
     assert outbox.log == []
     assert outbox.commands == []

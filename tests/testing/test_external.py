@@ -55,7 +55,7 @@ def test_the_first_that_answers_is_taken(zk_server: ZooKeeperServer) -> None:
     with ConnectedServer(hosts) as server:
         assert server.port == zk_server.port
         assert server.connect_string.startswith(hosts + "/")
-    with pytest.raises(FixtureError, match="'localhost' is no HOST:PORT"):
+    with pytest.raises(FixtureError, match="'localhost' is not HOST:PORT"):
         ConnectedServer("localhost")
 
 

@@ -1,4 +1,4 @@
-"""What must be true of every run, one subject a file; `pyzk.sim.watch` feeds them after each step.
+"""What must be true of every run, a file for each subject; `pyzk.sim.checks` feeds them.
 
 Pure. A checker reads and never changes what it looks at.
 
@@ -7,7 +7,7 @@ Pure. A checker reads and never changes what it looks at.
                 epoch numbers only grow
     durability  what counts as committed is on the disks of a quorum, then and ever after
     state       equal digests at equal zxids; equal trees in the end
-    model       the history, applied by a few lines that are nobody's product: what is to be seen
+    model       the history, applied by a few independent lines: what clients must see
     replies     clients: acknowledged writes are in the history, in real-time order; replies come
                 in order; reads are the state they claim; watch events come before the new state
 """

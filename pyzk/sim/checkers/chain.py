@@ -1,4 +1,4 @@
-"""One history: whatever is delivered anywhere is a prefix of it.
+"""One history, of which every server delivers a prefix.
 
 Pure. The invariants of the Zab specification are five sides of one fact here. A zxid is given once,
 by the one leader of its epoch, behind exactly one other; so each zxid stands for a whole history.
@@ -27,24 +27,25 @@ class Chain:
         """``committed`` is told each transaction that becomes part of the history."""
         self.payloads: dict[int, bytes] = {}
         self.first_past: dict[int, int] = {}
-        """Epoch -> what its first transaction follows."""
+        """Epoch -> the zxid that its first transaction follows."""
         self.bases: dict[int, int] = {}
-        """Epoch -> the last zxid of the history that its leader began with: what (epoch, 0) is."""
+        """Epoch -> the last zxid of the history that its leader began with, which is what (epoch,
+        0) stands for."""
         self.committed: list[int] = [0]
         self.index: dict[int, int] = {0: 0}
         self._committed = committed
 
     @property
     def tip(self) -> int:
-        """The last one that is committed."""
+        """The zxid of the last transaction that is committed."""
         return self.committed[-1]
 
     def tip_before(self, epoch: int) -> int:
-        """Return the last one that is committed and of an earlier epoch."""
+        """Return the last zxid that is committed and of an earlier epoch."""
         return self.committed[bisect_left(self.committed, make(epoch, 0)) - 1]
 
     def resolve(self, zxid: int) -> int:
-        """Return the transaction at which a server with this last zxid is."""
+        """Return the zxid of the last transaction of a server whose tree has this zxid."""
         while zxid and not counter_of(zxid):
             base = self.bases.get(epoch_of(zxid))
             if base is None:
@@ -53,7 +54,7 @@ class Chain:
         return zxid
 
     def past(self, zxid: int) -> int:
-        """Return what a transaction follows."""
+        """Return the zxid that a transaction follows."""
         if counter_of(zxid) > 1:
             return zxid - 1
         past = self.first_past.get(epoch_of(zxid))
@@ -62,7 +63,7 @@ class Chain:
         return past
 
     def contains(self, tip: int, zxid: int) -> bool:
-        """Whether ``zxid`` is in the history that ends with ``tip``; both resolved."""
+        """Tell whether ``zxid`` is in the history that ends with ``tip``; both are resolved."""
         epoch = epoch_of(zxid)
         while epoch_of(tip) > epoch:
             tip = self.past(make(epoch_of(tip), 1))

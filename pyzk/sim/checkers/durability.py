@@ -1,6 +1,6 @@
-"""Committed means on the disks of a quorum: when it happens, and for ever.
+"""What is committed is on the disks of a quorum, from that moment and for ever.
 
-Pure. A disk counts with what no crash can take from it. So an acknowledgement that was given too
+Pure. Only what no crash can take counts as on a disk. So an acknowledgement that was given too
 early shows at once, not only when the power fails at the right moment.
 """
 
@@ -20,7 +20,7 @@ class DurabilityChecker:
     def __init__(
         self, chain: Chain, verifier: QuorumVerifier, durable: dict[int, Callable[[], int]]
     ) -> None:
-        """``durable`` tells for each voter the last zxid that survives on its disk."""
+        """``durable`` returns for each voter the last zxid that survives on its disk."""
         self.voters = tuple(durable)
         self._chain = chain
         self._verifier = verifier

@@ -12,7 +12,7 @@ from pyzk.zxid import epoch_of, format_zxid
 
 
 class EpochChecker:
-    """What each server has promised, and who led."""
+    """The epochs that each server has promised, and the leaders of all epochs."""
 
     def __init__(self, chain: Chain) -> None:
         self.leaders: dict[int, tuple[int, int]] = {}
@@ -22,7 +22,7 @@ class EpochChecker:
         self._current: dict[int, int] = {}
 
     def seen(self, sid: int, epochs: Epochs, last_zxid: int) -> None:
-        """A server has these numbers, in memory or, at a start, on its disk."""
+        """A server has these epochs, in memory or, at a start, on its disk."""
         accepted, current = epochs.accepted, epochs.current
         if accepted < current:
             raise Violation("epochs", f"h{sid}: accepted {accepted}, current {current}")

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pyzk.constants import OpCode
 from pyzk.data.txn import LoggedTxn, decode_txn
+from pyzk.int64 import hex_id
 from pyzk.jute.records import (
     CheckVersionTxn,
     CloseSessionTxn,
@@ -36,7 +37,7 @@ class Znode(NamedTuple):
 
 
 class _Past:
-    """What one path was, from zxid to zxid."""
+    """All states of one path, by zxid."""
 
     __slots__ = ("states", "zxids")
 
@@ -56,7 +57,7 @@ class _Past:
 
 
 class _Children:
-    """The children of one path, from zxid to zxid."""
+    """The children of one path, by zxid."""
 
     __slots__ = ("names", "zxids")
 
@@ -76,26 +77,26 @@ class _Children:
 
 
 class Told(NamedTuple):
-    """What a committed transaction answers to."""
+    """The request to which a committed transaction is the answer."""
 
     session: int
     cxid: int
     type: int
     error: int
     path: str
-    """Of a create, as it came out."""
+    """The path; of a sequential create the one that was chosen."""
 
 
 class Model:
-    """Every state the ensemble has been in."""
+    """Every state in which the ensemble has been."""
 
     def __init__(self) -> None:
         self.sessions: dict[int, int] = {}
-        """Session -> timeout in ms."""
+        """Session id -> timeout in ms."""
         self.ended: dict[int, int] = {}
-        """Session -> zxid of its closeSession."""
+        """Session id -> zxid of its closeSession."""
         self.told: dict[int, Told] = {}
-        """By zxid."""
+        """Zxid -> the request that it answers."""
         self.ephemerals: dict[int, dict[str, None]] = {}
         self._pasts: dict[str, _Past] = {}
         self._children: dict[str, _Children] = {}
@@ -110,7 +111,7 @@ class Model:
     # --- questions ------------------------------------------------------------------
 
     def znode(self, path: str, zxid: int) -> Znode | None:
-        """Return a znode as it was at ``zxid``, None if it was not there."""
+        """Return a znode as it was at ``zxid``; None if it did not exist."""
         past = self._pasts.get(path)
         return None if past is None else past.at(zxid)
 
@@ -155,8 +156,8 @@ class Model:
             self._apply(header, txn.body)
 
     def _check_order(self, header: TxnHeader) -> None:
-        """The writes of a session take effect in its order, once each. But for its end: who owns
-        the session is not asked then, here as in the original, so a closeSession that a client
+        """Check that the writes of a session take effect in its order, once each. A closeSession is
+        left out: as in the original it is not checked who owns the session, so one that a client
         has sent before it moved may still arrive."""
         if header.cxid <= 0 or header.type == OpCode.CLOSE_SESSION:
             return
@@ -172,7 +173,7 @@ class Model:
         header = txn.header
         session = header.client_id
         if self.sessions.pop(session, None) is None:
-            # Closed twice: by its client and by its leader, say. The second does nothing.
+            # A session may be closed twice, say by its client and by its leader.
             if session not in self.ended:
                 raise Violation("sessions", f"{_session(header)} is closed, it never was")
             return
@@ -241,7 +242,7 @@ class Model:
 
 
 def _has_failed(txn: LoggedTxn) -> bool:
-    """Whether it is a multi that is logged with the error it ended with."""
+    """Tell whether a transaction is a multi that has failed, which is logged with its errors."""
     return isinstance(txn.body, list) and any(sub.type == OpCode.ERROR for sub in txn.body)
 
 
@@ -251,4 +252,4 @@ def _after(zxids: list[int], zxid: int) -> int | None:
 
 
 def _session(header: TxnHeader) -> str:
-    return f"session 0x{header.client_id & (1 << 64) - 1:x} ({format_zxid(header.zxid)})"
+    return f"session {hex_id(header.client_id)} ({format_zxid(header.zxid)})"

@@ -33,7 +33,7 @@ from pyzk.zxid import format_zxid
 WITHOUT_TXN: Final = frozenset(
     {ErrorCode.SESSION_EXPIRED, ErrorCode.SESSION_MOVED, ErrorCode.EPHEMERAL_ON_LOCAL_SESSION}
 )
-"""Errors that a server may answer to a write on its own."""
+"""Errors that a server may answer to a write without a transaction."""
 _FIRES: Final = {
     EventType.NODE_CREATED: (DATA, EXISTS),
     EventType.NODE_DATA_CHANGED: (DATA, EXISTS),
@@ -43,7 +43,7 @@ _FIRES: Final = {
 
 
 class ReplyChecker:
-    """Everything that any client was told."""
+    """Checks everything that any client is told."""
 
     def __init__(self, model: Model, has_local_sessions: bool) -> None:
         self.answers = 0
@@ -52,7 +52,7 @@ class ReplyChecker:
         self.events = 0
         self.expiries = 0
         self.acknowledged: dict[int, Operation] = {}
-        """Writes by zxid."""
+        """Zxid -> the write that was acknowledged with it."""
         self._model = model
         self._floor = 0
         self._has_local_sessions = has_local_sessions
@@ -80,7 +80,7 @@ class ReplyChecker:
         operation.floor = self._floor
 
     def lost(self, operation: Operation) -> None:
-        """Its answer will never come."""
+        """The answer to a request will never come."""
 
     def answered(
         self,
@@ -91,7 +91,7 @@ class ReplyChecker:
         error: int,
         body: bytes,
     ) -> None:
-        """An answer has come; ``operation`` is the oldest that had none."""
+        """An answer has come; ``operation`` is the oldest request without one."""
         if operation is None or xid != operation.xid:
             raise Violation("reply order", f"c{session.client}: answer {xid}, due is {operation}")
         self.answers += 1
@@ -239,7 +239,7 @@ class ReplyChecker:
             if change is None or change > zxid:
                 continue
             if operation.xid == Xid.SET_WATCHES and watch.kind == EXISTS:
-                continue  # came and went meanwhile: nothing to tell
+                continue  # a znode that came and went again gives no event
             raise Violation(
                 "watches",
                 f"{operation} shows {format_zxid(zxid)}; {watch.path} changed at"

@@ -12,7 +12,7 @@ from pyzk.zxid import format_zxid
 
 
 class StateChecker:
-    """The digest that every server must have at a zxid."""
+    """Checks that all servers have the same digest at the same zxid."""
 
     def __init__(self) -> None:
         self._digests: dict[int, tuple[int, str]] = {}
@@ -44,7 +44,7 @@ def compare(one: str, first: Database, other: str, second: Database) -> None:
         raise Violation("state", f"only one of {one} and {other} has {missing}")
     for path in sorted(a):
         if path == CONFIG:
-            continue  # its time is each server's own
+            continue  # each server has written it at a time of its own
         x, y = a[path], b[path]
         if x.data != y.data or x.encode_persisted() != y.encode_persisted():
             raise Violation("state", f"{path} differs between {one} and {other}")

@@ -12,7 +12,7 @@ from pyzk.constants import WatchKind
 from pyzk.data.paths import ROOT, validate_path
 from pyzk.data.tree import DataTree
 from pyzk.errors import KeeperError
-from pyzk.int64 import hex_id
+from pyzk.int64 import hex_id, signed
 from pyzk.server.server import Server
 from pyzk.testing.errors import FixtureError
 
@@ -210,7 +210,7 @@ def session_id_of(session: object) -> int:
         except ValueError:
             raise FixtureError(f"{session!r} is no session id") from None
     if isinstance(session, int) and not isinstance(session, bool):
-        return session - (1 << 64) if session >= 1 << 63 else session
+        return signed(session)
     client_id = getattr(session, "client_id", None)
     # A kazoo client that is not connected now does not tell its session.
     found = client_id[0] if client_id else getattr(session, "_session_id", None)

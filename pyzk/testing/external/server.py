@@ -17,6 +17,7 @@ from typing import Any, Final, NoReturn, Self
 
 from pyzk.data.paths import ROOT
 from pyzk.errors import KeeperError, NoAuth, NodeExists, NoNode, NotEmpty, SessionExpired
+from pyzk.int64 import hex_id
 from pyzk.runtime.addresses import place
 from pyzk.testing.core.engine import NEW, PAUSED, RUNNING, STOPPED, explain
 from pyzk.testing.core.inspection import SessionInfo, WatchInfo, flatten, nest, session_id_of
@@ -40,7 +41,7 @@ def _raise_unavailable(text: str) -> NoReturn:
 def _split(address: str) -> tuple[str, int]:
     host, colon, port = address.strip().rpartition(":")
     if not colon or not port.isdigit():
-        raise FixtureError(f"{address!r} is no HOST:PORT")
+        raise FixtureError(f"{address!r} is not HOST:PORT")
     return host.strip("[]"), int(port)
 
 
@@ -299,7 +300,7 @@ class ExternalServer:
             return one is not None
 
         try:
-            what = f"session 0x{session_id & (1 << 64) - 1:x} {'connected' if exists else 'over'}"
+            what = f"session {hex_id(session_id)} {'connected' if exists else 'over'}"
             self.wait_until(is_there, what, timeout=timeout)
         except external_sight.NotAllowedError as error:
             self.unavailable(
