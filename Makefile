@@ -140,12 +140,14 @@ generate: $(VENV)/.runtime ## write the generated files again
 	@$(RUN) -m scripts.gen_jute
 	@$(RUN) -m scripts.gen_config_table
 	@$(RUN) -m scripts.gen_word_table
+	@$(RUN) -m scripts.gen_zab
 
 .PHONY: generated
 generated: $(VENV)/.runtime ## fail if a generated file differs from what its generator writes
 	@$(RUN) -m scripts.gen_jute --check
 	@$(RUN) -m scripts.gen_config_table --check
 	@$(RUN) -m scripts.gen_word_table --check
+	@$(RUN) -m scripts.gen_zab --check
 
 # ---- beside the original (PYZK_ORACLE names the directory of its jars; skipped aloud without Java)
 

@@ -39,7 +39,7 @@ from conformance.ensemble_clients import (
 from conformance.ensemble_history import History, longest_gap, violations
 from conformance.frames import four_letters
 from conformance.mixed.ensemble import Ensemble
-from conformance.mixed.members import Member, MixedError, eventually
+from conformance.mixed.members import MixedError, MixedMember, eventually
 from conformance.mixed.proxy import Gate
 from conformance.servers import PYZK, Launcher, NotStartedError, pyzk_launcher
 from pyzk.zxid import epoch_of
@@ -126,7 +126,7 @@ class Cluster(Ensemble):
             gate.close()
 
 
-def mode(member: Member) -> str:
+def mode(member: MixedMember) -> str:
     """Returns the role that a member reports, without waiting."""
     try:
         answer = four_letters(member.address, b"srvr", 0.5).decode()

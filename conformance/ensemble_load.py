@@ -32,7 +32,7 @@ import attrs
 from conformance import wire
 from conformance.frames import Address
 from conformance.mixed.ensemble import Ensemble
-from conformance.mixed.members import PYZK, Member, implementation
+from conformance.mixed.members import PYZK, MixedMember, implementation
 from conformance.mixed.proxy import CHUNK, Gate
 from conformance.servers import Launcher, Server
 
@@ -180,7 +180,7 @@ class Memory:
 
 
 @contextmanager
-def _signals(members: list[Member]) -> Iterator[Callable[[int], None]]:
+def _signals(members: list[MixedMember]) -> Iterator[Callable[[int], None]]:
     """Gives a call that sends a signal to each member; in the end all go on."""
 
     def send(number: int) -> None:

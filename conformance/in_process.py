@@ -82,7 +82,7 @@ class PeerTarget:
                 self.peer.log_synced(zxid)
             self._driver.flush()
 
-    # --- effects: `pyzk.quorum.driver.Effects` --------------------------------------------
+    # --- effects: `pyzk.quorum.contract.Effects` --------------------------------------------
 
     def append(self, records: list[bytes], last_zxid: int) -> None:
         """Makes records durable at once."""

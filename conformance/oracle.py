@@ -132,7 +132,7 @@ def install_debian() -> str | None:
     if _installed("3.8") and CLI_MT.exists():
         return None
     if shutil.which("apt-get") is None:
-        return "this is no Debian: there is no apt-get"
+        return "this is not Debian: there is no apt-get"
     if os.geteuid() != 0:
         return f"apt-get needs root: install {' '.join(DEBIAN_PACKAGES)} by hand"
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}

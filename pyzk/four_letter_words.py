@@ -6,15 +6,17 @@ answers is a function in `pyzk/server/fourletter.py`. ZooKeeper: FourLetterComma
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 
-class FourLetterWord(NamedTuple):
+# No NamedTuple: making the class takes a third of a millisecond of each start.
+class FourLetterWord:
     """One word, as the documentation tells it."""
 
-    shows: str
-    needs_serving: bool = True
-    """Whether a server that does not serve refuses it."""
+    def __init__(self, shows: str, *, needs_serving: bool = True) -> None:
+        self.shows = shows
+        self.needs_serving = needs_serving
+        """Whether a server that does not serve refuses it."""
 
 
 FOUR_LETTER_WORDS: Final[dict[str, FourLetterWord]] = {

@@ -11,13 +11,14 @@ from typing import Protocol
 from pyzk.clock import Clock
 from pyzk.data.database import Database
 from pyzk.quorum.commands import DialElection, DialLeader, StorageCommand
-from pyzk.quorum.driver import Driver, MemberEffects
+from pyzk.quorum.contract import MemberEffects
+from pyzk.quorum.driver import Driver
 from pyzk.quorum.election_link import ElectionLink
-from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.member import Member
 from pyzk.quorum.peer import Peer
 from pyzk.quorum.role import MemberRole
 from pyzk.server.connection import Connection
+from pyzk.server.outbox import Outgoing
 
 
 class TakesReplies(Protocol):
@@ -137,7 +138,7 @@ class NoElections:
     def order(self, command: StorageCommand) -> None:
         raise AssertionError(command)
 
-    def send(self, link: QuorumLink) -> None:
+    def send(self, link: Outgoing) -> None:
         raise AssertionError(link)
 
     def dial_leader(self, command: DialLeader) -> None:

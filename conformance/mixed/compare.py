@@ -18,7 +18,7 @@ from conformance.differential.requests import SUPER
 from conformance.disk import Tree
 from conformance.mixed import logs
 from conformance.mixed.ensemble import Ensemble
-from conformance.mixed.members import Member, MixedError, check
+from conformance.mixed.members import MixedError, MixedMember, check
 
 CONFIG_NODE: Final = "/zookeeper/config"
 """Each member writes this node itself, with a time of its own."""
@@ -59,7 +59,7 @@ def read_log(file: Path) -> Iterator[tuple[int, bytes]]:
     """Yields each transaction of a log: its zxid and its bytes, digest included."""
     data = file.read_bytes()
     if not data.startswith(LOG_MAGIC):
-        check(not data.strip(b"\x00"), f"{file} is no log")
+        check(not data.strip(b"\x00"), f"{file} is not a log")
         return
     offset = LOG_HEADER
     while offset + 12 <= len(data):
@@ -83,7 +83,7 @@ def logs_are_equal(ensemble: Ensemble) -> int:
 
     The digests are compared, too, which the leader has written into each.
     """
-    seen: dict[int, tuple[Member, bytes]] = {}
+    seen: dict[int, tuple[MixedMember, bytes]] = {}
     shared = set()
     for member in ensemble.members.values():
         before = 0

@@ -11,13 +11,12 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 from conformance.differential.requests import SUPER, digest_id
 from conformance.frames import Address, Client
 from conformance.mixed import logs
-from conformance.mixed.members import NOT_SERVING, Member, MixedError, check, eventually
+from conformance.mixed.members import NOT_SERVING, MixedError, MixedMember, check, eventually
 from conformance.mixed.proxy import Gate
 from conformance.servers import Launcher
 
@@ -55,9 +54,9 @@ class Ensemble:
         self.properties = {**PROPERTIES, **(properties or {})}
         self.tops = 0
         """Counts the nodes that were created for exercises."""
-        self.members: dict[int, Member] = {}
+        self.members: dict[int, MixedMember] = {}
         for sid, launcher in enumerate((*voters, *observers), 1):
-            self.members[sid] = Member(sid, launcher, self.root, sid > len(voters))
+            self.members[sid] = MixedMember(sid, launcher, self.root, sid > len(voters))
         self.gates: dict[tuple[int, int], Gate] = {}
         if gated:
             self._make_gates()
@@ -69,19 +68,19 @@ class Ensemble:
                 if source != target:
                     self.gates[source, target] = Gate(("127.0.0.1", member.quorum_port))
 
-    def __getitem__(self, sid: int) -> Member:
+    def __getitem__(self, sid: int) -> MixedMember:
         return self.members[sid]
 
     def __str__(self) -> str:
         return ", ".join(str(member) for member in self.members.values())
 
     @property
-    def voters(self) -> list[Member]:
+    def voters(self) -> list[MixedMember]:
         """The members that may lead."""
         return [member for member in self.members.values() if not member.is_observer]
 
     @property
-    def running(self) -> list[Member]:
+    def running(self) -> list[MixedMember]:
         """The members with a process."""
         return [member for member in self.members.values() if member.process is not None]
 
@@ -90,7 +89,7 @@ class Ensemble:
         """The connect string of all members."""
         return ",".join(f"127.0.0.1:{member.client_port}" for member in self.members.values())
 
-    def at(self, address: Address) -> Member:
+    def at(self, address: Address) -> MixedMember:
         """Returns the member with a client port."""
         return next(member for member in self.members.values() if member.address == address)
 
@@ -124,7 +123,9 @@ class Ensemble:
             found = self.leader()
             check(found.sid == leader, f"{found} leads, {self[leader]} was to")
 
-    def wait_serving(self, members: Iterable[Member] | None = None, timeout: float = 90) -> None:
+    def wait_serving(
+        self, members: Iterable[MixedMember] | None = None, timeout: float = 90
+    ) -> None:
         """Waits until all members that run serve, and exactly one of them leads."""
         wanted = list(members or self.running)
 
@@ -141,9 +142,9 @@ class Ensemble:
             modes = ", ".join(f"{member}: {member.mode()}" for member in self.running)
             raise MixedError(f"{error} ({modes})") from error
 
-    def leader(self) -> Member:
+    def leader(self) -> MixedMember:
         """Returns the leader, for which it waits a moment."""
-        found: list[Member] = []
+        found: list[MixedMember] = []
 
         def one_leads() -> bool:
             found[:] = [member for member in self.running if member.mode() == "leader"]
@@ -152,7 +153,7 @@ class Ensemble:
         eventually("one member leads", one_leads)
         return found[0]
 
-    def learners(self) -> list[Member]:
+    def learners(self) -> list[MixedMember]:
         """Returns the members that run and do not lead."""
         leader = self.leader()
         return [member for member in self.running if member is not leader]
@@ -209,12 +210,7 @@ class Ensemble:
     def __enter__(self) -> Ensemble:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.cleanup(keep=error is not None)
         if error is not None:
             error.add_note(f"directories and logs: {self.root}")

@@ -17,7 +17,7 @@ from conformance import wire
 from conformance.differential.requests import ALICE
 from conformance.frames import Client, ClosedError, Frame
 from conformance.mixed.ensemble import Ensemble
-from conformance.mixed.members import Member, MixedError, check, eventually
+from conformance.mixed.members import MixedError, MixedMember, check, eventually
 from conformance.wire import OPEN, OPS, Acl
 
 ALICES: Final = (Acl(31, "digest", ALICE),)
@@ -55,7 +55,7 @@ def make_top(ensemble: Ensemble, name: str) -> str:
     return top
 
 
-def with_sync(ensemble: Ensemble, member: Member, path: str) -> None:
+def with_sync(ensemble: Ensemble, member: MixedMember, path: str) -> None:
     """Lets a member catch up with the leader, by a sync."""
     client = ensemble.client(member.sid)
     _call(client, "sync", wire.string(path))
@@ -219,7 +219,7 @@ def requests_are_answered_in_order(ensemble: Ensemble) -> None:
         client.close_session()
 
 
-def _attach(member: Member, client: Client) -> Client | None:
+def _attach(member: MixedMember, client: Client) -> Client | None:
     """Returns a client's session on a new connection; None if the member closed it unanswered."""
     again = member.connection()
     try:
@@ -233,7 +233,7 @@ def _attach(member: Member, client: Client) -> Client | None:
     return again
 
 
-def move(ensemble: Ensemble, member: Member, client: Client, timeout: float = 30) -> Client:
+def move(ensemble: Ensemble, member: MixedMember, client: Client, timeout: float = 30) -> Client:
     """Takes a client's session up at a member.
 
     A member that is behind what the client has seen rightly closes the connection without an

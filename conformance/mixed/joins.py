@@ -14,7 +14,7 @@ from typing import Final
 from conformance import wire
 from conformance.mixed import compare
 from conformance.mixed.ensemble import Ensemble
-from conformance.mixed.members import Member, check, eventually, implementation
+from conformance.mixed.members import MixedMember, check, eventually, implementation
 
 WORDS: Final = (
     (re.compile(r"Getting a diff from the leader|synchronization with server \d+: DIFF"), "DIFF"),
@@ -26,7 +26,7 @@ NEVER: Final = "/never"
 """The node whose creation a leader logs and no other member hears of."""
 
 
-def synchronizations(member: Member) -> list[str]:
+def synchronizations(member: MixedMember) -> list[str]:
     """Returns in which ways the last process of a member was brought up to date."""
     found = []
     for line in member.log.read_text(errors="replace").splitlines():
@@ -135,7 +135,7 @@ def _abandoned(names: Sequence[str]) -> Ensemble:
     return ensemble
 
 
-def _has_logged(member: Member) -> bool:
+def _has_logged(member: MixedMember) -> bool:
     last = list(member.files("log"))[-1]
     return any(NEVER.encode() in payload for _, payload in compare.read_log(last))
 

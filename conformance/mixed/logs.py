@@ -14,7 +14,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from conformance.mixed import java_log
-from conformance.mixed.members import PYZK, Member, ProcessLog
+from conformance.mixed.members import PYZK, MixedMember, ProcessLog
 
 if TYPE_CHECKING:
     from conformance.mixed.ensemble import Ensemble
@@ -62,7 +62,7 @@ def _leader(ensemble: Ensemble, port: int, entry: str) -> str:
     return NOBODY
 
 
-def _process(member: Member, when: float) -> ProcessLog:
+def _process(member: MixedMember, when: float) -> ProcessLog:
     """Returns the process that a member was at a time."""
     return max(
         (log for log in member.logs if log.began <= when),

@@ -92,7 +92,7 @@ class ProcessLog:
         return self.name.removeprefix("zookeeper-")
 
 
-class Member:
+class MixedMember:
     """A server of an ensemble, now running or not."""
 
     def __init__(self, sid: int, launcher: Launcher, root: Path, is_observer: bool = False) -> None:

@@ -19,7 +19,7 @@ import time
 from conformance.mixed import compare
 from conformance.mixed.ensemble import Ensemble
 from conformance.mixed.load import Load
-from conformance.mixed.members import PYZK, Member, MixedError, eventually, implementation
+from conformance.mixed.members import PYZK, MixedError, MixedMember, eventually, implementation
 from conformance.oracle import OracleMissingError
 from conformance.servers import Launcher
 
@@ -29,7 +29,7 @@ def say(text: str) -> None:
     print(f"  {text}", flush=True)
 
 
-def move_member(ensemble: Ensemble, member: Member, target: Launcher, load: Load) -> None:
+def move_member(ensemble: Ensemble, member: MixedMember, target: Launcher, load: Load) -> None:
     """Stops one member and starts it as the other implementation."""
     before, role = member.launcher.name, member.mode()
     # Two of three go on serving; clients of this member find another one.
@@ -56,7 +56,7 @@ def move_member(ensemble: Ensemble, member: Member, target: Launcher, load: Load
     )
 
 
-def _wait_caught_up(ensemble: Ensemble, member: Member) -> None:
+def _wait_caught_up(ensemble: Ensemble, member: MixedMember) -> None:
     """Waits until a member has what the leader has applied by now."""
     wanted = ensemble.leader().zxid()
     eventually(f"{member} has {wanted:#x}", lambda: member.zxid() >= wanted)

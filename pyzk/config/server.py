@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from pyzk.config.keys import (
     AUTH_PROVIDER_PREFIX,
@@ -203,7 +203,7 @@ def parse_config(
     line of `text` and the key, for the first wrong value it meets.
     """
     settings = Settings(text, properties, options)
-    builder = _Builder(settings, _World(read_file, resolve or no_names, is_directory))
+    builder = _Builder(settings, read_file, resolve or no_names, is_directory)
     try:
         return builder.build()
     except ConfigError as error:
@@ -215,20 +215,20 @@ def effective_values(config: ServerConfig) -> list[tuple[str, object]]:
     return [(key.name, getattr(config, key.field)) for key in KEYS if key.field is not None]
 
 
-class _World(NamedTuple):
-    """What the parser may ask the machine."""
-
-    read_file: ReadFile
-    resolve: Resolve
-    is_directory: Callable[[str], bool]
-
-
 class _Builder:
     """Makes the values of the fields, row by row; what no row asks for is unknown."""
 
-    def __init__(self, settings: Settings, world: _World) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        read_file: ReadFile,
+        resolve: Resolve,
+        is_directory: Callable[[str], bool],
+    ) -> None:
         self.settings = settings
-        self.world = world
+        self.read_file = read_file
+        self.resolve = resolve
+        self.is_directory = is_directory
         self.values: dict[str, Any] = {}  # field -> value of the field's own type
         self.given: dict[str, Setting] = {}  # field -> where the value came from
         self.warnings: list[Remark] = list(settings.repeated)
@@ -279,7 +279,7 @@ class _Builder:
             from pyzk.config import hints  # a start that is right does without it
 
             remark = hints.of_value(value)
-            if remark and is_path and not self.world.is_directory(value):
+            if remark and is_path and not self.is_directory(value):
                 raise setting.wrong(f"{remark}; if that is meant, make this directory first")
             if remark:
                 self._warn(setting, remark)
@@ -342,13 +342,12 @@ class _Builder:
             return  # it is said below
         from pyzk.config import ensemble  # a lone server has no use for it, and starts sooner
 
-        read_file = self.world.read_file
         myid_path = f"{data_dir}/myid"
         dynamic = self.settings.dynamic_file
         files = ensemble.StartFiles(
-            read_file(myid_path), myid_path, read_file(dynamic) if dynamic else None
+            self.read_file(myid_path), myid_path, self.read_file(dynamic) if dynamic else None
         )
-        found = ensemble.read_members(self.settings, files, self.world.resolve)
+        found = ensemble.read_members(self.settings, files, self.resolve)
         if isinstance(found, ensemble.EnsembleConfig):
             self._take_ensemble(found)
         elif found is not None:
@@ -387,7 +386,7 @@ class _Builder:
             if not lone.is_me:
                 return
             try:
-                check_client_address(host, port, member, self.world.resolve)
+                check_client_address(host, port, member, self.resolve)
             except ValueError as error:
                 raise self.given["client_port"].wrong(str(error)) from None
         host = member.client_host

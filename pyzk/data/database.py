@@ -1,7 +1,11 @@
-"""The replicated state of one server: the tree, the session table, the digests.
+"""The replicated state of one server: the tree, the session table, the digests, the committed log.
 
-Pure. Answers to ZKDatabase. ``apply`` is the one way a committed transaction gets in, live and at
-recovery; both tables change together, and ``last_zxid`` moves after the whole transaction.
+Pure. ``commit`` is the only way in which a transaction becomes history, live and at recovery: the
+tree, the session table and the committed log change together, and ``last_zxid`` moves after the
+whole transaction. ``begin_epoch`` is the only other way in which ``last_zxid`` moves while a server
+serves.
+
+ZooKeeper: ZKDatabase.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from pyzk.data.snapshot_view import SnapshotView
 from pyzk.data.tree import Applied, DataTree
 from pyzk.data.txn import DIGEST_VERSION, LoggedTxn
 from pyzk.jute.records import ACL, CreateSessionTxn, TxnHeader
-from pyzk.zxid import format_zxid
+from pyzk.zxid import format_zxid, make
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +29,7 @@ DIGEST_LOG_LIMIT: Final = 1024
 
 
 class FrozenDatabase:
-    """The state of a database at one moment, from which a snapshot is written."""
+    """A database at one moment, from which a snapshot is written."""
 
     def __init__(self, database: Database) -> None:
         tree = database.tree
@@ -37,7 +41,7 @@ class FrozenDatabase:
         self.nodes: SnapshotView = tree.freeze()
 
     def close(self) -> None:
-        """Release the view: the tree need not save znodes for it any more."""
+        """Lets the tree change without saving old znodes for this view."""
         self.nodes.close()
 
 
@@ -64,18 +68,23 @@ class Database:
         """The zxid of the last transaction that was applied."""
         return self.tree.last_zxid
 
-    def apply(self, txn: LoggedTxn) -> Applied:
-        """Apply one committed transaction that was read from bytes."""
-        return self.apply_txn(txn.header, txn.body, txn.digest)
+    def replay(self, txn: LoggedTxn, payload: bytes = b"") -> Applied:
+        """Commits a transaction that was read from ``payload``, which only a database with a
+        committed log keeps."""
+        return self.commit(txn.header, txn.body, txn.digest, payload)
 
-    def apply_txn(
+    def commit(
         self,
         header: TxnHeader,
         body: object,
         digest: int | None,
+        payload: bytes,
         foretold: tuple[int, ...] | None = None,
     ) -> Applied:
-        """Apply one committed transaction; ``foretold`` as `DataTree.apply` takes it."""
+        """Makes a transaction history: applies it to the tree and the session table, compares its
+        digest, and adds its bytes, ``payload``, to the committed log where there is one.
+
+        ``foretold`` is what `DataTree.apply` takes under that name."""
         kind = header.type
         tree = self.tree
         if kind < -1:
@@ -89,10 +98,18 @@ class Database:
                 self._digest_differs(zxid, digest)
             if not zxid & DIGEST_LOG_INTERVAL - 1 and zxid > self.fuzzy_until:
                 self.digest_log.append((zxid, DIGEST_VERSION, tree.digest))
+        committed = self.committed
+        if committed is not None:
+            committed.append(zxid, payload)
         return applied
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Makes (``epoch``, 0), which is no transaction, the last zxid: its leader is
+        established."""
+        self.tree.last_zxid = make(epoch, 0)
+
     def _apply_session(self, header: TxnHeader, body: object) -> None:
-        """Apply createSession or closeSession, the two types below -1."""
+        """Applies createSession or closeSession, the two types below -1."""
         if header.type == OpCode.CREATE_SESSION:
             assert isinstance(body, CreateSessionTxn), body
             self.sessions[header.client_id] = body.timeout_ms
@@ -101,8 +118,8 @@ class Database:
             self.sessions.pop(header.client_id, None)
 
     def _digest_differs(self, zxid: int, expected: int) -> None:
-        """Count a digest that does not match, and log it. It is never fatal: the original itself
-        mispredicts some multis."""
+        """Counts and logs a digest that differs. It is never fatal: the original itself mispredicts
+        the digests of some multis."""
         if zxid <= self.fuzzy_until:
             return
         self.digest_mismatches += 1
@@ -116,11 +133,11 @@ class Database:
             )
 
     def kill_dead_sessions(self) -> int:
-        """Delete ephemerals whose session is unknown; return how many. No transaction is made for
-        it: the original makes none either when it begins to serve."""
+        """Deletes the ephemerals whose session is unknown and returns their number. No transaction
+        says so: the original does the same when it starts to serve."""
         dead = [owner for owner in self.tree.ephemerals if owner not in self.sessions]
         return sum(self.tree.delete_ephemerals(owner, self.tree.last_zxid) for owner in dead)
 
     def freeze(self) -> FrozenDatabase:
-        """Return this moment's state for a snapshot."""
+        """Returns the present state, from which a snapshot can be written."""
         return FrozenDatabase(self)

@@ -441,7 +441,7 @@ class _Replay:
         database = self._database
         try:
             txn = decode_txn(payload)
-            database.apply(txn)
+            database.replay(txn, payload)
         except (JuteError, ValueError, LookupError) as error:
             raise Corrupt(
                 f"a record that cannot be applied ({error})",
@@ -451,8 +451,6 @@ class _Replay:
             ) from error
         self.applied += 1
         self.longest = max(self.longest, len(payload))
-        if database.committed is not None:
-            database.committed.append(txn.header.zxid, payload)
         snapshot = self._snapshot
         if snapshot is not None and txn.header.zxid == snapshot.digest_zxid:
             self._recovery._compare_digest(snapshot)

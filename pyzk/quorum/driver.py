@@ -1,7 +1,7 @@
 """Drives a peer: carries out what it wants, in one order, for every world.
 
-Pure. A world (the real server, the simulator, a test) gives a peer its inputs and has `Effects`.
-After each input it calls ``flush``; when a turn of its loop ends, ``end_turn``:
+Pure. A world (the real server, the simulator, a test) gives a peer its inputs, and has the effects
+of `quorum.contract`. After each input it calls ``flush``, and at the end of a turn ``end_turn``:
 
     flush      clients are written to; then commands, behind the log that was handed out before
     end_turn   links to other members, then the log, then the timer
@@ -15,7 +15,7 @@ An effect may raise; then nothing behind it happens. So a world can stop between
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from pyzk.quorum.commands import (
     CloseElection,
@@ -26,76 +26,13 @@ from pyzk.quorum.commands import (
     StopListening,
     StorageCommand,
 )
-from pyzk.quorum.link import QuorumLink
 from pyzk.server.outbox import Command, TakeSnapshot
 
 if TYPE_CHECKING:
-    from pyzk.data.database import Database
-    from pyzk.quorum.election_link import ElectionLink
+    from pyzk.quorum.contract import Effects, MemberEffects
     from pyzk.quorum.peer import Peer
-    from pyzk.server.connection import Connection
 
 _NEVER_MS: Final = 1 << 62
-
-
-class Effects(Protocol):
-    """What a world does for any peer."""
-
-    def append(self, records: list[bytes], last_zxid: int) -> None:
-        """Makes framed log records durable; `Peer.log_synced` answers."""
-        ...
-
-    def take_snapshot(self, database: Database) -> None:
-        """Rolls the log and writes a snapshot of the present state."""
-        ...
-
-    def write(self, connection: Connection) -> None:
-        """Writes what a client's connection has; pauses, resumes or closes it as it wants."""
-        ...
-
-    def end_turn_soon(self) -> None:
-        """Calls `Driver.end_turn` when what has come already has been taken in."""
-        ...
-
-    def wake_at(self, at_ms: int) -> None:
-        """Calls `Driver.wake` at this monotonic time in ms, and no more at the one set before."""
-        ...
-
-
-class MemberEffects(Protocol):
-    """What a world does for a member of an ensemble beside that."""
-
-    def order(self, command: StorageCommand) -> None:
-        """Carries out a command on the disk, which answers as `quorum.commands` says."""
-        ...
-
-    def send(self, link: QuorumLink) -> None:
-        """Writes what a link has; pauses, resumes or closes it as it wants."""
-        ...
-
-    def dial_leader(self, command: DialLeader) -> None:
-        """Connects to the quorum port of the leader."""
-        ...
-
-    def listen_for_learners(self) -> None:
-        """Opens the quorum port."""
-        ...
-
-    def stop_listening(self) -> None:
-        """Closes the quorum port; links stay."""
-        ...
-
-    def dial_election(self, command: DialElection) -> None:
-        """Connects to the election port of another member."""
-        ...
-
-    def send_vote(self, link: ElectionLink, data: bytes) -> None:
-        """Writes to an election link."""
-        ...
-
-    def close_election(self, link: ElectionLink) -> None:
-        """Closes an election link when what was written has left."""
-        ...
 
 
 class Driver:
@@ -181,7 +118,6 @@ class Driver:
         member = self._member
         if member is not None and outbox.links:
             for link in outbox.take_links():
-                assert isinstance(link, QuorumLink), link
                 link.is_dirty = False
                 member.send(link)
         count = len(outbox.log)

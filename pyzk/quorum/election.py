@@ -1,6 +1,6 @@
-"""FastLeaderElection: agree with a quorum on who shall lead, or find out who does.
+"""The election: how a peer agrees with a quorum on who shall lead, or finds out who does.
 
-Pure. Answers to FastLeaderElection. Inputs: ``look``, ``notified``, ``wake`` and what the peer's
+Pure. ZooKeeper: FastLeaderElection. Inputs: ``look``, ``notified``, ``wake`` and what the peer's
 later life changes about its vote (``epoch_established``, ``designate``, ``set_view``, ``stop``).
 Outputs, drained by the peer after each input: ``sends``, ``decision``, ``lookers``. Links to the
 other peers are not its business; a send to a peer that cannot be reached just waits there (see
@@ -15,21 +15,21 @@ Peers that have elected already answer with the vote they concluded. They are co
 ``outofelection``, and a leader is followed only if a quorum names it *and* it says itself that it
 leads: the others may not have noticed that it is gone.
 
-Where this differs from the original, on purpose and without a difference on the wire:
+Where this differs from ZooKeeper, on purpose; the bytes on the wire are the same:
 
-- A notification that comes while a quorum waits for silence is counted like any other. The original
+- A notification that comes while a quorum waits for silence is counted like any other. ZooKeeper
   drops it unless it is better, so it decides for a quorum that may have gone elsewhere, and then
   waits initLimit for it.
 - When *every* voter agrees, or cannot be reached, there is nothing to wait for.
 - A peer that looks again no longer counts as a witness of its former leader, nor one that has
   elected in another round as a voter of this one.
-- Notifications are repeated whenever the time is due. The original counts on its queues: it repeats
+- Notifications are repeated whenever the time is due. ZooKeeper counts on its queues: it repeats
   if one of them is empty, and only reconnects if none is.
-- A looking peer answers observers and joiners with its present proposal. The original answers with
+- A looking peer answers observers and joiners with its present proposal. ZooKeeper answers with
   the vote of its last election, whose leader may be the one that has just gone.
 - Two servers that do not know each other as voters do not answer each other's answers without end.
-- A later configuration is remembered for who can adopt it, and the vote that brings it counts. The
-  original adopts it in place of the vote, and elects anew if it has other content.
+- A later configuration is remembered for those who can adopt it, and the vote that brings it
+  counts. ZooKeeper adopts it in place of the vote, and elects anew if it has other content.
 """
 
 from __future__ import annotations
@@ -54,23 +54,23 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_ASKERS: Final = 1000
-"""Servers that are no voters and whose last question is remembered."""
+"""The most servers that are no voters and whose last question is remembered."""
 MAX_CONFIGS: Final = 16
-"""Other configurations that are remembered; for a further one the oldest is forgotten."""
+"""The most other configurations that are remembered; a further one replaces the oldest."""
 _NO_ROUND: Final = -1
-"""Round of a vote that no election has concluded."""
+"""The round of a vote that no election has concluded."""
 
 
 class ElectionTimes(NamedTuple):
-    """How long to wait, in ms."""
+    """How long an election waits, in ms."""
 
     finalize_wait_ms: int = 200
-    """For so long without a better vote an election goes on. With less there is a leader sooner,
-    but the vote of the member with the newest data is more often too late."""
+    """How long an election waits for a better vote once a quorum agrees. With less there is a
+    leader sooner, but the vote of the member with the newest data is more often too late."""
     min_notification_ms: int = 200
-    """``zookeeper.fastleader.minNotificationInterval``: until the first repetition."""
+    """The time until the first repetition: ``zookeeper.fastleader.minNotificationInterval``."""
     max_notification_ms: int = 60_000
-    """``zookeeper.fastleader.maxNotificationInterval``: the interval doubles up to this."""
+    """The interval doubles up to this: ``zookeeper.fastleader.maxNotificationInterval``."""
 
 
 class ConfigReader(Protocol):
@@ -80,7 +80,7 @@ class ConfigReader(Protocol):
 
 
 class ElectionView:
-    """Who votes: the committed configuration and, if one is proposed, the next."""
+    """The voters: those of the committed configuration and, if one is proposed, of the next."""
 
     __slots__ = ("committed", "config", "is_reconfig_enabled", "read_config", "verifiers", "voters")
 
@@ -92,29 +92,29 @@ class ElectionView:
         read_config: ConfigReader | None = None,
         is_reconfig_enabled: bool = True,
     ) -> None:
-        """``config`` is the text of the committed configuration, as sent to others.
-        ``is_reconfig_enabled``: a later one is to be adopted."""
+        """Makes a view. ``config`` is the text of the committed configuration, as sent to others;
+        ``is_reconfig_enabled`` says whether a later one is to be adopted."""
         self.committed: QuorumVerifier = committed
         self.config: bytes = config
         self.read_config: ConfigReader = read_config or _read_config
         self.is_reconfig_enabled: bool = is_reconfig_enabled
         voters = committed.voters + (last_seen.voters if last_seen is not None else ())
         self.voters: tuple[int, ...] = tuple(sorted(set(voters)))
-        """Who is asked and may be elected."""
+        """The servers that are asked and may be elected."""
         self.verifiers: list[QuorumVerifier] = [committed]
-        """Whose quorums a decision needs."""
+        """The configurations of which a decision needs a quorum."""
         if last_seen is not None and last_seen.version > committed.version:
             self.verifiers.append(last_seen)
 
     def has_quorums(self, sids: Mapping[int, None]) -> bool:
-        """Whether ``sids`` are a quorum in every configuration that counts."""
+        """Tells whether ``sids`` are a quorum in every configuration that counts."""
         return all(verifier.has_quorum(sids) for verifier in self.verifiers)
 
 
 def election_view(
     committed: Membership, last_seen: Membership | None, is_reconfig_enabled: bool
 ) -> ElectionView:
-    """The view of a peer with these configurations."""
+    """Returns the view of a peer with these configurations."""
     return ElectionView(
         verifier_of(committed),
         config_text(committed).encode("utf-8"),
@@ -134,9 +134,9 @@ class Decision(NamedTuple):
     """LEADING, FOLLOWING or OBSERVING."""
     vote: Vote
     supporters: tuple[int, ...]
-    """Whose votes agreed."""
+    """The servers whose votes agreed."""
     is_established: bool
-    """The leader led already."""
+    """Whether the leader led already."""
 
 
 class Election:
@@ -150,7 +150,8 @@ class Election:
         times: ElectionTimes | None = None,
         is_participant: bool = True,
     ) -> None:
-        """``is_participant``: what the peer takes part as, whether or not it votes at present."""
+        """Makes the election of a peer. ``is_participant`` is how it is configured, whether or not
+        it votes at present."""
         self.sid: int = sid
         self.view: ElectionView = view
         self.clock: Clock = clock
@@ -158,9 +159,9 @@ class Election:
         self.is_participant: bool = is_participant
         self.state: int = PeerState.LOOKING
         self.round: int = 0
-        """The logical clock: in memory only, counts the elections since the start."""
+        """The logical clock: it counts the elections since the start, in memory only."""
         self.current_vote: Vote = Vote(sid, 0, _NO_ROUND, 0)
-        """What the last election returned, and what the peer has learned since."""
+        """The result of the last election, with what the peer has learned since."""
         self.proposal: Vote = self.current_vote
         self.recvset: dict[int, Vote] = {}
         """Votes of this round by sid."""
@@ -176,10 +177,10 @@ class Election:
         self.lookers: list[int] = []
         """Voters that look for a leader although this peer leads, or is to be led by them."""
         self._configs: dict[bytes, QuorumVerifier | None] = {}
-        """What other servers have told instead of the own configuration, by its text; None: it
-        cannot be read."""
+        """text -> configuration that other servers have instead of the own one; None if it cannot
+        be read."""
         self._stands: bool = True
-        """This peer may be elected in this round."""
+        """Whether this peer may be elected in this round."""
         self._is_first: bool = True
         self._own: Vote = self.proposal
         self._interval_ms: int = 0
@@ -187,19 +188,19 @@ class Election:
         self._decide_at: int | None = None
         self._answered_at: dict[int, int] = {}
         self._told_again: dict[int, None] = {}
-        """Whom the present proposal was sent a second time."""
+        """The servers to which the present proposal was sent a second time."""
 
     # --- inputs ---------------------------------------------------------------------
 
     def look(self, zxid: int, peer_epoch: int, stands: bool = True) -> None:
-        """Begin a round; ``zxid`` is the last processed one, ``peer_epoch`` currentEpoch. If it
-        does not stand, this peer votes for others only."""
+        """Begins a round. ``zxid`` is the last processed one, ``peer_epoch`` is currentEpoch. A
+        peer that does not stand votes for others only."""
         self.state = PeerState.LOOKING
         self._stands = stands
         self.is_running = True
         self.decision = None
         self.lookers.clear()
-        # It stays at the last one: who could not follow would be alone for ever.
+        # It stays at the last one: a peer that could not follow would be alone for ever.
         self.round = min(self.round + 1, MAX_ROUND)
         self.recvset.clear()
         self.outofelection.clear()
@@ -220,31 +221,31 @@ class Election:
         self._tally(is_news=True)
 
     def stop(self) -> None:
-        """Look no further: the peer ends, or takes a role without an election."""
+        """Ends the election: the peer stops, or takes a role without one."""
         self.is_running = False
         self._decide_at = None
 
     def set_view(self, view: ElectionView) -> None:
-        """The configuration has changed; votes that were counted are counted anew."""
+        """Counts the votes anew, for the configuration has changed."""
         self.view = view
         if self.is_running:
             self._tally(is_news=True)
 
     def epoch_established(self, peer_epoch: int) -> None:
-        """A quorum has accepted the leader's new epoch: the vote of all of them says so."""
+        """Notes in the vote of this peer that a quorum has accepted the leader's new epoch."""
         vote = self.current_vote
         self.current_vote = Vote(vote.leader, vote.zxid, vote.round, peer_epoch)
 
     def designate(self, leader: int, zxid: int) -> bool:
-        """The change of configuration at ``zxid`` names the leader; whether that is another one.
-        If it is, no election follows but ``take_role``."""
+        """Takes the leader that the change of configuration at ``zxid`` names; tells whether that
+        is another one. If it is, ``take_role`` follows instead of an election."""
         if leader == self.current_vote.leader:
             return False
         self.current_vote = Vote(leader, zxid, _NO_ROUND, -1)
         return True
 
     def take_role(self, state: int) -> None:
-        """Take a role without an election, by the vote that ``designate`` has left."""
+        """Takes a role without an election, by the vote that ``designate`` has left."""
         self.stop()
         self.state = state
 
@@ -285,14 +286,14 @@ class Election:
             self.absent.pop(sid, None)
 
     def not_reached(self, sid: int) -> None:
-        """Nobody answers where a server should be: no better vote comes from there for now."""
+        """Nobody answers where a server should be: no better vote comes from it for now."""
         self.absent[sid] = None
         if self.is_running:
             self._tally(is_news=False)
 
     def lost(self, sid: int) -> None:
-        """The connection with a server has ended, perhaps with the last notification: send that
-        again, at once but only once, so that it is soon known whether the server is still there."""
+        """The connection with a server has ended, perhaps with the last notification in it: sends
+        that again, at once but only once, to know soon whether the server is still there."""
         if self.is_running and sid in self.view.voters and sid not in self._told_again:
             self._told_again[sid] = None
             self._send(sid, self.proposal, self.round)
@@ -317,19 +318,19 @@ class Election:
         return self._repeat_at if self._decide_at is None else self._decide_at
 
     def take_sends(self) -> list[tuple[int, bytes]]:
-        """Return what is to be sent and forget it."""
+        """Returns what is to be sent, and forgets it."""
         taken, self.sends = self.sends, []
         return taken
 
     def take_lookers(self) -> list[int]:
-        """Return who looks for a leader and forget it."""
+        """Returns who looks for a leader, and forgets it."""
         taken, self.lookers = self.lookers, []
         return taken
 
     # --- a notification -------------------------------------------------------------
 
     def _take_config(self, sid: int, text: bytes) -> None:
-        """Remember another configuration than the own one, and say so once."""
+        """Remembers another configuration than the own one, and says so once."""
         configs = self._configs
         if len(configs) >= MAX_CONFIGS:
             del configs[next(iter(configs))]
@@ -373,14 +374,14 @@ class Election:
         return newest
 
     def has_quorums_of(self, version: int) -> bool:
-        """Whether what other servers have told of this version of the configuration has the same
-        quorums as the committed one."""
+        """Tells whether this version of the configuration, as other servers have told it, has the
+        same quorums as the committed one."""
         told = self._configs.values()
         known = [each for each in told if each is not None and each.version == version]
         return bool(known) and all(map(self.view.committed.has_same_quorums, known))
 
     def _answer_stranger(self, sid: int, notification: Notification) -> None:
-        """Tell a server that does not vote what is known here; its vote counts nowhere."""
+        """Tells a server that does not vote what is known here; its vote counts nowhere."""
         if notification.state != PeerState.LOOKING:
             return  # an answer to an answer
         now = self.clock.now_ms
@@ -418,7 +419,7 @@ class Election:
                 and not self._stands
                 and self._is_eligible(vote.leader)
             ):
-                # Who names nobody is not heard, and could draw nobody into its round.
+                # A peer that names nobody is not heard, and could draw nobody into its round.
                 self._propose(vote)
                 self._tally(is_news=True)
             return
@@ -434,13 +435,13 @@ class Election:
         self._tally(is_news=known is None or not known.agrees_with(vote))
 
     def _count_decided(self, sid: int, vote: Vote) -> None:
-        """A vote of a peer that follows or leads."""
+        """Counts a vote of a peer that follows or leads."""
         if vote.leader == self.sid and (
             not self.is_participant or not self._stands or self._own.zxid == UNTRUSTED_ZXID
         ):
             return  # it cannot lead (again)
         if vote.round == self.round:
-            # Without its format version, as in the original: beside a vote that has one, only the
+            # Without its format version, as in ZooKeeper: beside a vote that has one, only the
             # leader is compared. Followers learn the epoch later than the leader; a peer that
             # joins in between would wait for the next repetition.
             self.recvset[sid] = Vote(
@@ -455,7 +456,7 @@ class Election:
             self._tally(is_news=False)
 
     def _is_established(self, votes: dict[int, Vote], vote: Vote) -> bool:
-        """Conclude if a quorum of ``votes`` agrees with ``vote`` and its leader leads."""
+        """Ends the election if a quorum of ``votes`` agrees with ``vote`` and its leader leads."""
         supporters = _supporters(votes, vote)
         if not self.view.has_quorums(supporters):
             return False
@@ -497,7 +498,8 @@ class Election:
         self._broadcast()
 
     def _tally(self, is_news: bool) -> None:
-        """Start, restart or end the wait for silence; a vote heard before does not restart it."""
+        """Starts, restarts or ends the wait for silence; a vote heard before does not restart
+        it."""
         supporters = _supporters(self.recvset, self.proposal)
         if not self.view.has_quorums(supporters):
             self._decide_at = None
@@ -546,5 +548,5 @@ class Election:
 
 
 def _supporters(votes: dict[int, Vote], vote: Vote) -> dict[int, None]:
-    """Who agrees with ``vote``."""
+    """Returns the servers whose votes agree with ``vote``."""
     return {sid: None for sid, each in votes.items() if each.agrees_with(vote)}

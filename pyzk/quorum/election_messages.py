@@ -1,6 +1,6 @@
 """What peers say to each other on the election port, as bytes.
 
-Pure. Answers to QuorumCnxManager.InitialMessage and FastLeaderElection.buildMsg and its receiver.
+Pure. ZooKeeper: QuorumCnxManager.InitialMessage and FastLeaderElection.buildMsg and its receiver.
 
 Whoever opened the connection says who it is, once; nothing answers that. Then both sides send
 frames: a length and a notification.
@@ -12,7 +12,7 @@ frames: a length and a notification.
                       int length; configuration, from version 2 on          since 3.5
 
 Version -65536 of the initial message is what 3.5 knows; servers with several addresses send -65535.
-Both are read alike, with any number of addresses. A receiver of the original reads the addresses in
+Both are read alike, with any number of addresses. A ZooKeeper reads the addresses in
 one piece, so an initial message must leave in one write; here it may come in any pieces.
 
 Whatever comes from outside is bounded before it is kept: MAX_ADDRESS_BYTES, MAX_FRAME_BYTES.
@@ -29,15 +29,15 @@ from pyzk.jute.archive import INT_BYTES, LONG_BYTES, pack_int, pack_long, unpack
 from pyzk.quorum.vote import PeerState, Vote
 
 PROTOCOL_V1: Final = -65536
-"""One address; what 3.5 understands."""
+"""The version with one address, which 3.5 understands."""
 PROTOCOL_V2: Final = -65535
-"""Several addresses (``multiAddress.enabled``)."""
+"""The version with several addresses (``multiAddress.enabled``)."""
 MAX_ADDRESS_BYTES: Final = 2048
 MAX_FRAME_BYTES: Final = 524_288
 MAX_ROUND: Final = 1 << 62
 """A later round cannot come from counting elections, and would soon not fit into its field."""
 FORMAT_VERSION: Final = 2
-"""Of the notifications that this server sends."""
+"""The version of the notifications that this server sends."""
 GENERIC_OBSERVER: Final = (1 << 63) - 1
 """The sid of an observer that has none of its own."""
 
@@ -66,9 +66,9 @@ class InitialMessage(NamedTuple):
 
     sid: int
     addresses: tuple[Address, ...] = ()
-    """As sent; empty in the form of 3.4."""
+    """The addresses as sent; there are none in the form of 3.4."""
     version: int | None = PROTOCOL_V1
-    """None in the form of 3.4, which has none."""
+    """The version; None in the form of 3.4, which has none."""
 
     @property
     def reachable(self) -> tuple[Address, ...]:
@@ -76,7 +76,7 @@ class InitialMessage(NamedTuple):
         return tuple(address for address in self.addresses if address.host not in _WILDCARDS)
 
     def encode(self) -> bytes:
-        """The bytes, to be written in one piece."""
+        """Returns the bytes, which must be written in one piece."""
         if self.version is None:
             return pack_long(self.sid)
         text = "|".join([str(address) for address in self.addresses]).encode("utf-8")
@@ -85,14 +85,14 @@ class InitialMessage(NamedTuple):
 
 
 def initial_message(sid: int, addresses: tuple[Address, ...], multi_address: bool) -> bytes:
-    """What this server says first on a connection that it has opened."""
+    """Returns what this server says first on a connection that it has opened."""
     if multi_address:
         return InitialMessage(sid, addresses, PROTOCOL_V2).encode()
     return InitialMessage(sid, addresses[:1], PROTOCOL_V1).encode()
 
 
 def decode_initial_message(buffer: bytes) -> tuple[InitialMessage, int] | None:
-    """Return the message and how many bytes it took; None if more bytes are needed.
+    """Returns the message and how many bytes it took; None if more bytes are needed.
 
     Raises QuorumProtocolError as soon as the bytes cannot become an initial message.
     """
@@ -121,7 +121,7 @@ def decode_initial_message(buffer: bytes) -> tuple[InitialMessage, int] | None:
 
 
 def _parse_address(text: str) -> Address:
-    """Parse ``host:port`` or ``[IPv6]:port``."""
+    """Parses ``host:port`` or ``[IPv6]:port``."""
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
         colon, port = rest[:1], rest[1:]
@@ -139,24 +139,24 @@ def _parse_address(text: str) -> Address:
 
 
 class Notification(NamedTuple):
-    """What a peer thinks who should lead, or who does."""
+    """Whom a peer wants to lead, or who leads."""
 
     state: int
-    """PeerState of the sender."""
+    """The PeerState of the sender."""
     leader: int
     zxid: int
     round: int
     peer_epoch: int
     version: int = FORMAT_VERSION
     config: bytes | None = None
-    """Text of the configuration that the sender has committed; None before version 2."""
+    """The text of the configuration that the sender has committed; None before version 2."""
 
     def vote(self) -> Vote:
-        """The vote, with the state and format of its sender."""
+        """Returns the vote, with the state and format of its sender."""
         return Vote(self.leader, self.zxid, self.round, self.peer_epoch, self.state, self.version)
 
     def encode(self) -> bytes:
-        """The payload of a frame, in the present form."""
+        """Returns the payload of a frame, in the present form."""
         config = self.config or b""
         return (
             _present_form.pack(
@@ -176,9 +176,9 @@ class Notification(NamedTuple):
 
 
 def decode_notification(payload: bytes) -> Notification:
-    """Read a notification of any form. Bytes behind it are passed over, as the original does.
+    """Reads a notification of any form. Bytes behind it are passed over, as in ZooKeeper.
 
-    Raises QuorumProtocolError for what the original ignores. The link may stay: a frame has an end.
+    Raises QuorumProtocolError for what ZooKeeper ignores. The link may stay: a frame has an end.
     """
     size = len(payload)
     if size < _FIRST_FORM_BYTES:
@@ -197,7 +197,7 @@ def decode_notification(payload: bytes) -> Notification:
     else:
         *_, peer_epoch, version = _second_form.unpack_from(payload)
         if size == _SECOND_FORM_BYTES:
-            version = 0  # 3.4 writes 1 there; the original does not read it
+            version = 0  # 3.4 writes 1 there; ZooKeeper does not read it
         elif version > 1:
             config = _config_of(payload)
     return Notification(state, leader, zxid, round_, peer_epoch, version, config)
@@ -216,7 +216,7 @@ def _config_of(payload: bytes) -> bytes:
 
 
 def frame(payload: bytes) -> bytes:
-    """A notification with its length, as it goes over a link."""
+    """Returns a notification with its length, as it goes over a link."""
     assert 0 < len(payload) <= MAX_FRAME_BYTES, len(payload)
     return pack_int(len(payload)) + payload
 
@@ -230,7 +230,7 @@ class FrameScanner:
         self._tail: bytearray = bytearray()
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Take bytes in; return the payloads that they complete.
+        """Takes bytes in; returns the payloads that they complete.
 
         Raises QuorumProtocolError for a length that is not allowed, before its bytes are kept.
         """

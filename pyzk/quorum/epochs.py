@@ -1,6 +1,6 @@
 """The two numbers that a member must never forget, in a file each, and what a start checks.
 
-Pure. Files are reached through a Directory. Answers to QuorumPeer.loadDataBase, setAcceptedEpoch
+Pure. Files are reached through a Directory. ZooKeeper: QuorumPeer.loadDataBase, setAcceptedEpoch
 and setCurrentEpoch.
 
     acceptedEpoch   the newest epoch whose LEADERINFO was answered: no older leader is followed
@@ -17,9 +17,12 @@ snapshot, then currentEpoch, then the ACK of NEWLEADER is sent. So at any crash
 
 but the transactions may already be of an epoch that currentEpoch does not name yet. The log is
 written in order, so a transaction of epoch E proves that the history which its leader began with
-is on this disk: the start raises currentEpoch to E. The original refuses to start then, unless it
-finds ``currentEpoch.tmp``, and believes the number in there, though that may be a later epoch
-whose history never arrived.
+is on this disk: the start raises currentEpoch to E.
+
+Where this differs from ZooKeeper, on purpose: a member whose last transaction is of a later epoch
+than currentEpoch starts, and raises it. ZooKeeper refuses to start then, unless it finds
+``currentEpoch.tmp``, and believes the number in there, though that may be a later epoch whose
+history never arrived.
 """
 
 from __future__ import annotations
@@ -46,7 +49,7 @@ _READ_BYTES: Final = 256
 
 
 class Epochs:
-    """Both numbers, as they are on disk."""
+    """The accepted and the current epoch, as they are on disk."""
 
     __slots__ = ("accepted", "current")
 
@@ -58,7 +61,7 @@ class Epochs:
         return f"Epochs(accepted={self.accepted}, current={self.current})"
 
     def answer(self, new_epoch: int) -> int:
-        """Return what ACKEPOCH says to a LEADERINFO of ``new_epoch``.
+        """Returns what ACKEPOCH says to a LEADERINFO of ``new_epoch``.
 
         It is the current epoch, and acceptedEpoch must be saved before it is sent, if the epoch is
         new; NOT_COUNTED if it was accepted before. Raises QuorumProtocolError if a newer one was.
@@ -73,7 +76,7 @@ class Epochs:
 
 
 def save_epoch(directory: Directory, name: str, epoch: int) -> None:
-    """Replace the number in ACCEPTED or CURRENT; it is durable when this returns."""
+    """Replaces the number in ACCEPTED or CURRENT; it is durable when this returns."""
     assert 0 <= epoch <= MAX_EPOCH, epoch
     temporary = name + TEMPORARY
     file = directory.create(temporary)
@@ -87,7 +90,7 @@ def save_epoch(directory: Directory, name: str, epoch: int) -> None:
 
 
 def load_epochs(directory: Directory, last_zxid: int) -> tuple[Epochs, list[str]]:
-    """Read both numbers when a member starts, with the last zxid that was recovered.
+    """Reads both numbers when a member starts, with the last zxid that was recovered.
 
     Missing files are made from the zxid: a new member, or one that served alone until now. Returns
     the numbers and, for the log, a sentence for each thing that was put right. Raises StorageError

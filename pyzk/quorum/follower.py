@@ -1,6 +1,6 @@
 """A follower: logs what the leader proposes, acknowledges it, applies what is committed.
 
-Pure. Answers to Follower, FollowerZooKeeperServer and SendAckRequestProcessor. An ACK is sent when
+Pure. ZooKeeper: Follower, FollowerZooKeeperServer and SendAckRequestProcessor. An ACK is sent when
 the log says that the record is durable, ahead of requests of clients that wait for the line; a
 COMMIT is applied at once, for a quorum's disks have it.
 """
@@ -8,18 +8,19 @@ COMMIT is applied at once, for a quorum's disks have it.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
+from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
-from pyzk.quorum.learner import BROADCAST, Handlers
-from pyzk.quorum.learner_sync import SyncedLearner
+from pyzk.quorum.learner import BROADCAST, Learner
 
 if TYPE_CHECKING:
-    from pyzk.jute.records import QuorumPacket
+    from pyzk.quorum.link import QuorumLink
     from pyzk.quorum.member import Member
 
 
-class Follower(SyncedLearner):
+class Follower(Learner):
     """Role: votes on what the leader proposes."""
 
     def __init__(self, member: Member, leader_sid: int) -> None:
@@ -27,22 +28,25 @@ class Follower(SyncedLearner):
         self._unacknowledged: deque[int] = deque()
         """Zxids of proposals that the log has been given."""
 
-    def _phases(self) -> dict[int, Handlers]:
-        table = super()._phases()
-        table[BROADCAST].update(
-            {
-                packets.PROPOSAL: self._on_proposal,
-                packets.COMMIT: self._on_commit,
-                packets.COMMITANDACTIVATE: self._on_commit_and_activate,
-            }
-        )
-        return table
+    def packet(self, link: QuorumLink, packet: QuorumPacket) -> None:
+        """Takes a packet of the leader. Raises QuorumProtocolError if its time has not come."""
+        take = FOLLOWER_PACKETS.get(packet.type) if self.phase == BROADCAST else None
+        if take is not None:
+            take(self, packet)
+        else:
+            super().packet(link, packet)
 
-    def _voters(self) -> int:
-        return len(self.member.membership.voters)
+    def stop(self) -> None:
+        """Closes the link and serves no longer; what is logged and not applied is left to the
+        peer."""
+        if self.phase == BROADCAST:
+            # What waits for UPTODATE was never logged.
+            for zxid, payload, _ in self.sync.uncommitted.queue:
+                self.unapplied.append((zxid, payload))
+        super().stop()
 
     def log_synced(self, zxid: int) -> None:
-        """Acknowledge what is durable now."""
+        """Acknowledges what is durable now."""
         super().log_synced(zxid)
         waiting = self._unacknowledged
         if not waiting or waiting[0] > zxid:
@@ -54,28 +58,44 @@ class Follower(SyncedLearner):
         self.link.send_ahead(b"".join(acks))
 
     def _begin_logging(self, zxid: int, payload: bytes) -> None:
-        self._log(zxid, payload)
+        super()._begin_logging(zxid, payload)
         self._unacknowledged.append(zxid)
 
     def _on_proposal(self, packet: QuorumPacket) -> None:
+        """Logs the proposal; its ACK is sent when the log is durable."""
         zxid = packet.zxid
         payload = packets.txn_payload(packet)
-        self.uncommitted.append((zxid, payload, self._decode(zxid, payload)))
+        uncommitted = self.sync.uncommitted
+        uncommitted.queue.append((zxid, payload, uncommitted.read(zxid, payload)))
         self.member.log_txn(zxid, payload)
         self._unacknowledged.append(zxid)
         self.member.server.metrics.learner_proposal_received_count += 1
 
     def _on_commit(self, packet: QuorumPacket) -> None:
-        uncommitted = self.uncommitted
-        if not uncommitted or uncommitted[0][0] != packet.zxid:
-            raise self._unknown_commit(packet.zxid, 0)
-        self._apply(uncommitted.popleft())
+        """Applies the oldest proposal, which the packet must name."""
+        queue = self.sync.uncommitted.queue
+        if not queue or queue[0][0] != packet.zxid:
+            raise self.sync.uncommitted.unknown_commit(packet.zxid)
+        _, payload, txn = queue.popleft()
+        self._apply(payload, txn)
         self.member.server.metrics.learner_commit_received_count += 1
 
     def _on_commit_and_activate(self, packet: QuorumPacket) -> None:
+        """Does what COMMIT does; the new configuration is not activated."""
         leader = packets.designated_leader(packet)
-        uncommitted = self.uncommitted
-        head = uncommitted[0] if uncommitted else None
+        queue = self.sync.uncommitted.queue
+        head = queue[0] if queue else None
         self._on_commit(packet)
         assert head is not None, packet
-        self._activate(head, leader)
+        self._activate(head[2], leader)
+
+
+FOLLOWER_PACKETS: Final[dict[int, Callable[[Follower, QuorumPacket], None]]] = {
+    packets.PROPOSAL: Follower._on_proposal,
+    packets.COMMIT: Follower._on_commit,
+    packets.COMMITANDACTIVATE: Follower._on_commit_and_activate,
+    packets.PING: Follower._on_ping,
+    packets.SYNC: Follower._on_sync,
+    packets.REVALIDATE: Follower._on_revalidate,
+}
+"""What takes which packet in BROADCAST; the phase stays."""

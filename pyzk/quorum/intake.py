@@ -1,8 +1,10 @@
-"""What a leader lets wait while too many bytes are on the way: its clients, requests of learners.
+"""What a leader lets wait while too many bytes are under way: its clients, requests of learners.
 
-Pure. The original has no counterpart: its queues grow, and its heap ends. The marks are in
-`pyzk.server.marks`, the reasons in docs/decisions/0016. Nothing that frees bytes waits: ACKs, PINGs
-and commits, the begins of sessions.
+Pure. The marks are in `pyzk.server.marks`, the reasons in docs/decisions/0016. What frees bytes
+never waits: ACKs, PINGs and commits; nor does the begin of a session.
+
+Where this differs from ZooKeeper, on purpose: what is under way has a bound in bytes. The
+queues of ZooKeeper grow until its heap ends.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class LeaderIntake:
-    """How much is on the way through a leader, and who waits for less."""
+    """The bytes that are under way through a leader, and those who wait until they are fewer."""
 
     def __init__(self, member: Member, tally: AckTally, own_bit: int) -> None:
         self._member: Member = member
@@ -31,22 +33,22 @@ class LeaderIntake:
         self._deferred: deque[tuple[LearnerHandler, ForwardedRequest]] = deque()
         """Requests of learners, in the order in which they came."""
         self._slow: list[LearnerHandler] = []
-        """Those that let more wait than their mark."""
+        """The learners that let more wait than their mark."""
 
     def end(self) -> None:
-        """Forget everything: the role is over."""
+        """Forgets everything: the role is over."""
         self._slow = []
         self._deferred.clear()
 
     def hold_up(self, handler: LearnerHandler) -> None:
-        """More waits for a learner than its mark: no further writes are taken until that is less,
-        or until the learner has gone."""
+        """Takes no further writes until less waits for a learner than its mark, or until the
+        learner has gone."""
         if handler not in self._slow:
             self._slow.append(handler)
         self._member.server.queues.is_held = True
 
     def can_spare(self, handler: LearnerHandler, handlers: list[LearnerHandler]) -> bool:
-        """Whether those that are alive, and hold up nobody, are a quorum without this learner."""
+        """Tells whether those that are alive, and hold up nobody, are a quorum without this one."""
         alive = self._own_bit
         for each in handlers:
             if each is handler or each.holds_up or not each.is_synced:
@@ -56,7 +58,7 @@ class LeaderIntake:
         return self._tally.is_quorum(alive)
 
     def look(self) -> bool:
-        """After each input: see whether writes are held up; return whether they are no more."""
+        """Looks, after each input, whether writes are held up; tells whether they no longer are."""
         member = self._member
         server = member.server
         queues = server.queues
@@ -73,7 +75,7 @@ class LeaderIntake:
         return server.queues.is_held or self.proposed_bytes > server.marks.proposal_bytes
 
     def defers(self, handler: LearnerHandler, forwarded: ForwardedRequest) -> bool:
-        """Keep a request of a learner if it has to wait; tell whether it has."""
+        """Keeps a request of a learner if it has to wait, and tells whether it has."""
         if not self._deferred and not self.is_full:
             return False
         if forwarded.type == OpCode.CREATE_SESSION:
@@ -82,5 +84,5 @@ class LeaderIntake:
         return True
 
     def next_deferred(self) -> tuple[LearnerHandler, ForwardedRequest] | None:
-        """Return a request whose wait is over."""
+        """Returns a request whose wait is over, if there is one."""
         return self._deferred.popleft() if self._deferred and not self.is_full else None

@@ -1,39 +1,33 @@
 """The role of a leader: Zab from the new epoch to the last commit.
 
-Pure. Answers to Leader and LeaderZooKeeperServer. Five phases, each of which ends by itself or ends
-the role:
+Pure. ZooKeeper: Leader and LeaderZooKeeperServer. Each phase ends by itself or ends the role; the
+tables at the end say what leads from one to the next.
 
     DISCOVERY        until a quorum has said which epochs it accepted: N is above all of them
-    STORING_EPOCH    acceptedEpoch = N is being written; then LEADERINFO
-    EPOCH_ACKS       until a quorum has answered ACKEPOCH, none of it ahead of this server
-    STORING_CURRENT  currentEpoch = N is being written
+    STORING_EPOCH    acceptedEpoch = N is on its way to the disk
+    EPOCH_ACKS       LEADERINFO is sent, until a quorum has said ACKEPOCH, none of it being ahead
+    STORING_CURRENT  currentEpoch = N is on its way to the disk
     SYNCHRONIZATION  each learner gets what it lacks and NEWLEADER, until a quorum has acked that
     BROADCAST        this server is established, serves, and proposes
 
 The three that wait for others do so for initLimit ticks at most. A learner that comes late walks
 through them alone.
 
-A voter that has accepted a later epoch than N can never follow: it must not. Then this leader
-accepts that epoch, too, and steps down, so that the next one is higher for both. (The original goes
-on, and that voter is out until there is another election.) An epoch that no counting of elections
-leads to is not believed: one such number would end the leaderships of this ensemble for good.
-
 A transaction is committed when a quorum has it on disk, in the order of the zxids; this server's
 disk is one of them and may be the last. When the counter of the epoch runs out, the leader takes no
-more writes, waits for those on the way, and steps down (ZOOKEEPER-1277).
+more writes, waits for those under way, and steps down (ZOOKEEPER-1277).
 
-What is queued for all learners within one input is sent as one piece, by ``flush``. (To hold
-proposals while others are under way, so that more go together, lost a tenth of set 50x1 in
-scripts/bench/ensemble.py.)
-
-No limit of packets is checked here: `Prep` makes no transaction that a learner of the original with
-the same jute.maxbuffer and extra size would not take.
+Where this differs from ZooKeeper, on purpose: a voter that has accepted a later epoch than N can
+never follow, and must not. This leader then accepts that epoch, too, and steps down, so that the
+next one is higher for both. ZooKeeper goes on, and that voter is out until there is another
+election. An epoch that no counting of elections leads to is not believed: one such number would end
+the leaderships of this ensemble for good.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from pyzk.config.members import config_text
@@ -46,17 +40,26 @@ from pyzk.quorum.forwarding import decode_forward
 from pyzk.quorum.intake import LeaderIntake
 from pyzk.quorum.leader_gauges import LearnerLine, leader_gauges, learner_lines
 from pyzk.quorum.leader_sync import Synchronizer
+from pyzk.quorum.leader_traffic import LearnerTraffic
 from pyzk.quorum.learner_handler import (
     AWAIT_EPOCH,
-    AWAIT_INFO,
     AWAIT_SYNC,
+    EPOCH_PROPOSED,
+    ESTABLISHED,
     LearnerHandler,
+    LearnerMaster,
     check_timeout,
 )
-from pyzk.quorum.proposals import AckTally, EpochAcks, NewEpoch, Proposal, ProposalSizes
+from pyzk.quorum.proposals import (
+    AckTally,
+    EpochAcks,
+    LaterConfigs,
+    NewEpoch,
+    Proposal,
+    ProposalSizes,
+)
 from pyzk.quorum.role import Unapplied
 from pyzk.quorum.standalone import SPOT_CHECK_MASK
-from pyzk.server.outbox import TakeSnapshot
 from pyzk.server.prep import Prep
 from pyzk.zxid import counter_of, make
 
@@ -77,9 +80,16 @@ STORING_CURRENT: Final = 3
 SYNCHRONIZATION: Final = 4
 BROADCAST: Final = 5
 
-STRANGERS: Final = 64
-"""Links that have not said who they are, at one time."""
+EPOCH_SETTLED: Final = "a quorum has connected"
+EPOCH_ACKED: Final = "a quorum has acknowledged the epoch"
+QUORUM_SYNCED: Final = "a quorum has acknowledged NEWLEADER"
+STORED: Final = "order durable"
+INFO: Final = "FOLLOWERINFO or OBSERVERINFO of a learner"
+ACKEPOCH: Final = "ACKEPOCH of a learner"
+NEWLEADER_ACKED: Final = "ACK of NEWLEADER of a learner"
+
 LAST_COUNTER: Final = 0xFFFFFFFE
+"""The last counter that is used in an epoch."""
 
 _WAITS: Final = {
     DISCOVERY: "no quorum has connected",
@@ -88,25 +98,15 @@ _WAITS: Final = {
 }
 
 
-class Leader:
+class Leader(LearnerMaster):
     """Role: prepares every write of the ensemble, and commits it when a quorum has it."""
 
     mode = "leader"
 
     def __init__(self, member: Member) -> None:
-        self.member: Member = member
-        self.over: str | None = None
+        super().__init__(member)
         self.unapplied: Unapplied = Unapplied()
         self.phase: int = DISCOVERY
-        self.epoch: int = -1
-        """N, as soon as it is settled."""
-        self.handlers: list[LearnerHandler] = []
-        ensemble = member.ensemble
-        self.init_ticks: int = ensemble.init_limit_ticks
-        self.sync_ticks: int = ensemble.sync_limit_ticks
-        self.beat: int = 0
-        """Half ticks since the start; a time in which this server stood still counts as one."""
-        self.new_leader_packet: bytes = b""
         self._tally: AckTally = AckTally((member.verifier,))
         self._own_bit: int = self._tally.bit(member.sid)
         self._new_epoch: NewEpoch = NewEpoch(self._tally)
@@ -116,9 +116,8 @@ class Leader:
         self._new_leader_acks: int = 0
         self._synchronizer: Synchronizer = Synchronizer(self)
         self._ticket: int = 0
-        """Of the epoch that is being stored."""
-        self._refused: int = 0
-        """Voters that have a later configuration than this one, as a mask."""
+        """The number of the order to store an epoch."""
+        self._later_configs: LaterConfigs = LaterConfigs(member, self._tally)
         self._outranked_by: int = -1
         """An epoch that a voter has accepted and that this leader cannot reach."""
         self._half_tick_ms: int = max(1, member.tick_ms // 2)
@@ -128,61 +127,44 @@ class Leader:
         self._established_ms: int = 0
         self._has_stopped: bool = False
         self.prep: Prep
-        self.last_proposed: int = 0
         self.last_committed: int = 0
         self.sizes: ProposalSizes = ProposalSizes()
         self._self_acked: int = 0
         self._outstanding: dict[int, Proposal] = {}
-        """In the order of the zxids, which have no hole."""
-        self._followers: list[LearnerHandler] = []
-        """Get PROPOSAL and COMMIT; each change makes another list."""
-        self._observers: list[LearnerHandler] = []
-        """Get INFORM."""
-        self._batch: list[bytes] = []
-        """For all followers."""
-        self._batch_zxid: int = 0
-        """The last proposal in there, or 0."""
-        self._informs: list[bytes] = []
-        """For all observers."""
-        self._syncs: deque[tuple[int, LearnerHandler]] = deque()
-        """(zxid, who asked): SYNC is answered behind the commit of zxid."""
+        """zxid -> proposal that is not committed, in order and without a hole."""
+        self.traffic: LearnerTraffic = LearnerTraffic()
         self.intake: LeaderIntake = LeaderIntake(member, self._tally, self._own_bit)
         self._uncounted_commits: int = 0
-        self._counted: int = 0  # the last proposal that is in the metrics
+        self._counted: int = 0
+        """The last proposal that is in the metrics."""
         self._is_exhausted: bool = False
-        """The counter is: nothing more is proposed."""
+        """Whether the counter has run out: nothing more is proposed."""
 
     # --- life -----------------------------------------------------------------------
 
     def start(self) -> None:
-        """Open the quorum port and wait for learners."""
+        """Opens the quorum port and waits for learners."""
         member = self.member
         # Before the data are looked at: learners give up on a closed port soon.
         member.outbox.commands.append(ListenForLearners())
-        dead = member.database.kill_dead_sessions()
-        if dead:
-            log.info("removed %d ephemeral znodes of sessions that are gone", dead)
-            # No transaction says so: a later start must find it in a snapshot.
-            member.outbox.commands.append(TakeSnapshot())
+        member.kill_dead_sessions()
         member.install_config()
-        self._wait(DISCOVERY)
+        self._enter(DISCOVERY)
         try:
             self._count_epoch(member.sid, self._own_bit, member.epochs.accepted)
         except QuorumProtocolError as error:
             self._end(str(error))
 
     def stop(self) -> None:
-        """Close the links and end the service; what was proposed is left to the peer."""
+        """Closes the links and ends the service; what was proposed is left to the peer."""
         if self._has_stopped:
             return
         self._has_stopped = True
-        if self.over is None:
-            self.over = "it was stopped"
+        self._end("it was stopped")
         member = self.member
         member.outbox.commands.append(StopListening())
         handlers, self.handlers = self.handlers, []
-        self._followers = []
-        self._observers = []
+        self.traffic.clear()
         self.intake.end()
         for handler in handlers:
             handler.end()
@@ -196,10 +178,19 @@ class Leader:
         if self.over is None:
             self.over = reason
 
-    def _wait(self, phase: int) -> None:
+    # --- from phase to phase --------------------------------------------------------
+
+    def _enter(self, phase: int) -> None:
         self.phase = phase
         member = self.member
-        self._phase_deadline = member.clock.now_ms + member.init_limit_ms
+        due = member.clock.now_ms + member.init_limit_ms
+        self._phase_deadline = due if phase in _WAITS else None
+
+    def _go(self, event: str) -> None:
+        """Goes where the table leads behind an event."""
+        take, phase = EVENTS[self.phase, event]
+        self._enter(phase)
+        take(self)
 
     # --- time -----------------------------------------------------------------------
 
@@ -210,7 +201,7 @@ class Leader:
         return self._next_beat_ms if due is None or self._next_beat_ms < due else due
 
     def wake(self) -> None:
-        """Beat: ping the learners, see who is silent, and whether there is a quorum."""
+        """Counts a beat: pings the learners, sees who is silent, and whether there is a quorum."""
         if self.over is not None:
             return
         now = self.member.clock.now_ms
@@ -221,25 +212,15 @@ class Leader:
         if now < self._next_beat_ms:
             return
         self._next_beat_ms = now + self._half_tick_ms
-        beat = self.beat = self.beat + 1
-        ping = packets.encode_bare(packets.PING, self.last_proposed)
-        for handler in list(self.handlers):
-            handler.check(beat)
-            handler.ping(ping)
-        if self.phase == BROADCAST and not beat & 1:
-            self._check_quorum()
-
-    def _check_quorum(self) -> None:
-        alive = self._own_bit
-        for handler in self.handlers:
-            if handler.counts_as_alive:
-                alive |= handler.bit
-        if not self._tally.is_quorum(alive):
-            self._end("it has lost its quorum")
+        self.beat += 1
+        self.ping_learners()
+        if self.phase == BROADCAST and not self.beat & 1:
+            if not self._tally.is_quorum(self._own_bit | self.alive_bits()):
+                self._end("it has lost its quorum")
 
     def looking(self, sid: int) -> None:
-        """A voter looks for a leader: if no quorum has come within maxTimeToWaitForEpoch, none is
-        likely to."""
+        """Ends if a voter looks for a leader, and no quorum has connected within
+        maxTimeToWaitForEpoch: none is likely to."""
         limit = self.member.ensemble.max_time_to_wait_for_epoch_ms
         if limit < 0 or self.phase != DISCOVERY or not self._tally.bit(sid):
             return
@@ -249,61 +230,57 @@ class Leader:
     # --- links ----------------------------------------------------------------------
 
     def link_accepted(self, name: str) -> QuorumLink | None:
-        """A learner has connected; None: this leader is one no more. If too many have not said who
-        they are, the oldest of them goes: a learner says it at once, and must not be kept out."""
-        if self.over is not None:
-            return None
-        strangers = [handler for handler in self.handlers if handler.phase == AWAIT_INFO]
-        if len(strangers) >= STRANGERS:
-            strangers[0].link.fail(f"{len(strangers)} links have not said who they are")
-        handler = LearnerHandler(self, name)
-        self.handlers.append(handler)
-        return handler.link
+        """Returns the link with a learner that has connected, None once this role is over."""
+        return self.accept(name) if self.over is None else None
 
     def forget(self, handler: LearnerHandler) -> None:
-        """A learner has gone. Whether enough are left is asked at the next tick."""
-        if handler in self.handlers:
-            self.handlers.remove(handler)
-        self._followers = [each for each in self._followers if each is not handler]
-        self._observers = [each for each in self._observers if each is not handler]
+        """Forgets a learner that has gone. Whether enough are left is asked at the next tick."""
+        super().forget(handler)
+        self.traffic.remove(handler)
 
     # --- discovery ------------------------------------------------------------------
 
-    def registered(self, handler: LearnerHandler, accepted: int, config_version: int) -> None:
-        """A learner has said who it is. Raises QuorumProtocolError if it is refused."""
+    def registered(self, handler: LearnerHandler) -> None:
+        """Takes a learner that has said who it is. Raises QuorumProtocolError if it is refused."""
         member = self.member
         sid = handler.sid
         if sid == member.sid:
             raise QuorumProtocolError(f"it says it is server {sid}, which is this one (see myid)")
-        if config_version > member.membership.version and not member.has_quorums_of(config_version):
-            self._refuse_config(sid, config_version)
-        self._refused &= ~self._tally.bit(sid)
+        if not self._later_configs.accept(sid, handler.config_version):
+            self._refuse_config(sid, handler.config_version)
         for other in list(self.handlers):
-            if other is not handler and other.sid == sid and other.phase != AWAIT_INFO:
+            if other is not handler and other.sid == sid:
                 other.link.fail(f"server {sid} has connected anew")
         if not handler.is_observer:
             handler.bit = self._tally.bit(sid)
-        if self.phase == DISCOVERY:
-            self._count_epoch(sid, handler.bit, accepted)
-            return
-        if accepted > self.epoch:
-            self._outranked(handler, accepted)
-        elif self.phase >= EPOCH_ACKS:
-            handler.propose_epoch(self.epoch)
+        LEARNER_EVENTS[self.phase, INFO](self, handler)
+
+    def _count_accepted(self, handler: LearnerHandler) -> None:
+        """Counts the epoch that the learner has accepted."""
+        self._count_epoch(handler.sid, handler.bit, handler.accepted_epoch)
+
+    def _check_accepted(self, handler: LearnerHandler) -> None:
+        """Lets the learner wait, unless it has accepted a later epoch: then steps down."""
+        if handler.accepted_epoch > self.epoch:
+            self._outranked(handler)
+
+    def _propose_to(self, handler: LearnerHandler) -> None:
+        """Lets LEADERINFO be sent, unless the learner has accepted a later epoch: steps down."""
+        if handler.accepted_epoch > self.epoch:
+            self._outranked(handler)
+        else:
+            handler.go(EPOCH_PROPOSED)
 
     def _refuse_config(self, sid: int, version: int) -> None:
-        """Quorums of two configurations need have no server in common, so who has a later one must
-        not count here. If those who have leave no quorum, somebody else is to lead."""
-        member = self.member
-        tally = self._tally
-        if self.phase != BROADCAST and tally.bit(sid):
-            self._refused |= tally.bit(sid)
-            member.stands_aside = "it could not lead servers that have a later configuration"
-            if not tally.is_quorum(tally.all_bits & ~self._refused):
+        """Refuses a server that has a later configuration: quorums of two configurations need have
+        no server in common. If those who have it leave no quorum, somebody else is to lead."""
+        if self.phase != BROADCAST and self._tally.bit(sid):
+            self.member.stands_aside = "it could not lead servers that have a later configuration"
+            if self._later_configs.refuse(sid):
                 self._end("a quorum has a later version of the configuration")
         raise QuorumProtocolError(
             f"server {sid} has version {version:x} of the configuration, of which this server does"
-            f" not know that it has the voters of its own version {member.membership.version:x}"
+            f" not know that it has the voters of version {self.member.membership.version:x}"
         )
 
     def _count_epoch(self, sid: int, bit: int, accepted: int) -> None:
@@ -311,16 +288,19 @@ class Leader:
         proposed.add(sid, bit, accepted)  # this server is the first
         if proposed.is_settled:
             self.epoch = proposed.candidate
-            self.phase = STORING_EPOCH
-            self._phase_deadline = None
-            self._ticket = self.member.save_epoch(ACCEPTED, self.epoch)
+            self._go(EPOCH_SETTLED)
 
-    def _outranked(self, handler: LearnerHandler, accepted: int) -> None:
-        reason = f"server {handler.sid} has accepted epoch {accepted}, this is {self.epoch}"
+    def _accept_epoch(self) -> None:
+        """Orders acceptedEpoch to be saved."""
+        self._ticket = self.member.save_epoch(ACCEPTED, self.epoch)
+
+    def _outranked(self, handler: LearnerHandler) -> None:
+        accepted = handler.accepted_epoch
+        reason = f"server {handler.sid} has accepted epoch {accepted}, later than {self.epoch}"
         limit = min(MAX_EPOCH - 1, self.epoch + MAX_LEAP)
         if not handler.bit or accepted > limit or self._outranked_by >= accepted:
             raise QuorumProtocolError(reason)
-        log.warning("%s: another election will help", reason)
+        log.warning("%s: this server steps down, so that the next epoch is later", reason)
         self._outranked_by = accepted
         if self.phase not in (STORING_EPOCH, STORING_CURRENT):
             self._ticket = self.member.save_epoch(ACCEPTED, accepted)
@@ -329,51 +309,60 @@ class Leader:
         """An epoch is on disk, and may be spoken of."""
         if self.over is not None or ticket != self._ticket:
             return
-        if self.phase == STORING_EPOCH:
-            self._epoch_accepted()
-        elif self.phase == STORING_CURRENT:
-            self._epoch_is_current()
-        else:
-            self._end(f"a voter has accepted epoch {self._outranked_by}, this is {self.epoch}")
-            return
-        if self._outranked_by > self.epoch and self.phase != STORING_CURRENT:
+        is_awaited = self.phase in (STORING_EPOCH, STORING_CURRENT)
+        self._go(STORED)
+        if is_awaited and self._outranked_by > self.epoch and self.phase != STORING_CURRENT:
             self._ticket = self.member.save_epoch(ACCEPTED, self._outranked_by)
 
-    def _epoch_accepted(self) -> None:
+    def _step_down(self) -> None:
+        """Ends: a voter has accepted a later epoch, and this server has now, too."""
+        self._end(f"a voter has accepted epoch {self._outranked_by}, later than {self.epoch}")
+
+    def _propose_epoch(self) -> None:
+        """Lets LEADERINFO be sent to all learners; counts the own acknowledgement."""
         member = self.member
         epoch = self.epoch
         log.info("proposing epoch %d", epoch)
-        self._wait(EPOCH_ACKS)
         self.last_proposed = self.last_committed = make(epoch, 0)
         self._self_acked = self._counted = make(epoch, 0)
         config = config_text(member.membership).encode("utf-8")
         self.new_leader_packet = packets.encode_new_leader(epoch, config)
         for handler in list(self.handlers):
             if handler.phase == AWAIT_EPOCH:
-                handler.propose_epoch(epoch)
+                handler.go(EPOCH_PROPOSED)
         self._count_epoch_ack(
             member.sid, self._own_bit, member.epochs.current, member.database.last_zxid
         )
 
-    def epoch_acked(self, handler: LearnerHandler, current_epoch: int) -> None:
-        """ACKEPOCH has come. Raises QuorumProtocolError if that learner is ahead."""
-        if self.phase == EPOCH_ACKS:
-            self._count_epoch_ack(handler.sid, handler.bit, current_epoch, handler.last_zxid)
-        elif self.phase >= SYNCHRONIZATION:
-            self._synchronizer.start(handler)
+    def epoch_acked(self, handler: LearnerHandler) -> None:
+        """Takes an ACKEPOCH. Raises QuorumProtocolError if that learner is ahead."""
+        LEARNER_EVENTS[self.phase, ACKEPOCH](self, handler)
+
+    def _count_ack_epoch(self, handler: LearnerHandler) -> None:
+        """Counts the acknowledgement, unless the learner is ahead: that ends the link."""
+        self._count_epoch_ack(handler.sid, handler.bit, handler.current_epoch, handler.last_zxid)
+
+    def _let_wait(self, handler: LearnerHandler) -> None:
+        """Lets the learner wait until currentEpoch is saved."""
+
+    def _synchronize_one(self, handler: LearnerHandler) -> None:
+        """Sends the learner what it lacks, and NEWLEADER."""
+        self._synchronizer.start(handler)
 
     def _count_epoch_ack(self, sid: int, bit: int, current_epoch: int, last_zxid: int) -> None:
         acks = self._epoch_acks
         acks.add(sid, bit, current_epoch, last_zxid)
         if acks.is_settled and self._outranked_by < 0:
-            self.phase = STORING_CURRENT
-            self._phase_deadline = None
-            self._ticket = self.member.save_epoch(CURRENT, self.epoch)
+            self._go(EPOCH_ACKED)
+
+    def _save_current(self) -> None:
+        """Orders currentEpoch to be saved."""
+        self._ticket = self.member.save_epoch(CURRENT, self.epoch)
 
     # --- synchronization ------------------------------------------------------------
 
-    def _epoch_is_current(self) -> None:
-        self._wait(SYNCHRONIZATION)
+    def _synchronize_all(self) -> None:
+        """Sends the learners that wait what they lack, and NEWLEADER; counts the own disk."""
         for handler in list(self.handlers):
             if handler.phase == AWAIT_SYNC:
                 try:
@@ -391,45 +380,37 @@ class Leader:
         raise AssertionError("a leader has not asked for another database")
 
     def start_forwarding(self, handler: LearnerHandler, after: int) -> None:
-        """Queue what is on its way behind ``after``, and register for all that comes later."""
-        if handler.is_observer:
-            self._observers = [*self._observers, handler]
-            return
-        self._followers = [*self._followers, handler]
-        outstanding = self._outstanding
-        # What is committed here is applied at once, so there is nothing in between.
-        proposed = [zxid for zxid in outstanding if zxid > after]
+        """Queues what is proposed and not committed, and registers for all that comes later."""
         handler.told_zxid = self.last_proposed
-        for zxid in proposed:
-            proposal = outstanding[zxid]
-            # TRUNC and SNAP make it give up what it has acked on an earlier link: until it acks
-            # again it does not count. The original counts it, and may commit what no quorum has.
-            proposal.acks &= ~handler.bit
-            handler.propose(packets.encode_packet(packets.PROPOSAL, zxid, proposal.payload), zxid)
+        self.traffic.add(handler, self._outstanding, after)
 
     def new_leader_acked(self, handler: LearnerHandler) -> None:
-        """A learner has everything up to NEWLEADER on disk."""
+        """Takes an ACK of NEWLEADER: a learner has everything up to that on disk."""
         log.info("%r is synchronized", handler, extra=handler.subject)
-        if self.phase == BROADCAST:
-            handler.up_to_date()
-        else:
-            self._count_new_leader_ack(handler.bit)
+        LEARNER_EVENTS[self.phase, NEWLEADER_ACKED](self, handler)
+
+    def _count_synced(self, handler: LearnerHandler) -> None:
+        """Counts the learner."""
+        self._count_new_leader_ack(handler.bit)
+
+    def _let_serve(self, handler: LearnerHandler) -> None:
+        """Lets UPTODATE be sent."""
+        handler.go(ESTABLISHED)
 
     def _count_new_leader_ack(self, bit: int) -> None:
         self._new_leader_acks |= bit
         if self._tally.is_quorum(self._new_leader_acks):
-            self._establish()
+            self._go(QUORUM_SYNCED)
 
     def _establish(self) -> None:
+        """Begins to serve; lets UPTODATE be sent to all learners that are synchronized."""
         member = self.member
         server = member.server
         clock = member.clock
-        self.phase = BROADCAST
         member.stands_aside = ""
-        self._phase_deadline = None
         self._established_ms = clock.now_ms
         log.info("leader of epoch %d after %d ms", self.epoch, clock.now_ms - self._started_ms)
-        member.database.tree.last_zxid = make(self.epoch, 0)
+        member.database.begin_epoch(self.epoch)
         member.established(self.epoch)
         server.begin(
             self,
@@ -440,31 +421,31 @@ class Leader:
         self.prep = Prep(server)
         for handler in list(self.handlers):
             if handler.is_synced:
-                handler.up_to_date()
+                handler.go(ESTABLISHED)
 
     # --- broadcast ------------------------------------------------------------------
 
     def submit(self, request: Request) -> None:
-        """Prepare a write and propose it."""
-        prep = self.prep
+        """Prepares a write and proposes it."""
         if self._is_exhausted or self.over is not None:
             return
-        payload = prep.prepare(request)
+        payload = self.prep.prepare(request)
         zxid = request.zxid
         self._outstanding[zxid] = Proposal(payload, request)
         self.intake.proposed_bytes += len(payload)
         self.last_proposed = zxid
         self.sizes.add(len(payload))
-        if self._followers:
-            self._batch.append(packets.encode_packet(packets.PROPOSAL, zxid, payload))
-            self._batch_zxid = zxid
+        traffic = self.traffic
+        if traffic.followers:
+            traffic.batch.append(packets.encode_packet(packets.PROPOSAL, zxid, payload))
+            traffic.batch_zxid = zxid
         self.member.log_txn(zxid, payload)
         if counter_of(zxid) >= LAST_COUNTER:
             log.warning("the zxids of epoch %d are used up", self.epoch)
             self._is_exhausted = True
 
     def log_synced(self, zxid: int) -> None:
-        """The own log is durable up to ``zxid``: that is this server's ack."""
+        """The log of this server is durable up to ``zxid``, which is its ack."""
         first = self._self_acked + 1
         if self.over is not None or zxid < first:
             return
@@ -485,13 +466,12 @@ class Leader:
                 self._commit()
 
     def _commit(self) -> None:
-        """Commit, in order, what has its quorum."""
+        """Commits, in order, what has its quorum."""
         outstanding = self._outstanding
         tally = self._tally
         database = self.member.server.database
         queues = self.member.server.queues
-        committed = database.committed
-        assert committed is not None, "a leader without a committed log"
+        traffic = self.traffic
         before = zxid = self.last_committed
         while True:
             proposal = outstanding.get(zxid + 1)
@@ -502,29 +482,28 @@ class Leader:
             self.last_committed = zxid
             payload = proposal.payload
             self.intake.proposed_bytes -= len(payload)
-            if self._followers:
-                self._batch.append(packets.encode_bare(packets.COMMIT, zxid))
-            if self._observers:
-                self._informs.append(packets.encode_packet(packets.INFORM, zxid, payload))
+            if traffic.followers:
+                traffic.batch.append(packets.encode_bare(packets.COMMIT, zxid))
+            if traffic.observers:
+                traffic.informs.append(packets.encode_packet(packets.INFORM, zxid, payload))
             request = proposal.request
             foretold = request.foretold if zxid & SPOT_CHECK_MASK else None
-            applied = database.apply_txn(request, request.body, request.digest, foretold)
-            committed.append(zxid, payload)
+            applied = database.commit(request, request.body, request.digest, payload, foretold)
             queues.finish(request, applied)
-            if self._syncs and self._syncs[0][0] <= zxid:
-                self.send_batch()  # SYNC stands between this COMMIT and the next
+            if traffic.syncs and traffic.syncs[0][0] <= zxid:
+                traffic.send(zxid)  # SYNC stands between this COMMIT and the next
         self._uncounted_commits += zxid - before
         self.prep.changes.applied(zxid)
         if self._is_exhausted and not outstanding:
             self._end(f"the zxids of epoch {self.epoch} are used up")
 
     def flush(self) -> None:
-        """An input has been taken in whole."""
+        """Sends what an input has led to, and takes requests that have waited."""
         server = self.member.server
         if self.phase == BROADCAST:
             goes_on = self.intake.look() or self._uncounted_commits > 0
             while (deferred := self.intake.next_deferred()) is not None:
-                self._take(*deferred)
+                self._take_request(*deferred)
             if goes_on:
                 server.metrics.commit_count += self._uncounted_commits
                 self._uncounted_commits = 0
@@ -532,46 +511,30 @@ class Leader:
         if self.last_proposed > self._counted:
             server.metrics.proposal_count += self.last_proposed - self._counted
             self._counted = self.last_proposed
-        self.send_batch()
+        self.traffic.send(self.last_committed)
 
     def send_batch(self) -> None:
-        """Send what was proposed and committed since the last time, then the SYNCs behind it."""
-        batch = self._batch
-        if batch:
-            self._batch = []
-            zxid, self._batch_zxid = self._batch_zxid, 0
-            data = batch[0] if len(batch) == 1 else b"".join(batch)
-            for handler in self._followers:
-                handler.propose(data, zxid)
-        informs = self._informs
-        if informs:
-            self._informs = []
-            data = informs[0] if len(informs) == 1 else b"".join(informs)
-            for handler in self._observers:
-                handler.send(data)
-        syncs = self._syncs
-        while syncs and syncs[0][0] <= self.last_committed:
-            _, handler = syncs.popleft()
-            handler.send(packets.encode_bare(packets.SYNC, 0))
+        """Sends what was proposed and committed since the last time, then the SYNCs behind it."""
+        self.traffic.send(self.last_committed)
 
     # --- requests of learners, sessions ---------------------------------------------
 
     def requested(self, handler: LearnerHandler, forwarded: ForwardedRequest) -> None:
-        """A learner asks in a client's name. SYNC is answered when everything is committed that
-        was proposed by now: never by an error, for learners match the answers by their order."""
+        """Takes what a learner asks in a client's name. SYNC is answered when everything is
+        committed that was proposed by now, and never by an error: its answers carry no name."""
         if not self.intake.defers(handler, forwarded):
-            self._take(handler, forwarded)
+            self._take_request(handler, forwarded)
 
-    def _take(self, handler: LearnerHandler, forwarded: ForwardedRequest) -> None:
+    def _take_request(self, handler: LearnerHandler, forwarded: ForwardedRequest) -> None:
         if forwarded.type == OpCode.SYNC:
-            self._syncs.append((self.last_proposed, handler))
+            self.traffic.syncs.append((self.last_proposed, handler))
             if self.last_proposed <= self.last_committed:
-                self.send_batch()  # ahead of what is committed from here on
+                self.traffic.send(self.last_committed)  # ahead of what is committed from here on
         else:
             self.submit(decode_forward(handler, forwarded, self.member.clock.now_ms))
 
     def touched(self, sessions: list[tuple[int, int]]) -> None:
-        """A learner has heard of these sessions."""
+        """Counts these sessions as alive: a learner has heard of them."""
         if self.phase == BROADCAST:
             server = self.member.server
             for session_id, timeout_ms in sessions:
@@ -579,22 +542,56 @@ class Leader:
                 server.touch_session(session_id, timeout_ms)
 
     def revalidate_for(self, handler: LearnerHandler, session_id: int, timeout_ms: int) -> bool:
-        """A client has come to a learner with this session."""
+        """Tells whether a session lives, with which a client has come to a learner."""
         check_timeout(session_id, timeout_ms)
-        self.send_batch()
+        self.traffic.send(self.last_committed)
         return self.member.server.revalidate_for(handler, session_id, timeout_ms)
 
     def revalidate(self, connection: Connection, session_id: int, timeout_ms: int) -> None:
-        """A client has come to this server with a session: whether it lives is known here."""
+        """Tells a client that has come to this server with a session whether it lives."""
         self.member.server.revalidate_here(connection, session_id, timeout_ms)
+
+    def hold_up(self, handler: LearnerHandler) -> None:
+        """Takes no further writes until less waits for this learner."""
+        self.intake.hold_up(handler)
+
+    def can_spare(self, handler: LearnerHandler) -> bool:
+        """Tells whether there is a quorum without this learner."""
+        return self.intake.can_spare(handler, self.handlers)
 
     # --- for people -----------------------------------------------------------------
 
     def learners(self) -> list[LearnerLine]:
-        """Return what is known of each learner that has said who it is."""
+        """Returns what is known of each learner that has said who it is."""
         return learner_lines(self.handlers)
 
     def gauges(self) -> dict[str, int]:
-        """Return what mntr shows of a leader."""
+        """Returns what mntr shows of a leader."""
         uptime = self.member.clock.now_ms - self._established_ms if self.phase == BROADCAST else 0
-        return leader_gauges(self.handlers, len(self._syncs), uptime, self.sizes)
+        return leader_gauges(self.handlers, len(self.traffic.syncs), uptime, self.sizes)
+
+
+EVENTS: Final[dict[tuple[int, str], tuple[Callable[[Leader], None], int]]] = {
+    (DISCOVERY, EPOCH_SETTLED): (Leader._accept_epoch, STORING_EPOCH),
+    (STORING_EPOCH, STORED): (Leader._propose_epoch, EPOCH_ACKS),
+    (EPOCH_ACKS, EPOCH_ACKED): (Leader._save_current, STORING_CURRENT),
+    (STORING_CURRENT, STORED): (Leader._synchronize_all, SYNCHRONIZATION),
+    (SYNCHRONIZATION, QUORUM_SYNCED): (Leader._establish, BROADCAST),
+    (EPOCH_ACKS, STORED): (Leader._step_down, EPOCH_ACKS),
+    (SYNCHRONIZATION, STORED): (Leader._step_down, SYNCHRONIZATION),
+    (BROADCAST, STORED): (Leader._step_down, BROADCAST),
+}
+"""(phase, event) -> (what takes it, next phase); the phase is entered first."""
+
+LEARNER_EVENTS: Final[dict[tuple[int, str], Callable[[Leader, LearnerHandler], None]]] = {
+    (DISCOVERY, INFO): Leader._count_accepted,
+    (STORING_EPOCH, INFO): Leader._check_accepted,
+    **{(phase, INFO): Leader._propose_to for phase in range(EPOCH_ACKS, BROADCAST + 1)},
+    (EPOCH_ACKS, ACKEPOCH): Leader._count_ack_epoch,
+    (STORING_CURRENT, ACKEPOCH): Leader._let_wait,
+    (SYNCHRONIZATION, ACKEPOCH): Leader._synchronize_one,
+    (SYNCHRONIZATION, NEWLEADER_ACKED): Leader._count_synced,
+    (BROADCAST, ACKEPOCH): Leader._synchronize_one,
+    (BROADCAST, NEWLEADER_ACKED): Leader._let_serve,
+}
+"""(phase, event of a learner) -> what takes it; the phase stays."""

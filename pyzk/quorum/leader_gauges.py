@@ -1,6 +1,6 @@
 """What a leader shows of itself and of its learners to people.
 
-Pure. Answers to the leader's part of the monitor command (``mntr``).
+Pure. ZooKeeper: the leader's part of MonitorCommand (``mntr``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LearnerLine = tuple[int, str, bool, bool, int, int]
 
 
 def learner_lines(handlers: Sequence[LearnerHandler]) -> list[LearnerLine]:
-    """Return a line for each learner that has said who it is."""
+    """Returns a line for each learner that has said who it is."""
     return [
         (
             each.sid,
@@ -37,7 +37,7 @@ def learner_lines(handlers: Sequence[LearnerHandler]) -> list[LearnerLine]:
 def leader_gauges(
     handlers: Sequence[LearnerHandler], pending_syncs: int, uptime_ms: int, sizes: ProposalSizes
 ) -> dict[str, int]:
-    """Return the numbers under the names of mntr, without its prefix."""
+    """Returns the numbers under the names of mntr, without its prefix."""
     synced = [each for each in handlers if each.is_synced]
     voters = sum(not each.is_observer and each.bit != 0 for each in synced)
     observers = sum(each.is_observer for each in synced)

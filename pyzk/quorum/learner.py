@@ -1,47 +1,55 @@
-"""A learner, from its dial to the end: what is the same before, in and after synchronization.
+"""A learner: how it finds its leader's epoch, takes over its history, and comes to serve.
 
-Pure. Answers to Learner. `learner_sync` follows the leader's history; `follower` and `observer`
-say what is taken in which phase, and by what: any other packet closes the link.
+Pure. ZooKeeper: Learner. `Follower` and `Observer` are what it is in BROADCAST. A packet that the
+tables at the end do not name in the present phase closes the link.
 
-    CONNECTING   dials the leader, which may open its port a moment later
+    CONNECTING   dials the leader (`learner_dial`)
     DISCOVERY    has said FOLLOWERINFO or OBSERVERINFO; LEADERINFO names the new epoch N
-    ACCEPTING    acceptedEpoch = N is on its way to the disk; then ACKEPOCH
-    CHOOSING     DIFF, TRUNC or SNAP says how this learner is synchronized
-    LOADING      the snapshot behind SNAP; a database is built beside the one in use
-    TRUNCATING   the disk cuts the log; what comes meanwhile waits
-    SYNCING      PROPOSAL and COMMIT (or INFORM) up to NEWLEADER
-    STORING      everything that was committed goes to the disk, then currentEpoch = N
-    READY        has said ACK of (N,0), and waits for UPTODATE; what comes waits
+    ACCEPTING    acceptedEpoch = N is on its way to the disk
+    CHOOSING     has said ACKEPOCH; DIFF, TRUNC or SNAP says how this learner is synchronized
+    LOADING      the snapshot behind SNAP comes; a database is built beside the one in use
+    TRUNCATING   the disk cuts the log and loads what is left; what comes meanwhile waits
+    SYNCING      PROPOSAL and COMMIT (or INFORM) come up to NEWLEADER
+    STORING      everything that was committed goes to the disk
+    SAVING       currentEpoch = N is on its way to the disk
+    READY        has said ACK of (N, 0), and waits for UPTODATE; what comes waits
     BROADCAST    serves
+    OVER         has ended, which it may from every other phase
 
 The order that Zab stands on: acceptedEpoch is durable before ACKEPOCH is sent; the transactions or
-the snapshot, then currentEpoch, before the ACK of NEWLEADER; that one before any other ACK
-(ZOOKEEPER-4643, 4646, 4785, 4685). Between ACKEPOCH and it nothing is sent at all.
+the snapshot (`learner_sync`), then currentEpoch, before the ACK of NEWLEADER; that one before any
+other ACK (ZOOKEEPER-4643, 4646, 4785, 4685). Between ACKEPOCH and it nothing is sent at all.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from pyzk.constants import OpCode
+from pyzk.data.txn import LoggedTxn
 from pyzk.errors import QuorumProtocolError
+from pyzk.jute.records import QuorumPacket, SetDataTxn
 from pyzk.quorum import packets
-from pyzk.quorum.commands import DialLeader
-from pyzk.quorum.epochs import ACCEPTED
+from pyzk.quorum.epochs import ACCEPTED, CURRENT
 from pyzk.quorum.forwarding import encode_forward
+from pyzk.quorum.learner_dial import MOMENT_MS, LeaderDial
+from pyzk.quorum.learner_questions import LeaderQuestions
+from pyzk.quorum.learner_sync import Synchronization
 from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.role import Unapplied
-from pyzk.zxid import counter_of, format_zxid
+from pyzk.zxid import counter_of, format_zxid, make
 
 if TYPE_CHECKING:
-    from pyzk.jute.records import QuorumPacket
+    from pyzk.data.database import Database
     from pyzk.quorum.member import Member
     from pyzk.quorum.snapshot_stream import SnapshotPart
     from pyzk.server.connection import Connection
     from pyzk.server.request import Request
     from pyzk.server.sessions import LearnerSessions
+
+log = logging.getLogger(__name__)
 
 CONNECTING: Final = 0
 DISCOVERY: Final = 1
@@ -51,124 +59,124 @@ LOADING: Final = 4
 TRUNCATING: Final = 5
 SYNCING: Final = 6
 STORING: Final = 7
-READY: Final = 8
-BROADCAST: Final = 9
-OVER: Final = 10
+SAVING: Final = 8
+READY: Final = 9
+BROADCAST: Final = 10
+OVER: Final = 11
 
 PHASE_NAMES: Final = (
     "connecting", "discovery", "accepting the epoch", "before synchronization",
-    "loading a snapshot", "truncating", "synchronization", "storing", "before UPTODATE",
-    "broadcast", "over",
+    "loading a snapshot", "truncating", "synchronization", "storing", "storing the epoch",
+    "before UPTODATE", "broadcast", "over",
 )  # fmt: skip
 
-SOON_TRIES: Final = 5
-SOON_MS: Final = 20
-"""The first tries follow each other quickly: who has won the election may not know it yet."""
-LATER_TRIES: Final = 10
-"""Then so many, leaderConnectDelayDuringRetryMs apart. The original tries five times in all. Who
-refuses longer has died since the election, and the others wait for a new one."""
-MOMENT_MS: Final = 250
-"""A connection that lasted no longer and brought nothing was a refusal: what stands between, a
-proxy, has taken it, and found the leader's port closed."""
-
-Handlers = dict[int, Callable[["QuorumPacket"], None]]
-"""packet type -> what takes it"""
+CONNECTED: Final = "connected"
+REFUSED: Final = "connection refused"
+EPOCH_NEW: Final = "the epoch is new"
+EPOCH_KNOWN: Final = "the epoch was accepted before"
+LOADED: Final = "snapshot loaded"
+TRUNCATED: Final = "log truncated"
+NOT_TRUNCATED: Final = "log cannot be truncated"
+HAS_NEWLEADER: Final = "NEWLEADER came before"
+LOG_SYNCED: Final = "log durable"
+STORED: Final = "order durable"
 
 
 class Learner:
     """Role: another server leads."""
 
     def __init__(self, member: Member, leader_sid: int, mode: str, is_observer: bool) -> None:
+        has_log = not is_observer or member.ensemble.sync_enabled
         self.member: Member = member
         self.leader_sid: int = leader_sid
         self.mode: str = mode
         self.is_observer: bool = is_observer
         self.over: str | None = None
         self.is_over: bool = False
-        """Over, or stopped: what comes now is ignored."""
-        self.unapplied: Unapplied = deque()
-        self.epoch: int = 0
-        """N, once LEADERINFO has named it."""
-        self.told_zxid: int = 0
-        """What ACKEPOCH said to be the last transaction here."""
-        self.new_leader_config: bytes | None = None
-        """The text of the last configuration that the leader has seen, from NEWLEADER."""
+        """Whether the role has ended or was stopped: what comes then is ignored."""
+        self.unapplied: Unapplied = Unapplied()
         self.phase: int = CONNECTING
         self.link: QuorumLink = QuorumLink(member.outbox, f"server {leader_sid}, the leader", self)
-        self._table: dict[int, Handlers] = self._phases()
-        self._handlers: Handlers = self._table[CONNECTING]
-        self._tries: int = 0
-        self._dial_at_ms: int | None = None
-        """The next try; None while one is under way."""
-        self._give_up_ms: int = 0
+        self.sync: Synchronization = Synchronization(member, leader_sid, has_log)
+        self._packets: PacketSteps = OBSERVER_STEPS if is_observer else FOLLOWER_STEPS
+        self._dial: LeaderDial = LeaderDial(member, leader_sid)
+        self._lost: str = ""
+        """Why the last connection was refused."""
         self._heard_ms: int = 0
         self._limit_ms: int = member.init_limit_ms
-        """How long the leader may be silent."""
+        """The longest time for which the leader may be silent."""
         self._ticket: int = 0
-        """Of the command whose answer is waited for."""
-        self._then: Callable[[], None] | None = None
-        """What goes on when it has come."""
-        self._is_waiting_for_log: bool = False
+        """The number of the command whose answer is waited for, or 0."""
         self._has_answered: bool = False
-        """Clients have been answered since the last flush."""
+        """Whether clients have been answered since the last flush."""
         self._sessions: LearnerSessions | None = None
         self._ping_at_ms: int | None = None
-        """While the leader is not read: when it is told unasked which sessions live."""
-        self._pending_syncs: deque[Request] = deque()
-        self._pending_revalidations: dict[int, deque[tuple[Connection, int]]] = {}
-        """session -> (connection, timeout in ms) of each question, in order."""
+        """When the next PING is due, while the leader is not read, and is told unasked which
+        sessions live."""
+        self.asked: LeaderQuestions = LeaderQuestions(member.server)
 
-    def _phases(self) -> dict[int, Handlers]:
-        """Return the table: phase -> packet type -> what takes it."""
-        return {
-            CONNECTING: {},
-            DISCOVERY: {packets.LEADERINFO: self._on_leader_info},
-            ACCEPTING: {},
-            OVER: {},
-        }
+    @property
+    def epoch(self) -> int:
+        """N, once LEADERINFO has named it; 0 before."""
+        return self.sync.epoch
+
+    # --- from phase to phase --------------------------------------------------------
+
+    def packet(self, link: QuorumLink, packet: QuorumPacket) -> None:
+        """Takes a packet of the leader. Raises QuorumProtocolError if its time has not come."""
+        step = self._packets.get((self.phase, packet.type))
+        if step is None:
+            raise QuorumProtocolError(
+                f"{packets.describe(packet)} in the phase {PHASE_NAMES[self.phase]!r}"
+            )
+        take, self.phase = step
+        take(self, packet)
+
+    def _go(self, event: str) -> None:
+        """Goes where the table leads behind an event that is no packet."""
+        take, self.phase = EVENTS[self.phase, event]
+        take(self)
+
+    def _end(self, reason: str) -> None:
+        """Ends this role; the peer stops it after this input."""
+        if not self.is_over:
+            self.is_over = True
+            self.over = reason
+            self.link.close()
+
+    def stop(self) -> None:
+        """Closes the link and serves no longer."""
+        self.is_over = True
+        self.phase = OVER
+        self.link.close()
+        self.sync.uncommitted.clear()
+        self.asked.clear()
+        self.member.server.end()
 
     # --- connecting -----------------------------------------------------------------
 
     def start(self) -> None:
-        """Connect with the leader."""
-        self._connect()
+        """Begins to connect with the leader."""
+        self._dial.begin()
+        self._try()
 
-    def _connect(self) -> None:
-        member = self.member
-        ticks = member.ensemble.connect_to_learner_master_limit_ticks
-        limit_ms = ticks * member.tick_ms if ticks > 0 else member.init_limit_ms
-        self._give_up_ms = member.clock.now_ms + limit_ms
-        self._tries = 0
-        self._dial()
-
-    def _dial(self) -> None:
-        member = self.member
-        leader = member.membership.member(self.leader_sid)
-        if leader is None:
-            self._end(f"server {self.leader_sid} is not in the configuration")
-            return
-        self._dial_at_ms = None
-        self._tries += 1
+    def _try(self) -> None:
         if self.link.is_closed:
-            self.link = QuorumLink(member.outbox, self.link.name, self)
-        addresses = tuple((each.host, each.quorum_port) for each in leader.addresses)
-        left_ms = max(1, self._give_up_ms - member.clock.now_ms)
-        member.outbox.commands.append(DialLeader(self.link, addresses, left_ms))
-
-    def _reconnect(self) -> None:
-        """Begin anew with the same leader, who need not be elected again for that."""
-        self.link.close()
-        self._enter(CONNECTING)
-        self._connect()
+            self.link = QuorumLink(self.member.outbox, self.link.name, self)
+        reason = self._dial.dial(self.link)
+        if reason:
+            self._end(reason)
 
     def link_up(self, link: QuorumLink) -> None:
-        """The leader has taken the connection: say who this is."""
-        if link is not self.link or self.phase != CONNECTING or self.is_over:
-            return
+        """The leader has taken the connection."""
+        if link is self.link and self.phase == CONNECTING and not self.is_over:
+            self._go(CONNECTED)
+
+    def _on_connected(self) -> None:
+        """Says who this is: FOLLOWERINFO or OBSERVERINFO."""
         member = self.member
-        self._enter(DISCOVERY)
         self._heard_ms = member.clock.now_ms
-        link.send(
+        self.link.send(
             packets.encode_learner_info(
                 member.sid,
                 member.epochs.accepted,
@@ -181,24 +189,20 @@ class Learner:
         """There is no connection, or none any more."""
         if link is not self.link or self.is_over:
             return
-        member = self.member
-        if self.phase == DISCOVERY and not link.has_received:
-            if member.clock.now_ms - self._heard_ms <= MOMENT_MS:
-                self._enter(CONNECTING)
-        if self.phase != CONNECTING:
+        lasted_ms = self.member.clock.now_ms - self._heard_ms
+        if self.phase == CONNECTING or (
+            self.phase == DISCOVERY and not link.has_received and lasted_ms <= MOMENT_MS
+        ):
+            self._lost = reason
+            self._go(REFUSED)
+        else:
             self._end(f"the link with server {self.leader_sid}, the leader, has ended: {reason}")
-            return
-        delay_ms = max(1, member.ensemble.leader_connect_delay_ms)
-        if self._tries <= SOON_TRIES:
-            delay_ms = min(delay_ms, SOON_MS)
-        at = member.clock.now_ms + delay_ms
-        if self._tries > SOON_TRIES + LATER_TRIES or at >= self._give_up_ms:
-            self._end(
-                f"server {self.leader_sid}, the leader, cannot be reached after"
-                f" {self._tries} tries: {reason}"
-            )
-            return
-        self._dial_at_ms = at
+
+    def _on_refused(self) -> None:
+        """Tries again a moment later, unless that has been tried for too long."""
+        reason = self._dial.refused(self._lost)
+        if reason:
+            self._end(reason)
 
     # --- inputs ---------------------------------------------------------------------
 
@@ -206,44 +210,56 @@ class Learner:
         """The leader has sent something, if only a part of a packet."""
         self._heard_ms = self.member.clock.now_ms
 
-    def packet(self, link: QuorumLink, packet: QuorumPacket) -> None:
-        """The leader has sent a packet."""
-        handler = self._handlers.get(packet.type)
-        if handler is None:
-            raise QuorumProtocolError(
-                f"{packets.describe(packet)} in the phase {PHASE_NAMES[self.phase]!r}"
-            )
-        handler(packet)
-
     def snapshot_part(self, link: QuorumLink, part: SnapshotPart) -> None:
         """The next part of the snapshot has come."""
-        raise QuorumProtocolError("a snapshot that was not awaited")
+        if self.phase != LOADING:
+            raise QuorumProtocolError("a snapshot that was not awaited")
+        self.sync.add_part(part)
+        if part.is_last:
+            self._go(LOADED)
 
     def stored(self, ticket: int) -> None:
         """The command that was waited for is durable."""
-        then = self._then
-        if ticket != self._ticket or then is None or self.is_over:
-            return
-        self._ticket = 0
-        self._then = None
-        self._heard_ms = self.member.clock.now_ms
-        then()
+        if ticket == self._ticket and not self.is_over:
+            self._answered()
+            self._go(STORED)
 
-    def looking(self, sid: int) -> None:
-        """The leader looks for a leader itself, since its election: before it has said its epoch
-        there is nothing to wait for. What comes later ends with the link."""
-        if sid == self.leader_sid and self.phase in (CONNECTING, DISCOVERY):
-            self._end(f"server {sid}, the leader, looks for a leader itself")
+    def restored(self, ticket: int, database: Database) -> None:
+        """The log is cut, and ``database`` is what is left."""
+        if ticket != self._ticket or self.phase != TRUNCATING or self.is_over:
+            return
+        self._answered()
+        self.member.replace_database(database, database.last_zxid)
+        failure = self.sync.truncation_failure
+        if not failure:
+            self._go(TRUNCATED)
+        elif self.sync.has_failed_to_truncate:
+            self._end(failure)
+        else:
+            self._go(NOT_TRUNCATED)
+
+    def _answered(self) -> None:
+        """Counts the leader's silence again: it was the disk that was waited for."""
+        self._ticket = 0
+        self._heard_ms = self.member.clock.now_ms
 
     def log_synced(self, zxid: int) -> None:
         """The log is durable up to ``zxid``."""
+        is_awaited = self.phase == STORING and self.sync.load is None and not self.is_over
+        if is_awaited and self.member.is_settled:
+            self._go(LOG_SYNCED)
 
     def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None:
-        """Only leaders read their log."""
+        """Does nothing: only leaders read their log."""
+
+    def looking(self, sid: int) -> None:
+        """Ends if the leader, which has not said its epoch yet, looks for a leader itself since its
+        election. What comes later ends with the link."""
+        if sid == self.leader_sid and self.phase in (CONNECTING, DISCOVERY):
+            self._end(f"server {sid}, the leader, looks for a leader itself")
 
     def flush(self) -> None:
-        """An input has been taken in whole: let clients go on, and the leader wait if the disk is
-        behind."""
+        """Lets clients go on after an input, and the leader wait if the disk is behind."""
         if self._has_answered:
             self._has_answered = False
             self.member.server.queues.end_batch()
@@ -257,16 +273,18 @@ class Learner:
                 self._next_ping_ms if is_behind and self._sessions is not None else None
             )
 
+    # --- time -----------------------------------------------------------------------
+
     @property
     def _next_ping_ms(self) -> int:
         return self.member.clock.now_ms + max(1, self.member.tick_ms // 2)
 
     def wake(self) -> None:
-        """Look at the clock."""
+        """Looks at the clock: dials again, says which sessions live, or ends."""
         now = self.member.clock.now_ms
-        at = self._dial_at_ms
+        at = self._dial.at_ms
         if at is not None and now >= at and not self.is_over:
-            self._dial()
+            self._try()
         due = self.deadline
         if due is None or now < due:
             return
@@ -289,76 +307,209 @@ class Learner:
         There is none while the disk is waited for: that is not the leader's silence. But PINGs are
         not read then, and sessions must not expire for that.
         """
-        if self.is_over or self._ticket or self._is_waiting_for_log:
+        if self.is_over or self._ticket or self.phase == STORING:
             return None
         if self.link.is_paused:
             return self._ping_at_ms
         if self.phase == CONNECTING:
-            at = self._dial_at_ms
-            return self._give_up_ms if at is None else at
+            return self._dial.deadline
         return self._heard_ms + self._limit_ms
-
-    # --- the end --------------------------------------------------------------------
-
-    def stop(self) -> None:
-        """Close the link, serve no longer."""
-        self.is_over = True
-        self._enter(OVER)
-        self.link.close()
-        self._pending_syncs.clear()
-        self._pending_revalidations.clear()
-        self.member.server.end()
-
-    def _end(self, reason: str) -> None:
-        """This role is over; the peer stops it after this input."""
-        if not self.is_over:
-            self.is_over = True
-            self.over = reason
-            self.link.close()
-
-    def _enter(self, phase: int) -> None:
-        self.phase = phase
-        self._handlers = self._table[phase]
-
-    def _wait(self, ticket: int, then: Callable[[], None] | None) -> None:
-        self._ticket = ticket
-        self._then = then
 
     # --- discovery ------------------------------------------------------------------
 
     def _on_leader_info(self, packet: QuorumPacket) -> None:
+        """Reads the epoch, and compares it with the one that this server has accepted."""
         epoch = packets.leader_info(packet)[0]
         if counter_of(packet.zxid):
             raise QuorumProtocolError(f"LEADERINFO {format_zxid(packet.zxid)} begins no epoch")
-        member = self.member
-        answer = member.epochs.answer(epoch)
-        self.epoch = epoch
-        if answer == packets.NOT_COUNTED:
-            self._answer_epoch(answer)
-            return
-        self._enter(ACCEPTING)
-        self._wait(member.save_epoch(ACCEPTED, epoch), self._on_accepted)
+        answer = self.member.epochs.answer(epoch)
+        self.sync.epoch = epoch
+        self._go(EPOCH_KNOWN if answer == packets.NOT_COUNTED else EPOCH_NEW)
+
+    def _accept_epoch(self) -> None:
+        """Orders acceptedEpoch to be saved."""
+        self._ticket = self.member.save_epoch(ACCEPTED, self.epoch)
 
     def _on_accepted(self) -> None:
+        """Says ACKEPOCH with the current epoch and the last zxid."""
         self._answer_epoch(self.member.epochs.current)
 
+    def _on_known_epoch(self) -> None:
+        """Says ACKEPOCH that does not count."""
+        self._answer_epoch(packets.NOT_COUNTED)
+
     def _answer_epoch(self, answer: int) -> None:
-        """Say what this learner has. Only to a leader who has heard the truth, and does not count
+        """Says what this learner has. Only to a leader who has heard the truth, and does not count
         this answer, may it say "nothing": what it has must weigh when leaders are compared."""
         member = self.member
-        self.told_zxid = member.database.last_zxid
-        if member.needs_snapshot and answer == packets.NOT_COUNTED:
-            self.told_zxid = 0
-        self._enter(CHOOSING)
-        self.link.send(packets.encode_ack_epoch(self.told_zxid, answer))
+        is_silent = member.needs_snapshot and answer == packets.NOT_COUNTED
+        zxid = self.sync.told_zxid = 0 if is_silent else member.database.last_zxid
+        self.link.send(packets.encode_ack_epoch(zxid, answer))
+
+    # --- synchronization ------------------------------------------------------------
+
+    def _on_diff(self, packet: QuorumPacket) -> None:
+        """Begins to take what the leader has beyond the history here."""
+        self.sync.begin_diff(packet)
+
+    def _on_snap(self, packet: QuorumPacket) -> None:
+        """Begins to build the leader's database beside the one in use."""
+        self.sync.begin_snap(packet)
+
+    def _on_trunc(self, packet: QuorumPacket) -> None:
+        """Orders the log to be cut behind the packet's zxid."""
+        self._ticket = self.sync.truncate(packet)
+
+    def _on_loaded(self) -> None:
+        """Goes on with what follows the snapshot, which is in memory."""
+
+    def _on_truncated(self) -> None:
+        """Takes over what was committed meanwhile."""
+        self.sync.learn_matched()
+        if self.sync.has_new_leader:
+            self._go(HAS_NEWLEADER)
+
+    def _on_not_truncated(self) -> None:
+        """Connects anew, to tell the leader what is left; that is no reason for an election."""
+        self.sync.give_up_truncation()
+        self.link.close()
+        self.start()
+
+    def _on_proposal_in_sync(self, packet: QuorumPacket) -> None:
+        """Keeps the proposal until its COMMIT comes; it is not acknowledged yet."""
+        self.sync.uncommitted.hold(packet.zxid, packets.txn_payload(packet))
+
+    def _on_commit_in_sync(self, packet: QuorumPacket) -> None:
+        """Takes the oldest proposal over, in SYNCING; elsewhere the commit waits."""
+        self._match(packet.zxid)
+
+    def _on_commit_and_activate_in_sync(self, packet: QuorumPacket) -> None:
+        """Does what COMMIT does; the new configuration is not activated."""
+        leader = packets.designated_leader(packet)
+        self._activate(self._match(packet.zxid), leader)
+
+    def _on_inform_in_sync(self, packet: QuorumPacket) -> None:
+        """Does what PROPOSAL and COMMIT do."""
+        self.sync.uncommitted.hold(packet.zxid, packets.txn_payload(packet))
+        self._match(packet.zxid)
+
+    def _on_inform_and_activate_in_sync(self, packet: QuorumPacket) -> None:
+        """Does what INFORM does; the new configuration is not activated."""
+        leader, payload = packets.inform_and_activate(packet)
+        self.sync.uncommitted.hold(packet.zxid, payload)
+        self._activate(self._match(packet.zxid), leader)
+
+    def _on_ping_early(self, packet: QuorumPacket) -> None:
+        """Gives no answer: the leader would take it for the ACK of NEWLEADER."""
+
+    def _match(self, zxid: int) -> LoggedTxn:
+        """Returns the transaction that is committed, which must be the oldest one that was not."""
+        txn = self.sync.uncommitted.match(zxid)[2]
+        if self.phase == SYNCING:
+            self.sync.learn_matched()
+        return txn
+
+    # --- what is durable before this learner says so ----------------------------------
+
+    def _note_new_leader(self, packet: QuorumPacket) -> None:
+        """Notes that everything is here; it is stored when the log is cut."""
+        self.sync.note_new_leader(packet)
+
+    def _on_new_leader(self, packet: QuorumPacket) -> None:
+        """Makes durable what this learner has: the database of a snapshot, or the log."""
+        self.sync.note_new_leader(packet)
+        self._store()
+
+    def _store(self) -> None:
+        """Makes durable what this learner has, as NEWLEADER has come already."""
+        self._ticket = self.sync.store()
+        if not self._ticket and self.member.is_settled:
+            self._go(LOG_SYNCED)
+
+    def _on_stored(self) -> None:
+        """Puts the new database in force; orders currentEpoch to be saved."""
+        self.sync.put_in_force()
+        self._save_current()
+
+    def _save_current(self) -> None:
+        """Orders currentEpoch to be saved."""
+        self._ticket = self.member.save_epoch(CURRENT, self.epoch)
+
+    def _on_current(self) -> None:
+        """Says ACK of NEWLEADER."""
+        member = self.member
+        member.needs_snapshot = False
+        ticks = member.ensemble.observer_sync_limit_ticks if self.is_observer else 0
+        self._limit_ms = ticks * member.tick_ms if ticks else member.sync_limit_ms
+        self._send_ack(make(self.epoch, 0))
+
+    def _send_ack(self, zxid: int) -> None:
+        self.link.send(packets.encode_bare(packets.ACK, zxid))
+
+    # --- broadcast ------------------------------------------------------------------
+
+    def _on_up_to_date(self, packet: QuorumPacket) -> None:
+        """Begins to serve: logs what waited, applies what of it is committed."""
+        member = self.member
+        uncommitted = self.sync.uncommitted
+        oldest = uncommitted.oldest_zxid
+        if self.is_observer and oldest is not None:
+            raise QuorumProtocolError(
+                f"the proposal {format_zxid(oldest)} was not committed"
+                " before UPTODATE, and an observer hears no COMMIT afterwards"
+            )
+        server = member.server
+        if self.sync.new_leader_config is not None:
+            member.heard_config(self.sync.new_leader_config)
+        member.established(self.epoch)
+        member.install_config()
+        self._sessions = server.learner_sessions()
+        voters = 0 if self.is_observer else len(member.membership.voters)
+        server.begin(self, self._sessions, voters)
+        log.info(
+            "server %d is %s of server %d in epoch %d; last zxid %s",
+            member.sid,
+            self.mode,
+            self.leader_sid,
+            self.epoch,
+            format_zxid(member.database.last_zxid),
+        )
+        self._send_ack(make(self.epoch, 0))
+        for zxid, payload, _ in list(uncommitted.queue):
+            self._begin_logging(zxid, payload)
+        while (head := uncommitted.take_matched()) is not None:
+            self._apply(head[1], head[2])
+
+    def _begin_logging(self, zxid: int, payload: bytes) -> None:
+        """Logs a proposal that waited for UPTODATE."""
+        self.sync.log(zxid, payload)
+
+    def _apply(self, payload: bytes, txn: LoggedTxn) -> None:
+        """Applies what is committed; its own record need not be durable here for that."""
+        member = self.member
+        applied = member.database.commit(txn.header, txn.body, txn.digest, payload)
+        member.server.queues.committed(txn.header, applied)
+        self._has_answered = True
+
+    def _activate(self, txn: LoggedTxn, leader: int) -> None:
+        """Leaves the configuration as it is, although a reconfiguration is committed. A leader that
+        names another one commits nothing more, and leads on until its learners have left."""
+        zxid = format_zxid(txn.header.zxid)
+        log.warning("the reconfiguration %s is not activated here", zxid)
+        body = txn.body
+        if isinstance(body, SetDataTxn) and body.data is not None:
+            self.member.heard_config(body.data)
+        if leader != self.leader_sid:
+            self._end(f"the reconfiguration {zxid} makes server {leader} the leader")
 
     # --- for the server and its clients ----------------------------------------------
 
     def gauges(self) -> dict[str, int]:
-        """Nothing that only leaders count."""
+        """Returns nothing: a learner has no gauges that others lack."""
         return {}
 
     def _on_ping(self, packet: QuorumPacket) -> None:
+        """Answers with the sessions that have been heard of since the last PING."""
         self._send_ping(packet.zxid)
 
     def _send_ping(self, zxid: int) -> None:
@@ -367,32 +518,72 @@ class Learner:
         self.link.send_ahead(packets.encode_ping_reply(zxid, touched))
 
     def _on_sync(self, packet: QuorumPacket) -> None:
-        if not self._pending_syncs:
-            raise QuorumProtocolError(f"{packets.describe(packet)}, and none was asked for")
-        self.member.server.queues.finish_sync(self._pending_syncs.popleft())
+        """Answers the client that asked first for a sync."""
+        self.asked.finish_sync(packet)
         self._has_answered = True
 
     def _on_revalidate(self, packet: QuorumPacket) -> None:
-        session_id, is_valid = packets.validity(packet)
-        pending = self._pending_revalidations.get(session_id)
-        if pending is None:
-            raise QuorumProtocolError(f"{packets.describe(packet)}, and nobody asked")
-        connection, timeout_ms = pending.popleft()
-        if not pending:
-            del self._pending_revalidations[session_id]
-        self.member.server.revalidated(connection, session_id, timeout_ms, is_valid)
+        """Tells the client that has come with this session whether it lives."""
+        self.asked.finish_revalidate(packet)
         self._has_answered = True
 
     def submit(self, request: Request) -> None:
-        """Send a write, or a sync, to the leader."""
+        """Sends a write, or a sync, to the leader."""
         if request.opcode == OpCode.SYNC:
-            self._pending_syncs.append(request)
+            self.asked.syncs.append(request)
         self.link.send(encode_forward(request))
 
     def revalidate(self, connection: Connection, session_id: int, timeout_ms: int) -> None:
-        """Ask the leader whether a session lives."""
-        pending = self._pending_revalidations.get(session_id)
-        if pending is None:
-            pending = self._pending_revalidations[session_id] = deque()
-        pending.append((connection, timeout_ms))
+        """Asks the leader whether a session lives."""
+        self.asked.revalidate(connection, session_id, timeout_ms)
         self.link.send(packets.encode_revalidate(session_id, timeout_ms))
+
+
+EventSteps = dict[tuple[int, str], tuple[Callable[[Learner], None], int]]
+"""(phase, event) -> (what takes it, next phase); the phase is entered first."""
+
+PacketSteps = dict[tuple[int, int], tuple[Callable[[Learner, QuorumPacket], None], int]]
+"""(phase, packet type) -> (what takes it, next phase); the phase is entered first."""
+
+EVENTS: Final[EventSteps] = {
+    (CONNECTING, CONNECTED): (Learner._on_connected, DISCOVERY),
+    (CONNECTING, REFUSED): (Learner._on_refused, CONNECTING),
+    (DISCOVERY, REFUSED): (Learner._on_refused, CONNECTING),
+    (DISCOVERY, EPOCH_NEW): (Learner._accept_epoch, ACCEPTING),
+    (DISCOVERY, EPOCH_KNOWN): (Learner._on_known_epoch, CHOOSING),
+    (ACCEPTING, STORED): (Learner._on_accepted, CHOOSING),
+    (LOADING, LOADED): (Learner._on_loaded, SYNCING),
+    (TRUNCATING, TRUNCATED): (Learner._on_truncated, SYNCING),
+    (TRUNCATING, NOT_TRUNCATED): (Learner._on_not_truncated, CONNECTING),
+    (SYNCING, HAS_NEWLEADER): (Learner._store, STORING),
+    (STORING, LOG_SYNCED): (Learner._save_current, SAVING),
+    (STORING, STORED): (Learner._on_stored, SAVING),
+    (SAVING, STORED): (Learner._on_current, READY),
+}
+
+_WITH_TXNS: Final = (TRUNCATING, SYNCING, STORING, SAVING, READY)
+_TXNS: Final = {
+    packets.PROPOSAL: Learner._on_proposal_in_sync,
+    packets.COMMIT: Learner._on_commit_in_sync,
+    packets.COMMITANDACTIVATE: Learner._on_commit_and_activate_in_sync,
+    packets.PING: Learner._on_ping_early,
+}
+_INFORMS: Final = {
+    packets.INFORM: Learner._on_inform_in_sync,
+    packets.INFORMANDACTIVATE: Learner._on_inform_and_activate_in_sync,
+}
+
+FOLLOWER_STEPS: Final[PacketSteps] = {
+    (DISCOVERY, packets.LEADERINFO): (Learner._on_leader_info, DISCOVERY),
+    (CHOOSING, packets.DIFF): (Learner._on_diff, SYNCING),
+    (CHOOSING, packets.TRUNC): (Learner._on_trunc, TRUNCATING),
+    (CHOOSING, packets.SNAP): (Learner._on_snap, LOADING),
+    (TRUNCATING, packets.NEWLEADER): (Learner._note_new_leader, TRUNCATING),
+    (SYNCING, packets.NEWLEADER): (Learner._on_new_leader, STORING),
+    (READY, packets.UPTODATE): (Learner._on_up_to_date, BROADCAST),
+    **{(phase, kind): (take, phase) for phase in _WITH_TXNS for kind, take in _TXNS.items()},
+}
+OBSERVER_STEPS: Final[PacketSteps] = {
+    **FOLLOWER_STEPS,
+    **{(phase, kind): (take, phase) for phase in _WITH_TXNS for kind, take in _INFORMS.items()},
+}

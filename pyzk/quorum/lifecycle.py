@@ -189,10 +189,8 @@ class MemberLife:
     def _fast_forward(self) -> None:
         database = self.member.database
         while self._unapplied:
-            zxid, payload = self._unapplied.popleft()
-            database.apply(decode_txn(payload))
-            if database.committed is not None:
-                database.committed.append(zxid, payload)
+            _, payload = self._unapplied.popleft()
+            database.replay(decode_txn(payload), payload)
 
     def _look(self) -> None:
         member = self.member

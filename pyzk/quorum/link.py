@@ -25,7 +25,7 @@ class LinkOwner(Protocol):
     """The leader's or the learner's side of a link."""
 
     def link_up(self, link: QuorumLink) -> None:
-        """It was dialed and is connected."""
+        """The link was dialed and is connected."""
         ...
 
     def bytes_came(self, link: QuorumLink) -> None:
@@ -55,7 +55,6 @@ class QuorumLink(Outgoing):
         "has_failed",
         "has_received",
         "is_closed",
-        "is_dirty",
         "is_paused",
         "name",
         "outbox",
@@ -66,21 +65,20 @@ class QuorumLink(Outgoing):
     )
 
     def __init__(self, outbox: Outbox, name: str, owner: LinkOwner) -> None:
+        super().__init__()
         self.outbox: Outbox = outbox
         self.name: str = name
         """Where it goes to or comes from, for the log."""
         self.owner: LinkOwner = owner
         self.is_closed: bool = False
         """Nothing more is taken in; the driver writes what is queued, then closes."""
-        self.is_dirty: bool = False
-        """In the outbox already; the driver sets it to False when it takes it from there."""
         self.has_received: bool = False
         self.has_failed: bool = False
         """This side has ended the link because of what the other side sent or did not send."""
         self.queued_bytes: int = 0
-        """What waits to be taken, a snapshot not counted."""
+        """The bytes that wait to be taken, a snapshot not counted."""
         self.taken_bytes: int = 0
-        """What was taken since the beginning, snapshots not counted."""
+        """The bytes that were taken since the beginning, snapshots not counted."""
         self.is_paused: bool = False
         """The driver does not read the socket for now."""
         self.shell: object = None
@@ -93,7 +91,7 @@ class QuorumLink(Outgoing):
     # --- the owner's ----------------------------------------------------------------
 
     def send(self, data: bytes) -> None:
-        """Queue an encoded packet."""
+        """Queues an encoded packet."""
         if self.is_closed:
             return
         self._queue.append(data)
@@ -102,7 +100,7 @@ class QuorumLink(Outgoing):
             self._mark()
 
     def send_ahead(self, data: bytes) -> None:
-        """Queue an encoded packet ahead of all others but those that were queued by this, too: for
+        """Queues an encoded packet ahead of all others but those that were queued by this, too: for
         what stands in no order with them, on a link that has no snapshot to send."""
         if self.is_closed:
             return
@@ -113,7 +111,7 @@ class QuorumLink(Outgoing):
             self._mark()
 
     def send_stream(self, chunks: Iterator[bytes]) -> None:
-        """Queue bytes that are made when they are taken."""
+        """Queues bytes that are made when they are taken."""
         if self.is_closed:
             return
         self._queue.append(chunks)
@@ -121,27 +119,27 @@ class QuorumLink(Outgoing):
             self._mark()
 
     def pause(self, is_paused: bool) -> None:
-        """Let the other side wait, or go on: what comes cannot be kept, or can again."""
+        """Lets the other side wait, or go on: what comes cannot be kept, or can again."""
         if is_paused != self.is_paused:
             self.is_paused = is_paused
             if not self.is_dirty:
                 self._mark()
 
     def close(self) -> None:
-        """Take nothing more; what is queued is still written."""
+        """Takes nothing more; what is queued is still written."""
         if not self.is_closed:
             self.is_closed = True
             if not self.is_dirty:
                 self._mark()
 
     def abort(self) -> None:
-        """Close and drop what is queued: the other side may never read it."""
+        """Closes and drop what is queued: the other side may never read it."""
         self._queue.clear()
         self.queued_bytes = self._ahead = 0
         self.close()
 
     def fail(self, reason: str) -> None:
-        """End because of what the other side sent or did not send; the owner is told, and says why
+        """Ends because of what the other side sent or did not send; the owner is told, and says why
         in its log line about the end."""
         if self.is_closed:
             return
@@ -188,7 +186,7 @@ class QuorumLink(Outgoing):
         return bool(self._queue)
 
     def take(self, limit: int = TAKE_BYTES) -> bytes:
-        """Return about ``limit`` bytes to write next; empty if there are none."""
+        """Returns about ``limit`` bytes to write next; empty if there are none."""
         queue = self._queue
         if len(queue) == 1:
             only = queue[0]

@@ -1,6 +1,6 @@
 """What the roles of one member share: its configuration, epochs, database, log and identity.
 
-Pure. Answers to the fields of QuorumPeer. The `Peer` owns it and changes roles; a role is given it.
+Pure. ZooKeeper: the fields of QuorumPeer. The life of a member owns it and gives it to each role.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ class Member:
         self.init_limit_ms: int = ensemble.tick_time_ms * ensemble.init_limit_ticks
         self.sync_limit_ms: int = ensemble.tick_time_ms * ensemble.sync_limit_ticks
         self.logged_zxid: int = server.database.last_zxid
-        """Of the last record that was handed to the log."""
+        """The zxid of the last record that was handed to the log."""
         self.synced_zxid: int = self.logged_zxid
-        """Of the last one that is durable."""
+        """The zxid of the last record that is durable."""
         self._logged_bytes: int = 0
         """Bytes of all records that were handed to the log."""
         self._log_marks: deque[tuple[int, int]] = deque()
@@ -72,17 +72,17 @@ class Member:
         self.is_database_whole: bool = True
         """False while a SNAP is being stored: then memory must not be believed after a break."""
         self.needs_snapshot: bool = False
-        """A leader has asked to truncate what cannot be: it shall be asked for a SNAP."""
+        """Whether a leader has asked to truncate what cannot be: it is asked for a SNAP then."""
         self.stands_aside: str = ""
         """Why this server does not stand in the next election, empty if it does: as leader it had
         to refuse voters that have a later configuration, or could not listen for them."""
         self.is_outdated: bool = False
-        """Its leader had a later configuration with other voters: what is a quorum of this one may
+        """Whether its leader had a later configuration with other voters: a quorum of this one may
         be none of that, so this server does not stand for election any more."""
         self.election: Election | None = None
-        """Who must know of a new epoch; the peer sets it."""
+        """The election, which must know of a new epoch; the life of the member sets it."""
         self.pending: dict[int, StorageCommand] = {}
-        """Commands by ticket that the disk has not answered yet."""
+        """ticket -> command that the disk has not answered yet."""
         self._next_ticket: int = 0
         self._trigger: SnapshotTrigger = SnapshotTrigger(
             config.snap_count, config.snap_size_limit_kb * 1024, rng
@@ -90,13 +90,13 @@ class Member:
 
     @property
     def database(self) -> Database:
-        """The replicated state; the server owns it, SNAP and TRUNC replace it."""
+        """The replicated state, which the server owns; SNAP and TRUNC replace it."""
         return self.server.database
 
     # --- the log --------------------------------------------------------------------
 
     def log_txn(self, zxid: int, payload: bytes) -> None:
-        """Hand a transaction to the log; `synced_zxid` tells when it is durable."""
+        """Hands a transaction to the log; `synced_zxid` tells when it is durable."""
         assert zxid > self.logged_zxid, (zxid, self.logged_zxid)
         record = frame_record(payload)
         outbox = self.outbox
@@ -114,8 +114,8 @@ class Member:
 
     @property
     def unsynced_bytes(self) -> int:
-        """The bytes of the records that the disk has not made durable; about right, for they are
-        counted by inputs. Asked once for each input."""
+        """The bytes of the records that the disk has not made durable. The number is about right:
+        it is counted by inputs, and must be asked for once after each."""
         marks = self._log_marks
         synced = self.synced_zxid
         total = self._logged_bytes
@@ -130,7 +130,7 @@ class Member:
         return total - self._synced_bytes
 
     def replace_database(self, database: Database, zxid: int) -> None:
-        """Take another database, whose log ends at ``zxid`` and is durable."""
+        """Takes another database, whose log ends at ``zxid`` and is durable."""
         self.server.attach(database)
         self.logged_zxid = self.synced_zxid = zxid
         self.is_database_whole = True
@@ -138,18 +138,18 @@ class Member:
     # --- commands with an answer ----------------------------------------------------
 
     def ticket(self) -> int:
-        """Return a number that no command had."""
+        """Returns a number that no command had."""
         self._next_ticket += 1
         return self._next_ticket
 
     def order(self, command: StorageCommand) -> int:
-        """Hand out a command that will be answered; return its ticket."""
+        """Hands out a command that will be answered; returns its ticket."""
         self.pending[command.ticket] = command
         self.outbox.commands.append(command)
         return command.ticket
 
     def answered(self, ticket: int) -> StorageCommand:
-        """The disk has answered: return the command. What was saved is true from now on."""
+        """Returns the command that the disk has answered. What it saved is true from now on."""
         command = self.pending.pop(ticket)
         if isinstance(command, SaveEpoch):
             if command.name == ACCEPTED:
@@ -159,22 +159,23 @@ class Member:
         return command
 
     def save_epoch(self, name: str, epoch: int) -> int:
-        """Order an epoch file to be written; return the ticket."""
+        """Orders an epoch file to be written; returns the ticket."""
         return self.order(SaveEpoch(self.ticket(), name, epoch))
 
     def reload(self) -> int:
-        """Order the database to be loaded again; return the ticket."""
+        """Orders the database to be loaded again; returns the ticket."""
         return self.order(Reload(self.ticket()))
 
     # --- what changes with an epoch -------------------------------------------------
 
     def established(self, epoch: int) -> None:
-        """A quorum has acknowledged the leader of ``epoch``: the vote of this server says so."""
+        """Notes in the vote of this server that a quorum has acknowledged the leader of
+        ``epoch``."""
         if self.election is not None:
             self.election.epoch_established(epoch)
 
     def heard_config(self, text: bytes) -> None:
-        """The leader has this configuration in force, or is about to."""
+        """Looks at the configuration that the leader has in force, or is about to have."""
         try:
             config = verifier_of(parse_membership(text))
         except PyzkError as error:
@@ -196,10 +197,18 @@ class Member:
         self.is_outdated = True
 
     def has_quorums_of(self, version: int) -> bool:
-        """Whether a later version of the configuration is known to have the quorums of this one."""
+        """Tells whether a later version of the configuration is known to have the same quorums."""
         return self.election is not None and self.election.has_quorums_of(version)
 
+    def kill_dead_sessions(self) -> None:
+        """Deletes the ephemerals of sessions that are gone, before this server leads."""
+        dead = self.database.kill_dead_sessions()
+        if dead:
+            log.info("removed %d ephemeral znodes of sessions that are gone", dead)
+            # No transaction says so: a later start must find it in a snapshot.
+            self.outbox.commands.append(TakeSnapshot())
+
     def install_config(self) -> None:
-        """Write the committed configuration into /zookeeper/config; no transaction does."""
+        """Writes the committed configuration into /zookeeper/config; no transaction does."""
         text = config_text(self.membership).encode("utf-8")
         self.database.tree.install_config(text, self.membership.version, self.clock.wall_ms)

@@ -1,74 +1,71 @@
 """An observer: applies what has been committed, and has no vote.
 
-Pure. Answers to Observer and ObserverZooKeeperServer. INFORM is PROPOSAL and COMMIT in one; it is
+Pure. ZooKeeper: Observer and ObserverZooKeeperServer. INFORM is PROPOSAL and COMMIT in one; it is
 logged, unless syncEnabled=false says that this observer gets everything anew when it starts, and
 nobody waits for an ACK.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
+from pyzk.data.txn import LoggedTxn
+from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
-from pyzk.quorum.learner import BROADCAST, Handlers
-from pyzk.quorum.learner_sync import Proposal, SyncedLearner
+from pyzk.quorum.learner import BROADCAST, Learner
 
 if TYPE_CHECKING:
-    from pyzk.jute.records import QuorumPacket
+    from pyzk.quorum.link import QuorumLink
     from pyzk.quorum.member import Member
 
 
-class Observer(SyncedLearner):
+class Observer(Learner):
     """Role: hears of what is committed."""
 
     def __init__(self, member: Member, leader_sid: int) -> None:
         super().__init__(member, leader_sid, "observer", is_observer=True)
-        self._has_log: bool = member.ensemble.sync_enabled
 
-    def _phases(self) -> dict[int, Handlers]:
-        table = super()._phases()
-        table[BROADCAST].update(
-            {
-                packets.INFORM: self._on_inform,
-                packets.INFORMANDACTIVATE: self._on_inform_and_activate,
-                packets.PROPOSAL: self._on_nothing,
-                packets.COMMIT: self._on_nothing,
-                packets.COMMITANDACTIVATE: self._on_nothing,
-            }
-        )
-        return table
-
-    def _transactions(self) -> Handlers:
-        return {
-            **super()._transactions(),
-            packets.INFORM: self._on_inform_in_sync,
-            packets.INFORMANDACTIVATE: self._on_inform_and_activate_in_sync,
-        }
+    def packet(self, link: QuorumLink, packet: QuorumPacket) -> None:
+        """Takes a packet of the leader. Raises QuorumProtocolError if its time has not come."""
+        take = OBSERVER_PACKETS.get(packet.type) if self.phase == BROADCAST else None
+        if take is not None:
+            take(self, packet)
+        else:
+            super().packet(link, packet)
 
     def gauges(self) -> dict[str, int]:
-        """Whom it hears from."""
+        """Returns the id of the server that this observer hears from."""
         return {"observer_master_id": self.leader_sid}
 
-    def _log(self, zxid: int, payload: bytes) -> None:
-        member = self.member
-        if self._has_log:
-            member.log_txn(zxid, payload)
-        else:
-            member.database.log_complete_after = zxid
-
     def _on_inform(self, packet: QuorumPacket) -> None:
+        """Logs and applies the transaction."""
         self._inform(packet.zxid, packets.txn_payload(packet))
 
     def _on_inform_and_activate(self, packet: QuorumPacket) -> None:
+        """Does what INFORM does; the new configuration is not activated."""
         leader, payload = packets.inform_and_activate(packet)
         self._activate(self._inform(packet.zxid, payload), leader)
 
-    def _inform(self, zxid: int, payload: bytes) -> Proposal:
-        proposal = zxid, payload, self._decode(zxid, payload)
-        self._log(zxid, payload)
-        self._apply(proposal)
+    def _inform(self, zxid: int, payload: bytes) -> LoggedTxn:
+        txn = self.sync.uncommitted.read(zxid, payload)
+        self.sync.log(zxid, payload)
+        self._apply(payload, txn)
         self.member.server.metrics.learner_commit_received_count += 1
-        return proposal
+        return txn
 
     def _on_nothing(self, packet: QuorumPacket) -> None:
-        """What is meant for those who vote."""
+        """Does nothing: the packet is meant for those who vote."""
+
+
+OBSERVER_PACKETS: Final[dict[int, Callable[[Observer, QuorumPacket], None]]] = {
+    packets.INFORM: Observer._on_inform,
+    packets.INFORMANDACTIVATE: Observer._on_inform_and_activate,
+    packets.PROPOSAL: Observer._on_nothing,
+    packets.COMMIT: Observer._on_nothing,
+    packets.COMMITANDACTIVATE: Observer._on_nothing,
+    packets.PING: Observer._on_ping,
+    packets.SYNC: Observer._on_sync,
+    packets.REVALIDATE: Observer._on_revalidate,
+}
+"""What takes which packet in BROADCAST; the phase stays."""

@@ -1,10 +1,10 @@
 """Packets of the quorum port: their types, what each carries, and how to name one in a log.
 
-Pure. Answers to QuorumPacket, Leader (the types), LearnerInfo and the byte buffers that Learner,
+Pure. ZooKeeper: QuorumPacket, Leader (the types), LearnerInfo and the byte buffers that Learner,
 LearnerHandler, Follower and Observer put together by hand.
 
 For each type that carries something there is a function that makes the bytes and one that reads
-``data``. Readers accept what the original accepts and raise QuorumProtocolError for the rest, in a
+``data``. Readers accept what ZooKeeper accepts and raise QuorumProtocolError for the rest, in a
 sentence that names the packet: it is what the log line says when the link is closed.
 `quorum.stream` cuts a stream of bytes into packets.
 """
@@ -58,15 +58,16 @@ NAMES: Final = (
     "COMMITANDACTIVATE", "NEWLEADER", "FOLLOWERINFO", "UPTODATE", "DIFF", "TRUNC", "SNAP",
     "OBSERVERINFO", "LEADERINFO", "ACKEPOCH", "INFORMANDACTIVATE",
 )  # fmt: skip
-"""By type."""
+"""The name of each type, at the place of its number."""
 
 PROTOCOL_VERSION: Final = 0x10000
-"""What both sides say they speak; less is a server older than 3.4, which knows no LEADERINFO."""
+"""The version that both sides say they speak; a server that says less is older than 3.4 and knows
+no LEADERINFO."""
 NO_ZXID: Final = -1
 """The zxid of packets that have none: REQUEST, REVALIDATE, UPTODATE."""
 NOT_COUNTED: Final = -1
-"""In ACKEPOCH, instead of the current epoch: this learner had accepted that epoch before, so it
-must not count towards its quorum again."""
+"""Stands in ACKEPOCH instead of the current epoch: this learner had accepted that epoch before, so
+it must not count towards its quorum again."""
 TXN_HEADER_BYTES: Final = 32
 
 _ZXID_IN_TXN: Final = 12
@@ -84,7 +85,7 @@ _REQUEST_BYTES: Final = 16
 
 
 def type_name(kind: int) -> str:
-    """Return the name of a packet type, its number where it has none."""
+    """Returns the name of a packet type, its number where it has none."""
     return NAMES[kind] if FIRST_TYPE <= kind <= LAST_TYPE else f"type {kind}"
 
 
@@ -92,12 +93,12 @@ def type_name(kind: int) -> str:
 
 
 def encode_bare(kind: int, zxid: int) -> bytes:
-    """Return a packet without data: ACK, COMMIT, SYNC, DIFF, TRUNC, SNAP, a leader's PING."""
+    """Returns a packet without data: ACK, COMMIT, SYNC, DIFF, TRUNC, SNAP, a leader's PING."""
     return _pack_bare(kind, zxid, -1, -1)
 
 
 def encode_packet(kind: int, zxid: int, data: bytes) -> bytes:
-    """Return a packet with data: PROPOSAL and INFORM carry the payload that the log holds."""
+    """Returns a packet with data: PROPOSAL and INFORM carry the payload that the log holds."""
     assert len(data) <= MAX_PACKET_BYTES, (kind, len(data))
     return _pack_head(kind, zxid, len(data)) + data + NULL
 
@@ -111,7 +112,7 @@ UPTODATE_PACKET: Final = encode_bare(UPTODATE, NO_ZXID)
 def encode_learner_info(
     sid: int, accepted_epoch: int, config_version: int, *, is_observer: bool = False
 ) -> bytes:
-    """Return FOLLOWERINFO or OBSERVERINFO: a learner's first words."""
+    """Returns FOLLOWERINFO or OBSERVERINFO, which a learner says first."""
     data = _pack_learner_info(sid, PROTOCOL_VERSION, config_version)
     return encode_packet(
         OBSERVERINFO if is_observer else FOLLOWERINFO, make(accepted_epoch, 0), data
@@ -119,7 +120,7 @@ def encode_learner_info(
 
 
 def learner_info(packet: QuorumPacket) -> LearnerInfo:
-    """Read FOLLOWERINFO or OBSERVERINFO; the epoch that was accepted is that of its zxid.
+    """Reads FOLLOWERINFO or OBSERVERINFO; the epoch of its zxid is the one that was accepted.
 
     Shorter forms, of older servers, leave out the version of the configuration or the protocol.
     """
@@ -135,12 +136,12 @@ def learner_info(packet: QuorumPacket) -> LearnerInfo:
 
 
 def encode_leader_info(epoch: int) -> bytes:
-    """Return LEADERINFO: the new epoch."""
+    """Returns LEADERINFO, which names the new epoch."""
     return encode_packet(LEADERINFO, make(epoch, 0), pack_int(PROTOCOL_VERSION))
 
 
 def leader_info(packet: QuorumPacket) -> tuple[int, int]:
-    """Read LEADERINFO; return the new epoch and the protocol version."""
+    """Reads LEADERINFO; returns the new epoch and the protocol version."""
     data = packet.data
     if data is None or len(data) < 4:
         raise _wrong(packet, "has no protocol version")
@@ -148,12 +149,12 @@ def leader_info(packet: QuorumPacket) -> tuple[int, int]:
 
 
 def encode_ack_epoch(last_zxid: int, current_epoch: int) -> bytes:
-    """Return ACKEPOCH; ``current_epoch`` is NOT_COUNTED if the epoch was accepted before."""
+    """Returns ACKEPOCH; ``current_epoch`` is NOT_COUNTED if the epoch was accepted before."""
     return encode_packet(ACKEPOCH, last_zxid, pack_int(current_epoch))
 
 
 def ack_epoch(packet: QuorumPacket) -> int:
-    """Read ACKEPOCH; return the current epoch of the learner, or NOT_COUNTED."""
+    """Reads ACKEPOCH; returns the current epoch of the learner, or NOT_COUNTED."""
     data = packet.data
     if data is None or len(data) < 4:
         raise _wrong(packet, "has no epoch")
@@ -165,12 +166,12 @@ def ack_epoch(packet: QuorumPacket) -> int:
 
 
 def encode_new_leader(epoch: int, config: bytes) -> bytes:
-    """Return NEWLEADER with the text of the last configuration that the leader has seen."""
+    """Returns NEWLEADER with the text of the last configuration that the leader has seen."""
     return encode_packet(NEWLEADER, make(epoch, 0), config)
 
 
 def new_leader_config(packet: QuorumPacket) -> bytes | None:
-    """Read NEWLEADER; return the text of a configuration, None if the leader sent none."""
+    """Reads NEWLEADER; returns the text of a configuration, None if the leader sent none."""
     data = packet.data
     return data if data is not None and len(data) > 1 else None
 
@@ -179,7 +180,7 @@ def new_leader_config(packet: QuorumPacket) -> bytes | None:
 
 
 def txn_payload(packet: QuorumPacket) -> bytes:
-    """Read PROPOSAL or INFORM; return what the log shall hold, to the byte.
+    """Reads PROPOSAL or INFORM; returns what the log shall hold, to the byte.
 
     Nothing is decoded but the zxid, which must be that of the packet: a mismatch would put the
     log out of step with what is acknowledged.
@@ -198,12 +199,12 @@ def txn_payload(packet: QuorumPacket) -> bytes:
 
 
 def encode_commit_and_activate(zxid: int, designated_leader: int) -> bytes:
-    """Return COMMITANDACTIVATE: commit a reconfiguration and live by it."""
+    """Returns COMMITANDACTIVATE, which commits a reconfiguration and puts it in force."""
     return encode_packet(COMMITANDACTIVATE, zxid, pack_long(designated_leader))
 
 
 def designated_leader(packet: QuorumPacket) -> int:
-    """Read COMMITANDACTIVATE or INFORMANDACTIVATE; return who leads from now on."""
+    """Reads COMMITANDACTIVATE or INFORMANDACTIVATE; returns who leads from now on."""
     data = packet.data
     if data is None or len(data) < 8:
         raise _wrong(packet, "names no leader")
@@ -212,12 +213,12 @@ def designated_leader(packet: QuorumPacket) -> int:
 
 
 def encode_inform_and_activate(zxid: int, leader: int, payload: bytes) -> bytes:
-    """Return INFORMANDACTIVATE: an observer's COMMITANDACTIVATE, with the transaction."""
+    """Returns INFORMANDACTIVATE, which tells an observer of a reconfiguration."""
     return encode_packet(INFORMANDACTIVATE, zxid, pack_long(leader) + payload)
 
 
 def inform_and_activate(packet: QuorumPacket) -> tuple[int, bytes]:
-    """Read INFORMANDACTIVATE; return who leads from now on, and what the log shall hold."""
+    """Reads INFORMANDACTIVATE; returns who leads from now on, and what the log shall hold."""
     leader = designated_leader(packet)
     data = packet.data
     assert data is not None, packet
@@ -228,8 +229,10 @@ def inform_and_activate(packet: QuorumPacket) -> tuple[int, bytes]:
 
 
 def encode_ping_reply(zxid: int, touched: dict[int, int]) -> bytes:
-    """Return a learner's PING: session -> timeout in ms of each session heard of since the last.
-    They are several PINGs if there are so many that the original could not read one."""
+    """Returns a learner's PING, which names the sessions heard of since the last one.
+
+    ``touched`` is session -> timeout in ms. The result is several PINGs if there are so many
+    sessions that ZooKeeper could not read one."""
     table = b"".join([pack_long_int(session, timeout) for session, timeout in touched.items()])
     return b"".join(
         [
@@ -240,7 +243,7 @@ def encode_ping_reply(zxid: int, touched: dict[int, int]) -> bytes:
 
 
 def touched_sessions(packet: QuorumPacket) -> list[tuple[int, int]]:
-    """Read a learner's PING; return (session, timeout in ms) of each."""
+    """Reads a learner's PING; returns (session, timeout in ms) of each."""
     data = packet.data
     if data is None:
         return []
@@ -254,12 +257,12 @@ def touched_sessions(packet: QuorumPacket) -> list[tuple[int, int]]:
 
 
 def encode_revalidate(session: int, timeout_ms: int) -> bytes:
-    """Return a learner's question: does this session still exist?"""
+    """Returns REVALIDATE, by which a learner asks whether a session still exists."""
     return encode_packet(REVALIDATE, NO_ZXID, pack_long_int(session, timeout_ms))
 
 
 def revalidate(packet: QuorumPacket) -> tuple[int, int]:
-    """Read a learner's REVALIDATE; return session and timeout in ms."""
+    """Reads a learner's REVALIDATE; returns session and timeout in ms."""
     data = packet.data
     if data is None or len(data) < _SESSION_BYTES:
         raise _wrong(packet, "has no session and timeout")
@@ -268,12 +271,12 @@ def revalidate(packet: QuorumPacket) -> tuple[int, int]:
 
 
 def encode_validity(session: int, is_valid: bool) -> bytes:
-    """Return the leader's answer to REVALIDATE."""
+    """Returns the leader's answer to REVALIDATE."""
     return encode_packet(REVALIDATE, NO_ZXID, _pack_validity(session, is_valid))
 
 
 def validity(packet: QuorumPacket) -> tuple[int, bool]:
-    """Read the leader's REVALIDATE; return the session and whether it exists."""
+    """Reads the leader's REVALIDATE; returns the session and whether it exists."""
     data = packet.data
     if data is None or len(data) < _VALIDITY_BYTES:
         raise _wrong(packet, "is no answer about a session")
@@ -313,7 +316,7 @@ def encode_request(request: ForwardedRequest) -> bytes:
 
 
 def forwarded_request(packet: QuorumPacket) -> ForwardedRequest:
-    """Read REQUEST."""
+    """Reads REQUEST."""
     data = packet.data
     if data is None or len(data) < _REQUEST_BYTES:
         raise _wrong(packet, "has no session, cxid and type")
@@ -343,7 +346,7 @@ _OP_NAMES: Final[dict[int, str]] = {
 
 
 def describe(packet: QuorumPacket) -> str:
-    """Return one line that says what a packet is: the same in logs and in transcripts.
+    """Returns one line that says what a packet is, for logs and transcripts.
 
     Never raises: what cannot be read is said to be unreadable.
     """

@@ -13,7 +13,7 @@ ZooKeeper: QuorumPeer
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final
 
 from pyzk.constants import OpCode
 from pyzk.server import containers
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
     from pyzk.clock import Clock
     from pyzk.data.database import Database
+    from pyzk.metrics import Metrics
+    from pyzk.quorum.contract import Life
     from pyzk.server.connection import Connection
+    from pyzk.server.host import Host
     from pyzk.server.outbox import Outbox
     from pyzk.server.server import Server
 
@@ -35,16 +38,19 @@ _CLEANERS: Final = ("standalone", "leader")
 LOOKING: Final = "looking"
 
 
-class Status(NamedTuple):
+class Status:
     """What a peer is at one moment."""
 
-    mode: str
-    """standalone, leader, follower, observer or read-only; looking between two roles."""
-    leader_sid: int | None
-    """The server that leads, if it is another one."""
-    is_running: bool
-    """Whether clients are served."""
-    last_zxid: int
+    __slots__ = ("is_running", "last_zxid", "leader_sid", "mode")
+
+    def __init__(self, mode: str, leader_sid: int | None, is_running: bool, last_zxid: int) -> None:
+        self.mode: str = mode
+        """standalone, leader, follower, observer or read-only; looking between two roles."""
+        self.leader_sid: int | None = leader_sid
+        """The server that leads, if it is another one."""
+        self.is_running: bool = is_running
+        """Whether clients are served."""
+        self.last_zxid: int = last_zxid
 
     @property
     def role(self) -> str:
@@ -52,41 +58,6 @@ class Status(NamedTuple):
         if not self.is_running:
             return ""
         return self.mode if self.leader_sid is None else f"{self.mode} of server {self.leader_sid}"
-
-
-class Life(Protocol):
-    """What decides which role a server has: `Standalone` or `MemberLife`."""
-
-    @property
-    def moves_deadline(self) -> bool:
-        """Whether any input may bring the deadline nearer, so that a driver has to look at it."""
-        ...
-
-    def start(self) -> None:
-        """Begins."""
-        ...
-
-    def flush(self) -> None:
-        """Sends and answers what the inputs since the last call have led to."""
-        ...
-
-    def log_synced(self, zxid: int) -> None:
-        """Takes the news that the log is durable up to ``zxid``."""
-        ...
-
-    def wake(self) -> None:
-        """Does what is due."""
-        ...
-
-    @property
-    def deadline(self) -> int | None:
-        """The monotonic ms at which ``wake`` is wanted; None: not for this life's sake."""
-        ...
-
-    @property
-    def status(self) -> tuple[str, int | None]:
-        """The mode while no clients are served, and the server that leads if it is another one."""
-        ...
 
 
 class Peer:
@@ -109,6 +80,15 @@ class Peer:
     def database(self) -> Database:
         """The replicated state; a member replaces it when it is synchronized."""
         return self.server.database
+
+    @property
+    def metrics(self) -> Metrics:
+        """The numbers that the server counts; its storage adds to them."""
+        return self.server.metrics
+
+    def run_on(self, host: Host) -> None:
+        """Takes what the world tells of the process and the machine; before the start."""
+        self.server.host = host
 
     @property
     def connections(self) -> Iterable[Connection]:

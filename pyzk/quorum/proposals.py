@@ -1,10 +1,10 @@
-"""What a leader counts: accepted epochs, epoch acks, and the acks of proposals.
+"""What a leader counts: accepted epochs, epoch acks, later configurations, and acks of proposals.
 
-Pure. Answers to Leader.getEpochToPropose, waitForEpochAck, SyncedLearnerTracker and
-Leader.outstandingProposals. `quorum.leader` asks and acts; here nothing is sent or stored.
+Pure. ZooKeeper: Leader.getEpochToPropose, waitForEpochAck and outstandingProposals, and
+SyncedLearnerTracker. `quorum.leader` asks and acts; here nothing is sent or stored.
 
-Who has acked is a number with a bit for each voter, and whether such a number is a quorum is looked
-up: it is asked twice for every write.
+The servers that have acked are a number with a bit for each voter. Whether such a number is a
+quorum is looked up: it is asked twice for every write.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pyzk.quorum.verifier import QuorumVerifier
 from pyzk.zxid import format_zxid
 
 if TYPE_CHECKING:
+    from pyzk.quorum.member import Member
     from pyzk.server.request import Request
 
 
@@ -41,11 +42,11 @@ class AckTally:
         return (1 << len(self._bits)) - 1
 
     def bit(self, sid: int) -> int:
-        """Return what stands for ``sid``; 0, which counts for nothing, if it has no vote."""
+        """Returns the mask of ``sid``; 0, which counts for nothing, if it has no vote."""
         return self._bits.get(sid, 0)
 
     def is_quorum(self, acks: int) -> bool:
-        """Whether these are a quorum of each of the verifiers."""
+        """Tells whether these are a quorum of each of the verifiers."""
         known = self._known.get(acks)
         if known is None:
             sids = [sid for sid, bit in self._bits.items() if acks & bit]
@@ -55,23 +56,23 @@ class AckTally:
 
 
 class NewEpoch:
-    """The epoch that is about to be proposed: above every epoch that was accepted by whoever has
-    said so until a quorum has. Observers' epochs raise it, their connection does not count."""
+    """The epoch that is about to be proposed: above every epoch that a server has accepted which
+    connects before a quorum has. Observers' epochs raise it; that they connect does not count."""
 
     def __init__(self, tally: AckTally) -> None:
         self._tally: AckTally = tally
         self.candidate: int = -1
         self._limit: int = MAX_EPOCH
-        """What is accepted above this cannot be believed; known with the leader's own."""
+        """The highest accepted epoch that is believed; the leader's own sets it."""
         self.connected: int = 0
         """The voters that have said what they accepted, as a mask."""
 
     def add(self, sid: int, bit: int, accepted: int) -> None:
-        """Take the accepted epoch of a server, the leader's own first; ``bit`` is what it counts.
+        """Takes the accepted epoch of a server, the leader's own first; ``bit`` is what it counts.
         Raises QuorumProtocolError for one that leaves no epoch to propose, or that is too far from
         the leader's own to be true."""
         if accepted >= MAX_EPOCH or not 0 <= accepted <= self._limit:
-            raise QuorumProtocolError(f"server {sid} has accepted epoch {accepted}")
+            raise QuorumProtocolError(f"server {sid} says that it has accepted epoch {accepted}")
         if self.candidate < 0:
             self._limit = accepted + MAX_LEAP
         self.candidate = max(self.candidate, accepted + 1)
@@ -84,7 +85,8 @@ class NewEpoch:
 
 
 class EpochAcks:
-    """Who has acknowledged the new epoch, and has no longer history than the leader."""
+    """The servers that have acknowledged the new epoch, and whose history is no longer than the
+    leader's."""
 
     def __init__(self, tally: AckTally, current_epoch: int, last_zxid: int) -> None:
         self._tally: AckTally = tally
@@ -93,8 +95,8 @@ class EpochAcks:
         self.acked: int = 0
 
     def add(self, sid: int, bit: int, current_epoch: int, last_zxid: int) -> None:
-        """Take an ACKEPOCH; ``bit`` is what it counts. Raises QuorumProtocolError for a server that
-        is ahead: it must not be made to follow, for what it has may be committed."""
+        """Takes an ACKEPOCH; ``bit`` is what it counts. Raises QuorumProtocolError for a server
+        that is ahead: it must not be made to follow, for what it has may be committed."""
         if current_epoch == NOT_COUNTED:
             return
         if (current_epoch, last_zxid) > (self._current_epoch, self._last_zxid):
@@ -111,8 +113,32 @@ class EpochAcks:
         return self._tally.is_quorum(self.acked)
 
 
+class LaterConfigs:
+    """The voters that a leader refuses, for they have a later configuration than it."""
+
+    def __init__(self, member: Member, tally: AckTally) -> None:
+        self._member: Member = member
+        self._tally: AckTally = tally
+        self._refused: int = 0
+        """Those voters, as a mask."""
+
+    def accept(self, sid: int, version: int) -> bool:
+        """Tells whether a server with this version of the configuration may be led."""
+        member = self._member
+        if version > member.membership.version and not member.has_quorums_of(version):
+            return False
+        self._refused &= ~self._tally.bit(sid)
+        return True
+
+    def refuse(self, sid: int) -> bool:
+        """Notes a voter that may not be led; tells whether the others are no quorum."""
+        tally = self._tally
+        self._refused |= tally.bit(sid)
+        return not tally.is_quorum(tally.all_bits & ~self._refused)
+
+
 class Proposal:
-    """A transaction on its way: who has it on disk, and what becomes of it."""
+    """A transaction that is under way: who has it on disk, and what becomes of it."""
 
     __slots__ = ("acks", "payload", "request")
 
@@ -123,7 +149,7 @@ class Proposal:
 
 
 class ProposalSizes:
-    """What mntr shows of the payloads; -1 before the first."""
+    """The sizes of payloads that mntr shows; -1 before the first."""
 
     __slots__ = ("largest", "last", "smallest")
 
@@ -133,7 +159,7 @@ class ProposalSizes:
         self.largest: int = -1
 
     def add(self, size: int) -> None:
-        """Note one."""
+        """Notes the size of a payload."""
         self.last = size
         if size > self.largest:
             self.largest = size

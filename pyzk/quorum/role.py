@@ -1,6 +1,6 @@
-"""What a member's role answers to, beside what its server asks of it.
+"""What a member asks of its role, beside what its server asks of it.
 
-Pure. Leader, follower and observer; each lives from the end of one election to the next.
+Pure. The roles are leader, follower and observer; each lives from one election to the next.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ class MemberRole(Role, Protocol):
     """A role in an ensemble. Inputs never raise for what another member sent."""
 
     over: str | None
-    """Why the role has ended; the peer looks after each input, and looks for a leader then."""
+    """Why the role has ended. The peer asks after each input, and begins an election then."""
     unapplied: Unapplied
-    """What the peer applies when the role has ended and its log is durable: memory and log must
-    be the same before an election (ZOOKEEPER-2845)."""
+    """The transactions that the peer applies when the role has ended and its log is durable: memory
+    and log must be the same before an election (ZOOKEEPER-2845)."""
 
     def start(self) -> None:
-        """Begin."""
+        """Begins."""
         ...
 
     def stop(self) -> None:
-        """End: close the links, stop to serve clients. What comes later is ignored."""
+        """Ends: closes the links and stops serving clients. What comes later is ignored."""
         ...
 
     def wake(self) -> None:
-        """The deadline has passed, or half a tick."""
+        """The deadline has passed, or half a tick has."""
         ...
 
     def flush(self) -> None:
-        """An input has been taken in whole: send and answer what was collected meanwhile."""
+        """Sends and answers, at the end of an input, what has been collected meanwhile."""
         ...
 
     @property
@@ -48,7 +48,7 @@ class MemberRole(Role, Protocol):
         ...
 
     def looking(self, sid: int) -> None:
-        """A voter looks for a leader: one that this role leads, or that it should be led by."""
+        """The server ``sid``, a voter, looks for a leader."""
         ...
 
     def stored(self, ticket: int) -> None:
@@ -56,9 +56,9 @@ class MemberRole(Role, Protocol):
         ...
 
     def restored(self, ticket: int, database: Database) -> None:
-        """A TruncateLog or Reload is done; this is what the disk has."""
+        """A TruncateLog or Reload is done; ``database`` is what the disk has."""
         ...
 
     def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None:
-        """A ReadLog is done; None: a snapshot is cheaper."""
+        """A ReadLog is done; ``records`` is None if a snapshot is cheaper."""
         ...

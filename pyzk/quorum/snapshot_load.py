@@ -1,6 +1,6 @@
 """A database built from the parts of a snapshot as they come behind SNAP.
 
-Pure. Answers to ZKDatabase.deserializeSnapshot. It is built beside the one in use, which stays
+Pure. ZooKeeper: ZKDatabase.deserializeSnapshot. It is built beside the one in use, which stays
 whole until the new one is on disk: a link that breaks half-way costs nothing (ZOOKEEPER-3642).
 """
 
@@ -26,7 +26,7 @@ _FUZZY: Final = 1 << 62
 
 
 class SnapshotLoad:
-    """Takes the parts in order; the last one makes ``database`` ready."""
+    """Takes the parts of a snapshot in order; the last one makes ``database`` ready."""
 
     def __init__(self, config: ServerConfig, zxid: int) -> None:
         tree = DataTree(
@@ -36,13 +36,13 @@ class SnapshotLoad:
         )
         tree.clear()
         self.zxid: int = zxid
-        """Of the SNAP packet: every transaction up to it is in the snapshot."""
+        """The zxid of the SNAP packet: every transaction up to it is in the snapshot."""
         self.database: Database = Database(tree, {})
         self.database.fuzzy_until = _FUZZY
         self.database.committed = CommittedLog(config.commit_log_count)
 
     def add(self, part: SnapshotPart) -> None:
-        """Take the next part. Raises QuorumProtocolError for what is no tree."""
+        """Takes the next part. Raises QuorumProtocolError for what is no tree."""
         database = self.database
         tree = database.tree
         nodes = tree.nodes
@@ -52,19 +52,17 @@ class SnapshotLoad:
             tree.acls.load(acl_id, acl)
         for path, data, acl_id, stat in part.nodes:
             if path in nodes or not (path == ROOT or _has_parent(nodes, path)):
-                raise QuorumProtocolError(
-                    f"a snapshot in which {path!r} comes twice or before its parent"
-                )
+                raise QuorumProtocolError(f"the snapshot has {path!r} twice, or before its parent")
             tree.acls.add_usage(acl_id)
             tree.load_node(path, DataNode(data, acl_id, *_unpack_stat(stat)))
         if part.is_last:
             if ROOT not in nodes:
-                raise QuorumProtocolError("a snapshot without a root")
+                raise QuorumProtocolError("the snapshot has no root")
             tree.finish_load()
             tree.last_zxid = self.zxid
 
     def finish(self) -> None:
-        """Everything that the snapshot may have had effects of has been applied.
+        """Notes that everything has been applied of which the snapshot may have effects.
 
         A leader that serves puts into the snapshot what it applies meanwhile, and it has sent the
         COMMIT of each ahead of NEWLEADER.
@@ -73,7 +71,7 @@ class SnapshotLoad:
         database.fuzzy_until = database.last_zxid
         unknown = database.tree.acls.unknown()
         if unknown:
-            raise QuorumProtocolError(f"a snapshot without the ACL list {unknown[0]} it refers to")
+            raise QuorumProtocolError(f"the snapshot lacks the ACL list {unknown[0]} it refers to")
 
 
 def _has_parent(nodes: dict[str, DataNode], path: str) -> bool:

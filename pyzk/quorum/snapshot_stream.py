@@ -1,6 +1,6 @@
-"""The snapshot that follows a SNAP packet: made piece by piece, read as its bytes arrive.
+"""The snapshot that follows a SNAP packet, which is made piece by piece and read as it arrives.
 
-Pure. Answers to ZKDatabase.serializeSnapshot and Learner.syncWithLeader. In the stream of packets
+Pure. ZooKeeper: ZKDatabase.serializeSnapshot and Learner.syncWithLeader. In the stream of packets
 it is not framed and has no length; its structure alone tells where it ends:
 
     int count, { long session, int timeout ms }
@@ -47,7 +47,7 @@ _END: Final = b"\x00\x00\x00\x01/" + encode_string(SIGNATURE)
 def encode_begin(
     sessions: Iterable[tuple[int, int]], acls: Iterable[tuple[int, tuple[ACL, ...]]]
 ) -> bytes:
-    """Return everything before the nodes."""
+    """Returns everything before the nodes."""
     table = [pack_long_int(session, timeout) for session, timeout in sessions]
     lists = [
         pack_long(acl_id) + pack_int(len(acl)) + b"".join([entry.encode() for entry in acl])
@@ -57,7 +57,7 @@ def encode_begin(
 
 
 def encode_nodes(nodes: Iterable[Frozen]) -> bytes:
-    """Return some nodes; parents must come before their children."""
+    """Returns some nodes; parents must come before their children."""
     out: list[bytes] = []
     for path, data, acl_id, persisted in nodes:
         out.append(encode_string("" if path == ROOT else path))
@@ -68,21 +68,21 @@ def encode_nodes(nodes: Iterable[Frozen]) -> bytes:
 
 
 def encode_end() -> bytes:
-    """Return the end of the tree and the signature."""
+    """Returns the end of the tree and the signature."""
     return _END
 
 
 class SnapshotPart:
-    """What some bytes of a snapshot held, in order; the last part says so."""
+    """The elements that some bytes of a snapshot held, in order; the last part is marked."""
 
     __slots__ = ("acls", "is_last", "nodes", "sessions")
 
     def __init__(self) -> None:
         self.sessions: list[tuple[int, int]] = []
-        """(session, timeout in ms)"""
+        """(session, timeout in ms) of each session"""
         self.acls: list[tuple[int, tuple[ACL, ...]]] = []
         self.nodes: list[Frozen] = []
-        """(path, data, ACL id, encoded stat), the root as "/"."""
+        """(path, data, ACL id, encoded stat) of each znode; the root is "/"."""
         self.is_last: bool = False
 
     def is_empty(self) -> bool:
@@ -90,7 +90,7 @@ class SnapshotPart:
 
 
 def end_of_buffer(buffer: bytes, offset: int, end: int, limit: int) -> int:
-    """Return where the string or buffer at ``offset`` ends.
+    """Returns where the string or buffer at ``offset`` ends.
 
     That may lie behind ``end``: then it is the least that must have arrived to know more.
     Raises TooLong for a length that is negative (other than -1) or over ``limit``.
@@ -121,7 +121,7 @@ class SnapshotParser:
         self._limit: int = limit
         self._stage: int = _SESSION_COUNT
         self._left: int = 0
-        """Elements of this stage that are still to come."""
+        """The number of elements of this stage that are still to come."""
         self._lists_left: int = 0
         self._acl_id: int = 0
         self._entries: list[ACL] = []
@@ -130,7 +130,7 @@ class SnapshotParser:
         """Where the buffer must reach before another call can get further."""
 
     def take(self) -> SnapshotPart:
-        """Return what has been consumed since the last call."""
+        """Returns what has been consumed since the last call."""
         part = self.part
         self.part = SnapshotPart()
         return part
@@ -140,7 +140,7 @@ class SnapshotParser:
         return self._stage == _DONE
 
     def consume(self, buffer: bytes, offset: int, end: int) -> int:
-        """Take what is whole; return the offset behind it. Raises JuteError for what is no
+        """Takes what is whole; returns the offset behind it. Raises JuteError for what is no
         snapshot."""
         while self._stage != _DONE:
             stage = self._stage

@@ -109,7 +109,7 @@ class Standalone:
         while proposed and proposed[0].zxid <= zxid:
             request = proposed.popleft()
             foretold = request.foretold if request.zxid & SPOT_CHECK_MASK else None
-            applied = database.apply_txn(request, request.body, request.digest, foretold)
+            applied = database.commit(request, request.body, request.digest, b"", foretold)
             queues.finish(request, applied)
         self.prep.changes.applied(zxid)
         queues.end_batch()

@@ -1,15 +1,16 @@
 """A link's bytes cut into packets, and the snapshot between them into parts.
 
-Pure. Answers to the loop around BinaryInputArchive.readRecord in Learner and LearnerHandler.
+Pure. ZooKeeper: the loop around BinaryInputArchive.readRecord in Learner and LearnerHandler.
 Packets have no length in front, their fields delimit themselves; so a cut packet is kept as pieces
 until as many bytes are there as its own lengths ask for, and no byte is looked at twice before.
 
 Whatever a member can log or be asked for, the others can receive: MAX_PACKET_BYTES, MAX_IDENTITIES.
-The original's limit is jute.maxbuffer and its extra size, about 2 MiB.
-
 Nothing that arrives can make this allocate more than arrived, loop, or raise anything but
 QuorumProtocolError, which is the end of the link. The first bytes decide whether the other side
 speaks this protocol at all: what operators mix up (TLS, the election port, a client) is named.
+
+Where this differs from ZooKeeper, on purpose: a packet may have as many bytes as any member can log
+or be asked for. The limit of ZooKeeper is jute.maxbuffer and its extra size, about 2 MiB.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from pyzk.quorum import packets
 from pyzk.quorum.snapshot_stream import SnapshotParser, SnapshotPart, end_of_buffer
 
 MAX_FIRST_BYTES: Final = 1024
-"""Of the first packet, FOLLOWERINFO or LEADERINFO: a stranger must not have much kept for it."""
+"""The most bytes of the first packet, FOLLOWERINFO or LEADERINFO: what a stranger sends must not
+take much memory."""
 
 _HEAD_BYTES: Final = 16
 _unpack_head: Final = struct.Struct(">iqi").unpack_from
@@ -39,12 +41,12 @@ class QuorumStream:
     def __init__(self, max_bytes: int = MAX_PACKET_BYTES) -> None:
         self._max_bytes: int = max_bytes
         self._limit: int = min(max_bytes, MAX_FIRST_BYTES)
-        """Of the next packet."""
+        """The most bytes of the next packet."""
         self._pieces: list[bytes] = []
-        """What has arrived of an element that is not whole."""
+        """The bytes that have arrived of an element that is not whole."""
         self._size: int = 0
         self._want: int = 0
-        """How many bytes that element has at least."""
+        """The least number of bytes that this element has."""
         self._snapshot: SnapshotParser | None = None
         self._has_begun: bool = False
 
@@ -54,7 +56,7 @@ class QuorumStream:
         return not self._size and self._snapshot is None
 
     def feed(self, data: bytes) -> list[StreamItem]:
-        """Take the next bytes; return what became whole, in order.
+        """Takes the next bytes; returns what became whole, in order.
 
         After a SNAP packet come the parts of its snapshot, the last one marked, then packets again.
         Raises QuorumProtocolError; the link must be closed then.
@@ -80,7 +82,7 @@ class QuorumStream:
         return out
 
     def _scan(self, data: bytes, out: list[StreamItem]) -> int:
-        """Cut ``data`` up; return the offset of what is not whole, and set how far it goes."""
+        """Cuts ``data`` up; returns the offset of what is not whole, and sets how far that goes."""
         offset, end = 0, len(data)
         while offset < end:
             snapshot = self._snapshot
@@ -101,7 +103,7 @@ class QuorumStream:
         return offset
 
     def _packet(self, data: bytes, offset: int, end: int, out: list[StreamItem]) -> int:
-        """Take one packet; return where it ends, behind ``end`` if it is not whole."""
+        """Takes one packet; returns where it ends, behind ``end`` if it is not whole."""
         start = offset + _HEAD_BYTES
         if start > end:
             if offset + 4 > end:
@@ -167,7 +169,7 @@ def _decode_ids(data: bytes, offset: int, end: int, count: int) -> list[Id]:
 
 
 def _guess(first: int) -> str:
-    """Say what a stranger's first four bytes look like."""
+    """Says what a stranger's first four bytes look like."""
     raw = first.to_bytes(4, "big", signed=True)
     if raw[:2] == b"\x16\x03":
         return "it begins like TLS (does the peer have sslQuorum=true?)"

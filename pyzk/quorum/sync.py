@@ -1,8 +1,8 @@
 """How a leader brings one learner up to date: the decision, without doing it.
 
-Pure. Answers to LearnerHandler.syncFollower, queueCommittedProposals and ZKDatabase's proposals
+Pure. ZooKeeper: LearnerHandler.syncFollower and queueCommittedProposals, and ZKDatabase's proposals
 from the log. `plan_sync` takes the learner's last zxid P (from ACKEPOCH) and what the leader has,
-and returns what to send. In the original's order, the first that applies:
+and returns what to send. In ZooKeeper's order, the first that applies:
 
     forceSnapshotSync                          SNAP
     P is what the leader last applied          DIFF, nothing behind it
@@ -17,25 +17,26 @@ another epoch than P's next record here, so that nobody knows whether the learne
 truncate to: SNAP.
 
 What is sent must continue P without a hole, so both logs are believed only where that can be
-shown; else the answer is SNAP, which is never wrong. `is_next` says what continues what. Where the
-original's decisions are known to lose data, this is the difference:
+shown; else the answer is SNAP, which is never wrong. `is_next` says what continues what. With whole
+logs ZooKeeper never truncates inside its walk, and neither does this.
 
-- The committed log has a hole (ZOOKEEPER-4925), does not reach what was applied (3526), or has a
-  record at or below 0 (4352): the original sends the rest of it as if it were whole.
-- The log on disk has a hole. The original checks where it meets the committed log (2418), not
-  inside it (2846): a member that was brought up to date by SNAP never logged what the snapshot
-  brought. Two records may follow each other by their numbers, (1,5) (2,1), and yet have lost
-  (1,6) between them. So ``complete_after`` is asked for, from where on the log is known whole.
-- The target of a TRUNC is a (N, 0) or 0, which no log has: an original learner would keep the
-  first record behind it.
-
-With whole logs the original never truncates inside its walk, so nor does this.
-
-A record that the log lacks is where the learner's own safety ends, too: an original learner, told
-to truncate to a zxid that its log does not have (it came by SNAP), keeps one record too many; and
-it may load a newer snapshot again (4837). ``may_truncate=False`` sends SNAP instead.
+A record that the log lacks is where the learner's own safety ends, too: a learner of ZooKeeper,
+told to truncate to a zxid that its log does not have (it came by SNAP), keeps one record too many;
+and it may load a newer snapshot again (4837). ``may_truncate=False`` sends SNAP instead.
 
 The zxid of DIFF is for people to read: a learner has what it was sent, no more (2355).
+
+Where this differs from ZooKeeper, on purpose: some of its decisions are known to lose data. Here
+the answer is SNAP in each of these cases:
+
+- The committed log has a hole (ZOOKEEPER-4925), does not reach what was applied (3526), or has a
+  record at or below 0 (4352). ZooKeeper sends the rest of it as if it were whole.
+- The log on disk has a hole. ZooKeeper checks where it meets the committed log (2418), not inside
+  it (2846): a member that was brought up to date by SNAP never logged what the snapshot brought.
+  Two records may follow each other by their numbers, (1,5) (2,1), and yet have lost (1,6) between
+  them. So ``complete_after`` is asked for, from where on the log is known whole.
+- The target of a TRUNC is a (N, 0) or 0, which no log has. A learner of ZooKeeper would keep the
+  first record behind it.
 """
 
 from __future__ import annotations
@@ -48,13 +49,14 @@ from pyzk.quorum import packets
 from pyzk.zxid import counter_of, epoch_of, format_zxid
 
 READ_LOG: Final = 0
-"""A plan's kind: read the log's zxids after P, then ask again."""
+"""The kind of a plan that wants the zxids of the log after P read, and to be asked again."""
 
 
 def is_next(before: int, zxid: int) -> bool:
-    """Whether ``zxid`` directly follows ``before`` in a history: no transaction is between them.
+    """Tells whether ``zxid`` directly follows ``before`` in a history.
 
-    Every counter is used, from 1 on in each epoch, and failed requests use one, too.
+    Then no transaction is between them: every counter is used, from 1 on in each epoch, and failed
+    requests use one, too.
     """
     if epoch_of(zxid) == epoch_of(before):
         return zxid == before + 1
@@ -62,7 +64,7 @@ def is_next(before: int, zxid: int) -> bool:
 
 
 def first_hole(zxids: Sequence[int]) -> int:
-    """Return the index of the first zxid that does not follow the one before, 0 if all do."""
+    """Returns the index of the first zxid that does not follow the one before, 0 if all do."""
     for index in range(1, len(zxids)):
         if not is_next(zxids[index - 1], zxids[index]):
             return index
@@ -70,7 +72,7 @@ def first_hole(zxids: Sequence[int]) -> int:
 
 
 def is_affordable(further_bytes: int, snapshot_bytes: int, factor: float) -> bool:
-    """Whether reading the log is cheaper than sending a snapshot.
+    """Tells whether reading the log is cheaper than sending a snapshot.
 
     ``further_bytes`` is the size of the log files behind the one that has P, preallocation
     included; a negative factor forbids the log, a limit of 0 is none.
@@ -82,7 +84,7 @@ def is_affordable(further_bytes: int, snapshot_bytes: int, factor: float) -> boo
 
 
 class SyncOptions:
-    """What an operator may set."""
+    """The settings by which an operator decides how learners are synchronized."""
 
     __slots__ = ("force_snapshot", "may_truncate", "use_log")
 
@@ -90,9 +92,9 @@ class SyncOptions:
         self, force_snapshot: bool = False, use_log: bool = True, may_truncate: bool = True
     ) -> None:
         self.force_snapshot: bool = force_snapshot
-        """zookeeper.forceSnapshotSync"""
+        """The property zookeeper.forceSnapshotSync."""
         self.use_log: bool = use_log
-        """zookeeper.snapshotSizeFactor is not negative."""
+        """Whether zookeeper.snapshotSizeFactor is not negative."""
         self.may_truncate: bool = may_truncate
 
 
@@ -106,8 +108,8 @@ class LogOnDisk:
         """With the state at this zxid, the records after it are the whole history. It is the zxid
         of the snapshot that recovery began with, or of a SNAP that came later."""
         self.zxids: Sequence[int] | None = zxids
-        """Of the records from P on, in order, up to the committed log's first or beyond (what is
-        in both is sent once); None: not read yet."""
+        """The zxids of the records from P on, in order, up to the committed log's first or beyond
+        (what is in both is sent once); None if they have not been read yet."""
 
 
 class LeaderView:
@@ -119,11 +121,11 @@ class LeaderView:
         self, last_zxid: int, committed: Sequence[int], disk: LogOnDisk | None = None
     ) -> None:
         self.last_zxid: int = last_zxid
-        """The last one applied: of a transaction, or (N, 0) before the first of the epoch."""
+        """The zxid of the last transaction applied, or (N, 0) before the first of the epoch."""
         self.committed: Sequence[int] = committed
-        """Of the committed log's records, in order."""
+        """The zxids of the committed log, in order."""
         self.disk: LogOnDisk | None = disk
-        """None: there is nothing to use, or it is too large (`is_affordable`)."""
+        """The log on disk; None if it cannot be used, or is too large (`is_affordable`)."""
 
 
 class SyncPlan:
@@ -143,15 +145,15 @@ class SyncPlan:
         self.kind: int = kind
         """packets.DIFF, TRUNC or SNAP; or READ_LOG, which sends nothing yet."""
         self.zxid: int = zxid
-        """Of that packet. READ_LOG: the log is wanted after this one."""
+        """The zxid of that packet; with READ_LOG, the one after which the log is wanted."""
         self.reason: str = reason
-        """For the log."""
+        """Why, for the log lines."""
         self.forward_after: int = forward_after
-        """What the leader proposed or committed after this one follows."""
+        """The zxid after which everything that the leader proposes or commits follows."""
         self.from_disk: Sequence[int] = from_disk
-        """Zxids of records to send from disk, each as PROPOSAL and COMMIT."""
+        """The zxids of records to send from disk, each as PROPOSAL and COMMIT."""
         self.from_committed: Sequence[int] = from_committed
-        """Likewise from the committed log, behind those."""
+        """The zxids of records to send behind those, from the committed log."""
 
     def __repr__(self) -> str:
         name = packets.type_name(self.kind) if self.kind else "READ_LOG"
@@ -160,7 +162,7 @@ class SyncPlan:
 
 
 def plan_sync(peer: int, view: LeaderView, options: SyncOptions) -> SyncPlan:
-    """Decide how to synchronize a learner whose last zxid is ``peer``."""
+    """Decides how to synchronize a learner whose last zxid is ``peer``."""
     last = view.last_zxid
     committed = view.committed
     if options.force_snapshot:
@@ -182,7 +184,7 @@ def plan_sync(peer: int, view: LeaderView, options: SyncOptions) -> SyncPlan:
 
 
 def _doubt(what: str, history: Sequence[int], last: int) -> str:
-    """Return why ``history`` is not all that led to ``last``, or nothing."""
+    """Returns why ``history`` is not all that led to ``last``, or nothing."""
     if not history:
         return ""
     if history[0] <= 0:
@@ -199,7 +201,7 @@ def _doubt(what: str, history: Sequence[int], last: int) -> str:
 
 
 def _truncate(peer: int, high: int, view: LeaderView, options: SyncOptions) -> SyncPlan:
-    """``peer`` lies behind the end of what was committed here."""
+    """Plans for a ``peer`` that lies behind the end of what was committed here."""
     if not counter_of(peer):
         return _snap(view, "it began an epoch that left nothing here")
     if not counter_of(high):
@@ -210,7 +212,7 @@ def _truncate(peer: int, high: int, view: LeaderView, options: SyncOptions) -> S
 
 
 def _from_disk(peer: int, low: int, view: LeaderView, options: SyncOptions) -> SyncPlan:
-    """``peer`` is older than the committed log: see whether the log on disk reaches back."""
+    """Plans for a ``peer`` that is older than the committed log: the log on disk may reach it."""
     disk = view.disk
     if disk is None or not options.use_log:
         return _snap(view, "it is older than the committed log")
@@ -229,7 +231,7 @@ def _from_disk(peer: int, low: int, view: LeaderView, options: SyncOptions) -> S
 def _diff(
     peer: int, history: Sequence[int], on_disk: int, is_known: bool, view: LeaderView
 ) -> SyncPlan:
-    """Send what follows ``peer``, if it is known to be a point of ``history``.
+    """Plans to send what follows ``peer``, if it is known to be a point of ``history``.
 
     The first ``on_disk`` records are on disk, the rest in the committed log.
     """

@@ -1,8 +1,10 @@
 """Signs that another server runs with the id of this one.
 
-Pure. The protocols have no word for it: who is connected to by two servers with one id keeps the
-newer connection. Each of the two then loses its connections to servers that live, and as soon as it
-connects again the other one does. ZooKeeper says nothing about it.
+Pure. The protocols have no word for it: a server to which two servers with one id connect keeps the
+newer connection. Each of the two then loses its connections to servers that live; when it connects
+again, the other one loses its own.
+
+Where this differs from ZooKeeper, on purpose: this server says in its log that it has a twin.
 """
 
 from __future__ import annotations
@@ -21,18 +23,18 @@ log = logging.getLogger(__name__)
 MANY: Final = 4
 WITHIN_MS: Final = 60_000
 APART_MS: Final = 300
-"""Ends that follow each other sooner count once: at a start servers dial each other at the same
-time, and an election follows another, so that some connections replace others at once."""
+"""Two ends with less time between them count as one: at a start servers dial each other at the same
+time, and elections follow each other, so that some connections replace others at once."""
 ELECTIONS: Final = -1
-"""In the place of an epoch: a connection of the election port."""
+"""Stands for an epoch where a connection is one of the election port."""
 MAX_KEYS: Final = 64
 
 
 class LostLinks:
-    """Connections of this server that others have ended."""
+    """The connections of this server that others have ended."""
 
     def __init__(self, sid: int, where: str, clock: Clock) -> None:
-        """``where``: how this server is told from its twin."""
+        """Counts for the server ``sid``; ``where`` tells it from its twin."""
         self._sid: int = sid
         self._where: str = where
         self._clock: Clock = clock
@@ -40,7 +42,7 @@ class LostLinks:
         """(server, epoch) -> when it has ended connections, in monotonic ms."""
 
     def ended(self, other: int, epoch: int = ELECTIONS) -> None:
-        """Server ``other`` has ended a connection; of the leader, while it led ``epoch``."""
+        """Server ``other`` has ended a connection; a leader of ``epoch`` has if one is given."""
         if len(self._ended) >= MAX_KEYS:
             self._ended.clear()
         times = self._ended.setdefault((other, epoch), deque(maxlen=MANY))

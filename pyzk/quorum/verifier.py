@@ -1,6 +1,6 @@
 """Quorum verifiers: which sets of peers are a quorum, and who may vote.
 
-Pure. Answers to QuorumVerifier, QuorumMaj and QuorumHierarchical.
+Pure. ZooKeeper: QuorumVerifier, QuorumMaj and QuorumHierarchical.
 
 A verifier stands for one version of the ensemble's configuration. Only its voters count: whatever
 else is in a set of acks (observers, servers that have left, strangers) is passed over, so a caller
@@ -39,8 +39,8 @@ class QuorumVerifier:
         version: int = 0,
         servers: Mapping[int, str] | None = None,
     ) -> None:
-        """``servers`` gives the canonical text behind ``server.<sid>=`` of every member; it is
-        compared and passed on, never read here."""
+        """Makes a verifier. ``servers`` gives the canonical text behind ``server.<sid>=`` of every
+        member; it is compared and passed on, never read here."""
         self.voters: tuple[int, ...] = tuple(sorted(set(voters)))
         self.observers: tuple[int, ...] = tuple(sorted(set(observers)))
         self.version: int = version
@@ -50,25 +50,25 @@ class QuorumVerifier:
             raise ConfigError(f"server {both[0]} is both a participant and an observer")
 
     def has_quorum(self, sids: Collection[int]) -> bool:
-        """Whether the voters among ``sids`` are a quorum."""
+        """Tells whether the voters among ``sids`` are a quorum."""
         raise AssertionError("each kind of verifier says what a quorum is")
 
     def weight(self, sid: int) -> int:
-        """How much a vote of ``sid`` weighs; a server of weight 0 is never elected."""
+        """Returns how much a vote of ``sid`` weighs; a server of weight 0 is never elected."""
         raise AssertionError("each kind of verifier says what a vote weighs")
 
     def is_member(self, sid: int) -> bool:
-        """Whether ``sid`` is in this configuration, as voter or observer."""
+        """Tells whether ``sid`` is in this configuration, as voter or observer."""
         return sid in self.voters or sid in self.observers
 
     def is_same_config(self, other: QuorumVerifier) -> bool:
-        """Whether both stand for one configuration: the version decides where it is equal, else
-        members, roles, addresses and what makes a quorum."""
+        """Tells whether both stand for one configuration: an equal version decides; else members,
+        roles, addresses and quorums must be equal."""
         return self.version == other.version or self._has_same_content(other)
 
     def has_same_quorums(self, other: QuorumVerifier) -> bool:
-        """Whether what is a quorum of one configuration is one of the other, whatever the addresses
-        and observers are."""
+        """Tells whether both configurations have the same quorums, whatever their addresses and
+        observers are."""
         return type(self) is type(other) and self.voters == other.voters
 
     def _has_same_content(self, other: QuorumVerifier) -> bool:
@@ -92,7 +92,8 @@ class QuorumMaj(QuorumVerifier):
         return count > len(self.voters) // 2
 
     def weight(self, sid: int) -> int:
-        """1 for any server: one that is only in the next configuration may be elected too."""
+        """Returns 1 for any server: one that is only in the next configuration may be elected
+        too."""
         return 1
 
 
@@ -111,7 +112,8 @@ class QuorumHierarchical(QuorumVerifier):
         version: int = 0,
         servers: Mapping[int, str] | None = None,
     ) -> None:
-        """``groups`` maps the group's id to its servers; a server without weight weighs 1."""
+        """Makes a verifier. ``groups`` maps the id of a group to its servers; a server without a
+        weight weighs 1."""
         super().__init__(voters, observers, version=version, servers=servers)
         self.groups: dict[int, tuple[int, ...]] = {
             group: tuple(sorted(set(sids))) for group, sids in sorted(groups.items())
@@ -147,7 +149,7 @@ class QuorumHierarchical(QuorumVerifier):
         return won > groups // 2
 
     def weight(self, sid: int) -> int:
-        """The configured weight; 0 for a server that this configuration does not know."""
+        """Returns the configured weight; 0 for a server that this configuration does not know."""
         return self.weights.get(sid, 0)
 
     def has_same_quorums(self, other: QuorumVerifier) -> bool:
@@ -160,7 +162,7 @@ class QuorumHierarchical(QuorumVerifier):
 
 
 def verifier_of(membership: Membership) -> QuorumVerifier:
-    """The verifier of a configuration: hierarchical if it has groups."""
+    """Returns the verifier of a configuration, which is hierarchical if that has groups."""
     if membership.groups:
         return QuorumHierarchical(
             membership.voters,

@@ -1,6 +1,6 @@
-"""Votes: what one peer thinks who should lead, when two votes agree, and which is better.
+"""Votes: whom one peer wants to lead, when two votes agree, and which of them is better.
 
-Pure. Answers to Vote, QuorumPeer.ServerState and FastLeaderElection.totalOrderPredicate.
+Pure. ZooKeeper: Vote, QuorumPeer.ServerState and FastLeaderElection.totalOrderPredicate.
 
 Votes are ordered by (peer epoch, zxid, sid), all signed. The peer epoch is the currentEpoch of the
 proposed leader, neither the epoch in its zxid nor the round: a server may have logged transactions
@@ -27,13 +27,13 @@ class PeerState:
 
 
 NOBODY: Final = -(1 << 63)
-"""Leader, zxid and peer epoch in the vote of a server that is no voter: everything beats it."""
+"""The leader, zxid and peer epoch in the vote of a server that is no voter: any vote is better."""
 UNTRUSTED_ZXID: Final = -1
 """The zxid of a peer whose data were lost: it neither votes nor is voted for."""
 
 
 class Vote:
-    """One server's choice; never changed once made."""
+    """The choice of one server; it never changes."""
 
     __slots__ = ("format_version", "leader", "peer_epoch", "round", "state", "zxid")
 
@@ -48,18 +48,18 @@ class Vote:
     ) -> None:
         self.leader: int = leader
         self.zxid: int = zxid
-        """Last zxid of the leader when it was proposed."""
+        """The last zxid of the leader when it was proposed."""
         self.round: int = round
         """The election in which it was proposed (``electionEpoch``)."""
         self.peer_epoch: int = peer_epoch
-        """currentEpoch of the leader; replaced by the new epoch once that is established."""
+        """The currentEpoch of the leader; the new epoch replaces it once that is established."""
         self.state: int = state
         """The state of the server that votes."""
         self.format_version: int = format_version
-        """That of the notification which brought the vote."""
+        """The format version of the notification which brought the vote."""
 
     def agrees_with(self, other: Vote) -> bool:
-        """Whether both count for one leader in a tally.
+        """Tells whether both count for one leader in a tally.
 
         A vote of a running election must be the same in everything. Of servers that have elected,
         zxid and round are not compared: who joined later may have others. Servers before 3.5
@@ -79,7 +79,7 @@ class Vote:
         return self.peer_epoch == other.peer_epoch
 
     def is_greater(self, other: Vote) -> bool:
-        """Whether this vote comes after the other in the total order."""
+        """Tells whether this vote comes after the other in the total order."""
         if self.peer_epoch != other.peer_epoch:
             return self.peer_epoch > other.peer_epoch
         if self.zxid != other.zxid:

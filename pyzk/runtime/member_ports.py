@@ -11,6 +11,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pyzk.quorum.link import QuorumLink
 from pyzk.runtime.election_port import ElectionPort
 from pyzk.runtime.loop import spawn
 from pyzk.runtime.network import TcpNetwork, reason_of
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
     from pyzk.quorum.commands import DialElection, DialLeader, StorageCommand
     from pyzk.quorum.election_link import ElectionLink
     from pyzk.quorum.lifecycle import MemberLife
-    from pyzk.quorum.link import QuorumLink
     from pyzk.runtime.seams import MemberInputs, MemberNetwork, ServerStorage
+    from pyzk.server.outbox import Outgoing
 
 log = logging.getLogger(__name__)
 
 
 class MemberPorts:
-    """What a member has beside a lone server: the effects of `quorum.driver.MemberEffects`."""
+    """What a member has beside a lone server: the effects of `quorum.contract.MemberEffects`."""
 
     def __init__(
         self,
@@ -78,8 +79,9 @@ class MemberPorts:
         """Hands a command to the disk."""
         self._storage.perform(command, self)
 
-    def send(self, link: QuorumLink) -> None:
+    def send(self, link: Outgoing) -> None:
         """Writes to a link of the quorum port."""
+        assert isinstance(link, QuorumLink), link
         self._quorum.flush(link)
 
     def dial_leader(self, command: DialLeader) -> None:

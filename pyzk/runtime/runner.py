@@ -33,6 +33,7 @@ from pyzk.runtime.listening import DEFAULT_BACKLOG, open_sockets
 from pyzk.runtime.seams import Seams, ServerStorage, Timer
 from pyzk.runtime.unread import Unread
 from pyzk.server.connection import Connection
+from pyzk.server.host import Host
 
 if TYPE_CHECKING:
     from pyzk.runtime.member_ports import MemberPorts
@@ -164,12 +165,10 @@ class PeerRunner(ClientInputs):
         return self._wrap(protocol) if self._wrap else cast("asyncio.Protocol", protocol)
 
     def _describe(self) -> None:
-        server = self.peer.server
-        server.client_address = self.client_address
-        server.storage_report = self._storage.report
-        server.environment = describe_environment
-        server.file_descriptors = file_descriptors
-        self._storage.metrics = server.metrics
+        self.peer.run_on(
+            Host(self.client_address, self._storage.report, file_descriptors, describe_environment)
+        )
+        self._storage.metrics = self.peer.metrics
 
     # --- inputs ---------------------------------------------------------------------
 

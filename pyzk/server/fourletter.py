@@ -154,15 +154,15 @@ def _gtmk(server: ServerView, asking: ConnectionView | None) -> str:
 
 
 def _envi(server: ServerView, asking: ConnectionView | None) -> str:
-    values = {**server.environment(), "zookeeper.version": VERSION}
+    values = {**server.host.environment(), "zookeeper.version": VERSION}
     return "Environment:\n" + _lines(f"{key}={values.get(key, '<NA>')}" for key in ENVIRONMENT_KEYS)
 
 
 def _conf(server: ServerView, asking: ConnectionView | None) -> str:
     config = server.config
-    storage = server.storage_report()
+    storage = server.host.storage_report()
     values = {
-        "clientPort": server.client_address[1],
+        "clientPort": server.host.client_address[1],
         "secureClientPort": -1,
         "dataDir": f"{config.data_dir}/version-2",
         "dataDirSize": storage.snapshot_bytes,
@@ -200,7 +200,7 @@ def _committed_configuration(server: ServerView) -> str:
 
 
 def _dirs(server: ServerView, asking: ConnectionView | None) -> str:
-    storage = server.storage_report()
+    storage = server.host.storage_report()
     return f"datadir_size: {storage.snapshot_bytes}\nlogdir_size: {storage.log_bytes}\n"
 
 

@@ -91,7 +91,7 @@ def _gauges(server: ServerView) -> dict[str, int | float]:
     """Return what is true now, by name in the original's order."""
     metrics = server.metrics
     tree = server.database.tree
-    open_files, most_files = server.file_descriptors()
+    open_files, most_files = server.host.file_descriptors()
     values: dict[str, int | float] = {
         "ephemerals_count": tree.ephemeral_count,
         "num_alive_connections": len(server.connections),

@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Collection
 
     from pyzk.clock import Clock
     from pyzk.config.server import ServerConfig
     from pyzk.data.database import Database
     from pyzk.metrics import Metrics
-    from pyzk.persistence.report import StorageReport
     from pyzk.server.connection_stats import ConnectionStats
+    from pyzk.server.host import Host
     from pyzk.server.sessions import Session, SessionTracker
     from pyzk.server.throttle import ConnectionThrottle
 
@@ -136,8 +136,8 @@ class ServerView(Protocol):
         ...
 
     @property
-    def client_address(self) -> tuple[str, int]:
-        """Where the client port listens; the port that was bound if config says 0."""
+    def host(self) -> Host:
+        """The process and the machine that the server runs on."""
         ...
 
     @property
@@ -148,26 +148,4 @@ class ServerView(Protocol):
     @property
     def outstanding(self) -> int:
         """The number of requests of clients in progress."""
-        ...
-
-    @property
-    def environment(self) -> Callable[[], Mapping[str, str]]:
-        """Returns the values of envi by the names in ``fourletter.ENVIRONMENT_KEYS``; the shell
-        sets it.
-
-        The values are honest for Python, e.g. java.version ``<none: CPython 3.11.7>``, java.vendor
-        ``<none>``, java.home ``sys.prefix``, java.class.path ``sys.path`` joined by colons;
-        zookeeper.version is added by the word, a key without value is shown as ``<NA>``.
-        """
-        ...
-
-    @property
-    def storage_report(self) -> Callable[[], StorageReport]:
-        """Returns what the storage says of itself now; the shell sets it."""
-        ...
-
-    @property
-    def file_descriptors(self) -> Callable[[], tuple[int, int]]:
-        """Returns how many file descriptors this process has open and how many it may have, -1 for
-        unknown; the shell sets it."""
         ...

@@ -27,7 +27,11 @@ class TakeSnapshot(Command):
 class Outgoing:
     """A link that has bytes to write or is to be closed: `quorum.link.QuorumLink`."""
 
-    __slots__ = ()
+    __slots__ = ("is_dirty",)
+
+    def __init__(self) -> None:
+        self.is_dirty: bool = False
+        """In the outbox already; the driver sets it to False when it takes it from there."""
 
 
 class Outbox:

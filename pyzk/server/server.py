@@ -6,7 +6,6 @@ Pure. ZooKeeper: ZooKeeperServer.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
 from random import Random
 from typing import TYPE_CHECKING, Final
 
@@ -22,8 +21,8 @@ from pyzk.data.tree import DataTree
 from pyzk.int64 import hex_id
 from pyzk.metrics import Metrics
 from pyzk.outsiders import about
-from pyzk.persistence.report import StorageReport
 from pyzk.server.connection import Connection
+from pyzk.server.host import Host
 from pyzk.server.marks import Marks
 from pyzk.server.operations import (
     LEARNER_READS,
@@ -89,20 +88,13 @@ class Server:
         self.started_wall_ms = clock.wall_ms
         self.started_ms = clock.now_ms
         self.trace_mask = 306
-        self.client_address: tuple[str, int] = (config.client_port_address or "", 0)
-        """(host, port) where clients connect, "" for any address; the driver writes it."""
+        self.host: Host = Host((config.client_port_address or "", 0))
         self.is_running = False
         """Whether a role has begun and not ended."""
         self.is_serving = False
         """Whether that role takes clients, and the server is not about to stop."""
         self.server_id = 0
         """myid; 0 for a server that stands alone."""
-        self.storage_report: Callable[[], StorageReport] = StorageReport
-        """Asks the storage how it is; the driver replaces it."""
-        self.file_descriptors: Callable[[], tuple[int, int]] = lambda: (-1, -1)
-        """Returns how many files are open, and how many may be; the driver replaces it."""
-        self.environment: Callable[[], Mapping[str, str]] = dict
-        """Returns what ``envi`` shows; the driver replaces it."""
         self._watch_tree()
 
     def _watch_tree(self) -> None:

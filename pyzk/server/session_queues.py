@@ -3,14 +3,14 @@
 Pure. ZooKeeper: CommitProcessor, RequestThrottler, ZooKeeperServer.shouldThrottle.
 Each session has a queue: its writes in the order in which they came, each with the reads that came
 behind it. A write goes to the role at once and leaves the queue when its transaction has been
-applied; then it is answered, and after it the reads that waited for it. On a learner the leader
-makes the transaction: it is told from others by its session and cxid, which are those of the oldest
-request in that session's queue.
+applied; then it is answered, and after it the reads that waited for it. A learner recognizes the
+transaction that its leader has made of a request by session and cxid: the request is the oldest in
+that session's queue.
 
 A client's request is *under way* from its place in the queue to its answer. With too many requests
 under way (globalOutstandingLimit), or too many of their bytes (`marks`), connections are throttled:
-they serve no further frames until ``end_batch`` finds less. Nobody else writes these numbers, those
-of a connection included.
+they serve no further frames until ``end_batch`` finds less. Only this module writes these numbers,
+also those of a single connection.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from pyzk.quorum.member import Member
 from pyzk.quorum.peer import Peer
 from pyzk.server.connection import CLOSED, STALL_CHOKED, Connection
 from pyzk.server.marks import Marks
+from pyzk.server.outbox import Outgoing
 from pyzk.sim.checkers import Violation
 from pyzk.sim.checks import Checks
 from pyzk.sim.disk import PowerCut, Records, SimDisk
@@ -400,8 +401,9 @@ class Machine:
 
         world.network.dial(self, target, QUORUM, command.timeout_ms * 1000, done)
 
-    def send(self, link: QuorumLink) -> None:
+    def send(self, link: Outgoing) -> None:
         """Writes to a link."""
+        assert isinstance(link, QuorumLink), link
         self._step()
         self._flush_link(link)
 

@@ -46,7 +46,7 @@ class _Listed(Protocol):
 _Member = TypeVar("_Member", bound=_Listed)
 
 
-class Members(Generic[_Member]):
+class MemberList(Generic[_Member]):
     """An ensemble as the list of its members, in this process or elsewhere."""
 
     @property
@@ -71,7 +71,7 @@ class Members(Generic[_Member]):
         return [member for member in self.members if member.is_observer]
 
 
-class ZooKeeperEnsemble(OnThread, Members[EnsembleMember]):
+class ZooKeeperEnsemble(OnThread, MemberList[EnsembleMember]):
     """A ZooKeeper ensemble for tests.
 
     The voters have the ids 1, 2, 3..., the observers the ids after them. With ``data_dir`` None
@@ -322,4 +322,4 @@ def sid_of(member: object) -> int:
         return member.sid
     if isinstance(member, int) and not isinstance(member, bool):
         return member
-    raise FixtureError(f"{member!r} names no member; give its id, such as 1, or the member itself")
+    raise FixtureError(f"{member!r} does not name a member; give its id or the member itself")

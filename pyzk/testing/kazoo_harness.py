@@ -258,7 +258,7 @@ def _number(name: str, settings: dict[str, str | None], default: int) -> int:
     if not text:
         return default
     if not text.isdigit():
-        raise FixtureError(f"{name}={text} is no number")
+        raise FixtureError(f"{name}={text} is not a number")
     return int(text)
 
 

@@ -117,7 +117,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _ENSEMBLE_MARKER)
     for line in config.getini("pyzk_options"):
         if "=" not in line:
-            raise pytest.UsageError(f"pyzk_options: {line!r} is no name=value")
+            raise pytest.UsageError(f"pyzk_options: {line!r} is not name=value")
     leaks = _setting(config, "leaks")
     if leaks not in ("", *_LEAKS):
         raise pytest.UsageError(f"pyzk_leaks is {leaks!r}; give one of {', '.join(_LEAKS)}")
@@ -452,7 +452,7 @@ def _client_factory(request: pytest.FixtureRequest, name: str) -> ClientFactory:
             server = request.getfixturevalue(markers.server_of_clients(request, name))
         if not hasattr(server, "connect_string"):
             raise TypeError(
-                f"{server!r} is no server; give a server, an ensemble or a member of it"
+                f"{server!r} is not a server; give a server, an ensemble or a member of it"
             )
         quick = {"max_tries": -1, "delay": 0.01, "max_delay": 0.2}
         arguments = {

@@ -11,6 +11,7 @@ from typing import Self
 
 from pyzk.testing.core import engine as states
 from pyzk.testing.core.blocking import WAIT_S, BlockingControls
+from pyzk.testing.core.controls import check_leaks
 from pyzk.testing.core.engine import explain
 from pyzk.testing.core.loopthread import OnThread
 
@@ -43,7 +44,7 @@ class ZooKeeperServer(OnThread, BlockingControls):
         """End as production does, and give the port back; a stopped server stays as it is.
         ``leaks`` overrides what the constructor was told about clients that are still
         connected."""
-        self._check_leaks(leaks)
+        check_leaks(leaks)
         with self._living():
             ran = self._thread.is_running
             if ran:

@@ -92,7 +92,7 @@ def framed(payloads: list[bytes]) -> list[bytes]:
 def database_of(payloads: list[bytes]) -> Database:
     database = Database(DataTree())
     for payload in payloads:
-        database.apply(decode_txn(payload))
+        database.replay(decode_txn(payload))
     return database
 
 

@@ -232,8 +232,8 @@ def test_view_is_of_one_moment_while_transactions_go_on() -> None:
         writer.add(nodes)
         for path in (f"/n{zxid - 20}", f"/n{zxid - 38}"):
             if path in database.tree.nodes:
-                database.apply(_delete(zxid, path))
-        database.apply(_create(zxid + 1000, f"/new{zxid}"))
+                database.replay(_delete(zxid, path))
+        database.replay(_create(zxid + 1000, f"/new{zxid}"))
         zxid += 1
     name = writer.commit()
     frozen.close()

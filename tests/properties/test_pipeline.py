@@ -106,7 +106,7 @@ def test_what_is_foretold_logged_and_applied_agree(
 
     replayed = Database(DataTree(extended_types=True))
     for txn in world.log:
-        replayed.apply(txn)
+        replayed.replay(txn)
     assert replayed.digest_mismatches == 0
     assert state_of(replayed) == state_of(world.database)
 
@@ -126,9 +126,9 @@ def test_creates_replayed_over_later_state_end_the_same(life_steps: list[Step]) 
     once, twice = Database(DataTree(extended_types=True)), Database(DataTree(extended_types=True))
     twice.fuzzy_until = 1 << 40
     for txn in log:
-        once.apply(txn)
+        once.replay(txn)
     for txn in log + log:
-        twice.apply(txn)
+        twice.replay(txn)
     assert state_of(once) == state_of(twice)
     check_invariants(twice.tree)
 

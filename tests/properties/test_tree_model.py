@@ -140,7 +140,7 @@ class TreeMachine(RuleBasedStateMachine):
     def apply(self, kind: int, body: object, session: int = 7) -> tuple[TxnHeader, Applied]:
         self.zxid += 1
         header = TxnHeader(session, 1, self.zxid, 1000 + self.zxid, kind)
-        applied = self.database.apply_txn(header, body, None)
+        applied = self.database.commit(header, body, None, b"")
         assert self.database.last_zxid == self.zxid
         return header, applied
 

@@ -44,7 +44,7 @@ from pyzk.quorum.peer import Peer
 from pyzk.quorum.snapshot_stream import SnapshotPart
 from pyzk.quorum.stream import QuorumStream
 from pyzk.server.marks import Marks
-from pyzk.server.outbox import Command, Outbox, TakeSnapshot
+from pyzk.server.outbox import Command, Outbox, Outgoing, TakeSnapshot
 from pyzk.server.server import Server
 from pyzk.zxid import make
 from tests.driven import Driven, NoElections, OneRole
@@ -86,9 +86,7 @@ def database_of(
     database = Database(DataTree(extended_types=extended_types))
     database.committed = CommittedLog(committed_limit)
     for payload in payloads:
-        txn = decode_txn(payload)
-        database.apply(txn)
-        database.committed.append(txn.header.zxid, payload)
+        database.replay(decode_txn(payload), payload)
     return database
 
 
@@ -150,7 +148,8 @@ class LeaderWorld(Driven, NoElections):
         self.commands.append(command)
         self._unanswered.append(command)
 
-    def send(self, link: QuorumLink) -> None:
+    def send(self, link: Outgoing) -> None:
+        assert isinstance(link, QuorumLink), link
         learner = link.shell
         assert isinstance(learner, Learner)
         learner.take()

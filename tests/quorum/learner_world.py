@@ -37,7 +37,7 @@ from pyzk.quorum.observer import Observer
 from pyzk.quorum.peer import Peer
 from pyzk.quorum.stream import QuorumStream
 from pyzk.server.connection import CLOSED, Connection
-from pyzk.server.outbox import Outbox
+from pyzk.server.outbox import Outbox, Outgoing
 from pyzk.server.server import Server
 from pyzk.zxid import format_zxid
 from tests.driven import Driven, NoElections, OneRole
@@ -154,8 +154,7 @@ def database_of(payloads: Iterable[bytes], last_zxid: int = 0) -> Database:
     database.tree.last_zxid = last_zxid
     for payload in payloads:
         decoded = decode_txn(payload)
-        database.apply(decoded)
-        database.committed.append(decoded.header.zxid, payload)
+        database.replay(decoded, payload)
     return database
 
 
@@ -314,7 +313,8 @@ class LearnerWorld(Driven, NoElections):
             self.unsynced.append(payload)
             self.did.append(f"log {format_zxid(decode_txn(payload).header.zxid)}")
 
-    def send(self, link: QuorumLink) -> None:
+    def send(self, link: Outgoing) -> None:
+        assert isinstance(link, QuorumLink), link
         while data := link.take():
             self.received += data
             self._note(data)

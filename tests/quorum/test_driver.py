@@ -18,7 +18,7 @@ from pyzk.quorum.election_link import ElectionLink, LinkState
 from pyzk.quorum.link import LinkOwner, QuorumLink
 from pyzk.quorum.standalone import standalone_peer
 from pyzk.server.connection import Connection
-from pyzk.server.outbox import TakeSnapshot
+from pyzk.server.outbox import Outgoing, TakeSnapshot
 from tests.driven import NoElections
 from tests.world import Client, World, encode_request
 
@@ -57,7 +57,8 @@ class Hands(NoElections):
     def wake_at(self, at_ms: int) -> None:
         self._do(f"wake at {at_ms}")
 
-    def send(self, link: QuorumLink) -> None:
+    def send(self, link: Outgoing) -> None:
+        assert isinstance(link, QuorumLink), link
         self._do(f"send {link.take()!r}")
 
     def dial_election(self, command: DialElection) -> None:

@@ -10,7 +10,7 @@ from pyzk.jute.records import CreateTxn, TxnHeader
 from pyzk.quorum import packets
 from pyzk.quorum.commands import ListenForLearners, StopListening
 from pyzk.quorum.epochs import ACCEPTED, CURRENT, MAX_EPOCH, MAX_LEAP, Epochs
-from pyzk.quorum.leader import STRANGERS
+from pyzk.quorum.learner_handler import STRANGERS
 from pyzk.quorum.proposals import AckTally, EpochAcks, NewEpoch
 from pyzk.quorum.verifier import QuorumHierarchical, QuorumMaj
 from pyzk.server.outbox import TakeSnapshot

@@ -281,7 +281,7 @@ class Term:
         assert zxid == leader.prep.next_zxid
         leader.prep.next_zxid += 1
         leader.last_proposed = leader.last_committed = leader._self_acked = zxid
-        database.apply(txn)
+        database.replay(txn, payload)
         sessions = self.world.server.sessions
         session_id = txn.header.client_id
         if isinstance(txn.body, CreateSessionTxn):

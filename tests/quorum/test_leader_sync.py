@@ -14,7 +14,7 @@ from pyzk.quorum.commands import ReadLog
 from pyzk.quorum.election import Election, ElectionTimes, election_view
 from pyzk.quorum.epochs import Epochs
 from pyzk.quorum.forwarding import decode_forward
-from pyzk.quorum.leader_sync import PIECE_BYTES
+from pyzk.quorum.snapshot_send import PIECE_BYTES
 from pyzk.zxid import make
 from tests.quorum.leader_world import (
     INIT_TICKS,
@@ -298,7 +298,7 @@ def test_a_learner_that_went_while_the_log_was_read_is_forgotten() -> None:
     learner.link.lost("reset")
     world.disk = records
     world.answer()
-    assert world.leader.handlers == world.leader._followers == []
+    assert world.leader.handlers == world.leader.traffic.followers == []
 
 
 def test_force_snapshot_sync_is_obeyed() -> None:

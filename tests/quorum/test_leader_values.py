@@ -193,7 +193,7 @@ def test_an_older_ack_does_not_take_a_later_one_back() -> None:
 )
 def test_no_timeout_is_negative(said: bytes, caplog: pytest.LogCaptureFixture) -> None:
     world, learner = established()
-    assert "session 0x10000000001 with a timeout of -" in ends(learner, caplog, said)
+    assert "session 0x10000000001 has a timeout of -" in ends(learner, caplog, said)
     assert world.server.sessions.sessions[SESSION].timeout_ms == 6000
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pyzk.constants import OpCode
 from pyzk.jute.records import ErrorTxn
-from pyzk.quorum import learner, packets
+from pyzk.quorum import learner, learner_dial, packets
 from pyzk.zxid import make
 from tests.quorum.learner_world import (
     INIT_MS,
@@ -58,8 +58,7 @@ def test_the_limit_for_connecting_is_its_own_if_there_is_one() -> None:
 
 
 def test_who_is_not_in_the_configuration_is_not_dialed() -> None:
-    world = LearnerWorld()
-    world.role.leader_sid = 9
+    world = LearnerWorld(leader=9)
     world.role.start()
     world.look()
     assert world.dials == []
@@ -80,8 +79,8 @@ def test_a_leader_that_refuses_is_dialed_again_soon_then_later_then_left() -> No
         at.append(next_ms - began)
         world.advance(next_ms - world.clock.now_ms)
         dial = world.dials.pop()
-    soon = [learner.SOON_MS * (i + 1) for i in range(learner.SOON_TRIES)]
-    assert at == soon + [soon[-1] + 100 * (i + 1) for i in range(learner.LATER_TRIES)]
+    soon = [learner_dial.SOON_MS * (i + 1) for i in range(learner_dial.SOON_TRIES)]
+    assert at == soon + [soon[-1] + 100 * (i + 1) for i in range(learner_dial.LATER_TRIES)]
     assert world.role.over == (
         "server 3, the leader, cannot be reached after 16 tries: connection refused"
     )
@@ -106,10 +105,10 @@ def test_each_try_has_its_own_link_and_what_is_left_of_the_time() -> None:
     first = world.dial()
     world.clock.now_ms += 300
     first.link.lost("no route")
-    world.advance(learner.SOON_MS)
+    world.advance(learner_dial.SOON_MS)
     second = world.dials.pop()
     assert second.link is world.link is not first.link
-    assert second.timeout_ms == INIT_MS - 300 - learner.SOON_MS
+    assert second.timeout_ms == INIT_MS - 300 - learner_dial.SOON_MS
 
 
 def test_a_dial_that_never_ends_ends_with_the_limit() -> None:
@@ -124,7 +123,7 @@ def test_a_dial_that_never_ends_ends_with_the_limit() -> None:
 def test_there_is_no_retry_behind_the_limit() -> None:
     world = LearnerWorld()
     dial = world.dial()
-    world.clock.now_ms += INIT_MS - learner.SOON_MS
+    world.clock.now_ms += INIT_MS - learner_dial.SOON_MS
     dial.link.lost("timeout")
     assert world.role.over is not None
 
@@ -133,23 +132,23 @@ def test_a_late_answer_to_an_old_dial_is_nothing() -> None:
     world = LearnerWorld()
     first = world.dial()
     first.link.lost("refused")
-    world.advance(learner.SOON_MS)
+    world.advance(learner_dial.SOON_MS)
     world.role.link_up(first.link)
     world.look()
     assert world.take() == []
     world.role.link_down(first.link, "refused")
-    assert due(world) == world.clock.now_ms + INIT_MS - learner.SOON_MS
+    assert due(world) == world.clock.now_ms + INIT_MS - learner_dial.SOON_MS
 
 
 def test_a_connection_that_is_taken_and_ends_at_once_was_refused() -> None:
     world = LearnerWorld()
     world.connect()
     first = world.link
-    world.clock.now_ms += learner.MOMENT_MS
+    world.clock.now_ms += learner_dial.MOMENT_MS
     first.lost("the other side closed the connection")
     assert world.role.over is None
-    assert due(world) == world.clock.now_ms + learner.SOON_MS
-    world.advance(learner.SOON_MS)
+    assert due(world) == world.clock.now_ms + learner_dial.SOON_MS
+    world.advance(learner_dial.SOON_MS)
     second = world.dials.pop()
     assert second.link is not first
     world.role.link_up(second.link)
@@ -160,7 +159,7 @@ def test_a_connection_that_is_taken_and_ends_at_once_was_refused() -> None:
 def test_refusals_through_a_proxy_end_like_others() -> None:
     world = LearnerWorld()
     dial = world.dial()
-    for _ in range(learner.SOON_TRIES + learner.LATER_TRIES):
+    for _ in range(learner_dial.SOON_TRIES + learner_dial.LATER_TRIES):
         world.role.link_up(dial.link)
         dial.link.lost("the other side closed the connection")
         next_ms = due(world)
@@ -175,7 +174,7 @@ def test_refusals_through_a_proxy_end_like_others() -> None:
 def test_a_link_that_breaks_is_the_end_of_the_role() -> None:
     world = LearnerWorld()
     world.connect()
-    world.clock.now_ms += learner.MOMENT_MS + 1
+    world.clock.now_ms += learner_dial.MOMENT_MS + 1
     world.link.lost("connection reset")
     assert world.role.over == ("the link with server 3, the leader, has ended: connection reset")
 
@@ -469,7 +468,7 @@ def test_newleader_is_of_the_epoch_that_was_accepted() -> None:
 def test_the_configuration_in_newleader_is_remembered() -> None:
     world = LearnerWorld()
     storing(world)
-    assert world.role.new_leader_config == b"server.1=a:1:2:participant\nversion=0"
+    assert world.role.sync.new_leader_config == b"server.1=a:1:2:participant\nversion=0"
 
 
 @pytest.mark.parametrize("data", [b"", b"\n"])
@@ -478,13 +477,13 @@ def test_newleader_may_have_no_configuration(data: bytes) -> None:
     world.discover()
     world.hear(diff(0), packets.encode_new_leader(1, data))
     assert world.role.over is None
-    assert world.role.new_leader_config is None
+    assert world.role.sync.new_leader_config is None
 
 
 def test_proposals_that_wait_have_a_limit() -> None:
     for count, is_over in ((3, False), (4, True)):
         world = LearnerWorld()
-        world.role.waiting_limit_bytes = 3 * len(P1)
+        world.role.sync.uncommitted.limit_bytes = 3 * len(P1)
         world.discover()
         # What is committed waits no longer.
         world.hear(diff(0), *(both(create(E1 + n)) for n in range(1, 5)))

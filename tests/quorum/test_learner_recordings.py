@@ -150,7 +150,7 @@ def replay(link: RecordedLink, theirs: list[QuorumPacket], past: Past) -> Replay
     world.look()
     database = world.database
     for _, payload in world.role.unapplied:
-        database.apply(decode_txn(payload))
+        database.replay(decode_txn(payload), payload)
     mismatches = database.digest_mismatches - mismatches if past.is_whole else 0
     return Replay(decode(world.received), theirs, over, pings, learned, mismatches)
 
@@ -161,14 +161,14 @@ def ask(world: LearnerWorld, theirs: list[QuorumPacket]) -> None:
     for packet in theirs:
         if packet.type == packets.REVALIDATE:
             session_id, timeout_ms = packets.revalidate(packet)
-            pending = world.role._pending_revalidations.setdefault(session_id, deque())
+            pending = world.role.asked.revalidations.setdefault(session_id, deque())
             pending.append((connection, timeout_ms))
         elif packet.type == packets.REQUEST:
             asked = packets.forwarded_request(packet)
             if asked.type == OpCode.SYNC:
                 session = Session(asked.session, 10_000)
                 request = Request(connection, session, asked.cxid, OpCode.SYNC, b"", (), 0)
-                world.role._pending_syncs.append(request)
+                world.role.asked.syncs.append(request)
 
 
 def test_every_recording_is_followed_to_its_end() -> None:

@@ -11,7 +11,7 @@ from pyzk.constants import OpCode
 from pyzk.data.database import Database
 from pyzk.data.txn import decode_txn
 from pyzk.jute.records import ACL, CreateTxn, SetACLTxn
-from pyzk.quorum import learner, packets, snapshot_stream
+from pyzk.quorum import learner, learner_dial, packets, snapshot_stream
 from pyzk.zxid import make
 from tests.quorum.learner_world import (
     INIT_MS,
@@ -72,7 +72,7 @@ def test_a_snapshot_may_come_byte_by_byte() -> None:
     world.discover()
     database = leaders(create(E1 + 1, "/a"), create(E1 + 2, "/a/b"))
     acl = CreateTxn("/closed", b"x", CLOSED, False, -1)
-    database.apply(decode_txn(txn(E1 + 3, OpCode.CREATE, acl)))
+    database.replay(decode_txn(txn(E1 + 3, OpCode.CREATE, acl)))
     for byte in snap(database) + new_leader():
         world.hear(bytes([byte]))
     world.settle()
@@ -260,7 +260,7 @@ def test_what_is_no_tree_ends_the_link(name: str) -> None:
         snapshot_stream.encode_end(),
     )
     assert world.role.over is not None
-    assert "a snapshot" in world.role.over
+    assert "the snapshot" in world.role.over
 
 
 def test_the_znodes_that_every_tree_has_need_not_be_in_a_snapshot() -> None:
@@ -294,7 +294,7 @@ def test_an_acl_list_that_never_comes_ends_the_link() -> None:
     world = LearnerWorld()
     unknown_acl(world)
     assert world.role.over is not None
-    assert "without the ACL list 5" in world.role.over
+    assert "lacks the ACL list 5" in world.role.over
 
 
 def test_an_acl_list_may_come_with_what_follows() -> None:
@@ -457,7 +457,7 @@ def test_a_second_truncation_that_cannot_be_done_is_the_end() -> None:
 
 def test_a_leader_that_is_gone_by_then_is_not_waited_for() -> None:
     world = uncut()
-    for _ in range(learner.SOON_TRIES + learner.LATER_TRIES + 1):
+    for _ in range(learner_dial.SOON_TRIES + learner_dial.LATER_TRIES + 1):
         world.dials.pop().link.lost("refused")
         world.advance(200)
     assert world.role.over is not None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import changelog, gen_config_table, gen_jute, gen_word_table
+from scripts import changelog, gen_config_table, gen_jute, gen_word_table, gen_zab
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,6 +25,17 @@ def test_the_table_of_keys_is_what_the_parser_works_from() -> None:
 def test_the_table_of_words_is_the_list_of_words() -> None:
     text = gen_word_table.TARGET.read_text()
     assert gen_word_table.generate(text) == text, "run `make generate`"
+
+
+def test_the_tables_of_zab_are_those_that_the_core_works_by() -> None:
+    text = gen_zab.TARGET.read_text()
+    assert gen_zab.generate(text) == text, "run `make generate`"
+
+
+def test_every_phase_is_explained_and_can_be_reached() -> None:
+    for machine in gen_zab.MACHINES:
+        reached = {step.next_phase for step in machine.steps} | {machine.first}
+        assert reached == set(gen_zab.phases(machine.module)) - {"OVER"}, machine.title
 
 
 def test_the_fallback_of_the_makefile_names_every_dependency() -> None:

@@ -53,13 +53,6 @@ CIRCLES: Mapping[tuple[str, ...], str] = {
         "pyzk.config.keys",
     ): "a key that cannot be read asks for hints, which know all keys; imported when it happens",
     (
-        "pyzk.quorum.intake",
-        "pyzk.quorum.leader",
-        "pyzk.quorum.leader_gauges",
-        "pyzk.quorum.leader_sync",
-        "pyzk.quorum.learner_handler",
-    ): "a leader and the handlers of its learners call each other",
-    (
         "pyzk.server.connection",
         "pyzk.server.fourletter",
         "pyzk.server.fourletter_mntr",

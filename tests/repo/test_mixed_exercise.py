@@ -10,7 +10,7 @@ import pytest
 from conformance.frames import Client, ClosedError
 from conformance.mixed.ensemble import Ensemble
 from conformance.mixed.exercise import move
-from conformance.mixed.members import Member, MixedError
+from conformance.mixed.members import MixedError, MixedMember
 from conformance.servers import pyzk_launcher
 
 SEEN = 7
@@ -53,7 +53,7 @@ class FakeClient(Client):
         return session == SESSION
 
 
-class FakeMember(Member):
+class FakeMember(MixedMember):
     """A member that is at some zxid, and gets further with each attempt."""
 
     at = SEEN
@@ -72,7 +72,7 @@ class FakeEnsemble(Ensemble):
     """Members without processes."""
 
     @property
-    def running(self) -> list[Member]:
+    def running(self) -> list[MixedMember]:
         return list(self.members.values())
 
 

@@ -214,7 +214,7 @@ def test_snapshot_while_transactions_go_on(suffix: str) -> None:
     while not done:
         loop.posted.get(timeout=20)()
         if zxid < 1600:
-            database.apply(decode_txn(create_payload(zxid, f"/later{zxid}")))
+            database.replay(decode_txn(create_payload(zxid, f"/later{zxid}")))
             zxid += 1
     busy.append(thread.busy)
     assert busy == [True, False]

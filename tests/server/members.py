@@ -188,12 +188,12 @@ class Ensemble:
             txn = decode_txn(payload)
             self.log.append(txn)
             database = self.leader.database
-            applied = database.apply_txn(request, request.body, request.digest, request.foretold)
+            applied = database.commit(request, request.body, request.digest, b"", request.foretold)
             self.leader.server.queues.finish(request, applied)
             self.leader_role.prep.changes.applied(request.zxid)
             for learner in self.learners:
                 txn = decode_txn(payload)
-                learner.server.queues.committed(txn.header, learner.database.apply(txn))
+                learner.server.queues.committed(txn.header, learner.database.replay(txn))
             self._finish_syncs()
         for member in self.members:
             member.server.queues.end_batch()

@@ -23,6 +23,7 @@ from pyzk.server import fourletter
 from pyzk.server.connection_stats import ConnectionStats
 from pyzk.server.fourletter_text import java_date, java_double, socket_address
 from pyzk.server.fourletter_view import ServerView
+from pyzk.server.host import Host
 from pyzk.server.sessions import Session, SessionTracker
 from pyzk.server.throttle import ConnectionThrottle
 
@@ -82,20 +83,16 @@ class FakeServer:
         self.is_serving = True
         self.has_local_sessions = False
         self.server_id = 0
-        self.client_address = ("0.0.0.0", 28526)
+        self.host = Host(
+            ("0.0.0.0", 28526),
+            lambda: StorageReport(67109358, 67109358),
+            lambda: (69, 20000),
+            lambda: self.shown_environment,
+        )
         self.started_ms = NOW_MS - 4468
         self.outstanding = 0
         self.trace_mask = 306
         self.shown_environment: Mapping[str, str] = {"host.name": "localhost", "user.name": "zk"}
-
-    def environment(self) -> Mapping[str, str]:
-        return self.shown_environment
-
-    def storage_report(self) -> StorageReport:
-        return StorageReport(67109358, 67109358)
-
-    def file_descriptors(self) -> tuple[int, int]:
-        return 69, 20000
 
     def connect(self, port: int, session: Session | None = None) -> FakeConnection:
         connection = FakeConnection(self.clock, port, session)

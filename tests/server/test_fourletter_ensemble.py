@@ -57,7 +57,7 @@ def member(role: str) -> FakeServer:
     )
     server.config = replace(server.config, data_log_dir=server.config.data_dir)
     server.server_id = sid
-    server.client_address = ("127.0.0.1", int(f"2906{sid}"))
+    server.host.client_address = ("127.0.0.1", int(f"2906{sid}"))
     text = RECORDED[role]["conf"].partition("membership: \n")[2]
     tree = server.database.tree
     if "/zookeeper/config" in tree.nodes:

@@ -1,4 +1,4 @@
-"""A client at the level of frames over a blocking socket: what the fixture's tests speak with."""
+"""A client at the level of frames over a blocking socket, for the tests of the fixture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of kazoo's recipes have in common: something in a thread, and what was heard."""
+"""Helpers of the tests of kazoo's recipes: calls in threads, and values that callbacks receive."""
 
 from __future__ import annotations
 

@@ -149,9 +149,11 @@ def test_without_a_quorum_nobody_serves_and_observers_are_no_help() -> None:
     with ZooKeeperEnsemble(3, observers=2) as ensemble:
         ensemble.kill(1)
         ensemble.kill(2)
-        with pytest.raises(TimeoutError, match=r"nobody leads; server 1: killed; .*3: looking"):
+        with pytest.raises(TimeoutError, match=r"no member leads; server 1: killed; .*3: looking"):
             ensemble.wait_for_leader(timeout=0.2)
-        with pytest.raises(NotRunningError, match=r"nobody leads now; wait_for_leader\(\) waits"):
+        with pytest.raises(
+            NotRunningError, match=r"no member leads now; wait_for_leader\(\) waits for one"
+        ):
             _ = ensemble.leader
         ensemble.restart(1)
         ensemble.wait_until_serving()
@@ -267,7 +269,7 @@ def test_a_partition_replaces_the_one_before() -> None:
         ([{1}, {2}], "on which side of the partition server 3 is; members are 1, 2, 3"),
         ([{1}, {1, 2, 3}], "server 1 is on two sides"),
         ([{1}, {2, 3, 4}], "there is no server 4; members are 1, 2, 3"),
-        ([{"1"}, {2, 3}], "'1' names no member"),
+        ([{"1"}, {2, 3}], "'1' does not name a member"),
     ],
 )
 def test_a_partition_that_cannot_be_is_told(sides: list[set[int]], said: str) -> None:

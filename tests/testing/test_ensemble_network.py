@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 import pytest
 
 from pyzk.testing.seams.gate import Gate
-from pyzk.testing.seams.network import HIGH_WATER, Endpoint, MemoryNetwork
+from pyzk.testing.seams.network import HIGH_WATER, MemoryEndpoint, MemoryNetwork
 from pyzk.testing.seams.timing import PacedClock
 
 TURNS = 10
@@ -54,7 +54,7 @@ class World:
         self.one, self.two = (self._endpoint(sid) for sid in (1, 2))
         self.accepted: list[Side] = []
 
-    def _endpoint(self, sid: int) -> Endpoint:
+    def _endpoint(self, sid: int) -> MemoryEndpoint:
         return self.network.endpoint(sid, self.gates[sid], self._count)
 
     def _count(self) -> None:

@@ -215,7 +215,7 @@ def test_nobody_answers(run: Run) -> None:
         address = server.connect_string
     result = run("def test(zk_server): pass", "--pyzk-connect", address)
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines([f"*--pyzk-connect {address}: nobody answers*"])
+    result.stdout.fnmatch_lines([f"*--pyzk-connect {address}: no server answers*"])
 
 
 @pytest.mark.live

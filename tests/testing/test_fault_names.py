@@ -1,4 +1,4 @@
-"""Names of operations and errors: every spelling, and what is said of others."""
+"""Names of operations and errors: every spelling, and the messages about unknown ones."""
 
 from __future__ import annotations
 

@@ -377,9 +377,9 @@ def test_a_kazoo_client_stands_for_its_session(server: ZooKeeperServer) -> None:
         kazoo.client_id = None
         kazoo._session_id = client.session_id
         server.expire_session(kazoo)
-    with pytest.raises(FixtureError, match="names no session"):
+    with pytest.raises(FixtureError, match="does not name a session"):
         server.expire_session(object())
-    with pytest.raises(FixtureError, match="is no session id"):
+    with pytest.raises(FixtureError, match="is not a session id"):
         server.expire_session("first")
 
 

@@ -209,7 +209,7 @@ def test_a_larger_cluster_is_told(environment: pytest.MonkeyPatch) -> None:
     ("name", "value", "message"),
     [
         ("ZOOKEEPER_JAAS_AUTH", "digest", "ZOOKEEPER_JAAS_AUTH=digest: pyzk has no SASL yet"),
-        ("ZOOKEEPER_PORT_OFFSET", "high", "ZOOKEEPER_PORT_OFFSET=high is no number"),
+        ("ZOOKEEPER_PORT_OFFSET", "high", "ZOOKEEPER_PORT_OFFSET=high is not a number"),
     ],
 )
 def test_what_cannot_be_is_told(

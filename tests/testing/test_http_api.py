@@ -1,4 +1,4 @@
-"""Faults over HTTP: every endpoint, what is said of wrong calls, who is kept out."""
+"""Faults over HTTP: every endpoint, the messages about wrong calls, and who is kept out."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_a_tree_goes_in_as_it_comes_out(server: ZooKeeperServer, call: Caller) -
     assert "the data of /a" in call.refused("load", tree={"/a": {"base64": "*"}})
     assert "the data of /a" in call.refused("load", tree={"/a": {"base64": 1}})
     assert "the data of /a" in call.refused("load", tree={"/a": "\ud800"})
-    assert "is no path of a znode" in call.refused("load", tree={"/a//b": ""})
+    assert "is not a path of a znode" in call.refused("load", tree={"/a//b": ""})
 
 
 def test_sessions_and_connections(server: ZooKeeperServer, call: Caller) -> None:
@@ -302,7 +302,7 @@ def test_those_who_wait_hear_of_the_end(server: ZooKeeperServer, call: Caller) -
         ("drop_connection", {"cleint": 1},
          "/drop_connection: unknown argument 'cleint' (did you mean client?); it takes client"),
         ("pause", {"x": 1}, "/pause: unknown argument 'x'; it takes none"),
-        ("expire_session", {"session": "me"}, "'me' is no session id"),
+        ("expire_session", {"session": "me"}, "'me' is not a session id"),
         ("load", {"tree": []}, "/load: argument 'tree' is [], not an object of paths and data"),
         ("resume", {}, "resume() ends a pause; the server is running"),
     ],
@@ -328,11 +328,11 @@ def test_wrong_paths_and_methods(call: Caller) -> None:
 @pytest.mark.parametrize(
     ("body", "error"),
     [
-        (b"{", "the body is no JSON: "),
-        (b"\xff", "the body is no JSON: "),
-        (b"[" * 100_000, "the body is no JSON: "),
-        (b'{"seconds": NaN}', "the body is no JSON: NaN is no value of JSON"),
-        (b"[]", "the body is no JSON object; arguments are given by name"),
+        (b"{", "the body is not JSON: "),
+        (b"\xff", "the body is not JSON: "),
+        (b"[" * 100_000, "the body is not JSON: "),
+        (b'{"seconds": NaN}', "the body is not JSON: NaN is not a value of JSON"),
+        (b"[]", "the body is not a JSON object; arguments are given by name"),
     ],
 )
 def test_what_is_no_json(call: Caller, body: bytes, error: str) -> None:

@@ -1,5 +1,5 @@
-"""What a first start imports, for a test that asks for a server waits for that, too; and that
-names which are imported on use are seen by help() and its like."""
+"""The modules that a first start imports, for which a test has to wait; and that help() and its
+like show names that are imported on use."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ UNWANTED = {
     *("platform", "getpass", "pyzk.cli", "pyzk.runtime.main", "pyzk.runtime.storage"),
     *("pyzk.runtime.disk", "pyzk.runtime.files", "pyzk.testing.aio", "pyzk.testing.control.http"),
     *("pyzk.testing.external.server", "pyzk.testing.kazoo_harness", "pyzk.testing.pytest_plugin"),
+    *("pyzk.quorum.link", "pyzk.quorum.contract", "pyzk.quorum.lifecycle"),
 }
 
 

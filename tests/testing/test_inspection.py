@@ -1,4 +1,4 @@
-"""What the fixture tells of a server: sessions, watches, the tree, the last events."""
+"""What the fixture shows of a server: sessions, watches, the tree, the last events."""
 
 from __future__ import annotations
 
@@ -110,9 +110,9 @@ def test_clients_see_what_is_loaded(server: ZooKeeperServer) -> None:
 def test_what_cannot_be_loaded(server: ZooKeeperServer) -> None:
     with pytest.raises(FixtureError, match="/a is 5; data is bytes, str or None"):
         server.load({"/a": 5})
-    with pytest.raises(FixtureError, match=r"'/a/../b' is no path of a znode"):
+    with pytest.raises(FixtureError, match=r"'/a/../b' is not a path of a znode"):
         server.load({"/a/../b": b""})
-    with pytest.raises(FixtureError, match="5 in / is no name"):
+    with pytest.raises(FixtureError, match="5 in / is not a name"):
         server.load({5: b""})  # type: ignore[dict-item]
     with RawClient(server) as client:
         client.create("/e", flags=CreateMode.EPHEMERAL)
@@ -141,7 +141,7 @@ def test_nested_and_flat_say_the_same(tree: dict[str, object]) -> None:
 
 def test_a_tree_of_what_is_no_path_is_an_error(server: ZooKeeperServer) -> None:
     assert server.tree("/none") == {}
-    with pytest.raises(FixtureError, match="no path of a znode"):
+    with pytest.raises(FixtureError, match="not a path of a znode"):
         server.tree("none")
 
 

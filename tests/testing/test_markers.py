@@ -233,7 +233,7 @@ def test_a_client_is_of_what_the_test_uses_besides(run: Run) -> None:
         ),
         (
             "def test(zk_client_factory): zk_client_factory('127.0.0.1:2181')",
-            "TypeError: '127.0.0.1:2181' is no server; give a server, an ensemble or a member",
+            "TypeError: '127.0.0.1:2181' is not a server; give a server, an ensemble or a member",
         ),
     ],
 )

@@ -219,7 +219,7 @@ def test_a_wrong_setting_is_told(
 def test_a_wrong_option_in_the_ini_file_is_told(run: Run) -> None:
     result = run("def test(zk_server): pass", ini="pyzk_options = tickTime")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*pyzk_options: 'tickTime' is no name=value*"])
+    result.stderr.fnmatch_lines(["*pyzk_options: 'tickTime' is not name=value*"])
 
 
 # --- leaks ----------------------------------------------------------------------------

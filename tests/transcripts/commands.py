@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 
 from pyzk.quorum.leader import Leader
-from pyzk.quorum.learner_sync import SyncedLearner
+from pyzk.quorum.learner import Learner
 from pyzk.server.outbox import TakeSnapshot
 from pyzk.zxid import format_zxid
 from tests.transcripts import puppets
@@ -141,7 +141,7 @@ def vote(stage: Stage, words: list[str]) -> None:
 
 def counter(stage: Stage, words: list[str]) -> None:
     """Let an established leader, that has proposed nothing yet, go on with this zxid, and its
-    learners believe that they had all before: a transcript cannot wait for four milliards of
+    learners believe that they had all before: a transcript cannot wait for four billion
     transactions.
 
     counter 3 0x2fffffffd
@@ -155,8 +155,8 @@ def counter(stage: Stage, words: list[str]) -> None:
     role.member.database.tree.last_zxid = zxid - 1
     for actor in stage.actors.values():
         other = actor.life.role if actor.peer is not None else None
-        if isinstance(other, SyncedLearner):
-            other._proposed_zxid = zxid - 1
+        if isinstance(other, Learner):
+            other.sync.uncommitted.last_zxid = zxid - 1
 
 
 def crash(stage: Stage, words: list[str]) -> None:

@@ -36,7 +36,7 @@ def database_of(zxids: list[int]) -> Database:
     """Return a database to which these transactions were applied."""
     database = Database(DataTree())
     for zxid in zxids:
-        database.apply(decode_txn(payload_of(zxid)))
+        database.replay(decode_txn(payload_of(zxid)))
     return database
 
 

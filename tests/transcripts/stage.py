@@ -26,7 +26,7 @@ from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.peer import Peer
 from pyzk.quorum.vote import PeerState, Vote
 from pyzk.server.connection import Connection
-from pyzk.server.outbox import TakeSnapshot
+from pyzk.server.outbox import Outgoing, TakeSnapshot
 from pyzk.zxid import format_zxid
 from tests.driven import Driven
 from tests.transcripts.ballots import Ballots
@@ -101,7 +101,8 @@ class Running(Driven):
             for line in client.take():
                 self.stage.effect(line)
 
-    def send(self, link: QuorumLink) -> None:
+    def send(self, link: Outgoing) -> None:
+        assert isinstance(link, QuorumLink), link
         self.stage.write(link)
 
     def dial_leader(self, command: DialLeader) -> None:

@@ -15,25 +15,31 @@ from typing import NamedTuple
 
 from pyzk.constants import OpCode
 from pyzk.data.database import Database
+from pyzk.data.txn import LoggedTxn
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
 from pyzk.quorum.commands import StorageCommand, TruncateLog
 from pyzk.quorum.epochs import CURRENT, Epochs
-from pyzk.quorum.leader import STORING_CURRENT, STORING_EPOCH, Leader
-from pyzk.quorum.learner import ACCEPTING, BROADCAST, SYNCING, Learner
-from pyzk.quorum.learner_handler import SYNCED, LearnerHandler
-from pyzk.quorum.learner_handler import SYNCING as HANDLER_SYNCING
-from pyzk.quorum.learner_sync import Proposal, SyncedLearner
+from pyzk.quorum.follower import Follower
+from pyzk.quorum.leader import QUORUM_SYNCED, STORING_CURRENT, STORING_EPOCH, Leader
+from pyzk.quorum.leader import STORED as LEADER_STORED
+from pyzk.quorum.learner import BROADCAST, EPOCH_NEW, STORED, STORING, TRUNCATING, Learner
+from pyzk.quorum.learner_handler import HISTORY_QUEUED, NEWLEADER_ACKED, SYNCING, LearnerHandler
+from pyzk.quorum.learner_sync import Synchronization
 from pyzk.quorum.lifecycle import SETTLING, MemberLife
 from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.member import Member
 from pyzk.quorum.packets import ForwardedRequest
 from pyzk.quorum.proposals import EpochAcks
 from pyzk.quorum.snapshot_stream import SnapshotPart
+from pyzk.quorum.uncommitted import UncommittedTxns
 from pyzk.server.connection import Connection
 from pyzk.server.request import QueuedRead, Request
 from pyzk.server.sessions import Session
 from pyzk.zxid import make
+
+Right = Callable[..., None]
+"""The right method of a swap."""
 
 
 class Swap(NamedTuple):
@@ -83,9 +89,9 @@ def swap(
     "the epoch saved ahead of the data",
     "zab/ZOOKEEPER-4643 zab/ZOOKEEPER-3911 zab/ZOOKEEPER-4394 zab/ZOOKEEPER-3911_snapshot"
     " sync/forced_snapshot",
-    SyncedLearner._store,
+    Learner._store,
 )
-def _(right: Callable[..., None], learner: SyncedLearner) -> None:
+def _(right: Callable[..., None], learner: Learner) -> None:
     learner.member.save_epoch(CURRENT, learner.epoch)
     right(learner)
 
@@ -94,9 +100,9 @@ def _(right: Callable[..., None], learner: SyncedLearner) -> None:
     "the ACK of NEWLEADER sent ahead of the data",
     "zab/ZOOKEEPER-3911 zab/ZOOKEEPER-3911_snapshot zab/ZOOKEEPER-4643"
     " sync/observer_informed_early",
-    SyncedLearner._store,
+    Learner._store,
 )
-def _(right: Callable[..., None], learner: SyncedLearner) -> None:
+def _(right: Callable[..., None], learner: Learner) -> None:
     learner._send_ack(make(learner.epoch, 0))
     right(learner)
 
@@ -104,11 +110,12 @@ def _(right: Callable[..., None], learner: SyncedLearner) -> None:
 @swap(
     "the ACK of NEWLEADER sent between the data and the epoch",
     "zab/ZOOKEEPER-4643 zab/ZOOKEEPER-3911_snapshot",
-    SyncedLearner._save_current,
+    Learner._go,
 )
-def _(right: Callable[..., None], learner: SyncedLearner) -> None:
-    learner._send_ack(make(learner.epoch, 0))
-    right(learner)
+def _(right: Callable[..., None], learner: Learner, event: str) -> None:
+    if learner.phase == STORING:
+        learner._send_ack(make(learner.epoch, 0))
+    right(learner, event)
 
 
 @swap("the epoch saved ahead of the truncation", "sync/deposed_leader", Member.order)
@@ -121,79 +128,73 @@ def _(right: Callable[..., int], member: Member, command: StorageCommand) -> int
 @swap(
     "an ACK of a proposal ahead of the ACK of NEWLEADER",
     "zab/ZOOKEEPER-4685 sync/trunc_and_more zab/ZOOKEEPER-3104",
-    SyncedLearner._propose,
+    Learner.packet,
 )
-def _(
-    right: Callable[..., None],
-    learner: SyncedLearner,
-    zxid: int,
-    payload: bytes,
-) -> None:
-    right(learner, zxid, payload)
-    learner._send_ack(zxid)
+def _(right: Callable[..., None], learner: Learner, link: QuorumLink, packet: QuorumPacket) -> None:
+    right(learner, link, packet)
+    if packet.type == packets.PROPOSAL:
+        learner._send_ack(packet.zxid)
 
 
 @swap(
     "uncommitted proposals forgotten at NEWLEADER",
     "zab/ZOOKEEPER-4394 zab/ZOOKEEPER-4685 sync/trunc_and_more pipeline/group_commit",
-    SyncedLearner._store,
+    Learner._store,
 )
-def _(right: Callable[..., None], learner: SyncedLearner) -> None:
-    learner.uncommitted.clear()
+def _(right: Callable[..., None], learner: Learner) -> None:
+    learner.sync.uncommitted.clear()
     right(learner)
 
 
 @swap(
     "commits behind NEWLEADER applied and logged at once",
     "zab/ZOOKEEPER-4394 sync/observer_informed_early",
-    SyncedLearner._match,
+    Learner._match,
 )
-def _(right: Callable[..., Proposal], learner: SyncedLearner, zxid: int) -> Proposal:
-    proposal = right(learner, zxid)
-    while learner._matched:
-        learner._matched -= 1
-        learner._learn(learner._take_head())
-    return proposal
+def _(right: Callable[..., LoggedTxn], learner: Learner, zxid: int) -> LoggedTxn:
+    txn = right(learner, zxid)
+    learner.sync.learn_matched()
+    return txn
 
 
 @swap(
     "a transaction taken that does not follow the one before",
     "zab/another_epoch zab/ZOOKEEPER-4925_hole",
-    SyncedLearner._check_order,
+    UncommittedTxns._check_order,
 )
-def _(_right: object, _learner: SyncedLearner, _zxid: int) -> None:
+def _(_right: object, _uncommitted: UncommittedTxns, _zxid: int) -> None:
     return
 
 
 @swap(
     "the zxid of DIFF taken for the own one",
     "zab/ZOOKEEPER-2355 sessions/close_session zab/ZOOKEEPER-4925_hole",
-    SyncedLearner._begin_sync,
+    Synchronization._begin,
 )
 def _(
-    right: Callable[..., None],
-    learner: SyncedLearner,
+    right: Right,
+    sync: Synchronization,
     packet: QuorumPacket,
     base: int,
 ) -> None:
-    right(learner, packet, base)
+    right(sync, packet, base)
     if packet.type == packets.DIFF:
-        learner.member.database.tree.last_zxid = packet.zxid
+        sync._member.database.tree.last_zxid = packet.zxid
 
 
 @swap(
     "a snapshot put in force as soon as it has come",
     "zab/ZOOKEEPER-3642",
-    SyncedLearner.snapshot_part,
+    Learner.snapshot_part,
 )
 def _(
-    right: Callable[..., None],
-    learner: SyncedLearner,
+    right: Right,
+    learner: Learner,
     link: QuorumLink,
     part: SnapshotPart,
 ) -> None:
     right(learner, link, part)
-    load = learner._load
+    load = learner.sync.load
     if part.is_last and load is not None:
         learner.member.replace_database(load.database, load.zxid)
 
@@ -201,23 +202,29 @@ def _(
 @swap(
     "a failed truncation passed over",
     "zab/ZOOKEEPER-3701 zab/ZOOKEEPER-4837",
-    SyncedLearner._not_truncated,
+    Learner.restored,
 )
-def _(_right: object, learner: SyncedLearner, _end: int) -> None:
-    learner._enter(SYNCING)
-    if learner._is_new_leader_here:
-        learner._store()
+def _(right: Callable[..., None], learner: Learner, ticket: int, database: Database) -> None:
+    if learner.phase == TRUNCATING:
+        learner.sync._truncated_to = database.last_zxid
+    right(learner, ticket, database)
 
 
 @swap(
     "the committed log not fed during synchronization",
     "zab/ZOOKEEPER-4925 zab/ZOOKEEPER-4394 sync/in_the_committed_log",
-    SyncedLearner._learn,
+    Synchronization._learn,
 )
-def _(right: Callable[..., None], learner: SyncedLearner, proposal: Proposal) -> None:
-    database = learner.member.database
+def _(
+    right: Right,
+    sync: Synchronization,
+    zxid: int,
+    payload: bytes,
+    txn: LoggedTxn,
+) -> None:
+    database = sync._member.database
     kept, database.committed = database.committed, None
-    right(learner, proposal)
+    right(sync, zxid, payload, txn)
     database.committed = kept
 
 
@@ -243,12 +250,7 @@ def _(right: Callable[..., None], life: MemberLife) -> None:
     "zab/ZOOKEEPER-5094 zab/ZOOKEEPER-3642",
     MemberLife.restored,
 )
-def _(
-    right: Callable[..., None],
-    life: MemberLife,
-    ticket: int,
-    database: Database,
-) -> None:
+def _(right: Callable[..., None], life: MemberLife, ticket: int, database: Database) -> None:
     right(life, ticket, life.member.database if life.phase == SETTLING else database)
 
 
@@ -264,17 +266,12 @@ def _(_right: object, life: MemberLife) -> None:
 # --- epochs
 
 
-@swap("ACKEPOCH sent ahead of acceptedEpoch", "zab/accepted_epoch zab/fresh_start", Learner._wait)
-def _(
-    right: Callable[..., None],
-    learner: Learner,
-    ticket: int,
-    then: Callable[[], None] | None,
-) -> None:
-    if learner.phase == ACCEPTING and then is not None:
-        then()
-    else:
-        right(learner, ticket, then)
+@swap("ACKEPOCH sent ahead of acceptedEpoch", "zab/accepted_epoch zab/fresh_start", Learner._go)
+def _(right: Callable[..., None], learner: Learner, event: str) -> None:
+    right(learner, event)
+    if event == EPOCH_NEW:
+        learner._ticket = 0
+        right(learner, STORED)
 
 
 @swap(
@@ -282,17 +279,11 @@ def _(
     "zab/accepted_epoch_of_a_leader zab/fresh_start",
     Leader._count_epoch,
 )
-def _(
-    right: Callable[..., None],
-    leader: Leader,
-    sid: int,
-    bit: int,
-    accepted: int,
-) -> None:
+def _(right: Callable[..., None], leader: Leader, sid: int, bit: int, accepted: int) -> None:
     right(leader, sid, bit, accepted)
     if leader.phase == STORING_EPOCH:
         leader._ticket = 0
-        leader._epoch_accepted()
+        leader._go(LEADER_STORED)
 
 
 @swap(
@@ -311,7 +302,7 @@ def _(
     right(leader, sid, bit, current_epoch, last_zxid)
     if leader.phase == STORING_CURRENT:
         leader._ticket = 0
-        leader._epoch_is_current()
+        leader._go(LEADER_STORED)
 
 
 @swap(
@@ -325,12 +316,7 @@ def _(_right: object, epochs: Epochs, _new_epoch: int) -> int:
 
 @swap("a learner followed by a leader that lacks what it has", "zab/ahead", EpochAcks.add)
 def _(
-    _right: object,
-    acks: EpochAcks,
-    _sid: int,
-    bit: int,
-    _current_epoch: int,
-    _last_zxid: int,
+    _right: object, acks: EpochAcks, _sid: int, bit: int, _current_epoch: int, _last_zxid: int
 ) -> None:
     acks.acked |= bit
 
@@ -339,7 +325,7 @@ def _(
     "served without a quorum of ACKs of NEWLEADER", "zab/fresh_start", Leader._count_new_leader_ack
 )
 def _(_right: object, leader: Leader, _bit: int) -> None:
-    leader._establish()
+    leader._go(QUORUM_SYNCED)
 
 
 # --- how a leader synchronizes
@@ -348,44 +334,37 @@ def _(_right: object, leader: Leader, _bit: int) -> None:
 @swap(
     "NEWLEADER ahead of what is queued",
     "zab/ZOOKEEPER-3104 sync/trunc_and_more zab/ZOOKEEPER-3911_snapshot",
-    LearnerHandler.new_leader,
+    LearnerHandler.go,
 )
-def _(_right: object, handler: LearnerHandler, data: bytes) -> None:
-    handler.link.send_ahead(data)
-    handler._enter(HANDLER_SYNCING)
-    handler._held = []
+def _(right: Callable[..., None], handler: LearnerHandler, event: str) -> None:
+    if event == HISTORY_QUEUED:
+        handler.link.send_ahead(handler.master.new_leader_packet)
+        handler.phase = SYNCING
+        handler._held = []
+    else:
+        right(handler, event)
 
 
 @swap(
     "traffic behind NEWLEADER not held back",
     "zab/ZOOKEEPER-4394_leader zab/ZOOKEEPER-3104 zab/ZOOKEEPER-4685_leader",
-    LearnerHandler.new_leader,
+    LearnerHandler.go,
 )
-def _(right: Callable[..., None], handler: LearnerHandler, data: bytes) -> None:
-    right(handler, data)
-    handler._held = None
+def _(right: Callable[..., None], handler: LearnerHandler, event: str) -> None:
+    right(handler, event)
+    if event == HISTORY_QUEUED:
+        handler._held = None
 
 
 @swap("an early ACK taken for the ACK of NEWLEADER", "zab/ZOOKEEPER-4685_leader", Leader.acked)
-def _(
-    right: Callable[..., None],
-    leader: Leader,
-    handler: LearnerHandler,
-    zxid: int,
-) -> None:
+def _(right: Callable[..., None], leader: Leader, handler: LearnerHandler, zxid: int) -> None:
     right(leader, handler, zxid)
-    if handler.phase == HANDLER_SYNCING:
-        handler._enter(SYNCED)
-        leader.new_leader_acked(handler)
+    if handler.phase == SYNCING:
+        handler.go(NEWLEADER_ACKED)
 
 
 @swap("acks of an earlier link counted", "zab/ack_of_an_earlier_link", Leader.start_forwarding)
-def _(
-    right: Callable[..., None],
-    leader: Leader,
-    handler: LearnerHandler,
-    after: int,
-) -> None:
+def _(right: Callable[..., None], leader: Leader, handler: LearnerHandler, after: int) -> None:
     acks = [(proposal, proposal.acks) for proposal in leader._outstanding.values()]
     right(leader, handler, after)
     for proposal, before in acks:
@@ -417,12 +396,7 @@ def _(right: Callable[..., None], leader: Leader, request: Request) -> None:
 
 
 @swap("a commit ahead of the one before it", "pipeline/commits_in_order", Leader.acked)
-def _(
-    right: Callable[..., None],
-    leader: Leader,
-    handler: LearnerHandler,
-    zxid: int,
-) -> None:
+def _(right: Callable[..., None], leader: Leader, handler: LearnerHandler, zxid: int) -> None:
     right(leader, handler, zxid)
     proposal = leader._outstanding.get(zxid)
     if proposal is not None and leader._tally.is_quorum(proposal.acks):
@@ -433,28 +407,29 @@ def _(
 @swap(
     "a proposal applied ahead of its COMMIT",
     "pipeline/write_at_a_follower pipeline/replies_in_order",
-    SyncedLearner.flush,
+    Learner.flush,
 )
 def _(right: Callable[..., None], learner: Learner) -> None:
-    if isinstance(learner, SyncedLearner) and learner.phase == BROADCAST:
-        for proposal in learner.uncommitted:
-            if proposal[0] > learner.member.database.last_zxid:
-                learner._apply(proposal)
+    if learner.phase == BROADCAST:
+        for zxid, payload, txn in learner.sync.uncommitted.queue:
+            if zxid > learner.member.database.last_zxid:
+                learner._apply(payload, txn)
     right(learner)
 
 
-@swap("a COMMIT taken for that of the oldest proposal", "pipeline/wrong_commit", Learner.packet)
+@swap("a COMMIT taken for that of the oldest proposal", "pipeline/wrong_commit", Follower.packet)
 def _(
-    right: Callable[..., None], learner: SyncedLearner, link: QuorumLink, packet: QuorumPacket
+    right: Callable[..., None], learner: Follower, link: QuorumLink, packet: QuorumPacket
 ) -> None:
-    if packet.type == packets.COMMIT and learner.uncommitted:
-        packet.zxid = learner.uncommitted[0][0]
+    queue = learner.sync.uncommitted.queue
+    if packet.type == packets.COMMIT and queue:
+        packet.zxid = queue[0][0]
     right(learner, link, packet)
 
 
-@swap("SYNC ahead of the commit of what was proposed before", "pipeline/sync", Leader._take)
+@swap("SYNC ahead of the commit of what was proposed before", "pipeline/sync", Leader._take_request)
 def _(
-    right: Callable[..., None],
+    right: Right,
     leader: Leader,
     handler: LearnerHandler,
     forwarded: ForwardedRequest,

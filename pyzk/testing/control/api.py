@@ -447,7 +447,7 @@ def decode_data(path: str, value: Json) -> bytes:
         if isinstance(value, dict) and list(value) == ["base64"]:
             return base64.b64decode(value["base64"], validate=True)
     except (UnicodeEncodeError, binascii.Error, TypeError, ValueError) as error:
-        raise FixtureError(f"the data of {path} is no text, nor base64: {error}") from None
+        raise FixtureError(f"the data of {path} is neither text nor base64: {error}") from None
     raise FixtureError(f"the data of {path} is {value!r}, not {_A['data']}")
 
 

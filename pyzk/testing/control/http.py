@@ -17,7 +17,6 @@ import socketserver
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import ClassVar, Final, NoReturn, Self
 from urllib.parse import parse_qsl
 
@@ -79,12 +78,7 @@ class ControlEndpoint:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._http is not None and self._thread is not None:
             self._http.shutdown()
             self._http.server_close()
@@ -177,9 +171,9 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             arguments = json.loads(body, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
-            raise FixtureError(f"the body is no JSON: {error}") from None
+            raise FixtureError(f"the body is not JSON: {error}") from None
         if not isinstance(arguments, dict):
-            raise FixtureError("the body is no JSON object; arguments are given by name")
+            raise FixtureError("the body is not a JSON object; arguments are given by name")
         return arguments
 
     def _read_body(self) -> bytes:
@@ -228,7 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no value of JSON")
+    raise ValueError(f"{name} is not a value of JSON")
 
 
 def _status(error: Exception) -> HTTPStatus:

@@ -54,7 +54,7 @@ class Controls:
         options: Mapping[str, object] | None = None,
         leaks: str = "warn",
     ) -> None:
-        self._check_leaks(leaks)
+        check_leaks(leaks)
         engine = Engine(
             None if data_dir is None else os.fspath(data_dir),
             host=host,
@@ -81,9 +81,6 @@ class Controls:
     @abstractmethod
     def _call(self, function: Callable[[], _Result]) -> _Result:
         """Run a function on the server's loop. Raises NotRunningError."""
-
-    def _check_leaks(self, leaks: str | None) -> None:
-        check_leaks(leaks)
 
     def _check_new(self) -> None:
         if self._engine.state != states.NEW:

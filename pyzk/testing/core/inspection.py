@@ -111,7 +111,7 @@ def read_tree(tree: DataTree, path: str) -> dict[str, bytes]:
     for a path that no znode can have.
     """
     if not path.startswith(ROOT):
-        raise FixtureError(f"{path!r} is no path of a znode: it begins with /")
+        raise FixtureError(f"{path!r} is not a path of a znode, which begins with /")
     found: dict[str, bytes] = {}
     todo = [path]
     while todo:
@@ -171,7 +171,7 @@ def flatten(tree: Mapping[str, object]) -> dict[str, bytes]:
 def _flatten(tree: Mapping[str, object], base: str, flat: dict[str, bytes]) -> None:
     for name, value in tree.items():
         if not isinstance(name, str):
-            raise FixtureError(f"{name!r} in {base or ROOT} is no name of a znode")
+            raise FixtureError(f"{name!r} in {base or ROOT} is not a name of a znode")
         path = f"{base}/{name.strip('/')}".rstrip("/") or ROOT
         if isinstance(value, Mapping):
             flat.setdefault(path, b"")
@@ -194,7 +194,7 @@ def _check_path(path: str) -> None:
     try:
         validate_path(path)
     except KeeperError as error:
-        raise FixtureError(f"{path!r} is no path of a znode: {error}") from None
+        raise FixtureError(f"{path!r} is not a path of a znode: {error}") from None
 
 
 def session_id_of(session: object) -> int:
@@ -208,7 +208,7 @@ def session_id_of(session: object) -> int:
         try:
             session = int(session, 0)
         except ValueError:
-            raise FixtureError(f"{session!r} is no session id") from None
+            raise FixtureError(f"{session!r} is not a session id") from None
     if isinstance(session, int) and not isinstance(session, bool):
         return signed(session)
     client_id = getattr(session, "client_id", None)
@@ -219,5 +219,5 @@ def session_id_of(session: object) -> int:
     if hasattr(session, "client_id"):
         raise FixtureError(f"{session!r} has no session yet: start it first")
     raise FixtureError(
-        f"{session!r} names no session; give its id, a SessionInfo or a kazoo client"
+        f"{session!r} does not name a session; give its id, a SessionInfo or a kazoo client"
     )

@@ -12,7 +12,6 @@ import contextlib
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Iterator
-from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from pyzk.testing.errors import FixtureError, NotRunningError
@@ -47,7 +46,7 @@ class LoopThread:
     def check(self) -> None:
         """Raise FixtureError on the loop's own thread, which must not wait for itself."""
         if threading.current_thread() is self._thread:
-            raise FixtureError("a condition is asked on the server's thread: it must not wait")
+            raise FixtureError("a condition runs on the server's thread and must not wait")
 
     # --- from start to end ----------------------------------------------------------
 
@@ -153,12 +152,7 @@ class OnThread:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         # The test's own failure is what should be seen.
         self.stop(leaks=None if error is None else "ignore")
 

@@ -207,7 +207,7 @@ async def wait_for_node(
     engine.need(RUNNING, PAUSED)
     _check_path(path)
     if data is not None and not exists:
-        raise FixtureError("data is asked of a znode that should not exist")
+        raise FixtureError("data= is for a znode that should exist")
 
     def holds() -> bool:
         node = engine.server.tree.nodes.get(path)
@@ -246,7 +246,7 @@ async def wait_for_watch(
 
     def seen() -> str:
         watches = [f"{watch.path} ({watch.kind})" for watch in list_watches(engine.server)]
-        return f"nobody watches {path} so; watched are {_some(watches)}"
+        return f"{path} is not watched in this way; watched are {_some(watches)}"
 
     await engine.waiters.wait(lambda: find() is not None, timeout, seen)
     found = find()
@@ -256,7 +256,7 @@ async def wait_for_watch(
 
 def _check_path(path: str) -> None:
     if not path.startswith(ROOT):
-        raise FixtureError(f"{path!r} is no path of a znode: it begins with /")
+        raise FixtureError(f"{path!r} is not a path of a znode, which begins with /")
 
 
 async def wait_until(

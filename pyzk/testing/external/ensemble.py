@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn, Self
 from pyzk.cli import survey
 from pyzk.errors import KeeperError
 from pyzk.testing.core.engine import RUNNING
-from pyzk.testing.ensemble import Members, ZooKeeperEnsemble
+from pyzk.testing.ensemble import MemberList, ZooKeeperEnsemble
 from pyzk.testing.errors import FixtureError, NotRunningError
 from pyzk.testing.external.plain_client import PlainClient, ask
 from pyzk.testing.external.server import ORDER_S, ConnectedServer, ExternalServer
@@ -95,7 +95,7 @@ class ConnectedMember(ExternalServer):
         return f"<server {':'.join(map(str, self._place))}>"
 
 
-class ConnectedEnsemble(ConnectedServer, Members[ConnectedMember]):
+class ConnectedEnsemble(ConnectedServer, MemberList[ConnectedMember]):
     """The servers of a connect string, which form one ensemble."""
 
     offers: type[object] = ZooKeeperEnsemble
@@ -135,7 +135,7 @@ class ConnectedEnsemble(ConnectedServer, Members[ConnectedMember]):
         """The member that says that it leads. Raises NotRunningError if none does."""
         found = self._leader()
         if found is None:
-            raise NotRunningError(f"nobody leads: {self._state()}")
+            raise NotRunningError(f"no member leads: {self._state()}")
         return found
 
     def _leader(self) -> ConnectedMember | None:
@@ -150,7 +150,7 @@ class ConnectedEnsemble(ConnectedServer, Members[ConnectedMember]):
                 for member in self._members:
                     if member.is_at(peer):
                         return member
-        raise FixtureError(f"{client!r} is no kazoo client that is connected to a member now")
+        raise FixtureError(f"{client!r} is not a kazoo client that is connected to a member now")
 
     def _state(self) -> str:
         return ", ".join(f"{member!r} is {member.role}" for member in self._members)

@@ -9,7 +9,6 @@ import contextlib
 import socket
 import struct
 import time
-from types import TracebackType
 from typing import Final, Self
 
 from pyzk import errors
@@ -173,12 +172,7 @@ class PlainClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

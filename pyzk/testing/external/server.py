@@ -12,7 +12,6 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any, Final, NoReturn, Self
 
 from pyzk.data.paths import ROOT
@@ -230,7 +229,7 @@ class ExternalServer:
     ) -> None:
         """See `ZooKeeperServer.wait_for_node`."""
         if data is not None and not exists:
-            raise FixtureError("data is asked of a znode that should not exist")
+            raise FixtureError("data= is for a znode that should exist")
         deadline = time.monotonic() + timeout
         full = self._full(path)
         with self._client() as client:
@@ -340,12 +339,7 @@ class ExternalServer:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 
@@ -410,7 +404,7 @@ class ConnectedServer(ExternalServer):
             else:
                 self._at = address
                 return client
-        raise FixtureError(f"{self.option}: nobody answers ({'; '.join(problems)})")
+        raise FixtureError(f"{self.option}: no server answers ({'; '.join(problems)})")
 
     def stop(self, *, leaks: str | None = None) -> None:
         """Delete the chroot and all below it."""

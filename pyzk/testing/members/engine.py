@@ -214,7 +214,7 @@ class EnsembleEngine:
 
     def _check_sides(self, sides: list[list[int]]) -> None:
         if len(sides) < 2 or not all(sides):
-            raise FixtureError("a partition has two sides at least: partition({1}, {2, 3})")
+            raise FixtureError("a partition has at least two sides: partition({1}, {2, 3})")
         named = sorted(sid for side in sides for sid in side)
         for sid in named:
             self.member(sid)
@@ -270,7 +270,9 @@ class EnsembleEngine:
         """Return the member that leads. Raises NotRunningError."""
         leader = self.leader()
         if leader is None:
-            raise NotRunningError(f"nobody leads now; wait_for_leader() waits; {self.state()}")
+            raise NotRunningError(
+                f"no member leads now; wait_for_leader() waits for one; {self.state()}"
+            )
         return leader
 
     async def wait_for_leader(self, timeout: float, other_than: int | None = None) -> MemberEngine:
@@ -280,7 +282,7 @@ class EnsembleEngine:
             leader = self.leader()
             return None if leader is None or leader.sid == other_than else leader
 
-        await self._wait(lambda: found() is not None, timeout, "nobody leads")
+        await self._wait(lambda: found() is not None, timeout, "no member leads")
         leader = found()
         assert leader is not None
         return leader

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 
 
-class Ensemble(Protocol):
-    """What a member leaves to its ensemble, a `ZooKeeperEnsemble`."""
+class OwningEnsemble(Protocol):
+    """What a member leaves to its ensemble; `ZooKeeperEnsemble` does it."""
 
     _engine: EnsembleEngine
 
@@ -47,7 +47,7 @@ class Ensemble(Protocol):
 class EnsembleMember(BlockingControls):
     """A member of a `ZooKeeperEnsemble`, which makes it and lives longer."""
 
-    def __init__(self, ensemble: Ensemble, engine: MemberEngine) -> None:
+    def __init__(self, ensemble: OwningEnsemble, engine: MemberEngine) -> None:
         self._ensemble = ensemble
         self._member = engine
         self._take(engine, "ignore")

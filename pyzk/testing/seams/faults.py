@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Final, Self
 
 from pyzk.constants import ErrorCode, OpCode
@@ -168,7 +167,7 @@ def find_error(error: object) -> int:
     Raises FixtureError.
     """
     if isinstance(error, bool) or error is None:
-        raise FixtureError(f"{error!r} is no error; give a code such as -101, or a name: NoNode")
+        raise FixtureError(f"{error!r} is not an error; give a code like -101 or a name: NoNode")
     if isinstance(error, int):
         if error >= 0:
             raise FixtureError(f"error codes are negative, {error} is not; NoNode is -101")
@@ -267,12 +266,7 @@ class Fault:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.remove()
 
     def __str__(self) -> str:

@@ -37,8 +37,8 @@ class MemoryNetwork:
     """All members' endpoints, the connections between them, and the partitions."""
 
     def __init__(self) -> None:
-        self.endpoints: dict[int, Endpoint] = {}
-        self.listeners: dict[int, Listener] = {}
+        self.endpoints: dict[int, MemoryEndpoint] = {}
+        self.listeners: dict[int, MemoryListener] = {}
         """Port -> its listener; each port belongs to one member."""
         self.transports: dict[MemoryTransport, None] = {}
         """Both ends of every open connection."""
@@ -48,9 +48,9 @@ class MemoryNetwork:
         """Attempts to connect through a silent partition."""
         self._ports = itertools.count(_FIRST_PORT)
 
-    def endpoint(self, sid: int, gate: Gate, observe: Callable[[], None]) -> Endpoint:
+    def endpoint(self, sid: int, gate: Gate, observe: Callable[[], None]) -> MemoryEndpoint:
         """Return a member's endpoint; ``observe`` is called after each of its inputs."""
-        endpoint = self.endpoints[sid] = Endpoint(self, sid, gate, observe)
+        endpoint = self.endpoints[sid] = MemoryEndpoint(self, sid, gate, observe)
         return endpoint
 
     def next_port(self) -> int:
@@ -112,7 +112,7 @@ class MemoryNetwork:
                 transport.abort()
 
 
-class Endpoint:
+class MemoryEndpoint:
     """One member's network: a `pyzk.runtime.seams.Network`."""
 
     def __init__(
@@ -140,22 +140,22 @@ class Endpoint:
         here.meet(make())
         there.meet(listener.make())
 
-    async def listen(self, make: Make, host: str | None, port: int) -> Listener:
+    async def listen(self, make: Make, host: str | None, port: int) -> MemoryListener:
         """Take connections to a port. Raises OSError."""
         del host
         if port in self.network.listeners:
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-        listener = self.network.listeners[port] = Listener(self, make, port)
+        listener = self.network.listeners[port] = MemoryListener(self, make, port)
         return listener
 
     async def check(self, host: str) -> None:
         """Do nothing: every name is known."""
 
 
-class Listener:
+class MemoryListener:
     """One port of a member that takes connections."""
 
-    def __init__(self, endpoint: Endpoint, make: Make, port: int) -> None:
+    def __init__(self, endpoint: MemoryEndpoint, make: Make, port: int) -> None:
         self.endpoint = endpoint
         self.make = make
         self._port = port
@@ -172,7 +172,9 @@ class MemoryTransport(asyncio.Transport):
 
     other: MemoryTransport
 
-    def __init__(self, endpoint: Endpoint, other_sid: int, peer_name: tuple[str, int]) -> None:
+    def __init__(
+        self, endpoint: MemoryEndpoint, other_sid: int, peer_name: tuple[str, int]
+    ) -> None:
         super().__init__({"peername": peer_name})
         self.sid = endpoint.sid
         self.other_sid = other_sid

@@ -1,0 +1,110 @@
+"""The contract of a peer: what decides its role, and what a world does for it.
+
+Pure. Protocols alone, which cost a start nothing: they are imported for types only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pyzk.data.database import Database
+    from pyzk.quorum.commands import DialElection, DialLeader, StorageCommand
+    from pyzk.quorum.election_link import ElectionLink
+    from pyzk.server.connection import Connection
+    from pyzk.server.outbox import Outgoing
+
+
+class Life(Protocol):
+    """What decides which role a server has: `Standalone` or `MemberLife`."""
+
+    @property
+    def moves_deadline(self) -> bool:
+        """Whether any input may bring the deadline nearer, so that a driver has to look at it."""
+        ...
+
+    def start(self) -> None:
+        """Begins."""
+        ...
+
+    def flush(self) -> None:
+        """Sends and answers what the inputs since the last call have led to."""
+        ...
+
+    def log_synced(self, zxid: int) -> None:
+        """Takes the news that the log is durable up to ``zxid``."""
+        ...
+
+    def wake(self) -> None:
+        """Does what is due."""
+        ...
+
+    @property
+    def deadline(self) -> int | None:
+        """The monotonic ms at which ``wake`` is wanted; None: not for this life's sake."""
+        ...
+
+    @property
+    def status(self) -> tuple[str, int | None]:
+        """The mode while no clients are served, and the server that leads if it is another one."""
+        ...
+
+
+class Effects(Protocol):
+    """What a world does for any peer."""
+
+    def append(self, records: list[bytes], last_zxid: int) -> None:
+        """Makes framed log records durable; `Peer.log_synced` answers."""
+        ...
+
+    def take_snapshot(self, database: Database) -> None:
+        """Rolls the log and writes a snapshot of the present state."""
+        ...
+
+    def write(self, connection: Connection) -> None:
+        """Writes what a client's connection has; pauses, resumes or closes it as it wants."""
+        ...
+
+    def end_turn_soon(self) -> None:
+        """Calls `Driver.end_turn` when what has come already has been taken in."""
+        ...
+
+    def wake_at(self, at_ms: int) -> None:
+        """Calls `Driver.wake` at this monotonic time in ms, and no more at the one set before."""
+        ...
+
+
+class MemberEffects(Protocol):
+    """What a world does for a member of an ensemble beside that."""
+
+    def order(self, command: StorageCommand) -> None:
+        """Carries out a command on the disk, which answers as `quorum.commands` says."""
+        ...
+
+    def send(self, link: Outgoing) -> None:
+        """Writes what a link of the quorum port has; pauses, resumes or closes it as it wants."""
+        ...
+
+    def dial_leader(self, command: DialLeader) -> None:
+        """Connects to the quorum port of the leader."""
+        ...
+
+    def listen_for_learners(self) -> None:
+        """Opens the quorum port."""
+        ...
+
+    def stop_listening(self) -> None:
+        """Closes the quorum port; links stay."""
+        ...
+
+    def dial_election(self, command: DialElection) -> None:
+        """Connects to the election port of another member."""
+        ...
+
+    def send_vote(self, link: ElectionLink, data: bytes) -> None:
+        """Writes to an election link."""
+        ...
+
+    def close_election(self, link: ElectionLink) -> None:
+        """Closes an election link when what was written has left."""
+        ...

@@ -1,0 +1,39 @@
+"""What a server knows of the process and the machine that it runs on.
+
+Pure. The world makes one and gives it to the peer; four-letter words show it.
+
+ZooKeeper: Environment, OSMXBean, ZKDatabase.getLogDirSize
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pyzk.persistence.report import StorageReport
+
+
+class Host:
+    """The surroundings of one server; the defaults are those of a server without a machine."""
+
+    def __init__(
+        self,
+        client_address: tuple[str, int] = ("", 0),
+        storage_report: Callable[[], StorageReport] = StorageReport,
+        file_descriptors: Callable[[], tuple[int, int]] = lambda: (-1, -1),
+        environment: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        self.client_address: tuple[str, int] = client_address
+        """The address and the port where clients connect; the port that was bound if the
+        configuration says 0."""
+        self.storage_report: Callable[[], StorageReport] = storage_report
+        """Returns what the storage says of itself now."""
+        self.file_descriptors: Callable[[], tuple[int, int]] = file_descriptors
+        """Returns how many file descriptors this process has open and how many it may have, -1 for
+        unknown."""
+        self.environment: Callable[[], Mapping[str, str]] = environment
+        """Returns the values of envi by the names in ``fourletter.ENVIRONMENT_KEYS``.
+
+        The values are honest for Python, e.g. java.version ``<none: CPython 3.11.7>``, java.vendor
+        ``<none>``, java.home ``sys.prefix``, java.class.path ``sys.path`` joined by colons;
+        zookeeper.version is added by the word, a key without value is shown as ``<NA>``.
+        """
