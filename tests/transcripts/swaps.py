@@ -91,7 +91,7 @@ def swap(
     " sync/forced_snapshot",
     Learner._store,
 )
-def _(right: Callable[..., None], learner: Learner) -> None:
+def _(right: Right, learner: Learner) -> None:
     learner.member.save_epoch(CURRENT, learner.epoch)
     right(learner)
 
@@ -102,7 +102,7 @@ def _(right: Callable[..., None], learner: Learner) -> None:
     " sync/observer_informed_early",
     Learner._store,
 )
-def _(right: Callable[..., None], learner: Learner) -> None:
+def _(right: Right, learner: Learner) -> None:
     learner._send_ack(make(learner.epoch, 0))
     right(learner)
 
@@ -112,7 +112,7 @@ def _(right: Callable[..., None], learner: Learner) -> None:
     "zab/ZOOKEEPER-4643 zab/ZOOKEEPER-3911_snapshot",
     Learner._go,
 )
-def _(right: Callable[..., None], learner: Learner, event: str) -> None:
+def _(right: Right, learner: Learner, event: str) -> None:
     if learner.phase == STORING:
         learner._send_ack(make(learner.epoch, 0))
     right(learner, event)
@@ -130,7 +130,7 @@ def _(right: Callable[..., int], member: Member, command: StorageCommand) -> int
     "zab/ZOOKEEPER-4685 sync/trunc_and_more zab/ZOOKEEPER-3104",
     Learner.packet,
 )
-def _(right: Callable[..., None], learner: Learner, link: QuorumLink, packet: QuorumPacket) -> None:
+def _(right: Right, learner: Learner, link: QuorumLink, packet: QuorumPacket) -> None:
     right(learner, link, packet)
     if packet.type == packets.PROPOSAL:
         learner._send_ack(packet.zxid)
@@ -141,7 +141,7 @@ def _(right: Callable[..., None], learner: Learner, link: QuorumLink, packet: Qu
     "zab/ZOOKEEPER-4394 zab/ZOOKEEPER-4685 sync/trunc_and_more pipeline/group_commit",
     Learner._store,
 )
-def _(right: Callable[..., None], learner: Learner) -> None:
+def _(right: Right, learner: Learner) -> None:
     learner.sync.uncommitted.clear()
     right(learner)
 
@@ -171,40 +171,22 @@ def _(_right: object, _uncommitted: UncommittedTxns, _zxid: int) -> None:
     "zab/ZOOKEEPER-2355 sessions/close_session zab/ZOOKEEPER-4925_hole",
     Synchronization._begin,
 )
-def _(
-    right: Right,
-    sync: Synchronization,
-    packet: QuorumPacket,
-    base: int,
-) -> None:
+def _(right: Right, sync: Synchronization, packet: QuorumPacket, base: int) -> None:
     right(sync, packet, base)
     if packet.type == packets.DIFF:
         sync._member.database.tree.last_zxid = packet.zxid
 
 
-@swap(
-    "a snapshot put in force as soon as it has come",
-    "zab/ZOOKEEPER-3642",
-    Learner.snapshot_part,
-)
-def _(
-    right: Right,
-    learner: Learner,
-    link: QuorumLink,
-    part: SnapshotPart,
-) -> None:
+@swap("a snapshot put in force as soon as it has come", "zab/ZOOKEEPER-3642", Learner.snapshot_part)
+def _(right: Right, learner: Learner, link: QuorumLink, part: SnapshotPart) -> None:
     right(learner, link, part)
     load = learner.sync.load
     if part.is_last and load is not None:
         learner.member.replace_database(load.database, load.zxid)
 
 
-@swap(
-    "a failed truncation passed over",
-    "zab/ZOOKEEPER-3701 zab/ZOOKEEPER-4837",
-    Learner.restored,
-)
-def _(right: Callable[..., None], learner: Learner, ticket: int, database: Database) -> None:
+@swap("a failed truncation passed over", "zab/ZOOKEEPER-3701 zab/ZOOKEEPER-4837", Learner.restored)
+def _(right: Right, learner: Learner, ticket: int, database: Database) -> None:
     if learner.phase == TRUNCATING:
         learner.sync._truncated_to = database.last_zxid
     right(learner, ticket, database)
@@ -215,13 +197,7 @@ def _(right: Callable[..., None], learner: Learner, ticket: int, database: Datab
     "zab/ZOOKEEPER-4925 zab/ZOOKEEPER-4394 sync/in_the_committed_log",
     Synchronization._learn,
 )
-def _(
-    right: Right,
-    sync: Synchronization,
-    zxid: int,
-    payload: bytes,
-    txn: LoggedTxn,
-) -> None:
+def _(right: Right, sync: Synchronization, zxid: int, payload: bytes, txn: LoggedTxn) -> None:
     database = sync._member.database
     kept, database.committed = database.committed, None
     right(sync, zxid, payload, txn)
@@ -236,7 +212,7 @@ def _(
     "zab/ZOOKEEPER-4712 zab/ZOOKEEPER-2845_leader zab/ZOOKEEPER-2355 zab/ZOOKEEPER-5094",
     MemberLife._settle,
 )
-def _(right: Callable[..., None], life: MemberLife) -> None:
+def _(right: Right, life: MemberLife) -> None:
     member = life.member
     synced, member.synced_zxid = member.synced_zxid, member.logged_zxid
     pending, member.pending = member.pending, {}
@@ -250,7 +226,7 @@ def _(right: Callable[..., None], life: MemberLife) -> None:
     "zab/ZOOKEEPER-5094 zab/ZOOKEEPER-3642",
     MemberLife.restored,
 )
-def _(right: Callable[..., None], life: MemberLife, ticket: int, database: Database) -> None:
+def _(right: Right, life: MemberLife, ticket: int, database: Database) -> None:
     right(life, ticket, life.member.database if life.phase == SETTLING else database)
 
 
@@ -267,7 +243,7 @@ def _(_right: object, life: MemberLife) -> None:
 
 
 @swap("ACKEPOCH sent ahead of acceptedEpoch", "zab/accepted_epoch zab/fresh_start", Learner._go)
-def _(right: Callable[..., None], learner: Learner, event: str) -> None:
+def _(right: Right, learner: Learner, event: str) -> None:
     right(learner, event)
     if event == EPOCH_NEW:
         learner._ticket = 0
@@ -279,7 +255,7 @@ def _(right: Callable[..., None], learner: Learner, event: str) -> None:
     "zab/accepted_epoch_of_a_leader zab/fresh_start",
     Leader._count_epoch,
 )
-def _(right: Callable[..., None], leader: Leader, sid: int, bit: int, accepted: int) -> None:
+def _(right: Right, leader: Leader, sid: int, bit: int, accepted: int) -> None:
     right(leader, sid, bit, accepted)
     if leader.phase == STORING_EPOCH:
         leader._ticket = 0
@@ -291,14 +267,7 @@ def _(right: Callable[..., None], leader: Leader, sid: int, bit: int, accepted: 
     "zab/accepted_epoch_of_a_leader zab/fresh_start",
     Leader._count_epoch_ack,
 )
-def _(
-    right: Callable[..., None],
-    leader: Leader,
-    sid: int,
-    bit: int,
-    current_epoch: int,
-    last_zxid: int,
-) -> None:
+def _(right: Right, leader: Leader, sid: int, bit: int, current_epoch: int, last_zxid: int) -> None:
     right(leader, sid, bit, current_epoch, last_zxid)
     if leader.phase == STORING_CURRENT:
         leader._ticket = 0
@@ -336,7 +305,7 @@ def _(_right: object, leader: Leader, _bit: int) -> None:
     "zab/ZOOKEEPER-3104 sync/trunc_and_more zab/ZOOKEEPER-3911_snapshot",
     LearnerHandler.go,
 )
-def _(right: Callable[..., None], handler: LearnerHandler, event: str) -> None:
+def _(right: Right, handler: LearnerHandler, event: str) -> None:
     if event == HISTORY_QUEUED:
         handler.link.send_ahead(handler.master.new_leader_packet)
         handler.phase = SYNCING
@@ -350,21 +319,21 @@ def _(right: Callable[..., None], handler: LearnerHandler, event: str) -> None:
     "zab/ZOOKEEPER-4394_leader zab/ZOOKEEPER-3104 zab/ZOOKEEPER-4685_leader",
     LearnerHandler.go,
 )
-def _(right: Callable[..., None], handler: LearnerHandler, event: str) -> None:
+def _(right: Right, handler: LearnerHandler, event: str) -> None:
     right(handler, event)
     if event == HISTORY_QUEUED:
         handler._held = None
 
 
 @swap("an early ACK taken for the ACK of NEWLEADER", "zab/ZOOKEEPER-4685_leader", Leader.acked)
-def _(right: Callable[..., None], leader: Leader, handler: LearnerHandler, zxid: int) -> None:
+def _(right: Right, leader: Leader, handler: LearnerHandler, zxid: int) -> None:
     right(leader, handler, zxid)
     if handler.phase == SYNCING:
         handler.go(NEWLEADER_ACKED)
 
 
 @swap("acks of an earlier link counted", "zab/ack_of_an_earlier_link", Leader.start_forwarding)
-def _(right: Callable[..., None], leader: Leader, handler: LearnerHandler, after: int) -> None:
+def _(right: Right, leader: Leader, handler: LearnerHandler, after: int) -> None:
     acks = [(proposal, proposal.acks) for proposal in leader._outstanding.values()]
     right(leader, handler, after)
     for proposal, before in acks:
@@ -379,7 +348,7 @@ def _(right: Callable[..., None], leader: Leader, handler: LearnerHandler, after
     "pipeline/write_at_the_leader zab/ZOOKEEPER-4712",
     Learner.flush,
 )
-def _(right: Callable[..., None], learner: Learner) -> None:
+def _(right: Right, learner: Learner) -> None:
     if learner.phase == BROADCAST:
         learner.log_synced(learner.member.logged_zxid)
     right(learner)
@@ -390,13 +359,13 @@ def _(right: Callable[..., None], learner: Learner) -> None:
     "pipeline/write_at_the_leader zab/ZOOKEEPER-3104",
     Leader.submit,
 )
-def _(right: Callable[..., None], leader: Leader, request: Request) -> None:
+def _(right: Right, leader: Leader, request: Request) -> None:
     right(leader, request)
     leader._outstanding[request.zxid].acks |= leader._own_bit
 
 
 @swap("a commit ahead of the one before it", "pipeline/commits_in_order", Leader.acked)
-def _(right: Callable[..., None], leader: Leader, handler: LearnerHandler, zxid: int) -> None:
+def _(right: Right, leader: Leader, handler: LearnerHandler, zxid: int) -> None:
     right(leader, handler, zxid)
     proposal = leader._outstanding.get(zxid)
     if proposal is not None and leader._tally.is_quorum(proposal.acks):
@@ -409,7 +378,7 @@ def _(right: Callable[..., None], leader: Leader, handler: LearnerHandler, zxid:
     "pipeline/write_at_a_follower pipeline/replies_in_order",
     Learner.flush,
 )
-def _(right: Callable[..., None], learner: Learner) -> None:
+def _(right: Right, learner: Learner) -> None:
     if learner.phase == BROADCAST:
         for zxid, payload, txn in learner.sync.uncommitted.queue:
             if zxid > learner.member.database.last_zxid:
@@ -418,9 +387,7 @@ def _(right: Callable[..., None], learner: Learner) -> None:
 
 
 @swap("a COMMIT taken for that of the oldest proposal", "pipeline/wrong_commit", Follower.packet)
-def _(
-    right: Callable[..., None], learner: Follower, link: QuorumLink, packet: QuorumPacket
-) -> None:
+def _(right: Right, learner: Follower, link: QuorumLink, packet: QuorumPacket) -> None:
     queue = learner.sync.uncommitted.queue
     if packet.type == packets.COMMIT and queue:
         packet.zxid = queue[0][0]
@@ -428,12 +395,7 @@ def _(
 
 
 @swap("SYNC ahead of the commit of what was proposed before", "pipeline/sync", Leader._take_request)
-def _(
-    right: Right,
-    leader: Leader,
-    handler: LearnerHandler,
-    forwarded: ForwardedRequest,
-) -> None:
+def _(right: Right, leader: Leader, handler: LearnerHandler, forwarded: ForwardedRequest) -> None:
     if forwarded.type != OpCode.SYNC:
         right(leader, handler, forwarded)
         return
@@ -447,10 +409,5 @@ def _(
     "pipeline/replies_in_order pipeline/write_at_a_follower pipeline/sync",
     Connection._wait,
 )
-def _(
-    _right: object,
-    connection: Connection,
-    _session: Session,
-    read: QueuedRead,
-) -> int:
+def _(_right: object, connection: Connection, _session: Session, read: QueuedRead) -> int:
     return connection.answer_read(read)
