@@ -143,17 +143,17 @@ class SyncPlan:
         from_committed: Sequence[int] = (),
     ) -> None:
         self.kind: int = kind
-        """packets.DIFF, TRUNC or SNAP; or READ_LOG, which sends nothing yet."""
+        """The kind: packets.DIFF, TRUNC or SNAP; or READ_LOG, which sends nothing yet."""
         self.zxid: int = zxid
-        """The zxid of that packet; with READ_LOG, the one after which the log is wanted."""
+        """The zxid of the packet; for READ_LOG, the one after which the log is wanted."""
         self.reason: str = reason
-        """Why, for the log lines."""
+        """Why the learner is synchronized in this way, for the log."""
         self.forward_after: int = forward_after
         """The zxid after which everything that the leader proposes or commits follows."""
         self.from_disk: Sequence[int] = from_disk
         """The zxids of records to send from disk, each as PROPOSAL and COMMIT."""
         self.from_committed: Sequence[int] = from_committed
-        """The zxids of records to send behind those, from the committed log."""
+        """The zxids of records to send from the committed log, behind those from disk."""
 
     def __repr__(self) -> str:
         name = packets.type_name(self.kind) if self.kind else "READ_LOG"
