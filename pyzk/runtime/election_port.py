@@ -1,6 +1,6 @@
 """The election port, 3888: sockets for what `pyzk.quorum.election_links` orders.
 
-Shell. Answers to the sockets and threads of QuorumCnxManager.
+Shell. ZooKeeper: the sockets and threads of QuorumCnxManager
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BIND_RETRY_S: Final = 1.0
-"""Between two attempts to have the election port; the original's."""
+"""The seconds between two attempts to open the election port, as in the original."""
 
 
 class ElectionPort:
-    """All election connections of one member."""
+    """The election port of one member, with all its connections."""
 
     def __init__(
         self,
@@ -48,11 +48,11 @@ class ElectionPort:
         self._protocols: dict[ElectionProtocol, None] = {}
         self._dials: dict[int, DialAttempt] = {}
         self._unreachable: dict[int, str] = {}
-        """Server of the configuration -> why; said once until it has been reached."""
+        """Id of a configured server -> why it cannot be reached, which is logged once."""
 
     async def listen(self) -> None:
-        """Take connections, as soon as one of the addresses can be had; wait for that, for a server
-        that others cannot reach would only disturb them.
+        """Takes connections as soon as one of the addresses can be bound, and waits for that: a
+        server that others cannot reach would only disturb them.
 
         Raises ElectionPortError after electionPortBindRetry attempts. If that is 0 it waits for
         the first one only, and goes on trying.
@@ -126,13 +126,13 @@ class ElectionPort:
         )
 
     def close(self) -> None:
-        """End: what was written is still sent."""
+        """Closes the port and its connections; bytes that were written are still sent."""
         self._stop()
         for protocol in list(self._protocols):
             protocol.close()
 
     def abort(self) -> None:
-        """End as a killed process does."""
+        """Drops the port and its connections at once, as the end of a killed process does."""
         self._stop()
         for protocol in list(self._protocols):
             protocol.abort()
@@ -154,14 +154,14 @@ class ElectionPort:
         return cast("asyncio.Protocol", ElectionProtocol(self, sid))
 
     def opened(self, protocol: ElectionProtocol, sid: int | None) -> None:
-        """A socket is there."""
+        """Takes the protocol of a socket that is connected."""
         self._protocols[protocol] = None
         if sid is not None:
             self._dials.pop(sid, None)
             self._unreachable.pop(sid, None)
 
     def ended(self, protocol: ElectionProtocol) -> None:
-        """A socket is gone."""
+        """Forgets the protocol of a socket that is gone."""
         self._protocols.pop(protocol, None)
 
 
@@ -173,12 +173,12 @@ class ElectionProtocol:
     def __init__(self, port: ElectionPort, sid: int | None) -> None:
         self._port = port
         self._sid = sid
-        """Who was dialed; None if it was accepted."""
+        """The id of the server that was dialed; None if the socket was accepted."""
         self._link: ElectionLink | None = None
         self._transport: asyncio.Transport | None = None
         self._is_choked = False
         self._is_due = False
-        """The link waits to hear that its message has left."""
+        """Whether the link waits to hear that its message has left."""
         self._deadline: Timer | None = None
 
     # --- called by the loop ---------------------------------------------------------
@@ -234,7 +234,7 @@ class ElectionProtocol:
     # --- called by the port ---------------------------------------------------------
 
     def write(self, data: bytes) -> None:
-        """Write one piece; `MemberLife.election_written` follows when all has left."""
+        """Writes one piece; `MemberLife.election_written` follows when all of it has left."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return
@@ -254,7 +254,7 @@ class ElectionProtocol:
             )
 
     def close(self) -> None:
-        """Close when what was written has left, soon."""
+        """Closes when what was written has left, or after a short time."""
         transport = self._transport
         if transport is not None and not transport.is_closing():
             transport.close()
@@ -262,6 +262,6 @@ class ElectionProtocol:
                 self._deadline = self._port.inputs.call_later(LAST_BYTES_TIMEOUT_S, self.abort)
 
     def abort(self) -> None:
-        """Drop the socket at once."""
+        """Drops the socket at once."""
         if self._transport is not None:
             self._transport.abort()

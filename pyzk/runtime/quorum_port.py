@@ -1,8 +1,9 @@
 """The quorum port, 2888: links between a leader and its learners.
 
 Shell. A learner dials, a leader listens; afterwards both sides are the same: bytes go in through
-the runner, and what a `Link` has queued is taken piece by piece as the socket takes it. Answers to
-the sockets of Leader.LearnerCnxAcceptor, LearnerHandler and Learner.
+the runner, and what a `QuorumLink` has queued is taken piece by piece as the socket takes it.
+
+ZooKeeper: the sockets of Leader.LearnerCnxAcceptor, LearnerHandler and Learner
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
     from pyzk.runtime.seams import MemberInputs, MemberNetwork, Timer
 
 HIGH_WATER_BYTES: Final = 1 << 20
-"""What may wait for one socket; the rest stays in the link, where a snapshot is not made yet."""
+"""How many bytes may wait for one socket; a snapshot in the link is made only as they leave."""
 LOW_WATER_BYTES: Final = 1 << 18
 
 
 class QuorumPort:
-    """All links of one member."""
+    """The quorum port of one member, with all its links."""
 
     def __init__(
         self,
@@ -48,7 +49,7 @@ class QuorumPort:
     # --- orders ---------------------------------------------------------------------
 
     def listen(self) -> None:
-        """Take learners, as soon as the port can be had."""
+        """Takes learners, as soon as the port can be opened."""
         self.stop_listening()
         everywhere = self.ensemble.quorum_listen_on_all_ips
         places: dict[tuple[str | None, int], None] = {
@@ -71,13 +72,13 @@ class QuorumPort:
             listening.start()
 
     def stop_listening(self) -> None:
-        """Take no more; links that are there stay."""
+        """Takes no more learners; open links stay."""
         for listening in self._listening:
             listening.close()
         self._listening.clear()
 
     def dial(self, command: DialLeader) -> None:
-        """Open a link; `MemberLife.link_up` or `MemberLife.link_down` will tell."""
+        """Opens a link; `MemberLife.link_up` or `MemberLife.link_down` tells how that went."""
         link = command.link
         if link.is_closed:
             return
@@ -101,7 +102,7 @@ class QuorumPort:
         self.inputs.take_in("link down", reason, partial(self.life.link_down, link, reason))
 
     def flush(self, link: QuorumLink) -> None:
-        """The link has something to write, or was closed."""
+        """Writes what the link has for its socket; closes the socket of a closed link."""
         shell = link.shell
         if isinstance(shell, LinkProtocol):
             shell.flush()
@@ -109,7 +110,7 @@ class QuorumPort:
             dial.cancel()
 
     def close(self) -> None:
-        """End: what was written is still sent."""
+        """Closes the port and its links; bytes that were written are still sent."""
         self.stop_listening()
         for dial in self._dials.values():
             dial.cancel()
@@ -118,7 +119,7 @@ class QuorumPort:
             protocol.close()
 
     def abort(self) -> None:
-        """End as a killed process does."""
+        """Drops the port and its links at once, as the end of a killed process does."""
         self.stop_listening()
         for dial in self._dials.values():
             dial.cancel()
@@ -132,13 +133,13 @@ class QuorumPort:
         return cast("asyncio.Protocol", LinkProtocol(self, None))
 
     def opened(self, protocol: LinkProtocol, link: QuorumLink | None) -> None:
-        """A socket is there."""
+        """Takes the protocol of a socket that is connected."""
         self._protocols[protocol] = None
         if link is not None:
             self._dials.pop(link, None)
 
     def ended(self, protocol: LinkProtocol) -> None:
-        """A socket is gone."""
+        """Forgets the protocol of a socket that is gone."""
         self._protocols.pop(protocol, None)
 
 
@@ -150,7 +151,7 @@ class LinkProtocol:
     def __init__(self, port: QuorumPort, link: QuorumLink | None) -> None:
         self._port = port
         self._link = link
-        """None before the core has accepted it, and after the end."""
+        """The link; None before the core has accepted the socket, and after the end."""
         self._transport: asyncio.Transport | None = None
         self._is_choked = False
         self._is_paused = False
@@ -214,8 +215,8 @@ class LinkProtocol:
     # --- called by the port ---------------------------------------------------------
 
     def flush(self) -> None:
-        """Write as much as the socket takes; close behind the last byte of a closed link. Pause or
-        resume reading as the link wants."""
+        """Writes as much as the socket takes; closes behind the last byte of a closed link. Pauses
+        or resumes reading as the link wants."""
         link = self._link
         transport = self._transport
         if link is None or transport is None or transport.is_closing():
@@ -237,7 +238,7 @@ class LinkProtocol:
                 self._deadline = self._port.inputs.call_later(LAST_BYTES_TIMEOUT_S, self.abort)
 
     def close(self) -> None:
-        """Close when the last bytes are written, soon."""
+        """Closes when the last bytes are written, or after a short time."""
         transport = self._transport
         if transport is not None and not transport.is_closing():
             transport.close()
@@ -245,6 +246,6 @@ class LinkProtocol:
                 self._deadline = self._port.inputs.call_later(LAST_BYTES_TIMEOUT_S, self.abort)
 
     def abort(self) -> None:
-        """Drop the socket at once."""
+        """Drops the socket at once."""
         if self._transport is not None:
             self._transport.abort()
