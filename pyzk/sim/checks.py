@@ -60,7 +60,7 @@ class ChecksWorld(Surroundings, Protocol):
     def machines(self) -> Mapping[int, Watched]: ...
 
     def established(self, sid: int) -> None:
-        """The leader ``sid`` has begun to serve."""
+        """Takes the news that the leader ``sid`` has begun to serve."""
         ...
 
     def packets(self, machine: Described, socket: Socket, data: bytes) -> None:
@@ -110,7 +110,7 @@ class Checks:
     # --- the life of a machine ------------------------------------------------------
 
     def started(self, machine: Watched) -> None:
-        """A machine has read its disk; its peer exists."""
+        """Checks a machine that has read its disk and made its peer."""
         database = machine.peer.server.database
         seen = self._seen[machine.sid] = Seen(database, database.last_zxid)
         member = machine.member
@@ -120,32 +120,32 @@ class Checks:
         self.disk_changed(machine)
 
     def stopped(self, machine: Watched) -> None:
-        """A machine has crashed."""
+        """Forgets a machine that has crashed."""
         self._seen.pop(machine.sid, None)
 
     def wiped(self, machine: Watched) -> None:
-        """A machine has lost its disk."""
+        """Forgets the epochs of a machine that has lost its disk."""
         self.epochs.forget(machine.sid)
 
     def disk_changed(self, machine: Watched) -> None:
-        """The log of a machine was cut, replaced, or read by a start."""
+        """Checks the disk of a machine after its log was cut, replaced, or read by a start."""
         if machine.sid in self.durability.voters:
             self.durability.disk_changed(machine.sid)
 
     def restored(self, machine: Watched, zxid: int) -> None:
-        """The log of a machine ends with ``zxid`` from now on."""
+        """Takes the news that the log of a machine ends with ``zxid`` from now on."""
         seen = self._seen.get(machine.sid)
         if seen is not None:
             seen.logged = zxid
         self.disk_changed(machine)
 
     def logged(self, machine: Watched, records: list[bytes]) -> None:
-        """A machine gives records to its disk."""
+        """Checks the records that a machine gives to its disk."""
         seen = self._seen[machine.sid]
         seen.logged = self.chain.logged(machine.name, seen.logged, records)
 
     def sent(self, machine: Watched, socket: Socket, data: bytes) -> None:
-        """A machine writes to a link of the quorum port."""
+        """Traces what a machine writes to a link of the quorum port."""
         if self.world.trace.is_verbose:
             self.world.packets(machine, socket, data)
 

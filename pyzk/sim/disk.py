@@ -60,15 +60,15 @@ class Answers(Protocol):
     def log_read(self, ticket: int, records: Records | None) -> None: ...
 
     def replaced(self, zxid: int) -> None:
-        """A received database is the only one that the disk has now."""
+        """Takes the news that the disk now has a received database and no other."""
         ...
 
     def disk_failed(self, error: StorageError) -> None:
-        """The program stops."""
+        """Stops the program."""
         ...
 
     def disk_crashed(self) -> None:
-        """A planned crash has come."""
+        """Crashes the machine, as was planned."""
         ...
 
     def note(self, text: str) -> None:
@@ -77,7 +77,7 @@ class Answers(Protocol):
 
 
 class Append:
-    """In the queue: records for the log, in order."""
+    """An entry of the queue: records for the log, in order."""
 
     __slots__ = ("records", "zxid")
 
@@ -87,11 +87,11 @@ class Append:
 
 
 class Roll:
-    """In the queue: begin another file with the next record."""
+    """An entry of the queue: the next record begins another file."""
 
 
 class Store:
-    """In the queue: a database that is to replace all others, as it was when that was ordered."""
+    """An entry of the queue: a database that replaces all others, as it was when ordered."""
 
     __slots__ = ("command", "frozen")
 

@@ -60,15 +60,15 @@ class ReplyChecker:
     # --- sessions -------------------------------------------------------------------
 
     def began(self, session: SessionRecord) -> None:
-        """A client has a new session."""
+        """Notes that a client has a new session."""
 
     def expired(self, session: SessionRecord) -> None:
-        """A client was told that its session is gone."""
+        """Notes that a client was told that its session is gone."""
         self.expiries += 1
         session.is_closed = True
 
     def closed(self, session: SessionRecord) -> None:
-        """A client was told that it has closed its session."""
+        """Checks that a session has ended of which a client was told that it has closed it."""
         session.is_closed = True
         if session.session_id not in self._model.ended and not self._has_local_sessions:
             raise Violation("sessions", f"c{session.client}: closed, but not in the history")
@@ -76,11 +76,11 @@ class ReplyChecker:
     # --- requests -------------------------------------------------------------------
 
     def asked(self, operation: Operation) -> None:
-        """A request is sent."""
+        """Notes that a request is sent."""
         operation.floor = self._floor
 
     def lost(self, operation: Operation) -> None:
-        """The answer to a request will never come."""
+        """Notes that the answer to a request will never come."""
 
     def answered(
         self,
@@ -91,7 +91,7 @@ class ReplyChecker:
         error: int,
         body: bytes,
     ) -> None:
-        """An answer has come; ``operation`` is the oldest request without one."""
+        """Checks an answer that has come; ``operation`` is the oldest request without one."""
         if operation is None or xid != operation.xid:
             raise Violation("reply order", f"c{session.client}: answer {xid}, due is {operation}")
         self.answers += 1
@@ -262,7 +262,7 @@ class ReplyChecker:
             watch.since = max(watch.since, zxid)
 
     def fired(self, session: SessionRecord, event_type: int, path: str) -> None:
-        """A watch event has come."""
+        """Checks a watch event that has come."""
         self.events += 1
         kinds = _FIRES.get(event_type, ())
         for kind in kinds:
