@@ -334,7 +334,7 @@ class ElectionLinks:
         count = sum(not self.addresses.is_known(each) for each in [*self.links, *self._dialing])
         if count >= MAX_STRANGERS:
             log.warning(
-                "no connection with server %d: %d others are unknown too",
+                "no connection with server %d: %d servers outside the configuration have one",
                 sid,
                 count,
                 extra=about(STRANGERS),

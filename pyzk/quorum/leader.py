@@ -279,8 +279,8 @@ class Leader(LearnerMaster):
             if self._later_configs.refuse(sid):
                 self._end("a quorum has a later version of the configuration")
         raise QuorumProtocolError(
-            f"server {sid} has version {version:x} of the configuration, of which this server does"
-            f" not know that it has the voters of version {self.member.membership.version:x}"
+            f"server {sid} has version {version:x} of the configuration, and this server does not"
+            f" know that its voters are those of version {self.member.membership.version:x}"
         )
 
     def _count_epoch(self, sid: int, bit: int, accepted: int) -> None:

@@ -145,7 +145,7 @@ class MemberLife:
 
     def _end_role(self, role: MemberRole, reason: str) -> None:
         member = self.member
-        log.warning("server %d: %s no more: %s", member.sid, role.mode, reason)
+        log.warning("server %d is no longer %s: %s", member.sid, role.mode, reason)
         if isinstance(role, Leader) and role.phase == DISCOVERY and not member.stands_aside:
             self._tell_deserted()
         role.stop()
@@ -207,7 +207,7 @@ class MemberLife:
         if member.stands_aside:
             self._stand_at_ms = self.clock.now_ms + member.init_limit_ms
             log.warning(
-                "server %d does not stand for %d ms: %s",
+                "server %d does not stand for election for %d ms: %s",
                 member.sid,
                 member.init_limit_ms,
                 member.stands_aside,
@@ -237,7 +237,7 @@ class MemberLife:
             role = Observer(member, leader)
         took_ms = self.clock.now_ms - self.looking_since_ms
         log.info(
-            "server %d is to be %s; leader is server %d, elected in %d ms by %s",
+            "server %d begins %s: server %d was elected leader in %d ms by %s",
             member.sid,
             PeerState.NAMES[decision.state].lower(),
             leader,
