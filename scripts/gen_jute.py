@@ -27,7 +27,7 @@ records of zookeeper.jute. ``encode`` returns the bytes; ``decode`` reads betwee
 from __future__ import annotations
 
 import struct
-from typing import Any, Final
+from typing import ClassVar, Final
 
 from pyzk.errors import Truncated
 from pyzk.jute.archive import (
@@ -40,6 +40,7 @@ from pyzk.jute.archive import (
     not_null,
     pack_int,
 )
+from pyzk.jute.record import Record
 '''
 
 RECORDS: Final = parse()
@@ -178,9 +179,10 @@ def decode_body(name: str, fields: list[tuple[str, str]]) -> Iterator[str]:
 
 
 def record(name: str, fields: list[tuple[str, str]]) -> Iterator[str]:
-    slots = ", ".join(f'"{field}"' for field, _ in fields) + ("," if len(fields) == 1 else "")
-    yield f"class {name}:"
-    yield f"    __slots__ = ({slots})"
+    names = ", ".join(f'"{field}"' for field, _ in fields) + ("," if len(fields) == 1 else "")
+    yield f"class {name}(Record):"
+    yield f"    FIELDS: ClassVar[tuple[str, ...]] = ({names})"
+    yield "    __slots__ = FIELDS"
     yield ""
     yield "    def __init__("
     yield "        self,"
@@ -198,23 +200,21 @@ def record(name: str, fields: list[tuple[str, str]]) -> Iterator[str]:
     yield f"    def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[{name}, int]:"
     for line in decode_body(name, fields):
         yield f"        {line}"
+    if name in HASHABLE:
+        yield from key_methods(name, fields)
+
+
+def key_methods(name: str, fields: list[tuple[str, str]]) -> Iterator[str]:
+    """Yield the methods of a record that is used as a key: they are called often."""
+    mine = ", ".join(f"self.{field}" for field, _ in fields)
     yield ""
-    mine = ", ".join(f"self.{field}" for field, _ in fields) + ("," if len(fields) == 1 else "")
-    theirs = mine.replace("self.", "other.")
     yield "    def __eq__(self, other: object) -> bool:"
     yield f"        if not isinstance(other, {name}):"
     yield "            return NotImplemented"
-    yield f"        return ({mine}) == ({theirs})"
+    yield f"        return ({mine}) == ({mine.replace('self.', 'other.')})"
     yield ""
-    if name in HASHABLE:
-        yield "    def __hash__(self) -> int:"
-        yield f"        return hash(({mine}))"
-    else:
-        yield "    __hash__: Any = None"
-    yield ""
-    shown = ", ".join(f"{field}={{self.{field}!r}}" for field, _ in fields)
-    yield "    def __repr__(self) -> str:"
-    yield f'        return f"{name}({shown})"'
+    yield "    def __hash__(self) -> int:"
+    yield f"        return hash(({mine}))"
 
 
 def generate() -> str:

@@ -18,8 +18,6 @@ ClientInfo          auth_scheme:string user:string
 # --- client port: connection ---------------------------------------------------
 ConnectRequest      protocol_version:int last_zxid_seen:long timeout_ms:int session_id:long password:buffer? read_only:bool?
 ConnectResponse     protocol_version:int timeout_ms:int session_id:long password:buffer? read_only:bool?
-RequestHeader       xid:int type:int
-ReplyHeader         xid:int zxid:long err:int
 MultiHeader         type:int done:bool err:int
 AuthPacket          type:int scheme:string? auth:buffer?
 SASLToken           token:buffer?
@@ -75,9 +73,6 @@ TxnDigest           version:int tree_digest:long
 Id                  scheme:string? id:string?
 QuorumPacket        type:int zxid:long data:buffer? authinfo:list<Id>?
 LearnerInfo         server_id:long protocol_version:int config_version:long
-
-# --- files ---------------------------------------------------------------------
-FileHeader          magic:int version:int dbid:long
 """
 
 HASHABLE: Final = frozenset({"ACL"})
