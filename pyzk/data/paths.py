@@ -29,14 +29,9 @@ _COMPONENT: Final = rf"(?!\.\.?(?:/|\Z))[^/{_REFUSED}]+"
 _is_valid: Final = re.compile(rf"/(?:{_COMPONENT}(?:/{_COMPONENT})*)?").fullmatch
 
 
-def is_valid_path(path: str | None) -> bool:
-    """Return whether ``path`` obeys the full rule: absolute, no empty, ``.`` or ``..`` component,
-    no slash at the end, no refused character."""
-    return path is not None and _is_valid(path) is not None
-
-
 def validate_path(path: str | None) -> None:
-    """Raise BadArguments unless ``path`` obeys the full rule."""
+    """Raise BadArguments unless ``path`` obeys the full rule: absolute, no empty, ``.`` or ``..``
+    component, no slash at the end, no refused character."""
     if path is None or _is_valid(path) is None:
         raise BadArguments(f"invalid path {path!r}")
 
@@ -47,11 +42,6 @@ def parent_of(path: str) -> str:
     slash = path.rfind("/")
     assert slash >= 0, f"no slash in path {path!r}"
     return path[:slash] if slash else ROOT
-
-
-def name_of(path: str) -> str:
-    """Return the text after the last slash: the name of the znode within its parent."""
-    return path[path.rfind("/") + 1 :]
 
 
 def child_of(parent: str, name: str) -> str:

@@ -169,10 +169,6 @@ class _SnappyDecompressor:
             raise ValueError("the snappy stream ends early")
 
 
-SUFFIXES: Final = {"": "", "checked": "", "gz": ".gz", "snappy": ".snappy"}
-"""The value of zookeeper.snapshot.compression.method -> the end of the file's name."""
-
-
 def compressor(suffix: str) -> Compressor:
     """Return a compressor for files whose name ends with ``suffix``."""
     if suffix == ".gz":
