@@ -108,7 +108,7 @@ def _gauges(server: ServerView) -> dict[str, int | float]:
         "watch_count": tree.watches.watch_count,
         "min_latency": metrics.latency.min,
         "max_file_descriptor_count": most_files,
-        "approximate_data_size": tree.approximate_data_size,
+        "approximate_data_size": tree.data_size,
         "open_file_descriptor_count": open_files,
         "uptime": server.clock.now_ms - server.started_ms,
         "max_latency": metrics.latency.max,
