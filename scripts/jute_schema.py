@@ -12,7 +12,6 @@ SCHEMA: Final = """
 # --- both ports ----------------------------------------------------------------
 ACL                 perms:int scheme:string? id:string?
 Stat                czxid:long mzxid:long ctime:long mtime:long version:int cversion:int aversion:int ephemeral_owner:long data_length:int num_children:int pzxid:long
-StatPersisted       czxid:long mzxid:long ctime:long mtime:long version:int cversion:int aversion:int ephemeral_owner:long pzxid:long
 ClientInfo          auth_scheme:string user:string
 
 # --- client port: connection ---------------------------------------------------
@@ -47,8 +46,6 @@ GetDataResponse     data:buffer? stat:Stat
 GetACLResponse      acl:list<ACL>? stat:Stat
 GetChildrenResponse children:list<string>
 GetChildren2Response children:list<string> stat:Stat
-GetEphemeralsResponse ephemerals:list<string>
-GetAllChildrenNumberResponse total_number:int
 ErrorResponse       err:int
 WhoAmIResponse      client_info:list<ClientInfo>
 

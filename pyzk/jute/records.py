@@ -59,9 +59,6 @@ _unpack_qiqqi: Final = _struct_qiqqi.unpack_from
 _struct_qqqqiiiqiiq = struct.Struct(">qqqqiiiqiiq")
 _pack_qqqqiiiqiiq: Final = _struct_qqqqiiiqiiq.pack
 _unpack_qqqqiiiqiiq: Final = _struct_qqqqiiiqiiq.unpack_from
-_struct_qqqqiiiqq = struct.Struct(">qqqqiiiqq")
-_pack_qqqqiiiqq: Final = _struct_qqqqiiiqq.pack
-_unpack_qqqqiiiqq: Final = _struct_qqqqiiiqq.unpack_from
 
 
 class ACL(Record):
@@ -146,44 +143,6 @@ class Stat(Record):
         czxid, mzxid, ctime, mtime, version, cversion, aversion, ephemeral_owner, data_length, num_children, pzxid = _unpack_qqqqiiiqiiq(buffer, offset)
         offset += 68
         return cls(czxid, mzxid, ctime, mtime, version, cversion, aversion, ephemeral_owner, data_length, num_children, pzxid), offset
-
-
-class StatPersisted(Record):
-    FIELDS: ClassVar[tuple[str, ...]] = ("czxid", "mzxid", "ctime", "mtime", "version", "cversion", "aversion", "ephemeral_owner", "pzxid")
-    __slots__ = FIELDS
-
-    def __init__(
-        self,
-        czxid: int,
-        mzxid: int,
-        ctime: int,
-        mtime: int,
-        version: int,
-        cversion: int,
-        aversion: int,
-        ephemeral_owner: int,
-        pzxid: int,
-    ) -> None:
-        self.czxid = czxid
-        self.mzxid = mzxid
-        self.ctime = ctime
-        self.mtime = mtime
-        self.version = version
-        self.cversion = cversion
-        self.aversion = aversion
-        self.ephemeral_owner = ephemeral_owner
-        self.pzxid = pzxid
-
-    def encode(self) -> bytes:
-        return _pack_qqqqiiiqq(self.czxid, self.mzxid, self.ctime, self.mtime, self.version, self.cversion, self.aversion, self.ephemeral_owner, self.pzxid)
-
-    @classmethod
-    def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[StatPersisted, int]:
-        if offset + 60 > end:
-            raise Truncated(f"StatPersisted at {offset}")
-        czxid, mzxid, ctime, mtime, version, cversion, aversion, ephemeral_owner, pzxid = _unpack_qqqqiiiqq(buffer, offset)
-        offset += 60
-        return cls(czxid, mzxid, ctime, mtime, version, cversion, aversion, ephemeral_owner, pzxid), offset
 
 
 class ClientInfo(Record):
@@ -1105,54 +1064,6 @@ class GetChildren2Response(Record):
             children.append(item)
         stat, offset = Stat.decode(buffer, offset, end)
         return cls(children, stat), offset
-
-
-class GetEphemeralsResponse(Record):
-    FIELDS: ClassVar[tuple[str, ...]] = ("ephemerals",)
-    __slots__ = FIELDS
-
-    def __init__(
-        self,
-        ephemerals: list[str],
-    ) -> None:
-        self.ephemerals = ephemerals
-
-    def encode(self) -> bytes:
-        return pack_int(len(self.ephemerals)) + b"".join([encode_string(item) for item in self.ephemerals])
-
-    @classmethod
-    def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[GetEphemeralsResponse, int]:
-        count, offset = decode_count(buffer, offset, end, 4)
-        ephemerals: list[str] = []
-        if count < 0:
-            not_null(None, "ephemerals")
-        for _ in range(count):
-            item_, offset = decode_string(buffer, offset, end)
-            item = not_null(item_, "item")
-            ephemerals.append(item)
-        return cls(ephemerals), offset
-
-
-class GetAllChildrenNumberResponse(Record):
-    FIELDS: ClassVar[tuple[str, ...]] = ("total_number",)
-    __slots__ = FIELDS
-
-    def __init__(
-        self,
-        total_number: int,
-    ) -> None:
-        self.total_number = total_number
-
-    def encode(self) -> bytes:
-        return _pack_i(self.total_number)
-
-    @classmethod
-    def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[GetAllChildrenNumberResponse, int]:
-        if offset + 4 > end:
-            raise Truncated(f"GetAllChildrenNumberResponse at {offset}")
-        (total_number,) = _unpack_i(buffer, offset)
-        offset += 4
-        return cls(total_number), offset
 
 
 class ErrorResponse(Record):

@@ -22,7 +22,6 @@ from pyzk.jute.records import (
     CreateRequest,
     CreateSessionTxn,
     Stat,
-    StatPersisted,
     TxnDigest,
     TxnHeader,
     WatcherEvent,
@@ -320,9 +319,8 @@ def test_records_have_the_bytes_of_the_original(record: Record, raw: str) -> Non
     assert (decoded, offset) == (record, len(expected))
 
 
-def test_stats_have_the_sizes_that_readers_rely_on() -> None:
+def test_a_stat_has_the_size_that_readers_rely_on() -> None:
     assert len(Stat(*[0] * 11).encode()) == 68
-    assert len(StatPersisted(*[0] * 9).encode()) == 60
 
 
 # --- the generator ------------------------------------------------------------------
