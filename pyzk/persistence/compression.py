@@ -257,11 +257,11 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def snappy_decompress(block: bytes, limit: int = MAX_BLOCK_BYTES) -> bytes:
-    """Return the content of a raw snappy block; ValueError if malformed or above ``limit``."""
+def snappy_decompress(block: bytes) -> bytes:
+    """Return the content of a raw snappy block; ValueError if malformed or too long."""
     try:
         expected, position = _read_varint(block)
-        if expected > limit:
+        if expected > MAX_BLOCK_BYTES:
             raise ValueError(f"snappy: a block of {expected} bytes when unpacked")
         out = bytearray()
         end = len(block)
