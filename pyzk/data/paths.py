@@ -29,11 +29,12 @@ _COMPONENT: Final = rf"(?!\.\.?(?:/|\Z))[^/{_REFUSED}]+"
 _is_valid: Final = re.compile(rf"/(?:{_COMPONENT}(?:/{_COMPONENT})*)?").fullmatch
 
 
-def validate_path(path: str | None) -> None:
-    """Raise BadArguments unless ``path`` obeys the full rule: absolute, no empty, ``.`` or ``..``
-    component, no slash at the end, no refused character."""
+def validate_path(path: str | None) -> str:
+    """Return ``path``. Raise BadArguments unless it obeys the full rule: absolute, no empty, ``.``
+    or ``..`` component, no slash at the end, no refused character."""
     if path is None or _is_valid(path) is None:
         raise BadArguments(f"invalid path {path!r}")
+    return path
 
 
 def parent_of(path: str) -> str:

@@ -398,9 +398,7 @@ class Prep:
         """Change the ACL; like in the original, later requests are checked against the old one
         until this is applied."""
         self._check_session(request)
-        path = record.path
-        validate_path(path)
-        assert path is not None
+        path = validate_path(record.path)
         acl = self._server.access.fix_up(record.acl, request.auth_ids)
         node = self._find(path)
         if node is None:
@@ -419,9 +417,7 @@ class Prep:
         self, request: Request, kind: int, record: CheckVersionRequest, zxid: int
     ) -> Prepared:
         self._check_session(request)
-        path = record.path
-        validate_path(path)
-        assert path is not None
+        path = validate_path(record.path)
         node = self._find(path)
         if node is None:
             raise NoNode(path)

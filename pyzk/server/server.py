@@ -85,7 +85,6 @@ class Server:
         """Whether it has found no leader, and serves reads meanwhile."""
         self.has_local_sessions = False
         """Whether new sessions are known to this member only."""
-        self.started_wall_ms = clock.wall_ms
         self.started_ms = clock.now_ms
         self.trace_mask = 306
         self.host: Host = Host((config.client_port_address or "", 0))
@@ -234,10 +233,6 @@ class Server:
             session.connection = None
         self.queues.forget(connection)
         self.tree.watches.remove_watcher(connection)
-
-    def introduced(self, connection: Connection) -> None:
-        """Note that a connection has sent its ConnectRequest in time."""
-        self.handshakes.pop(connection, None)
 
     def close_idle_handshakes(self) -> None:
         """Close connections that never sent a ConnectRequest."""
