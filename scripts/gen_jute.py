@@ -44,6 +44,13 @@ from pyzk.jute.record import Record
 '''
 
 RECORDS: Final = parse()
+KINDS: Final = [kind for fields in RECORDS.values() for _, kind in fields]
+SHARED_LISTS: Final = {
+    kind: f"_decode_{kind[5:].rstrip('?>').lower()}_list"
+    for kind in KINDS
+    if kind.startswith("list<") and kind.endswith("?") and KINDS.count(kind) > 1
+}
+"""Type of a list that several fields have -> the function that decodes it."""
 
 
 def split(kind: str) -> tuple[str, bool]:
@@ -135,25 +142,40 @@ def decode_field(name: str, kind: str) -> list[str]:
             f"    {name} = buffer[offset] != 0",
             "    offset += 1",
         ]
+    if kind in SHARED_LISTS:
+        return [f"{name}, offset = {SHARED_LISTS[kind]}(buffer, offset, end)"]
     if base.startswith("list<"):
-        element = base[5:-1]
-        lines = [f"count, offset = decode_count(buffer, offset, end, {smallest(element)})"]
-        if nullable:
-            lines.append(f"{name}: {python_type(kind)} = None if count < 0 else []")
-        else:
-            lines.append(f"{name}: {python_type(kind)} = []")
-            lines += ["if count < 0:", f'    not_null(None, "{name}")']
-        append = f"{name}.append(item)"
-        body = [line.replace("{name}", name) for line in decode_element(element)]
-        if nullable:
-            lines.append(f"if {name} is not None:")
-            lines.append("    for _ in range(count):")
-            lines += [f"        {line}" for line in [*body, append]]
-        else:
-            lines.append("for _ in range(count):")
-            lines += [f"    {line}" for line in [*body, append]]
-        return lines
+        return decode_list(name, kind)
     return [f"{name}, offset = {base}.decode(buffer, offset, end)"]
+
+
+def decode_list(name: str, kind: str) -> list[str]:
+    base, nullable = split(kind)
+    element = base[5:-1]
+    lines = [f"count, offset = decode_count(buffer, offset, end, {smallest(element)})"]
+    if nullable:
+        lines.append(f"{name}: {python_type(kind)} = None if count < 0 else []")
+    else:
+        lines.append(f"{name}: {python_type(kind)} = []")
+        lines += ["if count < 0:", f'    not_null(None, "{name}")']
+    append = f"{name}.append(item)"
+    body = [line.replace("{name}", name) for line in decode_element(element)]
+    if nullable:
+        lines.append(f"if {name} is not None:")
+        lines.append("    for _ in range(count):")
+        lines += [f"        {line}" for line in [*body, append]]
+    else:
+        lines.append("for _ in range(count):")
+        lines += [f"    {line}" for line in [*body, append]]
+    return lines
+
+
+def shared_list(kind: str, name: str) -> Iterator[str]:
+    """Yield the function ``name``, which decodes a list of this type."""
+    yield f"def {name}(buffer: bytes, offset: int, end: int) -> tuple[{python_type(kind)}, int]:"
+    for line in decode_list("items", kind):
+        yield f"    {line}"
+    yield "    return items, offset"
 
 
 def decode_element(element: str) -> list[str]:
@@ -233,6 +255,8 @@ def generate() -> str:
         out.append(f'_struct_{name} = struct.Struct(">{code}")')
         out.append(f"_pack_{name}: Final = _struct_{name}.pack")
         out.append(f"_unpack_{name}: Final = _struct_{name}.unpack_from")
+    for kind, name in SHARED_LISTS.items():
+        out += ["", "", *shared_list(kind, name)]
     for name, fields in RECORDS.items():
         out += ["", "", *record(name, fields)]
     return "\n".join(out) + "\n"

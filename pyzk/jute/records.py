@@ -61,6 +61,26 @@ _pack_qqqqiiiqiiq: Final = _struct_qqqqiiiqiiq.pack
 _unpack_qqqqiiiqiiq: Final = _struct_qqqqiiiqiiq.unpack_from
 
 
+def _decode_acl_list(buffer: bytes, offset: int, end: int) -> tuple[list[ACL] | None, int]:
+    count, offset = decode_count(buffer, offset, end, 12)
+    items: list[ACL] | None = None if count < 0 else []
+    if items is not None:
+        for _ in range(count):
+            item, offset = ACL.decode(buffer, offset, end)
+            items.append(item)
+    return items, offset
+
+
+def _decode_string_list(buffer: bytes, offset: int, end: int) -> tuple[list[str | None] | None, int]:
+    count, offset = decode_count(buffer, offset, end, 4)
+    items: list[str | None] | None = None if count < 0 else []
+    if items is not None:
+        for _ in range(count):
+            item, offset = decode_string(buffer, offset, end)
+            items.append(item)
+    return items, offset
+
+
 class ACL(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("perms", "scheme", "id")
     __slots__ = FIELDS
@@ -400,12 +420,7 @@ class CreateRequest(Record):
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[CreateRequest, int]:
         path, offset = decode_string(buffer, offset, end)
         data, offset = decode_buffer(buffer, offset, end)
-        count, offset = decode_count(buffer, offset, end, 12)
-        acl: list[ACL] | None = None if count < 0 else []
-        if acl is not None:
-            for _ in range(count):
-                item, offset = ACL.decode(buffer, offset, end)
-                acl.append(item)
+        acl, offset = _decode_acl_list(buffer, offset, end)
         if offset + 4 > end:
             raise Truncated(f"CreateRequest at {offset}")
         (flags,) = _unpack_i(buffer, offset)
@@ -445,12 +460,7 @@ class CreateTTLRequest(Record):
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[CreateTTLRequest, int]:
         path, offset = decode_string(buffer, offset, end)
         data, offset = decode_buffer(buffer, offset, end)
-        count, offset = decode_count(buffer, offset, end, 12)
-        acl: list[ACL] | None = None if count < 0 else []
-        if acl is not None:
-            for _ in range(count):
-                item, offset = ACL.decode(buffer, offset, end)
-                acl.append(item)
+        acl, offset = _decode_acl_list(buffer, offset, end)
         if offset + 12 > end:
             raise Truncated(f"CreateTTLRequest at {offset}")
         flags, ttl = _unpack_iq(buffer, offset)
@@ -646,12 +656,7 @@ class SetACLRequest(Record):
     @classmethod
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[SetACLRequest, int]:
         path, offset = decode_string(buffer, offset, end)
-        count, offset = decode_count(buffer, offset, end, 12)
-        acl: list[ACL] | None = None if count < 0 else []
-        if acl is not None:
-            for _ in range(count):
-                item, offset = ACL.decode(buffer, offset, end)
-                acl.append(item)
+        acl, offset = _decode_acl_list(buffer, offset, end)
         if offset + 4 > end:
             raise Truncated(f"SetACLRequest at {offset}")
         (version,) = _unpack_i(buffer, offset)
@@ -691,24 +696,9 @@ class SetWatches(Record):
             raise Truncated(f"SetWatches at {offset}")
         (relative_zxid,) = _unpack_q(buffer, offset)
         offset += 8
-        count, offset = decode_count(buffer, offset, end, 4)
-        data_watches: list[str | None] | None = None if count < 0 else []
-        if data_watches is not None:
-            for _ in range(count):
-                item, offset = decode_string(buffer, offset, end)
-                data_watches.append(item)
-        count, offset = decode_count(buffer, offset, end, 4)
-        exist_watches: list[str | None] | None = None if count < 0 else []
-        if exist_watches is not None:
-            for _ in range(count):
-                item, offset = decode_string(buffer, offset, end)
-                exist_watches.append(item)
-        count, offset = decode_count(buffer, offset, end, 4)
-        child_watches: list[str | None] | None = None if count < 0 else []
-        if child_watches is not None:
-            for _ in range(count):
-                item, offset = decode_string(buffer, offset, end)
-                child_watches.append(item)
+        data_watches, offset = _decode_string_list(buffer, offset, end)
+        exist_watches, offset = _decode_string_list(buffer, offset, end)
+        child_watches, offset = _decode_string_list(buffer, offset, end)
         return cls(relative_zxid, data_watches, exist_watches, child_watches), offset
 
 
@@ -750,36 +740,11 @@ class SetWatches2(Record):
             raise Truncated(f"SetWatches2 at {offset}")
         (relative_zxid,) = _unpack_q(buffer, offset)
         offset += 8
-        count, offset = decode_count(buffer, offset, end, 4)
-        data_watches: list[str | None] | None = None if count < 0 else []
-        if data_watches is not None:
-            for _ in range(count):
-                item, offset = decode_string(buffer, offset, end)
-                data_watches.append(item)
-        count, offset = decode_count(buffer, offset, end, 4)
-        exist_watches: list[str | None] | None = None if count < 0 else []
-        if exist_watches is not None:
-            for _ in range(count):
-                item, offset = decode_string(buffer, offset, end)
-                exist_watches.append(item)
-        count, offset = decode_count(buffer, offset, end, 4)
-        child_watches: list[str | None] | None = None if count < 0 else []
-        if child_watches is not None:
-            for _ in range(count):
-                item, offset = decode_string(buffer, offset, end)
-                child_watches.append(item)
-        count, offset = decode_count(buffer, offset, end, 4)
-        persistent_watches: list[str | None] | None = None if count < 0 else []
-        if persistent_watches is not None:
-            for _ in range(count):
-                item, offset = decode_string(buffer, offset, end)
-                persistent_watches.append(item)
-        count, offset = decode_count(buffer, offset, end, 4)
-        persistent_recursive_watches: list[str | None] | None = None if count < 0 else []
-        if persistent_recursive_watches is not None:
-            for _ in range(count):
-                item, offset = decode_string(buffer, offset, end)
-                persistent_recursive_watches.append(item)
+        data_watches, offset = _decode_string_list(buffer, offset, end)
+        exist_watches, offset = _decode_string_list(buffer, offset, end)
+        child_watches, offset = _decode_string_list(buffer, offset, end)
+        persistent_watches, offset = _decode_string_list(buffer, offset, end)
+        persistent_recursive_watches, offset = _decode_string_list(buffer, offset, end)
         return cls(relative_zxid, data_watches, exist_watches, child_watches, persistent_watches, persistent_recursive_watches), offset
 
 
@@ -996,12 +961,7 @@ class GetACLResponse(Record):
 
     @classmethod
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[GetACLResponse, int]:
-        count, offset = decode_count(buffer, offset, end, 12)
-        acl: list[ACL] | None = None if count < 0 else []
-        if acl is not None:
-            for _ in range(count):
-                item, offset = ACL.decode(buffer, offset, end)
-                acl.append(item)
+        acl, offset = _decode_acl_list(buffer, offset, end)
         stat, offset = Stat.decode(buffer, offset, end)
         return cls(acl, stat), offset
 
@@ -1176,12 +1136,7 @@ class CreateTxn(Record):
         path_, offset = decode_string(buffer, offset, end)
         path = not_null(path_, "path")
         data, offset = decode_buffer(buffer, offset, end)
-        count, offset = decode_count(buffer, offset, end, 12)
-        acl: list[ACL] | None = None if count < 0 else []
-        if acl is not None:
-            for _ in range(count):
-                item, offset = ACL.decode(buffer, offset, end)
-                acl.append(item)
+        acl, offset = _decode_acl_list(buffer, offset, end)
         if offset + 5 > end:
             raise Truncated(f"CreateTxn at {offset}")
         ephemeral, parent_cversion = _unpack_bi(buffer, offset)
@@ -1220,12 +1175,7 @@ class CreateTxnV0(Record):
         path_, offset = decode_string(buffer, offset, end)
         path = not_null(path_, "path")
         data, offset = decode_buffer(buffer, offset, end)
-        count, offset = decode_count(buffer, offset, end, 12)
-        acl: list[ACL] | None = None if count < 0 else []
-        if acl is not None:
-            for _ in range(count):
-                item, offset = ACL.decode(buffer, offset, end)
-                acl.append(item)
+        acl, offset = _decode_acl_list(buffer, offset, end)
         if offset + 1 > end:
             raise Truncated(f"CreateTxnV0 at {offset}")
         (ephemeral,) = _unpack_b(buffer, offset)
@@ -1266,12 +1216,7 @@ class CreateTTLTxn(Record):
         path_, offset = decode_string(buffer, offset, end)
         path = not_null(path_, "path")
         data, offset = decode_buffer(buffer, offset, end)
-        count, offset = decode_count(buffer, offset, end, 12)
-        acl: list[ACL] | None = None if count < 0 else []
-        if acl is not None:
-            for _ in range(count):
-                item, offset = ACL.decode(buffer, offset, end)
-                acl.append(item)
+        acl, offset = _decode_acl_list(buffer, offset, end)
         if offset + 12 > end:
             raise Truncated(f"CreateTTLTxn at {offset}")
         parent_cversion, ttl = _unpack_iq(buffer, offset)
@@ -1310,12 +1255,7 @@ class CreateContainerTxn(Record):
         path_, offset = decode_string(buffer, offset, end)
         path = not_null(path_, "path")
         data, offset = decode_buffer(buffer, offset, end)
-        count, offset = decode_count(buffer, offset, end, 12)
-        acl: list[ACL] | None = None if count < 0 else []
-        if acl is not None:
-            for _ in range(count):
-                item, offset = ACL.decode(buffer, offset, end)
-                acl.append(item)
+        acl, offset = _decode_acl_list(buffer, offset, end)
         if offset + 4 > end:
             raise Truncated(f"CreateContainerTxn at {offset}")
         (parent_cversion,) = _unpack_i(buffer, offset)
@@ -1405,12 +1345,7 @@ class SetACLTxn(Record):
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[SetACLTxn, int]:
         path_, offset = decode_string(buffer, offset, end)
         path = not_null(path_, "path")
-        count, offset = decode_count(buffer, offset, end, 12)
-        acl: list[ACL] | None = None if count < 0 else []
-        if acl is not None:
-            for _ in range(count):
-                item, offset = ACL.decode(buffer, offset, end)
-                acl.append(item)
+        acl, offset = _decode_acl_list(buffer, offset, end)
         if offset + 4 > end:
             raise Truncated(f"SetACLTxn at {offset}")
         (version,) = _unpack_i(buffer, offset)
