@@ -87,13 +87,14 @@ class Server:
         """Whether new sessions are known to this member only."""
         self.started_ms = clock.now_ms
         self.trace_mask = 306
+        """The trace mask, set by stmk and shown by gtmk; nothing else looks at it."""
         self.host: Host = Host((config.client_port_address or "", 0))
         self.is_running = False
         """Whether a role has begun and not ended."""
         self.is_serving = False
         """Whether that role takes clients, and the server is not about to stop."""
         self.server_id = 0
-        """myid; 0 for a server that stands alone."""
+        """myid; 0 for a server that stands alone (the 1 in its session ids is another matter)."""
         self._watch_tree()
 
     def _watch_tree(self) -> None:
