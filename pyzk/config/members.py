@@ -33,9 +33,9 @@ MAX_ID: Final = (1 << 63) - 1
 _HEXADECIMAL: Final = re.compile(r"-?[0-9a-fA-F]{1,16}")
 
 
-@attrs.frozen
+@attrs.frozen(order=True)
 class ServerAddress:
-    """Where a member listens for peers."""
+    """Where a member listens for peers; addresses sort by host."""
 
     host: str
     """A name or an address, an IPv6 one without brackets."""
@@ -216,12 +216,7 @@ def parse_member(sid: int, text: str) -> QuorumServer:
     client_host, client_port = WILDCARD, None
     if len(parts) == 2 and parts[1]:
         client_host, client_port = _parse_client(parts[1])
-    ordered = tuple(sorted(addresses, key=_by_host))
-    return QuorumServer(sid, ordered, True in roles, client_host, client_port)
-
-
-def _by_host(address: ServerAddress) -> tuple[str, int, int]:
-    return address.host, address.quorum_port, address.election_port
+    return QuorumServer(sid, tuple(sorted(addresses)), True in roles, client_host, client_port)
 
 
 def _parse_address(piece: str) -> tuple[ServerAddress, bool | None]:

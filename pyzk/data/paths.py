@@ -57,11 +57,6 @@ def namespace_of(path: str) -> str | None:
     return (path[1:] if end < 0 else path[1:end]) or None
 
 
-def is_special(path: str) -> bool:
-    """Return whether ``path`` is one of the znodes that the server itself makes."""
-    return path in SPECIAL_PATHS
-
-
 def sequence_name(path: str, counter: int) -> str:
     """Return ``path`` with the decimal of a parent's create counter, ten digits wide with the sign
     inside."""

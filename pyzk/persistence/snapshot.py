@@ -316,12 +316,8 @@ class _SnapshotReader:
         self._position = start + count
         return self._buffer[start : self._position]
 
-    def _int(self) -> int:
-        value: int = unpack_int(self._take(4), 0)[0]
-        return value
-
     def _count(self, what: str) -> int:
-        count = self._int()
+        count: int = unpack_int(self._take(4), 0)[0]
         if count < 0:
             raise ValueError(f"{count} {what}")
         return count

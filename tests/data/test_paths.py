@@ -115,13 +115,6 @@ def test_namespace_is_the_first_component(path: str, namespace: str | None) -> N
     assert paths.namespace_of(path) == namespace
 
 
-def test_the_servers_own_znodes_are_special() -> None:
-    for path in ("/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"):
-        assert paths.is_special(path)
-    assert not paths.is_special("/zookeeper/quota/a")
-    assert not paths.is_special("")
-
-
 @pytest.mark.parametrize(
     ("counter", "suffix"),
     [
