@@ -38,7 +38,6 @@ from pyzk.errors import (
     DirectoryLockedError,
     ElectionPortError,
     StorageError,
-    TornTail,
 )
 from pyzk.exit_codes import ExitCode
 from pyzk.runtime import logs
@@ -272,7 +271,7 @@ def explain(error: Exception, config: ServerConfig) -> tuple[str, int]:
         return f"configuration: {error}", ExitCode.INVALID_INVOCATION
     if isinstance(error, DirectoryLockedError):
         return str(error), ExitCode.DATADIR_LOCKED
-    if isinstance(error, (Corrupt, TornTail)):
+    if isinstance(error, Corrupt):
         return f"{error}{_other_remedy(error, config)}", ExitCode.DATA_CORRUPT
     if isinstance(error, StorageError):
         return str(error), ExitCode.UNABLE_TO_ACCESS_DATADIR
@@ -315,7 +314,7 @@ def _advice(error: OSError, config: ServerConfig) -> str:
 
 def _other_remedy(error: StorageError, config: ServerConfig) -> str:
     """Return what a member of an ensemble can do instead of restoring a backup."""
-    if config.ensemble is None or not isinstance(error, (Corrupt, TornTail)):
+    if config.ensemble is None or not isinstance(error, Corrupt):
         return ""
     roots = dict.fromkeys((config.data_dir, config.data_log_dir))
     return (

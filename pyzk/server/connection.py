@@ -506,9 +506,9 @@ class Connection:
             self.is_dirty = True
             self.server.outbox.dirty.append(self)
 
-    def send_event(self, event_type: int, path: str, zxid: int) -> None:
-        """Send a watch event."""
-        self.send(encode_event(event_type, path, zxid))
+    def send_missed(self, event_type: int, path: str) -> None:
+        """Send the event of a change that the client has missed, with zxid -1."""
+        self.send(encode_event(event_type, path, -1))
 
     def deliver(self, event_type: int, path: str, zxid: int, acl_id: int) -> None:
         """Send a watch event, if the client may read the znode; ``acl_id`` is that of the znode, or

@@ -60,7 +60,7 @@ class Handshake:
         timeout_ms = min(
             max(request.timeout_ms, config.min_session_timeout_ms), config.max_session_timeout_ms
         )
-        server.introduced(self._connection)
+        server.handshakes.pop(self._connection, None)
         if request.session_id:
             self._resume_session(request.session_id, request.password or b"", timeout_ms)
         else:

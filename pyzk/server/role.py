@@ -23,7 +23,12 @@ class Role(Protocol):
         ...
 
     def gauges(self) -> dict[str, int]:
-        """Return what ``mntr`` shows of this role alone, by name (`fourletter_view.HasMode`)."""
+        """Return what ``mntr`` shows of this role alone, by name without ``zk_``.
+
+        A leader: learners, synced_followers, synced_non_voting_followers, synced_observers,
+        pending_syncs, leader_uptime, last_proposal_size, min_proposal_size, max_proposal_size (-1
+        before the first). An observer: observer_master_id. Others have none.
+        """
         ...
 
     def submit(self, request: Request) -> None:

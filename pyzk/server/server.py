@@ -85,16 +85,17 @@ class Server:
         """Whether this member has found no leader, and serves reads meanwhile."""
         self.has_local_sessions = False
         """Whether new sessions are known to this member only."""
-        self.started_wall_ms = clock.wall_ms
         self.started_ms = clock.now_ms
         self.trace_mask = 306
+        """The trace mask, set by stmk and shown by gtmk; nothing else looks at it."""
         self.host: Host = Host((config.client_port_address or "", 0))
         self.is_running = False
         """Whether a role has begun and not ended."""
         self.is_serving = False
         """Whether the role takes clients, and the server is not about to stop."""
         self.server_id = 0
-        """The id that `myid` gives; 0 for a server that stands alone."""
+        """The id that `myid` gives; 0 for a server that stands alone, although it makes session ids as
+        server 1."""
         self._watch_tree()
 
     def _watch_tree(self) -> None:
@@ -234,10 +235,6 @@ class Server:
             session.connection = None
         self.queues.forget(connection)
         self.tree.watches.remove_watcher(connection)
-
-    def introduced(self, connection: Connection) -> None:
-        """Note that a connection has sent its ConnectRequest in time."""
-        self.handshakes.pop(connection, None)
 
     def close_idle_handshakes(self) -> None:
         """Close connections that never sent a ConnectRequest."""
