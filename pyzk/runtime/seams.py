@@ -19,6 +19,7 @@ from pyzk.persistence.report import StorageReport
 if TYPE_CHECKING:
     from pyzk.quorum.commands import StorageCommand
     from pyzk.quorum.epochs import Epochs
+    from pyzk.quorum.storage_commands import StorageAnswers
     from pyzk.runtime.client_port import ClientProtocol
 
 
@@ -61,14 +62,6 @@ class MemberInputs(Protocol):
         ...
 
 
-class StorageAnswers(Protocol):
-    """Who hears that a command of a member is done, on the loop."""
-
-    def stored(self, ticket: int) -> None: ...
-    def restored(self, ticket: int, database: Database) -> None: ...
-    def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None: ...
-
-
 class ServerStorage(Protocol):
     """Where transactions become durable; `pyzk.runtime.storage.Storage` is the real one."""
 
@@ -92,7 +85,8 @@ class ServerStorage(Protocol):
     def append(self, records: list[bytes], last_zxid: int) -> None: ...
     def take_snapshot(self, database: Database) -> None: ...
     def perform(self, command: StorageCommand, answers: StorageAnswers) -> None:
-        """Do what a member wants done, behind everything that was appended; then answer."""
+        """Do what a member wants done, behind everything that was appended; then answer, on the
+        loop."""
         ...
 
     def report(self) -> StorageReport: ...

@@ -30,7 +30,7 @@ from pyzk.server.marks import Marks
 from pyzk.server.outbox import Outgoing
 from pyzk.sim.checkers import Violation
 from pyzk.sim.checks import Checks
-from pyzk.sim.disk import PowerCut, Records, SimDisk
+from pyzk.sim.disk import PowerCut, SimDisk
 from pyzk.sim.network import Host, Socket
 from pyzk.sim.surroundings import Surroundings
 from pyzk.zxid import format_zxid
@@ -313,7 +313,7 @@ class Machine:
         self.world.checks.restored(self, database.last_zxid)
         self.input(lambda: self.act(partial(self.inputs.restored, ticket, database)))
 
-    def log_read(self, ticket: int, records: Records | None) -> None:
+    def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None:
         self.input(lambda: self.act(partial(self.inputs.log_read, ticket, records)))
 
     def replaced(self, zxid: int) -> None:
