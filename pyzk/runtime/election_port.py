@@ -58,7 +58,7 @@ class ElectionPort(Port):
                 Listening(self.inputs, self._network, self._make_accepted, where, BIND_RETRY_S)
             )
         outcomes = await asyncio.gather(
-            *(each.until_open(ensemble.election_port_bind_retry) for each in self._listening),
+            *[each.until_open(ensemble.election_port_bind_retry) for each in self._listening],
             return_exceptions=True,
         )
         failures = [outcome for outcome in outcomes if outcome is not None]
