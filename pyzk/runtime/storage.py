@@ -157,6 +157,7 @@ class Storage:
             post=post,
             on_synced=on_synced,
             on_error=on_error,
+            metrics=self.metrics,
             warning_threshold_ms=config.fsync_warning_threshold_ms,
         )
         self._snapshots = SnapshotThread(
@@ -272,16 +273,6 @@ class Storage:
         """Return what the four-letter words show of the storage."""
         directories = self._directories
         return StorageReport(_total_size(directories.snapshots), _total_size(directories.logs))
-
-    def refresh_metrics(self) -> None:
-        """Copy the numbers of the disk thread into the server's metrics."""
-        assert self._disk is not None
-        stats = self._disk.stats
-        self.metrics.fsync_threshold_exceed_count = stats.slow_count
-        summary = self.metrics.fsynctime
-        summary.count = stats.count
-        summary.sum = int(stats.total_ms)
-        summary.max = int(stats.max_ms)
 
     # --- the end --------------------------------------------------------------------
 
