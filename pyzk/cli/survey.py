@@ -116,8 +116,7 @@ class SurveyedServer:
 
 async def survey(addresses: Sequence[ClientAddress], timeout_s: float) -> list[SurveyedServer]:
     """Ask all servers; return them in the given order."""
-    members = [SurveyedServer(address) for address in addresses]
-    await asyncio.gather(*(_visit(member, timeout_s) for member in members))
+    members = await look(addresses, timeout_s)
     await measure_lag(members, timeout_s)
     await asyncio.gather(*(_ask_more(member, timeout_s) for member in members))
     return members

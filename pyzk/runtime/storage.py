@@ -32,7 +32,6 @@ from pyzk.zxid import format_zxid
 
 log = logging.getLogger(__name__)
 
-_SUFFIXES: Final = {"": "", "gz": ".gz", "snappy": ".snappy"}
 _HOUR_S: Final = 3600.0
 EPOCH_ROOM_BYTES: Final = 4096
 """The bytes that must be free for the files beside the snapshots."""
@@ -52,7 +51,7 @@ class Storage:
         self.epochs: Epochs | None = None
         """The epochs of a member of an ensemble, once the storage is open."""
         self._config = config
-        self._options = recovery_options(config)
+        self._options = RecoveryOptions.of(config)
         self._complete_after = 0
         """The zxid after which the log is known to be whole."""
         self._directories: DataDirectories
@@ -303,21 +302,6 @@ class Storage:
         """Unlock the directories."""
         if hasattr(self, "_directories"):
             self._directories.close()
-
-
-def recovery_options(config: ServerConfig) -> RecoveryOptions:
-    """Return the settings on which loading depends."""
-    return RecoveryOptions(
-        digests=config.digest_enabled,
-        extended_types=config.extended_types_enabled,
-        emulate_353=config.emulate_353_ttl_nodes,
-        trust_empty_snapshot=config.snapshot_trust_empty,
-        autocreate=config.db_autocreate,
-        jute_limit_bytes=config.max_txn_bytes,
-        snapshot_suffix=_SUFFIXES[config.snapshot_compression],
-        last_zxid_section=config.serialize_last_processed_zxid,
-        committed_log_count=0 if config.ensemble is None else config.commit_log_count,
-    )
 
 
 def _told_where(error: MissingLogError) -> StorageError:

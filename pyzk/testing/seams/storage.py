@@ -47,7 +47,7 @@ class MemoryStorage:
         self.epochs: Epochs | None = None
         """The epochs of a member of an ensemble, known after `open`."""
         self._config = config
-        self._options = recovery_options(config)
+        self._options = RecoveryOptions.of(config)._replace(snapshot_suffix="")
         self._epoch_files = MemoryDirectory("memory epochs")
         self._complete_after = 0
         self._snapshots: MemoryDirectory | None = None
@@ -359,21 +359,10 @@ def empty_directories(config: ServerConfig, zxid: int) -> None:
 
 def empty_database(config: ServerConfig, zxid: int) -> Database:
     """Return the database of a new server."""
-    database = recovery_options(config).new_database()
+    database = RecoveryOptions.of(config).new_database()
     database.log_complete_after = zxid
     database.tree.last_zxid = zxid
     return database
-
-
-def recovery_options(config: ServerConfig) -> RecoveryOptions:
-    """Return the settings that a tree depends on."""
-    return RecoveryOptions(
-        digests=config.digest_enabled,
-        extended_types=config.extended_types_enabled,
-        emulate_353=config.emulate_353_ttl_nodes,
-        jute_limit_bytes=config.max_txn_bytes,
-        committed_log_count=0 if config.ensemble is None else config.commit_log_count,
-    )
 
 
 def is_ours(name: str) -> bool:
