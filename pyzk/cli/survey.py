@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 import attrs
 
 from pyzk.int64 import MASK64
+from pyzk.runtime.addresses import place
 from pyzk.zxid import counter_of, epoch_of
 
 DEFAULT_PORT: Final = 2181
@@ -42,7 +43,7 @@ class ClientAddress(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return place(*self)
 
 
 def parse_addresses(text: str) -> list[ClientAddress]:
