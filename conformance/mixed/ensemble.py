@@ -190,12 +190,6 @@ class Ensemble:
         """Returns a client with a new session with one member."""
         return self[sid].new_session(timeout_ms)
 
-    def become(self, sid: int, launcher: Launcher) -> None:
-        """Stops a member, and starts another implementation on its directory."""
-        self[sid].stop()
-        self[sid].launcher = launcher
-        self.start_member(sid)
-
     def cleanup(self, keep: bool = False) -> None:
         """Kills all processes and, unless told otherwise, removes all directories."""
         for member in self.members.values():

@@ -53,7 +53,7 @@ class MachineWorld(Surroundings, Protocol):
 
     rng: Random
     checks: Checks
-    server_configs: dict[int, ServerConfig]
+    server_config: ServerConfig
     ensemble_configs: dict[int, EnsembleConfig]
 
     def machine_at(self, host: str) -> Host:
@@ -142,7 +142,7 @@ class Machine:
         for note in notes:
             self.note(f"recovery: {note}")
         self.peer, self.inputs = member_peer(
-            world.server_configs[self.sid],
+            world.server_config,
             world.ensemble_configs[self.sid],
             database,
             epochs,
@@ -395,7 +395,7 @@ class Machine:
             if link.is_closed:
                 socket.close()
                 return
-            socket.owner = QuorumSocket(self, link)
+            socket.owner = self._of_quorum(link)
             link.shell = socket
             self.act(partial(self.inputs.link_up, link))
 
@@ -479,7 +479,7 @@ class Machine:
             def dialed() -> None:
                 link = self.inputs.election_dialed(dial.sid, f"h{dial.sid}")
                 link.shell = socket
-                socket.owner = ElectionSocket(self, link)
+                socket.owner = self._of_election(link)
 
             self.act(dialed)
 
@@ -505,7 +505,7 @@ class Machine:
             socket.close()
             return
         connection.shell = socket
-        socket.owner = ClientSocket(self, connection)
+        socket.owner = SocketOwner(self, connection.receive, lambda _: connection.closed())
         self.connections[connection] = None
 
     def _accept_learner(self, socket: Socket) -> None:
@@ -514,64 +514,49 @@ class Machine:
             socket.close()
             return
         link.shell = socket
-        socket.owner = QuorumSocket(self, link)
+        socket.owner = self._of_quorum(link)
 
     def _accept_election(self, socket: Socket) -> None:
         link = self.inputs.election_accepted(socket.name)
         link.shell = socket
-        socket.owner = ElectionSocket(self, link)
+        socket.owner = self._of_election(link)
+
+    def _of_quorum(self, link: QuorumLink) -> SocketOwner:
+        inputs = self.inputs
+        return SocketOwner(
+            self,
+            partial(inputs.link_received, link),
+            partial(inputs.link_down, link),
+            partial(self._flush_link, link),
+        )
+
+    def _of_election(self, link: ElectionLink) -> SocketOwner:
+        inputs = self.inputs
+        received = partial(inputs.election_received, link)
+        return SocketOwner(self, received, lambda _: inputs.election_closed(link))
 
 
-class QuorumSocket:
-    """A link of the quorum port and the socket behind it."""
+class SocketOwner:
+    """What a connection or a link does with the socket behind it."""
 
-    def __init__(self, machine: Machine, link: QuorumLink) -> None:
-        self.machine = machine
-        self.link = link
-
-    def received(self, socket: Socket, data: bytes) -> None:
-        machine = self.machine
-        machine.act(partial(machine.inputs.link_received, self.link, data))
-
-    def ended(self, socket: Socket, reason: str) -> None:
-        machine = self.machine
-        machine.act(partial(machine.inputs.link_down, self.link, reason))
-
-    def writable(self, socket: Socket) -> None:
-        self.machine._flush_link(self.link)
-
-
-class ElectionSocket:
-    """A link of the election port and the socket behind it."""
-
-    def __init__(self, machine: Machine, link: ElectionLink) -> None:
-        self.machine = machine
-        self.link = link
-
-    def received(self, socket: Socket, data: bytes) -> None:
-        machine = self.machine
-        machine.act(partial(machine.inputs.election_received, self.link, data))
-
-    def ended(self, socket: Socket, reason: str) -> None:
-        machine = self.machine
-        machine.act(partial(machine.inputs.election_closed, self.link))
-
-    def writable(self, socket: Socket) -> None:
-        pass
-
-
-class ClientSocket:
-    """A client's connection and the socket behind it."""
-
-    def __init__(self, machine: Machine, connection: Connection) -> None:
-        self.machine = machine
-        self.connection = connection
+    def __init__(
+        self,
+        machine: Machine,
+        received: Callable[[bytes], object],
+        ended: Callable[[str], object],
+        writable: Callable[[], object] | None = None,
+    ) -> None:
+        self._machine = machine
+        self._received = received
+        self._ended = ended
+        self._writable = writable
 
     def received(self, socket: Socket, data: bytes) -> None:
-        self.machine.act(partial(self.connection.receive, data))
+        self._machine.act(partial(self._received, data))
 
     def ended(self, socket: Socket, reason: str) -> None:
-        self.machine.act(self.connection.closed)
+        self._machine.act(partial(self._ended, reason))
 
     def writable(self, socket: Socket) -> None:
-        pass
+        if self._writable is not None:
+            self._writable()
