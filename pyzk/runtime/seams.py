@@ -19,6 +19,7 @@ from pyzk.persistence.report import StorageReport
 if TYPE_CHECKING:
     from pyzk.quorum.commands import StorageCommand
     from pyzk.quorum.epochs import Epochs
+    from pyzk.quorum.storage_commands import StorageAnswers
     from pyzk.runtime.client_port import ClientProtocol
 
 
@@ -61,14 +62,6 @@ class MemberInputs(Protocol):
         ...
 
 
-class StorageAnswers(Protocol):
-    """What is called, on the loop, when a command of a member is done."""
-
-    def stored(self, ticket: int) -> None: ...
-    def restored(self, ticket: int, database: Database) -> None: ...
-    def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None: ...
-
-
 class ServerStorage(Protocol):
     """Makes transactions durable; `pyzk.runtime.storage.Storage` is the real one."""
 
@@ -92,7 +85,8 @@ class ServerStorage(Protocol):
     def append(self, records: list[bytes], last_zxid: int) -> None: ...
     def take_snapshot(self, database: Database) -> None: ...
     def perform(self, command: StorageCommand, answers: StorageAnswers) -> None:
-        """Carries out a command of a member, behind everything that was appended; then answers."""
+        """Do what a member wants done, behind everything that was appended; then answer, on the
+        loop."""
         ...
 
     def report(self) -> StorageReport: ...

@@ -94,8 +94,8 @@ class Server:
         self.is_serving = False
         """Whether the role takes clients, and the server is not about to stop."""
         self.server_id = 0
-        """The id that `myid` gives; 0 for a server that stands alone, although it makes session ids as
-        server 1."""
+        """The id that `myid` gives; 0 for a server that stands alone. (That one makes session ids
+        as server 1 does.)"""
         self._watch_tree()
 
     def _watch_tree(self) -> None:

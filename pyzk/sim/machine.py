@@ -30,7 +30,7 @@ from pyzk.server.marks import Marks
 from pyzk.server.outbox import Outgoing
 from pyzk.sim.checkers import Violation
 from pyzk.sim.checks import Checks
-from pyzk.sim.disk import PowerCut, Records, SimDisk
+from pyzk.sim.disk import PowerCut, SimDisk
 from pyzk.sim.network import Host, Socket
 from pyzk.sim.surroundings import Surroundings
 from pyzk.zxid import format_zxid
@@ -53,7 +53,7 @@ class MachineWorld(Surroundings, Protocol):
 
     rng: Random
     checks: Checks
-    server_configs: dict[int, ServerConfig]
+    server_config: ServerConfig
     ensemble_configs: dict[int, EnsembleConfig]
 
     def machine_at(self, host: str) -> Host:
@@ -142,7 +142,7 @@ class Machine:
         for note in notes:
             self.note(f"recovery: {note}")
         self.peer, self.inputs = member_peer(
-            world.server_configs[self.sid],
+            world.server_config,
             world.ensemble_configs[self.sid],
             database,
             epochs,
@@ -314,7 +314,7 @@ class Machine:
         self.world.checks.restored(self, database.last_zxid)
         self.input(lambda: self.act(partial(self.inputs.restored, ticket, database)))
 
-    def log_read(self, ticket: int, records: Records | None) -> None:
+    def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None:
         self.input(lambda: self.act(partial(self.inputs.log_read, ticket, records)))
 
     def replaced(self, zxid: int) -> None:
@@ -396,7 +396,7 @@ class Machine:
             if link.is_closed:
                 socket.close()
                 return
-            socket.owner = QuorumSocket(self, link)
+            socket.owner = self._of_quorum(link)
             link.shell = socket
             self.act(partial(self.inputs.link_up, link))
 
@@ -480,7 +480,7 @@ class Machine:
             def dialed() -> None:
                 link = self.inputs.election_dialed(dial.sid, f"h{dial.sid}")
                 link.shell = socket
-                socket.owner = ElectionSocket(self, link)
+                socket.owner = self._of_election(link)
 
             self.act(dialed)
 
@@ -506,7 +506,7 @@ class Machine:
             socket.close()
             return
         connection.shell = socket
-        socket.owner = ClientSocket(self, connection)
+        socket.owner = SocketOwner(self, connection.receive, lambda _: connection.closed())
         self.connections[connection] = None
 
     def _accept_learner(self, socket: Socket) -> None:
@@ -515,64 +515,49 @@ class Machine:
             socket.close()
             return
         link.shell = socket
-        socket.owner = QuorumSocket(self, link)
+        socket.owner = self._of_quorum(link)
 
     def _accept_election(self, socket: Socket) -> None:
         link = self.inputs.election_accepted(socket.name)
         link.shell = socket
-        socket.owner = ElectionSocket(self, link)
+        socket.owner = self._of_election(link)
+
+    def _of_quorum(self, link: QuorumLink) -> SocketOwner:
+        inputs = self.inputs
+        return SocketOwner(
+            self,
+            partial(inputs.link_received, link),
+            partial(inputs.link_down, link),
+            partial(self._flush_link, link),
+        )
+
+    def _of_election(self, link: ElectionLink) -> SocketOwner:
+        inputs = self.inputs
+        received = partial(inputs.election_received, link)
+        return SocketOwner(self, received, lambda _: inputs.election_closed(link))
 
 
-class QuorumSocket:
-    """Joins a link of the quorum port to its socket."""
+class SocketOwner:
+    """What a connection or a link does with the socket behind it."""
 
-    def __init__(self, machine: Machine, link: QuorumLink) -> None:
-        self.machine = machine
-        self.link = link
-
-    def received(self, socket: Socket, data: bytes) -> None:
-        machine = self.machine
-        machine.act(partial(machine.inputs.link_received, self.link, data))
-
-    def ended(self, socket: Socket, reason: str) -> None:
-        machine = self.machine
-        machine.act(partial(machine.inputs.link_down, self.link, reason))
-
-    def writable(self, socket: Socket) -> None:
-        self.machine._flush_link(self.link)
-
-
-class ElectionSocket:
-    """Joins a link of the election port to its socket."""
-
-    def __init__(self, machine: Machine, link: ElectionLink) -> None:
-        self.machine = machine
-        self.link = link
-
-    def received(self, socket: Socket, data: bytes) -> None:
-        machine = self.machine
-        machine.act(partial(machine.inputs.election_received, self.link, data))
-
-    def ended(self, socket: Socket, reason: str) -> None:
-        machine = self.machine
-        machine.act(partial(machine.inputs.election_closed, self.link))
-
-    def writable(self, socket: Socket) -> None:
-        pass
-
-
-class ClientSocket:
-    """Joins a client's connection to its socket."""
-
-    def __init__(self, machine: Machine, connection: Connection) -> None:
-        self.machine = machine
-        self.connection = connection
+    def __init__(
+        self,
+        machine: Machine,
+        received: Callable[[bytes], object],
+        ended: Callable[[str], object],
+        writable: Callable[[], object] | None = None,
+    ) -> None:
+        self._machine = machine
+        self._received = received
+        self._ended = ended
+        self._writable = writable
 
     def received(self, socket: Socket, data: bytes) -> None:
-        self.machine.act(partial(self.connection.receive, data))
+        self._machine.act(partial(self._received, data))
 
     def ended(self, socket: Socket, reason: str) -> None:
-        self.machine.act(self.connection.closed)
+        self._machine.act(partial(self._ended, reason))
 
     def writable(self, socket: Socket) -> None:
-        pass
+        if self._writable is not None:
+            self._writable()

@@ -87,7 +87,7 @@ class Socket:
 
     __slots__ = ("host", "is_closed", "is_full", "is_paused", "life", "outgoing", "owner", "peer")
 
-    def __init__(self, network: SimNetwork, host: Host) -> None:
+    def __init__(self, host: Host) -> None:
         self.host = host
         self.life = host.life
         self.owner: Owner | None = None
@@ -269,6 +269,11 @@ class Pipe:
             self.schedule(self.queue[0][0])
 
 
+def _accept(socket: Socket, port: str) -> None:
+    if socket.is_alive():
+        socket.host.accepted(port, socket)
+
+
 def _receive(socket: Socket, data: bytes) -> None:
     if socket.is_alive() and socket.owner is not None:
         socket.owner.received(socket, data)
@@ -360,21 +365,17 @@ class SimNetwork:
                 return
             near, far = self._open(source, life, target)
             self._answer(source, life, now + back_us, done, near)
-            target.input(partial(self._accept, far, target.life, port))
+            target.input(partial(_accept, far, port))
 
         self.world.at(self.world.now_us + there_us, arrive)
 
     def _open(self, source: Host, life: int, target: Host) -> tuple[Socket, Socket]:
-        near, far = Socket(self, source), Socket(self, target)
+        near, far = Socket(source), Socket(target)
         near.life = life
         near.peer, far.peer = far, near
         near.outgoing, far.outgoing = Pipe(self, near, far), Pipe(self, far, near)
         self.sockets[near] = self.sockets[far] = None
         return near, far
-
-    def _accept(self, socket: Socket, life: int, port: str) -> None:
-        if socket.is_alive():
-            socket.host.accepted(port, socket)
 
     def _answer(
         self,

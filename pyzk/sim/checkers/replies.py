@@ -47,24 +47,14 @@ class ReplyChecker:
 
     def __init__(self, model: Model, has_local_sessions: bool) -> None:
         self.answers = 0
-        self.writes = 0
-        self.reads = 0
-        self.events = 0
-        self.expiries = 0
-        self.acknowledged: dict[int, Operation] = {}
-        """Zxid -> the write that was acknowledged with it."""
         self._model = model
         self._floor = 0
         self._has_local_sessions = has_local_sessions
 
     # --- sessions -------------------------------------------------------------------
 
-    def began(self, session: SessionRecord) -> None:
-        """Notes that a client has a new session."""
-
     def expired(self, session: SessionRecord) -> None:
-        """Notes that a client was told that its session is gone."""
-        self.expiries += 1
+        """A client was told that its session is gone."""
         session.is_closed = True
 
     def closed(self, session: SessionRecord) -> None:
@@ -78,9 +68,6 @@ class ReplyChecker:
     def asked(self, operation: Operation) -> None:
         """Notes that a request is sent."""
         operation.floor = self._floor
-
-    def lost(self, operation: Operation) -> None:
-        """Notes that the answer to a request will never come."""
 
     def answered(
         self,
@@ -117,7 +104,6 @@ class ReplyChecker:
     # --- writes ---------------------------------------------------------------------
 
     def _write(self, session: SessionRecord, operation: Operation, body: bytes) -> None:
-        self.writes += 1
         zxid = operation.zxid
         told = self._model.told.get(zxid)
         is_ours = (
@@ -141,7 +127,6 @@ class ReplyChecker:
                 f" {format_zxid(operation.floor)} was acknowledged",
             )
         self._floor = max(self._floor, zxid)
-        self.acknowledged[zxid] = operation
         if not operation.error:
             self._check_written(operation, told, body)
 
@@ -175,7 +160,6 @@ class ReplyChecker:
     # --- reads ----------------------------------------------------------------------
 
     def _read(self, session: SessionRecord, operation: Operation, body: bytes) -> None:
-        self.reads += 1
         if operation.opcode == OpCode.SYNC:
             return
         zxid, path = operation.zxid, operation.path
@@ -262,8 +246,7 @@ class ReplyChecker:
             watch.since = max(watch.since, zxid)
 
     def fired(self, session: SessionRecord, event_type: int, path: str) -> None:
-        """Checks a watch event that has come."""
-        self.events += 1
+        """A watch event has come."""
         kinds = _FIRES.get(event_type, ())
         for kind in kinds:
             session.watches.pop((kind, path), None)
