@@ -98,13 +98,14 @@ def run(
         if must_be_heard and not is_heard:
             runner.request_stop()
 
-    def say_started(runner: Runner) -> None:
+    def say(runner: Runner) -> None:
         ensemble = config.ensemble
         if ensemble is not None and not connect_string_only:
             what = "observer" if ensemble.is_observer else "participant"
             count = len(ensemble.membership.members)
             role = f"server {ensemble.my_sid} of {count}, {what}, looking for a leader"
             tell(runner, status_line("started", *runner.client_address, role, where))
+        runner.when_serving(partial(say_ready, runner))
 
     def say_ready(runner: Runner) -> None:
         host, port = runner.client_address
@@ -114,10 +115,6 @@ def run(
         ensemble = config.ensemble
         role = runner.role if ensemble is None else f"server {ensemble.my_sid}, {runner.role}"
         tell(runner, status_line("ready", host, port, role, where))
-
-    def say(runner: Runner) -> None:
-        say_started(runner)
-        runner.when_serving(partial(say_ready, runner))
 
     try:
         return event_loop.run(_serve(config, make_runner or _peer_runner, say, signals), loop)
