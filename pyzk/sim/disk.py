@@ -72,7 +72,7 @@ class Answers(Protocol):
         ...
 
     def note(self, text: str) -> None:
-        """Write a line to the verbose trace."""
+        """Writes a line to the verbose trace."""
         ...
 
 
