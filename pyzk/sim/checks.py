@@ -64,7 +64,7 @@ class ChecksWorld(Surroundings, Protocol):
         ...
 
     def packets(self, machine: Described, socket: Socket, data: bytes) -> None:
-        """Trace what is written to a link."""
+        """Traces what is written to a link."""
         ...
 
 
@@ -152,7 +152,7 @@ class Checks:
     # --- after each step ------------------------------------------------------------
 
     def stepped(self, machine: Watched) -> None:
-        """Compare a machine that has taken an input with what was last seen of it."""
+        """Compares a machine that has taken an input with what was last seen of it."""
         seen = self._seen.get(machine.sid)
         if seen is None or not machine.is_up:
             return
@@ -197,7 +197,7 @@ class Checks:
     # --- the end --------------------------------------------------------------------
 
     def finish(self, machines: Sequence[Watched]) -> None:
-        """Check at the end of a run that these machines are equal."""
+        """Checks at the end of a run that these machines are equal."""
         first = machines[0]
         for machine in machines:
             check_counts(machine)

@@ -59,7 +59,7 @@ class Answers(StorageAnswers, Protocol):
         ...
 
     def note(self, text: str) -> None:
-        """Write a line to the verbose trace."""
+        """Writes a line to the verbose trace."""
         ...
 
 

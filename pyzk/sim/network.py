@@ -46,11 +46,11 @@ class Host(Protocol):
     """How many times slower than usual its network is."""
 
     def input(self, action: Callable[[], object]) -> None:
-        """Let the program take an input, now or when it is no longer paused."""
+        """Lets the program take an input, now or when it is no longer paused."""
         ...
 
     def accepts(self, port: str) -> bool:
-        """Tell whether the program listens on this port."""
+        """Tells whether the program listens on this port."""
         ...
 
     def accepted(self, port: str, socket: Socket) -> None:

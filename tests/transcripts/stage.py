@@ -261,7 +261,7 @@ class Stage:
             self.effect(f"{actor.sid} is {state}")
 
     def give(self, actor: Actor, line: str, action: Callable[[Running], None]) -> None:
-        """Gives a member one input: prints its line, then what the peer puts out."""
+        """Give a member one input: print its line, then what the peer puts out."""
         self.note(line)
         assert actor.running is not None, f"{actor.sid} does not run"
         action(actor.running)

@@ -27,7 +27,7 @@ class DurabilityChecker:
         self._durable = durable
 
     def holders(self, zxid: int) -> list[int]:
-        """Return the voters whose disks have a transaction."""
+        """Returns the voters whose disks have a transaction."""
         chain = self._chain
         ends = {sid: chain.resolve(last()) for sid, last in self._durable.items()}
         return [sid for sid, end in ends.items() if chain.contains(end, zxid)]

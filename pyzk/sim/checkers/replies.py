@@ -146,13 +146,13 @@ class ReplyChecker:
             self._compare(operation, stat, self._model.znode(path, operation.zxid))
 
     def created(self, operation: Operation, body: bytes) -> str:
-        """Return the path in the answer to a create."""
+        """Returns the path in the answer to a create."""
         if operation.opcode == OpCode.CREATE:
             return PathResponse.decode(body, 0, len(body))[0].path or ""
         return Create2Response.decode(body, 0, len(body))[0].path or ""
 
     def created_path(self, operation: Operation, error: int, body: bytes) -> str | None:
-        """Return the path of a sequential znode that was just created, else None."""
+        """Returns the path of a sequential znode that was just created, else None."""
         if error or operation.opcode not in (OpCode.CREATE, OpCode.CREATE2):
             return None
         return self.created(operation, body) if operation.path.endswith("-") else None
