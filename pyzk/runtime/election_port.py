@@ -117,7 +117,7 @@ class ElectionPort(Port):
         return cast("asyncio.Protocol", ElectionProtocol(self, sid))
 
     def opened(self, opened: PortSocket, key: object) -> None:
-        """Takes a socket that is connected; ``key`` is the server that was dialed, None if it was accepted."""
+        """Takes a connected socket; ``key`` is the server that was dialed, None if accepted."""
         super().opened(opened, key)
         self._unreachable.pop(key, None)
 
