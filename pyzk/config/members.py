@@ -38,7 +38,7 @@ class ServerAddress:
     """Where a member listens for peers; addresses sort by host."""
 
     host: str
-    """A name or an address, an IPv6 one without brackets."""
+    """The name or address of the host; an IPv6 address is without brackets."""
     quorum_port: int
     election_port: int
 
@@ -56,7 +56,7 @@ class QuorumServer:
     is_observer: bool = False
     client_host: str = WILDCARD
     client_port: int | None = None
-    """The client port; None: the line of the server does not name it, but `clientPort` of that
+    """The client port; None if the line of the server does not name it, but `clientPort` of that
     server does."""
 
     def __str__(self) -> str:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pyzk.constants import MAX_TXN_BYTES
 from pyzk.data.committed_log import CommittedLog
@@ -34,10 +34,14 @@ from pyzk.persistence.snapshot import LoadedSnapshot, read_snapshot, write_snaps
 from pyzk.persistence.txnlog import Ending, LogScan
 from pyzk.zxid import follows, format_zxid
 
+if TYPE_CHECKING:
+    from pyzk.config.server import ServerConfig
+
 log = logging.getLogger(__name__)
 
 MAX_CANDIDATES = 100
 """Older snapshots than this many are not tried, as in Java."""
+_SUFFIXES: Final = {"": "", "gz": ".gz", "snappy": ".snappy"}
 
 
 class RecoveryOptions(NamedTuple):
@@ -67,6 +71,21 @@ class RecoveryOptions(NamedTuple):
     """The value of zookeeper.serializeLastProcessedZxid.enabled."""
     committed_log_count: int = 0
     """The value of zookeeper.commitLogCount on a member of an ensemble; 0: nothing is collected."""
+
+    @classmethod
+    def of(cls, config: ServerConfig) -> RecoveryOptions:
+        """Return what a configuration says of loading."""
+        return cls(
+            digests=config.digest_enabled,
+            extended_types=config.extended_types_enabled,
+            emulate_353=config.emulate_353_ttl_nodes,
+            trust_empty_snapshot=config.snapshot_trust_empty,
+            autocreate=config.db_autocreate,
+            jute_limit_bytes=config.max_txn_bytes,
+            snapshot_suffix=_SUFFIXES[config.snapshot_compression],
+            last_zxid_section=config.serialize_last_processed_zxid,
+            committed_log_count=0 if config.ensemble is None else config.commit_log_count,
+        )
 
     def new_tree(self) -> DataTree:
         return DataTree(

@@ -91,18 +91,21 @@ def run(
         _log.info("configuration: %s%s", f"line {line}: " if line else "", text)
     raise_descriptor_limit()
 
+    where = f"data in {os.path.abspath(config.data_dir)}"
+
     def tell(runner: Runner, line: str) -> None:
         is_heard = announce(line, out)
         if must_be_heard and not is_heard:
             runner.request_stop()
 
-    def say_started(runner: Runner) -> None:
+    def say(runner: Runner) -> None:
         ensemble = config.ensemble
         if ensemble is not None and not connect_string_only:
             what = "observer" if ensemble.is_observer else "participant"
             count = len(ensemble.membership.members)
             role = f"server {ensemble.my_sid} of {count}, {what}, looking for a leader"
-            tell(runner, status_line("started", *runner.client_address, role, config.data_dir))
+            tell(runner, status_line("started", *runner.client_address, role, where))
+        runner.when_serving(partial(say_ready, runner))
 
     def say_ready(runner: Runner) -> None:
         host, port = runner.client_address
@@ -111,11 +114,7 @@ def run(
             return
         ensemble = config.ensemble
         role = runner.role if ensemble is None else f"server {ensemble.my_sid}, {runner.role}"
-        tell(runner, status_line("ready", host, port, role, config.data_dir))
-
-    def say(runner: Runner) -> None:
-        say_started(runner)
-        runner.when_serving(partial(say_ready, runner))
+        tell(runner, status_line("ready", host, port, role, where))
 
     try:
         return event_loop.run(_serve(config, make_runner or _peer_runner, say, signals), loop)
@@ -218,17 +217,8 @@ def _log_start(runner: Runner) -> None:
     )
 
 
-def ready_line(host: str, port: int, where: str, role: str = "standalone") -> str:
-    """Return the line that is printed when the server serves."""
-    return _line("ready", host, port, role, where)
-
-
-def status_line(state: str, host: str, port: int, role: str, data_dir: str) -> str:
-    """Return the description of a server on disk."""
-    return _line(state, host, port, role, f"data in {os.path.abspath(data_dir)}")
-
-
-def _line(state: str, host: str, port: int, role: str, where: str) -> str:
+def status_line(state: str, host: str, port: int, role: str, where: str) -> str:
+    """Return the description of a server; ``where`` says where its data are."""
     return f"pyzk {__version__} {state} on {place(host, port)}, {role}, {where}"
 
 

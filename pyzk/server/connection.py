@@ -401,14 +401,14 @@ class Connection:
     # --- its session ----------------------------------------------------------------
 
     def attach(self, session: Session) -> None:
-        """Have this session from now on."""
+        """Serve this session from now on."""
         self.session = session
         self.session_id = session.session_id
         self.timeout_ms = session.timeout_ms
         session.connection = self
 
     def await_session(self, session_id: int, timeout_ms: int) -> None:
-        """Serve no frames until it is known whether this session can be had."""
+        """Serve no frames until it is known whether the client can have this session."""
         self.session_id = session_id
         self.timeout_ms = timeout_ms
         self.state = ATTACHING

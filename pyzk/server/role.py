@@ -41,6 +41,6 @@ class Role(Protocol):
         ...
 
     def revalidate(self, connection: Connection, session_id: int, timeout_ms: int) -> None:
-        """Find out whether the session lives with which a client has come back, and tell
-        ``Server.revalidated``. Its password was right."""
+        """Find out whether the session that a client has come back with still lives, and tell
+        ``Server.revalidated``. The password was right."""
         ...
