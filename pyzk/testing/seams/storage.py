@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from pyzk.config.server import ServerConfig
 from pyzk.data.database import Database
@@ -26,15 +27,18 @@ from pyzk.persistence.recovery import RecoveryOptions
 from pyzk.persistence.report import StorageReport
 from pyzk.persistence.snapshot import write_snapshot
 from pyzk.persistence.txnlog import LogScan, frame_record, framed_zxid
-from pyzk.quorum.commands import SaveEpoch, StorageCommand
 from pyzk.quorum.epochs import Epochs, load_epochs
-from pyzk.quorum.storage_commands import Outcome, carry_out, freeze
 from pyzk.runtime.seams import ServerStorage
 from pyzk.testing.seams.gate import Gate
 
+if TYPE_CHECKING:
+    from pyzk.quorum.commands import StorageCommand
+    from pyzk.quorum.storage_commands import Outcome
+
+    OnDone = Callable[[Outcome], None]
+
 OnSynced = Callable[[int], None]
 OnError = Callable[[BaseException], None]
-OnDone = Callable[[Outcome], None]
 
 
 class MemoryStorage:
@@ -132,6 +136,10 @@ class MemoryStorage:
             self._loop.call_soon(self._perform, command, answer)
 
     def _perform(self, command: StorageCommand, answer: OnDone) -> None:
+        # A server that stands alone starts sooner without.
+        from pyzk.quorum.commands import SaveEpoch
+        from pyzk.quorum.storage_commands import carry_out, freeze
+
         self._sync()
         if self._loop is None:
             return
