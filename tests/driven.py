@@ -22,7 +22,7 @@ from pyzk.server.outbox import Outgoing
 
 
 class TakesReplies(Protocol):
-    """A client in a test: the shell of its connection."""
+    """A client of a test, which is the shell of its connection."""
 
     def take(self, connection: Connection) -> None:
         """Takes what the connection has for the socket."""
@@ -30,7 +30,7 @@ class TakesReplies(Protocol):
 
 
 class Driven:
-    """One peer; what it does to the world is noted."""
+    """One peer on production's driver; what it orders from the world is noted here."""
 
     def __init__(self, peer: Peer, member: MemberEffects | None = None) -> None:
         self.peer = peer
@@ -38,9 +38,9 @@ class Driven:
         self.server = peer.server
         self.driver = Driver(peer, self, member)
         self.unsynced: list[bytes] = []
-        """Framed records that the disk has not answered."""
+        """The framed records that are not durable yet."""
         self.log_zxid = 0
-        """The zxid of the last of them."""
+        """The zxid of the last record that was appended."""
         self.woken_at_ms = 0
         self.snapshots_wanted = 0
         self._is_turn_due = False
@@ -74,11 +74,11 @@ class Driven:
             self.driver.end_turn()
 
     def settle(self) -> None:
-        """Has everything carried out; worlds whose disk answers by itself let it."""
+        """Has everything carried out. Worlds whose disk answers by itself override this."""
         self.flush()
 
     def pass_time(self, now_ms: int) -> None:
-        """Sets both clocks; nothing wakes."""
+        """Sets both clocks without a wake."""
         self.clock.wall_ms += now_ms - self.clock.now_ms
         self.clock.now_ms = now_ms
 
@@ -133,7 +133,7 @@ class OneRole:
 
 
 class NoElections:
-    """The effects of a member that has `OneRole`, but for those that the role needs."""
+    """The effects of a member with `OneRole`: all fail, and a world overrides those it needs."""
 
     def order(self, command: StorageCommand) -> None:
         raise AssertionError(command)

@@ -100,7 +100,7 @@ class World(Driven):
         self.log: list[LoggedTxn] = []
         """Everything that was handed to the disk, decoded from its bytes."""
         self.records: list[bytes] = []
-        """The same as it was handed over."""
+        """The framed records, as they were handed to the disk."""
         self.is_disk_held = False
         self._port = 40000
         self.driver.start()

@@ -17,6 +17,7 @@ ZooKeeper: FileTxnSnapLog.restore, FileTxnLog.
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pyzk.constants import MAX_TXN_BYTES
@@ -26,8 +27,8 @@ from pyzk.data.tree import DataTree
 from pyzk.data.txn import decode_txn
 from pyzk.errors import Corrupt, JuteError, StorageError
 from pyzk.persistence import filenames, newest_log, txnlog
-from pyzk.persistence.directory import Directory, join, remove_temporaries
-from pyzk.persistence.filenames import ACCEPTED_EPOCH, CURRENT_EPOCH, NamedZxid
+from pyzk.persistence.directory import Directory, join, remove_all
+from pyzk.persistence.filenames import ACCEPTED_EPOCH, CURRENT_EPOCH, TEMPORARY, NamedZxid
 from pyzk.persistence.replacement import complete_replacement
 from pyzk.persistence.snapshot import LoadedSnapshot, read_snapshot, write_snapshot
 from pyzk.persistence.txnlog import Ending, LogScan
@@ -145,20 +146,13 @@ def check_directories(snap_directory: Directory, log_directory: Directory) -> No
     if snap_directory is log_directory or snap_directory.path == log_directory.path:
         return
     remedy = "check that dataDir and dataLogDir are not swapped, or move the file"
-    for name in log_directory.names():
-        if name.startswith("snapshot."):
-            raise StorageError(
-                "a snapshot in the directory of the logs",
-                path=join(log_directory, name),
-                remedy=remedy,
-            )
-    for name in snap_directory.names():
-        if name.startswith("log."):
-            raise StorageError(
-                "a log in the directory of the snapshots",
-                path=join(snap_directory, name),
-                remedy=remedy,
-            )
+    for directory, prefix, message in (
+        (log_directory, "snapshot.", "a snapshot in the directory of the logs"),
+        (snap_directory, "log.", "a log in the directory of the snapshots"),
+    ):
+        for name in directory.names():
+            if name.startswith(prefix):
+                raise StorageError(message, path=join(directory, name), remedy=remedy)
 
 
 class _Recovery:
@@ -214,11 +208,14 @@ class _Recovery:
         self.notes.append(text)
 
     def _remove_temporaries(self) -> None:
+        """Remove the files of a writer that died. They must go before anything is loaded: Java
+        loads a complete ``snapshot.7.tmp`` as a snapshot."""
         directories = [self.snap_directory]
         if self.log_directory is not self.snap_directory:
             directories.append(self.log_directory)
         for directory in directories:
-            for name in remove_temporaries(directory):
+            stale = [name for name in directory.names() if name.endswith(TEMPORARY)]
+            for name in remove_all(directory, stale):
                 self.note(f"{join(directory, name)}: removed, an unfinished file")
 
     def _remove_headerless_log(self) -> None:
@@ -476,8 +473,5 @@ class _Replay:
 
 
 def _sync_file(directory: Directory, name: str) -> None:
-    file = directory.open(name)
-    try:
+    with closing(directory.open(name)) as file:
         file.sync()
-    finally:
-        file.close()

@@ -1,6 +1,6 @@
 """The election port, 3888: sockets for what `pyzk.quorum.election_links` orders.
 
-Shell. Answers to the sockets and threads of QuorumCnxManager.
+Shell. ZooKeeper: the sockets and threads of QuorumCnxManager
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BIND_RETRY_S: Final = 1.0
-"""Between two attempts to have the election port; the original's."""
+"""The seconds between two attempts to open the election port, as in the original."""
 
 
 class ElectionPort(Port):
-    """All election connections of one member."""
+    """The election port of one member, with all its connections."""
 
     def __init__(
         self,
@@ -42,11 +42,11 @@ class ElectionPort(Port):
     ) -> None:
         super().__init__(inputs, life, ensemble, network)
         self._unreachable: dict[object, str] = {}
-        """Server of the configuration -> why; said once until it has been reached."""
+        """Id of a configured server -> why it cannot be reached, which is logged once."""
 
     async def listen(self) -> None:
-        """Take connections, as soon as one of the addresses can be had; wait for that, for a server
-        that others cannot reach would only disturb them.
+        """Takes connections as soon as one of the addresses can be bound, and waits for that: a
+        server that others cannot reach would only disturb them.
 
         Raises ElectionPortError after electionPortBindRetry attempts. If that is 0 it waits for
         the first one only, and goes on trying.
@@ -117,7 +117,7 @@ class ElectionPort(Port):
         return cast("asyncio.Protocol", ElectionProtocol(self, sid))
 
     def opened(self, opened: PortSocket, key: object) -> None:
-        """A socket is there; ``key`` is the server that was dialed, None if it was accepted."""
+        """Takes a socket that is connected; ``key`` is the server that was dialed, None if it was accepted."""
         super().opened(opened, key)
         self._unreachable.pop(key, None)
 
@@ -130,10 +130,10 @@ class ElectionProtocol(PortSocket):
     def __init__(self, port: ElectionPort, sid: int | None) -> None:
         super().__init__(port)
         self._sid = sid
-        """Who was dialed; None if it was accepted."""
+        """The id of the server that was dialed; None if the socket was accepted."""
         self._link: ElectionLink | None = None
         self._is_due = False
-        """The link waits to hear that its message has left."""
+        """Whether the link waits to hear that its message has left."""
 
     # --- called by the loop ---------------------------------------------------------
 
@@ -175,7 +175,7 @@ class ElectionProtocol(PortSocket):
     # --- called by the port ---------------------------------------------------------
 
     def write(self, data: bytes) -> None:
-        """Write one piece; `MemberLife.election_written` follows when all has left."""
+        """Writes one piece; `MemberLife.election_written` follows when all of it has left."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return

@@ -38,7 +38,6 @@ from pyzk.errors import (
     DirectoryLockedError,
     ElectionPortError,
     StorageError,
-    TornTail,
 )
 from pyzk.exit_codes import ExitCode
 from pyzk.runtime import logs
@@ -99,13 +98,14 @@ def run(
         if must_be_heard and not is_heard:
             runner.request_stop()
 
-    def say_started(runner: Runner) -> None:
+    def say(runner: Runner) -> None:
         ensemble = config.ensemble
         if ensemble is not None and not connect_string_only:
             what = "observer" if ensemble.is_observer else "participant"
             count = len(ensemble.membership.members)
             role = f"server {ensemble.my_sid} of {count}, {what}, looking for a leader"
             tell(runner, status_line("started", *runner.client_address, role, where))
+        runner.when_serving(partial(say_ready, runner))
 
     def say_ready(runner: Runner) -> None:
         if connect_string_only:
@@ -114,10 +114,6 @@ def run(
         ensemble = config.ensemble
         role = runner.role if ensemble is None else f"server {ensemble.my_sid}, {runner.role}"
         tell(runner, status_line("ready", *runner.client_address, role, where))
-
-    def say(runner: Runner) -> None:
-        say_started(runner)
-        runner.when_serving(partial(say_ready, runner))
 
     try:
         return event_loop.run(_serve(config, make_runner or _peer_runner, say, signals), loop)
@@ -264,7 +260,7 @@ def explain(error: Exception, config: ServerConfig) -> tuple[str, int]:
         return f"configuration: {error}", ExitCode.INVALID_INVOCATION
     if isinstance(error, DirectoryLockedError):
         return str(error), ExitCode.DATADIR_LOCKED
-    if isinstance(error, (Corrupt, TornTail)):
+    if isinstance(error, Corrupt):
         return f"{error}{_other_remedy(error, config)}", ExitCode.DATA_CORRUPT
     if isinstance(error, StorageError):
         return str(error), ExitCode.UNABLE_TO_ACCESS_DATADIR
@@ -307,7 +303,7 @@ def _advice(error: OSError, config: ServerConfig) -> str:
 
 def _other_remedy(error: StorageError, config: ServerConfig) -> str:
     """Return what a member of an ensemble can do instead of restoring a backup."""
-    if config.ensemble is None or not isinstance(error, (Corrupt, TornTail)):
+    if config.ensemble is None or not isinstance(error, Corrupt):
         return ""
     roots = dict.fromkeys((config.data_dir, config.data_log_dir))
     return (

@@ -1,8 +1,9 @@
 """The quorum port, 2888: links between a leader and its learners.
 
 Shell. A learner dials, a leader listens; afterwards both sides are the same: bytes go in through
-the runner, and what a `Link` has queued is taken piece by piece as the socket takes it. Answers to
-the sockets of Leader.LearnerCnxAcceptor, LearnerHandler and Learner.
+the runner, and what a `QuorumLink` has queued is taken piece by piece as the socket takes it.
+
+ZooKeeper: the sockets of Leader.LearnerCnxAcceptor, LearnerHandler and Learner
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from pyzk.runtime.network import peer_name, reason_of
 from pyzk.runtime.port import Port, PortSocket
 
 HIGH_WATER_BYTES: Final = 1 << 20
-"""What may wait for one socket; the rest stays in the link, where a snapshot is not made yet."""
+"""How many bytes may wait for one socket; a snapshot in the link is made only as they leave."""
 LOW_WATER_BYTES: Final = 1 << 18
 
 
 class QuorumPort(Port):
-    """All links of one member."""
+    """The quorum port of one member, with all its links."""
 
     # --- orders ---------------------------------------------------------------------
 
     def listen(self) -> None:
-        """Take learners, as soon as the port can be had."""
+        """Takes learners, as soon as the port can be opened."""
         self.stop_listening()
         places = self._places("learners", [each.quorum_port for each in self.ensemble.me.addresses])
         failures: list[str] = []
@@ -46,7 +47,7 @@ class QuorumPort(Port):
             listening.start()
 
     def dial(self, command: DialLeader) -> None:
-        """Open a link; `MemberLife.link_up` or `MemberLife.link_down` will tell."""
+        """Opens a link; `MemberLife.link_up` or `MemberLife.link_down` tells how that went."""
         link = command.link
         if link.is_closed:
             return
@@ -67,7 +68,7 @@ class QuorumPort(Port):
         self.inputs.take_in("link down", reason, partial(self.life.link_down, link, reason))
 
     def flush(self, link: QuorumLink) -> None:
-        """The link has something to write, or was closed."""
+        """Writes what the link has for its socket; closes the socket of a closed link."""
         shell = link.shell
         if isinstance(shell, LinkProtocol):
             shell.flush()
@@ -135,8 +136,8 @@ class LinkProtocol(PortSocket):
     # --- called by the port ---------------------------------------------------------
 
     def flush(self) -> None:
-        """Write as much as the socket takes; close behind the last byte of a closed link. Pause or
-        resume reading as the link wants."""
+        """Writes as much as the socket takes; closes behind the last byte of a closed link. Pauses
+        or resumes reading as the link wants."""
         link = self._link
         transport = self._transport
         if link is None or transport is None or transport.is_closing():

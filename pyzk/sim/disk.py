@@ -47,24 +47,24 @@ class Answers(StorageAnswers, Protocol):
     def log_synced(self, zxid: int) -> None: ...
 
     def replaced(self, zxid: int) -> None:
-        """A received database is the only one that the disk has now."""
+        """Takes the news that the disk now has a received database and no other."""
         ...
 
     def disk_failed(self, error: StorageError) -> None:
-        """The program stops."""
+        """Stops the program."""
         ...
 
     def disk_crashed(self) -> None:
-        """A planned crash has come."""
+        """Crashes the machine, as was planned."""
         ...
 
     def note(self, text: str) -> None:
-        """Write a line to the verbose trace."""
+        """Writes a line to the verbose trace."""
         ...
 
 
 class Append:
-    """In the queue: records for the log, in order."""
+    """An entry of the queue: records for the log, in order."""
 
     __slots__ = ("records", "zxid")
 
@@ -74,7 +74,7 @@ class Append:
 
 
 class Roll:
-    """In the queue: begin another file with the next record."""
+    """An entry of the queue: the next record begins another file."""
 
 
 class Order:

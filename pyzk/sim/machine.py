@@ -45,7 +45,7 @@ ROLES: Final = {
     "leader": "L", "follower": "F", "observer": "O", "read-only": "R", "looking": "?"
 }  # fmt: skip
 MAX_WAKES: Final = 200
-"""More of them at one moment is a peer that never sleeps."""
+"""A peer that is woken more often at one moment never sleeps."""
 
 
 class MachineWorld(Surroundings, Protocol):
@@ -57,19 +57,19 @@ class MachineWorld(Surroundings, Protocol):
     ensemble_configs: dict[int, EnsembleConfig]
 
     def machine_at(self, host: str) -> Host:
-        """Return the machine with this host name."""
+        """Returns the machine with this host name."""
         ...
 
     def crash_point(self, machine: Machine) -> None:
-        """The machine is at a place at which a crash was planned."""
+        """Crashes the machine, which is at a place at which a crash was planned."""
         ...
 
     def disk_failed(self, machine: Machine, error: StorageError) -> None:
-        """The program of the machine ends with its disk."""
+        """Ends the program of the machine, because its disk has failed."""
         ...
 
     def raised(self, machine: Machine, error: Exception) -> None:
-        """An input of the machine has raised."""
+        """Takes the exception that an input of the machine has raised."""
         ...
 
 
@@ -94,15 +94,15 @@ class Machine:
         self.slowness = 1
         self.steps_to_crash = 0
         self.clock_offset_ms = 0
-        """Of its monotonic clock, which begins anew when power comes back."""
+        """The offset of its monotonic clock, which begins anew when power comes back."""
         self.wall_offset_ms = 0
         self.has_peer = False
         self.inputs: MemberLife
-        """Where the peer takes what comes from other members and from its disk."""
+        """The life of the peer, which takes what comes from other members and from the disk."""
         self._driver: Driver
         self._is_turn_over = False
         self.is_left_broken = False
-        """It stays as it is until the end of the run."""
+        """Whether the machine stays broken until the end of the run."""
         self.peer: Peer
         self.clock: Clock
         self.is_listening = False
@@ -113,12 +113,12 @@ class Machine:
         self._woken_us = -1
         self._port = 40_000
         self.rng = Random(world.options.seed << 8 | sid)
-        """Draws when turns end."""
+        """Draws when the turns of the driver end."""
 
     # --- life -----------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the program."""
+        """Starts the program."""
         world = self.world
         self.life += 1
         self.is_up = True
@@ -160,7 +160,8 @@ class Machine:
         self.act(partial(self._driver.start, wants_snapshot=wants_snapshot))
 
     def crash(self, *, is_power_lost: bool, why: str = "crash") -> None:
-        """End at once; without power also lose what is not synced, and say nothing to anyone."""
+        """Ends the program at once. Without power what is not synced is lost, too, and no other
+        host is told."""
         if not self.is_up:
             return
         world = self.world
@@ -179,19 +180,19 @@ class Machine:
         world.checks.stopped(self)
 
     def power_on(self) -> None:
-        """Power is back; the program can start."""
+        """Gives the machine power again, so that the program can start."""
         if not self.is_powered:
             self.is_powered = True
             self.clock_offset_ms = self.world.rng.randrange(100_000) - self.world.now_us // 1000
             self.world.network.powered(self)
 
     def pause(self) -> None:
-        """Stand still: inputs wait (SIGSTOP, a long collection of garbage)."""
+        """Stands still: inputs wait, as after SIGSTOP or in a long collection of garbage."""
         self.is_paused = True
         self.world.say(self, "! paused")
 
     def resume(self) -> None:
-        """Go on with what has come meanwhile."""
+        """Goes on, with the inputs that have come meanwhile."""
         if not self.is_paused:
             return
         self.is_paused = False
@@ -216,11 +217,11 @@ class Machine:
 
     @property
     def role_name(self) -> str:
-        """leader, follower, observer or read-only; looking between them."""
+        """The mode: leader, follower, observer or read-only; looking between two roles."""
         return self.peer.status().mode
 
     def describe(self) -> str:
-        """Who, in which role, epoch and state: the columns of the trace."""
+        """Returns the columns of the trace: the name, role, epochs and last zxid of the machine."""
         if not self.is_up or not self.has_peer:
             return f"{self.name} -"
         member = self.member
@@ -239,7 +240,7 @@ class Machine:
         self.clock.wall_ms = WALL_MS + now_ms + self.wall_offset_ms
 
     def later(self, delay_us: int, action: Callable[[], object]) -> None:
-        """Call ``action``, unless the program has ended by then."""
+        """Calls ``action`` after this delay, unless the program has ended by then."""
         life = self.life
         self.world.at(self.world.now_us + delay_us, partial(self._if_alive, life, action))
 
@@ -272,7 +273,7 @@ class Machine:
     # --- inputs ---------------------------------------------------------------------
 
     def input(self, action: Callable[[], object]) -> None:
-        """Take an input, when the program is no longer paused."""
+        """Takes an input at once, or when the program is no longer paused."""
         if self.is_paused:
             self._held.append(partial(self._if_alive, self.life, action))
         else:
@@ -321,7 +322,7 @@ class Machine:
         self.world.checks.restored(self, zxid)
 
     def disk_failed(self, error: StorageError) -> None:
-        """The server stops, as `runtime.main` does."""
+        """Stops the server, as `runtime.main` does."""
         self.world.disk_failed(self, error)
 
     def disk_crashed(self) -> None:
@@ -333,7 +334,7 @@ class Machine:
     # --- effects --------------------------------------------------------------------
 
     def _step(self) -> None:
-        """Begins an effect, unless a crash falls before it."""
+        """Begins an effect; ends the program if a crash falls before it."""
         self.world.checks.stepped(self)
         if self.steps_to_crash:
             self.steps_to_crash -= 1
@@ -361,7 +362,7 @@ class Machine:
             raise _EndedError
 
     def end_turn_soon(self) -> None:
-        """Ends the turn at once, or when the inputs of some time have come."""
+        """Ends the turn behind this input, or after a random time in which others may come."""
         turn_us = self.world.options.turn_us
         if turn_us:
             end = partial(self._do, self._driver.end_turn)
@@ -402,7 +403,7 @@ class Machine:
         world.network.dial(self, target, QUORUM, command.timeout_ms * 1000, done)
 
     def send(self, link: Outgoing) -> None:
-        """Writes to a link."""
+        """Writes to a link of the quorum port."""
         assert isinstance(link, QuorumLink), link
         self._step()
         self._flush_link(link)

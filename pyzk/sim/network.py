@@ -27,16 +27,16 @@ MAX_LATENCY_US: Final = 3_000_000
 GIVE_UP_US: Final = 5_000_000
 """The longest time until a side that writes into a broken connection learns of it."""
 FIN: Final = b"FIN"
-"""In a pipe, compared by identity: the sender has closed."""
+"""Says in a pipe that the sender has closed; compared by identity."""
 RST: Final = b"RST"
-"""In a pipe, compared by identity: the connection is broken."""
+"""Says in a pipe that the connection is broken; compared by identity."""
 
 
 class Host(Protocol):
     """What a connection ends at: a machine with one program, or a client."""
 
     key: int
-    """Different for each host; that of a member is its sid."""
+    """The key of the host, different for each; that of a member is its sid."""
     life: int
     """Counts the starts of the program."""
     is_powered: bool
@@ -46,15 +46,15 @@ class Host(Protocol):
     """How many times slower than usual its network is."""
 
     def input(self, action: Callable[[], object]) -> None:
-        """Let the program take an input, now or when it is no longer paused."""
+        """Lets the program take an input, now or when it is no longer paused."""
         ...
 
     def accepts(self, port: str) -> bool:
-        """Tell whether the program listens on this port."""
+        """Tells whether the program listens on this port."""
         ...
 
     def accepted(self, port: str, socket: Socket) -> None:
-        """A connection has come."""
+        """Takes a connection that has come."""
         ...
 
 
@@ -64,11 +64,12 @@ class Owner(Protocol):
     def received(self, socket: Socket, data: bytes) -> None: ...
 
     def ended(self, socket: Socket, reason: str) -> None:
-        """The other side has closed, or the connection is broken; not called after ``close``."""
+        """Takes the news that the other side has closed or the connection is broken, unless this
+        side has closed."""
         ...
 
     def writable(self, socket: Socket) -> None:
-        """The socket has room again."""
+        """Takes the news that the socket has room again."""
         ...
 
 
@@ -307,7 +308,7 @@ class SimNetwork:
         self.sockets: dict[Socket, None] = {}
         """The sockets that their own side has open."""
         self.blocked: dict[tuple[int, int], None] = {}
-        """(from, to) of the directions in which nothing passes."""
+        """The directions in which nothing passes, as (from, to)."""
         self.parked: dict[Pipe, None] = {}
         """Pipes that wait for a block to end."""
         self.poked: dict[Socket, None] = {}
@@ -415,7 +416,7 @@ class SimNetwork:
                 side.outgoing.say_last(RST, self.rng.choice((0, 1000, 20_000, 500_000)))
 
     def killed(self, host: Host) -> None:
-        """The program of a host is gone; its system closes what it had open."""
+        """Close what the program of a host had open, which is gone, as its system does."""
         for socket in [each for each in self.sockets if each.host is host]:
             self.forget(socket)
             if self.rng.random() < 0.5:

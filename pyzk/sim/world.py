@@ -104,7 +104,7 @@ class World:
         return self.machines[int(host.removeprefix("h"))]
 
     def established(self, sid: int) -> None:
-        """The leader ``sid`` has begun to serve."""
+        """Note that the leader ``sid`` has begun to serve."""
         self.faults.established(self.machines[sid])
 
     def crash_point(self, machine: Machine) -> None:

@@ -17,11 +17,12 @@ from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.data.committed_log import CommittedLog
 from pyzk.data.database import Database
+from pyzk.data.serialize import encode_nodes, encode_tables
 from pyzk.data.snapshot_view import Frozen
 from pyzk.data.tree import DataTree
 from pyzk.data.txn import decode_txn, encode_txn
 from pyzk.jute.records import ACL, ConnectRequest, CreateTxn, QuorumPacket, SetDataTxn, TxnHeader
-from pyzk.quorum import packets, snapshot_stream
+from pyzk.quorum import packets
 from pyzk.quorum.commands import (
     DialLeader,
     SaveEpoch,
@@ -35,6 +36,7 @@ from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.member import Member
 from pyzk.quorum.observer import Observer
 from pyzk.quorum.peer import Peer
+from pyzk.quorum.snapshot_stream import END
 from pyzk.quorum.stream import QuorumStream
 from pyzk.server.connection import CLOSED, Connection
 from pyzk.server.outbox import Outbox, Outgoing
@@ -124,9 +126,9 @@ def snap(database: Database, zxid: int | None = None) -> bytes:
     return b"".join(
         (
             packets.encode_bare(packets.SNAP, tree.last_zxid if zxid is None else zxid),
-            snapshot_stream.encode_begin(database.sessions.items(), tree.acls.items()),
-            snapshot_stream.encode_nodes(nodes),
-            snapshot_stream.encode_end(),
+            encode_tables(database.sessions.items(), tree.acls.items()),
+            encode_nodes(nodes),
+            END,
         )
     )
 

@@ -19,7 +19,7 @@ from pyzk.quorum.epochs import ACCEPTED, CURRENT, save_epoch
 from pyzk.zxid import counter_of, epoch_of
 
 SESSION = 0x0900000000000000
-"""Of a client that is gone: nobody waits for its replies."""
+"""The session of a client that is gone: nobody waits for its replies."""
 _TIME_MS = 1_600_000_000_000
 _ANYONE = [ACL(31, "world", "anyone")]
 

@@ -58,7 +58,7 @@ class ReplyChecker:
         session.is_closed = True
 
     def closed(self, session: SessionRecord) -> None:
-        """A client was told that it has closed its session."""
+        """Checks that a session has ended of which a client was told that it has closed it."""
         session.is_closed = True
         if session.session_id not in self._model.ended and not self._has_local_sessions:
             raise Violation("sessions", f"c{session.client}: closed, but not in the history")
@@ -66,7 +66,7 @@ class ReplyChecker:
     # --- requests -------------------------------------------------------------------
 
     def asked(self, operation: Operation) -> None:
-        """A request is sent."""
+        """Notes that a request is sent."""
         operation.floor = self._floor
 
     def answered(
@@ -78,7 +78,7 @@ class ReplyChecker:
         error: int,
         body: bytes,
     ) -> None:
-        """An answer has come; ``operation`` is the oldest request without one."""
+        """Checks an answer that has come; ``operation`` is the oldest request without one."""
         if operation is None or xid != operation.xid:
             raise Violation("reply order", f"c{session.client}: answer {xid}, due is {operation}")
         self.answers += 1
@@ -146,13 +146,13 @@ class ReplyChecker:
             self._compare(operation, stat, self._model.znode(path, operation.zxid))
 
     def created(self, operation: Operation, body: bytes) -> str:
-        """Return the path in the answer to a create."""
+        """Returns the path in the answer to a create."""
         if operation.opcode == OpCode.CREATE:
             return PathResponse.decode(body, 0, len(body))[0].path or ""
         return Create2Response.decode(body, 0, len(body))[0].path or ""
 
     def created_path(self, operation: Operation, error: int, body: bytes) -> str | None:
-        """Return the path of a sequential znode that was just created, else None."""
+        """Returns the path of a sequential znode that was just created, else None."""
         if error or operation.opcode not in (OpCode.CREATE, OpCode.CREATE2):
             return None
         return self.created(operation, body) if operation.path.endswith("-") else None

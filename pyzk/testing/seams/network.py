@@ -1,6 +1,6 @@
 """The network between the members of a test ensemble: in memory, and under the test's control.
 
-Shell. Stands in for TCP on the quorum and election ports (`pyzk.runtime.seams.Network`). Each
+Shell. Stands in for TCP on the quorum and election ports (`pyzk.runtime.seams.MemberNetwork`). Each
 member has an endpoint; all of them share one `MemoryNetwork`, which knows who may reach whom.
 
     write  -> the other side's inbox -> its data_received, one turn of the loop later
@@ -109,7 +109,7 @@ class MemoryNetwork:
 
 
 class MemoryEndpoint:
-    """One member's network: a `pyzk.runtime.seams.Network`."""
+    """The network of one member: a `pyzk.runtime.seams.MemberNetwork`."""
 
     def __init__(
         self, network: MemoryNetwork, sid: int, gate: Gate, observe: Callable[[], None]
