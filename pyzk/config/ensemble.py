@@ -339,10 +339,8 @@ class _Builder:
                 raise line.wrong(str(error)) from None
         if me.client_port is None:
             if port is None:
-                raise ConfigError(
-                    f"is not set; set it, 2181 is usual, or end the server.{me.sid} line with"
-                    " ;2181",
-                    key="clientPort",
+                raise self.settings.no_client_port(
+                    f"; set it, 2181 is usual, or end the server.{me.sid} line with ;2181"
                 )
             return host or WILDCARD, port
         if port is not None:

@@ -453,7 +453,7 @@ class _Builder:
             address = self.given.get("client_port_address")
             if address is not None:
                 raise address.wrong("clientPortAddress is set but clientPort is not")
-            raise ConfigError("is not set; 2181 is usual, 0 takes any free port", key="clientPort")
+            raise self.settings.no_client_port("; 2181 is usual, 0 takes any free port")
         for field in ("min_session_timeout_ms", "max_session_timeout_ms"):
             if getattr(config, field) < 0:
                 raise self.given[field].wrong("must not be negative; -1 means the default")

@@ -458,6 +458,19 @@ def test_what_must_be_set() -> None:
         parse_config(b"dataDir=/d\nclientPortAddress=::1")
 
 
+def test_a_server_that_is_secure_only_does_not_open_a_port_in_clear_text_by_advice() -> None:
+    text = b"dataDir=/d\ninitLimit=5\nsyncLimit=2\nsecureClientPort=2281"
+    members = b"\nserver.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2"
+    expected = (
+        "clientPort: is not set, and secureClientPort (line 4) is not supported yet: pyzk has no"
+        " TLS; a clientPort would be in clear text"
+    )
+    for each in (text, text + members):
+        with pytest.raises(ConfigError) as caught:
+            parse_config(each, read_file={"/d/myid": b"1"}.get)
+        assert str(caught.value) == expected
+
+
 def test_effective_values_name_every_field_once() -> None:
     values = dict(effective_values(parse("tickTime=5")))
     assert values["tickTime"] == 5
