@@ -456,6 +456,11 @@ def discovery(world: LearnerWorld) -> None:
     world.connect()
 
 
+def accepting(world: LearnerWorld) -> None:
+    world.connect()
+    world.hear(leader_info())
+
+
 def choosing(world: LearnerWorld) -> None:
     world.discover()
 
@@ -472,12 +477,19 @@ def truncating(world: LearnerWorld) -> None:
 
 
 def storing(world: LearnerWorld) -> None:
+    """Of a learner whose log ends at 1."""
     world.discover()
-    world.hear(diff(0), new_leader())
+    world.hear(diff(0), both(create(2)), new_leader())
+
+
+def saving(world: LearnerWorld) -> None:
+    storing(world)
+    world.answer()
 
 
 def ready(world: LearnerWorld) -> None:
-    storing(world)
+    world.discover()
+    world.hear(diff(0), new_leader())
     world.settle()
 
 

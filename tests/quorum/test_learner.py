@@ -466,7 +466,7 @@ def test_newleader_is_of_the_epoch_that_was_accepted() -> None:
 
 
 def test_the_configuration_in_newleader_is_remembered() -> None:
-    world = LearnerWorld()
+    world = LearnerWorld([create(1)])
     storing(world)
     assert world.role.sync.new_leader_config == b"server.1=a:1:2:participant\nversion=0"
 

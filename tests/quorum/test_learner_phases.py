@@ -8,12 +8,14 @@ import pytest
 
 from pyzk.constants import OpCode
 from pyzk.jute.records import PathRequest
-from pyzk.quorum import packets
+from pyzk.quorum import learner, packets
 from pyzk.server.passwords import session_password
 from pyzk.zxid import make
+from scripts import gen_zab
 from tests.quorum.learner_world import (
     UPTODATE,
     LearnerWorld,
+    accepting,
     broadcast,
     choosing,
     create,
@@ -24,6 +26,7 @@ from tests.quorum.learner_world import (
     ping,
     proposal,
     ready,
+    saving,
     storing,
     syncing,
     trunc,
@@ -56,13 +59,29 @@ ANSWERS = ("SYNC", "REVALIDATE")
 IN_SYNC = {"PROPOSAL", "PING"}
 ALLOWED: dict[Callable[[LearnerWorld], None], set[str]] = {
     discovery: {"LEADERINFO"},
+    accepting: set(),
     choosing: {"DIFF", "TRUNC", "SNAP"},
     syncing: IN_SYNC | {"NEWLEADER"},
     truncating: IN_SYNC | {"NEWLEADER"},
     storing: IN_SYNC,
+    saving: IN_SYNC,
     ready: IN_SYNC | {"UPTODATE"},
     broadcast: {"PROPOSAL", "PING", "SYNC", "REVALIDATE"},
 }
+NO_PACKETS = {"CONNECTING", "LOADING", "OVER"}
+"""There is no connection yet, what comes is the snapshot, or nothing is looked at any more."""
+
+
+@pytest.mark.source
+def test_every_phase_is_among_these() -> None:
+    names = {getattr(learner, name): name for name in gen_zab.phases(learner)}
+    found = set()
+    for enter in ALLOWED:
+        world = LearnerWorld([create(1)])
+        enter(world)
+        assert names[world.role.phase] == enter.__name__.upper()
+        found.add(names[world.role.phase])
+    assert found | NO_PACKETS == set(names.values())
 
 
 @pytest.mark.parametrize("phase", ALLOWED, ids=lambda phase: phase.__name__)

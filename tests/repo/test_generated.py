@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from pyzk.quorum import learner, learner_handler
 from scripts import changelog, gen_config_table, gen_jute, gen_word_table, gen_zab
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +40,13 @@ def test_every_phase_is_explained_and_can_be_reached() -> None:
     for machine in gen_zab.machines():
         reached = {step.next_phase for step in machine.steps} | {machine.first}
         assert reached == set(gen_zab.phases(machine.module)) - {"OVER"}, machine.title
+
+
+@pytest.mark.source
+@pytest.mark.parametrize("module", [learner, learner_handler], ids=lambda module: module.__name__)
+def test_every_phase_has_a_name_for_messages(module: ModuleType) -> None:
+    numbers = [getattr(module, name) for name in gen_zab.phases(module)]
+    assert numbers == list(range(len(module.PHASE_NAMES)))
 
 
 def test_the_fallback_of_the_makefile_names_every_dependency() -> None:
