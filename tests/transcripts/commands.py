@@ -24,7 +24,7 @@ _HIDDEN = "/zookeeper"
 
 
 def _actor(stage: Stage, word: str) -> Actor:
-    return stage.actors[int(word)]
+    return stage.actor(int(word))
 
 
 def _sids(text: str) -> list[int]:
@@ -73,7 +73,7 @@ def restore(stage: Stage, words: list[str]) -> None:
         history = History()
         for word in words[1:]:
             history.take(word)
-        history.write(stage.actors[sid].disk.directory)
+        history.write(stage.actor(sid).disk.directory)
 
 
 def puppet(stage: Stage, words: list[str]) -> None:
@@ -116,7 +116,7 @@ def elect(stage: Stage, words: list[str]) -> None:
     leader = int(words[0])
     assert words[1] == "by", words
     voters = _sids(words[2])
-    actors = [stage.actors[sid] for sid in voters if not stage.actors[sid].is_puppet]
+    actors = [actor for actor in map(stage.actor, voters) if not actor.is_puppet]
     for actor in actors:
         if actor.peer is None:
             stage.start(actor)
@@ -239,6 +239,8 @@ def deliver(stage: Stage, words: list[str]) -> None:
             if isinstance(flight, Data) and flight.text.split()[0] == wanted:
                 return
         raise ValueError(f"no {wanted} is on its way")
+    if not option.isdecimal():
+        raise ValueError(f"write half, until=NEWLEADER or a number, not {option!r}")
     if option == "0":
         stage.note(f"{source}->{target} nothing")
     for _ in range(int(option)):
@@ -374,7 +376,7 @@ def client(stage: Stage, words: list[str]) -> None:
 
 def _all(stage: Stage, words: list[str]) -> list[Actor]:
     if words:
-        return [stage.actors[sid] for word in words for sid in _sids(word)]
+        return [stage.actor(sid) for word in words for sid in _sids(word)]
     return list(stage.actors.values())
 
 
@@ -445,6 +447,12 @@ COMMANDS: dict[str, Command] = {
     )
 }  # fmt: skip
 
+_MOST_WORDS = {
+    "puppet": 3, "elect": 3, "vote": 1, "counter": 2, "crash": 2, "restart": 1, "sync": 2,
+    "snapshot": 1, "deliver": 2, "cut": 1, "run": 4, "advance": 1,
+}  # fmt: skip
+"""How many words a command takes at most; the others take as many as there are."""
+
 
 def perform(stage: Stage, line: str) -> None:
     """Carry out one line. In front of a command ``quietly`` hides what happens."""
@@ -455,6 +463,9 @@ def perform(stage: Stage, line: str) -> None:
     command = COMMANDS.get(words[0])
     if command is None:
         raise ValueError(f"there is no command {words[0]!r}")
+    most = _MOST_WORDS.get(words[0], len(words))
+    if len(words) - 1 > most:
+        raise ValueError(f"{words[0]} takes no {' '.join(words[most + 1 :])!r}")
     before = len(stage.lines)
     command(stage, words[1:])
     if is_quiet:

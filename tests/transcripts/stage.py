@@ -149,6 +149,18 @@ class Stage:
         """Told of records that a member has handed to its disk."""
         self._port = 40000
 
+    def actor(self, sid: int) -> Actor:
+        """Return a member; raises ValueError if there is none of this number."""
+        if sid not in self.actors:
+            raise ValueError(f"no member {sid}")
+        return self.actors[sid]
+
+    def client(self, name: str) -> Client:
+        """Return a client; raises ValueError if it has never been connected."""
+        if name not in self.clients:
+            raise ValueError(f"{name} has not opened a session")
+        return self.clients[name]
+
     # --- setting up -----------------------------------------------------------------
 
     def build(self, voters: int, observers: int, committed: int, settings: list[str]) -> None:
@@ -462,8 +474,8 @@ class Stage:
 
     def open(self, name: str, sid: int, timeout_ms: int) -> None:
         """Connect a client, new or with the session it has."""
+        actor = self.actor(sid)
         client = self.clients.setdefault(name, Client(name))
-        actor = self.actors[sid]
         assert actor.peer is not None, f"{sid} does not run"
         self._port += 1
         connection = actor.peer.accept("127.0.0.1", self._port)
@@ -474,7 +486,7 @@ class Stage:
 
     def request(self, name: str, words: list[str]) -> None:
         """Send a request of a client."""
-        client = self.clients[name]
+        client = self.client(name)
         connection = client.connection
         assert connection is not None, f"{name} is not connected"
         data = client.request(words)
@@ -483,7 +495,7 @@ class Stage:
 
     def drop_client(self, name: str) -> None:
         """Break a client's connection."""
-        client = self.clients[name]
+        client = self.client(name)
         connection, client.connection = client.connection, None
         assert connection is not None, f"{name} is not connected"
         actor = self.actors[client.sid]
