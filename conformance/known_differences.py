@@ -86,3 +86,6 @@ ODD_WORDS: Final[dict[str, str]] = {
     ),
 }
 """Four-letter words that get another answer."""
+
+OURS_IN_MNTR: Final = ("zk_tree_digest", "zk_tree_digest_zxid")
+"""What mntr has behind all that the original has."""

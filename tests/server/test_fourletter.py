@@ -10,6 +10,7 @@ from typing import Final, cast
 
 import pytest
 
+from conformance.known_differences import OURS_IN_MNTR
 from pyzk.clock import Clock
 from pyzk.config.server import ServerConfig
 from pyzk.constants import CONTAINER_OWNER
@@ -33,8 +34,6 @@ WORDS: Final = tuple(FOUR_LETTER_WORDS)
 THEIR_VERSION: Final = (
     "3.9.3-c26634f34490bb0ea7a09cc51e05ede3b4e320ee, built on 2024-10-17 23:21 UTC"
 )
-OURS: Final = ("zk_tree_digest", "zk_tree_digest_zxid")
-"""What mntr has beyond the original's."""
 NOT_SERVING: Final = b"This ZooKeeper instance is not currently serving requests"
 
 NOW_MS: Final = 79_000
@@ -359,7 +358,7 @@ def test_mntr_of_an_empty_server_has_every_name_in_order() -> None:
     server = FakeServer()
     server.connect(1)
     ours, theirs = parse_mntr(server.ask("mntr")), parse_mntr(golden("fresh/mntr"))
-    assert list(ours) == [*theirs, *OURS]
+    assert list(ours) == [*theirs, *OURS_IN_MNTR]
     for name, value in theirs.items():
         assert ("." in ours[name]) == ("." in value), name
 
@@ -377,7 +376,7 @@ def test_mntr_after_activity(server: FakeServer) -> None:
         metrics.updatelatency.add(value)
     ours, theirs = parse_mntr(server.ask("mntr")), parse_mntr(golden("standalone/mntr"))
     theirs = {name: theirs[name] for name in theirs if not name.endswith("_read_per_namespace")}
-    assert list(ours) == [*theirs, *OURS]
+    assert list(ours) == [*theirs, *OURS_IN_MNTR]
     end = list(theirs).index("zk_watch_bytes")
     differ = {name for name in list(theirs)[:end] if ours[name] != theirs[name]}
     assert differ == {"zk_approximate_data_size"}, "names of the recorded znodes differ"
