@@ -6,7 +6,9 @@ Shell. Each subcommand is a module that is imported only when it runs, because s
 from __future__ import annotations
 
 import importlib
-from typing import Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
 import click
 
@@ -19,6 +21,18 @@ COMMANDS: Final = {
     "status": ("pyzk.cli.status", "Show how the members of an ensemble are."),
     "config": ("pyzk.cli.config", "Look at a configuration."),
 }
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Says where --output belongs, if it stands elsewhere."""
+    try:
+        yield
+    except click.NoSuchOption as error:
+        if error.option_name != "--output":
+            raise
+        said = f"{error.message} It belongs behind `status` or `config check`."
+        raise click.NoSuchOption(error.option_name, said, ctx=error.ctx) from None
 
 
 class _Commands(click.Group):
@@ -42,6 +56,20 @@ class _Commands(click.Group):
         if args[0] not in COMMANDS and not args[0].startswith("-"):
             ctx.fail(f"There is no command {args[0]!r}; there is {', '.join(COMMANDS)}.")
         return super().resolve_command(ctx, args)
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        with _explained():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _explained():
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx

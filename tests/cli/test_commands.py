@@ -414,7 +414,15 @@ def test_a_directory_that_would_be_made_by_a_slip_is_refused(serve: Served, tmp_
             "There is no command 'my zoo.cfg'; did you mean: pyzk config check 'my zoo.cfg'",
         ),
         (["config", "chekc", "zoo.cfg"], "There is no command 'chekc'; there is check."),
-        (["srve"], "There is no command 'srve'; there is serve, ensemble, status, config."),
+        (["srve"], f"There is no command 'srve'; there is {', '.join(COMMANDS)}."),
+        *(
+            (arguments, "It belongs behind `status` or `config check`.")
+            for arguments in (
+                ["--output", "json", "status"],
+                ["ensemble", "--output", "json"],
+                ["config", "--output", "json", "check"],
+            )
+        ),
         (["status", "--timeout", "x"], "'x' is not a number of seconds; give 0.1 to 600."),
         (["status", "--timeout", "nan"], "'nan' is not a number of seconds; give 0.1 to 600."),
         (["status", "--timeout", "601"], "'601' is not a number of seconds; give 0.1 to 600."),
