@@ -62,6 +62,8 @@ class Report:
     problems: list[str] = attrs.field(factory=list)
     notes: list[str] = attrs.field(factory=list)
     """What cannot be told, and why."""
+    is_partial: bool = False
+    """Whether the ensemble has members that were not asked."""
     digests: list[tuple[str, int | None]] = attrs.field(factory=list)
     """The agreement of each member: agrees, differs or unknown, and at which zxid."""
 
@@ -82,6 +84,7 @@ def judge(members: list[SurveyedServer], max_lag: int) -> Report:
     _judge_leaders(report)
     _judge_digests(report)
     _judge_size(report)
+    _note_unasked(report)
     _note_zxids(report)
     _note_refused(report)
     return report
@@ -129,6 +132,7 @@ def _judge_leaders(report: Report) -> None:
     if not (leaders or learners or alone):
         report.blame(Verdict.UNAVAILABLE, "nobody takes writes")
     elif learners and not leaders:
+        report.is_partial = True
         report.notes.append("the leader is not among those that were asked: no lag is known")
     leader = report.leader
     for member in learners:
@@ -205,6 +209,15 @@ def _judge_size(report: Report) -> None:
             )
 
 
+def _note_unasked(report: Report) -> None:
+    members = report.members
+    voters = max((member.metric("quorum_size") or 0 for member in members), default=0)
+    missing = voters - sum(member.mode != "observer" for member in members)
+    if missing > 0 and report.verdict == Verdict.HEALTHY:
+        report.is_partial = True
+        report.notes.append(f"{missing} of the {voters} voters were not asked")
+
+
 def _note_zxids(report: Report) -> None:
     """Note why zxids differ where nothing is missing, because a lag of 0 beside them looks like a
     fault."""
@@ -231,7 +244,10 @@ def _note_refused(report: Report) -> None:
             by_words.setdefault(member.refused, []).append(member)
     for words, members in by_words.items():
         missing = ", ".join(f"{word} ({_TELLS[word]})" for word in words)
-        report.notes.append(f"{_names(members)}: 4lw.commands.whitelist does not have {missing}")
+        report.notes.append(
+            f"{_names(members)}: 4lw.commands.whitelist does not have {missing}; add them there"
+            " (pyzk serve --whitelist '*' allows all)"
+        )
 
 
 _TELLS: Final = {
@@ -262,7 +278,9 @@ def render(report: Report) -> str:
         for row in rows
     ]
     lines.append("")
-    lines.append(f"{_WORDS[report.verdict]}: {_summary(report)}")
+    is_all = report.verdict != Verdict.HEALTHY or not report.is_partial
+    extent = "" if is_all else " as far as was asked"
+    lines.append(f"{_WORDS[report.verdict]}{extent}: {_summary(report)}")
     lines += [f"  problem: {text}" for text in report.problems]
     lines += [f"  note: {text}" for text in report.notes]
     return "\n".join(lines) + "\n"

@@ -120,6 +120,24 @@ def test_an_ensemble_is_healthy() -> None:
     ]
 
 
+def test_of_a_part_of_an_ensemble_it_is_said_that_there_is_more(
+    serve: Callable[..., str],
+) -> None:
+    with ZooKeeperEnsemble(3, observers=1) as ensemble:
+        follower = status(ensemble.followers[0].connect_string)
+        leader = status(ensemble.leader.connect_string)
+        observer = status(ensemble[4].connect_string)
+        voters = status(*(member.connect_string for member in list(ensemble)[:3]))
+    for result in (follower, leader, observer):
+        assert result.exit_code == Verdict.HEALTHY
+        assert "healthy as far as was asked: 1 of 1 servers serve" in result.output
+    assert "note: 2 of the 3 voters were not asked" in follower.output
+    assert "note: 2 of the 3 voters were not asked" in leader.output
+    assert "note: 3 of the 3 voters were not asked" in observer.output
+    assert "healthy: 3 of 3 servers serve" in voters.output
+    assert "healthy as far as was asked: 1 of 1" in status(serve(apache("follower"))).output
+
+
 def test_after_an_election_other_zxids_beside_lag_0_are_explained() -> None:
     with ZooKeeperEnsemble(3) as ensemble:
         ensemble.load({"/a": "1"})
@@ -204,7 +222,8 @@ def test_of_a_server_that_allows_srvr_only_it_is_said_what_is_missing(
     assert [row.split()[5:] for row in result.output.splitlines()[1:3]] == [["3.9.3", "1", "-"]] * 2
     assert (
         f"note: {servers.replace(',', ', ')}: 4lw.commands.whitelist does not have mntr (how many"
-        " learners are in sync), conf (the id of the server), hash (digests of the tree)"
+        " learners are in sync), conf (the id of the server), hash (digests of the tree); add them"
+        " there (pyzk serve --whitelist '*' allows all)"
     ) in result.output
 
 
