@@ -3,12 +3,12 @@
 Pure. A world (the real server, the simulator, a test) gives a peer its inputs, and has the effects
 of `quorum.contract`. After each input it calls ``flush``, and at the end of a turn ``end_turn``:
 
-    flush      clients are written to; then commands, behind the log that was handed out before
+    flush      clients are written to; then the log is handed out if there are commands, then these
     end_turn   links to other members, then the log, then the timer
 
 What comes in one turn goes together: one write for each link and one batch for the disk. Each write
-of its own would wake every other member (scripts/bench, set 50x1). The log goes last: its thread
-would only wake to wait for the interpreter.
+of its own would wake every other member (scripts/bench, set 50x1). The log goes last: before that
+its thread would only wake to wait for the GIL.
 
 An effect may raise; then no later effect happens. This lets a world stop between any two effects.
 """
@@ -42,19 +42,19 @@ class Driver:
         self,
         peer: Peer,
         effects: Effects,
-        member: MemberEffects | None = None,
+        member_effects: MemberEffects | None = None,
         gathering_turns: int = 0,
     ) -> None:
-        """Takes the peer and its world. ``member`` is None for a server that stands alone. The log
-        waits for up to ``gathering_turns`` turns while writes keep coming."""
+        """Takes the peer and its world. ``member_effects`` is None for a server that stands
+        alone. The log waits for up to ``gathering_turns`` turns while writes keep coming."""
         self._peer: Peer = peer
         self._effects: Effects = effects
-        self._member: MemberEffects | None = member
+        self._member_effects: MemberEffects | None = member_effects
         self._gathering_turns: int = gathering_turns
         self._gathered: int = 0
         """How many records were waiting when the last turn ended."""
         self._turns: int = 0
-        """For how many turns the records in the outbox have waited."""
+        """For how many turns the waiting records have been held back."""
         self._is_turn_open: bool = False
         self._armed_ms: int = _NEVER_MS
         """When the timer goes off."""
@@ -80,7 +80,8 @@ class Driver:
             self._is_closing = True
 
     def abandon(self) -> None:
-        """Hands out nothing more: the state is in doubt, or what is not durable is to be lost."""
+        """Hands out nothing more: the state is in doubt, or what is not durable is meant to be
+        lost."""
         self._is_closing = True
 
     def flush(self) -> None:
@@ -115,7 +116,7 @@ class Driver:
             return
         outbox = self._peer.outbox
         effects = self._effects
-        member = self._member
+        member = self._member_effects
         if member is not None and outbox.links:
             for link in outbox.take_links():
                 link.is_dirty = False
@@ -145,7 +146,7 @@ class Driver:
         if isinstance(command, TakeSnapshot):
             self._effects.take_snapshot(self._peer.database)
             return
-        member = self._member
+        member = self._member_effects
         assert member is not None, command
         if isinstance(command, StorageCommand):
             member.order(command)
