@@ -29,8 +29,8 @@ class Metrics:
     max_client_response_size: int = -1
     fsync_threshold_exceed_count: int = 0
     written: list[tuple[str, int]]
-    """The (path, bytes of data) of writes that are not counted yet: they are when somebody asks, or
-    when there are many."""
+    """The (path, bytes of data) of writes that are not counted yet; they are counted when a report
+    is made, or when there are many."""
     _write_per_namespace: dict[str, Summary]
 
     # counters

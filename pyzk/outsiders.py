@@ -13,11 +13,12 @@ SUBJECT: Final = "about"
 
 
 def about(whom: str) -> dict[str, str]:
-    """Return ``extra`` for a line about a host, or about what it claims to be."""
+    """Return the ``extra`` argument of a logging call about a host, or about what that claims to
+    be."""
     return {SUBJECT: whom}
 
 
 def about_host(name: str) -> dict[str, str]:
-    """Return ``extra`` for a line about the host of ``host:port``."""
+    """Return the ``extra`` argument of a logging call about the host of ``host:port``."""
     host, colon, _ = name.rpartition(":")
     return {SUBJECT: host if colon else name}

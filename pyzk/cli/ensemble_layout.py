@@ -172,7 +172,7 @@ def _check_same(
     observers: int | None,
     base_port: int | None,
 ) -> None:
-    """Raise LayoutError if something else is wanted than what is there."""
+    """Raise LayoutError if what is asked for differs from what the directory holds."""
     its_voters = sum(not member.is_observer for member in found)
     its_observers = len(found) - its_voters
     its_port = found[0].ports.client

@@ -25,7 +25,7 @@ class Life(Protocol):
         ...
 
     def start(self) -> None:
-        """Begins the life, when the server starts."""
+        """Takes the first role, or begins to look for a leader."""
         ...
 
     def flush(self) -> None:

@@ -366,7 +366,8 @@ class ElectionLinks:
             self._forget_stranger(sid)
 
     def _forget_stranger(self, sid: int) -> None:
-        """Forgets the messages for a server outside the configuration; it asks again."""
+        """Forgets the messages for a server that is not in the configuration; if it still wants an
+        answer, it connects again."""
         if not self.addresses.is_known(sid) and sid not in self.links:
             self._pending.pop(sid, None)
             self._last_sent.pop(sid, None)

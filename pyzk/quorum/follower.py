@@ -1,7 +1,7 @@
 """A follower: logs what the leader proposes, acknowledges it, applies what is committed.
 
 Pure. ZooKeeper: Follower, FollowerZooKeeperServer and SendAckRequestProcessor. An ACK is sent when
-the log says that the record is durable, ahead of requests of clients that wait for the line; a
+the log says that the record is durable, ahead of the requests that are queued on the link; a
 COMMIT is applied at once, for a quorum's disks have it.
 """
 

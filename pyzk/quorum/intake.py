@@ -1,7 +1,7 @@
 """What a leader lets wait while too many bytes are under way: its clients, requests of learners.
 
 Pure. The marks are in `pyzk.server.marks`, the reasons in docs/decisions/0016. What frees bytes
-never waits: ACKs, PINGs and commits; nor does the begin of a session.
+never waits: ACKs, PINGs and commits; nor does the beginning of a session.
 
 Where this differs from ZooKeeper, on purpose: what is under way has a bound in bytes. The
 queues of ZooKeeper grow until its heap ends.
@@ -33,7 +33,7 @@ class LeaderIntake:
         self._deferred: deque[tuple[LearnerHandler, ForwardedRequest]] = deque()
         """Requests of learners, in the order in which they came."""
         self._slow: list[LearnerHandler] = []
-        """The learners that let more wait than their mark."""
+        """The learners for which more bytes wait than ``marks.queue_bytes``."""
 
     def end(self) -> None:
         """Forgets everything: the role is over."""
@@ -58,7 +58,8 @@ class LeaderIntake:
         return self._tally.is_quorum(alive)
 
     def look(self) -> bool:
-        """Looks, after each input, whether writes are held up; tells whether they no longer are."""
+        """Looks, after each input, whether writes are held up. Returns True if they were before and
+        are free now."""
         member = self._member
         server = member.server
         queues = server.queues

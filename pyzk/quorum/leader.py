@@ -119,7 +119,8 @@ class Leader(LearnerMaster):
         """The number of the order to store an epoch."""
         self._later_configs: LaterConfigs = LaterConfigs(member, self._tally)
         self._outranked_by: int = -1
-        """An epoch that a voter has accepted and that this leader cannot reach."""
+        """A later epoch that a voter has accepted: this leader saves it and steps down. -1 means
+        none."""
         self._half_tick_ms: int = max(1, member.tick_ms // 2)
         self._started_ms: int = member.clock.now_ms
         self._next_beat_ms: int = self._started_ms + self._half_tick_ms
@@ -534,7 +535,7 @@ class Leader(LearnerMaster):
             self.submit(decode_forward(handler, forwarded, self.member.clock.now_ms))
 
     def touched(self, sessions: list[tuple[int, int]]) -> None:
-        """Counts these sessions as alive: a learner has heard of them."""
+        """Counts these sessions as alive: a learner has heard from their clients."""
         if self.phase == BROADCAST:
             server = self.member.server
             for session_id, timeout_ms in sessions:

@@ -163,7 +163,7 @@ class Synchronization:
     # --- the end ------------------------------------------------------------------------
 
     def note_new_leader(self, packet: QuorumPacket) -> None:
-        """Notes that everything has come."""
+        """Notes that NEWLEADER has come: the history is complete."""
         if packet.zxid != make(self.epoch, 0):
             raise QuorumProtocolError(f"{packets.describe(packet)}, but the epoch is {self.epoch}")
         if self.has_new_leader:

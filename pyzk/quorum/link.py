@@ -83,7 +83,7 @@ class QuorumLink(Outgoing):
         self.is_paused: bool = False
         """Whether the driver does not read the socket for now."""
         self.shell: object = None
-        """What the driver keeps here for itself: its socket."""
+        """What the world keeps with this link, for example its socket."""
         self._stream: QuorumStream = QuorumStream()
         self._queue: deque[bytes | Iterator[bytes]] = deque()
         self._ahead: int = 0
@@ -115,7 +115,7 @@ class QuorumLink(Outgoing):
             self._mark()
 
     def send_stream(self, chunks: Iterator[bytes]) -> None:
-        """Queues an iterator, whose bytes are made when they are taken."""
+        """Queues an iterator: each chunk is produced when the driver takes it."""
         if self.is_closed:
             return
         self._queue.append(chunks)

@@ -72,7 +72,8 @@ class Member:
         self.is_database_whole: bool = True
         """Whether memory can be trusted if a role ends now; it cannot while a SNAP is stored."""
         self.needs_snapshot: bool = False
-        """Whether a leader has asked for a truncation that failed, so that it must send a SNAP."""
+        """Whether a leader has asked for a TRUNC that the disk cannot do; then this server
+        asks for a SNAP."""
         self.stands_aside: str = ""
         """Why this server does not stand in the next election, empty if it does: as leader it had
         to refuse voters that have a later configuration, or could not listen for them."""
@@ -114,8 +115,8 @@ class Member:
 
     @property
     def unsynced_bytes(self) -> int:
-        """The bytes of the records that the disk has not made durable. The number is about right:
-        it is counted by inputs, and must be asked for once after each."""
+        """The bytes of the records that the disk has not made durable. The number is
+        approximate: it is updated only when it is read, so read it once after each input."""
         marks = self._log_marks
         synced = self.synced_zxid
         total = self._logged_bytes

@@ -155,7 +155,7 @@ class Peer:
                 server.role.submit(Request(None, None, 0, OpCode.DELETE_CONTAINER, path, (), now))
 
     def flush(self) -> None:
-        """Sends what the inputs have led to; the driver calls it before it looks at the outbox."""
+        """Puts into the outbox what the inputs have led to; called before the driver reads it."""
         self._life.flush()
 
     # --- time -----------------------------------------------------------------------

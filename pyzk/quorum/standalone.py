@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SPOT_CHECK_MASK: Final = 63
-"""One transaction in 64, whose zxid has none of these bits, has its digests computed again when it
-is applied. The others take the digests that their preparation computed (scripts/bench: a tenth of a
-write); replay and followers compute every digest."""
+"""One transaction in 64 (zxid & 63 == 0) has its digests computed again when it is applied. The
+others take the digests that their preparation computed (scripts/bench: a tenth of a write); replay
+and followers compute every digest."""
 
 
 def standalone_peer(config: ServerConfig, database: Database, clock: Clock, rng: Random) -> Peer:

@@ -217,8 +217,8 @@ def get_ephemerals(
 def sync(
     server: Server, connection: Connection, xid: int, buffer: bytes, offset: int, end: int
 ) -> bytes:
-    """Answer at once: on the server that orders the writes a sync waits only for its session's
-    own."""
+    """Answer at once: on the server that orders the writes, a sync waits only for the writes of its
+    own session."""
     path, _ = decode_string(buffer, offset, end)
     return encode_reply(xid, server.tree.last_zxid, encode_string(path))
 

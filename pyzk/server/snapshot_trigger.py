@@ -11,7 +11,8 @@ from random import Random
 from typing import Final
 
 LARGE_TREE_ZNODES: Final = 100_000
-"""A larger tree is not written as a snapshot after snapCount transactions already."""
+"""With more znodes than this, snapCount transactions alone make no snapshot due (see
+SnapshotTrigger)."""
 
 
 class SnapshotTrigger:

@@ -126,7 +126,7 @@ class ManagedZooKeeper:
 
     @property
     def host(self) -> str:
-        """The address."""
+        """The host of the server, without its port."""
         return self.server.host
 
     @property
@@ -347,8 +347,7 @@ class KazooTestHarness(unittest.TestCase):
         expected: str,
         event_factory: EventFactory | None,
     ) -> None:
-        """Give an order about the client; return when it has lost its connection and has one
-        again."""
+        """Break the client's connection; return when it is connected again."""
         make = event_factory or self.make_event
         lost, back = make(), make()
 

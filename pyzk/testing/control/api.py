@@ -61,7 +61,7 @@ class Argument(NamedTuple):
 
 
 class Endpoint(NamedTuple):
-    """One line of the table."""
+    """One endpoint: a row of the table of paths."""
 
     method: str
     path: str
