@@ -20,6 +20,9 @@ from pyzk.quorum.role import MemberRole
 from pyzk.server.connection import Connection
 from pyzk.server.outbox import Outgoing
 
+START_MS = 1_000_000
+WALL_MS = 1_700_000_000_000
+
 
 class TakesReplies(Protocol):
     """A client in a test: the shell of its connection."""

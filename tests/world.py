@@ -10,73 +10,23 @@ import struct
 from random import Random
 from typing import Protocol
 
-import attrs
-
 from pyzk.clock import Clock
 from pyzk.config.server import ServerConfig
-from pyzk.constants import CreateMode, OpCode, Xid
 from pyzk.data.database import Database
 from pyzk.data.tree import DataTree
 from pyzk.data.txn import LoggedTxn, decode_txn
 from pyzk.jute.records import (
-    ACL,
-    ConnectRequest,
     ConnectResponse,
-    CreateRequest,
-    DeleteRequest,
-    MultiHeader,
-    PathWatchRequest,
-    SetDataRequest,
-    WatcherEvent,
 )
 from pyzk.quorum.standalone import standalone_peer
 from pyzk.server.connection import CLOSED, Connection
-from tests.driven import Driven
-
-OPEN = [ACL(31, "world", "anyone")]
-START_MS = 1_000_000
-WALL_MS = 1_700_000_000_000
-
-
-class Record(Protocol):
-    def encode(self) -> bytes: ...
-
-
-@attrs.frozen
-class Reply:
-    """One frame from the server: a reply, or an event when xid is -1."""
-
-    xid: int
-    zxid: int
-    err: int
-    body: bytes
-
-    @property
-    def event(self) -> tuple[int, str]:
-        """(type, path) of a watch event."""
-        assert self.xid == Xid.NOTIFICATION, self
-        event, _ = WatcherEvent.decode(self.body, 0, len(self.body))
-        return event.type, event.path
-
-
-def frame(payload: bytes) -> bytes:
-    return struct.pack(">i", len(payload)) + payload
+from tests.driven import START_MS, WALL_MS, Driven
+from tests.frames import Record, Reply, Requests, connect_frame, decode_welcome
 
 
 def owned_paths(tree: DataTree) -> dict[int, list[str]]:
     """Return the ephemerals of the sessions that have any, in order of creation."""
     return {owner: list(owned) for owner, owned in tree.ephemerals.items() if owned}
-
-
-def encode_request(xid: int, opcode: int, record: Record | bytes = b"") -> bytes:
-    body = record if isinstance(record, bytes) else record.encode()
-    return frame(struct.pack(">ii", xid, opcode) + body)
-
-
-def multi(*operations: tuple[int, Record]) -> bytes:
-    """Return the body of a multi."""
-    parts = [MultiHeader(kind, False, -1).encode() + record.encode() for kind, record in operations]
-    return b"".join(parts) + MultiHeader(-1, True, -1).encode()
 
 
 class World(Driven):
@@ -144,7 +94,7 @@ class Settles(Protocol):
     def settle(self) -> None: ...
 
 
-class Client:
+class Client(Requests):
     """A client at the level of frames."""
 
     def __init__(self, world: Settles, connection: Connection) -> None:
@@ -157,7 +107,6 @@ class Client:
         self.session_id = 0
         self.password = bytes(16)
         self.timeout_ms = 0
-        self._xid = 0
 
     @property
     def world(self) -> World:
@@ -187,15 +136,22 @@ class Client:
         read_only: bool | None = False,
     ) -> ConnectResponse | None:
         """Send a ConnectRequest; return the response, None if there is none (yet)."""
-        request = ConnectRequest(0, last_zxid_seen, timeout_ms, session_id, password, read_only)
-        self.send(frame(request.encode()))
+        self.send(
+            connect_frame(
+                session_id,
+                password,
+                timeout_ms=timeout_ms,
+                last_zxid_seen=last_zxid_seen,
+                read_only=read_only,
+            )
+        )
         return self.connect_response()
 
     def connect_response(self) -> ConnectResponse | None:
         frames = self.frames()
         if not frames:
             return None
-        response, _ = ConnectResponse.decode(frames[0], 0, len(frames[0]))
+        response = decode_welcome(frames[0])
         self.session_id = response.session_id
         self.password = response.password or b""
         self.timeout_ms = response.timeout_ms
@@ -215,19 +171,7 @@ class Client:
 
     def replies(self) -> list[Reply]:
         """Return the replies and events that have come since the last call."""
-        out = []
-        for data in self.frames():
-            xid, zxid, err = struct.unpack_from(">iqi", data)
-            out.append(Reply(xid, zxid, err, data[16:]))
-        return out
-
-    def submit(self, opcode: int, record: Record | bytes = b"", xid: int | None = None) -> int:
-        """Send a request without looking for its reply; return its xid."""
-        if xid is None:
-            self._xid += 1
-            xid = self._xid
-        self.send(encode_request(xid, opcode, record))
-        return xid
+        return [Reply.of(data) for data in self.frames()]
 
     def call(self, opcode: int, record: Record | bytes = b"", xid: int | None = None) -> Reply:
         """Send a request; return its reply, which must be all that comes."""
@@ -235,32 +179,3 @@ class Client:
         replies = self.replies()
         assert len(replies) == 1, replies
         return replies[0]
-
-    # --- shorthands -----------------------------------------------------------------
-
-    def create(
-        self,
-        path: str,
-        data: bytes | None = b"",
-        flags: int = CreateMode.PERSISTENT,
-        acl: list[ACL] | None = None,
-    ) -> Reply:
-        return self.call(OpCode.CREATE, CreateRequest(path, data, acl or OPEN, flags))
-
-    def set_data(self, path: str, data: bytes | None, version: int = -1) -> Reply:
-        return self.call(OpCode.SET_DATA, SetDataRequest(path, data, version))
-
-    def delete(self, path: str, version: int = -1) -> Reply:
-        return self.call(OpCode.DELETE, DeleteRequest(path, version))
-
-    def get_data(self, path: str, watch: bool = False) -> Reply:
-        return self.call(OpCode.GET_DATA, PathWatchRequest(path, watch))
-
-    def exists(self, path: str, watch: bool = False) -> Reply:
-        return self.call(OpCode.EXISTS, PathWatchRequest(path, watch))
-
-    def get_children(self, path: str, watch: bool = False) -> Reply:
-        return self.call(OpCode.GET_CHILDREN, PathWatchRequest(path, watch))
-
-    def ping(self) -> Reply:
-        return self.call(OpCode.PING, xid=Xid.PING)

@@ -15,8 +15,7 @@ from pyzk.jute.records import (
     SetDataTxn,
     TxnHeader,
 )
-
-OPEN = [ACL(31, "world", "anyone")]
+from tests.frames import OPEN
 
 
 def apply(tree: DataTree, zxid: int, kind: int, body: object) -> None:

@@ -34,8 +34,9 @@ from pyzk.quorum.packets import ForwardedRequest
 from pyzk.quorum.snapshot_load import SnapshotLoad
 from pyzk.quorum.snapshot_stream import SnapshotPart
 from pyzk.quorum.stream import QuorumStream
+from tests.frames import OPEN, Record, encode_request, multi
 from tests.properties.requests import state_of
-from tests.world import OPEN, Client, Record, World, encode_request, multi
+from tests.world import Client, World
 
 CONFIG = ServerConfig(jute_max_buffer=600, jute_max_buffer_extra=60, commit_log_count=500)
 LIMIT = CONFIG.max_txn_bytes

@@ -14,18 +14,12 @@ from pyzk.config.ensemble import EnsembleConfig
 from pyzk.config.members import Membership, parse_membership
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
-from pyzk.data.committed_log import CommittedLog
 from pyzk.data.database import Database
-from pyzk.data.tree import DataTree
-from pyzk.data.txn import decode_txn, encode_txn
+from pyzk.data.txn import decode_txn
 from pyzk.jute.records import (
-    ACL,
     CreateRequest,
-    CreateSessionTxn,
-    CreateTxn,
     Id,
     QuorumPacket,
-    TxnHeader,
 )
 from pyzk.quorum import packets
 from pyzk.quorum.commands import (
@@ -47,16 +41,14 @@ from pyzk.server.marks import Marks
 from pyzk.server.outbox import Command, Outbox, Outgoing, TakeSnapshot
 from pyzk.server.server import Server
 from pyzk.zxid import make
-from tests.driven import Driven, NoElections, OneRole
+from tests.driven import START_MS, WALL_MS, Driven, NoElections, OneRole
+from tests.frames import OPEN
+from tests.transactions import SESSION, database_of
 from tests.world import Client
 
-OPEN = [ACL(31, "world", "anyone")]
-START_MS = 1_000_000
-WALL_MS = 1_700_000_000_000
 TICK_MS = 100
 INIT_TICKS = 10
 SYNC_TICKS = 5
-SESSION = 0x100_0000_0001
 
 
 def membership(voters: int = 3, observers: int = 0) -> Membership:
@@ -66,28 +58,6 @@ def membership(voters: int = 3, observers: int = 0) -> Membership:
         port = 2000 + 10 * sid
         lines.append(f"server.{sid}=127.0.0.1:{port}:{port + 1}:{kind};0.0.0.0:{port + 2}")
     return parse_membership("\n".join([*lines, "version=0"]).encode())
-
-
-def create_txn(zxid: int, path: str, data: bytes = b"") -> bytes:
-    """Return the payload of a create that a dead session has made long ago."""
-    header = TxnHeader(SESSION, 1, zxid, WALL_MS, OpCode.CREATE)
-    return encode_txn(header, CreateTxn(path, data, OPEN, False, -1).encode(), None)
-
-
-def session_txn(zxid: int, session_id: int = SESSION, timeout_ms: int = 6000) -> bytes:
-    header = TxnHeader(session_id, 0, zxid, WALL_MS, OpCode.CREATE_SESSION)
-    return encode_txn(header, CreateSessionTxn(timeout_ms).encode(), None)
-
-
-def database_of(
-    payloads: list[bytes], committed_limit: int = 500, *, extended_types: bool = False
-) -> Database:
-    """Return a database that has applied these, and remembers the last ones of them."""
-    database = Database(DataTree(extended_types=extended_types))
-    database.committed = CommittedLog(committed_limit)
-    for payload in payloads:
-        database.replay(decode_txn(payload), payload)
-    return database
 
 
 class LeaderWorld(Driven, NoElections):

@@ -7,20 +7,17 @@ it ordered ("log 0x100000001", "save currentEpoch 1"), and what the disk has ans
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from random import Random
 
 from pyzk.clock import Clock
 from pyzk.config.ensemble import EnsembleConfig
 from pyzk.config.members import Membership, QuorumServer, ServerAddress
 from pyzk.config.server import ServerConfig
-from pyzk.constants import OpCode
-from pyzk.data.committed_log import CommittedLog
 from pyzk.data.database import Database
 from pyzk.data.snapshot_view import Frozen
-from pyzk.data.tree import DataTree
-from pyzk.data.txn import decode_txn, encode_txn
-from pyzk.jute.records import ACL, ConnectRequest, CreateTxn, QuorumPacket, SetDataTxn, TxnHeader
+from pyzk.data.txn import decode_txn
+from pyzk.jute.records import ConnectRequest, QuorumPacket
 from pyzk.quorum import packets, snapshot_stream
 from pyzk.quorum.commands import (
     DialLeader,
@@ -40,48 +37,17 @@ from pyzk.server.connection import CLOSED, Connection
 from pyzk.server.outbox import Outbox, Outgoing
 from pyzk.server.server import Server
 from pyzk.zxid import format_zxid
-from tests.driven import Driven, NoElections, OneRole
-from tests.world import Record, encode_request, frame
+from tests.driven import START_MS, WALL_MS, Driven, NoElections, OneRole
+from tests.frames import Record, encode_request, frame
+from tests.transactions import database_of
 
 LEADER = 3
 TICK_MS = 1000
 INIT_MS = 10 * TICK_MS
 SYNC_MS = 5 * TICK_MS
-OPEN = [ACL(31, "world", "anyone")]
 
 
 # --- what a leader sends ----------------------------------------------------------------
-
-
-def txn(
-    zxid: int,
-    kind: int,
-    record: Record,
-    *,
-    session: int = 0x77,
-    cxid: int = 0,
-    digest: int | None = None,
-) -> bytes:
-    """Return the payload of a transaction."""
-    header = TxnHeader(session, cxid, zxid, 1_700_000_000_000, kind)
-    return encode_txn(header, record.encode(), digest)
-
-
-def create(
-    zxid: int,
-    path: str | None = None,
-    *,
-    session: int = 0x77,
-    cxid: int = 0,
-    parent_cversion: int = -1,
-) -> bytes:
-    """Return the payload of a create; the path tells the zxid if none is given."""
-    record = CreateTxn(path or f"/n{zxid:x}", b"", OPEN, False, parent_cversion)
-    return txn(zxid, OpCode.CREATE, record, session=session, cxid=cxid)
-
-
-def set_data(zxid: int, path: str, data: bytes, version: int = 1) -> bytes:
-    return txn(zxid, OpCode.SET_DATA, SetDataTxn(path, data, version))
 
 
 def proposal(payload: bytes) -> bytes:
@@ -147,17 +113,6 @@ def new_leader(epoch: int = 1) -> bytes:
 # --- the world ----------------------------------------------------------------------------
 
 
-def database_of(payloads: Iterable[bytes], last_zxid: int = 0) -> Database:
-    """Return what these transactions make of an empty tree."""
-    database = Database(DataTree(), {})
-    database.committed = CommittedLog(500)
-    database.tree.last_zxid = last_zxid
-    for payload in payloads:
-        decoded = decode_txn(payload)
-        database.replay(decoded, payload)
-    return database
-
-
 def membership(version: int = 0) -> Membership:
     return Membership(
         tuple(
@@ -187,7 +142,7 @@ class LearnerWorld(Driven, NoElections):
         observer_limit_ticks: int = 0,
         config: ServerConfig | None = None,
     ) -> None:
-        clock = Clock(1_000_000, 1_700_000_000_000)
+        clock = Clock(START_MS, WALL_MS)
         self.config = config or ServerConfig()
         server = Server(self.config, database or database_of(history), clock, Outbox(), Random(1))
         ensemble = EnsembleConfig(

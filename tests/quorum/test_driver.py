@@ -20,7 +20,8 @@ from pyzk.quorum.standalone import standalone_peer
 from pyzk.server.connection import Connection
 from pyzk.server.outbox import Outgoing, TakeSnapshot
 from tests.driven import NoElections
-from tests.world import Client, World, encode_request
+from tests.frames import encode_request
+from tests.world import Client, World
 
 
 class StoppedError(Exception):

@@ -9,22 +9,20 @@ from pyzk.quorum import packets
 from pyzk.quorum.election import Election, ElectionTimes, election_view
 from pyzk.server.passwords import session_password
 from pyzk.zxid import make
+from tests.frames import OPEN
 from tests.quorum.learner_world import (
-    OPEN,
     SYNC,
     LearnerWorld,
     LocalClient,
     both,
     commit,
-    create,
     ping,
     proposal,
     ready,
-    txn,
 )
+from tests.transactions import SESSION, create, txn
 
 E1 = make(1, 0)
-SESSION = 0x77
 
 
 def serving() -> LearnerWorld:

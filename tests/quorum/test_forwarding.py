@@ -25,8 +25,9 @@ from pyzk.quorum import packets
 from pyzk.quorum.forwarding import decode_forward
 from pyzk.quorum.packets import ForwardedRequest
 from pyzk.zxid import make
+from tests.frames import OPEN, Record
 from tests.server.members import EPOCH, Ensemble, as_packet
-from tests.world import OPEN, Record, owned_paths
+from tests.world import owned_paths
 
 SESSION = 5 << 56 | 77
 IDS = [Id("ip", "10.0.0.1")]

@@ -16,19 +16,9 @@ from pyzk.quorum.leader import LAST_COUNTER
 from pyzk.server.marks import Marks
 from pyzk.server.request import Request
 from pyzk.zxid import make
-from tests.quorum.leader_world import (
-    INIT_TICKS,
-    OPEN,
-    SESSION,
-    SYNC_TICKS,
-    LeaderWorld,
-    Learner,
-    create_txn,
-    database_of,
-    membership,
-    session_txn,
-)
-from tests.world import encode_request
+from tests.frames import OPEN, encode_request
+from tests.quorum.leader_world import INIT_TICKS, SYNC_TICKS, LeaderWorld, Learner, membership
+from tests.transactions import SESSION, create, database_of, new_session
 
 UNKNOWN = 0x5555
 
@@ -37,7 +27,7 @@ def established(
     voters: int = 3, observers: int = 0, *, joined: int = 2, marks: Marks | None = None
 ) -> tuple[LeaderWorld, list[Learner]]:
     """A leader of epoch 2 and its learners: followers 2, 3, … and then the observers."""
-    database = database_of([session_txn(make(1, 1))])
+    database = database_of([new_session(make(1, 1))])
     world = LeaderWorld(
         membership(voters, observers), database=database, epochs=Epochs(1, 1), marks=marks
     )
@@ -223,7 +213,7 @@ def test_an_ack_does_not_outlive_the_link_it_came_on() -> None:
 
 def test_an_ensemble_of_one_commits_what_its_disk_has() -> None:
     world = LeaderWorld(
-        membership(1), database=database_of([session_txn(make(1, 1))]), epochs=Epochs(1, 1)
+        membership(1), database=database_of([new_session(make(1, 1))]), epochs=Epochs(1, 1)
     )
     world.is_disk_held = True
     own_create(world, "/a")
@@ -558,7 +548,7 @@ def test_the_learners_and_the_numbers_that_people_see() -> None:
         "leader_uptime": 100,
         "last_proposal_size": size + 4,
         "min_proposal_size": size + 4,
-        "max_proposal_size": len(create_txn(0, "/a")) + 12,
+        "max_proposal_size": len(create(0, "/a")) + 12,
     }
 
 

@@ -11,9 +11,11 @@ from pyzk.quorum.learner_handler import LearnerHandler
 from pyzk.quorum.packets import ForwardedRequest
 from pyzk.server.marks import Marks
 from pyzk.zxid import make
-from tests.quorum.leader_world import SESSION, SYNC_TICKS, LeaderWorld, Learner, membership
+from tests.frames import encode_request
+from tests.quorum.leader_world import SYNC_TICKS, LeaderWorld, Learner, membership
 from tests.quorum.test_leader_broadcast import applied, established, own_create, sync
-from tests.world import Client, encode_request
+from tests.transactions import SESSION
+from tests.world import Client
 
 SIZE = 1000
 

@@ -9,8 +9,9 @@ from pyzk.jute.archive import pack_int
 from pyzk.jute.records import CreateRequest
 from pyzk.quorum import packets
 from pyzk.zxid import make
-from tests.quorum.leader_world import OPEN, SESSION
+from tests.frames import OPEN
 from tests.quorum.test_leader_broadcast import UNKNOWN, committed, established, own_create, sync
+from tests.transactions import SESSION
 
 
 def test_sync_is_answered_at_once_when_nothing_is_on_its_way() -> None:

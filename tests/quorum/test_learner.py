@@ -20,7 +20,6 @@ from tests.quorum.learner_world import (
     broadcast,
     choosing,
     commit,
-    create,
     diff,
     discovery,
     leader_info,
@@ -32,8 +31,8 @@ from tests.quorum.learner_world import (
     storing,
     syncing,
     truncating,
-    txn,
 )
+from tests.transactions import create, txn
 
 E1 = make(1, 0)
 E2 = make(2, 0)

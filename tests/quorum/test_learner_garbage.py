@@ -19,22 +19,19 @@ from pyzk.jute.records import (
 )
 from pyzk.quorum import packets
 from pyzk.zxid import make
+from tests.frames import OPEN, Record
 from tests.quorum.learner_world import (
-    OPEN,
     UPTODATE,
     LearnerWorld,
     both,
-    create,
-    database_of,
     new_leader,
     proposal,
     snap,
     syncing,
-    txn,
 )
 from tests.quorum.links import RecordedLink, links
 from tests.quorum.test_learner_recordings import ask, begin, decode, leader_of
-from tests.world import Record
+from tests.transactions import create, database_of, txn
 
 E1 = make(1, 0)
 ROUNDS = 4

@@ -14,12 +14,11 @@ from tests.quorum.learner_world import (
     LearnerWorld,
     both,
     broadcast,
-    create,
     inform,
     proposal,
-    set_data,
     syncing,
 )
+from tests.transactions import create, set_data
 
 E1 = make(1, 0)
 

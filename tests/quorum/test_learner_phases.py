@@ -16,7 +16,6 @@ from tests.quorum.learner_world import (
     LearnerWorld,
     broadcast,
     choosing,
-    create,
     diff,
     discovery,
     leader_info,
@@ -29,6 +28,7 @@ from tests.quorum.learner_world import (
     trunc,
     truncating,
 )
+from tests.transactions import create
 
 E1 = make(1, 0)
 P1 = create(E1 + 1)

@@ -20,8 +20,9 @@ from pyzk.quorum.stream import QuorumStream
 from pyzk.server.request import Request
 from pyzk.server.sessions import Session
 from pyzk.zxid import counter_of, epoch_of, make
-from tests.quorum.learner_world import LearnerWorld, database_of
+from tests.quorum.learner_world import LearnerWorld
 from tests.quorum.links import RecordedLink, links
+from tests.transactions import database_of
 
 NAMES = [link.name for link in links()]
 OTHER_DIGESTS = "mixed/mixed_leader39 1->2 #118"

@@ -13,25 +13,22 @@ from pyzk.data.txn import decode_txn
 from pyzk.jute.records import ACL, CreateTxn, SetACLTxn
 from pyzk.quorum import learner, learner_dial, packets, snapshot_stream
 from pyzk.zxid import make
+from tests.frames import OPEN
 from tests.quorum.learner_world import (
     INIT_MS,
-    OPEN,
     UPTODATE,
     LearnerWorld,
     both,
     commit,
-    create,
-    database_of,
     diff,
     leader_info,
     new_leader,
     ping,
     proposal,
-    set_data,
     snap,
     trunc,
-    txn,
 )
+from tests.transactions import create, database_of, set_data, txn
 
 E1 = make(1, 0)
 E2 = make(2, 0)

@@ -16,8 +16,6 @@ from tests.quorum.learner_world import (
     LearnerWorld,
     both,
     commit,
-    create,
-    database_of,
     diff,
     inform,
     leader_info,
@@ -25,8 +23,8 @@ from tests.quorum.learner_world import (
     proposal,
     snap,
     trunc,
-    txn,
 )
+from tests.transactions import create, database_of, txn
 from tests.transcripts.commands import perform
 from tests.transcripts.stage import Stage
 

@@ -14,8 +14,6 @@ from tests.quorum.learner_world import (
     LearnerWorld,
     both,
     commit,
-    create,
-    database_of,
     diff,
     inform,
     new_leader,
@@ -23,6 +21,7 @@ from tests.quorum.learner_world import (
     proposal,
     snap,
 )
+from tests.transactions import create, database_of
 
 E1 = make(1, 0)
 

@@ -13,8 +13,10 @@ from pyzk.data.database import Database
 from pyzk.data.tree import DataTree
 from pyzk.jute.records import CreateRequest, DeleteRequest, SetDataRequest
 from pyzk.quorum.standalone import standalone_peer
-from tests.server.calls import burst, connect_frame, create_as, logged_types
-from tests.world import OPEN, START_MS, Client, Record, World, encode_request
+from tests.driven import START_MS
+from tests.frames import OPEN, Record, connect_frame, encode_request
+from tests.server.calls import burst, create_as, logged_types
+from tests.world import Client, World
 
 EXTENDED = ServerConfig(extended_types_enabled=True, tick_time_ms=2000)
 

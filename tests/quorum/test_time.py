@@ -7,7 +7,9 @@ import pytest
 from pyzk.config.server import ServerConfig
 from pyzk.constants import CreateMode, OpCode
 from pyzk.jute.records import CreateRequest, CreateTTLRequest
-from tests.world import OPEN, START_MS, Client, World
+from tests.driven import START_MS
+from tests.frames import OPEN
+from tests.world import Client, World
 
 TICK = 2000
 

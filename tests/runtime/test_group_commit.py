@@ -12,7 +12,7 @@ from pyzk.runtime.runner import MAX_GATHERING_TURNS, PeerRunner
 from pyzk.runtime.seams import Seams
 from pyzk.server.connection import Connection
 from pyzk.testing.seams.storage import MemoryStorage
-from tests.world import OPEN, encode_request, frame
+from tests.frames import OPEN, encode_request, frame
 
 
 class CountingStorage(MemoryStorage):

@@ -23,8 +23,8 @@ from pyzk.runtime import logs
 from pyzk.runtime.files import FileDirectory
 from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
+from tests.frames import OPEN, encode_request, frame
 from tests.runtime.members import Ensemble, ensemble, ensemble_of, free_ports, member_config, run
-from tests.world import OPEN, encode_request, frame
 
 pytestmark = pytest.mark.live
 

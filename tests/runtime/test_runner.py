@@ -18,8 +18,8 @@ from pyzk.errors import DirectoryLockedError, StorageError
 from pyzk.jute.records import ConnectRequest, ConnectResponse, CreateRequest, PathWatchRequest
 from pyzk.runtime.runner import PeerRunner
 from pyzk.testing import ZooKeeperServer
+from tests.frames import OPEN, encode_request, frame
 from tests.testing.raw import RawClient
-from tests.world import OPEN, encode_request, frame
 
 pytestmark = pytest.mark.live
 

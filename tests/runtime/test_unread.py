@@ -16,7 +16,8 @@ from pyzk.runtime.client_port import ClientProtocol
 from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
 from pyzk.runtime.unread import Unread
-from tests.world import OPEN, World, encode_request, frame
+from tests.frames import OPEN, encode_request, frame
+from tests.world import World
 
 
 class _Reader:

@@ -27,8 +27,8 @@ from pyzk.server.readonly import ReadOnly
 from pyzk.server.request import Request
 from pyzk.server.server import Server
 from pyzk.zxid import make
-from tests.driven import Driven
-from tests.world import START_MS, WALL_MS, Client
+from tests.driven import START_MS, WALL_MS, Driven
+from tests.world import Client
 
 EPOCH = 3
 

@@ -18,6 +18,7 @@ from pyzk.jute.records import (
     SetACLTxn,
     SetDataRequest,
 )
+from tests.frames import OPEN, Reply
 from tests.server.calls import (
     NOBODY,
     READ_ONLY,
@@ -35,7 +36,7 @@ from tests.server.calls import (
     stat_in,
     stat_of,
 )
-from tests.world import OPEN, Client, Reply, World
+from tests.world import Client, World
 
 BOB = "bob:WGAwC+XYxdw8bJ5K6KcPh8oL58U="  # bob:bobsecret
 USER1 = "user1:+owfoSBn/am19roBPzR1/MfCblE="  # user1:12345

@@ -15,8 +15,9 @@ from pyzk.jute.records import (
     SASLToken,
     WhoAmIResponse,
 )
+from tests.frames import OPEN, encode_request
 from tests.server.calls import NOBODY, authenticate, burst, create_as, data_of, make, set_acl
-from tests.world import OPEN, Client, World, encode_request
+from tests.world import Client, World
 
 SUPER = ServerConfig(super_digest="super:D/InIHSb7yEEbrWz8b9l71RjZJU=")  # super:test
 

@@ -17,8 +17,9 @@ from pyzk.server.connection import (
     STALL_CHOKED,
     STALL_THROTTLED,
 )
-from tests.server.calls import burst, connect_frame, make
-from tests.world import OPEN, Client, World, encode_request, frame
+from tests.frames import OPEN, connect_frame, encode_request, frame
+from tests.server.calls import burst, make
+from tests.world import Client, World
 
 SMALL = ServerConfig(jute_max_buffer=200)
 

@@ -18,7 +18,7 @@ from pyzk.server.decoders import (
     decode_create,
     decode_set_data,
 )
-from tests.world import OPEN
+from tests.frames import OPEN
 
 paths = st.none() | st.text("/aé\ud7ff", max_size=5)
 datas = st.none() | st.binary(max_size=5)

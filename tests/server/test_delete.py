@@ -6,6 +6,7 @@ import pytest
 
 from pyzk.constants import CreateMode, OpCode
 from pyzk.jute.records import CreateRequest, DeleteRequest, DeleteTxn, SetDataRequest
+from tests.frames import OPEN, Record
 from tests.server.calls import (
     NOBODY,
     READ_ONLY,
@@ -16,7 +17,7 @@ from tests.server.calls import (
     set_acl,
     stat_of,
 )
-from tests.world import OPEN, Client, Record, World, owned_paths
+from tests.world import Client, World, owned_paths
 
 
 def test_delete_answers_with_the_header_alone(client: Client) -> None:

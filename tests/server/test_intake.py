@@ -8,9 +8,10 @@ from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.jute.records import CreateRequest, PathWatchRequest, SetDataRequest, SetWatches
 from pyzk.server.connection import OUT_HIGH_BYTES, PIECE_BYTES, SHORT_BYTES, STALL_CHOKED
+from tests.frames import OPEN, encode_request
 from tests.server.calls import burst, make
 from tests.server.members import Ensemble, FakeLearner
-from tests.world import OPEN, Client, World, encode_request
+from tests.world import Client, World
 
 MARK = 10_000
 SIZE = 4000

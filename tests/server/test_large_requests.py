@@ -7,8 +7,9 @@ import pytest
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.jute.records import CreateRequest, PathWatchRequest, SetDataRequest
+from tests.frames import OPEN, encode_request
 from tests.server.calls import burst, make
-from tests.world import OPEN, Client, World, encode_request
+from tests.world import Client, World
 
 THRESHOLD = 200
 CONFIG = ServerConfig(large_request_threshold=THRESHOLD, large_request_max_bytes=2500)

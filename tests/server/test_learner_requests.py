@@ -24,9 +24,10 @@ from pyzk.jute.records import (
 from pyzk.quorum import packets
 from pyzk.quorum.forwarding import encode_forward
 from pyzk.server.outbox import Outbox
+from tests.frames import OPEN, Record, Reply, multi
 from tests.server.calls import CREATED, errors, events, path_in
 from tests.server.members import Ensemble, as_packet
-from tests.world import OPEN, Client, Record, Reply, multi
+from tests.world import Client
 
 DATA = PathWatchRequest("/a", False)
 

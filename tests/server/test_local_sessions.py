@@ -19,9 +19,10 @@ from pyzk.jute.records import (
 from pyzk.quorum.forwarding import decode_forward
 from pyzk.quorum.packets import ForwardedRequest
 from pyzk.server.request import Request
+from tests.frames import OPEN, Record, Reply, multi
 from tests.server.calls import errors
 from tests.server.members import Ensemble, Member
-from tests.world import OPEN, Client, Record, Reply, World, multi
+from tests.world import Client, World
 
 LOCAL = ServerConfig(local_sessions_enabled=True)
 UPGRADING = ServerConfig(local_sessions_enabled=True, local_sessions_upgrading_enabled=True)

@@ -20,8 +20,9 @@ from pyzk.jute.records import (
     SetACLRequest,
     SetDataRequest,
 )
+from tests.frames import OPEN
 from tests.server.calls import burst, logged_types, make
-from tests.world import OPEN, Client, World
+from tests.world import Client, World
 
 EXTENDED = ServerConfig(extended_types_enabled=True)
 

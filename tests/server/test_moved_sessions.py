@@ -7,9 +7,9 @@ import pytest
 from pyzk.config.server import ServerConfig
 from pyzk.constants import ErrorCode, OpCode, Xid
 from pyzk.jute.records import CreateRequest, ErrorTxn, SetDataRequest
-from tests.server.calls import connect_frame
+from tests.frames import OPEN, connect_frame, multi
 from tests.server.members import Ensemble
-from tests.world import OPEN, Client, World, multi
+from tests.world import Client, World
 
 CHANGE = SetDataRequest("/", b"", -1)
 

@@ -24,6 +24,7 @@ from pyzk.jute.records import (
     SetDataRequest,
 )
 from pyzk.quorum.standalone import Standalone
+from tests.frames import OPEN, Record, Reply, multi
 from tests.server.calls import (
     CHANGED,
     CREATED,
@@ -43,7 +44,7 @@ from tests.server.calls import (
     stat_in,
     stat_of,
 )
-from tests.world import OPEN, Client, Record, Reply, World, multi, owned_paths
+from tests.world import Client, World, owned_paths
 
 EXTENDED = ServerConfig(extended_types_enabled=True)
 Operation = tuple[int, Record]

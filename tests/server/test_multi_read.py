@@ -14,8 +14,9 @@ from pyzk.jute.records import (
     SetDataRequest,
 )
 from pyzk.server import reads
+from tests.frames import OPEN, Record, Reply, multi
 from tests.server.calls import NOBODY, events, make, remove_watches, results, stat_of
-from tests.world import OPEN, Client, Record, Reply, multi
+from tests.world import Client
 
 END = bytes.fromhex("ffffffff01ffffffff")
 

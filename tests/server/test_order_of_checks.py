@@ -22,6 +22,7 @@ from pyzk.jute.records import (
     ReconfigRequest,
     SetDataRequest,
 )
+from tests.frames import OPEN, Reply
 from tests.server.calls import (
     CREATED,
     READ_ONLY,
@@ -39,7 +40,7 @@ from tests.server.calls import (
     set_acl,
     stat_of,
 )
-from tests.world import OPEN, Client, Reply, World
+from tests.world import Client, World
 
 EXTENDED = ServerConfig(extended_types_enabled=True)
 

@@ -12,7 +12,8 @@ from pyzk.jute.records import (
     SetACLRequest,
     SetDataRequest,
 )
-from tests.world import OPEN, World, multi
+from tests.frames import OPEN, multi
+from tests.world import World
 
 LOCAL = [ACL(31, "ip", "127.0.0.1")]
 EPHEMERAL = CreateRequest("/e", b"", OPEN, CreateMode.EPHEMERAL)

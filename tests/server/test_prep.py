@@ -19,8 +19,9 @@ from pyzk.jute.records import (
 from pyzk.server.prep import Prep
 from pyzk.server.request import Request
 from pyzk.server.sessions import Session
+from tests.frames import OPEN, Record, multi
 from tests.server.calls import NOBODY, burst, make, stat_of
-from tests.world import OPEN, Client, Record, World, multi
+from tests.world import Client, World
 
 CLOSING = -112
 UNKNOWN = -12

@@ -7,8 +7,9 @@ import pytest
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.jute.records import CreateRequest, SetDataRequest
+from tests.frames import OPEN
 from tests.server.calls import burst, create_as, data_of, errors, make, run_multi, stat_of
-from tests.world import OPEN, Client, World
+from tests.world import Client, World
 
 ENFORCED = ServerConfig(enforce_quota=True)
 STATS = "/zookeeper/quota/q/zookeeper_stats"

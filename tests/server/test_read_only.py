@@ -22,9 +22,9 @@ from pyzk.jute.records import (
 )
 from pyzk.server.passwords import session_password
 from pyzk.server.readonly import ReadOnly
-from tests.server.calls import connect_frame
+from tests.frames import OPEN, Record, connect_frame, multi
 from tests.server.members import Ensemble, Member, read_only_member
-from tests.world import OPEN, Client, Record, World, multi
+from tests.world import Client, World
 
 LOCAL = ServerConfig(local_sessions_enabled=True)
 

@@ -19,19 +19,19 @@ from pyzk.jute.records import (
     SASLToken,
 )
 from pyzk.server.sessions import SessionTracker, first_session_id
+from tests.frames import OPEN, connect_frame, encode_request
 from tests.server.calls import (
     CHILDREN,
     DELETED,
     burst,
     children_of,
-    connect_frame,
     events,
     logged_types,
     make,
     split_replies,
     stat_of,
 )
-from tests.world import OPEN, Client, World, encode_request, owned_paths
+from tests.world import Client, World, owned_paths
 
 TICK = 3000
 TICK_2S = ServerConfig(tick_time_ms=2000)

@@ -7,8 +7,9 @@ from pyzk.constants import CreateMode, OpCode
 from pyzk.jute.records import CreateRequest
 from pyzk.persistence.txnlog import framed_zxid
 from pyzk.server.session_queues import WRITTEN_LIMIT
+from tests.frames import OPEN, encode_request, multi
 from tests.server.calls import burst, make
-from tests.world import OPEN, Client, World, encode_request, multi
+from tests.world import Client, World
 
 
 def test_mode(world: World) -> None:

@@ -8,6 +8,7 @@ from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.jute.records import CreateRequest, DeleteContainerRequest, DeleteTxn
 from pyzk.server.request import Request
+from tests.frames import OPEN
 from tests.server.calls import (
     CHILDREN,
     DELETED,
@@ -18,7 +19,7 @@ from tests.server.calls import (
     set_acl,
     split_replies,
 )
-from tests.world import OPEN, Client, World
+from tests.world import Client, World
 
 EXTENDED = ServerConfig(extended_types_enabled=True)
 MINUTE = 60_000

@@ -23,9 +23,10 @@ from pyzk.persistence.snapshot import write_snapshot
 from pyzk.quorum.forwarding import decode_forward
 from pyzk.quorum.packets import ForwardedRequest
 from pyzk.quorum.standalone import Standalone
+from tests.frames import OPEN, multi
 from tests.properties.requests import state_of
 from tests.server.calls import acl_of, authenticate, create_as, make, run_multi, set_acl
-from tests.world import OPEN, Client, World, multi
+from tests.world import Client, World
 
 CONFIG = ServerConfig(jute_max_buffer=2000, jute_max_buffer_extra=1024)
 LIMIT = CONFIG.max_txn_bytes

@@ -13,6 +13,7 @@ from pyzk.jute.records import (
     PathWatchRequest,
     SetDataRequest,
 )
+from tests.frames import OPEN, multi
 from tests.server.calls import (
     CHANGED,
     CHILDREN,
@@ -34,7 +35,7 @@ from tests.server.calls import (
     split_replies,
     stat_of,
 )
-from tests.world import OPEN, Client, World, multi
+from tests.world import Client, World
 
 PERSISTENT = 0
 RECURSIVE = 1

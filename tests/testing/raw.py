@@ -19,7 +19,7 @@ from pyzk.jute.records import (
 )
 from pyzk.testing.core.controls import Controls
 from tests.conftest import TIMEOUT_FACTOR
-from tests.world import OPEN, Record, Reply, encode_request, frame
+from tests.frames import OPEN, Record, Reply, encode_request, frame
 
 PATIENCE_S = 20.0 * TIMEOUT_FACTOR
 

@@ -22,8 +22,8 @@ from pyzk.testing import (
     LeakedClientsError,
     NotRunningError,
 )
+from tests.frames import OPEN, Record, Reply, encode_request, frame
 from tests.testing.raw import PATIENCE_S
-from tests.world import OPEN, Record, Reply, encode_request, frame
 
 
 class _Client:

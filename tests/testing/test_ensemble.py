@@ -17,8 +17,8 @@ from pyzk.testing import (
     NotRunningError,
     ZooKeeperEnsemble,
 )
+from tests.frames import OPEN
 from tests.testing.raw import RawClient
-from tests.world import OPEN
 
 
 def write(ensemble: ZooKeeperEnsemble, sid: int, path: str) -> None:

@@ -9,8 +9,8 @@ import pytest
 from pyzk.constants import ErrorCode, OpCode, Xid
 from pyzk.jute.records import CreateRequest, PathWatchRequest, SetDataRequest
 from pyzk.testing import FixtureError, ZooKeeperServer
+from tests.frames import OPEN, encode_request
 from tests.testing.raw import RawClient
-from tests.world import OPEN, encode_request
 
 pytestmark = pytest.mark.zk(virtual_clock=True, leaks="ignore")
 

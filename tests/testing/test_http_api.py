@@ -18,8 +18,8 @@ from pyzk.testing import FixtureError, ZooKeeperServer
 from pyzk.testing.control import http as control_http
 from pyzk.testing.control.api import ENDPOINTS, KEPT_FAULTS, ControlApi
 from pyzk.testing.control.http import ControlEndpoint
+from tests.frames import OPEN
 from tests.testing.raw import PATIENCE_S, RawClient
-from tests.world import OPEN
 
 Json = dict[str, Any]
 

@@ -22,8 +22,8 @@ from pyzk.testing import (
     NotRunningError,
     ZooKeeperServer,
 )
+from tests.frames import OPEN
 from tests.testing.raw import RawClient
-from tests.world import OPEN
 
 
 def _can_connect(host: str, port: int) -> bool:

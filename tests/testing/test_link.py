@@ -11,8 +11,8 @@ from pyzk.constants import ErrorCode, OpCode, Xid
 from pyzk.jute.records import CreateRequest, MultiHeader, PathWatchRequest
 from pyzk.testing import ZooKeeperServer
 from pyzk.testing.seams.client_link import describe_chunk, read_path
+from tests.frames import OPEN, encode_request, frame, multi
 from tests.testing.raw import RawClient
-from tests.world import OPEN, encode_request, frame, multi
 
 pytestmark = pytest.mark.zk(virtual_clock=True, leaks="ignore")
 

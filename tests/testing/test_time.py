@@ -7,8 +7,8 @@ import pytest
 from pyzk.constants import CreateMode, OpCode
 from pyzk.jute.records import CreateRequest, PathWatchRequest
 from pyzk.testing import FixtureError, NotRunningError, ZooKeeperServer
+from tests.frames import OPEN
 from tests.testing.raw import RawClient
-from tests.world import OPEN
 
 pytestmark = pytest.mark.zk(virtual_clock=True, leaks="ignore")
 

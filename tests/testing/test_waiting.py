@@ -10,8 +10,8 @@ import pytest
 from pyzk.constants import AddWatchMode, CreateMode, OpCode
 from pyzk.jute.records import CreateRequest
 from pyzk.testing import FixtureError, NotRunningError, ZooKeeperServer
+from tests.frames import OPEN
 from tests.testing.raw import PATIENCE_S, RawClient
-from tests.world import OPEN
 
 pytestmark = pytest.mark.zk(leaks="ignore")
 

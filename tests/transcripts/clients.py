@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from pyzk.constants import CreateMode, ErrorCode, EventType, OpCode, Xid
 from pyzk.jute.records import (
-    ACL,
     ConnectRequest,
     ConnectResponse,
     CreateRequest,
@@ -25,9 +24,8 @@ from pyzk.jute.records import (
 )
 from pyzk.server.connection import CLOSED, Connection
 from pyzk.zxid import format_zxid
-from tests.world import encode_request, frame, multi
+from tests.frames import OPEN, encode_request, frame, multi
 
-_ANYONE = [ACL(31, "world", "anyone")]
 _EVENTS = {
     value: name.lower().replace("_", " ")
     for name, value in vars(EventType).items()
@@ -48,7 +46,7 @@ def _create(path: str, *words: str) -> tuple[int, CreateRequest]:
             mode = _MODES[word]
         else:
             data = word.encode()
-    return OpCode.CREATE, CreateRequest(path, data, _ANYONE, mode)
+    return OpCode.CREATE, CreateRequest(path, data, OPEN, mode)
 
 
 def _set(path: str, data: str, version: str = "-1") -> tuple[int, SetDataRequest]:

@@ -10,25 +10,25 @@ from pyzk.constants import OpCode
 from pyzk.data.database import Database
 from pyzk.data.tree import DataTree
 from pyzk.data.txn import decode_txn, encode_txn
-from pyzk.jute.records import ACL, CreateTxn, TxnHeader
+from pyzk.jute.records import CreateTxn, TxnHeader
 from pyzk.persistence.directory import MemoryDirectory
 from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.snapshot import write_snapshot
 from pyzk.persistence.txnlog import frame_record
 from pyzk.quorum.epochs import ACCEPTED, CURRENT, save_epoch
 from pyzk.zxid import counter_of, epoch_of
+from tests.frames import OPEN
 
 SESSION = 0x0900000000000000
 """Of a client that is gone: nobody waits for its replies."""
 _TIME_MS = 1_600_000_000_000
-_ANYONE = [ACL(31, "world", "anyone")]
 
 
 def payload_of(zxid: int) -> bytes:
     """Return the transaction that a zxid stands for, as the log and PROPOSAL hold it."""
     epoch, counter = epoch_of(zxid), counter_of(zxid)
     header = TxnHeader(SESSION, counter, zxid, _TIME_MS + epoch * 1000 + counter, OpCode.CREATE)
-    body = CreateTxn(f"/e{epoch}c{counter}", b"", _ANYONE, False, -1)
+    body = CreateTxn(f"/e{epoch}c{counter}", b"", OPEN, False, -1)
     return encode_txn(header, body.encode(), None)
 
 
