@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from pyzk.clock import Clock
-from tests.driven import START_MS, WALL_MS
+from tests.world import START_MS, WALL_MS
 
 TIMEOUT_FACTOR = float(os.environ.get("PYZK_TEST_TIMEOUT_FACTOR", "1"))
 

@@ -10,8 +10,8 @@ from pyzk.data.database import Database
 from pyzk.data.tree import DataTree
 from pyzk.data.txn import decode_txn, encode_txn
 from pyzk.jute.records import ACL, CreateSessionTxn, CreateTxn, SetDataTxn, TxnHeader
-from tests.driven import WALL_MS
 from tests.frames import OPEN, Record
+from tests.world import WALL_MS
 
 SESSION = 0x77
 

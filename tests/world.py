@@ -1,7 +1,9 @@
-"""A standalone peer without sockets, files or time: what the tests of the pure core drive.
+"""Peers on production's driver, whose disk, time and sockets a test has in its hands.
 
-The disk answers when told (``sync``), the clock moves when told (``advance``). ``Client`` speaks
-whole frames and decodes nothing it is not asked to.
+`World` is a lone server. `tests.quorum.leader_world` and `learner_world` put one role of a member
+without elections on `Driven`, `tests.server.members` servers in roles that do little, and
+`tests.transcripts.stage` whole members. ``Client`` speaks whole frames and decodes nothing it is
+not asked to.
 """
 
 from __future__ import annotations
@@ -15,13 +17,119 @@ from pyzk.config.server import ServerConfig
 from pyzk.data.database import Database
 from pyzk.data.tree import DataTree
 from pyzk.data.txn import LoggedTxn, decode_txn
-from pyzk.jute.records import (
-    ConnectResponse,
-)
+from pyzk.jute.records import ConnectResponse
+from pyzk.quorum.contract import MemberEffects
+from pyzk.quorum.driver import Driver
+from pyzk.quorum.peer import Peer
 from pyzk.quorum.standalone import standalone_peer
 from pyzk.server.connection import CLOSED, Connection
-from tests.driven import START_MS, WALL_MS, Driven
 from tests.frames import Record, Reply, Requests, connect_frame, decode_welcome
+
+START_MS = 1_000_000
+WALL_MS = 1_700_000_000_000
+
+
+class TakesReplies(Protocol):
+    """A client in a test: the shell of its connection."""
+
+    def take(self, connection: Connection) -> None:
+        """Takes what the connection has for the socket."""
+        ...
+
+
+class Driven:
+    """One peer; what it does to the world is noted."""
+
+    def __init__(self, peer: Peer, member: MemberEffects | None = None) -> None:
+        self.peer = peer
+        self.clock: Clock = peer.clock
+        self.server = peer.server
+        self.driver = Driver(peer, self, member)
+        self.unsynced: list[bytes] = []
+        """Framed records that the disk has not answered."""
+        self.log_zxid = 0
+        """The zxid of the last of them."""
+        self.woken_at_ms = 0
+        self.snapshots_wanted = 0
+        self._is_turn_due = False
+        self._port = 40000
+
+    # --- effects
+
+    def append(self, records: list[bytes], last_zxid: int) -> None:
+        self.unsynced += records
+        self.log_zxid = last_zxid
+
+    def take_snapshot(self, database: Database) -> None:
+        self.snapshots_wanted += 1
+
+    def write(self, connection: Connection) -> None:
+        client: TakesReplies = connection.shell  # type: ignore[assignment]  # what a test put there
+        client.take(connection)
+
+    def end_turn_soon(self) -> None:
+        self._is_turn_due = True
+
+    def wake_at(self, at_ms: int) -> None:
+        self.woken_at_ms = at_ms
+
+    # --- inputs
+
+    def flush(self) -> None:
+        """Has everything carried out that the inputs have led to."""
+        self.driver.flush()
+        while self._is_turn_due:
+            self._is_turn_due = False
+            self.driver.end_turn()
+
+    def settle(self) -> None:
+        """Has everything carried out; worlds whose disk answers by itself let it."""
+        self.flush()
+
+    def pass_time(self, now_ms: int) -> None:
+        """Sets both clocks; nothing wakes."""
+        self.clock.wall_ms += now_ms - self.clock.now_ms
+        self.clock.now_ms = now_ms
+
+    def advance(self, milliseconds: int) -> None:
+        """Lets time pass, and wakes the peer whenever it has asked for it."""
+        self.flush()
+        end = self.clock.now_ms + milliseconds
+        while self.woken_at_ms <= end:
+            self.pass_time(max(self.woken_at_ms, self.clock.now_ms))
+            self.wake()
+        self.pass_time(end)
+
+    def jump(self, milliseconds: int) -> None:
+        """Lets time pass while the whole server stands still; then wakes it."""
+        self.pass_time(self.clock.now_ms + milliseconds)
+        self.wake()
+
+    def wake(self) -> None:
+        """Wakes the peer now."""
+        self.driver.wake()
+        self.settle()
+
+    # --- clients
+
+    def open(self, host: str = "127.0.0.1") -> Client:
+        """Opens a connection without handshake."""
+        self._port += 1
+        connection = self.peer.accept(host, self._port)
+        assert connection is not None, "refused"
+        return Client(self, connection)
+
+    def connect(
+        self,
+        host: str = "127.0.0.1",
+        *,
+        timeout_ms: int = 10_000,
+        read_only: bool | None = False,
+    ) -> Client:
+        """Opens a connection and asks for a session."""
+        client = self.open(host)
+        client.handshake(timeout_ms=timeout_ms, read_only=read_only)
+        return client
 
 
 def owned_paths(tree: DataTree) -> dict[int, list[str]]:
@@ -52,21 +160,7 @@ class World(Driven):
         self.records: list[bytes] = []
         """The same as it was handed over."""
         self.is_disk_held = False
-        self._port = 40000
         self.driver.start()
-
-    def connect(self, host: str = "127.0.0.1", timeout_ms: int = 10_000) -> Client:
-        """Open a connection and make a session."""
-        client = self.open(host)
-        client.handshake(timeout_ms=timeout_ms)
-        return client
-
-    def open(self, host: str = "127.0.0.1") -> Client:
-        """Open a connection without handshake."""
-        self._port += 1
-        connection = self.peer.accept(host, self._port)
-        assert connection is not None, "refused"
-        return Client(self, connection)
 
     def append(self, records: list[bytes], last_zxid: int) -> None:
         super().append(records, last_zxid)
@@ -88,16 +182,10 @@ class World(Driven):
         self.is_disk_held = held
 
 
-class Settles(Protocol):
-    """A world that a client is in: it brings the bytes on their way."""
-
-    def settle(self) -> None: ...
-
-
 class Client(Requests):
     """A client at the level of frames."""
 
-    def __init__(self, world: Settles, connection: Connection) -> None:
+    def __init__(self, world: Driven, connection: Connection) -> None:
         connection.shell = self
         self._world = world
         self.connection = connection
@@ -128,9 +216,9 @@ class Client(Requests):
 
     def handshake(
         self,
-        *,
         session_id: int = 0,
         password: bytes = bytes(16),
+        *,
         timeout_ms: int = 10_000,
         last_zxid_seen: int = 0,
         read_only: bool | None = False,

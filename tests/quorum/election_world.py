@@ -29,7 +29,7 @@ from pyzk.quorum.election_messages import Address, decode_notification
 from pyzk.quorum.verifier import QuorumMaj
 from pyzk.quorum.vote import NOBODY, PeerState
 from pyzk.server.outbox import Outbox
-from tests.driven import START_MS
+from tests.world import START_MS
 
 TIMES = ElectionTimes(max_notification_ms=1600)
 ROLE_TIMEOUT_MS = 1000

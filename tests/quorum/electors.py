@@ -10,7 +10,7 @@ from pyzk.quorum.election import Decision, Election, ElectionTimes, ElectionView
 from pyzk.quorum.election_messages import Notification, decode_notification
 from pyzk.quorum.verifier import QuorumMaj, QuorumVerifier
 from pyzk.quorum.vote import PeerState
-from tests.driven import START_MS
+from tests.world import START_MS
 
 LOOKING, FOLLOWING = PeerState.LOOKING, PeerState.FOLLOWING
 LEADING, OBSERVING = PeerState.LEADING, PeerState.OBSERVING

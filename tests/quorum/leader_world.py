@@ -41,10 +41,10 @@ from pyzk.server.marks import Marks
 from pyzk.server.outbox import Command, Outbox, Outgoing, TakeSnapshot
 from pyzk.server.server import Server
 from pyzk.zxid import make
-from tests.driven import START_MS, WALL_MS, Driven, NoElections, OneRole
 from tests.frames import OPEN
+from tests.quorum.one_role import NoElections, OneRole
 from tests.transactions import SESSION, database_of
-from tests.world import Client
+from tests.world import START_MS, WALL_MS, Driven
 
 TICK_MS = 100
 INIT_TICKS = 10
@@ -180,12 +180,6 @@ class LeaderWorld(Driven, NoElections):
             self.clock.wall_ms += TICK_MS // 2
             self.leader.wake()
             self.settle()
-
-    def open(self) -> Client:
-        """Connect a client to the leader."""
-        connection = self.server.accept("127.0.0.1", 40000)
-        assert connection is not None, "refused"
-        return Client(self, connection)
 
     def learner(self, sid: int, *, is_observer: bool = False) -> Learner:
         """Connect a learner that has said nothing yet."""

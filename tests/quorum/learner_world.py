@@ -6,7 +6,6 @@ it ordered ("log 0x100000001", "save currentEpoch 1"), and what the disk has ans
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from random import Random
 
@@ -17,7 +16,7 @@ from pyzk.config.server import ServerConfig
 from pyzk.data.database import Database
 from pyzk.data.snapshot_view import Frozen
 from pyzk.data.txn import decode_txn
-from pyzk.jute.records import ConnectRequest, QuorumPacket
+from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets, snapshot_stream
 from pyzk.quorum.commands import (
     DialLeader,
@@ -33,13 +32,12 @@ from pyzk.quorum.member import Member
 from pyzk.quorum.observer import Observer
 from pyzk.quorum.peer import Peer
 from pyzk.quorum.stream import QuorumStream
-from pyzk.server.connection import CLOSED, Connection
 from pyzk.server.outbox import Outbox, Outgoing
 from pyzk.server.server import Server
 from pyzk.zxid import format_zxid
-from tests.driven import START_MS, WALL_MS, Driven, NoElections, OneRole
-from tests.frames import Record, encode_request, frame
+from tests.quorum.one_role import NoElections, OneRole
 from tests.transactions import database_of
+from tests.world import START_MS, WALL_MS, Driven
 
 LEADER = 3
 TICK_MS = 1000
@@ -175,7 +173,6 @@ class LearnerWorld(Driven, NoElections):
         self.received = b""
         """What the leader has got, whole."""
         self._stream = QuorumStream()
-        self._port = 50_000
 
     def _role(self, *, is_observer: bool) -> Follower | Observer:
         return (Observer if is_observer else Follower)(self.member, self.leader_sid)
@@ -199,19 +196,19 @@ class LearnerWorld(Driven, NoElections):
     def dial(self) -> DialLeader:
         """Start the role; return its first DialLeader."""
         self.role.start()
-        self.look()
+        self.settle()
         return self.dials.pop()
 
-    def connect(self) -> None:
+    def reach(self) -> None:
         """Start the role; the connection is there at once."""
         dial = self.dial()
         dial.link.owner.link_up(dial.link)
-        self.look()
+        self.settle()
 
     def hear(self, *sent: bytes) -> None:
         """The leader's bytes arrive, in one piece; the disk stays as slow as it is."""
         self.link.receive(b"".join(sent))
-        self.look()
+        self.settle()
 
     def answer(self) -> None:
         """The disk does one thing: first the log, then the orders."""
@@ -233,9 +230,9 @@ class LearnerWorld(Driven, NoElections):
                     self.disk = []
                     self.base_zxid = command.database.last_zxid
                 self.role.stored(command.ticket)
-        self.look()
+        self.settle()
 
-    def settle(self) -> None:
+    def sync(self) -> None:
         """The disk does everything there is to do."""
         while self.unsynced or self.orders:
             self.answer()
@@ -245,22 +242,7 @@ class LearnerWorld(Driven, NoElections):
         self.disk = [each for each in self.disk if decode_txn(each).header.zxid <= zxid]
         return database_of(self.disk, min(zxid, self.base_zxid))
 
-    def advance(self, milliseconds: int) -> None:
-        """Let time pass; the role is woken when it asked for it."""
-        end = self.clock.now_ms + milliseconds
-        while (due := self.role.deadline) is not None and due <= end:
-            self.clock.now_ms = max(due, self.clock.now_ms)
-            self.role.wake()
-            self.look()
-            if self.role.over is not None:
-                break
-        self.clock.now_ms = end
-
     # --- outputs ---
-
-    def look(self) -> None:
-        """Do what the driver does after each input."""
-        self.flush()
 
     def append(self, records: list[bytes], last_zxid: int) -> None:
         for record in records:
@@ -329,68 +311,19 @@ class LearnerWorld(Driven, NoElections):
 
     def discover(self, epoch: int = 1) -> None:
         """Up to ACKEPOCH."""
-        self.connect()
+        self.reach()
         self.hear(leader_info(epoch))
-        self.settle()
+        self.sync()
 
     def serve(self, epoch: int = 1) -> None:
         """Up to UPTODATE: there was nothing to synchronize."""
         self.discover(epoch)
         self.hear(diff(self.database.last_zxid), new_leader(epoch))
-        self.settle()
+        self.sync()
         self.hear(UPTODATE)
-        self.settle()
+        self.sync()
         assert self.role.over is None, self.role.over
         self.did.clear()
-
-    def client(self) -> LocalClient:
-        """Connect a client to this server; it has no session yet."""
-        self._port += 1
-        connection = self.server.accept("127.0.0.1", self._port)
-        assert connection is not None
-        return LocalClient(self, connection)
-
-
-class LocalClient:
-    """A client of the learner."""
-
-    def __init__(self, world: LearnerWorld, connection: Connection) -> None:
-        connection.shell = self
-        self.world = world
-        self.connection = connection
-        self.received = b""
-        self.is_closed = False
-
-    def take(self, connection: Connection) -> None:
-        """Read what the server has written."""
-        self.received += b"".join(connection.out)
-        connection.out.clear()
-        self.is_closed = connection.state == CLOSED
-
-    def handshake(
-        self, session_id: int = 0, password: bytes = bytes(16), timeout_ms: int = 10_000
-    ) -> None:
-        request = ConnectRequest(0, 0, timeout_ms, session_id, password, False)
-        self.connection.receive(frame(request.encode()))
-        self.world.look()
-
-    def send(self, xid: int, opcode: int, record: Record | bytes = b"") -> None:
-        self.connection.receive(encode_request(xid, opcode, record))
-        self.world.look()
-
-    def frames(self) -> list[bytes]:
-        """Return what has come since the last call, without the lengths."""
-        out = []
-        data, self.received = self.received, b""
-        while data:
-            (length,) = struct.unpack_from(">i", data)
-            out.append(data[4 : 4 + length])
-            data = data[4 + length :]
-        return out
-
-    def xids(self) -> list[int]:
-        """Return the xids of the replies that have come since the last call."""
-        return [struct.unpack_from(">i", each)[0] for each in self.frames()]
 
 
 def _name(command: StorageCommand) -> str:
@@ -406,7 +339,7 @@ def _name(command: StorageCommand) -> str:
 
 
 def discovery(world: LearnerWorld) -> None:
-    world.connect()
+    world.reach()
 
 
 def choosing(world: LearnerWorld) -> None:
@@ -431,7 +364,7 @@ def storing(world: LearnerWorld) -> None:
 
 def ready(world: LearnerWorld) -> None:
     storing(world)
-    world.settle()
+    world.sync()
 
 
 def broadcast(world: LearnerWorld) -> None:

@@ -13,7 +13,6 @@ from tests.frames import OPEN
 from tests.quorum.learner_world import (
     SYNC,
     LearnerWorld,
-    LocalClient,
     both,
     commit,
     ping,
@@ -21,6 +20,7 @@ from tests.quorum.learner_world import (
     ready,
 )
 from tests.transactions import SESSION, create, txn
+from tests.world import Client
 
 E1 = make(1, 0)
 
@@ -35,14 +35,19 @@ def validity(session: int, is_valid: bool) -> bytes:
     return packets.encode_validity(session, is_valid)
 
 
-def attached(world: LearnerWorld, session: int = SESSION) -> LocalClient:
+def attached(world: LearnerWorld, session: int = SESSION) -> Client:
     """Return a client that has come back with its session."""
-    client = world.client()
+    client = world.open()
     client.handshake(session, session_password(session))
     world.hear(validity(session, True))
     client.frames()
     world.take()
     return client
+
+
+def xids(client: Client) -> list[int]:
+    """Returns the xids of the replies that have come since the last call."""
+    return [reply.xid for reply in client.replies()]
 
 
 # --- the log, acknowledgements, commits -------------------------------------------------------
@@ -74,7 +79,7 @@ def test_only_what_is_durable_is_acknowledged() -> None:
     world.answer()
     assert world.take()[1:] == ["> ACK 0x100000001", "> ACK 0x100000002"]
     world.role.log_synced(E1 + 2)
-    world.look()
+    world.settle()
     assert world.take() == []
     world.unsynced = rest
     world.answer()
@@ -123,7 +128,7 @@ def test_nothing_is_acknowledged_after_the_end() -> None:
     world.hear(proposal(create(E1 + 1)))
     world.link.lost("reset")
     world.take()
-    world.settle()
+    world.sync()
     assert world.take() == ["disk log 0x100000001"]
 
 
@@ -152,7 +157,7 @@ def test_clients_are_served_from_uptodate_on_until_the_end() -> None:
     world = LearnerWorld()
     world.discover()
     world.hear(packets.encode_bare(packets.DIFF, 0), packets.encode_new_leader(1, b""))
-    world.settle()
+    world.sync()
     assert not world.is_serving()
     world.hear(packets.UPTODATE_PACKET)
     assert world.is_serving()
@@ -161,7 +166,7 @@ def test_clients_are_served_from_uptodate_on_until_the_end() -> None:
     client = attached(world)
     world.link.lost("reset")
     world.role.stop()
-    world.look()
+    world.settle()
     assert not world.is_serving()
     assert client.is_closed
     assert client.frames() == []
@@ -207,8 +212,8 @@ def test_a_ping_is_answered_with_who_gave_a_sign_of_life_since_the_last() -> Non
 
 def test_a_session_is_asked_about_and_its_client_goes_on_when_it_lives() -> None:
     world = serving()
-    client = world.client()
-    client.handshake(SESSION, session_password(SESSION), 6000)
+    client = world.open()
+    client.handshake(SESSION, session_password(SESSION), timeout_ms=6000)
     assert world.take() == ["> REVALIDATE 0x77 timeout=6000"]
     assert client.frames() == []
     world.hear(validity(SESSION, True))
@@ -218,7 +223,7 @@ def test_a_session_is_asked_about_and_its_client_goes_on_when_it_lives() -> None
 
 def test_a_session_that_is_gone_ends_its_client() -> None:
     world = serving()
-    client = world.client()
+    client = world.open()
     client.handshake(SESSION, session_password(SESSION))
     world.hear(validity(SESSION, False))
     (response,) = client.frames()
@@ -228,7 +233,7 @@ def test_a_session_that_is_gone_ends_its_client() -> None:
 
 def test_answers_about_a_session_are_for_who_asked_first() -> None:
     world = serving()
-    first, second, other = world.client(), world.client(), world.client()
+    first, second, other = world.open(), world.open(), world.open()
     first.handshake(SESSION, session_password(SESSION))
     other.handshake(0x78, session_password(0x78))
     second.handshake(SESSION, session_password(SESSION))
@@ -243,12 +248,12 @@ def test_answers_about_a_session_are_for_who_asked_first() -> None:
 
 def test_an_answer_whose_client_has_gone_is_nothing() -> None:
     world = serving()
-    asking = world.client()
+    asking = world.open()
     asking.handshake(SESSION, session_password(SESSION))
     asking.connection.closed()
     world.hear(validity(SESSION, True))
     client = attached(world)
-    client.send(1, OpCode.SYNC, PathRequest("/"))
+    client.submit(OpCode.SYNC, PathRequest("/"), 1)
     client.connection.closed()
     world.hear(SYNC)
     assert world.role.over is None
@@ -256,7 +261,7 @@ def test_an_answer_whose_client_has_gone_is_nothing() -> None:
 
 def test_a_new_session_is_the_leaders_transaction() -> None:
     world = serving()
-    client = world.client()
+    client = world.open()
     client.handshake(timeout_ms=5000)
     (line,) = world.take()
     assert line.startswith("> REQUEST createSession session=0x1")
@@ -273,19 +278,19 @@ def test_a_new_session_is_the_leaders_transaction() -> None:
 def test_a_write_goes_to_the_leader_and_is_answered_when_it_is_applied() -> None:
     world = serving()
     client = attached(world)
-    client.send(5, OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
+    client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0), 5)
     assert world.take() == ["> REQUEST create session=0x77 cxid=5"]
     world.hear(proposal(create(E1 + 1, "/a", cxid=5)))
     assert client.frames() == []
     world.hear(commit(E1 + 1))
-    assert client.xids() == [5]
+    assert xids(client) == [5]
     assert world.server.metrics.updatelatency.count == 1
 
 
 def test_a_transaction_of_somebody_else_answers_nobody_here() -> None:
     world = serving()
     client = attached(world)
-    client.send(5, OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
+    client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0), 5)
     world.hear(both(create(E1 + 1, "/b", session=0x99, cxid=5)))
     assert client.frames() == []
 
@@ -293,27 +298,27 @@ def test_a_transaction_of_somebody_else_answers_nobody_here() -> None:
 def test_syncs_are_answered_in_order_and_reads_behind_them() -> None:
     world = serving()
     client, other = attached(world), attached(world, 0x78)
-    client.send(1, OpCode.SYNC, PathRequest("/"))
-    client.send(2, OpCode.EXISTS, PathWatchRequest("/a", False))
-    other.send(9, OpCode.SYNC, PathRequest("/"))
+    client.submit(OpCode.SYNC, PathRequest("/"), 1)
+    client.submit(OpCode.EXISTS, PathWatchRequest("/a", False), 2)
+    other.submit(OpCode.SYNC, PathRequest("/"), 9)
     assert world.take() == [
         "> REQUEST sync session=0x77 cxid=1",
         "> REQUEST sync session=0x78 cxid=9",
     ]
     world.hear(both(create(E1 + 1, "/a")), SYNC)
-    assert client.xids() == [1, 2]
-    assert other.xids() == []
+    assert xids(client) == [1, 2]
+    assert xids(other) == []
     world.hear(SYNC)
-    assert other.xids() == [9]
+    assert xids(other) == [9]
 
 
 def test_a_sync_does_not_take_the_place_of_a_write() -> None:
     world = serving()
     client = attached(world)
-    client.send(1, OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
-    client.send(2, OpCode.SYNC, PathRequest("/"))
+    client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0), 1)
+    client.submit(OpCode.SYNC, PathRequest("/"), 2)
     world.hear(both(create(E1 + 1, "/a", cxid=1)), SYNC)
-    assert client.xids() == [1, 2]
+    assert xids(client) == [1, 2]
 
 
 # --- what is sent first -----------------------------------------------------------------------
@@ -326,7 +331,7 @@ def test_acks_and_answers_to_pings_do_not_wait_behind_requests() -> None:
     is_dirty, world.link.is_dirty = world.link.is_dirty, True  # the line takes nothing
     for number in range(3):
         record = CreateRequest(f"/a{number}", bytes(1000), OPEN, 0)
-        client.send(number + 1, OpCode.CREATE, record)
+        client.submit(OpCode.CREATE, record, number + 1)
     for number in (1, 2):
         world.hear(proposal(create(E1 + number)))
         world.answer()

@@ -59,7 +59,7 @@ def test_the_limit_for_connecting_is_its_own_if_there_is_one() -> None:
 def test_who_is_not_in_the_configuration_is_not_dialed() -> None:
     world = LearnerWorld(leader=9)
     world.role.start()
-    world.look()
+    world.settle()
     assert world.dials == []
     assert world.role.over == "server 9 is not in the configuration"
 
@@ -133,7 +133,7 @@ def test_a_late_answer_to_an_old_dial_is_nothing() -> None:
     first.link.lost("refused")
     world.advance(learner_dial.SOON_MS)
     world.role.link_up(first.link)
-    world.look()
+    world.settle()
     assert world.take() == []
     world.role.link_down(first.link, "refused")
     assert due(world) == world.clock.now_ms + INIT_MS - learner_dial.SOON_MS
@@ -141,7 +141,7 @@ def test_a_late_answer_to_an_old_dial_is_nothing() -> None:
 
 def test_a_connection_that_is_taken_and_ends_at_once_was_refused() -> None:
     world = LearnerWorld()
-    world.connect()
+    world.reach()
     first = world.link
     world.clock.now_ms += learner_dial.MOMENT_MS
     first.lost("the other side closed the connection")
@@ -151,7 +151,7 @@ def test_a_connection_that_is_taken_and_ends_at_once_was_refused() -> None:
     second = world.dials.pop()
     assert second.link is not first
     world.role.link_up(second.link)
-    world.look()
+    world.settle()
     assert "> FOLLOWERINFO" in world.take()[-1]
 
 
@@ -172,7 +172,7 @@ def test_refusals_through_a_proxy_end_like_others() -> None:
 
 def test_a_link_that_breaks_is_the_end_of_the_role() -> None:
     world = LearnerWorld()
-    world.connect()
+    world.reach()
     world.clock.now_ms += learner_dial.MOMENT_MS + 1
     world.link.lost("connection reset")
     assert world.role.over == ("the link with server 3, the leader, has ended: connection reset")
@@ -183,13 +183,13 @@ def test_a_link_that_breaks_is_the_end_of_the_role() -> None:
 
 def test_a_follower_says_who_it_is_when_it_is_connected() -> None:
     world = LearnerWorld(epochs=(4, 3), version=0x100000005)
-    world.connect()
+    world.reach()
     assert world.take() == ["> FOLLOWERINFO 0x400000000 sid=1 accepted=4 config=100000005"]
 
 
 def test_nothing_is_answered_before_the_accepted_epoch_is_durable() -> None:
     world = LearnerWorld([create(make(1, 1))], epochs=(1, 1))
-    world.connect()
+    world.reach()
     world.take()
     world.hear(leader_info(2))
     assert world.take() == ["save acceptedEpoch 2"]
@@ -200,7 +200,7 @@ def test_nothing_is_answered_before_the_accepted_epoch_is_durable() -> None:
 
 def test_an_epoch_that_was_accepted_before_is_not_counted_again_nor_saved() -> None:
     world = LearnerWorld(epochs=(2, 1))
-    world.connect()
+    world.reach()
     world.take()
     world.hear(leader_info(2))
     assert world.take() == ["> ACKEPOCH 0x0 not counted"]
@@ -208,7 +208,7 @@ def test_an_epoch_that_was_accepted_before_is_not_counted_again_nor_saved() -> N
 
 def test_a_leader_of_an_older_epoch_is_left() -> None:
     world = LearnerWorld(epochs=(3, 1))
-    world.connect()
+    world.reach()
     world.hear(leader_info(2))
     assert world.role.over is not None
     assert "epoch 3 was accepted before" in world.role.over
@@ -217,7 +217,7 @@ def test_a_leader_of_an_older_epoch_is_left() -> None:
 
 def test_the_leader_may_say_nothing_while_the_epoch_is_being_stored() -> None:
     world = LearnerWorld()
-    world.connect()
+    world.reach()
     world.hear(leader_info(1), diff(0))
     assert world.role.over is not None
     assert "DIFF 0x0 in the phase 'accepting the epoch'" in world.role.over
@@ -225,11 +225,11 @@ def test_the_leader_may_say_nothing_while_the_epoch_is_being_stored() -> None:
 
 def test_an_answer_of_the_disk_after_the_end_changes_nothing() -> None:
     world = LearnerWorld()
-    world.connect()
+    world.reach()
     world.hear(leader_info(1))
     world.link.lost("reset")
     world.take()
-    world.settle()
+    world.sync()
     assert world.take() == ["disk save acceptedEpoch 1"]
     assert world.role.phase == learner.ACCEPTING
 
@@ -263,7 +263,7 @@ def test_a_diff_that_is_durable_before_newleader_waits_for_nothing_more() -> Non
     world = LearnerWorld()
     world.discover()
     world.hear(diff(E1 + 1), both(create(E1 + 1)))
-    world.settle()
+    world.sync()
     world.take()
     world.hear(new_leader())
     assert world.take() == ["save currentEpoch 1"]
@@ -300,7 +300,7 @@ def test_between_ackepoch_and_the_ack_of_newleader_nothing_is_sent() -> None:
     world.take()
     world.hear(diff(E1 + 1), ping(E1 + 1), both(create(E1 + 1)), ping(E1 + 1))
     world.hear(proposal(create(E1 + 2)), new_leader(), ping(E1 + 2))
-    world.settle()
+    world.sync()
     world.hear(ping(E1 + 2), ping(E1 + 2))
     assert [line for line in world.take() if line[0] == ">"] == ["> ACK 0x100000000"]
 
@@ -309,9 +309,9 @@ def test_uncommitted_proposals_wait_for_uptodate_unlogged_and_unacknowledged() -
     world = LearnerWorld()
     world.discover()
     world.hear(diff(0), proposal(create(E1 + 1)), new_leader(), proposal(create(E1 + 2)))
-    world.settle()
+    world.sync()
     world.hear(proposal(create(E1 + 3)))
-    world.settle()
+    world.sync()
     assert world.disk == []
     assert world.acks == [E1]
     world.take()
@@ -340,14 +340,14 @@ def test_a_commit_between_newleader_and_uptodate_finds_its_proposal(is_stored: b
     world.discover()
     world.hear(diff(0), proposal(create(E1 + 1)), new_leader())
     if is_stored:
-        world.settle()
+        world.sync()
     world.hear(commit(E1 + 1), both(create(E1 + 2)), proposal(create(E1 + 3)))
-    world.settle()
+    world.sync()
     assert world.paths() == []
     world.hear(UPTODATE)
     assert world.paths() == ["/n100000001", "/n100000002"]
     assert world.committed == [E1 + 1, E1 + 2]
-    world.settle()
+    world.sync()
     assert world.acks == [E1, E1, E1 + 1, E1 + 2, E1 + 3]
     world.hear(commit(E1 + 3))
     assert world.committed == [E1 + 1, E1 + 2, E1 + 3]
@@ -420,7 +420,7 @@ def test_a_failed_request_is_a_transaction_like_any_other() -> None:
     world = LearnerWorld()
     world.discover()
     world.hear(diff(E1 + 1), both(txn(E1 + 1, OpCode.ERROR, ErrorTxn(-110))), new_leader())
-    world.settle()
+    world.sync()
     assert world.database.last_zxid == E1 + 1
     assert world.committed == [E1 + 1]
     assert world.member.logged_zxid == E1 + 1
@@ -449,7 +449,7 @@ def test_a_record_is_logged_as_it_came() -> None:
     world = LearnerWorld()
     world.discover()
     world.hear(diff(E1 + 1), both(payload), new_leader())
-    world.settle()
+    world.sync()
     assert world.disk == [payload]
     assert world.database.committed is not None
     assert list(world.database.committed.payloads) == [payload]
@@ -525,7 +525,7 @@ def test_every_packet_is_a_sign_of_life() -> None:
 
 def test_a_slow_disk_is_not_the_leaders_silence() -> None:
     world = LearnerWorld()
-    world.connect()
+    world.reach()
     world.hear(leader_info())
     assert due(world) is None
     world.clock.now_ms += 10 * INIT_MS
@@ -559,10 +559,10 @@ def test_what_was_not_logged_is_not_left_to_be_applied() -> None:
 
 def test_a_role_that_was_stopped_asks_for_nothing_more() -> None:
     world = LearnerWorld()
-    world.connect()
+    world.reach()
     world.hear(leader_info())
     world.role.stop()
-    world.settle()
+    world.sync()
     world.role.link_down(world.link, "closed")
     world.role.wake()
     assert due(world) is None

@@ -74,11 +74,11 @@ def test_a_packet_is_taken_in_its_phase_and_ends_the_link_in_any_other(
     phase(world)
     assert world.role.over is None
     if phase is broadcast and name in ANSWERS:
-        client = world.client()
+        client = world.open()
         client.handshake(5, session_password(5))
         if name == "SYNC":
             world.hear(PACKETS["REVALIDATE"])
-            client.send(1, OpCode.SYNC, PathRequest("/"))
+            client.submit(OpCode.SYNC, PathRequest("/"), 1)
     world.hear(PACKETS[name])
     assert (world.role.over is None) == (name in ALLOWED[phase]), world.role.over
     assert world.link.is_closed == (world.role.over is not None)

@@ -128,14 +128,14 @@ def replay(link: RecordedLink, theirs: list[QuorumPacket], past: Past) -> Replay
     world = past.world
     world.received = b""
     mismatches = world.database.digest_mismatches
-    world.connect()
+    world.reach()
     ask(world, theirs)
     pings: list[int] = []
     learned: set[int] = set()
     seen: set[str] = set()
     for frame in link.sent(by_leader=True):
         world.hear(frame.raw)
-        world.settle()
+        world.sync()
         seen.add(frame.name)
         if frame.name == "SNAP":
             past.is_whole, mismatches = True, 0
@@ -148,7 +148,7 @@ def replay(link: RecordedLink, theirs: list[QuorumPacket], past: Past) -> Replay
                 learned.add(item.zxid)
     over = world.role.over
     world.role.stop()
-    world.look()
+    world.settle()
     database = world.database
     for _, payload in world.role.unapplied:
         database.replay(decode_txn(payload), payload)
@@ -158,7 +158,7 @@ def replay(link: RecordedLink, theirs: list[QuorumPacket], past: Past) -> Replay
 
 def ask(world: LearnerWorld, theirs: list[QuorumPacket]) -> None:
     """Let this learner wait for the answers that the real one asked for, for clients of its own."""
-    connection = world.client().connection
+    connection = world.open().connection
     for packet in theirs:
         if packet.type == packets.REVALIDATE:
             session_id, timeout_ms = packets.revalidate(packet)

@@ -13,10 +13,9 @@ from pyzk.data.database import Database
 from pyzk.data.tree import DataTree
 from pyzk.jute.records import CreateRequest, DeleteRequest, SetDataRequest
 from pyzk.quorum.standalone import standalone_peer
-from tests.driven import START_MS
 from tests.frames import OPEN, Record, connect_frame, encode_request
 from tests.server.calls import burst, create_as, logged_types
-from tests.world import Client, World
+from tests.world import START_MS, Client, World
 
 EXTENDED = ServerConfig(extended_types_enabled=True, tick_time_ms=2000)
 

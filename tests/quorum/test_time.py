@@ -7,9 +7,8 @@ import pytest
 from pyzk.config.server import ServerConfig
 from pyzk.constants import CreateMode, OpCode
 from pyzk.jute.records import CreateRequest, CreateTTLRequest
-from tests.driven import START_MS
 from tests.frames import OPEN
-from tests.world import Client, World
+from tests.world import START_MS, Client, World
 
 TICK = 2000
 

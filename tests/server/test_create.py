@@ -8,7 +8,6 @@ from pyzk.config.server import ServerConfig
 from pyzk.constants import CONTAINER_OWNER, MAX_TTL_MS, CreateMode, OpCode
 from pyzk.data.node import compute_digest
 from pyzk.jute.records import ACL, CreateRequest, CreateTxn, DeleteRequest, SetDataRequest, Stat
-from tests.driven import WALL_MS
 from tests.frames import OPEN, Reply
 from tests.server.calls import (
     NOBODY,
@@ -24,7 +23,7 @@ from tests.server.calls import (
     stat_in,
     stat_of,
 )
-from tests.world import Client, World, owned_paths
+from tests.world import WALL_MS, Client, World, owned_paths
 
 PLAIN = (OpCode.CREATE, OpCode.CREATE2)
 WITH_STAT = (OpCode.CREATE2, OpCode.CREATE_CONTAINER)

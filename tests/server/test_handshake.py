@@ -12,10 +12,9 @@ from pyzk.constants import CreateMode, OpCode
 from pyzk.jute.records import ConnectResponse, CreateRequest
 from pyzk.outsiders import SUBJECT
 from pyzk.server.passwords import session_password
-from tests.driven import START_MS
 from tests.frames import OPEN, connect_frame, encode_request, frame
 from tests.server.calls import ephemerals_of, logged_types, make
-from tests.world import Client, World, owned_paths
+from tests.world import START_MS, Client, World, owned_paths
 
 EXPIRED = "00000025" + "00000000" * 2 + "00" * 8 + "00000010" + "00" * 16 + "00"
 

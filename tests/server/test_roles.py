@@ -16,10 +16,10 @@ from pyzk.server.outbox import Outbox
 from pyzk.server.prep import Prep
 from pyzk.server.server import Server
 from pyzk.server.sessions import LearnerSessions
-from tests.driven import START_MS, WALL_MS
 from tests.frames import OPEN, connect_frame
 from tests.server.calls import add_watch
 from tests.server.members import Ensemble, FakeLeader, FakeLearner, Learner, Member
+from tests.world import START_MS, WALL_MS
 
 
 @pytest.fixture

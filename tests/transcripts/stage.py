@@ -28,11 +28,11 @@ from pyzk.quorum.vote import PeerState, Vote
 from pyzk.server.connection import Connection
 from pyzk.server.outbox import Outgoing, TakeSnapshot
 from pyzk.zxid import format_zxid
-from tests.driven import START_MS, WALL_MS, Driven
 from tests.transcripts.ballots import Ballots
 from tests.transcripts.clients import Client
 from tests.transcripts.disk import Disk
 from tests.transcripts.wire import Close, Data, Dial, End, Flight, Wire
+from tests.world import START_MS, WALL_MS, Driven
 
 MAX_STEPS = 5000
 _QUORUM_PORT = 2000
