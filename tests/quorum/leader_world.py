@@ -6,10 +6,8 @@ The disk answers at once, or when told (``hold``, ``answer``); the clock moves w
 
 from __future__ import annotations
 
-from random import Random
 from typing import Any
 
-from pyzk.clock import Clock
 from pyzk.config.ensemble import EnsembleConfig
 from pyzk.config.members import Membership, parse_membership
 from pyzk.config.server import ServerConfig
@@ -32,19 +30,15 @@ from pyzk.quorum.commands import (
 from pyzk.quorum.epochs import Epochs
 from pyzk.quorum.leader import Leader
 from pyzk.quorum.link import QuorumLink
-from pyzk.quorum.member import Member
 from pyzk.quorum.packets import ForwardedRequest, describe
-from pyzk.quorum.peer import Peer
 from pyzk.quorum.snapshot_stream import SnapshotPart
 from pyzk.quorum.stream import QuorumStream
 from pyzk.server.marks import Marks
-from pyzk.server.outbox import Command, Outbox, Outgoing, TakeSnapshot
-from pyzk.server.server import Server
+from pyzk.server.outbox import Command, Outgoing, TakeSnapshot
 from pyzk.zxid import make
 from tests.frames import OPEN
-from tests.quorum.one_role import NoElections, OneRole
+from tests.quorum.one_role import OneRoleWorld
 from tests.transactions import SESSION, database_of
-from tests.world import START_MS, WALL_MS, Driven
 
 TICK_MS = 100
 INIT_TICKS = 10
@@ -60,7 +54,7 @@ def membership(voters: int = 3, observers: int = 0) -> Membership:
     return parse_membership("\n".join([*lines, "version=0"]).encode())
 
 
-class LeaderWorld(Driven, NoElections):
+class LeaderWorld(OneRoleWorld):
     """One leader, its disk and its clock."""
 
     def __init__(
@@ -84,16 +78,10 @@ class LeaderWorld(Driven, NoElections):
             **{**times, **settings},
         )
         server_config = ServerConfig(tick_time_ms=TICK_MS, ensemble=self.ensemble, **(config or {}))
-        clock = Clock(START_MS, WALL_MS)
-        rng = Random(7)
         self.database = database or database_of([])
-        server = Server(server_config, self.database, clock, Outbox(), rng)
-        server.marks = marks or Marks()
-        self.member = Member(
-            server_config, self.ensemble, server, epochs or Epochs(0, 0), clock, server.outbox, rng
+        super().__init__(
+            server_config, self.ensemble, self.database, epochs or Epochs(0, 0), Leader, marks
         )
-        self.leader = Leader(self.member)
-        super().__init__(Peer(server, OneRole(self.member, self.leader)), self)
         self.log: list[int] = []
         """Zxids that were handed to the disk."""
         self.commands: list[Command] = []
@@ -158,6 +146,12 @@ class LeaderWorld(Driven, NoElections):
         self.is_disk_held = False
         self.settle()
         self.is_disk_held = True
+
+    @property
+    def leader(self) -> Leader:
+        role = self.life.role
+        assert isinstance(role, Leader), role
+        return role
 
     def is_serving(self) -> bool:
         return self.server.is_serving

@@ -7,9 +7,8 @@ it ordered ("log 0x100000001", "save currentEpoch 1"), and what the disk has ans
 from __future__ import annotations
 
 from collections.abc import Sequence
-from random import Random
+from typing import Any
 
-from pyzk.clock import Clock
 from pyzk.config.ensemble import EnsembleConfig
 from pyzk.config.members import Membership, QuorumServer, ServerAddress
 from pyzk.config.server import ServerConfig
@@ -28,16 +27,12 @@ from pyzk.quorum.commands import (
 from pyzk.quorum.epochs import Epochs
 from pyzk.quorum.follower import Follower
 from pyzk.quorum.link import QuorumLink
-from pyzk.quorum.member import Member
 from pyzk.quorum.observer import Observer
-from pyzk.quorum.peer import Peer
 from pyzk.quorum.stream import QuorumStream
-from pyzk.server.outbox import Outbox, Outgoing
-from pyzk.server.server import Server
+from pyzk.server.outbox import Outgoing
 from pyzk.zxid import format_zxid
-from tests.quorum.one_role import NoElections, OneRole
+from tests.quorum.one_role import OneRoleWorld
 from tests.transactions import database_of
-from tests.world import START_MS, WALL_MS, Driven
 
 LEADER = 3
 TICK_MS = 1000
@@ -121,7 +116,7 @@ def membership(version: int = 0) -> Membership:
     )
 
 
-class LearnerWorld(Driven, NoElections):
+class LearnerWorld(OneRoleWorld):
     """A learner of server 3, and everything around it."""
 
     def __init__(
@@ -134,15 +129,9 @@ class LearnerWorld(Driven, NoElections):
         is_observer: bool = False,
         database: Database | None = None,
         version: int = 0,
-        sync_enabled: bool = True,
-        leader_connect_delay_ms: int = 100,
-        connect_limit_ticks: int = 0,
-        observer_limit_ticks: int = 0,
         config: ServerConfig | None = None,
+        **settings: Any,
     ) -> None:
-        clock = Clock(START_MS, WALL_MS)
-        self.config = config or ServerConfig()
-        server = Server(self.config, database or database_of(history), clock, Outbox(), Random(1))
         ensemble = EnsembleConfig(
             my_sid=sid or (4 if is_observer else 1),
             membership=membership(version),
@@ -151,17 +140,17 @@ class LearnerWorld(Driven, NoElections):
             tick_time_ms=TICK_MS,
             init_limit_ticks=INIT_MS // TICK_MS,
             sync_limit_ticks=SYNC_MS // TICK_MS,
-            sync_enabled=sync_enabled,
-            leader_connect_delay_ms=leader_connect_delay_ms,
-            connect_to_learner_master_limit_ticks=connect_limit_ticks,
-            observer_sync_limit_ticks=observer_limit_ticks,
-        )
-        self.member = Member(
-            self.config, ensemble, server, Epochs(*epochs), clock, server.outbox, Random(2)
+            **settings,
         )
         self.leader_sid = leader
-        self.life = OneRole(self.member, self._role(is_observer=is_observer))
-        super().__init__(Peer(server, self.life), self)
+        kind = Observer if is_observer else Follower
+        super().__init__(
+            config or ServerConfig(),
+            ensemble,
+            database or database_of(history),
+            Epochs(*epochs),
+            lambda member: kind(member, leader),
+        )
         self.did: list[str] = []
         self.disk: list[bytes] = list(history)
         """Payloads of the log on disk."""
@@ -174,12 +163,10 @@ class LearnerWorld(Driven, NoElections):
         """What the leader has got, whole."""
         self._stream = QuorumStream()
 
-    def _role(self, *, is_observer: bool) -> Follower | Observer:
-        return (Observer if is_observer else Follower)(self.member, self.leader_sid)
-
     def become(self, *, is_observer: bool) -> None:
         """Begin another role."""
-        self.life.role = self._role(is_observer=is_observer)
+        kind = Observer if is_observer else Follower
+        self.life.role = kind(self.member, self.leader_sid)
 
     @property
     def role(self) -> Follower | Observer:

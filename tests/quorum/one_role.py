@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from random import Random
+
+from pyzk.clock import Clock
+from pyzk.config.ensemble import EnsembleConfig
+from pyzk.config.server import ServerConfig
+from pyzk.data.database import Database
 from pyzk.quorum.commands import DialElection, DialLeader, StorageCommand
 from pyzk.quorum.election_link import ElectionLink
+from pyzk.quorum.epochs import Epochs
 from pyzk.quorum.member import Member
+from pyzk.quorum.peer import Peer
 from pyzk.quorum.role import MemberRole
-from pyzk.server.outbox import Outgoing
+from pyzk.server.marks import Marks
+from pyzk.server.outbox import Outbox, Outgoing
+from pyzk.server.server import Server
+from tests.world import START_MS, WALL_MS, Driven
 
 
 class OneRole:
@@ -66,3 +78,24 @@ class NoElections:
 
     def close_election(self, link: ElectionLink) -> None:
         raise AssertionError(link)
+
+
+class OneRoleWorld(Driven, NoElections):
+    """A peer whose life is one role."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        ensemble: EnsembleConfig,
+        database: Database,
+        epochs: Epochs,
+        make_role: Callable[[Member], MemberRole],
+        marks: Marks | None = None,
+    ) -> None:
+        self.config = config
+        clock = Clock(START_MS, WALL_MS)
+        server = Server(config, database, clock, Outbox(), Random(1))
+        server.marks = marks or Marks()
+        self.member = Member(config, ensemble, server, epochs, clock, server.outbox, Random(2))
+        self.life = OneRole(self.member, make_role(self.member))
+        super().__init__(Peer(server, self.life), self)

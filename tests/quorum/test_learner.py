@@ -53,7 +53,7 @@ def test_the_leaders_quorum_addresses_are_dialed() -> None:
 
 
 def test_the_limit_for_connecting_is_its_own_if_there_is_one() -> None:
-    assert LearnerWorld(connect_limit_ticks=3).dial().timeout_ms == 3 * TICK_MS
+    assert LearnerWorld(connect_to_learner_master_limit_ticks=3).dial().timeout_ms == 3 * TICK_MS
 
 
 def test_who_is_not_in_the_configuration_is_not_dialed() -> None:

@@ -171,7 +171,7 @@ def test_a_commit_without_its_proposal_ends_the_link_during_synchronization() ->
 def test_an_observer_may_bear_a_silent_leader_for_another_time_than_followers() -> None:
     for is_observer, limit_ms in ((True, 2 * SYNC_MS), (False, SYNC_MS)):
         ticks = 2 * SYNC_MS // TICK_MS
-        world = LearnerWorld(is_observer=is_observer, observer_limit_ticks=ticks)
+        world = LearnerWorld(is_observer=is_observer, observer_sync_limit_ticks=ticks)
         world.serve()
         world.advance(limit_ms - 1)
         assert world.role.over is None
