@@ -152,7 +152,7 @@ class StreamClient:
         return cls(*await asyncio.open_connection(host, port))
 
     @classmethod
-    async def connect(cls, host: str, port: int, timeout_ms: int = 10_000) -> Self:
+    async def connect(cls, host: str, port: int, timeout_ms: int = 30_000) -> Self:
         """Opens a connection and makes a session."""
         client = await cls.dial(host, port)
         try:
@@ -163,7 +163,7 @@ class StreamClient:
         return client
 
     async def handshake(
-        self, session_id: int = 0, password: bytes = bytes(16), timeout_ms: int = 10_000
+        self, session_id: int = 0, password: bytes = bytes(16), timeout_ms: int = 30_000
     ) -> ConnectResponse:
         self.writer.write(connect_frame(session_id, password, timeout_ms=timeout_ms))
         response = decode_welcome(await self.read())
@@ -185,11 +185,9 @@ class StreamClient:
         self.submit(opcode, record, xid)
         return await self.reply()
 
-    async def create(self, path: str, data: bytes = b"", flags: int = 0) -> Reply:
-        return await self.call(OpCode.CREATE, CreateRequest(path, data, OPEN, flags))
-
-    async def exists(self, path: str) -> Reply:
-        return await self.call(OpCode.EXISTS, PathWatchRequest(path, False))
+    async def create(self, path: str, flags: int = 0) -> int:
+        """Returns the error of the reply."""
+        return (await self.call(OpCode.CREATE, CreateRequest(path, b"", OPEN, flags))).err
 
     async def close(self) -> None:
         self.writer.close()

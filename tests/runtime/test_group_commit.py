@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
-from pyzk.jute.records import ConnectRequest, CreateRequest
+from pyzk.jute.records import CreateRequest
 from pyzk.runtime.runner import MAX_GATHERING_TURNS, PeerRunner
 from pyzk.runtime.seams import Seams
 from pyzk.server.connection import Connection
 from pyzk.testing.seams.storage import MemoryStorage
-from tests.frames import OPEN, encode_request, frame
+from tests.frames import OPEN, connect_frame, encode_request
 
 
 class CountingStorage(MemoryStorage):
@@ -57,8 +57,7 @@ def batches_of(writes_in_turns: list[int]) -> list[int]:
 async def handshake(runner: PeerRunner) -> Connection:
     connection = runner.accept("127.0.0.1", 1, 0)
     assert connection is not None
-    request = ConnectRequest(0, 0, 30_000, 0, bytes(16), False)
-    runner.feed(connection, frame(request.encode()))
+    runner.feed(connection, connect_frame(timeout_ms=30_000))
     await until(lambda: connection.outstanding == 0)
     return connection
 

@@ -18,57 +18,31 @@ from attrs import evolve
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.errors import ElectionPortError, StorageError
-from pyzk.jute.records import ConnectRequest, CreateRequest, PathRequest, PathWatchRequest
+from pyzk.jute.records import PathRequest, PathWatchRequest
 from pyzk.runtime import logs
 from pyzk.runtime.files import FileDirectory
 from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
-from tests.frames import OPEN, encode_request, frame
+from tests.frames import StreamClient
 from tests.runtime.members import Ensemble, ensemble, ensemble_of, free_ports, member_config, run
 
 pytestmark = pytest.mark.live
 
 
-class Client:
-    """A raw client of one member."""
+async def connect(runner: PeerRunner) -> StreamClient:
+    return await StreamClient.connect(*runner.client_address)
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
 
-    @staticmethod
-    async def to(runner: PeerRunner) -> Client:
-        client = Client(*await asyncio.open_connection(*runner.client_address))
-        client.writer.write(frame(ConnectRequest(0, 0, 10_000, 0, bytes(16), False).encode()))
-        try:
-            await client.read()
-        except asyncio.IncompleteReadError:
-            client.writer.close()
-            raise
-        return client
-
-    async def read(self) -> bytes:
-        length = int.from_bytes(await self.reader.readexactly(4), "big")
-        return await self.reader.readexactly(length)
-
-    async def call(self, opcode: int, record: bytes) -> int:
-        """Return the error of the reply."""
-        self.writer.write(encode_request(1, opcode, record))
-        data = await self.read()
-        return int.from_bytes(data[12:16], "big", signed=True)
-
-    async def create(self, path: str) -> int:
-        return await self.call(OpCode.CREATE, CreateRequest(path, b"x", OPEN, 0).encode())
-
-    async def exists(self, path: str) -> int:
-        await self.call(OpCode.SYNC, PathRequest("/").encode())
-        return await self.call(OpCode.EXISTS, PathWatchRequest(path, False).encode())
+async def is_there(client: StreamClient, path: str) -> bool:
+    """Whether a znode is in what the leader has committed by now."""
+    await client.call(OpCode.SYNC, PathRequest("/"))
+    return (await client.call(OpCode.EXISTS, PathWatchRequest(path, False))).err == 0
 
 
 @contextlib.asynccontextmanager
 async def clients(made: Ensemble):  # type: ignore[no-untyped-def]
     """One client of each member."""
-    found = {sid: await Client.to(runner) for sid, runner in made.runners.items()}
+    found = {sid: await connect(runner) for sid, runner in made.runners.items()}
     try:
         yield found
     finally:
@@ -86,7 +60,7 @@ def test_three_members_elect_and_replicate(tmp_path: Path) -> None:
                     assert await client.create(f"/from{sid}") == 0
                 for client in by_sid.values():
                     for sid in by_sid:
-                        assert await client.exists(f"/from{sid}") == 0
+                        assert await is_there(client, f"/from{sid}")
             for sid in made.runners:
                 names = FileDirectory(str(tmp_path / str(sid) / "version-2")).names()
                 assert {"acceptedEpoch", "currentEpoch"} <= set(names)
@@ -109,9 +83,9 @@ def test_the_others_go_on_when_the_leader_is_killed_and_it_comes_back(tmp_path: 
                 assert await by_sid[made.leader].create("/after") == 0
             returned = await made.start(first)
             await made.wait_until_whole()
-            client = await Client.to(returned)
-            assert await client.exists("/before") == 0
-            assert await client.exists("/after") == 0
+            client = await connect(returned)
+            assert await is_there(client, "/before")
+            assert await is_there(client, "/after")
             client.writer.close()
 
     run(main())
@@ -131,7 +105,7 @@ def test_a_member_without_the_others_serves_nobody_and_says_so(tmp_path: Path) -
             )
             writer.close()
             with pytest.raises(asyncio.IncompleteReadError):
-                await Client.to(runner)
+                await connect(runner)
             assert told == []
             await made.start(2)
             await made.wait_until_whole()

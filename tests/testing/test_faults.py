@@ -42,11 +42,11 @@ def test_fail_answers_with_the_error_and_does_nothing(
     server: ZooKeeperServer, client: RawClient
 ) -> None:
     fault = server.fail("create", "NodeExists")
-    assert client.create("/a") == ErrorCode.NODE_EXISTS
+    assert client.create("/a").err == ErrorCode.NODE_EXISTS
     assert server.tree() == {}
     assert fault.fired == 1
     assert server.faults == []
-    assert client.create("/a") == 0
+    assert client.create("/a").err == 0
 
 
 def test_fail_counts(server: ZooKeeperServer, client: RawClient) -> None:
@@ -62,8 +62,8 @@ def test_fail_counts(server: ZooKeeperServer, client: RawClient) -> None:
 
 def test_fail_in_a_block(server: ZooKeeperServer, client: RawClient) -> None:
     with server.fail("exists", "ConnectionLoss", times=None) as fault:
-        assert client.exists("/") == ErrorCode.CONNECTION_LOSS
-    assert client.exists("/") == 0
+        assert client.exists("/").err == ErrorCode.CONNECTION_LOSS
+    assert client.exists("/").err == 0
     assert fault.fired == 1
 
 
@@ -111,7 +111,7 @@ def test_pings_are_meant_by_name_only(
 ) -> None:
     server.fail(operation, "SystemError", times=None)
     assert client.ping().err == (ErrorCode.SYSTEM_ERROR if operation == "ping" else 0)
-    assert client.exists("/") == (0 if operation == "ping" else ErrorCode.SYSTEM_ERROR)
+    assert client.exists("/").err == (0 if operation == "ping" else ErrorCode.SYSTEM_ERROR)
 
 
 def test_the_first_rule_wins_and_spent_ones_make_room(
@@ -119,7 +119,7 @@ def test_the_first_rule_wins_and_spent_ones_make_room(
 ) -> None:
     server.fail("exists", -1)
     server.fail("exists", -2)
-    assert [client.exists("/") for _ in range(3)] == [-1, -2, 0]
+    assert [client.exists("/").err for _ in range(3)] == [-1, -2, 0]
 
 
 def test_reset_faults(server: ZooKeeperServer, client: RawClient) -> None:
@@ -128,9 +128,9 @@ def test_reset_faults(server: ZooKeeperServer, client: RawClient) -> None:
     server.stall_disk()
     server.reject_connections()
     server.reset_faults()
-    assert client.exists("/") == 0
+    assert client.exists("/").err == 0
     assert client.get_data("/").err == 0
-    assert client.create("/a") == 0
+    assert client.create("/a").err == 0
     RawClient(server).close()
 
 
@@ -145,12 +145,12 @@ def test_delay_holds_a_request_and_what_follows_it(
     client.submit(OpCode.PING, xid=Xid.PING)
     server.wait_until(lambda: len(_held(server)) == 2)
     with RawClient(server) as other:
-        assert other.exists("/a") == ErrorCode.NO_NODE
+        assert other.exists("/a").err == ErrorCode.NO_NODE
         server.advance(4.9)
-        assert other.exists("/a") == ErrorCode.NO_NODE
+        assert other.exists("/a").err == ErrorCode.NO_NODE
         assert client.is_quiet()
         server.advance(0.1)
-        assert other.exists("/a") == 0
+        assert other.exists("/a").err == 0
     assert client.reply().xid == 1
     assert client.reply().xid == Xid.PING
 
@@ -194,7 +194,7 @@ def test_a_delayed_request_is_lost_with_a_dropped_connection(
 def test_delay_in_real_time() -> None:
     with ZooKeeperServer() as server, RawClient(server) as client:
         server.delay("exists", 0.02)
-        assert client.exists("/") == 0
+        assert client.exists("/").err == 0
         client.end()
 
 
@@ -215,9 +215,9 @@ def test_delay_of_an_event(server: ZooKeeperServer, client: RawClient) -> None:
     assert client.get_data("/a", watch=True).err == 0
     assert client.get_data("/b", watch=True).err == 0
     with RawClient(server) as other:
-        assert other.set_data("/b", b"1") == 0
+        assert other.set_data("/b", b"1").err == 0
         assert client.reply().event == (3, "/b")
-        assert other.set_data("/a", b"2") == 0
+        assert other.set_data("/a", b"2").err == 0
         assert client.is_quiet()
         client.submit(OpCode.GET_DATA, _get("/a"), 9)
         server.advance(2)
@@ -292,12 +292,12 @@ def test_no_response_is_executed(server: ZooKeeperServer, client: RawClient) -> 
     server.drop_connection(client.session_id)
     assert client.is_cut()
     with RawClient(server, session=client) as again:
-        assert again.exists("/a") == 0, "only once"
+        assert again.exists("/a").err == 0, "only once"
 
 
 def test_no_response_not_executed(server: ZooKeeperServer, client: RawClient) -> None:
     server.no_response("create", executed=False)
-    assert client.exists("/") == 0
+    assert client.exists("/").err == 0
     client.submit(OpCode.CREATE, _create("/a"))
     client.submit(OpCode.CREATE, _create("/b"))
     server.wait_until_idle()
@@ -322,7 +322,7 @@ def test_reject_connections(server: ZooKeeperServer, client: RawClient) -> None:
     server.reject_connections()
     with RawClient(server, greet=False) as other:
         assert other.is_cut()
-    assert client.exists("/") == 0, "those that are there stay"
+    assert client.exists("/").err == 0, "those that are there stay"
     server.reject_connections(False)
     RawClient(server).close()
 

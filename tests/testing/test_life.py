@@ -42,7 +42,7 @@ def test_a_client_can_write_when_start_returns() -> None:
         assert server.state == "running"
         assert server.connect_string == f"127.0.0.1:{server.port}"
         assert server.data_dir is None
-        assert client.create("/a", b"x") == 0
+        assert client.create("/a", b"x").err == 0
         assert server.tree() == {"/a": b"x"}
         client.end()
     assert server.state == "stopped"
@@ -78,7 +78,7 @@ def test_ipv6() -> None:
         pytest.skip("no IPv6 here")
     with RawClient(server) as client:
         assert server.connect_string == f"[::1]:{server.port}"
-        assert client.create("/a") == 0
+        assert client.create("/a").err == 0
         client.end()
     server.stop()
 
@@ -186,8 +186,8 @@ def test_data_and_sessions_survive_in_memory(how: str) -> None:
     with ZooKeeperServer(leaks="ignore") as server:
         port = server.port
         with RawClient(server) as client:
-            assert client.create("/a", b"x") == 0
-            assert client.create("/e", b"", flags=1) == 0
+            assert client.create("/a", b"x").err == 0
+            assert client.create("/e", b"", flags=1).err == 0
             if how == "kill":
                 server.kill()
                 assert not _can_connect(server.host, port)
@@ -201,7 +201,7 @@ def test_data_and_sessions_survive_in_memory(how: str) -> None:
         with RawClient(server, session=client) as again:
             assert again.session_id == client.session_id
             assert again.get_data("/a").body[4:5] == b"x"
-            assert again.exists("/e") == 0
+            assert again.exists("/e").err == 0
             again.end()
         assert server.tree() == {"/a": b"x"}
 
@@ -210,7 +210,7 @@ def test_many_lives_of_one_server() -> None:
     with ZooKeeperServer() as server:
         for life in range(5):
             with RawClient(server) as client:
-                assert client.create(f"/{life}") == 0
+                assert client.create(f"/{life}").err == 0
                 client.end()
             if life % 2:
                 server.restart()
@@ -222,7 +222,7 @@ def test_many_lives_of_one_server() -> None:
 
 def test_a_kill_loses_what_is_not_synced() -> None:
     with ZooKeeperServer() as server, RawClient(server) as client:
-        assert client.create("/durable") == 0
+        assert client.create("/durable").err == 0
         server.stall_disk()
         client.submit(1, _create("/lost"))
         server.wait_until(lambda: server._engine.server.outstanding == 1)
@@ -249,7 +249,7 @@ def test_a_stop_keeps_what_was_taken() -> None:
 def test_a_snapshot_in_memory_takes_the_place_of_the_log() -> None:
     with ZooKeeperServer(options={"snapCount": 20}) as server, RawClient(server) as client:
         for number in range(50):
-            assert client.create(f"/n{number:02}") == 0
+            assert client.create(f"/n{number:02}").err == 0
         memory = server._engine._memory
         assert memory is not None
         assert memory.metrics.snap_count > 0
@@ -287,7 +287,7 @@ def test_the_port_is_kept_while_the_server_is_down() -> None:
 def test_a_directory(tmp_path: Path) -> None:
     with ZooKeeperServer(tmp_path / "data") as server, RawClient(server) as client:
         assert server.data_dir == str(tmp_path / "data")
-        assert client.create("/a", b"x") == 0
+        assert client.create("/a", b"x").err == 0
         server.kill()
         server.restart()
         assert server.tree() == {"/a": b"x"}
@@ -356,7 +356,7 @@ def test_reset_gives_a_new_server_on_the_same_port() -> None:
         assert server.sessions == []
         assert server.faults == []
         with RawClient(server) as other:
-            assert other.create("/a") == 0
+            assert other.create("/a").err == 0
             assert other.get_data("/a").err == 0
             assert other.ping().zxid > last_zxid
             other.end()

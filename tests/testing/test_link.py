@@ -11,7 +11,7 @@ from pyzk.constants import ErrorCode, OpCode, Xid
 from pyzk.jute.records import CreateRequest, MultiHeader, PathWatchRequest
 from pyzk.testing import ZooKeeperServer
 from pyzk.testing.seams.client_link import describe_chunk, read_path
-from tests.frames import OPEN, encode_request, frame, multi
+from tests.frames import OPEN, connect_frame, encode_request, multi
 from tests.testing.raw import RawClient
 
 pytestmark = pytest.mark.zk(virtual_clock=True, leaks="ignore")
@@ -42,7 +42,7 @@ def test_a_fault_hits_whole_requests_however_they_are_cut(
     """A rule comes into force and goes at random moments; each answer is right, in its turn."""
     rng = Random(seed)
     with RawClient(server, greet=False) as client:
-        hello = client_hello()
+        hello = connect_frame()
         data = hello + _requests(60)
         sent = 0
         while sent < len(data):
@@ -60,12 +60,6 @@ def test_a_fault_hits_whole_requests_however_they_are_cut(
             assert reply.xid == xid
             assert reply.err in (-4, 0 if xid % 3 else ErrorCode.NO_NODE)
             assert len(reply.body) == (68 if reply.err == 0 else 0)
-
-
-def client_hello() -> bytes:
-    from pyzk.jute.records import ConnectRequest
-
-    return frame(ConnectRequest(0, 0, 10_000, 0, bytes(16), False).encode())
 
 
 def test_a_request_that_has_begun_is_not_hit(server: ZooKeeperServer) -> None:
@@ -107,7 +101,7 @@ def test_large_frames_go_through_untouched(server: ZooKeeperServer) -> None:
     data = Random(1).randbytes(900_000)
     server.fail("getData", -4, times=None, path="/other")
     with RawClient(server) as client:
-        assert client.create("/a", data) == 0
+        assert client.create("/a", data).err == 0
         assert client.get_data("/a").body[4:-68] == data
 
 
@@ -122,7 +116,7 @@ def test_the_path_of_a_request() -> None:
     assert read_path(OpCode.CREATE, request[:13], 12) is None
     assert read_path(OpCode.SYNC, struct.pack(">iiii", 12, 1, 9, -1), 12) is None
     assert describe_chunk(b"ruok", True) == "b'ruok'"
-    assert describe_chunk(client_hello(), True) == "handshake"
+    assert describe_chunk(connect_frame(), True) == "handshake"
 
 
 def test_a_client_that_does_not_read_is_not_fed_for_ever(server: ZooKeeperServer) -> None:

@@ -76,10 +76,10 @@ def test_connected_sessions_may_be_kept(server: ZooKeeperServer) -> None:
 
 def test_ttl_znodes_and_containers_vanish(server: ZooKeeperServer) -> None:
     with RawClient(server) as client:
-        assert client.create_ttl("/ttl", 60_000) == 0
-        assert client.create("/container", flags=CreateMode.CONTAINER) == 0
-        assert client.create("/container/child") == 0
-        assert client.delete("/container/child") == 0
+        assert client.create_ttl("/ttl", 60_000).err == 0
+        assert client.create_container("/container").err == 0
+        assert client.create("/container/child").err == 0
+        assert client.delete("/container/child").err == 0
         assert list(server.tree()) == ["/container", "/ttl"]
         server.advance(1.1)
         assert list(server.tree()) == ["/ttl"]
@@ -192,7 +192,7 @@ def test_sessions_outlive_a_pause(server: ZooKeeperServer) -> None:
         assert server.tree() == {"/e": b""}
         server.resume()
         assert server.tree() == {"/e": b""}
-        assert client.exists("/e") == 0
+        assert client.exists("/e").err == 0
         server.advance(3)
         assert server.tree() == {}, "from then on they are judged as ever"
 
@@ -206,7 +206,7 @@ def test_a_pause_in_real_time() -> None:
             assert client.is_quiet()
         assert len(server.sessions) == 1
         server.resume()
-        assert client.exists("/") == 0
+        assert client.exists("/").err == 0
 
 
 def test_a_killed_server_may_have_been_paused(server: ZooKeeperServer) -> None:

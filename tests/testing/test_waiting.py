@@ -189,7 +189,7 @@ def test_from_many_threads(server: ZooKeeperServer) -> None:
     def work(name: str) -> None:
         with RawClient(server) as client:
             for number in range(20):
-                assert client.create(f"/{name}{number}") == 0
+                assert client.create(f"/{name}{number}").err == 0
                 server.wait_for_node(f"/{name}{number}")
                 assert server.sessions
                 server.load({f"/{name}-{number}": b""})

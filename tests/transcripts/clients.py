@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from pyzk.constants import CreateMode, ErrorCode, EventType, OpCode, Xid
 from pyzk.jute.records import (
-    ConnectRequest,
     ConnectResponse,
     CreateRequest,
     DeleteRequest,
@@ -24,7 +23,7 @@ from pyzk.jute.records import (
 )
 from pyzk.server.connection import CLOSED, Connection
 from pyzk.zxid import format_zxid
-from tests.frames import OPEN, encode_request, frame, multi
+from tests.frames import OPEN, connect_frame, encode_request, multi
 
 _EVENTS = {
     value: name.lower().replace("_", " ")
@@ -107,8 +106,7 @@ class Client:
         self.connection = connection
         self.is_attached = False
         self._asked.clear()
-        request = ConnectRequest(0, 0, timeout_ms, self.session_id, self.password, False)
-        return frame(request.encode())
+        return connect_frame(self.session_id, self.password, timeout_ms=timeout_ms)
 
     def request(self, words: list[str]) -> bytes:
         """Return the bytes of a request; its reply will be known by its number."""
