@@ -25,8 +25,9 @@ def txn(
     cxid: int = 0,
     digest: int | None = None,
 ) -> bytes:
-    """Returns the payload of a transaction."""
-    return encode_txn(TxnHeader(session, cxid, zxid, WALL_MS, kind), record.encode(), digest)
+    """Returns the payload of a transaction; each has a time of its own."""
+    header = TxnHeader(session, cxid, zxid, WALL_MS + (zxid & 0xFFFF), kind)
+    return encode_txn(header, record.encode(), digest)
 
 
 def create(

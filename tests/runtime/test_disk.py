@@ -18,10 +18,10 @@ from pyzk.runtime.disk import DiskThread, SnapshotThread
 from tests.persistence.disks import (
     contents,
     create_payload,
-    database_of,
     framed,
     workload,
 )
+from tests.transactions import database_of
 
 RECORDS = framed(workload(30))
 

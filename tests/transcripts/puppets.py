@@ -8,7 +8,8 @@ from __future__ import annotations
 from pyzk.quorum import packets
 from pyzk.quorum.snapshot_stream import encode_begin, encode_end, encode_nodes
 from pyzk.zxid import epoch_of
-from tests.transcripts.histories import database_of, parse_zxids, payload_of
+from tests.transactions import database_of
+from tests.transcripts.histories import parse_zxids, payload_of
 
 _BARE = {
     "ACK": packets.ACK,
@@ -51,7 +52,7 @@ def encode(words: list[str]) -> bytes:
 def encode_snapshot(text: str) -> bytes:
     """Return SNAP and the snapshot that holds these transactions."""
     zxids = parse_zxids(text)
-    frozen = database_of(zxids).freeze()
+    frozen = database_of(map(payload_of, zxids)).freeze()
     nodes = []
     while piece := frozen.nodes.read(100):
         nodes += piece
