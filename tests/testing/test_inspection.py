@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +10,7 @@ import pyzk.testing
 from pyzk.constants import AddWatchMode, CreateMode
 from pyzk.testing import FixtureError, SessionInfo, WatchInfo, ZooKeeperServer
 from pyzk.testing.core.inspection import flatten, nest, session_id_of
+from tests.processes import python
 from tests.testing.raw import RawClient
 
 pytestmark = pytest.mark.zk(virtual_clock=True, leaks="ignore")
@@ -224,4 +222,4 @@ def test_everything_is_there_by_name_and_nothing_before() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Cluster'"):
         _ = pyzk.testing.Cluster
     code = "import sys, pyzk.testing; assert 'asyncio' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    python("-c", code)
