@@ -80,6 +80,12 @@ def decode_welcome(payload: bytes) -> ConnectResponse:
     return ConnectResponse.decode(payload, 0, len(payload))[0]
 
 
+def create_request(
+    path: str | None = "/a", data: bytes | None = b"", flags: int = 0
+) -> CreateRequest:
+    return CreateRequest(path, data, OPEN, flags)
+
+
 def multi(*operations: tuple[int, Record]) -> bytes:
     """Returns the body of a multi."""
     parts = [MultiHeader(kind, False, -1).encode() + record.encode() for kind, record in operations]
@@ -187,7 +193,7 @@ class StreamClient:
 
     async def create(self, path: str, flags: int = 0) -> int:
         """Returns the error of the reply."""
-        return (await self.call(OpCode.CREATE, CreateRequest(path, b"", OPEN, flags))).err
+        return (await self.call(OpCode.CREATE, create_request(path, flags=flags))).err
 
     async def close(self) -> None:
         self.writer.close()

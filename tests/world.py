@@ -261,6 +261,10 @@ class Client(Requests):
         """Return the replies and events that have come since the last call."""
         return [Reply.of(data) for data in self.frames()]
 
+    def xids(self) -> list[int]:
+        """Returns the xids of the same."""
+        return [reply.xid for reply in self.replies()]
+
     def call(self, opcode: int, record: Record | bytes = b"", xid: int | None = None) -> Reply:
         """Send a request; return its reply, which must be all that comes."""
         self.submit(opcode, record, xid)

@@ -34,7 +34,7 @@ from pyzk.quorum.packets import ForwardedRequest
 from pyzk.quorum.snapshot_load import SnapshotLoad
 from pyzk.quorum.snapshot_stream import SnapshotPart
 from pyzk.quorum.stream import QuorumStream
-from tests.frames import OPEN, Record, encode_request, multi
+from tests.frames import OPEN, Record, create_request, encode_request, multi
 from tests.properties.requests import state_of
 from tests.world import Client, World
 
@@ -81,7 +81,7 @@ Asked = list[tuple[int, Record | bytes]]
 
 def _long_ephemerals(count: int, length: int) -> Asked:
     paths = [f"/{number}{'e' * length}" for number in range(count)]
-    creates: Asked = [(OpCode.CREATE, CreateRequest(path, b"", OPEN, 1)) for path in paths]
+    creates: Asked = [(OpCode.CREATE, create_request(path, flags=1)) for path in paths]
     return [*creates, (OpCode.CLOSE_SESSION, b"")]
 
 

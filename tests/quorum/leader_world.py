@@ -15,7 +15,6 @@ from pyzk.constants import OpCode
 from pyzk.data.database import Database
 from pyzk.data.txn import decode_txn
 from pyzk.jute.records import (
-    CreateRequest,
     Id,
     QuorumPacket,
 )
@@ -36,7 +35,7 @@ from pyzk.quorum.stream import QuorumStream
 from pyzk.server.marks import Marks
 from pyzk.server.outbox import Command, Outgoing, TakeSnapshot
 from pyzk.zxid import make
-from tests.frames import OPEN
+from tests.frames import create_request
 from tests.quorum.one_role import OneRoleWorld
 from tests.transactions import SESSION, database_of
 
@@ -267,4 +266,4 @@ class Learner:
         self.send(packets.encode_request(ForwardedRequest(session, cxid, kind, body, ids)))
 
     def create(self, path: str, session: int = SESSION, data: bytes = b"") -> None:
-        self.request(OpCode.CREATE, CreateRequest(path, data, OPEN, 0).encode(), session)
+        self.request(OpCode.CREATE, create_request(path, data).encode(), session)

@@ -178,6 +178,9 @@ class LearnerWorld(OneRoleWorld):
     def link(self) -> QuorumLink:
         return self.role.link
 
+    def due(self) -> int | None:
+        return self.role.deadline
+
     # --- inputs ---
 
     def dial(self) -> DialLeader:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
-from pyzk.jute.records import CreateRequest, CreateSessionTxn, PathRequest, PathWatchRequest
+from pyzk.jute.records import CreateSessionTxn, PathRequest, PathWatchRequest
 from pyzk.quorum import packets
 from pyzk.quorum.election import Election, ElectionTimes, election_view
 from pyzk.server.passwords import session_password
 from pyzk.zxid import make
-from tests.frames import OPEN
+from tests.frames import create_request
 from tests.quorum.learner_world import (
     SYNC,
     LearnerWorld,
@@ -43,11 +43,6 @@ def attached(world: LearnerWorld, session: int = SESSION) -> Client:
     client.frames()
     world.take()
     return client
-
-
-def xids(client: Client) -> list[int]:
-    """Returns the xids of the replies that have come since the last call."""
-    return [reply.xid for reply in client.replies()]
 
 
 # --- the log, acknowledgements, commits -------------------------------------------------------
@@ -278,19 +273,19 @@ def test_a_new_session_is_the_leaders_transaction() -> None:
 def test_a_write_goes_to_the_leader_and_is_answered_when_it_is_applied() -> None:
     world = serving()
     client = attached(world)
-    client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0), 5)
+    client.submit(OpCode.CREATE, create_request("/a"), 5)
     assert world.take() == ["> REQUEST create session=0x77 cxid=5"]
     world.hear(proposal(create(E1 + 1, "/a", cxid=5)))
     assert client.frames() == []
     world.hear(commit(E1 + 1))
-    assert xids(client) == [5]
+    assert client.xids() == [5]
     assert world.server.metrics.updatelatency.count == 1
 
 
 def test_a_transaction_of_somebody_else_answers_nobody_here() -> None:
     world = serving()
     client = attached(world)
-    client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0), 5)
+    client.submit(OpCode.CREATE, create_request("/a"), 5)
     world.hear(both(create(E1 + 1, "/b", session=0x99, cxid=5)))
     assert client.frames() == []
 
@@ -306,19 +301,19 @@ def test_syncs_are_answered_in_order_and_reads_behind_them() -> None:
         "> REQUEST sync session=0x78 cxid=9",
     ]
     world.hear(both(create(E1 + 1, "/a")), SYNC)
-    assert xids(client) == [1, 2]
-    assert xids(other) == []
+    assert client.xids() == [1, 2]
+    assert other.xids() == []
     world.hear(SYNC)
-    assert xids(other) == [9]
+    assert other.xids() == [9]
 
 
 def test_a_sync_does_not_take_the_place_of_a_write() -> None:
     world = serving()
     client = attached(world)
-    client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0), 1)
+    client.submit(OpCode.CREATE, create_request("/a"), 1)
     client.submit(OpCode.SYNC, PathRequest("/"), 2)
     world.hear(both(create(E1 + 1, "/a", cxid=1)), SYNC)
-    assert xids(client) == [1, 2]
+    assert client.xids() == [1, 2]
 
 
 # --- what is sent first -----------------------------------------------------------------------
@@ -330,7 +325,7 @@ def test_acks_and_answers_to_pings_do_not_wait_behind_requests() -> None:
     client = attached(world)
     is_dirty, world.link.is_dirty = world.link.is_dirty, True  # the line takes nothing
     for number in range(3):
-        record = CreateRequest(f"/a{number}", bytes(1000), OPEN, 0)
+        record = create_request(f"/a{number}", bytes(1000))
         client.submit(OpCode.CREATE, record, number + 1)
     for number in (1, 2):
         world.hear(proposal(create(E1 + number)))

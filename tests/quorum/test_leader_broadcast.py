@@ -9,14 +9,14 @@ import pytest
 from pyzk.constants import ErrorCode, OpCode
 from pyzk.data.txn import decode_txn
 from pyzk.jute.archive import pack_int
-from pyzk.jute.records import CreateRequest, CreateSessionTxn, ErrorTxn
+from pyzk.jute.records import CreateSessionTxn, ErrorTxn
 from pyzk.quorum import packets
 from pyzk.quorum.epochs import Epochs
 from pyzk.quorum.leader import LAST_COUNTER
 from pyzk.server.marks import Marks
 from pyzk.server.request import Request
 from pyzk.zxid import make
-from tests.frames import OPEN, encode_request
+from tests.frames import create_request, encode_request
 from tests.quorum.leader_world import INIT_TICKS, SYNC_TICKS, LeaderWorld, Learner, membership
 from tests.transactions import SESSION, create, database_of, new_session
 
@@ -51,7 +51,7 @@ def established(
 
 def own_create(world: LeaderWorld, path: str, data: bytes = b"") -> None:
     """A write of a client that is connected to the leader itself."""
-    record = CreateRequest(path, data, OPEN, 0)
+    record = create_request(path, data)
     request = Request(None, None, 0, OpCode.CREATE, record, (), world.clock.now_ms)
     request.client_id = SESSION
     world.leader.submit(request)
@@ -182,8 +182,8 @@ def test_a_client_of_the_leader_is_answered_at_the_commit_and_goes_on() -> None:
     assert client.connect_response() is not None
     world.server.queues.outstanding_limit = 0
     client.send(
-        encode_request(1, OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
-        + encode_request(2, OpCode.CREATE, CreateRequest("/b", b"", OPEN, 0))
+        encode_request(1, OpCode.CREATE, create_request("/a"))
+        + encode_request(2, OpCode.CREATE, create_request("/b"))
     )
     assert world.log[-1] == make(2, 2)
     assert client.replies() == []
@@ -264,7 +264,7 @@ def test_what_one_input_makes_leaves_as_one_piece() -> None:
     _, (first, second) = established()
     first.raw.clear()
     second.raw.clear()
-    body = [CreateRequest(f"/{n}", b"", OPEN, 0).encode() for n in range(3)]
+    body = [create_request(f"/{n}").encode() for n in range(3)]
     first.send(
         *[
             packets.encode_request(

@@ -6,10 +6,9 @@ import pytest
 
 from pyzk.constants import OpCode
 from pyzk.jute.archive import pack_int
-from pyzk.jute.records import CreateRequest
 from pyzk.quorum import packets
 from pyzk.zxid import make
-from tests.frames import OPEN
+from tests.frames import create_request
 from tests.quorum.test_leader_broadcast import UNKNOWN, committed, established, own_create, sync
 from tests.transactions import SESSION
 
@@ -53,7 +52,7 @@ def test_sync_stands_between_the_commits_of_what_was_asked_before_and_behind_it(
     world, (first, second) = established()
 
     def create(number: int) -> bytes:
-        body = CreateRequest(f"/{number}", b"", OPEN, 0).encode()
+        body = create_request(f"/{number}").encode()
         request = packets.ForwardedRequest(SESSION, number, OpCode.CREATE, body, None)
         return packets.encode_request(request)
 

@@ -38,10 +38,6 @@ E1 = make(1, 0)
 E2 = make(2, 0)
 
 
-def due(world: LearnerWorld) -> int | None:
-    return world.role.deadline
-
-
 # --- connecting ---------------------------------------------------------------------------
 
 
@@ -73,7 +69,7 @@ def test_a_leader_that_refuses_is_dialed_again_soon_then_later_then_left() -> No
         dial.link.lost("connection refused")
         if world.role.over is not None:
             break
-        next_ms = due(world)
+        next_ms = world.due()
         assert next_ms is not None
         at.append(next_ms - began)
         world.advance(next_ms - world.clock.now_ms)
@@ -83,20 +79,20 @@ def test_a_leader_that_refuses_is_dialed_again_soon_then_later_then_left() -> No
     assert world.role.over == (
         "server 3, the leader, cannot be reached after 16 tries: connection refused"
     )
-    assert due(world) is None
+    assert world.due() is None
 
 
 def test_retries_are_no_slower_than_the_configured_delay() -> None:
     world = LearnerWorld(leader_connect_delay_ms=5)
     dial = world.dial()
     dial.link.lost("connection refused")
-    assert due(world) == world.clock.now_ms + 5
+    assert world.due() == world.clock.now_ms + 5
 
 
 def test_a_delay_of_nothing_is_a_millisecond() -> None:
     world = LearnerWorld(leader_connect_delay_ms=0)
     world.dial().link.lost("connection refused")
-    assert due(world) == world.clock.now_ms + 1
+    assert world.due() == world.clock.now_ms + 1
 
 
 def test_each_try_has_its_own_link_and_what_is_left_of_the_time() -> None:
@@ -136,7 +132,7 @@ def test_a_late_answer_to_an_old_dial_is_nothing() -> None:
     world.settle()
     assert world.take() == []
     world.role.link_down(first.link, "refused")
-    assert due(world) == world.clock.now_ms + INIT_MS - learner_dial.SOON_MS
+    assert world.due() == world.clock.now_ms + INIT_MS - learner_dial.SOON_MS
 
 
 def test_a_connection_that_is_taken_and_ends_at_once_was_refused() -> None:
@@ -146,7 +142,7 @@ def test_a_connection_that_is_taken_and_ends_at_once_was_refused() -> None:
     world.clock.now_ms += learner_dial.MOMENT_MS
     first.lost("the other side closed the connection")
     assert world.role.over is None
-    assert due(world) == world.clock.now_ms + learner_dial.SOON_MS
+    assert world.due() == world.clock.now_ms + learner_dial.SOON_MS
     world.advance(learner_dial.SOON_MS)
     second = world.dials.pop()
     assert second.link is not first
@@ -161,7 +157,7 @@ def test_refusals_through_a_proxy_end_like_others() -> None:
     for _ in range(learner_dial.SOON_TRIES + learner_dial.LATER_TRIES):
         world.role.link_up(dial.link)
         dial.link.lost("the other side closed the connection")
-        next_ms = due(world)
+        next_ms = world.due()
         assert next_ms is not None
         world.advance(next_ms - world.clock.now_ms)
         dial = world.dials.pop()
@@ -527,20 +523,20 @@ def test_a_slow_disk_is_not_the_leaders_silence() -> None:
     world = LearnerWorld()
     world.reach()
     world.hear(leader_info())
-    assert due(world) is None
+    assert world.due() is None
     world.clock.now_ms += 10 * INIT_MS
     world.role.wake()
     world.answer()
-    assert due(world) == world.clock.now_ms + INIT_MS
+    assert world.due() == world.clock.now_ms + INIT_MS
     world.hear(diff(0), both(create(E1 + 1)), new_leader())
     for _ in range(2):  # the log, currentEpoch
-        assert due(world) is None
+        assert world.due() is None
         world.clock.now_ms += 10 * INIT_MS
         world.role.wake()
         world.answer()
     assert world.role.over is None
     assert world.acks == [E1]
-    assert due(world) == world.clock.now_ms + SYNC_MS
+    assert world.due() == world.clock.now_ms + SYNC_MS
 
 
 # --- the end --------------------------------------------------------------------------------
@@ -565,7 +561,7 @@ def test_a_role_that_was_stopped_asks_for_nothing_more() -> None:
     world.sync()
     world.role.link_down(world.link, "closed")
     world.role.wake()
-    assert due(world) is None
+    assert world.due() is None
     assert world.role.over is None
     assert world.link.is_closed
     assert world.acks == []

@@ -23,10 +23,6 @@ from tests.transactions import create, set_data
 E1 = make(1, 0)
 
 
-def due(world: LearnerWorld) -> int | None:
-    return world.role.deadline
-
-
 def is_paused(world: LearnerWorld) -> bool:
     return world.link.is_paused
 
@@ -54,13 +50,13 @@ def test_the_leader_waits_while_the_disk_is_behind() -> None:
             zxid += 1
             world.hear(both(set_data(zxid, "/", bytes(500))))
         assert 2000 < sum(map(len, world.unsynced)) < 3000
-        assert due(world) == (world.clock.now_ms + TICK_MS // 2 if phase is broadcast else None)
+        assert world.due() == (world.clock.now_ms + TICK_MS // 2 if phase is broadcast else None)
         world.clock.now_ms += 10 * INIT_MS
         world.role.wake()
         assert not world.role.is_over
         world.answer()
         assert not is_paused(world)
-        assert due(world) == world.clock.now_ms + (SYNC_MS if phase is broadcast else INIT_MS)
+        assert world.due() == world.clock.now_ms + (SYNC_MS if phase is broadcast else INIT_MS)
         world.hear(both(set_data(zxid + 1, "/", bytes(500))))
         assert not is_paused(world)
 

@@ -15,10 +15,10 @@ import pytest
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.errors import DirectoryLockedError, StorageError
-from pyzk.jute.records import CreateRequest, PathWatchRequest
+from pyzk.jute.records import PathWatchRequest
 from pyzk.runtime.runner import PeerRunner
 from pyzk.testing import ZooKeeperServer
-from tests.frames import OPEN, StreamClient, encode_request
+from tests.frames import StreamClient, create_request, encode_request
 from tests.testing.raw import RawClient
 
 pytestmark = pytest.mark.live
@@ -125,7 +125,7 @@ def test_a_client_that_does_not_read_does_not_hold_up_the_others(tmp_path: Path)
         greedy, other = await _connect(runner), await _connect(runner)
         await greedy.handshake()
         await other.handshake()
-        record = CreateRequest("/big", bytes(500_000), OPEN, 0).encode()
+        record = create_request("/big", bytes(500_000)).encode()
         assert (await other.call(OpCode.CREATE, record)).err == 0
         read = encode_request(5, OpCode.GET_DATA, PathWatchRequest("/big", False))
         greedy.writer.write(read * 400)
@@ -154,7 +154,7 @@ def test_a_storage_error_on_the_log_ends_service_without_an_answer(tmp_path: Pat
         client = await _connect(runner)
         await client.handshake()
         runner._storage_failed(StorageError("cannot sync", path="log.1"))
-        client.submit(OpCode.CREATE, CreateRequest("/a", b"x", OPEN, 0))
+        client.submit(OpCode.CREATE, create_request("/a", b"x"))
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
             await client.read()
 
@@ -166,7 +166,7 @@ def test_a_broken_invariant_ends_service(tmp_path: Path) -> None:
         client = await _connect(runner)
         await client.handshake()
         runner.peer.server.role.submit = None  # type: ignore[assignment, method-assign]
-        client.submit(OpCode.CREATE, CreateRequest("/a", b"x", OPEN, 0))
+        client.submit(OpCode.CREATE, create_request("/a", b"x"))
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
             await client.read()
         assert isinstance(runner.failure, TypeError)
@@ -198,8 +198,7 @@ def test_a_stop_in_the_middle_of_writes_answers_what_it_has_taken(tmp_path: Path
         client = await _connect(runner)
         await client.handshake()
         create = [
-            encode_request(n, OpCode.CREATE, CreateRequest(f"/n{n}", b"", OPEN, 0))
-            for n in range(1, 2001)
+            encode_request(n, OpCode.CREATE, create_request(f"/n{n}")) for n in range(1, 2001)
         ]
         client.writer.write(b"".join(create))
         await client.read()

@@ -11,12 +11,12 @@ import pytest
 
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
-from pyzk.jute.records import CreateRequest, PathWatchRequest
+from pyzk.jute.records import PathWatchRequest
 from pyzk.runtime.client_port import ClientProtocol
 from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
 from pyzk.runtime.unread import Unread
-from tests.frames import OPEN, connect_frame, encode_request
+from tests.frames import connect_frame, create_request, encode_request
 from tests.world import World
 
 
@@ -103,7 +103,7 @@ _READ = encode_request(2, OpCode.GET_DATA, PathWatchRequest("/big", False))
 
 
 def _create_big() -> bytes:
-    return encode_request(1, OpCode.CREATE, CreateRequest("/big", bytes(900_000), OPEN, 0))
+    return encode_request(1, OpCode.CREATE, create_request("/big", bytes(900_000)))
 
 
 async def _connect(runner: PeerRunner, sock: socket.socket) -> None:

@@ -18,7 +18,7 @@ from pyzk.jute.records import (
     SetACLTxn,
     SetDataRequest,
 )
-from tests.frames import OPEN, Reply
+from tests.frames import OPEN, Reply, create_request
 from tests.server.calls import (
     NOBODY,
     READ_ONLY,
@@ -115,7 +115,7 @@ def test_a_set_acl_on_its_way_does_not_judge_yet(world: World, client: Client) -
         client,
         (OpCode.SET_ACL, SetACLRequest("/a", READ_ONLY, 0)),
         (OpCode.SET_DATA, SetDataRequest("/a", b"x", -1)),
-        (OpCode.CREATE, CreateRequest("/a/b", b"", OPEN, 0)),
+        (OpCode.CREATE, create_request("/a/b")),
         (OpCode.SET_ACL, SetACLRequest("/a", READ_ONLY, 0)),
         (OpCode.SET_ACL, SetACLRequest("/a", READ_ONLY, 1)),
     )
@@ -132,7 +132,7 @@ def test_a_list_of_a_create_on_its_way_does_judge(world: World, client: Client) 
         (OpCode.CREATE, CreateRequest("/a", b"", READ_ONLY, 0)),
         (OpCode.SET_DATA, SetDataRequest("/a", b"x", -1)),
         (OpCode.SET_ACL, SetACLRequest("/a", OPEN, -1)),
-        (OpCode.CREATE, CreateRequest("/a/b", b"", OPEN, 0)),
+        (OpCode.CREATE, create_request("/a/b")),
     )
     world.sync()
     assert [reply.err for reply in client.replies()] == [0, -102, -102, -102]

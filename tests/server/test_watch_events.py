@@ -8,12 +8,11 @@ from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.jute.records import (
     ACL,
-    CreateRequest,
     DeleteRequest,
     PathWatchRequest,
     SetDataRequest,
 )
-from tests.frames import OPEN, multi
+from tests.frames import OPEN, create_request, multi
 from tests.server.calls import (
     CHANGED,
     CHILDREN,
@@ -384,7 +383,7 @@ def test_a_null_list_is_unreadable_when_its_turn_comes(client: Client) -> None:
 
 def test_set_watches_behind_a_write_sees_it(world: World, client: Client) -> None:
     world.is_disk_held = True
-    client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0), xid=1)
+    client.submit(OpCode.CREATE, create_request("/a"), xid=1)
     assert set_watches(client, 0, exist=["/a"]) == []
     world.sync()
     told, replies = split_replies(client)
@@ -463,7 +462,7 @@ def test_one_s_own_events_come_before_the_reply(client: Client) -> None:
     add_watch(client, "/", RECURSIVE)
     client.get_children("/", watch=True)
     client.replies()
-    client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0), xid=9)
+    client.submit(OpCode.CREATE, create_request("/a"), xid=9)
     assert [reply.xid for reply in client.replies()] == [-1, -1, 9]
 
 
@@ -473,7 +472,7 @@ def test_events_and_replies_come_in_the_order_of_the_transactions(
     add_watch(client, "/", RECURSIVE)
     client.replies()
     world.is_disk_held = True
-    burst(other, (OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0)))
+    burst(other, (OpCode.CREATE, create_request("/a")))
     burst(
         client,
         (OpCode.SET_DATA, SetDataRequest("/a", b"x", -1)),
@@ -497,7 +496,7 @@ def test_a_change_is_told_before_a_read_shows_it(
 ) -> None:
     client.exists("/a", watch=True)
     world.is_disk_held = True
-    other.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
+    other.submit(OpCode.CREATE, create_request("/a"))
     assert client.exists("/a").err == -101
     world.sync()
     client.submit(OpCode.EXISTS, PathWatchRequest("/a", False), xid=9)

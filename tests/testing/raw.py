@@ -8,7 +8,6 @@ from typing import Self
 
 from pyzk.constants import CreateMode, OpCode
 from pyzk.jute.records import (
-    CreateRequest,
     CreateTTLRequest,
 )
 from pyzk.testing.core.controls import Controls
@@ -19,6 +18,7 @@ from tests.frames import (
     Reply,
     Requests,
     connect_frame,
+    create_request,
     decode_welcome,
 )
 
@@ -102,7 +102,7 @@ class RawClient(Requests):
         return reply
 
     def create_container(self, path: str) -> Reply:
-        record = CreateRequest(path, b"", OPEN, CreateMode.CONTAINER)
+        record = create_request(path, flags=CreateMode.CONTAINER)
         return self.call(OpCode.CREATE_CONTAINER, record)
 
     def create_ttl(self, path: str, ttl_ms: int) -> Reply:

@@ -10,14 +10,13 @@ import pytest
 
 from pyzk.constants import CreateMode, ErrorCode, OpCode
 from pyzk.errors import ConfigError
-from pyzk.jute.records import CreateRequest
 from pyzk.testing import (
     FixtureError,
     LeakedClientsError,
     NotRunningError,
     ZooKeeperEnsemble,
 )
-from tests.frames import OPEN
+from tests.frames import create_request
 from tests.testing.raw import RawClient
 
 
@@ -198,17 +197,13 @@ def test_a_write_is_answered_when_a_quorum_has_it_on_disk() -> None:
         one.stall_disk()
         assert client.create("/quorum").err == 0
         two.stall_disk()
-        xid = client.submit(OpCode.CREATE, _create("/slow"))
+        xid = client.submit(OpCode.CREATE, create_request("/slow"))
         assert ensemble.leader.tree() == {"/quorum": b""}
         assert client.is_quiet()
         one.stall_disk(False)
         assert client.reply().xid == xid
         assert "/slow" in ensemble.tree()
         client.end()
-
-
-def _create(path: str) -> bytes:
-    return CreateRequest(path, b"", OPEN, CreateMode.PERSISTENT).encode()
 
 
 # --- partitions -----------------------------------------------------------------------
@@ -238,7 +233,7 @@ def test_a_write_of_a_leader_without_its_quorum_is_taken_back() -> None:
         old = ensemble.leader
         with RawClient(old) as client:
             ensemble.isolate(old, silent=True)
-            client.submit(OpCode.CREATE, _create("/lost"))
+            client.submit(OpCode.CREATE, create_request("/lost"))
             assert client.is_cut()
         new = ensemble.wait_for_leader()
         write(ensemble, new.sid, "/kept")
@@ -382,7 +377,7 @@ def test_sizes_that_make_no_sense_are_refused(voters: int, observers: int) -> No
 def test_options_are_those_of_zoo_cfg() -> None:
     small = {"jute.maxbuffer": 1000}
     with ZooKeeperEnsemble(options=small) as ensemble, RawClient(ensemble[1]) as client:
-        client.submit(OpCode.CREATE, _create("/" + "x" * 2000))
+        client.submit(OpCode.CREATE, create_request("/" + "x" * 2000))
         assert client.is_cut()
     with pytest.raises(FixtureError, match="tickTme"):
         ZooKeeperEnsemble(options={"tickTme": 1})

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from pyzk.constants import ErrorCode, OpCode, Xid
-from pyzk.jute.records import CreateRequest, PathWatchRequest, SetDataRequest
+from pyzk.jute.records import PathWatchRequest, SetDataRequest
 from pyzk.testing import FixtureError, ZooKeeperServer
-from tests.frames import OPEN, encode_request
+from tests.frames import create_request, encode_request
 from tests.testing.raw import RawClient
 
 pytestmark = pytest.mark.zk(virtual_clock=True, leaks="ignore")
-
-
-@pytest.fixture
-def server(zk_server: ZooKeeperServer) -> ZooKeeperServer:
-    """A server whose time stands still."""
-    return zk_server
-
-
-@pytest.fixture
-def client(server: ZooKeeperServer) -> Iterator[RawClient]:
-    with RawClient(server) as client:
-        yield client
-
-
-def _create(path: str) -> CreateRequest:
-    return CreateRequest(path, b"", OPEN, 0)
 
 
 def _get(path: str) -> PathWatchRequest:
@@ -71,7 +53,7 @@ def test_fail_answers_in_its_turn(server: ZooKeeperServer, client: RawClient) ->
     """Behind a write that is on its way, as any answer to the same client."""
     server.fail("getData", "SystemError")
     server.stall_disk()
-    client.submit(OpCode.CREATE, _create("/a"), 1)
+    client.submit(OpCode.CREATE, create_request("/a"), 1)
     client.submit(OpCode.GET_DATA, _get("/a"), 2)
     client.submit(OpCode.GET_DATA, _get("/a"), 3)
     server.wait_until(lambda: server._engine.server.outstanding == 3)
@@ -141,7 +123,7 @@ def test_delay_holds_a_request_and_what_follows_it(
     server: ZooKeeperServer, client: RawClient
 ) -> None:
     server.delay("create", 5, times=1)
-    client.submit(OpCode.CREATE, _create("/a"), 1)
+    client.submit(OpCode.CREATE, create_request("/a"), 1)
     client.submit(OpCode.PING, xid=Xid.PING)
     server.wait_until(lambda: len(_held(server)) == 2)
     with RawClient(server) as other:
@@ -173,7 +155,7 @@ def _held(server: ZooKeeperServer) -> list[bytes]:
 def test_a_delayed_request_arrives_though_its_client_has_gone(server: ZooKeeperServer) -> None:
     with RawClient(server) as client:
         server.delay("create", 1)
-        client.submit(OpCode.CREATE, _create("/a"))
+        client.submit(OpCode.CREATE, create_request("/a"))
         server.wait_until(lambda: len(_held(server)) == 1)
     server.advance(1)
     server.wait_for_node("/a")
@@ -184,7 +166,7 @@ def test_a_delayed_request_is_lost_with_a_dropped_connection(
     server: ZooKeeperServer, client: RawClient
 ) -> None:
     server.delay("create", 1)
-    client.submit(OpCode.CREATE, _create("/a"))
+    client.submit(OpCode.CREATE, create_request("/a"))
     server.wait_until(lambda: len(_held(server)) == 1)
     assert server.drop_connections() == 1
     server.advance(2)
@@ -259,7 +241,7 @@ def test_a_request_behind_a_delay_may_be_lost_too(
 ) -> None:
     server.delay("create", 1, times=1)
     server.no_response("create", executed=False)
-    client.submit(OpCode.CREATE, _create("/a"))
+    client.submit(OpCode.CREATE, create_request("/a"))
     client.submit(OpCode.EXISTS, _get("/a"))
     server.wait_until(lambda: len(_held(server)) == 2)
     server.advance(1)
@@ -273,7 +255,7 @@ def test_a_delay_and_a_failure_of_the_same_request(
 ) -> None:
     server.delay("create", 1, times=1)
     server.fail("create", "NoAuth")
-    client.submit(OpCode.CREATE, _create("/a"))
+    client.submit(OpCode.CREATE, create_request("/a"))
     server.wait_until(lambda: len(_held(server)) == 1)
     server.advance(1)
     assert client.reply().err == ErrorCode.NO_AUTH
@@ -284,7 +266,7 @@ def test_a_delay_and_a_failure_of_the_same_request(
 
 def test_no_response_is_executed(server: ZooKeeperServer, client: RawClient) -> None:
     server.no_response("create")
-    client.submit(OpCode.CREATE, _create("/a"))
+    client.submit(OpCode.CREATE, create_request("/a"))
     client.submit(OpCode.PING, xid=Xid.PING)
     server.wait_for_node("/a")
     server.wait_until_idle()
@@ -298,8 +280,8 @@ def test_no_response_is_executed(server: ZooKeeperServer, client: RawClient) -> 
 def test_no_response_not_executed(server: ZooKeeperServer, client: RawClient) -> None:
     server.no_response("create", executed=False)
     assert client.exists("/").err == 0
-    client.submit(OpCode.CREATE, _create("/a"))
-    client.submit(OpCode.CREATE, _create("/b"))
+    client.submit(OpCode.CREATE, create_request("/a"))
+    client.submit(OpCode.CREATE, create_request("/b"))
     server.wait_until_idle()
     assert server.tree() == {}
     assert client.is_quiet()
@@ -388,7 +370,7 @@ def test_a_kazoo_client_stands_for_its_session(server: ZooKeeperServer) -> None:
 
 def test_a_stalled_disk_answers_no_write(server: ZooKeeperServer, client: RawClient) -> None:
     server.stall_disk()
-    client.submit(OpCode.CREATE, _create("/a"))
+    client.submit(OpCode.CREATE, create_request("/a"))
     with RawClient(server, greet=False) as other:
         assert client.is_quiet()
         server.wait_until(lambda: server._engine.server.outstanding == 1)
@@ -421,7 +403,7 @@ def test_a_client_that_went_while_its_request_is_held_can_be_dropped(
 ) -> None:
     client = RawClient(server)
     fault = server.delay("create", 60)
-    client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
+    client.submit(OpCode.CREATE, create_request("/a"))
     server.wait_until(lambda: fault.fired)
     client.sock.close()
     server.wait_until(lambda: _is_gone(server))
@@ -437,7 +419,7 @@ def test_of_two_requests_with_one_number_the_right_one_fails(
     server: ZooKeeperServer, client: RawClient
 ) -> None:
     server.fail("create", "NoAuth", path="/b")
-    records = [CreateRequest(path, b"", OPEN, 0) for path in ("/a", "/b", "/c")]
+    records = [create_request(path) for path in ("/a", "/b", "/c")]
     client.send(b"".join(encode_request(7, OpCode.CREATE, record) for record in records))
     errors = [client.reply().err for _ in records]
     assert errors == [0, ErrorCode.NO_AUTH, 0]

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from pyzk.constants import ErrorCode, OpCode
-from pyzk.jute.records import CreateRequest, PathWatchRequest
+from pyzk.jute.records import PathWatchRequest
 from pyzk.testing import FixtureError, ZooKeeperServer
 from pyzk.testing.control import http as control_http
 from pyzk.testing.control.api import ENDPOINTS, KEPT_FAULTS, ControlApi
 from pyzk.testing.control.http import ControlEndpoint
-from tests.frames import OPEN
+from tests.frames import create_request
 from tests.testing.raw import PATIENCE_S, RawClient
 
 Json = dict[str, Any]
@@ -188,7 +188,7 @@ def test_faults_are_made_counted_and_removed(server: ZooKeeperServer, call: Call
 def test_delays_and_silence(server: ZooKeeperServer, call: Caller) -> None:
     call.post("delay", operation="create", seconds=3)
     with RawClient(server) as client:
-        xid = client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
+        xid = client.submit(OpCode.CREATE, create_request("/a"))
         server.wait_until(lambda: server.faults[0].fired, "the delay hits")
         assert client.is_quiet()
         call.post("advance", seconds=3)

@@ -16,11 +16,6 @@ from tests.testing.raw import RawClient
 pytestmark = pytest.mark.zk(virtual_clock=True, leaks="ignore")
 
 
-@pytest.fixture
-def server(zk_server: ZooKeeperServer) -> ZooKeeperServer:
-    return zk_server
-
-
 # --- sessions and watches -------------------------------------------------------------
 
 

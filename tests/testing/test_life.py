@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from pyzk.errors import ConfigError
-from pyzk.jute.records import CreateRequest
 from pyzk.testing import (
     FixtureError,
     LeakedClientsError,
@@ -22,7 +21,7 @@ from pyzk.testing import (
     NotRunningError,
     ZooKeeperServer,
 )
-from tests.frames import OPEN
+from tests.frames import create_request
 from tests.testing.raw import RawClient
 
 
@@ -224,7 +223,7 @@ def test_a_kill_loses_what_is_not_synced() -> None:
     with ZooKeeperServer() as server, RawClient(server) as client:
         assert client.create("/durable").err == 0
         server.stall_disk()
-        client.submit(1, _create("/lost"))
+        client.submit(1, create_request("/lost"))
         server.wait_until(lambda: server._engine.server.outstanding == 1)
         server.kill()
         assert client.is_cut()
@@ -232,14 +231,10 @@ def test_a_kill_loses_what_is_not_synced() -> None:
         assert list(server.tree()) == ["/durable"]
 
 
-def _create(path: str) -> bytes:
-    return CreateRequest(path, b"", OPEN, 0).encode()
-
-
 def test_a_stop_keeps_what_was_taken() -> None:
     with ZooKeeperServer(leaks="ignore") as server, RawClient(server) as client:
         server.stall_disk()
-        client.submit(1, _create("/taken"))
+        client.submit(1, create_request("/taken"))
         server.wait_until(lambda: server._engine.server.outstanding == 1)
         server.restart()
         assert client.reply().err == 0
@@ -293,7 +288,7 @@ def test_a_directory(tmp_path: Path) -> None:
         assert server.tree() == {"/a": b"x"}
         server.stall_disk()
         with RawClient(server, session=client) as again:
-            again.submit(1, _create("/lost"))
+            again.submit(1, create_request("/lost"))
             server.wait_until(lambda: server._engine.server.outstanding == 1)
             server.kill()
         server.restart()

@@ -8,18 +8,13 @@ from random import Random
 import pytest
 
 from pyzk.constants import ErrorCode, OpCode, Xid
-from pyzk.jute.records import CreateRequest, MultiHeader, PathWatchRequest
+from pyzk.jute.records import MultiHeader, PathWatchRequest
 from pyzk.testing import ZooKeeperServer
 from pyzk.testing.seams.client_link import describe_chunk, read_path
-from tests.frames import OPEN, connect_frame, encode_request, multi
+from tests.frames import connect_frame, create_request, encode_request, multi
 from tests.testing.raw import RawClient
 
 pytestmark = pytest.mark.zk(virtual_clock=True, leaks="ignore")
-
-
-@pytest.fixture
-def server(zk_server: ZooKeeperServer) -> ZooKeeperServer:
-    return zk_server
 
 
 def _requests(count: int) -> bytes:
@@ -106,11 +101,11 @@ def test_large_frames_go_through_untouched(server: ZooKeeperServer) -> None:
 
 
 def test_the_path_of_a_request() -> None:
-    request = encode_request(1, OpCode.CREATE, CreateRequest("/ä", b"x", OPEN, 0))
+    request = encode_request(1, OpCode.CREATE, create_request("/ä", b"x"))
     assert read_path(OpCode.CREATE, request, 12) == "/ä"
     assert describe_chunk(request, False) == "create /ä"
     assert describe_chunk(encode_request(Xid.PING, OpCode.PING), False) == "ping"
-    body = multi((OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0)))
+    body = multi((OpCode.CREATE, create_request("/a")))
     assert describe_chunk(encode_request(1, OpCode.MULTI, body), False) == "multi"
     assert MultiHeader(1, False, -1).encode() in body
     assert read_path(OpCode.CREATE, request[:13], 12) is None

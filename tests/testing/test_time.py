@@ -5,18 +5,12 @@ from __future__ import annotations
 import pytest
 
 from pyzk.constants import CreateMode, OpCode
-from pyzk.jute.records import CreateRequest, PathWatchRequest
+from pyzk.jute.records import PathWatchRequest
 from pyzk.testing import FixtureError, NotRunningError, ZooKeeperServer
-from tests.frames import OPEN
+from tests.frames import create_request
 from tests.testing.raw import RawClient
 
 pytestmark = pytest.mark.zk(virtual_clock=True, leaks="ignore")
-
-
-@pytest.fixture
-def server(zk_server: ZooKeeperServer) -> ZooKeeperServer:
-    """A server whose time stands still."""
-    return zk_server
 
 
 def _now_ms(server: ZooKeeperServer) -> int:
@@ -173,7 +167,7 @@ def test_a_paused_server_answers_nothing(server: ZooKeeperServer) -> None:
 def test_a_pause_in_the_middle_of_a_write(server: ZooKeeperServer) -> None:
     with RawClient(server) as client:
         server.stall_disk()
-        client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
+        client.submit(OpCode.CREATE, create_request("/a"))
         server.wait_until(lambda: server._engine.server.outstanding == 1)
         server.pause()
         server.stall_disk(False)
