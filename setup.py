@@ -36,6 +36,8 @@ MODULES = (
     "persistence/snapshot",
     "persistence/txnlog",
     "runtime/client_port",
+    "runtime/election_port",
+    "runtime/port",
     "runtime/quorum_port",
     "runtime/runner",
 )

@@ -293,7 +293,7 @@ def in_ensemble(name: str, launchers: list[Launcher], load: Load) -> tuple[Outco
         for member in members.values():
             # A follower is dropped when it stands still, or is 64 MiB behind, for longer than
             # syncLimit.
-            for line in member.log_lines(r"the link with .* has ended|no more: "):
+            for line in member.log_lines(r"the link with .* has ended|is no longer \w+: "):
                 if trouble not in (one_stopped, one_slow):
                     outcome.errors.append(f"{member}: {line}")
         return outcome, memory

@@ -24,7 +24,7 @@ START_WALL_MS = 1_700_000_000_000
 
 
 def configured(config: Mapping[str, str], properties: Mapping[str, str]) -> ServerConfig:
-    """The configuration that a zoo.cfg with these lines and these -D options would give."""
+    """Returns the configuration that a zoo.cfg with these lines and these -D options would give."""
     lines = {"dataDir": "unused", "clientPort": "0", **config}
     text = "".join(f"{key}={value}\n" for key, value in lines.items())
     system = [Property(key, value, f"-D{key}") for key, value in properties.items()]
@@ -49,7 +49,7 @@ class PeerTarget:
         self.settle()
 
     def open(self) -> Pipe:
-        """A new connection from the loopback address."""
+        """Opens a new connection from the loopback address."""
         self.ports += 1
         pipe = PeerPipe(self)
         connection = self.peer.accept("127.0.0.1", self.ports)
@@ -89,7 +89,7 @@ class PeerTarget:
         self._synced_zxid = last_zxid
 
     def take_snapshot(self, database: Database) -> None:
-        """Writes none: nothing is ever loaded again."""
+        """Does nothing: nothing is ever loaded again."""
 
     def write(self, connection: Connection) -> None:
         """Hands a client what its connection has."""
@@ -121,13 +121,13 @@ class PeerPipe:
         self.eof = False
 
     def send(self, data: bytes) -> None:
-        """Bytes reach the peer at once."""
+        """Gives bytes to the peer at once."""
         if self.connection is not None and not self.eof:
             self.connection.receive(data)
             self.target.settle()
 
     def frame(self, timeout: float) -> bytes | None:
-        """The next frame; when none is there yet, time passes."""
+        """Returns the next frame; lets time pass if there is none yet."""
         if self._size() is None and not self.eof:
             self.target.sleep(timeout)
         size = self._size()
@@ -141,7 +141,7 @@ class PeerPipe:
         return size if 4 <= len(self.received) >= size >= 4 else None
 
     def close(self) -> None:
-        """The client closes the connection."""
+        """Closes the connection, as the client."""
         if self.connection is not None and not self.eof:
             self.eof = True
             self.connection.closed()

@@ -48,14 +48,14 @@ class Recording:
 
     @property
     def replayable(self) -> str | None:
-        """None, or why this one cannot be replayed against a single fresh server."""
+        """Why this recording cannot be replayed against a single fresh server; None if it can."""
         if self.mode != "standalone":
             return "needs an ensemble"
         return "its order is a race" if self.nondeterministic else None
 
     @property
     def counts_connections(self) -> bool:
-        """True when a probe of the server would change the answers."""
+        """Whether a probe of the server would change the answers."""
         return self.name.startswith("max_cnxns")
 
 

@@ -198,7 +198,7 @@ class Reader:
         self.offset = offset
 
     def take(self, count: int) -> bytes:
-        """The next bytes, exactly that many."""
+        """Reads exactly so many bytes."""
         if count < 0 or self.offset + count > len(self.data):
             raise WireError(f"wanted {count} bytes at {self.offset} of {len(self.data)}")
         part = self.data[self.offset : self.offset + count]
@@ -206,43 +206,43 @@ class Reader:
         return part
 
     def i32(self) -> int:
-        """A signed 32 bit integer."""
+        """Reads a signed 32 bit integer."""
         return int.from_bytes(self.take(4), "big", signed=True)
 
     def i64(self) -> int:
-        """A signed 64 bit integer."""
+        """Reads a signed 64 bit integer."""
         return int.from_bytes(self.take(8), "big", signed=True)
 
     def hex64(self) -> str:
-        """A 64 bit number as hexadecimal text, as the recordings write it."""
+        """Reads a 64 bit number as hexadecimal text, as the recordings write it."""
         return hex(int.from_bytes(self.take(8), "big"))
 
     def flag(self) -> bool:
-        """A boolean."""
+        """Reads a boolean."""
         return self.take(1) != b"\x00"
 
     def buffer(self) -> bytes | None:
-        """A byte string or none."""
+        """Reads a byte string or none."""
         count = self.i32()
         return None if count == -1 else self.take(count)
 
     def hex(self) -> str | None:
-        """A byte string as hexadecimal text."""
+        """Reads a byte string as hexadecimal text."""
         value = self.buffer()
         return None if value is None else value.hex()
 
     def string(self) -> str | None:
-        """A text or none."""
+        """Reads a text or none."""
         value = self.buffer()
         return None if value is None else value.decode("utf-8", "backslashreplace")
 
     def strings(self) -> list[str | None] | None:
-        """A vector of texts or none."""
+        """Reads a vector of texts or none."""
         count = self.i32()
         return None if count == -1 else [self.string() for _ in range(count)]
 
     def acl(self) -> list[Decoded] | None:
-        """A vector of access control entries or none."""
+        """Reads a vector of access control entries or none."""
         count = self.i32()
         if count == -1:
             return None
@@ -252,7 +252,7 @@ class Reader:
         ]
 
     def stat(self) -> Decoded:
-        """The statistics of a node."""
+        """Reads the statistics of a node."""
         return {
             "czxid": self.hex64(),
             "mzxid": self.hex64(),
@@ -269,7 +269,7 @@ class Reader:
 
 
 def decode_connect(payload: bytes) -> Decoded:
-    """The answer to a connect request."""
+    """Returns the answer to a connect request, decoded."""
     reader = Reader(payload)
     decoded: Decoded = {
         "kind": "connectResponse",
@@ -284,7 +284,7 @@ def decode_connect(payload: bytes) -> Decoded:
 
 
 def decode_reply(payload: bytes, op: int | None) -> Decoded:
-    """A reply to a request of the given kind, or a watch event."""
+    """Returns a reply to a request of the given kind, or a watch event, decoded."""
     reader = Reader(payload)
     xid = reader.i32()
     decoded: Decoded = {
@@ -363,11 +363,11 @@ def _results(reader: Reader) -> list[Decoded]:
 
 
 UNORDERED: Final[frozenset[str]] = frozenset({"clientInfo"})
-"""Lists in the order of a set of the original whose elements are no strings."""
+"""The lists that stand in the order of a set of the original whose elements are not strings."""
 
 
 def without_order(value: object, lists: frozenset[str] = UNORDERED, key: str = "") -> object:
-    """The decoded frame with the lists of these names sorted."""
+    """Returns the decoded frame with the lists of these names sorted."""
     if isinstance(value, dict):
         return {name: without_order(item, lists, name) for name, item in value.items()}
     if isinstance(value, list):

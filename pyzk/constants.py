@@ -109,12 +109,6 @@ class EventType:
     NODE_CHILDREN_CHANGED: Final = 4
 
 
-class KeeperState:
-    """The states in watch events; a server sends only this one."""
-
-    SYNC_CONNECTED: Final = 3
-
-
 class CreateMode:
     """The values of ``flags`` in create requests, which are an enumeration and not bits."""
 

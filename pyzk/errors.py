@@ -5,11 +5,9 @@ Pure. Theory of operation: an operating error has a class here, a programmer err
     PyzkError
       ConfigError                     the operator is wrong
       KeeperError -> NoNode, ...      the client's request is wrong; becomes ``err`` in a reply
-      ProtocolError
-        ClientProtocolError           close this connection, log one line
-        QuorumProtocolError           close this link, log one line
+      QuorumProtocolError             close this link, log one line
       JuteError -> Truncated, TooLong raised by the codec; the layer above re-labels it
-      StorageError -> TornTail, Corrupt
+      StorageError -> Corrupt, ...
       ElectionPortError               a member cannot have its election port
 """
 
@@ -132,15 +130,7 @@ class QuotaExceeded(KeeperError):
     code = ErrorCode.QUOTA_EXCEEDED
 
 
-class ProtocolError(PyzkError):
-    """The other side broke the protocol."""
-
-
-class ClientProtocolError(ProtocolError):
-    """A client broke the protocol: its connection is closed, one line is logged."""
-
-
-class QuorumProtocolError(ProtocolError):
+class QuorumProtocolError(PyzkError):
     """A peer broke the protocol: its link is closed, one line is logged."""
 
 
@@ -189,10 +179,6 @@ class MissingLogError(StorageError):
         self.message = message
         self.written_as = written_as
         """Where the log was written, with the name of the file."""
-
-
-class TornTail(StorageError):
-    """The last record of a log was not written whole; recovery ends before it."""
 
 
 class Corrupt(StorageError):

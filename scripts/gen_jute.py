@@ -27,7 +27,7 @@ records of zookeeper.jute. ``encode`` returns the bytes; ``decode`` reads betwee
 from __future__ import annotations
 
 import struct
-from typing import Any, Final
+from typing import ClassVar, Final
 
 from pyzk.errors import Truncated
 from pyzk.jute.archive import (
@@ -40,9 +40,17 @@ from pyzk.jute.archive import (
     not_null,
     pack_int,
 )
+from pyzk.jute.record import Record
 '''
 
 RECORDS: Final = parse()
+KINDS: Final = [kind for fields in RECORDS.values() for _, kind in fields]
+SHARED_LISTS: Final = {
+    kind: f"_decode_{kind[5:].rstrip('?>').lower()}_list"
+    for kind in KINDS
+    if kind.startswith("list<") and kind.endswith("?") and KINDS.count(kind) > 1
+}
+"""Type of a list that several fields have -> the function that decodes it."""
 
 
 def split(kind: str) -> tuple[str, bool]:
@@ -134,25 +142,40 @@ def decode_field(name: str, kind: str) -> list[str]:
             f"    {name} = buffer[offset] != 0",
             "    offset += 1",
         ]
+    if kind in SHARED_LISTS:
+        return [f"{name}, offset = {SHARED_LISTS[kind]}(buffer, offset, end)"]
     if base.startswith("list<"):
-        element = base[5:-1]
-        lines = [f"count, offset = decode_count(buffer, offset, end, {smallest(element)})"]
-        if nullable:
-            lines.append(f"{name}: {python_type(kind)} = None if count < 0 else []")
-        else:
-            lines.append(f"{name}: {python_type(kind)} = []")
-            lines += ["if count < 0:", f'    not_null(None, "{name}")']
-        append = f"{name}.append(item)"
-        body = [line.replace("{name}", name) for line in decode_element(element)]
-        if nullable:
-            lines.append(f"if {name} is not None:")
-            lines.append("    for _ in range(count):")
-            lines += [f"        {line}" for line in [*body, append]]
-        else:
-            lines.append("for _ in range(count):")
-            lines += [f"    {line}" for line in [*body, append]]
-        return lines
+        return decode_list(name, kind)
     return [f"{name}, offset = {base}.decode(buffer, offset, end)"]
+
+
+def decode_list(name: str, kind: str) -> list[str]:
+    base, nullable = split(kind)
+    element = base[5:-1]
+    lines = [f"count, offset = decode_count(buffer, offset, end, {smallest(element)})"]
+    if nullable:
+        lines.append(f"{name}: {python_type(kind)} = None if count < 0 else []")
+    else:
+        lines.append(f"{name}: {python_type(kind)} = []")
+        lines += ["if count < 0:", f'    not_null(None, "{name}")']
+    append = f"{name}.append(item)"
+    body = [line.replace("{name}", name) for line in decode_element(element)]
+    if nullable:
+        lines.append(f"if {name} is not None:")
+        lines.append("    for _ in range(count):")
+        lines += [f"        {line}" for line in [*body, append]]
+    else:
+        lines.append("for _ in range(count):")
+        lines += [f"    {line}" for line in [*body, append]]
+    return lines
+
+
+def shared_list(kind: str, name: str) -> Iterator[str]:
+    """Yield the function ``name``, which decodes a list of this type."""
+    yield f"def {name}(buffer: bytes, offset: int, end: int) -> tuple[{python_type(kind)}, int]:"
+    for line in decode_list("items", kind):
+        yield f"    {line}"
+    yield "    return items, offset"
 
 
 def decode_element(element: str) -> list[str]:
@@ -178,9 +201,10 @@ def decode_body(name: str, fields: list[tuple[str, str]]) -> Iterator[str]:
 
 
 def record(name: str, fields: list[tuple[str, str]]) -> Iterator[str]:
-    slots = ", ".join(f'"{field}"' for field, _ in fields) + ("," if len(fields) == 1 else "")
-    yield f"class {name}:"
-    yield f"    __slots__ = ({slots})"
+    names = ", ".join(f'"{field}"' for field, _ in fields) + ("," if len(fields) == 1 else "")
+    yield f"class {name}(Record):"
+    yield f"    FIELDS: ClassVar[tuple[str, ...]] = ({names})"
+    yield "    __slots__ = FIELDS"
     yield ""
     yield "    def __init__("
     yield "        self,"
@@ -198,23 +222,21 @@ def record(name: str, fields: list[tuple[str, str]]) -> Iterator[str]:
     yield f"    def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[{name}, int]:"
     for line in decode_body(name, fields):
         yield f"        {line}"
+    if name in HASHABLE:
+        yield from key_methods(name, fields)
+
+
+def key_methods(name: str, fields: list[tuple[str, str]]) -> Iterator[str]:
+    """Yield the methods of a record that is used as a key: they are called often."""
+    mine = ", ".join(f"self.{field}" for field, _ in fields)
     yield ""
-    mine = ", ".join(f"self.{field}" for field, _ in fields) + ("," if len(fields) == 1 else "")
-    theirs = mine.replace("self.", "other.")
     yield "    def __eq__(self, other: object) -> bool:"
     yield f"        if not isinstance(other, {name}):"
     yield "            return NotImplemented"
-    yield f"        return ({mine}) == ({theirs})"
+    yield f"        return ({mine}) == ({mine.replace('self.', 'other.')})"
     yield ""
-    if name in HASHABLE:
-        yield "    def __hash__(self) -> int:"
-        yield f"        return hash(({mine}))"
-    else:
-        yield "    __hash__: Any = None"
-    yield ""
-    shown = ", ".join(f"{field}={{self.{field}!r}}" for field, _ in fields)
-    yield "    def __repr__(self) -> str:"
-    yield f'        return f"{name}({shown})"'
+    yield "    def __hash__(self) -> int:"
+    yield f"        return hash(({mine}))"
 
 
 def generate() -> str:
@@ -233,6 +255,8 @@ def generate() -> str:
         out.append(f'_struct_{name} = struct.Struct(">{code}")')
         out.append(f"_pack_{name}: Final = _struct_{name}.pack")
         out.append(f"_unpack_{name}: Final = _struct_{name}.unpack_from")
+    for kind, name in SHARED_LISTS.items():
+        out += ["", "", *shared_list(kind, name)]
     for name, fields in RECORDS.items():
         out += ["", "", *record(name, fields)]
     return "\n".join(out) + "\n"

@@ -87,20 +87,22 @@ def only_observers() -> dict[tuple[int, int], object]:
     return {key: step for key, step in learner.OBSERVER_STEPS.items() if key not in known}
 
 
-MACHINES: Final = (
-    Machine(
+def machines() -> Iterator[Machine]:
+    """Yield what has phases of its own, read from the source: compiled, a module has no names for
+    its numbers."""
+    yield Machine(
         "The leader",
         leader,
         "DISCOVERY",
         list(steps_of(leader, leader.EVENTS, leader.LEARNER_EVENTS)),
-    ),
-    Machine(
+    )
+    yield Machine(
         "The leader's handler of one learner",
         learner_handler,
         "AWAIT_INFO",
         list(steps_of(learner_handler, learner_handler.PACKETS, learner_handler.EVENTS)),
-    ),
-    Machine(
+    )
+    yield Machine(
         "A learner",
         learner,
         "CONNECTING",
@@ -112,8 +114,7 @@ MACHINES: Final = (
             ),
             *served(),
         ],
-    ),
-)
+    )
 
 
 def diagram(machine: Machine) -> Iterator[str]:
@@ -170,7 +171,7 @@ def differences() -> Iterator[str]:
 def generate(text: str) -> str:
     """Return `text` with the part between the markers written anew."""
     out: list[str] = []
-    for machine in MACHINES:
+    for machine in machines():
         out.append(f"\n## {machine.title}\n")
         out += [f"- `{name}`: {text}" for name, text in phases(machine.module).items()]
         out += ["", *diagram(machine), "", *table(machine)]

@@ -12,14 +12,11 @@ SCHEMA: Final = """
 # --- both ports ----------------------------------------------------------------
 ACL                 perms:int scheme:string? id:string?
 Stat                czxid:long mzxid:long ctime:long mtime:long version:int cversion:int aversion:int ephemeral_owner:long data_length:int num_children:int pzxid:long
-StatPersisted       czxid:long mzxid:long ctime:long mtime:long version:int cversion:int aversion:int ephemeral_owner:long pzxid:long
 ClientInfo          auth_scheme:string user:string
 
 # --- client port: connection ---------------------------------------------------
 ConnectRequest      protocol_version:int last_zxid_seen:long timeout_ms:int session_id:long password:buffer? read_only:bool?
 ConnectResponse     protocol_version:int timeout_ms:int session_id:long password:buffer? read_only:bool?
-RequestHeader       xid:int type:int
-ReplyHeader         xid:int zxid:long err:int
 MultiHeader         type:int done:bool err:int
 AuthPacket          type:int scheme:string? auth:buffer?
 SASLToken           token:buffer?
@@ -49,8 +46,6 @@ GetDataResponse     data:buffer? stat:Stat
 GetACLResponse      acl:list<ACL>? stat:Stat
 GetChildrenResponse children:list<string>
 GetChildren2Response children:list<string> stat:Stat
-GetEphemeralsResponse ephemerals:list<string>
-GetAllChildrenNumberResponse total_number:int
 ErrorResponse       err:int
 WhoAmIResponse      client_info:list<ClientInfo>
 
@@ -75,9 +70,6 @@ TxnDigest           version:int tree_digest:long
 Id                  scheme:string? id:string?
 QuorumPacket        type:int zxid:long data:buffer? authinfo:list<Id>?
 LearnerInfo         server_id:long protocol_version:int config_version:long
-
-# --- files ---------------------------------------------------------------------
-FileHeader          magic:int version:int dbid:long
 """
 
 HASHABLE: Final = frozenset({"ACL"})

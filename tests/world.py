@@ -30,7 +30,7 @@ WALL_MS = 1_700_000_000_000
 
 
 class TakesReplies(Protocol):
-    """A client in a test: the shell of its connection."""
+    """A client of a test, which is the shell of its connection."""
 
     def take(self, connection: Connection) -> None:
         """Takes what the connection has for the socket."""
@@ -38,7 +38,7 @@ class TakesReplies(Protocol):
 
 
 class Driven:
-    """One peer; what it does to the world is noted."""
+    """One peer on production's driver; what it orders from the world is noted here."""
 
     def __init__(self, peer: Peer, member: MemberEffects | None = None) -> None:
         self.peer = peer
@@ -46,9 +46,9 @@ class Driven:
         self.server = peer.server
         self.driver = Driver(peer, self, member)
         self.unsynced: list[bytes] = []
-        """Framed records that the disk has not answered."""
+        """The framed records that are not durable yet."""
         self.log_zxid = 0
-        """The zxid of the last of them."""
+        """The zxid of the last record that was appended."""
         self.woken_at_ms = 0
         self.snapshots_wanted = 0
         self._is_turn_due = False
@@ -83,11 +83,11 @@ class Driven:
             self.driver.end_turn()
 
     def settle(self) -> None:
-        """Has everything carried out; worlds whose disk answers by itself let it."""
+        """Has everything carried out. Worlds whose disk answers by itself override this."""
         self.flush()
 
     def pass_time(self, now_ms: int) -> None:
-        """Sets both clocks; nothing wakes."""
+        """Sets both clocks without a wake."""
         self.clock.wall_ms += now_ms - self.clock.now_ms
         self.clock.now_ms = now_ms
 
@@ -158,7 +158,7 @@ class World(Driven):
         self.log: list[LoggedTxn] = []
         """Everything that was handed to the disk, decoded from its bytes."""
         self.records: list[bytes] = []
-        """The same as it was handed over."""
+        """The framed records, as they were handed to the disk."""
         self.is_disk_held = False
         self.driver.start()
 
@@ -262,7 +262,7 @@ class Client(Requests):
         return [Reply.of(data) for data in self.frames()]
 
     def xids(self) -> list[int]:
-        """Returns the xids of the same."""
+        """Returns the xids of the replies that have come since the last call."""
         return [reply.xid for reply in self.replies()]
 
     def call(self, opcode: int, record: Record | bytes = b"", xid: int | None = None) -> Reply:

@@ -63,7 +63,7 @@ def expect(error: type[Exception], call: Callable[..., Any], *arguments: Any) ->
 
 
 def transactions(address: Address) -> None:
-    """All or nothing."""
+    """Transactions: all or nothing."""
     with client(address) as one:
         one.create("/transactions")
         batch = one.transaction()

@@ -189,55 +189,55 @@ class Comparison(RuleBasedStateMachine):
         read_only=st.sampled_from([False, True, None]),
     )
     def new_client(self, timeout: int, read_only: bool | None) -> None:
-        """Another session."""
+        """Opens another session."""
         # Short sessions could expire on one server only: 4 s is the shortest.
         self.both(f"a new client, {timeout} ms", "connect", timeout, read_only)
 
     @rule(choice=st.integers(0, 3), request=rq.plain_requests)
     def single(self, choice: int, request: rq.Request) -> None:
-        """One request."""
+        """Sends one request."""
         self.send(self.connected(choice), [request])
 
     @rule(choice=st.integers(0, 3), requests=rq.in_order)
     def effective(self, choice: int, requests: list[rq.Request]) -> None:
-        """Requests that mostly succeed, one after the other, by any of the clients."""
+        """Sends requests that mostly succeed, one after the other, by any of the clients."""
         for offset, request in enumerate(requests):
             self.send(self.connected(choice + offset % 2), [request])
 
     @rule(choice=st.integers(0, 3), requests=rq.in_order)
     def effective_burst(self, choice: int, requests: list[rq.Request]) -> None:
-        """Several requests that mostly succeed, in one piece."""
+        """Sends several requests that mostly succeed, in one piece."""
         self.send(self.connected(choice), requests)
 
     @rule(choice=st.integers(0, 3), request=rq.effective_multis)
     def effective_multi(self, choice: int, request: rq.Request) -> None:
-        """A multi that can succeed."""
+        """Sends a multi that can succeed."""
         self.send(self.connected(choice), [request])
 
     @rule(choice=st.integers(0, 3), burst=st.lists(rq.plain_requests, min_size=2, max_size=6))
     def pipelined(self, choice: int, burst: list[rq.Request]) -> None:
-        """Several requests in one piece."""
+        """Sends several requests in one piece."""
         self.send(self.connected(choice), burst)
 
     @precondition(lambda self: self.pair.enforce_quota)
     @rule(choice=st.integers(0, 3), request=rq.quotas())
     def quota(self, choice: int, request: rq.Request) -> None:
-        """Quotas, and how much of them is used."""
+        """Sets a quota, or asks how much of one is used."""
         self.send(self.connected(choice), [request])
 
     @rule(choice=st.integers(0, 3), request=rq.malformed())
     def broken(self, choice: int, request: rq.Request) -> None:
-        """A request that cannot be read."""
+        """Sends a request that cannot be read."""
         self.send(self.connected(choice), [request])
 
     @rule(choice=st.integers(0, 3), request=rq.auths | rq.out_of_band)
     def identity(self, choice: int, request: rq.Request) -> None:
-        """A login with another identity, or a failed one."""
+        """Logs in with another identity, or fails to."""
         self.send(self.connected(choice), [request])
 
     @rule(choice=st.integers(0, 3), how=st.integers(0, 2), data=st.data())
     def end(self, choice: int, how: int, data: st.DataObject) -> None:
-        """A request that costs the connection, or the end of a session."""
+        """Sends a request that costs the connection or ends the session."""
         if how == 0:
             self.send(self.connected(choice), [data.draw(rq.ending)])
         else:
@@ -246,7 +246,7 @@ class Comparison(RuleBasedStateMachine):
 
     @rule(choice=st.integers(0, 3))
     def break_connection(self, choice: int) -> None:
-        """A connection breaks."""
+        """Breaks a connection."""
         index = self.connected(choice)
         self.both(f"client{index}: its connection breaks", "drop", index)
 
@@ -256,7 +256,7 @@ class Comparison(RuleBasedStateMachine):
         seen=st.sampled_from([-1, 0, 1, 1000000]),
     )
     def come_back(self, choice: int, wrong: bool, seen: int) -> None:
-        """A client takes up its session on a new connection."""
+        """Lets a client take up its session on a new connection."""
         alive = [i for i, slot in enumerate(self.worlds[0].slots) if not slot.over]
         if alive:
             index = alive[choice % len(alive)]

@@ -23,12 +23,12 @@ PREFIX = "\x00prefix"
 
 
 def show(content: bytes | None) -> str:
-    """Data as shown in a history, not longer than needed."""
+    """Returns data as a history shows it, no longer than needed."""
     return f"{len(content)} bytes" if content is not None and len(content) > 20 else repr(content)
 
 
 def digest_id(user_and_password: str) -> str:
-    """The id that a digest login becomes."""
+    """Returns the id that a digest login becomes."""
     user = user_and_password.split(":")[0]
     hashed = hashlib.sha1(user_and_password.encode()).digest()
     return f"{user}:{base64.b64encode(hashed).decode()}"
@@ -50,7 +50,7 @@ class Request:
     text: str = ""
 
     def bytes_for(self, prefix: str, base: int) -> bytes:
-        """The body to send, with this example's prefix and the server's zxids."""
+        """Returns the body to send, with this example's prefix and the server's zxids."""
         body = _rename(self.body, prefix)
         if self.relative is not None:
             body = wire.i64(base + self.relative) + body
@@ -70,7 +70,7 @@ def _rename(body: bytes, prefix: str) -> bytes:
 
 
 def example_prefix(number: int) -> str:
-    """The name of the top node of an example."""
+    """Returns the name of the top node of an example."""
     return f"/{number:06d}"
 
 

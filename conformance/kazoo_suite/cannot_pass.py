@@ -1,6 +1,7 @@
 """Tests of kazoo's suite that this server cannot pass, and why.
 
-Pure.  Parts of test ids, as pytest writes them; a test that is listed here and passes is a failure.
+Pure. The keys are parts of test ids, as pytest writes them. A test that is listed here and passes
+counts as a failure.
 """
 
 from __future__ import annotations
@@ -21,5 +22,5 @@ CANNOT_PASS: Final[dict[str, str]] = {
 
 
 def reason(test_id: str) -> str | None:
-    """Why a test cannot pass, if it is listed."""
+    """Returns why a test cannot pass, None if it is not listed."""
     return next((why for part, why in CANNOT_PASS.items() if part in test_id), None)

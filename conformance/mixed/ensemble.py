@@ -123,9 +123,7 @@ class Ensemble:
             found = self.leader()
             check(found.sid == leader, f"{found} leads, {self[leader]} was to")
 
-    def wait_serving(
-        self, members: Iterable[MixedMember] | None = None, timeout: float = 90
-    ) -> None:
+    def wait_serving(self, members: Iterable[MixedMember] | None = None) -> None:
         """Waits until all members that run serve, and exactly one of them leads."""
         wanted = list(members or self.running)
 
@@ -137,7 +135,7 @@ class Ensemble:
             return NOT_SERVING not in mine and modes.count("leader") == 1
 
         try:
-            eventually("all serve and one leads", all_serve, timeout)
+            eventually("all serve and one leads", all_serve, 90)
         except MixedError as error:
             modes = ", ".join(f"{member}: {member.mode()}" for member in self.running)
             raise MixedError(f"{error} ({modes})") from error
@@ -158,7 +156,7 @@ class Ensemble:
         leader = self.leader()
         return [member for member in self.running if member is not leader]
 
-    def wait_in_step(self, timeout: float = 30) -> int:
+    def wait_in_step(self) -> int:
         """Waits until all members that run have applied the same last transaction; returns its
         zxid.
 
@@ -173,7 +171,7 @@ class Ensemble:
             return len(last) == 1 and -1 not in last
 
         self.touch()
-        eventually(f"all have the same last zxid: {self}", same_zxid, timeout)
+        eventually(f"all have the same last zxid: {self}", same_zxid)
         return last.pop()
 
     def touch(self) -> None:
@@ -191,12 +189,6 @@ class Ensemble:
     def client(self, sid: int, timeout_ms: int = 30000) -> Client:
         """Returns a client with a new session with one member."""
         return self[sid].new_session(timeout_ms)
-
-    def become(self, sid: int, launcher: Launcher) -> None:
-        """Stops a member, and starts another implementation on its directory."""
-        self[sid].stop()
-        self[sid].launcher = launcher
-        self.start_member(sid)
 
     def cleanup(self, keep: bool = False) -> None:
         """Kills all processes and, unless told otherwise, removes all directories."""

@@ -137,7 +137,7 @@ class MixedMember:
         *,
         host: str = "127.0.0.1",
     ) -> str:
-        """What zoo.cfg says of it."""
+        """Returns what zoo.cfg says of this member."""
         role = "observer" if self.is_observer else "participant"
         ports = f"{quorum_port or self.quorum_port}:{election_port or self.election_port}"
         return f"{host}:{ports}:{role}"

@@ -6,6 +6,7 @@ Shell.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 import attrs
@@ -49,12 +50,12 @@ def compositions() -> Iterator[Scenario]:
                 yield Scenario(
                     name,
                     f"{', '.join(others)} led by {leader}: everything through each member",
-                    lambda names=names: composition(names),  # type: ignore[misc]
+                    partial(composition, names),
                 )
 
 
-def kill_each(names: list[str], kill: bool = True) -> str:
-    """Each member in turn is killed, or stopped, and started again while kazoo clients work."""
+def kill_each(names: list[str]) -> str:
+    """Each member in turn is killed and started again while kazoo clients work."""
     with Ensemble([implementation(name) for name in names]) as ensemble:
         ensemble.start(leader=len(names))
         with Load(ensemble.hosts) as load:
@@ -67,7 +68,7 @@ def kill_each(names: list[str], kill: bool = True) -> str:
                 leader = ensemble.leader()
                 member = min(waiting or [leader], key=lambda m: (m is leader, m.sid))
                 led_by.append(leader.launcher.name)
-                member.kill() if kill else member.stop()
+                member.kill()
                 load.progress()
                 ensemble.start_member(member.sid)
                 ensemble.wait_serving()
@@ -83,36 +84,28 @@ def kills() -> Iterator[Scenario]:
             yield Scenario(
                 f"kill-each-{'-'.join(names)}",
                 "each member killed and started again while kazoo clients work",
-                lambda names=names: kill_each(names),  # type: ignore[misc]
+                partial(kill_each, names),
             )
 
 
 def late_joins() -> Iterator[Scenario]:
     """Each way of bringing a member up to date, in each direction."""
-    ways: dict[str, Callable[[list[str]], str]] = {
-        "diff": joins.by_diff,
-        "snap": joins.by_snapshot,
-    }
-    returns: dict[str, Callable[[list[str]], str]] = {
-        "trunc": joins.by_truncation,
-        "epoch": joins.by_snapshot_after_another_epoch,
-    }
+    former = "a former leader ({}) returns to another ({})"
+    late = "a late learner ({}) of a leader ({})"
+    ways: tuple[tuple[str, Callable[[list[str]], str], str], ...] = (
+        ("diff", joins.by_diff, late),
+        ("snap", joins.by_snapshot, late),
+        ("trunc", joins.by_truncation, former),
+        ("epoch", joins.by_snapshot_after_another_epoch, former),
+    )
     for version in VERSIONS:
-        for way, run in ways.items():
+        for way, run, text in ways:
             for learner, leader in ((PYZK, version), (version, PYZK)):
-                names = [learner, learner, leader]
+                names = [learner, learner, leader] if text is late else [leader, leader, learner]
                 yield Scenario(
                     f"join-by-{way}-{learner}-of-{leader}",
-                    f"a late learner ({learner}) of a leader ({leader})",
-                    lambda run=run, names=names: run(names),  # type: ignore[misc]
-                )
-        for way, run in returns.items():
-            for learner, leader in ((PYZK, version), (version, PYZK)):
-                names = [leader, leader, learner]
-                yield Scenario(
-                    f"join-by-{way}-{learner}-of-{leader}",
-                    f"a former leader ({learner}) returns to another ({leader})",
-                    lambda run=run, names=names: run(names),  # type: ignore[misc]
+                    text.format(learner, leader),
+                    partial(run, names),
                 )
 
 
@@ -132,13 +125,13 @@ def observers() -> Iterator[Scenario]:
             yield Scenario(
                 f"observer-{kind}-of-{other}",
                 f"three voters ({other}) and an observer ({kind}): everything through each",
-                lambda kind=kind, other=other: observer([other] * 3, kind),  # type: ignore[misc]
+                partial(observer, [other] * 3, kind),
             )
             for way, run in (("diff", joins.by_diff), ("snap", joins.by_snapshot)):
                 yield Scenario(
                     f"observer-{kind}-of-{other}-by-{way}",
                     f"an observer ({kind}) comes late to its leader ({other})",
-                    lambda run=run, kind=kind, other=other: run([other] * 2, [kind]),  # type: ignore[misc]
+                    partial(run, [other] * 2, [kind]),
                 )
 
 
@@ -167,7 +160,7 @@ def kills_of_all() -> Iterator[Scenario]:
             yield Scenario(
                 f"kill-all-{'-'.join(names)}",
                 "all members killed at once under load, and started in another order",
-                lambda names=names: kill_all(names),  # type: ignore[misc]
+                partial(kill_all, names),
             )
 
 
@@ -208,7 +201,7 @@ def growing() -> Iterator[Scenario]:
         yield Scenario(
             f"standalone-{first}-becomes-{'-'.join(names)}",
             "a server that stood alone becomes the first of three",
-            lambda first=first, names=names: standalone_grows(first, names),  # type: ignore[misc]
+            partial(standalone_grows, first, names),
         )
 
 
@@ -218,7 +211,7 @@ def migrations() -> Iterator[Scenario]:
         yield Scenario(
             f"migration-{version}",
             f"a live ensemble of {version} becomes one of pyzk, and goes back",
-            lambda version=version: migration.migrate(version),  # type: ignore[misc]
+            partial(migration.migrate, version),
             limit_s=400,
         )
 
@@ -257,7 +250,7 @@ def later_configurations() -> Iterator[Scenario]:
         yield Scenario(
             f"reconfig-enabled-{'-'.join(names)}",
             "reconfigEnabled=true, and no two kinds of members have the same configuration",
-            lambda names=names: later_configuration(names),  # type: ignore[misc]
+            partial(later_configuration, names),
         )
 
 

@@ -22,9 +22,9 @@ from pyzk.runtime.environment import raise_descriptor_limit
 from pyzk.runtime.main import (
     announce,
     connect_string,
-    ready_line,
     refuse,
     spare_the_collector,
+    status_line,
 )
 from pyzk.runtime.process import end_at_another, heeded_signals, ignore
 from pyzk.testing.server import ZooKeeperServer
@@ -116,4 +116,4 @@ def run(
 def _first_line(server: ZooKeeperServer, connect_string_only: bool) -> str:
     if connect_string_only:
         return connect_string(server.host, server.port)
-    return ready_line(server.host, server.port, "in memory")
+    return status_line("ready", server.host, server.port, "standalone", "in memory")

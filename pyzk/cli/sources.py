@@ -51,7 +51,7 @@ def load(
     try:
         if zoo_cfg is None:
             return parse_config(b"", given, (*DEFAULTS, *options))
-        return parse_config(_read(zoo_cfg), given, options, _read_if_there, resolve, _is_directory)
+        return parse_config(_read(zoo_cfg), given, options, _read_if_there, resolve, os.path.isdir)
     except ConfigError as error:
         fail(f"{zoo_cfg}: {error}" if zoo_cfg is not None else str(error))
     except OSError as error:
@@ -95,10 +95,6 @@ def _read_if_there(path: str) -> bytes | None:
         return _read(path)
     except FileNotFoundError:
         return None
-
-
-def _is_directory(path: str) -> bool:
-    return os.path.isdir(path)
 
 
 def resolve(host: str) -> str | None:

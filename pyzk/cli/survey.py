@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 import attrs
 
 from pyzk.int64 import MASK64
+from pyzk.runtime.addresses import place
 from pyzk.zxid import counter_of, epoch_of
 
 DEFAULT_PORT: Final = 2181
@@ -42,7 +43,7 @@ class ClientAddress(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return place(*self)
 
 
 def parse_addresses(text: str) -> list[ClientAddress]:
@@ -116,8 +117,7 @@ class SurveyedServer:
 
 async def survey(addresses: Sequence[ClientAddress], timeout_s: float) -> list[SurveyedServer]:
     """Ask all servers; return them in the given order."""
-    members = [SurveyedServer(address) for address in addresses]
-    await asyncio.gather(*(_visit(member, timeout_s) for member in members))
+    members = await look(addresses, timeout_s)
     await measure_lag(members, timeout_s)
     await asyncio.gather(*(_ask_more(member, timeout_s) for member in members))
     return members

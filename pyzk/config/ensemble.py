@@ -245,7 +245,7 @@ class _Builder:
             client_host=host,
             client_port=port,
             dynamic_file=self.settings.dynamic_file,
-            warnings=tuple(sorted(self.warnings, key=_by_line)),
+            warnings=tuple(self.warnings),
             **self.values,
         )
 
@@ -418,7 +418,3 @@ def _listening(member: QuorumServer) -> list[str]:
         host = bracketed(address.host)
         out += [f"{host}:{address.quorum_port}", f"{host}:{address.election_port}"]
     return out
-
-
-def _by_line(remark: Remark) -> int:
-    return remark[0] or 0

@@ -125,18 +125,10 @@ def _choice(words: dict[str, object], *, fold: bool) -> Kind:
     return Kind(" or ".join(word or "nothing" for word in words), parse)
 
 
-def _text(text: str) -> object:
-    return text
-
-
 def _required(text: str) -> object:
     if not text:
         raise ValueError(text)
     return text
-
-
-def _optional(text: str) -> object:
-    return text or None
 
 
 def _comma_list(text: str) -> object:
@@ -185,10 +177,10 @@ YES_NO: Final = _choice({"yes": True, "no": False}, fold=False)
 COMPRESSION: Final = _choice({"": "", "gz": "gz", "snappy": "snappy"}, fold=True)
 PEER_TYPE: Final = _choice({"participant": "participant", "observer": "observer"}, fold=True)
 ELECTION: Final = Kind("3", lambda text: whole_number(text, 3, 3))
-TEXT: Final = Kind("text", _text)
+TEXT: Final = Kind("text", str)
 PATH: Final = Kind("a path", _required)
 HOST: Final = Kind("a host name or address", _required)
-OPTIONAL: Final = Kind("text", _optional)
+OPTIONAL: Final = Kind("text", lambda text: text or None)
 LIST: Final = Kind("a comma-separated list", _comma_list)
 NUMBER: Final = Kind("a number", _real_number)
 RATIO: Final = Kind("a number from 0 to 1", _ratio)
@@ -273,8 +265,8 @@ def _member(
     )
 
 
-def _unused(name: str, default: str, *, known: bool = False, own: bool = False) -> Key:
-    return Key(name, TEXT, None, Status.NO_EFFECT, known=known, own=own, default=default)
+def _unused(name: str, default: str, *, known: bool = False) -> Key:
+    return Key(name, TEXT, None, Status.NO_EFFECT, known=known, default=default)
 
 
 def _throttle(name: str, kind: Kind, documented: str = "", *, unit: str = "") -> Key:

@@ -33,12 +33,12 @@ MAX_ID: Final = (1 << 63) - 1
 _HEXADECIMAL: Final = re.compile(r"-?[0-9a-fA-F]{1,16}")
 
 
-@attrs.frozen
+@attrs.frozen(order=True)
 class ServerAddress:
-    """Where a member listens for peers."""
+    """Where a member listens for peers; addresses sort by host."""
 
     host: str
-    """A name or an address, an IPv6 one without brackets."""
+    """The name or address of the host; an IPv6 address is without brackets."""
     quorum_port: int
     election_port: int
 
@@ -56,7 +56,7 @@ class QuorumServer:
     is_observer: bool = False
     client_host: str = WILDCARD
     client_port: int | None = None
-    """The client port; None: the line of the server does not name it, but `clientPort` of that
+    """The client port; None if the line of the server does not name it, but `clientPort` of that
     server does."""
 
     def __str__(self) -> str:
@@ -114,33 +114,13 @@ class Membership:
 
 def config_text(membership: Membership) -> str:
     """Return the canonical text, which `/zookeeper/config`, NEWLEADER and notifications hold."""
-    return "\n".join([*membership.lines(), _version_line(membership)])
-
-
-def dynamic_file_text(membership: Membership, *, with_version: bool = False) -> str:
-    """Return the content of a dynamic configuration file, whose version is in its name.
-
-    ``with_version`` is for `.dynamic.next`, the file of a configuration that was proposed.
-    """
-    lines = membership.lines()
-    if with_version:
-        lines.append(_version_line(membership))
-    return "\n".join(sorted(lines))
-
-
-def dynamic_file_name(static_name: str, version: int) -> str:
-    """Return the name of the dynamic file that belongs to a static one."""
-    return f"{static_name}.dynamic.{hex_digits(version)}"
+    return "\n".join([*membership.lines(), f"version={hex_digits(membership.version)}"])
 
 
 def version_of_file_name(name: str) -> int:
     """Return the version that the name of a dynamic file ends with, 0 if it has none."""
     suffix = name.rpartition(".")[2] if "." in name else ""
     return signed(int(suffix, 16)) if re.fullmatch(r"[0-9a-fA-F]{1,16}", suffix) else 0
-
-
-def _version_line(membership: Membership) -> str:
-    return f"version={hex_digits(membership.version)}"
 
 
 def hash_order(ids: Iterable[int]) -> list[int]:
@@ -236,12 +216,7 @@ def parse_member(sid: int, text: str) -> QuorumServer:
     client_host, client_port = WILDCARD, None
     if len(parts) == 2 and parts[1]:
         client_host, client_port = _parse_client(parts[1])
-    ordered = tuple(sorted(addresses, key=_by_host))
-    return QuorumServer(sid, ordered, True in roles, client_host, client_port)
-
-
-def _by_host(address: ServerAddress) -> tuple[str, int, int]:
-    return address.host, address.quorum_port, address.election_port
+    return QuorumServer(sid, tuple(sorted(addresses)), True in roles, client_host, client_port)
 
 
 def _parse_address(piece: str) -> tuple[ServerAddress, bool | None]:
@@ -284,17 +259,18 @@ def _host(text: str, piece: str) -> str:
 
 
 def parse_port(text: str, name: str) -> int:
-    try:
-        return whole_number(text, 0, 65535)
-    except ValueError:
-        raise ValueError(f"{name} {text!r} is not a number from 0 to 65535") from None
+    return _number(text, 65535, f"{name} {text!r} is not a number from 0 to 65535")
 
 
 def parse_id(text: str, what: str) -> int:
+    return _number(text, MAX_ID, f"{text!r} is not a {what}: expected a number, as in server.1")
+
+
+def _number(text: str, most: int, complaint: str) -> int:
     try:
-        return whole_number(text, 0, MAX_ID)
+        return whole_number(text, 0, most)
     except ValueError:
-        raise ValueError(f"{text!r} is not a {what}: expected a number, as in server.1") from None
+        raise ValueError(complaint) from None
 
 
 # --- all lines ------------------------------------------------------------------------
@@ -339,7 +315,8 @@ class MemberLines:
                 self.groups[gid] = tuple(parse_id(trim(sid), "server id") for sid in ids)
             elif kind == "weight":
                 sid = self._claim(kind, rest, "server id", entry)
-                self.weights[sid] = _parse_weight(entry.value)
+                complaint = f"{entry.value!r} is not a weight: expected a number of at least 0"
+                self.weights[sid] = _number(entry.value, MAX_ID, complaint)
             else:
                 raise ValueError(_unknown(entry.key))
         except ValueError as error:
@@ -419,10 +396,3 @@ def _parse_version(text: str) -> int:
     if not _HEXADECIMAL.fullmatch(text):
         raise ValueError(f"{text!r} is not a version: expected a hexadecimal number")
     return signed(int(text, 16))
-
-
-def _parse_weight(text: str) -> int:
-    try:
-        return whole_number(text, 0, MAX_ID)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a weight: expected a number of at least 0") from None

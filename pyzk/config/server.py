@@ -51,7 +51,7 @@ class ServerConfig:
     data_dir: str = ""
     data_log_dir: str = _DERIVED
     client_port: int | None = None
-    """The client port; 0 stands for any free port, None: not set."""
+    """The client port; 0 stands for any free port, None for a port that is not set."""
     client_port_address: str | None = None
     """The host or address to listen on; None stands for all addresses of the machine."""
     client_port_listen_backlog: int = -1
@@ -78,9 +78,9 @@ class ServerConfig:
 
     snap_count: int = 100_000
     snap_size_limit_kb: int = 4_194_304
-    """<= 0: no limit."""
+    """The KiB of log after which a snapshot is due; 0 or less means no limit."""
     txn_log_size_limit_kb: int = -1
-    """<= 0: no limit."""
+    """The KiB after which another log is begun; 0 or less means no limit."""
     pre_alloc_size_kb: int = 65_536
     force_sync: bool = True
     fsync_warning_threshold_ms: int = 1000
@@ -115,10 +115,10 @@ class ServerConfig:
     session_require_client_sasl_auth: bool = False
     digest_auth_enabled: bool = True
     digest_alg: str = "SHA1"
-    """A Java digest name: SHA1, SHA-256, SHA3-512, MD5, ..."""
+    """The name of a digest algorithm in Java: SHA1, SHA-256, SHA3-512, MD5, ..."""
     super_digest: str | None = None
     auth_providers: tuple[tuple[str, str], ...] = ()
-    """(suffix, class name) of each authProvider.<suffix>, in order of appearance."""
+    """The (suffix, class name) of each authProvider.<suffix>, in order of appearance."""
 
     local_sessions_enabled: bool = False
     local_sessions_upgrading_enabled: bool = False

@@ -29,16 +29,12 @@ _COMPONENT: Final = rf"(?!\.\.?(?:/|\Z))[^/{_REFUSED}]+"
 _is_valid: Final = re.compile(rf"/(?:{_COMPONENT}(?:/{_COMPONENT})*)?").fullmatch
 
 
-def is_valid_path(path: str | None) -> bool:
-    """Return whether ``path`` obeys the full rule: absolute, no empty, ``.`` or ``..`` component,
-    no slash at the end, no refused character."""
-    return path is not None and _is_valid(path) is not None
-
-
-def validate_path(path: str | None) -> None:
-    """Raise BadArguments unless ``path`` obeys the full rule."""
+def validate_path(path: str | None) -> str:
+    """Return ``path``. Raise BadArguments unless it obeys the full rule: absolute, no empty, ``.``
+    or ``..`` component, no slash at the end, no refused character."""
     if path is None or _is_valid(path) is None:
         raise BadArguments(f"invalid path {path!r}")
+    return path
 
 
 def parent_of(path: str) -> str:
@@ -47,11 +43,6 @@ def parent_of(path: str) -> str:
     slash = path.rfind("/")
     assert slash >= 0, f"no slash in path {path!r}"
     return path[:slash] if slash else ROOT
-
-
-def name_of(path: str) -> str:
-    """Return the text after the last slash: the name of the znode within its parent."""
-    return path[path.rfind("/") + 1 :]
 
 
 def child_of(parent: str, name: str) -> str:
@@ -64,11 +55,6 @@ def namespace_of(path: str) -> str | None:
     root."""
     end = path.find("/", 1)
     return (path[1:] if end < 0 else path[1:end]) or None
-
-
-def is_special(path: str) -> bool:
-    """Return whether ``path`` is one of the znodes that the server itself makes."""
-    return path in SPECIAL_PATHS
 
 
 def sequence_name(path: str, counter: int) -> str:

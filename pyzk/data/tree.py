@@ -92,11 +92,14 @@ class DataTree:
         self._add_first_nodes()
 
     def _add_first_nodes(self) -> None:
+        """Put in what is missing of the znodes that every tree has."""
         for path in (ROOT, ZOOKEEPER, QUOTA):
-            self.load_node(path, DataNode(b"", OPEN_ACL_ID))
-        config = DataNode(b"", self.acls.intern(READ_ACL))
-        config.aversion = -1
-        self.load_node(CONFIG, config)
+            if path not in self.nodes:
+                self.load_node(path, DataNode(b"", OPEN_ACL_ID))
+        if CONFIG not in self.nodes:
+            config = DataNode(b"", self.acls.intern(READ_ACL))
+            config.aversion = -1
+            self.load_node(CONFIG, config)
 
     # --- questions ------------------------------------------------------------------
 
@@ -112,10 +115,6 @@ class DataTree:
     @property
     def ephemeral_count(self) -> int:
         return sum(map(len, self.ephemerals.values()))
-
-    @property
-    def approximate_data_size(self) -> int:
-        return self.data_size
 
     def count_descendants(self, path: str) -> int:
         """Return the number of znodes below ``path`` (getAllChildrenNumber)."""
@@ -166,13 +165,7 @@ class DataTree:
 
     def finish_load(self) -> None:
         """Settle what only the whole tree tells: ACL usage, quotas, the znodes every tree has."""
-        for path in (ZOOKEEPER, QUOTA):
-            if path not in self.nodes:
-                self.load_node(path, DataNode(b"", OPEN_ACL_ID))
-        if CONFIG not in self.nodes:
-            config = DataNode(b"", self.acls.intern(READ_ACL))
-            config.aversion = -1
-            self.load_node(CONFIG, config)
+        self._add_first_nodes()
         self.acls.drop_unused()
         self.quota.load(self.nodes)
 
@@ -349,7 +342,10 @@ class DataTree:
         if old is not None:
             if old.mark < self._frozen:
                 old = self._replace(path, old)
-            self._settle_acl(old, acl)
+            # A znode of a fuzzy snapshot gets the list it was created with (ZOOKEEPER-4846): its
+            # number may be unknown, or have been given to another list since the table was
+            # written. A setACL that came later is replayed later.
+            self._set_acl(old, acl)
             return Applied(kind, ErrorCode.NODE_EXISTS, path)
         acl_id = self.acls.intern(tuple(acl or ()))
         time = header.time
@@ -370,12 +366,7 @@ class DataTree:
         # A plain create is answered with the path alone.
         return Applied(kind, 0, path, b"" if kind == OpCode.CREATE else node.encode_stat())
 
-    def _settle_acl(self, node: DataNode, acl: list[ACL] | None) -> None:
-        """Give a znode of a fuzzy snapshot the ACL list it was created with (ZOOKEEPER-4846).
-
-        Its number may be unknown, or have been given to another list since the table was written;
-        a setACL that came later is replayed later.
-        """
+    def _set_acl(self, node: DataNode, acl: list[ACL] | None) -> None:
         old = node.acl_id
         node.acl_id = self.acls.intern(tuple(acl or ()))
         self.acls.release(old)
@@ -466,9 +457,7 @@ class DataTree:
             return Applied(kind, ErrorCode.NO_NODE, path)
         if node.mark < self._frozen:
             node = self._replace(path, node)
-        old = node.acl_id
-        node.acl_id = self.acls.intern(tuple(body.acl or ()))
-        self.acls.release(old)
+        self._set_acl(node, body.acl)
         node.aversion = body.version
         node.stat = None
         if self.digests:

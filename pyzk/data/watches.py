@@ -223,25 +223,13 @@ class WatchManager:
 
     def contains(self, path: str, kind: int, watcher: Watcher) -> bool:
         """Return whether the watcher holds a watch of this kind (1 to 5) on exactly this path."""
-        data = self._data.modes(path, watcher)
-        children = self._children.modes(path, watcher)
-        if kind == WatchKind.CHILDREN:
-            return bool(children & STANDARD)
-        if kind == WatchKind.DATA:
-            return bool(data & STANDARD)
-        if kind == WatchKind.ANY:
-            return bool(data | children)
-        if kind == WatchKind.PERSISTENT:
-            return bool(data & PERSISTENT)
-        if kind == WatchKind.PERSISTENT_RECURSIVE:
-            return bool(data & RECURSIVE)
-        raise MarshallingError(f"unknown kind of watch {kind}")
+        in_data, in_children = _modes_of(kind)
+        data = self._data.modes(path, watcher) & in_data
+        return bool(data | self._children.modes(path, watcher) & in_children)
 
     def remove(self, path: str, kind: int, watcher: Watcher) -> bool:
         """Take away the watcher's watches of this kind (1 to 5) on exactly this path; no event."""
-        if kind not in _REMOVED:
-            raise MarshallingError(f"unknown kind of watch {kind}")
-        in_data, in_children = _REMOVED[kind]
+        in_data, in_children = _modes_of(kind)
         data = self._data.remove(path, watcher, in_data)
         children = self._children.remove(path, watcher, in_children)
         return data or children
@@ -303,11 +291,18 @@ _DATA_KINDS: Final = (
     (RECURSIVE, WatchKind.PERSISTENT_RECURSIVE),
 )
 _ALL_MODES: Final = STANDARD | PERSISTENT | RECURSIVE
-_REMOVED: Final = {
-    # kind: modes taken from the data table, modes taken from the child table
+_MODES: Final = {
+    # kind: its modes in the data table, its modes in the child table
     WatchKind.CHILDREN: (0, STANDARD),
     WatchKind.DATA: (STANDARD, 0),
     WatchKind.ANY: (_ALL_MODES, _ALL_MODES),
     WatchKind.PERSISTENT: (PERSISTENT, PERSISTENT),
     WatchKind.PERSISTENT_RECURSIVE: (RECURSIVE, 0),
 }
+
+
+def _modes_of(kind: int) -> tuple[int, int]:
+    modes = _MODES.get(kind)
+    if modes is None:
+        raise MarshallingError(f"unknown kind of watch {kind}")
+    return modes

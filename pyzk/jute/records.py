@@ -8,7 +8,7 @@ records of zookeeper.jute. ``encode`` returns the bytes; ``decode`` reads betwee
 from __future__ import annotations
 
 import struct
-from typing import Any, Final
+from typing import ClassVar, Final
 
 from pyzk.errors import Truncated
 from pyzk.jute.archive import (
@@ -21,6 +21,7 @@ from pyzk.jute.archive import (
     not_null,
     pack_int,
 )
+from pyzk.jute.record import Record
 
 _struct_b = struct.Struct(">?")
 _pack_b: Final = _struct_b.pack
@@ -43,9 +44,6 @@ _unpack_iiq: Final = _struct_iiq.unpack_from
 _struct_iq = struct.Struct(">iq")
 _pack_iq: Final = _struct_iq.pack
 _unpack_iq: Final = _struct_iq.unpack_from
-_struct_iqi = struct.Struct(">iqi")
-_pack_iqi: Final = _struct_iqi.pack
-_unpack_iqi: Final = _struct_iqi.unpack_from
 _struct_iqiq = struct.Struct(">iqiq")
 _pack_iqiq: Final = _struct_iqiq.pack
 _unpack_iqiq: Final = _struct_iqiq.unpack_from
@@ -61,13 +59,31 @@ _unpack_qiqqi: Final = _struct_qiqqi.unpack_from
 _struct_qqqqiiiqiiq = struct.Struct(">qqqqiiiqiiq")
 _pack_qqqqiiiqiiq: Final = _struct_qqqqiiiqiiq.pack
 _unpack_qqqqiiiqiiq: Final = _struct_qqqqiiiqiiq.unpack_from
-_struct_qqqqiiiqq = struct.Struct(">qqqqiiiqq")
-_pack_qqqqiiiqq: Final = _struct_qqqqiiiqq.pack
-_unpack_qqqqiiiqq: Final = _struct_qqqqiiiqq.unpack_from
 
 
-class ACL:
-    __slots__ = ("perms", "scheme", "id")
+def _decode_acl_list(buffer: bytes, offset: int, end: int) -> tuple[list[ACL] | None, int]:
+    count, offset = decode_count(buffer, offset, end, 12)
+    items: list[ACL] | None = None if count < 0 else []
+    if items is not None:
+        for _ in range(count):
+            item, offset = ACL.decode(buffer, offset, end)
+            items.append(item)
+    return items, offset
+
+
+def _decode_string_list(buffer: bytes, offset: int, end: int) -> tuple[list[str | None] | None, int]:
+    count, offset = decode_count(buffer, offset, end, 4)
+    items: list[str | None] | None = None if count < 0 else []
+    if items is not None:
+        for _ in range(count):
+            item, offset = decode_string(buffer, offset, end)
+            items.append(item)
+    return items, offset
+
+
+class ACL(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("perms", "scheme", "id")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -106,12 +122,10 @@ class ACL:
     def __hash__(self) -> int:
         return hash((self.perms, self.scheme, self.id))
 
-    def __repr__(self) -> str:
-        return f"ACL(perms={self.perms!r}, scheme={self.scheme!r}, id={self.id!r})"
 
-
-class Stat:
-    __slots__ = ("czxid", "mzxid", "ctime", "mtime", "version", "cversion", "aversion", "ephemeral_owner", "data_length", "num_children", "pzxid")
+class Stat(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("czxid", "mzxid", "ctime", "mtime", "version", "cversion", "aversion", "ephemeral_owner", "data_length", "num_children", "pzxid")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -150,66 +164,10 @@ class Stat:
         offset += 68
         return cls(czxid, mzxid, ctime, mtime, version, cversion, aversion, ephemeral_owner, data_length, num_children, pzxid), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Stat):
-            return NotImplemented
-        return (self.czxid, self.mzxid, self.ctime, self.mtime, self.version, self.cversion, self.aversion, self.ephemeral_owner, self.data_length, self.num_children, self.pzxid) == (other.czxid, other.mzxid, other.ctime, other.mtime, other.version, other.cversion, other.aversion, other.ephemeral_owner, other.data_length, other.num_children, other.pzxid)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"Stat(czxid={self.czxid!r}, mzxid={self.mzxid!r}, ctime={self.ctime!r}, mtime={self.mtime!r}, version={self.version!r}, cversion={self.cversion!r}, aversion={self.aversion!r}, ephemeral_owner={self.ephemeral_owner!r}, data_length={self.data_length!r}, num_children={self.num_children!r}, pzxid={self.pzxid!r})"
-
-
-class StatPersisted:
-    __slots__ = ("czxid", "mzxid", "ctime", "mtime", "version", "cversion", "aversion", "ephemeral_owner", "pzxid")
-
-    def __init__(
-        self,
-        czxid: int,
-        mzxid: int,
-        ctime: int,
-        mtime: int,
-        version: int,
-        cversion: int,
-        aversion: int,
-        ephemeral_owner: int,
-        pzxid: int,
-    ) -> None:
-        self.czxid = czxid
-        self.mzxid = mzxid
-        self.ctime = ctime
-        self.mtime = mtime
-        self.version = version
-        self.cversion = cversion
-        self.aversion = aversion
-        self.ephemeral_owner = ephemeral_owner
-        self.pzxid = pzxid
-
-    def encode(self) -> bytes:
-        return _pack_qqqqiiiqq(self.czxid, self.mzxid, self.ctime, self.mtime, self.version, self.cversion, self.aversion, self.ephemeral_owner, self.pzxid)
-
-    @classmethod
-    def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[StatPersisted, int]:
-        if offset + 60 > end:
-            raise Truncated(f"StatPersisted at {offset}")
-        czxid, mzxid, ctime, mtime, version, cversion, aversion, ephemeral_owner, pzxid = _unpack_qqqqiiiqq(buffer, offset)
-        offset += 60
-        return cls(czxid, mzxid, ctime, mtime, version, cversion, aversion, ephemeral_owner, pzxid), offset
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, StatPersisted):
-            return NotImplemented
-        return (self.czxid, self.mzxid, self.ctime, self.mtime, self.version, self.cversion, self.aversion, self.ephemeral_owner, self.pzxid) == (other.czxid, other.mzxid, other.ctime, other.mtime, other.version, other.cversion, other.aversion, other.ephemeral_owner, other.pzxid)
-
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"StatPersisted(czxid={self.czxid!r}, mzxid={self.mzxid!r}, ctime={self.ctime!r}, mtime={self.mtime!r}, version={self.version!r}, cversion={self.cversion!r}, aversion={self.aversion!r}, ephemeral_owner={self.ephemeral_owner!r}, pzxid={self.pzxid!r})"
-
-
-class ClientInfo:
-    __slots__ = ("auth_scheme", "user")
+class ClientInfo(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("auth_scheme", "user")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -235,19 +193,10 @@ class ClientInfo:
         user = not_null(user_, "user")
         return cls(auth_scheme, user), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ClientInfo):
-            return NotImplemented
-        return (self.auth_scheme, self.user) == (other.auth_scheme, other.user)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"ClientInfo(auth_scheme={self.auth_scheme!r}, user={self.user!r})"
-
-
-class ConnectRequest:
-    __slots__ = ("protocol_version", "last_zxid_seen", "timeout_ms", "session_id", "password", "read_only")
+class ConnectRequest(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("protocol_version", "last_zxid_seen", "timeout_ms", "session_id", "password", "read_only")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -287,19 +236,10 @@ class ConnectRequest:
             offset += 1
         return cls(protocol_version, last_zxid_seen, timeout_ms, session_id, password, read_only), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ConnectRequest):
-            return NotImplemented
-        return (self.protocol_version, self.last_zxid_seen, self.timeout_ms, self.session_id, self.password, self.read_only) == (other.protocol_version, other.last_zxid_seen, other.timeout_ms, other.session_id, other.password, other.read_only)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"ConnectRequest(protocol_version={self.protocol_version!r}, last_zxid_seen={self.last_zxid_seen!r}, timeout_ms={self.timeout_ms!r}, session_id={self.session_id!r}, password={self.password!r}, read_only={self.read_only!r})"
-
-
-class ConnectResponse:
-    __slots__ = ("protocol_version", "timeout_ms", "session_id", "password", "read_only")
+class ConnectResponse(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("protocol_version", "timeout_ms", "session_id", "password", "read_only")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -337,87 +277,10 @@ class ConnectResponse:
             offset += 1
         return cls(protocol_version, timeout_ms, session_id, password, read_only), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ConnectResponse):
-            return NotImplemented
-        return (self.protocol_version, self.timeout_ms, self.session_id, self.password, self.read_only) == (other.protocol_version, other.timeout_ms, other.session_id, other.password, other.read_only)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"ConnectResponse(protocol_version={self.protocol_version!r}, timeout_ms={self.timeout_ms!r}, session_id={self.session_id!r}, password={self.password!r}, read_only={self.read_only!r})"
-
-
-class RequestHeader:
-    __slots__ = ("xid", "type")
-
-    def __init__(
-        self,
-        xid: int,
-        type: int,
-    ) -> None:
-        self.xid = xid
-        self.type = type
-
-    def encode(self) -> bytes:
-        return _pack_ii(self.xid, self.type)
-
-    @classmethod
-    def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[RequestHeader, int]:
-        if offset + 8 > end:
-            raise Truncated(f"RequestHeader at {offset}")
-        xid, type = _unpack_ii(buffer, offset)
-        offset += 8
-        return cls(xid, type), offset
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, RequestHeader):
-            return NotImplemented
-        return (self.xid, self.type) == (other.xid, other.type)
-
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"RequestHeader(xid={self.xid!r}, type={self.type!r})"
-
-
-class ReplyHeader:
-    __slots__ = ("xid", "zxid", "err")
-
-    def __init__(
-        self,
-        xid: int,
-        zxid: int,
-        err: int,
-    ) -> None:
-        self.xid = xid
-        self.zxid = zxid
-        self.err = err
-
-    def encode(self) -> bytes:
-        return _pack_iqi(self.xid, self.zxid, self.err)
-
-    @classmethod
-    def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[ReplyHeader, int]:
-        if offset + 16 > end:
-            raise Truncated(f"ReplyHeader at {offset}")
-        xid, zxid, err = _unpack_iqi(buffer, offset)
-        offset += 16
-        return cls(xid, zxid, err), offset
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ReplyHeader):
-            return NotImplemented
-        return (self.xid, self.zxid, self.err) == (other.xid, other.zxid, other.err)
-
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"ReplyHeader(xid={self.xid!r}, zxid={self.zxid!r}, err={self.err!r})"
-
-
-class MultiHeader:
-    __slots__ = ("type", "done", "err")
+class MultiHeader(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("type", "done", "err")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -440,19 +303,10 @@ class MultiHeader:
         offset += 9
         return cls(type, done, err), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, MultiHeader):
-            return NotImplemented
-        return (self.type, self.done, self.err) == (other.type, other.done, other.err)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"MultiHeader(type={self.type!r}, done={self.done!r}, err={self.err!r})"
-
-
-class AuthPacket:
-    __slots__ = ("type", "scheme", "auth")
+class AuthPacket(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("type", "scheme", "auth")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -483,19 +337,10 @@ class AuthPacket:
         auth, offset = decode_buffer(buffer, offset, end)
         return cls(type, scheme, auth), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, AuthPacket):
-            return NotImplemented
-        return (self.type, self.scheme, self.auth) == (other.type, other.scheme, other.auth)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"AuthPacket(type={self.type!r}, scheme={self.scheme!r}, auth={self.auth!r})"
-
-
-class SASLToken:
-    __slots__ = ("token",)
+class SASLToken(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("token",)
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -511,19 +356,10 @@ class SASLToken:
         token, offset = decode_buffer(buffer, offset, end)
         return cls(token), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, SASLToken):
-            return NotImplemented
-        return (self.token,) == (other.token,)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"SASLToken(token={self.token!r})"
-
-
-class WatcherEvent:
-    __slots__ = ("type", "state", "path")
+class WatcherEvent(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("type", "state", "path")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -553,19 +389,10 @@ class WatcherEvent:
         path = not_null(path_, "path")
         return cls(type, state, path), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, WatcherEvent):
-            return NotImplemented
-        return (self.type, self.state, self.path) == (other.type, other.state, other.path)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"WatcherEvent(type={self.type!r}, state={self.state!r}, path={self.path!r})"
-
-
-class CreateRequest:
-    __slots__ = ("path", "data", "acl", "flags")
+class CreateRequest(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("path", "data", "acl", "flags")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -593,31 +420,17 @@ class CreateRequest:
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[CreateRequest, int]:
         path, offset = decode_string(buffer, offset, end)
         data, offset = decode_buffer(buffer, offset, end)
-        count, offset = decode_count(buffer, offset, end, 12)
-        acl: list[ACL] | None = None if count < 0 else []
-        if acl is not None:
-            for _ in range(count):
-                item, offset = ACL.decode(buffer, offset, end)
-                acl.append(item)
+        acl, offset = _decode_acl_list(buffer, offset, end)
         if offset + 4 > end:
             raise Truncated(f"CreateRequest at {offset}")
         (flags,) = _unpack_i(buffer, offset)
         offset += 4
         return cls(path, data, acl, flags), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, CreateRequest):
-            return NotImplemented
-        return (self.path, self.data, self.acl, self.flags) == (other.path, other.data, other.acl, other.flags)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"CreateRequest(path={self.path!r}, data={self.data!r}, acl={self.acl!r}, flags={self.flags!r})"
-
-
-class CreateTTLRequest:
-    __slots__ = ("path", "data", "acl", "flags", "ttl")
+class CreateTTLRequest(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("path", "data", "acl", "flags", "ttl")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -647,31 +460,17 @@ class CreateTTLRequest:
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[CreateTTLRequest, int]:
         path, offset = decode_string(buffer, offset, end)
         data, offset = decode_buffer(buffer, offset, end)
-        count, offset = decode_count(buffer, offset, end, 12)
-        acl: list[ACL] | None = None if count < 0 else []
-        if acl is not None:
-            for _ in range(count):
-                item, offset = ACL.decode(buffer, offset, end)
-                acl.append(item)
+        acl, offset = _decode_acl_list(buffer, offset, end)
         if offset + 12 > end:
             raise Truncated(f"CreateTTLRequest at {offset}")
         flags, ttl = _unpack_iq(buffer, offset)
         offset += 12
         return cls(path, data, acl, flags, ttl), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, CreateTTLRequest):
-            return NotImplemented
-        return (self.path, self.data, self.acl, self.flags, self.ttl) == (other.path, other.data, other.acl, other.flags, other.ttl)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"CreateTTLRequest(path={self.path!r}, data={self.data!r}, acl={self.acl!r}, flags={self.flags!r}, ttl={self.ttl!r})"
-
-
-class DeleteRequest:
-    __slots__ = ("path", "version")
+class DeleteRequest(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("path", "version")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -698,19 +497,10 @@ class DeleteRequest:
         offset += 4
         return cls(path, version), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, DeleteRequest):
-            return NotImplemented
-        return (self.path, self.version) == (other.path, other.version)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"DeleteRequest(path={self.path!r}, version={self.version!r})"
-
-
-class DeleteContainerRequest:
-    __slots__ = ("path",)
+class DeleteContainerRequest(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("path",)
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -726,19 +516,10 @@ class DeleteContainerRequest:
         path, offset = decode_buffer(buffer, offset, end)
         return cls(path), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, DeleteContainerRequest):
-            return NotImplemented
-        return (self.path,) == (other.path,)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"DeleteContainerRequest(path={self.path!r})"
-
-
-class PathRequest:
-    __slots__ = ("path",)
+class PathRequest(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("path",)
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -754,19 +535,10 @@ class PathRequest:
         path, offset = decode_string(buffer, offset, end)
         return cls(path), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, PathRequest):
-            return NotImplemented
-        return (self.path,) == (other.path,)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"PathRequest(path={self.path!r})"
-
-
-class PathWatchRequest:
-    __slots__ = ("path", "watch")
+class PathWatchRequest(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("path", "watch")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -793,19 +565,10 @@ class PathWatchRequest:
         offset += 1
         return cls(path, watch), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, PathWatchRequest):
-            return NotImplemented
-        return (self.path, self.watch) == (other.path, other.watch)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"PathWatchRequest(path={self.path!r}, watch={self.watch!r})"
-
-
-class SetDataRequest:
-    __slots__ = ("path", "data", "version")
+class SetDataRequest(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("path", "data", "version")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -836,19 +599,10 @@ class SetDataRequest:
         offset += 4
         return cls(path, data, version), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, SetDataRequest):
-            return NotImplemented
-        return (self.path, self.data, self.version) == (other.path, other.data, other.version)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"SetDataRequest(path={self.path!r}, data={self.data!r}, version={self.version!r})"
-
-
-class CheckVersionRequest:
-    __slots__ = ("path", "version")
+class CheckVersionRequest(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("path", "version")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -875,19 +629,10 @@ class CheckVersionRequest:
         offset += 4
         return cls(path, version), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, CheckVersionRequest):
-            return NotImplemented
-        return (self.path, self.version) == (other.path, other.version)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"CheckVersionRequest(path={self.path!r}, version={self.version!r})"
-
-
-class SetACLRequest:
-    __slots__ = ("path", "acl", "version")
+class SetACLRequest(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("path", "acl", "version")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -911,31 +656,17 @@ class SetACLRequest:
     @classmethod
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[SetACLRequest, int]:
         path, offset = decode_string(buffer, offset, end)
-        count, offset = decode_count(buffer, offset, end, 12)
-        acl: list[ACL] | None = None if count < 0 else []
-        if acl is not None:
-            for _ in range(count):
-                item, offset = ACL.decode(buffer, offset, end)
-                acl.append(item)
+        acl, offset = _decode_acl_list(buffer, offset, end)
         if offset + 4 > end:
             raise Truncated(f"SetACLRequest at {offset}")
         (version,) = _unpack_i(buffer, offset)
         offset += 4
         return cls(path, acl, version), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, SetACLRequest):
-            return NotImplemented
-        return (self.path, self.acl, self.version) == (other.path, other.acl, other.version)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"SetACLRequest(path={self.path!r}, acl={self.acl!r}, version={self.version!r})"
-
-
-class SetWatches:
-    __slots__ = ("relative_zxid", "data_watches", "exist_watches", "child_watches")
+class SetWatches(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("relative_zxid", "data_watches", "exist_watches", "child_watches")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -965,39 +696,15 @@ class SetWatches:
             raise Truncated(f"SetWatches at {offset}")
         (relative_zxid,) = _unpack_q(buffer, offset)
         offset += 8
-        count, offset = decode_count(buffer, offset, end, 4)
-        data_watches: list[str | None] | None = None if count < 0 else []
-        if data_watches is not None:
-            for _ in range(count):
-                item, offset = decode_string(buffer, offset, end)
-                data_watches.append(item)
-        count, offset = decode_count(buffer, offset, end, 4)
-        exist_watches: list[str | None] | None = None if count < 0 else []
-        if exist_watches is not None:
-            for _ in range(count):
-                item, offset = decode_string(buffer, offset, end)
-                exist_watches.append(item)
-        count, offset = decode_count(buffer, offset, end, 4)
-        child_watches: list[str | None] | None = None if count < 0 else []
-        if child_watches is not None:
-            for _ in range(count):
-                item, offset = decode_string(buffer, offset, end)
-                child_watches.append(item)
+        data_watches, offset = _decode_string_list(buffer, offset, end)
+        exist_watches, offset = _decode_string_list(buffer, offset, end)
+        child_watches, offset = _decode_string_list(buffer, offset, end)
         return cls(relative_zxid, data_watches, exist_watches, child_watches), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, SetWatches):
-            return NotImplemented
-        return (self.relative_zxid, self.data_watches, self.exist_watches, self.child_watches) == (other.relative_zxid, other.data_watches, other.exist_watches, other.child_watches)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"SetWatches(relative_zxid={self.relative_zxid!r}, data_watches={self.data_watches!r}, exist_watches={self.exist_watches!r}, child_watches={self.child_watches!r})"
-
-
-class SetWatches2:
-    __slots__ = ("relative_zxid", "data_watches", "exist_watches", "child_watches", "persistent_watches", "persistent_recursive_watches")
+class SetWatches2(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("relative_zxid", "data_watches", "exist_watches", "child_watches", "persistent_watches", "persistent_recursive_watches")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -1033,51 +740,17 @@ class SetWatches2:
             raise Truncated(f"SetWatches2 at {offset}")
         (relative_zxid,) = _unpack_q(buffer, offset)
         offset += 8
-        count, offset = decode_count(buffer, offset, end, 4)
-        data_watches: list[str | None] | None = None if count < 0 else []
-        if data_watches is not None:
-            for _ in range(count):
-                item, offset = decode_string(buffer, offset, end)
-                data_watches.append(item)
-        count, offset = decode_count(buffer, offset, end, 4)
-        exist_watches: list[str | None] | None = None if count < 0 else []
-        if exist_watches is not None:
-            for _ in range(count):
-                item, offset = decode_string(buffer, offset, end)
-                exist_watches.append(item)
-        count, offset = decode_count(buffer, offset, end, 4)
-        child_watches: list[str | None] | None = None if count < 0 else []
-        if child_watches is not None:
-            for _ in range(count):
-                item, offset = decode_string(buffer, offset, end)
-                child_watches.append(item)
-        count, offset = decode_count(buffer, offset, end, 4)
-        persistent_watches: list[str | None] | None = None if count < 0 else []
-        if persistent_watches is not None:
-            for _ in range(count):
-                item, offset = decode_string(buffer, offset, end)
-                persistent_watches.append(item)
-        count, offset = decode_count(buffer, offset, end, 4)
-        persistent_recursive_watches: list[str | None] | None = None if count < 0 else []
-        if persistent_recursive_watches is not None:
-            for _ in range(count):
-                item, offset = decode_string(buffer, offset, end)
-                persistent_recursive_watches.append(item)
+        data_watches, offset = _decode_string_list(buffer, offset, end)
+        exist_watches, offset = _decode_string_list(buffer, offset, end)
+        child_watches, offset = _decode_string_list(buffer, offset, end)
+        persistent_watches, offset = _decode_string_list(buffer, offset, end)
+        persistent_recursive_watches, offset = _decode_string_list(buffer, offset, end)
         return cls(relative_zxid, data_watches, exist_watches, child_watches, persistent_watches, persistent_recursive_watches), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, SetWatches2):
-            return NotImplemented
-        return (self.relative_zxid, self.data_watches, self.exist_watches, self.child_watches, self.persistent_watches, self.persistent_recursive_watches) == (other.relative_zxid, other.data_watches, other.exist_watches, other.child_watches, other.persistent_watches, other.persistent_recursive_watches)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"SetWatches2(relative_zxid={self.relative_zxid!r}, data_watches={self.data_watches!r}, exist_watches={self.exist_watches!r}, child_watches={self.child_watches!r}, persistent_watches={self.persistent_watches!r}, persistent_recursive_watches={self.persistent_recursive_watches!r})"
-
-
-class AddWatchRequest:
-    __slots__ = ("path", "mode")
+class AddWatchRequest(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("path", "mode")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -1104,19 +777,10 @@ class AddWatchRequest:
         offset += 4
         return cls(path, mode), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, AddWatchRequest):
-            return NotImplemented
-        return (self.path, self.mode) == (other.path, other.mode)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"AddWatchRequest(path={self.path!r}, mode={self.mode!r})"
-
-
-class CheckWatchesRequest:
-    __slots__ = ("path", "type")
+class CheckWatchesRequest(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("path", "type")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -1143,19 +807,10 @@ class CheckWatchesRequest:
         offset += 4
         return cls(path, type), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, CheckWatchesRequest):
-            return NotImplemented
-        return (self.path, self.type) == (other.path, other.type)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"CheckWatchesRequest(path={self.path!r}, type={self.type!r})"
-
-
-class ReconfigRequest:
-    __slots__ = ("joining_servers", "leaving_servers", "new_members", "cur_config_id")
+class ReconfigRequest(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("joining_servers", "leaving_servers", "new_members", "cur_config_id")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -1190,19 +845,10 @@ class ReconfigRequest:
         offset += 8
         return cls(joining_servers, leaving_servers, new_members, cur_config_id), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ReconfigRequest):
-            return NotImplemented
-        return (self.joining_servers, self.leaving_servers, self.new_members, self.cur_config_id) == (other.joining_servers, other.leaving_servers, other.new_members, other.cur_config_id)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"ReconfigRequest(joining_servers={self.joining_servers!r}, leaving_servers={self.leaving_servers!r}, new_members={self.new_members!r}, cur_config_id={self.cur_config_id!r})"
-
-
-class PathResponse:
-    __slots__ = ("path",)
+class PathResponse(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("path",)
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -1218,19 +864,10 @@ class PathResponse:
         path, offset = decode_string(buffer, offset, end)
         return cls(path), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, PathResponse):
-            return NotImplemented
-        return (self.path,) == (other.path,)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"PathResponse(path={self.path!r})"
-
-
-class Create2Response:
-    __slots__ = ("path", "stat")
+class Create2Response(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("path", "stat")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -1255,19 +892,10 @@ class Create2Response:
         stat, offset = Stat.decode(buffer, offset, end)
         return cls(path, stat), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Create2Response):
-            return NotImplemented
-        return (self.path, self.stat) == (other.path, other.stat)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"Create2Response(path={self.path!r}, stat={self.stat!r})"
-
-
-class StatResponse:
-    __slots__ = ("stat",)
+class StatResponse(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("stat",)
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -1283,19 +911,10 @@ class StatResponse:
         stat, offset = Stat.decode(buffer, offset, end)
         return cls(stat), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, StatResponse):
-            return NotImplemented
-        return (self.stat,) == (other.stat,)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"StatResponse(stat={self.stat!r})"
-
-
-class GetDataResponse:
-    __slots__ = ("data", "stat")
+class GetDataResponse(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("data", "stat")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -1319,19 +938,10 @@ class GetDataResponse:
         stat, offset = Stat.decode(buffer, offset, end)
         return cls(data, stat), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, GetDataResponse):
-            return NotImplemented
-        return (self.data, self.stat) == (other.data, other.stat)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"GetDataResponse(data={self.data!r}, stat={self.stat!r})"
-
-
-class GetACLResponse:
-    __slots__ = ("acl", "stat")
+class GetACLResponse(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("acl", "stat")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -1351,28 +961,14 @@ class GetACLResponse:
 
     @classmethod
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[GetACLResponse, int]:
-        count, offset = decode_count(buffer, offset, end, 12)
-        acl: list[ACL] | None = None if count < 0 else []
-        if acl is not None:
-            for _ in range(count):
-                item, offset = ACL.decode(buffer, offset, end)
-                acl.append(item)
+        acl, offset = _decode_acl_list(buffer, offset, end)
         stat, offset = Stat.decode(buffer, offset, end)
         return cls(acl, stat), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, GetACLResponse):
-            return NotImplemented
-        return (self.acl, self.stat) == (other.acl, other.stat)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"GetACLResponse(acl={self.acl!r}, stat={self.stat!r})"
-
-
-class GetChildrenResponse:
-    __slots__ = ("children",)
+class GetChildrenResponse(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("children",)
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -1395,19 +991,10 @@ class GetChildrenResponse:
             children.append(item)
         return cls(children), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, GetChildrenResponse):
-            return NotImplemented
-        return (self.children,) == (other.children,)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"GetChildrenResponse(children={self.children!r})"
-
-
-class GetChildren2Response:
-    __slots__ = ("children", "stat")
+class GetChildren2Response(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("children", "stat")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -1438,85 +1025,10 @@ class GetChildren2Response:
         stat, offset = Stat.decode(buffer, offset, end)
         return cls(children, stat), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, GetChildren2Response):
-            return NotImplemented
-        return (self.children, self.stat) == (other.children, other.stat)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"GetChildren2Response(children={self.children!r}, stat={self.stat!r})"
-
-
-class GetEphemeralsResponse:
-    __slots__ = ("ephemerals",)
-
-    def __init__(
-        self,
-        ephemerals: list[str],
-    ) -> None:
-        self.ephemerals = ephemerals
-
-    def encode(self) -> bytes:
-        return pack_int(len(self.ephemerals)) + b"".join([encode_string(item) for item in self.ephemerals])
-
-    @classmethod
-    def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[GetEphemeralsResponse, int]:
-        count, offset = decode_count(buffer, offset, end, 4)
-        ephemerals: list[str] = []
-        if count < 0:
-            not_null(None, "ephemerals")
-        for _ in range(count):
-            item_, offset = decode_string(buffer, offset, end)
-            item = not_null(item_, "item")
-            ephemerals.append(item)
-        return cls(ephemerals), offset
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, GetEphemeralsResponse):
-            return NotImplemented
-        return (self.ephemerals,) == (other.ephemerals,)
-
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"GetEphemeralsResponse(ephemerals={self.ephemerals!r})"
-
-
-class GetAllChildrenNumberResponse:
-    __slots__ = ("total_number",)
-
-    def __init__(
-        self,
-        total_number: int,
-    ) -> None:
-        self.total_number = total_number
-
-    def encode(self) -> bytes:
-        return _pack_i(self.total_number)
-
-    @classmethod
-    def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[GetAllChildrenNumberResponse, int]:
-        if offset + 4 > end:
-            raise Truncated(f"GetAllChildrenNumberResponse at {offset}")
-        (total_number,) = _unpack_i(buffer, offset)
-        offset += 4
-        return cls(total_number), offset
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, GetAllChildrenNumberResponse):
-            return NotImplemented
-        return (self.total_number,) == (other.total_number,)
-
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"GetAllChildrenNumberResponse(total_number={self.total_number!r})"
-
-
-class ErrorResponse:
-    __slots__ = ("err",)
+class ErrorResponse(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("err",)
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -1535,19 +1047,10 @@ class ErrorResponse:
         offset += 4
         return cls(err), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ErrorResponse):
-            return NotImplemented
-        return (self.err,) == (other.err,)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"ErrorResponse(err={self.err!r})"
-
-
-class WhoAmIResponse:
-    __slots__ = ("client_info",)
+class WhoAmIResponse(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("client_info",)
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -1569,19 +1072,10 @@ class WhoAmIResponse:
             client_info.append(item)
         return cls(client_info), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, WhoAmIResponse):
-            return NotImplemented
-        return (self.client_info,) == (other.client_info,)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"WhoAmIResponse(client_info={self.client_info!r})"
-
-
-class TxnHeader:
-    __slots__ = ("client_id", "cxid", "zxid", "time", "type")
+class TxnHeader(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("client_id", "cxid", "zxid", "time", "type")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -1608,19 +1102,10 @@ class TxnHeader:
         offset += 32
         return cls(client_id, cxid, zxid, time, type), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, TxnHeader):
-            return NotImplemented
-        return (self.client_id, self.cxid, self.zxid, self.time, self.type) == (other.client_id, other.cxid, other.zxid, other.time, other.type)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"TxnHeader(client_id={self.client_id!r}, cxid={self.cxid!r}, zxid={self.zxid!r}, time={self.time!r}, type={self.type!r})"
-
-
-class CreateTxn:
-    __slots__ = ("path", "data", "acl", "ephemeral", "parent_cversion")
+class CreateTxn(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("path", "data", "acl", "ephemeral", "parent_cversion")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -1651,31 +1136,17 @@ class CreateTxn:
         path_, offset = decode_string(buffer, offset, end)
         path = not_null(path_, "path")
         data, offset = decode_buffer(buffer, offset, end)
-        count, offset = decode_count(buffer, offset, end, 12)
-        acl: list[ACL] | None = None if count < 0 else []
-        if acl is not None:
-            for _ in range(count):
-                item, offset = ACL.decode(buffer, offset, end)
-                acl.append(item)
+        acl, offset = _decode_acl_list(buffer, offset, end)
         if offset + 5 > end:
             raise Truncated(f"CreateTxn at {offset}")
         ephemeral, parent_cversion = _unpack_bi(buffer, offset)
         offset += 5
         return cls(path, data, acl, ephemeral, parent_cversion), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, CreateTxn):
-            return NotImplemented
-        return (self.path, self.data, self.acl, self.ephemeral, self.parent_cversion) == (other.path, other.data, other.acl, other.ephemeral, other.parent_cversion)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"CreateTxn(path={self.path!r}, data={self.data!r}, acl={self.acl!r}, ephemeral={self.ephemeral!r}, parent_cversion={self.parent_cversion!r})"
-
-
-class CreateTxnV0:
-    __slots__ = ("path", "data", "acl", "ephemeral")
+class CreateTxnV0(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("path", "data", "acl", "ephemeral")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -1704,31 +1175,17 @@ class CreateTxnV0:
         path_, offset = decode_string(buffer, offset, end)
         path = not_null(path_, "path")
         data, offset = decode_buffer(buffer, offset, end)
-        count, offset = decode_count(buffer, offset, end, 12)
-        acl: list[ACL] | None = None if count < 0 else []
-        if acl is not None:
-            for _ in range(count):
-                item, offset = ACL.decode(buffer, offset, end)
-                acl.append(item)
+        acl, offset = _decode_acl_list(buffer, offset, end)
         if offset + 1 > end:
             raise Truncated(f"CreateTxnV0 at {offset}")
         (ephemeral,) = _unpack_b(buffer, offset)
         offset += 1
         return cls(path, data, acl, ephemeral), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, CreateTxnV0):
-            return NotImplemented
-        return (self.path, self.data, self.acl, self.ephemeral) == (other.path, other.data, other.acl, other.ephemeral)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"CreateTxnV0(path={self.path!r}, data={self.data!r}, acl={self.acl!r}, ephemeral={self.ephemeral!r})"
-
-
-class CreateTTLTxn:
-    __slots__ = ("path", "data", "acl", "parent_cversion", "ttl")
+class CreateTTLTxn(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("path", "data", "acl", "parent_cversion", "ttl")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -1759,31 +1216,17 @@ class CreateTTLTxn:
         path_, offset = decode_string(buffer, offset, end)
         path = not_null(path_, "path")
         data, offset = decode_buffer(buffer, offset, end)
-        count, offset = decode_count(buffer, offset, end, 12)
-        acl: list[ACL] | None = None if count < 0 else []
-        if acl is not None:
-            for _ in range(count):
-                item, offset = ACL.decode(buffer, offset, end)
-                acl.append(item)
+        acl, offset = _decode_acl_list(buffer, offset, end)
         if offset + 12 > end:
             raise Truncated(f"CreateTTLTxn at {offset}")
         parent_cversion, ttl = _unpack_iq(buffer, offset)
         offset += 12
         return cls(path, data, acl, parent_cversion, ttl), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, CreateTTLTxn):
-            return NotImplemented
-        return (self.path, self.data, self.acl, self.parent_cversion, self.ttl) == (other.path, other.data, other.acl, other.parent_cversion, other.ttl)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"CreateTTLTxn(path={self.path!r}, data={self.data!r}, acl={self.acl!r}, parent_cversion={self.parent_cversion!r}, ttl={self.ttl!r})"
-
-
-class CreateContainerTxn:
-    __slots__ = ("path", "data", "acl", "parent_cversion")
+class CreateContainerTxn(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("path", "data", "acl", "parent_cversion")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -1812,31 +1255,17 @@ class CreateContainerTxn:
         path_, offset = decode_string(buffer, offset, end)
         path = not_null(path_, "path")
         data, offset = decode_buffer(buffer, offset, end)
-        count, offset = decode_count(buffer, offset, end, 12)
-        acl: list[ACL] | None = None if count < 0 else []
-        if acl is not None:
-            for _ in range(count):
-                item, offset = ACL.decode(buffer, offset, end)
-                acl.append(item)
+        acl, offset = _decode_acl_list(buffer, offset, end)
         if offset + 4 > end:
             raise Truncated(f"CreateContainerTxn at {offset}")
         (parent_cversion,) = _unpack_i(buffer, offset)
         offset += 4
         return cls(path, data, acl, parent_cversion), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, CreateContainerTxn):
-            return NotImplemented
-        return (self.path, self.data, self.acl, self.parent_cversion) == (other.path, other.data, other.acl, other.parent_cversion)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"CreateContainerTxn(path={self.path!r}, data={self.data!r}, acl={self.acl!r}, parent_cversion={self.parent_cversion!r})"
-
-
-class DeleteTxn:
-    __slots__ = ("path",)
+class DeleteTxn(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("path",)
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -1853,19 +1282,10 @@ class DeleteTxn:
         path = not_null(path_, "path")
         return cls(path), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, DeleteTxn):
-            return NotImplemented
-        return (self.path,) == (other.path,)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"DeleteTxn(path={self.path!r})"
-
-
-class SetDataTxn:
-    __slots__ = ("path", "data", "version")
+class SetDataTxn(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("path", "data", "version")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -1897,19 +1317,10 @@ class SetDataTxn:
         offset += 4
         return cls(path, data, version), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, SetDataTxn):
-            return NotImplemented
-        return (self.path, self.data, self.version) == (other.path, other.data, other.version)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"SetDataTxn(path={self.path!r}, data={self.data!r}, version={self.version!r})"
-
-
-class SetACLTxn:
-    __slots__ = ("path", "acl", "version")
+class SetACLTxn(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("path", "acl", "version")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -1934,31 +1345,17 @@ class SetACLTxn:
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[SetACLTxn, int]:
         path_, offset = decode_string(buffer, offset, end)
         path = not_null(path_, "path")
-        count, offset = decode_count(buffer, offset, end, 12)
-        acl: list[ACL] | None = None if count < 0 else []
-        if acl is not None:
-            for _ in range(count):
-                item, offset = ACL.decode(buffer, offset, end)
-                acl.append(item)
+        acl, offset = _decode_acl_list(buffer, offset, end)
         if offset + 4 > end:
             raise Truncated(f"SetACLTxn at {offset}")
         (version,) = _unpack_i(buffer, offset)
         offset += 4
         return cls(path, acl, version), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, SetACLTxn):
-            return NotImplemented
-        return (self.path, self.acl, self.version) == (other.path, other.acl, other.version)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"SetACLTxn(path={self.path!r}, acl={self.acl!r}, version={self.version!r})"
-
-
-class CheckVersionTxn:
-    __slots__ = ("path", "version")
+class CheckVersionTxn(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("path", "version")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -1986,19 +1383,10 @@ class CheckVersionTxn:
         offset += 4
         return cls(path, version), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, CheckVersionTxn):
-            return NotImplemented
-        return (self.path, self.version) == (other.path, other.version)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"CheckVersionTxn(path={self.path!r}, version={self.version!r})"
-
-
-class CreateSessionTxn:
-    __slots__ = ("timeout_ms",)
+class CreateSessionTxn(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("timeout_ms",)
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -2017,19 +1405,10 @@ class CreateSessionTxn:
         offset += 4
         return cls(timeout_ms), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, CreateSessionTxn):
-            return NotImplemented
-        return (self.timeout_ms,) == (other.timeout_ms,)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"CreateSessionTxn(timeout_ms={self.timeout_ms!r})"
-
-
-class CloseSessionTxn:
-    __slots__ = ("paths_to_delete",)
+class CloseSessionTxn(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("paths_to_delete",)
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -2052,19 +1431,10 @@ class CloseSessionTxn:
             paths_to_delete.append(item)
         return cls(paths_to_delete), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, CloseSessionTxn):
-            return NotImplemented
-        return (self.paths_to_delete,) == (other.paths_to_delete,)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"CloseSessionTxn(paths_to_delete={self.paths_to_delete!r})"
-
-
-class ErrorTxn:
-    __slots__ = ("err",)
+class ErrorTxn(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("err",)
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -2083,19 +1453,10 @@ class ErrorTxn:
         offset += 4
         return cls(err), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ErrorTxn):
-            return NotImplemented
-        return (self.err,) == (other.err,)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"ErrorTxn(err={self.err!r})"
-
-
-class Txn:
-    __slots__ = ("type", "data")
+class Txn(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("type", "data")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -2123,19 +1484,10 @@ class Txn:
         data = not_null(data_, "data")
         return cls(type, data), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Txn):
-            return NotImplemented
-        return (self.type, self.data) == (other.type, other.data)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"Txn(type={self.type!r}, data={self.data!r})"
-
-
-class MultiTxn:
-    __slots__ = ("txns",)
+class MultiTxn(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("txns",)
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -2157,19 +1509,10 @@ class MultiTxn:
             txns.append(item)
         return cls(txns), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, MultiTxn):
-            return NotImplemented
-        return (self.txns,) == (other.txns,)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"MultiTxn(txns={self.txns!r})"
-
-
-class TxnDigest:
-    __slots__ = ("version", "tree_digest")
+class TxnDigest(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("version", "tree_digest")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -2190,19 +1533,10 @@ class TxnDigest:
         offset += 12
         return cls(version, tree_digest), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, TxnDigest):
-            return NotImplemented
-        return (self.version, self.tree_digest) == (other.version, other.tree_digest)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"TxnDigest(version={self.version!r}, tree_digest={self.tree_digest!r})"
-
-
-class Id:
-    __slots__ = ("scheme", "id")
+class Id(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("scheme", "id")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -2226,19 +1560,10 @@ class Id:
         id, offset = decode_string(buffer, offset, end)
         return cls(scheme, id), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Id):
-            return NotImplemented
-        return (self.scheme, self.id) == (other.scheme, other.id)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"Id(scheme={self.scheme!r}, id={self.id!r})"
-
-
-class QuorumPacket:
-    __slots__ = ("type", "zxid", "data", "authinfo")
+class QuorumPacket(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("type", "zxid", "data", "authinfo")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -2276,19 +1601,10 @@ class QuorumPacket:
                 authinfo.append(item)
         return cls(type, zxid, data, authinfo), offset
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, QuorumPacket):
-            return NotImplemented
-        return (self.type, self.zxid, self.data, self.authinfo) == (other.type, other.zxid, other.data, other.authinfo)
 
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"QuorumPacket(type={self.type!r}, zxid={self.zxid!r}, data={self.data!r}, authinfo={self.authinfo!r})"
-
-
-class LearnerInfo:
-    __slots__ = ("server_id", "protocol_version", "config_version")
+class LearnerInfo(Record):
+    FIELDS: ClassVar[tuple[str, ...]] = ("server_id", "protocol_version", "config_version")
+    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -2310,48 +1626,3 @@ class LearnerInfo:
         server_id, protocol_version, config_version = _unpack_qiq(buffer, offset)
         offset += 20
         return cls(server_id, protocol_version, config_version), offset
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, LearnerInfo):
-            return NotImplemented
-        return (self.server_id, self.protocol_version, self.config_version) == (other.server_id, other.protocol_version, other.config_version)
-
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"LearnerInfo(server_id={self.server_id!r}, protocol_version={self.protocol_version!r}, config_version={self.config_version!r})"
-
-
-class FileHeader:
-    __slots__ = ("magic", "version", "dbid")
-
-    def __init__(
-        self,
-        magic: int,
-        version: int,
-        dbid: int,
-    ) -> None:
-        self.magic = magic
-        self.version = version
-        self.dbid = dbid
-
-    def encode(self) -> bytes:
-        return _pack_iiq(self.magic, self.version, self.dbid)
-
-    @classmethod
-    def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[FileHeader, int]:
-        if offset + 16 > end:
-            raise Truncated(f"FileHeader at {offset}")
-        magic, version, dbid = _unpack_iiq(buffer, offset)
-        offset += 16
-        return cls(magic, version, dbid), offset
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, FileHeader):
-            return NotImplemented
-        return (self.magic, self.version, self.dbid) == (other.magic, other.version, other.dbid)
-
-    __hash__: Any = None
-
-    def __repr__(self) -> str:
-        return f"FileHeader(magic={self.magic!r}, version={self.version!r}, dbid={self.dbid!r})"

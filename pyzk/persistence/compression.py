@@ -169,10 +169,6 @@ class _SnappyDecompressor:
             raise ValueError("the snappy stream ends early")
 
 
-SUFFIXES: Final = {"": "", "checked": "", "gz": ".gz", "snappy": ".snappy"}
-"""The value of zookeeper.snapshot.compression.method -> the end of the file's name."""
-
-
 def compressor(suffix: str) -> Compressor:
     """Return a compressor for files whose name ends with ``suffix``."""
     if suffix == ".gz":
@@ -261,11 +257,11 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def snappy_decompress(block: bytes, limit: int = MAX_BLOCK_BYTES) -> bytes:
-    """Return the content of a raw snappy block; ValueError if malformed or above ``limit``."""
+def snappy_decompress(block: bytes) -> bytes:
+    """Return the content of a raw snappy block; ValueError if malformed or too long."""
     try:
         expected, position = _read_varint(block)
-        if expected > limit:
+        if expected > MAX_BLOCK_BYTES:
             raise ValueError(f"snappy: a block of {expected} bytes when unpacked")
         out = bytearray()
         end = len(block)

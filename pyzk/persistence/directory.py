@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import closing
 from typing import Final, Protocol
 
 from pyzk.errors import StorageError
+from pyzk.persistence.filenames import TEMPORARY
 
 SECTOR_BYTES: Final = 512
 """The number of bytes that a disk writes whole or not at all."""
@@ -87,17 +89,24 @@ def join(directory: Directory, name: str) -> str:
     return f"{directory.path}/{name}"
 
 
-def remove_temporaries(directory: Directory) -> list[str]:
-    """Remove the ``*.tmp`` files of a writer that died; return their names.
+def save(directory: Directory, name: str, content: bytes) -> None:
+    """Write a whole file, or replace it, in one step that a crash cannot halve; it is durable when
+    this returns."""
+    temporary = name + TEMPORARY
+    with closing(directory.create(temporary)) as file:
+        file.write_at(content, 0)
+        file.sync()
+    directory.rename(temporary, name)
+    directory.sync()
 
-    They must go before anything is loaded: Java loads a complete ``snapshot.7.tmp`` as a snapshot.
-    """
-    stale = [name for name in directory.names() if name.endswith(".tmp")]
-    for name in stale:
+
+def remove_all(directory: Directory, names: list[str]) -> list[str]:
+    """Remove files, which is durable when this returns; return their names."""
+    for name in names:
         directory.remove(name)
-    if stale:
+    if names:
         directory.sync()
-    return stale
+    return names
 
 
 class _Inode:

@@ -48,15 +48,12 @@ def check_room(
     So a server on a full disk says so before clients come, and does not end at the first write.
     """
     try:
-        file = directory.create(_PROBE)
-        try:
+        with contextlib.closing(directory.create(_PROBE)) as file:
             if preallocate_bytes > 0:
                 file.write_at(b"\0", preallocate_bytes - 1)
             # No zeros: some file systems need no room for those.
             file.write_at(b"\xa5" * room_bytes, 0)
             file.sync()
-        finally:
-            file.close()
     except StorageError:
         with contextlib.suppress(StorageError):  # of the first reason; a start removes it, too
             directory.remove(_PROBE)

@@ -18,8 +18,7 @@ from typing import Final
 
 from pyzk.errors import MissingLogError, StorageError
 from pyzk.persistence import filenames
-from pyzk.persistence.directory import Directory, join
-from pyzk.persistence.filenames import TEMPORARY
+from pyzk.persistence.directory import Directory, join, save
 
 NAME: Final = "newestLog"
 
@@ -30,16 +29,9 @@ _READ_BYTES: Final = 8192
 
 def write(snap_directory: Directory, log_directory: Directory, name: str) -> None:
     """Note that the log ``name`` was begun; durable when this returns, unless that fails."""
-    temporary = NAME + TEMPORARY
+    noted = f"{join(log_directory, name)}\n".encode("utf-8", "surrogateescape")
     try:
-        file = snap_directory.create(temporary)
-        try:
-            file.write_at(f"{join(log_directory, name)}\n".encode("utf-8", "surrogateescape"), 0)
-            file.sync()
-        finally:
-            file.close()
-        snap_directory.rename(temporary, NAME)
-        snap_directory.sync()
+        save(snap_directory, NAME, noted)
     except StorageError as error:
         log.warning("the start of a new log could not be noted, the log is written: %s", error)
 

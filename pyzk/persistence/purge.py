@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from pyzk.persistence import filenames
-from pyzk.persistence.directory import Directory
+from pyzk.persistence.directory import Directory, remove_all
 from pyzk.persistence.snapshot import looks_complete
 
 MIN_RETAIN_COUNT: Final = 3
@@ -43,12 +43,4 @@ def purge(snap_directory: Directory, log_directory: Directory, retain_count: int
     that looks usable and is not needed.
     """
     old_snapshots, old_logs = choose(snap_directory, log_directory, retain_count)
-    for name in old_logs:
-        log_directory.remove(name)
-    for name in old_snapshots:
-        snap_directory.remove(name)
-    if old_logs:
-        log_directory.sync()
-    if old_snapshots:
-        snap_directory.sync()
-    return old_logs + old_snapshots
+    return remove_all(log_directory, old_logs) + remove_all(snap_directory, old_snapshots)

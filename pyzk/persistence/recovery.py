@@ -17,7 +17,8 @@ ZooKeeper: FileTxnSnapLog.restore, FileTxnLog.
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from contextlib import closing
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pyzk.constants import MAX_TXN_BYTES
 from pyzk.data.committed_log import CommittedLog
@@ -26,17 +27,21 @@ from pyzk.data.tree import DataTree
 from pyzk.data.txn import decode_txn
 from pyzk.errors import Corrupt, JuteError, StorageError
 from pyzk.persistence import filenames, newest_log, txnlog
-from pyzk.persistence.directory import Directory, join, remove_temporaries
-from pyzk.persistence.filenames import ACCEPTED_EPOCH, CURRENT_EPOCH, NamedZxid
+from pyzk.persistence.directory import Directory, join, remove_all
+from pyzk.persistence.filenames import ACCEPTED_EPOCH, CURRENT_EPOCH, TEMPORARY, NamedZxid
 from pyzk.persistence.replacement import complete_replacement
 from pyzk.persistence.snapshot import LoadedSnapshot, read_snapshot, write_snapshot
 from pyzk.persistence.txnlog import Ending, LogScan
 from pyzk.zxid import follows, format_zxid
 
+if TYPE_CHECKING:
+    from pyzk.config.server import ServerConfig
+
 log = logging.getLogger(__name__)
 
 MAX_CANDIDATES = 100
 """Older snapshots than this many are not tried, as in Java."""
+_SUFFIXES: Final = {"": "", "gz": ".gz", "snappy": ".snappy"}
 
 
 class RecoveryOptions(NamedTuple):
@@ -66,6 +71,21 @@ class RecoveryOptions(NamedTuple):
     """The value of zookeeper.serializeLastProcessedZxid.enabled."""
     committed_log_count: int = 0
     """The value of zookeeper.commitLogCount on a member of an ensemble; 0: nothing is collected."""
+
+    @classmethod
+    def of(cls, config: ServerConfig) -> RecoveryOptions:
+        """Return what a configuration says of loading."""
+        return cls(
+            digests=config.digest_enabled,
+            extended_types=config.extended_types_enabled,
+            emulate_353=config.emulate_353_ttl_nodes,
+            trust_empty_snapshot=config.snapshot_trust_empty,
+            autocreate=config.db_autocreate,
+            jute_limit_bytes=config.max_txn_bytes,
+            snapshot_suffix=_SUFFIXES[config.snapshot_compression],
+            last_zxid_section=config.serialize_last_processed_zxid,
+            committed_log_count=0 if config.ensemble is None else config.commit_log_count,
+        )
 
     def new_tree(self) -> DataTree:
         return DataTree(
@@ -126,20 +146,13 @@ def check_directories(snap_directory: Directory, log_directory: Directory) -> No
     if snap_directory is log_directory or snap_directory.path == log_directory.path:
         return
     remedy = "check that dataDir and dataLogDir are not swapped, or move the file"
-    for name in log_directory.names():
-        if name.startswith("snapshot."):
-            raise StorageError(
-                "a snapshot in the directory of the logs",
-                path=join(log_directory, name),
-                remedy=remedy,
-            )
-    for name in snap_directory.names():
-        if name.startswith("log."):
-            raise StorageError(
-                "a log in the directory of the snapshots",
-                path=join(snap_directory, name),
-                remedy=remedy,
-            )
+    for directory, prefix, message in (
+        (log_directory, "snapshot.", "a snapshot in the directory of the logs"),
+        (snap_directory, "log.", "a log in the directory of the snapshots"),
+    ):
+        for name in directory.names():
+            if name.startswith(prefix):
+                raise StorageError(message, path=join(directory, name), remedy=remedy)
 
 
 class _Recovery:
@@ -195,11 +208,14 @@ class _Recovery:
         self.notes.append(text)
 
     def _remove_temporaries(self) -> None:
+        """Remove the files of a writer that died. They must go before anything is loaded: Java
+        loads a complete ``snapshot.7.tmp`` as a snapshot."""
         directories = [self.snap_directory]
         if self.log_directory is not self.snap_directory:
             directories.append(self.log_directory)
         for directory in directories:
-            for name in remove_temporaries(directory):
+            stale = [name for name in directory.names() if name.endswith(TEMPORARY)]
+            for name in remove_all(directory, stale):
                 self.note(f"{join(directory, name)}: removed, an unfinished file")
 
     def _remove_headerless_log(self) -> None:
@@ -457,8 +473,5 @@ class _Replay:
 
 
 def _sync_file(directory: Directory, name: str) -> None:
-    file = directory.open(name)
-    try:
+    with closing(directory.open(name)) as file:
         file.sync()
-    finally:
-        file.close()

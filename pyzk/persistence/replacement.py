@@ -24,13 +24,13 @@ ZooKeeper: FileTxnLog.truncate, FileTxnSnapLog.truncateLog; they remove no snaps
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from typing import Final, NamedTuple
 
 from pyzk.data.database import FrozenDatabase
 from pyzk.errors import Corrupt
 from pyzk.persistence import filenames, newest_log, txnlog
-from pyzk.persistence.directory import Directory, join
-from pyzk.persistence.filenames import TEMPORARY
+from pyzk.persistence.directory import Directory, join, remove_all, save
 from pyzk.persistence.snapshot import SnapshotWriter, write_nodes
 from pyzk.persistence.txnlog import LogScan
 from pyzk.zxid import format_zxid
@@ -142,15 +142,7 @@ def replace(snap_directory: Directory, log_directory: Directory, plan: Replaceme
     """Do what was planned; all of it is durable when this returns."""
     if plan.is_empty:
         return
-    temporary = PLAN_NAME + TEMPORARY
-    file = snap_directory.create(temporary)
-    try:
-        file.write_at(plan.text().encode("ascii"), 0)
-        file.sync()
-    finally:
-        file.close()
-    snap_directory.rename(temporary, PLAN_NAME)
-    snap_directory.sync()
+    save(snap_directory, PLAN_NAME, plan.text().encode("ascii"))
     _perform(snap_directory, log_directory, plan)
 
 
@@ -173,12 +165,9 @@ def complete_replacement(snap_directory: Directory, log_directory: Directory) ->
 
 def remove_received(directory: Directory) -> list[str]:
     """Remove snapshots that were received and never put in force; return their names."""
-    stale = [name for name in directory.names() if name.startswith(RECEIVED_PREFIX)]
-    for name in stale:
-        directory.remove(name)
-    if stale:
-        directory.sync()
-    return stale
+    return remove_all(
+        directory, [name for name in directory.names() if name.startswith(RECEIVED_PREFIX)]
+    )
 
 
 def _perform(snap_directory: Directory, log_directory: Directory, plan: Replacement) -> None:
@@ -190,12 +179,9 @@ def _perform(snap_directory: Directory, log_directory: Directory, plan: Replacem
             log_directory.remove(name)
     for name, offset in plan.cuts:
         if name in names and log_directory.size(name) > offset:
-            file = log_directory.open(name)
-            try:
+            with closing(log_directory.open(name)) as file:
                 file.truncate(offset)
                 file.sync()
-            finally:
-                file.close()
     log_directory.sync()
     names = snap_directory.names()
     if plan.install is not None and (received := RECEIVED_PREFIX + plan.install) in names:

@@ -28,20 +28,12 @@ from pyzk.constants import MAX_TXN_BYTES
 from pyzk.data.database import Database, FrozenDatabase
 from pyzk.data.node import DataNode
 from pyzk.data.paths import ROOT, parent_of
+from pyzk.data.serialize import encode_nodes, encode_tables
 from pyzk.data.snapshot_view import Frozen
 from pyzk.data.tree import DataTree
 from pyzk.data.txn import DIGEST_VERSION
 from pyzk.errors import Corrupt, JuteError, StorageError
-from pyzk.jute.archive import (
-    encode_buffer,
-    encode_string,
-    pack_int,
-    pack_long,
-    pack_long_int,
-    unpack_int,
-    unpack_long,
-    unpack_long_int,
-)
+from pyzk.jute.archive import pack_long, unpack_int, unpack_long, unpack_long_int
 from pyzk.jute.records import ACL
 from pyzk.persistence import compression
 from pyzk.persistence.directory import Directory, DirectoryFile, join
@@ -85,24 +77,11 @@ class SnapshotEncoder:
         self, sessions: Iterable[tuple[int, int]], acls: Iterable[tuple[int, tuple[ACL, ...]]]
     ) -> bytes:
         """Return everything before the nodes."""
-        table = [pack_long_int(session, timeout) for session, timeout in sessions]
-        lists = [
-            pack_long(acl_id) + pack_int(len(acl)) + b"".join([entry.encode() for entry in acl])
-            for acl_id, acl in acls
-        ]
-        return self._add(
-            HEADER + pack_int(len(table)) + b"".join(table) + pack_int(len(lists)) + b"".join(lists)
-        )
+        return self._add(HEADER + encode_tables(sessions, acls))
 
     def nodes(self, nodes: Iterable[Frozen]) -> bytes:
         """Return some nodes; parents must come before their children."""
-        out = []
-        for path, data, acl_id, persisted in nodes:
-            out.append(encode_string("" if path == ROOT else path))
-            out.append(encode_buffer(data))
-            out.append(pack_long(acl_id))
-            out.append(persisted)
-        return self._add(b"".join(out))
+        return self._add(encode_nodes(nodes))
 
     def finish(self, zxid: int, digest: int | None, *, last_zxid_section: bool = True) -> bytes:
         """Return the end of the tree, the seals and the sections behind."""
@@ -303,9 +282,13 @@ class _SnapshotReader:
 
     def _need(self, count: int) -> None:
         """Read on until ``count`` unread bytes are in the buffer."""
+        if len(self._buffer) - self._position < count and self._read(count) < count:
+            raise ValueError("the snapshot ends early")
+
+    def _read(self, count: int) -> int:
+        """Read on until ``count`` unread bytes are in the buffer, or the stream ends; return how
+        many there are."""
         have = len(self._buffer) - self._position
-        if have >= count:
-            return
         self._adler = self._checksum()
         self._base += self._position
         pieces = [self._buffer[self._position :]]
@@ -321,7 +304,7 @@ class _SnapshotReader:
         self._buffer = b"".join(pieces)
         if have < count:
             self._decompressor.finish()
-            raise ValueError("the snapshot ends early")
+        return have
 
     def _checksum(self) -> int:
         """Return the Adler-32 of everything consumed."""
@@ -333,12 +316,8 @@ class _SnapshotReader:
         self._position = start + count
         return self._buffer[start : self._position]
 
-    def _int(self) -> int:
-        value: int = unpack_int(self._take(4), 0)[0]
-        return value
-
     def _count(self, what: str) -> int:
-        count = self._int()
+        count: int = unpack_int(self._take(4), 0)[0]
         if count < 0:
             raise ValueError(f"{count} {what}")
         return count
@@ -417,7 +396,7 @@ class _SnapshotReader:
         digest_zxid = digest = 0
         last_zxid: int | None = None
         with_digest, with_zxid = _DIGEST_BYTES + _SEAL_BYTES, _ZXID_BYTES + _SEAL_BYTES
-        rest = self._remaining()
+        rest = self._read(_DIGEST_BYTES + _ZXID_BYTES + 2 * _SEAL_BYTES + 1)
         if rest not in (0, with_zxid, with_digest, with_digest + with_zxid):
             raise ValueError(f"{rest} bytes behind the tree")
         if rest >= with_digest:
@@ -429,24 +408,6 @@ class _SnapshotReader:
             last_zxid = unpack_long(self._take(_ZXID_BYTES), 0)[0]
             self._check_seal()
         return digest_zxid, digest, last_zxid
-
-    def _remaining(self) -> int:
-        """Read to the end of the stream; return how many bytes were left."""
-        rest = len(self._buffer) - self._position
-        most = _DIGEST_BYTES + _ZXID_BYTES + 2 * _SEAL_BYTES
-        pieces = [self._buffer]
-        while rest <= most and self._file_offset < self._size:
-            data = self._directory.read(self._name, self._file_offset, READ_WINDOW_BYTES)
-            if not data:
-                break
-            self._file_offset += len(data)
-            for piece in self._decompressor.feed(data):
-                pieces.append(piece)
-                rest += len(piece)
-        self._buffer = b"".join(pieces)
-        if rest <= most:
-            self._decompressor.finish()
-        return rest
 
 
 def _has_parent(nodes: dict[str, DataNode], path: str) -> bool:

@@ -1,10 +1,10 @@
-"""What a member of an ensemble orders from its world beside bytes and log records.
+"""The commands that a member of an ensemble gives its world: all but bytes and log records.
 
 Pure. A command with a ticket touches the disk and is answered: ``MemberLife.stored(ticket)``,
-``MemberLife.restored(ticket, database)`` or ``MemberLife.log_read(ticket, ...)``, after everything
-it did is durable. A failure is a StorageError and stops the server. Commands are carried out in
-order, and behind every log record that was handed out before; until the answer has come the core
-hands out no further log record.
+``MemberLife.restored(ticket, database)`` or ``MemberLife.log_read(ticket, ...)``. The answer comes
+when everything that the command did is durable. A failure is a StorageError and stops the server.
+Commands are carried out in order, and behind every log record that was handed out before; until the
+answer has come the core hands out no further log record.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 class DialLeader(Command):
-    """Open one connection: try the addresses in turn, names looked up anew, within the time.
+    """Open one connection to the leader: look the names up anew, try the addresses in turn, and
+    give up after ``timeout_ms``.
 
     The answer is ``MemberLife.link_up(link)`` or ``MemberLife.link_down(link)``.
     """
@@ -37,9 +38,11 @@ class DialLeader(Command):
 
 
 class ListenForLearners(Command):
-    """Open the quorum port; each connection comes as ``MemberLife.link_accepted``. While the port
-    cannot be had the world says so, ``MemberLife.listen_failed``, and tries again until
-    StopListening."""
+    """Open the quorum port.
+
+    Each connection comes as ``MemberLife.link_accepted``. While the port cannot be opened the world
+    calls ``MemberLife.listen_failed`` and tries again, until StopListening.
+    """
 
     __slots__ = ()
 
@@ -51,8 +54,8 @@ class StopListening(Command):
 
 
 class DialElection(Command):
-    """Connect to the election port of server ``sid``: try the addresses in turn, names looked up
-    anew, for ``cnxTimeout`` each.
+    """Connect to the election port of server ``sid``: look the names up anew, and try the addresses
+    in turn, each for ``cnxTimeout``.
 
     The answer is ``MemberLife.election_dialed(sid)`` or ``MemberLife.election_dial_failed(sid)``.
     """
@@ -66,7 +69,7 @@ class DialElection(Command):
 
 class SendVote(Command):
     """Write bytes to an election link, in one piece. ``MemberLife.election_written`` follows when
-    they have left."""
+    the bytes have left."""
 
     __slots__ = ("data", "link")
 
@@ -95,7 +98,8 @@ class StorageCommand(Command):
 
 
 class SaveEpoch(StorageCommand):
-    """Write one of the two epoch files (`quorum.epochs`: ACCEPTED or CURRENT). Answer: stored."""
+    """Write one of the two epoch files (`quorum.epochs`: ACCEPTED or CURRENT). The answer is
+    ``stored``."""
 
     __slots__ = ("epoch", "name")
 
@@ -107,7 +111,8 @@ class SaveEpoch(StorageCommand):
 
 class TruncateLog(StorageCommand):
     """Cut the log behind ``zxid`` and remove snapshots that are newer; then load what is left.
-    Answer: restored. The database may end before ``zxid`` if the log never had that record."""
+    The answer is ``restored``, with a database that ends before ``zxid`` if the log never had that
+    record."""
 
     __slots__ = ("zxid",)
 
@@ -117,14 +122,15 @@ class TruncateLog(StorageCommand):
 
 
 class Reload(StorageCommand):
-    """Load the database from disk again: the one in memory is in doubt. Answer: restored."""
+    """Load the database from disk again: the one in memory is in doubt. The answer is
+    ``restored``."""
 
     __slots__ = ()
 
 
 class StoreDatabase(StorageCommand):
     """Make the disk hold this database and nothing beyond it: cut the log behind its last zxid,
-    remove newer snapshots, then write it as a snapshot. Answer: stored."""
+    remove newer snapshots, then write it as a snapshot. The answer is ``stored``."""
 
     __slots__ = ("database",)
 
@@ -134,9 +140,11 @@ class StoreDatabase(StorageCommand):
 
 
 class ReadLog(StorageCommand):
-    """Read the records from ``after`` on (that one, if it is there, included) up to ``until``,
-    for a DIFF from disk. Answer: log_read with (zxid, payload) pairs in order, or None if that is
-    dearer than a snapshot (`sync.is_affordable`)."""
+    """Read the log records from ``after`` to ``until``, both included, for a DIFF from disk.
+
+    There may be no record ``after``. The answer is ``log_read`` with (zxid, payload) pairs in
+    order, or with None if a snapshot is cheaper (`sync.is_affordable`).
+    """
 
     __slots__ = ("after", "until")
 

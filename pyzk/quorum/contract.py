@@ -1,6 +1,7 @@
 """The contract of a peer: what decides its role, and what a world does for it.
 
-Pure. Protocols alone, which cost a start nothing: they are imported for types only.
+Pure. The module has nothing but protocols. It is imported for types only, so a start does not pay
+for it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Life(Protocol):
         ...
 
     def start(self) -> None:
-        """Begins."""
+        """Begins the life, when the server starts."""
         ...
 
     def flush(self) -> None:
@@ -36,17 +37,17 @@ class Life(Protocol):
         ...
 
     def wake(self) -> None:
-        """Does what is due."""
+        """Does what is due at this time."""
         ...
 
     @property
     def deadline(self) -> int | None:
-        """The monotonic ms at which ``wake`` is wanted; None: not for this life's sake."""
+        """The monotonic ms at which this life wants ``wake``; None while it waits for no time."""
         ...
 
     @property
     def status(self) -> tuple[str, int | None]:
-        """The mode while no clients are served, and the server that leads if it is another one."""
+        """The mode while no clients are served; and the sid of another server that leads."""
         ...
 
 
@@ -70,12 +71,12 @@ class Effects(Protocol):
         ...
 
     def wake_at(self, at_ms: int) -> None:
-        """Calls `Driver.wake` at this monotonic time in ms, and no more at the one set before."""
+        """Calls `Driver.wake` at this monotonic ms, and no longer at the one set before."""
         ...
 
 
 class MemberEffects(Protocol):
-    """What a world does for a member of an ensemble beside that."""
+    """What a world does for a member of an ensemble, beside the `Effects` of any peer."""
 
     def order(self, command: StorageCommand) -> None:
         """Carries out a command on the disk, which answers as `quorum.commands` says."""
@@ -94,7 +95,7 @@ class MemberEffects(Protocol):
         ...
 
     def stop_listening(self) -> None:
-        """Closes the quorum port; links stay."""
+        """Closes the quorum port; its open links stay."""
         ...
 
     def dial_election(self, command: DialElection) -> None:
@@ -106,5 +107,5 @@ class MemberEffects(Protocol):
         ...
 
     def close_election(self, link: ElectionLink) -> None:
-        """Closes an election link when what was written has left."""
+        """Closes an election link when the bytes that were written to it have left."""
         ...

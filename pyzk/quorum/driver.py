@@ -10,7 +10,7 @@ What comes in one turn goes together: one write for each link and one batch for 
 of its own would wake every other member (scripts/bench, set 50x1). The log goes last: its thread
 would only wake to wait for the interpreter.
 
-An effect may raise; then nothing behind it happens. So a world can stop between any two effects.
+An effect may raise; then no later effect happens. This lets a world stop between any two effects.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ class Driver:
         member: MemberEffects | None = None,
         gathering_turns: int = 0,
     ) -> None:
-        """``member``: None for a server that stands alone. ``gathering_turns``: for so many turns
-        the log waits while writes keep coming."""
+        """Takes the peer and its world. ``member`` is None for a server that stands alone. The log
+        waits for up to ``gathering_turns`` turns while writes keep coming."""
         self._peer: Peer = peer
         self._effects: Effects = effects
         self._member: MemberEffects | None = member
         self._gathering_turns: int = gathering_turns
         self._gathered: int = 0
-        """The records that were waiting when the last turn ended."""
+        """How many records were waiting when the last turn ended."""
         self._turns: int = 0
-        """The turns for which they have waited."""
+        """For how many turns the records in the outbox have waited."""
         self._is_turn_open: bool = False
         self._armed_ms: int = _NEVER_MS
         """When the timer goes off."""
@@ -80,11 +80,11 @@ class Driver:
             self._is_closing = True
 
     def abandon(self) -> None:
-        """Hands out nothing more: the state is in doubt, or what is not durable shall be lost."""
+        """Hands out nothing more: the state is in doubt, or what is not durable is to be lost."""
         self._is_closing = True
 
     def flush(self) -> None:
-        """Carries out what an input has led to and cannot wait."""
+        """Carries out what an input has led to, but for what waits for the end of the turn."""
         peer = self._peer
         peer.flush()
         outbox = peer.outbox
@@ -104,7 +104,7 @@ class Driver:
             effects.end_turn_soon()
 
     def end_turn(self) -> None:
-        """Hands out what the inputs of a whole turn have led to.
+        """Hands out to links and log what the inputs of a whole turn have led to.
 
         The clients that have just been answered send their next writes at about the same time. A
         sync for the first of them would only make the others wait for a second one (scripts/bench,

@@ -1,4 +1,4 @@
-"""The election: how a peer agrees with a quorum on who shall lead, or finds out who does.
+"""The election: how a peer agrees with a quorum on who is to lead, or finds out who leads.
 
 Pure. ZooKeeper: FastLeaderElection. Inputs: ``look``, ``notified``, ``wake`` and what the peer's
 later life changes about its vote (``epoch_established``, ``designate``, ``set_view``, ``stop``).
@@ -177,7 +177,7 @@ class Election:
         self.lookers: list[int] = []
         """Voters that look for a leader although this peer leads, or is to be led by them."""
         self._configs: dict[bytes, QuorumVerifier | None] = {}
-        """text -> configuration that other servers have instead of the own one; None if it cannot
+        """text -> a configuration that other servers have and this one does not; None if it cannot
         be read."""
         self._stands: bool = True
         """Whether this peer may be elected in this round."""
@@ -250,9 +250,9 @@ class Election:
         self.state = state
 
     def notified(self, sid: int, payload: bytes) -> None:
-        """A notification has come from ``sid``, whatever this peer is doing.
+        """Takes a notification from ``sid``, whatever this peer is doing.
 
-        What is no notification is passed over with a line in the log.
+        One that cannot be read is passed over with a line in the log.
         """
         self.reached(sid)
         try:
@@ -281,25 +281,25 @@ class Election:
             self._send(sid, self.current_vote, self.current_vote.round)
 
     def reached(self, sid: int) -> None:
-        """There is a connection with a server, or a sign of life."""
+        """Takes the news that a server is connected, or has given a sign of life."""
         if self.absent:
             self.absent.pop(sid, None)
 
     def not_reached(self, sid: int) -> None:
-        """Nobody answers where a server should be: no better vote comes from it for now."""
+        """Takes the news that a server cannot be reached: no better vote comes from it for now."""
         self.absent[sid] = None
         if self.is_running:
             self._tally(is_news=False)
 
     def lost(self, sid: int) -> None:
-        """The connection with a server has ended, perhaps with the last notification in it: sends
-        that again, at once but only once, to know soon whether the server is still there."""
+        """Takes the news that the connection with a server has ended, and perhaps has lost the last
+        notification: sends that again, only once, to know soon whether the server still lives."""
         if self.is_running and sid in self.view.voters and sid not in self._told_again:
             self._told_again[sid] = None
             self._send(sid, self.proposal, self.round)
 
     def wake(self) -> None:
-        """The deadline has passed."""
+        """Does what is due at this time."""
         deadline = self.deadline
         if deadline is None or self.clock.now_ms < deadline:
             return

@@ -16,7 +16,7 @@ class LinkState:
     """Where a link is in its life."""
 
     GREETING: Final = 0
-    """Accepted; its initial message is not complete."""
+    """The link was accepted, and its initial message is not complete."""
     UP: Final = 1
     CLOSED: Final = 2
 
@@ -28,16 +28,16 @@ class ElectionLink:
 
     def __init__(self, name: str, state: int, sid: int | None) -> None:
         self.name: str = name
-        """Where it comes from or goes to, for the log."""
+        """Where the connection comes from or goes to, for the log."""
         self.state: int = state
         self.sid: int | None = sid
-        """The server behind it; None before its initial message."""
+        """The id of the server at the other end; None before its initial message."""
         self.greeting: bytes = b""
-        """Bytes of an incomplete initial message."""
+        """The bytes of an initial message that is not complete."""
         self.scanner: FrameScanner = FrameScanner()
         self.deadline: int = 0
-        """When it must have said who it is."""
+        """The monotonic ms by which the other end must have said who it is."""
         self.is_busy: bool = False
-        """A message was given to the shell, ``written`` has not been called."""
+        """Whether a message was given to the shell and ``written`` has not been called yet."""
         self.shell: object = None
-        """The shell's own."""
+        """What the shell keeps here for itself: its socket."""

@@ -1,23 +1,25 @@
 """Who dials whom on the election port, and which of two connections survives.
 
-Pure. Answers to QuorumCnxManager. Any two servers keep one connection, opened by the one with the
-larger sid:
+Pure. Any two servers keep one connection, opened by the one with the larger sid:
 
     dialed a smaller sid         keep it; an older connection to that server ends
-    dialed a larger sid          say who we are, close: a knock. It dials back
+    dialed a larger sid          say who we are and close it (a knock); the other dials back
     accepted from a larger sid   keep it; an older connection to that server ends
     accepted from a smaller sid  close it, and our own to that server, which has evidently lost it;
-                                 dial, to the address in its message if it gave one
+                                 dial the address in its message, or the configured one
     accepted from our own sid    two servers have one id, or an address is wrong: say so, close
 
-A server need not be in the configuration to be heard: a joiner gives its address when it knocks.
+A server that is not in the configuration is heard, too: one that joins gives its address when it
+knocks.
 
-For each server one message waits at most, the newest. The last one written is remembered and
+At most one message waits for each server, the newest. The last one written is remembered and
 written again on a new connection: a notification that was lost with the old one would be missed,
 one that comes twice does no harm. A message for a server without connection dials it. A failed dial
 is not repeated by itself; the election repeats its notifications, and that dials again.
 
-What is to be done is in the outbox: `DialElection`, `SendVote` and `CloseElection`.
+The orders go into the outbox: `DialElection`, `SendVote` and `CloseElection`.
+
+ZooKeeper: QuorumCnxManager
 """
 
 from __future__ import annotations
@@ -47,11 +49,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_HANDSHAKES: Final = 64
-"""Accepted connections that have not said who they are; for a further one the oldest is closed."""
+"""How many accepted connections may not have said who they are; one more closes the oldest."""
 MAX_STRANGERS: Final = 256
-"""Connections of servers outside the configuration; further ones are closed."""
+"""How many connections servers outside the configuration may have; further ones are closed."""
 STRANGERS: Final = "servers outside the configuration"
-"""The subject of log lines about them all: anybody may say that he is any of them."""
+"""The subject of all log lines about such servers: anybody may claim to be any of them."""
 
 
 class ElectionAddresses(NamedTuple):
@@ -61,18 +63,18 @@ class ElectionAddresses(NamedTuple):
     last_seen: Mapping[int, tuple[Address, ...]] = {}
 
     def candidates(self, sid: int) -> tuple[Address, ...]:
-        """Where to dial: as committed, then as proposed if that is different."""
+        """Returns where to dial: the committed addresses, then the proposed ones if they differ."""
         committed = self.committed.get(sid, ())
         proposed = self.last_seen.get(sid, ())
         return committed if proposed == committed else committed + proposed
 
     def is_known(self, sid: int) -> bool:
-        """Whether either configuration has the server."""
+        """Returns whether either configuration has the server."""
         return sid in self.committed or sid in self.last_seen
 
 
 def election_addresses(committed: Membership, last_seen: Membership | None) -> ElectionAddresses:
-    """The addresses of these configurations."""
+    """Returns the election addresses of the servers in these configurations."""
     return ElectionAddresses(
         _addresses(committed), _addresses(last_seen) if last_seen is not None else {}
     )
@@ -98,8 +100,10 @@ class ElectionLinks:
         handshake_timeout_ms: int,
         multi_address: bool = False,
     ) -> None:
-        """``own`` is where this server listens, as others know it. ``handshake_timeout_ms``:
-        ``quorumCnxnTimeoutMs``, or tickTime * syncLimit."""
+        """Takes in ``own`` where this server listens, as others know it.
+
+        ``handshake_timeout_ms`` is ``quorumCnxnTimeoutMs``, or tickTime * syncLimit.
+        """
         assert own, "a server that others could not dial back"
         self.sid: int = sid
         self.own: tuple[Address, ...] = own
@@ -108,10 +112,10 @@ class ElectionLinks:
         self.handshake_timeout_ms: int = handshake_timeout_ms
         self.multi_address: bool = multi_address
         self.links: dict[int, ElectionLink] = {}
-        """The connection to each server."""
+        """sid -> the connection to that server."""
         self._outbox: Outbox = outbox
         self.messages: list[tuple[int, bytes]] = []
-        """(sid, notification) that have come, for the election."""
+        """The notifications that have come for the election, as (sid, notification)."""
         self._greeting: dict[ElectionLink, None] = {}
         self._dialing: dict[int, None] = {}
         self._pending: dict[int, bytes] = {}
@@ -121,7 +125,7 @@ class ElectionLinks:
     # --- what this server wants -----------------------------------------------------
 
     def send(self, sid: int, payload: bytes) -> None:
-        """Send a notification, or keep it until there is a connection; it replaces an older one."""
+        """Sends a notification, or keeps it, instead of an older one, until a link is there."""
         assert sid != self.sid, "a message to this server itself"
         link = self.links.get(sid)
         if link is None and not self._can_reach(sid):
@@ -138,21 +142,21 @@ class ElectionLinks:
             self._write_pending(link, sid)
 
     def connect_all(self) -> None:
-        """Dial whoever is in a configuration and not connected."""
+        """Dials every server of a configuration that is not connected."""
         for view in (self.addresses.committed, self.addresses.last_seen):
             for sid in sorted(view):
                 if sid != self.sid and sid not in self.links:
                     self._dial(sid, ())
 
     def set_addresses(self, addresses: ElectionAddresses) -> None:
-        """A configuration was committed or proposed: connect to who is new in it."""
+        """Takes a configuration that was committed or proposed, and dials the servers new in it."""
         known, self.addresses = self.addresses, addresses
         for sid in sorted({*addresses.committed, *addresses.last_seen}):
             if sid != self.sid and not known.is_known(sid) and sid not in self.links:
                 self._dial(sid, ())
 
     def close(self) -> None:
-        """Close everything: this server ends, or starts its elections anew."""
+        """Closes all links: this server ends, or starts its elections anew."""
         for link in [*self._greeting, *self.links.values()]:
             self._close(link)
         self._dialing.clear()
@@ -162,8 +166,8 @@ class ElectionLinks:
     # --- what happens ---------------------------------------------------------------
 
     def accepted(self, name: str) -> ElectionLink:
-        """Somebody has connected. Who says at once who it is cannot be kept out by those who do
-        not."""
+        """Takes a connection that somebody has opened. If too many have not said who they are, the
+        oldest is closed, so that they cannot keep out one that says it at once."""
         link = ElectionLink(name, LinkState.GREETING, None)
         if len(self._greeting) >= MAX_HANDSHAKES:
             oldest = next(iter(self._greeting))
@@ -179,7 +183,7 @@ class ElectionLinks:
         return link
 
     def dialed(self, sid: int, name: str) -> ElectionLink:
-        """A dial has succeeded."""
+        """Takes the news that a dial has succeeded; returns the link."""
         link = ElectionLink(name, LinkState.UP, sid)
         if sid not in self._dialing:
             self._close(link)  # close() came in between
@@ -193,12 +197,12 @@ class ElectionLinks:
         return link
 
     def dial_failed(self, sid: int) -> None:
-        """No address of the server could be reached. What waits for it stays."""
+        """Takes the news that no address of ``sid`` could be reached. Its message still waits."""
         self._dialing.pop(sid, None)
         self._forget_stranger(sid)
 
     def received(self, link: ElectionLink, chunk: bytes) -> None:
-        """Bytes have come; a peer that breaks the protocol loses its link."""
+        """Takes bytes that have come; a peer that breaks the protocol loses its link."""
         if link.state == LinkState.CLOSED:
             return
         try:
@@ -221,18 +225,18 @@ class ElectionLinks:
             self._close(link)
 
     def written(self, link: ElectionLink) -> None:
-        """What was to be written has left this process: the next message may follow."""
+        """Takes the news that the last message has left this process, and sends the next one."""
         link.is_busy = False
         sid = link.sid
         if sid is not None and link.state == LinkState.UP:
             self._write_pending(link, sid)
 
     def closed(self, link: ElectionLink) -> None:
-        """The connection is gone."""
+        """Takes the news that the connection is gone."""
         self._forget(link)
 
     def wake(self) -> None:
-        """The deadline has passed: who has not said who it is has had its time."""
+        """Closes the connections that have not said in time who they are."""
         now = self.clock.now_ms
         for link in [link for link in self._greeting if link.deadline <= now]:
             log.warning(
@@ -245,7 +249,7 @@ class ElectionLinks:
 
     @property
     def deadline(self) -> int | None:
-        """The monotonic ms at which ``wake`` is wanted; None while nothing is waited for."""
+        """The monotonic ms at which ``wake`` is wanted; None while no greeting is awaited."""
         for link in self._greeting:
             return link.deadline  # the oldest comes first
         return None
@@ -253,7 +257,7 @@ class ElectionLinks:
     # --- rules ----------------------------------------------------------------------
 
     def _admit(self, link: ElectionLink, initial: InitialMessage) -> bool:
-        """The initial message is there: whether the link is kept."""
+        """Takes a complete initial message; returns whether the link is kept."""
         sid = initial.sid
         if sid == self.sid:
             log.error(
@@ -284,8 +288,8 @@ class ElectionLinks:
         return True
 
     def _compare_ports(self, link: ElectionLink, initial: InitialMessage) -> None:
-        """Say if a server listens elsewhere than its line has it: it may be another one with the
-        same id. A host has many names, a port has one."""
+        """Logs if a server listens on other ports than its line says: it may be another server with
+        the same id. Hosts are not compared, for a host may have many names."""
         known, said = self.addresses.candidates(initial.sid), initial.reachable
         if known and said and {each.port for each in known}.isdisjoint(each.port for each in said):
             log.warning(
@@ -301,7 +305,7 @@ class ElectionLinks:
             )
 
     def _keep(self, link: ElectionLink, sid: int) -> None:
-        """From now on ``link`` is the connection to ``sid``."""
+        """Makes ``link`` the connection to ``sid``, and closes an older one."""
         older = self.links.get(sid)
         link.sid = sid
         link.state = LinkState.UP
@@ -316,7 +320,7 @@ class ElectionLinks:
         return sid in self._dialing or bool(self.addresses.candidates(sid))
 
     def _dial(self, sid: int, given: tuple[Address, ...]) -> None:
-        """Order a connection, unless one is on its way."""
+        """Orders a connection, unless one is being made."""
         addresses = given or self.addresses.candidates(sid)
         if sid in self._dialing or not addresses or not self._has_room(sid):
             return
@@ -324,13 +328,13 @@ class ElectionLinks:
         self._outbox.commands.append(DialElection(sid, addresses))
 
     def _has_room(self, sid: int) -> bool:
-        """Whether one more connection is allowed: always to a server of the configuration."""
+        """Returns whether one more connection is allowed; to a configured server it always is."""
         if self.addresses.is_known(sid):
             return True
         count = sum(not self.addresses.is_known(each) for each in [*self.links, *self._dialing])
         if count >= MAX_STRANGERS:
             log.warning(
-                "no connection with server %d: %d others are unknown too",
+                "no connection with server %d: %d servers outside the configuration have one",
                 sid,
                 count,
                 extra=about(STRANGERS),
@@ -362,7 +366,7 @@ class ElectionLinks:
             self._forget_stranger(sid)
 
     def _forget_stranger(self, sid: int) -> None:
-        """Remember nothing of a server outside the configuration; it asks again."""
+        """Forgets the messages for a server outside the configuration; it asks again."""
         if not self.addresses.is_known(sid) and sid not in self.links:
             self._pending.pop(sid, None)
             self._last_sent.pop(sid, None)

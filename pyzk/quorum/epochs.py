@@ -31,8 +31,8 @@ import re
 from typing import Final
 
 from pyzk.errors import Corrupt, QuorumProtocolError, StorageError
-from pyzk.persistence.directory import Directory, join
-from pyzk.persistence.filenames import ACCEPTED_EPOCH, CURRENT_EPOCH, TEMPORARY
+from pyzk.persistence.directory import Directory, join, save
+from pyzk.persistence.filenames import ACCEPTED_EPOCH, CURRENT_EPOCH
 from pyzk.quorum.packets import NOT_COUNTED
 from pyzk.zxid import epoch_of, format_zxid
 
@@ -78,15 +78,7 @@ class Epochs:
 def save_epoch(directory: Directory, name: str, epoch: int) -> None:
     """Replaces the number in ACCEPTED or CURRENT; it is durable when this returns."""
     assert 0 <= epoch <= MAX_EPOCH, epoch
-    temporary = name + TEMPORARY
-    file = directory.create(temporary)
-    try:
-        file.write_at(str(epoch).encode("ascii"), 0)
-        file.sync()
-    finally:
-        file.close()
-    directory.rename(temporary, name)
-    directory.sync()
+    save(directory, name, str(epoch).encode("ascii"))
 
 
 def load_epochs(directory: Directory, last_zxid: int) -> tuple[Epochs, list[str]]:

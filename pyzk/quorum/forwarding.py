@@ -1,9 +1,9 @@
-"""REQUEST: a learner sends it in a client's name, the leader makes a Request of it.
+"""The REQUEST packet, by which a learner asks the leader for what its client wants.
 
 Pure. ZooKeeper: FollowerRequestProcessor, ObserverRequestProcessor, LearnerHandler (REQUEST).
 A learner decodes no write: the client's bytes go to the leader as they are, with the identities of
 the connection. The learner's client waits until the transaction of (session, cxid) commits, so the
-leader must make a transaction of every REQUEST, if only one that says an error.
+leader must make a transaction of every REQUEST, if only one that carries an error.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pyzk.server.request import REFUSED, Request
 
 
 def encode_forward(request: Request) -> bytes:
-    """Return the REQUEST that asks the leader for what a client of this learner wants."""
+    """Returns the REQUEST that asks the leader for what a client of this learner wants."""
     record = request.record
     if isinstance(record, CreateSessionTxn):
         body = record.encode()
@@ -34,8 +34,8 @@ def encode_forward(request: Request) -> bytes:
 
 
 def decode_forward(origin: object, forwarded: ForwardedRequest, received_ms: int) -> Request:
-    """Return what a learner has sent, ready for the leader to prepare; ``origin`` stands for that
-    learner, as the owner of the session. SYNC is no write, and does not come here."""
+    """Returns the request that a learner has sent, ready for the leader to prepare. ``origin``
+    stands for that learner, which owns the session. SYNC is not a write, and does not come here."""
     opcode = forwarded.type
     record: object
     try:
@@ -52,11 +52,11 @@ def decode_forward(origin: object, forwarded: ForwardedRequest, received_ms: int
 
 
 def _record(opcode: int, body: bytes) -> object:
-    """Return the record of a write. Raises JuteError for bytes that are no record, KeeperError for
-    an operation that a learner must not ask for.
+    """Returns the record of a write. Raises JuteError for bytes that are not a record, KeeperError
+    for an operation that a learner must not ask for.
 
-    That may be a check outside of a multi, which servers of 3.8 take from their clients: no
-    server's log may have it.
+    Such an operation is a check outside of a multi: servers of 3.8 take it from their clients, but
+    no log may have it.
     """
     if opcode == OpCode.CREATE_SESSION:
         session = CreateSessionTxn.decode(body, 0, len(body))[0]

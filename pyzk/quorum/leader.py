@@ -187,7 +187,7 @@ class Leader(LearnerMaster):
         self._phase_deadline = due if phase in _WAITS else None
 
     def _go(self, event: str) -> None:
-        """Goes where the table leads behind an event."""
+        """Enters the phase that the table gives for an event, and takes the event."""
         take, phase = EVENTS[self.phase, event]
         self._enter(phase)
         take(self)
@@ -279,8 +279,8 @@ class Leader(LearnerMaster):
             if self._later_configs.refuse(sid):
                 self._end("a quorum has a later version of the configuration")
         raise QuorumProtocolError(
-            f"server {sid} has version {version:x} of the configuration, of which this server does"
-            f" not know that it has the voters of version {self.member.membership.version:x}"
+            f"server {sid} has version {version:x} of the configuration, and this server does not"
+            f" know that its voters are those of version {self.member.membership.version:x}"
         )
 
     def _count_epoch(self, sid: int, bit: int, accepted: int) -> None:
@@ -306,7 +306,7 @@ class Leader(LearnerMaster):
             self._ticket = self.member.save_epoch(ACCEPTED, accepted)
 
     def stored(self, ticket: int) -> None:
-        """An epoch is on disk, and may be spoken of."""
+        """Goes on when an epoch is on disk: other servers may be told of it now."""
         if self.over is not None or ticket != self._ticket:
             return
         is_awaited = self.phase in (STORING_EPOCH, STORING_CURRENT)
@@ -372,7 +372,7 @@ class Leader(LearnerMaster):
         self._count_new_leader_ack(self._own_bit)
 
     def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None:
-        """The log that a learner needs has been read."""
+        """Takes the records that a learner needs from the log."""
         if self.over is None:
             self._synchronizer.log_read(ticket, records)
 
@@ -445,7 +445,7 @@ class Leader(LearnerMaster):
             self._is_exhausted = True
 
     def log_synced(self, zxid: int) -> None:
-        """The log of this server is durable up to ``zxid``, which is its ack."""
+        """Counts what is durable in the log of this server as acknowledged by it."""
         first = self._self_acked + 1
         if self.over is not None or zxid < first:
             return
@@ -457,7 +457,7 @@ class Leader(LearnerMaster):
         self._commit()
 
     def acked(self, handler: LearnerHandler, zxid: int) -> None:
-        """A learner has a proposal on disk."""
+        """Takes an ACK: a learner has a proposal on disk."""
         handler.acked(zxid)
         proposal = self._outstanding.get(zxid)
         if proposal is not None:

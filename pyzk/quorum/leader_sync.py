@@ -40,14 +40,14 @@ class Synchronizer:
             ensemble.max_concurrent_snap_syncs,
         )
         self._reading: dict[int, LearnerHandler] = {}
-        """ticket -> the learner for which the log is read"""
+        """ticket -> the learner for which the log is read."""
 
     def start(self, handler: LearnerHandler) -> None:
         """Synchronizes a learner whose ACKEPOCH has come."""
         self._run(handler, LogOnDisk(self._master.member.database.log_complete_after), [])
 
     def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None:
-        """The log has been read, or is too long."""
+        """Takes the records of the log, or None if a snapshot is cheaper."""
         handler = self._reading.pop(ticket, None)
         if handler is None or handler.link.is_closed:
             return

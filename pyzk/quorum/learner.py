@@ -133,7 +133,7 @@ class Learner:
         take(self, packet)
 
     def _go(self, event: str) -> None:
-        """Goes where the table leads behind an event that is no packet."""
+        """Enters the phase that the table gives for an event, and takes the event."""
         take, self.phase = EVENTS[self.phase, event]
         take(self)
 
@@ -168,7 +168,7 @@ class Learner:
             self._end(reason)
 
     def link_up(self, link: QuorumLink) -> None:
-        """The leader has taken the connection."""
+        """Takes the news that the leader has taken the connection."""
         if link is self.link and self.phase == CONNECTING and not self.is_over:
             self._go(CONNECTED)
 
@@ -186,7 +186,7 @@ class Learner:
         )
 
     def link_down(self, link: QuorumLink, reason: str) -> None:
-        """There is no connection, or none any more."""
+        """Takes the news that the connection has ended, or could not be made."""
         if link is not self.link or self.is_over:
             return
         lasted_ms = self.member.clock.now_ms - self._heard_ms
@@ -207,11 +207,11 @@ class Learner:
     # --- inputs ---------------------------------------------------------------------
 
     def bytes_came(self, link: QuorumLink) -> None:
-        """The leader has sent something, if only a part of a packet."""
+        """Notes that the leader has sent something, if only a part of a packet."""
         self._heard_ms = self.member.clock.now_ms
 
     def snapshot_part(self, link: QuorumLink, part: SnapshotPart) -> None:
-        """The next part of the snapshot has come."""
+        """Takes the next part of the snapshot."""
         if self.phase != LOADING:
             raise QuorumProtocolError("a snapshot that was not awaited")
         self.sync.add_part(part)
@@ -219,13 +219,13 @@ class Learner:
             self._go(LOADED)
 
     def stored(self, ticket: int) -> None:
-        """The command that was waited for is durable."""
+        """Goes on when the command that was waited for is durable."""
         if ticket == self._ticket and not self.is_over:
             self._answered()
             self._go(STORED)
 
     def restored(self, ticket: int, database: Database) -> None:
-        """The log is cut, and ``database`` is what is left."""
+        """Goes on when the log is cut; ``database`` is what is left."""
         if ticket != self._ticket or self.phase != TRUNCATING or self.is_over:
             return
         self._answered()
@@ -239,12 +239,12 @@ class Learner:
             self._go(NOT_TRUNCATED)
 
     def _answered(self) -> None:
-        """Counts the leader's silence again: it was the disk that was waited for."""
+        """Begins to count the leader's silence anew: until now this server waited for its disk."""
         self._ticket = 0
         self._heard_ms = self.member.clock.now_ms
 
     def log_synced(self, zxid: int) -> None:
-        """The log is durable up to ``zxid``."""
+        """Goes on when the log is durable, if that was waited for."""
         is_awaited = self.phase == STORING and self.sync.load is None and not self.is_over
         if is_awaited and self.member.is_settled:
             self._go(LOG_SYNCED)

@@ -93,7 +93,7 @@ class LearnerMaster:
     def __init__(self, member: Member) -> None:
         self.member: Member = member
         self.over: str | None = None
-        """Why it is one no more: what learners say is ignored then."""
+        """Why this server leads no longer, and ignores what learners say; None while it leads."""
         self.handlers: list[LearnerHandler] = []
         self.epoch: int = -1
         """The epoch that is led, as soon as it is settled."""
@@ -191,7 +191,7 @@ class LearnerHandler:
         self.link: QuorumLink = QuorumLink(master.member.outbox, name, self)
         self.phase: int = AWAIT_INFO
         self.sid: int = -1
-        """The server that the learner says it is; -1 before."""
+        """The id of the server that the learner says it is; -1 before it has said so."""
         self.is_observer: bool = False
         self.bit: int = 0
         """The mask of its vote; 0, which counts for nothing, if it has none."""
@@ -199,12 +199,12 @@ class LearnerHandler:
         self.config_version: int = 0
         """The version of its configuration, from FOLLOWERINFO."""
         self.current_epoch: int = 0
-        """Its current epoch and last zxid, from ACKEPOCH."""
+        """The current epoch and the last zxid of the learner, from ACKEPOCH."""
         self.last_zxid: int = 0
         self.heard: int = master.beat
         """The beat of its last packet, or of the packet that it has to answer."""
         self.deadline: int = master.beat + 2 * (master.init_ticks + master.sync_ticks)
-        """The beat from which it is no longer counted as alive."""
+        """The beat from which on the learner no longer counts as alive."""
         self.is_snapshot: bool = False
         """Whether it was synchronized by a snapshot."""
         self.chunks: SnapshotChunks | None = None
@@ -212,7 +212,8 @@ class LearnerHandler:
         self.sent_zxid: int = 0
         """The last proposal that was queued and asks for an ACK."""
         self.told_zxid: int = 0
-        """The last transaction that it can have, and acknowledge; what is held back is none yet."""
+        """The last transaction that the learner can have and acknowledge; what is held back does
+        not count."""
         self._queue_bytes: int = master.member.server.marks.queue_bytes
         self.mark_bytes: int = self._queue_bytes
         """No further writes are taken while more than this waits for it."""
@@ -237,7 +238,7 @@ class LearnerHandler:
 
     @property
     def subject(self) -> dict[str, str]:
-        """The one whom log lines are about: anybody may claim to be any server."""
+        """The subject of log lines about the learner: anybody may claim to be any server."""
         host = self.name.rpartition(":")[0]
         return about(host if self.sid < 0 else f"server {self.sid} at {host}")
 
@@ -261,7 +262,7 @@ class LearnerHandler:
             raise QuorumProtocolError(f"{packets.describe(packet)}: {error}") from None
 
     def go(self, event: str) -> None:
-        """Goes where the table leads behind an event that is no packet."""
+        """Enters the phase that the table gives for an event, and takes the event."""
         take, self.phase = EVENTS[self.phase, event]
         self.heard = self.master.beat
         take(self)
@@ -442,21 +443,21 @@ class LearnerHandler:
     # --- from the learner -----------------------------------------------------------
 
     def link_up(self, link: QuorumLink) -> None:
-        """Cannot happen: only learners dial."""
+        """Raises AssertionError: only learners dial."""
         raise AssertionError("a leader dials nobody")
 
     def bytes_came(self, link: QuorumLink) -> None:
-        """The learner has sent something, if only a part of a packet."""
+        """Notes that the learner has sent something, if only a part of a packet."""
         self.heard = self.master.beat
         if self.phase == ACTIVE:
             self._is_alive()
 
     def snapshot_part(self, link: QuorumLink, part: SnapshotPart) -> None:
-        """Raises QuorumProtocolError."""
+        """Raises QuorumProtocolError: a learner sends no snapshot."""
         raise QuorumProtocolError("a learner sends no snapshot")
 
     def link_down(self, link: QuorumLink, reason: str) -> None:
-        """The link has ended: forgets the learner."""
+        """Forgets the learner, whose link has ended."""
         level = logging.WARNING if link.has_failed else logging.INFO
         log.log(level, "the link with %r has ended: %s", self, reason, extra=self.subject)
         self.end()

@@ -113,7 +113,7 @@ class Synchronization:
 
     @property
     def truncation_failure(self) -> str:
-        """Why the log that the disk has cut is not the one that TRUNC asked for, or nothing."""
+        """Returns why the log that the disk has cut is not what TRUNC asked for; empty if it is."""
         wanted, end = self._truncated_to, self._member.database.last_zxid
         if end == wanted:
             return ""

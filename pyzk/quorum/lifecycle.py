@@ -8,10 +8,10 @@ ZooKeeper: QuorumPeer.run
     SETTLING -> LOOKING -> ACTIVE (leader, follower or observer) -> SETTLING -> ...
 
 SETTLING waits until the disk has answered everything it was given. Then what is logged and was
-never committed is applied, so that memory, log and the vote say the same (ZOOKEEPER-2845); a
-database that is in doubt, for a SNAP broke off, is loaded again (3642). An observer that has lost
-its leader waits a random time, so that not all of them ask at once. LOOKING is the election. While
-it lasts long, clients that asked for it may read (readonlymode.enabled).
+never committed is applied, so that memory, log and vote agree (ZOOKEEPER-2845); a database that is
+in doubt, because a SNAP broke off, is loaded again (ZOOKEEPER-3642). An observer that has lost its
+leader waits a random time, so that not all observers ask at once. LOOKING is the election. If it
+takes long, clients that ask for read-only service get it (readonlymode.enabled).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ LOOKING: Final = 1
 ACTIVE: Final = 2
 
 READ_ONLY_AFTER_MS: Final = 2000
-"""Of looking, or a tick if that is longer."""
+"""A member serves reads after it has looked for a leader for so long, or a tick if that is more."""
 
 
 def member_peer(
@@ -67,7 +67,7 @@ def member_peer(
     clock: Clock,
     rng: Random,
 ) -> tuple[Peer, MemberLife]:
-    """Returns a member of an ensemble, not started yet, and where its own inputs go."""
+    """Returns the peer of a member, not started yet, and the life that takes its inputs."""
     server = Server(config, database, clock, Outbox(), rng)
     life = MemberLife(config, ensemble, server, epochs, rng)
     return Peer(server, life), life
@@ -121,12 +121,12 @@ class MemberLife:
         )
         self.looking_since_ms: int = 0
         self._supporters: tuple[int, ...] = ()
-        """Who has elected the present leader."""
+        """The sids of the servers that elected the present leader."""
         self._unapplied: Unapplied = Unapplied()
         self._look_at_ms: int | None = None
-        """An observer that has lost its leader looks for one at this time."""
+        """When an observer that has lost its leader looks for another one."""
         self._stand_at_ms: int | None = None
-        """When a server that stood aside in this election stands after all."""
+        """When this server, which stands aside in the present election, stands after all."""
 
     def start(self) -> None:
         """Begins to look for a leader."""
@@ -135,7 +135,7 @@ class MemberLife:
 
     @property
     def status(self) -> tuple[str, int | None]:
-        """The mode, looking between two roles; and the server that leads if it is another one."""
+        """The mode, looking between two roles; and the sid of another server that leads."""
         role = self.role
         if role is None:
             return LOOKING_MODE, None
@@ -145,7 +145,7 @@ class MemberLife:
 
     def _end_role(self, role: MemberRole, reason: str) -> None:
         member = self.member
-        log.warning("server %d: %s no more: %s", member.sid, role.mode, reason)
+        log.warning("server %d is no longer %s: %s", member.sid, role.mode, reason)
         if isinstance(role, Leader) and role.phase == DISCOVERY and not member.stands_aside:
             self._tell_deserted()
         role.stop()
@@ -157,7 +157,7 @@ class MemberLife:
         self._settle()
 
     def _tell_deserted(self) -> None:
-        """Those who have elected this server have not connected: they may follow another one."""
+        """Logs that those that elected this server have not connected: they may follow another."""
         member = self.member
         others = [str(sid) for sid in self._supporters if sid != member.sid]
         if others:
@@ -170,7 +170,7 @@ class MemberLife:
             )
 
     def _settle(self) -> None:
-        """Look for a leader as soon as memory and disk are the same."""
+        """Looks for a leader as soon as memory and disk are the same."""
         self.phase = SETTLING
         member = self.member
         if not member.is_settled or member.pending:
@@ -207,7 +207,7 @@ class MemberLife:
         if member.stands_aside:
             self._stand_at_ms = self.clock.now_ms + member.init_limit_ms
             log.warning(
-                "server %d does not stand for %d ms: %s",
+                "server %d does not stand for election for %d ms: %s",
                 member.sid,
                 member.init_limit_ms,
                 member.stands_aside,
@@ -217,7 +217,7 @@ class MemberLife:
         self.election.look(zxid, member.epochs.current, stands)
 
     def _stand(self) -> None:
-        """Nobody else could be elected."""
+        """Stands for election after all: nobody else could be elected."""
         member = self.member
         self._stand_at_ms = None
         self.election.look(member.database.last_zxid, member.epochs.current, not member.is_outdated)
@@ -237,7 +237,7 @@ class MemberLife:
             role = Observer(member, leader)
         took_ms = self.clock.now_ms - self.looking_since_ms
         log.info(
-            "server %d is to be %s; leader is server %d, elected in %d ms by %s",
+            "server %d begins %s: server %d was elected leader in %d ms by %s",
             member.sid,
             PeerState.NAMES[decision.state].lower(),
             leader,
@@ -261,7 +261,7 @@ class MemberLife:
 
     @property
     def _look_at(self) -> int | None:
-        """When an observer looks for a leader; not before the disk has answered."""
+        """When an observer looks for a leader; None until the disk has answered."""
         member = self.member
         return self._look_at_ms if member.is_settled and not member.pending else None
 
@@ -277,7 +277,7 @@ class MemberLife:
     # --- inputs ---------------------------------------------------------------------
 
     def pump(self) -> None:
-        """After each input: carry votes between links and election, change the role."""
+        """Carries votes between links and election, and changes the role; follows each input."""
         role = self.role
         if role is not None:
             role.flush()
@@ -308,7 +308,7 @@ class MemberLife:
                 self.role.flush()
 
     def flush(self) -> None:
-        """Clients have asked something: send what became of it."""
+        """Sends what the requests of clients have led to."""
         role = self.role
         if role is not None:
             role.flush()
@@ -316,7 +316,7 @@ class MemberLife:
                 self.pump()
 
     def log_synced(self, zxid: int) -> None:
-        """The log is durable up to ``zxid``."""
+        """Takes the news that the log is durable up to ``zxid``."""
         member = self.member
         if zxid > member.synced_zxid:
             member.synced_zxid = zxid
@@ -327,7 +327,7 @@ class MemberLife:
         self.pump()
 
     def stored(self, ticket: int) -> None:
-        """The command with this ticket is durable."""
+        """Takes the news that what the command with this ticket did is durable."""
         self.member.answered(ticket)
         if self.role is not None:
             self.role.stored(ticket)
@@ -336,7 +336,7 @@ class MemberLife:
         self.pump()
 
     def restored(self, ticket: int, database: Database) -> None:
-        """This is what the disk has, after a TruncateLog or Reload."""
+        """Takes the database that the disk has after a TruncateLog or Reload."""
         member = self.member
         command = member.answered(ticket)
         assert isinstance(command, (TruncateLog, Reload)), command
@@ -349,7 +349,7 @@ class MemberLife:
         self.pump()
 
     def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None:
-        """The records that a ReadLog asked for."""
+        """Takes the records that a ReadLog asked for."""
         self.member.answered(ticket)
         if self.role is not None:
             self.role.log_read(ticket, records)
@@ -358,7 +358,7 @@ class MemberLife:
         self.pump()
 
     def wake(self) -> None:
-        """The deadline has passed."""
+        """Does what is due at this time."""
         now = self.clock.now_ms
         self.links.wake()
         self.election.wake()
@@ -390,8 +390,10 @@ class MemberLife:
         return due
 
     def listen_failed(self, reason: str) -> None:
-        """Learners cannot reach this server. While it leads nobody, another one is to lead: it
-        would be elected again and again, and keep a majority that is well from serving."""
+        """Takes the news that the quorum port cannot be opened, so that learners cannot connect.
+
+        A leader that has no quorum yet gives up and stands aside: otherwise it would be elected
+        again and again, and keep a healthy majority from serving."""
         role = self.role
         needs_others = not self.election.view.has_quorums({self.member.sid: None})
         if isinstance(role, Leader) and role.phase != BROADCAST and needs_others:
@@ -400,23 +402,23 @@ class MemberLife:
             self.pump()
 
     def link_accepted(self, name: str) -> QuorumLink | None:
-        """Somebody has connected to the quorum port; None: close it, nobody leads here."""
+        """Takes a connection to the quorum port; None refuses it, for this server does not lead."""
         role = self.role
         return role.link_accepted(name) if isinstance(role, Leader) else None
 
     def link_received(self, link: QuorumLink, data: bytes) -> None:
-        """Bytes have come on the quorum port."""
+        """Takes bytes that have come on a link of the quorum port."""
         link.receive(data)
         self.pump()
 
     def link_up(self, link: QuorumLink) -> None:
-        """A link that was dialed is there."""
+        """Takes the news that a link that was dialed is connected."""
         if not link.is_closed:
             link.owner.link_up(link)
             self.pump()
 
     def link_down(self, link: QuorumLink, reason: str) -> None:
-        """A link has ended, or could not be made."""
+        """Takes the news that a link has ended, or could not be made."""
         learner = link.owner
         if isinstance(learner, Learner) and not link.is_closed:
             if link.has_received:
@@ -435,25 +437,25 @@ class MemberLife:
         self.links.written(link)
 
     def election_dialed(self, sid: int, name: str) -> ElectionLink:
-        """A server's election port has been reached."""
+        """Takes the news that a connection to the election port of server ``sid`` is open."""
         link = self.links.dialed(sid, name)
         self.election.reached(sid)
         return link
 
     def election_dial_failed(self, sid: int) -> None:
-        """It could not be reached."""
+        """Takes the news that the election port of server ``sid`` could not be reached."""
         self.lost_links.gone(sid)
         self.links.dial_failed(sid)
         self.election.not_reached(sid)
         self.pump()
 
     def election_received(self, link: ElectionLink, chunk: bytes) -> None:
-        """Bytes have come on the election port."""
+        """Takes bytes that have come on an election link."""
         self.links.received(link, chunk)
         self.pump()
 
     def election_closed(self, link: ElectionLink) -> None:
-        """An election link has ended."""
+        """Takes the news that an election link has ended."""
         sid = link.sid
         if sid is not None and link.state == LinkState.UP and self.links.addresses.is_known(sid):
             self.lost_links.ended(sid)

@@ -1,8 +1,8 @@
 """One connection of the quorum port: packets in, packets and snapshots out.
 
-Pure. Both sides of it, leader's and learner's, are its ``owner``. Bytes of every world go through
-here, so that the simulator tests the codec, too. What is queued is taken by the driver piece by
-piece, as fast as the other side reads: a snapshot that is sent exists only as its next piece.
+Pure. The ``owner`` of a link is the leader's side of it or the learner's. The bytes of every world
+go through here, so that the simulator tests the codec, too. The driver takes what is queued piece
+by piece, as fast as the other side reads: a snapshot that is sent exists only as its next piece.
 """
 
 from __future__ import annotations
@@ -18,30 +18,31 @@ from pyzk.quorum.stream import QuorumStream
 from pyzk.server.outbox import Outbox, Outgoing
 
 TAKE_BYTES: Final = 1 << 18
-"""How much the driver should take at once."""
+"""How many bytes the driver should take at once."""
 
 
 class LinkOwner(Protocol):
     """The leader's or the learner's side of a link."""
 
     def link_up(self, link: QuorumLink) -> None:
-        """The link was dialed and is connected."""
+        """Takes the news that the link, which was dialed, is connected."""
         ...
 
     def bytes_came(self, link: QuorumLink) -> None:
-        """Bytes have come: the other side lives, however long a packet takes."""
+        """Notes that bytes have come: the other side lives, however long a packet takes."""
         ...
 
     def packet(self, link: QuorumLink, packet: QuorumPacket) -> None:
-        """A packet has come. A QuorumProtocolError that is raised closes the link."""
+        """Takes a packet that has come. A QuorumProtocolError that it raises closes the link."""
         ...
 
     def snapshot_part(self, link: QuorumLink, part: SnapshotPart) -> None:
-        """A part of the snapshot behind SNAP has come."""
+        """Takes a part of the snapshot that follows SNAP."""
         ...
 
     def link_down(self, link: QuorumLink, reason: str) -> None:
-        """The link has ended, by the other side or by ``Link.fail``; not after ``close``."""
+        """Takes the news that the link has ended, by the other side or by ``QuorumLink.fail``.
+        There is none after ``close``."""
         ...
 
 
@@ -68,25 +69,25 @@ class QuorumLink(Outgoing):
         super().__init__()
         self.outbox: Outbox = outbox
         self.name: str = name
-        """Where it goes to or comes from, for the log."""
+        """Where the connection goes to or comes from, for the log."""
         self.owner: LinkOwner = owner
         self.is_closed: bool = False
-        """Nothing more is taken in; the driver writes what is queued, then closes."""
+        """Whether nothing more is taken in; the driver writes what is queued, then closes."""
         self.has_received: bool = False
         self.has_failed: bool = False
-        """This side has ended the link because of what the other side sent or did not send."""
+        """Whether this side ended the link because of what the other one sent or did not send."""
         self.queued_bytes: int = 0
-        """The bytes that wait to be taken, a snapshot not counted."""
+        """How many bytes wait to be taken, a snapshot not counted."""
         self.taken_bytes: int = 0
-        """The bytes that were taken since the beginning, snapshots not counted."""
+        """How many bytes were taken since the beginning, snapshots not counted."""
         self.is_paused: bool = False
-        """The driver does not read the socket for now."""
+        """Whether the driver does not read the socket for now."""
         self.shell: object = None
-        """The driver's own."""
+        """What the driver keeps here for itself: its socket."""
         self._stream: QuorumStream = QuorumStream()
         self._queue: deque[bytes | Iterator[bytes]] = deque()
         self._ahead: int = 0
-        """Number of entries at the head of the queue that go ahead of the others."""
+        """How many entries at the head of the queue go ahead of the others."""
 
     # --- the owner's ----------------------------------------------------------------
 
@@ -100,8 +101,11 @@ class QuorumLink(Outgoing):
             self._mark()
 
     def send_ahead(self, data: bytes) -> None:
-        """Queues an encoded packet ahead of all others but those that were queued by this, too: for
-        what stands in no order with them, on a link that has no snapshot to send."""
+        """Queues an encoded packet ahead of all but those that this method queued before.
+
+        It serves packets whose order among the others does not matter, on a link that has no
+        snapshot to send.
+        """
         if self.is_closed:
             return
         self._queue.insert(self._ahead, data)
@@ -111,7 +115,7 @@ class QuorumLink(Outgoing):
             self._mark()
 
     def send_stream(self, chunks: Iterator[bytes]) -> None:
-        """Queues bytes that are made when they are taken."""
+        """Queues an iterator, whose bytes are made when they are taken."""
         if self.is_closed:
             return
         self._queue.append(chunks)
@@ -119,7 +123,7 @@ class QuorumLink(Outgoing):
             self._mark()
 
     def pause(self, is_paused: bool) -> None:
-        """Lets the other side wait, or go on: what comes cannot be kept, or can again."""
+        """Stops reading, because there is no room for what comes, or goes on with it."""
         if is_paused != self.is_paused:
             self.is_paused = is_paused
             if not self.is_dirty:
@@ -133,14 +137,14 @@ class QuorumLink(Outgoing):
                 self._mark()
 
     def abort(self) -> None:
-        """Closes and drop what is queued: the other side may never read it."""
+        """Closes the link and drops what is queued, which the other side may never read."""
         self._queue.clear()
         self.queued_bytes = self._ahead = 0
         self.close()
 
     def fail(self, reason: str) -> None:
-        """Ends because of what the other side sent or did not send; the owner is told, and says why
-        in its log line about the end."""
+        """Ends the link because of what the other side sent or did not send. The owner is told, and
+        logs ``reason`` in its line about the end."""
         if self.is_closed:
             return
         self.has_failed = True
@@ -154,7 +158,7 @@ class QuorumLink(Outgoing):
     # --- the driver's ---------------------------------------------------------------
 
     def receive(self, data: bytes) -> None:
-        """Bytes have come."""
+        """Takes bytes that have come."""
         self.has_received = True
         if not self.is_closed:
             self.owner.bytes_came(self)
@@ -173,7 +177,7 @@ class QuorumLink(Outgoing):
         return self.is_closed
 
     def lost(self, reason: str) -> None:
-        """The connection has ended, or could not be made."""
+        """Takes the news that the connection has ended, or could not be made."""
         if self.is_closed:
             return
         self.is_closed = True
@@ -186,7 +190,7 @@ class QuorumLink(Outgoing):
         return bool(self._queue)
 
     def take(self, limit: int = TAKE_BYTES) -> bytes:
-        """Returns about ``limit`` bytes to write next; empty if there are none."""
+        """Returns about ``limit`` bytes to write next; none if nothing is queued."""
         queue = self._queue
         if len(queue) == 1:
             only = queue[0]

@@ -65,20 +65,20 @@ class Member:
         self.synced_zxid: int = self.logged_zxid
         """The zxid of the last record that is durable."""
         self._logged_bytes: int = 0
-        """Bytes of all records that were handed to the log."""
+        """How many bytes all records have that were handed to the log."""
         self._log_marks: deque[tuple[int, int]] = deque()
         """(zxid, bytes of all records up to it) after each input that has led to records."""
         self._synced_bytes: int = 0
         self.is_database_whole: bool = True
-        """False while a SNAP is being stored: then memory must not be believed after a break."""
+        """Whether memory can be trusted if a role ends now; it cannot while a SNAP is stored."""
         self.needs_snapshot: bool = False
-        """Whether a leader has asked to truncate what cannot be: it is asked for a SNAP then."""
+        """Whether a leader has asked for a truncation that failed, so that it must send a SNAP."""
         self.stands_aside: str = ""
         """Why this server does not stand in the next election, empty if it does: as leader it had
         to refuse voters that have a later configuration, or could not listen for them."""
         self.is_outdated: bool = False
-        """Whether its leader had a later configuration with other voters: a quorum of this one may
-        be none of that, so this server does not stand for election any more."""
+        """Whether a leader had a later configuration with other voters. A quorum of the present
+        configuration may not be one of that, so this server no longer stands for election."""
         self.election: Election | None = None
         """The election, which must know of a new epoch; the life of the member sets it."""
         self.pending: dict[int, StorageCommand] = {}

@@ -180,7 +180,7 @@ def new_leader_config(packet: QuorumPacket) -> bytes | None:
 
 
 def txn_payload(packet: QuorumPacket) -> bytes:
-    """Reads PROPOSAL or INFORM; returns what the log shall hold, to the byte.
+    """Reads PROPOSAL or INFORM; returns what the log is to hold, to the byte.
 
     Nothing is decoded but the zxid, which must be that of the packet: a mismatch would put the
     log out of step with what is acknowledged.
@@ -218,7 +218,7 @@ def encode_inform_and_activate(zxid: int, leader: int, payload: bytes) -> bytes:
 
 
 def inform_and_activate(packet: QuorumPacket) -> tuple[int, bytes]:
-    """Reads INFORMANDACTIVATE; returns who leads from now on, and what the log shall hold."""
+    """Reads INFORMANDACTIVATE; returns who leads from now on, and what the log is to hold."""
     leader = designated_leader(packet)
     data = packet.data
     assert data is not None, packet
@@ -305,7 +305,7 @@ class ForwardedRequest:
 
 
 def encode_request(request: ForwardedRequest) -> bytes:
-    """Return REQUEST, the one packet with identities."""
+    """Returns REQUEST, the one packet with identities."""
     data = _pack_request(request.session, request.cxid, request.type) + request.body
     assert len(data) <= MAX_PACKET_BYTES, len(data)
     head = _pack_head(REQUEST, NO_ZXID, len(data)) + data

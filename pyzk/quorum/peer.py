@@ -45,9 +45,9 @@ class Status:
 
     def __init__(self, mode: str, leader_sid: int | None, is_running: bool, last_zxid: int) -> None:
         self.mode: str = mode
-        """standalone, leader, follower, observer or read-only; looking between two roles."""
+        """One of standalone, leader, follower, observer, read-only; looking between two roles."""
         self.leader_sid: int | None = leader_sid
-        """The server that leads, if it is another one."""
+        """The sid of the leader, if another server leads."""
         self.is_running: bool = is_running
         """Whether clients are served."""
         self.last_zxid: int = last_zxid
@@ -87,7 +87,7 @@ class Peer:
         return self.server.metrics
 
     def run_on(self, host: Host) -> None:
-        """Takes what the world tells of the process and the machine; before the start."""
+        """Takes, before the start, what the world knows of the process and the machine."""
         self.server.host = host
 
     @property
@@ -174,8 +174,8 @@ class Peer:
 
     @property
     def next_due(self) -> int:
-        """The monotonic ms at which something falls due; the heartbeat alone does nothing, nor
-        does looking for containers where there are none."""
+        """The monotonic ms at which something falls due. The heartbeat does not count, for it alone
+        does nothing; the look for containers does not count where there are none."""
         tree = self.server.tree
         due = self._container_check_ms if tree.containers or tree.ttls else _NEVER_MS
         for at in (self.server.sessions.deadline, self.server.handshake_deadline):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class AckTally:
-    """Which sets of voters are a quorum of every verifier, as bit masks."""
+    """Tells which sets of voters, as bit masks, are a quorum of every verifier."""
 
     def __init__(self, verifiers: Iterable[QuorumVerifier]) -> None:
         self.verifiers: tuple[QuorumVerifier, ...] = tuple(verifiers)
@@ -56,8 +56,11 @@ class AckTally:
 
 
 class NewEpoch:
-    """The epoch that is about to be proposed: above every epoch that a server has accepted which
-    connects before a quorum has. Observers' epochs raise it; that they connect does not count."""
+    """The epoch that is about to be proposed.
+
+    It is above every epoch that was accepted by a server that connects before a quorum has
+    connected. An observer's epoch raises it, but an observer does not count for the quorum.
+    """
 
     def __init__(self, tally: AckTally) -> None:
         self._tally: AckTally = tally
@@ -120,7 +123,7 @@ class LaterConfigs:
         self._member: Member = member
         self._tally: AckTally = tally
         self._refused: int = 0
-        """Those voters, as a mask."""
+        """The voters that are refused, as a mask."""
 
     def accept(self, sid: int, version: int) -> bool:
         """Tells whether a server with this version of the configuration may be led."""
@@ -138,7 +141,7 @@ class LaterConfigs:
 
 
 class Proposal:
-    """A transaction that is under way: who has it on disk, and what becomes of it."""
+    """A transaction that is under way: which voters have it on disk, and its request."""
 
     __slots__ = ("acks", "payload", "request")
 

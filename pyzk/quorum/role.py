@@ -27,15 +27,15 @@ class MemberRole(Role, Protocol):
     and log must be the same before an election (ZOOKEEPER-2845)."""
 
     def start(self) -> None:
-        """Begins."""
+        """Begins the role."""
         ...
 
     def stop(self) -> None:
-        """Ends: closes the links and stops serving clients. What comes later is ignored."""
+        """Ends the role: closes the links and stops serving clients. Later inputs are ignored."""
         ...
 
     def wake(self) -> None:
-        """The deadline has passed, or half a tick has."""
+        """Does what is due; called at the deadline, and each half tick."""
         ...
 
     def flush(self) -> None:
@@ -48,17 +48,17 @@ class MemberRole(Role, Protocol):
         ...
 
     def looking(self, sid: int) -> None:
-        """The server ``sid``, a voter, looks for a leader."""
+        """Takes the news that the server ``sid``, a voter, looks for a leader."""
         ...
 
     def stored(self, ticket: int) -> None:
-        """A command with this ticket is durable."""
+        """Takes the news that what the command with this ticket did is durable."""
         ...
 
     def restored(self, ticket: int, database: Database) -> None:
-        """A TruncateLog or Reload is done; ``database`` is what the disk has."""
+        """Takes the database that the disk has after a TruncateLog or Reload."""
         ...
 
     def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None:
-        """A ReadLog is done; ``records`` is None if a snapshot is cheaper."""
+        """Takes the records that a ReadLog asked for, None if a snapshot is cheaper."""
         ...

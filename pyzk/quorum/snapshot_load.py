@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _unpack_stat: Final = struct.Struct(">qqqqiiiqq").unpack
 _FUZZY: Final = 1 << 62
-"""Until it is known up to where the snapshot may have effects, no digest is compared."""
+"""The zxid up to which no digest is compared, while the end of the snapshot is not known."""
 
 
 class SnapshotLoad:
@@ -42,7 +42,7 @@ class SnapshotLoad:
         self.database.committed = CommittedLog(config.commit_log_count)
 
     def add(self, part: SnapshotPart) -> None:
-        """Takes the next part. Raises QuorumProtocolError for what is no tree."""
+        """Takes the next part. Raises QuorumProtocolError if the znodes are not a tree."""
         database = self.database
         tree = database.tree
         nodes = tree.nodes

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from pyzk.data.database import FrozenDatabase
-from pyzk.quorum.snapshot_stream import encode_begin, encode_end, encode_nodes
+from pyzk.data.serialize import encode_nodes, encode_tables
+from pyzk.quorum.snapshot_stream import END
 
 PIECE_BYTES: Final = 1 << 16
 """The least bytes of a piece, but of the last."""
@@ -43,11 +44,11 @@ class SnapshotChunks:
         size = 0
         if not self._has_begun:
             self._has_begun = True
-            out.append(encode_begin(frozen.sessions, frozen.acls))
+            out.append(encode_tables(frozen.sessions, frozen.acls))
         while size < PIECE_BYTES:
             nodes = frozen.nodes.read(PIECE_ZNODES)
             if not nodes:
-                out.append(encode_end())
+                out.append(END)
                 self.close()
                 break
             piece = encode_nodes(nodes)

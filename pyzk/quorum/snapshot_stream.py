@@ -18,7 +18,6 @@ Nothing here believes a count or a length: memory grows with the bytes that did 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 from pyzk.data.paths import ROOT
@@ -27,11 +26,7 @@ from pyzk.errors import TooLong
 from pyzk.jute.archive import (
     NULL,
     decode_text,
-    encode_buffer,
     encode_string,
-    pack_int,
-    pack_long,
-    pack_long_int,
     unpack_int,
     unpack_long,
     unpack_long_int,
@@ -41,35 +36,8 @@ from pyzk.jute.records import ACL
 SIGNATURE: Final = "BenWasHere"
 STAT_BYTES: Final = 60
 
-_END: Final = b"\x00\x00\x00\x01/" + encode_string(SIGNATURE)
-
-
-def encode_begin(
-    sessions: Iterable[tuple[int, int]], acls: Iterable[tuple[int, tuple[ACL, ...]]]
-) -> bytes:
-    """Returns everything before the nodes."""
-    table = [pack_long_int(session, timeout) for session, timeout in sessions]
-    lists = [
-        pack_long(acl_id) + pack_int(len(acl)) + b"".join([entry.encode() for entry in acl])
-        for acl_id, acl in acls
-    ]
-    return b"".join((pack_int(len(table)), *table, pack_int(len(lists)), *lists))
-
-
-def encode_nodes(nodes: Iterable[Frozen]) -> bytes:
-    """Returns some nodes; parents must come before their children."""
-    out: list[bytes] = []
-    for path, data, acl_id, persisted in nodes:
-        out.append(encode_string("" if path == ROOT else path))
-        out.append(encode_buffer(data))
-        out.append(pack_long(acl_id))
-        out.append(persisted)
-    return b"".join(out)
-
-
-def encode_end() -> bytes:
-    """Returns the end of the tree and the signature."""
-    return _END
+END: Final = encode_string("/") + encode_string(SIGNATURE)
+"""The end of the tree and the signature."""
 
 
 class SnapshotPart:

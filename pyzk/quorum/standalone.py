@@ -1,7 +1,7 @@
-"""A server that stands alone, its life and its role: prepare, log, apply.
+"""A server that stands alone: its life and its role in one.
 
-Pure. A transaction is applied, and answered, only after the disk has said that its record is
-durable.
+Pure. A write is prepared and its record handed to the disk; it is applied and answered only after
+the disk has said that the record is durable.
 
 ZooKeeper: ZooKeeperServer with its Prep-, Sync- and FinalRequestProcessor
 """
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SPOT_CHECK_MASK: Final = 63
-"""One transaction in so many has its digests computed again when it is applied. The others take
-those that their preparation computed (scripts/bench: a tenth of a write); replay and followers
-compute all of them."""
+"""One transaction in 64, whose zxid has none of these bits, has its digests computed again when it
+is applied. The others take the digests that their preparation computed (scripts/bench: a tenth of a
+write); replay and followers compute every digest."""
 
 
 def standalone_peer(config: ServerConfig, database: Database, clock: Clock, rng: Random) -> Peer:
-    """Returns a server that stands alone, not started yet."""
+    """Returns the peer of a server that stands alone, not started yet."""
     server = Server(config, database, clock, Outbox(), rng)
     return Peer(server, Standalone(server, rng))
 
@@ -57,7 +57,7 @@ class Standalone:
         )
 
     def start(self) -> None:
-        """Serves; ephemerals of sessions that did not survive go first."""
+        """Begins to serve, after it has removed the ephemerals of sessions that did not survive."""
         server = self._server
         dead = server.database.kill_dead_sessions()
         if dead:
@@ -75,7 +75,7 @@ class Standalone:
 
     @property
     def deadline(self) -> int | None:
-        """None."""
+        """None: a lone server waits for no time."""
         return None
 
     @property
@@ -84,11 +84,11 @@ class Standalone:
         return self.mode, None
 
     def gauges(self) -> dict[str, int]:
-        """Nothing that only an ensemble has."""
+        """Returns no gauges: these are the gauges that only members of an ensemble have."""
         return {}
 
     def submit(self, request: Request) -> None:
-        """Prepare a write and hand its record to the disk."""
+        """Prepares a write and hands its record to the disk."""
         record = frame_record(self.prep.prepare(request))
         outbox = self._outbox
         outbox.log.append(record)
@@ -98,11 +98,11 @@ class Standalone:
             outbox.commands.append(TakeSnapshot())
 
     def revalidate(self, connection: Connection, session_id: int, timeout_ms: int) -> None:
-        """All sessions are here."""
+        """Revalidates the session here: a lone server has every session."""
         self._server.revalidate_here(connection, session_id, timeout_ms)
 
     def log_synced(self, zxid: int) -> None:
-        """Apply, in order, what is durable now, and answer it."""
+        """Applies, in order, the transactions that are durable now, and answers them."""
         proposed = self._proposed
         database = self._server.database
         queues = self._server.queues

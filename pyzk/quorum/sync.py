@@ -11,10 +11,10 @@ and returns what to send. In ZooKeeper's order, the first that applies:
     P below it, the log on disk may be used    the log's records after P, then the committed log's
     otherwise                                  SNAP
 
-"See below": P is one of the records, or it is a (N, 0), which no record has: DIFF. Or it is the
-end of what a deposed leader had proposed alone: then the histories part somewhere before P, and in
-another epoch than P's next record here, so that nobody knows whether the learner has the record to
-truncate to: SNAP.
+"See below": P is one of the records, or it is (N, 0), which no record has: DIFF. Or P is the end of
+what a deposed leader had proposed alone: then the histories part somewhere before P, and in another
+epoch than P's next record here, so that nobody knows whether the learner has the record to truncate
+to: SNAP.
 
 What is sent must continue P without a hole, so both logs are believed only where that can be
 shown; else the answer is SNAP, which is never wrong. `is_next` says what continues what. With whole
@@ -34,8 +34,8 @@ the answer is SNAP in each of these cases:
 - The log on disk has a hole. ZooKeeper checks where it meets the committed log (2418), not inside
   it (2846): a member that was brought up to date by SNAP never logged what the snapshot brought.
   Two records may follow each other by their numbers, (1,5) (2,1), and yet have lost (1,6) between
-  them. So ``complete_after`` is asked for, from where on the log is known whole.
-- The target of a TRUNC is a (N, 0) or 0, which no log has. A learner of ZooKeeper would keep the
+  them. So the log is used only behind ``complete_after``, from where it is known to be whole.
+- The target of a TRUNC is (N, 0) or 0, which no log has. A learner of ZooKeeper would keep the
   first record behind it.
 """
 
@@ -143,17 +143,17 @@ class SyncPlan:
         from_committed: Sequence[int] = (),
     ) -> None:
         self.kind: int = kind
-        """packets.DIFF, TRUNC or SNAP; or READ_LOG, which sends nothing yet."""
+        """The kind: packets.DIFF, TRUNC or SNAP; or READ_LOG, which sends nothing yet."""
         self.zxid: int = zxid
-        """The zxid of that packet; with READ_LOG, the one after which the log is wanted."""
+        """The zxid of the packet; for READ_LOG, the one after which the log is wanted."""
         self.reason: str = reason
-        """Why, for the log lines."""
+        """Why the learner is synchronized in this way, for the log."""
         self.forward_after: int = forward_after
         """The zxid after which everything that the leader proposes or commits follows."""
         self.from_disk: Sequence[int] = from_disk
         """The zxids of records to send from disk, each as PROPOSAL and COMMIT."""
         self.from_committed: Sequence[int] = from_committed
-        """The zxids of records to send behind those, from the committed log."""
+        """The zxids of records to send from the committed log, behind those from disk."""
 
     def __repr__(self) -> str:
         name = packets.type_name(self.kind) if self.kind else "READ_LOG"

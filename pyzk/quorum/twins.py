@@ -1,8 +1,8 @@
 """Signs that another server runs with the id of this one.
 
-Pure. The protocols have no word for it: a server to which two servers with one id connect keeps the
-newer connection. Each of the two then loses its connections to servers that live; when it connects
-again, the other one loses its own.
+Pure. No message of the protocols tells of it: when two servers with one id connect to a server,
+that server keeps the newer connection. Each of the two then loses its connections to servers that
+live; when it connects again, the other one loses its own.
 
 Where this differs from ZooKeeper, on purpose: this server says in its log that it has a twin.
 """
@@ -26,7 +26,7 @@ APART_MS: Final = 300
 """Two ends with less time between them count as one: at a start servers dial each other at the same
 time, and elections follow each other, so that some connections replace others at once."""
 ELECTIONS: Final = -1
-"""Stands for an epoch where a connection is one of the election port."""
+"""Stands in place of an epoch for a connection of the election port."""
 MAX_KEYS: Final = 64
 
 
@@ -42,7 +42,8 @@ class LostLinks:
         """(server, epoch) -> when it has ended connections, in monotonic ms."""
 
     def ended(self, other: int, epoch: int = ELECTIONS) -> None:
-        """Server ``other`` has ended a connection; a leader of ``epoch`` has if one is given."""
+        """Takes the news that server ``other``, as leader of ``epoch`` if it is given, has ended a
+        connection."""
         if len(self._ended) >= MAX_KEYS:
             self._ended.clear()
         times = self._ended.setdefault((other, epoch), deque(maxlen=MANY))
@@ -66,6 +67,6 @@ class LostLinks:
         times.clear()
 
     def gone(self, other: int) -> None:
-        """Server ``other`` cannot be reached: that is why its connections have ended."""
+        """Takes the news that server ``other`` cannot be reached, so its connections ended."""
         for key in [key for key in self._ended if key[0] == other]:
             del self._ended[key]

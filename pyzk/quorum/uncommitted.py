@@ -36,7 +36,7 @@ MAX_WAITING_BYTES: Final = 1 << 28
 """The most bytes of proposals that wait for the disk or for UPTODATE."""
 
 UncommittedTxn = tuple[int, bytes, LoggedTxn]
-"""(zxid, payload as it came, the same decoded)"""
+"""A proposal as (zxid, payload as it came, the payload decoded)."""
 
 
 class UncommittedTxns:
@@ -47,15 +47,15 @@ class UncommittedTxns:
         self.queue: deque[UncommittedTxn] = deque()
         """Proposals that are not applied, in order."""
         self.matched: int = 0
-        """The number of those, from the oldest on, that are committed; 0 in BROADCAST."""
+        """How many proposals in the queue, from the oldest on, are committed; 0 in BROADCAST."""
         self.last_zxid: int = 0
         """The last proposal; before the first, the end of the history that it continues."""
         self.is_first_free: bool = False
         """Whether the next proposal may repeat what the snapshot has."""
         self.floor_zxid: int = 0
-        """Every transaction lies above this: from NEWLEADER on it is of the leader's epoch."""
+        """The zxid above which every transaction lies; from NEWLEADER on, the leader's epoch."""
         self._ceiling_zxid: int = 0
-        """Every transaction lies below this, the begin of the epoch behind the leader's."""
+        """The zxid below which every transaction lies: the beginning of the next epoch."""
         self._epoch: int = 0
         self._waiting_bytes: int = 0
         self.limit_bytes: int = MAX_WAITING_BYTES

@@ -1,7 +1,9 @@
-"""The client port: sockets to connections and back.
+"""The client port: what joins each client's socket to its pure connection.
 
-Shell. One protocol object for each socket; bytes go to the pure connection through the runner,
-which also writes what the connection has for the socket. Answers to NIOServerCnxnFactory.
+Shell. There is one protocol object for each socket. The bytes that come go through the runner to
+the connection, and the runner has what the connection answers written to the socket.
+
+ZooKeeper: NIOServerCnxnFactory
 """
 
 from __future__ import annotations
@@ -18,13 +20,13 @@ if TYPE_CHECKING:
     from pyzk.runtime.unread import Unread
 
 LAST_BYTES_TIMEOUT_S: Final = 2.0
-"""How long a client may take for what is left when its connection is closed."""
+"""How long a client may take to read what is left when its connection is closed."""
 
 
 class ClientInputs:
     """What the sockets of clients ask of the server that they belong to: `runtime.runner`.
 
-    A base class, for calls of a Protocol's methods are slower in the compiled form.
+    It is a base class, because calls of a Protocol's methods are slower in the compiled form.
     """
 
     config: ServerConfig
@@ -43,7 +45,7 @@ class ClientInputs:
         raise NotImplementedError
 
     def resume_soon(self, connection: Connection, reason: int) -> None:
-        """Resumes in the next turn of the loop, so that other connections get theirs."""
+        """Resumes in the next turn of the loop, so that other connections have their turn first."""
         raise NotImplementedError
 
     def lost(self, connection: Connection) -> None:
@@ -52,8 +54,8 @@ class ClientInputs:
 
 
 class ClientProtocol:
-    """One socket of a client: the methods of asyncio.Protocol, which as a base class would keep
-    this one from being compiled."""
+    """One socket of a client, with the methods of asyncio.Protocol. That class itself as a base
+    would keep this one from being compiled."""
 
     __slots__ = ("_connection", "_is_choked", "_is_paused", "_runner", "_transport")
 
@@ -66,7 +68,7 @@ class ClientProtocol:
 
     @property
     def connection(self) -> Connection | None:
-        """The pure side; None before there is a socket, and after."""
+        """The pure connection; None before the socket is connected, and after it is gone."""
         return self._connection
 
     # --- called by the loop ---------------------------------------------------------
@@ -78,7 +80,7 @@ class ClientProtocol:
         host, port = peer_of(transport)
         connection = self._runner.accept(host, port, descriptor)
         if connection is None:
-            # As the original: accepted, then closed without a byte.
+            # The original, too, accepts and then closes without a byte.
             self._transport.abort()
             return
         if self._runner.config.client_tcp_keep_alive:
@@ -115,7 +117,7 @@ class ClientProtocol:
     # --- called by the runner -------------------------------------------------------
 
     def flush(self, connection: Connection) -> None:
-        """Write what the connection has; close, pause or resume as it wants."""
+        """Writes what the connection has; closes, pauses or resumes the socket as it wants."""
         transport = self._transport
         if transport is None:
             connection.out.clear()
@@ -145,8 +147,8 @@ class ClientProtocol:
             self._runner.resume_soon(connection, STALL_CHOKED)
 
     def _close(self, transport: asyncio.Transport, was_choked: bool) -> None:
-        """Close when the last bytes are written; a client that does not take them loses them, at
-        once if it ``was_choked`` before them."""
+        """Closes when the last bytes are written. A client that does not read them loses them: in
+        the end, or at once if it ``was_choked`` before they were written."""
         if was_choked:
             transport.abort()
             return
@@ -164,22 +166,22 @@ class ClientProtocol:
 
     @property
     def unread_bytes(self) -> int:
-        """What waits for the socket, with the requests that wait for it."""
+        """How many bytes wait for the socket, those of requests that wait for it included."""
         parked = 0 if self._connection is None else self._connection.parked_bytes
         return parked + (0 if self._transport is None else self._transport.get_write_buffer_size())
 
     def drop(self, reason: str | None) -> None:
-        """Close the socket at once; ``reason`` says why the connection ends, if it was open."""
+        """Closes the socket at once; ``reason`` says why the connection ends, if it was open."""
         if self._connection is not None and reason is not None:
             self._connection.refuse(reason)
         self.abort()
 
     def close(self) -> None:
-        """Close the socket; the server ends."""
+        """Closes the socket, because the server ends."""
         if self._transport is not None and not self._transport.is_closing():
             self._close(self._transport, self._is_choked)
 
     def abort(self) -> None:
-        """Drop the socket at once."""
+        """Drops the socket at once."""
         if self._transport is not None:
             self._transport.abort()

@@ -24,10 +24,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
 
-import attrs
-
 from pyzk.data.database import FrozenDatabase
 from pyzk.errors import StorageError
+from pyzk.metrics import Metrics
 from pyzk.persistence import purge
 from pyzk.persistence.directory import Directory
 from pyzk.persistence.filenames import snapshot_name
@@ -46,23 +45,6 @@ enough."""
 _Result = TypeVar("_Result")
 Post = Callable[[Callable[[], None]], object]
 """Runs a function on the event loop, as call_soon_threadsafe does."""
-
-
-@attrs.define
-class SyncStats:
-    """Tells how long syncs took. The disk thread writes it, anyone may read it."""
-
-    count: int = 0
-    total_ms: float = 0.0
-    max_ms: float = 0.0
-    slow_count: int = 0
-    """The number of syncs that took longer than fsync.warningthresholdms."""
-    records: int = 0
-    """The number of records made durable; divided by ``count`` it is the size of a group commit."""
-
-    def reset(self) -> None:
-        self.count = self.slow_count = self.records = 0
-        self.total_ms = self.max_ms = 0.0
 
 
 class _Roll:
@@ -101,9 +83,11 @@ class DiskThread:
         post: Post,
         on_synced: Callable[[int], None],
         on_error: Callable[[StorageError], None],
+        metrics: Metrics,
         warning_threshold_ms: int = 1000,
     ) -> None:
-        self.stats = SyncStats()
+        """``metrics`` is where syncs are counted."""
+        self._metrics = metrics
         self._writer = writer
         self._post = post
         self._on_synced = on_synced
@@ -131,11 +115,6 @@ class DiskThread:
         A StorageError ends the log as one of its own does.
         """
         self._queue.put(_Work(work, answer))
-
-    @property
-    def log_file_bytes(self) -> int:
-        """The length of the current log file without its padding; 0 just after a roll."""
-        return self._writer.file_bytes
 
     def close(self) -> None:
         """Write and sync what was appended, then end the thread. Blocks until that is done."""
@@ -209,14 +188,9 @@ class DiskThread:
         if self._abandoned:
             return
         self._send(partial(self._on_synced, zxid))
-        stats = self.stats
-        stats.count += 1
-        stats.records += len(records)
-        stats.total_ms += took_ms
-        if took_ms > stats.max_ms:
-            stats.max_ms = took_ms
+        self._metrics.fsynctime.add(int(took_ms))
         if took_ms > self._warning_threshold_ms:
-            stats.slow_count += 1
+            self._metrics.fsync_threshold_exceed_count += 1
             log.warning(
                 "fsync of the transaction log took %d ms; every write waits for it."
                 " Is the disk shared or slow?",

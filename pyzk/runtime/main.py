@@ -38,7 +38,6 @@ from pyzk.errors import (
     DirectoryLockedError,
     ElectionPortError,
     StorageError,
-    TornTail,
 )
 from pyzk.exit_codes import ExitCode
 from pyzk.runtime import logs
@@ -92,18 +91,21 @@ def run(
         _log.info("configuration: %s%s", f"line {line}: " if line else "", text)
     raise_descriptor_limit()
 
+    where = f"data in {os.path.abspath(config.data_dir)}"
+
     def tell(runner: Runner, line: str) -> None:
         is_heard = announce(line, out)
         if must_be_heard and not is_heard:
             runner.request_stop()
 
-    def say_started(runner: Runner) -> None:
+    def say(runner: Runner) -> None:
         ensemble = config.ensemble
         if ensemble is not None and not connect_string_only:
             what = "observer" if ensemble.is_observer else "participant"
             count = len(ensemble.membership.members)
             role = f"server {ensemble.my_sid} of {count}, {what}, looking for a leader"
-            tell(runner, status_line("started", *runner.client_address, role, config.data_dir))
+            tell(runner, status_line("started", *runner.client_address, role, where))
+        runner.when_serving(partial(say_ready, runner))
 
     def say_ready(runner: Runner) -> None:
         host, port = runner.client_address
@@ -112,11 +114,7 @@ def run(
             return
         ensemble = config.ensemble
         role = runner.role if ensemble is None else f"server {ensemble.my_sid}, {runner.role}"
-        tell(runner, status_line("ready", host, port, role, config.data_dir))
-
-    def say(runner: Runner) -> None:
-        say_started(runner)
-        runner.when_serving(partial(say_ready, runner))
+        tell(runner, status_line("ready", host, port, role, where))
 
     try:
         return event_loop.run(_serve(config, make_runner or _peer_runner, say, signals), loop)
@@ -219,17 +217,8 @@ def _log_start(runner: Runner) -> None:
     )
 
 
-def ready_line(host: str, port: int, where: str, role: str = "standalone") -> str:
-    """Return the line that is printed when the server serves."""
-    return _line("ready", host, port, role, where)
-
-
-def status_line(state: str, host: str, port: int, role: str, data_dir: str) -> str:
-    """Return the description of a server on disk."""
-    return _line(state, host, port, role, f"data in {os.path.abspath(data_dir)}")
-
-
-def _line(state: str, host: str, port: int, role: str, where: str) -> str:
+def status_line(state: str, host: str, port: int, role: str, where: str) -> str:
+    """Return the description of a server; ``where`` says where its data are."""
     return f"pyzk {__version__} {state} on {place(host, port)}, {role}, {where}"
 
 
@@ -272,7 +261,7 @@ def explain(error: Exception, config: ServerConfig) -> tuple[str, int]:
         return f"configuration: {error}", ExitCode.INVALID_INVOCATION
     if isinstance(error, DirectoryLockedError):
         return str(error), ExitCode.DATADIR_LOCKED
-    if isinstance(error, (Corrupt, TornTail)):
+    if isinstance(error, Corrupt):
         return f"{error}{_other_remedy(error, config)}", ExitCode.DATA_CORRUPT
     if isinstance(error, StorageError):
         return str(error), ExitCode.UNABLE_TO_ACCESS_DATADIR
@@ -315,7 +304,7 @@ def _advice(error: OSError, config: ServerConfig) -> str:
 
 def _other_remedy(error: StorageError, config: ServerConfig) -> str:
     """Return what a member of an ensemble can do instead of restoring a backup."""
-    if config.ensemble is None or not isinstance(error, (Corrupt, TornTail)):
+    if config.ensemble is None or not isinstance(error, Corrupt):
         return ""
     roots = dict.fromkeys((config.data_dir, config.data_log_dir))
     return (

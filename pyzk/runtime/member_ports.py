@@ -1,6 +1,7 @@
 """The two ports of a member, and the answers of its disk.
 
-Shell. `quorum.driver` orders here what only a member orders; a lone server has none of it.
+Shell. `quorum.driver` calls the effects here that only a member has; a lone server has no ports of
+this kind.
 
 ZooKeeper: QuorumPeer, Leader.LearnerCnxAcceptor, QuorumCnxManager
 """
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class MemberPorts:
-    """What a member has beside a lone server: the effects of `quorum.contract.MemberEffects`."""
+    """The effects of `quorum.contract.MemberEffects`, on real sockets and the member's storage."""
 
     def __init__(
         self,
@@ -50,7 +51,7 @@ class MemberPorts:
         self._election = ElectionPort(inputs, life, ensemble, self._network)
 
     async def listen(self) -> None:
-        """Opens the election port, and says which names of others nobody knows.
+        """Opens the election port, and logs which names of other members cannot be resolved.
 
         Raises ElectionPortError.
         """
@@ -125,11 +126,11 @@ class MemberPorts:
     # --- the end --------------------------------------------------------------------
 
     def close(self) -> None:
-        """Closes both ports; what was written is still sent."""
+        """Closes both ports; bytes that were written are still sent."""
         self._quorum.close()
         self._election.close()
 
     def abort(self) -> None:
-        """Drops everything."""
+        """Drops both ports and their connections at once."""
         self._quorum.abort()
         self._election.abort()

@@ -1,60 +1,37 @@
 """The quorum port, 2888: links between a leader and its learners.
 
 Shell. A learner dials, a leader listens; afterwards both sides are the same: bytes go in through
-the runner, and what a `Link` has queued is taken piece by piece as the socket takes it. Answers to
-the sockets of Leader.LearnerCnxAcceptor, LearnerHandler and Learner.
+the runner, and what a `QuorumLink` has queued is taken piece by piece as the socket takes it.
+
+ZooKeeper: the sockets of Leader.LearnerCnxAcceptor, LearnerHandler and Learner
 """
 
 from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
 from pyzk.quorum.commands import DialLeader
 from pyzk.quorum.link import QuorumLink
-from pyzk.runtime.client_port import LAST_BYTES_TIMEOUT_S
-from pyzk.runtime.dialing import DialAttempt, Listening, Where, set_options
+from pyzk.runtime.dialing import Listening
 from pyzk.runtime.network import peer_name, reason_of
-
-if TYPE_CHECKING:
-    from pyzk.config.ensemble import EnsembleConfig
-    from pyzk.quorum.lifecycle import MemberLife
-    from pyzk.runtime.seams import MemberInputs, MemberNetwork, Timer
+from pyzk.runtime.port import Port, PortSocket
 
 HIGH_WATER_BYTES: Final = 1 << 20
-"""What may wait for one socket; the rest stays in the link, where a snapshot is not made yet."""
+"""How many bytes may wait for one socket; a snapshot in the link is made only as they leave."""
 LOW_WATER_BYTES: Final = 1 << 18
 
 
-class QuorumPort:
+class QuorumPort(Port):
     """All links of one member."""
-
-    def __init__(
-        self,
-        inputs: MemberInputs,
-        life: MemberLife,
-        ensemble: EnsembleConfig,
-        network: MemberNetwork,
-    ) -> None:
-        self.inputs = inputs
-        self.life = life
-        self.ensemble = ensemble
-        self._network = network
-        self._listening: list[Listening] = []
-        self._protocols: dict[LinkProtocol, None] = {}
-        self._dials: dict[QuorumLink, DialAttempt] = {}
 
     # --- orders ---------------------------------------------------------------------
 
     def listen(self) -> None:
-        """Take learners, as soon as the port can be had."""
+        """Takes learners, as soon as the port can be opened."""
         self.stop_listening()
-        everywhere = self.ensemble.quorum_listen_on_all_ips
-        places: dict[tuple[str | None, int], None] = {
-            (None if everywhere else each.host, each.quorum_port): None
-            for each in self.ensemble.me.addresses
-        }
+        places = self._places("learners", [each.quorum_port for each in self.ensemble.me.addresses])
         failures: list[str] = []
 
         def failed(reason: str) -> None:
@@ -62,36 +39,26 @@ class QuorumPort:
             if len(failures) == len(places):
                 self.inputs.take_in("listening", reason, partial(self.life.listen_failed, reason))
 
-        for host, port in places:
-            where = Where(host, port, "learners", f"server.{self.ensemble.my_sid}")
+        for where in places:
             listening = Listening(
                 self.inputs, self._network, self._make_accepted, where, failed=failed
             )
             self._listening.append(listening)
             listening.start()
 
-    def stop_listening(self) -> None:
-        """Take no more; links that are there stay."""
-        for listening in self._listening:
-            listening.close()
-        self._listening.clear()
-
     def dial(self, command: DialLeader) -> None:
-        """Open a link; `MemberLife.link_up` or `MemberLife.link_down` will tell."""
+        """Opens a link; `MemberLife.link_up` or `MemberLife.link_down` tells how that went."""
         link = command.link
         if link.is_closed:
             return
-        dial = DialAttempt(
-            self.inputs,
-            self._network,
+        self._dial(
+            link,
             partial(self._make_dialed, link),
             command.addresses,
             # One address that does not answer may not use up the time of the others.
             command.timeout_ms / 1000 / max(1, len(command.addresses)),
             partial(self._dial_failed, link),
         )
-        self._dials[link] = dial
-        dial.start()
 
     def _make_dialed(self, link: QuorumLink) -> asyncio.Protocol:
         return cast("asyncio.Protocol", LinkProtocol(self, link))
@@ -101,75 +68,40 @@ class QuorumPort:
         self.inputs.take_in("link down", reason, partial(self.life.link_down, link, reason))
 
     def flush(self, link: QuorumLink) -> None:
-        """The link has something to write, or was closed."""
+        """Writes what the link has for its socket; closes the socket of a closed link."""
         shell = link.shell
         if isinstance(shell, LinkProtocol):
             shell.flush()
-        elif link.is_closed and (dial := self._dials.pop(link, None)) is not None:
-            dial.cancel()
-
-    def close(self) -> None:
-        """End: what was written is still sent."""
-        self.stop_listening()
-        for dial in self._dials.values():
-            dial.cancel()
-        self._dials.clear()
-        for protocol in list(self._protocols):
-            protocol.close()
-
-    def abort(self) -> None:
-        """End as a killed process does."""
-        self.stop_listening()
-        for dial in self._dials.values():
-            dial.cancel()
-        self._dials.clear()
-        for protocol in list(self._protocols):
-            protocol.abort()
-
-    # --- for the protocols ----------------------------------------------------------
+        elif link.is_closed:
+            self._end_dial(link)
 
     def _make_accepted(self) -> asyncio.Protocol:
         return cast("asyncio.Protocol", LinkProtocol(self, None))
 
-    def opened(self, protocol: LinkProtocol, link: QuorumLink | None) -> None:
-        """A socket is there."""
-        self._protocols[protocol] = None
-        if link is not None:
-            self._dials.pop(link, None)
 
-    def ended(self, protocol: LinkProtocol) -> None:
-        """A socket is gone."""
-        self._protocols.pop(protocol, None)
-
-
-class LinkProtocol:
+class LinkProtocol(PortSocket):
     """One socket of the quorum port: the methods of asyncio.Protocol."""
 
-    __slots__ = ("_deadline", "_is_choked", "_is_paused", "_link", "_port", "_transport")
+    __slots__ = ("_is_paused", "_link")
 
     def __init__(self, port: QuorumPort, link: QuorumLink | None) -> None:
-        self._port = port
+        super().__init__(port)
         self._link = link
         """None before the core has accepted it, and after the end."""
-        self._transport: asyncio.Transport | None = None
-        self._is_choked = False
         self._is_paused = False
-        self._deadline: Timer | None = None
 
     # --- called by the loop ---------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(HIGH_WATER_BYTES, LOW_WATER_BYTES)
         port = self._port
         link = self._link
-        set_options(transport, port.ensemble)
-        port.opened(self, link)
+        taken = self._open(transport, link)
+        taken.set_write_buffer_limits(HIGH_WATER_BYTES, LOW_WATER_BYTES)
         if link is None:
             name = peer_name(transport)
             port.inputs.take_in("link accepted", name, partial(self._accept, name))
         elif link.is_closed:
-            self._transport.abort()
+            taken.abort()
         else:
             link.shell = self
             port.inputs.take_in("link up", link.name, partial(port.life.link_up, link))
@@ -188,24 +120,14 @@ class LinkProtocol:
             port = self._port
             port.inputs.take_in(link.name, data, partial(port.life.link_received, link, data))
 
-    def eof_received(self) -> bool:
-        return False
-
     def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        super().connection_lost(exc)
         port = self._port
-        port.ended(self)
         link, self._link = self._link, None
         if link is not None:
             link.shell = None
             reason = reason_of(exc)
             port.inputs.take_in("link down", link.name, partial(port.life.link_down, link, reason))
-
-    def pause_writing(self) -> None:
-        self._is_choked = True
 
     def resume_writing(self) -> None:
         self._is_choked = False
@@ -214,8 +136,8 @@ class LinkProtocol:
     # --- called by the port ---------------------------------------------------------
 
     def flush(self) -> None:
-        """Write as much as the socket takes; close behind the last byte of a closed link. Pause or
-        resume reading as the link wants."""
+        """Writes as much as the socket takes; closes behind the last byte of a closed link. Pauses
+        or resumes reading as the link wants."""
         link = self._link
         transport = self._transport
         if link is None or transport is None or transport.is_closing():
@@ -233,18 +155,5 @@ class LinkProtocol:
         if link.is_closed:
             if not link.has_output:
                 self.close()
-            elif self._deadline is None:
-                self._deadline = self._port.inputs.call_later(LAST_BYTES_TIMEOUT_S, self.abort)
-
-    def close(self) -> None:
-        """Close when the last bytes are written, soon."""
-        transport = self._transport
-        if transport is not None and not transport.is_closing():
-            transport.close()
-            if self._deadline is None and transport.get_write_buffer_size():
-                self._deadline = self._port.inputs.call_later(LAST_BYTES_TIMEOUT_S, self.abort)
-
-    def abort(self) -> None:
-        """Drop the socket at once."""
-        if self._transport is not None:
-            self._transport.abort()
+            else:
+                self._limit()

@@ -1,8 +1,10 @@
-"""Drives one peer: sets the clock, feeds what comes, drains the outbox, arms the timer.
+"""The real world of one peer: gives it inputs, and has the effects that its driver asks for.
 
-Shell. The only place where the pure core meets sockets, disk and time. Answers to QuorumPeerMain
-and ZooKeeperServerMain. A core call that raises has left the state in doubt: the server stops at
-once, with the last inputs in its log. So does a storage error.
+Shell. This is the only place where the pure core meets sockets, disk and time. A core call that
+raises has left the state in doubt: the server stops at once, with the last inputs in its log. A
+storage error stops it, too.
+
+ZooKeeper: QuorumPeerMain, ZooKeeperServerMain
 """
 
 from __future__ import annotations
@@ -41,10 +43,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RECENT_INPUTS: Final = 200
-"""Inputs that are kept for the log of a broken invariant."""
+"""How many inputs are kept for the log of a broken invariant."""
 _SHOWN_BYTES: Final = 48
 MAX_GATHERING_TURNS: Final = 8
-"""Turns of the loop after which the log is written although writes keep coming."""
+"""After so many turns of the loop the log is written although writes keep coming."""
 
 
 class PeerRunner(ClientInputs):
@@ -55,7 +57,7 @@ class PeerRunner(ClientInputs):
         self.clock = Clock()
         self.unread = Unread()
         self.first_reserved_descriptor = first_reserved_descriptor()
-        """The sockets of clients have lower ones."""
+        """The sockets of clients have lower descriptors."""
         self.peer: Peer
         seams = seams or Seams()
         self._storage: ServerStorage = seams.storage or file_storage(config)
@@ -64,7 +66,7 @@ class PeerRunner(ClientInputs):
         self._wrap = seams.wrap
         self._network = seams.network
         self._member: MemberPorts | None = None
-        """What a member of an ensemble has beside a lone server."""
+        """The ports of a member of an ensemble; None for a lone server."""
         self._loop: asyncio.AbstractEventLoop
         self._servers: list[asyncio.Server] = []
         self._timer: Timer | None = None
@@ -74,14 +76,14 @@ class PeerRunner(ClientInputs):
         self._recent: deque[tuple[int | str, object]] = deque(maxlen=RECENT_INPUTS)
         self._stopped: asyncio.Future[int]
         self.client_address: tuple[str, int] = ("", 0)
-        """Where clients connect; known once ``start`` has returned."""
+        """The address and port where clients connect; known once ``start`` has returned."""
         self.failure: BaseException | None = None
-        """What stopped the server, if it was no request."""
+        """The error that stopped the server; None if it runs, or ended because it was asked to."""
 
     async def start(self) -> None:
-        """Load the database, take the role, open the client port.
+        """Loads the database, starts the peer and opens the client port.
 
-        Raises StorageError, ConfigError, OSError when the port cannot be had, or
+        Raises StorageError, ConfigError, OSError when the port cannot be opened, or
         ElectionPortError.
         """
         self._loop = asyncio.get_running_loop()
@@ -107,7 +109,7 @@ class PeerRunner(ClientInputs):
             raise
         for sock in sockets:
             self._servers.append(
-                # It calls listen() again, with a backlog of its own if it is given none.
+                # create_server calls listen() again, with a backlog of its own if it is given none.
                 await self._loop.create_server(
                     self._make_protocol, sock=sock, backlog=self._backlog
                 )
@@ -134,7 +136,7 @@ class PeerRunner(ClientInputs):
 
     @property
     def role(self) -> str:
-        """What the server is, in words; empty while a member does not serve."""
+        """The role of the server in words; empty while a member does not serve."""
         return self.peer.status().role
 
     def when_serving(self, call: Callable[[], None]) -> None:
@@ -180,7 +182,7 @@ class PeerRunner(ClientInputs):
         self.clock.wall_ms = time.time_ns() // 1_000_000
 
     def accept(self, host: str, port: int, descriptor: int) -> Connection | None:
-        """A client has connected; None refuses it."""
+        """Takes a client that has connected; None refuses it."""
         self._read_clock()
         if descriptor >= self.first_reserved_descriptor:
             # The system gives the lowest one that is free: so many are open. The rest is for logs
@@ -191,7 +193,7 @@ class PeerRunner(ClientInputs):
         return self.peer.accept(host, port)
 
     def feed(self, connection: Connection, data: bytes) -> None:
-        """Bytes have come from a client."""
+        """Takes bytes of a client."""
         if self._is_closing:
             return
         self._read_clock()
@@ -203,7 +205,7 @@ class PeerRunner(ClientInputs):
             self._break(error)
 
     def resume(self, connection: Connection, reason: int) -> None:
-        """A reason for a connection to stall is gone."""
+        """Takes the news that a reason for a connection to stall is gone."""
         if self._is_closing:
             return
         self._read_clock()
@@ -215,11 +217,11 @@ class PeerRunner(ClientInputs):
             self._break(error)
 
     def resume_soon(self, connection: Connection, reason: int) -> None:
-        """Resume in the next turn of the loop, so that other connections get theirs."""
+        """Resumes in the next turn of the loop, so that other connections have their turn first."""
         self._loop.call_soon(self.resume, connection, reason)
 
     def lost(self, connection: Connection) -> None:
-        """The socket of a connection is gone."""
+        """Takes the news that the socket of a connection is gone."""
         self._recent.append((connection.port, "lost"))
         try:
             connection.closed()
@@ -246,12 +248,12 @@ class PeerRunner(ClientInputs):
             self._break(error)
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
-        """Call back after this many seconds of this server's time."""
+        """Calls back after so many seconds of this server's time."""
         call_later = self._loop.call_later if self._time is None else self._time.call_later
         return call_later(seconds, callback)
 
     def take_in(self, source: str, what: object, call: Callable[[], object]) -> None:
-        """An input of a member: from another one, or an answer of its disk."""
+        """Takes an input of a member: from another member, or an answer of its disk."""
         if self._is_closing:
             return
         self._read_clock()
@@ -263,14 +265,14 @@ class PeerRunner(ClientInputs):
             self._break(error)
 
     def guard(self, call: Callable[[], None]) -> None:
-        """Do something that takes from the core what it has to send."""
+        """Calls something that takes from the peer what it has to send."""
         try:
             call()
         except Exception as error:
             self._break(error)
 
     def perform(self, order: Callable[[], None]) -> None:
-        """Do something to the peer that is none of its inputs: an operator's order, say."""
+        """Does something to the peer that is not one of its inputs, as an operator may order."""
         self._read_clock()
         self._recent.append(("order", ""))
         try:
@@ -325,17 +327,17 @@ class PeerRunner(ClientInputs):
     # --- the end --------------------------------------------------------------------
 
     def request_stop(self) -> None:
-        """Ask for a clean end; ``serve_until_stopped`` returns 0."""
+        """Asks for a clean end; ``serve_until_stopped`` returns 0."""
         self._end(0)
 
     async def serve_until_stopped(self) -> int:
-        """Serve; return the exit code when the server has ended and released everything."""
+        """Serves; returns the exit code when the server has ended and released everything."""
         code = await self._stopped
         await self.close()
         return code
 
     async def close(self) -> None:
-        """Close the port, the connections and the storage; what was logged is synced."""
+        """Closes the ports, the connections and the storage; what was logged is synced."""
         self._cancel_timer()
         self._storage.stop_timers()
         servers, self._servers = self._servers, []
@@ -359,7 +361,7 @@ class PeerRunner(ClientInputs):
         await asyncio.sleep(0)
 
     def kill(self) -> None:
-        """End as a process that is killed: no goodbye, and what is not durable is lost."""
+        """Ends like a process that is killed: clients hear nothing, unsynced records are lost."""
         self._is_closing = True
         self._cancel_timer()
         self._storage.stop_timers()
@@ -372,11 +374,11 @@ class PeerRunner(ClientInputs):
             self._stopped.set_result(code)
 
     def fail(self, error: Exception) -> None:
-        """Something that nobody expected has gone wrong in a part of the driver."""
+        """Stops the server: something that nobody expected has gone wrong in one of its ports."""
         self._break(error)
 
     def _break(self, error: Exception) -> None:
-        """A broken invariant: never answer from this state again."""
+        """Stops the server after a broken invariant, so that it never answers from this state."""
         self.failure = error
         log.critical("internal error, the server stops: %s", error, exc_info=error)
         for source, what in self._recent:
@@ -385,7 +387,7 @@ class PeerRunner(ClientInputs):
         self._end(ExitCode.UNEXPECTED_ERROR)
 
     def _storage_failed(self, error: BaseException) -> None:
-        """The log is not durable: no request may be answered any more."""
+        """Stops the server: the log is not durable, so no request may be answered any more."""
         self.failure = error
         log.critical("storage failed, the server stops: %s", error)
         self._drop_everything()
@@ -404,7 +406,7 @@ class PeerRunner(ClientInputs):
 
 
 def file_storage(config: ServerConfig) -> ServerStorage:
-    """Return the machine's own disk as storage."""
+    """Returns the machine's own disk as storage."""
     # Test servers in memory have no use for it, and their start-up is measured.
     from pyzk.runtime.storage import Storage
 

@@ -1,7 +1,7 @@
 """What a runner may be given instead of the machine's own disk, clock and sockets.
 
-Shell. Production gives nothing and gets the real ones. A test gives its own, and everything between
-them is the code that runs in production: see ``pyzk.testing``.
+Shell. Production gives none of these and gets the real ones. A test gives its own, and everything
+else is the code that runs in production: see ``pyzk.testing``.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from pyzk.persistence.report import StorageReport
 if TYPE_CHECKING:
     from pyzk.quorum.commands import StorageCommand
     from pyzk.quorum.epochs import Epochs
+    from pyzk.quorum.storage_commands import StorageAnswers
     from pyzk.runtime.client_port import ClientProtocol
 
 
 class Timer(Protocol):
-    """Something that will happen, and need not."""
+    """A call that is planned, and can be cancelled."""
 
     def cancel(self) -> object: ...
 
@@ -32,11 +33,11 @@ class TimeSource(Protocol):
     """Tells the time, and calls back when it has come."""
 
     def read(self, clock: Clock) -> None:
-        """Write both readings into the clock."""
+        """Writes both readings into the clock."""
         ...
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
-        """Call back on the loop after this many seconds of this time."""
+        """Calls back on the loop after so many seconds of this time."""
         ...
 
 
@@ -53,7 +54,7 @@ class MemberInputs(Protocol):
         ...
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
-        """Calls back after so much of this server's time."""
+        """Calls back after so many seconds of this server's time."""
         ...
 
     def fail(self, error: Exception) -> None:
@@ -61,21 +62,13 @@ class MemberInputs(Protocol):
         ...
 
 
-class StorageAnswers(Protocol):
-    """Who hears that a command of a member is done, on the loop."""
-
-    def stored(self, ticket: int) -> None: ...
-    def restored(self, ticket: int, database: Database) -> None: ...
-    def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None: ...
-
-
 class ServerStorage(Protocol):
-    """Where transactions become durable; `pyzk.runtime.storage.Storage` is the real one."""
+    """Makes transactions durable; `pyzk.runtime.storage.Storage` is the real one."""
 
     metrics: Metrics
     wants_snapshot: bool
     epochs: Epochs | None
-    """Of a member of an ensemble, once it is open."""
+    """The epochs of a member, once its storage is open; None for a lone server."""
 
     @property
     def blocks(self) -> bool:
@@ -92,7 +85,8 @@ class ServerStorage(Protocol):
     def append(self, records: list[bytes], last_zxid: int) -> None: ...
     def take_snapshot(self, database: Database) -> None: ...
     def perform(self, command: StorageCommand, answers: StorageAnswers) -> None:
-        """Do what a member wants done, behind everything that was appended; then answer."""
+        """Do what a member wants done, behind everything that was appended; then answer, on the
+        loop."""
         ...
 
     def report(self) -> StorageReport: ...
@@ -109,20 +103,20 @@ class Listener(Protocol):
 
 
 class MemberNetwork(Protocol):
-    """What is between the members; `pyzk.runtime.network.TcpNetwork` is the real one."""
+    """Connects the members with each other; `pyzk.runtime.network.TcpNetwork` is the real one."""
 
     async def connect(self, make: Callable[[], asyncio.Protocol], host: str, port: int) -> None:
-        """Open a connection. Raises OSError; is cancelled if it takes too long."""
+        """Opens a connection. Raises OSError; is cancelled if it takes too long."""
         ...
 
     async def listen(
         self, make: Callable[[], asyncio.Protocol], host: str | None, port: int
     ) -> Listener:
-        """Take connections, None: at all addresses. Raises OSError."""
+        """Takes connections; at all addresses if ``host`` is None. Raises OSError."""
         ...
 
     async def check(self, host: str) -> None:
-        """Raise OSError if nobody has this name."""
+        """Raises OSError if no host has this name."""
         ...
 
 
@@ -132,8 +126,8 @@ class Seams(NamedTuple):
     storage: ServerStorage | None = None
     time: TimeSource | None = None
     listeners: Sequence[socket.socket] | None = None
-    """Sockets that listen already; the runner closes them at its end."""
+    """Sockets that listen already; the runner closes them when it ends."""
     wrap: Callable[[ClientProtocol], asyncio.Protocol] | None = None
     """Puts something between a socket and the protocol that serves it."""
     network: MemberNetwork | None = None
-    """Between this server and the other members of its ensemble."""
+    """The network between this server and the other members of its ensemble."""

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from pyzk.config.server import ServerConfig
 from pyzk.data.database import Database, FrozenDatabase
@@ -23,29 +23,18 @@ from pyzk.persistence.logwriter import ROOM_BYTES, LogWriter, check_room
 from pyzk.persistence.member_files import MemberFiles
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.persistence.report import StorageReport
-from pyzk.quorum.commands import (
-    ReadLog,
-    Reload,
-    SaveEpoch,
-    StorageCommand,
-    StoreDatabase,
-    TruncateLog,
-)
-from pyzk.quorum.epochs import Epochs, load_epochs, save_epoch
-from pyzk.quorum.sync import is_affordable
+from pyzk.quorum.commands import ReadLog, SaveEpoch, StorageCommand
+from pyzk.quorum.epochs import Epochs, load_epochs
+from pyzk.quorum.storage_commands import Outcome, StorageAnswers, carry_out, freeze
 from pyzk.runtime.disk import DiskThread, SnapshotThread
 from pyzk.runtime.files import DataDirectories, full_disk_error, open_data_directories
-from pyzk.runtime.seams import StorageAnswers
 from pyzk.zxid import format_zxid
 
 log = logging.getLogger(__name__)
 
-_SUFFIXES: Final = {"": "", "gz": ".gz", "snappy": ".snappy"}
 _HOUR_S: Final = 3600.0
 EPOCH_ROOM_BYTES: Final = 4096
 """The bytes that must be free for the files beside the snapshots."""
-_Result = TypeVar("_Result")
-_Records = list[tuple[int, bytes]] | None
 
 
 class Storage:
@@ -62,7 +51,7 @@ class Storage:
         self.epochs: Epochs | None = None
         """The epochs of a member of an ensemble, once the storage is open."""
         self._config = config
-        self._options = recovery_options(config)
+        self._options = RecoveryOptions.of(config)
         self._complete_after = 0
         """The zxid after which the log is known to be whole."""
         self._directories: DataDirectories
@@ -167,6 +156,7 @@ class Storage:
             post=post,
             on_synced=on_synced,
             on_error=on_error,
+            metrics=self.metrics,
             warning_threshold_ms=config.fsync_warning_threshold_ms,
         )
         self._snapshots = SnapshotThread(
@@ -217,65 +207,49 @@ class Storage:
 
     def perform(self, command: StorageCommand, answers: StorageAnswers) -> None:
         """Do what a member wants done, after everything that was appended; then answer."""
-        disk = self._disk
-        assert disk is not None
-        ticket = command.ticket
-        directories = self._directories
-        files = MemberFiles(directories.snapshots, directories.logs, self._options)
-        if isinstance(command, SaveEpoch):
-            disk.run(
-                partial(save_epoch, directories.snapshots, command.name, command.epoch),
-                partial(_stored, answers, ticket),
-            )
-        elif isinstance(command, ReadLog):
-            # Not on the disk thread: everybody's writes would wait for one learner's old ones.
-            read = partial(files.read_log, command.after, command.until, self._is_affordable)
-            disk.run(_nothing, partial(self._read_aside, read, partial(answers.log_read, ticket)))
-        elif isinstance(command, Reload):
-            self._replace(files.reload, partial(self._restored, answers, ticket))
-        elif isinstance(command, TruncateLog):
-            truncate = partial(files.truncate, command.zxid, self._complete_after)
-            self._replace(truncate, partial(self._restored, answers, ticket))
-        else:
-            assert isinstance(command, StoreDatabase), command
-            frozen = command.database.freeze()
-            self._replace(
-                partial(files.store, frozen), partial(self._kept, answers, ticket, frozen)
-            )
-
-    def _replace(self, work: Callable[[], _Result], answer: Callable[[_Result], None]) -> None:
-        """Work on the files while nobody else does; the next record begins a new log."""
         disk, snapshots = self._disk, self._snapshots
         assert disk is not None
         assert snapshots is not None
-        snapshots.cancel()
-        disk.roll()
-        disk.run(partial(_locked, snapshots.files_lock, work), answer)
+        ensemble = self._config.ensemble
+        assert ensemble is not None
+        frozen = freeze(command)
+        work = partial(
+            carry_out,
+            command,
+            MemberFiles(self._directories.snapshots, self._directories.logs, self._options),
+            frozen,
+            self._complete_after,
+            ensemble.snapshot_size_factor,
+        )
+        answer = partial(self._answer, answers, frozen)
+        if isinstance(command, SaveEpoch):
+            disk.run(work, answer)
+        elif isinstance(command, ReadLog):
+            # Not on the disk thread: everybody's writes would wait for one learner's old ones.
+            disk.run(_nothing, partial(self._work_aside, work, answer))
+        else:
+            # Nobody else touches the files meanwhile; the next record begins a new log.
+            snapshots.cancel()
+            disk.roll()
+            disk.run(partial(_locked, snapshots.files_lock, work), answer)
 
-    def _restored(self, answers: StorageAnswers, ticket: int, database: Database) -> None:
-        self._complete_after = database.log_complete_after
-        answers.restored(ticket, database)
-
-    def _kept(
-        self, answers: StorageAnswers, ticket: int, frozen: FrozenDatabase, _: object
+    def _answer(
+        self, answers: StorageAnswers, frozen: FrozenDatabase | None, outcome: Outcome
     ) -> None:
-        frozen.close()
-        self._complete_after = frozen.zxid
-        answers.stored(ticket)
+        if frozen is not None:
+            frozen.close()
+        if outcome.complete_after is not None:
+            self._complete_after = outcome.complete_after
+        outcome.tell(answers)
 
-    def _read_aside(
-        self, read: Callable[[], _Records], answer: Callable[[_Records], None], _: object
+    def _work_aside(
+        self, work: Callable[[], Outcome], answer: Callable[[Outcome], None], _: object
     ) -> None:
-        def done(future: asyncio.Future[_Records]) -> None:
+        def done(future: asyncio.Future[Outcome]) -> None:
             if not future.cancelled() and self._disk is not None:
                 answer(future.result())
 
-        self._loop.run_in_executor(None, read).add_done_callback(done)
-
-    def _is_affordable(self, further_bytes: int, snapshot_bytes: int) -> bool:
-        ensemble = self._config.ensemble
-        assert ensemble is not None
-        return is_affordable(further_bytes, snapshot_bytes, ensemble.snapshot_size_factor)
+        self._loop.run_in_executor(None, work).add_done_callback(done)
 
     # --- old files, numbers ---------------------------------------------------------
 
@@ -298,16 +272,6 @@ class Storage:
         """Return what the four-letter words show of the storage."""
         directories = self._directories
         return StorageReport(_total_size(directories.snapshots), _total_size(directories.logs))
-
-    def refresh_metrics(self) -> None:
-        """Copy the numbers of the disk thread into the server's metrics."""
-        assert self._disk is not None
-        stats = self._disk.stats
-        self.metrics.fsync_threshold_exceed_count = stats.slow_count
-        summary = self.metrics.fsynctime
-        summary.count = stats.count
-        summary.sum = int(stats.total_ms)
-        summary.max = int(stats.max_ms)
 
     # --- the end --------------------------------------------------------------------
 
@@ -340,21 +304,6 @@ class Storage:
             self._directories.close()
 
 
-def recovery_options(config: ServerConfig) -> RecoveryOptions:
-    """Return the settings on which loading depends."""
-    return RecoveryOptions(
-        digests=config.digest_enabled,
-        extended_types=config.extended_types_enabled,
-        emulate_353=config.emulate_353_ttl_nodes,
-        trust_empty_snapshot=config.snapshot_trust_empty,
-        autocreate=config.db_autocreate,
-        jute_limit_bytes=config.max_txn_bytes,
-        snapshot_suffix=_SUFFIXES[config.snapshot_compression],
-        last_zxid_section=config.serialize_last_processed_zxid,
-        committed_log_count=0 if config.ensemble is None else config.commit_log_count,
-    )
-
-
 def _told_where(error: MissingLogError) -> StorageError:
     """Return the error for a missing log; it says where the log is if it is where it was
     written."""
@@ -376,17 +325,13 @@ def _told_full(error: StorageError, config: ServerConfig) -> StorageError | None
     return full_disk_error(error, config.data_dir, need)
 
 
-def _locked(lock: threading.Lock, work: Callable[[], _Result]) -> _Result:
+def _locked(lock: threading.Lock, work: Callable[[], Outcome]) -> Outcome:
     with lock:
         return work()
 
 
 def _nothing() -> None:
     """Do nothing: what was appended before is durable by then, and that is all that is wanted."""
-
-
-def _stored(answers: StorageAnswers, ticket: int, _: object) -> None:
-    answers.stored(ticket)
 
 
 def _total_size(directory: Directory) -> int:

@@ -21,7 +21,7 @@ class PendingNode(DataNode):
     __slots__ = ("acl", "child_count", "created", "exists", "is_create", "zxid")
 
     acl: tuple[ACL, ...] | None
-    """The ACL list, None for the open one. Its number may not exist yet, or no longer."""
+    """The ACL list; None for the open one. The tree may have no number for it yet, or no longer."""
     child_count: int
     created: int
     """How many children were created so far, wrapped like an int of Java; ``cversion`` counts the

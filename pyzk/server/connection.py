@@ -401,14 +401,14 @@ class Connection:
     # --- its session ----------------------------------------------------------------
 
     def attach(self, session: Session) -> None:
-        """Have this session from now on."""
+        """Serve this session from now on."""
         self.session = session
         self.session_id = session.session_id
         self.timeout_ms = session.timeout_ms
         session.connection = self
 
     def await_session(self, session_id: int, timeout_ms: int) -> None:
-        """Serve no frames until it is known whether this session can be had."""
+        """Serve no frames until it is known whether the client can have this session."""
         self.session_id = session_id
         self.timeout_ms = timeout_ms
         self.state = ATTACHING
@@ -506,9 +506,9 @@ class Connection:
             self.is_dirty = True
             self.server.outbox.dirty.append(self)
 
-    def send_event(self, event_type: int, path: str, zxid: int) -> None:
-        """Send a watch event."""
-        self.send(encode_event(event_type, path, zxid))
+    def send_missed(self, event_type: int, path: str) -> None:
+        """Send the event of a change that the client has missed, with zxid -1."""
+        self.send(encode_event(event_type, path, -1))
 
     def deliver(self, event_type: int, path: str, zxid: int, acl_id: int) -> None:
         """Send a watch event, if the client may read the znode; ``acl_id`` is that of the znode, or

@@ -30,7 +30,8 @@ from pyzk.server.fourletter_text import java_date, java_double, socket_address
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from pyzk.server.fourletter_view import ConnectionView, ServerView
+    from pyzk.server.connection import Connection
+    from pyzk.server.server import Server
 
 VERSION: Final = f"3.9.3-pyzk-{__version__}, built on 2026-11-25 00:00 UTC"
 """The version of the protocol, what this is, and the day of the release; tools parse this form."""
@@ -79,18 +80,18 @@ def is_word(first4: bytes) -> bool:
     return first4 in COMMANDS or first4 == TELNET_CLOSE
 
 
-def is_allowed(server: ServerView, word: bytes) -> bool:
+def is_allowed(server: Server, word: bytes) -> bool:
     """Return whether the whitelist has the word."""
     return word.decode("ascii", "replace") in server.config.four_letter_whitelist
 
 
-def needs(server: ServerView, word: bytes) -> int:
+def needs(server: Server, word: bytes) -> int:
     """Return how many bytes behind the word belong to it: 8 for an allowed stmk."""
     return LONG_BYTES if word == b"stmk" and is_allowed(server, word) else 0
 
 
 def answer(
-    server: ServerView, word: bytes, argument: bytes, asking: ConnectionView | None
+    server: Server, word: bytes, argument: bytes, asking: Connection | None
 ) -> Iterator[bytes]:
     """Yield the answer to a word in pieces; the connection is to be closed after the last.
 
@@ -115,7 +116,7 @@ def answer(
 
 
 def _text(
-    server: ServerView, word: bytes, argument: bytes, asking: ConnectionView | None
+    server: Server, word: bytes, argument: bytes, asking: Connection | None
 ) -> str | Iterator[str]:
     if word == TELNET_CLOSE:
         return ""
@@ -129,7 +130,7 @@ def _text(
     return COMMANDS[word](server, asking)
 
 
-def _set_trace_mask(server: ServerView, argument: bytes) -> str:
+def _set_trace_mask(server: Server, argument: bytes) -> str:
     if len(argument) < LONG_BYTES:
         return ""
     (server.trace_mask,) = unpack_long(argument)
@@ -139,26 +140,26 @@ def _set_trace_mask(server: ServerView, argument: bytes) -> str:
 # -- the commands; each returns its whole text, or its lines
 
 
-def _ruok(server: ServerView, asking: ConnectionView | None) -> str:
+def _ruok(server: Server, asking: Connection | None) -> str:
     return "imok"
 
 
-def _isro(server: ServerView, asking: ConnectionView | None) -> str:
+def _isro(server: Server, asking: Connection | None) -> str:
     if not server.is_serving:
         return "null"
     return "ro" if _is_read_only(server) else "rw"
 
 
-def _gtmk(server: ServerView, asking: ConnectionView | None) -> str:
+def _gtmk(server: Server, asking: Connection | None) -> str:
     return str(server.trace_mask)
 
 
-def _envi(server: ServerView, asking: ConnectionView | None) -> str:
+def _envi(server: Server, asking: Connection | None) -> str:
     values = {**server.host.environment(), "zookeeper.version": VERSION}
     return "Environment:\n" + _lines(f"{key}={values.get(key, '<NA>')}" for key in ENVIRONMENT_KEYS)
 
 
-def _conf(server: ServerView, asking: ConnectionView | None) -> str:
+def _conf(server: Server, asking: Connection | None) -> str:
     config = server.config
     storage = server.host.storage_report()
     values = {
@@ -194,66 +195,66 @@ def _conf(server: ServerView, asking: ConnectionView | None) -> str:
     return text + "membership: \n" + _committed_configuration(server)
 
 
-def _committed_configuration(server: ServerView) -> str:
+def _committed_configuration(server: Server) -> str:
     node = server.database.tree.nodes.get(paths.CONFIG)
     return "" if node is None else (node.data or b"").decode("utf-8", "replace")
 
 
-def _dirs(server: ServerView, asking: ConnectionView | None) -> str:
+def _dirs(server: Server, asking: Connection | None) -> str:
     storage = server.host.storage_report()
     return f"datadir_size: {storage.snapshot_bytes}\nlogdir_size: {storage.log_bytes}\n"
 
 
-def _srvr(server: ServerView, asking: ConnectionView | None) -> str:
+def _srvr(server: Server, asking: Connection | None) -> str:
     return _version(server) + _statistics(server)
 
 
-def _stat(server: ServerView, asking: ConnectionView | None) -> Iterator[str]:
+def _stat(server: Server, asking: Connection | None) -> Iterator[str]:
     yield f"{_version(server)}Clients:\n"
     for connection in _still_open(server):
         yield f"{_brief(connection, asking)})\n"
     yield f"\n{_statistics(server)}"
 
 
-def _cons(server: ServerView, asking: ConnectionView | None) -> Iterator[str]:
+def _cons(server: Server, asking: Connection | None) -> Iterator[str]:
     for connection in _still_open(server):
         yield f"{_full(connection, asking)}\n"
     yield "\n"
 
 
-def _still_open(server: ServerView) -> Iterator[ConnectionView]:
+def _still_open(server: Server) -> Iterator[Connection]:
     """Yield those connections of now that are still open when their turn comes."""
     for connection in list(server.connections):
         if connection in server.connections:
             yield connection
 
 
-def _crst(server: ServerView, asking: ConnectionView | None) -> str:
+def _crst(server: Server, asking: Connection | None) -> str:
     for connection in server.connections:
         connection.stats.reset()
     return "Connection stats reset.\n"
 
 
-def _srst(server: ServerView, asking: ConnectionView | None) -> str:
+def _srst(server: Server, asking: Connection | None) -> str:
     server.metrics.reset()
     server.database.tree.quota.violations.clear()
     return "Server stats reset.\n"
 
 
-def _mntr(server: ServerView, asking: ConnectionView | None) -> str:
+def _mntr(server: Server, asking: Connection | None) -> str:
     return _lines(f"zk_{name}\t{value}" for name, value in monitor_lines(server, VERSION))
 
 
-def _hash(server: ServerView, asking: ConnectionView | None) -> str:
+def _hash(server: Server, asking: Connection | None) -> str:
     return _lines(f"{zxid:x}: {digest}" for zxid, _, digest in server.database.digest_log)
 
 
-def _wchs(server: ServerView, asking: ConnectionView | None) -> str:
+def _wchs(server: Server, asking: Connection | None) -> str:
     watchers, paths, total = server.database.tree.watches.summary()
     return f"{watchers} connections watching {paths} paths\nTotal watches:{total}\n"
 
 
-def _wchc(server: ServerView, asking: ConnectionView | None) -> Iterator[str]:
+def _wchc(server: Server, asking: Connection | None) -> Iterator[str]:
     watches = server.database.tree.watches
     for watcher in watches.watching():
         paths = watches.paths_of(watcher)
@@ -263,7 +264,7 @@ def _wchc(server: ServerView, asking: ConnectionView | None) -> Iterator[str]:
     yield "\n"
 
 
-def _wchp(server: ServerView, asking: ConnectionView | None) -> Iterator[str]:
+def _wchp(server: Server, asking: Connection | None) -> Iterator[str]:
     watches = server.database.tree.watches
     for path in watches.watched():
         watchers = watches.watchers_of(path)
@@ -273,7 +274,7 @@ def _wchp(server: ServerView, asking: ConnectionView | None) -> Iterator[str]:
     yield "\n"
 
 
-def _dump(server: ServerView, asking: ConnectionView | None) -> Iterator[str]:
+def _dump(server: Server, asking: Connection | None) -> Iterator[str]:
     yield "SessionTracker dump:\n"
     yield from _sessions(server)
     yield "ephemeral nodes dump:\n"
@@ -289,7 +290,7 @@ def _dump(server: ServerView, asking: ConnectionView | None) -> Iterator[str]:
     yield from _expiry_sets("Connections", _connection_buckets(server), server, _ip_and_session)
 
 
-def _sessions(server: ServerView) -> Iterator[str]:
+def _sessions(server: Server) -> Iterator[str]:
     """Yield when sessions expire.
 
     A learner leaves the global ones to its leader, and knows their timeouts. Local ones every
@@ -309,7 +310,7 @@ def _sessions(server: ServerView) -> Iterator[str]:
     yield from _session_sets(server, is_local=False)
 
 
-def _session_sets(server: ServerView, is_local: bool) -> Iterator[str]:
+def _session_sets(server: Server, is_local: bool) -> Iterator[str]:
     buckets: dict[int, list[int]] = {}
     for expiry_ms, bucket in server.sessions.buckets.items():
         found = [each.session_id for each in bucket.values() if each.is_local == is_local]
@@ -318,7 +319,7 @@ def _session_sets(server: ServerView, is_local: bool) -> Iterator[str]:
     return _expiry_sets("Session", buckets, server, hex_id)
 
 
-COMMANDS: Final[dict[bytes, Callable[[ServerView, ConnectionView | None], str | Iterator[str]]]] = {
+COMMANDS: Final[dict[bytes, Callable[[Server, Connection | None], str | Iterator[str]]]] = {
     b"conf": _conf,
     b"cons": _cons,
     b"crst": _crst,
@@ -344,7 +345,7 @@ COMMANDS: Final[dict[bytes, Callable[[ServerView, ConnectionView | None], str | 
 # -- parts of several commands
 
 
-def _is_read_only(server: ServerView) -> bool:
+def _is_read_only(server: Server) -> bool:
     return server.role.mode == "read-only"
 
 
@@ -358,14 +359,14 @@ def _members(members: Iterable[str]) -> Iterator[str]:
         yield f"\t{member}\n"
 
 
-def _version(server: ServerView) -> str:
+def _version(server: Server) -> str:
     text = f"Zookeeper version: {VERSION}\n"
     if _is_read_only(server):
         text += "READ-ONLY mode; serving only read-only clients\n"
     return text
 
 
-def _statistics(server: ServerView) -> str:
+def _statistics(server: Server) -> str:
     metrics = server.metrics
     latency = metrics.latency
     tree = server.database.tree
@@ -382,7 +383,7 @@ def _statistics(server: ServerView) -> str:
     )
 
 
-def _proposal_sizes(server: ServerView) -> str:
+def _proposal_sizes(server: Server) -> str:
     if server.role.mode != "leader":
         return ""
     gauges = server.role.gauges()
@@ -390,11 +391,11 @@ def _proposal_sizes(server: ServerView) -> str:
     return f"Proposal sizes last/min/max: {last}/{least}/{most}\n"
 
 
-def _address(connection: ConnectionView) -> str:
+def _address(connection: Connection) -> str:
     return socket_address(connection.host, connection.port)
 
 
-def _brief(connection: ConnectionView, asking: ConnectionView | None) -> str:
+def _brief(connection: Connection, asking: Connection | None) -> str:
     """Return a connection in brief, without the closing bracket.
 
     The interest is 1 while it is read from, 0 if it is stalled or asks this very word.
@@ -407,7 +408,7 @@ def _brief(connection: ConnectionView, asking: ConnectionView | None) -> str:
     )
 
 
-def _full(connection: ConnectionView, asking: ConnectionView | None) -> str:
+def _full(connection: Connection, asking: Connection | None) -> str:
     text = _brief(connection, asking)
     if connection.session_id:
         stats = connection.stats
@@ -425,13 +426,13 @@ def _full(connection: ConnectionView, asking: ConnectionView | None) -> str:
     return text + ")"
 
 
-def _connection_buckets(server: ServerView) -> dict[int, list[ConnectionView]]:
+def _connection_buckets(server: Server) -> dict[int, list[Connection]]:
     """Return the connections by the time at which they are closed if they stay silent: with their
     session or, before the handshake, when their time for that is over."""
     clock = server.clock
     interval = server.config.sessionless_cnxn_timeout_ms
     tick = server.config.tick_time_ms
-    buckets: dict[int, list[ConnectionView]] = {}
+    buckets: dict[int, list[Connection]] = {}
     for connection in server.connections:
         if connection.session is not None:
             expiry_ms = connection.session.bucket_ms
@@ -442,12 +443,12 @@ def _connection_buckets(server: ServerView) -> dict[int, list[ConnectionView]]:
     return buckets
 
 
-def _ip_and_session(connection: ConnectionView) -> str:
+def _ip_and_session(connection: Connection) -> str:
     return f"ip: {_address(connection)} sessionId: {hex_id(connection.session_id)}"
 
 
 def _expiry_sets(
-    name: str, buckets: dict[int, list[_Member]], server: ServerView, show: Callable[[_Member], str]
+    name: str, buckets: dict[int, list[_Member]], server: Server, show: Callable[[_Member], str]
 ) -> Iterator[str]:
     total = sum(map(len, buckets.values()))
     offset_ms = server.clock.wall_ms - server.clock.now_ms

@@ -36,10 +36,10 @@ _ALWAYS_0: Final = (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pyzk.server.fourletter_view import ServerView
+    from pyzk.server.server import Server
 
 
-def monitor_lines(server: ServerView, version: str) -> Iterator[tuple[str, str]]:
+def monitor_lines(server: Server, version: str) -> Iterator[tuple[str, str]]:
     """Yield every (name, value) without the prefix ``zk_``."""
     yield "version", version
     mode = server.role.mode
@@ -87,7 +87,7 @@ def _number(value: int | float) -> str:
     return str(value) if isinstance(value, int) else java_double(value)
 
 
-def _gauges(server: ServerView) -> dict[str, int | float]:
+def _gauges(server: Server) -> dict[str, int | float]:
     """Return what is true now, by name in the original's order."""
     metrics = server.metrics
     tree = server.database.tree
@@ -108,7 +108,7 @@ def _gauges(server: ServerView) -> dict[str, int | float]:
         "watch_count": tree.watches.watch_count,
         "min_latency": metrics.latency.min,
         "max_file_descriptor_count": most_files,
-        "approximate_data_size": tree.approximate_data_size,
+        "approximate_data_size": tree.data_size,
         "open_file_descriptor_count": open_files,
         "uptime": server.clock.now_ms - server.started_ms,
         "max_latency": metrics.latency.max,

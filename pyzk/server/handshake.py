@@ -1,9 +1,10 @@
 """The way of a connection to its session: a new one, or one that its client had before.
 
 Pure. ZooKeeper: ZooKeeperServer.processConnectRequest, reopenSession and finishSessionInit.
-A new session is a transaction, unless it is local. For one that a client comes back with, first its
-other connection to this server is closed; then the password must be right; then the role says
-whether it still lives, and a learner's role asks the leader. Meanwhile the connection is stalled.
+A new session is a transaction, unless it is local. When a client comes back with a session, first
+the other connection of that session to this server is closed; then the password must be right; then
+the role says whether the session still lives, for which a learner asks the leader. Meanwhile the
+connection is stalled.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Handshake:
     def __init__(self, connection: Connection) -> None:
         self._connection: Connection = connection
         self._is_old_client: bool = False
-        """The ConnectRequest had no readOnly, so the answer has none either."""
+        """Whether the ConnectRequest had no field readOnly, so that the answer has none either."""
 
     def connect(self, data: bytes, offset: int, end: int) -> None:
         """Serve a ConnectRequest."""
@@ -59,7 +60,7 @@ class Handshake:
         timeout_ms = min(
             max(request.timeout_ms, config.min_session_timeout_ms), config.max_session_timeout_ms
         )
-        server.introduced(self._connection)
+        server.handshakes.pop(self._connection, None)
         if request.session_id:
             self._resume_session(request.session_id, request.password or b"", timeout_ms)
         else:

@@ -23,8 +23,8 @@ class Host:
         environment: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self.client_address: tuple[str, int] = client_address
-        """The address and the port where clients connect; the port that was bound if the
-        configuration says 0."""
+        """The address and the port where clients connect; where the configuration says port 0, this
+        is the port that the system chose."""
         self.storage_report: Callable[[], StorageReport] = storage_report
         """Returns what the storage says of itself now."""
         self.file_descriptors: Callable[[], tuple[int, int]] = file_descriptors
@@ -34,6 +34,6 @@ class Host:
         """Returns the values of envi by the names in ``fourletter.ENVIRONMENT_KEYS``.
 
         The values are honest for Python, e.g. java.version ``<none: CPython 3.11.7>``, java.vendor
-        ``<none>``, java.home ``sys.prefix``, java.class.path ``sys.path`` joined by colons;
-        zookeeper.version is added by the word, a key without value is shown as ``<NA>``.
+        ``<none>``, java.home ``sys.prefix``, java.class.path ``sys.path`` joined by colons.
+        The word itself adds zookeeper.version, and shows a key without value as ``<NA>``.
         """

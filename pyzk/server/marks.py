@@ -1,4 +1,4 @@
-"""How many bytes may be under way before a server takes less: a full mark slows, it ends nothing.
+"""How many bytes may be under way before a server takes less: a full mark slows clients down.
 
 Pure. ZooKeeper has no counterpart: it counts requests (globalOutstandingLimit), and bytes only if
 largeRequestThreshold is set, and then it refuses the excess. docs/decisions/0016 has the reasons

@@ -1,7 +1,7 @@
 """What a peer wants done: lists by kind, which `quorum.driver` carries out.
 
-Pure. Nothing in an outbox depends on anything else in it: what needs the disk is produced when the
-disk has answered. A crash may fall between any two entries.
+Pure. No entry of an outbox depends on another one: what needs the disk is produced when the disk
+has answered. A crash may fall between any two entries.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Outgoing:
 
     def __init__(self) -> None:
         self.is_dirty: bool = False
-        """In the outbox already; the driver sets it to False when it takes it from there."""
+        """Whether this link is in the outbox; the driver sets it to False when it takes it out."""
 
 
 class Outbox:
@@ -45,28 +45,28 @@ class Outbox:
         self.log_zxid = 0
         """The zxid of the last record in ``log``."""
         self.dirty: list[Connection] = []
-        """Connections with bytes to write or to be closed."""
+        """Connections of clients that have bytes to write or are to be closed."""
         self.links: list[Outgoing] = []
-        """Links to other members with bytes to write or to be closed."""
+        """Links to other members that have bytes to write or are to be closed."""
         self.commands: list[Command] = []
         """Rare orders, carried out in this order and behind every record in ``log``."""
 
     def take_log(self) -> list[bytes]:
-        """Return the records and forget them."""
+        """Returns the records and forgets them."""
         taken, self.log = self.log, []
         return taken
 
     def take_dirty(self) -> list[Connection]:
-        """Return the connections and forget them."""
+        """Returns the connections and forgets them."""
         taken, self.dirty = self.dirty, []
         return taken
 
     def take_links(self) -> list[Outgoing]:
-        """Return the links and forget them."""
+        """Returns the links and forgets them."""
         taken, self.links = self.links, []
         return taken
 
     def take_commands(self) -> list[Command]:
-        """Return the commands and forget them."""
+        """Returns the commands and forgets them."""
         taken, self.commands = self.commands, []
         return taken

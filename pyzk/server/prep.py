@@ -22,7 +22,7 @@ from pyzk.constants import (
 )
 from pyzk.data.acl import OPEN_ACL, OPEN_ACL_ID
 from pyzk.data.node import DataNode, compute_digest, to_int32
-from pyzk.data.paths import CONFIG, ROOT, is_special, sequence_name, validate_path
+from pyzk.data.paths import CONFIG, ROOT, SPECIAL_PATHS, sequence_name, validate_path
 from pyzk.data.tree import ttl_owner
 from pyzk.data.txn import AROUND_BODY_BYTES, Body, SubTxn, encode_txn
 from pyzk.errors import (
@@ -320,7 +320,7 @@ class Prep:
         if path is None:
             raise MarshallingError("null path")
         slash = path.rfind("/")
-        if slash < 0 or "\0" in path or is_special(path):
+        if slash < 0 or "\0" in path or path in SPECIAL_PATHS:
             raise BadArguments(path)
         parent_path = path[:slash] or ROOT
         parent = self._find(parent_path)
@@ -398,9 +398,7 @@ class Prep:
         """Change the ACL; like in the original, later requests are checked against the old one
         until this is applied."""
         self._check_session(request)
-        path = record.path
-        validate_path(path)
-        assert path is not None
+        path = validate_path(record.path)
         acl = self._server.access.fix_up(record.acl, request.auth_ids)
         node = self._find(path)
         if node is None:
@@ -419,9 +417,7 @@ class Prep:
         self, request: Request, kind: int, record: CheckVersionRequest, zxid: int
     ) -> Prepared:
         self._check_session(request)
-        path = record.path
-        validate_path(path)
-        assert path is not None
+        path = validate_path(record.path)
         node = self._find(path)
         if node is None:
             raise NoNode(path)

@@ -1,9 +1,9 @@
 """The role of a member that finds no leader and serves reads meanwhile (readonlymode.enabled).
 
 Pure. ZooKeeper: ReadOnlyZooKeeperServer, ReadOnlyRequestProcessor.
-Only clients whose ConnectRequest says that they can do with reads are taken. New sessions can only
-be local ones. Writes are refused where requests are read (`operations.READ_ONLY_READS`), so none
-ever comes here.
+Only clients whose ConnectRequest says that reads are enough for them are taken. New sessions can
+only be local ones. Writes are refused where requests are read (`operations.READ_ONLY_READS`), so
+none comes here.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ class ReadOnly:
         self._server = server
 
     def submit(self, request: Request) -> None:
-        """Never called, for the read-only tables have no write."""
+        """Raises AssertionError: it is never called, for the read-only tables have no write."""
         raise AssertionError(request)
 
     def log_synced(self, zxid: int) -> None:
-        """Nothing: nobody waits here for what was logged before."""
+        """Does nothing: nobody waits for what was logged before."""
 
     def revalidate(self, connection: Connection, session_id: int, timeout_ms: int) -> None:
-        """Reject the session: nobody here can say whether one lives that is not local."""
+        """Rejects the session: only a leader knows whether a session lives that is not local."""
         self._server.revalidated(connection, session_id, timeout_ms, False)
 
     def gauges(self) -> dict[str, int]:
-        """Return what ``mntr`` shows of this role alone: nothing."""
+        """Returns no gauges: ``mntr`` shows nothing that only this role has."""
         return {}

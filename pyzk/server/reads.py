@@ -304,22 +304,22 @@ def _catch_up(server: Server, connection: Connection, record: SetWatches | SetWa
     for path in _present(record.data_watches):
         node = tree.find(path)
         if node is None:
-            connection.send_event(EventType.NODE_DELETED, path, -1)
+            connection.send_missed(EventType.NODE_DELETED, path)
         elif node.mzxid > since:
-            connection.send_event(EventType.NODE_DATA_CHANGED, path, -1)
+            connection.send_missed(EventType.NODE_DATA_CHANGED, path)
         else:
             tree.watches.add_data(path, connection)
     for path in _present(record.exist_watches):
         if tree.find(path) is not None:
-            connection.send_event(EventType.NODE_CREATED, path, -1)
+            connection.send_missed(EventType.NODE_CREATED, path)
         else:
             tree.watches.add_data(path, connection)
     for path in _present(record.child_watches):
         node = tree.find(path)
         if node is None:
-            connection.send_event(EventType.NODE_DELETED, path, -1)
+            connection.send_missed(EventType.NODE_DELETED, path)
         elif node.pzxid > since:
-            connection.send_event(EventType.NODE_CHILDREN_CHANGED, path, -1)
+            connection.send_missed(EventType.NODE_CHILDREN_CHANGED, path)
         else:
             tree.watches.add_child(path, connection)
 

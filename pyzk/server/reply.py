@@ -22,6 +22,7 @@ _pack_error_result: Final = struct.Struct(">i?ii").pack
 HEADER_BYTES: Final = 16
 MULTI_END: Final = struct.pack(">i?i", -1, True, -1)
 _SYNC_CONNECTED: Final = 3
+"""The state in watch events; a server sends only this one."""
 
 
 def encode_reply(xid: int, zxid: int, body: bytes, err: int = ErrorCode.OK) -> bytes:

@@ -69,10 +69,10 @@ class Request(TxnHeader):
         """The connection that the reply goes to; None for requests of the server itself and for
         those that a learner has sent."""
         self.owner: object = None if connection is None else connection.server
-        """Who brought the request: this server for its clients, or the handler of a learner; None
-        for requests of the server itself."""
+        """The server that the request came through: this one, or the handler of a learner; None for
+        requests of the server itself."""
         self.session = session
-        """None for deleteContainer, which has no session, and for what a learner has sent."""
+        """The session; None for deleteContainer, which has none, and for a learner's request."""
         self.opcode = opcode
         self.record = record
         self.auth_ids = auth_ids

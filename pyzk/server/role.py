@@ -23,7 +23,12 @@ class Role(Protocol):
         ...
 
     def gauges(self) -> dict[str, int]:
-        """Return what ``mntr`` shows of this role alone, by name (`fourletter_view.HasMode`)."""
+        """Return what ``mntr`` shows of this role alone, by name without ``zk_``.
+
+        A leader: learners, synced_followers, synced_non_voting_followers, synced_observers,
+        pending_syncs, leader_uptime, last_proposal_size, min_proposal_size, max_proposal_size (-1
+        before the first). An observer: observer_master_id. Others have none.
+        """
         ...
 
     def submit(self, request: Request) -> None:
@@ -36,6 +41,6 @@ class Role(Protocol):
         ...
 
     def revalidate(self, connection: Connection, session_id: int, timeout_ms: int) -> None:
-        """Find out whether the session lives with which a client has come back, and tell
-        ``Server.revalidated``. Its password was right."""
+        """Find out whether the session that a client has come back with still lives, and tell
+        ``Server.revalidated``. The password was right."""
         ...

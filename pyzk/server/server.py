@@ -82,19 +82,20 @@ class Server:
         self.is_member = False
         """Whether this is a member of an ensemble."""
         self.is_read_only = False
-        """Whether it has found no leader, and serves reads meanwhile."""
+        """Whether this member has found no leader, and serves reads meanwhile."""
         self.has_local_sessions = False
         """Whether new sessions are known to this member only."""
-        self.started_wall_ms = clock.wall_ms
         self.started_ms = clock.now_ms
         self.trace_mask = 306
+        """The trace mask, set by stmk and shown by gtmk; nothing else looks at it."""
         self.host: Host = Host((config.client_port_address or "", 0))
         self.is_running = False
         """Whether a role has begun and not ended."""
         self.is_serving = False
-        """Whether that role takes clients, and the server is not about to stop."""
+        """Whether the role takes clients, and the server is not about to stop."""
         self.server_id = 0
-        """myid; 0 for a server that stands alone."""
+        """The id that `myid` gives; 0 for a server that stands alone. (That one makes session ids
+        as server 1 does.)"""
         self._watch_tree()
 
     def _watch_tree(self) -> None:
@@ -235,10 +236,6 @@ class Server:
         self.queues.forget(connection)
         self.tree.watches.remove_watcher(connection)
 
-    def introduced(self, connection: Connection) -> None:
-        """Note that a connection has sent its ConnectRequest in time."""
-        self.handshakes.pop(connection, None)
-
     def close_idle_handshakes(self) -> None:
         """Close connections that never sent a ConnectRequest."""
         now = self.clock.now_ms
@@ -314,7 +311,7 @@ class Server:
             waiting.close()
 
     def revalidate(self, connection: Connection, session_id: int, timeout_ms: int) -> None:
-        """Ask whether the session lives that a client has come back with; the answer comes to
+        """Ask whether the session that a client has come back with still lives; the answer comes to
         ``revalidated``."""
         self.attaching[session_id] = connection
         session = self.sessions.sessions.get(session_id)
@@ -324,9 +321,9 @@ class Server:
             self.role.revalidate(connection, session_id, timeout_ms)
 
     def revalidate_for(self, origin: object, session_id: int, timeout_ms: int) -> bool:
-        """On the leader: tell a learner, ``origin``, whether the session lives with which a client
-        has come to it. If so, the session is that learner's from now on; requests that still come
-        through another server find that it has moved."""
+        """On the leader: tell whether the session that a client has brought to a learner,
+        ``origin``, still lives. If it does, it belongs to that learner from now on; requests that
+        still come through another server find that it has moved."""
         self.metrics.revalidate_count += 1
         session = self._living(session_id)
         if session is None or session.is_local:
@@ -338,8 +335,8 @@ class Server:
         return True
 
     def revalidate_here(self, connection: Connection, session_id: int, timeout_ms: int) -> None:
-        """On a server that tracks all sessions: tell whether the session lives with which a client
-        has come back to it."""
+        """On a server that tracks all sessions: tell whether the session that a client has come
+        back with still lives."""
         session = self._living(session_id)
         if session is not None:
             session.owner = self

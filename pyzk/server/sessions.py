@@ -37,7 +37,7 @@ def first_session_id(server_id: int, elapsed_ms: int) -> int:
 
 
 class Session:
-    """One session: who has it, when it expires, which of its requests are under way."""
+    """One session: its connection, when it expires, which of its requests are under way."""
 
     __slots__ = (
         "bucket_ms",
@@ -60,8 +60,8 @@ class Session:
         self.is_local = False
         """Whether only this member knows the session."""
         self.owner: object = None
-        """On the leader: through whom the client came last, which is the server itself or the
-        handler of a learner; None until that is known."""
+        """On the leader: the server through which the client came last, as the server itself or the
+        handler of a learner; None until it is known."""
         self.connection: Connection | None = None
         self.queue: deque[Request | QueuedRead] = deque()
         """The writes under way, in order, each with the reads that wait behind it; only

@@ -1,6 +1,6 @@
 """``python -m pyzk.sim``: runs seeds, prints violations and how to repeat them.
 
-Shell. The only part of the simulator that touches the world.
+Shell. This is the only part of the simulator that touches the world.
 """
 
 from __future__ import annotations

@@ -60,11 +60,11 @@ class ChecksWorld(Surroundings, Protocol):
     def machines(self) -> Mapping[int, Watched]: ...
 
     def established(self, sid: int) -> None:
-        """The leader ``sid`` has begun to serve."""
+        """Takes the news that the leader ``sid`` has begun to serve."""
         ...
 
     def packets(self, machine: Described, socket: Socket, data: bytes) -> None:
-        """Trace what is written to a link."""
+        """Traces what is written to a link."""
         ...
 
 
@@ -110,7 +110,7 @@ class Checks:
     # --- the life of a machine ------------------------------------------------------
 
     def started(self, machine: Watched) -> None:
-        """A machine has read its disk; its peer exists."""
+        """Checks a machine that has read its disk and made its peer."""
         database = machine.peer.server.database
         seen = self._seen[machine.sid] = Seen(database, database.last_zxid)
         member = machine.member
@@ -120,39 +120,39 @@ class Checks:
         self.disk_changed(machine)
 
     def stopped(self, machine: Watched) -> None:
-        """A machine has crashed."""
+        """Forgets a machine that has crashed."""
         self._seen.pop(machine.sid, None)
 
     def wiped(self, machine: Watched) -> None:
-        """A machine has lost its disk."""
+        """Forgets the epochs of a machine that has lost its disk."""
         self.epochs.forget(machine.sid)
 
     def disk_changed(self, machine: Watched) -> None:
-        """The log of a machine was cut, replaced, or read by a start."""
+        """Checks the disk of a machine after its log was cut, replaced, or read by a start."""
         if machine.sid in self.durability.voters:
             self.durability.disk_changed(machine.sid)
 
     def restored(self, machine: Watched, zxid: int) -> None:
-        """The log of a machine ends with ``zxid`` from now on."""
+        """Takes the news that the log of a machine ends with ``zxid`` from now on."""
         seen = self._seen.get(machine.sid)
         if seen is not None:
             seen.logged = zxid
         self.disk_changed(machine)
 
     def logged(self, machine: Watched, records: list[bytes]) -> None:
-        """A machine gives records to its disk."""
+        """Checks the records that a machine gives to its disk."""
         seen = self._seen[machine.sid]
         seen.logged = self.chain.logged(machine.name, seen.logged, records)
 
     def sent(self, machine: Watched, socket: Socket, data: bytes) -> None:
-        """A machine writes to a link of the quorum port."""
+        """Traces what a machine writes to a link of the quorum port."""
         if self.world.trace.is_verbose:
             self.world.packets(machine, socket, data)
 
     # --- after each step ------------------------------------------------------------
 
     def stepped(self, machine: Watched) -> None:
-        """Compare a machine that has taken an input with what was last seen of it."""
+        """Compares a machine that has taken an input with what was last seen of it."""
         seen = self._seen.get(machine.sid)
         if seen is None or not machine.is_up:
             return
@@ -197,7 +197,7 @@ class Checks:
     # --- the end --------------------------------------------------------------------
 
     def finish(self, machines: Sequence[Watched]) -> None:
-        """Check at the end of a run that these machines are equal."""
+        """Checks at the end of a run that these machines are equal."""
         first = machines[0]
         for machine in machines:
             check_counts(machine)

@@ -65,8 +65,6 @@ class SimClient:
         self.is_done = False
         """Whether the proof, its last write, was answered."""
         self.wants_proof = False
-        self.lost = 0
-        """Counts the requests whose outcome the client never learned."""
         self.answered = 0
         self._password = NO_PASSWORD
         self._timeout_ms = options.session_timeout_ms
@@ -165,10 +163,6 @@ class SimClient:
         """Forget the connection, and what was asked on it; connect to another server."""
         if self.world.trace.is_verbose:
             self.world.detail(self, f"{why}; {len(self.pending)} requests without an answer")
-        for operation in self.pending:
-            if operation.xid > 0:
-                self.lost += 1
-                self.replies.lost(operation)
         self.pending.clear()
         self.socket = None
         self.is_attached = False
@@ -230,7 +224,6 @@ class SimClient:
         if session is None:
             session = self.session = SessionRecord(self.index, response.session_id)
             self._password = response.password or NO_PASSWORD
-            self.replies.began(session)
             self.world.say(self, f"{self._shown} at h{self.target}")
         else:
             self.world.detail(self, f"moved to h{self.target}")

@@ -23,16 +23,9 @@ from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.member_files import MemberFiles
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.persistence.snapshot import SnapshotWriter
-from pyzk.quorum.commands import (
-    ReadLog,
-    Reload,
-    SaveEpoch,
-    StorageCommand,
-    StoreDatabase,
-    TruncateLog,
-)
-from pyzk.quorum.epochs import Epochs, load_epochs, save_epoch
-from pyzk.quorum.sync import is_affordable
+from pyzk.quorum.commands import Reload, SaveEpoch, StorageCommand, StoreDatabase, TruncateLog
+from pyzk.quorum.epochs import Epochs, load_epochs
+from pyzk.quorum.storage_commands import StorageAnswers, carry_out, freeze
 from pyzk.sim.options import Options
 
 PREALLOCATE_BYTES: Final = 8192
@@ -40,44 +33,38 @@ NODES_PER_STEP: Final = 4
 RETAINED_SNAPSHOTS: Final = 3
 SLOW_SYNC: Final = 100
 MAX_SYNC_US: Final = 8_000_000
-
-Records = list[tuple[int, bytes]]
+REPLACING: Final = (Reload, StoreDatabase, TruncateLog)
+"""The commands that no log and no snapshot survives as it is."""
 
 
 class PowerCut(Exception):
     """A crash before an operation of the disk."""
 
 
-class Answers(Protocol):
+class Answers(StorageAnswers, Protocol):
     """The machine, as its disk sees it; each answer is an input of the peer."""
 
     def log_synced(self, zxid: int) -> None: ...
 
-    def stored(self, ticket: int) -> None: ...
-
-    def restored(self, ticket: int, database: Database) -> None: ...
-
-    def log_read(self, ticket: int, records: Records | None) -> None: ...
-
     def replaced(self, zxid: int) -> None:
-        """A received database is the only one that the disk has now."""
+        """Takes the news that the disk now has a received database and no other."""
         ...
 
     def disk_failed(self, error: StorageError) -> None:
-        """The program stops."""
+        """Stops the program."""
         ...
 
     def disk_crashed(self) -> None:
-        """A planned crash has come."""
+        """Crashes the machine, as was planned."""
         ...
 
     def note(self, text: str) -> None:
-        """Write a line to the verbose trace."""
+        """Writes a line to the verbose trace."""
         ...
 
 
 class Append:
-    """In the queue: records for the log, in order."""
+    """An entry of the queue: records for the log, in order."""
 
     __slots__ = ("records", "zxid")
 
@@ -87,20 +74,21 @@ class Append:
 
 
 class Roll:
-    """In the queue: begin another file with the next record."""
+    """An entry of the queue: the next record begins another file."""
 
 
-class Store:
-    """In the queue: a database that is to replace all others, as it was when that was ordered."""
+class Order:
+    """In the queue: a command, and the database that it wants stored, as it was when the command
+    was given."""
 
     __slots__ = ("command", "frozen")
 
-    def __init__(self, command: StoreDatabase) -> None:
+    def __init__(self, command: StorageCommand) -> None:
         self.command = command
-        self.frozen = command.database.freeze()
+        self.frozen = freeze(command)
 
 
-Operation = Append | Roll | Store | StorageCommand
+Operation = Append | Roll | Order
 Later = Callable[[int, Callable[[], object]], None]
 """Calls a function after a time in us, unless the machine has crashed meanwhile."""
 
@@ -171,7 +159,8 @@ class SimDisk:
             snap_directory=self.snapshots,
         )
         self._files = MemberFiles(self.snapshots, self.logs, self._recovery)
-        self._loaded(recovered.database)
+        self.durable_zxid = recovered.database.last_zxid
+        self._complete_after = recovered.database.log_complete_after
         is_wanted = recovered.replayed > self.options.snap_count // 2
         return recovered.database, epochs, recovered.notes + notes, is_wanted
 
@@ -206,11 +195,11 @@ class SimDisk:
 
     def command(self, command: StorageCommand) -> None:
         """Carry out a command behind everything that was ordered before."""
-        if isinstance(command, (Reload, StoreDatabase, TruncateLog)):
+        if isinstance(command, REPLACING):
             # The snapshot would be of a history that is to be replaced.
             if not self._guard(self._end_job):
                 return
-        self._push(Store(command) if isinstance(command, StoreDatabase) else command)
+        self._push(Order(command))
 
     def take_snapshot(self, database: Database) -> None:
         """Roll the log, and write a snapshot of this moment unless one is being written."""
@@ -285,57 +274,37 @@ class SimDisk:
     # --- commands -------------------------------------------------------------------
 
     def _carry_out(self, operation: Operation) -> None:
-        if isinstance(operation, Roll):
-            self._writer.roll()
-        elif isinstance(operation, SaveEpoch):
-            self.answers.note(f"{operation.name} {operation.epoch} saved")
-            save_epoch(self.snapshots, operation.name, operation.epoch)
-            self.answers.stored(operation.ticket)
-        elif isinstance(operation, TruncateLog):
-            self._truncate(operation)
-        elif isinstance(operation, Reload):
-            self._end_log()
-            database = self._files.reload()
-            self._loaded(database)
-            self.answers.restored(operation.ticket, database)
-        elif isinstance(operation, Store):
-            self._store(operation.command, operation.frozen)
+        if isinstance(operation, Order):
+            self._perform(operation)
         else:
-            assert isinstance(operation, ReadLog), operation
-            self._read_log(operation)
+            self._writer.roll()
         self._end()
 
-    def _truncate(self, command: TruncateLog) -> None:
-        self._end_log()
-        database = self._files.truncate(command.zxid, self._complete_after)
-        self._loaded(database)
-        self.answers.note(f"truncated to 0x{database.last_zxid:x}")
-        self.answers.restored(command.ticket, database)
-
-    def _store(self, command: StoreDatabase, frozen: FrozenDatabase) -> None:
-        self._end_log()
+    def _perform(self, order: Order) -> None:
+        command, frozen = order.command, order.frozen
+        if isinstance(command, SaveEpoch):
+            self.answers.note(f"{command.name} {command.epoch} saved")
+        if isinstance(command, REPLACING):
+            self._writer.roll()
         try:
-            self._files.store(frozen)
+            outcome = carry_out(
+                command,
+                self._files,
+                frozen,
+                self._complete_after,
+                self.options.snapshot_size_factor,
+            )
         finally:
-            frozen.close()
-        self.durable_zxid = self._complete_after = frozen.zxid
-        self.answers.replaced(frozen.zxid)
-        self.answers.stored(command.ticket)
-
-    def _read_log(self, command: ReadLog) -> None:
-        records = self._files.read_log(command.after, command.until, self._is_affordable)
-        self.answers.log_read(command.ticket, records)
-
-    def _is_affordable(self, further_bytes: int, snapshot_bytes: int) -> bool:
-        return is_affordable(further_bytes, snapshot_bytes, self.options.snapshot_size_factor)
-
-    def _loaded(self, database: Database) -> None:
-        self.durable_zxid = database.last_zxid
-        self._complete_after = database.log_complete_after
-
-    def _end_log(self) -> None:
-        """Let the next record begin another file."""
-        self._writer.roll()
+            if frozen is not None:
+                frozen.close()
+        if outcome.complete_after is not None:
+            self.durable_zxid = outcome.last_zxid
+            self._complete_after = outcome.complete_after
+        if isinstance(command, TruncateLog):
+            self.answers.note(f"truncated to 0x{outcome.last_zxid:x}")
+        elif frozen is not None:
+            self.answers.replaced(frozen.zxid)
+        outcome.tell(self.answers)
 
     # --- snapshots ------------------------------------------------------------------
 

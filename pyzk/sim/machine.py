@@ -30,7 +30,7 @@ from pyzk.server.marks import Marks
 from pyzk.server.outbox import Outgoing
 from pyzk.sim.checkers import Violation
 from pyzk.sim.checks import Checks
-from pyzk.sim.disk import PowerCut, Records, SimDisk
+from pyzk.sim.disk import PowerCut, SimDisk
 from pyzk.sim.network import Host, Socket
 from pyzk.sim.surroundings import Surroundings
 from pyzk.zxid import format_zxid
@@ -45,7 +45,7 @@ ROLES: Final = {
     "leader": "L", "follower": "F", "observer": "O", "read-only": "R", "looking": "?"
 }  # fmt: skip
 MAX_WAKES: Final = 200
-"""More of them at one moment is a peer that never sleeps."""
+"""A peer that is woken more often at one moment never sleeps."""
 
 
 class MachineWorld(Surroundings, Protocol):
@@ -53,23 +53,23 @@ class MachineWorld(Surroundings, Protocol):
 
     rng: Random
     checks: Checks
-    server_configs: dict[int, ServerConfig]
+    server_config: ServerConfig
     ensemble_configs: dict[int, EnsembleConfig]
 
     def machine_at(self, host: str) -> Host:
-        """Return the machine with this host name."""
+        """Returns the machine with this host name."""
         ...
 
     def crash_point(self, machine: Machine) -> None:
-        """The machine is at a place at which a crash was planned."""
+        """Crashes the machine, which is at a place at which a crash was planned."""
         ...
 
     def disk_failed(self, machine: Machine, error: StorageError) -> None:
-        """The program of the machine ends with its disk."""
+        """Ends the program of the machine, because its disk has failed."""
         ...
 
     def raised(self, machine: Machine, error: Exception) -> None:
-        """An input of the machine has raised."""
+        """Takes the exception that an input of the machine has raised."""
         ...
 
 
@@ -94,15 +94,15 @@ class Machine:
         self.slowness = 1
         self.steps_to_crash = 0
         self.clock_offset_ms = 0
-        """Of its monotonic clock, which begins anew when power comes back."""
+        """The offset of its monotonic clock, which begins anew when power comes back."""
         self.wall_offset_ms = 0
         self.has_peer = False
         self.inputs: MemberLife
-        """Where the peer takes what comes from other members and from its disk."""
+        """The life of the peer, which takes what comes from other members and from the disk."""
         self._driver: Driver
         self._is_turn_over = False
         self.is_left_broken = False
-        """It stays as it is until the end of the run."""
+        """Whether the machine stays broken until the end of the run."""
         self.peer: Peer
         self.clock: Clock
         self.is_listening = False
@@ -113,12 +113,12 @@ class Machine:
         self._woken_us = -1
         self._port = 40_000
         self.rng = Random(world.options.seed << 8 | sid)
-        """Draws when turns end."""
+        """Draws when the turns of the driver end."""
 
     # --- life -----------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the program."""
+        """Starts the program."""
         world = self.world
         self.life += 1
         self.is_up = True
@@ -142,7 +142,7 @@ class Machine:
         for note in notes:
             self.note(f"recovery: {note}")
         self.peer, self.inputs = member_peer(
-            world.server_configs[self.sid],
+            world.server_config,
             world.ensemble_configs[self.sid],
             database,
             epochs,
@@ -160,7 +160,8 @@ class Machine:
         self.act(partial(self._driver.start, wants_snapshot=wants_snapshot))
 
     def crash(self, *, is_power_lost: bool, why: str = "crash") -> None:
-        """End at once; without power also lose what is not synced, and say nothing to anyone."""
+        """Ends the program at once. Without power what is not synced is lost, too, and no other
+        host is told."""
         if not self.is_up:
             return
         world = self.world
@@ -179,19 +180,19 @@ class Machine:
         world.checks.stopped(self)
 
     def power_on(self) -> None:
-        """Power is back; the program can start."""
+        """Gives the machine power again, so that the program can start."""
         if not self.is_powered:
             self.is_powered = True
             self.clock_offset_ms = self.world.rng.randrange(100_000) - self.world.now_us // 1000
             self.world.network.powered(self)
 
     def pause(self) -> None:
-        """Stand still: inputs wait (SIGSTOP, a long collection of garbage)."""
+        """Stands still: inputs wait, as after SIGSTOP or in a long collection of garbage."""
         self.is_paused = True
         self.world.say(self, "! paused")
 
     def resume(self) -> None:
-        """Go on with what has come meanwhile."""
+        """Goes on, with the inputs that have come meanwhile."""
         if not self.is_paused:
             return
         self.is_paused = False
@@ -216,11 +217,11 @@ class Machine:
 
     @property
     def role_name(self) -> str:
-        """leader, follower, observer or read-only; looking between them."""
+        """The mode: leader, follower, observer or read-only; looking between two roles."""
         return self.peer.status().mode
 
     def describe(self) -> str:
-        """Who, in which role, epoch and state: the columns of the trace."""
+        """Returns the columns of the trace: the name, role, epochs and last zxid of the machine."""
         if not self.is_up or not self.has_peer:
             return f"{self.name} -"
         member = self.member
@@ -239,7 +240,7 @@ class Machine:
         self.clock.wall_ms = WALL_MS + now_ms + self.wall_offset_ms
 
     def later(self, delay_us: int, action: Callable[[], object]) -> None:
-        """Call ``action``, unless the program has ended by then."""
+        """Calls ``action`` after this delay, unless the program has ended by then."""
         life = self.life
         self.world.at(self.world.now_us + delay_us, partial(self._if_alive, life, action))
 
@@ -272,7 +273,7 @@ class Machine:
     # --- inputs ---------------------------------------------------------------------
 
     def input(self, action: Callable[[], object]) -> None:
-        """Take an input, when the program is no longer paused."""
+        """Takes an input at once, or when the program is no longer paused."""
         if self.is_paused:
             self._held.append(partial(self._if_alive, self.life, action))
         else:
@@ -313,7 +314,7 @@ class Machine:
         self.world.checks.restored(self, database.last_zxid)
         self.input(lambda: self.act(partial(self.inputs.restored, ticket, database)))
 
-    def log_read(self, ticket: int, records: Records | None) -> None:
+    def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None:
         self.input(lambda: self.act(partial(self.inputs.log_read, ticket, records)))
 
     def replaced(self, zxid: int) -> None:
@@ -321,7 +322,7 @@ class Machine:
         self.world.checks.restored(self, zxid)
 
     def disk_failed(self, error: StorageError) -> None:
-        """The server stops, as `runtime.main` does."""
+        """Stops the server, as `runtime.main` does."""
         self.world.disk_failed(self, error)
 
     def disk_crashed(self) -> None:
@@ -333,7 +334,7 @@ class Machine:
     # --- effects --------------------------------------------------------------------
 
     def _step(self) -> None:
-        """Begins an effect, unless a crash falls before it."""
+        """Begins an effect; ends the program if a crash falls before it."""
         self.world.checks.stepped(self)
         if self.steps_to_crash:
             self.steps_to_crash -= 1
@@ -361,7 +362,7 @@ class Machine:
             raise _EndedError
 
     def end_turn_soon(self) -> None:
-        """Ends the turn at once, or when the inputs of some time have come."""
+        """Ends the turn behind this input, or after a random time in which others may come."""
         turn_us = self.world.options.turn_us
         if turn_us:
             end = partial(self._do, self._driver.end_turn)
@@ -395,14 +396,14 @@ class Machine:
             if link.is_closed:
                 socket.close()
                 return
-            socket.owner = QuorumSocket(self, link)
+            socket.owner = self._of_quorum(link)
             link.shell = socket
             self.act(partial(self.inputs.link_up, link))
 
         world.network.dial(self, target, QUORUM, command.timeout_ms * 1000, done)
 
     def send(self, link: Outgoing) -> None:
-        """Writes to a link."""
+        """Writes to a link of the quorum port."""
         assert isinstance(link, QuorumLink), link
         self._step()
         self._flush_link(link)
@@ -479,7 +480,7 @@ class Machine:
             def dialed() -> None:
                 link = self.inputs.election_dialed(dial.sid, f"h{dial.sid}")
                 link.shell = socket
-                socket.owner = ElectionSocket(self, link)
+                socket.owner = self._of_election(link)
 
             self.act(dialed)
 
@@ -505,7 +506,7 @@ class Machine:
             socket.close()
             return
         connection.shell = socket
-        socket.owner = ClientSocket(self, connection)
+        socket.owner = SocketOwner(self, connection.receive, lambda _: connection.closed())
         self.connections[connection] = None
 
     def _accept_learner(self, socket: Socket) -> None:
@@ -514,64 +515,49 @@ class Machine:
             socket.close()
             return
         link.shell = socket
-        socket.owner = QuorumSocket(self, link)
+        socket.owner = self._of_quorum(link)
 
     def _accept_election(self, socket: Socket) -> None:
         link = self.inputs.election_accepted(socket.name)
         link.shell = socket
-        socket.owner = ElectionSocket(self, link)
+        socket.owner = self._of_election(link)
+
+    def _of_quorum(self, link: QuorumLink) -> SocketOwner:
+        inputs = self.inputs
+        return SocketOwner(
+            self,
+            partial(inputs.link_received, link),
+            partial(inputs.link_down, link),
+            partial(self._flush_link, link),
+        )
+
+    def _of_election(self, link: ElectionLink) -> SocketOwner:
+        inputs = self.inputs
+        received = partial(inputs.election_received, link)
+        return SocketOwner(self, received, lambda _: inputs.election_closed(link))
 
 
-class QuorumSocket:
-    """A link of the quorum port and the socket behind it."""
+class SocketOwner:
+    """What a connection or a link does with the socket behind it."""
 
-    def __init__(self, machine: Machine, link: QuorumLink) -> None:
-        self.machine = machine
-        self.link = link
-
-    def received(self, socket: Socket, data: bytes) -> None:
-        machine = self.machine
-        machine.act(partial(machine.inputs.link_received, self.link, data))
-
-    def ended(self, socket: Socket, reason: str) -> None:
-        machine = self.machine
-        machine.act(partial(machine.inputs.link_down, self.link, reason))
-
-    def writable(self, socket: Socket) -> None:
-        self.machine._flush_link(self.link)
-
-
-class ElectionSocket:
-    """A link of the election port and the socket behind it."""
-
-    def __init__(self, machine: Machine, link: ElectionLink) -> None:
-        self.machine = machine
-        self.link = link
-
-    def received(self, socket: Socket, data: bytes) -> None:
-        machine = self.machine
-        machine.act(partial(machine.inputs.election_received, self.link, data))
-
-    def ended(self, socket: Socket, reason: str) -> None:
-        machine = self.machine
-        machine.act(partial(machine.inputs.election_closed, self.link))
-
-    def writable(self, socket: Socket) -> None:
-        pass
-
-
-class ClientSocket:
-    """A client's connection and the socket behind it."""
-
-    def __init__(self, machine: Machine, connection: Connection) -> None:
-        self.machine = machine
-        self.connection = connection
+    def __init__(
+        self,
+        machine: Machine,
+        received: Callable[[bytes], object],
+        ended: Callable[[str], object],
+        writable: Callable[[], object] | None = None,
+    ) -> None:
+        self._machine = machine
+        self._received = received
+        self._ended = ended
+        self._writable = writable
 
     def received(self, socket: Socket, data: bytes) -> None:
-        self.machine.act(partial(self.connection.receive, data))
+        self._machine.act(partial(self._received, data))
 
     def ended(self, socket: Socket, reason: str) -> None:
-        self.machine.act(self.connection.closed)
+        self._machine.act(partial(self._ended, reason))
 
     def writable(self, socket: Socket) -> None:
-        pass
+        if self._writable is not None:
+            self._writable()

@@ -27,16 +27,16 @@ MAX_LATENCY_US: Final = 3_000_000
 GIVE_UP_US: Final = 5_000_000
 """The longest time until a side that writes into a broken connection learns of it."""
 FIN: Final = b"FIN"
-"""In a pipe, compared by identity: the sender has closed."""
+"""Says in a pipe that the sender has closed; compared by identity."""
 RST: Final = b"RST"
-"""In a pipe, compared by identity: the connection is broken."""
+"""Says in a pipe that the connection is broken; compared by identity."""
 
 
 class Host(Protocol):
     """What a connection ends at: a machine with one program, or a client."""
 
     key: int
-    """Different for each host; that of a member is its sid."""
+    """The key of the host, different for each; that of a member is its sid."""
     life: int
     """Counts the starts of the program."""
     is_powered: bool
@@ -46,15 +46,15 @@ class Host(Protocol):
     """How many times slower than usual its network is."""
 
     def input(self, action: Callable[[], object]) -> None:
-        """Let the program take an input, now or when it is no longer paused."""
+        """Lets the program take an input, now or when it is no longer paused."""
         ...
 
     def accepts(self, port: str) -> bool:
-        """Tell whether the program listens on this port."""
+        """Tells whether the program listens on this port."""
         ...
 
     def accepted(self, port: str, socket: Socket) -> None:
-        """A connection has come."""
+        """Takes a connection that has come."""
         ...
 
 
@@ -64,11 +64,12 @@ class Owner(Protocol):
     def received(self, socket: Socket, data: bytes) -> None: ...
 
     def ended(self, socket: Socket, reason: str) -> None:
-        """The other side has closed, or the connection is broken; not called after ``close``."""
+        """Takes the news that the other side has closed or the connection is broken, unless this
+        side has closed."""
         ...
 
     def writable(self, socket: Socket) -> None:
-        """The socket has room again."""
+        """Takes the news that the socket has room again."""
         ...
 
 
@@ -86,7 +87,7 @@ class Socket:
 
     __slots__ = ("host", "is_closed", "is_full", "is_paused", "life", "outgoing", "owner", "peer")
 
-    def __init__(self, network: SimNetwork, host: Host) -> None:
+    def __init__(self, host: Host) -> None:
         self.host = host
         self.life = host.life
         self.owner: Owner | None = None
@@ -268,6 +269,11 @@ class Pipe:
             self.schedule(self.queue[0][0])
 
 
+def _accept(socket: Socket, port: str) -> None:
+    if socket.is_alive():
+        socket.host.accepted(port, socket)
+
+
 def _receive(socket: Socket, data: bytes) -> None:
     if socket.is_alive() and socket.owner is not None:
         socket.owner.received(socket, data)
@@ -302,7 +308,7 @@ class SimNetwork:
         self.sockets: dict[Socket, None] = {}
         """The sockets that their own side has open."""
         self.blocked: dict[tuple[int, int], None] = {}
-        """(from, to) of the directions in which nothing passes."""
+        """The directions in which nothing passes, as (from, to)."""
         self.parked: dict[Pipe, None] = {}
         """Pipes that wait for a block to end."""
         self.poked: dict[Socket, None] = {}
@@ -359,21 +365,17 @@ class SimNetwork:
                 return
             near, far = self._open(source, life, target)
             self._answer(source, life, now + back_us, done, near)
-            target.input(partial(self._accept, far, target.life, port))
+            target.input(partial(_accept, far, port))
 
         self.world.at(self.world.now_us + there_us, arrive)
 
     def _open(self, source: Host, life: int, target: Host) -> tuple[Socket, Socket]:
-        near, far = Socket(self, source), Socket(self, target)
+        near, far = Socket(source), Socket(target)
         near.life = life
         near.peer, far.peer = far, near
         near.outgoing, far.outgoing = Pipe(self, near, far), Pipe(self, far, near)
         self.sockets[near] = self.sockets[far] = None
         return near, far
-
-    def _accept(self, socket: Socket, life: int, port: str) -> None:
-        if socket.is_alive():
-            socket.host.accepted(port, socket)
 
     def _answer(
         self,
@@ -414,7 +416,7 @@ class SimNetwork:
                 side.outgoing.say_last(RST, self.rng.choice((0, 1000, 20_000, 500_000)))
 
     def killed(self, host: Host) -> None:
-        """The program of a host is gone; its system closes what it had open."""
+        """Close what the program of a host had open, which is gone, as its system does."""
         for socket in [each for each in self.sockets if each.host is host]:
             self.forget(socket)
             if self.rng.random() < 0.5:

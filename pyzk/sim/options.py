@@ -15,11 +15,11 @@ LIVENESS = "liveness"
 
 @dataclass
 class Options:
-    """Drawn from a seed by `draw`; every field can be overridden by its name."""
+    """The options of a run, which `draw` draws from a seed; each can be overridden by its name."""
 
     seed: int
     mode: str = SAFETY
-    """safety: in the end all machines return. liveness: only a quorum and its clients do."""
+    """The goal. safety: in the end all machines return; liveness: only a quorum and its clients."""
 
     # --- the ensemble
     voters: int = 3
@@ -44,7 +44,7 @@ class Options:
     separate_log_directory: bool = False
     compression: str = ""
     purges: bool = False
-    """Old snapshots and logs are removed now and then."""
+    """Whether old snapshots and logs are removed now and then."""
     log_size_limit_kb: int = 0
 
     # --- the clients

@@ -51,7 +51,7 @@ def ensemble_config(options: Options, sid: int) -> EnsembleConfig:
     )
 
 
-def server_config(options: Options, ensemble: EnsembleConfig) -> ServerConfig:
+def server_config(options: Options) -> ServerConfig:
     """Return the configuration of a server, the same for all."""
     return ServerConfig(
         data_dir="/sim",

@@ -21,7 +21,7 @@ class Described(Protocol):
 
 
 class Surroundings(Scheduler, Protocol):
-    """What every part asks; each adds beside itself what it alone needs."""
+    """What every part asks of the world; a protocol of each part adds what that part needs."""
 
     options: Options
     network: SimNetwork

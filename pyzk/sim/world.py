@@ -55,12 +55,11 @@ class World:
         self._planned = 0
         self.network = SimNetwork(self, options, self._random())
         self.machines: dict[int, Machine] = {}
-        self.server_configs: dict[int, ServerConfig] = {}
+        self.server_config: ServerConfig = server_config(options)
         self.ensemble_configs: dict[int, EnsembleConfig] = {}
         self._streams: dict[Socket, QuorumStream] = {}
         for sid in range(1, options.members + 1):
-            ensemble = self.ensemble_configs[sid] = ensemble_config(options, sid)
-            self.server_configs[sid] = server_config(options, ensemble)
+            self.ensemble_configs[sid] = ensemble_config(options, sid)
             disk = make_disk(sid, options, self._random())
             self.machines[sid] = make_machine(self, sid, disk)
         self.checks = Checks(self)
@@ -105,7 +104,7 @@ class World:
         return self.machines[int(host.removeprefix("h"))]
 
     def established(self, sid: int) -> None:
-        """The leader ``sid`` has begun to serve."""
+        """Note that the leader ``sid`` has begun to serve."""
         self.faults.established(self.machines[sid])
 
     def crash_point(self, machine: Machine) -> None:

@@ -59,7 +59,7 @@ class Ensemble:
             time.sleep(0.05)
 
     def modes(self) -> dict[int, str]:
-        """Returns the role that each member reports, "" for none."""
+        """Return the role that each member reports, "" for none."""
         return {sid: _mode(server) for sid, server in self.servers.items()}
 
     @property

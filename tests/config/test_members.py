@@ -11,8 +11,6 @@ from pyzk.config.members import (
     QuorumServer,
     ServerAddress,
     config_text,
-    dynamic_file_name,
-    dynamic_file_text,
     hash_order,
     parse_member,
     parse_membership,
@@ -118,16 +116,6 @@ def test_the_version_is_a_zxid() -> None:
     assert parse_membership(b"version=ffffffffffffffff").version == -1
     assert parse_membership(b"version=-1f").version == -0x1F
     assert config_text(Membership((), -1)) == "version=ffffffffffffffff"
-
-
-def test_a_dynamic_file_has_sorted_lines_and_no_version() -> None:
-    source = "server.10=h:1:2\nserver.9=h:3:4\nversion=5"
-    membership = parse_membership(source.encode())
-    assert dynamic_file_text(membership) == (
-        "server.10=h:1:2:participant\nserver.9=h:3:4:participant"
-    )
-    assert dynamic_file_text(membership, with_version=True).endswith("\nversion=5")
-    assert dynamic_file_name("/etc/zoo.cfg", 0x100000005) == "/etc/zoo.cfg.dynamic.100000005"
 
 
 @pytest.mark.parametrize(

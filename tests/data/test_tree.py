@@ -454,7 +454,7 @@ def test_an_empty_multi_has_no_results(log: Log) -> None:
 
 def test_data_size_is_the_length_of_all_paths_and_data(log: Log) -> None:
     base = sum(map(len, log.tree.nodes))
-    assert log.tree.approximate_data_size == base
+    assert log.tree.data_size == base
     log.create("/abc", b"12345")
     assert log.tree.data_size == base + 9
     log.set_data("/abc", b"1", 1)

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from pyzk.errors import StorageError
-from pyzk.persistence.directory import MemoryDirectory, remove_temporaries
+from pyzk.persistence.directory import MemoryDirectory, remove_all, save
 from tests.persistence.disks import get, put
 
 
@@ -91,13 +91,15 @@ def test_missing_files() -> None:
             action("a")
 
 
-def test_remove_temporaries() -> None:
+def test_a_saved_file_and_a_removal_survive_a_crash() -> None:
     directory = MemoryDirectory()
-    for name in ("a.tmp", "b", "snapshot.1.tmp"):
-        put(directory, name, b"")
-    assert remove_temporaries(directory) == ["a.tmp", "snapshot.1.tmp"]
-    assert directory.names() == ["b"]
-    assert remove_temporaries(directory) == []
+    save(directory, "a", b"old and long")
+    save(directory, "a", b"new")
+    save(directory, "b", b"")
+    assert remove_all(directory, ["b"]) == ["b"]
+    directory.crash()
+    assert directory.names() == ["a"]
+    assert directory.read("a", 0, 100) == b"new"
 
 
 def test_an_erratic_crash_never_loses_both_names_of_a_rename() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
+from pyzk.data.serialize import encode_nodes, encode_tables
 from pyzk.jute.records import (
     ACL,
     AuthPacket,
@@ -29,10 +30,10 @@ from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.persistence.snapshot import write_snapshot
 from pyzk.persistence.txnlog import payload_zxid
-from pyzk.quorum import packets, snapshot_stream
+from pyzk.quorum import packets
 from pyzk.quorum.packets import ForwardedRequest
 from pyzk.quorum.snapshot_load import SnapshotLoad
-from pyzk.quorum.snapshot_stream import SnapshotPart
+from pyzk.quorum.snapshot_stream import END, SnapshotPart
 from pyzk.quorum.stream import QuorumStream
 from tests.frames import OPEN, Record, create_request, encode_request, multi
 from tests.properties.requests import state_of
@@ -161,11 +162,11 @@ def check_snapshots(world: World, expected: object) -> None:
 
     frozen = world.database.freeze()
     sent = packets.encode_bare(packets.SNAP, frozen.zxid)
-    sent += snapshot_stream.encode_begin(frozen.sessions, frozen.acls)
+    sent += encode_tables(frozen.sessions, frozen.acls)
     while nodes := frozen.nodes.read(5):
-        sent += snapshot_stream.encode_nodes(nodes)
+        sent += encode_nodes(nodes)
     frozen.close()
-    sent += snapshot_stream.encode_end()
+    sent += END
     load = SnapshotLoad(CONFIG, frozen.zxid)
     for item in QuorumStream(LIMIT).feed(sent):
         if isinstance(item, SnapshotPart):

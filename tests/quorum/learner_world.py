@@ -13,10 +13,11 @@ from pyzk.config.ensemble import EnsembleConfig
 from pyzk.config.members import Membership, QuorumServer, ServerAddress
 from pyzk.config.server import ServerConfig
 from pyzk.data.database import Database
+from pyzk.data.serialize import encode_nodes, encode_tables
 from pyzk.data.snapshot_view import Frozen
 from pyzk.data.txn import decode_txn
 from pyzk.jute.records import QuorumPacket
-from pyzk.quorum import packets, snapshot_stream
+from pyzk.quorum import packets
 from pyzk.quorum.commands import (
     DialLeader,
     SaveEpoch,
@@ -28,6 +29,7 @@ from pyzk.quorum.epochs import Epochs
 from pyzk.quorum.follower import Follower
 from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.observer import Observer
+from pyzk.quorum.snapshot_stream import END
 from pyzk.quorum.stream import QuorumStream
 from pyzk.server.outbox import Outgoing
 from pyzk.zxid import format_zxid
@@ -83,9 +85,9 @@ def snap(database: Database, zxid: int | None = None) -> bytes:
     return b"".join(
         (
             packets.encode_bare(packets.SNAP, tree.last_zxid if zxid is None else zxid),
-            snapshot_stream.encode_begin(database.sessions.items(), tree.acls.items()),
-            snapshot_stream.encode_nodes(nodes),
-            snapshot_stream.encode_end(),
+            encode_tables(database.sessions.items(), tree.acls.items()),
+            encode_nodes(nodes),
+            END,
         )
     )
 

@@ -53,7 +53,7 @@ class OneRole:
 
 
 class NoElections:
-    """The effects of a member that has `OneRole`, but for those that the role needs."""
+    """The effects of a member with `OneRole`: all fail, and a world overrides those it needs."""
 
     def order(self, command: StorageCommand) -> None:
         raise AssertionError(command)

@@ -9,9 +9,11 @@ import pytest
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.data.database import Database
+from pyzk.data.serialize import encode_nodes, encode_tables
 from pyzk.data.txn import decode_txn
 from pyzk.jute.records import ACL, CreateTxn, SetACLTxn
-from pyzk.quorum import learner, learner_dial, packets, snapshot_stream
+from pyzk.quorum import learner, learner_dial, packets
+from pyzk.quorum.snapshot_stream import END
 from pyzk.zxid import make
 from tests.frames import OPEN
 from tests.quorum.learner_world import (
@@ -252,9 +254,9 @@ def test_what_is_no_tree_ends_the_link(name: str) -> None:
     world.discover()
     world.hear(
         packets.encode_bare(packets.SNAP, E1),
-        snapshot_stream.encode_begin([], []),
-        snapshot_stream.encode_nodes(BAD_TREES[name]),
-        snapshot_stream.encode_end(),
+        encode_tables([], []),
+        encode_nodes(BAD_TREES[name]),
+        END,
     )
     assert world.role.over is not None
     assert "the snapshot" in world.role.over
@@ -265,9 +267,9 @@ def test_the_znodes_that_every_tree_has_need_not_be_in_a_snapshot() -> None:
     world.discover()
     world.hear(
         packets.encode_bare(packets.SNAP, E1),
-        snapshot_stream.encode_begin([], []),
-        snapshot_stream.encode_nodes([("/", b"", -1, STAT)]),
-        snapshot_stream.encode_end(),
+        encode_tables([], []),
+        encode_nodes([("/", b"", -1, STAT)]),
+        END,
         new_leader(),
     )
     world.sync()
@@ -279,9 +281,9 @@ def unknown_acl(world: LearnerWorld, *more: bytes) -> None:
     world.discover()
     world.hear(
         packets.encode_bare(packets.SNAP, E1 + 1),
-        snapshot_stream.encode_begin([], []),
-        snapshot_stream.encode_nodes([("/", b"", -1, STAT), ("/a", b"", 5, STAT)]),
-        snapshot_stream.encode_end(),
+        encode_tables([], []),
+        encode_nodes([("/", b"", -1, STAT), ("/a", b"", 5, STAT)]),
+        END,
         *more,
         new_leader(),
     )

@@ -271,8 +271,8 @@ def test_the_end_of_a_link_is_one_line(caplog: pytest.LogCaptureFixture) -> None
     perform(stage, "send 3->1 PROPOSAL 0x300000001")
     said = [each.getMessage() for each in caplog.records if each.name.startswith("pyzk")]
     assert said == [
-        "server 1: follower no more: the link with server 3, the leader, has ended: the transaction"
-        " 0x300000001 is not one of epoch 2, the leader's",
+        "server 1 is no longer follower: the link with server 3, the leader, has ended: the"
+        " transaction 0x300000001 is not one of epoch 2, the leader's",
         "server 1 looks for a leader; last zxid 0x100000001, epoch 2",
     ]
 

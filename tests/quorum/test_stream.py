@@ -11,20 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyzk.constants import MAX_IDENTITIES
+from pyzk.data.serialize import encode_nodes, encode_tables
 from pyzk.errors import QuorumProtocolError
 from pyzk.jute.records import ACL, Id, QuorumPacket
-from pyzk.quorum import packets, snapshot_stream
-from pyzk.quorum.snapshot_stream import SnapshotPart
+from pyzk.quorum import packets
+from pyzk.quorum.snapshot_stream import END, SnapshotPart
 from pyzk.quorum.stream import MAX_FIRST_BYTES, QuorumStream, StreamItem
 
 STAT = bytes(range(60))
 ACLS = [(1, (ACL(1, "world", "anyone"), ACL(31, "digest", "a:b"))), (2, ())]
 NODES = [("/", b"", -1, STAT), ("/a", None, 1, STAT), ("/a/b", b"/\0\0\0\x0aBenWasHere", 2, STAT)]
-SNAPSHOT = (
-    snapshot_stream.encode_begin([(1, 2), (-3, 4)], ACLS)
-    + snapshot_stream.encode_nodes(NODES)
-    + snapshot_stream.encode_end()
-)
+SNAPSHOT = encode_tables([(1, 2), (-3, 4)], ACLS) + encode_nodes(NODES) + END
 SNAP = packets.encode_bare(packets.SNAP, 5)
 IDS = QuorumPacket(packets.REQUEST, -1, b"x" * 20, [Id("ip", "::1"), Id(None, "")]).encode()
 

@@ -56,7 +56,6 @@ CIRCLES: Mapping[tuple[str, ...], str] = {
         "pyzk.server.connection",
         "pyzk.server.fourletter",
         "pyzk.server.fourletter_mntr",
-        "pyzk.server.fourletter_view",
         "pyzk.server.handshake",
         "pyzk.server.operations",
         "pyzk.server.outbox",

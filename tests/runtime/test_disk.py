@@ -10,6 +10,7 @@ import pytest
 
 from pyzk.data.txn import decode_txn
 from pyzk.errors import StorageError
+from pyzk.metrics import Metrics
 from pyzk.persistence.directory import MemoryDirectory
 from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.recovery import RecoveryOptions, recover
@@ -33,6 +34,7 @@ class Loop:
         self.posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.synced: list[int] = []
         self.errors: list[StorageError] = []
+        self.metrics = Metrics()
 
     def run_until(self, done: Callable[[], object]) -> None:
         while not done():
@@ -49,6 +51,7 @@ def disk_thread(directory: MemoryDirectory, loop: Loop, threshold_ms: int = 1000
         post=loop.posted.put,
         on_synced=loop.synced.append,
         on_error=loop.errors.append,
+        metrics=loop.metrics,
         warning_threshold_ms=threshold_ms,
     )
     disk.start()
@@ -69,11 +72,7 @@ def test_records_are_durable_when_synced_is_told() -> None:
     disk.abandon()
     directory.crash()
     assert last_zxid(directory) == 3
-    assert disk.stats.count == 1
-    assert disk.stats.records == 3
-    assert disk.stats.max_ms >= disk.stats.total_ms > 0
-    disk.stats.reset()
-    assert disk.stats.count == 0
+    assert loop.metrics.fsynctime.count == 1
 
 
 def test_what_arrives_during_a_sync_shares_the_next_one() -> None:
@@ -95,7 +94,7 @@ def test_what_arrives_during_a_sync_shares_the_next_one() -> None:
     disk.close()
     loop.run_posted()
     assert loop.synced == [1, 10]
-    assert disk.stats.count == 2
+    assert loop.metrics.fsynctime.count == 2
 
 
 def test_close_syncs_what_was_appended() -> None:
@@ -114,6 +113,7 @@ def test_close_syncs_what_was_appended() -> None:
         post=loop.posted.put,
         on_synced=loop.synced.append,
         on_error=loop.errors.append,
+        metrics=loop.metrics,
     ).close()
 
 
@@ -124,7 +124,6 @@ def test_roll_begins_a_new_file() -> None:
     disk.roll()
     disk.append(RECORDS[3:5], 5)
     loop.run_until(lambda: loop.synced and loop.synced[-1] == 5)
-    assert disk.log_file_bytes > 16
     disk.close()
     assert directory.names() == ["log.1", "log.4"]
 
@@ -166,7 +165,7 @@ def test_slow_sync_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> No
     disk = disk_thread(MemoryDirectory(), loop, threshold_ms=-1)
     disk.append(RECORDS[:1], 1)
     disk.close()
-    assert disk.stats.slow_count == 1
+    assert loop.metrics.fsync_threshold_exceed_count == 1
     assert "every write waits for it" in caplog.text
 
 
@@ -186,7 +185,11 @@ def test_closed_loop_is_no_reason_to_lose_records() -> None:
         raise RuntimeError("Event loop is closed")
 
     disk = DiskThread(
-        LogWriter(directory), post=closed, on_synced=lambda _: None, on_error=lambda _: None
+        LogWriter(directory),
+        post=closed,
+        on_synced=lambda _: None,
+        on_error=lambda _: None,
+        metrics=Metrics(),
     )
     disk.start()
     disk.append(RECORDS, 30)

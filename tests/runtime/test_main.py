@@ -24,7 +24,6 @@ from pyzk.errors import (
     DirectoryLockedError,
     ElectionPortError,
     StorageError,
-    TornTail,
 )
 from pyzk.exit_codes import ExitCode
 from pyzk.persistence.directory import MemoryDirectory
@@ -126,7 +125,6 @@ def test_an_ipv6_address_is_bracketed() -> None:
         (DirectoryLockedError("locked", path="/d"), 20, "pyzk: /d: locked"),
         (StorageError("no access", path="/d"), 3, "pyzk: /d: no access"),
         (Corrupt("bad sum", path="/d/log.1", offset=7), 21, "pyzk: /d/log.1: bad sum at offset 7"),
-        (TornTail("cut", path="/d/log.1", offset=7), 21, "pyzk: /d/log.1: cut at offset 7"),
         (
             OSError(errno.EADDRINUSE, "in use"),
             1,

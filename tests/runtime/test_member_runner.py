@@ -225,7 +225,7 @@ async def test_a_member_whose_quorum_port_is_taken_lets_another_lead(
                 await made.start(sid)
             await made.wait_until_whole()
         assert made.leader != 3
-        assert "server 3: leader no more: it cannot listen for learners on" in caplog.text
+        assert "server 3 is no longer leader: it cannot listen for learners on" in caplog.text
         assert "no quorum has connected with it" not in caplog.text
         assert "another server has its id" not in caplog.text
 

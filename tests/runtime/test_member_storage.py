@@ -316,3 +316,11 @@ def test_without_the_directory_of_its_logs_a_server_does_not_start(
     storage = Storage(before)
     assert storage.open().last_zxid == 12
     storage.release()
+
+
+def test_syncs_are_counted_in_the_metrics_that_the_server_shows(tmp_path: Path) -> None:
+    async def body(storage: ServerStorage, answers: Answers, directory: Path) -> None:
+        storage.append(framed(PAYLOADS[:3]), 3)
+        await answers.until("synced")
+
+    assert with_storage(on_disk, tmp_path, body).metrics.fsynctime.count == 1

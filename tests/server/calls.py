@@ -16,7 +16,6 @@ from pyzk.jute.records import (
     GetACLResponse,
     GetChildrenResponse,
     GetDataResponse,
-    GetEphemeralsResponse,
     MultiHeader,
     PathRequest,
     PathResponse,
@@ -165,7 +164,8 @@ def children_of(client: Client, path: str) -> list[str]:
 def ephemerals_of(client: Client, prefix: str | None = "/") -> list[str]:
     reply = client.call(OpCode.GET_EPHEMERALS, PathRequest(prefix))
     assert reply.err == 0, reply
-    return sorted(GetEphemeralsResponse.decode(reply.body, 0, len(reply.body))[0].ephemerals)
+    # A list of paths, encoded like one of children.
+    return sorted(GetChildrenResponse.decode(reply.body, 0, len(reply.body))[0].children)
 
 
 def acl_of(client: Client, path: str) -> list[ACL]:

@@ -9,11 +9,10 @@ import struct
 from functools import partial
 
 from pyzk.constants import Xid
-from pyzk.data.database import FrozenDatabase
 from pyzk.persistence.recovery import recover_until
-from pyzk.quorum.commands import SaveEpoch, StorageCommand, StoreDatabase, TruncateLog
+from pyzk.quorum.commands import SaveEpoch, StorageCommand, TruncateLog
 from pyzk.server.connection import Connection
-from pyzk.sim.disk import Append, SimDisk
+from pyzk.sim.disk import Append, Order, SimDisk
 from pyzk.sim.machine import Machine
 
 
@@ -58,20 +57,27 @@ class EpochBeforeData(SimDisk):
 class SkippedTruncation(SimDisk):
     """TRUNC cuts the memory and leaves the log as it is."""
 
-    def _truncate(self, command: TruncateLog) -> None:
-        self._end_log()
-        database = recover_until(self.snapshots, self.logs, self._recovery, command.zxid).database
-        self._loaded(database)
-        self.answers.restored(command.ticket, database)
+    def _perform(self, order: Order) -> None:
+        command = order.command
+        if isinstance(command, TruncateLog):
+            self._writer.roll()
+            found = recover_until(self.snapshots, self.logs, self._recovery, command.zxid)
+            self.durable_zxid = found.database.last_zxid
+            self.answers.restored(command.ticket, found.database)
+        else:
+            super()._perform(order)
 
 
 class SnapshotNotStored(SimDisk):
     """A database that came by SNAP is never written (ZOOKEEPER-3642)."""
 
-    def _store(self, command: StoreDatabase, frozen: FrozenDatabase) -> None:
-        self._end_log()
-        frozen.close()
-        self.answers.stored(command.ticket)
+    def _perform(self, order: Order) -> None:
+        if order.frozen is None:
+            super()._perform(order)
+        else:
+            self._writer.roll()
+            order.frozen.close()
+            self.answers.stored(order.command.ticket)
 
 
 class EpochNotSaved(SimDisk):

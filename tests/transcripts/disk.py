@@ -60,7 +60,7 @@ class Order:
 
     command: StorageCommand
     complete_after: int
-    """From where on the log is known to be whole."""
+    """The zxid from which on the log is known to be whole."""
     frozen: FrozenDatabase | None = None
 
     def __str__(self) -> str:

@@ -15,7 +15,7 @@ from pyzk.zxid import counter_of, epoch_of
 from tests.transactions import create, database_of
 
 SESSION = 0x0900000000000000
-"""Of a client that is gone: nobody waits for its replies."""
+"""The session of a client that is gone: nobody waits for its replies."""
 
 
 def payload_of(zxid: int) -> bytes:

@@ -5,8 +5,9 @@ For what no correct member would send, or another version of ZooKeeper does.
 
 from __future__ import annotations
 
+from pyzk.data.serialize import encode_nodes, encode_tables
 from pyzk.quorum import packets
-from pyzk.quorum.snapshot_stream import encode_begin, encode_end, encode_nodes
+from pyzk.quorum.snapshot_stream import END
 from pyzk.zxid import epoch_of
 from tests.transactions import database_of
 from tests.transcripts.histories import parse_zxids, payload_of
@@ -60,8 +61,8 @@ def encode_snapshot(text: str) -> bytes:
     return b"".join(
         (
             packets.encode_bare(packets.SNAP, zxids[-1] if zxids else 0),
-            encode_begin(frozen.sessions, frozen.acls),
+            encode_tables(frozen.sessions, frozen.acls),
             encode_nodes(nodes),
-            encode_end(),
+            END,
         )
     )

@@ -50,11 +50,11 @@ class Schedule:
         self.delivered: dict[int, list[Txn]] = {}
         """Sid -> what it has delivered last."""
         self.longest: list[Txn] = []
-        """The longest of all that were delivered."""
+        """The longest history that a member has delivered."""
         self.is_prefix: bool = True
-        """Each of them was a prefix of another."""
+        """Whether each delivered history was a prefix of another."""
         self.answered: list[Txn] = []
-        """What clients were told to be done."""
+        """What clients were told is done."""
         self._writes = 0
         self._last: str | None = None
         self.stage.on_log = self._logged

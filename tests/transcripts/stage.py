@@ -259,7 +259,7 @@ class Stage:
             self.effect(f"{actor.sid} is {state}")
 
     def give(self, actor: Actor, line: str, action: Callable[[Running], None]) -> None:
-        """One input: its line, then what the peer puts out."""
+        """Give a member one input: print its line, then what the peer puts out."""
         self.note(line)
         assert actor.running is not None, f"{actor.sid} does not run"
         action(actor.running)
@@ -278,7 +278,7 @@ class Stage:
     # --- the disk -------------------------------------------------------------------
 
     def sync(self, actor: Actor) -> bool:
-        """Let the oldest order of a disk be done; whether there was one."""
+        """Let the oldest order of a disk be done; return whether there was one."""
         if not actor.disk.waiting or actor.peer is None:
             return False
         what, tell = actor.disk.perform()

@@ -10,10 +10,11 @@ import pytest
 
 from pyzk import zxid as zxids
 from pyzk.config.members import config_text, parse_membership
+from pyzk.data.serialize import encode_nodes, encode_tables
 from pyzk.data.txn import decode_txn
 from pyzk.jute.records import QuorumPacket
-from pyzk.quorum import packets, snapshot_stream
-from pyzk.quorum.snapshot_stream import SnapshotPart
+from pyzk.quorum import packets
+from pyzk.quorum.snapshot_stream import END, SnapshotPart
 from pyzk.quorum.stream import QuorumStream, StreamItem
 from tests.quorum.links import Frame, RecordedLink, links
 
@@ -72,11 +73,7 @@ def encode_snapshot(parts: list[SnapshotPart]) -> bytes:
     sessions = [entry for part in parts for entry in part.sessions]
     acls = [entry for part in parts for entry in part.acls]
     nodes = [entry for part in parts for entry in part.nodes]
-    return (
-        snapshot_stream.encode_begin(sessions, acls)
-        + snapshot_stream.encode_nodes(nodes)
-        + snapshot_stream.encode_end()
-    )
+    return encode_tables(sessions, acls) + encode_nodes(nodes) + END
 
 
 def same_as_seen(item: StreamItem, frame: Frame) -> None:

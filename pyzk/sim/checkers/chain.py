@@ -95,7 +95,7 @@ class Chain:
         return last
 
     def delivered(self, who: str, zxid: int) -> None:
-        """A server shows its clients the state at ``zxid`` (resolved)."""
+        """Check the state that a server shows its clients, that at ``zxid`` (resolved)."""
         if zxid in self.index:
             return
         found = []

@@ -27,13 +27,13 @@ class DurabilityChecker:
         self._durable = durable
 
     def holders(self, zxid: int) -> list[int]:
-        """Return the voters whose disks have a transaction."""
+        """Returns the voters whose disks have a transaction."""
         chain = self._chain
         ends = {sid: chain.resolve(last()) for sid, last in self._durable.items()}
         return [sid for sid, end in ends.items() if chain.contains(end, zxid)]
 
     def committed(self, zxid: int) -> None:
-        """A transaction has become part of the history."""
+        """Checks a transaction that has become part of the history."""
         holders = self.holders(zxid)
         if not self._verifier.has_quorum(holders):
             raise Violation(
@@ -41,7 +41,7 @@ class DurabilityChecker:
             )
 
     def disk_changed(self, sid: int) -> None:
-        """A disk has lost the end of its log, or has been read by a start."""
+        """Checks a disk that has lost the end of its log, or has been read by a start."""
         tip = self._chain.tip
         holders = self.holders(tip)
         if not self._verifier.has_quorum(holders):

@@ -22,7 +22,7 @@ class EpochChecker:
         self._current: dict[int, int] = {}
 
     def seen(self, sid: int, epochs: Epochs, last_zxid: int) -> None:
-        """A server has these epochs, in memory or, at a start, on its disk."""
+        """Checks the epochs that a server has in memory or, at a start, on its disk."""
         accepted, current = epochs.accepted, epochs.current
         if accepted < current:
             raise Violation("epochs", f"h{sid}: accepted {accepted}, current {current}")
@@ -36,12 +36,12 @@ class EpochChecker:
         self._current[sid] = current
 
     def forget(self, sid: int) -> None:
-        """A server has lost its disk."""
+        """Forgets what a server has promised that has lost its disk."""
         self._accepted.pop(sid, None)
         self._current.pop(sid, None)
 
     def established(self, sid: int, life: int, epoch: int, base: int) -> None:
-        """A leader begins to serve in a new epoch, with the history that ends at ``base``."""
+        """Checks a leader that begins to serve in a new epoch, with a history up to ``base``."""
         known = self.leaders.setdefault(epoch, (sid, life))
         if known != (sid, life):
             raise Violation("leadership", f"h{sid} leads epoch {epoch}, h{known[0]} did already")

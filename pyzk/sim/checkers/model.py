@@ -84,7 +84,7 @@ class Told(NamedTuple):
     type: int
     error: int
     path: str
-    """The path; of a sequential create the one that was chosen."""
+    """The path; for a sequential create, the path that the server has chosen."""
 
 
 class Model:

@@ -47,28 +47,18 @@ class ReplyChecker:
 
     def __init__(self, model: Model, has_local_sessions: bool) -> None:
         self.answers = 0
-        self.writes = 0
-        self.reads = 0
-        self.events = 0
-        self.expiries = 0
-        self.acknowledged: dict[int, Operation] = {}
-        """Zxid -> the write that was acknowledged with it."""
         self._model = model
         self._floor = 0
         self._has_local_sessions = has_local_sessions
 
     # --- sessions -------------------------------------------------------------------
 
-    def began(self, session: SessionRecord) -> None:
-        """A client has a new session."""
-
     def expired(self, session: SessionRecord) -> None:
         """A client was told that its session is gone."""
-        self.expiries += 1
         session.is_closed = True
 
     def closed(self, session: SessionRecord) -> None:
-        """A client was told that it has closed its session."""
+        """Checks that a session has ended of which a client was told that it has closed it."""
         session.is_closed = True
         if session.session_id not in self._model.ended and not self._has_local_sessions:
             raise Violation("sessions", f"c{session.client}: closed, but not in the history")
@@ -76,11 +66,8 @@ class ReplyChecker:
     # --- requests -------------------------------------------------------------------
 
     def asked(self, operation: Operation) -> None:
-        """A request is sent."""
+        """Notes that a request is sent."""
         operation.floor = self._floor
-
-    def lost(self, operation: Operation) -> None:
-        """The answer to a request will never come."""
 
     def answered(
         self,
@@ -91,7 +78,7 @@ class ReplyChecker:
         error: int,
         body: bytes,
     ) -> None:
-        """An answer has come; ``operation`` is the oldest request without one."""
+        """Checks an answer that has come; ``operation`` is the oldest request without one."""
         if operation is None or xid != operation.xid:
             raise Violation("reply order", f"c{session.client}: answer {xid}, due is {operation}")
         self.answers += 1
@@ -117,7 +104,6 @@ class ReplyChecker:
     # --- writes ---------------------------------------------------------------------
 
     def _write(self, session: SessionRecord, operation: Operation, body: bytes) -> None:
-        self.writes += 1
         zxid = operation.zxid
         told = self._model.told.get(zxid)
         is_ours = (
@@ -141,7 +127,6 @@ class ReplyChecker:
                 f" {format_zxid(operation.floor)} was acknowledged",
             )
         self._floor = max(self._floor, zxid)
-        self.acknowledged[zxid] = operation
         if not operation.error:
             self._check_written(operation, told, body)
 
@@ -161,13 +146,13 @@ class ReplyChecker:
             self._compare(operation, stat, self._model.znode(path, operation.zxid))
 
     def created(self, operation: Operation, body: bytes) -> str:
-        """Return the path in the answer to a create."""
+        """Returns the path in the answer to a create."""
         if operation.opcode == OpCode.CREATE:
             return PathResponse.decode(body, 0, len(body))[0].path or ""
         return Create2Response.decode(body, 0, len(body))[0].path or ""
 
     def created_path(self, operation: Operation, error: int, body: bytes) -> str | None:
-        """Return the path of a sequential znode that was just created, else None."""
+        """Returns the path of a sequential znode that was just created, else None."""
         if error or operation.opcode not in (OpCode.CREATE, OpCode.CREATE2):
             return None
         return self.created(operation, body) if operation.path.endswith("-") else None
@@ -175,7 +160,6 @@ class ReplyChecker:
     # --- reads ----------------------------------------------------------------------
 
     def _read(self, session: SessionRecord, operation: Operation, body: bytes) -> None:
-        self.reads += 1
         if operation.opcode == OpCode.SYNC:
             return
         zxid, path = operation.zxid, operation.path
@@ -263,7 +247,6 @@ class ReplyChecker:
 
     def fired(self, session: SessionRecord, event_type: int, path: str) -> None:
         """A watch event has come."""
-        self.events += 1
         kinds = _FIRES.get(event_type, ())
         for kind in kinds:
             session.watches.pop((kind, path), None)

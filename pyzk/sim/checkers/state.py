@@ -18,7 +18,7 @@ class StateChecker:
         self._digests: dict[int, tuple[int, str]] = {}
 
     def seen(self, who: str, zxid: int, database: Database) -> None:
-        """A server that is serving, or has just been loaded, is at ``zxid`` (resolved)."""
+        """Checks the digest of a server that serves or was just loaded, at ``zxid`` (resolved)."""
         tree = database.tree
         if not tree.digests:
             return

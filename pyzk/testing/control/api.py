@@ -75,7 +75,7 @@ class ControlApi:
 
     def __init__(self, server: ZooKeeperServer) -> None:
         self.server = server
-        self._life = threading.Lock()
+        self.life = threading.Lock()
         """Held by kill, restart and reset, which run one at a time."""
         self._faults: dict[str, Fault] = {}
         self._fault_count = 0
@@ -144,30 +144,13 @@ class ControlApi:
 
     # --- sessions and connections ---------------------------------------------------
 
-    def expire_session(self, given: dict[str, Json]) -> None:
-        self.server.expire_session(given["session"])
-
-    def drop_connection(self, given: dict[str, Json]) -> None:
-        self.server.drop_connection(given["client"])
-
     def drop_connections(self, given: dict[str, Json]) -> dict[str, Json]:
         return {"dropped": self.server.drop_connections()}
 
-    def reject_connections(self, given: dict[str, Json]) -> None:
-        self.server.reject_connections(given["on"])
-
     # --- faults ---------------------------------------------------------------------
 
-    def delay(self, given: dict[str, Json]) -> dict[str, Json]:
-        return self._keep(self.server.delay(**given))
-
-    def fail(self, given: dict[str, Json]) -> dict[str, Json]:
-        return self._keep(self.server.fail(**given))
-
-    def no_response(self, given: dict[str, Json]) -> dict[str, Json]:
-        return self._keep(self.server.no_response(**given))
-
-    def _keep(self, fault: Fault) -> dict[str, Json]:
+    def keep(self, fault: Fault) -> dict[str, Json]:
+        """Give a fault a number."""
         with self._faults_lock:
             self._fault_count += 1
             number = str(self._fault_count)
@@ -185,40 +168,12 @@ class ControlApi:
 
     def reset_faults(self, given: dict[str, Json]) -> None:
         self.server.reset_faults()
-        self._forget_faults()
+        self.forget_faults()
 
-    def _forget_faults(self) -> None:
+    def forget_faults(self) -> None:
+        """Forget the numbers of faults that are gone."""
         with self._faults_lock:
             self._faults.clear()
-
-    def stall_disk(self, given: dict[str, Json]) -> None:
-        self.server.stall_disk(given["on"])
-
-    # --- life and time --------------------------------------------------------------
-
-    def pause(self, given: dict[str, Json]) -> None:
-        self.server.pause()
-
-    def resume(self, given: dict[str, Json]) -> None:
-        self.server.resume()
-
-    def kill(self, given: dict[str, Json]) -> None:
-        with self._life:
-            self.server.kill()
-        self._forget_faults()
-
-    def restart(self, given: dict[str, Json]) -> None:
-        with self._life:
-            self.server.restart()
-        self._forget_faults()
-
-    def reset(self, given: dict[str, Json]) -> None:
-        with self._life:
-            self.server.reset()
-        self._forget_faults()
-
-    def advance(self, given: dict[str, Json]) -> None:
-        self.server.advance(given["seconds"], keep_sessions=given["keep_sessions"])
 
     # --- the tree and waiting -------------------------------------------------------
 
@@ -242,9 +197,6 @@ class ControlApi:
 
     def wait_for_watch(self, given: dict[str, Json]) -> dict[str, Json]:
         return {"watch": _watch(self.server.wait_for_watch(**given))}
-
-    def wait_until_idle(self, given: dict[str, Json]) -> None:
-        self.server.wait_until_idle(timeout=given["timeout"])
 
 
 # --- the table ------------------------------------------------------------------------
@@ -273,6 +225,35 @@ def _post(
     return Endpoint("POST", f"/{run.__name__}", run, arguments, text)
 
 
+def _order(order: Callable[..., None], text: str, *arguments: Argument) -> Endpoint:
+    """A method of the server that returns nothing."""
+
+    def run(api: ControlApi, given: dict[str, Json]) -> None:
+        getattr(api.server, order.__name__)(**given)
+
+    return Endpoint("POST", f"/{order.__name__}", run, arguments, text)
+
+
+def _fault(add: Callable[..., Fault], text: str, *arguments: Argument) -> Endpoint:
+    """A method of the server that adds a fault."""
+
+    def run(api: ControlApi, given: dict[str, Json]) -> dict[str, Json]:
+        return api.keep(getattr(api.server, add.__name__)(**given))
+
+    return Endpoint("POST", f"/{add.__name__}", run, arguments, text)
+
+
+def _life(change: Callable[[ZooKeeperServer], None], text: str) -> Endpoint:
+    """A method of the server that begins or ends a life, and ends all faults."""
+
+    def run(api: ControlApi, given: dict[str, Json]) -> None:
+        with api.life:
+            getattr(api.server, change.__name__)()
+        api.forget_faults()
+
+    return Endpoint("POST", f"/{change.__name__}", run, (), text)
+
+
 ENDPOINTS: Final = (
     _get("/", ControlApi.describe, "this list"),
     _get("/status", ControlApi.status, "where the server is, and whether it runs"),
@@ -285,27 +266,28 @@ ENDPOINTS: Final = (
     _get("/faults", ControlApi.faults, "the faults, and how often each has hit"),
     _get("/events", ControlApi.events, "what happened last, one line each"),
     _get("/report", ControlApi.report, "sessions, faults and events as text, in any state"),
-    _post(
-        ControlApi.expire_session, "expire a session; answers when its ephemerals are gone",
+    _order(
+        ZooKeeperServer.expire_session, "expire a session; answers when its ephemerals are gone",
         Argument("session", "session", True),
     ),
-    _post(
-        ControlApi.drop_connection, "cut the connection of a session, or of a client's host:port",
+    _order(
+        ZooKeeperServer.drop_connection,
+        "cut the connection of a session, or of a client's host:port",
         Argument("client", "session", True),
     ),
     _post(ControlApi.drop_connections, "cut every connection; answers how many there were"),
-    _post(ControlApi.reject_connections, "close every new connection at once", _ON),
-    _post(
-        ControlApi.delay, "hold requests, or with operation event the watch events",
+    _order(ZooKeeperServer.reject_connections, "close every new connection at once", _ON),
+    _fault(
+        ZooKeeperServer.delay, "hold requests, or with operation event the watch events",
         _OPERATION, Argument("seconds", "seconds", True), _TIMES,
         _CLIENT, _PATH,
     ),
-    _post(
-        ControlApi.fail, "answer the next requests with an error, without executing them",
+    _fault(
+        ZooKeeperServer.fail, "answer the next requests with an error, without executing them",
         _OPERATION, Argument("error", "error", True), _ONCE, _CLIENT, _PATH,
     ),
-    _post(
-        ControlApi.no_response, "never answer the next requests, nor what follows them",
+    _fault(
+        ZooKeeperServer.no_response, "never answer the next requests, nor what follows them",
         _OPERATION, _ONCE, Argument("executed", "boolean", default=True), _CLIENT, _PATH,
     ),
     _post(
@@ -316,14 +298,14 @@ ENDPOINTS: Final = (
         ControlApi.reset_faults,
         "undo delay, fail, no_response, reject_connections and stall_disk",
     ),
-    _post(ControlApi.stall_disk, "let no write become durable, so none is answered", _ON),
-    _post(ControlApi.pause, "stand still, as a process under SIGSTOP"),
-    _post(ControlApi.resume, "go on after a pause"),
-    _post(ControlApi.kill, "end as under SIGKILL: what is not synced is lost"),
-    _post(ControlApi.restart, "come up again, with the same data on the same port"),
-    _post(ControlApi.reset, "be a new server with an empty tree on the same port"),
-    _post(
-        ControlApi.advance, "let time pass at once",
+    _order(ZooKeeperServer.stall_disk, "let no write become durable, so none is answered", _ON),
+    _order(ZooKeeperServer.pause, "stand still, as a process under SIGSTOP"),
+    _order(ZooKeeperServer.resume, "go on after a pause"),
+    _life(ZooKeeperServer.kill, "end as under SIGKILL: what is not synced is lost"),
+    _life(ZooKeeperServer.restart, "come up again, with the same data on the same port"),
+    _life(ZooKeeperServer.reset, "be a new server with an empty tree on the same port"),
+    _order(
+        ZooKeeperServer.advance, "let time pass at once",
         Argument("seconds", "seconds", True), Argument("keep_sessions", "boolean", default=False),
     ),
     _post(
@@ -344,8 +326,9 @@ ENDPOINTS: Final = (
         "wait until somebody watches a path; kinds: data, children, persistent, recursive",
         Argument("path", "text", True), Argument("kind", "text"), _CLIENT, _TIMEOUT,
     ),
-    _post(
-        ControlApi.wait_until_idle, "wait until all that clients have sent is served and answered",
+    _order(
+        ZooKeeperServer.wait_until_idle,
+        "wait until all that clients have sent is served and answered",
         _TIMEOUT,
     ),
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """The network between the members of a test ensemble: in memory, and under the test's control.
 
-Shell. Stands in for TCP on the quorum and election ports (`pyzk.runtime.seams.Network`). Each
+Shell. Stands in for TCP on the quorum and election ports (`pyzk.runtime.seams.MemberNetwork`). Each
 member has an endpoint; all of them share one `MemoryNetwork`, which knows who may reach whom.
 
     write  -> the other side's inbox -> its data_received, one turn of the loop later
@@ -46,16 +46,12 @@ class MemoryNetwork:
         """(from, to) of what is blocked -> whether silently."""
         self._waiting: list[asyncio.Future[None]] = []
         """Attempts to connect through a silent partition."""
-        self._ports = itertools.count(_FIRST_PORT)
+        self.ports = itertools.count(_FIRST_PORT)
 
     def endpoint(self, sid: int, gate: Gate, observe: Callable[[], None]) -> MemoryEndpoint:
         """Return a member's endpoint; ``observe`` is called after each of its inputs."""
         endpoint = self.endpoints[sid] = MemoryEndpoint(self, sid, gate, observe)
         return endpoint
-
-    def next_port(self) -> int:
-        """Return a number for a connection."""
-        return next(self._ports)
 
     # --- partitions -----------------------------------------------------------------
 
@@ -113,7 +109,7 @@ class MemoryNetwork:
 
 
 class MemoryEndpoint:
-    """One member's network: a `pyzk.runtime.seams.Network`."""
+    """The network of one member: a `pyzk.runtime.seams.MemberNetwork`."""
 
     def __init__(
         self, network: MemoryNetwork, sid: int, gate: Gate, observe: Callable[[], None]
@@ -135,7 +131,7 @@ class MemoryEndpoint:
         if listener is None:
             raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
         here = MemoryTransport(self, listener.endpoint.sid, ("127.0.0.1", port))
-        there = MemoryTransport(listener.endpoint, self.sid, ("127.0.0.1", network.next_port()))
+        there = MemoryTransport(listener.endpoint, self.sid, ("127.0.0.1", next(network.ports)))
         here.other, there.other = there, here
         here.meet(make())
         there.meet(listener.make())
@@ -209,14 +205,8 @@ class MemoryTransport(asyncio.Transport):
             self._is_choked = True
             self._protocol.pause_writing()
 
-    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
-        self.write(b"".join(list_of_data))
-
     def get_write_buffer_size(self) -> int:
         return self.other._inbox_bytes
-
-    def get_write_buffer_limits(self) -> tuple[int, int]:
-        return self._low, self._high
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self._high = HIGH_WATER if high is None else high
@@ -251,9 +241,6 @@ class MemoryTransport(asyncio.Transport):
             self.other.reset_by_peer()
             self._forget_input()
             self._lose(None)
-
-    def can_write_eof(self) -> bool:
-        return False
 
     # --- called by the network and the other end ------------------------------------
 

@@ -26,17 +26,10 @@ from pyzk.persistence.recovery import RecoveryOptions
 from pyzk.persistence.report import StorageReport
 from pyzk.persistence.snapshot import write_snapshot
 from pyzk.persistence.txnlog import LogScan, frame_record, framed_zxid
-from pyzk.quorum.commands import (
-    ReadLog,
-    Reload,
-    SaveEpoch,
-    StorageCommand,
-    StoreDatabase,
-    TruncateLog,
-)
-from pyzk.quorum.epochs import Epochs, load_epochs, save_epoch
-from pyzk.quorum.sync import is_affordable
-from pyzk.runtime.seams import ServerStorage, StorageAnswers
+from pyzk.quorum.commands import SaveEpoch, StorageCommand
+from pyzk.quorum.epochs import Epochs, load_epochs
+from pyzk.quorum.storage_commands import StorageAnswers, carry_out, freeze
+from pyzk.runtime.seams import ServerStorage
 from pyzk.testing.seams.gate import Gate
 
 OnSynced = Callable[[int], None]
@@ -54,7 +47,7 @@ class MemoryStorage:
         self.epochs: Epochs | None = None
         """The epochs of a member of an ensemble, known after `open`."""
         self._config = config
-        self._options = recovery_options(config)
+        self._options = RecoveryOptions.of(config)._replace(snapshot_suffix="")
         self._epoch_files = MemoryDirectory("memory epochs")
         self._complete_after = 0
         self._snapshots: MemoryDirectory | None = None
@@ -72,16 +65,14 @@ class MemoryStorage:
 
     def open(self) -> Database:
         """Return the database that the durable records make."""
-        database = self._load()
+        if self._snapshots is None and not self._records:
+            database = empty_database(self._config, self._first_zxid)
+        else:
+            database = self._files().reload()
         self._complete_after = database.log_complete_after
         if self._config.ensemble is not None:
             self.epochs, _ = load_epochs(self._epoch_files, database.last_zxid)
         return database
-
-    def _load(self) -> Database:
-        if self._snapshots is None and not self._records:
-            return empty_database(self._config, self._first_zxid)
-        return self._files().reload()
 
     def _files(self) -> MemberFiles:
         """Return files with the same snapshot and records."""
@@ -141,32 +132,24 @@ class MemoryStorage:
 
     def _perform(self, command: StorageCommand, answers: StorageAnswers) -> None:
         self._sync()
-        ticket = command.ticket
         if self._loop is None:
             return
+        ensemble = self._config.ensemble
+        assert ensemble is not None
         if isinstance(command, SaveEpoch):
-            save_epoch(self._epoch_files, command.name, command.epoch)
-            answers.stored(ticket)
-        elif isinstance(command, ReadLog):
-            records = self._files().read_log(command.after, command.until, self._is_affordable)
-            answers.log_read(ticket, records)
-        elif isinstance(command, Reload):
-            answers.restored(ticket, self._load())
-        elif isinstance(command, TruncateLog):
-            files = self._files()
-            database = files.truncate(command.zxid, self._complete_after)
-            self._take(files)
-            self._complete_after = database.log_complete_after
-            answers.restored(ticket, database)
+            files = MemberFiles(self._epoch_files, self._epoch_files, self._options)
         else:
-            assert isinstance(command, StoreDatabase), command
             files = self._files()
-            frozen = command.database.freeze()
-            files.store(frozen)
+        frozen = freeze(command)
+        outcome = carry_out(
+            command, files, frozen, self._complete_after, ensemble.snapshot_size_factor
+        )
+        if frozen is not None:
             frozen.close()
+        if outcome.complete_after is not None:
             self._take(files)
-            self._complete_after = frozen.zxid
-            answers.stored(ticket)
+            self._complete_after = outcome.complete_after
+        outcome.tell(answers)
 
     def _take(self, files: MemberFiles) -> None:
         """Replace snapshot and records by those of these files."""
@@ -178,11 +161,6 @@ class MemoryStorage:
             for _, payload in LogScan(files.logs, name)
         ]
         self._synced = len(self._records)
-
-    def _is_affordable(self, further_bytes: int, snapshot_bytes: int) -> bool:
-        ensemble = self._config.ensemble
-        assert ensemble is not None
-        return is_affordable(further_bytes, snapshot_bytes, ensemble.snapshot_size_factor)
 
     def report(self) -> StorageReport:
         """Return what the four-letter words show of the storage."""
@@ -381,21 +359,10 @@ def empty_directories(config: ServerConfig, zxid: int) -> None:
 
 def empty_database(config: ServerConfig, zxid: int) -> Database:
     """Return the database of a new server."""
-    database = recovery_options(config).new_database()
+    database = RecoveryOptions.of(config).new_database()
     database.log_complete_after = zxid
     database.tree.last_zxid = zxid
     return database
-
-
-def recovery_options(config: ServerConfig) -> RecoveryOptions:
-    """Return the settings that a tree depends on."""
-    return RecoveryOptions(
-        digests=config.digest_enabled,
-        extended_types=config.extended_types_enabled,
-        emulate_353=config.emulate_353_ttl_nodes,
-        jute_limit_bytes=config.max_txn_bytes,
-        committed_log_count=0 if config.ensemble is None else config.commit_log_count,
-    )
 
 
 def is_ours(name: str) -> bool:

@@ -1,0 +1,156 @@
+"""What the two ports of a member share: places to listen at, attempts to dial, and sockets.
+
+Shell. `quorum_port` and `election_port` add what they do with a link. ZooKeeper: the sockets of
+Leader.LearnerCnxAcceptor, Learner and QuorumCnxManager.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, cast
+
+from pyzk.runtime.client_port import LAST_BYTES_TIMEOUT_S
+from pyzk.runtime.dialing import DialAttempt, Listening, Where, set_options
+
+if TYPE_CHECKING:
+    from pyzk.config.ensemble import EnsembleConfig
+    from pyzk.quorum.lifecycle import MemberLife
+    from pyzk.runtime.seams import MemberInputs, MemberNetwork, Timer
+
+
+class Port:
+    """All connections of one kind that a member has."""
+
+    def __init__(
+        self,
+        inputs: MemberInputs,
+        life: MemberLife,
+        ensemble: EnsembleConfig,
+        network: MemberNetwork,
+    ) -> None:
+        self.inputs = inputs
+        self.life = life
+        self.ensemble = ensemble
+        self._network = network
+        self._listening: list[Listening] = []
+        self._sockets: dict[PortSocket, None] = {}
+        self._dials: dict[object, DialAttempt] = {}
+
+    def _places(self, whom: str, ports: Iterable[int]) -> list[Where]:
+        """Return where to listen, given the port at each of the member's addresses."""
+        ensemble = self.ensemble
+        everywhere = ensemble.quorum_listen_on_all_ips
+        hosts = [None if everywhere else each.host for each in ensemble.me.addresses]
+        setting = f"server.{ensemble.my_sid}"
+        pairs = dict.fromkeys(zip(hosts, ports, strict=True))
+        return [Where(host, port, whom, setting) for host, port in pairs]
+
+    def stop_listening(self) -> None:
+        """Take no more; connections that are there stay."""
+        for listening in self._listening:
+            listening.close()
+        self._listening.clear()
+
+    def _dial(
+        self,
+        key: object,
+        make: Callable[[], asyncio.Protocol],
+        addresses: Iterable[tuple[str, int]],
+        each_s: float,
+        failed: Callable[[str], None],
+    ) -> None:
+        """Connect to the first address that answers; an earlier attempt of this key ends."""
+        self._end_dial(key)
+        dial = DialAttempt(self.inputs, self._network, make, addresses, each_s, failed)
+        self._dials[key] = dial
+        dial.start()
+
+    def _end_dial(self, key: object) -> None:
+        dial = self._dials.pop(key, None)
+        if dial is not None:
+            dial.cancel()
+
+    def close(self) -> None:
+        """End: what was written is still sent."""
+        self._stop()
+        for each in list(self._sockets):
+            each.close()
+
+    def abort(self) -> None:
+        """End as a killed process does."""
+        self._stop()
+        for each in list(self._sockets):
+            each.abort()
+
+    def _stop(self) -> None:
+        self.stop_listening()
+        for dial in self._dials.values():
+            dial.cancel()
+        self._dials.clear()
+
+    # --- for the sockets ------------------------------------------------------------
+
+    def opened(self, opened: PortSocket, key: object) -> None:
+        """A socket is there; ``key`` says by which dial, None if it was accepted."""
+        self._sockets[opened] = None
+        self._dials.pop(key, None)
+
+    def ended(self, ended: PortSocket) -> None:
+        """A socket is gone."""
+        self._sockets.pop(ended, None)
+
+
+class PortSocket:
+    """One socket: the methods of asyncio.Protocol that do not depend on the kind of its link."""
+
+    __slots__ = ("_deadline", "_is_choked", "_port", "_transport")
+
+    def __init__(self, port: Port) -> None:
+        self._port = port
+        self._transport: asyncio.Transport | None = None
+        self._is_choked = False
+        self._deadline: Timer | None = None
+
+    # --- called by the loop ---------------------------------------------------------
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        self._port.ended(self)
+
+    def pause_writing(self) -> None:
+        self._is_choked = True
+
+    # --- called by the port ---------------------------------------------------------
+
+    def _open(self, transport: asyncio.BaseTransport, key: object) -> asyncio.Transport:
+        """Take the transport that the loop has made."""
+        taken = cast("asyncio.Transport", transport)
+        self._transport = taken
+        set_options(taken, self._port.ensemble)
+        self._port.opened(self, key)
+        return taken
+
+    def close(self) -> None:
+        """Close when the last bytes are written, soon."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            transport.close()
+            if transport.get_write_buffer_size():
+                self._limit()
+
+    def _limit(self) -> None:
+        """Drop the socket if the other side does not take the last bytes soon."""
+        if self._deadline is None:
+            self._deadline = self._port.inputs.call_later(LAST_BYTES_TIMEOUT_S, self.abort)
+
+    def abort(self) -> None:
+        """Drop the socket at once."""
+        if self._transport is not None:
+            self._transport.abort()
