@@ -489,25 +489,23 @@ def test_proposals_that_wait_have_a_limit() -> None:
 # --- time -----------------------------------------------------------------------------------
 
 
-def test_until_newleader_is_acknowledged_the_leader_may_be_silent_for_init_limit() -> None:
-    for phase in (discovery, choosing, syncing):
-        world = LearnerWorld()
-        phase(world)
-        world.advance(INIT_MS - 1)
-        assert not world.role.is_over
-        world.advance(1)
-        assert world.role.over == f"server 3, the leader, has been silent for {INIT_MS} ms"
-        assert world.link.is_closed
-
-
-def test_afterwards_for_sync_limit() -> None:
-    for phase in (ready, broadcast):
-        world = LearnerWorld()
-        phase(world)
-        world.advance(SYNC_MS - 1)
-        assert not world.role.is_over
-        world.advance(1)
-        assert world.role.over == f"server 3, the leader, has been silent for {SYNC_MS} ms"
+@pytest.mark.parametrize(
+    ("phase", "limit_ms"),
+    [
+        *((phase, INIT_MS) for phase in (discovery, choosing, syncing)),
+        *((phase, SYNC_MS) for phase in (ready, broadcast)),
+    ],
+)
+def test_until_newleader_is_acknowledged_the_leader_may_be_silent_for_init_limit_then_sync_limit(
+    phase: Callable[[LearnerWorld], None], limit_ms: int
+) -> None:
+    world = LearnerWorld()
+    phase(world)
+    world.advance(limit_ms - 1)
+    assert not world.role.is_over
+    world.advance(1)
+    assert world.role.over == f"server 3, the leader, has been silent for {limit_ms} ms"
+    assert world.link.is_closed
 
 
 def test_every_packet_is_a_sign_of_life() -> None:
