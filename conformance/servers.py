@@ -78,7 +78,47 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Server:
+class ServerProcess:
+    """A process of a launcher, now running or not."""
+
+    def __init__(self, launcher: Launcher) -> None:
+        self.launcher = launcher
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        """The file with the output of the process."""
+        raise NotImplementedError
+
+    def run(
+        self, folder: Path, config: Mapping[str, object], properties: Mapping[str, str]
+    ) -> None:
+        """Starts the process; ``folder`` gets the files that it reads."""
+        cfg, props = folder / "zoo.cfg", folder / "properties"
+        cfg.write_text("".join(f"{key}={value}\n" for key, value in config.items()))
+        props.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.launcher.command(cfg, properties, props),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=Path(__file__).parent.parent,
+            )
+
+    def log_tail(self, size: int = 3000) -> str:
+        """Returns the end of the process's output."""
+        return self.log.read_text(errors="replace")[-size:] if self.log.exists() else ""
+
+    def kill(self) -> None:
+        """Ends the process by SIGKILL, as a crash does."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+class Server(ServerProcess):
     """One server process with its data directory."""
 
     def __init__(
@@ -88,14 +128,13 @@ class Server:
         properties: Mapping[str, str] | None = None,
         data: Path | None = None,
     ) -> None:
-        self.launcher = launcher
+        super().__init__(launcher)
         self.root = Path(tempfile.mkdtemp(prefix="pyzk-conformance-"))
         self.data = data or self.root / "data"
         self.data.mkdir(parents=True, exist_ok=True)
         self.config = {**DEFAULT_CONFIG, **{k: str(v) for k, v in (config or {}).items()}}
         self.properties = dict(properties or {})
         self.port = 0
-        self.process: subprocess.Popen[bytes] | None = None
         self.started_in = 0.0
 
     @property
@@ -105,7 +144,6 @@ class Server:
 
     @property
     def log(self) -> Path:
-        """The file with the output of the process."""
         return self.root / "log"
 
     def start(self, wait: bool = True, timeout: float = 60.0) -> None:
@@ -116,20 +154,8 @@ class Server:
             "clientPort": self.port,
             "clientPortAddress": "127.0.0.1",
         }
-        config = self.root / "zoo.cfg"
-        lines = [f"{key}={value}\n" for key, value in {**self.config, **fixed}.items()]
-        config.write_text("".join(lines))
-        file = self.root / "properties"
-        file.write_text("".join(f"{key}={value}\n" for key, value in self.properties.items()))
         begin = time.monotonic()
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.launcher.command(config, self.properties, file),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=Path(__file__).parent.parent,
-            )
+        self.run(self.root, {**self.config, **fixed}, self.properties)
         if wait:
             self.wait_ready(timeout)
         else:
@@ -172,17 +198,6 @@ class Server:
         if status is not None:
             name = self.launcher.name
             raise NotStartedError(f"{name} ended with status {status}\n{self.log_tail()}")
-
-    def log_tail(self, size: int = 3000) -> str:
-        """Returns the end of the process's output."""
-        return self.log.read_text(errors="replace")[-size:] if self.log.exists() else ""
-
-    def kill(self) -> None:
-        """Ends the process by SIGKILL, as a crash does."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
 
     def stop(self, timeout: float = 20.0) -> int | None:
         """Ends the process by SIGTERM; returns its exit status."""

@@ -23,9 +23,8 @@ import attrs
 from conformance import oracle
 from conformance.frames import Address, Client, ClosedError, four_letters
 from conformance.mixed.connections import NudgingClient
-from conformance.servers import Launcher, pyzk_launcher
+from conformance.servers import Launcher, ServerProcess, pyzk_launcher
 
-PROJECT: Final = Path(__file__).parent.parent.parent
 HEAP: Final = "128m"
 PYZK: Final = "pyzk"
 NOT_SERVING: Final = "none"
@@ -92,12 +91,12 @@ class ProcessLog:
         return self.name.removeprefix("zookeeper-")
 
 
-class MixedMember:
+class MixedMember(ServerProcess):
     """A server of an ensemble, now running or not."""
 
     def __init__(self, sid: int, launcher: Launcher, root: Path, is_observer: bool = False) -> None:
+        super().__init__(launcher)
         self.sid = sid
-        self.launcher = launcher
         self.is_observer = is_observer
         self.host = "127.0.0.1"
         """The name of every member's host in its configuration."""
@@ -107,7 +106,6 @@ class MixedMember:
         (self.data / "myid").write_text(f"{sid}\n")
         self.reservations = [Reservation() for _ in range(3)]
         self.client_port, self.quorum_port, self.election_port = (r.port for r in self.reservations)
-        self.process: subprocess.Popen[bytes] | None = None
         self.starts = 0
         self.logs: list[ProcessLog] = []
         """The log of each process that this member has been, in order."""
@@ -153,37 +151,15 @@ class MixedMember:
         }
         if self.is_observer:
             fixed["peerType"] = "observer"
-        file = self.root / "zoo.cfg"
-        file.write_text("".join(f"{key}={value}\n" for key, value in {**config, **fixed}.items()))
-        options = self.root / "properties"
-        options.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
         log = self.root / f"log.{self.starts}.{self.launcher.name}"
         self.logs.append(ProcessLog(log, self.launcher.name, not self.is_pyzk, time.time()))
-        with log.open("wb") as out:
-            self.process = subprocess.Popen(
-                self.launcher.command(file, properties, options),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                cwd=PROJECT,
-            )
+        self.run(self.root, {**config, **fixed}, properties)
 
     def check_running(self) -> None:
         """Raises with the end of its log when the process ended by itself."""
         if self.process is not None and self.process.poll() is not None:
             status = self.process.returncode
             raise MixedError(f"{self} ended with status {status}\n{self.log_tail()}")
-
-    def log_tail(self, size: int = 3000) -> str:
-        """Returns the end of the last process's output."""
-        return self.log.read_text(errors="replace")[-size:]
-
-    def kill(self) -> None:
-        """Ends the process by SIGKILL, as a crash does."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
 
     def stop(self, timeout: float = 20.0) -> None:
         """Ends the process by SIGTERM, and waits for the end."""

@@ -62,8 +62,5 @@ def logs_from(names: Iterable[str], zxid: int) -> list[NamedZxid]:
     That is the newest log with a name of ``zxid`` or less, and everything newer.
     """
     ordered = logs(names)
-    start = 0
-    for index, log in enumerate(ordered):
-        if log.zxid <= zxid:
-            start = index
-    return ordered[start:]
+    older = sum(log.zxid <= zxid for log in ordered)
+    return ordered[max(older - 1, 0) :]

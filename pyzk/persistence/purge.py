@@ -20,18 +20,15 @@ def choose(
     snap_directory: Directory, log_directory: Directory, retain_count: int
 ) -> tuple[list[str], list[str]]:
     """Return the snapshots and the logs that are not needed, oldest first."""
-    whole = [
-        snapshot
-        for snapshot in filenames.snapshots(snap_directory.names())
-        if looks_complete(snap_directory, snapshot.name)
-    ]
+    snapshots = filenames.snapshots(snap_directory.names())
+    whole = [each for each in snapshots if looks_complete(snap_directory, each.name)]
     if not whole:
         return [], []
     oldest = whole[-max(retain_count, MIN_RETAIN_COUNT) :][0].zxid
     names = log_directory.names()
     needed = set(filenames.logs_from(names, oldest))
     return (
-        [s.name for s in filenames.snapshots(snap_directory.names()) if s.zxid < oldest],
+        [each.name for each in snapshots if each.zxid < oldest],
         [log.name for log in filenames.logs(names) if log.zxid < oldest and log not in needed],
     )
 

@@ -435,23 +435,20 @@ class _Replay:
             if zxid <= last:
                 self._repeated += zxid > self._trusted
                 continue
-            self._check_follows(scan.path, offset, last, zxid)
+            if not follows(last, zxid):
+                raise Corrupt(
+                    f"a gap: zxid {format_zxid(zxid)} follows {format_zxid(last)}",
+                    path=scan.path,
+                    offset=offset,
+                    remedy="restore the missing log or a newer snapshot; going on would lose"
+                    " transactions",
+                )
             self._apply(scan.path, offset, payload)
         if scan.ending is Ending.TORN:
             what = "the torn end of the log is left out" if is_last else "the log has a torn end"
             self._recovery.note(f"{scan.path}: {what}, at offset {scan.offset}: {scan.detail}")
         if until is None:
             _sync_file(self._directory, name)
-
-    def _check_follows(self, path: str, offset: int, last: int, zxid: int) -> None:
-        if follows(last, zxid):
-            return
-        raise Corrupt(
-            f"a gap: zxid {format_zxid(zxid)} follows {format_zxid(last)}",
-            path=path,
-            offset=offset,
-            remedy="restore the missing log or a newer snapshot; going on would lose transactions",
-        )
 
     def _apply(self, path: str, offset: int, payload: bytes) -> None:
         database = self._database

@@ -31,7 +31,7 @@ BIND_RETRY_S: Final = 1.0
 
 
 class ElectionPort(Port):
-    """All election connections of one member."""
+    """The election port of one member, with all its connections."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class ElectionPort(Port):
     ) -> None:
         super().__init__(inputs, life, ensemble, network)
         self._unreachable: dict[object, str] = {}
-        """Server of the configuration -> why; said once until it has been reached."""
+        """Id of a configured server -> why it cannot be reached, which is logged once."""
 
     async def listen(self) -> None:
         """Takes connections as soon as one of the addresses can be bound, and waits for that: a
@@ -117,7 +117,7 @@ class ElectionPort(Port):
         return cast("asyncio.Protocol", ElectionProtocol(self, sid))
 
     def opened(self, opened: PortSocket, key: object) -> None:
-        """A socket is there; ``key`` is the server that was dialed, None if it was accepted."""
+        """Takes a connected socket; ``key`` is the server that was dialed, None if accepted."""
         super().opened(opened, key)
         self._unreachable.pop(key, None)
 
@@ -133,7 +133,7 @@ class ElectionProtocol(PortSocket):
         """The id of the server that was dialed; None if the socket was accepted."""
         self._link: ElectionLink | None = None
         self._is_due = False
-        """The link waits to hear that its message has left."""
+        """Whether the link waits to hear that its message has left."""
 
     # --- called by the loop ---------------------------------------------------------
 

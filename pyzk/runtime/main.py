@@ -108,13 +108,12 @@ def run(
         runner.when_serving(partial(say_ready, runner))
 
     def say_ready(runner: Runner) -> None:
-        host, port = runner.client_address
         if connect_string_only:
-            tell(runner, connect_string(host, port))
+            tell(runner, connect_string(*runner.client_address))
             return
         ensemble = config.ensemble
         role = runner.role if ensemble is None else f"server {ensemble.my_sid}, {runner.role}"
-        tell(runner, status_line("ready", host, port, role, where))
+        tell(runner, status_line("ready", *runner.client_address, role, where))
 
     try:
         return event_loop.run(_serve(config, make_runner or _peer_runner, say, signals), loop)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pyzk.quorum.commands import DialElection, DialLeader, StorageCommand
     from pyzk.quorum.election_link import ElectionLink
     from pyzk.quorum.lifecycle import MemberLife
+    from pyzk.quorum.storage_commands import Outcome
     from pyzk.runtime.seams import MemberInputs, MemberNetwork, ServerStorage
     from pyzk.server.outbox import Outgoing
 
@@ -78,7 +79,7 @@ class MemberPorts:
 
     def order(self, command: StorageCommand) -> None:
         """Hands a command to the disk."""
-        self._storage.perform(command, self)
+        self._storage.perform(command, self._answered)
 
     def send(self, link: Outgoing) -> None:
         """Writes to a link of the quorum port."""
@@ -110,6 +111,9 @@ class MemberPorts:
         self._election.close_link(link)
 
     # --- answers of the disk --------------------------------------------------------
+
+    def _answered(self, outcome: Outcome) -> None:
+        outcome.tell(self)
 
     def stored(self, ticket: int) -> None:
         """Tells the member that a command is durable."""

@@ -38,7 +38,7 @@ class Port:
         self._dials: dict[object, DialAttempt] = {}
 
     def _places(self, whom: str, ports: Iterable[int]) -> list[Where]:
-        """Return where to listen, given the port at each of the member's addresses."""
+        """Returns where to listen, given the port at each of the member's addresses."""
         ensemble = self.ensemble
         everywhere = ensemble.quorum_listen_on_all_ips
         hosts = [None if everywhere else each.host for each in ensemble.me.addresses]
@@ -47,7 +47,7 @@ class Port:
         return [Where(host, port, whom, setting) for host, port in pairs]
 
     def stop_listening(self) -> None:
-        """Take no more; connections that are there stay."""
+        """Takes no more connections; those that are there stay."""
         for listening in self._listening:
             listening.close()
         self._listening.clear()
@@ -60,7 +60,7 @@ class Port:
         each_s: float,
         failed: Callable[[str], None],
     ) -> None:
-        """Connect to the first address that answers; an earlier attempt of this key ends."""
+        """Connects to the first address that answers; an earlier attempt of this key ends."""
         self._end_dial(key)
         dial = DialAttempt(self.inputs, self._network, make, addresses, each_s, failed)
         self._dials[key] = dial
@@ -72,13 +72,13 @@ class Port:
             dial.cancel()
 
     def close(self) -> None:
-        """End: what was written is still sent."""
+        """Closes the port and its connections; what was written is still sent."""
         self._stop()
         for each in list(self._sockets):
             each.close()
 
     def abort(self) -> None:
-        """End as a killed process does."""
+        """Drops the port and its connections, as the end of a killed process does."""
         self._stop()
         for each in list(self._sockets):
             each.abort()
@@ -92,12 +92,12 @@ class Port:
     # --- for the sockets ------------------------------------------------------------
 
     def opened(self, opened: PortSocket, key: object) -> None:
-        """A socket is there; ``key`` says by which dial, None if it was accepted."""
+        """Takes a socket that is connected; ``key`` says by which dial, None if it was accepted."""
         self._sockets[opened] = None
         self._dials.pop(key, None)
 
     def ended(self, ended: PortSocket) -> None:
-        """A socket is gone."""
+        """Forgets a socket that is gone."""
         self._sockets.pop(ended, None)
 
 
@@ -130,7 +130,7 @@ class PortSocket:
     # --- called by the port ---------------------------------------------------------
 
     def _open(self, transport: asyncio.BaseTransport, key: object) -> asyncio.Transport:
-        """Take the transport that the loop has made."""
+        """Takes the transport that the loop has made."""
         taken = cast("asyncio.Transport", transport)
         self._transport = taken
         set_options(taken, self._port.ensemble)
@@ -138,7 +138,7 @@ class PortSocket:
         return taken
 
     def close(self) -> None:
-        """Close when the last bytes are written, soon."""
+        """Closes when the last bytes are written, or soon."""
         transport = self._transport
         if transport is not None and not transport.is_closing():
             transport.close()
@@ -146,11 +146,11 @@ class PortSocket:
                 self._limit()
 
     def _limit(self) -> None:
-        """Drop the socket if the other side does not take the last bytes soon."""
+        """Drops the socket if the other side does not take the last bytes soon."""
         if self._deadline is None:
             self._deadline = self._port.inputs.call_later(LAST_BYTES_TIMEOUT_S, self.abort)
 
     def abort(self) -> None:
-        """Drop the socket at once."""
+        """Drops the socket at once."""
         if self._transport is not None:
             self._transport.abort()

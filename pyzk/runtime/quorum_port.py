@@ -24,7 +24,7 @@ LOW_WATER_BYTES: Final = 1 << 18
 
 
 class QuorumPort(Port):
-    """All links of one member."""
+    """The quorum port of one member, with all its links."""
 
     # --- orders ---------------------------------------------------------------------
 

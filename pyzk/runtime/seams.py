@@ -19,7 +19,7 @@ from pyzk.persistence.report import StorageReport
 if TYPE_CHECKING:
     from pyzk.quorum.commands import StorageCommand
     from pyzk.quorum.epochs import Epochs
-    from pyzk.quorum.storage_commands import StorageAnswers
+    from pyzk.quorum.storage_commands import Outcome
     from pyzk.runtime.client_port import ClientProtocol
 
 
@@ -66,9 +66,13 @@ class ServerStorage(Protocol):
     """Makes transactions durable; `pyzk.runtime.storage.Storage` is the real one."""
 
     metrics: Metrics
-    wants_snapshot: bool
-    epochs: Epochs | None
-    """The epochs of a member, once its storage is open; None for a lone server."""
+
+    @property
+    def wants_snapshot(self) -> bool: ...
+    @property
+    def epochs(self) -> Epochs | None:
+        """The epochs of a member, once its storage is open; None for a lone server."""
+        ...
 
     @property
     def blocks(self) -> bool:
@@ -84,8 +88,8 @@ class ServerStorage(Protocol):
     ) -> None: ...
     def append(self, records: list[bytes], last_zxid: int) -> None: ...
     def take_snapshot(self, database: Database) -> None: ...
-    def perform(self, command: StorageCommand, answers: StorageAnswers) -> None:
-        """Do what a member wants done, behind everything that was appended; then answer, on the
+    def perform(self, command: StorageCommand, answer: Callable[[Outcome], None]) -> None:
+        """Does what a member wants done, behind everything that was appended; then answers, on the
         loop."""
         ...
 

@@ -25,7 +25,7 @@ from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.persistence.report import StorageReport
 from pyzk.quorum.commands import ReadLog, SaveEpoch, StorageCommand
 from pyzk.quorum.epochs import Epochs, load_epochs
-from pyzk.quorum.storage_commands import Outcome, StorageAnswers, carry_out, freeze
+from pyzk.quorum.storage_commands import Outcome, carry_out, freeze
 from pyzk.runtime.disk import DiskThread, SnapshotThread
 from pyzk.runtime.files import DataDirectories, full_disk_error, open_data_directories
 from pyzk.zxid import format_zxid
@@ -205,7 +205,7 @@ class Storage:
 
     # --- commands of a member -------------------------------------------------------
 
-    def perform(self, command: StorageCommand, answers: StorageAnswers) -> None:
+    def perform(self, command: StorageCommand, answer: Callable[[Outcome], None]) -> None:
         """Do what a member wants done, after everything that was appended; then answer."""
         disk, snapshots = self._disk, self._snapshots
         assert disk is not None
@@ -221,35 +221,35 @@ class Storage:
             self._complete_after,
             ensemble.snapshot_size_factor,
         )
-        answer = partial(self._answer, answers, frozen)
+        done = partial(self._done, answer, frozen)
         if isinstance(command, SaveEpoch):
-            disk.run(work, answer)
+            disk.run(work, done)
         elif isinstance(command, ReadLog):
             # Not on the disk thread: everybody's writes would wait for one learner's old ones.
-            disk.run(_nothing, partial(self._work_aside, work, answer))
+            disk.run(_nothing, partial(self._work_aside, work, done))
         else:
             # Nobody else touches the files meanwhile; the next record begins a new log.
             snapshots.cancel()
             disk.roll()
-            disk.run(partial(_locked, snapshots.files_lock, work), answer)
+            disk.run(partial(_locked, snapshots.files_lock, work), done)
 
-    def _answer(
-        self, answers: StorageAnswers, frozen: FrozenDatabase | None, outcome: Outcome
+    def _done(
+        self, answer: Callable[[Outcome], None], frozen: FrozenDatabase | None, outcome: Outcome
     ) -> None:
         if frozen is not None:
             frozen.close()
         if outcome.complete_after is not None:
             self._complete_after = outcome.complete_after
-        outcome.tell(answers)
+        answer(outcome)
 
     def _work_aside(
-        self, work: Callable[[], Outcome], answer: Callable[[Outcome], None], _: object
+        self, work: Callable[[], Outcome], done: Callable[[Outcome], None], _: object
     ) -> None:
-        def done(future: asyncio.Future[Outcome]) -> None:
+        def worked(future: asyncio.Future[Outcome]) -> None:
             if not future.cancelled() and self._disk is not None:
-                answer(future.result())
+                done(future.result())
 
-        self._loop.run_in_executor(None, work).add_done_callback(done)
+        self._loop.run_in_executor(None, work).add_done_callback(worked)
 
     # --- old files, numbers ---------------------------------------------------------
 

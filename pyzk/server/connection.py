@@ -349,7 +349,7 @@ class Connection:
             return 0
         handler = server.reads.get(opcode)
         if handler is not None:
-            read = QueuedRead(self, handler, xid, opcode, body, server.clock.now_ms)
+            read = QueuedRead(self, handler, xid, body, server.clock.now_ms)
             return self._wait(session, read)
         decoder = server.writes.get(opcode)
         if decoder is None:
@@ -374,7 +374,7 @@ class Connection:
         try:
             record = decoder(buffer, offset, end)
         except JuteError:
-            self._wait(session, QueuedRead(self, unreadable, xid, opcode, b"", now_ms))
+            self._wait(session, QueuedRead(self, unreadable, xid, b"", now_ms))
             return
         request = Request(self, session, xid, opcode, record, self.auth_ids, now_ms, end - offset)
         server.queues.submit(request, session)
@@ -545,9 +545,7 @@ class Connection:
         if self.state != CLOSED:
             body = request.record
             assert isinstance(body, bytes), body
-            self.answer_read(
-                QueuedRead(self, sync, request.cxid, OpCode.SYNC, body, request.received_ms)
-            )
+            self.answer_read(QueuedRead(self, sync, request.cxid, body, request.received_ms))
 
     def answer_read(self, read: QueuedRead) -> int:
         """Answer a read that was taken out of its chunk; return the length of the reply."""

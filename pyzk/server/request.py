@@ -99,7 +99,6 @@ class QueuedRead:
         "handler",
         "is_parked",
         "large_bytes",
-        "opcode",
         "received_ms",
         "size",
         "xid",
@@ -110,14 +109,12 @@ class QueuedRead:
         connection: Connection,
         handler: ReadHandler,
         xid: int,
-        opcode: int,
         body: bytes,
         received_ms: int,
     ) -> None:
         self.connection = connection
         self.handler = handler
         self.xid = xid
-        self.opcode = opcode
         self.body = body
         self.received_ms = received_ms
         self.large_bytes = 0

@@ -14,6 +14,7 @@ from pyzk.errors import StorageError
 from pyzk.persistence.snapshot import write_snapshot
 from pyzk.quorum import epochs
 from pyzk.quorum.commands import ReadLog, Reload, SaveEpoch, StoreDatabase, TruncateLog
+from pyzk.quorum.storage_commands import Outcome
 from pyzk.runtime.files import FileDirectory
 from pyzk.runtime.seams import ServerStorage
 from pyzk.runtime.storage import Storage
@@ -50,6 +51,9 @@ class Answers:
     def failed(self, error: BaseException) -> None:
         self.failure = error
         self.changed.set()
+
+    def __call__(self, outcome: Outcome) -> None:
+        outcome.tell(self)
 
     def stored(self, ticket: int) -> None:
         self.tell("stored", ticket)

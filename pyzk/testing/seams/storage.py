@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from pyzk.config.server import ServerConfig
 from pyzk.data.database import Database
@@ -26,11 +27,15 @@ from pyzk.persistence.recovery import RecoveryOptions
 from pyzk.persistence.report import StorageReport
 from pyzk.persistence.snapshot import write_snapshot
 from pyzk.persistence.txnlog import LogScan, frame_record, framed_zxid
-from pyzk.quorum.commands import SaveEpoch, StorageCommand
 from pyzk.quorum.epochs import Epochs, load_epochs
-from pyzk.quorum.storage_commands import StorageAnswers, carry_out, freeze
 from pyzk.runtime.seams import ServerStorage
 from pyzk.testing.seams.gate import Gate
+
+if TYPE_CHECKING:
+    from pyzk.quorum.commands import StorageCommand
+    from pyzk.quorum.storage_commands import Outcome
+
+    OnDone = Callable[[Outcome], None]
 
 OnSynced = Callable[[int], None]
 OnError = Callable[[BaseException], None]
@@ -125,12 +130,16 @@ class MemoryStorage:
 
     # --- commands of a member -------------------------------------------------------
 
-    def perform(self, command: StorageCommand, answers: StorageAnswers) -> None:
+    def perform(self, command: StorageCommand, answer: OnDone) -> None:
         """Carry out a command of a member after everything that was appended; then answer."""
         if self._loop is not None:
-            self._loop.call_soon(self._perform, command, answers)
+            self._loop.call_soon(self._perform, command, answer)
 
-    def _perform(self, command: StorageCommand, answers: StorageAnswers) -> None:
+    def _perform(self, command: StorageCommand, answer: OnDone) -> None:
+        # A server that stands alone starts sooner without.
+        from pyzk.quorum.commands import SaveEpoch
+        from pyzk.quorum.storage_commands import carry_out, freeze
+
         self._sync()
         if self._loop is None:
             return
@@ -149,7 +158,7 @@ class MemoryStorage:
         if outcome.complete_after is not None:
             self._take(files)
             self._complete_after = outcome.complete_after
-        outcome.tell(answers)
+        answer(outcome)
 
     def _take(self, files: MemberFiles) -> None:
         """Replace snapshot and records by those of these files."""
@@ -240,17 +249,9 @@ class Valve:
     def wants_snapshot(self) -> bool:
         return self._inner.wants_snapshot
 
-    @wants_snapshot.setter
-    def wants_snapshot(self, wanted: bool) -> None:
-        self._inner.wants_snapshot = wanted
-
     @property
     def epochs(self) -> Epochs | None:
         return self._inner.epochs
-
-    @epochs.setter
-    def epochs(self, epochs: Epochs | None) -> None:
-        self._inner.epochs = epochs
 
     @property
     def blocks(self) -> bool:
@@ -288,17 +289,17 @@ class Valve:
         self._on_synced(zxid)
         self._observe()
 
-    def perform(self, command: StorageCommand, answers: StorageAnswers) -> None:
+    def perform(self, command: StorageCommand, answer: OnDone) -> None:
         self._unanswered += 1
-        self._reach(partial(self._inner.perform, command, _HeldAnswers(self, answers)))
+        self._reach(partial(self._inner.perform, command, partial(self._done, answer)))
 
-    def hear(self, call: Callable[[], None]) -> None:
+    def _done(self, answer: OnDone, outcome: Outcome) -> None:
         """Pass on an answer of the disk, now or when the server is no longer paused."""
         if self._gate.is_closed:
-            self._gate.add(partial(self.hear, call))
+            self._gate.add(partial(self._done, answer, outcome))
             return
         self._unanswered -= 1
-        call()
+        answer(outcome)
         self._observe()
 
     def take_snapshot(self, database: Database) -> None:
@@ -320,23 +321,6 @@ class Valve:
 
     def release(self) -> None:
         self._inner.release()
-
-
-class _HeldAnswers:
-    """Takes the answers to one command, and passes them through the valve."""
-
-    def __init__(self, valve: Valve, answers: StorageAnswers) -> None:
-        self._valve = valve
-        self._answers = answers
-
-    def stored(self, ticket: int) -> None:
-        self._valve.hear(partial(self._answers.stored, ticket))
-
-    def restored(self, ticket: int, database: Database) -> None:
-        self._valve.hear(partial(self._answers.restored, ticket, database))
-
-    def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None:
-        self._valve.hear(partial(self._answers.log_read, ticket, records))
 
 
 def empty_directories(config: ServerConfig, zxid: int) -> None:
