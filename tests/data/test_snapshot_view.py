@@ -7,14 +7,7 @@ import pytest
 from pyzk.constants import OpCode
 from pyzk.data.snapshot_view import Frozen, SnapshotView
 from pyzk.data.tree import DataTree
-from pyzk.jute.records import (
-    ACL,
-    CreateTxn,
-    DeleteTxn,
-    SetACLTxn,
-    SetDataTxn,
-    TxnHeader,
-)
+from pyzk.jute.records import ACL, CreateTxn, DeleteTxn, SetACLTxn, SetDataTxn, TxnHeader
 from tests.frames import OPEN
 
 

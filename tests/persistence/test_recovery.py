@@ -16,16 +16,7 @@ from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.recovery import Recovered, RecoveryOptions, recover
 from pyzk.persistence.snapshot import SnapshotWriter, write_snapshot
 from pyzk.persistence.txnlog import HEADER
-from tests.persistence.disks import (
-    contents,
-    create_payload,
-    flip,
-    framed,
-    get,
-    put,
-    seed,
-    workload,
-)
+from tests.persistence.disks import contents, create_payload, flip, framed, get, put, seed, workload
 from tests.transactions import create, database_of, new_session, txn
 
 PAYLOADS = workload(20)

@@ -18,15 +18,7 @@ from pyzk.persistence.member_files import MemberFiles
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.persistence.replacement import PLAN_NAME, RECEIVED_PREFIX, plan_truncation
 from pyzk.persistence.snapshot import SnapshotWriter, write_snapshot
-from tests.persistence.disks import (
-    contents,
-    create_payload,
-    flip,
-    framed,
-    get,
-    put,
-    workload,
-)
+from tests.persistence.disks import contents, create_payload, flip, framed, get, put, workload
 from tests.transactions import database_of, new_session
 
 PAYLOADS = workload(20)

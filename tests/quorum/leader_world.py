@@ -14,10 +14,7 @@ from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.data.database import Database
 from pyzk.data.txn import decode_txn
-from pyzk.jute.records import (
-    Id,
-    QuorumPacket,
-)
+from pyzk.jute.records import Id, QuorumPacket
 from pyzk.quorum import packets
 from pyzk.quorum.commands import (
     ListenForLearners,

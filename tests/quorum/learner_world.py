@@ -18,13 +18,7 @@ from pyzk.data.snapshot_view import Frozen
 from pyzk.data.txn import decode_txn
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
-from pyzk.quorum.commands import (
-    DialLeader,
-    SaveEpoch,
-    StorageCommand,
-    StoreDatabase,
-    TruncateLog,
-)
+from pyzk.quorum.commands import DialLeader, SaveEpoch, StorageCommand, StoreDatabase, TruncateLog
 from pyzk.quorum.epochs import Epochs
 from pyzk.quorum.follower import Follower
 from pyzk.quorum.link import QuorumLink

@@ -10,15 +10,7 @@ from pyzk.quorum.election import Election, ElectionTimes, election_view
 from pyzk.server.passwords import session_password
 from pyzk.zxid import make
 from tests.frames import create_request
-from tests.quorum.learner_world import (
-    SYNC,
-    LearnerWorld,
-    both,
-    commit,
-    ping,
-    proposal,
-    ready,
-)
+from tests.quorum.learner_world import SYNC, LearnerWorld, both, commit, ping, proposal, ready
 from tests.transactions import SESSION, create, txn
 from tests.world import Client
 

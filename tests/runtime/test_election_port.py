@@ -17,14 +17,7 @@ from pyzk.quorum.commands import DialElection
 from pyzk.quorum.election_messages import Address
 from pyzk.runtime.network import TcpNetwork
 from tests.runtime.members import free_ports
-from tests.runtime.ports import (
-    Core,
-    HangingNetwork,
-    dial,
-    election_port,
-    ensemble_at,
-    quorum_port,
-)
+from tests.runtime.ports import Core, HangingNetwork, dial, election_port, ensemble_at, quorum_port
 
 pytestmark = pytest.mark.live
 

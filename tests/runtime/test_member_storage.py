@@ -21,12 +21,7 @@ from pyzk.runtime.storage import Storage
 from pyzk.testing.seams.gate import Gate
 from pyzk.testing.seams.storage import MemoryStorage, Valve
 from pyzk.zxid import make
-from tests.persistence.disks import (
-    contents,
-    create_payload,
-    framed,
-    workload,
-)
+from tests.persistence.disks import contents, create_payload, framed, workload
 from tests.runtime.members import member_config, run
 from tests.transactions import database_of, new_session
 

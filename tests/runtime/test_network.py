@@ -18,10 +18,7 @@ from pyzk.runtime.dialing import Listening, Where
 from pyzk.runtime.loop import LOOPS, loop_factory
 from pyzk.runtime.network import TcpNetwork
 from tests.runtime.members import free_ports
-from tests.runtime.ports import (
-    Core,
-    HangingNetwork,
-)
+from tests.runtime.ports import Core, HangingNetwork
 
 pytestmark = pytest.mark.live
 

@@ -16,15 +16,7 @@ from pyzk.quorum.link import QuorumLink
 from pyzk.runtime.dialing import REMINDER
 from pyzk.runtime.quorum_port import HIGH_WATER_BYTES
 from tests.runtime.members import free_ports
-from tests.runtime.ports import (
-    PING,
-    Core,
-    HangingNetwork,
-    accepted,
-    dial,
-    ensemble_at,
-    quorum_port,
-)
+from tests.runtime.ports import PING, Core, HangingNetwork, accepted, dial, ensemble_at, quorum_port
 
 pytestmark = pytest.mark.live
 

@@ -11,12 +11,7 @@ from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode, WatchKind, Xid
 from pyzk.jute.records import PathWatchRequest, SetDataRequest
 from pyzk.server import fourletter
-from pyzk.server.connection import (
-    ANSWER_BYTES,
-    OUT_HIGH_BYTES,
-    STALL_CHOKED,
-    STALL_THROTTLED,
-)
+from pyzk.server.connection import ANSWER_BYTES, OUT_HIGH_BYTES, STALL_CHOKED, STALL_THROTTLED
 from tests.frames import connect_frame, create_request, encode_request, frame
 from tests.server.calls import burst, make
 from tests.world import Client, World

@@ -6,12 +6,7 @@ import pytest
 
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
-from pyzk.jute.records import (
-    ACL,
-    DeleteRequest,
-    PathWatchRequest,
-    SetDataRequest,
-)
+from pyzk.jute.records import ACL, DeleteRequest, PathWatchRequest, SetDataRequest
 from tests.frames import OPEN, create_request, multi
 from tests.server.calls import (
     CHANGED,

@@ -7,9 +7,7 @@ import struct
 from typing import Self
 
 from pyzk.constants import CreateMode, OpCode
-from pyzk.jute.records import (
-    CreateTTLRequest,
-)
+from pyzk.jute.records import CreateTTLRequest
 from pyzk.testing.core.controls import Controls
 from tests.conftest import TIMEOUT_FACTOR
 from tests.frames import (

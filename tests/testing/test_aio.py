@@ -15,12 +15,7 @@ from pyzk.constants import CreateMode, OpCode
 from pyzk.jute.records import PathWatchRequest
 from pyzk.runtime.client_port import ClientProtocol
 from pyzk.runtime.loop import loop_factory
-from pyzk.testing import (
-    AsyncZooKeeperServer,
-    FixtureError,
-    LeakedClientsError,
-    NotRunningError,
-)
+from pyzk.testing import AsyncZooKeeperServer, FixtureError, LeakedClientsError, NotRunningError
 from tests.frames import StreamClient
 from tests.testing.raw import PATIENCE_S
 

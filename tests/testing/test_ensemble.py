@@ -10,12 +10,7 @@ import pytest
 
 from pyzk.constants import CreateMode, ErrorCode, OpCode
 from pyzk.errors import ConfigError
-from pyzk.testing import (
-    FixtureError,
-    LeakedClientsError,
-    NotRunningError,
-    ZooKeeperEnsemble,
-)
+from pyzk.testing import FixtureError, LeakedClientsError, NotRunningError, ZooKeeperEnsemble
 from tests.frames import create_request
 from tests.testing.raw import RawClient
 
