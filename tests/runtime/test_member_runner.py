@@ -220,6 +220,23 @@ def test_a_clean_end_leaves_nothing_behind(tmp_path: Path) -> None:
     run(main())
 
 
+def test_nobody_is_told_that_a_member_serves_which_has_ended_in_the_same_turn(
+    tmp_path: Path,
+) -> None:
+    async def main() -> None:
+        told: list[str] = []
+        runner = PeerRunner(member_config(tmp_path, 1, 1, free_ports(3)))
+        await runner.start()
+        runner.when_serving(lambda: told.append(runner.role))
+        while not runner.role:
+            await asyncio.sleep(0)
+        runner.kill()
+        await asyncio.sleep(0)
+        assert told == []
+
+    run(main())
+
+
 def test_a_failing_disk_ends_a_member_and_not_the_ensemble(tmp_path: Path) -> None:
     async def main() -> None:
         async with ensemble(tmp_path) as made:
