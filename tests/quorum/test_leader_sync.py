@@ -325,6 +325,19 @@ def test_observers_that_are_sent_logs_are_counted_by_themselves() -> None:
     assert not begun(world, 6, 0, is_observer=True).is_closed()
 
 
+def test_an_observer_whose_log_is_too_long_waits_for_its_turn_like_the_others() -> None:
+    world = leading(database_of(history(8), committed_limit=3), observers=2, max_concurrent_snap_syncs=1)
+    begun(world, 2, make(1, 8))
+    first = begun(world, 4, 0, is_observer=True)
+    world.is_disk_held = True
+    second = begun(world, 5, make(1, 2), is_observer=True)
+    assert second.fresh() == []
+    world.sync()
+    assert second.is_closed()
+    assert not first.is_closed()
+    assert world.over() == ""
+
+
 # --- NEWLEADER and UPTODATE -------------------------------------------------------------
 
 

@@ -179,6 +179,20 @@ async def test_a_clean_end_leaves_nothing_behind(tmp_path: Path) -> None:
         await made.wait_until_whole()
 
 
+async def test_nobody_is_told_that_a_member_serves_which_has_ended_in_the_same_turn(
+    tmp_path: Path,
+) -> None:
+    told: list[str] = []
+    runner = PeerRunner(member_config(tmp_path, 1, 1, free_ports(3)))
+    await runner.start()
+    runner.when_serving(lambda: told.append(runner.role))
+    while not runner.role:
+        await asyncio.sleep(0)
+    runner.kill()
+    await asyncio.sleep(0)
+    assert told == []
+
+
 async def test_a_failing_disk_ends_a_member_and_not_the_ensemble(tmp_path: Path) -> None:
     async with whole(tmp_path) as made:
         sid = made.leader
