@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from pyzk.clock import Clock
+from tests.world import START_MS, WALL_MS, Client, World
 
 TIMEOUT_FACTOR = float(os.environ.get("PYZK_TEST_TIMEOUT_FACTOR", "1"))
 
@@ -40,7 +41,19 @@ def rng(request: pytest.FixtureRequest) -> random.Random:
 @pytest.fixture
 def clock() -> Clock:
     """A clock that the test moves."""
-    return Clock(now_ms=1_000_000, wall_ms=1_700_000_000_000)
+    return Clock(START_MS, WALL_MS)
+
+
+@pytest.fixture
+def world() -> World:
+    """A standalone peer on an empty tree."""
+    return World()
+
+
+@pytest.fixture
+def client(world: World) -> Client:
+    """A client of it."""
+    return world.connect()
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
-"""A standalone peer without sockets, files or time: what the tests of the pure core drive.
+"""Peers on production's driver, whose disk, time and sockets a test has in its hands.
 
-The disk answers when told (``sync``), the clock moves when told (``advance``). ``Client`` speaks
-whole frames and decodes nothing it is not asked to.
+`World` is a lone server. `tests.quorum.leader_world` and `learner_world` put one role of a member
+without elections on `Driven`, `tests.server.members` servers in roles that do little, and
+`tests.transcripts.stage` whole members. ``Client`` speaks whole frames and decodes nothing it is
+not asked to.
 """
 
 from __future__ import annotations
@@ -10,73 +12,129 @@ import struct
 from random import Random
 from typing import Protocol
 
-import attrs
-
 from pyzk.clock import Clock
 from pyzk.config.server import ServerConfig
-from pyzk.constants import CreateMode, OpCode, Xid
 from pyzk.data.database import Database
 from pyzk.data.tree import DataTree
 from pyzk.data.txn import LoggedTxn, decode_txn
-from pyzk.jute.records import (
-    ACL,
-    ConnectRequest,
-    ConnectResponse,
-    CreateRequest,
-    DeleteRequest,
-    MultiHeader,
-    PathWatchRequest,
-    SetDataRequest,
-    WatcherEvent,
-)
+from pyzk.jute.records import ConnectResponse
+from pyzk.quorum.contract import MemberEffects
+from pyzk.quorum.driver import Driver
+from pyzk.quorum.peer import Peer
 from pyzk.quorum.standalone import standalone_peer
 from pyzk.server.connection import CLOSED, Connection
-from tests.driven import Driven
+from tests.frames import Record, Reply, Requests, connect_frame, decode_welcome
 
-OPEN = [ACL(31, "world", "anyone")]
 START_MS = 1_000_000
 WALL_MS = 1_700_000_000_000
 
 
-class Record(Protocol):
-    def encode(self) -> bytes: ...
+class TakesReplies(Protocol):
+    """A client of a test, which is the shell of its connection."""
+
+    def take(self, connection: Connection) -> None:
+        """Takes what the connection has for the socket."""
+        ...
 
 
-@attrs.frozen
-class Reply:
-    """One frame from the server: a reply, or an event when xid is -1."""
+class Driven:
+    """One peer on production's driver; what it orders from the world is noted here."""
 
-    xid: int
-    zxid: int
-    err: int
-    body: bytes
+    def __init__(self, peer: Peer, member: MemberEffects | None = None) -> None:
+        self.peer = peer
+        self.clock: Clock = peer.clock
+        self.server = peer.server
+        self.driver = Driver(peer, self, member)
+        self.unsynced: list[bytes] = []
+        """The framed records that are not durable yet."""
+        self.log_zxid = 0
+        """The zxid of the last record that was appended."""
+        self.woken_at_ms = 0
+        self.snapshots_wanted = 0
+        self._is_turn_due = False
+        self._port = 40000
 
-    @property
-    def event(self) -> tuple[int, str]:
-        """(type, path) of a watch event."""
-        assert self.xid == Xid.NOTIFICATION, self
-        event, _ = WatcherEvent.decode(self.body, 0, len(self.body))
-        return event.type, event.path
+    # --- effects
 
+    def append(self, records: list[bytes], last_zxid: int) -> None:
+        self.unsynced += records
+        self.log_zxid = last_zxid
 
-def frame(payload: bytes) -> bytes:
-    return struct.pack(">i", len(payload)) + payload
+    def take_snapshot(self, database: Database) -> None:
+        self.snapshots_wanted += 1
+
+    def write(self, connection: Connection) -> None:
+        client: TakesReplies = connection.shell  # type: ignore[assignment]  # what a test put there
+        client.take(connection)
+
+    def end_turn_soon(self) -> None:
+        self._is_turn_due = True
+
+    def wake_at(self, at_ms: int) -> None:
+        self.woken_at_ms = at_ms
+
+    # --- inputs
+
+    def flush(self) -> None:
+        """Has everything carried out that the inputs have led to."""
+        self.driver.flush()
+        while self._is_turn_due:
+            self._is_turn_due = False
+            self.driver.end_turn()
+
+    def settle(self) -> None:
+        """Has everything carried out. Worlds whose disk answers by itself override this."""
+        self.flush()
+
+    def pass_time(self, now_ms: int) -> None:
+        """Sets both clocks without a wake."""
+        self.clock.wall_ms += now_ms - self.clock.now_ms
+        self.clock.now_ms = now_ms
+
+    def advance(self, milliseconds: int) -> None:
+        """Lets time pass, and wakes the peer whenever it has asked for it."""
+        self.flush()
+        end = self.clock.now_ms + milliseconds
+        while self.woken_at_ms <= end:
+            self.pass_time(max(self.woken_at_ms, self.clock.now_ms))
+            self.wake()
+        self.pass_time(end)
+
+    def jump(self, milliseconds: int) -> None:
+        """Lets time pass while the whole server stands still; then wakes it."""
+        self.pass_time(self.clock.now_ms + milliseconds)
+        self.wake()
+
+    def wake(self) -> None:
+        """Wakes the peer now."""
+        self.driver.wake()
+        self.settle()
+
+    # --- clients
+
+    def open(self, host: str = "127.0.0.1") -> Client:
+        """Opens a connection without handshake."""
+        self._port += 1
+        connection = self.peer.accept(host, self._port)
+        assert connection is not None, "refused"
+        return Client(self, connection)
+
+    def connect(
+        self,
+        host: str = "127.0.0.1",
+        *,
+        timeout_ms: int = 10_000,
+        read_only: bool | None = False,
+    ) -> Client:
+        """Opens a connection and asks for a session."""
+        client = self.open(host)
+        client.handshake(timeout_ms=timeout_ms, read_only=read_only)
+        return client
 
 
 def owned_paths(tree: DataTree) -> dict[int, list[str]]:
     """Return the ephemerals of the sessions that have any, in order of creation."""
     return {owner: list(owned) for owner, owned in tree.ephemerals.items() if owned}
-
-
-def encode_request(xid: int, opcode: int, record: Record | bytes = b"") -> bytes:
-    body = record if isinstance(record, bytes) else record.encode()
-    return frame(struct.pack(">ii", xid, opcode) + body)
-
-
-def multi(*operations: tuple[int, Record]) -> bytes:
-    """Return the body of a multi."""
-    parts = [MultiHeader(kind, False, -1).encode() + record.encode() for kind, record in operations]
-    return b"".join(parts) + MultiHeader(-1, True, -1).encode()
 
 
 class World(Driven):
@@ -102,21 +160,7 @@ class World(Driven):
         self.records: list[bytes] = []
         """The framed records, as they were handed to the disk."""
         self.is_disk_held = False
-        self._port = 40000
         self.driver.start()
-
-    def connect(self, host: str = "127.0.0.1", timeout_ms: int = 10_000) -> Client:
-        """Open a connection and make a session."""
-        client = self.open(host)
-        client.handshake(timeout_ms=timeout_ms)
-        return client
-
-    def open(self, host: str = "127.0.0.1") -> Client:
-        """Open a connection without handshake."""
-        self._port += 1
-        connection = self.peer.accept(host, self._port)
-        assert connection is not None, "refused"
-        return Client(self, connection)
 
     def append(self, records: list[bytes], last_zxid: int) -> None:
         super().append(records, last_zxid)
@@ -138,16 +182,10 @@ class World(Driven):
         self.is_disk_held = held
 
 
-class Settles(Protocol):
-    """A world that a client is in: it brings the bytes on their way."""
-
-    def settle(self) -> None: ...
-
-
-class Client:
+class Client(Requests):
     """A client at the level of frames."""
 
-    def __init__(self, world: Settles, connection: Connection) -> None:
+    def __init__(self, world: Driven, connection: Connection) -> None:
         connection.shell = self
         self._world = world
         self.connection = connection
@@ -157,7 +195,6 @@ class Client:
         self.session_id = 0
         self.password = bytes(16)
         self.timeout_ms = 0
-        self._xid = 0
 
     @property
     def world(self) -> World:
@@ -179,23 +216,30 @@ class Client:
 
     def handshake(
         self,
-        *,
         session_id: int = 0,
         password: bytes = bytes(16),
+        *,
         timeout_ms: int = 10_000,
         last_zxid_seen: int = 0,
         read_only: bool | None = False,
     ) -> ConnectResponse | None:
         """Send a ConnectRequest; return the response, None if there is none (yet)."""
-        request = ConnectRequest(0, last_zxid_seen, timeout_ms, session_id, password, read_only)
-        self.send(frame(request.encode()))
+        self.send(
+            connect_frame(
+                session_id,
+                password,
+                timeout_ms=timeout_ms,
+                last_zxid_seen=last_zxid_seen,
+                read_only=read_only,
+            )
+        )
         return self.connect_response()
 
     def connect_response(self) -> ConnectResponse | None:
         frames = self.frames()
         if not frames:
             return None
-        response, _ = ConnectResponse.decode(frames[0], 0, len(frames[0]))
+        response = decode_welcome(frames[0])
         self.session_id = response.session_id
         self.password = response.password or b""
         self.timeout_ms = response.timeout_ms
@@ -215,19 +259,11 @@ class Client:
 
     def replies(self) -> list[Reply]:
         """Return the replies and events that have come since the last call."""
-        out = []
-        for data in self.frames():
-            xid, zxid, err = struct.unpack_from(">iqi", data)
-            out.append(Reply(xid, zxid, err, data[16:]))
-        return out
+        return [Reply.of(data) for data in self.frames()]
 
-    def submit(self, opcode: int, record: Record | bytes = b"", xid: int | None = None) -> int:
-        """Send a request without looking for its reply; return its xid."""
-        if xid is None:
-            self._xid += 1
-            xid = self._xid
-        self.send(encode_request(xid, opcode, record))
-        return xid
+    def xids(self) -> list[int]:
+        """Returns the xids of the replies that have come since the last call."""
+        return [reply.xid for reply in self.replies()]
 
     def call(self, opcode: int, record: Record | bytes = b"", xid: int | None = None) -> Reply:
         """Send a request; return its reply, which must be all that comes."""
@@ -235,32 +271,3 @@ class Client:
         replies = self.replies()
         assert len(replies) == 1, replies
         return replies[0]
-
-    # --- shorthands -----------------------------------------------------------------
-
-    def create(
-        self,
-        path: str,
-        data: bytes | None = b"",
-        flags: int = CreateMode.PERSISTENT,
-        acl: list[ACL] | None = None,
-    ) -> Reply:
-        return self.call(OpCode.CREATE, CreateRequest(path, data, acl or OPEN, flags))
-
-    def set_data(self, path: str, data: bytes | None, version: int = -1) -> Reply:
-        return self.call(OpCode.SET_DATA, SetDataRequest(path, data, version))
-
-    def delete(self, path: str, version: int = -1) -> Reply:
-        return self.call(OpCode.DELETE, DeleteRequest(path, version))
-
-    def get_data(self, path: str, watch: bool = False) -> Reply:
-        return self.call(OpCode.GET_DATA, PathWatchRequest(path, watch))
-
-    def exists(self, path: str, watch: bool = False) -> Reply:
-        return self.call(OpCode.EXISTS, PathWatchRequest(path, watch))
-
-    def get_children(self, path: str, watch: bool = False) -> Reply:
-        return self.call(OpCode.GET_CHILDREN, PathWatchRequest(path, watch))
-
-    def ping(self) -> Reply:
-        return self.call(OpCode.PING, xid=Xid.PING)

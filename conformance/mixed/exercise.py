@@ -138,7 +138,7 @@ _OF_PATHS: Final = wire.UNORDERED | {"ephemerals"}
 
 
 def answers_are_equal(ensemble: Ensemble) -> None:
-    """The same requests through every member get the same answers, whoever leads."""
+    """Compares the answers that equal requests get through every member, whoever leads."""
     base = make_top(ensemble, "answers")
     # A 3.8 server does not apply a create2 in a multi as 3.9 (and this project) logs it, and goes
     # on with another tree; it does so under a leader of 3.9, too. See docs/migration.md.

@@ -51,13 +51,12 @@ class Synchronizer:
         handler = self._reading.pop(ticket, None)
         if handler is None or handler.link.is_closed:
             return
-        if records is None:
-            self._run(handler, None, [])
-            return
-        zxids = [zxid for zxid, _ in records]
-        complete_after = self._master.member.database.log_complete_after
+        disk = None
+        if records is not None:
+            complete_after = self._master.member.database.log_complete_after
+            disk = LogOnDisk(complete_after, [zxid for zxid, _ in records])
         try:
-            self._run(handler, LogOnDisk(complete_after, zxids), records)
+            self._run(handler, disk, records or [])
         except QuorumProtocolError as error:
             handler.link.fail(str(error))
 

@@ -310,7 +310,7 @@ class PeerRunner(ClientInputs):
             self._break(error)
             return
         call = self._when_serving
-        if call is not None and self.role:
+        if call is not None and self.role and not self._is_closing:
             self._when_serving = None
             call()
 

@@ -6,8 +6,6 @@ import os
 import re
 import select
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,26 +14,18 @@ from click.testing import CliRunner
 
 from pyzk.cli import main
 from tests.conftest import TIMEOUT_FACTOR
+from tests.processes import begin
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("at_a_terminal")]
 
 PATIENCE_S = 60.0 * TIMEOUT_FACTOR
-ENVIRONMENT = os.environ | {"PYTHONPATH": os.getcwd()}
 
 
 class Ensemble:
     """One run of the command."""
 
     def __init__(self, directory: Path, arguments: tuple[str, ...]) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "pyzk", "ensemble", *arguments],
-            cwd=directory,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=ENVIRONMENT,
-        )
+        self.process = begin("-m", "pyzk", "ensemble", *arguments, cwd=directory)
 
     def until(self, pattern: str) -> re.Match[str]:
         """Read lines up to one that matches."""

@@ -9,48 +9,19 @@ import re
 import select
 import signal
 import socket
-import subprocess
-import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import TIMEOUT_FACTOR
+from tests.processes import Child, begin, python
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("at_a_terminal")]
 
-Child = subprocess.Popen[str]
 Start = Callable[..., Child]
-ENVIRONMENT = os.environ | {"PYTHONPATH": os.getcwd()}
-# As a user's: what is not written yet when a pipe breaks must not be tried again at the end.
-ENVIRONMENT.pop("PYTHONUNBUFFERED", None)
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    children: list[Child] = []
-
-    def start(*arguments: str, stdout: int = subprocess.PIPE) -> Child:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "pyzk", "serve", *arguments],
-            cwd=tmp_path,
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=ENVIRONMENT,
-        )
-        children.append(child)
-        return child
-
-    yield start
-    for child in children:
-        if child.poll() is None:
-            child.kill()
-        child.communicate()
 
 
 def line(child: Child) -> str:
@@ -162,13 +133,7 @@ raise SystemExit(ephemeral.run(server))
 
 
 def test_a_server_that_stops_by_itself_ends_the_process(patience: float) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", BROKEN],
-        capture_output=True,
-        text=True,
-        timeout=patience,
-        env=ENVIRONMENT,
-    )
+    done = python("-c", BROKEN, timeout=patience, check=False)
     assert done.returncode == 1
     assert done.stderr.endswith("pyzk: stopped serving: this is a bug in pyzk\n")
 
@@ -189,16 +154,8 @@ def test_kill_9_of_the_parent_ends_the_server_within_a_second(
 ) -> None:
     alive, writing = os.pipe()
     os.set_inheritable(writing, True)
-    parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT.format(alive=writing), *OPTIONS, storage],
-        cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        pass_fds=[writing],
-        text=True,
-        env=ENVIRONMENT,
-    )
+    command = ("-c", PARENT.format(alive=writing), *OPTIONS, storage)
+    parent = begin(*command, cwd=tmp_path, pass_fds=[writing])
     os.close(writing)
     address = line(parent)
     client = socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), patience)

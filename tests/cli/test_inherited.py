@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from pyzk.runtime import process
+from tests.processes import ENVIRONMENT, begun
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("at_a_terminal")]
 
@@ -41,7 +42,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONPATH": os.getcwd()},
+            env=ENVIRONMENT,
         )
         children.append(child)
         assert child.stdout is not None
@@ -117,21 +118,13 @@ class Hangs:
     def request_stop(self): print("stopping", flush=True)
 main.run(ServerConfig(data_dir="d", client_port=1), make_runner=lambda _: Hangs())
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": os.getcwd()},
-    ) as child:
-        try:
-            assert child.stdout is not None
-            assert "ready" in child.stdout.readline()
-            child.terminate()
-            assert child.stdout.readline() == "stopping\n"
-            child.terminate()
-            assert child.wait(patience) == 1
-        finally:
-            child.kill()
+    with begun("-c", code) as child:
+        assert child.stdout is not None
+        assert "ready" in child.stdout.readline()
+        child.terminate()
+        assert child.stdout.readline() == "stopping\n"
+        child.terminate()
+        assert child.wait(patience) == 1
 
 
 @pytest.mark.parametrize("closed", ["2>&-", "1>&- 2>&-", "0<&- 2>&-", "0<&- 1>&- 2>&-"])
@@ -145,7 +138,7 @@ def test_closed_standard_streams_are_no_harm(tmp_path: Path, closed: str, patien
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         pass_fds=[writing],
-        env=os.environ | {"PYTHONPATH": os.getcwd()},
+        env=ENVIRONMENT,
     )
     os.close(writing)
     try:
@@ -168,6 +161,6 @@ def test_a_failure_that_nobody_can_read_keeps_its_code(tmp_path: Path, patience:
         cwd=tmp_path,
         timeout=patience,
         check=False,
-        env=os.environ | {"PYTHONPATH": os.getcwd()},
+        env=ENVIRONMENT,
     )
     assert result.returncode == 2

@@ -7,53 +7,19 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.processes import Child, python
+
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("at_a_terminal")]
 
-Start = Callable[..., subprocess.Popen[str]]
+Start = Callable[..., Child]
 
 
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """As a user's: this tree is importable, and compiled once."""
-    environment = os.environ | {
-        "PYTHONPATH": os.getcwd(),
-        "PYTHONPYCACHEPREFIX": str(tmp_path_factory.mktemp("compiled")),
-    }
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    return environment
-
-
-@pytest.fixture
-def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Start]:
-    processes: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pyzk", "serve", *arguments],
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        processes.append(process)
-        return process
-
-    yield start
-    for process in processes:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-def ready(process: subprocess.Popen[str]) -> int:
+def ready(process: Child) -> int:
     """Wait for the ready line, return the port that it names."""
     assert process.stdout is not None
     line = process.stdout.readline()
@@ -169,7 +135,6 @@ def test_corrupt_storage_is_code_21(start: Start, tmp_path: Path, patience: floa
 def test_config_check_whose_output_nobody_takes(
     tmp_path: Path,
     environment: dict[str, str],
-    patience: float,
     output: str,
     code: int,
     message: str,
@@ -182,16 +147,8 @@ def test_config_check_whose_output_nobody_takes(
         writing = os.open(output, os.O_WRONLY)
     else:
         pytest.skip(f"no {output} here")
-    result = subprocess.run(
-        [sys.executable, "-m", "pyzk", "config", "check", "zoo.cfg"],
-        cwd=tmp_path,
-        stdout=writing,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=patience,
-        env=environment,
-        check=False,
-    )
+    command = ("-m", "pyzk", "config", "check", "zoo.cfg")
+    result = python(*command, cwd=tmp_path, stdout=writing, env=environment, check=False)
     os.close(writing)
     assert (result.returncode, result.stderr) == (code, message)
 
@@ -206,35 +163,17 @@ def test_a_new_database_is_told_from_a_loaded_one(start: Start, patience: float)
         assert not_told not in err
 
 
-def test_python_without_asserts_is_refused(
-    tmp_path: Path, environment: dict[str, str], patience: float
-) -> None:
-    result = subprocess.run(
-        [sys.executable, "-O", "-m", "pyzk", "serve", "--port", "0"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=patience,
-        env=environment,
-        check=False,
-    )
+def test_python_without_asserts_is_refused(tmp_path: Path, environment: dict[str, str]) -> None:
+    command = ("-O", "-m", "pyzk", "serve", "--port", "0")
+    result = python(*command, cwd=tmp_path, env=environment, check=False)
     assert result.returncode == 2
     assert result.stderr == "pyzk: does not run under python -O or PYTHONOPTIMIZE\n"
 
 
-def test_a_start_loads_nothing_that_it_does_not_need(
-    environment: dict[str, str], patience: float
-) -> None:
+def test_a_start_loads_nothing_that_it_does_not_need(environment: dict[str, str]) -> None:
     """The time itself is for `python -m scripts.bench.zk`, on a machine that has some."""
     code = "import pyzk.runtime.main, pyzk.runtime.runner, sys; print(*sys.modules)"
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=patience,
-        env=environment,
-        check=True,
-    )
+    result = python("-c", code, env=environment)
     loaded = {name.partition(".")[0] for name in result.stdout.split()}
     unwanted = {"click", "hypothesis", "kazoo", "multiprocessing", "pytest", "sqlite3", "xml"}
     assert not loaded & unwanted

@@ -7,8 +7,6 @@ import json
 import os
 import re
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -29,7 +27,7 @@ from pyzk.cli.survey import (
     read_srvr,
 )
 from pyzk.testing import ZooKeeperEnsemble, ZooKeeperServer
-from tests.conftest import TIMEOUT_FACTOR
+from tests.processes import python
 
 APACHE = """\
 Zookeeper version: 3.9.3-c26634f34490bb0ea7a09cc51e05ede3b4e320ee, built on 2024-10-17 23:21 UTC
@@ -313,13 +311,7 @@ def test_an_output_that_takes_nothing_is_no_traceback(
         output = os.open("/dev/full", os.O_WRONLY)
     with socket.create_server(("127.0.0.1", 0)) as port:
         nobody = "{}:{}".format(*port.getsockname())
-    done = subprocess.run(
-        [sys.executable, "-m", "pyzk", "status", option, nobody],
-        stdout=output,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=60 * TIMEOUT_FACTOR,
-    )
+    done = python("-m", "pyzk", "status", option, nobody, stdout=output, check=False)
     os.close(output)
     told = "pyzk: cannot write to standard output: No space left on device\n" if is_full else ""
     assert (done.returncode, done.stderr) == (code, told)

@@ -21,8 +21,8 @@ from pyzk.jute.records import (
     TxnHeader,
 )
 from pyzk.zxid import make
+from tests.frames import OPEN
 
-OPEN = [ACL(31, "world", "anyone")]
 SESSION = 0x100000000000007
 
 

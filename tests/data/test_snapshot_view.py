@@ -7,16 +7,8 @@ import pytest
 from pyzk.constants import OpCode
 from pyzk.data.snapshot_view import Frozen, SnapshotView
 from pyzk.data.tree import DataTree
-from pyzk.jute.records import (
-    ACL,
-    CreateTxn,
-    DeleteTxn,
-    SetACLTxn,
-    SetDataTxn,
-    TxnHeader,
-)
-
-OPEN = [ACL(31, "world", "anyone")]
+from pyzk.jute.records import ACL, CreateTxn, DeleteTxn, SetACLTxn, SetDataTxn, TxnHeader
+from tests.frames import OPEN
 
 
 def apply(tree: DataTree, zxid: int, kind: int, body: object) -> None:

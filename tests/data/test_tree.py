@@ -25,9 +25,9 @@ from pyzk.jute.records import (
     Stat,
     TxnHeader,
 )
+from tests.frames import OPEN
 from tests.world import owned_paths
 
-OPEN = [ACL(31, "world", "anyone")]
 READ = [ACL(1, "world", "anyone")]
 SESSION = 0x100000000000007
 

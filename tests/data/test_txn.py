@@ -12,7 +12,6 @@ from pyzk.constants import OpCode
 from pyzk.data.txn import Body, LoggedTxn, SubTxn, decode_body, decode_txn, encode_txn
 from pyzk.errors import JuteError, Truncated
 from pyzk.jute.records import (
-    ACL,
     CheckVersionTxn,
     CloseSessionTxn,
     CreateContainerTxn,
@@ -29,8 +28,8 @@ from pyzk.jute.records import (
     TxnDigest,
     TxnHeader,
 )
+from tests.frames import OPEN
 
-OPEN = [ACL(31, "world", "anyone")]
 DIGEST = (1 << 64) - 5
 
 BODIES: list[tuple[int, Body]] = [

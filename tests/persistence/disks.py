@@ -5,17 +5,14 @@ from __future__ import annotations
 import tarfile
 from pathlib import Path
 
-from pyzk.constants import OpCode
 from pyzk.data.database import Database
-from pyzk.data.tree import DataTree
-from pyzk.data.txn import decode_txn, encode_txn
-from pyzk.jute.records import ACL, CreateSessionTxn, CreateTxn, SetDataTxn, TxnHeader
+from pyzk.jute.records import ACL
 from pyzk.persistence.directory import Directory, MemoryDirectory
 from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.snapshot import write_snapshot
 from pyzk.persistence.txnlog import frame_record
+from tests.transactions import create, database_of, new_session
 
-SESSION = 0x0100000000000000
 READ_ONLY = [ACL(1, "world", "anyone")]
 
 
@@ -56,21 +53,11 @@ def unpack(archive: Path) -> tuple[MemoryDirectory, MemoryDirectory]:
     return directory, directory
 
 
-def session_payload(zxid: int, timeout_ms: int = 30000) -> bytes:
-    header = TxnHeader(SESSION, 0, zxid, 1700000000000, OpCode.CREATE_SESSION)
-    return encode_txn(header, CreateSessionTxn(timeout_ms).encode(), None)
-
-
 def create_payload(
-    zxid: int, path: str, data: bytes | None = b"x", ephemeral: bool = False
+    zxid: int, path: str, data: bytes | None = b"x", *, is_ephemeral: bool = False
 ) -> bytes:
-    header = TxnHeader(SESSION, zxid & 0x7FFF, zxid, 1700000000000 + zxid, OpCode.CREATE)
-    return encode_txn(header, CreateTxn(path, data, READ_ONLY, ephemeral, -1).encode(), None)
-
-
-def set_payload(zxid: int, path: str, data: bytes, version: int) -> bytes:
-    header = TxnHeader(SESSION, zxid & 0x7FFF, zxid, 1700000000000 + zxid, OpCode.SET_DATA)
-    return encode_txn(header, SetDataTxn(path, data, version).encode(), None)
+    """Returns a create with an ACL that a snapshot has to list."""
+    return create(zxid, path, data, acl=READ_ONLY, is_ephemeral=is_ephemeral)
 
 
 def workload(count: int, first: int = 1) -> list[bytes]:
@@ -78,7 +65,7 @@ def workload(count: int, first: int = 1) -> list[bytes]:
     payloads = []
     for zxid in range(first, first + count):
         if zxid == 1:
-            payloads.append(session_payload(zxid))
+            payloads.append(new_session(zxid))
         else:
             size = 1500 if zxid % 7 == 0 else zxid % 50
             payloads.append(create_payload(zxid, f"/n{zxid}", b"d" * size))
@@ -87,13 +74,6 @@ def workload(count: int, first: int = 1) -> list[bytes]:
 
 def framed(payloads: list[bytes]) -> list[bytes]:
     return [frame_record(payload) for payload in payloads]
-
-
-def database_of(payloads: list[bytes]) -> Database:
-    database = Database(DataTree())
-    for payload in payloads:
-        database.replay(decode_txn(payload))
-    return database
 
 
 def seed(directory: Directory, payloads: list[bytes], snapshot_at: int = 0) -> None:

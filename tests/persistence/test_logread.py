@@ -11,7 +11,8 @@ from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.member_files import MemberFiles
 from pyzk.persistence.recovery import RecoveryOptions
 from pyzk.persistence.snapshot import write_snapshot
-from tests.persistence.disks import database_of, flip, framed, workload
+from tests.persistence.disks import flip, framed, workload
+from tests.transactions import database_of
 
 PAYLOADS = workload(30)
 

@@ -15,7 +15,8 @@ from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.purge import purge
 from pyzk.persistence.recovery import Recovered, RecoveryOptions, recover
 from pyzk.persistence.snapshot import write_snapshot
-from tests.persistence.disks import database_of, framed, get, put, workload
+from tests.persistence.disks import framed, get, put, workload
+from tests.transactions import database_of
 
 PAYLOADS = workload(30)
 OPTIONS = RecoveryOptions()

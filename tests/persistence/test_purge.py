@@ -10,7 +10,8 @@ from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.purge import choose, purge
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.persistence.snapshot import write_snapshot
-from tests.persistence.disks import database_of, framed, put, workload
+from tests.persistence.disks import framed, put, workload
+from tests.transactions import database_of
 
 
 def test_names() -> None:

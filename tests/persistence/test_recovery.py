@@ -9,27 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyzk.constants import OpCode
-from pyzk.data.txn import encode_txn
 from pyzk.errors import StorageError
-from pyzk.jute.records import ACL, CreateTxn, DeleteTxn, TxnHeader
+from pyzk.jute.records import ACL, DeleteTxn
 from pyzk.persistence.directory import MemoryDirectory
 from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.recovery import Recovered, RecoveryOptions, recover
 from pyzk.persistence.snapshot import SnapshotWriter, write_snapshot
 from pyzk.persistence.txnlog import HEADER
-from tests.persistence.disks import (
-    SESSION,
-    contents,
-    create_payload,
-    database_of,
-    flip,
-    framed,
-    get,
-    put,
-    seed,
-    session_payload,
-    workload,
-)
+from tests.persistence.disks import contents, create_payload, flip, framed, get, put, seed, workload
+from tests.transactions import create, database_of, new_session, txn
 
 PAYLOADS = workload(20)
 OPTIONS = RecoveryOptions()
@@ -196,7 +184,7 @@ def test_repeated_records_are_skipped() -> None:
 
 def test_record_that_makes_no_sense_is_refused_with_its_offset() -> None:
     directory = MemoryDirectory()
-    garbage = bytearray(session_payload(2))
+    garbage = bytearray(new_session(2))
     garbage[28:32] = (77).to_bytes(4, "big")
     seed(directory, [PAYLOADS[0], bytes(garbage)])
     with pytest.raises(StorageError, match="cannot be applied") as refused:
@@ -226,14 +214,11 @@ def test_mixed_up_directories_are_refused() -> None:
 
 
 def with_acl(zxid: int, path: str, user: str) -> bytes:
-    header = TxnHeader(SESSION, zxid, zxid, 1700000000000 + zxid, OpCode.CREATE)
-    acl = [ACL(31, "digest", user)]
-    return encode_txn(header, CreateTxn(path, b"", acl, False, zxid).encode(), None)
+    return create(zxid, path, acl=[ACL(31, "digest", user)], parent_cversion=zxid)
 
 
 def delete_payload(zxid: int, path: str) -> bytes:
-    header = TxnHeader(SESSION, zxid, zxid, 1700000000000 + zxid, OpCode.DELETE)
-    return encode_txn(header, DeleteTxn(path).encode(), None)
+    return txn(zxid, OpCode.DELETE, DeleteTxn(path))
 
 
 def fuzzy_directory(payloads: list[bytes], named: int, reaches: int) -> MemoryDirectory:

@@ -18,17 +18,8 @@ from pyzk.persistence.member_files import MemberFiles
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.persistence.replacement import PLAN_NAME, RECEIVED_PREFIX, plan_truncation
 from pyzk.persistence.snapshot import SnapshotWriter, write_snapshot
-from tests.persistence.disks import (
-    contents,
-    create_payload,
-    database_of,
-    flip,
-    framed,
-    get,
-    put,
-    session_payload,
-    workload,
-)
+from tests.persistence.disks import contents, create_payload, flip, framed, get, put, workload
+from tests.transactions import database_of, new_session
 
 PAYLOADS = workload(20)
 OPTIONS = RecoveryOptions(committed_log_count=500)
@@ -225,7 +216,7 @@ def test_a_start_that_does_the_rest_may_die_as_well(seed: int | None) -> None:
 # --- SNAP -----------------------------------------------------------------------------
 
 
-RECEIVED = [session_payload(1), *(create_payload(zxid, f"/r{zxid}") for zxid in range(2, 13))]
+RECEIVED = [new_session(1), *(create_payload(zxid, f"/r{zxid}") for zxid in range(2, 13))]
 """Another history, that ends at 0xc."""
 
 

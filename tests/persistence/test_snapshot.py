@@ -27,7 +27,8 @@ from pyzk.persistence.snapshot import (
     read_snapshot,
     write_snapshot,
 )
-from tests.persistence.disks import contents, create_payload, database_of, get, put, workload
+from tests.persistence.disks import contents, create_payload, get, put, workload
+from tests.transactions import database_of
 
 PAYLOADS = workload(40)
 

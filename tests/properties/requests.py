@@ -18,7 +18,8 @@ from pyzk.jute.records import (
     SetACLRequest,
     SetDataRequest,
 )
-from tests.world import OPEN, Record, multi, owned_paths
+from tests.frames import OPEN, Record, multi
+from tests.world import owned_paths
 
 PATHS = ("/a", "/b", "/a/x", "/a/y", "/a/x/z", "/zookeeper/q")
 LISTS: tuple[list[ACL], ...] = (

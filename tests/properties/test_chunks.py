@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
+from tests.frames import Record, connect_frame, encode_request
 from tests.properties.requests import requests
-from tests.server.calls import connect_frame
-from tests.world import Record, World, encode_request
+from tests.world import World
 
 CONFIG = ServerConfig(extended_types_enabled=True)
 

@@ -35,8 +35,9 @@ from pyzk.quorum.packets import ForwardedRequest
 from pyzk.quorum.snapshot_load import SnapshotLoad
 from pyzk.quorum.snapshot_stream import END, SnapshotPart
 from pyzk.quorum.stream import QuorumStream
+from tests.frames import OPEN, Record, create_request, encode_request, multi
 from tests.properties.requests import state_of
-from tests.world import OPEN, Client, Record, World, encode_request, multi
+from tests.world import Client, World
 
 CONFIG = ServerConfig(jute_max_buffer=600, jute_max_buffer_extra=60, commit_log_count=500)
 LIMIT = CONFIG.max_txn_bytes
@@ -81,7 +82,7 @@ Asked = list[tuple[int, Record | bytes]]
 
 def _long_ephemerals(count: int, length: int) -> Asked:
     paths = [f"/{number}{'e' * length}" for number in range(count)]
-    creates: Asked = [(OpCode.CREATE, CreateRequest(path, b"", OPEN, 1)) for path in paths]
+    creates: Asked = [(OpCode.CREATE, create_request(path, flags=1)) for path in paths]
     return [*creates, (OpCode.CLOSE_SESSION, b"")]
 
 

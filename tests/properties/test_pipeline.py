@@ -16,8 +16,9 @@ from pyzk.constants import OpCode, Xid
 from pyzk.data.database import Database
 from pyzk.data.tree import DataTree
 from pyzk.quorum.standalone import Standalone
+from tests.frames import Record, encode_request
 from tests.properties.requests import check_invariants, closings, requests, state_of
-from tests.world import Client, Record, World, encode_request
+from tests.world import Client, World
 
 CONFIG = ServerConfig(extended_types_enabled=True)
 fewer = hypothesis_settings(max_examples=hypothesis_settings().max_examples // 2)

@@ -31,9 +31,9 @@ from pyzk.jute.records import (
     Stat,
     TxnHeader,
 )
+from tests.frames import OPEN
 from tests.properties.requests import check_invariants
 
-OPEN = [ACL(31, "world", "anyone")]
 LISTS = (OPEN, [ACL(1, "world", "anyone")], [ACL(31, "digest", "a:b"), ACL(1, "ip", "1.2.3.4")])
 NAMES = ("/a", "/b", "/a/x", "/a/y", "/a/x/z", "/b/x", "/zookeeper/q")
 SESSIONS = (7, 8)

@@ -29,6 +29,7 @@ from pyzk.quorum.election_messages import Address, decode_notification
 from pyzk.quorum.verifier import QuorumMaj
 from pyzk.quorum.vote import NOBODY, PeerState
 from pyzk.server.outbox import Outbox
+from tests.world import START_MS
 
 TIMES = ElectionTimes(max_notification_ms=1600)
 ROLE_TIMEOUT_MS = 1000
@@ -293,7 +294,7 @@ class World:
 
     def __init__(self, seed: int, voters: int, observers: int = 0) -> None:
         self.rng = Random(seed)
-        self.clock = Clock(1_000_000)
+        self.clock = Clock(START_MS)
         self.trace: list[str] = []
         sids = range(1, voters + observers + 1)
         self.verifier = QuorumMaj(sids[:voters], sids[voters:])

@@ -10,6 +10,7 @@ from pyzk.quorum.election import Decision, Election, ElectionTimes, ElectionView
 from pyzk.quorum.election_messages import Notification, decode_notification
 from pyzk.quorum.verifier import QuorumMaj, QuorumVerifier
 from pyzk.quorum.vote import PeerState
+from tests.world import START_MS
 
 LOOKING, FOLLOWING = PeerState.LOOKING, PeerState.FOLLOWING
 LEADING, OBSERVING = PeerState.LEADING, PeerState.OBSERVING
@@ -41,7 +42,7 @@ class Peer:
         is_participant: bool = True,
         times: ElectionTimes | None = None,
     ) -> None:
-        self.clock = Clock(1_000_000)
+        self.clock = Clock(START_MS)
         self.election = Election(
             sid, view or view_of(1, 2, 3, 4, 5), self.clock, times, is_participant
         )

@@ -6,27 +6,15 @@ The disk answers at once, or when told (``hold``, ``answer``); the clock moves w
 
 from __future__ import annotations
 
-from random import Random
 from typing import Any
 
-from pyzk.clock import Clock
 from pyzk.config.ensemble import EnsembleConfig
 from pyzk.config.members import Membership, parse_membership
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
-from pyzk.data.committed_log import CommittedLog
 from pyzk.data.database import Database
-from pyzk.data.tree import DataTree
-from pyzk.data.txn import decode_txn, encode_txn
-from pyzk.jute.records import (
-    ACL,
-    CreateRequest,
-    CreateSessionTxn,
-    CreateTxn,
-    Id,
-    QuorumPacket,
-    TxnHeader,
-)
+from pyzk.data.txn import decode_txn
+from pyzk.jute.records import Id, QuorumPacket
 from pyzk.quorum import packets
 from pyzk.quorum.commands import (
     ListenForLearners,
@@ -38,25 +26,19 @@ from pyzk.quorum.commands import (
 from pyzk.quorum.epochs import Epochs
 from pyzk.quorum.leader import Leader
 from pyzk.quorum.link import QuorumLink
-from pyzk.quorum.member import Member
 from pyzk.quorum.packets import ForwardedRequest, describe
-from pyzk.quorum.peer import Peer
 from pyzk.quorum.snapshot_stream import SnapshotPart
 from pyzk.quorum.stream import QuorumStream
 from pyzk.server.marks import Marks
-from pyzk.server.outbox import Command, Outbox, Outgoing, TakeSnapshot
-from pyzk.server.server import Server
+from pyzk.server.outbox import Command, Outgoing, TakeSnapshot
 from pyzk.zxid import make
-from tests.driven import Driven, NoElections, OneRole
-from tests.world import Client
+from tests.frames import create_request
+from tests.quorum.one_role import OneRoleWorld
+from tests.transactions import SESSION, database_of
 
-OPEN = [ACL(31, "world", "anyone")]
-START_MS = 1_000_000
-WALL_MS = 1_700_000_000_000
 TICK_MS = 100
 INIT_TICKS = 10
 SYNC_TICKS = 5
-SESSION = 0x100_0000_0001
 
 
 def membership(voters: int = 3, observers: int = 0) -> Membership:
@@ -68,29 +50,7 @@ def membership(voters: int = 3, observers: int = 0) -> Membership:
     return parse_membership("\n".join([*lines, "version=0"]).encode())
 
 
-def create_txn(zxid: int, path: str, data: bytes = b"") -> bytes:
-    """Return the payload of a create that a dead session has made long ago."""
-    header = TxnHeader(SESSION, 1, zxid, WALL_MS, OpCode.CREATE)
-    return encode_txn(header, CreateTxn(path, data, OPEN, False, -1).encode(), None)
-
-
-def session_txn(zxid: int, session_id: int = SESSION, timeout_ms: int = 6000) -> bytes:
-    header = TxnHeader(session_id, 0, zxid, WALL_MS, OpCode.CREATE_SESSION)
-    return encode_txn(header, CreateSessionTxn(timeout_ms).encode(), None)
-
-
-def database_of(
-    payloads: list[bytes], committed_limit: int = 500, *, extended_types: bool = False
-) -> Database:
-    """Return a database that has applied these, and remembers the last ones of them."""
-    database = Database(DataTree(extended_types=extended_types))
-    database.committed = CommittedLog(committed_limit)
-    for payload in payloads:
-        database.replay(decode_txn(payload), payload)
-    return database
-
-
-class LeaderWorld(Driven, NoElections):
+class LeaderWorld(OneRoleWorld):
     """One leader, its disk and its clock."""
 
     def __init__(
@@ -114,16 +74,10 @@ class LeaderWorld(Driven, NoElections):
             **{**times, **settings},
         )
         server_config = ServerConfig(tick_time_ms=TICK_MS, ensemble=self.ensemble, **(config or {}))
-        clock = Clock(START_MS, WALL_MS)
-        rng = Random(7)
         self.database = database or database_of([])
-        server = Server(server_config, self.database, clock, Outbox(), rng)
-        server.marks = marks or Marks()
-        self.member = Member(
-            server_config, self.ensemble, server, epochs or Epochs(0, 0), clock, server.outbox, rng
+        super().__init__(
+            server_config, self.ensemble, self.database, epochs or Epochs(0, 0), Leader, marks
         )
-        self.leader = Leader(self.member)
-        super().__init__(Peer(server, OneRole(self.member, self.leader)), self)
         self.log: list[int] = []
         """Zxids that were handed to the disk."""
         self.commands: list[Command] = []
@@ -189,6 +143,12 @@ class LeaderWorld(Driven, NoElections):
         self.settle()
         self.is_disk_held = True
 
+    @property
+    def leader(self) -> Leader:
+        role = self.life.role
+        assert isinstance(role, Leader), role
+        return role
+
     def is_serving(self) -> bool:
         return self.server.is_serving
 
@@ -210,12 +170,6 @@ class LeaderWorld(Driven, NoElections):
             self.clock.wall_ms += TICK_MS // 2
             self.leader.wake()
             self.settle()
-
-    def open(self) -> Client:
-        """Connect a client to the leader."""
-        connection = self.server.accept("127.0.0.1", 40000)
-        assert connection is not None, "refused"
-        return Client(self, connection)
 
     def learner(self, sid: int, *, is_observer: bool = False) -> Learner:
         """Connect a learner that has said nothing yet."""
@@ -309,4 +263,4 @@ class Learner:
         self.send(packets.encode_request(ForwardedRequest(session, cxid, kind, body, ids)))
 
     def create(self, path: str, session: int = SESSION, data: bytes = b"") -> None:
-        self.request(OpCode.CREATE, CreateRequest(path, data, OPEN, 0).encode(), session)
+        self.request(OpCode.CREATE, create_request(path, data).encode(), session)

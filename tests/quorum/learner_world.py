@@ -6,84 +6,37 @@ it ordered ("log 0x100000001", "save currentEpoch 1"), and what the disk has ans
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable, Sequence
-from random import Random
+from collections.abc import Sequence
+from typing import Any
 
-from pyzk.clock import Clock
 from pyzk.config.ensemble import EnsembleConfig
 from pyzk.config.members import Membership, QuorumServer, ServerAddress
 from pyzk.config.server import ServerConfig
-from pyzk.constants import OpCode
-from pyzk.data.committed_log import CommittedLog
 from pyzk.data.database import Database
 from pyzk.data.serialize import encode_nodes, encode_tables
 from pyzk.data.snapshot_view import Frozen
-from pyzk.data.tree import DataTree
-from pyzk.data.txn import decode_txn, encode_txn
-from pyzk.jute.records import ACL, ConnectRequest, CreateTxn, QuorumPacket, SetDataTxn, TxnHeader
+from pyzk.data.txn import decode_txn
+from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
-from pyzk.quorum.commands import (
-    DialLeader,
-    SaveEpoch,
-    StorageCommand,
-    StoreDatabase,
-    TruncateLog,
-)
+from pyzk.quorum.commands import DialLeader, SaveEpoch, StorageCommand, StoreDatabase, TruncateLog
 from pyzk.quorum.epochs import Epochs
 from pyzk.quorum.follower import Follower
 from pyzk.quorum.link import QuorumLink
-from pyzk.quorum.member import Member
 from pyzk.quorum.observer import Observer
-from pyzk.quorum.peer import Peer
 from pyzk.quorum.snapshot_stream import END
 from pyzk.quorum.stream import QuorumStream
-from pyzk.server.connection import CLOSED, Connection
-from pyzk.server.outbox import Outbox, Outgoing
-from pyzk.server.server import Server
+from pyzk.server.outbox import Outgoing
 from pyzk.zxid import format_zxid
-from tests.driven import Driven, NoElections, OneRole
-from tests.world import Record, encode_request, frame
+from tests.quorum.one_role import OneRoleWorld
+from tests.transactions import create, database_of
 
 LEADER = 3
 TICK_MS = 1000
 INIT_MS = 10 * TICK_MS
 SYNC_MS = 5 * TICK_MS
-OPEN = [ACL(31, "world", "anyone")]
 
 
 # --- what a leader sends ----------------------------------------------------------------
-
-
-def txn(
-    zxid: int,
-    kind: int,
-    record: Record,
-    *,
-    session: int = 0x77,
-    cxid: int = 0,
-    digest: int | None = None,
-) -> bytes:
-    """Return the payload of a transaction."""
-    header = TxnHeader(session, cxid, zxid, 1_700_000_000_000, kind)
-    return encode_txn(header, record.encode(), digest)
-
-
-def create(
-    zxid: int,
-    path: str | None = None,
-    *,
-    session: int = 0x77,
-    cxid: int = 0,
-    parent_cversion: int = -1,
-) -> bytes:
-    """Return the payload of a create; the path tells the zxid if none is given."""
-    record = CreateTxn(path or f"/n{zxid:x}", b"", OPEN, False, parent_cversion)
-    return txn(zxid, OpCode.CREATE, record, session=session, cxid=cxid)
-
-
-def set_data(zxid: int, path: str, data: bytes, version: int = 1) -> bytes:
-    return txn(zxid, OpCode.SET_DATA, SetDataTxn(path, data, version))
 
 
 def proposal(payload: bytes) -> bytes:
@@ -149,17 +102,6 @@ def new_leader(epoch: int = 1) -> bytes:
 # --- the world ----------------------------------------------------------------------------
 
 
-def database_of(payloads: Iterable[bytes], last_zxid: int = 0) -> Database:
-    """Return what these transactions make of an empty tree."""
-    database = Database(DataTree(), {})
-    database.committed = CommittedLog(500)
-    database.tree.last_zxid = last_zxid
-    for payload in payloads:
-        decoded = decode_txn(payload)
-        database.replay(decoded, payload)
-    return database
-
-
 def membership(version: int = 0) -> Membership:
     return Membership(
         tuple(
@@ -170,7 +112,7 @@ def membership(version: int = 0) -> Membership:
     )
 
 
-class LearnerWorld(Driven, NoElections):
+class LearnerWorld(OneRoleWorld):
     """A learner of server 3, and everything around it."""
 
     def __init__(
@@ -183,15 +125,9 @@ class LearnerWorld(Driven, NoElections):
         is_observer: bool = False,
         database: Database | None = None,
         version: int = 0,
-        sync_enabled: bool = True,
-        leader_connect_delay_ms: int = 100,
-        connect_limit_ticks: int = 0,
-        observer_limit_ticks: int = 0,
         config: ServerConfig | None = None,
+        **settings: Any,
     ) -> None:
-        clock = Clock(1_000_000, 1_700_000_000_000)
-        self.config = config or ServerConfig()
-        server = Server(self.config, database or database_of(history), clock, Outbox(), Random(1))
         ensemble = EnsembleConfig(
             my_sid=sid or (4 if is_observer else 1),
             membership=membership(version),
@@ -200,17 +136,17 @@ class LearnerWorld(Driven, NoElections):
             tick_time_ms=TICK_MS,
             init_limit_ticks=INIT_MS // TICK_MS,
             sync_limit_ticks=SYNC_MS // TICK_MS,
-            sync_enabled=sync_enabled,
-            leader_connect_delay_ms=leader_connect_delay_ms,
-            connect_to_learner_master_limit_ticks=connect_limit_ticks,
-            observer_sync_limit_ticks=observer_limit_ticks,
-        )
-        self.member = Member(
-            self.config, ensemble, server, Epochs(*epochs), clock, server.outbox, Random(2)
+            **settings,
         )
         self.leader_sid = leader
-        self.life = OneRole(self.member, self._role(is_observer=is_observer))
-        super().__init__(Peer(server, self.life), self)
+        kind = Observer if is_observer else Follower
+        super().__init__(
+            config or ServerConfig(),
+            ensemble,
+            database or database_of(history),
+            Epochs(*epochs),
+            lambda member: kind(member, leader),
+        )
         self.did: list[str] = []
         self.disk: list[bytes] = list(history)
         """Payloads of the log on disk."""
@@ -222,14 +158,11 @@ class LearnerWorld(Driven, NoElections):
         self.received = b""
         """What the leader has got, whole."""
         self._stream = QuorumStream()
-        self._port = 50_000
-
-    def _role(self, *, is_observer: bool) -> Follower | Observer:
-        return (Observer if is_observer else Follower)(self.member, self.leader_sid)
 
     def become(self, *, is_observer: bool) -> None:
         """Begin another role."""
-        self.life.role = self._role(is_observer=is_observer)
+        kind = Observer if is_observer else Follower
+        self.life.role = kind(self.member, self.leader_sid)
 
     @property
     def role(self) -> Follower | Observer:
@@ -241,24 +174,27 @@ class LearnerWorld(Driven, NoElections):
     def link(self) -> QuorumLink:
         return self.role.link
 
+    def due(self) -> int | None:
+        return self.role.deadline
+
     # --- inputs ---
 
     def dial(self) -> DialLeader:
         """Start the role; return its first DialLeader."""
         self.role.start()
-        self.look()
+        self.settle()
         return self.dials.pop()
 
-    def connect(self) -> None:
+    def reach(self) -> None:
         """Start the role; the connection is there at once."""
         dial = self.dial()
         dial.link.owner.link_up(dial.link)
-        self.look()
+        self.settle()
 
     def hear(self, *sent: bytes) -> None:
         """The leader's bytes arrive, in one piece; the disk stays as slow as it is."""
         self.link.receive(b"".join(sent))
-        self.look()
+        self.settle()
 
     def answer(self) -> None:
         """The disk does one thing: first the log, then the orders."""
@@ -280,9 +216,9 @@ class LearnerWorld(Driven, NoElections):
                     self.disk = []
                     self.base_zxid = command.database.last_zxid
                 self.role.stored(command.ticket)
-        self.look()
+        self.settle()
 
-    def settle(self) -> None:
+    def sync(self) -> None:
         """The disk does everything there is to do."""
         while self.unsynced or self.orders:
             self.answer()
@@ -292,22 +228,7 @@ class LearnerWorld(Driven, NoElections):
         self.disk = [each for each in self.disk if decode_txn(each).header.zxid <= zxid]
         return database_of(self.disk, min(zxid, self.base_zxid))
 
-    def advance(self, milliseconds: int) -> None:
-        """Let time pass; the role is woken when it asked for it."""
-        end = self.clock.now_ms + milliseconds
-        while (due := self.role.deadline) is not None and due <= end:
-            self.clock.now_ms = max(due, self.clock.now_ms)
-            self.role.wake()
-            self.look()
-            if self.role.over is not None:
-                break
-        self.clock.now_ms = end
-
     # --- outputs ---
-
-    def look(self) -> None:
-        """Do what the driver does after each input."""
-        self.flush()
 
     def append(self, records: list[bytes], last_zxid: int) -> None:
         for record in records:
@@ -376,68 +297,19 @@ class LearnerWorld(Driven, NoElections):
 
     def discover(self, epoch: int = 1) -> None:
         """Up to ACKEPOCH."""
-        self.connect()
+        self.reach()
         self.hear(leader_info(epoch))
-        self.settle()
+        self.sync()
 
     def serve(self, epoch: int = 1) -> None:
         """Up to UPTODATE: there was nothing to synchronize."""
         self.discover(epoch)
         self.hear(diff(self.database.last_zxid), new_leader(epoch))
-        self.settle()
+        self.sync()
         self.hear(UPTODATE)
-        self.settle()
+        self.sync()
         assert self.role.over is None, self.role.over
         self.did.clear()
-
-    def client(self) -> LocalClient:
-        """Connect a client to this server; it has no session yet."""
-        self._port += 1
-        connection = self.server.accept("127.0.0.1", self._port)
-        assert connection is not None
-        return LocalClient(self, connection)
-
-
-class LocalClient:
-    """A client of the learner."""
-
-    def __init__(self, world: LearnerWorld, connection: Connection) -> None:
-        connection.shell = self
-        self.world = world
-        self.connection = connection
-        self.received = b""
-        self.is_closed = False
-
-    def take(self, connection: Connection) -> None:
-        """Read what the server has written."""
-        self.received += b"".join(connection.out)
-        connection.out.clear()
-        self.is_closed = connection.state == CLOSED
-
-    def handshake(
-        self, session_id: int = 0, password: bytes = bytes(16), timeout_ms: int = 10_000
-    ) -> None:
-        request = ConnectRequest(0, 0, timeout_ms, session_id, password, False)
-        self.connection.receive(frame(request.encode()))
-        self.world.look()
-
-    def send(self, xid: int, opcode: int, record: Record | bytes = b"") -> None:
-        self.connection.receive(encode_request(xid, opcode, record))
-        self.world.look()
-
-    def frames(self) -> list[bytes]:
-        """Return what has come since the last call, without the lengths."""
-        out = []
-        data, self.received = self.received, b""
-        while data:
-            (length,) = struct.unpack_from(">i", data)
-            out.append(data[4 : 4 + length])
-            data = data[4 + length :]
-        return out
-
-    def xids(self) -> list[int]:
-        """Return the xids of the replies that have come since the last call."""
-        return [struct.unpack_from(">i", each)[0] for each in self.frames()]
 
 
 def _name(command: StorageCommand) -> str:
@@ -453,11 +325,11 @@ def _name(command: StorageCommand) -> str:
 
 
 def discovery(world: LearnerWorld) -> None:
-    world.connect()
+    world.reach()
 
 
 def accepting(world: LearnerWorld) -> None:
-    world.connect()
+    world.reach()
     world.hear(leader_info())
 
 
@@ -490,7 +362,7 @@ def saving(world: LearnerWorld) -> None:
 def ready(world: LearnerWorld) -> None:
     world.discover()
     world.hear(diff(0), new_leader())
-    world.settle()
+    world.sync()
 
 
 def broadcast(world: LearnerWorld) -> None:

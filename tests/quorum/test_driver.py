@@ -19,8 +19,9 @@ from pyzk.quorum.link import LinkOwner, QuorumLink
 from pyzk.quorum.standalone import standalone_peer
 from pyzk.server.connection import Connection
 from pyzk.server.outbox import Outgoing, TakeSnapshot
-from tests.driven import NoElections
-from tests.world import Client, World, encode_request
+from tests.frames import encode_request
+from tests.quorum.one_role import NoElections
+from tests.world import Client, World
 
 
 class StoppedError(Exception):

@@ -157,7 +157,7 @@ def cut_power(directory: MemoryDirectory, operations: int) -> None:
 @pytest.mark.parametrize("at", range(operations() + 1))
 @pytest.mark.parametrize("seed", [None, *range(8)])
 def test_a_crash_leaves_the_old_number_or_the_new_one(at: int, seed: int | None) -> None:
-    """And the new one for certain once the call has returned."""
+    """The new epoch is read for certain once the call that saves it has returned."""
     directory = directory_with(b"9", b"1")
     cut_power(directory, at)
     has_returned = False

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
-from pyzk.jute.records import CreateRequest, CreateSessionTxn, PathRequest, PathWatchRequest
+from pyzk.jute.records import CreateSessionTxn, PathRequest, PathWatchRequest
 from pyzk.quorum import packets
 from pyzk.quorum.election import Election, ElectionTimes, election_view
 from pyzk.server.passwords import session_password
 from pyzk.zxid import make
-from tests.quorum.learner_world import (
-    OPEN,
-    SYNC,
-    LearnerWorld,
-    LocalClient,
-    both,
-    commit,
-    create,
-    ping,
-    proposal,
-    ready,
-    txn,
-)
+from tests.frames import create_request
+from tests.quorum.learner_world import SYNC, LearnerWorld, both, commit, ping, proposal, ready
+from tests.transactions import SESSION, create, txn
+from tests.world import Client
 
 E1 = make(1, 0)
-SESSION = 0x77
 
 
 def serving() -> LearnerWorld:
@@ -37,9 +27,9 @@ def validity(session: int, is_valid: bool) -> bytes:
     return packets.encode_validity(session, is_valid)
 
 
-def attached(world: LearnerWorld, session: int = SESSION) -> LocalClient:
+def attached(world: LearnerWorld, session: int = SESSION) -> Client:
     """Return a client that has come back with its session."""
-    client = world.client()
+    client = world.open()
     client.handshake(session, session_password(session))
     world.hear(validity(session, True))
     client.frames()
@@ -76,7 +66,7 @@ def test_only_what_is_durable_is_acknowledged() -> None:
     world.answer()
     assert world.take()[1:] == ["> ACK 0x100000001", "> ACK 0x100000002"]
     world.role.log_synced(E1 + 2)
-    world.look()
+    world.settle()
     assert world.take() == []
     world.unsynced = rest
     world.answer()
@@ -125,7 +115,7 @@ def test_nothing_is_acknowledged_after_the_end() -> None:
     world.hear(proposal(create(E1 + 1)))
     world.link.lost("reset")
     world.take()
-    world.settle()
+    world.sync()
     assert world.take() == ["disk log 0x100000001"]
 
 
@@ -154,7 +144,7 @@ def test_clients_are_served_from_uptodate_on_until_the_end() -> None:
     world = LearnerWorld()
     world.discover()
     world.hear(packets.encode_bare(packets.DIFF, 0), packets.encode_new_leader(1, b""))
-    world.settle()
+    world.sync()
     assert not world.is_serving()
     world.hear(packets.UPTODATE_PACKET)
     assert world.is_serving()
@@ -163,7 +153,7 @@ def test_clients_are_served_from_uptodate_on_until_the_end() -> None:
     client = attached(world)
     world.link.lost("reset")
     world.role.stop()
-    world.look()
+    world.settle()
     assert not world.is_serving()
     assert client.is_closed
     assert client.frames() == []
@@ -209,8 +199,8 @@ def test_a_ping_is_answered_with_who_gave_a_sign_of_life_since_the_last() -> Non
 
 def test_a_session_is_asked_about_and_its_client_goes_on_when_it_lives() -> None:
     world = serving()
-    client = world.client()
-    client.handshake(SESSION, session_password(SESSION), 6000)
+    client = world.open()
+    client.handshake(SESSION, session_password(SESSION), timeout_ms=6000)
     assert world.take() == ["> REVALIDATE 0x77 timeout=6000"]
     assert client.frames() == []
     world.hear(validity(SESSION, True))
@@ -220,7 +210,7 @@ def test_a_session_is_asked_about_and_its_client_goes_on_when_it_lives() -> None
 
 def test_a_session_that_is_gone_ends_its_client() -> None:
     world = serving()
-    client = world.client()
+    client = world.open()
     client.handshake(SESSION, session_password(SESSION))
     world.hear(validity(SESSION, False))
     (response,) = client.frames()
@@ -230,7 +220,7 @@ def test_a_session_that_is_gone_ends_its_client() -> None:
 
 def test_answers_about_a_session_are_for_who_asked_first() -> None:
     world = serving()
-    first, second, other = world.client(), world.client(), world.client()
+    first, second, other = world.open(), world.open(), world.open()
     first.handshake(SESSION, session_password(SESSION))
     other.handshake(0x78, session_password(0x78))
     second.handshake(SESSION, session_password(SESSION))
@@ -245,12 +235,12 @@ def test_answers_about_a_session_are_for_who_asked_first() -> None:
 
 def test_an_answer_whose_client_has_gone_is_nothing() -> None:
     world = serving()
-    asking = world.client()
+    asking = world.open()
     asking.handshake(SESSION, session_password(SESSION))
     asking.connection.closed()
     world.hear(validity(SESSION, True))
     client = attached(world)
-    client.send(1, OpCode.SYNC, PathRequest("/"))
+    client.submit(OpCode.SYNC, PathRequest("/"), 1)
     client.connection.closed()
     world.hear(SYNC)
     assert world.role.over is None
@@ -258,7 +248,7 @@ def test_an_answer_whose_client_has_gone_is_nothing() -> None:
 
 def test_a_new_session_is_the_leaders_transaction() -> None:
     world = serving()
-    client = world.client()
+    client = world.open()
     client.handshake(timeout_ms=5000)
     (line,) = world.take()
     assert line.startswith("> REQUEST createSession session=0x1")
@@ -275,7 +265,7 @@ def test_a_new_session_is_the_leaders_transaction() -> None:
 def test_a_write_goes_to_the_leader_and_is_answered_when_it_is_applied() -> None:
     world = serving()
     client = attached(world)
-    client.send(5, OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
+    client.submit(OpCode.CREATE, create_request("/a"), 5)
     assert world.take() == ["> REQUEST create session=0x77 cxid=5"]
     world.hear(proposal(create(E1 + 1, "/a", cxid=5)))
     assert client.frames() == []
@@ -287,7 +277,7 @@ def test_a_write_goes_to_the_leader_and_is_answered_when_it_is_applied() -> None
 def test_a_transaction_of_somebody_else_answers_nobody_here() -> None:
     world = serving()
     client = attached(world)
-    client.send(5, OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
+    client.submit(OpCode.CREATE, create_request("/a"), 5)
     world.hear(both(create(E1 + 1, "/b", session=0x99, cxid=5)))
     assert client.frames() == []
 
@@ -295,9 +285,9 @@ def test_a_transaction_of_somebody_else_answers_nobody_here() -> None:
 def test_syncs_are_answered_in_order_and_reads_behind_them() -> None:
     world = serving()
     client, other = attached(world), attached(world, 0x78)
-    client.send(1, OpCode.SYNC, PathRequest("/"))
-    client.send(2, OpCode.EXISTS, PathWatchRequest("/a", False))
-    other.send(9, OpCode.SYNC, PathRequest("/"))
+    client.submit(OpCode.SYNC, PathRequest("/"), 1)
+    client.submit(OpCode.EXISTS, PathWatchRequest("/a", False), 2)
+    other.submit(OpCode.SYNC, PathRequest("/"), 9)
     assert world.take() == [
         "> REQUEST sync session=0x77 cxid=1",
         "> REQUEST sync session=0x78 cxid=9",
@@ -312,8 +302,8 @@ def test_syncs_are_answered_in_order_and_reads_behind_them() -> None:
 def test_a_sync_does_not_take_the_place_of_a_write() -> None:
     world = serving()
     client = attached(world)
-    client.send(1, OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
-    client.send(2, OpCode.SYNC, PathRequest("/"))
+    client.submit(OpCode.CREATE, create_request("/a"), 1)
+    client.submit(OpCode.SYNC, PathRequest("/"), 2)
     world.hear(both(create(E1 + 1, "/a", cxid=1)), SYNC)
     assert client.xids() == [1, 2]
 
@@ -327,8 +317,8 @@ def test_acks_and_answers_to_pings_do_not_wait_behind_requests() -> None:
     client = attached(world)
     is_dirty, world.link.is_dirty = world.link.is_dirty, True  # the line takes nothing
     for number in range(3):
-        record = CreateRequest(f"/a{number}", bytes(1000), OPEN, 0)
-        client.send(number + 1, OpCode.CREATE, record)
+        record = create_request(f"/a{number}", bytes(1000))
+        client.submit(OpCode.CREATE, record, number + 1)
     for number in (1, 2):
         world.hear(proposal(create(E1 + number)))
         world.answer()

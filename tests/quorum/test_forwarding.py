@@ -25,8 +25,9 @@ from pyzk.quorum import packets
 from pyzk.quorum.forwarding import decode_forward
 from pyzk.quorum.packets import ForwardedRequest
 from pyzk.zxid import make
+from tests.frames import OPEN, Record, create_request
 from tests.server.members import EPOCH, Ensemble, as_packet
-from tests.world import OPEN, Record, owned_paths
+from tests.world import owned_paths
 
 SESSION = 5 << 56 | 77
 IDS = [Id("ip", "10.0.0.1")]
@@ -69,7 +70,7 @@ def err(txn: LoggedTxn) -> int:
 
 
 def test_a_write_of_a_learner_becomes_a_transaction_of_its_client(ensemble: Ensemble) -> None:
-    txn = send(ensemble, OpCode.CREATE, CreateRequest("/a", b"x", OPEN, 0), cxid=42)
+    txn = send(ensemble, OpCode.CREATE, create_request("/a", b"x"), cxid=42)
     header = txn.header
     assert (header.client_id, header.cxid, header.type) == (SESSION, 42, OpCode.CREATE)
     assert header.zxid == make(EPOCH, 2)
@@ -78,7 +79,7 @@ def test_a_write_of_a_learner_becomes_a_transaction_of_its_client(ensemble: Ense
 
 
 def test_an_ephemeral_is_its_clients(ensemble: Ensemble) -> None:
-    send(ensemble, OpCode.CREATE, CreateRequest("/a", b"", OPEN, 1))
+    send(ensemble, OpCode.CREATE, create_request("/a", flags=1))
     assert owned_paths(ensemble.leader.database.tree) == {SESSION: ["/a"]}
     send(ensemble, OpCode.CLOSE_SESSION)
     assert "/a" not in ensemble.follower.database.tree.nodes
@@ -121,31 +122,31 @@ def test_what_cannot_be_done_is_an_error_transaction_with_a_zxid_of_its_own(
     assert err(txn) == code
     assert (txn.header.client_id, txn.header.cxid) == (SESSION, 6)
     assert txn.header.zxid == make(EPOCH, 2)
-    after = send(ensemble, OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
+    after = send(ensemble, OpCode.CREATE, create_request("/a"))
     assert err(after) == 0
     assert after.header.zxid == make(EPOCH, 3)
 
 
 def test_nobody_deletes_a_container_in_the_servers_name(ensemble: Ensemble) -> None:
-    send(ensemble, OpCode.CREATE_CONTAINER, CreateRequest("/c", b"", OPEN, 4))
+    send(ensemble, OpCode.CREATE_CONTAINER, create_request("/c", flags=4))
     txn = send(ensemble, OpCode.DELETE_CONTAINER, PathRequest("/c"), session=0)
     assert err(txn) == ErrorCode.BAD_ARGUMENTS
     assert "/c" in ensemble.leader.database.tree.nodes
 
 
 def test_a_request_without_identities_has_no_rights_but_everybodys(ensemble: Ensemble) -> None:
-    send(ensemble, OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0), ids=None)
+    send(ensemble, OpCode.CREATE, create_request("/a"), ids=None)
     assert err(send(ensemble, OpCode.SET_DATA, SetDataRequest("/a", b"", -1), ids=None)) == 0
 
 
 def test_identities_with_nulls_are_harmless(ensemble: Ensemble) -> None:
     ids = [Id(None, None)]
-    assert err(send(ensemble, OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0), ids=ids)) == 0
+    assert err(send(ensemble, OpCode.CREATE, create_request("/a"), ids=ids)) == 0
 
 
 def test_acls_are_checked_against_the_identities_that_came(ensemble: Ensemble) -> None:
     joe = [Id("digest", "joe:hash")]
-    send(ensemble, OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
+    send(ensemble, OpCode.CREATE, create_request("/a"))
     acl = [*OPEN]
     acl[0] = type(acl[0])(31, "digest", "joe:hash")
     assert err(send(ensemble, OpCode.SET_ACL, SetACLRequest("/a", acl, -1))) == 0
@@ -228,7 +229,7 @@ def test_zxids_have_no_gap_whatever_comes(ensemble: Ensemble) -> None:
 def test_members_are_alike_after_all_of_it() -> None:
     ensemble = Ensemble(ServerConfig())
     for opcode in range(-12, 110):
-        send(ensemble, opcode, CreateRequest(f"/{opcode}", b"", OPEN, 0))
+        send(ensemble, opcode, create_request(f"/{opcode}"))
     digests = {member.database.tree.digest for member in ensemble.members}
     assert len(digests) == 1
     assert all(member.database.digest_mismatches == 0 for member in ensemble.members)

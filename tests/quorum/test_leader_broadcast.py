@@ -9,26 +9,16 @@ import pytest
 from pyzk.constants import ErrorCode, OpCode
 from pyzk.data.txn import decode_txn
 from pyzk.jute.archive import pack_int
-from pyzk.jute.records import CreateRequest, CreateSessionTxn, ErrorTxn
+from pyzk.jute.records import CreateSessionTxn, ErrorTxn
 from pyzk.quorum import packets
 from pyzk.quorum.epochs import Epochs
 from pyzk.quorum.leader import LAST_COUNTER
 from pyzk.server.marks import Marks
 from pyzk.server.request import Request
 from pyzk.zxid import make
-from tests.quorum.leader_world import (
-    INIT_TICKS,
-    OPEN,
-    SESSION,
-    SYNC_TICKS,
-    LeaderWorld,
-    Learner,
-    create_txn,
-    database_of,
-    membership,
-    session_txn,
-)
-from tests.world import encode_request
+from tests.frames import create_request, encode_request
+from tests.quorum.leader_world import INIT_TICKS, SYNC_TICKS, LeaderWorld, Learner, membership
+from tests.transactions import SESSION, create, database_of, new_session
 
 UNKNOWN = 0x5555
 
@@ -37,7 +27,7 @@ def established(
     voters: int = 3, observers: int = 0, *, joined: int = 2, marks: Marks | None = None
 ) -> tuple[LeaderWorld, list[Learner]]:
     """A leader of epoch 2 and its learners: followers 2, 3, … and then the observers."""
-    database = database_of([session_txn(make(1, 1))])
+    database = database_of([new_session(make(1, 1))])
     world = LeaderWorld(
         membership(voters, observers), database=database, epochs=Epochs(1, 1), marks=marks
     )
@@ -61,7 +51,7 @@ def established(
 
 def own_create(world: LeaderWorld, path: str, data: bytes = b"") -> None:
     """A write of a client that is connected to the leader itself."""
-    record = CreateRequest(path, data, OPEN, 0)
+    record = create_request(path, data)
     request = Request(None, None, 0, OpCode.CREATE, record, (), world.clock.now_ms)
     request.client_id = SESSION
     world.leader.submit(request)
@@ -192,8 +182,8 @@ def test_a_client_of_the_leader_is_answered_at_the_commit_and_goes_on() -> None:
     assert client.connect_response() is not None
     world.server.queues.outstanding_limit = 0
     client.send(
-        encode_request(1, OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
-        + encode_request(2, OpCode.CREATE, CreateRequest("/b", b"", OPEN, 0))
+        encode_request(1, OpCode.CREATE, create_request("/a"))
+        + encode_request(2, OpCode.CREATE, create_request("/b"))
     )
     assert world.log[-1] == make(2, 2)
     assert client.replies() == []
@@ -223,7 +213,7 @@ def test_an_ack_does_not_outlive_the_link_it_came_on() -> None:
 
 def test_an_ensemble_of_one_commits_what_its_disk_has() -> None:
     world = LeaderWorld(
-        membership(1), database=database_of([session_txn(make(1, 1))]), epochs=Epochs(1, 1)
+        membership(1), database=database_of([new_session(make(1, 1))]), epochs=Epochs(1, 1)
     )
     world.is_disk_held = True
     own_create(world, "/a")
@@ -274,7 +264,7 @@ def test_what_one_input_makes_leaves_as_one_piece() -> None:
     _, (first, second) = established()
     first.raw.clear()
     second.raw.clear()
-    body = [CreateRequest(f"/{n}", b"", OPEN, 0).encode() for n in range(3)]
+    body = [create_request(f"/{n}").encode() for n in range(3)]
     first.send(
         *[
             packets.encode_request(
@@ -558,7 +548,7 @@ def test_the_learners_and_the_numbers_that_people_see() -> None:
         "leader_uptime": 100,
         "last_proposal_size": size + 4,
         "min_proposal_size": size + 4,
-        "max_proposal_size": len(create_txn(0, "/a")) + 12,
+        "max_proposal_size": len(create(0, "/a")) + 12,
     }
 
 

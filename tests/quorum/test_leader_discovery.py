@@ -15,15 +15,9 @@ from pyzk.quorum.proposals import AckTally, EpochAcks, NewEpoch
 from pyzk.quorum.verifier import QuorumHierarchical, QuorumMaj
 from pyzk.server.outbox import TakeSnapshot
 from pyzk.zxid import make
-from tests.quorum.leader_world import (
-    INIT_TICKS,
-    OPEN,
-    LeaderWorld,
-    create_txn,
-    database_of,
-    membership,
-    session_txn,
-)
+from tests.frames import OPEN
+from tests.quorum.leader_world import INIT_TICKS, LeaderWorld, membership
+from tests.transactions import create, database_of, new_session
 
 
 def test_a_leader_listens_before_anything_else() -> None:
@@ -172,7 +166,7 @@ def test_the_current_epoch_is_stored_when_a_quorum_has_acknowledged_and_before_n
     ],
 )
 def test_a_learner_that_is_ahead_is_dropped(zxid: int, epoch: int, is_ahead: bool) -> None:
-    database = database_of([create_txn(make(2, 5), "/a")])
+    database = database_of([create(make(2, 5), "/a")])
     world = LeaderWorld(epochs=Epochs(2, 2), database=database)
     learner = world.learner(2)
     learner.info(accepted=2)
@@ -231,7 +225,7 @@ def test_an_observer_and_a_server_without_data_acknowledge_for_nobody() -> None:
 
 
 def test_who_is_ahead_after_the_quorum_has_decided_is_synchronized() -> None:
-    database = database_of([create_txn(make(1, 1), "/a")])
+    database = database_of([create(make(1, 1), "/a")])
     world = LeaderWorld(epochs=Epochs(1, 1), database=database)
     world.joined(2, accepted=1)
     late = world.learner(3)
@@ -488,8 +482,8 @@ def test_what_comes_after_the_end_is_ignored() -> None:
 
 
 def test_ephemerals_of_dead_sessions_go_before_anybody_is_synchronized() -> None:
-    database = database_of([session_txn(make(1, 1), 5), create_txn(make(1, 2), "/keep")])
-    header = TxnHeader(0x77, 1, make(1, 3), 0, OpCode.CREATE)
+    database = database_of([new_session(make(1, 1), 5), create(make(1, 2), "/keep")])
+    header = TxnHeader(0x78, 1, make(1, 3), 0, OpCode.CREATE)
     database.tree.apply(header, CreateTxn("/dead", b"", OPEN, True, -1))
     database.tree.last_zxid = make(1, 3)
     world = LeaderWorld(database=database, epochs=Epochs(1, 1))

@@ -11,9 +11,11 @@ from pyzk.quorum.learner_handler import LearnerHandler
 from pyzk.quorum.packets import ForwardedRequest
 from pyzk.server.marks import Marks
 from pyzk.zxid import make
-from tests.quorum.leader_world import SESSION, SYNC_TICKS, LeaderWorld, Learner, membership
+from tests.frames import encode_request
+from tests.quorum.leader_world import SYNC_TICKS, LeaderWorld, Learner, membership
 from tests.quorum.test_leader_broadcast import applied, established, own_create, sync
-from tests.world import Client, encode_request
+from tests.transactions import SESSION
+from tests.world import Client
 
 SIZE = 1000
 
@@ -249,13 +251,19 @@ def test_a_follower_that_reads_nothing_is_silent() -> None:
     assert second.is_closed()
 
 
-def test_what_waits_in_the_queue_is_not_awaited() -> None:
-    """A line that carries one packet each syncLimit."""
+def stalled() -> tuple[LeaderWorld, Learner, Learner]:
+    """A leader with ten large proposals for a learner that reads nothing, and the other's ACKs."""
     world, (first, second) = established()
     second.reads = False
     for number in range(1, 11):
         own_create(world, f"/{number}", bytes(SIZE))
         first.ack(make(2, number))
+    return world, first, second
+
+
+def test_what_waits_in_the_queue_is_not_awaited() -> None:
+    """A line that carries one packet each syncLimit."""
+    world, first, second = stalled()
     for _ in range(5):
         world.beat(2 * SYNC_TICKS - 1, first)
         catch_up(second, pieces=1)
@@ -267,11 +275,7 @@ def test_what_waits_in_the_queue_is_not_awaited() -> None:
 
 def test_a_ping_does_not_wait_behind_proposals() -> None:
     """Its answer says which sessions live: on a slow line they would expire meanwhile."""
-    world, (first, second) = established()
-    second.reads = False
-    for number in range(1, 11):
-        own_create(world, f"/{number}", bytes(SIZE))
-        first.ack(make(2, number))
+    world, first, second = stalled()
     second.fresh()
     world.beat(1, first)
     second.reads = True

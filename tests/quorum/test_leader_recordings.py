@@ -24,8 +24,9 @@ from pyzk.quorum import packets
 from pyzk.quorum.epochs import Epochs
 from pyzk.quorum.stream import QuorumStream, StreamItem
 from pyzk.zxid import counter_of, epoch_of, make
-from tests.quorum.leader_world import LeaderWorld, Learner, database_of
+from tests.quorum.leader_world import LeaderWorld, Learner
 from tests.quorum.links import RecordedLink, links
+from tests.transactions import database_of
 
 MTIME = 24
 """Where it is in a stat."""

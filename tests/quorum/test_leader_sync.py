@@ -16,16 +16,8 @@ from pyzk.quorum.epochs import Epochs
 from pyzk.quorum.forwarding import decode_forward
 from pyzk.quorum.snapshot_send import PIECE_BYTES
 from pyzk.zxid import make
-from tests.quorum.leader_world import (
-    INIT_TICKS,
-    SYNC_TICKS,
-    LeaderWorld,
-    Learner,
-    create_txn,
-    database_of,
-    membership,
-    session_txn,
-)
+from tests.quorum.leader_world import INIT_TICKS, SYNC_TICKS, LeaderWorld, Learner, membership
+from tests.transactions import create, database_of, new_session
 
 NEWLEADER = "NEWLEADER 0x200000000 version=0"
 UPTODATE = "UPTODATE"
@@ -33,8 +25,8 @@ UPTODATE = "UPTODATE"
 
 def history(count: int, epoch: int = 1) -> list[bytes]:
     """A session and then creates, ``count`` transactions."""
-    first = session_txn(make(epoch, 1))
-    return [first, *(create_txn(make(epoch, n), f"/n{n}") for n in range(2, count + 1))]
+    first = new_session(make(epoch, 1))
+    return [first, *(create(make(epoch, n), f"/n{n}") for n in range(2, count + 1))]
 
 
 def leading(
@@ -132,7 +124,7 @@ def test_a_learner_without_data_gets_a_snapshot() -> None:
 
 def big_database() -> Database:
     payloads = history(3)
-    payloads += [create_txn(make(1, n), f"/n{n}", bytes(20_000)) for n in range(4, 104)]
+    payloads += [create(make(1, n), f"/n{n}", bytes(20_000)) for n in range(4, 104)]
     return database_of(payloads)
 
 
@@ -223,7 +215,7 @@ def test_a_snapshot_may_take_as_long_as_it_moves() -> None:
 
 def old_learner(limit: int = 3) -> tuple[LeaderWorld, list[tuple[int, bytes]]]:
     payloads = history(8)
-    world = leading(database_of(payloads, limit))
+    world = leading(database_of(payloads, committed_limit=limit))
     return world, [(make(1, n), payload) for n, payload in enumerate(payloads, 1)]
 
 
@@ -249,7 +241,7 @@ def test_a_log_that_is_too_long_or_has_nothing_means_a_snapshot(
 
 def test_a_log_that_may_not_be_read_is_not() -> None:
     payloads = history(8)
-    world = leading(database_of(payloads, 3), snapshot_size_factor=-1)
+    world = leading(database_of(payloads, committed_limit=3), snapshot_size_factor=-1)
     learner = begun(world, 2, make(1, 2))
     assert learner.fresh() == ["SNAP 0x100000008", NEWLEADER]
     assert not any(isinstance(each, ReadLog) for each in world.commands)
@@ -331,6 +323,21 @@ def test_observers_that_are_sent_logs_are_counted_by_themselves() -> None:
     assert not begun(world, 4, make(1, 3), is_observer=True).is_closed()
     assert begun(world, 5, make(1, 3), is_observer=True).is_closed()
     assert not begun(world, 6, 0, is_observer=True).is_closed()
+
+
+def test_an_observer_whose_log_is_too_long_waits_for_its_turn_like_the_others() -> None:
+    world = leading(
+        database_of(history(8), committed_limit=3), observers=2, max_concurrent_snap_syncs=1
+    )
+    begun(world, 2, make(1, 8))
+    first = begun(world, 4, 0, is_observer=True)
+    world.is_disk_held = True
+    second = begun(world, 5, make(1, 2), is_observer=True)
+    assert second.fresh() == []
+    world.sync()
+    assert second.is_closed()
+    assert not first.is_closed()
+    assert world.over() == ""
 
 
 # --- NEWLEADER and UPTODATE -------------------------------------------------------------
@@ -416,7 +423,7 @@ def test_the_limit_of_requests_on_the_way_is_shared_by_the_voters() -> None:
 
 
 def test_a_leader_with_sessions_gives_each_its_full_timeout() -> None:
-    world = leading(database_of([session_txn(make(1, 1), 5, 4000)]))
+    world = leading(database_of([new_session(make(1, 1), 5, 4000)]))
     world.joined(2, accepted=1)
     sessions = world.server.sessions.sessions
     assert list(sessions) == [5]

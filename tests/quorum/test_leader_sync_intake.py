@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyzk.data.txn import decode_txn
 from pyzk.server.marks import Marks
 from pyzk.zxid import make
-from tests.quorum.leader_world import INIT_TICKS, database_of
+from tests.quorum.leader_world import INIT_TICKS
 from tests.quorum.test_leader_sync import (
     NEWLEADER,
     begun,
@@ -14,6 +14,7 @@ from tests.quorum.test_leader_sync import (
     history,
     leading,
 )
+from tests.transactions import database_of
 
 MARKS = Marks(queue_bytes=1000)
 

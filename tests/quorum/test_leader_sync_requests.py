@@ -6,11 +6,11 @@ import pytest
 
 from pyzk.constants import OpCode
 from pyzk.jute.archive import pack_int
-from pyzk.jute.records import CreateRequest
 from pyzk.quorum import packets
 from pyzk.zxid import make
-from tests.quorum.leader_world import OPEN, SESSION
+from tests.frames import create_request
 from tests.quorum.test_leader_broadcast import UNKNOWN, committed, established, own_create, sync
+from tests.transactions import SESSION
 
 
 def test_sync_is_answered_at_once_when_nothing_is_on_its_way() -> None:
@@ -52,7 +52,7 @@ def test_sync_stands_between_the_commits_of_what_was_asked_before_and_behind_it(
     world, (first, second) = established()
 
     def create(number: int) -> bytes:
-        body = CreateRequest(f"/{number}", b"", OPEN, 0).encode()
+        body = create_request(f"/{number}").encode()
         request = packets.ForwardedRequest(SESSION, number, OpCode.CREATE, body, None)
         return packets.encode_request(request)
 

@@ -13,15 +13,8 @@ from pyzk.jute.records import CreateSessionTxn, ErrorTxn
 from pyzk.quorum import packets
 from pyzk.quorum.epochs import Epochs
 from pyzk.zxid import make
-from tests.quorum.leader_world import (
-    SESSION,
-    LeaderWorld,
-    Learner,
-    create_txn,
-    database_of,
-    membership,
-    session_txn,
-)
+from tests.quorum.leader_world import LeaderWorld, Learner, membership
+from tests.transactions import SESSION, create, database_of, new_session
 
 NEW_SESSION = 0x200_0000_0001
 HANDLER = "pyzk.quorum.learner_handler"
@@ -29,7 +22,7 @@ HANDLER = "pyzk.quorum.learner_handler"
 
 def leading(members: int = 3) -> LeaderWorld:
     """A server that is about to lead epoch 2; its log ends at 0x100000003."""
-    history = [session_txn(make(1, 1)), *(create_txn(make(1, n), f"/n{n}") for n in (2, 3))]
+    history = [new_session(make(1, 1)), *(create(make(1, n), f"/n{n}") for n in (2, 3))]
     return LeaderWorld(membership(members), database=database_of(history), epochs=Epochs(1, 1))
 
 
@@ -193,7 +186,7 @@ def test_an_older_ack_does_not_take_a_later_one_back() -> None:
 )
 def test_no_timeout_is_negative(said: bytes, caplog: pytest.LogCaptureFixture) -> None:
     world, learner = established()
-    assert "session 0x10000000001 has a timeout of -" in ends(learner, caplog, said)
+    assert "session 0x77 has a timeout of -" in ends(learner, caplog, said)
     assert world.server.sessions.sessions[SESSION].timeout_ms == 6000
 
 

@@ -20,7 +20,6 @@ from tests.quorum.learner_world import (
     broadcast,
     choosing,
     commit,
-    create,
     diff,
     discovery,
     leader_info,
@@ -32,15 +31,11 @@ from tests.quorum.learner_world import (
     storing,
     syncing,
     truncating,
-    txn,
 )
+from tests.transactions import create, txn
 
 E1 = make(1, 0)
 E2 = make(2, 0)
-
-
-def due(world: LearnerWorld) -> int | None:
-    return world.role.deadline
 
 
 # --- connecting ---------------------------------------------------------------------------
@@ -54,13 +49,13 @@ def test_the_leaders_quorum_addresses_are_dialed() -> None:
 
 
 def test_the_limit_for_connecting_is_its_own_if_there_is_one() -> None:
-    assert LearnerWorld(connect_limit_ticks=3).dial().timeout_ms == 3 * TICK_MS
+    assert LearnerWorld(connect_to_learner_master_limit_ticks=3).dial().timeout_ms == 3 * TICK_MS
 
 
 def test_who_is_not_in_the_configuration_is_not_dialed() -> None:
     world = LearnerWorld(leader=9)
     world.role.start()
-    world.look()
+    world.settle()
     assert world.dials == []
     assert world.role.over == "server 9 is not in the configuration"
 
@@ -74,7 +69,7 @@ def test_a_leader_that_refuses_is_dialed_again_soon_then_later_then_left() -> No
         dial.link.lost("connection refused")
         if world.role.over is not None:
             break
-        next_ms = due(world)
+        next_ms = world.due()
         assert next_ms is not None
         at.append(next_ms - began)
         world.advance(next_ms - world.clock.now_ms)
@@ -84,20 +79,20 @@ def test_a_leader_that_refuses_is_dialed_again_soon_then_later_then_left() -> No
     assert world.role.over == (
         "server 3, the leader, cannot be reached after 16 tries: connection refused"
     )
-    assert due(world) is None
+    assert world.due() is None
 
 
 def test_retries_are_no_slower_than_the_configured_delay() -> None:
     world = LearnerWorld(leader_connect_delay_ms=5)
     dial = world.dial()
     dial.link.lost("connection refused")
-    assert due(world) == world.clock.now_ms + 5
+    assert world.due() == world.clock.now_ms + 5
 
 
 def test_a_delay_of_nothing_is_a_millisecond() -> None:
     world = LearnerWorld(leader_connect_delay_ms=0)
     world.dial().link.lost("connection refused")
-    assert due(world) == world.clock.now_ms + 1
+    assert world.due() == world.clock.now_ms + 1
 
 
 def test_each_try_has_its_own_link_and_what_is_left_of_the_time() -> None:
@@ -134,25 +129,25 @@ def test_a_late_answer_to_an_old_dial_is_nothing() -> None:
     first.link.lost("refused")
     world.advance(learner_dial.SOON_MS)
     world.role.link_up(first.link)
-    world.look()
+    world.settle()
     assert world.take() == []
     world.role.link_down(first.link, "refused")
-    assert due(world) == world.clock.now_ms + INIT_MS - learner_dial.SOON_MS
+    assert world.due() == world.clock.now_ms + INIT_MS - learner_dial.SOON_MS
 
 
 def test_a_connection_that_is_taken_and_ends_at_once_was_refused() -> None:
     world = LearnerWorld()
-    world.connect()
+    world.reach()
     first = world.link
     world.clock.now_ms += learner_dial.MOMENT_MS
     first.lost("the other side closed the connection")
     assert world.role.over is None
-    assert due(world) == world.clock.now_ms + learner_dial.SOON_MS
+    assert world.due() == world.clock.now_ms + learner_dial.SOON_MS
     world.advance(learner_dial.SOON_MS)
     second = world.dials.pop()
     assert second.link is not first
     world.role.link_up(second.link)
-    world.look()
+    world.settle()
     assert "> FOLLOWERINFO" in world.take()[-1]
 
 
@@ -162,7 +157,7 @@ def test_refusals_through_a_proxy_end_like_others() -> None:
     for _ in range(learner_dial.SOON_TRIES + learner_dial.LATER_TRIES):
         world.role.link_up(dial.link)
         dial.link.lost("the other side closed the connection")
-        next_ms = due(world)
+        next_ms = world.due()
         assert next_ms is not None
         world.advance(next_ms - world.clock.now_ms)
         dial = world.dials.pop()
@@ -173,7 +168,7 @@ def test_refusals_through_a_proxy_end_like_others() -> None:
 
 def test_a_link_that_breaks_is_the_end_of_the_role() -> None:
     world = LearnerWorld()
-    world.connect()
+    world.reach()
     world.clock.now_ms += learner_dial.MOMENT_MS + 1
     world.link.lost("connection reset")
     assert world.role.over == ("the link with server 3, the leader, has ended: connection reset")
@@ -184,13 +179,13 @@ def test_a_link_that_breaks_is_the_end_of_the_role() -> None:
 
 def test_a_follower_says_who_it_is_when_it_is_connected() -> None:
     world = LearnerWorld(epochs=(4, 3), version=0x100000005)
-    world.connect()
+    world.reach()
     assert world.take() == ["> FOLLOWERINFO 0x400000000 sid=1 accepted=4 config=100000005"]
 
 
 def test_nothing_is_answered_before_the_accepted_epoch_is_durable() -> None:
     world = LearnerWorld([create(make(1, 1))], epochs=(1, 1))
-    world.connect()
+    world.reach()
     world.take()
     world.hear(leader_info(2))
     assert world.take() == ["save acceptedEpoch 2"]
@@ -201,7 +196,7 @@ def test_nothing_is_answered_before_the_accepted_epoch_is_durable() -> None:
 
 def test_an_epoch_that_was_accepted_before_is_not_counted_again_nor_saved() -> None:
     world = LearnerWorld(epochs=(2, 1))
-    world.connect()
+    world.reach()
     world.take()
     world.hear(leader_info(2))
     assert world.take() == ["> ACKEPOCH 0x0 not counted"]
@@ -209,7 +204,7 @@ def test_an_epoch_that_was_accepted_before_is_not_counted_again_nor_saved() -> N
 
 def test_a_leader_of_an_older_epoch_is_left() -> None:
     world = LearnerWorld(epochs=(3, 1))
-    world.connect()
+    world.reach()
     world.hear(leader_info(2))
     assert world.role.over is not None
     assert "epoch 3 was accepted before" in world.role.over
@@ -218,7 +213,7 @@ def test_a_leader_of_an_older_epoch_is_left() -> None:
 
 def test_the_leader_may_say_nothing_while_the_epoch_is_being_stored() -> None:
     world = LearnerWorld()
-    world.connect()
+    world.reach()
     world.hear(leader_info(1), diff(0))
     assert world.role.over is not None
     assert "DIFF 0x0 in the phase 'accepting the epoch'" in world.role.over
@@ -226,11 +221,11 @@ def test_the_leader_may_say_nothing_while_the_epoch_is_being_stored() -> None:
 
 def test_an_answer_of_the_disk_after_the_end_changes_nothing() -> None:
     world = LearnerWorld()
-    world.connect()
+    world.reach()
     world.hear(leader_info(1))
     world.link.lost("reset")
     world.take()
-    world.settle()
+    world.sync()
     assert world.take() == ["disk save acceptedEpoch 1"]
     assert world.role.phase == learner.ACCEPTING
 
@@ -264,7 +259,7 @@ def test_a_diff_that_is_durable_before_newleader_waits_for_nothing_more() -> Non
     world = LearnerWorld()
     world.discover()
     world.hear(diff(E1 + 1), both(create(E1 + 1)))
-    world.settle()
+    world.sync()
     world.take()
     world.hear(new_leader())
     assert world.take() == ["save currentEpoch 1"]
@@ -301,7 +296,7 @@ def test_between_ackepoch_and_the_ack_of_newleader_nothing_is_sent() -> None:
     world.take()
     world.hear(diff(E1 + 1), ping(E1 + 1), both(create(E1 + 1)), ping(E1 + 1))
     world.hear(proposal(create(E1 + 2)), new_leader(), ping(E1 + 2))
-    world.settle()
+    world.sync()
     world.hear(ping(E1 + 2), ping(E1 + 2))
     assert [line for line in world.take() if line[0] == ">"] == ["> ACK 0x100000000"]
 
@@ -310,9 +305,9 @@ def test_uncommitted_proposals_wait_for_uptodate_unlogged_and_unacknowledged() -
     world = LearnerWorld()
     world.discover()
     world.hear(diff(0), proposal(create(E1 + 1)), new_leader(), proposal(create(E1 + 2)))
-    world.settle()
+    world.sync()
     world.hear(proposal(create(E1 + 3)))
-    world.settle()
+    world.sync()
     assert world.disk == []
     assert world.acks == [E1]
     world.take()
@@ -341,14 +336,14 @@ def test_a_commit_between_newleader_and_uptodate_finds_its_proposal(is_stored: b
     world.discover()
     world.hear(diff(0), proposal(create(E1 + 1)), new_leader())
     if is_stored:
-        world.settle()
+        world.sync()
     world.hear(commit(E1 + 1), both(create(E1 + 2)), proposal(create(E1 + 3)))
-    world.settle()
+    world.sync()
     assert world.paths() == []
     world.hear(UPTODATE)
     assert world.paths() == ["/n100000001", "/n100000002"]
     assert world.committed == [E1 + 1, E1 + 2]
-    world.settle()
+    world.sync()
     assert world.acks == [E1, E1, E1 + 1, E1 + 2, E1 + 3]
     world.hear(commit(E1 + 3))
     assert world.committed == [E1 + 1, E1 + 2, E1 + 3]
@@ -421,7 +416,7 @@ def test_a_failed_request_is_a_transaction_like_any_other() -> None:
     world = LearnerWorld()
     world.discover()
     world.hear(diff(E1 + 1), both(txn(E1 + 1, OpCode.ERROR, ErrorTxn(-110))), new_leader())
-    world.settle()
+    world.sync()
     assert world.database.last_zxid == E1 + 1
     assert world.committed == [E1 + 1]
     assert world.member.logged_zxid == E1 + 1
@@ -450,7 +445,7 @@ def test_a_record_is_logged_as_it_came() -> None:
     world = LearnerWorld()
     world.discover()
     world.hear(diff(E1 + 1), both(payload), new_leader())
-    world.settle()
+    world.sync()
     assert world.disk == [payload]
     assert world.database.committed is not None
     assert list(world.database.committed.payloads) == [payload]
@@ -494,25 +489,23 @@ def test_proposals_that_wait_have_a_limit() -> None:
 # --- time -----------------------------------------------------------------------------------
 
 
-def test_until_newleader_is_acknowledged_the_leader_may_be_silent_for_init_limit() -> None:
-    for phase in (discovery, choosing, syncing):
-        world = LearnerWorld()
-        phase(world)
-        world.advance(INIT_MS - 1)
-        assert not world.role.is_over
-        world.advance(1)
-        assert world.role.over == f"server 3, the leader, has been silent for {INIT_MS} ms"
-        assert world.link.is_closed
-
-
-def test_afterwards_for_sync_limit() -> None:
-    for phase in (ready, broadcast):
-        world = LearnerWorld()
-        phase(world)
-        world.advance(SYNC_MS - 1)
-        assert not world.role.is_over
-        world.advance(1)
-        assert world.role.over == f"server 3, the leader, has been silent for {SYNC_MS} ms"
+@pytest.mark.parametrize(
+    ("phase", "limit_ms"),
+    [
+        *((phase, INIT_MS) for phase in (discovery, choosing, syncing)),
+        *((phase, SYNC_MS) for phase in (ready, broadcast)),
+    ],
+)
+def test_until_newleader_is_acknowledged_the_leader_may_be_silent_for_init_limit_then_sync_limit(
+    phase: Callable[[LearnerWorld], None], limit_ms: int
+) -> None:
+    world = LearnerWorld()
+    phase(world)
+    world.advance(limit_ms - 1)
+    assert not world.role.is_over
+    world.advance(1)
+    assert world.role.over == f"server 3, the leader, has been silent for {limit_ms} ms"
+    assert world.link.is_closed
 
 
 def test_every_packet_is_a_sign_of_life() -> None:
@@ -526,22 +519,22 @@ def test_every_packet_is_a_sign_of_life() -> None:
 
 def test_a_slow_disk_is_not_the_leaders_silence() -> None:
     world = LearnerWorld()
-    world.connect()
+    world.reach()
     world.hear(leader_info())
-    assert due(world) is None
+    assert world.due() is None
     world.clock.now_ms += 10 * INIT_MS
     world.role.wake()
     world.answer()
-    assert due(world) == world.clock.now_ms + INIT_MS
+    assert world.due() == world.clock.now_ms + INIT_MS
     world.hear(diff(0), both(create(E1 + 1)), new_leader())
     for _ in range(2):  # the log, currentEpoch
-        assert due(world) is None
+        assert world.due() is None
         world.clock.now_ms += 10 * INIT_MS
         world.role.wake()
         world.answer()
     assert world.role.over is None
     assert world.acks == [E1]
-    assert due(world) == world.clock.now_ms + SYNC_MS
+    assert world.due() == world.clock.now_ms + SYNC_MS
 
 
 # --- the end --------------------------------------------------------------------------------
@@ -560,13 +553,13 @@ def test_what_was_not_logged_is_not_left_to_be_applied() -> None:
 
 def test_a_role_that_was_stopped_asks_for_nothing_more() -> None:
     world = LearnerWorld()
-    world.connect()
+    world.reach()
     world.hear(leader_info())
     world.role.stop()
-    world.settle()
+    world.sync()
     world.role.link_down(world.link, "closed")
     world.role.wake()
-    assert due(world) is None
+    assert world.due() is None
     assert world.role.over is None
     assert world.link.is_closed
     assert world.acks == []

@@ -19,22 +19,19 @@ from pyzk.jute.records import (
 )
 from pyzk.quorum import packets
 from pyzk.zxid import make
+from tests.frames import OPEN, Record
 from tests.quorum.learner_world import (
-    OPEN,
     UPTODATE,
     LearnerWorld,
     both,
-    create,
-    database_of,
     new_leader,
     proposal,
     snap,
     syncing,
-    txn,
 )
 from tests.quorum.links import RecordedLink, links
 from tests.quorum.test_learner_recordings import ask, begin, decode, leader_of
-from tests.world import Record
+from tests.transactions import create, database_of, txn
 
 E1 = make(1, 0)
 ROUNDS = 4
@@ -53,11 +50,11 @@ def test_no_broken_byte_of_a_leader_is_more_than_the_end_of_the_link(link: Recor
             raw[rng.randrange(len(raw))] = rng.choice((0, 255, 47, rng.randrange(256)))
         broken[at] = bytes(raw)
         world = begin(theirs, None, leader_of(link)).world
-        world.connect()
+        world.reach()
         ask(world, theirs)
         for data in broken:
             world.hear(data)
-            world.settle()
+            world.sync()
         assert world.link.is_closed == (world.role.over is not None)
         world.role.stop()
 
@@ -91,7 +88,7 @@ def test_a_change_of_a_znode_that_is_not_there_changes_nothing() -> None:
     world = LearnerWorld()
     syncing(world)
     world.hear(both(txn(E1 + 1, OpCode.SET_DATA, SetDataTxn("a", b"", 1))), new_leader())
-    world.settle()
+    world.sync()
     assert world.role.over is None
     assert world.paths() == []
 
@@ -102,6 +99,6 @@ def test_what_follows_a_snapshot_is_beyond_its_zxid() -> None:
         world = LearnerWorld()
         world.discover()
         world.hear(snap(database_of([create(E1 + 1)]), E1 + 4), both(create(E1 + 2)), new_leader())
-        world.settle()
+        world.sync()
         world.hear(UPTODATE, packets.encode_packet(packets.PROPOSAL, zxid, create(zxid)))
         assert (world.role.over is not None) == is_over

@@ -14,22 +14,26 @@ from tests.quorum.learner_world import (
     LearnerWorld,
     both,
     broadcast,
-    create,
     inform,
     proposal,
-    set_data,
     syncing,
 )
+from tests.transactions import create, set_data
 
 E1 = make(1, 0)
 
 
-def due(world: LearnerWorld) -> int | None:
-    return world.role.deadline
-
-
 def is_paused(world: LearnerWorld) -> bool:
     return world.link.is_paused
+
+
+def fill(world: LearnerWorld) -> int:
+    """Has so much logged that the link pauses; returns the zxid of the last transaction."""
+    zxid = E1
+    while not is_paused(world):
+        zxid += 1
+        world.hear(both(set_data(zxid, "/", bytes(500))))
+    return zxid
 
 
 def test_a_part_of_a_packet_is_a_sign_of_life() -> None:
@@ -50,18 +54,15 @@ def test_the_leader_waits_while_the_disk_is_behind() -> None:
         world = LearnerWorld()
         world.server.marks = Marks(log_bytes=2000)
         phase(world)
-        zxid = E1
-        while not is_paused(world):
-            zxid += 1
-            world.hear(both(set_data(zxid, "/", bytes(500))))
+        zxid = fill(world)
         assert 2000 < sum(map(len, world.unsynced)) < 3000
-        assert due(world) == (world.clock.now_ms + TICK_MS // 2 if phase is broadcast else None)
+        assert world.due() == (world.clock.now_ms + TICK_MS // 2 if phase is broadcast else None)
         world.clock.now_ms += 10 * INIT_MS
         world.role.wake()
         assert not world.role.is_over
         world.answer()
         assert not is_paused(world)
-        assert due(world) == world.clock.now_ms + (SYNC_MS if phase is broadcast else INIT_MS)
+        assert world.due() == world.clock.now_ms + (SYNC_MS if phase is broadcast else INIT_MS)
         world.hear(both(set_data(zxid + 1, "/", bytes(500))))
         assert not is_paused(world)
 
@@ -81,10 +82,7 @@ def test_who_does_not_read_its_leader_still_says_which_sessions_live() -> None:
     world = LearnerWorld()
     world.server.marks = Marks(log_bytes=2000)
     broadcast(world)
-    zxid = E1
-    while not is_paused(world):
-        zxid += 1
-        world.hear(both(set_data(zxid, "/", bytes(500))))
+    fill(world)
     sessions = world.server.sessions
     session = sessions.add(0x7, 6000, world.clock.now_ms)
     for number in range(4):

@@ -18,7 +18,6 @@ from tests.quorum.learner_world import (
     accepting,
     broadcast,
     choosing,
-    create,
     diff,
     discovery,
     leader_info,
@@ -32,6 +31,7 @@ from tests.quorum.learner_world import (
     trunc,
     truncating,
 )
+from tests.transactions import create
 
 E1 = make(1, 0)
 P1 = create(E1 + 1)
@@ -93,11 +93,11 @@ def test_a_packet_is_taken_in_its_phase_and_ends_the_link_in_any_other(
     phase(world)
     assert world.role.over is None
     if phase is broadcast and name in ANSWERS:
-        client = world.client()
+        client = world.open()
         client.handshake(5, session_password(5))
         if name == "SYNC":
             world.hear(PACKETS["REVALIDATE"])
-            client.send(1, OpCode.SYNC, PathRequest("/"))
+            client.submit(OpCode.SYNC, PathRequest("/"), 1)
     world.hear(PACKETS[name])
     assert (world.role.over is None) == (name in ALLOWED[phase]), world.role.over
     assert world.link.is_closed == (world.role.over is not None)

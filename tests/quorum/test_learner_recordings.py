@@ -20,8 +20,9 @@ from pyzk.quorum.stream import QuorumStream
 from pyzk.server.request import Request
 from pyzk.server.sessions import Session
 from pyzk.zxid import counter_of, epoch_of, make
-from tests.quorum.learner_world import LearnerWorld, database_of
+from tests.quorum.learner_world import LearnerWorld
 from tests.quorum.links import RecordedLink, links
+from tests.transactions import database_of
 
 NAMES = [link.name for link in links()]
 OTHER_DIGESTS = "mixed/mixed_leader39 1->2 #118"
@@ -127,14 +128,14 @@ def replay(link: RecordedLink, theirs: list[QuorumPacket], past: Past) -> Replay
     world = past.world
     world.received = b""
     mismatches = world.database.digest_mismatches
-    world.connect()
+    world.reach()
     ask(world, theirs)
     pings: list[int] = []
     learned: set[int] = set()
     seen: set[str] = set()
     for frame in link.sent(by_leader=True):
         world.hear(frame.raw)
-        world.settle()
+        world.sync()
         seen.add(frame.name)
         if frame.name == "SNAP":
             past.is_whole, mismatches = True, 0
@@ -147,7 +148,7 @@ def replay(link: RecordedLink, theirs: list[QuorumPacket], past: Past) -> Replay
                 learned.add(item.zxid)
     over = world.role.over
     world.role.stop()
-    world.look()
+    world.settle()
     database = world.database
     for _, payload in world.role.unapplied:
         database.replay(decode_txn(payload), payload)
@@ -157,7 +158,7 @@ def replay(link: RecordedLink, theirs: list[QuorumPacket], past: Past) -> Replay
 
 def ask(world: LearnerWorld, theirs: list[QuorumPacket]) -> None:
     """Let this learner wait for the answers that the real one asked for, for clients of its own."""
-    connection = world.client().connection
+    connection = world.open().connection
     for packet in theirs:
         if packet.type == packets.REVALIDATE:
             session_id, timeout_ms = packets.revalidate(packet)

@@ -15,25 +15,22 @@ from pyzk.jute.records import ACL, CreateTxn, SetACLTxn
 from pyzk.quorum import learner, learner_dial, packets
 from pyzk.quorum.snapshot_stream import END
 from pyzk.zxid import make
+from tests.frames import OPEN
 from tests.quorum.learner_world import (
     INIT_MS,
-    OPEN,
     UPTODATE,
     LearnerWorld,
     both,
     commit,
-    create,
-    database_of,
     diff,
     leader_info,
     new_leader,
     ping,
     proposal,
-    set_data,
     snap,
     trunc,
-    txn,
 )
+from tests.transactions import create, database_of, set_data, txn
 
 E1 = make(1, 0)
 E2 = make(2, 0)
@@ -77,7 +74,7 @@ def test_a_snapshot_may_come_byte_by_byte() -> None:
     database.replay(decode_txn(txn(E1 + 3, OpCode.CREATE, acl)))
     for byte in snap(database) + new_leader():
         world.hear(bytes([byte]))
-    world.settle()
+    world.sync()
     assert world.role.over is None
     ours, theirs = world.database.tree, database.tree
     assert world.acks == [E1]
@@ -93,7 +90,7 @@ def test_what_follows_a_snapshot_is_stored_with_it_and_not_logged() -> None:
     world.take()
     world.hear(snap(leaders(create(E1 + 1, "/a"))), both(create(E1 + 2, "/b")), new_leader())
     assert world.take() == ["store 0x100000002"]
-    world.settle()
+    world.sync()
     assert world.disk == []
     assert world.paths() == ["/a", "/b"]
     assert world.committed == [E1 + 2]
@@ -103,7 +100,7 @@ def test_the_committed_log_begins_anew_and_the_log_is_whole_from_the_snapshot_on
     world = LearnerWorld([create(E1 + 1)], epochs=(1, 1))
     world.discover(2)
     world.hear(snap(leaders(create(E1 + 1), create(E1 + 2))), new_leader(2))
-    world.settle()
+    world.sync()
     assert world.committed == []
     assert world.database.log_complete_after == E1 + 2
     world.hear(UPTODATE, both(create(E2 + 1)))
@@ -119,7 +116,7 @@ def test_what_the_snapshot_has_already_is_applied_again_without_harm() -> None:
     world.discover()
     world.hear(snap(leaders(a1, a2, a3, a4), E1 + 3))
     world.hear(both(a2), both(a3), both(a4), new_leader())
-    world.settle()
+    world.sync()
     assert world.role.over is None
     assert world.database.last_zxid == E1 + 4
     assert world.committed == [E1 + 2, E1 + 3, E1 + 4]
@@ -151,7 +148,7 @@ def test_digests_are_compared_as_soon_as_all_is_in_that_the_snapshot_may_have() 
     world.discover()
     world.hear(snap(fuzzy, E1 + 1), both(txn(E1 + 2, OpCode.CREATE, wrong, digest=1)))
     world.hear(both(create(E1 + 3, "/c")), new_leader())
-    world.settle()
+    world.sync()
     world.hear(UPTODATE)
     assert world.database.fuzzy_until == E1 + 3
     assert world.database.digest_mismatches == 0
@@ -167,7 +164,7 @@ def test_an_uncommitted_proposal_behind_a_snapshot_waits_for_uptodate() -> None:
     world.hear(snap(leaders(create(E1 + 1))), proposal(create(E1 + 2)), new_leader())
     world.hear(commit(E1 + 2), proposal(create(E1 + 3)))
     assert world.take() == ["store 0x100000001"]
-    world.settle()
+    world.sync()
     world.take()
     world.hear(UPTODATE)
     assert world.take() == ["> ACK 0x100000000", "log 0x100000002", "log 0x100000003"]
@@ -203,7 +200,7 @@ def test_a_database_whose_replacement_may_be_on_disk_is_not_believed() -> None:
     world.hear(snap(leaders(create(E1 + 2, "/new"))), new_leader(2))
     world.link.lost("reset")
     world.role.stop()
-    world.settle()
+    world.sync()
     assert not world.is_whole()
     assert world.member.epochs.current == 1
 
@@ -234,7 +231,7 @@ def test_the_tree_of_a_snapshot_is_of_the_configured_kind() -> None:
     world = LearnerWorld(config=ServerConfig(digest_enabled=False, extended_types_enabled=True))
     world.discover()
     world.hear(snap(leaders(create(E1 + 1))), new_leader())
-    world.settle()
+    world.sync()
     assert world.database.tree.digest == 0
     assert world.database.tree.is_ttl_owner(-(1 << 56) + 5)
 
@@ -275,7 +272,7 @@ def test_the_znodes_that_every_tree_has_need_not_be_in_a_snapshot() -> None:
         END,
         new_leader(),
     )
-    world.settle()
+    world.sync()
     world.hear(UPTODATE)
     assert "/zookeeper/config" in world.database.tree.nodes
 
@@ -339,7 +336,7 @@ def test_what_comes_after_the_cut_goes_on_as_after_diff() -> None:
     world.hear(trunc(E1 + 3))
     world.answer()
     world.hear(both(create(E2 + 1)), new_leader(2))
-    world.settle()
+    world.sync()
     assert world.acks == [E2]
     assert world.disk == [*HISTORY[:3], create(E2 + 1)]
 
@@ -347,12 +344,12 @@ def test_what_comes_after_the_cut_goes_on_as_after_diff() -> None:
 def test_a_proposal_that_waited_for_the_cut_waits_on_for_its_commit() -> None:
     world = deposed()
     world.hear(trunc(E1 + 3), both(create(E1 + 4, "/x")), proposal(create(E2 + 1)), ping(0))
-    world.settle()
+    world.sync()
     assert world.paths()[-1] == "/x"
     world.hear(commit(E2 + 1), proposal(create(E2 + 2)), new_leader(2))
-    world.settle()
+    world.sync()
     world.hear(UPTODATE)
-    world.settle()
+    world.sync()
     assert world.acks == [E2, E2, E2 + 2]
     assert world.committed == [E1 + 1, E1 + 2, E1 + 3, E1 + 4, E2 + 1]
 
@@ -377,9 +374,9 @@ def again(world: LearnerWorld, epoch: int = 2) -> None:
     assert dial.link is world.link
     assert world.dials == []
     dial.link.owner.link_up(dial.link)
-    world.look()
-    world.hear(leader_info(epoch))
     world.settle()
+    world.hear(leader_info(epoch))
+    world.sync()
 
 
 def test_a_log_that_never_had_the_record_is_told_to_the_same_leader() -> None:
@@ -387,7 +384,7 @@ def test_a_log_that_never_had_the_record_is_told_to_the_same_leader() -> None:
     world.discover(2)
     old = world.link
     world.hear(trunc(E1 + 2), both(create(E2 + 1)), new_leader(2))
-    world.settle()
+    world.sync()
     assert old.is_closed
     assert world.is_whole()
     assert world.disk == [create(E1 + 1)]
@@ -397,7 +394,7 @@ def test_a_log_that_never_had_the_record_is_told_to_the_same_leader() -> None:
         "> ACKEPOCH 0x100000001 not counted",
     ]
     world.hear(diff(E1 + 2), both(create(E1 + 2)), both(create(E2 + 1)), new_leader(2))
-    world.settle()
+    world.sync()
     world.hear(UPTODATE)
     assert world.acks == [E2, E2]
     assert world.committed == [E1 + 1, E1 + 2, E2 + 1]
@@ -410,7 +407,7 @@ def uncut() -> LearnerWorld:
     world.truncate = lambda zxid: database_of(HISTORY)  # type: ignore[method-assign]
     world.discover(2)
     world.hear(trunc(E1 + 2), proposal(create(E2 + 1)), new_leader(2))
-    world.settle()
+    world.sync()
     return world
 
 
@@ -430,9 +427,9 @@ def test_it_says_to_the_same_leader_that_it_has_nothing() -> None:
     assert world.take()[-1] == "> ACKEPOCH 0x0 not counted"
     world.hear(snap(leaders(create(E1 + 1), create(E1 + 2))), proposal(create(E2 + 1)))
     world.hear(new_leader(2))
-    world.settle()
+    world.sync()
     world.hear(UPTODATE)
-    world.settle()
+    world.sync()
     assert world.acks == [E2, E2, E2 + 1]
     assert world.database.last_zxid == E1 + 2
     assert not world.member.needs_snapshot
@@ -443,7 +440,7 @@ def test_to_a_new_leader_it_tells_the_truth_for_that_counts() -> None:
     again(world, 3)
     assert world.take()[-1] == "> ACKEPOCH 0x100000004 current=1"
     world.hear(diff(E1 + 4), new_leader(3))
-    world.settle()
+    world.sync()
     assert world.acks == [make(3, 0)]
     assert not world.member.needs_snapshot
 
@@ -452,7 +449,7 @@ def test_a_second_truncation_that_cannot_be_done_is_the_end() -> None:
     world = uncut()
     again(world, 3)
     world.hear(trunc(E1 + 2))
-    world.settle()
+    world.sync()
     assert world.role.over == "TRUNC 0x100000002, but the log ends at 0x100000004"
     assert world.link.is_closed
 
@@ -482,7 +479,7 @@ def test_a_cut_that_ends_after_the_role_changes_nothing_in_it() -> None:
     world.hear(trunc(E1 + 2), both(create(E2 + 1)))
     world.link.lost("reset")
     world.role.stop()
-    world.settle()
+    world.sync()
     assert world.database.last_zxid == E1 + 4
     assert not world.is_whole()
     assert world.unsynced == []

@@ -16,8 +16,6 @@ from tests.quorum.learner_world import (
     LearnerWorld,
     both,
     commit,
-    create,
-    database_of,
     diff,
     inform,
     leader_info,
@@ -25,8 +23,8 @@ from tests.quorum.learner_world import (
     proposal,
     snap,
     trunc,
-    txn,
 )
+from tests.transactions import create, database_of, txn
 from tests.transcripts.commands import perform
 from tests.transcripts.stage import Stage
 
@@ -112,7 +110,7 @@ def test_synchronization_may_bring_transactions_of_earlier_epochs_and_of_this_on
     world = member()
     world.discover(2)
     world.hear(diff(E2 + 1), both(create(E1 + 4)), both(create(E2 + 1)), new_leader(2))
-    world.settle()
+    world.sync()
     world.hear(UPTODATE)
     assert over(world) is None
     assert world.committed == [E1 + 1, E1 + 2, E1 + 3, E1 + 4, E2 + 1]
@@ -141,7 +139,7 @@ def test_behind_newleader_a_transaction_is_one_of_the_epoch(
     world.discover(2)
     world.hear(diff(E1 + 3), new_leader(2))
     if is_stored:
-        world.settle()
+        world.sync()
     data = create(E1 + 4)
     world.hear(inform(data) if is_observer else proposal(data))
     assert over(world) == f"the transaction 0x100000004 {OF_2}"
@@ -175,7 +173,7 @@ def test_a_truncation_to_what_is_here_is_done() -> None:
     world = member()
     world.discover(2)
     world.hear(trunc(E1 + 2))
-    world.settle()
+    world.sync()
     assert over(world) is None
     assert world.database.last_zxid == E1 + 2
 
@@ -185,7 +183,7 @@ def test_a_truncation_to_what_is_here_is_done() -> None:
 
 def test_leaderinfo_names_an_epoch_and_no_transaction() -> None:
     world = member()
-    world.connect()
+    world.reach()
     world.take()
     world.hear(packets.encode_packet(packets.LEADERINFO, E2 + 1, bytes.fromhex("00010000")))
     assert over(world) == "LEADERINFO 0x200000001 begins no epoch"
@@ -195,7 +193,7 @@ def test_leaderinfo_names_an_epoch_and_no_transaction() -> None:
 @pytest.mark.parametrize("epoch", [0, -1])
 def test_an_epoch_below_the_accepted_one_ends_the_link(epoch: int) -> None:
     world = member()
-    world.connect()
+    world.reach()
     world.take()
     world.hear(leader_info(epoch))
     assert over(world) == f"LEADERINFO of epoch {epoch}, but epoch 1 was accepted before"
@@ -316,7 +314,7 @@ def test_an_activated_configuration_with_other_voters_makes_this_one_outdated(
         world.hear(diff(E1 + 3))
         if when == "ready":
             world.hear(new_leader(2))
-            world.settle()
+            world.sync()
     activated(world, text)
     assert over(world) is None
     assert world.member.is_outdated == is_outdated
@@ -338,7 +336,7 @@ def test_a_leader_whose_configuration_has_other_voters_makes_this_one_outdated(
     world = member()
     world.discover(2)
     world.hear(diff(E1 + 3), packets.encode_new_leader(2, text))
-    world.settle()
+    world.sync()
     assert not world.member.is_outdated
     world.hear(UPTODATE)
     assert over(world) is None

@@ -14,8 +14,6 @@ from tests.quorum.learner_world import (
     LearnerWorld,
     both,
     commit,
-    create,
-    database_of,
     diff,
     inform,
     new_leader,
@@ -23,6 +21,7 @@ from tests.quorum.learner_world import (
     proposal,
     snap,
 )
+from tests.transactions import create, database_of
 
 E1 = make(1, 0)
 
@@ -39,7 +38,7 @@ def serving(sync_enabled: bool = True) -> LearnerWorld:
 
 def test_an_observer_says_that_it_is_one() -> None:
     world = LearnerWorld(is_observer=True, epochs=(2, 2))
-    world.connect()
+    world.reach()
     assert world.take() == ["> OBSERVERINFO 0x200000000 sid=4 accepted=2 config=0"]
     assert world.role.mode == "observer"
     assert world.role.gauges() == {"observer_master_id": 3}
@@ -51,7 +50,7 @@ def test_inform_is_logged_and_applied_and_not_acknowledged() -> None:
     assert world.take() == ["log 0x100000001", "log 0x100000002"]
     assert world.paths() == ["/a", "/b"]
     assert world.committed == [E1 + 1, E1 + 2]
-    world.settle()
+    world.sync()
     assert world.take() == ["disk log 0x100000002"]
 
 
@@ -82,7 +81,7 @@ def test_during_synchronization_both_forms_are_taken_and_are_durable_before_the_
         new_leader(),
     )
     assert world.take() == ["log 0x100000001", "log 0x100000002", "log 0x100000003"]
-    world.settle()
+    world.sync()
     assert world.take() == [
         "disk log 0x100000003",
         "save currentEpoch 1",
@@ -96,14 +95,14 @@ def test_what_an_observer_hears_before_uptodate_waits_for_it() -> None:
     world = LearnerWorld(is_observer=True)
     world.discover()
     world.hear(diff(0), new_leader(), inform(create(E1 + 1)))
-    world.settle()
+    world.sync()
     world.hear(inform(create(E1 + 2)))
     assert world.committed == []
     world.take()
     world.hear(UPTODATE)
     assert world.take() == ["> ACK 0x100000000", "log 0x100000001", "log 0x100000002"]
     assert world.committed == [E1 + 1, E1 + 2]
-    world.settle()
+    world.sync()
     assert world.acks == [E1, E1]
 
 
@@ -111,7 +110,7 @@ def test_a_proposal_whose_commit_an_observer_would_not_hear_ends_the_link() -> N
     world = LearnerWorld(is_observer=True)
     world.discover()
     world.hear(diff(0), new_leader(), proposal(create(E1 + 1)))
-    world.settle()
+    world.sync()
     world.hear(UPTODATE)
     assert world.role.over is not None
     assert "0x100000001 was not committed before UPTODATE" in world.role.over
@@ -142,7 +141,7 @@ def test_without_a_log_the_database_knows_that_it_is_not_there(is_synchronizing:
         world = LearnerWorld(is_observer=True, sync_enabled=False)
         world.discover()
         world.hear(diff(E1 + 1), both(create(E1 + 1)), new_leader())
-        world.settle()
+        world.sync()
         assert world.acks == [E1]
     else:
         world = serving(sync_enabled=False)
@@ -172,7 +171,7 @@ def test_a_commit_without_its_proposal_ends_the_link_during_synchronization() ->
 def test_an_observer_may_bear_a_silent_leader_for_another_time_than_followers() -> None:
     for is_observer, limit_ms in ((True, 2 * SYNC_MS), (False, SYNC_MS)):
         ticks = 2 * SYNC_MS // TICK_MS
-        world = LearnerWorld(is_observer=is_observer, observer_limit_ticks=ticks)
+        world = LearnerWorld(is_observer=is_observer, observer_sync_limit_ticks=ticks)
         world.serve()
         world.advance(limit_ms - 1)
         assert world.role.over is None

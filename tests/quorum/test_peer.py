@@ -13,8 +13,9 @@ from pyzk.data.database import Database
 from pyzk.data.tree import DataTree
 from pyzk.jute.records import CreateRequest, DeleteRequest, SetDataRequest
 from pyzk.quorum.standalone import standalone_peer
-from tests.server.calls import burst, connect_frame, create_as, logged_types
-from tests.world import OPEN, START_MS, Client, Record, World, encode_request
+from tests.frames import OPEN, Record, connect_frame, create_request, encode_request
+from tests.server.calls import burst, create_as, logged_types
+from tests.world import START_MS, Client, World
 
 EXTENDED = ServerConfig(extended_types_enabled=True, tick_time_ms=2000)
 
@@ -38,7 +39,7 @@ def run(
             (OpCode.CREATE, CreateRequest(path, b"x", OPEN, rng.randrange(4))),
             (OpCode.SET_DATA, SetDataRequest(path, b"y" * rng.randrange(9), -1)),
             (OpCode.DELETE, DeleteRequest(path, -1)),
-            (OpCode.CREATE_CONTAINER, CreateRequest(path, b"", OPEN, 4)),
+            (OpCode.CREATE_CONTAINER, create_request(path, flags=4)),
             (OpCode.PING, b""),
         ]
         client.connection.receive(encode_request(number, *rng.choice(requests)))
@@ -197,7 +198,7 @@ def test_a_peer_takes_its_role_once(world: World) -> None:
 
 def test_a_burst_of_everything_leaves_nothing_behind(world: World, client: Client) -> None:
     world.is_disk_held = True
-    burst(client, *[(OpCode.CREATE, CreateRequest("/s", b"", OPEN, 3))] * 50)
+    burst(client, *[(OpCode.CREATE, create_request("/s", flags=3))] * 50)
     burst(client, (OpCode.CLOSE_SESSION, b""))
     world.sync()
     server = world.server

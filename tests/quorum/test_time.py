@@ -6,8 +6,9 @@ import pytest
 
 from pyzk.config.server import ServerConfig
 from pyzk.constants import CreateMode, OpCode
-from pyzk.jute.records import CreateRequest, CreateTTLRequest
-from tests.world import OPEN, START_MS, Client, World
+from pyzk.jute.records import CreateTTLRequest
+from tests.frames import OPEN, create_request
+from tests.world import START_MS, Client, World
 
 TICK = 2000
 
@@ -147,7 +148,7 @@ def test_a_container_goes_after_its_last_child_and_one_never_used_stays() -> Non
     world = _world()
     client = world.connect(timeout_ms=40_000)
     for path in ("/used", "/fresh"):
-        request = CreateRequest(path, b"", OPEN, CreateMode.CONTAINER)
+        request = create_request(path, flags=CreateMode.CONTAINER)
         assert client.call(OpCode.CREATE_CONTAINER, request).err == 0
     client.create("/used/child")
     _keep_alive(world, client, 120_000)
@@ -189,7 +190,7 @@ def test_nothing_is_answered_or_visible_before_the_disk_has_answered() -> None:
     world = _world()
     writer, reader = world.connect(), world.connect()
     world.is_disk_held = True
-    writer.submit(OpCode.CREATE, CreateRequest("/a", b"1", OPEN, 0))
+    writer.submit(OpCode.CREATE, create_request("/a", b"1"))
     assert writer.replies() == []
     assert reader.exists("/a").err == -101
     world.sync()
@@ -201,9 +202,9 @@ def test_a_read_waits_behind_the_write_of_its_own_session_and_no_other() -> None
     world = _world()
     writer, reader = world.connect(), world.connect()
     world.is_disk_held = True
-    writer.submit(OpCode.CREATE, CreateRequest("/a", b"1", OPEN, 0), xid=1)
+    writer.submit(OpCode.CREATE, create_request("/a", b"1"), xid=1)
     writer.submit(OpCode.PING, xid=-2)
-    writer.submit(OpCode.CREATE, CreateRequest("/b", b"1", OPEN, 0), xid=3)
+    writer.submit(OpCode.CREATE, create_request("/b", b"1"), xid=3)
     assert reader.ping().err == 0
     assert writer.replies() == []
     world.sync()

@@ -19,6 +19,7 @@ import pytest
 from scripts import compiled
 from scripts.can_compile import why_not
 from scripts.compiled import AbandonedError, CompileError
+from tests.processes import python
 
 ROOT = Path(__file__).parents[2]
 WRITES = "import pathlib, sys; out = pathlib.Path(sys.argv[1]); out.mkdir(); "
@@ -193,16 +194,10 @@ def test_old_copies_go_but_for_the_last(root: Path) -> None:
 
 
 def run(root: Path, word: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "import os; print(os.environ.get('PYTHONPATH'))"]
-    return subprocess.run(
-        [sys.executable, "-m", "scripts.compiled", word, *command],
-        cwd=root,
-        env={name: text for name, text in os.environ.items() if name not in PATHS} | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    command = ("-m", "scripts.compiled", word, sys.executable)
+    code = "import os; print(os.environ.get('PYTHONPATH'))"
+    kept = {name: text for name, text in os.environ.items() if name not in PATHS}
+    return python(*command, "-c", code, cwd=root, env=kept | environment, check=False)
 
 
 def test_a_command_runs_on_the_copy_and_only_on_it(root: Path) -> None:
@@ -238,13 +233,8 @@ def test_a_checkout_that_cannot_be_written_is_told_in_a_sentence(
     reason = f"the core cannot be compiled: {root / '.build'} cannot be written: File exists\n"
     assert compiled.compile_now(root, GOOD) == 1
     assert capsys.readouterr().err == reason
-    process = subprocess.run(
-        [sys.executable, "-m", "scripts.compiled", "serve", sys.executable, "-c", "print('up')"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = ("-m", "scripts.compiled", "serve", sys.executable, "-c", "print('up')")
+    process = python(*command, cwd=root, env=os.environ)
     assert (process.stdout, process.stderr) == ("up\n", f"serving in pure Python, {reason}")
 
 

@@ -7,12 +7,12 @@ import importlib
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from scripts import can_compile
+from tests.processes import python
 
 ROOT = Path(__file__).parent.parent.parent
 IS_COMPILED_RUN = "PYZK_TEST_COMPILED" in os.environ
@@ -62,15 +62,8 @@ def test_the_lists_name_what_is_there() -> None:
 def run_setup(*arguments: str, switch: str = "yes") -> subprocess.CompletedProcess[str]:
     """Run setup.py with this switch where there is no compiler."""
     pytest.importorskip("setuptools")
-    return subprocess.run(
-        [sys.executable, str(ROOT / "setup.py"), *arguments],
-        env={**os.environ, "PYZK_COMPILE": switch, "CC": "/there/is/none"},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    environment = {**os.environ, "PYZK_COMPILE": switch, "CC": "/there/is/none"}
+    return python("setup.py", *arguments, cwd=ROOT, env=environment, check=False)
 
 
 def test_what_a_build_needs_can_be_asked_before_there_is_a_compiler() -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
 import pytest
+
+from tests.processes import python
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = (".ci", "changelog.d", "conformance", "docs", "pyzk", "scripts", "tests")
@@ -16,14 +16,7 @@ FOLDERS = (".ci", "changelog.d", "conformance", "docs", "pyzk", "scripts", "test
 
 def setup(*arguments: str) -> str:
     pytest.importorskip("setuptools")
-    return subprocess.run(
-        [sys.executable, "setup.py", "-q", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    ).stdout
+    return python("setup.py", "-q", *arguments, cwd=ROOT).stdout
 
 
 def test_the_source_distribution_is_the_whole_project(tmp_path: Path) -> None:

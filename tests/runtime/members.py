@@ -106,6 +106,15 @@ async def ensemble(directory: Path, count: int = 3, extra: str = "") -> AsyncIte
         await made.close()
 
 
+@contextlib.asynccontextmanager
+async def whole(directory: Path, extra: str = "") -> AsyncIterator[Ensemble]:
+    """Three members that have elected."""
+    async with ensemble(directory, extra=extra) as made:
+        await made.start_all()
+        await made.wait_until_whole()
+        yield made
+
+
 def run(main: Awaitable[None]) -> None:
     """Run one test's coroutine, not for ever."""
 

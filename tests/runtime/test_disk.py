@@ -16,13 +16,8 @@ from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.persistence.snapshot import write_snapshot
 from pyzk.runtime.disk import DiskThread, SnapshotThread
-from tests.persistence.disks import (
-    contents,
-    create_payload,
-    database_of,
-    framed,
-    workload,
-)
+from tests.persistence.disks import contents, create_payload, framed, workload
+from tests.transactions import database_of
 
 RECORDS = framed(workload(30))
 

@@ -16,123 +16,101 @@ from pyzk.errors import ElectionPortError
 from pyzk.quorum.commands import DialElection
 from pyzk.quorum.election_messages import Address
 from pyzk.runtime.network import TcpNetwork
-from tests.runtime.members import free_ports, run
-from tests.runtime.ports import (
-    Core,
-    HangingNetwork,
-    dial,
-    election_port,
-    ensemble_at,
-    quorum_port,
-)
+from tests.runtime.members import free_ports
+from tests.runtime.ports import Core, HangingNetwork, dial, election_port, ensemble_at, quorum_port
 
 pytestmark = pytest.mark.live
 
 
-def test_an_election_connection_lives_and_ends(tmp_path: Path) -> None:
-    async def main() -> None:
-        core, other = Core(), Core()
-        ensemble = ensemble_at(tmp_path)
-        listening = election_port(other, ensemble)
-        await listening.listen()
-        port = election_port(core, ensemble)
-        address = Address("127.0.0.1", ensemble.me.addresses[0].election_port)
-        port.dial(DialElection(2, (address,)))
-        link = await core.until_heard("election dialed")
-        assert link.sid == 2
-        # What is ordered together leaves in this order; then the connection ends.
-        port.write(link, b"initial")
-        port.write(link, b" message")
-        port.close_link(link)
-        await other.until_heard("election closed")
-        received = b"".join(cast("bytes", what[2]) for what in other.all("election received"))
-        assert received == b"initial message"
-        await core.until_heard("election closed")
-        listening.abort()
-
-    run(main())
+async def test_an_election_connection_lives_and_ends(tmp_path: Path) -> None:
+    core, other = Core(), Core()
+    ensemble = ensemble_at(tmp_path)
+    listening = election_port(other, ensemble)
+    await listening.listen()
+    port = election_port(core, ensemble)
+    address = Address("127.0.0.1", ensemble.me.addresses[0].election_port)
+    port.dial(DialElection(2, (address,)))
+    link = await core.until_heard("election dialed")
+    assert link.sid == 2
+    # What is ordered together leaves in this order; then the connection ends.
+    port.write(link, b"initial")
+    port.write(link, b" message")
+    port.close_link(link)
+    await other.until_heard("election closed")
+    received = b"".join(cast("bytes", what[2]) for what in other.all("election received"))
+    assert received == b"initial message"
+    await core.until_heard("election closed")
+    listening.abort()
 
 
-def test_a_message_has_been_written_when_the_other_side_takes_it(tmp_path: Path) -> None:
-    async def main() -> None:
-        core = Core()
-        ensemble = ensemble_at(tmp_path)
-        port = election_port(core, ensemble)
-        await port.listen()
-        reader, writer = await dial(ensemble.me.addresses[0].election_port)
-        link = await core.until_heard("election accepted")
-        port.write(link, b"small")
-        await core.until_heard("election written")
-        reader._transport.pause_reading()  # type: ignore[attr-defined]
-        large = bytes(32 << 20)
-        port.write(link, large)
-        for _turn in range(200):
-            await asyncio.sleep(0)
-        assert len(core.all("election written")) == 1
-        reader._transport.resume_reading()  # type: ignore[attr-defined]
-        await reader.readexactly(len(b"small") + len(large))
-        await core.until_heard("election written", 2)
-        writer.close()
-        port.abort()
-
-    run(main())
+async def test_a_message_has_been_written_when_the_other_side_takes_it(tmp_path: Path) -> None:
+    core = Core()
+    ensemble = ensemble_at(tmp_path)
+    port = election_port(core, ensemble)
+    await port.listen()
+    reader, writer = await dial(ensemble.me.addresses[0].election_port)
+    link = await core.until_heard("election accepted")
+    port.write(link, b"small")
+    await core.until_heard("election written")
+    reader._transport.pause_reading()  # type: ignore[attr-defined]
+    large = bytes(32 << 20)
+    port.write(link, large)
+    for _turn in range(200):
+        await asyncio.sleep(0)
+    assert len(core.all("election written")) == 1
+    reader._transport.resume_reading()  # type: ignore[attr-defined]
+    await reader.readexactly(len(b"small") + len(large))
+    await core.until_heard("election written", 2)
+    writer.close()
+    port.abort()
 
 
-def test_who_does_not_read_the_last_message_is_cut_off(tmp_path: Path) -> None:
-    async def main() -> None:
-        core = Core()
-        ensemble = ensemble_at(tmp_path)
-        port = election_port(core, ensemble)
-        await port.listen()
-        reader, writer = await dial(ensemble.me.addresses[0].election_port)
-        link = await core.until_heard("election accepted")
-        reader._transport.pause_reading()  # type: ignore[attr-defined]
-        port.write(link, bytes(32 << 20))
-        port.close_link(link)
-        await core.until(lambda: core.timers)
-        core.fire()
-        await core.until_heard("election closed")
-        writer.close()
-        port.abort()
-
-    run(main())
+async def test_who_does_not_read_the_last_message_is_cut_off(tmp_path: Path) -> None:
+    core = Core()
+    ensemble = ensemble_at(tmp_path)
+    port = election_port(core, ensemble)
+    await port.listen()
+    reader, writer = await dial(ensemble.me.addresses[0].election_port)
+    link = await core.until_heard("election accepted")
+    reader._transport.pause_reading()  # type: ignore[attr-defined]
+    port.write(link, bytes(32 << 20))
+    port.close_link(link)
+    await core.until(lambda: core.timers)
+    core.fire()
+    await core.until_heard("election closed")
+    writer.close()
+    port.abort()
 
 
-def test_a_failed_dial_is_told_each_time_and_logged_once(
+async def test_a_failed_dial_is_told_each_time_and_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def main() -> None:
-        core = Core()
-        port = election_port(core, ensemble_at(tmp_path))
-        (closed,) = free_ports(1)
-        for count in (1, 2):
-            port.dial(DialElection(3, (Address("127.0.0.1", closed),)))
-            assert await core.until_heard("election dial failed", count) == 3
-        assert caplog.text.count("server 3 cannot be reached for elections") == 1
-
     caplog.set_level("INFO")
-    run(main())
+    core = Core()
+    port = election_port(core, ensemble_at(tmp_path))
+    (closed,) = free_ports(1)
+    for count in (1, 2):
+        port.dial(DialElection(3, (Address("127.0.0.1", closed),)))
+        assert await core.until_heard("election dial failed", count) == 3
+    assert caplog.text.count("server 3 cannot be reached for elections") == 1
 
 
-def test_a_dial_takes_no_longer_than_cnx_timeout_allows(tmp_path: Path) -> None:
-    async def main() -> None:
-        core = Core()
-        network = HangingNetwork()
-        port = election_port(core, ensemble_at(tmp_path), network)
-        port.dial(DialElection(3, (Address("a", 1),)))
-        await network.asked.wait()
-        core.fire()
-        assert await core.until_heard("election dial failed") == 3
-        # Nor does the end of the server wait for one.
-        port.dial(DialElection(2, (Address("b", 1),)))
-        network.asked.clear()
-        await network.asked.wait()
-        port.close()
-        for _turn in range(5):
-            await asyncio.sleep(0)
-        assert core.all("election dial failed") == [("election dial failed", 3)]
-
-    run(main())
+async def test_a_dial_takes_no_longer_than_cnx_timeout_allows(tmp_path: Path) -> None:
+    core = Core()
+    network = HangingNetwork()
+    port = election_port(core, ensemble_at(tmp_path), network)
+    port.dial(DialElection(3, (Address("a", 1),)))
+    await network.asked.wait()
+    core.fire()
+    assert await core.until_heard("election dial failed") == 3
+    # Nor does the end of the server wait for one.
+    port.dial(DialElection(2, (Address("b", 1),)))
+    network.asked.clear()
+    await network.asked.wait()
+    port.close()
+    for _turn in range(5):
+        await asyncio.sleep(0)
+    assert core.all("election dial failed") == [("election dial failed", 3)]
 
 
 class Squatted(HangingNetwork):
@@ -166,62 +144,54 @@ async def fire_a_second(core: Core) -> None:
 
 
 @pytest.mark.parametrize(("setting", "attempts"), [("", 3), ("electionPortBindRetry=7", 7)])
-def test_an_election_port_that_is_never_free_ends_the_server(
+async def test_an_election_port_that_is_never_free_ends_the_server(
     tmp_path: Path, setting: str, attempts: int
 ) -> None:
-    async def main() -> None:
-        core = Core()
-        port = election_port(core, ensemble_at(tmp_path, setting), Squatted(TAKEN, 99))
-        listening = asyncio.ensure_future(port.listen())
-        for _attempt in range(attempts - 1):
-            await fire_a_second(core)
-            assert not listening.done()
-        with pytest.raises(ElectionPortError) as caught:
-            await listening
-        port.abort()
-        text = str(caught.value)
-        assert re.search(r"^cannot listen for elections on 127\.0\.0\.1:\d+: Address alr", text)
-        assert f"tried {attempts} times (electionPortBindRetry; 0: for ever)" in text
-        assert "Another process has the port, perhaps this server is running already" in text
-        assert text.endswith("on all members, or correct myid if this is another server")
-
-    run(main())
+    core = Core()
+    port = election_port(core, ensemble_at(tmp_path, setting), Squatted(TAKEN, 99))
+    listening = asyncio.ensure_future(port.listen())
+    for _attempt in range(attempts - 1):
+        await fire_a_second(core)
+        assert not listening.done()
+    with pytest.raises(ElectionPortError) as caught:
+        await listening
+    port.abort()
+    text = str(caught.value)
+    assert re.search(r"^cannot listen for elections on 127\.0\.0\.1:\d+: Address alr", text)
+    assert f"tried {attempts} times (electionPortBindRetry; 0: for ever)" in text
+    assert "Another process has the port, perhaps this server is running already" in text
+    assert text.endswith("on all members, or correct myid if this is another server")
 
 
 @pytest.mark.parametrize("failures", [1, 2])
-def test_an_election_port_that_is_freed_in_time_is_taken(tmp_path: Path, failures: int) -> None:
+async def test_an_election_port_that_is_freed_in_time_is_taken(
+    tmp_path: Path, failures: int
+) -> None:
     """Three attempts, a second apart: freed after 1.5 s it is free at the third."""
-
-    async def main() -> None:
-        core = Core()
-        port = election_port(core, ensemble_at(tmp_path), Squatted(TAKEN, failures))
-        listening = asyncio.ensure_future(port.listen())
-        for _attempt in range(failures):
-            assert not listening.done()
-            await fire_a_second(core)
-        await listening
-        assert core.failures == core.timers == []
-        port.abort()
-
-    run(main())
+    core = Core()
+    port = election_port(core, ensemble_at(tmp_path), Squatted(TAKEN, failures))
+    listening = asyncio.ensure_future(port.listen())
+    for _attempt in range(failures):
+        assert not listening.done()
+        await fire_a_second(core)
+    await listening
+    assert core.failures == core.timers == []
+    port.abort()
 
 
-def test_no_number_of_attempts_is_for_ever(tmp_path: Path) -> None:
-    async def main() -> None:
-        core = Core()
-        extra = "electionPortBindRetry=0"
-        port = election_port(core, ensemble_at(tmp_path, extra), HangingNetwork())
-        await port.listen()
-        for _attempt in range(20):
-            await fire_a_second(core)
-        assert core.failures == []
-        port.close()
-
-    run(main())
+async def test_no_number_of_attempts_is_for_ever(tmp_path: Path) -> None:
+    core = Core()
+    extra = "electionPortBindRetry=0"
+    port = election_port(core, ensemble_at(tmp_path, extra), HangingNetwork())
+    await port.listen()
+    for _attempt in range(20):
+        await fire_a_second(core)
+    assert core.failures == []
+    port.close()
 
 
 @pytest.mark.parametrize("failures", [3, 4])
-def test_one_of_two_addresses_is_enough_and_the_other_is_tried_on(
+async def test_one_of_two_addresses_is_enough_and_the_other_is_tried_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, failures: int
 ) -> None:
     ensemble = ensemble_at(tmp_path, "multiAddress.enabled=true")
@@ -232,24 +202,20 @@ def test_one_of_two_addresses_is_enough_and_the_other_is_tried_on(
         for each in ensemble.membership.members
     )
     ensemble = evolve(ensemble, membership=evolve(ensemble.membership, members=members))
-
-    async def main() -> None:
-        core = Core()
-        port = election_port(core, ensemble, Squatted(TAKEN, failures, "b"))
-        listening = asyncio.ensure_future(port.listen())
-        for _attempt in range(2):
-            await fire_a_second(core)
-        await listening
-        assert "It goes on with its other addresses" in caplog.text
-        for _attempt in range(failures - 2):
-            assert not caplog.messages[-1].startswith("listening")
-            await fire_a_second(core)
-        while not caplog.messages[-1].startswith("listening for elections on b:"):
-            await asyncio.sleep(0)
-        port.abort()
-
     caplog.set_level("INFO")
-    run(main())
+    core = Core()
+    port = election_port(core, ensemble, Squatted(TAKEN, failures, "b"))
+    listening = asyncio.ensure_future(port.listen())
+    for _attempt in range(2):
+        await fire_a_second(core)
+    await listening
+    assert "It goes on with its other addresses" in caplog.text
+    for _attempt in range(failures - 2):
+        assert not caplog.messages[-1].startswith("listening")
+        await fire_a_second(core)
+    while not caplog.messages[-1].startswith("listening for elections on b:"):
+        await asyncio.sleep(0)
+    port.abort()
 
 
 @pytest.mark.parametrize(
@@ -269,43 +235,39 @@ def test_one_of_two_addresses_is_enough_and_the_other_is_tried_on(
         (OSError(errno.EPERM, "Not permitted"), "Not permitted", "correct server.1 on all members"),
     ],
 )
-def test_what_is_wrong_with_an_election_port_is_said_with_what_to_do(
+async def test_what_is_wrong_with_an_election_port_is_said_with_what_to_do(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     error: OSError,
     reason: str,
     remedy: str,
 ) -> None:
-    async def main() -> None:
-        port = election_port(
-            Core(), ensemble_at(tmp_path, "electionPortBindRetry=1"), Squatted(error, 9)
-        )
-        with pytest.raises(ElectionPortError, match="tried once") as caught:
-            await port.listen()
-        for text in (str(caught.value), caplog.text):
-            assert reason in text
-            assert remedy.lower() in text.lower()
-            assert "another process" not in text.lower()
-        port.abort()
-
-    run(main())
+    port = election_port(
+        Core(), ensemble_at(tmp_path, "electionPortBindRetry=1"), Squatted(error, 9)
+    )
+    with pytest.raises(ElectionPortError, match="tried once") as caught:
+        await port.listen()
+    for text in (str(caught.value), caplog.text):
+        assert reason in text
+        assert remedy.lower() in text.lower()
+        assert "another process" not in text.lower()
+    port.abort()
 
 
-def test_a_bug_while_the_election_port_is_opened_is_no_port_that_is_taken(tmp_path: Path) -> None:
+async def test_a_bug_while_the_election_port_is_opened_is_no_port_that_is_taken(
+    tmp_path: Path,
+) -> None:
     class Broken(HangingNetwork):
         async def listen(self, make: object, host: str | None, port: int) -> Any:
             raise ValueError("boom")
 
-    async def main() -> None:
-        port = election_port(Core(), ensemble_at(tmp_path), Broken())
-        with pytest.raises(ValueError, match="boom"):
-            await port.listen()
-
-    run(main())
+    port = election_port(Core(), ensemble_at(tmp_path), Broken())
+    with pytest.raises(ValueError, match="boom"):
+        await port.listen()
 
 
 @pytest.mark.parametrize("is_everywhere", [False, True])
-def test_the_ports_are_open_where_the_configuration_says(
+async def test_the_ports_are_open_where_the_configuration_says(
     tmp_path: Path, is_everywhere: bool
 ) -> None:
     class Noting(HangingNetwork):
@@ -313,16 +275,13 @@ def test_the_ports_are_open_where_the_configuration_says(
             self.places.append((str(host), port))
             return TcpNetwork  # has a close that nobody calls
 
-    async def main() -> None:
-        core = Core()
-        network = Noting()
-        extra = f"quorumListenOnAllIPs={str(is_everywhere).lower()}"
-        ensemble = ensemble_at(tmp_path, extra)
-        await election_port(core, ensemble, network).listen()
-        quorum_port(core, ensemble, network).listen()
-        await asyncio.sleep(0)
-        host = "None" if is_everywhere else "127.0.0.1"
-        address = ensemble.me.addresses[0]
-        assert network.places == [(host, address.election_port), (host, address.quorum_port)]
-
-    run(main())
+    core = Core()
+    network = Noting()
+    extra = f"quorumListenOnAllIPs={str(is_everywhere).lower()}"
+    ensemble = ensemble_at(tmp_path, extra)
+    await election_port(core, ensemble, network).listen()
+    quorum_port(core, ensemble, network).listen()
+    await asyncio.sleep(0)
+    host = "None" if is_everywhere else "127.0.0.1"
+    address = ensemble.me.addresses[0]
+    assert network.places == [(host, address.election_port), (host, address.quorum_port)]

@@ -7,12 +7,11 @@ from collections.abc import Callable
 
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
-from pyzk.jute.records import ConnectRequest, CreateRequest
 from pyzk.runtime.runner import MAX_GATHERING_TURNS, PeerRunner
 from pyzk.runtime.seams import Seams
 from pyzk.server.connection import Connection
 from pyzk.testing.seams.storage import MemoryStorage
-from tests.world import OPEN, encode_request, frame
+from tests.frames import connect_frame, create_request, encode_request
 
 
 class CountingStorage(MemoryStorage):
@@ -42,7 +41,7 @@ def batches_of(writes_in_turns: list[int]) -> list[int]:
         for writes in writes_in_turns:
             for _ in range(writes):
                 number += 1
-                record = CreateRequest(f"/{number}", b"", OPEN, 0)
+                record = create_request(f"/{number}")
                 runner.feed(connection, encode_request(number, OpCode.CREATE, record))
             await asyncio.sleep(0)
         await until(lambda: runner.peer.server.outstanding == 0)
@@ -57,8 +56,7 @@ def batches_of(writes_in_turns: list[int]) -> list[int]:
 async def handshake(runner: PeerRunner) -> Connection:
     connection = runner.accept("127.0.0.1", 1, 0)
     assert connection is not None
-    request = ConnectRequest(0, 0, 30_000, 0, bytes(16), False)
-    runner.feed(connection, frame(request.encode()))
+    runner.feed(connection, connect_frame(timeout_ms=30_000))
     await until(lambda: connection.outstanding == 0)
     return connection
 

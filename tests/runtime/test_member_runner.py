@@ -18,57 +18,39 @@ from attrs import evolve
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.errors import ElectionPortError, StorageError
-from pyzk.jute.records import ConnectRequest, CreateRequest, PathRequest, PathWatchRequest
+from pyzk.jute.records import PathRequest, PathWatchRequest
 from pyzk.runtime import logs
 from pyzk.runtime.files import FileDirectory
 from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
-from tests.runtime.members import Ensemble, ensemble, ensemble_of, free_ports, member_config, run
-from tests.world import OPEN, encode_request, frame
+from tests.frames import StreamClient
+from tests.runtime.members import (
+    Ensemble,
+    ensemble,
+    ensemble_of,
+    free_ports,
+    member_config,
+    run,
+    whole,
+)
 
 pytestmark = pytest.mark.live
 
 
-class Client:
-    """A raw client of one member."""
+async def connect(runner: PeerRunner) -> StreamClient:
+    return await StreamClient.connect(*runner.client_address)
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
 
-    @staticmethod
-    async def to(runner: PeerRunner) -> Client:
-        client = Client(*await asyncio.open_connection(*runner.client_address))
-        client.writer.write(frame(ConnectRequest(0, 0, 10_000, 0, bytes(16), False).encode()))
-        try:
-            await client.read()
-        except asyncio.IncompleteReadError:
-            client.writer.close()
-            raise
-        return client
-
-    async def read(self) -> bytes:
-        length = int.from_bytes(await self.reader.readexactly(4), "big")
-        return await self.reader.readexactly(length)
-
-    async def call(self, opcode: int, record: bytes) -> int:
-        """Return the error of the reply."""
-        self.writer.write(encode_request(1, opcode, record))
-        data = await self.read()
-        return int.from_bytes(data[12:16], "big", signed=True)
-
-    async def create(self, path: str) -> int:
-        return await self.call(OpCode.CREATE, CreateRequest(path, b"x", OPEN, 0).encode())
-
-    async def exists(self, path: str) -> int:
-        await self.call(OpCode.SYNC, PathRequest("/").encode())
-        return await self.call(OpCode.EXISTS, PathWatchRequest(path, False).encode())
+async def is_there(client: StreamClient, path: str) -> bool:
+    """Whether a znode is in what the leader has committed by now."""
+    await client.call(OpCode.SYNC, PathRequest("/"))
+    return (await client.call(OpCode.EXISTS, PathWatchRequest(path, False))).err == 0
 
 
 @contextlib.asynccontextmanager
 async def clients(made: Ensemble):  # type: ignore[no-untyped-def]
     """One client of each member."""
-    found = {sid: await Client.to(runner) for sid, runner in made.runners.items()}
+    found = {sid: await connect(runner) for sid, runner in made.runners.items()}
     try:
         yield found
     finally:
@@ -76,94 +58,76 @@ async def clients(made: Ensemble):  # type: ignore[no-untyped-def]
             client.writer.close()
 
 
-def test_three_members_elect_and_replicate(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with ensemble(tmp_path) as made:
-            await made.start_all()
-            await made.wait_until_whole()
-            async with clients(made) as by_sid:
-                for sid, client in by_sid.items():
-                    assert await client.create(f"/from{sid}") == 0
-                for client in by_sid.values():
-                    for sid in by_sid:
-                        assert await client.exists(f"/from{sid}") == 0
-            for sid in made.runners:
-                names = FileDirectory(str(tmp_path / str(sid) / "version-2")).names()
-                assert {"acceptedEpoch", "currentEpoch"} <= set(names)
-
-    run(main())
+async def test_three_members_elect_and_replicate(tmp_path: Path) -> None:
+    async with whole(tmp_path) as made:
+        async with clients(made) as by_sid:
+            for sid, client in by_sid.items():
+                assert await client.create(f"/from{sid}") == 0
+            for client in by_sid.values():
+                for sid in by_sid:
+                    assert await is_there(client, f"/from{sid}")
+        for sid in made.runners:
+            names = FileDirectory(str(tmp_path / str(sid) / "version-2")).names()
+            assert {"acceptedEpoch", "currentEpoch"} <= set(names)
 
 
-def test_the_others_go_on_when_the_leader_is_killed_and_it_comes_back(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with ensemble(tmp_path) as made:
-            await made.start_all()
-            await made.wait_until_whole()
-            async with clients(made) as by_sid:
-                assert await by_sid[1].create("/before") == 0
-            first = made.leader
-            await made.kill(first)
-            await made.wait_until_whole()
-            assert made.leader != first
-            async with clients(made) as by_sid:
-                assert await by_sid[made.leader].create("/after") == 0
-            returned = await made.start(first)
-            await made.wait_until_whole()
-            client = await Client.to(returned)
-            assert await client.exists("/before") == 0
-            assert await client.exists("/after") == 0
-            client.writer.close()
-
-    run(main())
+async def test_the_others_go_on_when_the_leader_is_killed_and_it_comes_back(tmp_path: Path) -> None:
+    async with whole(tmp_path) as made:
+        async with clients(made) as by_sid:
+            assert await by_sid[1].create("/before") == 0
+        first = made.leader
+        await made.kill(first)
+        await made.wait_until_whole()
+        assert made.leader != first
+        async with clients(made) as by_sid:
+            assert await by_sid[made.leader].create("/after") == 0
+        returned = await made.start(first)
+        await made.wait_until_whole()
+        client = await connect(returned)
+        assert await is_there(client, "/before")
+        assert await is_there(client, "/after")
+        client.writer.close()
 
 
-def test_a_member_without_the_others_serves_nobody_and_says_so(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with ensemble(tmp_path) as made:
-            runner = await made.start(1)
-            assert runner.role == ""
-            told: list[str] = []
-            runner.when_serving(lambda: told.append(runner.role))
-            reader, writer = await asyncio.open_connection(*runner.client_address)
-            writer.write(b"srvr")
-            assert (
-                b"This ZooKeeper instance is not currently serving requests" in await reader.read()
-            )
-            writer.close()
-            with pytest.raises(asyncio.IncompleteReadError):
-                await Client.to(runner)
-            assert told == []
-            await made.start(2)
-            await made.wait_until_whole()
-            assert told == [runner.role]
-
-    run(main())
+async def test_a_member_without_the_others_serves_nobody_and_says_so(tmp_path: Path) -> None:
+    async with ensemble(tmp_path) as made:
+        runner = await made.start(1)
+        assert runner.role == ""
+        told: list[str] = []
+        runner.when_serving(lambda: told.append(runner.role))
+        reader, writer = await asyncio.open_connection(*runner.client_address)
+        writer.write(b"srvr")
+        assert b"This ZooKeeper instance is not currently serving requests" in await reader.read()
+        writer.close()
+        with pytest.raises(asyncio.IncompleteReadError):
+            await connect(runner)
+        assert told == []
+        await made.start(2)
+        await made.wait_until_whole()
+        assert told == [runner.role]
 
 
 @pytest.mark.parametrize(
     "garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 4096, bytes(4096), b"\x7f"]
 )
-def test_garbage_on_either_port_costs_that_connection_only(tmp_path: Path, garbage: bytes) -> None:
-    async def main() -> None:
-        async with ensemble(tmp_path) as made:
-            await made.start_all()
-            await made.wait_until_whole()
-            leader = made.leader
-            address = made.configs[leader].ensemble.me.addresses[0]  # type: ignore[union-attr]
-            writers = []
-            for port in (address.quorum_port, address.election_port):
-                for _ in range(3):
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                    writer.write(garbage)
-                    writers.append(writer)
-            async with clients(made) as by_sid:
-                for sid, client in by_sid.items():
-                    assert await client.create(f"/from{sid}") == 0
-            assert made.leader == leader
-            for writer in writers:
-                writer.close()
-
-    run(main())
+async def test_garbage_on_either_port_costs_that_connection_only(
+    tmp_path: Path, garbage: bytes
+) -> None:
+    async with whole(tmp_path) as made:
+        leader = made.leader
+        address = made.configs[leader].ensemble.me.addresses[0]  # type: ignore[union-attr]
+        writers = []
+        for port in (address.quorum_port, address.election_port):
+            for _ in range(3):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(garbage)
+                writers.append(writer)
+        async with clients(made) as by_sid:
+            for sid, client in by_sid.items():
+                assert await client.create(f"/from{sid}") == 0
+        assert made.leader == leader
+        for writer in writers:
+            writer.close()
 
 
 @pytest.mark.parametrize("sent", [b"PROXY TCP4 ::1 ::1 1 2\r\n", b"GET / HTTP/1.1\r\n\r\n"])
@@ -201,90 +165,86 @@ def test_probes_of_any_port_fill_no_log(tmp_path: Path, sent: bytes) -> None:
         root.handlers[:], root.level, logging.raiseExceptions = before
 
 
-def test_a_clean_end_leaves_nothing_behind(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with ensemble(tmp_path, extra="preAllocSize=64") as made:
-            await made.start_all()
-            await made.wait_until_whole()
-            leader = made.leader
-            runner = made.runners.pop(leader)
-            serving = asyncio.ensure_future(runner.serve_until_stopped())
-            runner.request_stop()
-            assert await serving == 0
-            address = made.configs[leader].ensemble.me.addresses[0]  # type: ignore[union-attr]
-            for port in (address.quorum_port, address.election_port):
-                with pytest.raises(ConnectionRefusedError):
-                    await asyncio.open_connection("127.0.0.1", port)
-            await made.wait_until_whole()
-
-    run(main())
+async def test_a_clean_end_leaves_nothing_behind(tmp_path: Path) -> None:
+    async with whole(tmp_path, extra="preAllocSize=64") as made:
+        leader = made.leader
+        runner = made.runners.pop(leader)
+        serving = asyncio.ensure_future(runner.serve_until_stopped())
+        runner.request_stop()
+        assert await serving == 0
+        address = made.configs[leader].ensemble.me.addresses[0]  # type: ignore[union-attr]
+        for port in (address.quorum_port, address.election_port):
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection("127.0.0.1", port)
+        await made.wait_until_whole()
 
 
-def test_a_failing_disk_ends_a_member_and_not_the_ensemble(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with ensemble(tmp_path) as made:
-            await made.start_all()
-            await made.wait_until_whole()
-            sid = made.leader
-            runner = made.runners.pop(sid)
-            serving = asyncio.ensure_future(runner.serve_until_stopped())
-            runner._storage_failed(StorageError("the disk is full", path="/d"))
-            assert await serving == 1
-            await made.wait_until_whole()
-            assert made.leader != sid
-
-    run(main())
+async def test_nobody_is_told_that_a_member_serves_which_has_ended_in_the_same_turn(
+    tmp_path: Path,
+) -> None:
+    told: list[str] = []
+    runner = PeerRunner(member_config(tmp_path, 1, 1, free_ports(3)))
+    await runner.start()
+    runner.when_serving(lambda: told.append(runner.role))
+    while not runner.role:
+        await asyncio.sleep(0)
+    runner.kill()
+    await asyncio.sleep(0)
+    assert told == []
 
 
-def test_a_member_whose_election_port_is_taken_takes_no_part(
+async def test_a_failing_disk_ends_a_member_and_not_the_ensemble(tmp_path: Path) -> None:
+    async with whole(tmp_path) as made:
+        sid = made.leader
+        runner = made.runners.pop(sid)
+        serving = asyncio.ensure_future(runner.serve_until_stopped())
+        runner._storage_failed(StorageError("the disk is full", path="/d"))
+        assert await serving == 1
+        await made.wait_until_whole()
+        assert made.leader != sid
+
+
+async def test_a_member_whose_election_port_is_taken_takes_no_part(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Alone it would be leader within milliseconds, and say that it is ready."""
-
-    async def main() -> None:
-        async with ensemble(tmp_path, 1, extra="electionPortBindRetry=2") as made:
-            config = made.configs[1].ensemble
-            assert config is not None
-            squatter = await asyncio.start_server(
-                lambda *_: None, "127.0.0.1", config.me.addresses[0].election_port
-            )
-            with pytest.raises(ElectionPortError, match="tried 2 times"):
-                await made.start(1)
-            made.runners.clear()
-            squatter.close()
-            assert "looks for a leader" not in caplog.text
-            await made.start(1)
-            await made.wait_until_whole()
-
     caplog.set_level("INFO")
-    run(main())
+    async with ensemble(tmp_path, 1, extra="electionPortBindRetry=2") as made:
+        config = made.configs[1].ensemble
+        assert config is not None
+        squatter = await asyncio.start_server(
+            lambda *_: None, "127.0.0.1", config.me.addresses[0].election_port
+        )
+        with pytest.raises(ElectionPortError, match="tried 2 times"):
+            await made.start(1)
+        made.runners.clear()
+        squatter.close()
+        assert "looks for a leader" not in caplog.text
+        await made.start(1)
+        await made.wait_until_whole()
 
 
-def test_a_member_whose_quorum_port_is_taken_lets_another_lead(
+async def test_a_member_whose_quorum_port_is_taken_lets_another_lead(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It has the highest id, so it would be elected again and again."""
-
-    async def main() -> None:
-        async with ensemble(tmp_path, 3) as made:
-            config = made.configs[3].ensemble
-            assert config is not None
-            with socket.socket() as squatter:
-                squatter.bind(("127.0.0.1", config.me.addresses[0].quorum_port))
-                squatter.listen()
-                for sid in (3, 2, 1):
-                    await made.start(sid)
-                await made.wait_until_whole()
-            assert made.leader != 3
-            assert "server 3 is no longer leader: it cannot listen for learners on" in caplog.text
-            assert "no quorum has connected with it" not in caplog.text
-            assert "another server has its id" not in caplog.text
-
     caplog.set_level("INFO")
-    run(main())
+    async with ensemble(tmp_path, 3) as made:
+        config = made.configs[3].ensemble
+        assert config is not None
+        with socket.socket() as squatter:
+            squatter.bind(("127.0.0.1", config.me.addresses[0].quorum_port))
+            squatter.listen()
+            for sid in (3, 2, 1):
+                await made.start(sid)
+            await made.wait_until_whole()
+        assert made.leader != 3
+        assert "server 3 is no longer leader: it cannot listen for learners on" in caplog.text
+        assert "no quorum has connected with it" not in caplog.text
+        assert "another server has its id" not in caplog.text
 
 
-def test_names_that_nobody_knows_are_told_at_the_start(
+async def test_names_that_nobody_knows_are_told_at_the_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Nameless:
@@ -302,14 +262,11 @@ def test_names_that_nobody_knows_are_told_at_the_start(
         def close(self) -> None:
             """Nothing is open."""
 
-    async def main() -> None:
-        async with ensemble(tmp_path) as made:
-            await made.start(1, Seams(network=Nameless()))
-            await made.wait_for(lambda: caplog.text.count("cannot be resolved") == 2)
-            assert "server.2=127.0.0.1:" in caplog.text
-            assert "looks it up each time it needs it" in caplog.text
-
-    run(main())
+    async with ensemble(tmp_path) as made:
+        await made.start(1, Seams(network=Nameless()))
+        await made.wait_for(lambda: caplog.text.count("cannot be resolved") == 2)
+        assert "server.2=127.0.0.1:" in caplog.text
+        assert "looks it up each time it needs it" in caplog.text
 
 
 # --- two servers with one id ----------------------------------------------------------
@@ -333,38 +290,28 @@ def _ports(config: ServerConfig) -> list[int]:
     return [address.quorum_port, address.election_port, config.client_port or 0]
 
 
-def test_each_of_two_followers_with_one_id_says_so(
+async def test_each_of_two_followers_with_one_id_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def main() -> None:
-        async with ensemble(tmp_path) as made:
-            await made.start_all()
-            await made.wait_until_whole()
-            sid = next(each for each in made.runners if each != made.leader)
-            twin = await start_twin(made, tmp_path, sid)
-            for config in (made.configs[sid], twin.config):
-                line = (
-                    f"another server has its id, {sid}. No two servers may have the same myid;"
-                    f" this one is at {ensemble_of(config).me.addresses[0]}"
-                )
-                await made.wait_for(partial(lambda text: text in caplog.text, line))
-
-    run(main())
+    async with whole(tmp_path) as made:
+        sid = next(each for each in made.runners if each != made.leader)
+        twin = await start_twin(made, tmp_path, sid)
+        for config in (made.configs[sid], twin.config):
+            line = (
+                f"another server has its id, {sid}. No two servers may have the same myid;"
+                f" this one is at {ensemble_of(config).me.addresses[0]}"
+            )
+            await made.wait_for(partial(lambda text: text in caplog.text, line))
 
 
-def test_a_server_with_the_id_of_the_leader_says_why_nobody_connects(
+async def test_a_server_with_the_id_of_the_leader_says_why_nobody_connects(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def main() -> None:
-        async with ensemble(tmp_path) as made:
-            await made.start_all()
-            await made.wait_until_whole()
-            leader = made.leader
-            twin = await start_twin(made, tmp_path, leader)
-            place = ensemble_of(twin.config).me.addresses[0]
-            text = f"can reach its quorum port ({place}), and that no other server has its id in"
-            await made.wait_for(lambda: text in caplog.text)
-            # The others have been told, too.
-            assert f"says that it is server {leader} and listens for elections on" in caplog.text
-
-    run(main())
+    async with whole(tmp_path) as made:
+        leader = made.leader
+        twin = await start_twin(made, tmp_path, leader)
+        place = ensemble_of(twin.config).me.addresses[0]
+        text = f"can reach its quorum port ({place}), and that no other server has its id in"
+        await made.wait_for(lambda: text in caplog.text)
+        # The others have been told, too.
+        assert f"says that it is server {leader} and listens for elections on" in caplog.text

@@ -21,15 +21,9 @@ from pyzk.runtime.storage import Storage
 from pyzk.testing.seams.gate import Gate
 from pyzk.testing.seams.storage import MemoryStorage, Valve
 from pyzk.zxid import make
-from tests.persistence.disks import (
-    contents,
-    create_payload,
-    database_of,
-    framed,
-    session_payload,
-    workload,
-)
+from tests.persistence.disks import contents, create_payload, framed, workload
 from tests.runtime.members import member_config, run
+from tests.transactions import database_of, new_session
 
 PAYLOADS = workload(12)
 
@@ -161,7 +155,7 @@ def test_a_command_is_done_behind_what_was_appended(make_storage: Make, tmp_path
 def test_a_received_database_takes_the_place_of_everything(
     make_storage: Make, tmp_path: Path
 ) -> None:
-    received = [session_payload(1), *(create_payload(zxid, f"/r{zxid}") for zxid in range(2, 7))]
+    received = [new_session(1), *(create_payload(zxid, f"/r{zxid}") for zxid in range(2, 7))]
 
     async def body(storage: ServerStorage, answers: Answers, _: Path) -> None:
         storage.append(framed(PAYLOADS), 12)
@@ -255,7 +249,7 @@ def test_epochs_of_another_history_stop_the_start(tmp_path: Path) -> None:
     storage = Storage(member_config(tmp_path))
     storage.open()
     storage.release()
-    ahead = database_of([session_payload(1), create_payload(make(4, 1), "/x")])
+    ahead = database_of([new_session(1), create_payload(make(4, 1), "/x")])
     write_snapshot(FileDirectory(str(tmp_path / "version-2")), ahead.freeze())
     with pytest.raises(StorageError, match=r"acceptedEpoch: is 0, but the last transaction"):
         Storage(member_config(tmp_path)).open()

@@ -17,16 +17,13 @@ from pyzk.runtime import network as networks
 from pyzk.runtime.dialing import Listening, Where
 from pyzk.runtime.loop import LOOPS, loop_factory
 from pyzk.runtime.network import TcpNetwork
-from tests.runtime.members import free_ports, run
-from tests.runtime.ports import (
-    Core,
-    HangingNetwork,
-)
+from tests.runtime.members import free_ports
+from tests.runtime.ports import Core, HangingNetwork
 
 pytestmark = pytest.mark.live
 
 
-def test_a_name_server_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_server_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     answer = threading.Event()
     real = addresses.look_up
@@ -39,44 +36,36 @@ def test_a_name_server_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatc
         raise socket.gaierror(-3, "Temporary failure in name resolution")
 
     monkeypatch.setattr(networks, "look_up", lookup)
-
-    async def main() -> None:
-        network = TcpNetwork()
-        waiting = [asyncio.ensure_future(network.check("slow.example")) for _ in range(3)]
-        given_up = waiting.pop()
-        for _turn in range(5):
-            await asyncio.sleep(0)
-        given_up.cancel()
-        await network.check("127.0.0.1")  # no name, nobody is asked
-        assert not any(task.done() for task in waiting)
-        answer.set()
-        for task in waiting:
-            with pytest.raises(OSError, match="Temporary failure"):
-                await task
-        assert asked == ["slow.example"]
+    network = TcpNetwork()
+    waiting = [asyncio.ensure_future(network.check("slow.example")) for _ in range(3)]
+    given_up = waiting.pop()
+    for _turn in range(5):
+        await asyncio.sleep(0)
+    given_up.cancel()
+    await network.check("127.0.0.1")  # no name, nobody is asked
+    assert not any(task.done() for task in waiting)
+    answer.set()
+    for task in waiting:
         with pytest.raises(OSError, match="Temporary failure"):
-            await network.check("slow.example")
-        assert len(asked) == 2  # anew each time
+            await task
+    assert asked == ["slow.example"]
+    with pytest.raises(OSError, match="Temporary failure"):
+        await network.check("slow.example")
+    assert len(asked) == 2  # anew each time
 
-    run(main())
 
-
-def test_a_connection_to_itself_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_to_itself_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """On loopback the system may choose, for the near end, the very port that is dialed."""
+    loop = asyncio.get_running_loop()
+    (port,) = free_ports(1)
+    connect = loop.create_connection
 
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        (port,) = free_ports(1)
-        connect = loop.create_connection
+    async def from_the_same_port(make: Any, host: str, number: int) -> Any:
+        return await connect(make, host, number, local_addr=(host, number))
 
-        async def from_the_same_port(make: Any, host: str, number: int) -> Any:
-            return await connect(make, host, number, local_addr=(host, number))
-
-        monkeypatch.setattr(loop, "create_connection", from_the_same_port)
-        with pytest.raises(ConnectionRefusedError):
-            await TcpNetwork().connect(pytest.fail, "127.0.0.1", port)
-
-    run(main())
+    monkeypatch.setattr(loop, "create_connection", from_the_same_port)
+    with pytest.raises(ConnectionRefusedError):
+        await TcpNetwork().connect(pytest.fail, "127.0.0.1", port)
 
 
 @pytest.mark.parametrize("name", LOOPS[1:])
@@ -111,32 +100,29 @@ def test_a_connection_that_is_closed_at_once_closes_no_other_file(
         os.close(descriptor)  # an OSError if somebody else did
 
 
-def test_a_listener_that_comes_too_late_is_closed() -> None:
-    async def main() -> None:
-        core = Core()
-        gate = asyncio.Event()
-        closed = []
+async def test_a_listener_that_comes_too_late_is_closed() -> None:
+    core = Core()
+    gate = asyncio.Event()
+    closed = []
 
-        class Late(HangingNetwork):
-            async def listen(self, make: object, host: str | None, port: int) -> Any:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await gate.wait()
-                return self
+    class Late(HangingNetwork):
+        async def listen(self, make: object, host: str | None, port: int) -> Any:
+            with contextlib.suppress(asyncio.CancelledError):
+                await gate.wait()
+            return self
 
-            def close(self) -> None:
-                closed.append(True)
+        def close(self) -> None:
+            closed.append(True)
 
-        listening = Listening(
-            cast("Any", core),
-            cast("Any", Late()),
-            asyncio.Protocol,
-            Where("a", 1, "learners", "server.1"),
-        )
-        listening.start()
+    listening = Listening(
+        cast("Any", core),
+        cast("Any", Late()),
+        asyncio.Protocol,
+        Where("a", 1, "learners", "server.1"),
+    )
+    listening.start()
+    await asyncio.sleep(0)
+    listening.close()
+    for _turn in range(5):
         await asyncio.sleep(0)
-        listening.close()
-        for _turn in range(5):
-            await asyncio.sleep(0)
-        assert closed == [True]
-
-    run(main())
+    assert closed == [True]

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.conftest import TIMEOUT_FACTOR
+from tests.processes import ENVIRONMENT, begun
 
 pytestmark = pytest.mark.live
 
@@ -76,7 +77,7 @@ def start() -> Iterator[Family]:
             stdout=subprocess.PIPE,
             text=True,
             pass_fds=[writing],
-            env=os.environ | {"PYTHONPATH": os.getcwd()},
+            env=ENVIRONMENT,
         )
         os.close(writing)
         assert process.stdout is not None
@@ -149,17 +150,8 @@ def test_a_parent_that_is_gone_when_the_watch_begins(tells: bool, patience: floa
     setup = "dead = os.fork() or os._exit(0); os.waitpid(dead, 0); seen = iter([dead])\n"
     setup += "os.getppid = lambda real=os.getppid: next(seen, None) or real()"
     child = CHILD.format(tells=tells, setup=setup)
-    with subprocess.Popen(
-        [sys.executable, "-c", child],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": os.getcwd()},
-    ) as process:
-        try:
-            _, err = process.communicate(timeout=patience)
-        finally:
-            process.kill()
+    with begun("-c", child) as process:
+        _, err = process.communicate(timeout=patience)
     assert err == "pyzk: the parent process is gone: stopping\n"
     assert process.returncode == -signal.SIGTERM
 
@@ -170,19 +162,10 @@ def test_standard_input_that_is_closed_on_purpose_is_no_failure(
     tells: bool, level: str, patience: float
 ) -> None:
     setup = f"import logging; logging.basicConfig(level={level!r}, format='%(message)s')"
-    with subprocess.Popen(
-        [sys.executable, "-c", CHILD.format(tells=tells, setup=setup)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": os.getcwd()},
-    ) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline().startswith("watching")
-            _, err = process.communicate(timeout=patience)
-        finally:
-            process.kill()
+    code = CHILD.format(tells=tells, setup=setup)
+    with begun("-c", code, stdin=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("watching")
+        _, err = process.communicate(timeout=patience)
     assert err == ("standard input was closed: stopping\n" if level == "INFO" else "")
     assert process.returncode == -signal.SIGTERM

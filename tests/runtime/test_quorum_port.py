@@ -15,53 +15,39 @@ from pyzk.quorum.commands import DialLeader
 from pyzk.quorum.link import QuorumLink
 from pyzk.runtime.dialing import REMINDER
 from pyzk.runtime.quorum_port import HIGH_WATER_BYTES
-from tests.runtime.members import free_ports, run
-from tests.runtime.ports import (
-    PING,
-    Core,
-    HangingNetwork,
-    accepted,
-    dial,
-    ensemble_at,
-    quorum_port,
-)
+from tests.runtime.members import free_ports
+from tests.runtime.ports import PING, Core, HangingNetwork, accepted, dial, ensemble_at, quorum_port
 
 pytestmark = pytest.mark.live
 
 
-def test_packets_of_a_learner_arrive_and_answers_leave(tmp_path: Path) -> None:
-    async def main() -> None:
-        core = Core()
-        port = quorum_port(core, ensemble_at(tmp_path))
-        async with accepted(port, core) as (link, (reader, writer)):
-            writer.write(PING)
-            assert await core.until_heard("packet") == packets.PING
-            link.send(PING)
-            port.flush(link)
-            assert await reader.readexactly(len(PING)) == PING
-            writer.close()
-            await core.until_heard("down")
-            assert core.all("down")[0][2] == "the other side closed the connection"
-
-    run(main())
-
-
-def test_who_does_not_lead_takes_nobody(tmp_path: Path) -> None:
-    async def main() -> None:
-        core = Core()
-        core.is_leading = False
-        port = quorum_port(core, ensemble_at(tmp_path))
-        port.listen()
-        reader, writer = await dial(port.ensemble.me.addresses[0].quorum_port)
-        with contextlib.suppress(ConnectionResetError):
-            assert await reader.read() == b""
+async def test_packets_of_a_learner_arrive_and_answers_leave(tmp_path: Path) -> None:
+    core = Core()
+    port = quorum_port(core, ensemble_at(tmp_path))
+    async with accepted(port, core) as (link, (reader, writer)):
+        writer.write(PING)
+        assert await core.until_heard("packet") == packets.PING
+        link.send(PING)
+        port.flush(link)
+        assert await reader.readexactly(len(PING)) == PING
         writer.close()
-        port.stop_listening()
+        await core.until_heard("down")
+        assert core.all("down")[0][2] == "the other side closed the connection"
 
-    run(main())
+
+async def test_who_does_not_lead_takes_nobody(tmp_path: Path) -> None:
+    core = Core()
+    core.is_leading = False
+    port = quorum_port(core, ensemble_at(tmp_path))
+    port.listen()
+    reader, writer = await dial(port.ensemble.me.addresses[0].quorum_port)
+    with contextlib.suppress(ConnectionResetError):
+        assert await reader.read() == b""
+    writer.close()
+    port.stop_listening()
 
 
-def test_a_snapshot_is_made_as_fast_as_the_learner_reads(tmp_path: Path) -> None:
+async def test_a_snapshot_is_made_as_fast_as_the_learner_reads(tmp_path: Path) -> None:
     made = 0
 
     def snapshot() -> Iterator[bytes]:
@@ -70,201 +56,169 @@ def test_a_snapshot_is_made_as_fast_as_the_learner_reads(tmp_path: Path) -> None
             made += 1
             yield bytes(1 << 17)
 
-    async def main() -> None:
-        core = Core()
-        port = quorum_port(core, ensemble_at(tmp_path))
-        async with accepted(port, core) as (link, (reader, _)):
-            reader._transport.pause_reading()  # type: ignore[attr-defined]
-            link.send_stream(snapshot())
-            port.flush(link)
-            before = -1
-            while made != before:
-                before = made
-                for _turn in range(100):
-                    await asyncio.sleep(0)
-            # What the two sockets hold, and no more.
-            assert HIGH_WATER_BYTES >> 17 <= made < 200
-            reader._transport.resume_reading()  # type: ignore[attr-defined]
-            link.send(PING)
-            port.flush(link)
-            data = await reader.readexactly((640 << 17) + len(PING))
-            assert data.endswith(PING)
-
-    run(main())
-
-
-def test_a_link_that_is_paused_leaves_what_comes_where_it_is(tmp_path: Path) -> None:
-    async def main() -> None:
-        core = Core()
-        port = quorum_port(core, ensemble_at(tmp_path))
-        async with accepted(port, core) as (link, (_, writer)):
-            link.pause(True)
-            port.flush(link)
-            writer.write(PING)
+    core = Core()
+    port = quorum_port(core, ensemble_at(tmp_path))
+    async with accepted(port, core) as (link, (reader, _)):
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        link.send_stream(snapshot())
+        port.flush(link)
+        before = -1
+        while made != before:
+            before = made
             for _turn in range(100):
                 await asyncio.sleep(0)
-            assert core.all("packet") == []
-            link.pause(False)
-            port.flush(link)
-            assert await core.until_heard("packet") == packets.PING
-
-    run(main())
-
-
-def test_a_closed_link_ends_behind_its_last_byte(tmp_path: Path) -> None:
-    async def main() -> None:
-        core = Core()
-        port = quorum_port(core, ensemble_at(tmp_path))
-        async with accepted(port, core) as (link, (reader, _)):
-            link.send(bytes(20 << 20))
-            link.send(PING)
-            link.close()
-            port.flush(link)
-            data = await reader.read(-1)
-            assert len(data) == (20 << 20) + len(PING)
-
-    run(main())
-
-
-def test_who_does_not_take_the_last_bytes_loses_them(tmp_path: Path) -> None:
-    async def main() -> None:
-        core = Core()
-        port = quorum_port(core, ensemble_at(tmp_path))
-        async with accepted(port, core) as (link, (reader, _)):
-            reader._transport.pause_reading()  # type: ignore[attr-defined]
-            for _each in range(20):
-                link.send(bytes(2 << 20))
-            link.close()
-            port.flush(link)
-            await core.until(lambda: core.timers)
-            core.fire()
-            await core.until_heard("down")
-            reader._transport.resume_reading()  # type: ignore[attr-defined]
-            with contextlib.suppress(ConnectionResetError):
-                assert len(await reader.read(-1)) < 40 << 20
-
-    run(main())
-
-
-def test_a_leader_is_reached_at_the_address_that_answers(tmp_path: Path) -> None:
-    async def main() -> None:
-        core, other = Core(), Core()
-        ensemble = ensemble_at(tmp_path)
-        listening = quorum_port(other, ensemble)
-        listening.listen()
-        _, probe = await dial(ensemble.me.addresses[0].quorum_port)
-        probe.close()
-        (closed,) = free_ports(1)
-        addresses = (("127.0.0.1", closed), ("localhost", ensemble.me.addresses[0].quorum_port))
-        port = quorum_port(core, ensemble)
-        link = QuorumLink(core.outbox, "the leader", core)
+        # What the two sockets hold, and no more.
+        assert HIGH_WATER_BYTES >> 17 <= made < 200
+        reader._transport.resume_reading()  # type: ignore[attr-defined]
         link.send(PING)
-        port.dial(DialLeader(link, addresses, 20_000))
-        assert await core.until_heard("up") is link
         port.flush(link)
-        assert await other.until_heard("packet") == packets.PING
-        port.close()
-        await other.until_heard("down", 2)
-        listening.abort()
-
-    run(main())
+        data = await reader.readexactly((640 << 17) + len(PING))
+        assert data.endswith(PING)
 
 
-def test_a_leader_that_cannot_be_reached_is_told_with_the_reason(tmp_path: Path) -> None:
-    async def main() -> None:
-        core = Core()
-        port = quorum_port(core, ensemble_at(tmp_path))
-        (closed,) = free_ports(1)
-        link = QuorumLink(core.outbox, "the leader", core)
-        port.dial(DialLeader(link, (("127.0.0.1", closed),), 20_000))
-        assert await core.until_heard("down") is link
-        assert f"127.0.0.1:{closed}: " in str(core.all("down")[0][2])
-        nobody = QuorumLink(core.outbox, "nobody", core)
-        port.dial(DialLeader(nobody, (("no.such.host.invalid", 1),), 20_000))
-        assert await core.until_heard("down", 2) is nobody
-        assert "no.such.host.invalid:1: " in str(core.all("down")[1][2])
-
-    run(main())
+async def test_a_link_that_is_paused_leaves_what_comes_where_it_is(tmp_path: Path) -> None:
+    core = Core()
+    port = quorum_port(core, ensemble_at(tmp_path))
+    async with accepted(port, core) as (link, (_, writer)):
+        link.pause(True)
+        port.flush(link)
+        writer.write(PING)
+        for _turn in range(100):
+            await asyncio.sleep(0)
+        assert core.all("packet") == []
+        link.pause(False)
+        port.flush(link)
+        assert await core.until_heard("packet") == packets.PING
 
 
-def test_an_address_that_does_not_answer_leaves_time_for_the_next(tmp_path: Path) -> None:
-    async def main() -> None:
-        core = Core()
-        network = HangingNetwork()
-        port = quorum_port(core, ensemble_at(tmp_path), network)
-        link = QuorumLink(core.outbox, "the leader", core)
-        port.dial(DialLeader(link, (("a", 1), ("b", 2)), 1000))
-        for count in (1, 2):
-            await network.asked.wait()
-            network.asked.clear()
-            assert len(network.places) == count
-            core.fire()
-        assert await core.until_heard("down") is link
-        assert core.all("down")[0][2] == "b:2: no answer in time"
-
-    run(main())
-
-
-def test_nobody_hears_of_a_dial_that_is_not_wanted_any_more(tmp_path: Path) -> None:
-    async def main() -> None:
-        core = Core()
-        network = HangingNetwork()
-        port = quorum_port(core, ensemble_at(tmp_path), network)
-        link = QuorumLink(core.outbox, "the leader", core)
-        port.dial(DialLeader(link, (("a", 1),), 1000))
-        await network.asked.wait()
+async def test_a_closed_link_ends_behind_its_last_byte(tmp_path: Path) -> None:
+    core = Core()
+    port = quorum_port(core, ensemble_at(tmp_path))
+    async with accepted(port, core) as (link, (reader, _)):
+        link.send(bytes(20 << 20))
+        link.send(PING)
         link.close()
         port.flush(link)
-        port.dial(DialLeader(link, (("a", 1),), 1000))  # closed before it was carried out
-        for _turn in range(5):
-            await asyncio.sleep(0)
-        assert core.heard == []
-        assert len(network.places) == 1
-        assert all(timer.is_cancelled for timer in core.timers)
-
-    run(main())
+        data = await reader.read(-1)
+        assert len(data) == (20 << 20) + len(PING)
 
 
-def test_a_port_that_is_taken_is_tried_until_it_is_free(
+async def test_who_does_not_take_the_last_bytes_loses_them(tmp_path: Path) -> None:
+    core = Core()
+    port = quorum_port(core, ensemble_at(tmp_path))
+    async with accepted(port, core) as (link, (reader, _)):
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        for _each in range(20):
+            link.send(bytes(2 << 20))
+        link.close()
+        port.flush(link)
+        await core.until(lambda: core.timers)
+        core.fire()
+        await core.until_heard("down")
+        reader._transport.resume_reading()  # type: ignore[attr-defined]
+        with contextlib.suppress(ConnectionResetError):
+            assert len(await reader.read(-1)) < 40 << 20
+
+
+async def test_a_leader_is_reached_at_the_address_that_answers(tmp_path: Path) -> None:
+    core, other = Core(), Core()
+    ensemble = ensemble_at(tmp_path)
+    listening = quorum_port(other, ensemble)
+    listening.listen()
+    _, probe = await dial(ensemble.me.addresses[0].quorum_port)
+    probe.close()
+    (closed,) = free_ports(1)
+    addresses = (("127.0.0.1", closed), ("localhost", ensemble.me.addresses[0].quorum_port))
+    port = quorum_port(core, ensemble)
+    link = QuorumLink(core.outbox, "the leader", core)
+    link.send(PING)
+    port.dial(DialLeader(link, addresses, 20_000))
+    assert await core.until_heard("up") is link
+    port.flush(link)
+    assert await other.until_heard("packet") == packets.PING
+    port.close()
+    await other.until_heard("down", 2)
+    listening.abort()
+
+
+async def test_a_leader_that_cannot_be_reached_is_told_with_the_reason(tmp_path: Path) -> None:
+    core = Core()
+    port = quorum_port(core, ensemble_at(tmp_path))
+    (closed,) = free_ports(1)
+    link = QuorumLink(core.outbox, "the leader", core)
+    port.dial(DialLeader(link, (("127.0.0.1", closed),), 20_000))
+    assert await core.until_heard("down") is link
+    assert f"127.0.0.1:{closed}: " in str(core.all("down")[0][2])
+    nobody = QuorumLink(core.outbox, "nobody", core)
+    port.dial(DialLeader(nobody, (("no.such.host.invalid", 1),), 20_000))
+    assert await core.until_heard("down", 2) is nobody
+    assert "no.such.host.invalid:1: " in str(core.all("down")[1][2])
+
+
+async def test_an_address_that_does_not_answer_leaves_time_for_the_next(tmp_path: Path) -> None:
+    core = Core()
+    network = HangingNetwork()
+    port = quorum_port(core, ensemble_at(tmp_path), network)
+    link = QuorumLink(core.outbox, "the leader", core)
+    port.dial(DialLeader(link, (("a", 1), ("b", 2)), 1000))
+    for count in (1, 2):
+        await network.asked.wait()
+        network.asked.clear()
+        assert len(network.places) == count
+        core.fire()
+    assert await core.until_heard("down") is link
+    assert core.all("down")[0][2] == "b:2: no answer in time"
+
+
+async def test_nobody_hears_of_a_dial_that_is_not_wanted_any_more(tmp_path: Path) -> None:
+    core = Core()
+    network = HangingNetwork()
+    port = quorum_port(core, ensemble_at(tmp_path), network)
+    link = QuorumLink(core.outbox, "the leader", core)
+    port.dial(DialLeader(link, (("a", 1),), 1000))
+    await network.asked.wait()
+    link.close()
+    port.flush(link)
+    port.dial(DialLeader(link, (("a", 1),), 1000))  # closed before it was carried out
+    for _turn in range(5):
+        await asyncio.sleep(0)
+    assert core.heard == []
+    assert len(network.places) == 1
+    assert all(timer.is_cancelled for timer in core.timers)
+
+
+async def test_a_port_that_is_taken_is_tried_until_it_is_free(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def main() -> None:
-        core = Core()
-        port = quorum_port(core, ensemble_at(tmp_path))
-        place = ("127.0.0.1", port.ensemble.me.addresses[0].quorum_port)
-        with socket.socket() as squatter:
-            squatter.bind(place)
-            squatter.listen()
-            port.listen()
-            for _attempt in range(REMINDER):
-                while not core.timers:
-                    await asyncio.sleep(0)
-                core.fire()
-            assert caplog.text.count("cannot listen for learners on 127.0.0.1:") == 1
-        while not caplog.messages[-1].startswith("listening for learners on 127.0.0.1:"):
-            core.fire()
-            await asyncio.sleep(0)
-        _, writer = await dial(place[1])
-        await core.until_heard("accepted")
-        writer.close()
-        port.abort()
-
     caplog.set_level("INFO")
-    run(main())
+    core = Core()
+    port = quorum_port(core, ensemble_at(tmp_path))
+    place = ("127.0.0.1", port.ensemble.me.addresses[0].quorum_port)
+    with socket.socket() as squatter:
+        squatter.bind(place)
+        squatter.listen()
+        port.listen()
+        for _attempt in range(REMINDER):
+            while not core.timers:
+                await asyncio.sleep(0)
+            core.fire()
+        assert caplog.text.count("cannot listen for learners on 127.0.0.1:") == 1
+    while not caplog.messages[-1].startswith("listening for learners on 127.0.0.1:"):
+        core.fire()
+        await asyncio.sleep(0)
+    _, writer = await dial(place[1])
+    await core.until_heard("accepted")
+    writer.close()
+    port.abort()
 
 
-def test_a_port_is_given_back_when_the_leader_is_none_any_more(tmp_path: Path) -> None:
-    async def main() -> None:
-        core = Core()
-        port = quorum_port(core, ensemble_at(tmp_path))
-        async with accepted(port, core) as (link, (reader, _)):
-            port.stop_listening()
-            with pytest.raises(ConnectionRefusedError):
-                await asyncio.open_connection(
-                    "127.0.0.1", port.ensemble.me.addresses[0].quorum_port
-                )
-            link.send(PING)  # links that are there stay
-            port.flush(link)
-            assert await reader.readexactly(len(PING)) == PING
-
-    run(main())
+async def test_a_port_is_given_back_when_the_leader_is_none_any_more(tmp_path: Path) -> None:
+    core = Core()
+    port = quorum_port(core, ensemble_at(tmp_path))
+    async with accepted(port, core) as (link, (reader, _)):
+        port.stop_listening()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port.ensemble.me.addresses[0].quorum_port)
+        link.send(PING)  # links that are there stay
+        port.flush(link)
+        assert await reader.readexactly(len(PING)) == PING

@@ -15,40 +15,17 @@ import pytest
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.errors import DirectoryLockedError, StorageError
-from pyzk.jute.records import ConnectRequest, ConnectResponse, CreateRequest, PathWatchRequest
+from pyzk.jute.records import PathWatchRequest
 from pyzk.runtime.runner import PeerRunner
 from pyzk.testing import ZooKeeperServer
+from tests.frames import StreamClient, create_request, encode_request
 from tests.testing.raw import RawClient
-from tests.world import OPEN, encode_request, frame
 
 pytestmark = pytest.mark.live
 
 TIMEOUT_S = 20.0
-_clients: list[_Client] = []
+_clients: list[StreamClient] = []
 """Of the present test; closed at its end."""
-
-
-class _Client:
-    """A raw client over a stream."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-
-    async def read(self) -> bytes:
-        (length,) = struct.unpack(">i", await self.reader.readexactly(4))
-        return await self.reader.readexactly(length)
-
-    async def handshake(self, session_id: int = 0, password: bytes = bytes(16)) -> ConnectResponse:
-        request = ConnectRequest(0, 0, 30_000, session_id, password, False)
-        self.writer.write(frame(request.encode()))
-        data = await self.read()
-        return ConnectResponse.decode(data, 0, len(data))[0]
-
-    async def call(self, opcode: int, record: bytes, xid: int = 1) -> tuple[int, bytes]:
-        self.writer.write(encode_request(xid, opcode, record))
-        data = await self.read()
-        return struct.unpack_from(">iqi", data)[2], data[16:]
 
 
 def _config(directory: Path, **changes: int) -> ServerConfig:
@@ -82,14 +59,10 @@ def _run(directory: Path, body: Callable[[PeerRunner], Awaitable[None]], **chang
     return asyncio.run(asyncio.wait_for(main(), TIMEOUT_S))
 
 
-async def _connect(runner: PeerRunner) -> _Client:
-    client = _Client(*await asyncio.open_connection(*runner.client_address))
+async def _connect(runner: PeerRunner) -> StreamClient:
+    client = await StreamClient.dial(*runner.client_address)
     _clients.append(client)
     return client
-
-
-def _create(path: str) -> bytes:
-    return CreateRequest(path, b"x", OPEN, 0).encode()
 
 
 @pytest.mark.zk(on_disk=True)
@@ -98,13 +71,13 @@ def test_what_was_acknowledged_and_the_session_are_there_after_a_restart(
     zk_server: ZooKeeperServer, end: str
 ) -> None:
     with RawClient(zk_server) as client:
-        assert client.create("/kept", b"x") == 0
+        assert client.create("/kept", b"x").err == 0
         zk_server.stop(leaks="ignore") if end == "stop" else zk_server.kill()
     zk_server.restart()
     assert zk_server.tree() == {"/kept": b"x"}
     with RawClient(zk_server, session=client) as again:
         assert again.session_id == client.session_id
-        assert again.exists("/kept") == 0
+        assert again.exists("/kept").err == 0
 
 
 def test_garbage_costs_that_connection_only(zk_server: ZooKeeperServer) -> None:
@@ -117,7 +90,7 @@ def test_garbage_costs_that_connection_only(zk_server: ZooKeeperServer) -> None:
             with RawClient(zk_server, greet=False) as bad:
                 bad.send(garbage)
                 assert bad.is_cut()
-        assert good.create("/a") == 0
+        assert good.create("/a").err == 0
 
 
 def test_the_last_descriptors_are_not_for_clients(
@@ -131,7 +104,7 @@ def test_the_last_descriptors_are_not_for_clients(
         assert await refused.reader.read() == b""
         assert runner.peer.server.metrics.connection_rejected == 1
         assert "too many connections from /127.0.0.1: the process has" in caplog.text
-        assert (await good.call(OpCode.CREATE, _create("/a")))[0] == 0
+        assert await good.create("/a") == 0
 
     assert _run(tmp_path, body) == 0
 
@@ -152,11 +125,11 @@ def test_a_client_that_does_not_read_does_not_hold_up_the_others(tmp_path: Path)
         greedy, other = await _connect(runner), await _connect(runner)
         await greedy.handshake()
         await other.handshake()
-        record = CreateRequest("/big", bytes(500_000), OPEN, 0).encode()
-        assert (await other.call(OpCode.CREATE, record))[0] == 0
+        record = create_request("/big", bytes(500_000)).encode()
+        assert (await other.call(OpCode.CREATE, record)).err == 0
         read = encode_request(5, OpCode.GET_DATA, PathWatchRequest("/big", False))
         greedy.writer.write(read * 400)
-        assert (await other.call(OpCode.CREATE, _create("/a")))[0] == 0
+        assert await other.create("/a") == 0
         buffered = sum(
             len(data) for connection in runner.peer.server.connections for data in connection.out
         )
@@ -181,7 +154,7 @@ def test_a_storage_error_on_the_log_ends_service_without_an_answer(tmp_path: Pat
         client = await _connect(runner)
         await client.handshake()
         runner._storage_failed(StorageError("cannot sync", path="log.1"))
-        client.writer.write(encode_request(1, OpCode.CREATE, _create("/a")))
+        client.submit(OpCode.CREATE, create_request("/a", b"x"))
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
             await client.read()
 
@@ -193,7 +166,7 @@ def test_a_broken_invariant_ends_service(tmp_path: Path) -> None:
         client = await _connect(runner)
         await client.handshake()
         runner.peer.server.role.submit = None  # type: ignore[assignment, method-assign]
-        client.writer.write(encode_request(1, OpCode.CREATE, _create("/a")))
+        client.submit(OpCode.CREATE, create_request("/a", b"x"))
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
             await client.read()
         assert isinstance(runner.failure, TypeError)
@@ -207,7 +180,7 @@ def test_snapshots_are_taken_while_serving_and_the_directory_loads(
 ) -> None:
     with RawClient(zk_server) as client:
         for number in range(200):
-            assert client.create(f"/n{number}") == 0
+            assert client.create(f"/n{number}").err == 0
     zk_server.stop()
     assert zk_server.data_dir is not None
     snapshots = list(Path(zk_server.data_dir, "version-2").glob("snapshot.*"))
@@ -225,8 +198,7 @@ def test_a_stop_in_the_middle_of_writes_answers_what_it_has_taken(tmp_path: Path
         client = await _connect(runner)
         await client.handshake()
         create = [
-            encode_request(n, OpCode.CREATE, CreateRequest(f"/n{n}", b"", OPEN, 0))
-            for n in range(1, 2001)
+            encode_request(n, OpCode.CREATE, create_request(f"/n{n}")) for n in range(1, 2001)
         ]
         client.writer.write(b"".join(create))
         await client.read()

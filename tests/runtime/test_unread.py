@@ -11,12 +11,13 @@ import pytest
 
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
-from pyzk.jute.records import ConnectRequest, CreateRequest, PathWatchRequest
+from pyzk.jute.records import PathWatchRequest
 from pyzk.runtime.client_port import ClientProtocol
 from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
 from pyzk.runtime.unread import Unread
-from tests.world import OPEN, World, encode_request, frame
+from tests.frames import connect_frame, create_request, encode_request
+from tests.world import World
 
 
 class _Reader:
@@ -97,12 +98,12 @@ def test_requests_that_wait_for_a_client_to_read_count() -> None:
     assert protocol.unread_bytes == 7
 
 
-_HANDSHAKE = frame(ConnectRequest(0, 0, 30_000, 0, bytes(16), False).encode())
+_HANDSHAKE = connect_frame(timeout_ms=30_000)
 _READ = encode_request(2, OpCode.GET_DATA, PathWatchRequest("/big", False))
 
 
 def _create_big() -> bytes:
-    return encode_request(1, OpCode.CREATE, CreateRequest("/big", bytes(900_000), OPEN, 0))
+    return encode_request(1, OpCode.CREATE, create_request("/big", bytes(900_000)))
 
 
 async def _connect(runner: PeerRunner, sock: socket.socket) -> None:

@@ -11,7 +11,6 @@ from pyzk.jute.records import (
     AddWatchRequest,
     AuthPacket,
     CheckWatchesRequest,
-    ConnectRequest,
     CreateRequest,
     CreateTTLRequest,
     GetACLResponse,
@@ -25,7 +24,8 @@ from pyzk.jute.records import (
     SetWatches2,
     Stat,
 )
-from tests.world import OPEN, Client, Record, Reply, World, encode_request, frame, multi
+from tests.frames import OPEN, Record, Reply, encode_request, multi
+from tests.world import Client, World
 
 READ_ONLY = [ACL(1, "world", "anyone")]
 NOBODY = [ACL(31, "digest", "nobody:hash")]
@@ -122,19 +122,6 @@ def burst(client: Client, *requests: tuple[int, Record | bytes]) -> None:
             encode_request(xid, opcode, record)
             for xid, (opcode, record) in enumerate(requests, 101)
         )
-    )
-
-
-def connect_frame(
-    session_id: int = 0,
-    password: bytes | None = bytes(16),
-    *,
-    timeout_ms: int = 10_000,
-    last_zxid_seen: int = 0,
-    read_only: bool | None = False,
-) -> bytes:
-    return frame(
-        ConnectRequest(0, last_zxid_seen, timeout_ms, session_id, password, read_only).encode()
     )
 
 

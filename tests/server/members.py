@@ -27,8 +27,7 @@ from pyzk.server.readonly import ReadOnly
 from pyzk.server.request import Request
 from pyzk.server.server import Server
 from pyzk.zxid import make
-from tests.driven import Driven
-from tests.world import START_MS, WALL_MS, Client
+from tests.world import START_MS, WALL_MS, Client, Driven
 
 EPOCH = 3
 
@@ -58,20 +57,6 @@ class Member(Driven):
         server = Server(config, self.database, clock, Outbox(), Random(sid))
         server.server_id = sid
         super().__init__(Peer(server, NoLife()))
-        self._port = 40000
-
-    def open(self) -> Client:
-        """Open a connection without handshake."""
-        self._port += 1
-        connection = self.server.accept("127.0.0.1", self._port)
-        assert connection is not None, "refused"
-        return Client(self, connection)
-
-    def connect(self, *, read_only: bool | None = False, timeout_ms: int = 10_000) -> Client:
-        """Open a connection and ask for a session."""
-        client = self.open()
-        client.handshake(read_only=read_only, timeout_ms=timeout_ms)
-        return client
 
     def resume(self, other: Client, *, read_only: bool | None = False) -> Client:
         """Open a connection and ask for the session of another client."""

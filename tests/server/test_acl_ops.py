@@ -18,6 +18,7 @@ from pyzk.jute.records import (
     SetACLTxn,
     SetDataRequest,
 )
+from tests.frames import OPEN, Reply, create_request
 from tests.server.calls import (
     NOBODY,
     READ_ONLY,
@@ -35,7 +36,7 @@ from tests.server.calls import (
     stat_in,
     stat_of,
 )
-from tests.world import OPEN, Client, Reply, World
+from tests.world import Client, World
 
 BOB = "bob:WGAwC+XYxdw8bJ5K6KcPh8oL58U="  # bob:bobsecret
 USER1 = "user1:+owfoSBn/am19roBPzR1/MfCblE="  # user1:12345
@@ -114,7 +115,7 @@ def test_a_set_acl_on_its_way_does_not_judge_yet(world: World, client: Client) -
         client,
         (OpCode.SET_ACL, SetACLRequest("/a", READ_ONLY, 0)),
         (OpCode.SET_DATA, SetDataRequest("/a", b"x", -1)),
-        (OpCode.CREATE, CreateRequest("/a/b", b"", OPEN, 0)),
+        (OpCode.CREATE, create_request("/a/b")),
         (OpCode.SET_ACL, SetACLRequest("/a", READ_ONLY, 0)),
         (OpCode.SET_ACL, SetACLRequest("/a", READ_ONLY, 1)),
     )
@@ -131,7 +132,7 @@ def test_a_list_of_a_create_on_its_way_does_judge(world: World, client: Client) 
         (OpCode.CREATE, CreateRequest("/a", b"", READ_ONLY, 0)),
         (OpCode.SET_DATA, SetDataRequest("/a", b"x", -1)),
         (OpCode.SET_ACL, SetACLRequest("/a", OPEN, -1)),
-        (OpCode.CREATE, CreateRequest("/a/b", b"", OPEN, 0)),
+        (OpCode.CREATE, create_request("/a/b")),
     )
     world.sync()
     assert [reply.err for reply in client.replies()] == [0, -102, -102, -102]

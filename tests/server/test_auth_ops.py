@@ -15,8 +15,9 @@ from pyzk.jute.records import (
     SASLToken,
     WhoAmIResponse,
 )
+from tests.frames import OPEN, create_request, encode_request
 from tests.server.calls import NOBODY, authenticate, burst, create_as, data_of, make, set_acl
-from tests.world import OPEN, Client, World, encode_request
+from tests.world import Client, World
 
 SUPER = ServerConfig(super_digest="super:D/InIHSb7yEEbrWz8b9l71RjZJU=")  # super:test
 
@@ -93,7 +94,7 @@ def test_digest_packets_fail_where_the_scheme_is_switched_off() -> None:
 def test_auth_is_answered_out_of_order(world: World, client: Client) -> None:
     """§8.3: its reply overtakes those of requests before it."""
     world.is_disk_held = True
-    client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0), xid=1)
+    client.submit(OpCode.CREATE, create_request("/a"), xid=1)
     client.submit(OpCode.AUTH, AuthPacket(0, "digest", b"bob:pw"), xid=Xid.AUTH)
     assert [reply.xid for reply in client.replies()] == [Xid.AUTH]
     world.sync()
@@ -212,7 +213,7 @@ def test_an_unreadable_sasl_packet_closes_without_reply(client: Client, body: by
 
 def test_sasl_is_answered_out_of_order(world: World, client: Client) -> None:
     world.is_disk_held = True
-    client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0), xid=1)
+    client.submit(OpCode.CREATE, create_request("/a"), xid=1)
     client.submit(OpCode.SASL, SASLToken(b""), xid=2)
     assert [reply.xid for reply in client.replies()] == [2]
 
@@ -269,7 +270,7 @@ def test_enforced_requests_pipelined_behind_a_write_keep_their_order() -> None:
     world.is_disk_held = True
     burst(
         client,
-        (OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0)),
+        (OpCode.CREATE, create_request("/a")),
         (OpCode.PING, b""),
         (OpCode.CREATE, b""),
     )

@@ -9,22 +9,14 @@ import pytest
 
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode, WatchKind, Xid
-from pyzk.jute.records import CreateRequest, PathWatchRequest, SetDataRequest
+from pyzk.jute.records import PathWatchRequest, SetDataRequest
 from pyzk.server import fourletter
-from pyzk.server.connection import (
-    ANSWER_BYTES,
-    OUT_HIGH_BYTES,
-    STALL_CHOKED,
-    STALL_THROTTLED,
-)
-from tests.server.calls import burst, connect_frame, make
-from tests.world import OPEN, Client, World, encode_request, frame
+from pyzk.server.connection import ANSWER_BYTES, OUT_HIGH_BYTES, STALL_CHOKED, STALL_THROTTLED
+from tests.frames import connect_frame, create_request, encode_request, frame
+from tests.server.calls import burst, make
+from tests.world import Client, World
 
 SMALL = ServerConfig(jute_max_buffer=200)
-
-
-def create(path: str, data: bytes = b"") -> CreateRequest:
-    return CreateRequest(path, data, OPEN, 0)
 
 
 # --- frames -------------------------------------------------------------------------
@@ -32,7 +24,7 @@ def create(path: str, data: bytes = b"") -> CreateRequest:
 
 def test_bytes_may_come_one_by_one(world: World) -> None:
     client = world.open()
-    for byte in connect_frame() + encode_request(1, OpCode.CREATE, create("/a")):
+    for byte in connect_frame() + encode_request(1, OpCode.CREATE, create_request("/a")):
         client.send(bytes([byte]))
     first, second = client.frames()
     assert len(first) == 37
@@ -73,8 +65,8 @@ def test_a_frame_of_the_greatest_length_is_served_and_one_byte_more_closes() -> 
     """jute.maxbuffer is inclusive."""
     for length, is_good in ((200, True), (201, False)):
         client = World(SMALL).connect()
-        size = length - 8 - len(create("/a").encode())
-        client.submit(OpCode.CREATE, create("/a", bytes(size)))
+        size = length - 8 - len(create_request("/a").encode())
+        client.submit(OpCode.CREATE, create_request("/a", bytes(size)))
         assert client.is_closed is not is_good
         assert (client.world.tree.find("/a") is not None) is is_good
 
@@ -114,7 +106,7 @@ def test_requests_before_a_bad_length_are_answered(client: Client) -> None:
 
 def test_what_comes_after_the_end_is_not_looked_at(world: World, client: Client) -> None:
     client.send(struct.pack(">i", -1))
-    client.send(encode_request(1, OpCode.CREATE, create("/a")))
+    client.send(encode_request(1, OpCode.CREATE, create_request("/a")))
     client.connection.resume(STALL_CHOKED)
     assert world.tree.find("/a") is None
     assert client.received == b""
@@ -143,7 +135,7 @@ def test_create_session_of_a_client_is_an_unknown_operation(client: Client) -> N
 def test_an_unknown_operation_behind_a_write_on_its_way(world: World, client: Client) -> None:
     """It is answered when its turn comes, or at once: the write is applied in any case."""
     world.is_disk_held = True
-    burst(client, (OpCode.CREATE, create("/a")), (999, b""))
+    burst(client, (OpCode.CREATE, create_request("/a")), (999, b""))
     world.sync()
     assert client.is_closed
     assert 102 in [reply.xid for reply in client.replies()]
@@ -158,7 +150,7 @@ def test_replies_come_in_the_order_of_the_requests(world: World, client: Client)
     burst(
         client,
         (OpCode.EXISTS, PathWatchRequest("/a", False)),
-        (OpCode.CREATE, create("/a")),
+        (OpCode.CREATE, create_request("/a")),
         (OpCode.EXISTS, PathWatchRequest("/a", False)),
         (OpCode.CREATE, b"unreadable"),
         (OpCode.SET_DATA, SetDataRequest("/a", b"x", 0)),
@@ -184,7 +176,7 @@ def test_replies_come_in_the_order_of_the_requests(world: World, client: Client)
 def test_reads_of_another_session_do_not_wait(world: World, client: Client) -> None:
     other = world.connect()
     world.is_disk_held = True
-    client.submit(OpCode.CREATE, create("/a"))
+    client.submit(OpCode.CREATE, create_request("/a"))
     assert other.exists("/a").err == -101
     assert other.ping().zxid == 2
 
@@ -193,7 +185,7 @@ def test_writes_of_all_sessions_are_applied_in_the_order_they_came(world: World)
     clients = [world.connect() for _ in range(3)]
     world.is_disk_held = True
     for number in range(6):
-        clients[number % 3].submit(OpCode.CREATE, CreateRequest("/s", b"", OPEN, 2), xid=number)
+        clients[number % 3].submit(OpCode.CREATE, create_request("/s", flags=2), xid=number)
     world.sync()
     zxids = {reply.xid: reply.zxid for client in clients for reply in client.replies()}
     assert zxids == {number: 4 + number for number in range(6)}
@@ -201,7 +193,7 @@ def test_writes_of_all_sessions_are_applied_in_the_order_they_came(world: World)
 
 def test_nothing_is_answered_before_the_disk_says_so(world: World, client: Client) -> None:
     world.is_disk_held = True
-    client.submit(OpCode.CREATE, create("/a"))
+    client.submit(OpCode.CREATE, create_request("/a"))
     assert client.received == b""
     assert world.tree.find("/a") is None
     assert len(world.log) == 2
@@ -211,7 +203,7 @@ def test_nothing_is_answered_before_the_disk_says_so(world: World, client: Clien
 
 def test_a_part_of_the_log_may_be_durable(world: World, client: Client) -> None:
     world.is_disk_held = True
-    burst(client, *((OpCode.CREATE, create(f"/{name}")) for name in "abc"))
+    burst(client, *((OpCode.CREATE, create_request(f"/{name}")) for name in "abc"))
     world.peer.log_synced(3)
     world.settle()
     assert [reply.xid for reply in client.replies()] == [101, 102]
@@ -225,7 +217,7 @@ def test_a_part_of_the_log_may_be_durable(world: World, client: Client) -> None:
 def test_xids_are_echoed_whatever_they_are(client: Client) -> None:
     for xid in (5, 5, 1, 0, -1, -4, -8, (1 << 31) - 1, -(1 << 31)):
         assert client.call(OpCode.WHO_AM_I, xid=xid).xid == xid
-        assert client.call(OpCode.CREATE, create("/none/x"), xid=xid).xid == xid
+        assert client.call(OpCode.CREATE, create_request("/none/x"), xid=xid).xid == xid
 
 
 # --- a connection that is gone ------------------------------------------------------
@@ -233,7 +225,7 @@ def test_xids_are_echoed_whatever_they_are(client: Client) -> None:
 
 def test_a_write_of_a_connection_that_is_gone_is_applied(world: World, client: Client) -> None:
     world.is_disk_held = True
-    burst(client, (OpCode.CREATE, create("/a")), (OpCode.WHO_AM_I, b""))
+    burst(client, (OpCode.CREATE, create_request("/a")), (OpCode.WHO_AM_I, b""))
     client.connection.closed()
     world.sync()
     assert world.tree.find("/a") is not None
@@ -286,7 +278,7 @@ def test_garbage_costs_its_connection_and_one_line(
 
 def test_a_request_too_long_says_the_limit(caplog: pytest.LogCaptureFixture) -> None:
     client = World(SMALL).connect()
-    client.submit(OpCode.CREATE, create("/a", bytes(300)))
+    client.submit(OpCode.CREATE, create_request("/a", bytes(300)))
     assert "jute.maxbuffer is 200" in caplog.text
 
 

@@ -8,6 +8,7 @@ from pyzk.config.server import ServerConfig
 from pyzk.constants import CONTAINER_OWNER, MAX_TTL_MS, CreateMode, OpCode
 from pyzk.data.node import compute_digest
 from pyzk.jute.records import ACL, CreateRequest, CreateTxn, DeleteRequest, SetDataRequest, Stat
+from tests.frames import OPEN, Reply, create_request
 from tests.server.calls import (
     NOBODY,
     READ_ONLY,
@@ -22,7 +23,7 @@ from tests.server.calls import (
     stat_in,
     stat_of,
 )
-from tests.world import OPEN, WALL_MS, Client, Reply, World, owned_paths
+from tests.world import WALL_MS, Client, World, owned_paths
 
 PLAIN = (OpCode.CREATE, OpCode.CREATE2)
 WITH_STAT = (OpCode.CREATE2, OpCode.CREATE_CONTAINER)
@@ -73,7 +74,7 @@ def test_data_comes_back_null_and_empty_apart(client: Client, data: bytes | None
 
 def test_time_is_that_of_the_wall_clock_when_it_is_prepared(world: World, client: Client) -> None:
     world.is_disk_held = True
-    client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
+    client.submit(OpCode.CREATE, create_request("/a"))
     world.advance(500)
     world.sync()
     assert client.replies()[0].err == 0
@@ -250,7 +251,7 @@ def test_create_applies_the_full_rule(client: Client, path: str, err: int) -> No
 def test_a_supplementary_character_is_refused(client: Client) -> None:
     """Written as plain UTF-8, as clients in other languages do; the server's own form is CESU-8."""
     raw = "/\U0001f600".encode()
-    body = len(raw).to_bytes(4) + raw + CreateRequest("", b"", OPEN, 0).encode()[4:]
+    body = len(raw).to_bytes(4) + raw + create_request("").encode()[4:]
     assert client.call(OpCode.CREATE, body).err == -8
 
 
@@ -289,7 +290,7 @@ def test_a_create_that_fails_does_not_count(client: Client) -> None:
 def test_the_number_counts_creates_that_are_on_their_way(world: World, client: Client) -> None:
     world.is_disk_held = True
     for flags in (2, 0, 3):
-        client.submit(OpCode.CREATE, CreateRequest("/s", b"", OPEN, flags))
+        client.submit(OpCode.CREATE, create_request("/s", flags=flags))
     world.sync()
     assert [path_in(r) for r in client.replies()] == ["/s0000000000", "/s", "/s0000000002"]
 
@@ -332,7 +333,7 @@ def test_after_the_last_number_a_create_on_its_way_counts_on(world: World, clien
     world.tree.nodes["/"].cversion = (1 << 31) - 1
     world.is_disk_held = True
     for _ in range(2):
-        client.submit(OpCode.CREATE, CreateRequest("/s", b"", OPEN, 2))
+        client.submit(OpCode.CREATE, create_request("/s", flags=2))
     world.sync()
     names = [path_in(reply) for reply in client.replies()]
     assert names == ["/s2147483647", "/s-2147483648"]
@@ -347,7 +348,7 @@ def test_the_digest_is_foretold_past_the_last_number(world: World, client: Clien
     parent.digest = compute_digest("/p", parent)
     world.is_disk_held = True
     for number in range(4):
-        client.submit(OpCode.CREATE, CreateRequest(f"/p/{number}", b"", OPEN, 0))
+        client.submit(OpCode.CREATE, create_request(f"/p/{number}"))
         client.submit(OpCode.SET_DATA, SetDataRequest("/p", b"%d" % number, -1))
     client.submit(OpCode.DELETE, DeleteRequest("/p/0", -1))
     world.sync()

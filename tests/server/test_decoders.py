@@ -18,7 +18,7 @@ from pyzk.server.decoders import (
     decode_create,
     decode_set_data,
 )
-from tests.world import OPEN
+from tests.frames import OPEN, create_request
 
 paths = st.none() | st.text("/aé\ud7ff", max_size=5)
 datas = st.none() | st.binary(max_size=5)
@@ -82,7 +82,7 @@ def test_any_bytes_are_decoded_alike(raw: bytes) -> None:
 def test_the_bytes_kept_are_the_beginning_of_the_transaction(
     path: str, data: bytes, is_ephemeral: bool, number: int
 ) -> None:
-    raw = CreateRequest(path, data, OPEN, 0).encode()
+    raw = create_request(path, data).encode()
     create = decode_create(raw, 0, len(raw))
     assert isinstance(create, RawCreate)
     assert create.acl is OPEN_LIST
@@ -97,7 +97,7 @@ def test_the_bytes_kept_are_the_beginning_of_the_transaction(
 
 @pytest.mark.parametrize("data", [None, b""])
 def test_what_is_out_of_the_ordinary_is_decoded_the_long_way(data: bytes | None) -> None:
-    raw = CreateRequest("/é", data, OPEN, 0).encode()
+    raw = create_request("/é", data).encode()
     assert type(decode_create(raw, 0, len(raw))) is CreateRequest
     raw = SetDataRequest("/é", data, 0).encode()
     assert type(decode_set_data(raw, 0, len(raw))) is SetDataRequest

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pyzk.constants import CreateMode, OpCode
-from pyzk.jute.records import CreateRequest, DeleteRequest, DeleteTxn, SetDataRequest
+from pyzk.jute.records import DeleteRequest, DeleteTxn, SetDataRequest
+from tests.frames import Record, create_request
 from tests.server.calls import (
     NOBODY,
     READ_ONLY,
@@ -16,7 +17,7 @@ from tests.server.calls import (
     set_acl,
     stat_of,
 )
-from tests.world import OPEN, Client, Record, World, owned_paths
+from tests.world import Client, World, owned_paths
 
 
 def test_delete_answers_with_the_header_alone(client: Client) -> None:
@@ -122,14 +123,14 @@ def test_pipelined_deletes_and_creates_see_each_other(world: World, client: Clie
         (delete, DeleteRequest("/a", -1), 0),
         (delete, DeleteRequest("/a", -1), -101),
         (change, SetDataRequest("/a", b"", -1), -101),
-        (create, CreateRequest("/a/x", b"", OPEN, 0), -101),
-        (create, CreateRequest("/a", b"", OPEN, 0), 0),  # made again
-        (create, CreateRequest("/a/x", b"", OPEN, 0), 0),
+        (create, create_request("/a/x"), -101),
+        (create, create_request("/a"), 0),  # made again
+        (create, create_request("/a/x"), 0),
         (delete, DeleteRequest("/a", -1), -111),
         (delete, DeleteRequest("/p", -1), -111),
         (delete, DeleteRequest("/p/c", -1), 0),
         (delete, DeleteRequest("/p", 0), 0),
-        (create, CreateRequest("/p/d", b"", OPEN, 0), -101),
+        (create, create_request("/p/d"), -101),
     ]
     world.is_disk_held = True
     burst(client, *((opcode, record) for opcode, record, _ in requests))
@@ -146,7 +147,7 @@ def test_a_znode_made_again_begins_anew(world: World, client: Client) -> None:
     burst(
         client,
         (OpCode.DELETE, DeleteRequest("/a", 1)),
-        (OpCode.CREATE, CreateRequest("/a", b"y", OPEN, 0)),
+        (OpCode.CREATE, create_request("/a", b"y")),
         (OpCode.SET_DATA, SetDataRequest("/a", b"z", 1)),
         (OpCode.SET_DATA, SetDataRequest("/a", b"z", 0)),
     )

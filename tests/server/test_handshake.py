@@ -9,11 +9,12 @@ import pytest
 
 from pyzk.config.server import ServerConfig
 from pyzk.constants import CreateMode, OpCode
-from pyzk.jute.records import ConnectResponse, CreateRequest
+from pyzk.jute.records import ConnectResponse
 from pyzk.outsiders import SUBJECT
 from pyzk.server.passwords import session_password
-from tests.server.calls import connect_frame, ephemerals_of, logged_types, make
-from tests.world import OPEN, START_MS, Client, World, encode_request, frame, owned_paths
+from tests.frames import connect_frame, create_request, encode_request, frame
+from tests.server.calls import ephemerals_of, logged_types, make
+from tests.world import START_MS, Client, World, owned_paths
 
 EXPIRED = "00000025" + "00000000" * 2 + "00" * 8 + "00000010" + "00" * 16 + "00"
 
@@ -67,7 +68,7 @@ def test_frames_that_come_with_the_handshake_wait_for_it(world: World) -> None:
     client = world.open()
     client.send(
         connect_frame()
-        + encode_request(1, OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
+        + encode_request(1, OpCode.CREATE, create_request("/a"))
         + encode_request(2, OpCode.WHO_AM_I)
     )
     assert is_stalled(client)
@@ -267,7 +268,7 @@ def test_writes_of_the_connection_before_are_applied_but_not_answered(
     world: World, client: Client
 ) -> None:
     world.is_disk_held = True
-    client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
+    client.submit(OpCode.CREATE, create_request("/a"))
     again, response = reattach(world, client)
     assert response is not None
     again.submit(OpCode.WHO_AM_I, xid=9)

@@ -6,11 +6,12 @@ import pytest
 
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
-from pyzk.jute.records import CreateRequest, PathWatchRequest, SetDataRequest, SetWatches
+from pyzk.jute.records import PathWatchRequest, SetDataRequest, SetWatches
 from pyzk.server.connection import OUT_HIGH_BYTES, PIECE_BYTES, SHORT_BYTES, STALL_CHOKED
+from tests.frames import create_request, encode_request
 from tests.server.calls import burst, make
 from tests.server.members import Ensemble, FakeLearner
-from tests.world import OPEN, Client, World, encode_request
+from tests.world import Client, World
 
 MARK = 10_000
 SIZE = 4000
@@ -202,7 +203,7 @@ def test_a_learner_counts_what_it_has_forwarded_until_it_is_committed() -> None:
     follower = ensemble.follower
     follower.server.queues.intake_bytes = 1000
     client = ensemble.connect(follower)
-    client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
+    client.submit(OpCode.CREATE, create_request("/a"))
     ensemble.commit()
     for _ in range(5):
         client.submit(OpCode.SET_DATA, SetDataRequest("/a", bytes(400), -1))

@@ -6,9 +6,10 @@ import pytest
 
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
-from pyzk.jute.records import CreateRequest, PathWatchRequest, SetDataRequest
+from pyzk.jute.records import PathWatchRequest, SetDataRequest
+from tests.frames import create_request, encode_request
 from tests.server.calls import burst, make
-from tests.world import OPEN, Client, World, encode_request
+from tests.world import Client, World
 
 THRESHOLD = 200
 CONFIG = ServerConfig(large_request_threshold=THRESHOLD, large_request_max_bytes=2500)
@@ -128,5 +129,5 @@ def test_one_that_stops_its_connection_for_a_while_is_the_last_to_be_served() ->
 
 def test_without_a_threshold_nothing_is_large() -> None:
     client = World(ServerConfig(large_request_max_bytes=100)).connect()
-    create = CreateRequest("/a", bytes(10_000), OPEN, 0)
+    create = create_request("/a", bytes(10_000))
     assert client.call(OpCode.CREATE, create).err == 0

@@ -24,15 +24,12 @@ from pyzk.jute.records import (
 from pyzk.quorum import packets
 from pyzk.quorum.forwarding import encode_forward
 from pyzk.server.outbox import Outbox
+from tests.frames import OPEN, Record, Reply, create_request, multi
 from tests.server.calls import CREATED, errors, events, path_in
 from tests.server.members import Ensemble, as_packet
-from tests.world import OPEN, Client, Record, Reply, multi
+from tests.world import Client
 
 DATA = PathWatchRequest("/a", False)
-
-
-def create(path: str = "/a", data: bytes = b"") -> CreateRequest:
-    return CreateRequest(path, data, OPEN, 0)
 
 
 @pytest.fixture
@@ -43,10 +40,6 @@ def ensemble() -> Ensemble:
 @pytest.fixture
 def client(ensemble: Ensemble) -> Client:
     return ensemble.connect(ensemble.follower)
-
-
-def xids(client: Client) -> list[int]:
-    return [reply.xid for reply in client.replies()]
 
 
 def call(ensemble: Ensemble, client: Client, opcode: int, record: Record | bytes) -> Reply:
@@ -63,9 +56,9 @@ def call(ensemble: Ensemble, client: Client, opcode: int, record: Record | bytes
 @pytest.mark.parametrize(
     ("opcode", "record"),
     [
-        (OpCode.CREATE, create("/b")),
-        (OpCode.CREATE2, create("/b")),
-        (OpCode.CREATE_CONTAINER, CreateRequest("/b", b"", OPEN, 4)),
+        (OpCode.CREATE, create_request("/b")),
+        (OpCode.CREATE2, create_request("/b")),
+        (OpCode.CREATE_CONTAINER, create_request("/b", flags=4)),
         (OpCode.CREATE_TTL, CreateTTLRequest("/b", b"", OPEN, 5, 1000)),
         (OpCode.DELETE, DeleteRequest("/b", -1)),
         (OpCode.SET_DATA, SetDataRequest("/b", b"", -1)),
@@ -116,7 +109,7 @@ def test_the_begin_and_the_end_of_a_session_are_forwarded(ensemble: Ensemble) ->
     assert (sent.type, sent.cxid, sent.body) == (OpCode.CLOSE_SESSION, 5, b"")
     assert sent.session == client.session_id
     ensemble.commit()
-    assert xids(client) == [5]
+    assert client.xids() == [5]
     assert client.is_closed
 
 
@@ -153,7 +146,7 @@ def test_a_session_that_was_refused_by_the_leader_never_opens(ensemble: Ensemble
 
 
 def test_a_write_is_answered_when_it_is_committed(ensemble: Ensemble, client: Client) -> None:
-    xid = client.submit(OpCode.CREATE, create())
+    xid = client.submit(OpCode.CREATE, create_request())
     ensemble.forward()
     assert client.replies() == []
     ensemble.commit()
@@ -180,14 +173,14 @@ def test_a_write_that_cannot_be_read_is_an_error_with_a_zxid_of_its_own(
 def test_a_failed_multi_has_its_results_on_a_learner_too(
     ensemble: Ensemble, client: Client
 ) -> None:
-    body = multi((OpCode.CREATE, create()), (OpCode.DELETE, DeleteRequest("/no", -1)))
+    body = multi((OpCode.CREATE, create_request()), (OpCode.DELETE, DeleteRequest("/no", -1)))
     assert errors(call(ensemble, client, OpCode.MULTI, body)) == [0, -101]
 
 
 def test_a_read_behind_a_write_of_its_session_waits_and_sees_it(
     ensemble: Ensemble, client: Client
 ) -> None:
-    client.submit(OpCode.CREATE, create("/a", b"new"), xid=1)
+    client.submit(OpCode.CREATE, create_request("/a", b"new"), xid=1)
     client.submit(OpCode.GET_DATA, DATA, xid=2)
     client.submit(OpCode.PING, xid=Xid.PING)
     client.submit(OpCode.SET_DATA, SetDataRequest("/a", b"newer", -1), xid=3)
@@ -199,12 +192,12 @@ def test_a_read_behind_a_write_of_its_session_waits_and_sees_it(
     assert b"new" in first[1].body
     assert b"newer" not in first[1].body
     ensemble.commit(1)
-    assert xids(client) == [3, 4]
+    assert client.xids() == [3, 4]
 
 
 def test_reads_of_other_sessions_do_not_wait(ensemble: Ensemble, client: Client) -> None:
     other = ensemble.connect(ensemble.follower)
-    client.submit(OpCode.CREATE, create())
+    client.submit(OpCode.CREATE, create_request())
     ensemble.forward()
     assert other.exists("/a").err == -101
     ensemble.commit()
@@ -213,9 +206,9 @@ def test_reads_of_other_sessions_do_not_wait(ensemble: Ensemble, client: Client)
 
 def test_commits_of_others_answer_nobody_here(ensemble: Ensemble, client: Client) -> None:
     other = ensemble.connect(ensemble.observer)
-    client.submit(OpCode.CREATE, create("/mine"), xid=1)
+    client.submit(OpCode.CREATE, create_request("/mine"), xid=1)
     ensemble.forward()
-    other.submit(OpCode.CREATE, create("/others"), xid=1)
+    other.submit(OpCode.CREATE, create_request("/others"), xid=1)
     ensemble.commit()
     (reply,) = client.replies()
     assert path_in(reply) == "/mine"
@@ -224,7 +217,7 @@ def test_commits_of_others_answer_nobody_here(ensemble: Ensemble, client: Client
 
 def test_the_event_of_a_write_comes_before_its_answer(ensemble: Ensemble, client: Client) -> None:
     assert client.exists("/a", watch=True).err == -101
-    client.submit(OpCode.CREATE, create())
+    client.submit(OpCode.CREATE, create_request())
     ensemble.commit()
     replies = client.replies()
     assert replies[0].event == (CREATED, "/a")
@@ -235,7 +228,7 @@ def test_watches_fire_on_every_member(ensemble: Ensemble, client: Client) -> Non
     watchers = [ensemble.connect(member) for member in ensemble.members]
     for watcher in watchers:
         watcher.exists("/a", watch=True)
-    call(ensemble, client, OpCode.CREATE, create())
+    call(ensemble, client, OpCode.CREATE, create_request())
     assert [events(watcher) for watcher in watchers] == [[(CREATED, "/a")]] * 3
 
 
@@ -244,7 +237,7 @@ def test_watches_fire_on_every_member(ensemble: Ensemble, client: Client) -> Non
 
 def test_sync_waits_for_the_leader_and_says_its_path(ensemble: Ensemble, client: Client) -> None:
     other = ensemble.connect(ensemble.observer)
-    other.submit(OpCode.CREATE, create())
+    other.submit(OpCode.CREATE, create_request())
     ensemble.forward()
     client.submit(OpCode.SYNC, PathRequest("/x"), xid=1)
     client.submit(OpCode.GET_DATA, DATA, xid=2)
@@ -256,13 +249,13 @@ def test_sync_waits_for_the_leader_and_says_its_path(ensemble: Ensemble, client:
 
 
 def test_sync_waits_for_the_writes_of_its_session(ensemble: Ensemble, client: Client) -> None:
-    client.submit(OpCode.CREATE, create(), xid=1)
+    client.submit(OpCode.CREATE, create_request(), xid=1)
     client.submit(OpCode.SYNC, PathRequest("/x"), xid=2)
     client.submit(OpCode.SET_DATA, SetDataRequest("/a", b"", -1), xid=3)
     ensemble.commit(1)
-    assert xids(client) == [1, 2]
+    assert client.xids() == [1, 2]
     ensemble.commit()
-    assert xids(client) == [3]
+    assert client.xids() == [3]
 
 
 def test_a_sync_that_cannot_be_read_is_an_error(ensemble: Ensemble, client: Client) -> None:
@@ -294,7 +287,7 @@ def test_on_the_leader_a_sync_is_answered_like_a_read(ensemble: Ensemble) -> Non
 def test_commits_still_match_when_the_connection_was_lost(
     ensemble: Ensemble, client: Client
 ) -> None:
-    client.submit(OpCode.CREATE, create("/a"), xid=1)
+    client.submit(OpCode.CREATE, create_request("/a"), xid=1)
     client.submit(OpCode.GET_DATA, DATA, xid=2)
     ensemble.forward()
     client.connection.closed()
@@ -308,7 +301,7 @@ def test_commits_still_match_when_the_connection_was_lost(
     ensemble.commit(1)
     assert again.replies() == []
     ensemble.commit()
-    assert xids(again) == [3, 4]
+    assert again.xids() == [3, 4]
     assert client.frames() == []
     assert ensemble.follower.server.outstanding == 0
 
@@ -319,7 +312,7 @@ def test_when_a_session_ends_every_member_closes_its_connection_of_it(
     elsewhere = ensemble.move(client, ensemble.observer)
     elsewhere.submit(OpCode.CLOSE_SESSION, xid=9)
     ensemble.commit()
-    assert xids(elsewhere) == [9]
+    assert elsewhere.xids() == [9]
     assert elsewhere.is_closed
     assert client.is_closed, "the old connection, still open at the follower"
     assert client.frames() == []
@@ -341,7 +334,7 @@ def test_what_waits_in_a_session_that_ends_is_no_longer_counted(
     ensemble: Ensemble, client: Client
 ) -> None:
     ensemble.advance(60_000)  # the leader expires it
-    client.submit(OpCode.CREATE, create(), xid=1)
+    client.submit(OpCode.CREATE, create_request(), xid=1)
     client.submit(OpCode.SYNC, PathRequest("/"), xid=2)
     client.submit(OpCode.GET_DATA, DATA, xid=3)
     server = ensemble.follower.server
@@ -357,10 +350,10 @@ def test_after_closing_its_session_a_client_is_not_heard(
     ensemble: Ensemble, client: Client
 ) -> None:
     client.submit(OpCode.CLOSE_SESSION, xid=1)
-    client.submit(OpCode.CREATE, create(), xid=2)
+    client.submit(OpCode.CREATE, create_request(), xid=2)
     client.submit(OpCode.GET_DATA, DATA, xid=3)
     ensemble.commit()
-    assert xids(client) == [1]
+    assert client.xids() == [1]
     assert [txn.header.type for txn in ensemble.log] == [OpCode.CREATE_SESSION, -11]
 
 
@@ -369,7 +362,7 @@ def test_a_learner_counts_long_requests(ensemble: Ensemble) -> None:
     ensemble = Ensemble(config)
     client = ensemble.connect(ensemble.follower)
     server = ensemble.follower.server
-    client.submit(OpCode.CREATE, create("/a", bytes(400)))
+    client.submit(OpCode.CREATE, create_request("/a", bytes(400)))
     client.submit(OpCode.SET_DATA, SetDataRequest("/a", bytes(300), -1))
     assert 700 < server.queues.large.bytes < 900
     ensemble.commit(1)
@@ -383,7 +376,7 @@ def test_a_learner_stops_reading_when_too_much_is_on_the_way() -> None:
     ensemble = Ensemble(ServerConfig(global_outstanding_limit=2))
     client = ensemble.connect(ensemble.follower)
     for number in range(4):
-        client.submit(OpCode.CREATE, create(f"/{number}"))
+        client.submit(OpCode.CREATE, create_request(f"/{number}"))
     assert client.connection.is_stalled
     assert len(ensemble.follower.role.sent) == 3
     ensemble.commit()
@@ -392,7 +385,7 @@ def test_a_learner_stops_reading_when_too_much_is_on_the_way() -> None:
 
 
 def test_a_learner_hands_nothing_to_the_log_by_itself(ensemble: Ensemble, client: Client) -> None:
-    client.submit(OpCode.CREATE, create())
+    client.submit(OpCode.CREATE, create_request())
     ensemble.commit()
     outbox: Outbox = ensemble.follower.peer.outbox
     assert outbox.log == []

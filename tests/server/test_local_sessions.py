@@ -19,20 +19,21 @@ from pyzk.jute.records import (
 from pyzk.quorum.forwarding import decode_forward
 from pyzk.quorum.packets import ForwardedRequest
 from pyzk.server.request import Request
+from tests.frames import OPEN, Record, Reply, create_request, multi
 from tests.server.calls import errors
 from tests.server.members import Ensemble, Member
-from tests.world import OPEN, Client, Record, Reply, World, multi
+from tests.world import Client, World
 
 LOCAL = ServerConfig(local_sessions_enabled=True)
 UPGRADING = ServerConfig(local_sessions_enabled=True, local_sessions_upgrading_enabled=True)
 
-PERSISTENT = CreateRequest("/a", b"", OPEN, 0)
-EPHEMERAL = CreateRequest("/e", b"", OPEN, 1)
+PERSISTENT = create_request("/a")
+EPHEMERAL = create_request("/e", flags=1)
 EPHEMERAL_MULTI = multi((OpCode.SET_DATA, SetDataRequest("/", b"", -1)), (OpCode.CREATE, EPHEMERAL))
 WANT_GLOBAL: list[tuple[int, Record | bytes]] = [
     (OpCode.CREATE, EPHEMERAL),
     (OpCode.CREATE2, EPHEMERAL),
-    (OpCode.CREATE, CreateRequest("/e", b"", OPEN, 3)),
+    (OpCode.CREATE, create_request("/e", flags=3)),
     (OpCode.CREATE, CreateRequest("/e", b"", [ACL(31, "digest", "joe:hash")], 1)),
     (OpCode.MULTI, EPHEMERAL_MULTI),
 ]
@@ -213,7 +214,7 @@ def test_an_ephemeral_in_a_multi_of_a_local_session_is_refused() -> None:
 @PLACES
 def test_another_error_of_a_local_session_is_said_as_it_is(place: int) -> None:
     ensemble, _, client = begin(LOCAL, place)
-    bad = CreateRequest("/e", b"", OPEN, 9)
+    bad = create_request("/e", flags=9)
     assert call(ensemble, client, OpCode.CREATE, bad).err == ErrorCode.BAD_ARGUMENTS
     assert call(ensemble, client, OpCode.MULTI, b"\0").err == ErrorCode.MARSHALLING_ERROR
 
@@ -245,11 +246,11 @@ def test_an_ephemeral_makes_a_local_session_global_first(
     ("opcode", "record"),
     [
         (OpCode.CREATE, PERSISTENT),
-        (OpCode.CREATE_CONTAINER, CreateRequest("/c", b"", OPEN, 4)),
+        (OpCode.CREATE_CONTAINER, create_request("/c", flags=4)),
         (OpCode.CREATE_TTL, CreateTTLRequest("/t", b"", OPEN, 5, 1000)),
         (OpCode.MULTI, multi((OpCode.CREATE, PERSISTENT))),
         (OpCode.MULTI, b"\0\0"),
-        (OpCode.CREATE, CreateRequest("/e", b"", OPEN, 77)),
+        (OpCode.CREATE, create_request("/e", flags=77)),
     ],
 )
 def test_nothing_else_makes_it_global(place: int, opcode: int, record: Record | bytes) -> None:
@@ -272,7 +273,7 @@ def test_an_upgrade_happens_once_and_in_order(place: int) -> None:
     client.submit(OpCode.CREATE, PERSISTENT, xid=1)
     client.submit(OpCode.CREATE, EPHEMERAL, xid=2)
     client.submit(OpCode.GET_DATA, PathWatchRequest("/e", False), xid=3)
-    client.submit(OpCode.CREATE, CreateRequest("/f", b"", OPEN, 1), xid=4)
+    client.submit(OpCode.CREATE, create_request("/f", flags=1), xid=4)
     ensemble.commit()
     assert types(ensemble) == [OpCode.CREATE, OpCode.CREATE_SESSION, OpCode.CREATE, OpCode.CREATE]
     assert [(reply.xid, reply.err) for reply in client.replies()] == [

@@ -20,13 +20,14 @@ from pyzk.jute.records import (
     SetACLRequest,
     SetDataRequest,
 )
+from tests.frames import OPEN, create_request
 from tests.server.calls import burst, logged_types, make
-from tests.world import OPEN, Client, World
+from tests.world import Client, World
 
 EXTENDED = ServerConfig(extended_types_enabled=True)
 
 BODIES: list[tuple[int, bytes]] = [
-    (OpCode.CREATE, CreateRequest("/a", b"x", OPEN, 0).encode()),
+    (OpCode.CREATE, create_request("/a", b"x").encode()),
     (OpCode.CREATE2, CreateRequest("/a", None, OPEN * 2, 0).encode()),
     (OpCode.CREATE_CONTAINER, CreateRequest("/a", b"x", OPEN, 4).encode()),
     (OpCode.CREATE_TTL, CreateTTLRequest("/a", b"x", OPEN, 5, 1000).encode()),

@@ -6,10 +6,10 @@ import pytest
 
 from pyzk.config.server import ServerConfig
 from pyzk.constants import ErrorCode, OpCode, Xid
-from pyzk.jute.records import CreateRequest, ErrorTxn, SetDataRequest
-from tests.server.calls import connect_frame
+from pyzk.jute.records import ErrorTxn, SetDataRequest
+from tests.frames import connect_frame, create_request, multi
 from tests.server.members import Ensemble
-from tests.world import OPEN, Client, World, multi
+from tests.world import Client, World
 
 CHANGE = SetDataRequest("/", b"", -1)
 
@@ -229,7 +229,7 @@ def test_what_was_proposed_before_the_move_is_answered_to_the_old_connection(
     ensemble: Ensemble,
 ) -> None:
     client = ensemble.connect(ensemble.follower)
-    client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
+    client.submit(OpCode.CREATE, create_request("/a"))
     ensemble.forward()
     again = ensemble.observer.resume(client)
     ensemble.commit()
@@ -345,7 +345,7 @@ def test_with_local_sessions_the_leader_vouches_for_global_ones_only() -> None:
     again = ensemble.move(client, ensemble.follower)
     assert again.session_id == 0
     client = ensemble.connect(ensemble.leader)
-    client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 1))
+    client.submit(OpCode.CREATE, create_request("/a", flags=1))
     ensemble.commit()
     again = ensemble.move(client, ensemble.follower)
     assert again.session_id == client.session_id

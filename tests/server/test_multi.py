@@ -24,6 +24,7 @@ from pyzk.jute.records import (
     SetDataRequest,
 )
 from pyzk.quorum.standalone import Standalone
+from tests.frames import OPEN, Record, Reply, create_request, multi
 from tests.server.calls import (
     CHANGED,
     CREATED,
@@ -43,7 +44,7 @@ from tests.server.calls import (
     stat_in,
     stat_of,
 )
-from tests.world import OPEN, Client, Record, Reply, World, multi, owned_paths
+from tests.world import Client, World, owned_paths
 
 EXTENDED = ServerConfig(extended_types_enabled=True)
 Operation = tuple[int, Record]
@@ -80,8 +81,8 @@ def test_each_operation_has_a_result_of_its_type(client: Client) -> None:
     reply = run_multi(
         client,
         create("/a"),
-        (OpCode.CREATE2, CreateRequest("/b", b"", OPEN, 0)),
-        (OpCode.CREATE_CONTAINER, CreateRequest("/c", b"", OPEN, CreateMode.CONTAINER)),
+        (OpCode.CREATE2, create_request("/b")),
+        (OpCode.CREATE_CONTAINER, create_request("/c", flags=CreateMode.CONTAINER)),
         change("/a", 0),
         check("/a", 1),
         delete("/a", 1),
@@ -181,14 +182,14 @@ def test_the_operations_have_the_checks_of_the_single_ones(
 @pytest.mark.parametrize("opcode", [OpCode.CREATE, OpCode.CREATE2, OpCode.CREATE_CONTAINER])
 def test_the_container_flag_makes_a_container(client: Client, opcode: int) -> None:
     """Unlike a single create."""
-    reply = run_multi(client, (opcode, CreateRequest("/c", b"", OPEN, CreateMode.CONTAINER)))
+    reply = run_multi(client, (opcode, create_request("/c", flags=CreateMode.CONTAINER)))
     assert [kind for kind, *_ in results(reply)] == [15]
     assert client.world.tree.nodes["/c"].ephemeral_owner == CONTAINER_OWNER
 
 
 @pytest.mark.parametrize("flags", [0, 1])
 def test_create_container_is_one_whatever_its_flags(client: Client, flags: int) -> None:
-    reply = run_multi(client, (OpCode.CREATE_CONTAINER, CreateRequest("/c", b"", OPEN, flags)))
+    reply = run_multi(client, (OpCode.CREATE_CONTAINER, create_request("/c", flags=flags)))
     assert errors(reply) == [0]
     assert client.world.tree.nodes["/c"].ephemeral_owner == CONTAINER_OWNER
 
@@ -252,8 +253,8 @@ def unreadable(client: Client, body: bytes) -> tuple[int, int]:
     "operation",
     [
         *[create("/a", flags) for flags in (5, 6, 7, 9, -1)],
-        (OpCode.CREATE2, CreateRequest("/a", b"", OPEN, 5)),
-        (OpCode.CREATE_CONTAINER, CreateRequest("/a", b"", OPEN, 9)),
+        (OpCode.CREATE2, create_request("/a", flags=5)),
+        (OpCode.CREATE_CONTAINER, create_request("/a", flags=9)),
         (OpCode.DELETE_CONTAINER, DeleteContainerRequest(b"/p")),
         (OpCode.SET_ACL, SetACLRequest("/p", OPEN, -1)),
         (OpCode.GET_DATA, PathWatchRequest("/p", False)),
@@ -305,7 +306,7 @@ def test_reading_stops_at_the_first_header_that_says_done(client: Client) -> Non
 
 
 def test_the_err_of_a_header_is_not_looked_at(client: Client) -> None:
-    record = CreateRequest("/a", b"", OPEN, 0).encode()
+    record = create_request("/a").encode()
     body = MultiHeader(1, False, 99).encode() + record + MultiHeader(-1, True, -1).encode()
     assert errors(client.call(OpCode.MULTI, body)) == [0]
 
@@ -375,15 +376,15 @@ def test_a_failed_multi_leaves_what_was_pending_before_it(world: World, client: 
     burst(
         client,
         (OpCode.SET_DATA, SetDataRequest("/a", b"1", 0)),
-        (OpCode.CREATE, CreateRequest("/p/s", b"", OPEN, 2)),
+        (OpCode.CREATE, create_request("/p/s", flags=2)),
         (
             OpCode.MULTI,
             multi(change("/a", 1), create("/p/s", 2), delete("/a"), create("/e", 1), delete("/no")),
         ),
         (OpCode.SET_DATA, SetDataRequest("/a", b"2", 2)),
         (OpCode.SET_DATA, SetDataRequest("/a", b"2", 1)),
-        (OpCode.CREATE, CreateRequest("/p/s", b"", OPEN, 2)),
-        (OpCode.CREATE, CreateRequest("/e", b"", OPEN, 1)),
+        (OpCode.CREATE, create_request("/p/s", flags=2)),
+        (OpCode.CREATE, create_request("/e", flags=1)),
     )
     world.sync()
     replies = client.replies()
@@ -449,9 +450,7 @@ def test_a_multi_is_answered_when_it_is_durable(world: World, client: Client) ->
 
 
 def test_create2_of_a_multi_is_as_of_that_operation(client: Client) -> None:
-    reply = run_multi(
-        client, (OpCode.CREATE2, CreateRequest("/a", b"", OPEN, 0)), change("/a"), create("/a/b")
-    )
+    reply = run_multi(client, (OpCode.CREATE2, create_request("/a")), change("/a"), create("/a/b"))
     assert stat_in(results(reply)[0][2]).version == 0
     assert stat_in(results(reply)[0][2]).num_children == 0
     assert path_of(results(reply)[2][2]) == "/a/b"

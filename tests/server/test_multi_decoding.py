@@ -6,7 +6,8 @@ import pytest
 
 from pyzk.constants import CreateMode, ErrorCode, OpCode
 from pyzk.jute.records import ACL, CreateRequest, DeleteRequest, PathWatchRequest
-from tests.world import OPEN, Record, World, multi
+from tests.frames import OPEN, Record, multi
+from tests.world import World
 
 
 def _err_and_zxids(*operations: tuple[int, Record]) -> tuple[int, int]:

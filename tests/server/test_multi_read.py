@@ -7,15 +7,15 @@ import pytest
 from pyzk.constants import ErrorCode, OpCode
 from pyzk.jute.records import (
     CheckVersionRequest,
-    CreateRequest,
     GetChildrenResponse,
     GetDataResponse,
     PathWatchRequest,
     SetDataRequest,
 )
 from pyzk.server import reads
+from tests.frames import Record, Reply, create_request, multi
 from tests.server.calls import NOBODY, events, make, remove_watches, results, stat_of
-from tests.world import OPEN, Client, Record, Reply, multi
+from tests.world import Client
 
 END = bytes.fromhex("ffffffff01ffffffff")
 
@@ -86,10 +86,10 @@ def test_no_watch_is_left_although_the_flag_is_set(client: Client) -> None:
 @pytest.mark.parametrize(
     "operations",
     [
-        [get_data("/a"), (OpCode.CREATE, CreateRequest("/q", b"", OPEN, 0))],
+        [get_data("/a"), (OpCode.CREATE, create_request("/q"))],
         [(OpCode.EXISTS, PathWatchRequest("/a", False))],
-        [(OpCode.CREATE, CreateRequest("/q", b"", OPEN, 0)), get_data("/a")],
-        [(OpCode.CREATE, CreateRequest("/q", b"", OPEN, 9))],
+        [(OpCode.CREATE, create_request("/q")), get_data("/a")],
+        [(OpCode.CREATE, create_request("/q", flags=9))],
     ],
 )
 def test_what_is_no_list_of_reads_is_unreadable(
@@ -106,7 +106,7 @@ def test_what_is_no_list_of_reads_is_unreadable(
     [
         (OpCode.CHECK, CheckVersionRequest("/a", -1)),
         (OpCode.SET_DATA, SetDataRequest("/a", b"x", -1)),
-        (OpCode.CREATE, CreateRequest("/q", b"", OPEN, 0)),
+        (OpCode.CREATE, create_request("/q")),
     ],
 )
 def test_a_list_of_writes_is_the_one_error_with_a_body(

@@ -14,7 +14,6 @@ from pyzk.config.server import ServerConfig
 from pyzk.constants import CreateMode, OpCode, Xid
 from pyzk.jute.records import (
     CheckVersionRequest,
-    CreateRequest,
     DeleteContainerRequest,
     DeleteRequest,
     PathRequest,
@@ -22,6 +21,7 @@ from pyzk.jute.records import (
     ReconfigRequest,
     SetDataRequest,
 )
+from tests.frames import OPEN, Reply, create_request
 from tests.server.calls import (
     CREATED,
     READ_ONLY,
@@ -39,7 +39,7 @@ from tests.server.calls import (
     set_acl,
     stat_of,
 )
-from tests.world import OPEN, Client, Reply, World
+from tests.world import Client, World
 
 EXTENDED = ServerConfig(extended_types_enabled=True)
 
@@ -142,7 +142,7 @@ def test_row_36_a_multi_that_fails_changes_nothing(settled: Client) -> None:
     reply = run_multi(
         settled,
         (OpCode.CHECK, CheckVersionRequest("/p", 0)),
-        (OpCode.CREATE, CreateRequest("/p/n", b"", OPEN, 0)),
+        (OpCode.CREATE, create_request("/p/n")),
         (OpCode.DELETE, DeleteRequest("/p/c", 5)),
     )
     assert reply.err == 0
@@ -154,8 +154,8 @@ def test_row_36_a_multi_that_fails_changes_nothing(settled: Client) -> None:
 def test_row_37_a_multi_sees_its_own_effects_under_one_zxid(settled: Client) -> None:
     reply = run_multi(
         settled,
-        (OpCode.CREATE, CreateRequest("/m", b"", OPEN, 0)),
-        (OpCode.CREATE, CreateRequest("/m/n", b"", OPEN, 0)),
+        (OpCode.CREATE, create_request("/m")),
+        (OpCode.CREATE, create_request("/m/n")),
         (OpCode.SET_DATA, SetDataRequest("/m/n", b"x", 0)),
         (OpCode.DELETE, DeleteRequest("/m/n", 1)),
         (OpCode.DELETE, DeleteRequest("/m", 0)),
@@ -165,7 +165,7 @@ def test_row_37_a_multi_sees_its_own_effects_under_one_zxid(settled: Client) -> 
 
 
 def test_row_38_sequential_creates_in_a_multi_count_on(settled: Client) -> None:
-    sequential = CreateRequest("/p/s", b"", OPEN, CreateMode.PERSISTENT_SEQUENTIAL)
+    sequential = create_request("/p/s", flags=CreateMode.PERSISTENT_SEQUENTIAL)
     reply = run_multi(settled, (OpCode.CREATE, sequential), (OpCode.CREATE, sequential))
     names = [PathResponse.decode(raw, 0, len(raw))[0].path for _, _, raw in results(reply)]
     assert names == ["/p/s0000000001", "/p/s0000000002"]

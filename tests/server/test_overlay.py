@@ -7,16 +7,16 @@ from pyzk.jute.records import (
     ACL,
     CheckVersionRequest,
     CloseSessionTxn,
-    CreateRequest,
     DeleteRequest,
     SetACLRequest,
     SetDataRequest,
 )
-from tests.world import OPEN, World, multi
+from tests.frames import OPEN, create_request, multi
+from tests.world import World
 
 LOCAL = [ACL(31, "ip", "127.0.0.1")]
-EPHEMERAL = CreateRequest("/e", b"", OPEN, CreateMode.EPHEMERAL)
-PERSISTENT = CreateRequest("/e", b"new", OPEN, CreateMode.PERSISTENT)
+EPHEMERAL = create_request("/e", flags=CreateMode.EPHEMERAL)
+PERSISTENT = create_request("/e", b"new")
 
 
 def _closed_paths(world: World) -> list[list[str]]:

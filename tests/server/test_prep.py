@@ -19,8 +19,9 @@ from pyzk.jute.records import (
 from pyzk.server.prep import Prep
 from pyzk.server.request import Request
 from pyzk.server.sessions import Session
+from tests.frames import OPEN, Record, create_request, multi
 from tests.server.calls import NOBODY, burst, make, stat_of
-from tests.world import OPEN, Client, Record, World, multi
+from tests.world import Client, World
 
 CLOSING = -112
 UNKNOWN = -12
@@ -117,22 +118,22 @@ def test_the_digest_foretold_is_the_one_that_results(world: World, client: Clien
         (OpCode.CREATE, CreateRequest("/p/e", b"x", OPEN, 1)),
         (OpCode.SET_DATA, SetDataRequest("/p/e", b"yy", 0)),
         (OpCode.CREATE, CreateRequest("/p/s", None, NOBODY, 2)),
-        (OpCode.CREATE_CONTAINER, CreateRequest("/c", b"", OPEN, 4)),
+        (OpCode.CREATE_CONTAINER, create_request("/c", flags=4)),
         (OpCode.SET_ACL, SetACLRequest("/a", NOBODY, 0)),
         (OpCode.SET_DATA, SetDataRequest("/", b"root", 0)),
         (OpCode.SET_DATA, SetDataRequest("/zookeeper", b"z", 0)),
-        (OpCode.CREATE, CreateRequest("/zookeeper/x", b"z", OPEN, 0)),
+        (OpCode.CREATE, create_request("/zookeeper/x", b"z")),
         (OpCode.DELETE, DeleteRequest("/a", 0)),
-        (OpCode.CREATE, CreateRequest("/a", b"again", OPEN, 0)),
+        (OpCode.CREATE, create_request("/a", b"again")),
         (
             OpCode.MULTI,
             multi(
-                (OpCode.CREATE, CreateRequest("/m", b"", OPEN, 0)),
+                (OpCode.CREATE, create_request("/m")),
                 (OpCode.DELETE, DeleteRequest("/a", 0)),
                 (OpCode.DELETE, DeleteRequest("/none", 0)),
             ),
         ),
-        (OpCode.MULTI, multi((OpCode.CREATE, CreateRequest("/m", b"", OPEN, 0)))),
+        (OpCode.MULTI, multi((OpCode.CREATE, create_request("/m")))),
         (OpCode.CLOSE_SESSION, b""),
     ]
     burst(client, *requests)
@@ -159,7 +160,7 @@ def test_a_multi_is_kept_decoded_for_the_tree(world: World, client: Client) -> N
         client.connection.session,
         1,
         OpCode.MULTI,
-        [(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))],
+        [(OpCode.CREATE, create_request("/a"))],
         (),
         0,
     )
@@ -178,9 +179,9 @@ def test_the_root_s_counter_and_its_data_are_one_znode(world: World, client: Cli
     burst(
         client,
         (OpCode.SET_DATA, SetDataRequest("/", b"x", 0)),
-        (OpCode.CREATE, CreateRequest("/s", b"", OPEN, 2)),
+        (OpCode.CREATE, create_request("/s", flags=2)),
         (OpCode.SET_DATA, SetDataRequest("/", b"y", 1)),
-        (OpCode.CREATE, CreateRequest("/s", b"", OPEN, 2)),
+        (OpCode.CREATE, create_request("/s", flags=2)),
     )
     world.sync()
     assert [reply.err for reply in client.replies()] == [0, 0, 0, 0]

@@ -6,9 +6,10 @@ import pytest
 
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
-from pyzk.jute.records import CreateRequest, SetDataRequest
+from pyzk.jute.records import SetDataRequest
+from tests.frames import create_request
 from tests.server.calls import burst, create_as, data_of, errors, make, run_multi, stat_of
-from tests.world import OPEN, Client, World
+from tests.world import Client, World
 
 ENFORCED = ServerConfig(enforce_quota=True)
 STATS = "/zookeeper/quota/q/zookeeper_stats"
@@ -111,8 +112,8 @@ def test_a_failed_quota_fails_the_multi(enforced: Client) -> None:
     set_quota(enforced, hard(count=1))
     reply = run_multi(
         enforced,
-        (OpCode.CREATE, CreateRequest("/other", b"", OPEN, 0)),
-        (OpCode.CREATE, CreateRequest("/q/a", b"", OPEN, 0)),
+        (OpCode.CREATE, create_request("/other")),
+        (OpCode.CREATE, create_request("/q/a")),
     )
     assert errors(reply) == [0, -125]
     assert enforced.exists("/other").err == -101
@@ -124,8 +125,8 @@ def test_what_is_on_its_way_does_not_count_yet(enforced: Client) -> None:
     enforced.world.is_disk_held = True
     burst(
         enforced,
-        (OpCode.CREATE, CreateRequest("/q/a", b"", OPEN, 0)),
-        (OpCode.CREATE, CreateRequest("/q/b", b"", OPEN, 0)),
+        (OpCode.CREATE, create_request("/q/a")),
+        (OpCode.CREATE, create_request("/q/b")),
         (OpCode.SET_DATA, SetDataRequest("/q", b"1234567", -1)),
     )
     enforced.world.sync()

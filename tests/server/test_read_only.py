@@ -10,7 +10,6 @@ from pyzk.config.server import ServerConfig
 from pyzk.constants import ErrorCode, OpCode
 from pyzk.jute.records import (
     AddWatchRequest,
-    CreateRequest,
     CreateTTLRequest,
     DeleteContainerRequest,
     DeleteRequest,
@@ -22,9 +21,9 @@ from pyzk.jute.records import (
 )
 from pyzk.server.passwords import session_password
 from pyzk.server.readonly import ReadOnly
-from tests.server.calls import connect_frame
+from tests.frames import OPEN, Record, connect_frame, create_request, multi
 from tests.server.members import Ensemble, Member, read_only_member
-from tests.world import OPEN, Client, Record, World, multi
+from tests.world import Client, World
 
 LOCAL = ServerConfig(local_sessions_enabled=True)
 
@@ -97,11 +96,11 @@ def test_reads_are_answered(client: Client, opcode: int, record: Record | bytes)
     ("opcode", "record"),
     [
         (OpCode.SYNC, PathRequest("/")),
-        (OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0)),
-        (OpCode.CREATE, CreateRequest("/a", b"", OPEN, 1)),
-        (OpCode.CREATE2, CreateRequest("/a", b"", OPEN, 0)),
+        (OpCode.CREATE, create_request("/a")),
+        (OpCode.CREATE, create_request("/a", flags=1)),
+        (OpCode.CREATE2, create_request("/a")),
         (OpCode.CREATE_TTL, CreateTTLRequest("/a", b"", OPEN, 5, 1)),
-        (OpCode.CREATE_CONTAINER, CreateRequest("/a", b"", OPEN, 4)),
+        (OpCode.CREATE_CONTAINER, create_request("/a", flags=4)),
         (OpCode.DELETE, DeleteRequest("/a", -1)),
         (OpCode.DELETE_CONTAINER, DeleteContainerRequest(b"/a")),
         (OpCode.SET_DATA, SetDataRequest("/", b"", -1)),
@@ -122,7 +121,7 @@ def test_everything_else_is_refused_and_the_connection_stays(
 def test_an_upgrade_is_not_even_tried() -> None:
     config = ServerConfig(local_sessions_enabled=True, local_sessions_upgrading_enabled=True)
     client = read_only_member(config).connect(read_only=True)
-    reply = client.call(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 1))
+    reply = client.call(OpCode.CREATE, create_request("/a", flags=1))
     assert reply.err == ErrorCode.NOT_READ_ONLY
 
 
@@ -192,6 +191,6 @@ def test_when_a_leader_is_found_everybody_is_closed_and_writes_are_taken(
     member.server.end()
     ensemble = Ensemble(LOCAL)
     writer = ensemble.follower.connect()
-    writer.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
+    writer.submit(OpCode.CREATE, create_request("/a"))
     ensemble.commit()
     assert writer.replies()[0].err == 0

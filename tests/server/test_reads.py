@@ -21,6 +21,7 @@ from pyzk.jute.records import (
     SetWatches,
     SetWatches2,
 )
+from tests.frames import Record, multi
 from tests.server.calls import (
     NOBODY,
     add_watch,
@@ -37,7 +38,7 @@ from tests.server.calls import (
     stat_in,
     stat_of,
 )
-from tests.world import Client, Record, World, multi
+from tests.world import Client, World
 
 WITH_WATCH = (OpCode.EXISTS, OpCode.GET_DATA, OpCode.GET_CHILDREN, OpCode.GET_CHILDREN2)
 with_watch = pytest.mark.parametrize("opcode", WITH_WATCH)

@@ -11,23 +11,19 @@ from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.data.database import Database
 from pyzk.data.tree import DataTree
-from pyzk.jute.records import CreateRequest
 from pyzk.server.outbox import Outbox
 from pyzk.server.prep import Prep
 from pyzk.server.server import Server
 from pyzk.server.sessions import LearnerSessions
-from tests.server.calls import add_watch, connect_frame
+from tests.frames import connect_frame, create_request
+from tests.server.calls import add_watch
 from tests.server.members import Ensemble, FakeLeader, FakeLearner, Learner, Member
-from tests.world import OPEN, START_MS, WALL_MS
+from tests.world import START_MS, WALL_MS
 
 
 @pytest.fixture
 def member() -> Member:
     return Member(2, Clock(START_MS, WALL_MS), ServerConfig())
-
-
-def create(path: str) -> CreateRequest:
-    return CreateRequest(path, b"", OPEN, 0)
 
 
 def test_before_a_role_begins_connect_requests_are_closed_without_a_word(member: Member) -> None:
@@ -61,7 +57,7 @@ def test_the_end_of_a_role_closes_every_connection_without_answers() -> None:
     idle = ensemble.connect(follower)
     half = follower.open()
     starting = follower.connect()
-    writer.submit(OpCode.CREATE, create("/a"))
+    writer.submit(OpCode.CREATE, create_request("/a"))
     follower.server.end()
     follower.settle()
     for client in (writer, idle, half, starting):
@@ -76,8 +72,8 @@ def test_the_end_of_a_role_forgets_what_was_on_the_way() -> None:
     follower = ensemble.follower
     client = ensemble.connect(follower)
     add_watch(client, "/", 1)
-    client.submit(OpCode.CREATE, CreateRequest("/a", bytes(500), OPEN, 0))
-    client.submit(OpCode.CREATE, create("/b"))
+    client.submit(OpCode.CREATE, create_request("/a", bytes(500)))
+    client.submit(OpCode.CREATE, create_request("/b"))
     moved = follower.resume(client)  # asked about, not answered yet
     server = follower.server
     assert server.outstanding == 2
@@ -97,8 +93,8 @@ def test_the_end_of_a_role_forgets_who_was_throttled() -> None:
     ensemble = Ensemble(ServerConfig(global_outstanding_limit=1))
     follower = ensemble.follower
     client = ensemble.connect(follower)
-    client.submit(OpCode.CREATE, create("/a"))
-    client.submit(OpCode.CREATE, create("/b"))
+    client.submit(OpCode.CREATE, create_request("/a"))
+    client.submit(OpCode.CREATE, create_request("/b"))
     assert follower.server.queues.throttled
     follower.server.end()
     assert not follower.server.queues.throttled

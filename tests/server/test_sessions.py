@@ -12,26 +12,25 @@ from pyzk.constants import CreateMode, OpCode, Xid
 from pyzk.jute.records import (
     AuthPacket,
     CloseSessionTxn,
-    CreateRequest,
     CreateSessionTxn,
     DeleteRequest,
     PathRequest,
     SASLToken,
 )
 from pyzk.server.sessions import SessionTracker, first_session_id
+from tests.frames import connect_frame, create_request, encode_request
 from tests.server.calls import (
     CHILDREN,
     DELETED,
     burst,
     children_of,
-    connect_frame,
     events,
     logged_types,
     make,
     split_replies,
     stat_of,
 )
-from tests.world import OPEN, Client, World, encode_request, owned_paths
+from tests.world import Client, World, owned_paths
 
 TICK = 3000
 TICK_2S = ServerConfig(tick_time_ms=2000)
@@ -331,8 +330,8 @@ def test_closing_counts_what_is_on_its_way(world: World, client: Client) -> None
     burst(
         client,
         (OpCode.DELETE, DeleteRequest("/a", -1)),
-        (OpCode.CREATE, CreateRequest("/c", b"", OPEN, 1)),
-        (OpCode.CREATE, CreateRequest("/d", b"", OPEN, 1)),
+        (OpCode.CREATE, create_request("/c", flags=1)),
+        (OpCode.CREATE, create_request("/d", flags=1)),
         (OpCode.DELETE, DeleteRequest("/d", -1)),
         (OpCode.CLOSE_SESSION, b""),
     )
@@ -348,7 +347,7 @@ def test_an_ephemeral_that_another_session_made_again_stays(world: World, client
     client.create("/a", flags=CreateMode.EPHEMERAL)
     world.is_disk_held = True
     client.submit(OpCode.DELETE, DeleteRequest("/a", -1))
-    other.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 1))
+    other.submit(OpCode.CREATE, create_request("/a", flags=1))
     client.submit(OpCode.CLOSE_SESSION)
     world.sync()
     assert owned_paths(world.tree) == {other.session_id: ["/a"]}
@@ -376,10 +375,10 @@ def test_an_ephemeral_under_an_ephemeral_s_parent_goes_once(world: World, client
 def test_requests_behind_a_closing_are_dropped(world: World, client: Client) -> None:
     burst(
         client,
-        (OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0)),
+        (OpCode.CREATE, create_request("/a")),
         (OpCode.WHO_AM_I, b""),
         (OpCode.CLOSE_SESSION, b""),
-        (OpCode.CREATE, CreateRequest("/b", b"", OPEN, 0)),
+        (OpCode.CREATE, create_request("/b")),
         (OpCode.WHO_AM_I, b""),
         (999, b""),
     )
@@ -392,7 +391,7 @@ def test_requests_behind_a_closing_are_dropped(world: World, client: Client) -> 
 def test_requests_of_an_expiring_session_are_dropped(world: World, client: Client) -> None:
     world.is_disk_held = True
     world.advance(15_000)
-    client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
+    client.submit(OpCode.CREATE, create_request("/a"))
     client.submit(OpCode.PING)
     world.sync()
     assert client.received == b""
@@ -436,7 +435,7 @@ def test_a_ping_behind_a_write_waits(world: World, client: Client) -> None:
     """C 18."""
     world.is_disk_held = True
     client.send(
-        encode_request(1, OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
+        encode_request(1, OpCode.CREATE, create_request("/a"))
         + encode_request(Xid.PING, OpCode.PING)
     )
     assert client.replies() == []

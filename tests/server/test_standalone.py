@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pyzk.config.server import ServerConfig
 from pyzk.constants import CreateMode, OpCode
-from pyzk.jute.records import CreateRequest
 from pyzk.persistence.txnlog import framed_zxid
 from pyzk.server.session_queues import WRITTEN_LIMIT
+from tests.frames import create_request, encode_request, multi
 from tests.server.calls import burst, make
-from tests.world import OPEN, Client, World, encode_request, multi
+from tests.world import Client, World
 
 
 def test_mode(world: World) -> None:
@@ -20,7 +20,7 @@ def test_records_go_to_the_disk_in_zxid_order_with_the_last_zxid(
 ) -> None:
     world.is_disk_held = True
     for name in "abc":
-        record = CreateRequest(f"/{name}", b"", OPEN, 0)
+        record = create_request(f"/{name}")
         client.connection.receive(encode_request(1, OpCode.CREATE, record))
     outbox = world.peer.outbox
     assert [framed_zxid(record) for record in outbox.log] == [2, 3, 4]
@@ -37,7 +37,7 @@ def test_zxids_go_on_where_the_database_ends(world: World, client: Client) -> No
 
 def test_zxids_are_dense_whatever_fails(world: World, client: Client) -> None:
     world.is_disk_held = True
-    record = CreateRequest("/a", b"", OPEN, 0)
+    record = create_request("/a")
     burst(client, *[(OpCode.CREATE, record)] * 3, (OpCode.CREATE, b""), (OpCode.MULTI, b""))
     world.sync()
     assert [txn.header.zxid for txn in world.log] == [1, 2, 3, 4, 5]
@@ -58,7 +58,7 @@ def test_writes_are_counted_by_namespace(world: World, client: Client) -> None:
     """Path and data of each create and setData, the path of each delete (mntr)."""
     client.create("/a", b"123")
     client.set_data("/a", b"12345")
-    client.call(OpCode.MULTI, multi((1, CreateRequest("/a/b", b"1", OPEN, 0))))
+    client.call(OpCode.MULTI, multi((1, create_request("/a/b", b"1"))))
     client.set_data("/nosuch", b"")
     other = world.connect()
     other.create("/e", flags=CreateMode.EPHEMERAL)

@@ -6,12 +6,13 @@ import pytest
 
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
-from pyzk.jute.records import CreateRequest, PathWatchRequest
+from pyzk.jute.records import PathWatchRequest
+from tests.frames import create_request, encode_request
 from tests.server.calls import burst
-from tests.world import OPEN, Client, World, encode_request
+from tests.world import Client, World
 
 LIMIT = 3
-SEQUENTIAL = (OpCode.CREATE, CreateRequest("/s", b"", OPEN, 2))
+SEQUENTIAL = (OpCode.CREATE, create_request("/s", flags=2))
 
 
 @pytest.fixture

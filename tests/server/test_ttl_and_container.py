@@ -6,8 +6,9 @@ import pytest
 
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
-from pyzk.jute.records import CreateRequest, DeleteContainerRequest, DeleteTxn
+from pyzk.jute.records import DeleteContainerRequest, DeleteTxn
 from pyzk.server.request import Request
+from tests.frames import create_request
 from tests.server.calls import (
     CHILDREN,
     DELETED,
@@ -18,7 +19,7 @@ from tests.server.calls import (
     set_acl,
     split_replies,
 )
-from tests.world import OPEN, Client, World
+from tests.world import Client, World
 
 EXTENDED = ServerConfig(extended_types_enabled=True)
 MINUTE = 60_000
@@ -94,7 +95,7 @@ def test_a_child_that_comes_in_between_saves_the_container(extended: Client) -> 
     keep_alive(extended, MINUTE - 1000)
     extended.replies()
     world.is_disk_held = True
-    extended.submit(OpCode.CREATE, CreateRequest("/c/y", b"", OPEN, 0))
+    extended.submit(OpCode.CREATE, create_request("/c/y"))
     world.advance(1000)
     world.sync()
     assert world.log[-1].header.type == -1

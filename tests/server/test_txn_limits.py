@@ -23,9 +23,10 @@ from pyzk.persistence.snapshot import write_snapshot
 from pyzk.quorum.forwarding import decode_forward
 from pyzk.quorum.packets import ForwardedRequest
 from pyzk.quorum.standalone import Standalone
+from tests.frames import create_request, multi
 from tests.properties.requests import state_of
 from tests.server.calls import acl_of, authenticate, create_as, make, run_multi, set_acl
-from tests.world import OPEN, Client, World, multi
+from tests.world import Client, World
 
 CONFIG = ServerConfig(jute_max_buffer=2000, jute_max_buffer_extra=1024)
 LIMIT = CONFIG.max_txn_bytes
@@ -81,11 +82,11 @@ def test_without_the_list_what_is_on_its_way_goes_too(world: World, client: Clie
     paths = long_ephemerals(client, 5)
     world.is_disk_held = True
     client.submit(OpCode.DELETE, DeleteRequest(paths[0], -1))
-    client.submit(OpCode.CREATE, CreateRequest(f"/late{'e' * 900}", b"", OPEN, 1))
+    client.submit(OpCode.CREATE, create_request(f"/late{'e' * 900}", flags=1))
     client.submit(OpCode.CLOSE_SESSION)
     other = world.open()
     other.handshake()
-    other.submit(OpCode.CREATE, CreateRequest(paths[1], b"mine", OPEN, 0))
+    other.submit(OpCode.CREATE, create_request(paths[1], b"mine"))
     world.sync()
     assert world.tree.nodes[paths[1]].data == b"mine"
     assert not world.tree.ephemerals
@@ -164,7 +165,7 @@ def test_what_another_member_let_pass_is_refused(world: World, client: Client) -
     assert longest(world) == LIMIT
     refused = ErrorCode.BAD_ARGUMENTS
     assert outcome(OpCode.SET_DATA, SetDataRequest("/a", bytes(room + 1), -1).encode()) == refused
-    assert outcome(OpCode.CREATE, CreateRequest("/b", bytes(room), OPEN, 0).encode()) == refused
+    assert outcome(OpCode.CREATE, create_request("/b", bytes(room)).encode()) == refused
     checks = [(OpCode.CHECK, CheckVersionRequest("/none", -1))] * 300
     assert outcome(OpCode.MULTI, multi(*checks)) == refused
     assert longest(world) == LIMIT

@@ -6,13 +6,8 @@ import pytest
 
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
-from pyzk.jute.records import (
-    ACL,
-    CreateRequest,
-    DeleteRequest,
-    PathWatchRequest,
-    SetDataRequest,
-)
+from pyzk.jute.records import ACL, DeleteRequest, PathWatchRequest, SetDataRequest
+from tests.frames import OPEN, create_request, multi
 from tests.server.calls import (
     CHANGED,
     CHILDREN,
@@ -34,7 +29,7 @@ from tests.server.calls import (
     split_replies,
     stat_of,
 )
-from tests.world import OPEN, Client, World, multi
+from tests.world import Client, World
 
 PERSISTENT = 0
 RECURSIVE = 1
@@ -383,7 +378,7 @@ def test_a_null_list_is_unreadable_when_its_turn_comes(client: Client) -> None:
 
 def test_set_watches_behind_a_write_sees_it(world: World, client: Client) -> None:
     world.is_disk_held = True
-    client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0), xid=1)
+    client.submit(OpCode.CREATE, create_request("/a"), xid=1)
     assert set_watches(client, 0, exist=["/a"]) == []
     world.sync()
     told, replies = split_replies(client)
@@ -462,7 +457,7 @@ def test_one_s_own_events_come_before_the_reply(client: Client) -> None:
     add_watch(client, "/", RECURSIVE)
     client.get_children("/", watch=True)
     client.replies()
-    client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0), xid=9)
+    client.submit(OpCode.CREATE, create_request("/a"), xid=9)
     assert [reply.xid for reply in client.replies()] == [-1, -1, 9]
 
 
@@ -472,7 +467,7 @@ def test_events_and_replies_come_in_the_order_of_the_transactions(
     add_watch(client, "/", RECURSIVE)
     client.replies()
     world.is_disk_held = True
-    burst(other, (OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0)))
+    burst(other, (OpCode.CREATE, create_request("/a")))
     burst(
         client,
         (OpCode.SET_DATA, SetDataRequest("/a", b"x", -1)),
@@ -496,7 +491,7 @@ def test_a_change_is_told_before_a_read_shows_it(
 ) -> None:
     client.exists("/a", watch=True)
     world.is_disk_held = True
-    other.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
+    other.submit(OpCode.CREATE, create_request("/a"))
     assert client.exists("/a").err == -101
     world.sync()
     client.submit(OpCode.EXISTS, PathWatchRequest("/a", False), xid=9)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +12,7 @@ import pytest
 from pyzk.sim.__main__ import main
 from pyzk.sim.options import LIVENESS, SAFETY, draw
 from pyzk.sim.run import simulate
+from tests.processes import ENVIRONMENT, python
 
 REGRESSIONS = Path(__file__).with_name("regressions.txt")
 ROOT = Path(__file__).parents[2]
@@ -75,16 +73,7 @@ def test_options_come_from_the_seed_alone() -> None:
 
 def trace_hash(seed: int, hash_seed: str) -> str:
     code = f"from pyzk.sim.run import simulate; print(simulate({seed}).hash)"
-    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout
+    return python("-c", code, env=ENVIRONMENT | {"PYTHONHASHSEED": hash_seed}).stdout
 
 
 def test_the_same_seed_is_the_same_run_whatever_the_hash_seed() -> None:

@@ -6,25 +6,24 @@ import socket
 import struct
 from typing import Self
 
-from pyzk.constants import CreateMode, OpCode, Xid
-from pyzk.jute.records import (
-    AddWatchRequest,
-    ConnectRequest,
-    ConnectResponse,
-    CreateRequest,
-    CreateTTLRequest,
-    DeleteRequest,
-    PathWatchRequest,
-    SetDataRequest,
-)
+from pyzk.constants import CreateMode, OpCode
+from pyzk.jute.records import CreateTTLRequest
 from pyzk.testing.core.controls import Controls
 from tests.conftest import TIMEOUT_FACTOR
-from tests.world import OPEN, Record, Reply, encode_request, frame
+from tests.frames import (
+    OPEN,
+    Record,
+    Reply,
+    Requests,
+    connect_frame,
+    create_request,
+    decode_welcome,
+)
 
 PATIENCE_S = 20.0 * TIMEOUT_FACTOR
 
 
-class RawClient:
+class RawClient(Requests):
     """One session, or the attempt at one."""
 
     def __init__(
@@ -42,19 +41,16 @@ class RawClient:
         self.session_id: int = session.session_id if session else 0
         self.password: bytes = session.password if session else bytes(16)
         self.timeout_ms = timeout_ms
-        self._xid = 0
         if greet:
             self.greet()
             self.welcome()
 
     def greet(self) -> None:
-        request = ConnectRequest(0, 0, self.timeout_ms, self.session_id, self.password, False)
-        self.send(frame(request.encode()))
+        self.send(connect_frame(self.session_id, self.password, timeout_ms=self.timeout_ms))
 
     def welcome(self) -> int:
         """Read the ConnectResponse; return the session id, 0 for a session that is over."""
-        data = self.read()
-        response, _ = ConnectResponse.decode(data, 0, len(data))
+        response = decode_welcome(self.read())
         self.session_id = response.session_id
         self.password = response.password or b""
         self.timeout_ms = response.timeout_ms
@@ -94,17 +90,8 @@ class RawClient:
             self.sock.settimeout(PATIENCE_S)
         return False
 
-    def submit(self, opcode: int, record: Record | bytes = b"", xid: int | None = None) -> int:
-        if xid is None:
-            self._xid += 1
-            xid = self._xid
-        self.send(encode_request(xid, opcode, record))
-        return xid
-
     def reply(self) -> Reply:
-        data = self.read()
-        xid, zxid, err = struct.unpack_from(">iqi", data)
-        return Reply(xid, zxid, err, data[16:])
+        return Reply.of(self.read())
 
     def call(self, opcode: int, record: Record | bytes = b"", xid: int | None = None) -> Reply:
         xid = self.submit(opcode, record, xid)
@@ -112,34 +99,13 @@ class RawClient:
         assert reply.xid == xid, reply
         return reply
 
-    def create(self, path: str, data: bytes = b"", flags: int = CreateMode.PERSISTENT) -> int:
-        opcode = OpCode.CREATE_CONTAINER if flags == CreateMode.CONTAINER else OpCode.CREATE
-        return self.call(opcode, CreateRequest(path, data, OPEN, flags)).err
+    def create_container(self, path: str) -> Reply:
+        record = create_request(path, flags=CreateMode.CONTAINER)
+        return self.call(OpCode.CREATE_CONTAINER, record)
 
-    def create_ttl(self, path: str, ttl_ms: int) -> int:
+    def create_ttl(self, path: str, ttl_ms: int) -> Reply:
         flags = CreateMode.PERSISTENT_WITH_TTL
-        return self.call(OpCode.CREATE_TTL, CreateTTLRequest(path, b"", OPEN, flags, ttl_ms)).err
-
-    def set_data(self, path: str, data: bytes) -> int:
-        return self.call(OpCode.SET_DATA, SetDataRequest(path, data, -1)).err
-
-    def delete(self, path: str) -> int:
-        return self.call(OpCode.DELETE, DeleteRequest(path, -1)).err
-
-    def get_data(self, path: str, watch: bool = False) -> Reply:
-        return self.call(OpCode.GET_DATA, PathWatchRequest(path, watch))
-
-    def exists(self, path: str, watch: bool = False) -> int:
-        return self.call(OpCode.EXISTS, PathWatchRequest(path, watch)).err
-
-    def get_children(self, path: str, watch: bool = False) -> int:
-        return self.call(OpCode.GET_CHILDREN, PathWatchRequest(path, watch)).err
-
-    def add_watch(self, path: str, mode: int) -> int:
-        return self.call(OpCode.ADD_WATCH, AddWatchRequest(path, mode)).err
-
-    def ping(self) -> Reply:
-        return self.call(OpCode.PING, xid=Xid.PING)
+        return self.call(OpCode.CREATE_TTL, CreateTTLRequest(path, b"", OPEN, flags, ttl_ms))
 
     def end(self) -> None:
         """End the session and the connection."""

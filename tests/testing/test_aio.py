@@ -6,62 +6,22 @@ import asyncio
 import contextlib
 import gc
 import socket
-import struct
 import threading
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from pyzk.constants import CreateMode, OpCode
-from pyzk.jute.records import ConnectRequest, ConnectResponse, CreateRequest, PathWatchRequest
+from pyzk.jute.records import PathWatchRequest
 from pyzk.runtime.client_port import ClientProtocol
 from pyzk.runtime.loop import loop_factory
-from pyzk.testing import (
-    AsyncZooKeeperServer,
-    FixtureError,
-    LeakedClientsError,
-    NotRunningError,
-)
+from pyzk.testing import AsyncZooKeeperServer, FixtureError, LeakedClientsError, NotRunningError
+from tests.frames import StreamClient
 from tests.testing.raw import PATIENCE_S
-from tests.world import OPEN, Record, Reply, encode_request, frame
 
 
-class _Client:
-    """A raw client over a stream."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-        self.session_id = 0
-
-    @classmethod
-    async def connect(cls, server: AsyncZooKeeperServer, timeout_ms: int = 10_000) -> _Client:
-        client = cls(*await asyncio.open_connection(server.host, server.port))
-        request = ConnectRequest(0, 0, timeout_ms, 0, bytes(16), False)
-        client.writer.write(frame(request.encode()))
-        data = await client.read()
-        client.session_id = ConnectResponse.decode(data, 0, len(data))[0].session_id
-        return client
-
-    async def read(self) -> bytes:
-        (length,) = struct.unpack(">i", await self.reader.readexactly(4))
-        return await self.reader.readexactly(length)
-
-    def submit(self, opcode: int, record: Record | bytes) -> None:
-        self.writer.write(encode_request(1, opcode, record))
-
-    async def reply(self) -> Reply:
-        data = await self.read()
-        xid, zxid, err = struct.unpack_from(">iqi", data)
-        return Reply(xid, zxid, err, data[16:])
-
-    async def create(self, path: str, flags: int = 0) -> int:
-        self.submit(OpCode.CREATE, CreateRequest(path, b"", OPEN, flags))
-        return (await self.reply()).err
-
-    async def close(self) -> None:
-        self.writer.close()
-        await self.writer.wait_closed()
+async def _connect(server: AsyncZooKeeperServer, timeout_ms: int = 10_000) -> StreamClient:
+    return await StreamClient.connect(server.host, server.port, timeout_ms)
 
 
 def _run(body: Callable[[], Awaitable[None]], loop: str = "asyncio") -> None:
@@ -81,7 +41,7 @@ def test_a_life(loop: str) -> None:
     async def body() -> None:
         threads = threading.active_count()
         async with AsyncZooKeeperServer() as server:
-            client = await _Client.connect(server)
+            client = await _connect(server)
             assert await client.create("/a") == 0
             assert server.tree() == {"/a": b""}
             assert [session.session_id for session in server.sessions] == [client.session_id]
@@ -110,9 +70,9 @@ def test_faults_and_waiting(loop: str) -> None:
 
     async def body() -> None:
         async with AsyncZooKeeperServer(virtual_clock=True, leaks="ignore") as server:
-            client = await _Client.connect(server, 4000)
+            client = await _connect(server, 4000)
             waiting = asyncio.ensure_future(server.wait_for_node("/e"))
-            assert await client.create("/e", CreateMode.EPHEMERAL) == 0
+            assert await client.create("/e", flags=CreateMode.EPHEMERAL) == 0
             await waiting
             server.delay("exists", 2)
             client.submit(OpCode.EXISTS, PathWatchRequest("/e", True))
@@ -141,8 +101,8 @@ def test_faults_and_waiting(loop: str) -> None:
 def test_sessions_expire() -> None:
     async def body() -> None:
         async with AsyncZooKeeperServer(leaks="ignore", virtual_clock=True) as server:
-            one = await _Client.connect(server, 4000)
-            two = await _Client.connect(server, 8000)
+            one = await _connect(server, 4000)
+            two = await _connect(server, 8000)
             await server.expire_session(one.session_id)
             assert [session.session_id for session in server.sessions] == [two.session_id]
             await server.advance(9)
@@ -164,7 +124,7 @@ def test_bad_use() -> None:
         await server.start()
         with pytest.raises(FixtureError, match="is running"):
             await server.start()
-        client = await _Client.connect(server)
+        client = await _connect(server)
         with pytest.raises(LeakedClientsError, match=r"test_aio\.py::test_bad_use"):
             await server.stop()
         with pytest.raises(NotRunningError, match="is stopped"):
@@ -207,7 +167,7 @@ def test_nothing_is_left_in_the_loop() -> None:
     async def body() -> None:
         for _ in range(5):
             async with AsyncZooKeeperServer() as server:
-                client = await _Client.connect(server)
+                client = await _connect(server)
                 await client.create("/a")
                 await client.close()
         await asyncio.sleep(0)
@@ -245,12 +205,11 @@ def test_a_socket_that_is_told_of_after_the_end_of_its_server_is_cut(end: str) -
 
 
 @pytest.mark.parametrize("end", ["kill", "stop", "reset"])
-@pytest.mark.parametrize("turns", range(8))
-def test_a_client_that_comes_as_the_server_ends_leaves_nothing_open(end: str, turns: int) -> None:
+def test_a_client_that_comes_as_the_server_ends_leaves_nothing_open(end: str) -> None:
     """asyncio forgets an open socket if its server is closed between accepting it and serving it;
     that would be told by a ResourceWarning, which is an error here."""
 
-    async def main() -> None:
+    async def main(turns: int) -> None:
         async with AsyncZooKeeperServer(leaks="ignore") as server:
             ending = asyncio.ensure_future(getattr(server, end)())
             for _ in range(turns):
@@ -259,5 +218,6 @@ def test_a_client_that_comes_as_the_server_ends_leaves_nothing_open(end: str, tu
                 socket.create_connection((server.host, server.port)).close()
             await ending
 
-    asyncio.run(main())
+    for turns in range(8):
+        asyncio.run(main(turns))
     gc.collect()

@@ -20,6 +20,7 @@ import pytest
 
 from pyzk.testing import EnsembleMember, ZooKeeperEnsemble, ZooKeeperServer
 from pyzk.testing.control.api import ENDPOINTS
+from tests.processes import python
 from tests.testing.raw import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
@@ -74,21 +75,12 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             code = "def test_script():\n    exec(compile(CODE, __name__, 'exec'), {})\n\n"
             code += f"CODE = {one.code!r}\n"
         (folder / f"test_{one.name}.py").write_text(code)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "--junitxml=outcomes.xml",
-        "--pyzk-leaks=error",
-    ]
-    done = subprocess.run(
-        command,
+    done = python(
+        *("-m", "pytest", "-q", "--junitxml=outcomes.xml", "--pyzk-leaks=error"),
         cwd=folder,
         env=environment() | {"DJANGO_SETTINGS_MODULE": "settings"},
-        capture_output=True,
-        text=True,
         timeout=10 * PATIENCE_S,
+        check=False,
     )
     report = folder / "outcomes.xml"
     assert report.exists(), done.stdout + done.stderr

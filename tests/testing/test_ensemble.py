@@ -10,21 +10,15 @@ import pytest
 
 from pyzk.constants import CreateMode, ErrorCode, OpCode
 from pyzk.errors import ConfigError
-from pyzk.jute.records import CreateRequest
-from pyzk.testing import (
-    FixtureError,
-    LeakedClientsError,
-    NotRunningError,
-    ZooKeeperEnsemble,
-)
+from pyzk.testing import FixtureError, LeakedClientsError, NotRunningError, ZooKeeperEnsemble
+from tests.frames import create_request
 from tests.testing.raw import RawClient
-from tests.world import OPEN
 
 
 def write(ensemble: ZooKeeperEnsemble, sid: int, path: str) -> None:
     """A client of this member creates a znode."""
     with RawClient(ensemble[sid]) as client:
-        assert client.create(path) == 0
+        assert client.create(path).err == 0
         client.end()
 
 
@@ -130,7 +124,7 @@ def test_another_leads_when_the_leader_is_killed_and_no_acknowledged_write_is_lo
         old = ensemble.leader
         with RawClient(old) as client:
             for number in range(20):
-                assert client.create(f"/{number}") == 0
+                assert client.create(f"/{number}").err == 0
             old.kill()
             assert client.is_cut()
         new = ensemble.wait_for_leader()
@@ -196,19 +190,15 @@ def test_a_write_is_answered_when_a_quorum_has_it_on_disk() -> None:
     with ZooKeeperEnsemble() as ensemble, RawClient(ensemble.leader) as client:
         one, two = ensemble.followers
         one.stall_disk()
-        assert client.create("/quorum") == 0
+        assert client.create("/quorum").err == 0
         two.stall_disk()
-        xid = client.submit(OpCode.CREATE, _create("/slow"))
+        xid = client.submit(OpCode.CREATE, create_request("/slow"))
         assert ensemble.leader.tree() == {"/quorum": b""}
         assert client.is_quiet()
         one.stall_disk(False)
         assert client.reply().xid == xid
         assert "/slow" in ensemble.tree()
         client.end()
-
-
-def _create(path: str) -> bytes:
-    return CreateRequest(path, b"", OPEN, CreateMode.PERSISTENT).encode()
 
 
 # --- partitions -----------------------------------------------------------------------
@@ -238,7 +228,7 @@ def test_a_write_of_a_leader_without_its_quorum_is_taken_back() -> None:
         old = ensemble.leader
         with RawClient(old) as client:
             ensemble.isolate(old, silent=True)
-            client.submit(OpCode.CREATE, _create("/lost"))
+            client.submit(OpCode.CREATE, create_request("/lost"))
             assert client.is_cut()
         new = ensemble.wait_for_leader()
         write(ensemble, new.sid, "/kept")
@@ -294,7 +284,7 @@ def test_another_leader_on_demand() -> None:
 def test_a_session_goes_to_another_member_with_its_ephemerals() -> None:
     with ZooKeeperEnsemble() as ensemble:
         first = RawClient(ensemble[1])
-        assert first.create("/mine", flags=CreateMode.EPHEMERAL) == 0
+        assert first.create("/mine", flags=CreateMode.EPHEMERAL).err == 0
         assert ensemble.server_of(first.session_id) is ensemble[1]
         ensemble.kill(1)
         ensemble.wait_until_serving(2, 3)
@@ -343,10 +333,10 @@ def test_a_fault_of_one_member_is_that_members() -> None:
     with ZooKeeperEnsemble() as ensemble:
         ensemble[1].fail("create", "NoAuth", times=None)
         with RawClient(ensemble[1]) as one, RawClient(ensemble[2]) as two:
-            assert one.create("/a") == ErrorCode.NO_AUTH
-            assert two.create("/a") == 0
+            assert one.create("/a").err == ErrorCode.NO_AUTH
+            assert two.create("/a").err == 0
             ensemble.reset_faults()
-            assert one.create("/b") == 0
+            assert one.create("/b").err == 0
             one.end()
             two.end()
 
@@ -382,7 +372,7 @@ def test_sizes_that_make_no_sense_are_refused(voters: int, observers: int) -> No
 def test_options_are_those_of_zoo_cfg() -> None:
     small = {"jute.maxbuffer": 1000}
     with ZooKeeperEnsemble(options=small) as ensemble, RawClient(ensemble[1]) as client:
-        client.submit(OpCode.CREATE, _create("/" + "x" * 2000))
+        client.submit(OpCode.CREATE, create_request("/" + "x" * 2000))
         assert client.is_cut()
     with pytest.raises(FixtureError, match="tickTme"):
         ZooKeeperEnsemble(options={"tickTme": 1})

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from pyzk.constants import ErrorCode, OpCode, Xid
-from pyzk.jute.records import CreateRequest, PathWatchRequest, SetDataRequest
+from pyzk.jute.records import PathWatchRequest, SetDataRequest
 from pyzk.testing import FixtureError, ZooKeeperServer
+from tests.frames import create_request, encode_request
 from tests.testing.raw import RawClient
-from tests.world import OPEN, encode_request
 
 pytestmark = pytest.mark.zk(virtual_clock=True, leaks="ignore")
-
-
-@pytest.fixture
-def server(zk_server: ZooKeeperServer) -> ZooKeeperServer:
-    """A server whose time stands still."""
-    return zk_server
-
-
-@pytest.fixture
-def client(server: ZooKeeperServer) -> Iterator[RawClient]:
-    with RawClient(server) as client:
-        yield client
-
-
-def _create(path: str) -> CreateRequest:
-    return CreateRequest(path, b"", OPEN, 0)
 
 
 def _get(path: str) -> PathWatchRequest:
@@ -42,11 +24,11 @@ def test_fail_answers_with_the_error_and_does_nothing(
     server: ZooKeeperServer, client: RawClient
 ) -> None:
     fault = server.fail("create", "NodeExists")
-    assert client.create("/a") == ErrorCode.NODE_EXISTS
+    assert client.create("/a").err == ErrorCode.NODE_EXISTS
     assert server.tree() == {}
     assert fault.fired == 1
     assert server.faults == []
-    assert client.create("/a") == 0
+    assert client.create("/a").err == 0
 
 
 def test_fail_counts(server: ZooKeeperServer, client: RawClient) -> None:
@@ -62,8 +44,8 @@ def test_fail_counts(server: ZooKeeperServer, client: RawClient) -> None:
 
 def test_fail_in_a_block(server: ZooKeeperServer, client: RawClient) -> None:
     with server.fail("exists", "ConnectionLoss", times=None) as fault:
-        assert client.exists("/") == ErrorCode.CONNECTION_LOSS
-    assert client.exists("/") == 0
+        assert client.exists("/").err == ErrorCode.CONNECTION_LOSS
+    assert client.exists("/").err == 0
     assert fault.fired == 1
 
 
@@ -71,7 +53,7 @@ def test_fail_answers_in_its_turn(server: ZooKeeperServer, client: RawClient) ->
     """Behind a write that is on its way, as any answer to the same client."""
     server.fail("getData", "SystemError")
     server.stall_disk()
-    client.submit(OpCode.CREATE, _create("/a"), 1)
+    client.submit(OpCode.CREATE, create_request("/a"), 1)
     client.submit(OpCode.GET_DATA, _get("/a"), 2)
     client.submit(OpCode.GET_DATA, _get("/a"), 3)
     server.wait_until(lambda: server._engine.server.outstanding == 3)
@@ -111,7 +93,7 @@ def test_pings_are_meant_by_name_only(
 ) -> None:
     server.fail(operation, "SystemError", times=None)
     assert client.ping().err == (ErrorCode.SYSTEM_ERROR if operation == "ping" else 0)
-    assert client.exists("/") == (0 if operation == "ping" else ErrorCode.SYSTEM_ERROR)
+    assert client.exists("/").err == (0 if operation == "ping" else ErrorCode.SYSTEM_ERROR)
 
 
 def test_the_first_rule_wins_and_spent_ones_make_room(
@@ -119,7 +101,7 @@ def test_the_first_rule_wins_and_spent_ones_make_room(
 ) -> None:
     server.fail("exists", -1)
     server.fail("exists", -2)
-    assert [client.exists("/") for _ in range(3)] == [-1, -2, 0]
+    assert [client.exists("/").err for _ in range(3)] == [-1, -2, 0]
 
 
 def test_reset_faults(server: ZooKeeperServer, client: RawClient) -> None:
@@ -128,9 +110,9 @@ def test_reset_faults(server: ZooKeeperServer, client: RawClient) -> None:
     server.stall_disk()
     server.reject_connections()
     server.reset_faults()
-    assert client.exists("/") == 0
+    assert client.exists("/").err == 0
     assert client.get_data("/").err == 0
-    assert client.create("/a") == 0
+    assert client.create("/a").err == 0
     RawClient(server).close()
 
 
@@ -141,16 +123,16 @@ def test_delay_holds_a_request_and_what_follows_it(
     server: ZooKeeperServer, client: RawClient
 ) -> None:
     server.delay("create", 5, times=1)
-    client.submit(OpCode.CREATE, _create("/a"), 1)
+    client.submit(OpCode.CREATE, create_request("/a"), 1)
     client.submit(OpCode.PING, xid=Xid.PING)
     server.wait_until(lambda: len(_held(server)) == 2)
     with RawClient(server) as other:
-        assert other.exists("/a") == ErrorCode.NO_NODE
+        assert other.exists("/a").err == ErrorCode.NO_NODE
         server.advance(4.9)
-        assert other.exists("/a") == ErrorCode.NO_NODE
+        assert other.exists("/a").err == ErrorCode.NO_NODE
         assert client.is_quiet()
         server.advance(0.1)
-        assert other.exists("/a") == 0
+        assert other.exists("/a").err == 0
     assert client.reply().xid == 1
     assert client.reply().xid == Xid.PING
 
@@ -173,7 +155,7 @@ def _held(server: ZooKeeperServer) -> list[bytes]:
 def test_a_delayed_request_arrives_though_its_client_has_gone(server: ZooKeeperServer) -> None:
     with RawClient(server) as client:
         server.delay("create", 1)
-        client.submit(OpCode.CREATE, _create("/a"))
+        client.submit(OpCode.CREATE, create_request("/a"))
         server.wait_until(lambda: len(_held(server)) == 1)
     server.advance(1)
     server.wait_for_node("/a")
@@ -184,7 +166,7 @@ def test_a_delayed_request_is_lost_with_a_dropped_connection(
     server: ZooKeeperServer, client: RawClient
 ) -> None:
     server.delay("create", 1)
-    client.submit(OpCode.CREATE, _create("/a"))
+    client.submit(OpCode.CREATE, create_request("/a"))
     server.wait_until(lambda: len(_held(server)) == 1)
     assert server.drop_connections() == 1
     server.advance(2)
@@ -194,7 +176,7 @@ def test_a_delayed_request_is_lost_with_a_dropped_connection(
 def test_delay_in_real_time() -> None:
     with ZooKeeperServer() as server, RawClient(server) as client:
         server.delay("exists", 0.02)
-        assert client.exists("/") == 0
+        assert client.exists("/").err == 0
         client.end()
 
 
@@ -215,9 +197,9 @@ def test_delay_of_an_event(server: ZooKeeperServer, client: RawClient) -> None:
     assert client.get_data("/a", watch=True).err == 0
     assert client.get_data("/b", watch=True).err == 0
     with RawClient(server) as other:
-        assert other.set_data("/b", b"1") == 0
+        assert other.set_data("/b", b"1").err == 0
         assert client.reply().event == (3, "/b")
-        assert other.set_data("/a", b"2") == 0
+        assert other.set_data("/a", b"2").err == 0
         assert client.is_quiet()
         client.submit(OpCode.GET_DATA, _get("/a"), 9)
         server.advance(2)
@@ -259,7 +241,7 @@ def test_a_request_behind_a_delay_may_be_lost_too(
 ) -> None:
     server.delay("create", 1, times=1)
     server.no_response("create", executed=False)
-    client.submit(OpCode.CREATE, _create("/a"))
+    client.submit(OpCode.CREATE, create_request("/a"))
     client.submit(OpCode.EXISTS, _get("/a"))
     server.wait_until(lambda: len(_held(server)) == 2)
     server.advance(1)
@@ -273,7 +255,7 @@ def test_a_delay_and_a_failure_of_the_same_request(
 ) -> None:
     server.delay("create", 1, times=1)
     server.fail("create", "NoAuth")
-    client.submit(OpCode.CREATE, _create("/a"))
+    client.submit(OpCode.CREATE, create_request("/a"))
     server.wait_until(lambda: len(_held(server)) == 1)
     server.advance(1)
     assert client.reply().err == ErrorCode.NO_AUTH
@@ -284,7 +266,7 @@ def test_a_delay_and_a_failure_of_the_same_request(
 
 def test_no_response_is_executed(server: ZooKeeperServer, client: RawClient) -> None:
     server.no_response("create")
-    client.submit(OpCode.CREATE, _create("/a"))
+    client.submit(OpCode.CREATE, create_request("/a"))
     client.submit(OpCode.PING, xid=Xid.PING)
     server.wait_for_node("/a")
     server.wait_until_idle()
@@ -292,14 +274,14 @@ def test_no_response_is_executed(server: ZooKeeperServer, client: RawClient) -> 
     server.drop_connection(client.session_id)
     assert client.is_cut()
     with RawClient(server, session=client) as again:
-        assert again.exists("/a") == 0, "only once"
+        assert again.exists("/a").err == 0, "only once"
 
 
 def test_no_response_not_executed(server: ZooKeeperServer, client: RawClient) -> None:
     server.no_response("create", executed=False)
-    assert client.exists("/") == 0
-    client.submit(OpCode.CREATE, _create("/a"))
-    client.submit(OpCode.CREATE, _create("/b"))
+    assert client.exists("/").err == 0
+    client.submit(OpCode.CREATE, create_request("/a"))
+    client.submit(OpCode.CREATE, create_request("/b"))
     server.wait_until_idle()
     assert server.tree() == {}
     assert client.is_quiet()
@@ -322,7 +304,7 @@ def test_reject_connections(server: ZooKeeperServer, client: RawClient) -> None:
     server.reject_connections()
     with RawClient(server, greet=False) as other:
         assert other.is_cut()
-    assert client.exists("/") == 0, "those that are there stay"
+    assert client.exists("/").err == 0, "those that are there stay"
     server.reject_connections(False)
     RawClient(server).close()
 
@@ -388,7 +370,7 @@ def test_a_kazoo_client_stands_for_its_session(server: ZooKeeperServer) -> None:
 
 def test_a_stalled_disk_answers_no_write(server: ZooKeeperServer, client: RawClient) -> None:
     server.stall_disk()
-    client.submit(OpCode.CREATE, _create("/a"))
+    client.submit(OpCode.CREATE, create_request("/a"))
     with RawClient(server, greet=False) as other:
         assert client.is_quiet()
         server.wait_until(lambda: server._engine.server.outstanding == 1)
@@ -421,7 +403,7 @@ def test_a_client_that_went_while_its_request_is_held_can_be_dropped(
 ) -> None:
     client = RawClient(server)
     fault = server.delay("create", 60)
-    client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
+    client.submit(OpCode.CREATE, create_request("/a"))
     server.wait_until(lambda: fault.fired)
     client.sock.close()
     server.wait_until(lambda: _is_gone(server))
@@ -437,7 +419,7 @@ def test_of_two_requests_with_one_number_the_right_one_fails(
     server: ZooKeeperServer, client: RawClient
 ) -> None:
     server.fail("create", "NoAuth", path="/b")
-    records = [CreateRequest(path, b"", OPEN, 0) for path in ("/a", "/b", "/c")]
+    records = [create_request(path) for path in ("/a", "/b", "/c")]
     client.send(b"".join(encode_request(7, OpCode.CREATE, record) for record in records))
     errors = [client.reply().err for _ in records]
     assert errors == [0, ErrorCode.NO_AUTH, 0]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import subprocess
-import sys
 import threading
 import unittest
 from collections.abc import Iterator
@@ -13,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.processes import python
 
 pytest.importorskip("kazoo.client")
 
@@ -251,16 +251,12 @@ def test_kazoos_own_tests_pass(tmp_path: Path, name: str) -> None:
     if name == "cache" and importlib.util.find_spec("objgraph") is None:
         pytest.skip("kazoo's test_cache needs objgraph")
     (tmp_path / "stand_in.py").write_text(STAND_IN)
-    result = subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "stand_in"),
-            *("-k", " and ".join(f"not {name}" for name in NOT_FOR_ONE_SERVER)),
-            *("--pyargs", f"kazoo.tests.test_{name}"),
-        ],
+    result = python(
+        *("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "stand_in"),
+        *("-k", " and ".join(f"not {name}" for name in NOT_FOR_ONE_SERVER)),
+        *("--pyargs", f"kazoo.tests.test_{name}"),
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
-        capture_output=True,
-        text=True,
         timeout=120 * TIMEOUT_FACTOR,
         check=False,
     )

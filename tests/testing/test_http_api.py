@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from pyzk.constants import ErrorCode, OpCode
-from pyzk.jute.records import CreateRequest, PathWatchRequest
+from pyzk.jute.records import PathWatchRequest
 from pyzk.testing import FixtureError, ZooKeeperServer
 from pyzk.testing.control import http as control_http
 from pyzk.testing.control.api import ENDPOINTS, KEPT_FAULTS, ControlApi
 from pyzk.testing.control.http import ControlEndpoint
+from tests.frames import create_request
 from tests.testing.raw import PATIENCE_S, RawClient
-from tests.world import OPEN
 
 Json = dict[str, Any]
 
@@ -163,10 +163,10 @@ def test_faults_are_made_counted_and_removed(server: ZooKeeperServer, call: Call
     answer = call.post("fail", operation="create", error="NodeExists")
     assert answer == {"fault": "1", "text": str(server.faults[0])}
     with RawClient(server) as client:
-        assert client.create("/a") == ErrorCode.NODE_EXISTS
-        assert client.create("/a") == 0
+        assert client.create("/a").err == ErrorCode.NODE_EXISTS
+        assert client.create("/a").err == 0
         second = call.post("fail", operation="create", error=-101, times=None, path="/b")["fault"]
-        assert client.create("/b") == client.create("/b") == ErrorCode.NO_NODE
+        assert client.create("/b").err == client.create("/b").err == ErrorCode.NO_NODE
         text = str(server.faults[0])
         assert call.get("/faults")["faults"] == [
             {"fault": "1", "text": answer["text"], "fired": 1, "in_force": False},
@@ -174,9 +174,9 @@ def test_faults_are_made_counted_and_removed(server: ZooKeeperServer, call: Call
              "in_force": True},
         ]  # fmt: skip
         call.post("remove_fault", fault=second)
-        assert client.create("/b") == 0
+        assert client.create("/b").err == 0
         other = call.post("fail", operation="any", error="NoAuth", times=None, client="0x1")
-        assert client.create("/c") == 0
+        assert client.create("/c").err == 0
         assert other["fault"] == "3"
         call.post("reset_faults")
         assert call.get("/faults") == {"faults": []}
@@ -188,7 +188,7 @@ def test_faults_are_made_counted_and_removed(server: ZooKeeperServer, call: Call
 def test_delays_and_silence(server: ZooKeeperServer, call: Caller) -> None:
     call.post("delay", operation="create", seconds=3)
     with RawClient(server) as client:
-        xid = client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0))
+        xid = client.submit(OpCode.CREATE, create_request("/a"))
         server.wait_until(lambda: server.faults[0].fired, "the delay hits")
         assert client.is_quiet()
         call.post("advance", seconds=3)

@@ -3,12 +3,9 @@ like show names that are imported on use."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
-from tests.testing.raw import PATIENCE_S
+from tests.processes import python
 
 CODE = """
 import asyncio, sys
@@ -27,19 +24,8 @@ UNWANTED = {
 }
 
 
-def python(code: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=PATIENCE_S,
-    )
-    return done.stdout
-
-
 def test_a_first_start_imports_nothing_that_it_does_not_need() -> None:
-    assert set(python(CODE).split()) & UNWANTED == set()
+    assert set(python("-c", CODE).stdout.split()) & UNWANTED == set()
 
 
 EXPECTED = (
@@ -53,7 +39,7 @@ EXPECTED = (
 
 @pytest.mark.parametrize("code", ["import pyzk; help(pyzk.testing)", "help('pyzk.testing')"])
 def test_help_shows_the_classes(code: str) -> None:
-    done = python(code)
+    done = python("-c", code).stdout
     for text in EXPECTED:
         assert text in done, text
     words = " ".join(done[: done.index("PACKAGE CONTENTS")].split())
@@ -71,9 +57,9 @@ from pyzk.testing import *
 found = dict(inspect.getmembers(module))
 print(*(name for name in module.__all__ if found[name] is not globals()[name]), "all the same")
 """
-    assert python(code) == "all the same\n"
+    assert python("-c", code).stdout == "all the same\n"
 
 
 def test_no_other_name_is_made_up() -> None:
     code = "import pyzk\ntry: pyzk.nothing\nexcept AttributeError as error: print(error)"
-    assert python(code) == "module 'pyzk' has no attribute 'nothing'\n"
+    assert python("-c", code).stdout == "module 'pyzk' has no attribute 'nothing'\n"

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from pyzk.errors import ConfigError
-from pyzk.jute.records import CreateRequest
 from pyzk.testing import (
     FixtureError,
     LeakedClientsError,
@@ -22,8 +21,8 @@ from pyzk.testing import (
     NotRunningError,
     ZooKeeperServer,
 )
+from tests.frames import create_request
 from tests.testing.raw import RawClient
-from tests.world import OPEN
 
 
 def _can_connect(host: str, port: int) -> bool:
@@ -42,7 +41,7 @@ def test_a_client_can_write_when_start_returns() -> None:
         assert server.state == "running"
         assert server.connect_string == f"127.0.0.1:{server.port}"
         assert server.data_dir is None
-        assert client.create("/a", b"x") == 0
+        assert client.create("/a", b"x").err == 0
         assert server.tree() == {"/a": b"x"}
         client.end()
     assert server.state == "stopped"
@@ -78,7 +77,7 @@ def test_ipv6() -> None:
         pytest.skip("no IPv6 here")
     with RawClient(server) as client:
         assert server.connect_string == f"[::1]:{server.port}"
-        assert client.create("/a") == 0
+        assert client.create("/a").err == 0
         client.end()
     server.stop()
 
@@ -186,8 +185,8 @@ def test_data_and_sessions_survive_in_memory(how: str) -> None:
     with ZooKeeperServer(leaks="ignore") as server:
         port = server.port
         with RawClient(server) as client:
-            assert client.create("/a", b"x") == 0
-            assert client.create("/e", b"", flags=1) == 0
+            assert client.create("/a", b"x").err == 0
+            assert client.create("/e", b"", flags=1).err == 0
             if how == "kill":
                 server.kill()
                 assert not _can_connect(server.host, port)
@@ -201,7 +200,7 @@ def test_data_and_sessions_survive_in_memory(how: str) -> None:
         with RawClient(server, session=client) as again:
             assert again.session_id == client.session_id
             assert again.get_data("/a").body[4:5] == b"x"
-            assert again.exists("/e") == 0
+            assert again.exists("/e").err == 0
             again.end()
         assert server.tree() == {"/a": b"x"}
 
@@ -210,7 +209,7 @@ def test_many_lives_of_one_server() -> None:
     with ZooKeeperServer() as server:
         for life in range(5):
             with RawClient(server) as client:
-                assert client.create(f"/{life}") == 0
+                assert client.create(f"/{life}").err == 0
                 client.end()
             if life % 2:
                 server.restart()
@@ -222,9 +221,9 @@ def test_many_lives_of_one_server() -> None:
 
 def test_a_kill_loses_what_is_not_synced() -> None:
     with ZooKeeperServer() as server, RawClient(server) as client:
-        assert client.create("/durable") == 0
+        assert client.create("/durable").err == 0
         server.stall_disk()
-        client.submit(1, _create("/lost"))
+        client.submit(1, create_request("/lost"))
         server.wait_until(lambda: server._engine.server.outstanding == 1)
         server.kill()
         assert client.is_cut()
@@ -232,14 +231,10 @@ def test_a_kill_loses_what_is_not_synced() -> None:
         assert list(server.tree()) == ["/durable"]
 
 
-def _create(path: str) -> bytes:
-    return CreateRequest(path, b"", OPEN, 0).encode()
-
-
 def test_a_stop_keeps_what_was_taken() -> None:
     with ZooKeeperServer(leaks="ignore") as server, RawClient(server) as client:
         server.stall_disk()
-        client.submit(1, _create("/taken"))
+        client.submit(1, create_request("/taken"))
         server.wait_until(lambda: server._engine.server.outstanding == 1)
         server.restart()
         assert client.reply().err == 0
@@ -249,7 +244,7 @@ def test_a_stop_keeps_what_was_taken() -> None:
 def test_a_snapshot_in_memory_takes_the_place_of_the_log() -> None:
     with ZooKeeperServer(options={"snapCount": 20}) as server, RawClient(server) as client:
         for number in range(50):
-            assert client.create(f"/n{number:02}") == 0
+            assert client.create(f"/n{number:02}").err == 0
         memory = server._engine._memory
         assert memory is not None
         assert memory.metrics.snap_count > 0
@@ -287,13 +282,13 @@ def test_the_port_is_kept_while_the_server_is_down() -> None:
 def test_a_directory(tmp_path: Path) -> None:
     with ZooKeeperServer(tmp_path / "data") as server, RawClient(server) as client:
         assert server.data_dir == str(tmp_path / "data")
-        assert client.create("/a", b"x") == 0
+        assert client.create("/a", b"x").err == 0
         server.kill()
         server.restart()
         assert server.tree() == {"/a": b"x"}
         server.stall_disk()
         with RawClient(server, session=client) as again:
-            again.submit(1, _create("/lost"))
+            again.submit(1, create_request("/lost"))
             server.wait_until(lambda: server._engine.server.outstanding == 1)
             server.kill()
         server.restart()
@@ -356,7 +351,7 @@ def test_reset_gives_a_new_server_on_the_same_port() -> None:
         assert server.sessions == []
         assert server.faults == []
         with RawClient(server) as other:
-            assert other.create("/a") == 0
+            assert other.create("/a").err == 0
             assert other.get_data("/a").err == 0
             assert other.ping().zxid > last_zxid
             other.end()

@@ -8,18 +8,13 @@ from random import Random
 import pytest
 
 from pyzk.constants import ErrorCode, OpCode, Xid
-from pyzk.jute.records import CreateRequest, MultiHeader, PathWatchRequest
+from pyzk.jute.records import MultiHeader, PathWatchRequest
 from pyzk.testing import ZooKeeperServer
 from pyzk.testing.seams.client_link import describe_chunk, read_path
+from tests.frames import connect_frame, create_request, encode_request, multi
 from tests.testing.raw import RawClient
-from tests.world import OPEN, encode_request, frame, multi
 
 pytestmark = pytest.mark.zk(virtual_clock=True, leaks="ignore")
-
-
-@pytest.fixture
-def server(zk_server: ZooKeeperServer) -> ZooKeeperServer:
-    return zk_server
 
 
 def _requests(count: int) -> bytes:
@@ -42,7 +37,7 @@ def test_a_fault_hits_whole_requests_however_they_are_cut(
     """A rule comes into force and goes at random moments; each answer is right, in its turn."""
     rng = Random(seed)
     with RawClient(server, greet=False) as client:
-        hello = client_hello()
+        hello = connect_frame()
         data = hello + _requests(60)
         sent = 0
         while sent < len(data):
@@ -60,12 +55,6 @@ def test_a_fault_hits_whole_requests_however_they_are_cut(
             assert reply.xid == xid
             assert reply.err in (-4, 0 if xid % 3 else ErrorCode.NO_NODE)
             assert len(reply.body) == (68 if reply.err == 0 else 0)
-
-
-def client_hello() -> bytes:
-    from pyzk.jute.records import ConnectRequest
-
-    return frame(ConnectRequest(0, 0, 10_000, 0, bytes(16), False).encode())
 
 
 def test_a_request_that_has_begun_is_not_hit(server: ZooKeeperServer) -> None:
@@ -107,22 +96,22 @@ def test_large_frames_go_through_untouched(server: ZooKeeperServer) -> None:
     data = Random(1).randbytes(900_000)
     server.fail("getData", -4, times=None, path="/other")
     with RawClient(server) as client:
-        assert client.create("/a", data) == 0
+        assert client.create("/a", data).err == 0
         assert client.get_data("/a").body[4:-68] == data
 
 
 def test_the_path_of_a_request() -> None:
-    request = encode_request(1, OpCode.CREATE, CreateRequest("/ä", b"x", OPEN, 0))
+    request = encode_request(1, OpCode.CREATE, create_request("/ä", b"x"))
     assert read_path(OpCode.CREATE, request, 12) == "/ä"
     assert describe_chunk(request, False) == "create /ä"
     assert describe_chunk(encode_request(Xid.PING, OpCode.PING), False) == "ping"
-    body = multi((OpCode.CREATE, CreateRequest("/a", b"", OPEN, 0)))
+    body = multi((OpCode.CREATE, create_request("/a")))
     assert describe_chunk(encode_request(1, OpCode.MULTI, body), False) == "multi"
     assert MultiHeader(1, False, -1).encode() in body
     assert read_path(OpCode.CREATE, request[:13], 12) is None
     assert read_path(OpCode.SYNC, struct.pack(">iiii", 12, 1, 9, -1), 12) is None
     assert describe_chunk(b"ruok", True) == "b'ruok'"
-    assert describe_chunk(client_hello(), True) == "handshake"
+    assert describe_chunk(connect_frame(), True) == "handshake"
 
 
 def test_a_client_that_does_not_read_is_not_fed_for_ever(server: ZooKeeperServer) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import textwrap
 
@@ -11,6 +10,7 @@ import pytest
 # pytester forgets what an inner run imports: the module must be there before.
 import pyzk.testing.kazoo_harness  # noqa: F401
 from pyzk.testing import pytest_plugin
+from tests.processes import python
 from tests.testing.raw import PATIENCE_S
 
 pytest.importorskip("kazoo.client")
@@ -44,9 +44,7 @@ def test_the_plugin_imports_nothing_but_pytest() -> None:
         "import pytest, sys; before = set(sys.modules); import pyzk.testing.pytest_plugin;"
         "print(*sorted(set(sys.modules) - before))"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE_S
-    )
+    result = python("-c", code)
     assert result.stdout.split() == ["pyzk", "pyzk.testing", "pyzk.testing.pytest_plugin"]
 
 

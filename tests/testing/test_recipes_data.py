@@ -280,7 +280,7 @@ def test_watches_outlive_their_session(zk_server: ZooKeeperServer, zk_client: An
 def test_a_recursive_watch_hears_everything_and_stays(zk_server: ZooKeeperServer) -> None:
     zk_server.load({"/a": b""})
     with RawClient(zk_server) as watcher, RawClient(zk_server) as client:
-        assert watcher.add_watch("/a", AddWatchMode.PERSISTENT_RECURSIVE) == 0
+        assert watcher.add_watch("/a", AddWatchMode.PERSISTENT_RECURSIVE).err == 0
         assert zk_server.wait_for_watch("/a", kind="recursive").session_id == watcher.session_id
         client.create("/a/b")
         client.create("/a/b/c", b"x")

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from pyzk.constants import AddWatchMode, CreateMode, OpCode
-from pyzk.jute.records import CreateRequest
+from pyzk.constants import AddWatchMode, OpCode
 from pyzk.testing import FixtureError, NotRunningError, ZooKeeperServer
+from tests.frames import create_request
 from tests.testing.raw import PATIENCE_S, RawClient
-from tests.world import OPEN
 
 pytestmark = pytest.mark.zk(leaks="ignore")
-
-
-@pytest.fixture
-def server(zk_server: ZooKeeperServer) -> ZooKeeperServer:
-    return zk_server
-
-
-@pytest.fixture
-def client(server: ZooKeeperServer) -> Iterator[RawClient]:
-    with RawClient(server) as client:
-        yield client
 
 
 def _while_waiting(
@@ -118,7 +106,7 @@ def test_wait_for_watch(server: ZooKeeperServer, client: RawClient) -> None:
 
 def test_wait_until_idle(server: ZooKeeperServer, client: RawClient) -> None:
     for number in range(200):
-        client.submit(OpCode.CREATE, CreateRequest(f"/{number}", b"", OPEN, CreateMode.PERSISTENT))
+        client.submit(OpCode.CREATE, create_request(f"/{number}"))
     server.wait_until_idle()
     assert len(server.tree()) == 200
     assert [client.reply().err for _ in range(200)] == [0] * 200
@@ -127,7 +115,7 @@ def test_wait_until_idle(server: ZooKeeperServer, client: RawClient) -> None:
 
 def test_a_server_that_is_not_idle_says_why(server: ZooKeeperServer, client: RawClient) -> None:
     server.stall_disk()
-    client.submit(OpCode.CREATE, CreateRequest("/a", b"", OPEN, CreateMode.PERSISTENT))
+    client.submit(OpCode.CREATE, create_request("/a"))
     with pytest.raises(TimeoutError, match=r"is not idle: 1 requests are on the way \(waited"):
         server.wait_until_idle(timeout=0.02)
     server.stall_disk(False)
@@ -189,7 +177,7 @@ def test_from_many_threads(server: ZooKeeperServer) -> None:
     def work(name: str) -> None:
         with RawClient(server) as client:
             for number in range(20):
-                assert client.create(f"/{name}{number}") == 0
+                assert client.create(f"/{name}{number}").err == 0
                 server.wait_for_node(f"/{name}{number}")
                 assert server.sessions
                 server.load({f"/{name}-{number}": b""})

@@ -7,8 +7,6 @@ from collections.abc import Callable
 
 from pyzk.constants import CreateMode, ErrorCode, EventType, OpCode, Xid
 from pyzk.jute.records import (
-    ACL,
-    ConnectRequest,
     ConnectResponse,
     CreateRequest,
     DeleteRequest,
@@ -25,9 +23,8 @@ from pyzk.jute.records import (
 )
 from pyzk.server.connection import CLOSED, Connection
 from pyzk.zxid import format_zxid
-from tests.world import encode_request, frame, multi
+from tests.frames import OPEN, connect_frame, encode_request, multi
 
-_ANYONE = [ACL(31, "world", "anyone")]
 _EVENTS = {
     value: name.lower().replace("_", " ")
     for name, value in vars(EventType).items()
@@ -48,7 +45,7 @@ def _create(path: str, *words: str) -> tuple[int, CreateRequest]:
             mode = _MODES[word]
         else:
             data = word.encode()
-    return OpCode.CREATE, CreateRequest(path, data, _ANYONE, mode)
+    return OpCode.CREATE, CreateRequest(path, data, OPEN, mode)
 
 
 def _set(path: str, data: str, version: str = "-1") -> tuple[int, SetDataRequest]:
@@ -109,8 +106,7 @@ class Client:
         self.connection = connection
         self.is_attached = False
         self._asked.clear()
-        request = ConnectRequest(0, 0, timeout_ms, self.session_id, self.password, False)
-        return frame(request.encode())
+        return connect_frame(self.session_id, self.password, timeout_ms=timeout_ms)
 
     def request(self, words: list[str]) -> bytes:
         """Return the bytes of a request; its reply will be known by its number."""

@@ -6,38 +6,22 @@ A zxid stands for one transaction, the same in every transcript: 0x100000002 cre
 
 from __future__ import annotations
 
-from pyzk.constants import OpCode
-from pyzk.data.database import Database
-from pyzk.data.tree import DataTree
-from pyzk.data.txn import decode_txn, encode_txn
-from pyzk.jute.records import ACL, CreateTxn, TxnHeader
 from pyzk.persistence.directory import MemoryDirectory
 from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.snapshot import write_snapshot
 from pyzk.persistence.txnlog import frame_record
 from pyzk.quorum.epochs import ACCEPTED, CURRENT, save_epoch
 from pyzk.zxid import counter_of, epoch_of
+from tests.transactions import create, database_of
 
 SESSION = 0x0900000000000000
 """The session of a client that is gone: nobody waits for its replies."""
-_TIME_MS = 1_600_000_000_000
-_ANYONE = [ACL(31, "world", "anyone")]
 
 
 def payload_of(zxid: int) -> bytes:
     """Return the transaction that a zxid stands for, as the log and PROPOSAL hold it."""
     epoch, counter = epoch_of(zxid), counter_of(zxid)
-    header = TxnHeader(SESSION, counter, zxid, _TIME_MS + epoch * 1000 + counter, OpCode.CREATE)
-    body = CreateTxn(f"/e{epoch}c{counter}", b"", _ANYONE, False, -1)
-    return encode_txn(header, body.encode(), None)
-
-
-def database_of(zxids: list[int]) -> Database:
-    """Return a database to which these transactions were applied."""
-    database = Database(DataTree())
-    for zxid in zxids:
-        database.replay(decode_txn(payload_of(zxid)))
-    return database
+    return create(zxid, f"/e{epoch}c{counter}", session=SESSION, cxid=counter)
 
 
 def parse_zxids(text: str) -> list[int]:
@@ -81,7 +65,7 @@ class History:
     def write(self, directory: MemoryDirectory) -> None:
         """Make the files; they are durable."""
         for zxids in self.snapshots or [[]]:
-            write_snapshot(directory, database_of(zxids).freeze())
+            write_snapshot(directory, database_of(map(payload_of, zxids)).freeze())
         for zxids in self.logs:
             writer = LogWriter(directory, preallocate_bytes=4096)
             writer.append([frame_record(payload_of(zxid)) for zxid in zxids])

@@ -9,7 +9,8 @@ from pyzk.data.serialize import encode_nodes, encode_tables
 from pyzk.quorum import packets
 from pyzk.quorum.snapshot_stream import END
 from pyzk.zxid import epoch_of
-from tests.transcripts.histories import database_of, parse_zxids, payload_of
+from tests.transactions import database_of
+from tests.transcripts.histories import parse_zxids, payload_of
 
 _BARE = {
     "ACK": packets.ACK,
@@ -52,7 +53,7 @@ def encode(words: list[str]) -> bytes:
 def encode_snapshot(text: str) -> bytes:
     """Return SNAP and the snapshot that holds these transactions."""
     zxids = parse_zxids(text)
-    frozen = database_of(zxids).freeze()
+    frozen = database_of(map(payload_of, zxids)).freeze()
     nodes = []
     while piece := frozen.nodes.read(100):
         nodes += piece

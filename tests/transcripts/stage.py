@@ -28,14 +28,12 @@ from pyzk.quorum.vote import PeerState, Vote
 from pyzk.server.connection import Connection
 from pyzk.server.outbox import Outgoing, TakeSnapshot
 from pyzk.zxid import format_zxid
-from tests.driven import Driven
 from tests.transcripts.ballots import Ballots
 from tests.transcripts.clients import Client
 from tests.transcripts.disk import Disk
 from tests.transcripts.wire import Close, Data, Dial, End, Flight, Wire
+from tests.world import START_MS, WALL_MS, Driven
 
-START_MS = 1_000_000
-WALL_MS = 1_700_000_000_000
 MAX_STEPS = 5000
 _QUORUM_PORT = 2000
 _VERBS = {

@@ -26,8 +26,8 @@ def ensemble() -> Iterator[ZooKeeperEnsemble]:
     with ZooKeeperEnsemble(3, observers=1) as ensemble:
         clients = [RawClient(member, timeout_ms=20_000) for member in ensemble]
         for number, client in enumerate(clients):
-            assert client.create(f"/n{number}") == 0
-            assert client.create(f"/e{number}", flags=CreateMode.EPHEMERAL) == 0
+            assert client.create(f"/n{number}").err == 0
+            assert client.create(f"/e{number}", flags=CreateMode.EPHEMERAL).err == 0
             client.get_data(f"/n{number}", watch=True)
         ensemble.wait_until_synced()
         yield ensemble
