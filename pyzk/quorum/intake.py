@@ -81,6 +81,11 @@ class LeaderIntake:
             return False
         if forwarded.type == OpCode.CREATE_SESSION:
             return False  # nothing of its session can be before it
+        session = self._member.server.sessions.sessions.get(forwarded.session)
+        if session is not None and session.owner is not None and session.owner is not handler:
+            # It is refused, for its session has moved: now, because REVALIDATE does not wait, and
+            # could bring the session back, with what it has written elsewhere, before this one.
+            return False
         self._deferred.append((handler, forwarded))
         return True
 

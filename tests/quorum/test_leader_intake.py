@@ -72,6 +72,20 @@ def test_requests_of_learners_wait_until_less_is_on_the_way() -> None:
     assert applied(world) == [f"/{number}" for number in range(10)]
 
 
+def test_what_a_session_has_sent_before_it_moved_does_not_wait_until_it_comes_back() -> None:
+    """REVALIDATE does not wait: a late write would be taken behind those that came after it."""
+    world, (first, second) = established(marks=Marks(proposal_bytes=SIZE))
+    first.create("/owned", data=bytes(SIZE))
+    second.send(packets.encode_revalidate(SESSION, 6000))
+    second.create("/later", data=bytes(SIZE))
+    first.create("/late", data=bytes(SIZE))
+    second.ack_all()
+    first.send(packets.encode_revalidate(SESSION, 6000))
+    for _ in range(3):
+        second.ack_all()
+    assert applied(world) == ["/owned", "/later"]
+
+
 def test_a_sync_waits_behind_what_came_before_it() -> None:
     _, (first, second) = established(marks=Marks(proposal_bytes=SIZE))
     for number in range(3):
