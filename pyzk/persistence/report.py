@@ -6,13 +6,13 @@ the storage that knows it, and in the word that shows it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
 
-
-class StorageReport(NamedTuple):
+# No NamedTuple: making the class would cost each start a sixth of a millisecond.
+class StorageReport:
     """The state of the storage at one moment; the defaults are those of a server without one."""
 
-    snapshot_bytes: int = 0
-    """The length of all files in the directory of the snapshots."""
-    log_bytes: int = 0
-    """The length of all files in the directory of the logs."""
+    def __init__(self, snapshot_bytes: int = 0, log_bytes: int = 0) -> None:
+        self.snapshot_bytes = snapshot_bytes
+        """The length of all files in the directory of the snapshots."""
+        self.log_bytes = log_bytes
+        """The length of all files in the directory of the logs."""
