@@ -22,6 +22,8 @@ from typing import Final, Protocol
 from pyzk.sim.options import Options
 from pyzk.sim.trace import Trace
 
+CARRIED_MS: Final = 50
+"""The milliseconds after which a slow line delivers what it has carried of a long piece."""
 SYN_RETRY_US: Final = 300_000
 MAX_LATENCY_US: Final = 3_000_000
 GIVE_UP_US: Final = 5_000_000
@@ -174,8 +176,17 @@ class Pipe:
         if at < self.last_us:
             at = self.last_us
         rate = network.options.line_bytes_ms
+        # A slow line brings the beginning of a long piece long before its end.
+        most = rate * CARRIED_MS or len(data)
+        while len(data) > most:
+            at += CARRIED_MS * 1000
+            self._carry(data[:most], at)
+            data = data[most:]
         if rate:
             at += len(data) * 1000 // rate
+        self._carry(data, at)
+
+    def _carry(self, data: bytes, at: int) -> None:
         self.last_us = at
         self.queue.append((at, data))
         self.in_flight += len(data)
