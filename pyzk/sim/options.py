@@ -123,7 +123,8 @@ class Options:
     def is_calm(self) -> bool:
         """Whether nothing goes wrong, and no machine stays broken in the end."""
         rates = [getattr(self, each.name) for each in fields(self) if each.name in _TROUBLES]
-        return not any(rates) and self.mode == SAFETY
+        is_even = not self.slow_syncs and not self.spikes  # a slow one may outlast syncLimit
+        return not any(rates) and is_even and self.mode == SAFETY
 
     @property
     def members(self) -> int:

@@ -115,7 +115,7 @@ def _run(world: World, result: Result) -> None:
         raise Violation("progress", _what_is_missing(world, core))
     result.settled_ms = (world.now_us - healed_us) // 1000
     world.checks.finish(core)
-    if options.is_calm and world.checks.elections > 1:
+    if result.options.is_calm and world.checks.elections > 1:
         raise Violation("calm", f"{world.checks.elections} elections, and nothing went wrong")
 
 
