@@ -349,7 +349,7 @@ def truncating(world: LearnerWorld) -> None:
 
 
 def storing(world: LearnerWorld) -> None:
-    """Of a learner whose log ends at 1."""
+    """Brings a learner whose log ends at 1 into STORING."""
     world.discover()
     world.hear(diff(0), both(create(2)), new_leader())
 
