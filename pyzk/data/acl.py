@@ -17,6 +17,8 @@ AclList = tuple[ACL, ...]
 
 OPEN_ACL_ID: Final = -1
 OPEN_ACL: Final[AclList] = (ACL(Perms.ALL, "world", "anyone"),)
+OPEN_LIST: Final[list[ACL]] = list(OPEN_ACL)
+"""The decoded form of the open list, which is shared and never changed."""
 READ_ACL: Final[AclList] = (ACL(Perms.READ, "world", "anyone"),)
 
 
@@ -63,6 +65,12 @@ class AclTable:
             self._ids[acl] = acl_id
         self._usage[acl_id] = self._usage.get(acl_id, 0) + 1
         return acl_id
+
+    def intern_list(self, acl: list[ACL] | None) -> int:
+        """Return the number of a list as it is decoded; count one usage. Null is the empty list."""
+        if acl is OPEN_LIST:
+            return OPEN_ACL_ID
+        return self.intern(() if acl is None else tuple(acl))
 
     def add_usage(self, acl_id: int) -> None:
         """Count one more znode; while a snapshot is loaded its number may be unknown yet."""

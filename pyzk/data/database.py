@@ -16,6 +16,7 @@ from typing import Final
 
 from pyzk.constants import OpCode
 from pyzk.data.committed_log import CommittedLog
+from pyzk.data.pending import PendingNode
 from pyzk.data.snapshot_view import SnapshotView
 from pyzk.data.tree import Applied, DataTree
 from pyzk.data.txn import DIGEST_VERSION, LoggedTxn
@@ -79,7 +80,7 @@ class Database:
         body: object,
         digest: int | None,
         payload: bytes,
-        foretold: tuple[int, ...] | None = None,
+        foretold: PendingNode | None = None,
     ) -> Applied:
         """Makes a transaction history: applies it to the tree and the session table, compares its
         digest, and adds its bytes, ``payload``, to the committed log where there is one.

@@ -29,11 +29,24 @@ _COMPONENT: Final = rf"(?!\.\.?(?:/|\Z))[^/{_REFUSED}]+"
 _is_valid: Final = re.compile(rf"/(?:{_COMPONENT}(?:/{_COMPONENT})*)?").fullmatch
 
 
+_DOTS: Final = (".", "..")
+
+
 def validate_path(path: str | None) -> str:
     """Return ``path``. Raise BadArguments unless it obeys the full rule: absolute, no empty, ``.``
     or ``..`` component, no slash at the end, no refused character."""
     if path is None or _is_valid(path) is None:
         raise BadArguments(f"invalid path {path!r}")
+    return path
+
+
+def validate_child(path: str, slash: int) -> str:
+    """Return ``path``. Raise BadArguments unless the name behind ``slash``, its last one, is legal;
+    what is before it is the path of a znode that exists, and therefore legal, or the root's."""
+    name = path[slash + 1 :]
+    # ASCII that can be printed is all that is allowed of ASCII; the expression is for the rest.
+    if not (name and name.isascii() and name.isprintable() and name not in _DOTS) or slash == 1:
+        return validate_path(path)
     return path
 
 

@@ -21,6 +21,7 @@ from pyzk.data.acl import OPEN_ACL_ID, READ_ACL, AclTable
 from pyzk.data.name_set import NameSet
 from pyzk.data.node import DataNode, compute_digest, to_int32
 from pyzk.data.paths import CONFIG, QUOTA, ROOT, ZOOKEEPER, parent_of
+from pyzk.data.pending import PendingNode
 from pyzk.data.quota import QuotaTable
 from pyzk.data.snapshot_view import SnapshotView
 from pyzk.data.txn import SubTxn
@@ -76,7 +77,8 @@ class DataTree:
         self.ttls: dict[str, None] = {}
         self.last_zxid = 0
         self.digest = 0
-        """The sum of the znodes' digests modulo 2^64; always 0 when digests are switched off."""
+        """The sum of the znodes' digests; always 0 when digests are switched off. The original
+        counts modulo 2^64, which no sum of so many numbers of 32 bits reaches."""
         self.data_size = 0
         """The lengths of all paths and data, which mntr calls approximate_data_size."""
         self.digests = digests
@@ -146,13 +148,13 @@ class DataTree:
             node.children = old.children
             self._forget_owner(path, old)
             self.data_size -= len(old.data or b"")
-            self.digest = (self.digest - old.digest) & MASK64
+            self.digest -= old.digest
         self.nodes[path] = node
         self.data_size += len(node.data or b"")
         self._note_owner(path, node)
         if self.digests:
             node.digest = compute_digest(path, node)
-            self.digest = (self.digest + node.digest) & MASK64
+            self.digest += node.digest
 
     def clear(self) -> None:
         """Remove every znode, the first ones too: a snapshot brings its own."""
@@ -243,14 +245,25 @@ class DataTree:
     # --- apply ----------------------------------------------------------------------
 
     def apply(
-        self, header: TxnHeader, body: object, foretold: tuple[int, ...] | None = None
+        self, header: TxnHeader, body: object, foretold: PendingNode | None = None
     ) -> Applied:
         """Execute one transaction; the caller advances ``last_zxid``.
 
-        ``foretold`` has the digests that the znodes it changes will have, in the order in which
-        they are changed, if the proposer knows them; they are believed.
+        ``foretold`` is the state that the proposer has prepared for the znode that is changed; its
+        digest and that of its parent's state are believed. Each operation of a multi has its own
+        (all of them those at the multi's end, for nobody sees the tree's digest before that); they
+        are believed if there is one here, whichever.
         """
         kind = header.type
+        if kind == OpCode.MULTI:
+            assert isinstance(body, list), body
+            return self._apply_multi(header, body, foretold is not None)
+        return self._apply_one(header, kind, body, foretold)
+
+    def _apply_one(
+        self, header: TxnHeader, kind: int, body: object, foretold: PendingNode | None
+    ) -> Applied:
+        """Execute a transaction with one operation, or one operation of a multi."""
         # The two that matter most need no look into the table.
         if kind == OpCode.SET_DATA:
             assert isinstance(body, SetDataTxn), body
@@ -258,12 +271,9 @@ class DataTree:
         if kind == OpCode.CREATE:
             assert isinstance(body, CreateTxn), body
             return self._apply_create(header, kind, body, foretold)
-        if kind == OpCode.MULTI:
-            assert isinstance(body, list), body
-            return self._apply_multi(header, body)
         return _APPLY[kind](self, header, kind, body, foretold)
 
-    def _apply_multi(self, header: TxnHeader, body: list[SubTxn]) -> Applied:
+    def _apply_multi(self, header: TxnHeader, body: list[SubTxn], is_foretold: bool) -> Applied:
         """Execute all operations of a multi, or none when one of them is recorded as an error."""
         applied = Applied(OpCode.MULTI)
         if any(sub.type == OpCode.ERROR for sub in body):
@@ -272,24 +282,27 @@ class DataTree:
                 for sub in body
             ]
         else:
-            results = [_APPLY[sub.type](self, header, sub.type, sub.body, None) for sub in body]
+            results = [
+                self._apply_one(header, sub.type, sub.body, sub.foretold if is_foretold else None)
+                for sub in body
+            ]
         applied.results = results
         return applied
 
     def _apply_nothing(
-        self, header: TxnHeader, kind: int, body: object, foretold: tuple[int, ...] | None
+        self, header: TxnHeader, kind: int, body: object, foretold: PendingNode | None
     ) -> Applied:
         """Do nothing: for a check inside a multi, a session's begin, a top-level check of a broken
         3.8 log."""
         return Applied(kind)
 
     def _apply_error(
-        self, header: TxnHeader, kind: int, body: ErrorTxn, foretold: tuple[int, ...] | None
+        self, header: TxnHeader, kind: int, body: ErrorTxn, foretold: PendingNode | None
     ) -> Applied:
         return Applied(kind, body.err)
 
     def _apply_create(
-        self, header: TxnHeader, kind: int, body: CreateTxn, foretold: tuple[int, ...] | None
+        self, header: TxnHeader, kind: int, body: CreateTxn, foretold: PendingNode | None
     ) -> Applied:
         owner = header.client_id if body.ephemeral else 0
         return self._create(header, kind, body, owner, foretold)
@@ -299,12 +312,12 @@ class DataTree:
         header: TxnHeader,
         kind: int,
         body: CreateContainerTxn,
-        foretold: tuple[int, ...] | None,
+        foretold: PendingNode | None,
     ) -> Applied:
         return self._create(header, kind, body, CONTAINER_OWNER, foretold)
 
     def _apply_create_ttl(
-        self, header: TxnHeader, kind: int, body: CreateTTLTxn, foretold: tuple[int, ...] | None
+        self, header: TxnHeader, kind: int, body: CreateTTLTxn, foretold: PendingNode | None
     ) -> Applied:
         return self._create(header, kind, body, ttl_owner(body.ttl), foretold)
 
@@ -314,12 +327,12 @@ class DataTree:
         kind: int,
         body: CreateTxn | CreateContainerTxn | CreateTTLTxn,
         owner: int,
-        foretold: tuple[int, ...] | None,
+        foretold: PendingNode | None,
     ) -> Applied:
         path, data, acl = body.path, body.data, body.acl
         parent_cversion = body.parent_cversion
         nodes = self.nodes
-        slash = path.rindex("/")
+        slash = path.rfind("/")
         parent_path = path[:slash] or ROOT
         parent = nodes.get(parent_path)
         if parent is None:
@@ -338,7 +351,7 @@ class DataTree:
             parent.add_child(path[slash + 1 :])
         parent.stat = None
         if self.digests:
-            self._redigest(parent_path, parent, foretold)
+            self._redigest(parent_path, parent, None if foretold is None else foretold.parent)
         if old is not None:
             if old.mark < self._frozen:
                 old = self._replace(path, old)
@@ -347,7 +360,7 @@ class DataTree:
             # written. A setACL that came later is replayed later.
             self._set_acl(old, acl)
             return Applied(kind, ErrorCode.NODE_EXISTS, path)
-        acl_id = self.acls.intern(tuple(acl or ()))
+        acl_id = self.acls.intern_list(acl)
         time = header.time
         node = DataNode(data, acl_id, zxid, zxid, time, time, 0, 0, 0, owner, zxid)
         node.mark = self._frozen
@@ -356,9 +369,7 @@ class DataTree:
         if owner:
             self._note_owner(path, node)
         if self.digests:
-            digest = compute_digest(path, node) if foretold is None else foretold[1]
-            node.digest = digest
-            self.digest = (self.digest + digest) & MASK64
+            self._redigest(path, node, foretold)
         self.quota.created(path, node, nodes)
         if self.written is not None:
             self.written.append((path, len(data) if data else 0))
@@ -368,17 +379,17 @@ class DataTree:
 
     def _set_acl(self, node: DataNode, acl: list[ACL] | None) -> None:
         old = node.acl_id
-        node.acl_id = self.acls.intern(tuple(acl or ()))
+        node.acl_id = self.acls.intern_list(acl)
         self.acls.release(old)
 
     def _apply_delete(
-        self, header: TxnHeader, kind: int, body: DeleteTxn, foretold: tuple[int, ...] | None
+        self, header: TxnHeader, kind: int, body: DeleteTxn, foretold: PendingNode | None
     ) -> Applied:
         return Applied(kind, self._delete(body.path, header.zxid, foretold), body.path)
 
-    def _delete(self, path: str, zxid: int, foretold: tuple[int, ...] | None = None) -> int:
+    def _delete(self, path: str, zxid: int, foretold: PendingNode | None = None) -> int:
         nodes = self.nodes
-        slash = path.rindex("/")
+        slash = path.rfind("/")
         parent_path = path[:slash] or ROOT
         parent = nodes.get(parent_path)
         if parent is None:
@@ -396,10 +407,10 @@ class DataTree:
             self.data_size -= len(path) + (len(node.data) if node.data else 0)
             self._forget_owner(path, node)
             if self.digests:
-                self.digest = (self.digest - node.digest) & MASK64
+                self.digest -= node.digest
         parent.stat = None
         if self.digests:
-            self._redigest(parent_path, parent, foretold)
+            self._redigest(parent_path, parent, None if foretold is None else foretold.parent)
         if node is None:
             return ErrorCode.NO_NODE
         self.quota.deleted(path, node, nodes)
@@ -411,7 +422,7 @@ class DataTree:
         return 0
 
     def _apply_set_data(
-        self, header: TxnHeader, kind: int, body: SetDataTxn, foretold: tuple[int, ...] | None
+        self, header: TxnHeader, kind: int, body: SetDataTxn, foretold: PendingNode | None
     ) -> Applied:
         path = body.path
         node = self.nodes.get(path)
@@ -449,7 +460,7 @@ class DataTree:
         node.stat = None
 
     def _apply_set_acl(
-        self, header: TxnHeader, kind: int, body: SetACLTxn, foretold: tuple[int, ...] | None
+        self, header: TxnHeader, kind: int, body: SetACLTxn, foretold: PendingNode | None
     ) -> Applied:
         path = body.path
         node = self.nodes.get(path)
@@ -469,7 +480,7 @@ class DataTree:
         header: TxnHeader,
         kind: int,
         body: CloseSessionTxn | None,
-        foretold: tuple[int, ...] | None,
+        foretold: PendingNode | None,
     ) -> Applied:
         if body is not None:
             paths = body.paths_to_delete
@@ -494,9 +505,10 @@ class DataTree:
             self._delete(path, zxid)
         return len(paths)
 
-    def _redigest(self, path: str, node: DataNode, foretold: tuple[int, ...] | None) -> None:
-        digest = compute_digest(path, node) if foretold is None else foretold[0]
-        self.digest = (self.digest + digest - node.digest) & MASK64
+    def _redigest(self, path: str, node: DataNode, foretold: PendingNode | None) -> None:
+        """Bring the digest of a znode up to date, and with it that of the tree."""
+        digest = compute_digest(path, node) if foretold is None else foretold.digest
+        self.digest += digest - node.digest
         node.digest = digest
 
 

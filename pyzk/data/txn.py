@@ -10,6 +10,7 @@ import struct
 from typing import Final
 
 from pyzk.constants import OpCode
+from pyzk.data.pending import PendingNode
 from pyzk.errors import JuteError, Truncated
 from pyzk.int64 import MASK64
 from pyzk.jute.records import (
@@ -69,11 +70,13 @@ _BODIES: Final[dict[int, type[Body]]] = {
 class SubTxn:
     """One operation inside a multi, decoded."""
 
-    __slots__ = ("body", "type")
+    __slots__ = ("body", "foretold", "type")
 
-    def __init__(self, type: int, body: Body) -> None:
+    def __init__(self, type: int, body: Body, foretold: PendingNode | None = None) -> None:
         self.type = type
         self.body = body
+        self.foretold = foretold
+        """What `DataTree.apply` takes under that name for this operation."""
 
 
 class LoggedTxn:

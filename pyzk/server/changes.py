@@ -11,25 +11,7 @@ from collections import deque
 
 from pyzk.data.java_order import FIRST_CAPACITY, HashTable
 from pyzk.data.name_set import NameSet
-from pyzk.data.node import DataNode
-from pyzk.jute.records import ACL
-
-
-class PendingNode(DataNode):
-    """A znode as it will be after a proposal; or a mark that it will be gone."""
-
-    __slots__ = ("acl", "child_count", "created", "exists", "is_create", "zxid")
-
-    acl: tuple[ACL, ...] | None
-    """The ACL list; None for the open one. The tree may have no number for it yet, or no longer."""
-    child_count: int
-    created: int
-    """How many children were created so far, wrapped like an int of Java; ``cversion`` counts the
-    same, but never falls."""
-    exists: bool
-    is_create: bool
-    """Whether a create made this state, and not a later change of the same znode."""
-    zxid: int
+from pyzk.data.pending import PendingNode
 
 
 class OutstandingChanges:
@@ -39,36 +21,44 @@ class OutstandingChanges:
         self.nodes: dict[str, PendingNode] = {}
         self.owned: dict[int, dict[str, int]] = {}
         """Session id -> path of an ephemeral that is not in the tree yet -> its pending creates."""
-        self.made: deque[tuple[str, PendingNode]] = deque()
-        """(path, state) in the order of the proposals; empty when the tree has all of them."""
-        self._undo: list[tuple[str, PendingNode | None]] | None = None
+        self.made: deque[PendingNode] = deque()
+        """The states in the order of the proposals; empty when the tree has all of them."""
+        self.fresh: list[PendingNode] = []
+        """The states of the transaction that is being prepared; whoever prepares it clears it."""
+        self._hidden: list[PendingNode | None] | None = None
+        """In a multi: what was pending before each of the fresh states."""
 
-    def put(self, path: str, node: PendingNode) -> None:
-        """Make ``node`` the newest state of ``path``."""
-        if self._undo is not None:
-            self._undo.append((path, self.nodes.get(path)))
+    def put(self, node: PendingNode) -> None:
+        """Make ``node`` the newest state of its path."""
+        path = node.path
+        if self._hidden is not None:
+            self._hidden.append(self.nodes.get(path))
         self.nodes[path] = node
-        self.made.append((path, node))
+        self.made.append(node)
+        self.fresh.append(node)
 
     def begin(self) -> None:
         """Begin a multi: the changes from here on can be rolled back."""
-        self._undo = []
+        self._hidden = []
 
     def keep(self) -> None:
         """End a multi, and keep its changes."""
-        self._undo = None
+        self._hidden = None
 
     def rollback(self) -> None:
         """End a multi, and take its changes back: what was pending before is newest again."""
-        assert self._undo is not None, "rollback without begin"
-        for path, before in reversed(self._undo):
-            _, node = self.made.pop()
-            self._disown(path, node)
+        hidden = self._hidden
+        assert hidden is not None, "rollback without begin"
+        while hidden:
+            before = hidden.pop()
+            node = self.made.pop()
+            self._disown(node)
             if before is None:
-                del self.nodes[path]
+                del self.nodes[node.path]
             else:
-                self.nodes[path] = before
-        self._undo = None
+                self.nodes[node.path] = before
+        self.fresh.clear()
+        self._hidden = None
 
     def own(self, session_id: int, path: str) -> None:
         """Note that a pending create makes an ephemeral for this session."""
@@ -82,7 +72,8 @@ class OutstandingChanges:
         if table.is_plain and session_id not in self.owned:
             return table.names()  # pending changes only take names out
         names = set(() if owned is None else owned.names)
-        for path, node in self.made:
+        for node in self.made:
+            path = node.path
             if path in names:
                 if not node.exists:
                     names.remove(path)
@@ -92,8 +83,9 @@ class OutstandingChanges:
                 table.extend([path])
         return table.names()
 
-    def _disown(self, path: str, node: PendingNode) -> None:
+    def _disown(self, node: PendingNode) -> None:
         """Note that a pending create is in the tree now, or was taken back."""
+        path = node.path
         owned = self.owned.get(node.ephemeral_owner)
         if not node.is_create or owned is None or path not in owned:
             return
@@ -107,9 +99,12 @@ class OutstandingChanges:
         """Forget the changes up to ``zxid``: the tree has them now."""
         made = self.made
         nodes = self.nodes
-        while made and made[0][1].zxid <= zxid:
-            path, node = made.popleft()
-            if nodes.get(path) is node:
-                del nodes[path]
+        while made:
+            node = made[0]
+            if node.zxid > zxid:
+                return
+            made.popleft()
+            if nodes.get(node.path) is node:
+                del nodes[node.path]
             if node.is_create and node.ephemeral_owner:
-                self._disown(path, node)
+                self._disown(node)

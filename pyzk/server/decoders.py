@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from pyzk.data.acl import OPEN_ACL
+from pyzk.data.acl import OPEN_LIST
 from pyzk.jute.archive import encode_string, pack_int, unpack_int
-from pyzk.jute.records import ACL, CreateRequest, SetDataRequest
+from pyzk.jute.records import CreateRequest, SetDataRequest
 
-OPEN_LIST: Final[list[ACL]] = list(OPEN_ACL)
-"""The decoded form of the open ACL list, which is shared and never changed."""
 OPEN_BYTES: Final = pack_int(1) + pack_int(31) + encode_string("world") + encode_string("anyone")
 _OPEN_LENGTH: Final = len(OPEN_BYTES)
 
@@ -37,7 +35,17 @@ class RawCreate(CreateRequest):
 
 
 def decode_set_data(buffer: bytes, offset: int, end: int) -> SetDataRequest:
-    """Decode a SetDataRequest. Raises JuteError."""
+    """Decode a setData. Raises JuteError."""
+    return read_set_data(buffer, offset, end)[0]
+
+
+def decode_create(buffer: bytes, offset: int, end: int) -> CreateRequest:
+    """Decode a create. Raises JuteError."""
+    return read_create(buffer, offset, end)[0]
+
+
+def read_set_data(buffer: bytes, offset: int, end: int) -> tuple[SetDataRequest, int]:
+    """Decode a setData; return it and the offset behind it. Raises JuteError."""
     start = offset + 4
     if start <= end:
         (length,) = unpack_int(buffer, offset)
@@ -47,18 +55,15 @@ def decode_set_data(buffer: bytes, offset: int, end: int) -> SetDataRequest:
             (length,) = unpack_int(buffer, stop)
             data_stop = stop + 4 + length
             if length >= 0 and data_stop + 4 <= end and path.isascii():
-                record = RawSetData(
-                    path.decode("ascii"),
-                    buffer[stop + 4 : data_stop],
-                    unpack_int(buffer, data_stop)[0],
-                )
+                (version,) = unpack_int(buffer, data_stop)
+                record = RawSetData(path.decode("ascii"), buffer[stop + 4 : data_stop], version)
                 record.raw = buffer[offset:data_stop]
-                return record
-    return SetDataRequest.decode(buffer, offset, end)[0]
+                return record, data_stop + 4
+    return SetDataRequest.decode(buffer, offset, end)
 
 
-def decode_create(buffer: bytes, offset: int, end: int) -> CreateRequest:
-    """Decode a CreateRequest. Raises JuteError."""
+def read_create(buffer: bytes, offset: int, end: int) -> tuple[CreateRequest, int]:
+    """Decode a create; return it and the offset behind it. Raises JuteError."""
     start = offset + 4
     if start <= end:
         (length,) = unpack_int(buffer, offset)
@@ -74,12 +79,9 @@ def decode_create(buffer: bytes, offset: int, end: int) -> CreateRequest:
                 and buffer[data_stop:acl_stop] == OPEN_BYTES
                 and path.isascii()
             ):
-                record = RawCreate(
-                    path.decode("ascii"),
-                    buffer[stop + 4 : data_stop],
-                    OPEN_LIST,
-                    unpack_int(buffer, acl_stop)[0],
-                )
+                (flags,) = unpack_int(buffer, acl_stop)
+                data = buffer[stop + 4 : data_stop]
+                record = RawCreate(path.decode("ascii"), data, OPEN_LIST, flags)
                 record.raw = buffer[offset:acl_stop]
-                return record
-    return CreateRequest.decode(buffer, offset, end)[0]
+                return record, acl_stop + 4
+    return CreateRequest.decode(buffer, offset, end)

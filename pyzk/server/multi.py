@@ -5,10 +5,11 @@ Pure. ZooKeeper: MultiOperationRecord.
 
 from __future__ import annotations
 
+import struct
 from typing import Final
 
 from pyzk.constants import CreateMode, OpCode
-from pyzk.errors import JuteError
+from pyzk.errors import JuteError, Truncated
 from pyzk.jute.records import (
     CheckVersionRequest,
     CreateRequest,
@@ -18,6 +19,7 @@ from pyzk.jute.records import (
     PathWatchRequest,
     SetDataRequest,
 )
+from pyzk.server.decoders import read_create, read_set_data
 
 WriteRecord = (
     CreateRequest | CreateTTLRequest | DeleteRequest | SetDataRequest | CheckVersionRequest
@@ -25,15 +27,8 @@ WriteRecord = (
 MultiOp = tuple[int, WriteRecord]
 ReadOp = tuple[int, PathWatchRequest]
 
-_WRITES: Final[dict[int, type[WriteRecord]]] = {
-    OpCode.CREATE: CreateRequest,
-    OpCode.CREATE2: CreateRequest,
-    OpCode.CREATE_CONTAINER: CreateRequest,
-    OpCode.CREATE_TTL: CreateTTLRequest,
-    OpCode.DELETE: DeleteRequest,
-    OpCode.SET_DATA: SetDataRequest,
-    OpCode.CHECK: CheckVersionRequest,
-}
+_unpack_header: Final = struct.Struct(">i?i").unpack_from
+_HEADER_BYTES: Final = 9
 _READS: Final = frozenset({OpCode.GET_DATA, OpCode.GET_CHILDREN})
 
 
@@ -49,14 +44,29 @@ def decode_writes(buffer: bytes, offset: int, end: int) -> list[MultiOp]:
     """Return the operations of a multi. Raises JuteError for bytes that are no multi."""
     operations: list[MultiOp] = []
     while True:
-        header, offset = MultiHeader.decode(buffer, offset, end)
-        if header.done:
+        if offset + _HEADER_BYTES > end:
+            raise Truncated(f"MultiHeader at {offset}")
+        kind, done, _ = _unpack_header(buffer, offset)
+        offset += _HEADER_BYTES
+        if done:
             return operations
-        record_type = _WRITES.get(header.type)
-        if record_type is None:
-            raise JuteError(f"operation {header.type} in a multi")
-        record, offset = record_type.decode(buffer, offset, end)
-        operations.append((_operation(header.type, record), record))
+        record, offset = _read(kind, buffer, offset, end)
+        operations.append((_operation(kind, record), record))
+
+
+def _read(kind: int, buffer: bytes, offset: int, end: int) -> tuple[WriteRecord, int]:
+    """Decode the record of an operation; return it and the offset behind it. Raises JuteError."""
+    if kind in (OpCode.CREATE, OpCode.CREATE2, OpCode.CREATE_CONTAINER):
+        return read_create(buffer, offset, end)
+    if kind == OpCode.SET_DATA:
+        return read_set_data(buffer, offset, end)
+    if kind == OpCode.DELETE:
+        return DeleteRequest.decode(buffer, offset, end)
+    if kind == OpCode.CHECK:
+        return CheckVersionRequest.decode(buffer, offset, end)
+    if kind == OpCode.CREATE_TTL:
+        return CreateTTLRequest.decode(buffer, offset, end)
+    raise JuteError(f"operation {kind} in a multi")
 
 
 def _operation(kind: int, record: WriteRecord) -> int:

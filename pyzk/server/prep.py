@@ -20,9 +20,17 @@ from pyzk.constants import (
     OpCode,
     Perms,
 )
-from pyzk.data.acl import OPEN_ACL, OPEN_ACL_ID
+from pyzk.data.acl import OPEN_ACL, OPEN_ACL_ID, OPEN_LIST
 from pyzk.data.node import DataNode, compute_digest, to_int32
-from pyzk.data.paths import CONFIG, ROOT, SPECIAL_PATHS, sequence_name, validate_path
+from pyzk.data.paths import (
+    CONFIG,
+    ROOT,
+    SPECIAL_PATHS,
+    sequence_name,
+    validate_child,
+    validate_path,
+)
+from pyzk.data.pending import PendingNode, state_after
 from pyzk.data.tree import ttl_owner
 from pyzk.data.txn import AROUND_BODY_BYTES, Body, SubTxn, encode_txn
 from pyzk.errors import (
@@ -43,7 +51,7 @@ from pyzk.errors import (
     Unimplemented,
     UnknownSession,
 )
-from pyzk.int64 import MASK64, hex_id
+from pyzk.int64 import hex_id
 from pyzk.jute.archive import pack_int
 from pyzk.jute.records import (
     ACL,
@@ -59,15 +67,13 @@ from pyzk.jute.records import (
     DeleteRequest,
     DeleteTxn,
     ErrorTxn,
-    MultiTxn,
     SetACLRequest,
     SetACLTxn,
     SetDataRequest,
     SetDataTxn,
-    Txn,
 )
-from pyzk.server.changes import OutstandingChanges, PendingNode
-from pyzk.server.decoders import OPEN_LIST, RawCreate, RawSetData
+from pyzk.server.changes import OutstandingChanges
+from pyzk.server.decoders import RawCreate, RawSetData
 from pyzk.server.multi import MultiOp
 from pyzk.server.request import REFUSED, Request
 
@@ -78,8 +84,9 @@ Prepared = tuple[Body, bytes]
 """The record of a transaction, and its bytes."""
 
 _SUB_TXN_BYTES: Final = 8
-"""What MultiTxn adds to the record of an operation: its type and length."""
+"""What MultiTxn adds in front of the record of an operation: its type and length."""
 _pack_create_end: Final = struct.Struct(">?i").pack
+_pack_txn_head: Final = struct.Struct(">ii").pack
 
 
 class Prep:
@@ -98,6 +105,9 @@ class Prep:
         self._sessions = server.sessions.sessions
         self._digest = 0
         """The tree digest after the last proposal."""
+        self._foretold: PendingNode | None = None
+        """The state that the last operation has made, for `DataTree.apply` to believe; None if that
+        needs more than the state of one znode and its parent."""
 
     def prepare(self, request: Request) -> bytes:
         """Make a transaction of a request: fill in its zxid, time, type, body and digest. Return
@@ -108,27 +118,36 @@ class Prep:
         self.next_zxid = zxid + 1
         request.time = self._clock.wall_ms
         opcode = request.opcode
-        record = request.record
         encoded: bytes
         try:
-            # The most frequent two are called by name, which a compiler binds early.
-            if opcode == OpCode.SET_DATA:
-                assert isinstance(record, SetDataRequest), record
-                request.body, encoded = self._set_data(request, opcode, record, zxid)
-            elif opcode == OpCode.CREATE:
-                assert isinstance(record, CreateRequest), record
-                request.body, encoded = self._create(request, opcode, record, zxid)
-            elif opcode == OpCode.MULTI:
+            if opcode == OpCode.MULTI:
                 request.body, encoded = self._multi(request, zxid)
             else:
-                request.body, encoded = HANDLERS[opcode](self, request, opcode, record, zxid)
-            if self._has_digests and encoded:
-                request.digest = self._digest
+                request.body, encoded = self._prepare_one(request, opcode, request.record, zxid)
+            if self._has_digests:
+                self._settle_digests()
+                request.foretold = self._foretold
+                if encoded:
+                    request.digest = self._digest
         except KeeperError as error:
             request.type = OpCode.ERROR
             request.body = failure = ErrorTxn(error.code)
             encoded = failure.encode()
+        self.changes.fresh.clear()
         return encode_txn(request, encoded, request.digest)
+
+    def _prepare_one(
+        self, request: Request, kind: int, record: Any, zxid: int
+    ) -> tuple[Body | None, bytes]:
+        """Prepare a request with one operation, or one operation of a multi."""
+        self._foretold = None
+        # The most frequent two are called by name, which a compiler binds early.
+        if kind == OpCode.SET_DATA:
+            assert isinstance(record, SetDataRequest), record
+            return self._set_data(request, kind, record, zxid)
+        if kind == OpCode.CREATE and isinstance(record, CreateRequest):
+            return self._create(request, kind, record, zxid)
+        return HANDLERS[kind](self, request, kind, record, zxid)
 
     # --- the overlay ----------------------------------------------------------------
 
@@ -139,56 +158,44 @@ class Prep:
             return pending if pending.exists else None
         return self._tree.nodes.get(path)
 
-    def _change(self, path: str, node: DataNode, zxid: int, child_count: int) -> PendingNode:
-        """Return a copy of ``node`` for the caller to alter and hand to ``_put``."""
-        pending = PendingNode(
-            node.data,
-            node.acl_id,
-            node.czxid,
-            node.mzxid,
-            node.ctime,
-            node.mtime,
-            node.version,
-            node.cversion,
-            node.aversion,
-            node.ephemeral_owner,
-            node.pzxid,
-        )
-        pending.digest = node.digest
-        pending.path_crc = node.path_crc
-        pending.is_create = False
-        if type(node) is PendingNode:
-            pending.acl = node.acl
-        elif node.acl_id == OPEN_ACL_ID:
-            pending.acl = None
+    def _change(self, path: str, node: DataNode, zxid: int) -> PendingNode:
+        """Return the state that ``node`` has after this transaction, for the caller to alter: a
+        copy, or the same state if the transaction has changed the znode before."""
+        if isinstance(node, PendingNode):
+            if node.zxid == zxid:
+                return node
+            pending = state_after(node, path, zxid, node.acl, node.child_count, node.created)
         else:
-            # The list itself, for its number may be freed while this copy is still needed.
-            pending.acl = self._tree.acls.get(node.acl_id)
-        pending.created = node.created if type(node) is PendingNode else node.cversion
-        pending.child_count = child_count
-        pending.exists = True
-        pending.zxid = zxid
+            acl = None
+            if node.acl_id != OPEN_ACL_ID:
+                # The list itself, for its number may be freed while this copy is still needed.
+                acl = self._tree.acls.get(node.acl_id)
+            count = _child_count(node)
+            pending = state_after(node, path, zxid, acl, count, node.cversion)
+        pending.is_fresh = True
+        self.changes.put(pending)
         return pending
 
-    def _put(self, path: str, pending: PendingNode) -> int:
-        """Make a state the newest; return its digest."""
-        digest = 0
-        if self._has_digests:
-            digest = compute_digest(path, pending)
-            self._digest = (self._digest + digest - pending.digest) & MASK64
-            pending.digest = digest
-        self.changes.put(path, pending)
-        return digest
-
-    def _remove(self, path: str, node: DataNode, zxid: int) -> None:
-        gone = PendingNode(None, OPEN_ACL_ID)
-        gone.acl = None
-        gone.is_create = False
-        gone.child_count = gone.created = 0
+    def _remove(self, path: str, node: DataNode, zxid: int) -> PendingNode:
+        """Make it the newest state that a znode is gone, and return that state."""
+        gone = PendingNode(path, zxid, None, OPEN_ACL_ID)
         gone.exists = False
-        gone.zxid = zxid
-        self._digest = (self._digest - node.digest) & MASK64
-        self.changes.put(path, gone)
+        if isinstance(node, PendingNode):
+            node.is_fresh = False
+        self._digest -= node.digest
+        self.changes.put(gone)
+        return gone
+
+    def _settle_digests(self) -> None:
+        """Compute the digests of the znodes that the transaction changes."""
+        digest = self._digest
+        for node in self.changes.fresh:
+            if node.is_fresh:
+                node.is_fresh = False
+                digest -= node.digest
+                node.digest = compute_digest(node.path, node)
+                digest += node.digest
+        self._digest = digest
 
     # --- checks ---------------------------------------------------------------------
 
@@ -229,7 +236,7 @@ class Prep:
     def _check_acl(self, request: Request, node: DataNode, perms: int) -> None:
         if node.acl_id == OPEN_ACL_ID:
             return
-        acl = node.acl if type(node) is PendingNode else None
+        acl = node.acl if isinstance(node, PendingNode) else None
         if acl is None:
             acl = self._tree.acls.get(node.acl_id)
         if not self._server.access.allows(acl, perms, request.auth_ids):
@@ -260,10 +267,10 @@ class Prep:
         if parent is None:
             raise NoNode(path)
         self._check_acl(request, parent, Perms.CREATE)
-        created = parent.created if type(parent) is PendingNode else parent.cversion
+        created = parent.created if isinstance(parent, PendingNode) else parent.cversion
         if flags in CreateMode.SEQUENTIALS:
             path = sequence_name(path, created)
-        validate_path(path)
+        validate_child(path, slash)
         if self._find(path) is not None:
             raise NodeExists(path)
         if self._tree.is_ephemeral(parent):
@@ -277,22 +284,22 @@ class Prep:
         )
         self._check_size(prepared[1])
 
-        pending = self._change(parent_path, parent, zxid, _child_count(parent) + 1)
-        pending.created = cversion
+        parent = self._change(parent_path, parent, zxid)
+        parent.child_count += 1
+        parent.created = cversion
         if cversion > parent.cversion:
             # The tree only ever raises these two: a counter that has wrapped is not stored.
-            pending.cversion = cversion
-            pending.pzxid = zxid
-        parent_digest = self._put(parent_path, pending)
+            parent.cversion = cversion
+            parent.pzxid = zxid
         time = request.time
         acl_id = OPEN_ACL_ID if acl is OPEN_ACL or acl == OPEN_ACL else 0
-        node = PendingNode(data, acl_id, zxid, zxid, time, time, 0, 0, 0, owner, zxid)
-        node.acl = acl
-        node.is_create = True
-        node.child_count = node.created = 0
-        node.exists = True
-        node.zxid = zxid
-        request.foretold = (parent_digest, self._put(path, node))
+        node = PendingNode(
+            path, zxid, data, acl_id, zxid, zxid, time, time, 0, 0, 0, owner, zxid, acl
+        )
+        node.is_create = node.is_fresh = True
+        node.parent = parent
+        self.changes.put(node)
+        self._foretold = node
         if owner == request.client_id and owner:
             self.changes.own(owner, path)
         return prepared
@@ -333,18 +340,19 @@ class Prep:
         _check_version(record.version, node.version)
         if _child_count(node):
             raise NotEmpty(path)
-        request.foretold = (self._delete_pending(path, node, parent_path, parent, zxid),)
+        self._foretold = self._delete_pending(path, node, parent_path, parent, zxid)
         return _encoded(DeleteTxn(path))
 
     def _delete_pending(
         self, path: str, node: DataNode, parent_path: str, parent: DataNode, zxid: int
-    ) -> int:
-        """Remove a znode in the overlay; return the digest that its parent then has."""
-        pending = self._change(parent_path, parent, zxid, _child_count(parent) - 1)
+    ) -> PendingNode:
+        """Remove a znode in the overlay; return the mark that it is gone."""
+        pending = self._change(parent_path, parent, zxid)
+        pending.child_count -= 1
         pending.pzxid = zxid
-        digest = self._put(parent_path, pending)
-        self._remove(path, node, zxid)
-        return digest
+        gone = self._remove(path, node, zxid)
+        gone.parent = pending
+        return gone
 
     def _delete_container(self, request: Request, kind: int, record: str, zxid: int) -> Prepared:
         """Delete a container or TTL znode for the server itself, without session and ACL; the znode
@@ -362,7 +370,7 @@ class Prep:
         parent_path = path[: path.rindex("/")] or ROOT
         parent = self._find(parent_path)
         assert parent is not None, path
-        self._delete_pending(path, node, parent_path, parent, zxid)
+        self._foretold = self._delete_pending(path, node, parent_path, parent, zxid)
         return _encoded(DeleteTxn(path))
 
     def _set_data(self, request: Request, kind: int, record: SetDataRequest, zxid: int) -> Prepared:
@@ -386,12 +394,11 @@ class Prep:
         else:
             encoded = body.encode()
         self._check_size(encoded)
-        pending = self._change(path, node, zxid, _child_count(node))
+        pending = self._foretold = self._change(path, node, zxid)
         pending.version = version
         pending.data = data
         pending.mzxid = zxid
         pending.mtime = request.time
-        request.foretold = (self._put(path, pending),)
         return body, encoded
 
     def _set_acl(self, request: Request, kind: int, record: SetACLRequest, zxid: int) -> Prepared:
@@ -408,9 +415,8 @@ class Prep:
         version = to_int32(node.aversion + 1)
         prepared = _encoded(SetACLTxn(path, list(acl), version))
         self._check_size(prepared[1])
-        pending = self._change(path, node, zxid, _child_count(node))
+        pending = self._foretold = self._change(path, node, zxid)
         pending.aversion = version
-        request.foretold = (self._put(path, pending),)
         return prepared
 
     def _check(
@@ -495,27 +501,32 @@ class Prep:
         ops: list[MultiOp] = operations
         if any(record.path is None for _, record in ops):
             raise MarshallingError("null path")
-        self.changes.begin()
+        changes = self.changes
+        changes.begin()
         digest_before = self._digest
+        foretold: PendingNode | None = None
         failure: int | None = None
         size = 4  # the count
         done: list[SubTxn] = []
-        txns: list[Txn] = []
+        parts = [pack_int(len(ops))]
         for kind, record in ops:
             body: Body | None
             if failure is None:
                 try:
-                    body, encoded = HANDLERS[kind](self, request, kind, record, zxid)
+                    body, encoded = self._prepare_one(request, kind, record, zxid)
                     assert body is not None, kind
                     size += _SUB_TXN_BYTES + len(encoded)
                     if size > self._max_body_bytes:
                         raise TooLargeTransaction(f"{len(ops)} operations")
-                    done.append(SubTxn(kind, body))
-                    txns.append(Txn(kind, encoded))
+                    if self._foretold is not None:
+                        foretold = self._foretold
+                    done.append(SubTxn(kind, body, self._foretold))
+                    parts.append(_pack_txn_head(kind, len(encoded)))
+                    parts.append(encoded)
                     continue
                 except KeeperError as error:
                     failure = error.code
-                    self.changes.rollback()
+                    changes.rollback()
                     self._digest = digest_before
                     if isinstance(error, (MarshallingError, TooLargeTransaction)):
                         raise  # the request as a whole is at fault
@@ -523,17 +534,19 @@ class Prep:
             else:
                 body = ErrorTxn(ErrorCode.RUNTIME_INCONSISTENCY)
             done.append(SubTxn(OpCode.ERROR, body))
-            txns.append(Txn(OpCode.ERROR, body.encode()))
+            encoded = body.encode()
+            parts.append(_pack_txn_head(OpCode.ERROR, len(encoded)))
+            parts.append(encoded)
         if failure is None:
-            self.changes.keep()
-        request.foretold = None
-        encoded = MultiTxn(txns).encode()
+            changes.keep()
+        self._foretold = foretold
+        encoded = b"".join(parts)
         self._check_size(encoded)  # only a list of errors can fail: nothing has changed
         return done, encoded
 
 
 def _child_count(node: DataNode) -> int:
-    if type(node) is PendingNode:
+    if isinstance(node, PendingNode):
         return node.child_count
     children = node.children
     return 0 if children is None else len(children.names)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyzk.auth.provider import AuthId
 from pyzk.constants import OpCode
+from pyzk.data.pending import PendingNode
 from pyzk.data.txn import Body, SubTxn
 from pyzk.jute.records import TxnHeader
 
@@ -79,9 +80,8 @@ class Request(TxnHeader):
         self.received_ms = received_ms
         self.body: Body | list[SubTxn] | None = None
         self.digest: int | None = None
-        self.foretold: tuple[int, ...] | None = None
-        """The digests that preparing has computed for the znodes it changes, in order; None if it
-        changes more than two."""
+        self.foretold: PendingNode | None = None
+        """What `DataTree.apply` takes under that name; preparing fills it in."""
         self.refusal = 0
         """The error that a create of an ephemeral is to fail with when it is prepared; or 0."""
         self.large_bytes = 0

@@ -127,3 +127,18 @@ def test_namespace_is_the_first_component(path: str, namespace: str | None) -> N
 )
 def test_sequence_numbers_are_ten_wide_with_the_sign_inside(counter: int, suffix: str) -> None:
     assert paths.sequence_name("/a/", counter) == "/a/" + suffix
+
+
+@given(st.sampled_from(["", "/a", "/\u00e9/b"]), st.text("/.a ~\u00e9" + REFUSED) | st.text())
+def test_a_child_of_a_znode_is_judged_by_its_name_as_by_its_whole_path(
+    parent: str, name: str
+) -> None:
+    path = f"{parent}/{name}"
+    slash = path.rfind("/")
+    if path == "/" or (not is_valid(path[:slash] or "/") and path[:slash] != "/"):
+        return  # the root has no parent, and no znode can have that one
+    if is_valid(path):
+        assert paths.validate_child(path, slash) is path
+    else:
+        with pytest.raises(BadArguments):
+            paths.validate_child(path, slash)

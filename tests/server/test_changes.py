@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from pyzk.server.changes import OutstandingChanges, PendingNode
+from pyzk.data.pending import PendingNode
+from pyzk.server.changes import OutstandingChanges
 
 
-def pending(zxid: int, *, owner: int = 0, is_create: bool = False) -> PendingNode:
+def pending(path: str, zxid: int, *, owner: int = 0, is_create: bool = False) -> PendingNode:
     czxid = zxid if is_create else 1
-    node = PendingNode(b"", -1, czxid, zxid, ephemeral_owner=owner)
-    node.acl = None
-    node.child_count = 0
-    node.exists = True
+    node = PendingNode(path, zxid, b"", -1, czxid, zxid, ephemeral_owner=owner)
     node.is_create = is_create
-    node.zxid = zxid
     return node
 
 
@@ -24,16 +21,16 @@ def changes() -> OutstandingChanges:
 
 
 def test_the_newest_state_of_a_path_covers_the_others(changes: OutstandingChanges) -> None:
-    first, second = pending(1), pending(2)
-    changes.put("/a", first)
-    changes.put("/a", second)
+    first, second = pending("/a", 1), pending("/a", 2)
+    changes.put(first)
+    changes.put(second)
     assert changes.nodes == {"/a": second}
-    assert [node for _, node in changes.made] == [first, second]
+    assert list(changes.made) == [first, second]
 
 
 def test_what_is_applied_is_forgotten(changes: OutstandingChanges) -> None:
     for zxid, path in enumerate(("/a", "/b", "/a"), 1):
-        changes.put(path, pending(zxid))
+        changes.put(pending(path, zxid))
     changes.applied(1)
     assert list(changes.nodes) == ["/a", "/b"]  # /a has a newer state
     changes.applied(2)
@@ -45,34 +42,34 @@ def test_what_is_applied_is_forgotten(changes: OutstandingChanges) -> None:
 
 
 def test_a_rollback_restores_what_was_pending_before(changes: OutstandingChanges) -> None:
-    before = pending(1)
-    changes.put("/a", before)
+    before = pending("/a", 1)
+    changes.put(before)
     changes.begin()
     for path in ("/a", "/b", "/a", "/b"):
-        changes.put(path, pending(2))
+        changes.put(pending(path, 2))
     changes.rollback()
     assert changes.nodes == {"/a": before}
-    assert [node for _, node in changes.made] == [before]
+    assert list(changes.made) == [before]
     with pytest.raises(AssertionError, match="begin"):
         changes.rollback()
 
 
 def test_what_is_kept_can_be_rolled_back_no_more(changes: OutstandingChanges) -> None:
     changes.begin()
-    changes.put("/a", pending(1))
+    changes.put(pending("/a", 1))
     changes.keep()
-    changes.put("/b", pending(2))
+    changes.put(pending("/b", 2))
     assert list(changes.nodes) == ["/a", "/b"]
     with pytest.raises(AssertionError):
         changes.rollback()
 
 
 def test_pending_ephemerals_are_known_until_the_tree_has_them(changes: OutstandingChanges) -> None:
-    changes.put("/e", pending(1, owner=7, is_create=True))
+    changes.put(pending("/e", 1, owner=7, is_create=True))
     changes.own(7, "/e")
-    changes.put("/f", pending(2, owner=7, is_create=True))
+    changes.put(pending("/f", 2, owner=7, is_create=True))
     changes.own(7, "/f")
-    changes.put("/e", pending(3, owner=7))  # a setData: no create
+    changes.put(pending("/e", 3, owner=7))  # a setData: no create
     assert list(changes.owned[7]) == ["/e", "/f"]
     changes.applied(1)
     assert list(changes.owned[7]) == ["/f"]
@@ -81,13 +78,13 @@ def test_pending_ephemerals_are_known_until_the_tree_has_them(changes: Outstandi
 
 
 def test_a_rollback_disowns_its_ephemerals_and_no_others(changes: OutstandingChanges) -> None:
-    changes.put("/e", pending(1, owner=7, is_create=True))
+    changes.put(pending("/e", 1, owner=7, is_create=True))
     changes.own(7, "/e")
     changes.begin()
-    changes.put("/e", pending(2, owner=7))
-    changes.put("/f", pending(2, owner=7, is_create=True))
+    changes.put(pending("/e", 2, owner=7))
+    changes.put(pending("/f", 2, owner=7, is_create=True))
     changes.own(7, "/f")
-    changes.put("/g", pending(2, owner=8, is_create=True))
+    changes.put(pending("/g", 2, owner=8, is_create=True))
     changes.own(8, "/g")
     changes.rollback()
     assert {owner: list(paths) for owner, paths in changes.owned.items()} == {7: ["/e"]}
@@ -97,7 +94,7 @@ def test_an_ephemeral_made_twice_is_owned_until_both_are_applied(
     changes: OutstandingChanges,
 ) -> None:
     for zxid in (1, 3):
-        changes.put("/e", pending(zxid, owner=7, is_create=True))
+        changes.put(pending("/e", zxid, owner=7, is_create=True))
         changes.own(7, "/e")
     changes.applied(1)
     assert list(changes.owned[7]) == ["/e"]

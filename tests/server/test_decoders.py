@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyzk.data.acl import OPEN_LIST
 from pyzk.errors import JuteError
 from pyzk.jute.records import ACL, CreateRequest, CreateTxn, SetDataRequest, SetDataTxn
 from pyzk.server.decoders import (
     OPEN_BYTES,
-    OPEN_LIST,
     RawCreate,
     RawSetData,
     decode_create,
