@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pyzk.summaries import PercentileSummary, Summary, add_by_namespace
+from pyzk.summaries import PercentileSummary, Summary, WrittenByNamespace
 
 
 class Metrics:
@@ -28,10 +28,8 @@ class Metrics:
     min_client_response_size: int = -1
     max_client_response_size: int = -1
     fsync_threshold_exceed_count: int = 0
-    written: list[tuple[str, int]]
-    """The (path, bytes of data) of writes that are not counted yet; they are counted when a report
-    is made, or when there are many."""
-    _write_per_namespace: dict[str, Summary]
+    written: WrittenByNamespace
+    """How many bytes of paths and data were written, by first path component."""
 
     # counters
     watch_bytes: int = 0
@@ -157,8 +155,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.latency = Summary()
-        self.written = []
-        self._write_per_namespace = {}
+        self.written = WrittenByNamespace()
         for name in SUMMARIES:
             setattr(self, name, Summary())
         for name in PERCENTILE_SUMMARIES:
@@ -171,16 +168,6 @@ class Metrics:
             self.max_client_response_size = size
         if size < self.min_client_response_size or self.min_client_response_size < 0:
             self.min_client_response_size = size
-
-    def count_written(self) -> None:
-        """Count what is in ``written`` by namespace."""
-        add_by_namespace(self.written, self._write_per_namespace)
-        self.written.clear()
-
-    def write_per_namespace(self) -> dict[str, Summary]:
-        """Return how many bytes of paths and data were written, by first path component."""
-        self.count_written()
-        return self._write_per_namespace
 
     def counters(self) -> list[tuple[str, int]]:
         """Return every counter, in order."""
@@ -200,8 +187,7 @@ class Metrics:
         self.last_client_response_size = -1
         self.min_client_response_size = self.max_client_response_size = -1
         self.latency.reset()
-        self.written.clear()
-        self._write_per_namespace.clear()
+        self.written.reset()
         for name in COUNTERS:
             setattr(self, name, 0)
         for _, summary in self.summaries():

@@ -12,6 +12,8 @@ RESERVOIR: Final = 4096
 """The number of values that a summary with percentiles keeps."""
 NAMESPACES: Final = 1000
 """The number of namespaces whose writes are counted; further ones are not."""
+_NO_PREFIX: Final = "\0"
+"""What no path begins with."""
 
 
 class Summary:
@@ -43,16 +45,6 @@ class Summary:
             self.add(value)
             self.count += count - 1
             self.sum += value * (count - 1)
-
-    def add_all(self, values: list[int]) -> None:
-        """Add some numbers, at least one."""
-        least, greatest = min(values), max(values)
-        if self.count == 0 or least < self.min:
-            self.min = least
-        if self.count == 0 or greatest > self.max:
-            self.max = greatest
-        self.count += len(values)
-        self.sum += sum(values)
 
     @property
     def average(self) -> float:
@@ -93,14 +85,6 @@ class PercentileSummary(Summary):
             values[self._next] = value
             self._next = (self._next + 1) % RESERVOIR
 
-    def add_all(self, values: list[int]) -> None:
-        super().add_all(values)
-        kept = self._values
-        kept += values
-        if len(kept) > RESERVOIR:
-            del kept[: len(kept) - RESERVOIR]
-            self._next = 0
-
     def percentiles(self, *quantiles: float) -> list[int]:
         """Return the value below which each share of the kept values lies, interpolated and
         rounded."""
@@ -126,23 +110,42 @@ def _quantile(ordered: list[int], quantile: float) -> int:
     return int(low + (position - index) * (high - low) + 0.5)
 
 
-def add_by_namespace(writes: list[tuple[str, int]], summaries: dict[str, Summary]) -> None:
-    """Add the (path, bytes of data) of a batch of writes under the first component of the path; the
-    path counts, too."""
-    by_namespace: dict[str, list[int]] = {}
-    for path, size in writes:
+class WrittenByNamespace:
+    """The bytes that were written, by the first component of the path; the path counts, too."""
+
+    __slots__ = ("_latest", "_prefix", "summaries")
+
+    def __init__(self) -> None:
+        self.summaries: dict[str, Summary] = {}
+        """Namespace -> how many bytes its writes had."""
+        # Writes come in rows: the namespace of the last one is most often that of the next.
+        self._latest: Summary | None = None
+        self._prefix = _NO_PREFIX
+
+    def add(self, path: str, size: int) -> None:
+        """Add a write of ``size`` bytes of data."""
+        summary = self._latest if path.startswith(self._prefix) else self._find(path)
+        if summary is not None:
+            summary.add(len(path) + size)
+
+    def _find(self, path: str) -> Summary | None:
+        """Return the summary of a path, a new one if it is the first of its namespace; None for the
+        root, which belongs to none, and for namespaces that are too many."""
         end = path.find("/", 1)
         namespace = path[1:] if end < 0 else path[1:end]
-        sizes = by_namespace.get(namespace)
-        if sizes is None:
-            by_namespace[namespace] = [len(path) + size]
-        else:
-            sizes.append(len(path) + size)
-    by_namespace.pop("", None)  # the root belongs to none
-    for namespace, sizes in by_namespace.items():
-        summary = summaries.get(namespace)
+        if not namespace:
+            return None
+        summary = self.summaries.get(namespace)
         if summary is None:
-            if len(summaries) >= NAMESPACES:
-                continue
-            summary = summaries[namespace] = Summary()
-        summary.add_all(sizes)
+            if len(self.summaries) >= NAMESPACES:
+                return None
+            summary = self.summaries[namespace] = Summary()
+        self._latest = summary
+        self._prefix = f"/{namespace}/"
+        return summary
+
+    def reset(self) -> None:
+        """Forget every write."""
+        self.summaries.clear()
+        self._latest = None
+        self._prefix = _NO_PREFIX

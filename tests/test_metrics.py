@@ -86,25 +86,26 @@ def test_response_sizes() -> None:
 
 
 def test_writes_are_counted_by_the_first_name_of_their_path() -> None:
-    metrics = Metrics()
-    metrics.written += [("/a", 3), ("/a/b/c", 0), ("/", 9), ("/b", 1)]
-    metrics.count_written()
-    metrics.written.append(("/a", 100))
-    summaries = metrics.write_per_namespace()
-    assert metrics.written == []
-    assert list(summaries) == ["a", "b"]
-    a, b = summaries.values()
-    assert (a.count, a.sum, a.min, a.max) == (3, 5 + 6 + 102, 5, 102)
-    assert (b.count, b.sum) == (1, 3)
+    written = Metrics().written
+    for path, size in (("/a", 3), ("/a/b/c", 0), ("/", 9), ("/ab/c", 1), ("/a", 100), ("/a/x", 0)):
+        written.add(path, size)
+    assert list(written.summaries) == ["a", "ab"]
+    a, ab = written.summaries.values()
+    assert (a.count, a.sum, a.min, a.max) == (4, 5 + 6 + 102 + 4, 4, 102)
+    assert (ab.count, ab.sum) == (1, 6)
 
 
 def test_namespaces_are_counted_apart_up_to_a_limit() -> None:
-    metrics = Metrics()
-    metrics.written += [(f"/w{number}", 0) for number in range(NAMESPACES + 5)]
-    assert len(metrics.write_per_namespace()) == NAMESPACES
-    metrics.written += [("/w0", 0), ("/more", 0)]
-    assert len(metrics.write_per_namespace()) == NAMESPACES
-    assert metrics.write_per_namespace()["w0"].count == 2
+    written = Metrics().written
+    for number in range(NAMESPACES + 5):
+        written.add(f"/w{number}", 0)
+    assert len(written.summaries) == NAMESPACES
+    written.add("/w0", 0)
+    written.add("/more", 0)
+    written.add("/more/x", 0)
+    assert len(written.summaries) == NAMESPACES
+    assert written.summaries["w0"].count == 2
+    assert sum(summary.count for summary in written.summaries.values()) == NAMESPACES + 1
 
 
 def test_reset_forgets_everything_and_keeps_the_objects() -> None:
@@ -113,9 +114,7 @@ def test_reset_forgets_everything_and_keeps_the_objects() -> None:
     metrics.packets_received = metrics.packets_sent = metrics.fsync_threshold_exceed_count = 5
     metrics.latency.add(4)
     metrics.count_response(10)
-    metrics.written.append(("/a", 1))
-    metrics.count_written()
-    metrics.written.append(("/b", 1))
+    metrics.written.add("/a", 1)
     metrics.snap_count = 3
     fsync.add(1)
     update.add(1)
@@ -123,7 +122,9 @@ def test_reset_forgets_everything_and_keeps_the_objects() -> None:
     assert metrics.packets_received == metrics.packets_sent == metrics.latency.count == 0
     assert metrics.fsync_threshold_exceed_count == metrics.snap_count == 0
     assert metrics.max_client_response_size == -1
-    assert metrics.write_per_namespace() == {}
+    assert metrics.written.summaries == {}
+    metrics.written.add("/a/b", 1)
+    assert metrics.written.summaries["a"].count == 1
     assert metrics.fsynctime is fsync
     assert metrics.updatelatency is update
     assert fsync.count == update.count == 0

@@ -9,7 +9,7 @@ original's second key "" shows (node count, digests, snapshots) the code says so
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pyzk.constants import (
     CONTAINER_OWNER,
@@ -40,6 +40,9 @@ from pyzk.jute.records import (
     TxnHeader,
 )
 
+if TYPE_CHECKING:
+    from pyzk.summaries import WrittenByNamespace
+
 _TTL_MASK: Final = 0xFFFFFFFFFF
 
 
@@ -67,9 +70,8 @@ class DataTree:
         self.acls = AclTable()
         self.watches: WatchManager = WatchManager()
         self.quota = QuotaTable()
-        self.written: list[tuple[str, int]] | None = None
-        """The (path, bytes of data) of each create, delete and setData, for whoever set a list
-        here."""
+        self.written: WrittenByNamespace | None = None
+        """What counts the bytes of each create, delete and setData, for whoever set it."""
         self.ephemerals: dict[int, NameSet] = {}
         """Session -> paths of its ephemerals. A set stays until the session ends, even empty, as in
         the original: its past decides in which order the paths are deleted."""
@@ -82,6 +84,9 @@ class DataTree:
         self.data_size = 0
         """The lengths of all paths and data, which mntr calls approximate_data_size."""
         self.digests = digests
+        self._undigested: dict[str, DataNode] | None = None
+        """While a transaction of many operations is applied whose digests nobody has foretold: the
+        znodes whose digests are computed at its end."""
         self._extended_types = extended_types
         self._emulate_353 = emulate_353
         self._views: list[SnapshotView] = []
@@ -282,10 +287,12 @@ class DataTree:
                 for sub in body
             ]
         else:
+            self._begin_many()
             results = [
                 self._apply_one(header, sub.type, sub.body, sub.foretold if is_foretold else None)
                 for sub in body
             ]
+            self._end_many()
         applied.results = results
         return applied
 
@@ -372,7 +379,7 @@ class DataTree:
             self._redigest(path, node, foretold)
         self.quota.created(path, node, nodes)
         if self.written is not None:
-            self.written.append((path, len(data) if data else 0))
+            self.written.add(path, len(data) if data else 0)
         self.watches.node_created(path, parent_path, zxid, acl_id, parent.acl_id)
         # A plain create is answered with the path alone.
         return Applied(kind, 0, path, b"" if kind == OpCode.CREATE else node.encode_stat())
@@ -408,6 +415,8 @@ class DataTree:
             self._forget_owner(path, node)
             if self.digests:
                 self.digest -= node.digest
+                if self._undigested:
+                    self._undigested.pop(path, None)
         parent.stat = None
         if self.digests:
             self._redigest(parent_path, parent, None if foretold is None else foretold.parent)
@@ -415,7 +424,7 @@ class DataTree:
             return ErrorCode.NO_NODE
         self.quota.deleted(path, node, nodes)
         if self.written is not None:
-            self.written.append((path, 0))
+            self.written.add(path, 0)
         self.watches.node_deleted(path, parent_path, zxid, node.acl_id, parent.acl_id)
         # Only now: the watchers' right to see the event is judged by this list.
         self.acls.release(node.acl_id)
@@ -443,7 +452,7 @@ class DataTree:
             self._redigest(path, node, foretold)
         self.quota.changed(path, difference, self.nodes)
         if self.written is not None:
-            self.written.append((path, size))
+            self.written.add(path, size)
         self.watches.node_changed(path, header.zxid, node.acl_id)
         return Applied(kind, 0, path, node.encode_stat())
 
@@ -485,8 +494,10 @@ class DataTree:
         if body is not None:
             paths = body.paths_to_delete
             owned = self.ephemerals.pop(header.client_id, None)
+            self._begin_many()
             for path in paths:
                 self._delete(path, header.zxid)
+            self._end_many()
             if owned is not None and not owned.names.keys() <= set(paths):
                 # Its own rest, as after a fuzzy snapshot of the original.
                 for path in paths:
@@ -501,13 +512,33 @@ class DataTree:
         if owned is None:
             return 0
         paths = owned.in_order()
+        self._begin_many()
         for path in paths:
             self._delete(path, zxid)
+        self._end_many()
         return len(paths)
+
+    def _begin_many(self) -> None:
+        """Put digests off that are not foretold: in a row of changes many have the same parent."""
+        self._undigested = {}
+
+    def _end_many(self) -> None:
+        """Compute the digests that were put off."""
+        undigested = self._undigested
+        assert undigested is not None, "an end without a begin"
+        self._undigested = None
+        for path, node in undigested.items():
+            self._redigest(path, node, None)
 
     def _redigest(self, path: str, node: DataNode, foretold: PendingNode | None) -> None:
         """Bring the digest of a znode up to date, and with it that of the tree."""
-        digest = compute_digest(path, node) if foretold is None else foretold.digest
+        if foretold is not None:
+            digest = foretold.digest
+        elif self._undigested is not None:
+            self._undigested[path] = node
+            return
+        else:
+            digest = compute_digest(path, node)
         self.digest += digest - node.digest
         node.digest = digest
 

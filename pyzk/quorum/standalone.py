@@ -106,8 +106,11 @@ class Standalone:
         proposed = self._proposed
         database = self._server.database
         queues = self._server.queues
-        while proposed and proposed[0].zxid <= zxid:
-            request = proposed.popleft()
+        while proposed:
+            request = proposed[0]
+            if request.zxid > zxid:
+                break
+            proposed.popleft()
             foretold = request.foretold if request.zxid & SPOT_CHECK_MASK else None
             applied = database.commit(request, request.body, request.digest, b"", foretold)
             queues.finish(request, applied)

@@ -68,7 +68,7 @@ def monitor_lines(server: Server, version: str) -> Iterator[tuple[str, str]]:
         values = percentiles.percentiles(0.5, 0.95, 0.99, 0.999)
         for label, value in zip(("p50", "p95", "p99", "p999"), values, strict=True):
             yield f"{label}_{name}", str(value)
-    for namespace, summary in metrics.write_per_namespace().items():
+    for namespace, summary in metrics.written.summaries.items():
         yield from _summary(f"{namespace}_write_per_namespace", summary)
     if tree.digests:
         yield "tree_digest", str(tree.digest)

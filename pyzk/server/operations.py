@@ -24,11 +24,13 @@ from pyzk.server.multi import NullAcl, decode_writes
 from pyzk.server.reads import READS, ReadHandler
 
 __all__ = [
+    "CREATE_DECODER",
     "LEARNER_READS",
     "LEARNER_WRITES",
     "READS",
     "READ_ONLY_READS",
     "READ_ONLY_WRITES",
+    "SET_DATA_DECODER",
     "TAGS",
     "WRITES",
     "ReadHandler",
@@ -76,6 +78,10 @@ WRITES: Final[dict[int, WriteDecoder]] = {
     OpCode.CLOSE_SESSION: lambda _b, _o, _e: None,
 }
 """Opcode of a request that becomes a transaction -> decoder of its record."""
+
+SET_DATA_DECODER: Final[WriteDecoder] = WRITES[OpCode.SET_DATA]
+CREATE_DECODER: Final[WriteDecoder] = WRITES[OpCode.CREATE]
+"""The two decoders that are known by name where every write passes."""
 
 
 def makes_ephemeral(request: Request) -> bool:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from pyzk.constants import (
-    CONTAINER_OWNER,
     MAX_TTL_MS,
     CreateMode,
     ErrorCode,
@@ -31,7 +30,6 @@ from pyzk.data.paths import (
     validate_path,
 )
 from pyzk.data.pending import PendingNode, state_after
-from pyzk.data.tree import ttl_owner
 from pyzk.data.txn import AROUND_BODY_BYTES, Body, SubTxn, encode_txn
 from pyzk.errors import (
     BadArguments,
@@ -54,16 +52,12 @@ from pyzk.errors import (
 from pyzk.int64 import hex_id
 from pyzk.jute.archive import pack_int
 from pyzk.jute.records import (
-    ACL,
     CheckVersionRequest,
     CheckVersionTxn,
     CloseSessionTxn,
-    CreateContainerTxn,
     CreateRequest,
     CreateSessionTxn,
     CreateTTLRequest,
-    CreateTTLTxn,
-    CreateTxn,
     DeleteRequest,
     DeleteTxn,
     ErrorTxn,
@@ -73,19 +67,15 @@ from pyzk.jute.records import (
     SetDataTxn,
 )
 from pyzk.server.changes import OutstandingChanges
-from pyzk.server.decoders import RawCreate, RawSetData
+from pyzk.server.decoders import Prepared, create_body, encoded_body, set_data_bytes
 from pyzk.server.multi import MultiOp
 from pyzk.server.request import REFUSED, Request
 
 if TYPE_CHECKING:
     from pyzk.server.server import Server
 
-Prepared = tuple[Body, bytes]
-"""The record of a transaction, and its bytes."""
-
 _SUB_TXN_BYTES: Final = 8
 """What MultiTxn adds in front of the record of an operation: its type and length."""
-_pack_create_end: Final = struct.Struct(">?i").pack
 _pack_txn_head: Final = struct.Struct(">ii").pack
 
 
@@ -99,6 +89,7 @@ class Prep:
         self._tree = server.tree
         self._config = server.config
         self._clock = server.clock
+        self._enforces_quota: bool = server.config.enforce_quota
         self._has_digests = server.tree.digests
         self._max_body_bytes: int = server.config.max_txn_bytes - AROUND_BODY_BYTES
         """The longest record of a transaction that a client may cause."""
@@ -248,8 +239,12 @@ class Prep:
         self, request: Request, kind: int, record: CreateRequest | CreateTTLRequest, zxid: int
     ) -> Prepared:
         flags = record.flags
-        self._check_mode(kind, record)
-        if flags in CreateMode.EPHEMERALS:
+        # A plain create is not asked at each turn of which kind it is.
+        is_plain = flags == CreateMode.PERSISTENT
+        if not is_plain or kind == OpCode.CREATE_TTL:
+            self._check_mode(kind, record)
+        is_ephemeral = not is_plain and flags in CreateMode.EPHEMERALS
+        if is_ephemeral:
             self._check_global(request)
         self._check_session(request)
         path = record.path
@@ -268,7 +263,7 @@ class Prep:
             raise NoNode(path)
         self._check_acl(request, parent, Perms.CREATE)
         created = parent.created if isinstance(parent, PendingNode) else parent.cversion
-        if flags in CreateMode.SEQUENTIALS:
+        if not is_plain and flags in CreateMode.SEQUENTIALS:
             path = sequence_name(path, created)
         validate_child(path, slash)
         if self._find(path) is not None:
@@ -276,11 +271,11 @@ class Prep:
         if self._tree.is_ephemeral(parent):
             raise NoChildrenForEphemerals(path)
         data = record.data
-        if self._config.enforce_quota:
+        if self._enforces_quota:
             self._tree.quota.check(self._tree.nodes, path, 1, len(data or b""))
         cversion = to_int32(created + 1)
-        prepared, owner = _create_body(
-            kind, path, data, acl, flags, record, cversion, request.client_id
+        prepared, owner = create_body(
+            kind, path, data, acl, is_ephemeral, record, cversion, request.client_id
         )
         self._check_size(prepared[1])
 
@@ -341,7 +336,7 @@ class Prep:
         if _child_count(node):
             raise NotEmpty(path)
         self._foretold = self._delete_pending(path, node, parent_path, parent, zxid)
-        return _encoded(DeleteTxn(path))
+        return encoded_body(DeleteTxn(path))
 
     def _delete_pending(
         self, path: str, node: DataNode, parent_path: str, parent: DataNode, zxid: int
@@ -371,7 +366,7 @@ class Prep:
         parent = self._find(parent_path)
         assert parent is not None, path
         self._foretold = self._delete_pending(path, node, parent_path, parent, zxid)
-        return _encoded(DeleteTxn(path))
+        return encoded_body(DeleteTxn(path))
 
     def _set_data(self, request: Request, kind: int, record: SetDataRequest, zxid: int) -> Prepared:
         self._check_session(request)
@@ -383,16 +378,13 @@ class Prep:
         if node.acl_id != OPEN_ACL_ID:
             self._check_acl(request, node, Perms.WRITE)
         data = record.data
-        if self._config.enforce_quota:
+        if self._enforces_quota:
             difference = len(data or b"") - len(node.data or b"")
             self._tree.quota.check(self._tree.nodes, path, 0, difference)
         _check_version(record.version, node.version)
         version = to_int32(node.version + 1)
         body = SetDataTxn(path, data, version)
-        if type(record) is RawSetData:
-            encoded = record.raw + pack_int(version)
-        else:
-            encoded = body.encode()
+        encoded = set_data_bytes(record, body)
         self._check_size(encoded)
         pending = self._foretold = self._change(path, node, zxid)
         pending.version = version
@@ -413,7 +405,7 @@ class Prep:
         self._check_acl(request, node, Perms.ADMIN)
         _check_version(record.version, node.aversion)
         version = to_int32(node.aversion + 1)
-        prepared = _encoded(SetACLTxn(path, list(acl), version))
+        prepared = encoded_body(SetACLTxn(path, list(acl), version))
         self._check_size(prepared[1])
         pending = self._foretold = self._change(path, node, zxid)
         pending.aversion = version
@@ -429,7 +421,7 @@ class Prep:
             raise NoNode(path)
         self._check_acl(request, node, Perms.READ)
         _check_version(record.version, node.version)
-        return _encoded(CheckVersionTxn(path, to_int32(node.version + 1)))
+        return encoded_body(CheckVersionTxn(path, to_int32(node.version + 1)))
 
     def _refuse(self, request: Request, kind: int, record: KeeperError, zxid: int) -> Prepared:
         """Fail a request of a learner that cannot be served: its client waits for a transaction."""
@@ -454,7 +446,7 @@ class Prep:
                 request.client_id, record.timeout_ms, self._clock.now_ms
             )
         session.owner = request.owner
-        return _encoded(record)
+        return encoded_body(record)
 
     def _close_session(
         self, request: Request, kind: int, record: None, zxid: int
@@ -556,37 +548,6 @@ def _check_version(expected: int, actual: int) -> None:
     """Raise BadVersion unless the version is the expected one; -1 expects any."""
     if expected not in (-1, actual):
         raise BadVersion(f"{expected} is not {actual}")
-
-
-def _create_body(
-    kind: int,
-    path: str,
-    data: bytes | None,
-    acl: tuple[ACL, ...],
-    flags: int,
-    record: CreateRequest | CreateTTLRequest,
-    cversion: int,
-    session_id: int,
-) -> tuple[Prepared, int]:
-    """Return the record of a create, and the ephemeralOwner of the new znode."""
-    entries = OPEN_LIST if acl is OPEN_ACL else list(acl)
-    if kind == OpCode.CREATE_CONTAINER:
-        return _encoded(CreateContainerTxn(path, data, entries, cversion)), CONTAINER_OWNER
-    if kind == OpCode.CREATE_TTL:
-        assert isinstance(record, CreateTTLRequest), record
-        ttl = record.ttl
-        return _encoded(CreateTTLTxn(path, data, entries, cversion, ttl)), ttl_owner(ttl)
-    is_ephemeral = flags in CreateMode.EPHEMERALS
-    body = CreateTxn(path, data, entries, is_ephemeral, cversion)
-    if type(record) is RawCreate and path is record.path:
-        encoded = record.raw + _pack_create_end(is_ephemeral, cversion)
-    else:
-        encoded = body.encode()
-    return (body, encoded), session_id if is_ephemeral else 0
-
-
-def _encoded(body: Body) -> Prepared:
-    return body, body.encode()
 
 
 # The record's type depends on the opcode, which the table says and mypy cannot.

@@ -7,7 +7,6 @@ This is the one place where the outcome of a transaction becomes what a client r
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from typing import Final
 
 from pyzk.constants import ErrorCode, OpCode, Xid
@@ -51,36 +50,17 @@ def encode_event(event_type: int, path: str, zxid: int) -> bytes:
     )
 
 
-def _path(applied: Applied) -> bytes:
-    return encode_string(applied.path)
-
-
-def _path_and_stat(applied: Applied) -> bytes:
-    return encode_string(applied.path) + applied.stat
-
-
-def _stat(applied: Applied) -> bytes:
-    return applied.stat
-
-
-def _nothing(applied: Applied) -> bytes:
+def _body(applied: Applied) -> bytes:
+    """Return what a client is told of a write that has succeeded."""
+    kind = applied.type
+    if kind in (OpCode.SET_DATA, OpCode.SET_ACL):
+        return applied.stat
+    if kind == OpCode.CREATE:
+        return encode_string(applied.path)
+    if kind in (OpCode.CREATE2, OpCode.CREATE_CONTAINER, OpCode.CREATE_TTL):
+        return encode_string(applied.path) + applied.stat
+    assert kind in (OpCode.DELETE, OpCode.CHECK, OpCode.CLOSE_SESSION), kind
     return b""
-
-
-_BODIES: Final[dict[int, Callable[[Applied], bytes]]] = {
-    OpCode.CREATE: _path,
-    OpCode.CREATE2: _path_and_stat,
-    OpCode.CREATE_CONTAINER: _path_and_stat,
-    OpCode.CREATE_TTL: _path_and_stat,
-    OpCode.DELETE: _nothing,
-    OpCode.SET_DATA: _stat,
-    OpCode.SET_ACL: _stat,
-    OpCode.CHECK: _nothing,
-    OpCode.CLOSE_SESSION: _nothing,
-}
-
-_RESULT_TYPES: Final = {OpCode.CREATE_CONTAINER: OpCode.CREATE2, OpCode.CREATE_TTL: OpCode.CREATE2}
-"""Type of an operation in a multi -> type of its result, where they differ."""
 
 
 def encode_applied(xid: int, zxid: int, applied: Applied) -> bytes:
@@ -89,7 +69,7 @@ def encode_applied(xid: int, zxid: int, applied: Applied) -> bytes:
         return encode_reply(xid, zxid, encode_results(applied.results))
     if applied.err:
         return encode_error(xid, zxid, applied.err)
-    return encode_reply(xid, zxid, _BODIES[applied.type](applied))
+    return encode_reply(xid, zxid, _body(applied))
 
 
 def encode_results(results: list[Applied]) -> bytes:
@@ -100,8 +80,9 @@ def encode_results(results: list[Applied]) -> bytes:
         if kind == OpCode.ERROR or result.err:
             parts.append(encode_error_result(result.err))
         else:
-            parts.append(_pack_result(_RESULT_TYPES.get(kind, kind), False, ErrorCode.OK))
-            parts.append(_BODIES[kind](result))
+            if kind in (OpCode.CREATE_CONTAINER, OpCode.CREATE_TTL):
+                kind = OpCode.CREATE2
+            parts.append(encode_result(kind, _body(result)))
     parts.append(MULTI_END)
     return b"".join(parts)
 

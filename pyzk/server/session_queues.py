@@ -16,7 +16,7 @@ also those of a single connection.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pyzk.clock import Clock
 from pyzk.config.server import ServerConfig
@@ -37,9 +37,6 @@ from pyzk.server.sessions import Session, SessionTracker
 
 if TYPE_CHECKING:
     from pyzk.server.role import Role
-
-WRITTEN_LIMIT: Final = 1000
-"""Writes that wait to be counted for mntr: in thousands it is cheaper than one by one."""
 
 Queue = deque[Request | QueuedRead]
 
@@ -69,10 +66,14 @@ class SessionQueues:
         self._may_upgrade: bool = config.local_sessions_upgrading_enabled
         self._sessions: SessionTracker = sessions
         self._role: Role
-        self._update_ms: list[int] = []
-        """The latency of each write since the last batch."""
-        self._response_sizes: list[int] = []
-        self._written: list[tuple[str, int]] = metrics.written
+        # What the metrics are told of the writes of a batch, when it ends.
+        self._latency_ms: int = 0
+        self._latency_count: int = 0
+        """How many writes in a row had that latency and are not counted yet."""
+        self._response_bytes: int = 0
+        self._smallest_response: int = 0
+        self._largest_response: int = -1
+        """The lengths of the replies; -1 if there was none."""
 
     def begin(
         self, role: Role, sessions: SessionTracker, outstanding_limit: int, intake_bytes: int
@@ -164,8 +165,9 @@ class SessionQueues:
         if request.opcode < 0:
             self._finish_session(request, applied.err)
         elif connection is not None:
-            self._update_ms.append(self._clock.now_ms - request.received_ms)
-            self._response_sizes.append(connection.answer(request, applied))
+            self._note_update(
+                self._clock.now_ms - request.received_ms, connection.answer(request, applied)
+            )
         session = request.session
         if session is not None:
             self._leave(request, session.queue)
@@ -205,10 +207,8 @@ class SessionQueues:
     def end_batch(self) -> None:
         """After a batch of writes: count them, and let throttled connections go on if less is
         under way."""
-        if self._update_ms:
+        if self._latency_count:
             self._count_updates()
-        if len(self._written) >= WRITTEN_LIMIT:
-            self._metrics.count_written()
         while self.throttled and self.outstanding <= self.outstanding_limit and not self.is_full:
             connection = next(iter(self.throttled))
             del self.throttled[connection]
@@ -319,16 +319,36 @@ class SessionQueues:
             elif request.connection is not None:
                 self._count_out(request.connection, request.size)
 
-    def _count_updates(self) -> None:
-        """Note the writes of a batch in the metrics."""
-        latencies, self._update_ms = self._update_ms, []
-        sizes, self._response_sizes = self._response_sizes, []
+    def _note_update(self, latency_ms: int, size: int) -> None:
+        """Note that a write was answered with ``size`` bytes."""
+        if latency_ms != self._latency_ms:
+            self._count_latencies()
+            self._latency_ms = latency_ms
+        self._latency_count += 1
+        self._response_bytes += size
+        if self._largest_response < 0:
+            self._smallest_response = self._largest_response = size
+        elif size < self._smallest_response:
+            self._smallest_response = size
+        elif size > self._largest_response:
+            self._largest_response = size
+
+    def _count_latencies(self) -> None:
+        """Tell the metrics of the last writes in a row that had one latency."""
         metrics = self._metrics
-        metrics.latency.add_all(latencies)
-        metrics.updatelatency.add_all(latencies)
-        metrics.response_bytes += sum(sizes)
-        metrics.count_response(min(sizes))
-        metrics.count_response(max(sizes))
+        metrics.latency.add_many(self._latency_ms, self._latency_count)
+        metrics.updatelatency.add_many(self._latency_ms, self._latency_count)
+        self._latency_count = 0
+
+    def _count_updates(self) -> None:
+        """Tell the metrics of the writes of a batch."""
+        self._count_latencies()
+        metrics = self._metrics
+        metrics.response_bytes += self._response_bytes
+        metrics.count_response(self._smallest_response)
+        metrics.count_response(self._largest_response)
+        self._response_bytes = 0
+        self._largest_response = -1
 
 
 class LargeRequests:

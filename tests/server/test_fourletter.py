@@ -369,9 +369,10 @@ def test_mntr_after_activity(server: FakeServer) -> None:
     metrics.packets_received = metrics.packets_sent = 50
     for size in (16, 93, 24):
         metrics.count_response(size)
-    metrics.written += [("/a", 3), ("/a/b", 100), ("/a", 7), ("/a/seq", 8)]
+    for path, size in (("/a", 3), ("/a/b", 100), ("/a", 7), ("/a/seq", 8)):
+        metrics.written.add(path, size)
     for path in ("/q", "/zookeeper/q", "/eph3", "/eph2", "/eph1", "/cont"):
-        metrics.written.append((path, 0))
+        metrics.written.add(path, 0)
     for value in [0] * 8 + [7] * 9 + [91]:
         metrics.updatelatency.add(value)
     ours, theirs = parse_mntr(server.ask("mntr")), parse_mntr(golden("standalone/mntr"))

@@ -6,6 +6,7 @@ import pytest
 
 from pyzk.config.server import ServerConfig
 from pyzk.constants import CreateMode, OpCode
+from pyzk.data.node import compute_digest
 from pyzk.data.txn import SubTxn, decode_txn
 from pyzk.jute.records import (
     CheckVersionRequest,
@@ -209,3 +210,34 @@ def test_a_parent_can_be_deleted_behind_a_closing(world: World, client: Client) 
     world.sync()
     assert [reply.err for reply in other.replies()] == [-101, 0]
     assert world.database.digest_mismatches == 0
+
+
+def test_a_multi_changes_each_znode_once(world: World, client: Client) -> None:
+    """A state for each operation would be copied, and its digest computed, in vain."""
+    make(client, "/p")
+    session = client.connection.session
+    operations = [
+        (OpCode.CREATE, create_request("/p/a", b"1")),
+        (OpCode.SET_DATA, SetDataRequest("/p/a", b"2", 0)),
+        (OpCode.CREATE, create_request("/p/b")),
+        (OpCode.SET_DATA, SetDataRequest("/p", b"3", 0)),
+        (OpCode.CHECK, CheckVersionRequest("/p", 1)),
+    ]
+    request = Request(client.connection, session, 1, OpCode.MULTI, operations, (), 0)
+    prep = Prep(world.server)
+    prep.prepare(request)
+    assert [(node.path, node.data, node.version) for node in prep.changes.made] == [
+        ("/p", b"3", 1),
+        ("/p/a", b"2", 1),
+        ("/p/b", b"", 0),
+    ]
+    parent, child, other = prep.changes.made
+    assert isinstance(request.body, list)
+    assert [sub.foretold for sub in request.body] == [child, child, other, parent, None]
+    assert child.parent is other.parent is parent
+    tree = world.tree
+    tree.apply(request, request.body, request.foretold)
+    for node in prep.changes.made:
+        assert node.digest == tree.nodes[node.path].digest
+        assert node.digest == compute_digest(node.path, tree.nodes[node.path])
+    assert tree.digest == sum(node.digest for node in tree.nodes.values()) == request.digest
