@@ -5,9 +5,9 @@ Shell.
     python -m scripts.bench.loads            all shapes, about half an hour    (make bench-loads)
     python -m scripts.bench.loads --quick    small numbers, about two minutes
 
-Each shape has a fresh server with an empty directory and default settings, which first sets data
-for some seconds unmeasured, so that the JVM has compiled the code. Medians of the rounds are
-printed. Memory and processor time are the server's own, from /proc, so this needs Linux.
+Each shape has a fresh server with an empty directory and default settings, which first serves reads
+for some seconds, so that the JVM has compiled the code. Medians of the rounds are printed. Memory
+and processor time are the server's own, from /proc, so this needs Linux.
 
 A session pings each ten seconds, as clients with the usual timeout of thirty do. A restart counts
 from the start of the process until a client has a session; the process before it ended in order.
@@ -53,7 +53,7 @@ FOLDER: Final = 1000
 DATA_BYTES: Final = 100
 CREATES: Final = 100
 PING_S: Final = 10.0
-WARM_UP: Final = Point("set", 10, 5)
+WARM_UP: Final = Point("get", 4, 1)
 SETTERS: Final = Point("set", 20, 1)
 GETTERS: Final = Point("get", 50, 1)
 
@@ -301,7 +301,7 @@ def measure(
     try:
         if shape is not cold_start:
             server.start()
-            # Not with creates: their znodes would count where memory is measured.
+            # Not with writes: their garbage and their znodes would count where memory is measured.
             load(bench.zkload, server, WARM_UP, attrs.evolve(times, seconds=times.whole_server))
         return shape(bench)
     finally:
