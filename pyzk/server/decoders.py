@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Final
 
 from pyzk.data.acl import OPEN_ACL
-from pyzk.jute.archive import encode_string, pack_int, unpack_int
+from pyzk.jute.archive import encode_string
+from pyzk.jute.packing import pack_int, unpack_int
 from pyzk.jute.records import ACL, CreateRequest, SetDataRequest
 
 OPEN_LIST: Final[list[ACL]] = list(OPEN_ACL)

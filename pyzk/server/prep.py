@@ -44,7 +44,7 @@ from pyzk.errors import (
     UnknownSession,
 )
 from pyzk.int64 import MASK64, hex_id
-from pyzk.jute.archive import pack_int
+from pyzk.jute.packing import pack_int
 from pyzk.jute.records import (
     ACL,
     CheckVersionRequest,
