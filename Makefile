@@ -138,6 +138,7 @@ types: $(VENV)/.dev ## mypy, strict
 .PHONY: generate
 generate: $(VENV)/.runtime ## write the generated files again
 	@$(RUN) -m scripts.gen_jute
+	@$(RUN) -m scripts.gen_packing
 	@$(RUN) -m scripts.gen_config_table
 	@$(RUN) -m scripts.gen_word_table
 	@$(RUN) -m scripts.gen_zab
@@ -145,6 +146,7 @@ generate: $(VENV)/.runtime ## write the generated files again
 .PHONY: generated
 generated: $(VENV)/.runtime ## fail if a generated file differs from what its generator writes
 	@$(RUN) -m scripts.gen_jute --check
+	@$(RUN) -m scripts.gen_packing --check
 	@$(RUN) -m scripts.gen_config_table --check
 	@$(RUN) -m scripts.gen_word_table --check
 	@$(RUN) -m scripts.gen_zab --check

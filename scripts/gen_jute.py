@@ -13,7 +13,10 @@ from typing import Final
 from scripts.jute_schema import HASHABLE, parse
 
 TARGET: Final = Path(__file__).resolve().parent.parent / "pyzk" / "jute" / "records.py"
-CODES: Final = {"bool": "?", "int": "i", "long": "q"}
+CODES: Final = {"bool": "b", "int": "i", "long": "q"}
+"""Type of a field of fixed size -> its letter in a row of numbers (scripts/gen_packing.py)."""
+ROW_NAMES: Final = {"i": "int", "q": "long", "qi": "long_int"}
+"""Rows whose functions have a longer name than their letters."""
 BYTES: Final = {"bool": 1, "int": 4, "long": 8}
 PYTHON: Final = {"bool": "bool", "int": "int", "long": "int", "string": "str", "buffer": "bytes"}
 
@@ -26,8 +29,7 @@ records of zookeeper.jute. ``encode`` returns the bytes; ``decode`` reads betwee
 
 from __future__ import annotations
 
-import struct
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from pyzk.errors import Truncated
 from pyzk.jute.archive import (
@@ -38,7 +40,9 @@ from pyzk.jute.archive import (
     encode_buffer,
     encode_string,
     not_null,
-    pack_int,
+)
+from pyzk.jute.packing import (
+{packing}
 )
 from pyzk.jute.record import Record
 '''
@@ -96,6 +100,23 @@ def codes(group: list[tuple[str, str]]) -> str:
     return "".join(CODES[kind] for _, kind in group)
 
 
+def row_name(group: list[tuple[str, str]]) -> str:
+    """Return how the functions that pack and unpack these fields are called."""
+    return ROW_NAMES.get(codes(group), codes(group))
+
+
+def rows() -> list[str]:
+    """Return the rows of numbers, neighbouring fields of fixed size, that records have."""
+    return sorted(
+        {
+            codes(group)
+            for fields in RECORDS.values()
+            for group in runs(fields)
+            if group[0][1] in CODES
+        }
+    )
+
+
 def encode_value(value: str, kind: str) -> str:
     base, nullable = split(kind)
     if base == "string":
@@ -117,7 +138,7 @@ def encode_body(fields: list[tuple[str, str]]) -> str:
     for group in runs(fields):
         if group[0][1] in CODES:
             values = ", ".join(f"self.{name}" for name, _ in group)
-            parts.append(f"_pack_{codes(group).replace('?', 'b')}({values})")
+            parts.append(f"pack_{row_name(group)}({values})")
         else:
             parts.append(encode_value(f"self.{group[0][0]}", group[0][1]))
     if len(parts) == 1:
@@ -193,11 +214,12 @@ def decode_body(name: str, fields: list[tuple[str, str]]) -> Iterator[str]:
             names = ", ".join(field for field, _ in group)
             if len(group) == 1:
                 names = f"({names},)"
-            yield f"{names} = _unpack_{codes(group).replace('?', 'b')}(buffer, offset)"
+            yield f"{names} = unpack_{row_name(group)}(buffer, offset)"
             yield f"offset += {size}"
         else:
             yield from decode_field(*group[0])
-    yield f"return cls({', '.join(field for field, _ in fields)}), offset"
+    # By name, not as cls(): compiled, only that makes the record without boxing its numbers.
+    yield f"return {name}({', '.join(field for field, _ in fields)}), offset"
 
 
 def record(name: str, fields: list[tuple[str, str]]) -> Iterator[str]:
@@ -241,20 +263,10 @@ def key_methods(name: str, fields: list[tuple[str, str]]) -> Iterator[str]:
 
 def generate() -> str:
     """Return the text of pyzk/jute/records.py."""
-    structs = sorted(
-        {
-            codes(group)
-            for fields in RECORDS.values()
-            for group in runs(fields)
-            if group[0][1] in CODES
-        }
+    names = sorted(
+        f"{way}_{ROW_NAMES.get(row, row)}" for row in rows() for way in ("pack", "unpack")
     )
-    out = [HEADER]
-    for code in structs:
-        name = code.replace("?", "b")
-        out.append(f'_struct_{name} = struct.Struct(">{code}")')
-        out.append(f"_pack_{name}: Final = _struct_{name}.pack")
-        out.append(f"_unpack_{name}: Final = _struct_{name}.unpack_from")
+    out = [HEADER.rstrip("\n").replace("{packing}", "\n".join(f"    {name}," for name in names))]
     for kind, name in SHARED_LISTS.items():
         out += ["", "", *shared_list(kind, name)]
     for name, fields in RECORDS.items():

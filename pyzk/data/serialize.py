@@ -9,7 +9,8 @@ from collections.abc import Iterable
 
 from pyzk.data.paths import ROOT
 from pyzk.data.snapshot_view import Frozen
-from pyzk.jute.archive import encode_buffer, encode_string, pack_int, pack_long, pack_long_int
+from pyzk.jute.archive import encode_buffer, encode_string
+from pyzk.jute.packing import pack_int, pack_long, pack_long_int
 from pyzk.jute.records import ACL
 
 

@@ -11,18 +11,11 @@ original does: a character outside the basic plane is written as two three-byte 
 from __future__ import annotations
 
 import re
-import struct
 from typing import Final, TypeVar
 
 from pyzk.errors import JuteError, TooLong, Truncated
+from pyzk.jute.packing import pack_int, unpack_int
 
-pack_int: Final = struct.Struct(">i").pack
-unpack_int: Final = struct.Struct(">i").unpack_from
-pack_long: Final = struct.Struct(">q").pack
-unpack_long: Final = struct.Struct(">q").unpack_from
-pack_long_int: Final = struct.Struct(">qi").pack
-unpack_long_int: Final = struct.Struct(">qi").unpack_from
-"""A long and an int, most often a session and its timeout."""
 INT_BYTES: Final = 4
 LONG_BYTES: Final = 8
 

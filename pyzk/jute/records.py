@@ -7,8 +7,7 @@ records of zookeeper.jute. ``encode`` returns the bytes; ``decode`` reads betwee
 
 from __future__ import annotations
 
-import struct
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from pyzk.errors import Truncated
 from pyzk.jute.archive import (
@@ -19,46 +18,34 @@ from pyzk.jute.archive import (
     encode_buffer,
     encode_string,
     not_null,
+)
+from pyzk.jute.packing import (
+    pack_b,
+    pack_bi,
+    pack_ibi,
+    pack_ii,
+    pack_iiq,
     pack_int,
+    pack_iq,
+    pack_iqiq,
+    pack_long,
+    pack_qiq,
+    pack_qiqqi,
+    pack_qqqqiiiqiiq,
+    unpack_b,
+    unpack_bi,
+    unpack_ibi,
+    unpack_ii,
+    unpack_iiq,
+    unpack_int,
+    unpack_iq,
+    unpack_iqiq,
+    unpack_long,
+    unpack_qiq,
+    unpack_qiqqi,
+    unpack_qqqqiiiqiiq,
 )
 from pyzk.jute.record import Record
-
-_struct_b = struct.Struct(">?")
-_pack_b: Final = _struct_b.pack
-_unpack_b: Final = _struct_b.unpack_from
-_struct_bi = struct.Struct(">?i")
-_pack_bi: Final = _struct_bi.pack
-_unpack_bi: Final = _struct_bi.unpack_from
-_struct_i = struct.Struct(">i")
-_pack_i: Final = _struct_i.pack
-_unpack_i: Final = _struct_i.unpack_from
-_struct_ibi = struct.Struct(">i?i")
-_pack_ibi: Final = _struct_ibi.pack
-_unpack_ibi: Final = _struct_ibi.unpack_from
-_struct_ii = struct.Struct(">ii")
-_pack_ii: Final = _struct_ii.pack
-_unpack_ii: Final = _struct_ii.unpack_from
-_struct_iiq = struct.Struct(">iiq")
-_pack_iiq: Final = _struct_iiq.pack
-_unpack_iiq: Final = _struct_iiq.unpack_from
-_struct_iq = struct.Struct(">iq")
-_pack_iq: Final = _struct_iq.pack
-_unpack_iq: Final = _struct_iq.unpack_from
-_struct_iqiq = struct.Struct(">iqiq")
-_pack_iqiq: Final = _struct_iqiq.pack
-_unpack_iqiq: Final = _struct_iqiq.unpack_from
-_struct_q = struct.Struct(">q")
-_pack_q: Final = _struct_q.pack
-_unpack_q: Final = _struct_q.unpack_from
-_struct_qiq = struct.Struct(">qiq")
-_pack_qiq: Final = _struct_qiq.pack
-_unpack_qiq: Final = _struct_qiq.unpack_from
-_struct_qiqqi = struct.Struct(">qiqqi")
-_pack_qiqqi: Final = _struct_qiqqi.pack
-_unpack_qiqqi: Final = _struct_qiqqi.unpack_from
-_struct_qqqqiiiqiiq = struct.Struct(">qqqqiiiqiiq")
-_pack_qqqqiiiqiiq: Final = _struct_qqqqiiiqiiq.pack
-_unpack_qqqqiiiqiiq: Final = _struct_qqqqiiiqiiq.unpack_from
 
 
 def _decode_acl_list(buffer: bytes, offset: int, end: int) -> tuple[list[ACL] | None, int]:
@@ -98,7 +85,7 @@ class ACL(Record):
     def encode(self) -> bytes:
         return b"".join(
             (
-                _pack_i(self.perms),
+                pack_int(self.perms),
                 encode_string(self.scheme),
                 encode_string(self.id),
             )
@@ -108,11 +95,11 @@ class ACL(Record):
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[ACL, int]:
         if offset + 4 > end:
             raise Truncated(f"ACL at {offset}")
-        (perms,) = _unpack_i(buffer, offset)
+        (perms,) = unpack_int(buffer, offset)
         offset += 4
         scheme, offset = decode_string(buffer, offset, end)
         id, offset = decode_string(buffer, offset, end)
-        return cls(perms, scheme, id), offset
+        return ACL(perms, scheme, id), offset
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ACL):
@@ -154,15 +141,15 @@ class Stat(Record):
         self.pzxid = pzxid
 
     def encode(self) -> bytes:
-        return _pack_qqqqiiiqiiq(self.czxid, self.mzxid, self.ctime, self.mtime, self.version, self.cversion, self.aversion, self.ephemeral_owner, self.data_length, self.num_children, self.pzxid)
+        return pack_qqqqiiiqiiq(self.czxid, self.mzxid, self.ctime, self.mtime, self.version, self.cversion, self.aversion, self.ephemeral_owner, self.data_length, self.num_children, self.pzxid)
 
     @classmethod
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[Stat, int]:
         if offset + 68 > end:
             raise Truncated(f"Stat at {offset}")
-        czxid, mzxid, ctime, mtime, version, cversion, aversion, ephemeral_owner, data_length, num_children, pzxid = _unpack_qqqqiiiqiiq(buffer, offset)
+        czxid, mzxid, ctime, mtime, version, cversion, aversion, ephemeral_owner, data_length, num_children, pzxid = unpack_qqqqiiiqiiq(buffer, offset)
         offset += 68
-        return cls(czxid, mzxid, ctime, mtime, version, cversion, aversion, ephemeral_owner, data_length, num_children, pzxid), offset
+        return Stat(czxid, mzxid, ctime, mtime, version, cversion, aversion, ephemeral_owner, data_length, num_children, pzxid), offset
 
 
 class ClientInfo(Record):
@@ -191,7 +178,7 @@ class ClientInfo(Record):
         auth_scheme = not_null(auth_scheme_, "auth_scheme")
         user_, offset = decode_string(buffer, offset, end)
         user = not_null(user_, "user")
-        return cls(auth_scheme, user), offset
+        return ClientInfo(auth_scheme, user), offset
 
 
 class ConnectRequest(Record):
@@ -217,7 +204,7 @@ class ConnectRequest(Record):
     def encode(self) -> bytes:
         return b"".join(
             (
-                _pack_iqiq(self.protocol_version, self.last_zxid_seen, self.timeout_ms, self.session_id),
+                pack_iqiq(self.protocol_version, self.last_zxid_seen, self.timeout_ms, self.session_id),
                 encode_buffer(self.password),
                 (b"" if self.read_only is None else b"\x01" if self.read_only else b"\x00"),
             )
@@ -227,14 +214,14 @@ class ConnectRequest(Record):
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[ConnectRequest, int]:
         if offset + 24 > end:
             raise Truncated(f"ConnectRequest at {offset}")
-        protocol_version, last_zxid_seen, timeout_ms, session_id = _unpack_iqiq(buffer, offset)
+        protocol_version, last_zxid_seen, timeout_ms, session_id = unpack_iqiq(buffer, offset)
         offset += 24
         password, offset = decode_buffer(buffer, offset, end)
         read_only: bool | None = None
         if offset < end:
             read_only = buffer[offset] != 0
             offset += 1
-        return cls(protocol_version, last_zxid_seen, timeout_ms, session_id, password, read_only), offset
+        return ConnectRequest(protocol_version, last_zxid_seen, timeout_ms, session_id, password, read_only), offset
 
 
 class ConnectResponse(Record):
@@ -258,7 +245,7 @@ class ConnectResponse(Record):
     def encode(self) -> bytes:
         return b"".join(
             (
-                _pack_iiq(self.protocol_version, self.timeout_ms, self.session_id),
+                pack_iiq(self.protocol_version, self.timeout_ms, self.session_id),
                 encode_buffer(self.password),
                 (b"" if self.read_only is None else b"\x01" if self.read_only else b"\x00"),
             )
@@ -268,14 +255,14 @@ class ConnectResponse(Record):
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[ConnectResponse, int]:
         if offset + 16 > end:
             raise Truncated(f"ConnectResponse at {offset}")
-        protocol_version, timeout_ms, session_id = _unpack_iiq(buffer, offset)
+        protocol_version, timeout_ms, session_id = unpack_iiq(buffer, offset)
         offset += 16
         password, offset = decode_buffer(buffer, offset, end)
         read_only: bool | None = None
         if offset < end:
             read_only = buffer[offset] != 0
             offset += 1
-        return cls(protocol_version, timeout_ms, session_id, password, read_only), offset
+        return ConnectResponse(protocol_version, timeout_ms, session_id, password, read_only), offset
 
 
 class MultiHeader(Record):
@@ -293,15 +280,15 @@ class MultiHeader(Record):
         self.err = err
 
     def encode(self) -> bytes:
-        return _pack_ibi(self.type, self.done, self.err)
+        return pack_ibi(self.type, self.done, self.err)
 
     @classmethod
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[MultiHeader, int]:
         if offset + 9 > end:
             raise Truncated(f"MultiHeader at {offset}")
-        type, done, err = _unpack_ibi(buffer, offset)
+        type, done, err = unpack_ibi(buffer, offset)
         offset += 9
-        return cls(type, done, err), offset
+        return MultiHeader(type, done, err), offset
 
 
 class AuthPacket(Record):
@@ -321,7 +308,7 @@ class AuthPacket(Record):
     def encode(self) -> bytes:
         return b"".join(
             (
-                _pack_i(self.type),
+                pack_int(self.type),
                 encode_string(self.scheme),
                 encode_buffer(self.auth),
             )
@@ -331,11 +318,11 @@ class AuthPacket(Record):
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[AuthPacket, int]:
         if offset + 4 > end:
             raise Truncated(f"AuthPacket at {offset}")
-        (type,) = _unpack_i(buffer, offset)
+        (type,) = unpack_int(buffer, offset)
         offset += 4
         scheme, offset = decode_string(buffer, offset, end)
         auth, offset = decode_buffer(buffer, offset, end)
-        return cls(type, scheme, auth), offset
+        return AuthPacket(type, scheme, auth), offset
 
 
 class SASLToken(Record):
@@ -354,7 +341,7 @@ class SASLToken(Record):
     @classmethod
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[SASLToken, int]:
         token, offset = decode_buffer(buffer, offset, end)
-        return cls(token), offset
+        return SASLToken(token), offset
 
 
 class WatcherEvent(Record):
@@ -374,7 +361,7 @@ class WatcherEvent(Record):
     def encode(self) -> bytes:
         return b"".join(
             (
-                _pack_ii(self.type, self.state),
+                pack_ii(self.type, self.state),
                 encode_string(self.path),
             )
         )
@@ -383,11 +370,11 @@ class WatcherEvent(Record):
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[WatcherEvent, int]:
         if offset + 8 > end:
             raise Truncated(f"WatcherEvent at {offset}")
-        type, state = _unpack_ii(buffer, offset)
+        type, state = unpack_ii(buffer, offset)
         offset += 8
         path_, offset = decode_string(buffer, offset, end)
         path = not_null(path_, "path")
-        return cls(type, state, path), offset
+        return WatcherEvent(type, state, path), offset
 
 
 class CreateRequest(Record):
@@ -412,7 +399,7 @@ class CreateRequest(Record):
                 encode_string(self.path),
                 encode_buffer(self.data),
                 (NULL if self.acl is None else pack_int(len(self.acl)) + b"".join([item.encode() for item in self.acl])),
-                _pack_i(self.flags),
+                pack_int(self.flags),
             )
         )
 
@@ -423,9 +410,9 @@ class CreateRequest(Record):
         acl, offset = _decode_acl_list(buffer, offset, end)
         if offset + 4 > end:
             raise Truncated(f"CreateRequest at {offset}")
-        (flags,) = _unpack_i(buffer, offset)
+        (flags,) = unpack_int(buffer, offset)
         offset += 4
-        return cls(path, data, acl, flags), offset
+        return CreateRequest(path, data, acl, flags), offset
 
 
 class CreateTTLRequest(Record):
@@ -452,7 +439,7 @@ class CreateTTLRequest(Record):
                 encode_string(self.path),
                 encode_buffer(self.data),
                 (NULL if self.acl is None else pack_int(len(self.acl)) + b"".join([item.encode() for item in self.acl])),
-                _pack_iq(self.flags, self.ttl),
+                pack_iq(self.flags, self.ttl),
             )
         )
 
@@ -463,9 +450,9 @@ class CreateTTLRequest(Record):
         acl, offset = _decode_acl_list(buffer, offset, end)
         if offset + 12 > end:
             raise Truncated(f"CreateTTLRequest at {offset}")
-        flags, ttl = _unpack_iq(buffer, offset)
+        flags, ttl = unpack_iq(buffer, offset)
         offset += 12
-        return cls(path, data, acl, flags, ttl), offset
+        return CreateTTLRequest(path, data, acl, flags, ttl), offset
 
 
 class DeleteRequest(Record):
@@ -484,7 +471,7 @@ class DeleteRequest(Record):
         return b"".join(
             (
                 encode_string(self.path),
-                _pack_i(self.version),
+                pack_int(self.version),
             )
         )
 
@@ -493,9 +480,9 @@ class DeleteRequest(Record):
         path, offset = decode_string(buffer, offset, end)
         if offset + 4 > end:
             raise Truncated(f"DeleteRequest at {offset}")
-        (version,) = _unpack_i(buffer, offset)
+        (version,) = unpack_int(buffer, offset)
         offset += 4
-        return cls(path, version), offset
+        return DeleteRequest(path, version), offset
 
 
 class DeleteContainerRequest(Record):
@@ -514,7 +501,7 @@ class DeleteContainerRequest(Record):
     @classmethod
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[DeleteContainerRequest, int]:
         path, offset = decode_buffer(buffer, offset, end)
-        return cls(path), offset
+        return DeleteContainerRequest(path), offset
 
 
 class PathRequest(Record):
@@ -533,7 +520,7 @@ class PathRequest(Record):
     @classmethod
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[PathRequest, int]:
         path, offset = decode_string(buffer, offset, end)
-        return cls(path), offset
+        return PathRequest(path), offset
 
 
 class PathWatchRequest(Record):
@@ -552,7 +539,7 @@ class PathWatchRequest(Record):
         return b"".join(
             (
                 encode_string(self.path),
-                _pack_b(self.watch),
+                pack_b(self.watch),
             )
         )
 
@@ -561,9 +548,9 @@ class PathWatchRequest(Record):
         path, offset = decode_string(buffer, offset, end)
         if offset + 1 > end:
             raise Truncated(f"PathWatchRequest at {offset}")
-        (watch,) = _unpack_b(buffer, offset)
+        (watch,) = unpack_b(buffer, offset)
         offset += 1
-        return cls(path, watch), offset
+        return PathWatchRequest(path, watch), offset
 
 
 class SetDataRequest(Record):
@@ -585,7 +572,7 @@ class SetDataRequest(Record):
             (
                 encode_string(self.path),
                 encode_buffer(self.data),
-                _pack_i(self.version),
+                pack_int(self.version),
             )
         )
 
@@ -595,9 +582,9 @@ class SetDataRequest(Record):
         data, offset = decode_buffer(buffer, offset, end)
         if offset + 4 > end:
             raise Truncated(f"SetDataRequest at {offset}")
-        (version,) = _unpack_i(buffer, offset)
+        (version,) = unpack_int(buffer, offset)
         offset += 4
-        return cls(path, data, version), offset
+        return SetDataRequest(path, data, version), offset
 
 
 class CheckVersionRequest(Record):
@@ -616,7 +603,7 @@ class CheckVersionRequest(Record):
         return b"".join(
             (
                 encode_string(self.path),
-                _pack_i(self.version),
+                pack_int(self.version),
             )
         )
 
@@ -625,9 +612,9 @@ class CheckVersionRequest(Record):
         path, offset = decode_string(buffer, offset, end)
         if offset + 4 > end:
             raise Truncated(f"CheckVersionRequest at {offset}")
-        (version,) = _unpack_i(buffer, offset)
+        (version,) = unpack_int(buffer, offset)
         offset += 4
-        return cls(path, version), offset
+        return CheckVersionRequest(path, version), offset
 
 
 class SetACLRequest(Record):
@@ -649,7 +636,7 @@ class SetACLRequest(Record):
             (
                 encode_string(self.path),
                 (NULL if self.acl is None else pack_int(len(self.acl)) + b"".join([item.encode() for item in self.acl])),
-                _pack_i(self.version),
+                pack_int(self.version),
             )
         )
 
@@ -659,9 +646,9 @@ class SetACLRequest(Record):
         acl, offset = _decode_acl_list(buffer, offset, end)
         if offset + 4 > end:
             raise Truncated(f"SetACLRequest at {offset}")
-        (version,) = _unpack_i(buffer, offset)
+        (version,) = unpack_int(buffer, offset)
         offset += 4
-        return cls(path, acl, version), offset
+        return SetACLRequest(path, acl, version), offset
 
 
 class SetWatches(Record):
@@ -683,7 +670,7 @@ class SetWatches(Record):
     def encode(self) -> bytes:
         return b"".join(
             (
-                _pack_q(self.relative_zxid),
+                pack_long(self.relative_zxid),
                 (NULL if self.data_watches is None else pack_int(len(self.data_watches)) + b"".join([encode_string(item) for item in self.data_watches])),
                 (NULL if self.exist_watches is None else pack_int(len(self.exist_watches)) + b"".join([encode_string(item) for item in self.exist_watches])),
                 (NULL if self.child_watches is None else pack_int(len(self.child_watches)) + b"".join([encode_string(item) for item in self.child_watches])),
@@ -694,12 +681,12 @@ class SetWatches(Record):
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[SetWatches, int]:
         if offset + 8 > end:
             raise Truncated(f"SetWatches at {offset}")
-        (relative_zxid,) = _unpack_q(buffer, offset)
+        (relative_zxid,) = unpack_long(buffer, offset)
         offset += 8
         data_watches, offset = _decode_string_list(buffer, offset, end)
         exist_watches, offset = _decode_string_list(buffer, offset, end)
         child_watches, offset = _decode_string_list(buffer, offset, end)
-        return cls(relative_zxid, data_watches, exist_watches, child_watches), offset
+        return SetWatches(relative_zxid, data_watches, exist_watches, child_watches), offset
 
 
 class SetWatches2(Record):
@@ -725,7 +712,7 @@ class SetWatches2(Record):
     def encode(self) -> bytes:
         return b"".join(
             (
-                _pack_q(self.relative_zxid),
+                pack_long(self.relative_zxid),
                 (NULL if self.data_watches is None else pack_int(len(self.data_watches)) + b"".join([encode_string(item) for item in self.data_watches])),
                 (NULL if self.exist_watches is None else pack_int(len(self.exist_watches)) + b"".join([encode_string(item) for item in self.exist_watches])),
                 (NULL if self.child_watches is None else pack_int(len(self.child_watches)) + b"".join([encode_string(item) for item in self.child_watches])),
@@ -738,14 +725,14 @@ class SetWatches2(Record):
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[SetWatches2, int]:
         if offset + 8 > end:
             raise Truncated(f"SetWatches2 at {offset}")
-        (relative_zxid,) = _unpack_q(buffer, offset)
+        (relative_zxid,) = unpack_long(buffer, offset)
         offset += 8
         data_watches, offset = _decode_string_list(buffer, offset, end)
         exist_watches, offset = _decode_string_list(buffer, offset, end)
         child_watches, offset = _decode_string_list(buffer, offset, end)
         persistent_watches, offset = _decode_string_list(buffer, offset, end)
         persistent_recursive_watches, offset = _decode_string_list(buffer, offset, end)
-        return cls(relative_zxid, data_watches, exist_watches, child_watches, persistent_watches, persistent_recursive_watches), offset
+        return SetWatches2(relative_zxid, data_watches, exist_watches, child_watches, persistent_watches, persistent_recursive_watches), offset
 
 
 class AddWatchRequest(Record):
@@ -764,7 +751,7 @@ class AddWatchRequest(Record):
         return b"".join(
             (
                 encode_string(self.path),
-                _pack_i(self.mode),
+                pack_int(self.mode),
             )
         )
 
@@ -773,9 +760,9 @@ class AddWatchRequest(Record):
         path, offset = decode_string(buffer, offset, end)
         if offset + 4 > end:
             raise Truncated(f"AddWatchRequest at {offset}")
-        (mode,) = _unpack_i(buffer, offset)
+        (mode,) = unpack_int(buffer, offset)
         offset += 4
-        return cls(path, mode), offset
+        return AddWatchRequest(path, mode), offset
 
 
 class CheckWatchesRequest(Record):
@@ -794,7 +781,7 @@ class CheckWatchesRequest(Record):
         return b"".join(
             (
                 encode_string(self.path),
-                _pack_i(self.type),
+                pack_int(self.type),
             )
         )
 
@@ -803,9 +790,9 @@ class CheckWatchesRequest(Record):
         path, offset = decode_string(buffer, offset, end)
         if offset + 4 > end:
             raise Truncated(f"CheckWatchesRequest at {offset}")
-        (type,) = _unpack_i(buffer, offset)
+        (type,) = unpack_int(buffer, offset)
         offset += 4
-        return cls(path, type), offset
+        return CheckWatchesRequest(path, type), offset
 
 
 class ReconfigRequest(Record):
@@ -830,7 +817,7 @@ class ReconfigRequest(Record):
                 encode_string(self.joining_servers),
                 encode_string(self.leaving_servers),
                 encode_string(self.new_members),
-                _pack_q(self.cur_config_id),
+                pack_long(self.cur_config_id),
             )
         )
 
@@ -841,9 +828,9 @@ class ReconfigRequest(Record):
         new_members, offset = decode_string(buffer, offset, end)
         if offset + 8 > end:
             raise Truncated(f"ReconfigRequest at {offset}")
-        (cur_config_id,) = _unpack_q(buffer, offset)
+        (cur_config_id,) = unpack_long(buffer, offset)
         offset += 8
-        return cls(joining_servers, leaving_servers, new_members, cur_config_id), offset
+        return ReconfigRequest(joining_servers, leaving_servers, new_members, cur_config_id), offset
 
 
 class PathResponse(Record):
@@ -862,7 +849,7 @@ class PathResponse(Record):
     @classmethod
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[PathResponse, int]:
         path, offset = decode_string(buffer, offset, end)
-        return cls(path), offset
+        return PathResponse(path), offset
 
 
 class Create2Response(Record):
@@ -890,7 +877,7 @@ class Create2Response(Record):
         path_, offset = decode_string(buffer, offset, end)
         path = not_null(path_, "path")
         stat, offset = Stat.decode(buffer, offset, end)
-        return cls(path, stat), offset
+        return Create2Response(path, stat), offset
 
 
 class StatResponse(Record):
@@ -909,7 +896,7 @@ class StatResponse(Record):
     @classmethod
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[StatResponse, int]:
         stat, offset = Stat.decode(buffer, offset, end)
-        return cls(stat), offset
+        return StatResponse(stat), offset
 
 
 class GetDataResponse(Record):
@@ -936,7 +923,7 @@ class GetDataResponse(Record):
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[GetDataResponse, int]:
         data, offset = decode_buffer(buffer, offset, end)
         stat, offset = Stat.decode(buffer, offset, end)
-        return cls(data, stat), offset
+        return GetDataResponse(data, stat), offset
 
 
 class GetACLResponse(Record):
@@ -963,7 +950,7 @@ class GetACLResponse(Record):
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[GetACLResponse, int]:
         acl, offset = _decode_acl_list(buffer, offset, end)
         stat, offset = Stat.decode(buffer, offset, end)
-        return cls(acl, stat), offset
+        return GetACLResponse(acl, stat), offset
 
 
 class GetChildrenResponse(Record):
@@ -989,7 +976,7 @@ class GetChildrenResponse(Record):
             item_, offset = decode_string(buffer, offset, end)
             item = not_null(item_, "item")
             children.append(item)
-        return cls(children), offset
+        return GetChildrenResponse(children), offset
 
 
 class GetChildren2Response(Record):
@@ -1023,7 +1010,7 @@ class GetChildren2Response(Record):
             item = not_null(item_, "item")
             children.append(item)
         stat, offset = Stat.decode(buffer, offset, end)
-        return cls(children, stat), offset
+        return GetChildren2Response(children, stat), offset
 
 
 class ErrorResponse(Record):
@@ -1037,15 +1024,15 @@ class ErrorResponse(Record):
         self.err = err
 
     def encode(self) -> bytes:
-        return _pack_i(self.err)
+        return pack_int(self.err)
 
     @classmethod
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[ErrorResponse, int]:
         if offset + 4 > end:
             raise Truncated(f"ErrorResponse at {offset}")
-        (err,) = _unpack_i(buffer, offset)
+        (err,) = unpack_int(buffer, offset)
         offset += 4
-        return cls(err), offset
+        return ErrorResponse(err), offset
 
 
 class WhoAmIResponse(Record):
@@ -1070,7 +1057,7 @@ class WhoAmIResponse(Record):
         for _ in range(count):
             item, offset = ClientInfo.decode(buffer, offset, end)
             client_info.append(item)
-        return cls(client_info), offset
+        return WhoAmIResponse(client_info), offset
 
 
 class TxnHeader(Record):
@@ -1092,15 +1079,15 @@ class TxnHeader(Record):
         self.type = type
 
     def encode(self) -> bytes:
-        return _pack_qiqqi(self.client_id, self.cxid, self.zxid, self.time, self.type)
+        return pack_qiqqi(self.client_id, self.cxid, self.zxid, self.time, self.type)
 
     @classmethod
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[TxnHeader, int]:
         if offset + 32 > end:
             raise Truncated(f"TxnHeader at {offset}")
-        client_id, cxid, zxid, time, type = _unpack_qiqqi(buffer, offset)
+        client_id, cxid, zxid, time, type = unpack_qiqqi(buffer, offset)
         offset += 32
-        return cls(client_id, cxid, zxid, time, type), offset
+        return TxnHeader(client_id, cxid, zxid, time, type), offset
 
 
 class CreateTxn(Record):
@@ -1127,7 +1114,7 @@ class CreateTxn(Record):
                 encode_string(self.path),
                 encode_buffer(self.data),
                 (NULL if self.acl is None else pack_int(len(self.acl)) + b"".join([item.encode() for item in self.acl])),
-                _pack_bi(self.ephemeral, self.parent_cversion),
+                pack_bi(self.ephemeral, self.parent_cversion),
             )
         )
 
@@ -1139,9 +1126,9 @@ class CreateTxn(Record):
         acl, offset = _decode_acl_list(buffer, offset, end)
         if offset + 5 > end:
             raise Truncated(f"CreateTxn at {offset}")
-        ephemeral, parent_cversion = _unpack_bi(buffer, offset)
+        ephemeral, parent_cversion = unpack_bi(buffer, offset)
         offset += 5
-        return cls(path, data, acl, ephemeral, parent_cversion), offset
+        return CreateTxn(path, data, acl, ephemeral, parent_cversion), offset
 
 
 class CreateTxnV0(Record):
@@ -1166,7 +1153,7 @@ class CreateTxnV0(Record):
                 encode_string(self.path),
                 encode_buffer(self.data),
                 (NULL if self.acl is None else pack_int(len(self.acl)) + b"".join([item.encode() for item in self.acl])),
-                _pack_b(self.ephemeral),
+                pack_b(self.ephemeral),
             )
         )
 
@@ -1178,9 +1165,9 @@ class CreateTxnV0(Record):
         acl, offset = _decode_acl_list(buffer, offset, end)
         if offset + 1 > end:
             raise Truncated(f"CreateTxnV0 at {offset}")
-        (ephemeral,) = _unpack_b(buffer, offset)
+        (ephemeral,) = unpack_b(buffer, offset)
         offset += 1
-        return cls(path, data, acl, ephemeral), offset
+        return CreateTxnV0(path, data, acl, ephemeral), offset
 
 
 class CreateTTLTxn(Record):
@@ -1207,7 +1194,7 @@ class CreateTTLTxn(Record):
                 encode_string(self.path),
                 encode_buffer(self.data),
                 (NULL if self.acl is None else pack_int(len(self.acl)) + b"".join([item.encode() for item in self.acl])),
-                _pack_iq(self.parent_cversion, self.ttl),
+                pack_iq(self.parent_cversion, self.ttl),
             )
         )
 
@@ -1219,9 +1206,9 @@ class CreateTTLTxn(Record):
         acl, offset = _decode_acl_list(buffer, offset, end)
         if offset + 12 > end:
             raise Truncated(f"CreateTTLTxn at {offset}")
-        parent_cversion, ttl = _unpack_iq(buffer, offset)
+        parent_cversion, ttl = unpack_iq(buffer, offset)
         offset += 12
-        return cls(path, data, acl, parent_cversion, ttl), offset
+        return CreateTTLTxn(path, data, acl, parent_cversion, ttl), offset
 
 
 class CreateContainerTxn(Record):
@@ -1246,7 +1233,7 @@ class CreateContainerTxn(Record):
                 encode_string(self.path),
                 encode_buffer(self.data),
                 (NULL if self.acl is None else pack_int(len(self.acl)) + b"".join([item.encode() for item in self.acl])),
-                _pack_i(self.parent_cversion),
+                pack_int(self.parent_cversion),
             )
         )
 
@@ -1258,9 +1245,9 @@ class CreateContainerTxn(Record):
         acl, offset = _decode_acl_list(buffer, offset, end)
         if offset + 4 > end:
             raise Truncated(f"CreateContainerTxn at {offset}")
-        (parent_cversion,) = _unpack_i(buffer, offset)
+        (parent_cversion,) = unpack_int(buffer, offset)
         offset += 4
-        return cls(path, data, acl, parent_cversion), offset
+        return CreateContainerTxn(path, data, acl, parent_cversion), offset
 
 
 class DeleteTxn(Record):
@@ -1280,7 +1267,7 @@ class DeleteTxn(Record):
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[DeleteTxn, int]:
         path_, offset = decode_string(buffer, offset, end)
         path = not_null(path_, "path")
-        return cls(path), offset
+        return DeleteTxn(path), offset
 
 
 class SetDataTxn(Record):
@@ -1302,7 +1289,7 @@ class SetDataTxn(Record):
             (
                 encode_string(self.path),
                 encode_buffer(self.data),
-                _pack_i(self.version),
+                pack_int(self.version),
             )
         )
 
@@ -1313,9 +1300,9 @@ class SetDataTxn(Record):
         data, offset = decode_buffer(buffer, offset, end)
         if offset + 4 > end:
             raise Truncated(f"SetDataTxn at {offset}")
-        (version,) = _unpack_i(buffer, offset)
+        (version,) = unpack_int(buffer, offset)
         offset += 4
-        return cls(path, data, version), offset
+        return SetDataTxn(path, data, version), offset
 
 
 class SetACLTxn(Record):
@@ -1337,7 +1324,7 @@ class SetACLTxn(Record):
             (
                 encode_string(self.path),
                 (NULL if self.acl is None else pack_int(len(self.acl)) + b"".join([item.encode() for item in self.acl])),
-                _pack_i(self.version),
+                pack_int(self.version),
             )
         )
 
@@ -1348,9 +1335,9 @@ class SetACLTxn(Record):
         acl, offset = _decode_acl_list(buffer, offset, end)
         if offset + 4 > end:
             raise Truncated(f"SetACLTxn at {offset}")
-        (version,) = _unpack_i(buffer, offset)
+        (version,) = unpack_int(buffer, offset)
         offset += 4
-        return cls(path, acl, version), offset
+        return SetACLTxn(path, acl, version), offset
 
 
 class CheckVersionTxn(Record):
@@ -1369,7 +1356,7 @@ class CheckVersionTxn(Record):
         return b"".join(
             (
                 encode_string(self.path),
-                _pack_i(self.version),
+                pack_int(self.version),
             )
         )
 
@@ -1379,9 +1366,9 @@ class CheckVersionTxn(Record):
         path = not_null(path_, "path")
         if offset + 4 > end:
             raise Truncated(f"CheckVersionTxn at {offset}")
-        (version,) = _unpack_i(buffer, offset)
+        (version,) = unpack_int(buffer, offset)
         offset += 4
-        return cls(path, version), offset
+        return CheckVersionTxn(path, version), offset
 
 
 class CreateSessionTxn(Record):
@@ -1395,15 +1382,15 @@ class CreateSessionTxn(Record):
         self.timeout_ms = timeout_ms
 
     def encode(self) -> bytes:
-        return _pack_i(self.timeout_ms)
+        return pack_int(self.timeout_ms)
 
     @classmethod
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[CreateSessionTxn, int]:
         if offset + 4 > end:
             raise Truncated(f"CreateSessionTxn at {offset}")
-        (timeout_ms,) = _unpack_i(buffer, offset)
+        (timeout_ms,) = unpack_int(buffer, offset)
         offset += 4
-        return cls(timeout_ms), offset
+        return CreateSessionTxn(timeout_ms), offset
 
 
 class CloseSessionTxn(Record):
@@ -1429,7 +1416,7 @@ class CloseSessionTxn(Record):
             item_, offset = decode_string(buffer, offset, end)
             item = not_null(item_, "item")
             paths_to_delete.append(item)
-        return cls(paths_to_delete), offset
+        return CloseSessionTxn(paths_to_delete), offset
 
 
 class ErrorTxn(Record):
@@ -1443,15 +1430,15 @@ class ErrorTxn(Record):
         self.err = err
 
     def encode(self) -> bytes:
-        return _pack_i(self.err)
+        return pack_int(self.err)
 
     @classmethod
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[ErrorTxn, int]:
         if offset + 4 > end:
             raise Truncated(f"ErrorTxn at {offset}")
-        (err,) = _unpack_i(buffer, offset)
+        (err,) = unpack_int(buffer, offset)
         offset += 4
-        return cls(err), offset
+        return ErrorTxn(err), offset
 
 
 class Txn(Record):
@@ -1469,7 +1456,7 @@ class Txn(Record):
     def encode(self) -> bytes:
         return b"".join(
             (
-                _pack_i(self.type),
+                pack_int(self.type),
                 encode_buffer(self.data),
             )
         )
@@ -1478,11 +1465,11 @@ class Txn(Record):
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[Txn, int]:
         if offset + 4 > end:
             raise Truncated(f"Txn at {offset}")
-        (type,) = _unpack_i(buffer, offset)
+        (type,) = unpack_int(buffer, offset)
         offset += 4
         data_, offset = decode_buffer(buffer, offset, end)
         data = not_null(data_, "data")
-        return cls(type, data), offset
+        return Txn(type, data), offset
 
 
 class MultiTxn(Record):
@@ -1507,7 +1494,7 @@ class MultiTxn(Record):
         for _ in range(count):
             item, offset = Txn.decode(buffer, offset, end)
             txns.append(item)
-        return cls(txns), offset
+        return MultiTxn(txns), offset
 
 
 class TxnDigest(Record):
@@ -1523,15 +1510,15 @@ class TxnDigest(Record):
         self.tree_digest = tree_digest
 
     def encode(self) -> bytes:
-        return _pack_iq(self.version, self.tree_digest)
+        return pack_iq(self.version, self.tree_digest)
 
     @classmethod
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[TxnDigest, int]:
         if offset + 12 > end:
             raise Truncated(f"TxnDigest at {offset}")
-        version, tree_digest = _unpack_iq(buffer, offset)
+        version, tree_digest = unpack_iq(buffer, offset)
         offset += 12
-        return cls(version, tree_digest), offset
+        return TxnDigest(version, tree_digest), offset
 
 
 class Id(Record):
@@ -1558,7 +1545,7 @@ class Id(Record):
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[Id, int]:
         scheme, offset = decode_string(buffer, offset, end)
         id, offset = decode_string(buffer, offset, end)
-        return cls(scheme, id), offset
+        return Id(scheme, id), offset
 
 
 class QuorumPacket(Record):
@@ -1580,7 +1567,7 @@ class QuorumPacket(Record):
     def encode(self) -> bytes:
         return b"".join(
             (
-                _pack_iq(self.type, self.zxid),
+                pack_iq(self.type, self.zxid),
                 encode_buffer(self.data),
                 (NULL if self.authinfo is None else pack_int(len(self.authinfo)) + b"".join([item.encode() for item in self.authinfo])),
             )
@@ -1590,7 +1577,7 @@ class QuorumPacket(Record):
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[QuorumPacket, int]:
         if offset + 12 > end:
             raise Truncated(f"QuorumPacket at {offset}")
-        type, zxid = _unpack_iq(buffer, offset)
+        type, zxid = unpack_iq(buffer, offset)
         offset += 12
         data, offset = decode_buffer(buffer, offset, end)
         count, offset = decode_count(buffer, offset, end, 8)
@@ -1599,7 +1586,7 @@ class QuorumPacket(Record):
             for _ in range(count):
                 item, offset = Id.decode(buffer, offset, end)
                 authinfo.append(item)
-        return cls(type, zxid, data, authinfo), offset
+        return QuorumPacket(type, zxid, data, authinfo), offset
 
 
 class LearnerInfo(Record):
@@ -1617,12 +1604,12 @@ class LearnerInfo(Record):
         self.config_version = config_version
 
     def encode(self) -> bytes:
-        return _pack_qiq(self.server_id, self.protocol_version, self.config_version)
+        return pack_qiq(self.server_id, self.protocol_version, self.config_version)
 
     @classmethod
     def decode(cls, buffer: bytes, offset: int, end: int) -> tuple[LearnerInfo, int]:
         if offset + 20 > end:
             raise Truncated(f"LearnerInfo at {offset}")
-        server_id, protocol_version, config_version = _unpack_qiq(buffer, offset)
+        server_id, protocol_version, config_version = unpack_qiq(buffer, offset)
         offset += 20
-        return cls(server_id, protocol_version, config_version), offset
+        return LearnerInfo(server_id, protocol_version, config_version), offset

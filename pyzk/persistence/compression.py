@@ -18,7 +18,7 @@ import struct
 import zlib
 from typing import Final, Protocol
 
-from pyzk.jute.archive import pack_int, unpack_int
+from pyzk.jute.packing import pack_int
 
 SNAPPY_MAGIC: Final = b"\x82SNAPPY\x00"
 SNAPPY_HEADER: Final = SNAPPY_MAGIC + struct.pack(">ii", 1, 1)
@@ -147,7 +147,7 @@ class _SnappyDecompressor:
             start = len(SNAPPY_HEADER)
         pieces = []
         while len(pending) - start >= 4:
-            (length,) = unpack_int(pending, start)
+            length = int.from_bytes(pending[start : start + 4], "big", signed=True)
             if pending[start : start + 4] == SNAPPY_MAGIC[:4]:
                 # Concatenated streams: the header may come again between blocks.
                 if len(pending) - start < len(SNAPPY_HEADER):

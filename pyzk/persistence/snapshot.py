@@ -33,7 +33,7 @@ from pyzk.data.snapshot_view import Frozen
 from pyzk.data.tree import DataTree
 from pyzk.data.txn import DIGEST_VERSION
 from pyzk.errors import Corrupt, JuteError, StorageError
-from pyzk.jute.archive import pack_long, unpack_int, unpack_long, unpack_long_int
+from pyzk.jute.packing import pack_long, unpack_int, unpack_long, unpack_long_int
 from pyzk.jute.records import ACL
 from pyzk.persistence import compression
 from pyzk.persistence.directory import Directory, DirectoryFile, join

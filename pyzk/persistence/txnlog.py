@@ -36,7 +36,7 @@ from typing import Final
 
 from pyzk.constants import MAX_TXN_BYTES
 from pyzk.errors import Corrupt
-from pyzk.jute.archive import pack_long_int, unpack_long, unpack_long_int
+from pyzk.jute.packing import pack_long_int, unpack_long, unpack_long_int
 from pyzk.persistence.directory import SECTOR_BYTES, Directory, join
 
 HEADER: Final = struct.pack(">iiq", 0x5A4B4C47, 2, 0)

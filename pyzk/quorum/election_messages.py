@@ -25,7 +25,8 @@ from typing import Final, NamedTuple
 
 from pyzk import zxid as zxids
 from pyzk.errors import QuorumProtocolError
-from pyzk.jute.archive import INT_BYTES, LONG_BYTES, pack_int, pack_long, unpack_int, unpack_long
+from pyzk.jute.archive import INT_BYTES, LONG_BYTES
+from pyzk.jute.packing import pack_int, pack_long, unpack_int, unpack_long
 from pyzk.quorum.vote import PeerState, Vote
 
 PROTOCOL_V1: Final = -65536
@@ -239,7 +240,7 @@ class FrameScanner:
         payloads: list[bytes] = []
         offset, end = 0, len(data)
         while end - offset >= INT_BYTES:
-            (length,) = unpack_int(data, offset)
+            length = int.from_bytes(data[offset : offset + INT_BYTES], "big", signed=True)
             if not 0 < length <= MAX_FRAME_BYTES:
                 raise QuorumProtocolError(f"a frame of {length} bytes on the election port")
             start = offset + INT_BYTES

@@ -18,8 +18,8 @@ from pyzk.constants import MAX_PACKET_BYTES, MAX_TXN_BYTES, ErrorCode, OpCode
 from pyzk.data.txn import decode_txn
 from pyzk.errors import JuteError, QuorumProtocolError
 from pyzk.int64 import hex_digits, hex_id
-from pyzk.jute.archive import (
-    NULL,
+from pyzk.jute.archive import NULL
+from pyzk.jute.packing import (
     pack_int,
     pack_long,
     pack_long_int,

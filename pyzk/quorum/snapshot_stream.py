@@ -23,14 +23,8 @@ from typing import Final
 from pyzk.data.paths import ROOT
 from pyzk.data.snapshot_view import Frozen
 from pyzk.errors import TooLong
-from pyzk.jute.archive import (
-    NULL,
-    decode_text,
-    encode_string,
-    unpack_int,
-    unpack_long,
-    unpack_long_int,
-)
+from pyzk.jute.archive import NULL, decode_text, encode_string
+from pyzk.jute.packing import unpack_int, unpack_long, unpack_long_int
 from pyzk.jute.records import ACL
 
 SIGNATURE: Final = "BenWasHere"

@@ -20,7 +20,7 @@ from typing import Final
 
 from pyzk.constants import MAX_IDENTITIES, MAX_PACKET_BYTES
 from pyzk.errors import JuteError, QuorumProtocolError
-from pyzk.jute.archive import unpack_int
+from pyzk.jute.packing import unpack_int
 from pyzk.jute.records import Id, QuorumPacket
 from pyzk.quorum import packets
 from pyzk.quorum.snapshot_stream import SnapshotParser, SnapshotPart, end_of_buffer

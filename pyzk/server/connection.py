@@ -29,7 +29,8 @@ from pyzk.data.acl import OPEN_ACL_ID
 from pyzk.data.tree import Applied
 from pyzk.errors import JuteError, KeeperError
 from pyzk.int64 import hex_id
-from pyzk.jute.archive import NULL, encode_string, unpack_int
+from pyzk.jute.archive import NULL, encode_string
+from pyzk.jute.packing import unpack_int
 from pyzk.jute.records import AuthPacket, SASLToken
 from pyzk.outsiders import about
 from pyzk.server import fourletter

@@ -8,14 +8,14 @@ included.)
 
 from __future__ import annotations
 
-import struct
 from typing import Final
 
 from pyzk.constants import CONTAINER_OWNER, OpCode
 from pyzk.data.acl import OPEN_ACL, OPEN_LIST
 from pyzk.data.tree import ttl_owner
 from pyzk.data.txn import Body
-from pyzk.jute.archive import encode_string, pack_int, unpack_int
+from pyzk.jute.archive import encode_string
+from pyzk.jute.packing import pack_bi, pack_int, unpack_int
 from pyzk.jute.records import (
     ACL,
     CreateContainerTxn,
@@ -32,7 +32,6 @@ Prepared = tuple[Body, bytes]
 
 OPEN_BYTES: Final = pack_int(1) + pack_int(31) + encode_string("world") + encode_string("anyone")
 _OPEN_LENGTH: Final = len(OPEN_BYTES)
-_pack_create_end: Final = struct.Struct(">?i").pack
 
 
 class RawSetData(SetDataRequest):
@@ -131,7 +130,7 @@ def create_body(
         return encoded_body(CreateTTLTxn(path, data, entries, cversion, ttl)), ttl_owner(ttl)
     body = CreateTxn(path, data, entries, is_ephemeral, cversion)
     if type(record) is RawCreate and path is record.path:
-        encoded = record.raw + _pack_create_end(is_ephemeral, cversion)
+        encoded = record.raw + pack_bi(is_ephemeral, cversion)
     else:
         encoded = body.encode()
     return (body, encoded), session_id if is_ephemeral else 0

@@ -23,7 +23,8 @@ from pyzk import __version__
 from pyzk.data import paths
 from pyzk.four_letter_words import FOUR_LETTER_WORDS
 from pyzk.int64 import hex_id
-from pyzk.jute.archive import LONG_BYTES, unpack_long
+from pyzk.jute.archive import LONG_BYTES
+from pyzk.jute.packing import unpack_long
 from pyzk.server.fourletter_mntr import monitor_lines
 from pyzk.server.fourletter_text import java_date, java_double, socket_address
 

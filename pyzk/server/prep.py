@@ -50,7 +50,7 @@ from pyzk.errors import (
     UnknownSession,
 )
 from pyzk.int64 import hex_id
-from pyzk.jute.archive import pack_int
+from pyzk.jute.packing import pack_int
 from pyzk.jute.records import (
     CheckVersionRequest,
     CheckVersionTxn,

@@ -31,8 +31,8 @@ from pyzk.jute.archive import (
     encode_buffer,
     encode_string,
     encode_strings,
-    unpack_int,
 )
+from pyzk.jute.packing import unpack_int
 from pyzk.jute.records import (
     ACL,
     AddWatchRequest,

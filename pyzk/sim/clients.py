@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from pyzk.constants import OpCode, Xid
 from pyzk.int64 import hex_id
-from pyzk.jute.archive import unpack_int
+from pyzk.jute.packing import unpack_int
 from pyzk.jute.records import ConnectRequest, ConnectResponse, SetWatches, WatcherEvent
 from pyzk.sim.checkers.replies import ReplyChecker
 from pyzk.sim.history import Operation, SessionRecord

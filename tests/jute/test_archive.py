@@ -19,8 +19,8 @@ from pyzk.jute.archive import (
     encode_string,
     encode_strings,
     not_null,
-    pack_int,
 )
+from pyzk.jute.packing import pack_int
 
 MIN_INT = -(1 << 31)
 MAX_INT = (1 << 31) - 1

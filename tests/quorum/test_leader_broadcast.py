@@ -8,7 +8,7 @@ import pytest
 
 from pyzk.constants import ErrorCode, OpCode
 from pyzk.data.txn import decode_txn
-from pyzk.jute.archive import pack_int
+from pyzk.jute.packing import pack_int
 from pyzk.jute.records import CreateSessionTxn, ErrorTxn
 from pyzk.quorum import packets
 from pyzk.quorum.epochs import Epochs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pyzk.constants import OpCode
-from pyzk.jute.archive import pack_int
+from pyzk.jute.packing import pack_int
 from pyzk.quorum import packets
 from pyzk.zxid import make
 from tests.frames import create_request

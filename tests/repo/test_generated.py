@@ -10,13 +10,17 @@ from types import ModuleType
 import pytest
 
 from pyzk.quorum import learner, learner_handler
-from scripts import changelog, gen_config_table, gen_jute, gen_word_table, gen_zab
+from scripts import changelog, gen_config_table, gen_jute, gen_packing, gen_word_table, gen_zab
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_records_are_what_their_schema_says() -> None:
     assert gen_jute.TARGET.read_text() == gen_jute.generate(), "run `make generate`"
+
+
+def test_the_rows_of_numbers_are_those_of_the_records_and_of_their_table() -> None:
+    assert gen_packing.TARGET.read_text() == gen_packing.generate(), "run `make generate`"
 
 
 def test_the_table_of_keys_is_what_the_parser_works_from() -> None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from pyzk.constants import OpCode, Xid
 from pyzk.int64 import hex_id
-from pyzk.jute.archive import unpack_int, unpack_long
+from pyzk.jute.packing import unpack_int, unpack_long
 from pyzk.runtime.client_port import ClientProtocol
 from pyzk.runtime.seams import Timer
 from pyzk.server.reply import encode_error
