@@ -69,6 +69,10 @@ serve: $(VENV)/.runtime ## serve on 127.0.0.1:2181, data in ./pyzk-data (options
 compile: $(VENV)/.runtime ## compile the core now, one to three minutes (C compiler needed; once for each change)
 	@$(COMPILED) now
 
+.PHONY: wheels
+wheels: $(VENV)/.runtime ## build wheels with the compiled core for the Pythons of this machine, in dist/, and try them (ARGS="PYTHON...")
+	@$(RUN) -m scripts.wheels $(ARGS)
+
 # ---- tests
 
 # Byte code is kept in any case: many tests start a Python of their own.
