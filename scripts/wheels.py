@@ -41,7 +41,13 @@ def found() -> list[str]:
     """Return the commands that may be Pythons of this machine, one for each version."""
     places = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/bin", "/usr/bin"])
     names = (f"python3.{minor}" for minor in range(OLDEST, NEWEST + 1))
-    return [path for name in names if (path := shutil.which(name, path=places))]
+    paths = [path for name in names if (path := shutil.which(name, path=places))]
+    return [path for path in paths if _runs(path)]
+
+
+def _runs(python: str) -> bool:
+    """Return whether this is a Python, not a stand-in that a version manager has for none."""
+    return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
 
 
 def about(python: str) -> tuple[str, str]:
