@@ -66,8 +66,12 @@ serve: $(VENV)/.runtime ## serve on 127.0.0.1:2181, data in ./pyzk-data (options
 	@exec $(if $(WANTED),$(COMPILED) serve) $(BIN)/pyzk serve $(ARGS)
 
 .PHONY: compile
-compile: $(VENV)/.runtime ## compile the core now, two to five minutes (C compiler needed; once for each change)
+compile: $(VENV)/.runtime ## compile the core now, one to three minutes (C compiler needed; once for each change)
 	@$(COMPILED) now
+
+.PHONY: wheels
+wheels: $(VENV)/.runtime ## build wheels with the compiled core for the Pythons of this machine, in dist/, and try them (ARGS="PYTHON...")
+	@$(RUN) -m scripts.wheels $(ARGS)
 
 # ---- tests
 
@@ -208,6 +212,11 @@ bench-ensemble: $(VENV)/.test $(if $(WANTED),compile) ## measure three members b
 .PHONY: bench-fixture
 bench-fixture: $(VENV)/.test ## measure what a test waits for a server: pyzk, ZooKeeper, Curator's TestingServer (the latter need Java)
 	@$(RUN) -m scripts.bench.fixture $(ARGS)
+
+# A count, unlike a time, does not depend on the machine's mood.
+.PHONY: bench-core
+bench-core: $(VENV)/.test $(if $(WANTED),compile) ## count the instructions of each operation, and compare with the bounds (needs valgrind; new bounds: ARGS=--record)
+	@$(RUN) -m scripts.bench.core $(ARGS)
 
 # ---- the rest
 

@@ -2,6 +2,9 @@
 
 Used by pip through pyproject.toml; see setup.py. An editable install is never compiled: its
 compiled modules would hide later changes of the source.
+
+There is no prepare_metadata_for_build_wheel: what a wheel needs is known when the core is compiled,
+or is not. A frontend then builds the wheel, and takes its metadata.
 """
 
 from __future__ import annotations
@@ -14,11 +17,7 @@ from typing import Any
 
 from can_compile import SWITCH, is_required, why_not
 from setuptools import build_meta as _setuptools
-from setuptools.build_meta import (
-    build_sdist,
-    get_requires_for_build_sdist,
-    prepare_metadata_for_build_wheel,
-)
+from setuptools.build_meta import build_sdist, get_requires_for_build_sdist
 
 __all__ = [
     "build_editable",
@@ -28,12 +27,11 @@ __all__ = [
     "get_requires_for_build_sdist",
     "get_requires_for_build_wheel",
     "prepare_metadata_for_build_editable",
-    "prepare_metadata_for_build_wheel",
 ]
 
-COMPILER = ("mypy>=2.4,<2.5", "attrs>=23.1", "pybind11>=2.11")
-"""mypyc, of the version that the compiled form is tested with; what it must see to know our types;
-and a helper that uses all cores."""
+COMPILER = ("mypy>=2.4,<2.5", "attrs>=23.1")
+"""mypyc, of the version that the compiled form is tested with; and what it must see to know our
+types."""
 BUILD_FOLDER = Path(__file__).resolve().parent.parent / "build"
 
 Settings = dict[str, Any] | None

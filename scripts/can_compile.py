@@ -13,6 +13,8 @@ import sysconfig
 from pathlib import Path
 
 SWITCH = "PYZK_COMPILE"
+RUNTIME_LIBRARY = "librt"
+"""The package of mypyc's library, which compiled modules use when they run."""
 SPELLINGS = {
     **dict.fromkeys(("yes", "1", "true", "on"), True),
     **dict.fromkeys(("no", "0", "false", "off"), False),

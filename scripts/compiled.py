@@ -34,7 +34,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
-from scripts.can_compile import is_refused, why_not
+from scripts.can_compile import RUNTIME_LIBRARY, is_refused, why_not
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 KEPT: Final = 2
@@ -118,9 +118,7 @@ def compile_core(root: Path, pause: Pause, command: Sequence[str] | None = None)
 
 def _compile_aside(root: Path, aside: Path, pause: Pause, command: Sequence[str]) -> Path:
     source, result, log = aside / "source", aside / "result", aside / "log"
-    for path in [*inputs(root), Path("README.md"), Path("LICENSE"), Path("MANIFEST.in")]:
-        (source / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(root / path, source / path)
+    copy_sources(root, source)
     # Not that of `root`: it may change from now on.
     tree, failure = (root / ".build" / of(source).name for of in (tree_of, failure_of))
     (aside / "tmp").mkdir()
@@ -151,18 +149,26 @@ def _compile_aside(root: Path, aside: Path, pause: Pause, command: Sequence[str]
     return tree
 
 
+def copy_sources(root: Path, target: Path) -> None:
+    """Copy what a wheel is built from."""
+    for path in [*inputs(root), Path("README.md"), Path("LICENSE"), Path("MANIFEST.in")]:
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / path, target / path)
+
+
 def _pip() -> list[str]:
+    """Return the words in front of the folder. What only the compiled form needs comes into the
+    copy, too: the environment has what the source needs."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    return [*pip, "install", "--no-deps", "--no-compile", ".", "--target"]
+    return [*pip, "install", "--no-deps", "--no-compile", ".", RUNTIME_LIBRARY, "--target"]
 
 
 def _progress(source: Path) -> str:
     build = source / "build"
-    total = len(list(build.glob("*.c")))
+    total = len(list(build.glob("chunk_*.c")))
     if total == 0:
         return "getting mypyc, translating to C"
-    # Not those of mypyc's own runtime, whose sources are elsewhere.
-    done = len(list(build.glob("temp*/build/*.o")))
+    done = len(list(build.glob("temp*/build/chunk_*.o")))
     return f"compiling: {done} of {total} files"
 
 
@@ -249,7 +255,7 @@ def compile_now(root: Path, command: Sequence[str] | None = None) -> int:
     if reason is not None:
         return _fail(f"the core cannot be compiled: {reason}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    _say("compiling the core, two to five minutes (once for each change of the sources)")
+    _say("compiling the core, one to three minutes (once for each change of the sources)")
     try:
         compile_core(root, Progress(), command)
     except CompileError as error:

@@ -46,7 +46,16 @@ class _Commands(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        try:
+            command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        except ModuleNotFoundError as error:
+            # Only compiled modules need it, so only a wheel that has them names it.
+            if error.name is None or error.name.partition(".")[0] != "librt":
+                raise
+            raise click.ClickException(
+                "the compiled core needs the package librt, which is not installed:"
+                " pip install librt"
+            ) from None
         assert isinstance(command, click.Command), cmd_name
         return command
 

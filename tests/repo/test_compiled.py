@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.abc
 import os
+import runpy
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from pyzk import cli
 from scripts import can_compile
 from tests.processes import python
 
 ROOT = Path(__file__).parent.parent.parent
+LISTS = frozenset({"FOLDERS", "MODULES", "LEFT_OUT"})
 IS_COMPILED_RUN = "PYZK_TEST_COMPILED" in os.environ
 
 
@@ -26,20 +33,22 @@ def setup_lists() -> dict[str, tuple[str, ...]]:
         for node in tree.body
         if isinstance(node, ast.Assign)
         for target in node.targets
-        if isinstance(target, ast.Name) and target.id in ("FOLDERS", "MODULES", "LEFT_OUT")
+        if isinstance(target, ast.Name) and target.id in LISTS
     }
 
 
 def compiled_modules() -> list[str]:
     lists = setup_lists()
-    names = [name.replace("/", ".") for name in lists["MODULES"]]
-    for folder in lists["FOLDERS"]:
-        names += [
-            f"{folder}.{path.stem}"
-            for path in sorted((ROOT / "pyzk" / folder).glob("[!_]*.py"))
-            if not path.name.startswith(lists["LEFT_OUT"])
-        ]
-    return names
+    names = [*lists["MODULES"], *whole_folders()]
+    return [name.replace("/", ".") for name in names if not name.startswith(lists["LEFT_OUT"])]
+
+
+def whole_folders() -> list[str]:
+    return [
+        f"{folder}/{path.stem}"
+        for folder in setup_lists()["FOLDERS"]
+        for path in sorted((ROOT / "pyzk" / folder).glob("[!_]*.py"))
+    ]
 
 
 @pytest.mark.parametrize("name", compiled_modules())
@@ -50,13 +59,85 @@ def test_a_run_uses_the_form_it_says(name: str) -> None:
 
 def test_the_lists_name_what_is_there() -> None:
     lists = setup_lists()
-    assert lists.keys() == {"FOLDERS", "MODULES", "LEFT_OUT"}
+    assert lists.keys() == LISTS
     for name in lists["MODULES"]:
         assert (ROOT / "pyzk" / f"{name}.py").is_file(), name
     for prefix in lists["LEFT_OUT"]:
-        assert any(
-            list((ROOT / "pyzk" / folder).glob(f"{prefix}*.py")) for folder in lists["FOLDERS"]
-        ), prefix
+        assert [name for name in whole_folders() if name.startswith(prefix)], prefix
+
+
+class Finds(importlib.abc.MetaPathFinder):
+    """Finds nothing, and refuses one package."""
+
+    def __init__(self, refused: str) -> None:
+        self._refused = refused
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == self._refused:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ("librt", "Error: the compiled core needs the package librt, which is not installed"),
+        ("librt.strings", "Error: the compiled core needs the package librt"),
+        ("another", "No module named 'another'"),
+    ],
+)
+def test_a_compiled_core_without_its_library_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, missing: str, said: str
+) -> None:
+    # In place of what a compiled module does when it is imported.
+    monkeypatch.setattr(sys, "meta_path", [Finds(missing), *sys.meta_path])
+    monkeypatch.setitem(cli.COMMANDS, "serve", (missing, ""))
+    result = CliRunner().invoke(cli.main, ["serve"])
+    assert result.exit_code == 1
+    assert said in result.output + str(result.exception)
+
+
+Setup = dict[str, Any]
+
+
+@pytest.fixture
+def setup(monkeypatch: pytest.MonkeyPatch) -> Setup:
+    """What setup.py defines, and as ``options`` what it tells setuptools about pure Python."""
+    setuptools = pytest.importorskip("setuptools")
+    options: Setup = {}
+    monkeypatch.setattr(setuptools, "setup", options.update)
+    monkeypatch.setattr(sys, "argv", ["setup.py", "bdist_wheel"])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("PYZK_COMPILE", "no")
+    return {**runpy.run_path(str(ROOT / "setup.py")), "options": options}
+
+
+def test_pure_python_needs_no_library_of_the_compiler(setup: Setup) -> None:
+    needed = setup["options"]["install_requires"]
+    assert [each.partition(">")[0] for each in needed] == ["attrs", "click", "uvloop"]
+
+
+@pytest.mark.parametrize(
+    ("version", "needed"),
+    [("0.17.0", "librt>=0.17.0,<1"), ("1.2", "librt>=1.2,<2")],
+)
+def test_the_compiled_form_needs_the_library_that_it_was_compiled_with(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, version: str, needed: str
+) -> None:
+    monkeypatch.setattr("importlib.metadata.version", {"librt": version}.__getitem__)
+    assert setup["runtime_library"]() == needed
+
+
+def test_every_c_file_is_in_one_chunk_and_the_largest_comes_first(
+    setup: Setup, tmp_path: Path
+) -> None:
+    names = [f"{number:02}.c" for number in range(40)]
+    for number, name in enumerate(names):
+        (tmp_path / name).write_text("x" * (number + 1))
+    chunks = [Path(each) for each in setup["in_chunks"]([str(tmp_path / name) for name in names])]
+    assert len(chunks) == setup["CHUNKS"]
+    assert chunks[0].read_text().startswith('#include "39.c"\n')
+    lines = [line for chunk in chunks for line in chunk.read_text().splitlines()]
+    assert sorted(lines) == [f'#include "{name}"' for name in names]
 
 
 def run_setup(*arguments: str, switch: str = "yes") -> subprocess.CompletedProcess[str]:

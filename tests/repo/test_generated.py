@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import tomllib
 from pathlib import Path
@@ -56,8 +57,12 @@ def test_every_phase_has_a_name_for_messages(module: ModuleType) -> None:
 def test_the_fallback_of_the_makefile_names_every_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     makefile = (ROOT / "Makefile").read_text()
-    wanted = project["dependencies"] + project["optional-dependencies"]["test"]
-    for requirement in wanted:
+    [needed] = [
+        ast.literal_eval(node.value)
+        for node in ast.parse((ROOT / "setup.py").read_text()).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "DEPENDENCIES"
+    ]
+    for requirement in [*needed, *project["optional-dependencies"]["test"]]:
         if not requirement.startswith("uvloop"):
             assert f"'{requirement}'" in makefile
 
