@@ -155,7 +155,6 @@ class Prep:
             node.pzxid,
         )
         pending.digest = node.digest
-        pending.path_crc = node.path_crc
         pending.is_create = False
         if type(node) is PendingNode:
             pending.acl = node.acl
