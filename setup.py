@@ -33,6 +33,7 @@ MODULES = (
     "errors",
     "summaries",
     "zxid",
+    "persistence/replay",
     "persistence/snapshot",
     "persistence/txnlog",
     "runtime/client_port",
