@@ -36,6 +36,7 @@ MODULES = (
     "errors",
     "summaries",
     "zxid",
+    "persistence/replay",
     "persistence/snapshot",
     "persistence/txnlog",
     "runtime/client_port",

@@ -4,7 +4,8 @@ Pure. Answers to HashSet<String>, as DataNode and DataTree use it. To add a name
 what it costs in a dict; the order is computed when it is asked for, and the encoded list is kept
 until the set changes. Of a set's past no more is kept than decides the order:
 
-    names      in the order in which they came
+    names      in the order in which they came, each behind as many characters as all have in
+               common: of children their paths are kept, which are there anyway
     _capacity  of the table before the names that are there came; removals note how large it was
     _table     the table itself, if the list is asked for again and again. Names that came since are
                the last ones in ``names``, those that went are in ``_gone``
@@ -49,10 +50,12 @@ it."""
 class NameSet:
     """Holds names, each once."""
 
-    __slots__ = ("_capacity", "_encoded", "_gone", "_table", "names")
+    __slots__ = ("_capacity", "_encoded", "_gone", "_name_at", "_table", "names")
 
-    def __init__(self, capacity: int = FIRST_CAPACITY) -> None:
+    def __init__(self, capacity: int = FIRST_CAPACITY, name_at: int = 0) -> None:
         self.names: dict[str, None] = {}
+        self._name_at = name_at
+        """Where a name begins in what is added, removed and kept for it."""
         self._capacity = capacity
         """The capacity of the table, without the names that came after the last removal."""
         self._table: HashTable | None = None
@@ -72,7 +75,11 @@ class NameSet:
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names in the order in which they came."""
-        return iter(self.names)
+        return iter(self._bare(list(self.names)))
+
+    def _bare(self, names: list[str]) -> list[str]:
+        name_at = self._name_at
+        return [name[name_at:] for name in names] if name_at else names
 
     def add(self, name: str) -> None:
         """Add a name, if it is not there."""
@@ -98,17 +105,18 @@ class NameSet:
         if self._encoded:
             self._encoded = b""
         if table is not None:
-            self._remove(table, name)
+            self._remove(table, name[self._name_at :])
 
     def in_order(self) -> list[str]:
         """Return the names in the original's order."""
         names = self.names
         table = self._table
         if table is None:
-            if len(names) < 2:
-                return list(names)
-            if self._encoded is None or len(names) <= MOST_IN_BIN:
-                order, capacity = order_if_plain(list(names), self._capacity)
+            bare = self._bare(list(names))
+            if len(bare) < 2:
+                return bare
+            if self._encoded is None or len(bare) <= MOST_IN_BIN:
+                order, capacity = order_if_plain(bare, self._capacity)
                 if capacity:
                     return order
             table = self._table = self._build()
@@ -135,13 +143,13 @@ class NameSet:
         elif table is not None:
             self._catch_up(table)
         elif size > MOST_IN_BIN:
-            if not capacity_if_plain(spread_hashes(list(self.names)), self._capacity):
+            if not capacity_if_plain(spread_hashes(self._bare(list(self.names))), self._capacity):
                 self._table = self._build()
         self._capacity = capacity_for(size, self._capacity)
 
     def _build(self) -> HashTable:
         table = HashTable(self._capacity)
-        table.extend(list(self.names))
+        table.extend(self._bare(list(self.names)))
         return table
 
     def _remove(self, table: HashTable, name: str) -> None:
@@ -171,4 +179,4 @@ class NameSet:
         if missing:
             late = list(islice(reversed(self.names), missing))
             late.reverse()
-            table.extend(late)
+            table.extend(self._bare(late))

@@ -9,9 +9,20 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from pyzk.data.name_set import NameSet
+
+if TYPE_CHECKING:
+    from mypy_extensions import i32, mypyc_attr
+else:
+    _T = TypeVar("_T")
+
+    def mypyc_attr(**_: object) -> Callable[[_T], _T]:
+        """Stand for what tells the compiler, and only it, something of a class."""
+        return lambda kind: kind
+
 
 CHILDREN_CAPACITY: Final = 8
 """The capacity with which the original makes the set of children."""
@@ -24,8 +35,6 @@ _crc32: Final = zlib.crc32
 
 STAT_BYTES: Final = 68
 _NO_CHILDREN: Final = bytes(4)
-_UNCOUNTED: Final = -2
-"""The path_crc of a znode that is not part of the tree digest."""
 
 
 def to_int32(value: int) -> int:
@@ -33,6 +42,9 @@ def to_int32(value: int) -> int:
     return (value + 0x80000000 & 0xFFFFFFFF) - 0x80000000
 
 
+# No znode is part of a cycle, so the compiled form needs no head for the collector; with that, and
+# with numbers of four bytes where they suffice, a znode takes 128 bytes instead of 176.
+@mypyc_attr(acyclic=True)
 class DataNode:
     """One znode. Only the tree writes its fields, and clears ``stat`` when it does."""
 
@@ -46,12 +58,11 @@ class DataNode:
         "data",
         "digest",
         "ephemeral_owner",
+        "is_owned",
         "mark",
         "mtime",
         "mzxid",
-        "path_crc",
         "pzxid",
-        "shown_owner",
         "stat",
         "version",
     )
@@ -71,28 +82,31 @@ class DataNode:
         pzxid: int = 0,
     ) -> None:
         self.data = data
-        self.acl_id = acl_id
-        self.czxid = czxid
-        self.mzxid = mzxid
-        self.ctime = ctime
-        self.mtime = mtime
-        self.version = version
-        self.cversion = cversion
-        self.aversion = aversion
-        self.ephemeral_owner = ephemeral_owner
-        self.pzxid = pzxid
-        self.shown_owner = 0
-        """The ephemeralOwner that clients see: 0 for containers and TTL znodes."""
         self.children: NameSet | None = None
         """The names of the children; None as long as there has never been one."""
         self.stat: bytes | None = None
         """The Stat as it is on the wire; None after a change."""
+        self.czxid = czxid
+        self.mzxid = mzxid
+        self.ctime = ctime
+        self.mtime = mtime
+        self.ephemeral_owner = ephemeral_owner
+        self.pzxid = pzxid
         self.digest = 0
         """This znode's share of the tree digest."""
-        self.path_crc = -1
-        """The CRC-32 of the path, with which the digest begins; -1 before it is asked for."""
-        self.mark = 0
+        self.acl_id: i32 = acl_id
+        self.version: i32 = version
+        self.cversion: i32 = cversion
+        self.aversion: i32 = aversion
+        self.mark: i32 = 0
         """The number of the last snapshot that has this znode's state."""
+        self.is_owned = False
+        """Whether a session owns this znode, so that the owner is no container and no TTL."""
+
+    @property
+    def shown_owner(self) -> int:
+        """Return the ephemeralOwner that clients see: 0 for containers and TTL znodes."""
+        return self.ephemeral_owner if self.is_owned else 0
 
     def encode_stat(self) -> bytes:
         """Return the 68 bytes of the wire Stat."""
@@ -116,12 +130,12 @@ class DataNode:
             )
         return stat
 
-    def add_child(self, name: str) -> None:
-        """Note a new child."""
+    def add_child(self, path: str, name_at: int) -> None:
+        """Note a new child, by its path and by where in it the name begins."""
         children = self.children
         if children is None:
-            children = self.children = NameSet(CHILDREN_CAPACITY)
-        children.add(name)
+            children = self.children = NameSet(CHILDREN_CAPACITY, name_at)
+        children.add(path)
 
     def list_children(self) -> list[str]:
         """Return the names of the children in the order in which clients are told them."""
@@ -162,10 +176,9 @@ class DataNode:
             self.ephemeral_owner,
             self.pzxid,
         )
-        node.shown_owner = self.shown_owner
+        node.is_owned = self.is_owned
         node.children = self.children
         node.digest = self.digest
-        node.path_crc = self.path_crc
         return node
 
     def set_data_quietly(self, data: bytes) -> None:
@@ -179,18 +192,18 @@ def compute_digest(path: str, node: DataNode) -> int:
 
     Znodes below /zookeeper/ count nothing; the root's path counts as empty.
     """
-    crc = node.path_crc
-    if crc < 0:
-        if crc == _UNCOUNTED:
-            return 0
-        if path.startswith("/zookeeper/"):
-            node.path_crc = _UNCOUNTED
-            return 0
-        crc = 0 if path == "/" else zlib.crc32(path.encode("utf-8", "surrogatepass"))
-        node.path_crc = crc
+    if path.startswith("/zookeeper/"):
+        return 0
+    # The CRC of the path is not kept: 8 bytes for each znode would save 3 % of a write.
+    raw = (
+        b""
+        if path == "/"
+        else path.encode()
+        if path.isascii()
+        else path.encode("utf-8", "surrogatepass")
+    )
     data = node.data
-    if data:
-        crc = _crc32(data, crc)
+    crc = _crc32(raw + data) if data else _crc32(raw)
     return _crc32(
         _pack_digest(
             node.czxid,

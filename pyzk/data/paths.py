@@ -58,11 +58,6 @@ def parent_of(path: str) -> str:
     return path[:slash] if slash else ROOT
 
 
-def child_of(parent: str, name: str) -> str:
-    """Return the path of the child ``name`` of ``parent``."""
-    return f"/{name}" if parent == ROOT else f"{parent}/{name}"
-
-
 def namespace_of(path: str) -> str | None:
     """Return the first component of ``path``, the key of the metrics per namespace; None for the
     root."""

@@ -96,7 +96,6 @@ def state_after(
         acl,
     )
     pending.digest = node.digest
-    pending.path_crc = node.path_crc
     pending.child_count = child_count
     pending.created = created
     return pending

@@ -14,7 +14,7 @@ import logging
 import re
 from typing import TYPE_CHECKING, Final
 
-from pyzk.data.paths import QUOTA, ROOT, child_of, namespace_of
+from pyzk.data.paths import QUOTA, ROOT, namespace_of
 from pyzk.errors import MarshallingError, QuotaExceeded
 from pyzk.outsiders import about
 
@@ -271,7 +271,7 @@ def _walk(path: str, nodes: Mapping[str, DataNode]) -> list[str]:
     for parent in paths:  # grows while it is walked
         children = nodes[parent].children
         if children:
-            paths.extend(child_of(parent, name) for name in children)
+            paths.extend(children.names)
     return paths
 
 

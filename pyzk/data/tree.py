@@ -135,7 +135,7 @@ class DataTree:
             children = self.nodes[parent].children
             if children:
                 count += len(children)
-                todo += [f"{parent}/{name}" for name in children]
+                todo += children.names
         return count
 
     # --- loading --------------------------------------------------------------------
@@ -146,7 +146,7 @@ class DataTree:
         if old is None:
             if path != ROOT:
                 parent = self.nodes[parent_of(path)]
-                parent.add_child(path[path.rindex("/") + 1 :])
+                parent.add_child(path, path.rindex("/") + 1)
                 parent.stat = None
             self.data_size += len(path)
         else:
@@ -156,7 +156,7 @@ class DataTree:
             self.digest -= old.digest
         self.nodes[path] = node
         self.data_size += len(node.data or b"")
-        self._note_owner(path, node)
+        self.note_owner(path, node)
         if self.digests:
             node.digest = compute_digest(path, node)
             self.digest += node.digest
@@ -176,7 +176,7 @@ class DataTree:
         self.acls.drop_unused()
         self.quota.load(self.nodes)
 
-    def _note_owner(self, path: str, node: DataNode) -> None:
+    def note_owner(self, path: str, node: DataNode) -> None:
         """File a znode under its kind, which its ephemeralOwner tells (EphemeralType)."""
         owner = node.ephemeral_owner
         if owner == 0:
@@ -186,7 +186,7 @@ class DataTree:
         elif self.is_ttl_owner(owner):
             self.ttls[path] = None
         else:
-            node.shown_owner = owner
+            node.is_owned = True
             owned = self.ephemerals.get(owner)
             if owned is None:
                 owned = self.ephemerals[owner] = NameSet()
@@ -355,7 +355,7 @@ class DataTree:
             parent.cversion = parent_cversion
             parent.pzxid = zxid
         if old is None:
-            parent.add_child(path[slash + 1 :])
+            parent.add_child(path, slash + 1)
         parent.stat = None
         if self.digests:
             self._redigest(parent_path, parent, None if foretold is None else foretold.parent)
@@ -374,7 +374,7 @@ class DataTree:
         nodes[path] = node
         self.data_size += len(path) + (len(data) if data else 0)
         if owner:
-            self._note_owner(path, node)
+            self.note_owner(path, node)
         if self.digests:
             self._redigest(path, node, foretold)
         self.quota.created(path, node, nodes)
@@ -410,7 +410,7 @@ class DataTree:
         if node is not None:
             del nodes[path]
             if parent.children is not None:
-                parent.children.discard(path[slash + 1 :])
+                parent.children.discard(path)
             self.data_size -= len(path) + (len(node.data) if node.data else 0)
             self._forget_owner(path, node)
             if self.digests:

@@ -17,22 +17,20 @@ ZooKeeper: FileTxnSnapLog.restore, FileTxnLog.
 from __future__ import annotations
 
 import logging
-from contextlib import closing
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pyzk.constants import MAX_TXN_BYTES
 from pyzk.data.committed_log import CommittedLog
 from pyzk.data.database import Database
 from pyzk.data.tree import DataTree
-from pyzk.data.txn import decode_txn
-from pyzk.errors import Corrupt, JuteError, StorageError
+from pyzk.errors import Corrupt, StorageError
 from pyzk.persistence import filenames, newest_log, txnlog
 from pyzk.persistence.directory import Directory, join, remove_all
 from pyzk.persistence.filenames import ACCEPTED_EPOCH, CURRENT_EPOCH, TEMPORARY, NamedZxid
 from pyzk.persistence.replacement import complete_replacement
+from pyzk.persistence.replay import Replay, compare_digest, sync_file
 from pyzk.persistence.snapshot import LoadedSnapshot, read_snapshot, write_snapshot
-from pyzk.persistence.txnlog import Ending, LogScan
-from pyzk.zxid import follows, format_zxid
+from pyzk.zxid import format_zxid
 
 if TYPE_CHECKING:
     from pyzk.config.server import ServerConfig
@@ -191,14 +189,14 @@ class _Recovery:
         if loaded.digest_zxid > named.zxid:
             database.fuzzy_until = loaded.digest_zxid
         elif loaded.digest_zxid == named.zxid:
-            self._compare_digest(loaded)
-        replay = _Replay(self, database, loaded)
+            compare_digest(loaded, self.notes)
+        replay = Replay(self.log_directory, database, loaded, self.until, self.notes)
         replay.run()
         self._check_claims(database.last_zxid)
         self._check_acls(database)
         self._note_longest(max(loaded.longest, replay.longest))
         if self.until is None:
-            _sync_file(self.snap_directory, named.name)
+            sync_file(self.snap_directory, named.name)
             self.snap_directory.sync()
         return Recovered(
             database, named.name, named.zxid, database.last_zxid, replay.applied, self.notes
@@ -266,15 +264,6 @@ class _Recovery:
             remedy="restore a snapshot from a backup",
         )
 
-    def _compare_digest(self, loaded: LoadedSnapshot) -> None:
-        tree = loaded.database.tree
-        if tree.digests and loaded.digest_zxid and loaded.digest != tree.digest:
-            loaded.database.digest_mismatches += 1
-            self.note(
-                f"tree digest differs at zxid {format_zxid(loaded.digest_zxid)}:"
-                f" the snapshot says {loaded.digest}, the tree has {tree.digest}"
-            )
-
     def _has_records(self) -> bool:
         return any(
             txnlog.first_zxid(self.log_directory, name) is not None
@@ -290,7 +279,7 @@ class _Recovery:
                 " first transaction on, start with zookeeper.snapshot.trust.empty=true",
             )
         database = self.options.new_database()
-        replay = _Replay(self, database, None)
+        replay = Replay(self.log_directory, database, None, self.until, self.notes)
         replay.run()
         self._check_acls(database)
         self._note_longest(replay.longest)
@@ -375,100 +364,3 @@ class _Recovery:
                 " start on these files, and clients of the same jute.maxbuffer cannot read that"
                 " znode; was -Djute.maxbuffer larger before?"
             )
-
-
-class _Replay:
-    """Applies what the logs have beyond the database, in order and without a gap."""
-
-    def __init__(
-        self, recovery: _Recovery, database: Database, snapshot: LoadedSnapshot | None
-    ) -> None:
-        self.applied = 0
-        self.longest = 0
-        """The length of the longest transaction."""
-        self._recovery = recovery
-        self._directory = recovery.log_directory
-        self._database = database
-        self._snapshot = snapshot
-        self._trusted = database.last_zxid
-        self._repeated = 0
-
-    def run(self) -> None:
-        directory = self._directory
-        start = self._database.last_zxid
-        files = filenames.logs_from(directory.names(), start)
-        until = self._recovery.until
-        for index, named in enumerate(files):
-            if until is None or named.zxid <= until:
-                self._replay_file(named, is_last=index == len(files) - 1)
-        if files and until is None:
-            directory.sync()
-        if self._repeated:
-            self._recovery.note(f"{self._repeated} records came twice and were skipped")
-        fuzzy = self._database.fuzzy_until
-        if fuzzy > self._database.last_zxid:
-            raise Corrupt(
-                f"the snapshot has effects up to zxid {format_zxid(fuzzy)},"
-                f" the logs end at {format_zxid(self._database.last_zxid)}",
-                path=directory.path,
-                remedy="restore the missing log, or remove the snapshot to use an older one",
-            )
-
-    def _replay_file(self, named: NamedZxid, *, is_last: bool) -> None:
-        name = named.name
-        is_first = True
-        until = self._recovery.until
-        scan = LogScan(self._directory, name)
-        for offset, payload in scan:
-            zxid = txnlog.payload_zxid(payload)
-            if is_first and zxid != named.zxid:
-                raise Corrupt(
-                    f"the log begins with zxid {format_zxid(zxid)}, which is not in its name",
-                    path=scan.path,
-                    offset=offset,
-                    remedy="give the file its name back: log. and that zxid in hexadecimal",
-                )
-            is_first = False
-            if until is not None and zxid > until:
-                return
-            last = self._database.last_zxid
-            if zxid <= last:
-                self._repeated += zxid > self._trusted
-                continue
-            if not follows(last, zxid):
-                raise Corrupt(
-                    f"a gap: zxid {format_zxid(zxid)} follows {format_zxid(last)}",
-                    path=scan.path,
-                    offset=offset,
-                    remedy="restore the missing log or a newer snapshot; going on would lose"
-                    " transactions",
-                )
-            self._apply(scan.path, offset, payload)
-        if scan.ending is Ending.TORN:
-            what = "the torn end of the log is left out" if is_last else "the log has a torn end"
-            self._recovery.note(f"{scan.path}: {what}, at offset {scan.offset}: {scan.detail}")
-        if until is None:
-            _sync_file(self._directory, name)
-
-    def _apply(self, path: str, offset: int, payload: bytes) -> None:
-        database = self._database
-        try:
-            txn = decode_txn(payload)
-            database.replay(txn, payload)
-        except (JuteError, ValueError, LookupError) as error:
-            raise Corrupt(
-                f"a record that cannot be applied ({error})",
-                path=path,
-                offset=offset,
-                remedy="restore this file from a backup",
-            ) from error
-        self.applied += 1
-        self.longest = max(self.longest, len(payload))
-        snapshot = self._snapshot
-        if snapshot is not None and txn.header.zxid == snapshot.digest_zxid:
-            self._recovery._compare_digest(snapshot)
-
-
-def _sync_file(directory: Directory, name: str) -> None:
-    with closing(directory.open(name)) as file:
-        file.sync()

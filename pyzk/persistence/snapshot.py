@@ -26,13 +26,14 @@ from typing import Final, NamedTuple
 
 from pyzk.constants import MAX_TXN_BYTES
 from pyzk.data.database import Database, FrozenDatabase
-from pyzk.data.node import DataNode
-from pyzk.data.paths import ROOT, parent_of
+from pyzk.data.paths import ROOT
 from pyzk.data.serialize import encode_nodes, encode_tables
 from pyzk.data.snapshot_view import Frozen
 from pyzk.data.tree import DataTree
+from pyzk.data.tree_load import TreeLoad
 from pyzk.data.txn import DIGEST_VERSION
 from pyzk.errors import Corrupt, JuteError, StorageError
+from pyzk.jute.archive import decode_text
 from pyzk.jute.packing import pack_long, unpack_int, unpack_long, unpack_long_int
 from pyzk.jute.records import ACL
 from pyzk.persistence import compression
@@ -54,6 +55,7 @@ _SEAL_BYTES: Final = 13
 _DIGEST_BYTES: Final = 20
 _ZXID_BYTES: Final = 8
 _STAT_BYTES: Final = 60
+_SLASH: Final = 0x2F
 
 _pack_digest: Final = struct.Struct(">qiQ").pack
 _unpack_digest: Final = struct.Struct(">qiQ").unpack_from
@@ -268,13 +270,13 @@ class _SnapshotReader:
             self._position = 0
             raise self.corrupt("not a snapshot: wrong magic number")
         sessions = self._sessions()
-        tree.clear()
+        load = TreeLoad(tree)
         self._acls(tree)
-        self._nodes(tree)
+        self._nodes(load)
         self._check_seal()
         database = Database(tree, sessions)
         digest_zxid, digest, last_zxid = self._sections()
-        tree.finish_load()
+        load.finish()
         tree.last_zxid = zxid
         return LoadedSnapshot(database, digest_zxid, digest, last_zxid, self._longest)
 
@@ -349,40 +351,64 @@ class _SnapshotReader:
         self._longest = max(self._longest, length)
         return raw + self._take(length) if length > 0 else raw
 
-    def _nodes(self, tree: DataTree) -> None:
-        load_node, add_usage, nodes = tree.load_node, tree.acls.add_usage, tree.nodes
+    def _nodes(self, load: TreeLoad) -> None:
+        buffer, position = self._buffer, self._position
+        end = len(buffer)
         longest = self._longest
+        wanted = 4
         while True:
-            self._need(4)
-            (length,) = unpack_int(self._buffer, self._position)
+            if end - position < wanted:
+                self._position = position
+                self._need(wanted)
+                buffer, position = self._buffer, self._position
+                end = len(buffer)
+            (length,) = unpack_int(buffer, position)
+            start = position + 4
+            stop = start + length
             if not 0 <= length <= MAX_TXN_BYTES:
+                self._position = position
                 raise ValueError(f"a path of {length} bytes")
-            self._need(length + 8)
-            start = self._position + 4
-            path = str(self._buffer[start : start + length], "utf-8", "replace")
-            if path == "/":
+            wanted = 8 + length
+            if end - position < wanted:
+                continue
+            if length == 1 and buffer[start] == _SLASH:
                 # The end of the tree; the root itself is written as "".
-                self._position = start + length
+                self._position = stop
                 break
-            (data_length,) = unpack_int(self._buffer, start + length)
+            (data_length,) = unpack_int(buffer, stop)
             if not -1 <= data_length <= MAX_TXN_BYTES:
+                self._position = position
                 raise ValueError(f"data of {data_length} bytes")
             present = max(data_length, 0)
+            data_stop = stop + 4 + present
+            wanted = data_stop + 8 + _STAT_BYTES - position
+            if end - position < wanted:
+                continue
+            path = decode_text(buffer[start:stop]) or ROOT
+            data = None if data_length < 0 else buffer[stop + 4 : data_stop]
+            (acl_id, czxid, mzxid, ctime, mtime, version, cversion, aversion, owner, pzxid) = (
+                _unpack_node(buffer, data_stop)
+            )
+            self._position = position
+            load.add(
+                path,
+                data,
+                acl_id,
+                czxid,
+                mzxid,
+                ctime,
+                mtime,
+                version,
+                cversion,
+                aversion,
+                owner,
+                pzxid,
+            )
+            position += wanted
+            wanted = 4
             if length > longest or present > longest:
                 longest = max(length, present)
-            self._need(length + present + 8 + 8 + _STAT_BYTES)
-            start = self._position + 8 + length
-            data = None if data_length < 0 else self._buffer[start : start + present]
-            fields = _unpack_node(self._buffer, start + present)
-            path = path or ROOT
-            if path in nodes or (path != ROOT and not _has_parent(nodes, path)):
-                raise ValueError(f"node {path!r} comes twice or before its parent")
-            self._position = start + present + 8 + _STAT_BYTES
-            add_usage(fields[0])
-            load_node(path, DataNode(data, *fields))
         self._longest = longest
-        if ROOT not in nodes:
-            raise ValueError("the snapshot has no root")
 
     def _check_seal(self) -> None:
         self._need(_SEAL_BYTES)
@@ -408,7 +434,3 @@ class _SnapshotReader:
             last_zxid = unpack_long(self._take(_ZXID_BYTES), 0)[0]
             self._check_seal()
         return digest_zxid, digest, last_zxid
-
-
-def _has_parent(nodes: dict[str, DataNode], path: str) -> bool:
-    return path[0] == "/" and path[-1] != "/" and parent_of(path) in nodes

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from pyzk.data.committed_log import CommittedLog
 from pyzk.data.database import Database
-from pyzk.data.node import DataNode
-from pyzk.data.paths import ROOT, parent_of
 from pyzk.data.tree import DataTree
+from pyzk.data.tree_load import TreeLoad
 from pyzk.errors import QuorumProtocolError
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ class SnapshotLoad:
             emulate_353=config.emulate_353_ttl_nodes,
             digests=config.digest_enabled,
         )
-        tree.clear()
+        self._nodes: TreeLoad = TreeLoad(tree)
         self.zxid: int = zxid
         """The zxid of the SNAP packet: every transaction up to it is in the snapshot."""
         self.database: Database = Database(tree, {})
@@ -45,21 +44,18 @@ class SnapshotLoad:
         """Takes the next part. Raises QuorumProtocolError if the znodes are not a tree."""
         database = self.database
         tree = database.tree
-        nodes = tree.nodes
         for session_id, timeout_ms in part.sessions:
             database.sessions[session_id] = timeout_ms
         for acl_id, acl in part.acls:
             tree.acls.load(acl_id, acl)
-        for path, data, acl_id, stat in part.nodes:
-            if path in nodes or not (path == ROOT or _has_parent(nodes, path)):
-                raise QuorumProtocolError(f"the snapshot has {path!r} twice, or before its parent")
-            tree.acls.add_usage(acl_id)
-            tree.load_node(path, DataNode(data, acl_id, *_unpack_stat(stat)))
-        if part.is_last:
-            if ROOT not in nodes:
-                raise QuorumProtocolError("the snapshot has no root")
-            tree.finish_load()
-            tree.last_zxid = self.zxid
+        try:
+            for path, data, acl_id, stat in part.nodes:
+                self._nodes.add(path, data, acl_id, *_unpack_stat(stat))
+            if part.is_last:
+                self._nodes.finish()
+                tree.last_zxid = self.zxid
+        except ValueError as error:
+            raise QuorumProtocolError(f"the snapshot is no tree: {error}") from None
 
     def finish(self) -> None:
         """Notes that everything has been applied of which the snapshot may have effects.
@@ -72,7 +68,3 @@ class SnapshotLoad:
         unknown = database.tree.acls.unknown()
         if unknown:
             raise QuorumProtocolError(f"the snapshot lacks the ACL list {unknown[0]} it refers to")
-
-
-def _has_parent(nodes: dict[str, DataNode], path: str) -> bool:
-    return path[0] == "/" and path[-1] != "/" and parent_of(path) in nodes

@@ -6,6 +6,7 @@ Shell. Puts the pieces of ``persistence`` and ``runtime.disk`` together as the c
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import threading
@@ -65,6 +66,8 @@ class Storage:
 
     def open(self) -> Database:
         """Lock the directories and load the database. Raises StorageError."""
+        collects = gc.isenabled()
+        gc.disable()  # it would look again and again at a tree that only grows
         try:
             return self._open()
         except MissingLogError as error:
@@ -73,6 +76,9 @@ class Storage:
             if full := _told_full(error, self._config):
                 raise full from error.__cause__
             raise
+        finally:
+            if collects:
+                gc.enable()
 
     def _open(self) -> Database:
         config = self._config

@@ -233,3 +233,19 @@ def test_many_names_with_one_hash_take_no_time() -> None:
     for name in names:
         assert table.remove(name)
     assert (table.size, table.names()) == (0, [])
+
+
+def test_names_behind_what_they_have_in_common_are_in_the_same_order() -> None:
+    """As the paths of children: the set of 9 was listed, and has names that came and went since."""
+    bare, paths = NameSet(8), NameSet(8, len("/dir/"))
+    for number in range(40):
+        bare.add(f"n{number}")
+        paths.add(f"/dir/n{number}")
+        if number % 9 == 8:
+            assert paths.encode() == bare.encode()
+            bare.discard(f"n{number - 4}")
+            paths.discard(f"/dir/n{number - 4}")
+        assert paths.in_order() == bare.in_order()
+    assert list(paths) == list(bare)
+    assert "/dir/n39" in paths
+    assert "n39" not in paths

@@ -40,8 +40,8 @@ def test_numbers_wrap_to_32_bits_as_in_java(value: int, wrapped: int) -> None:
 
 def test_the_wire_stat_has_every_field_in_its_place() -> None:
     node = DataNode(b"data", -1, 1, 2, 3, 4, 5, 6, 7, 8, 9)
-    node.add_child("a")
-    node.add_child("b")
+    node.add_child("/a", 1)
+    node.add_child("/b", 1)
     assert stat_of(node) == Stat(1, 2, 3, 4, 5, 2 * 6 - 2, 7, 0, 4, 2, 9)
 
 
@@ -49,7 +49,7 @@ def test_the_owner_shown_is_the_one_that_the_tree_found_to_be_a_session() -> Non
     node = DataNode(b"", -1, ephemeral_owner=CONTAINER_OWNER)
     assert stat_of(node).ephemeral_owner == 0
     session = DataNode(b"", -1, ephemeral_owner=77)
-    session.shown_owner = 77
+    session.is_owned = True
     assert stat_of(session).ephemeral_owner == 77
 
 
@@ -61,7 +61,7 @@ def test_null_and_empty_data_both_have_length_zero(data: bytes | None) -> None:
 def test_the_wire_cversion_is_twice_the_creations_less_the_children() -> None:
     node = DataNode(b"", -1)
     assert stat_of(node).cversion == 0
-    node.add_child("a")
+    node.add_child("/a", 1)
     node.stat = None
     assert stat_of(node).cversion == -1  # the root of a fresh tree
     node.cversion = (1 << 31) - 1
@@ -87,7 +87,7 @@ def test_snapshots_hold_the_raw_fields(fields: tuple[int, ...]) -> None:
 
 def test_a_copy_shares_the_children_only() -> None:
     node = DataNode(b"data", 3, 1, 2, 3, 4, 5, 6, 7, 8, 9)
-    node.add_child("a")
+    node.add_child("/a", 1)
     compute_digest("/p", node)
     node.digest = 99
     copy = node.copy()

@@ -105,11 +105,6 @@ def test_a_path_without_slash_has_no_parent() -> None:
         paths.parent_of("a")
 
 
-def test_child_of_is_the_inverse() -> None:
-    assert paths.child_of("/", "a") == "/a"
-    assert paths.child_of("/a", "b") == "/a/b"
-
-
 @pytest.mark.parametrize(("path", "namespace"), [("/", None), ("/a", "a"), ("/a/b/c", "a")])
 def test_namespace_is_the_first_component(path: str, namespace: str | None) -> None:
     assert paths.namespace_of(path) == namespace

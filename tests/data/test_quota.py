@@ -17,13 +17,13 @@ class Tree:
 
     def __init__(self) -> None:
         self.nodes = {path: DataNode(b"", -1) for path in ("/", "/zookeeper", "/zookeeper/quota")}
-        self.nodes["/"].add_child("zookeeper")
-        self.nodes["/zookeeper"].add_child("quota")
+        self.nodes["/"].add_child("/zookeeper", 1)
+        self.nodes["/zookeeper"].add_child("/zookeeper/quota", 11)
         self.quota = QuotaTable()
 
     def create(self, path: str, data: bytes | None = b"") -> None:
-        parent, _, name = path.rpartition("/")
-        self.nodes[parent or "/"].add_child(name)
+        name_at = path.rindex("/") + 1
+        self.nodes[path[: name_at - 1] or "/"].add_child(path, name_at)
         node = self.nodes[path] = DataNode(data, -1)
         self.quota.created(path, node, self.nodes)
 

@@ -161,9 +161,9 @@ NO_ACLS = NO_SESSIONS = bytes(4)
 ROOT_NODE = bytes(4) + bytes(4) + struct.pack(">q", -1) + bytes(60)
 
 
-def node(path: bytes, data_length: int = 0) -> bytes:
+def node(path: bytes, data_length: int = 0, acl_id: int = -1) -> bytes:
     head = struct.pack(">i", len(path)) + path + struct.pack(">i", data_length)
-    return head + struct.pack(">q", -1) + bytes(60)
+    return head + struct.pack(">q", acl_id) + bytes(60)
 
 
 def sealed(body: bytes) -> bytes:
@@ -182,8 +182,13 @@ def sealed(body: bytes) -> bytes:
         (NO_SESSIONS + NO_ACLS + struct.pack(">i", -5), "a path of -5 bytes"),
         (NO_SESSIONS + NO_ACLS + node(b"", -6), "data of -6 bytes"),
         (NO_SESSIONS + NO_ACLS + ROOT_NODE + ROOT_NODE, "'/' comes twice"),
-        (NO_SESSIONS + NO_ACLS + ROOT_NODE + node(b"/a/b"), "'/a/b' comes twice or before its"),
-        (NO_SESSIONS + NO_ACLS + ROOT_NODE + node(b"no path"), "'no path' comes twice or before"),
+        (NO_SESSIONS + NO_ACLS + ROOT_NODE + node(b"/a") + node(b"/a"), "'/a' comes twice"),
+        (NO_SESSIONS + NO_ACLS + ROOT_NODE + node(b"/a/b"), "'/a/b' comes before its parent"),
+        (NO_SESSIONS + NO_ACLS + ROOT_NODE + node(b"/a/"), "'/a/' comes before its parent"),
+        (NO_SESSIONS + NO_ACLS + ROOT_NODE + node(b"//a"), "'//a' comes before its parent"),
+        (NO_SESSIONS + NO_ACLS + node(b"/a"), "'/a' comes before its parent"),
+        (NO_SESSIONS + NO_ACLS + ROOT_NODE + node(b"no path"), "'no path' comes before its"),
+        (NO_SESSIONS + NO_ACLS + ROOT_NODE + node(b"/a", acl_id=1 << 31), "number 2147483648"),
         (NO_SESSIONS + NO_ACLS + END, "the snapshot has no root"),
         (NO_SESSIONS + NO_ACLS + ROOT_NODE + node(b"/a", 1 << 20), "the snapshot ends early"),
     ],
@@ -198,6 +203,26 @@ def test_nonsense_under_a_right_checksum_is_refused(body: bytes, message: str) -
 
 def golden_header() -> bytes:
     return bytes.fromhex("5a4b534e00000002ffffffffffffffff")
+
+
+def test_znodes_that_are_not_behind_their_siblings_find_their_parents() -> None:
+    """Ours are in the order in which they were made; a part of one path may look like another."""
+    paths = [b"/a", b"/ab", b"/a/b", b"/ab/b", b"/a/b/c", b"/b", b"/a/c", b"/a/b/d", b"/ab/c"]
+    body = golden_header() + NO_SESSIONS + NO_ACLS + ROOT_NODE + b"".join(map(node, paths)) + END
+    directory = MemoryDirectory()
+    put(directory, "snapshot.7", sealed(body))
+    tree = read(directory, "snapshot.7").database.tree
+    fresh = DataTree()
+    names = [raw.decode() for raw in paths]
+    for path in names:
+        fresh.load_node(path, DataNode(b"", -1))
+    for path in ["/", *names]:
+        children = set(fresh.nodes[path].list_children()) - {"zookeeper"}
+        assert set(tree.nodes[path].list_children()) - {"zookeeper"} == children
+    root = fresh.nodes["/"]
+    assert tree.nodes["/a/b"].digest == fresh.nodes["/a/b"].digest
+    assert (tree.digest, root.digest) == (fresh.digest, tree.nodes["/"].digest)
+    assert tree.data_size == fresh.data_size
 
 
 def test_a_digest_of_another_version_is_not_compared() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from pyzk.config.server import ServerConfig
 from pyzk.data.database import Database
 from pyzk.errors import StorageError
+from pyzk.persistence.recovery import Recovered, recover
 from pyzk.persistence.snapshot import write_snapshot
 from pyzk.quorum import epochs
 from pyzk.quorum.commands import ReadLog, Reload, SaveEpoch, StoreDatabase, TruncateLog
@@ -323,3 +325,25 @@ def test_syncs_are_counted_in_the_metrics_that_the_server_shows(tmp_path: Path) 
         await answers.until("synced")
 
     assert with_storage(on_disk, tmp_path, body).metrics.fsynctime.count == 1
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_the_collector_rests_while_a_database_is_loaded(
+    collects: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+
+    def watched(*arguments: object) -> Recovered:
+        seen.append(gc.isenabled())
+        return recover(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("pyzk.runtime.storage.recover", watched)
+    before = gc.isenabled()
+    try:
+        (gc.enable if collects else gc.disable)()
+        storage = Storage(member_config(tmp_path))
+        storage.open()
+        storage.release()
+        assert (seen, gc.isenabled()) == ([False], collects)
+    finally:
+        (gc.enable if before else gc.disable)()
