@@ -188,8 +188,16 @@ ensemble-load: $(VENV)/.test ## 200 MB of writes at once: each answered, the sam
 	@$(RUN) -m conformance.ensemble_load $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.test $(if $(WANTED),compile) ## measure beside ZooKeeper, alternating (needs gcc; Java for the comparison)
+bench: $(VENV)/.test $(if $(WANTED),compile) ## measure beside ZooKeeper and the physical limit, alternating (needs Linux and gcc; Java for the comparison)
 	@exec $(if $(WANTED),$(COMPILED) run) $(RUN) -m scripts.bench.zk $(ARGS)
+
+.PHONY: bench-loads
+bench-loads: $(VENV)/.test $(if $(WANTED),compile) ## measure other loads beside ZooKeeper: sessions, watches, multi, a million znodes, starts (ARGS=--quick: minutes)
+	@exec $(if $(WANTED),$(COMPILED) run) $(RUN) -m scripts.bench.loads $(ARGS)
+
+.PHONY: bench-stages
+bench-stages: $(VENV)/.test $(if $(WANTED),compile) ## measure where a request's processor time goes, the kernel's included (needs Linux, gcc and perf)
+	@exec $(if $(WANTED),$(COMPILED) run) $(RUN) -m scripts.bench.stages $(ARGS)
 
 .PHONY: bench-ensemble
 bench-ensemble: $(VENV)/.test $(if $(WANTED),compile) ## measure three members beside three of ZooKeeper, and the outage when the leader is killed

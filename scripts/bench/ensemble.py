@@ -5,8 +5,8 @@ Shell.
     python -m scripts.bench.ensemble            all points, and the outage when the leader is killed
     python -m scripts.bench.ensemble --quick    seconds instead of minutes
 
-As scripts.bench.zk: an operation gets a fresh ensemble with empty directories and fsync on, which
-first serves it for a while unmeasured; ensembles take turns; medians and their ratio are printed.
+An operation gets a fresh ensemble with empty directories and fsync on, which first serves it for a
+while unmeasured; ensembles take turns; medians and their ratio are printed.
 The load generator spreads its connections over the three client ports. The outage is the time from
 ``kill -9`` of the leader until a write through a surviving member succeeds, with the default
 tickTime (scripts/bench/failover.py).
@@ -14,7 +14,6 @@ tickTime (scripts/bench/failover.py).
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 import tempfile
@@ -25,8 +24,9 @@ from typing import Any, Final
 
 from conformance.frames import four_letters
 from conformance.servers import Launcher, NotStartedError, Server, free_port
+from scripts.bench.comparison import compared, options_of, plain, rounds_of, table, write_json
 from scripts.bench.failover import outage
-from scripts.bench.zk import Point, Times, build, compared, options_of, run_load, table
+from scripts.bench.programs import Point, Times, build, run_load
 
 MEMBERS: Final = 3
 POINTS: Final = (("set", 50, 20), ("set", 50, 1), ("set", 1, 1), ("get", 50, 20))
@@ -141,7 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
     outages: dict[str, list[float]] = {one.name: [] for one in launchers}
     with tempfile.TemporaryDirectory(prefix="pyzk-bench-") as scratch:
         program = build(Path(scratch))
-        for number in range(options.rounds):
+        for number in range(rounds_of(options)):
             for launcher in launchers:
                 results[launcher.name].append(measure(program, launcher, times))
                 print(f"round {number + 1}: {launcher.name} done", file=sys.stderr)
@@ -149,8 +149,8 @@ def main(arguments: list[str] | None = None) -> int:
         for launcher in launchers:
             outages[launcher.name].append(failover(launcher))
         print(f"kill {number + 1} done", file=sys.stderr)
-    if options.rounds:
-        table(results, points)
+    if rounds_of(options):
+        print("\n".join(table(results, points)))
     for name, seconds in outages.items():
         if seconds:
             each = " ".join(f"{one:.2f}" for one in seconds)
@@ -158,12 +158,7 @@ def main(arguments: list[str] | None = None) -> int:
     medians = [statistics.median(seconds) for seconds in outages.values() if seconds]
     if len(medians) > 1:
         print(f"outage ratio {medians[0] / medians[1]:.2f}")
-    if options.json:
-        figures = {
-            name: [{str(point): run[point] for point in points} for run in runs]
-            for name, runs in results.items()
-        }
-        options.json.write_text(json.dumps({"load": figures, "outage_s": outages}, indent=1))
+    write_json(options.json, {"load": plain(results), "outage_s": outages})
     return 0
 
 
