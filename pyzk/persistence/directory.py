@@ -30,6 +30,11 @@ class DirectoryFile(Protocol):
         """Write all of ``data`` at ``offset``, extending the file with zeros if needed."""
         ...
 
+    def write_durably(self, data: bytes, offset: int) -> None:
+        """Write as ``write_at`` does; return once these bytes, and the size needed to read them,
+        are on the disk. After an error any part of them may be."""
+        ...
+
     def sync(self) -> None:
         """Return once the content, and the size needed to read it, is on the disk (fdatasync)."""
         ...
@@ -118,9 +123,9 @@ class _Inode:
     def __init__(self) -> None:
         self.content = bytearray()
         self.synced = bytearray()
-        self.pending: list[tuple[int, bytes]] = []
-        """The writes since the last sync, in order: (offset, data), or (size, b"") for a
-        truncation."""
+        self.pending: list[tuple[int, bytes, bool]] = []
+        """The writes since the last sync, in order, and whether they are durable nevertheless:
+        (offset, data, ...), or (size, b"", False) for a truncation."""
 
 
 def _apply(content: bytearray, offset: int, data: bytes) -> None:
@@ -144,7 +149,19 @@ class _MemoryFile:
         self._directory.before("write", self._name)
         if data:
             _apply(self._inode.content, offset, data)
-            self._inode.pending.append((offset, data))
+            self._inode.pending.append((offset, data, False))
+
+    def write_durably(self, data: bytes, offset: int) -> None:
+        self.write_at(data, offset)
+        self._directory.before("sync", self._name)
+        pending = self._inode.pending
+        if data:
+            del pending[-1]
+            # What was written before is no more durable by it, but it stays behind that.
+            if pending:
+                pending.append((offset, data, True))
+            else:
+                _apply(self._inode.synced, offset, data)
 
     def sync(self) -> None:
         self._directory.before("sync", self._name)
@@ -154,7 +171,7 @@ class _MemoryFile:
     def truncate(self, size: int) -> None:
         self._directory.before("truncate", self._name)
         _apply(self._inode.content, size, b"")
-        self._inode.pending.append((size, b""))
+        self._inode.pending.append((size, b"", False))
 
     def close(self) -> None:
         pass
@@ -213,7 +230,7 @@ class MemoryDirectory:
             inode = self._names[name] = _Inode()
         elif inode.content:
             _apply(inode.content, 0, b"")
-            inode.pending.append((0, b""))
+            inode.pending.append((0, b"", False))
         return _MemoryFile(self, name, inode)
 
     def open(self, name: str) -> DirectoryFile:
@@ -250,8 +267,11 @@ class MemoryDirectory:
             survivors = dict(self._durable)
         inodes = {id(inode): inode for inode in (*self._names.values(), *survivors.values())}
         for inode in inodes.values():
-            for offset, data in inode.pending:
-                lost += len(data) - _keep(inode.synced, offset, data, rng)
+            for offset, data, is_durable in inode.pending:
+                if is_durable:
+                    _apply(inode.synced, offset, data)
+                else:
+                    lost += len(data) - _keep(inode.synced, offset, data, rng)
             inode.pending.clear()
             inode.content[:] = inode.synced
         self._names = survivors

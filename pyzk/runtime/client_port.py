@@ -40,6 +40,10 @@ class ClientInputs:
         """Takes bytes of a client."""
         raise NotImplementedError
 
+    def settle(self) -> None:
+        """Has the bytes that were fed taken now."""
+        raise NotImplementedError
+
     def resume(self, connection: Connection, reason: int) -> None:
         """Takes the news that a reason for a connection to stall is gone."""
         raise NotImplementedError
@@ -93,6 +97,7 @@ class ClientProtocol:
             self._runner.feed(self._connection, data)
 
     def eof_received(self) -> bool:
+        self.settle()  # what is answered after this is not written any more
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -161,6 +166,10 @@ class ClientProtocol:
         if self._transport is not None:
             self._runner.unread.linger(self)
             asyncio.get_running_loop().call_later(LAST_BYTES_TIMEOUT_S, transport.abort)
+
+    def settle(self) -> None:
+        """Has the bytes that have come taken now, and not when the turn ends."""
+        self._runner.settle()
 
     # --- called by the limits -------------------------------------------------------
 

@@ -44,7 +44,7 @@ enough."""
 
 _Result = TypeVar("_Result")
 Post = Callable[[Callable[[], None]], object]
-"""Runs a function on the event loop, as call_soon_threadsafe does."""
+"""Runs a function on the event loop: `runtime.mailbox`."""
 
 
 class _Roll:
@@ -143,7 +143,7 @@ class DiskThread:
             self._writer.abandon()
 
     def _fail(self, error: StorageError) -> None:
-        self._send(partial(self._on_error, error))
+        self._post(partial(self._on_error, error))
         # The file is only released: a broken writer never syncs again.
         self._writer.abandon()
 
@@ -175,19 +175,17 @@ class DiskThread:
             elif isinstance(item, _Work):
                 call = item.run()
                 if not self._abandoned:
-                    self._send(call)
+                    self._post(call)
             elif item is _CLOSE:
                 return
 
     def _commit(self, records: list[bytes], zxid: int) -> None:
-        writer = self._writer
-        writer.append(records)
         start = time.perf_counter()
-        writer.sync()
+        self._writer.commit(records)
         took_ms = (time.perf_counter() - start) * 1000
         if self._abandoned:
             return
-        self._send(partial(self._on_synced, zxid))
+        self._post(partial(self._on_synced, zxid))
         self._metrics.fsynctime.add(int(took_ms))
         if took_ms > self._warning_threshold_ms:
             self._metrics.fsync_threshold_exceed_count += 1
@@ -197,20 +195,9 @@ class DiskThread:
                 took_ms,
             )
 
-    def _send(self, callback: Callable[[], None]) -> None:
-        _post(self._post, callback)
-
 
 _ROLL: Final = _Roll()
 _CLOSE: Final = _Close()
-
-
-def _post(post: Post, callback: Callable[[], None]) -> None:
-    try:
-        post(callback)
-    except RuntimeError:
-        # The loop is closed: nobody is there to be told.
-        log.debug("the event loop is closed", exc_info=True)
 
 
 class SnapshotJob:
@@ -356,7 +343,7 @@ class SnapshotThread:
             path = snapshot_name(job.frozen.zxid, self._suffix)
             self._give_up(job, writer, StorageError(f"a bug: {error!r}", path=path))
         else:
-            _post(self._post, partial(self._done, job, name))
+            self._post(partial(self._done, job, name))
         return True
 
     def _give_up(
@@ -364,7 +351,7 @@ class SnapshotThread:
     ) -> None:
         if writer is not None:
             _abort(writer)
-        _post(self._post, partial(self._failed, job, error))
+        self._post(partial(self._failed, job, error))
 
     def _purge(
         self,
@@ -376,9 +363,9 @@ class SnapshotThread:
             with self.files_lock:
                 removed = purge.purge(self._snap_directory, self._log_directory, retain_count)
         except StorageError as error:
-            _post(self._post, partial(on_failed, error))
+            self._post(partial(on_failed, error))
         else:
-            _post(self._post, partial(on_done, removed))
+            self._post(partial(on_done, removed))
         return True
 
 

@@ -108,12 +108,20 @@ else:
         os.fdatasync(fd)
 
 
+_DSYNC: Final[int] = getattr(os, "RWF_DSYNC", 0)
+"""The flag of a write that is on the disk when it returns, as after fdatasync; Linux has it."""
+_NOT_TAKEN: Final = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+"""What a kernel or a file system that does not have the flag answers, before it writes."""
+
+
 class _File:
-    __slots__ = ("_fd", "_path")
+    __slots__ = ("_dsync", "_fd", "_has_taken_dsync", "_path")
 
     def __init__(self, path: str, fd: int) -> None:
         self._path = path
         self._fd = fd
+        self._dsync = _DSYNC
+        self._has_taken_dsync = False
 
     def write_at(self, data: bytes, offset: int) -> None:
         try:
@@ -123,6 +131,24 @@ class _File:
                 written += os.pwrite(self._fd, data[written:], offset + written)
         except OSError as error:
             raise storage_error(error, "write", self._path, offset) from error
+
+    def write_durably(self, data: bytes, offset: int) -> None:
+        if self._dsync:
+            try:
+                written = os.pwritev(self._fd, [data], offset, self._dsync)
+                self._has_taken_dsync = True
+                while written < len(data):
+                    rest = [memoryview(data)[written:]]
+                    written += os.pwritev(self._fd, rest, offset + written, self._dsync)
+                return
+            except OSError as error:
+                # A file that has taken the flag once takes it always: that is a failure of the
+                # disk, which is never tried again.
+                if self._has_taken_dsync or error.errno not in _NOT_TAKEN:
+                    raise storage_error(error, "write", self._path, offset) from error
+                self._dsync = 0
+        self.write_at(data, offset)
+        self.sync()
 
     def sync(self) -> None:
         try:

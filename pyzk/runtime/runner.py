@@ -47,6 +47,12 @@ RECENT_INPUTS: Final = 200
 _SHOWN_BYTES: Final = 48
 MAX_GATHERING_TURNS: Final = 8
 """After so many turns of the loop the log is written although writes keep coming."""
+MAX_FED_BYTES: Final = 1 << 18
+"""How many bytes of clients may wait for the end of a turn. What a socket has is read by as much,
+and the limits of the core hold for what it has been given only."""
+MAX_KEPT_BYTES: Final = 1 << 18
+"""With more replies than this, to all clients, the rest of a turn waits until they are written: a
+thousand clients may ask for a megabyte each."""
 
 
 class PeerRunner(ClientInputs):
@@ -73,6 +79,11 @@ class PeerRunner(ClientInputs):
         self._driver: Driver
         self._when_serving: Callable[[], None] | None = None
         self._is_closing = False
+        self._fed: list[tuple[Connection, bytes]] = []
+        """What clients have sent in this turn of the loop, in the order in which it came."""
+        self._fed_bytes = 0
+        self._is_turn_due = False
+        """Whether the loop is going to call ``_end_turn``."""
         self._recent: deque[tuple[int | str, object]] = deque(maxlen=RECENT_INPUTS)
         self._stopped: asyncio.Future[int]
         self.client_address: tuple[str, int] = ("", 0)
@@ -193,16 +204,43 @@ class PeerRunner(ClientInputs):
         return self.peer.accept(host, port)
 
     def feed(self, connection: Connection, data: bytes) -> None:
-        """Takes bytes of a client."""
+        """Takes bytes of a client; the core gets them when the turn of the loop ends.
+
+        So the sockets are all read, then all requests served, then all replies written: half the
+        processor time of going from one to the next for each socket (scripts/bench, get 50x1).
+        """
         if self._is_closing:
             return
+        self._fed.append((connection, data))
+        self._fed_bytes += len(data)
+        if self._fed_bytes >= MAX_FED_BYTES:
+            self.settle()
+        elif not self._is_turn_due:
+            self.end_turn_soon()
+
+    def settle(self) -> None:
+        """Gives the core at once what clients have sent, because what comes next came later."""
+        if self._fed:
+            try:
+                self._take_fed()
+                self._driver.flush()
+            except Exception as error:
+                self._break(error)
+
+    def _take_fed(self) -> None:
+        fed = self._fed
+        self._fed = []
+        self._fed_bytes = 0
         self._read_clock()
-        self._recent.append((connection.port, data[:_SHOWN_BYTES]))
-        try:
+        recent = self._recent
+        metrics = self.peer.metrics
+        written = metrics.response_bytes
+        for connection, data in fed:
+            recent.append((connection.port, data[:_SHOWN_BYTES]))
             connection.receive(data)
-            self._driver.flush()
-        except Exception as error:
-            self._break(error)
+            if metrics.response_bytes - written > MAX_KEPT_BYTES:
+                self._driver.flush()
+                written = metrics.response_bytes
 
     def resume(self, connection: Connection, reason: int) -> None:
         """Takes the news that a reason for a connection to stall is gone."""
@@ -222,6 +260,7 @@ class PeerRunner(ClientInputs):
 
     def lost(self, connection: Connection) -> None:
         """Takes the news that the socket of a connection is gone."""
+        self.settle()
         self._recent.append((connection.port, "lost"))
         try:
             connection.closed()
@@ -239,6 +278,7 @@ class PeerRunner(ClientInputs):
             self._break(error)
 
     def _wake(self) -> None:
+        self.settle()  # a session whose client has been heard does not expire
         self._read_clock()
         self._recent.append(("wake", self.clock.now_ms))
         self._timer = None
@@ -273,6 +313,7 @@ class PeerRunner(ClientInputs):
 
     def perform(self, order: Callable[[], None]) -> None:
         """Does something to the peer that is not one of its inputs, as an operator may order."""
+        self.settle()
         self._read_clock()
         self._recent.append(("order", ""))
         try:
@@ -301,10 +342,15 @@ class PeerRunner(ClientInputs):
 
     def end_turn_soon(self) -> None:
         """Ends the turn when the loop has taken in what the sockets have now."""
-        self._loop.call_soon(self._end_turn)
+        if not self._is_turn_due:
+            self._is_turn_due = True
+            self._loop.call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
+        self._is_turn_due = False
         try:
+            if self._fed:
+                self._take_fed()
             self._driver.end_turn()
         except Exception as error:
             self._break(error)
@@ -343,6 +389,7 @@ class PeerRunner(ClientInputs):
         servers, self._servers = self._servers, []
         for server in servers:
             server.close()
+        self.settle()
         self.peer.stop_serving()
         self._driver.close()
         # From here on nothing more is taken; what was, is synced and answered.
@@ -395,6 +442,7 @@ class PeerRunner(ClientInputs):
 
     def _drop_everything(self) -> None:
         self._driver.abandon()
+        self._fed.clear()
         if self._member is not None:
             self._member.abort()
         for server in self._servers:

@@ -29,6 +29,7 @@ from pyzk.quorum.epochs import Epochs, load_epochs
 from pyzk.quorum.storage_commands import Outcome, carry_out, freeze
 from pyzk.runtime.disk import DiskThread, SnapshotThread
 from pyzk.runtime.files import DataDirectories, full_disk_error, open_data_directories
+from pyzk.runtime.mailbox import Mailbox
 from pyzk.zxid import format_zxid
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Storage:
         self._disk: DiskThread | None = None
         self._snapshots: SnapshotThread | None = None
         self._loop: asyncio.AbstractEventLoop
+        self._mailbox: Mailbox | None = None
         self._purge_timer: asyncio.TimerHandle | None = None
         self._snapshot_begun = 0.0
 
@@ -150,7 +152,8 @@ class Storage:
         """Start the threads; both callbacks run on the loop."""
         config = self._config
         self._loop = loop
-        post = loop.call_soon_threadsafe
+        self._mailbox = Mailbox(loop)
+        post = self._mailbox.post
         self._disk = DiskThread(
             LogWriter(
                 self._directories.logs,
@@ -295,6 +298,10 @@ class Storage:
         disk, self._disk = self._disk, None
         if disk is not None:
             disk.close()
+        # The threads have ended: nothing more is posted.
+        mailbox, self._mailbox = self._mailbox, None
+        if mailbox is not None:
+            mailbox.close()
         self.release()
 
     def abandon(self) -> None:

@@ -3,7 +3,8 @@
 Pure. Answers to `runtime.storage` and `runtime.disk`: one queue for the log and for commands, in
 order, snapshots beside it. An operation begins (its bytes are written), takes its time, and ends
 (they are synced, and only then the peer is told). A crash may come in between, or, as
-``steps_to_crash`` counts, before any operation on a directory.
+``steps_to_crash`` counts, before any operation on a directory. Every other machine writes records
+when the time is over, by the durable write of production.
 """
 
 from __future__ import annotations
@@ -120,6 +121,7 @@ class SimDisk:
         self.durable_zxid = 0
         """The zxid of the last record that no crash can take."""
         self._suffix = f".{options.compression}" if options.compression else ""
+        self._writes_durably = bool((options.seed ^ sid) & 1)
         self._recovery = RecoveryOptions(
             digests=options.digest_enabled,
             committed_log_count=options.commit_log_count,
@@ -262,11 +264,15 @@ class SimDisk:
     # --- the log --------------------------------------------------------------------
 
     def _write(self, operation: Append) -> None:
-        self._writer.append(operation.records)
+        if not self._writes_durably:
+            self._writer.append(operation.records)
         self._wait(partial(self._guard, partial(self._sync, operation)))
 
     def _sync(self, operation: Append) -> None:
-        self._writer.sync()
+        if self._writes_durably:
+            self._writer.commit(operation.records)
+        else:
+            self._writer.sync()
         self.durable_zxid = operation.zxid
         self.answers.log_synced(operation.zxid)
         self._end()

@@ -25,6 +25,52 @@ def test_writes_survive_only_when_file_and_name_are_synced() -> None:
     assert get(directory, "b") == b""
 
 
+def test_a_durable_write_survives_and_what_was_written_before_it_need_not() -> None:
+    directory = MemoryDirectory()
+    put(directory, "a", b"....")
+    file = directory.open("a")
+    file.write_durably(b"1", 0)
+    file.write_at(b"abc", 1)
+    file.write_durably(b"2", 2)
+    file.write_durably(b"", 50)
+    assert get(directory, "a") == b"1a2c"
+    assert directory.crash() == 3
+    assert get(directory, "a") == b"1.2."
+    directory.open("a").write_durably(b"3", 5)
+    directory.crash()
+    assert get(directory, "a") == b"1.2.\x003"
+
+
+def test_a_durable_write_stays_when_what_was_written_before_it_reaches_the_disk_late() -> None:
+    for seed in range(20):
+        directory = MemoryDirectory()
+        put(directory, "a", b"....")
+        file = directory.open("a")
+        file.write_at(b"abcd", 0)
+        file.write_durably(b"1", 1)
+        directory.crash(random.Random(seed))
+        assert get(directory, "a") in (b".1..", b"a1cd")
+
+
+def test_a_durable_write_that_does_not_end_may_leave_any_of_its_sectors() -> None:
+    kept = set()
+    for seed in range(200):
+        directory = MemoryDirectory()
+        put(directory, "a", b"")
+
+        def fail(operation: str, name: str) -> None:
+            if operation == "sync":
+                raise StorageError("the power is cut", path=name)
+
+        directory.before = fail
+        with pytest.raises(StorageError, match="power"):
+            directory.open("a").write_durably(b"w" * 1024, 0)
+        directory.crash(random.Random(seed))
+        data = get(directory, "a").ljust(1024, b"\0")
+        kept.add((any(data[:512]), any(data[512:])))
+    assert len(kept) == 4
+
+
 def test_unsynced_overwrite_and_truncation_are_undone() -> None:
     directory = MemoryDirectory()
     put(directory, "a", b"hello")

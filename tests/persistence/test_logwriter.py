@@ -54,6 +54,10 @@ class CountingFile:
         self.writes.append(len(data))
         self.file.write_at(data, offset)
 
+    def write_durably(self, data: bytes, offset: int) -> None:
+        self.writes.append(len(data))
+        self.file.write_durably(data, offset)
+
     def sync(self) -> None:
         self.file.sync()
 
@@ -71,6 +75,72 @@ class CountingDirectory(MemoryDirectory):
 
     def create(self, name: str) -> DirectoryFile:
         return CountingFile(super().create(name), self.writes)
+
+
+def operations(directory: MemoryDirectory) -> list[str]:
+    """Has the directory note what is done to it, from now on."""
+    done: list[str] = []
+    directory.before = lambda operation, name: done.append(f"{operation} {name}".strip())
+    return done
+
+
+def test_committed_records_are_durable_with_one_sync_each() -> None:
+    directory = MemoryDirectory()
+    writer = LogWriter(directory, preallocate_bytes=65536)
+    writer.commit(RECORDS[:2])
+    done = operations(directory)
+    writer.commit(RECORDS[2:3])
+    writer.commit(RECORDS[3:5])
+    writer.commit([])
+    assert done == ["write log.1", "sync log.1"] * 2
+    directory.crash()
+    assert zxids(directory, "log.1") == [1, 2, 3, 4, 5]
+    assert directory.size("log.1") == 65536 + 16, "the preallocated size is durable, too"
+
+
+def test_a_commit_makes_durable_what_was_appended_before_it() -> None:
+    directory = MemoryDirectory()
+    writer = LogWriter(directory, preallocate_bytes=0)
+    writer.append(RECORDS[:2])
+    writer.commit(RECORDS[2:4])
+    directory.crash()
+    assert zxids(directory, "log.1") == [1, 2, 3, 4]
+
+
+def test_a_commit_without_force_sync_syncs_nothing() -> None:
+    directory = MemoryDirectory()
+    done = operations(directory)
+    writer = LogWriter(directory, preallocate_bytes=65536, force_sync=False)
+    writer.commit(RECORDS[:2])
+    writer.commit(RECORDS[2:4])
+    assert not [each for each in done if each.startswith("sync")]
+    assert zxids(directory, "log.1") == [1, 2, 3, 4]
+
+
+def test_a_commit_that_outgrows_the_limit_ends_the_file() -> None:
+    directory = MemoryDirectory()
+    writer = LogWriter(directory, preallocate_bytes=0, size_limit_bytes=HEADER_BYTES + 1)
+    writer.commit(RECORDS[:1])
+    writer.commit(RECORDS[1:2])
+    assert directory.names() == ["log.1", "log.2"]
+
+
+@pytest.mark.parametrize("failing", ["write", "sync"])
+def test_a_commit_that_fails_breaks_the_writer(failing: str) -> None:
+    directory = MemoryDirectory()
+    writer = LogWriter(directory, preallocate_bytes=65536)
+    writer.commit(RECORDS[:1])
+
+    def fail(operation: str, name: str) -> None:
+        if operation == failing:
+            raise StorageError("the disk failed", path=name)
+
+    directory.before = fail
+    with pytest.raises(StorageError, match="the disk failed"):
+        writer.commit(RECORDS[1:2])
+    directory.before = lambda _operation, _name: None
+    with pytest.raises(StorageError, match="the disk failed"):
+        writer.commit(RECORDS[2:3])
 
 
 def test_zeros_are_written_ahead_of_some_batches_and_never_beyond_the_file() -> None:

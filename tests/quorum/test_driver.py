@@ -13,7 +13,7 @@ from pyzk.constants import CreateMode, OpCode
 from pyzk.data.database import Database
 from pyzk.jute.records import SetDataRequest
 from pyzk.quorum.commands import CloseElection, DialElection, SendVote
-from pyzk.quorum.driver import Driver
+from pyzk.quorum.driver import MANY_ANSWERED, Driver
 from pyzk.quorum.election_link import ElectionLink, LinkState
 from pyzk.quorum.link import LinkOwner, QuorumLink
 from pyzk.quorum.standalone import standalone_peer
@@ -165,6 +165,20 @@ def test_a_link_that_cannot_be_written_to_keeps_the_log_back(world: World) -> No
     assert hands.did == ["write", "soon"]
 
 
+def test_the_end_of_a_turn_flushes_its_last_input(world: World) -> None:
+    hands = Hands()
+    driver = Driver(world.peer, hands, hands)
+    want_everything(world)
+    world.peer.outbox.commands.clear()
+    driver.end_turn()
+    assert hands.take() == [
+        "write",
+        "send b'packet'",
+        "append 1 a",
+        f"wake at {world.peer.deadline}",
+    ]
+
+
 def test_the_log_waits_while_writes_keep_coming(world: World) -> None:
     hands = Hands()
     driver = Driver(world.peer, hands, gathering_turns=3)
@@ -172,11 +186,10 @@ def test_the_log_waits_while_writes_keep_coming(world: World) -> None:
 
     def turn() -> list[str]:
         client.connection.receive(_set_data())
-        driver.flush()
         driver.end_turn()
         return hands.take()
 
-    assert turn() == ["soon", "soon"]
+    assert turn() == ["soon"]
     assert turn() == ["soon"]
     assert turn() == ["soon"]
     zxid = world.peer.outbox.log_zxid
@@ -187,11 +200,27 @@ def test_a_lone_write_waits_for_one_turn(world: World) -> None:
     hands = Hands()
     driver = Driver(world.peer, hands, gathering_turns=3)
     client_of(world).connection.receive(_set_data())
-    driver.flush()
     driver.end_turn()
-    assert hands.take() == ["soon", "soon"]
+    assert hands.take() == ["soon"]
     driver.end_turn()
     assert hands.take()[0] == f"append 1 {world.peer.outbox.log_zxid:x}"
+
+
+@pytest.mark.parametrize("readers", [MANY_ANSWERED - 1, MANY_ANSWERED])
+def test_a_write_does_not_wait_for_the_next_turn_while_many_clients_read(
+    world: World, readers: int
+) -> None:
+    hands = Hands()
+    driver = Driver(world.peer, hands, gathering_turns=3)
+    writer = client_of(world)
+    clients = [world.connect() for _ in range(readers)]
+    for client in clients:
+        client.connection.send(b"reply")
+    writer.connection.receive(_set_data())
+    driver.end_turn()
+    assert hands.take()[readers:][:1] == [
+        "soon" if readers < MANY_ANSWERED else f"append 1 {world.peer.outbox.log_zxid:x}"
+    ]
 
 
 def test_reads_of_a_lone_server_need_no_turn(world: World) -> None:

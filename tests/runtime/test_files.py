@@ -84,6 +84,81 @@ def test_failed_sync_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.Monk
     file.close()
 
 
+class Writes:
+    """Stands for os.pwritev: answers each call with an error or with how much it takes, and notes
+    what it was asked to write."""
+
+    def __init__(self, answers: list[int | OSError]) -> None:
+        self.answers = answers
+        self.asked: list[tuple[bytes, int, int]] = []
+
+    def __call__(
+        self, fd: int, buffers: list[bytes | memoryview], offset: int, flags: int = 0
+    ) -> int:
+        data = b"".join(buffers)
+        self.asked.append((data, offset, flags))
+        answer = self.answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return os.pwrite(fd, data[:answer], offset)
+
+
+def test_a_durable_write_is_written_and_read_back(tmp_path: Path) -> None:
+    directory = FileDirectory(str(tmp_path))
+    with contextlib.closing(directory.create("a")) as file:
+        file.write_durably(b"hello", 3)
+        file.write_durably(b"", 100)
+    assert directory.read("a", 0, 100) == b"\0\0\0hello"
+
+
+def test_each_part_of_a_durable_write_is_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes = Writes([3, 2, 4])
+    monkeypatch.setattr("pyzk.runtime.files._DSYNC", 2)
+    monkeypatch.setattr(os, "pwritev", writes, raising=False)
+    directory = FileDirectory(str(tmp_path))
+    with contextlib.closing(directory.create("a")) as file:
+        file.write_durably(b"123456789", 1)
+    assert writes.asked == [(b"123456789", 1, 2), (b"456789", 4, 2), (b"6789", 6, 2)]
+    assert directory.read("a", 0, 100) == b"\x00123456789"
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, None])
+def test_without_the_flag_a_durable_write_is_a_write_and_a_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int | None
+) -> None:
+    """None stands for a system that does not know the flag at all."""
+    synced: list[int] = []
+    refused: list[int | OSError] = [] if number is None else [OSError(number, "not taken")]
+    writes = Writes(refused)
+    monkeypatch.setattr("pyzk.runtime.files._DSYNC", 0 if number is None else 2)
+    monkeypatch.setattr("pyzk.runtime.files._sync_data", synced.append)
+    monkeypatch.setattr(os, "pwritev", writes, raising=False)
+    directory = FileDirectory(str(tmp_path))
+    with contextlib.closing(directory.create("a")) as file:
+        file.write_durably(b"one", 0)
+        file.write_durably(b"two", 3)
+    assert len(synced) == 2
+    assert len(writes.asked) == (number is not None), "a file that refuses is not asked again"
+    assert directory.read("a", 0, 100) == b"onetwo"
+
+
+@pytest.mark.parametrize(
+    "answers", [[OSError(errno.EIO, "I/O")], [3, OSError(errno.EINVAL, "I/O")]]
+)
+def test_a_durable_write_that_fails_is_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: list[int | OSError]
+) -> None:
+    monkeypatch.setattr("pyzk.runtime.files._DSYNC", 2)
+    monkeypatch.setattr("pyzk.runtime.files._sync_data", pytest.fail)
+    monkeypatch.setattr(os, "pwritev", Writes(answers), raising=False)
+    file = FileDirectory(str(tmp_path)).create("a")
+    with contextlib.closing(file), pytest.raises(StorageError, match="cannot write: I/O"):
+        file.write_durably(b"hello", 0)
+    assert not answers
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 def test_full_disk_says_so(tmp_path: Path) -> None:
     (tmp_path / "full").symlink_to("/dev/full")

@@ -157,7 +157,7 @@ class ClientLink(asyncio.Protocol):
             return
         if self._is_raw or not (engine.faults.is_active or self._held or self._part):
             self._follow(data)
-            self._inner.data_received(data)
+            self._give(data)
         else:
             self._look(data)
         connection = self._inner.connection
@@ -165,6 +165,11 @@ class ClientLink(asyncio.Protocol):
             self.session_id = connection.session_id
             engine.note(f"{self.address} has session {hex_id(self.session_id)}")
         engine.observe()
+
+    def _give(self, data: bytes) -> None:
+        """Give the server bytes, and have it take them now: what comes of it is looked at next."""
+        self._inner.data_received(data)
+        self._inner.settle()
 
     def eof_received(self) -> bool:
         return False
@@ -265,7 +270,7 @@ class ClientLink(asyncio.Protocol):
         while size - offset >= 4:
             (length,) = unpack_int(data, offset)
             if not self._is_frame(length):
-                self._inner.data_received(data[offset:])
+                self._give(data[offset:])
                 return
             if size - offset < 4 + length:
                 break
@@ -283,7 +288,7 @@ class ClientLink(asyncio.Protocol):
                 missing += unpack_int(head)[0]
         rest, data = data[:missing], data[missing:]
         self._follow(rest)
-        self._inner.data_received(rest)
+        self._give(rest)
         return data
 
     # --- what becomes of a frame ----------------------------------------------------
@@ -338,7 +343,7 @@ class ClientLink(asyncio.Protocol):
             else:
                 self._is_deaf = True
                 return
-        self._inner.data_received(frame)
+        self._give(frame)
 
     def _expect(self, xid: int, error: int | None) -> None:
         if self.outlet is not None:

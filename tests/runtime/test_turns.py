@@ -1,0 +1,293 @@
+"""What the runner gives the core in one turn of the loop, and what it hands to the disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from pyzk.config.server import ServerConfig
+from pyzk.constants import OpCode
+from pyzk.exit_codes import ExitCode
+from pyzk.jute.records import PathWatchRequest
+from pyzk.quorum.driver import MANY_ANSWERED
+from pyzk.runtime.client_port import ClientProtocol
+from pyzk.runtime.runner import (
+    MAX_FED_BYTES,
+    MAX_GATHERING_TURNS,
+    MAX_KEPT_BYTES,
+    PeerRunner,
+)
+from pyzk.runtime.seams import Seams
+from pyzk.server.connection import CLOSED, Connection
+from pyzk.testing.seams.storage import MemoryStorage
+from tests.frames import connect_frame, create_request, encode_request
+
+
+class CountingStorage(MemoryStorage):
+    """Notes how many records come at once."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        super().__init__(config)
+        self.batches: list[int] = []
+
+    def append(self, records: list[bytes], last_zxid: int) -> None:
+        self.batches.append(len(records))
+        super().append(records, last_zxid)
+
+
+class Transport(asyncio.Transport):
+    """A socket that takes everything and keeps it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.is_over = False
+        self.when_written: Callable[[], object] = list
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.when_written()
+        assert not self.is_over, "the socket is closed"
+        self.written.append(bytes(data))
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return self.is_over
+
+    def close(self) -> None:
+        self.is_over = True
+
+    def abort(self) -> None:
+        self.is_over = True
+
+
+class Served:
+    """A runner in memory, and what its clients see of it."""
+
+    def __init__(self) -> None:
+        config = ServerConfig(data_dir="memory", client_port=None)
+        self.storage = CountingStorage(config)
+        self.runner = PeerRunner(config, Seams(storage=self.storage))
+        self.number = 0
+
+    async def client(self) -> tuple[ClientProtocol, Transport]:
+        """Returns a client whose session is open."""
+        protocol, transport = ClientProtocol(self.runner), Transport()
+        protocol.connection_made(transport)
+        connection = self.connection_of(protocol)
+        protocol.data_received(connect_frame(timeout_ms=30_000))
+        await until(lambda: connection.session is not None and transport.written)
+        transport.written.clear()
+        return protocol, transport
+
+    @staticmethod
+    def connection_of(protocol: ClientProtocol) -> Connection:
+        assert protocol.connection is not None
+        return protocol.connection
+
+    def write(self, data: bytes = b"") -> bytes:
+        """Returns another create."""
+        self.number += 1
+        return encode_request(self.number, OpCode.CREATE, create_request(f"/{self.number}", data))
+
+    def read(self, path: str = "/") -> bytes:
+        """Returns a getData."""
+        self.number += 1
+        return encode_request(self.number, OpCode.GET_DATA, PathWatchRequest(path, False))
+
+
+def serving(test: Callable[[Served], Awaitable[None]], code: int = 0) -> None:
+    """Runs a test beside a server, which is then asked to stop if it has not stopped by itself."""
+
+    async def main() -> None:
+        served = Served()
+        await served.runner.start()
+        task = asyncio.ensure_future(served.runner.serve_until_stopped())
+        await test(served)
+        served.runner.request_stop()
+        assert await task == code
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():
+        await asyncio.sleep(0)
+
+
+def test_what_all_clients_send_in_a_turn_is_served_together() -> None:
+    async def test(served: Served) -> None:
+        first, first_socket = await served.client()
+        second, second_socket = await served.client()
+        first.data_received(served.read())
+        second.data_received(served.read())
+        first.data_received(served.read())
+        assert not first_socket.written
+        assert not second_socket.written
+        await asyncio.sleep(0)
+        assert [len(first_socket.written), len(second_socket.written)] == [1, 1]
+        one = len(second_socket.written[0])
+        assert len(first_socket.written[0]) == 2 * one, "both replies are one write"
+
+    serving(test)
+
+
+def batches_of(writes_in_turns: list[int]) -> list[int]:
+    """Returns the batches that become of so many writes in consecutive turns of the loop."""
+    batches: list[int] = []
+
+    async def test(served: Served) -> None:
+        client, _ = await served.client()
+        served.storage.batches.clear()
+        for writes in writes_in_turns:
+            for _ in range(writes):
+                client.data_received(served.write())
+            await asyncio.sleep(0)
+        await until(lambda: served.runner.peer.server.outstanding == 0)
+        batches.extend(served.storage.batches)
+
+    serving(test)
+    assert sum(batches) == sum(writes_in_turns)
+    return batches
+
+
+def test_writes_of_consecutive_turns_share_a_sync() -> None:
+    assert batches_of([2, 1, 3]) == [6]
+
+
+def test_a_turn_without_a_write_ends_the_gathering() -> None:
+    assert batches_of([1, 0, 0, 0, 2]) == [1, 2]
+
+
+def test_a_lone_write_waits_for_one_look_at_the_sockets() -> None:
+    assert batches_of([1]) == [1]
+
+
+def test_writes_that_keep_coming_do_not_keep_the_log_from_the_disk() -> None:
+    batches = batches_of([1] * 40)
+    assert max(batches) <= MAX_GATHERING_TURNS + 1
+    assert len(batches) > 3
+
+
+def test_a_write_goes_to_the_disk_in_its_turn_while_many_read() -> None:
+    async def test(served: Served) -> None:
+        writer, _ = await served.client()
+        readers = [(await served.client())[0] for _ in range(MANY_ANSWERED)]
+        served.storage.batches.clear()
+        writer.data_received(served.write())
+        for reader in readers:
+            reader.data_received(served.read())
+        await asyncio.sleep(0)
+        assert served.storage.batches == [1]
+        await until(lambda: served.runner.peer.server.outstanding == 0)
+
+    serving(test)
+
+
+def test_many_bytes_do_not_wait_for_the_end_of_the_turn() -> None:
+    async def test(served: Served) -> None:
+        client, socket = await served.client()
+        frame = served.read()
+        most = MAX_FED_BYTES // len(frame)
+        client.data_received(frame * most)
+        assert not socket.written
+        client.data_received(frame)
+        assert socket.written
+
+    serving(test)
+
+
+def test_many_bytes_of_replies_are_written_before_others_are_served() -> None:
+    async def test(served: Served) -> None:
+        clients = [await served.client() for _ in range(3)]
+        data = bytes(MAX_KEPT_BYTES // 2)
+        clients[0][0].data_received(served.write(data))
+        await until(lambda: clients[0][1].written)
+        replies: list[int] = []
+        for client, socket in clients:
+            socket.written.clear()
+            client.data_received(served.read("/1"))
+        out = served.connection_of(clients[2][0]).out
+        clients[1][1].when_written = lambda: replies.append(len(out))
+        await asyncio.sleep(0)
+        assert [len(socket.written) for _, socket in clients] == [1, 1, 1]
+        assert replies == [0], "the third was served before the replies to the others were written"
+
+    serving(test)
+
+
+@pytest.mark.parametrize("end", ["eof", "lost"])
+def test_what_a_client_sent_before_its_end_is_taken_before_it(end: str) -> None:
+    async def test(served: Served) -> None:
+        client, socket = await served.client()
+        connection = served.connection_of(client)
+        server = served.runner.peer.server
+        client.data_received(served.write())
+        if end == "eof":
+            client.data_received(served.read())
+            client.eof_received()
+        else:
+            client.connection_lost(None)
+            assert connection.state == CLOSED
+        assert server.queues.outstanding == (2 if end == "eof" else 1)
+        await until(lambda: server.outstanding == 0)
+        assert "/1" in server.tree.nodes
+        assert bool(socket.written) == (end == "eof")
+
+    serving(test)
+
+
+def test_what_is_fed_when_the_server_is_asked_to_stop_is_served() -> None:
+    async def test(served: Served) -> None:
+        client, socket = await served.client()
+        server = served.runner.peer.server
+        client.data_received(served.write())
+        await served.runner.close()
+        assert "/1" in server.tree.nodes
+        assert socket.written
+        client.data_received(served.write())
+        await asyncio.sleep(0)
+        assert "/2" not in server.tree.nodes, "nothing is taken behind the end"
+
+    serving(test)
+
+
+def test_what_a_client_has_sent_comes_before_an_order_and_before_the_timer() -> None:
+    async def test(served: Served) -> None:
+        client, socket = await served.client()
+        client.data_received(served.read())
+        served.runner.perform(lambda: served.connection_of(client).refuse("so ordered"))
+        assert len(socket.written) == 1
+        other, socket = await served.client()
+        other.data_received(served.read())
+        served.runner._wake()
+        assert len(socket.written) == 1
+
+    serving(test)
+
+
+def test_a_core_that_raises_gets_nothing_more(caplog: pytest.LogCaptureFixture) -> None:
+    async def test(served: Served) -> None:
+        first, _ = await served.client()
+        second, socket = await served.client()
+        served.connection_of(first).session = None  # which breaks an invariant
+        frame = served.read()
+        first.data_received(frame)
+        second.data_received(served.read())
+        await asyncio.sleep(0)
+        assert served.runner.failure is not None
+        assert not socket.written
+        assert socket.is_over
+        second.connection_lost(None)
+        assert f"{frame!r}" in caplog.text
+
+    serving(test, ExitCode.UNEXPECTED_ERROR)
