@@ -8,7 +8,6 @@ transaction: it takes a zxid and goes through the log like any other.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -44,7 +43,7 @@ from pyzk.errors import (
     UnknownSession,
 )
 from pyzk.int64 import MASK64, hex_id
-from pyzk.jute.packing import pack_int
+from pyzk.jute.packing import pack_bi, pack_int
 from pyzk.jute.records import (
     ACL,
     CheckVersionRequest,
@@ -79,7 +78,6 @@ Prepared = tuple[Body, bytes]
 
 _SUB_TXN_BYTES: Final = 8
 """What MultiTxn adds to the record of an operation: its type and length."""
-_pack_create_end: Final = struct.Struct(">?i").pack
 
 
 class Prep:
@@ -566,7 +564,7 @@ def _create_body(
     is_ephemeral = flags in CreateMode.EPHEMERALS
     body = CreateTxn(path, data, entries, is_ephemeral, cversion)
     if type(record) is RawCreate and path is record.path:
-        encoded = record.raw + _pack_create_end(is_ephemeral, cversion)
+        encoded = record.raw + pack_bi(is_ephemeral, cversion)
     else:
         encoded = body.encode()
     return (body, encoded), session_id if is_ephemeral else 0
