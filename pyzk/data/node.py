@@ -7,22 +7,24 @@ cversion that clients see, because the stored one counts creations only.
 
 from __future__ import annotations
 
-import struct
 import zlib
 from typing import Final
 
 from pyzk.data.name_set import NameSet
+from pyzk.jute.packing import (
+    pack_qqqqiiiqiiq,
+    pack_qqqqiiiqq,
+    pack_qqqqqiiiq,
+)
 
 CHILDREN_CAPACITY: Final = 8
 """The capacity with which the original makes the set of children."""
 
-_pack_stat: Final = struct.Struct(">qqqqiiiqiiq").pack
-_pack_persisted: Final = struct.Struct(">qqqqiiiqq").pack
-_pack_digest: Final = struct.Struct(">qqqqqiiiq").pack
-
 _crc32: Final = zlib.crc32
 
 STAT_BYTES: Final = 68
+_JOINED_BYTES: Final = 1024
+"""Data up to this length is copied so that one call computes a digest, and not two."""
 _NO_CHILDREN: Final = bytes(4)
 _UNCOUNTED: Final = -2
 """The path_crc of a znode that is not part of the tree digest."""
@@ -101,7 +103,7 @@ class DataNode:
             data = self.data
             children = self.children
             count = len(children.names) if children is not None else 0
-            stat = self.stat = _pack_stat(
+            stat = self.stat = pack_qqqqiiiqiiq(
                 self.czxid,
                 self.mzxid,
                 self.ctime,
@@ -135,7 +137,7 @@ class DataNode:
 
     def encode_persisted(self) -> bytes:
         """Return the 60 bytes of StatPersisted, as snapshots hold them."""
-        return _pack_persisted(
+        return pack_qqqqiiiqq(
             self.czxid,
             self.mzxid,
             self.ctime,
@@ -188,11 +190,13 @@ def compute_digest(path: str, node: DataNode) -> int:
             return 0
         crc = 0 if path == "/" else zlib.crc32(path.encode("utf-8", "surrogatepass"))
         node.path_crc = crc
-    data = node.data
-    if data:
+    data = node.data or b""
+    if len(data) > _JOINED_BYTES:
         crc = _crc32(data, crc)
+        data = b""
     return _crc32(
-        _pack_digest(
+        data
+        + pack_qqqqqiiiq(
             node.czxid,
             node.mzxid,
             node.pzxid,
