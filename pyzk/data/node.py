@@ -7,12 +7,16 @@ cversion that clients see, because the stored one counts creations only.
 
 from __future__ import annotations
 
-import struct
 import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from pyzk.data.name_set import NameSet
+from pyzk.jute.packing import (
+    pack_qqqqiiiqiiq,
+    pack_qqqqiiiqq,
+    pack_qqqqqiiiq,
+)
 
 if TYPE_CHECKING:
     from mypy_extensions import i32, mypyc_attr
@@ -27,13 +31,11 @@ else:
 CHILDREN_CAPACITY: Final = 8
 """The capacity with which the original makes the set of children."""
 
-_pack_stat: Final = struct.Struct(">qqqqiiiqiiq").pack
-_pack_persisted: Final = struct.Struct(">qqqqiiiqq").pack
-_pack_digest: Final = struct.Struct(">qqqqqiiiq").pack
-
 _crc32: Final = zlib.crc32
 
 STAT_BYTES: Final = 68
+_JOINED_BYTES: Final = 1024
+"""Data up to this length is copied so that one call computes a digest, and not two."""
 _NO_CHILDREN: Final = bytes(4)
 
 
@@ -115,7 +117,7 @@ class DataNode:
             data = self.data
             children = self.children
             count = len(children.names) if children is not None else 0
-            stat = self.stat = _pack_stat(
+            stat = self.stat = pack_qqqqiiiqiiq(
                 self.czxid,
                 self.mzxid,
                 self.ctime,
@@ -149,7 +151,7 @@ class DataNode:
 
     def encode_persisted(self) -> bytes:
         """Return the 60 bytes of StatPersisted, as snapshots hold them."""
-        return _pack_persisted(
+        return pack_qqqqiiiqq(
             self.czxid,
             self.mzxid,
             self.ctime,
@@ -195,17 +197,18 @@ def compute_digest(path: str, node: DataNode) -> int:
     if path.startswith("/zookeeper/"):
         return 0
     # The CRC of the path is not kept: 8 bytes for each znode would save 3 % of a write.
-    raw = (
-        b""
-        if path == "/"
-        else path.encode()
-        if path.isascii()
-        else path.encode("utf-8", "surrogatepass")
-    )
-    data = node.data
-    crc = _crc32(raw + data) if data else _crc32(raw)
+    if path == "/":
+        path = ""
+    head = path.encode() if path.isascii() else path.encode("utf-8", "surrogatepass")
+    data = node.data or b""
+    crc = 0
+    if len(data) > _JOINED_BYTES:
+        crc = _crc32(data, _crc32(head))
+        head = data = b""
     return _crc32(
-        _pack_digest(
+        head
+        + data
+        + pack_qqqqqiiiq(
             node.czxid,
             node.mzxid,
             node.pzxid,

@@ -6,13 +6,13 @@ record and of a PROPOSAL.
 
 from __future__ import annotations
 
-import struct
 from typing import Final
 
 from pyzk.constants import OpCode
 from pyzk.data.pending import PendingNode
 from pyzk.errors import JuteError, Truncated
 from pyzk.int64 import MASK64
+from pyzk.jute.packing import pack_iu, pack_qiqqi
 from pyzk.jute.records import (
     CheckVersionTxn,
     CloseSessionTxn,
@@ -44,8 +44,6 @@ Body = (
 )
 """The record of a transaction that is not a multi."""
 
-_pack_header: Final = struct.Struct(">qiqqi").pack
-_pack_digest: Final = struct.Struct(">iQ").pack
 _DIGEST_BYTES: Final = 12
 AROUND_BODY_BYTES: Final = 32 + _DIGEST_BYTES
 """The bytes that a payload has beside the record: the header, and the digest behind it."""
@@ -98,10 +96,10 @@ class LoggedTxn:
 
 def encode_txn(header: TxnHeader, body: bytes, digest: int | None) -> bytes:
     """Return the payload of a transaction whose record is already encoded."""
-    head = _pack_header(header.client_id, header.cxid, header.zxid, header.time, header.type)
+    head = pack_qiqqi(header.client_id, header.cxid, header.zxid, header.time, header.type)
     if digest is None:
         return head + body
-    return head + body + _pack_digest(DIGEST_VERSION, digest)
+    return head + body + pack_iu(DIGEST_VERSION, digest)
 
 
 def decode_txn(payload: bytes) -> LoggedTxn:

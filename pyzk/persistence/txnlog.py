@@ -64,14 +64,12 @@ def frame_record(payload: bytes) -> bytes:
 
 def payload_zxid(payload: bytes) -> int:
     """Return the zxid of a txn payload, without decoding the rest."""
-    zxid: int = unpack_long(payload, _ZXID_IN_PAYLOAD)[0]
-    return zxid
+    return unpack_long(payload, _ZXID_IN_PAYLOAD)[0]
 
 
 def framed_zxid(record: bytes) -> int:
     """Return the zxid of a framed record."""
-    zxid: int = unpack_long(record, 12 + _ZXID_IN_PAYLOAD)[0]
-    return zxid
+    return unpack_long(record, 12 + _ZXID_IN_PAYLOAD)[0]
 
 
 class Ending(enum.Enum):

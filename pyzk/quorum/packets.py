@@ -21,11 +21,16 @@ from pyzk.int64 import hex_digits, hex_id
 from pyzk.jute.archive import NULL
 from pyzk.jute.packing import (
     pack_int,
+    pack_iqi,
+    pack_iqii,
     pack_long,
     pack_long_int,
+    pack_qii,
+    pack_qiq,
     unpack_int,
     unpack_long,
     unpack_long_int,
+    unpack_qii,
 )
 from pyzk.jute.records import ErrorTxn, Id, LearnerInfo, QuorumPacket
 from pyzk.zxid import epoch_of, format_zxid, make
@@ -71,13 +76,8 @@ it must not count towards its quorum again."""
 TXN_HEADER_BYTES: Final = 32
 
 _ZXID_IN_TXN: Final = 12
-_pack_bare: Final = struct.Struct(">iqii").pack
-_pack_head: Final = struct.Struct(">iqi").pack
-_pack_learner_info: Final = struct.Struct(">qiq").pack
 _pack_validity: Final = struct.Struct(">q?").pack
-_pack_request: Final = struct.Struct(">qii").pack
 _unpack_validity: Final = struct.Struct(">qB").unpack_from
-_unpack_request: Final = struct.Struct(">qii").unpack_from
 _SESSION_BYTES: Final = 12
 PING_TABLE_BYTES: Final = _SESSION_BYTES << 16
 _VALIDITY_BYTES: Final = 9
@@ -94,13 +94,13 @@ def type_name(kind: int) -> str:
 
 def encode_bare(kind: int, zxid: int) -> bytes:
     """Returns a packet without data: ACK, COMMIT, SYNC, DIFF, TRUNC, SNAP, a leader's PING."""
-    return _pack_bare(kind, zxid, -1, -1)
+    return pack_iqii(kind, zxid, -1, -1)
 
 
 def encode_packet(kind: int, zxid: int, data: bytes) -> bytes:
     """Returns a packet with data: PROPOSAL and INFORM carry the payload that the log holds."""
     assert len(data) <= MAX_PACKET_BYTES, (kind, len(data))
-    return _pack_head(kind, zxid, len(data)) + data + NULL
+    return pack_iqi(kind, zxid, len(data)) + data + NULL
 
 
 UPTODATE_PACKET: Final = encode_bare(UPTODATE, NO_ZXID)
@@ -113,7 +113,7 @@ def encode_learner_info(
     sid: int, accepted_epoch: int, config_version: int, *, is_observer: bool = False
 ) -> bytes:
     """Returns FOLLOWERINFO or OBSERVERINFO, which a learner says first."""
-    data = _pack_learner_info(sid, PROTOCOL_VERSION, config_version)
+    data = pack_qiq(sid, PROTOCOL_VERSION, config_version)
     return encode_packet(
         OBSERVERINFO if is_observer else FOLLOWERINFO, make(accepted_epoch, 0), data
     )
@@ -158,8 +158,7 @@ def ack_epoch(packet: QuorumPacket) -> int:
     data = packet.data
     if data is None or len(data) < 4:
         raise _wrong(packet, "has no epoch")
-    epoch: int = unpack_int(data)[0]
-    return epoch
+    return unpack_int(data)[0]
 
 
 # --- synchronization ------------------------------------------------------------------
@@ -192,8 +191,8 @@ def txn_payload(packet: QuorumPacket) -> bytes:
         raise _wrong(
             packet, f"has a transaction of {len(data)} bytes; {MAX_TXN_BYTES} is the limit"
         )
-    if unpack_long(data, _ZXID_IN_TXN)[0] != packet.zxid:
-        inner: int = unpack_long(data, _ZXID_IN_TXN)[0]
+    (inner,) = unpack_long(data, _ZXID_IN_TXN)
+    if inner != packet.zxid:
         raise _wrong(packet, f"carries the transaction {format_zxid(inner)}")
     return data
 
@@ -208,8 +207,7 @@ def designated_leader(packet: QuorumPacket) -> int:
     data = packet.data
     if data is None or len(data) < 8:
         raise _wrong(packet, "names no leader")
-    sid: int = unpack_long(data)[0]
-    return sid
+    return unpack_long(data)[0]
 
 
 def encode_inform_and_activate(zxid: int, leader: int, payload: bytes) -> bytes:
@@ -306,9 +304,9 @@ class ForwardedRequest:
 
 def encode_request(request: ForwardedRequest) -> bytes:
     """Returns REQUEST, the one packet with identities."""
-    data = _pack_request(request.session, request.cxid, request.type) + request.body
+    data = pack_qii(request.session, request.cxid, request.type) + request.body
     assert len(data) <= MAX_PACKET_BYTES, len(data)
-    head = _pack_head(REQUEST, NO_ZXID, len(data)) + data
+    head = pack_iqi(REQUEST, NO_ZXID, len(data)) + data
     ids = request.ids
     if ids is None:
         return head + NULL
@@ -320,7 +318,7 @@ def forwarded_request(packet: QuorumPacket) -> ForwardedRequest:
     data = packet.data
     if data is None or len(data) < _REQUEST_BYTES:
         raise _wrong(packet, "has no session, cxid and type")
-    session, cxid, kind = _unpack_request(data)
+    session, cxid, kind = unpack_qii(data)
     return ForwardedRequest(session, cxid, kind, data[_REQUEST_BYTES:], packet.authinfo)
 
 

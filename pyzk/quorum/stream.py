@@ -15,12 +15,11 @@ or be asked for. The limit of ZooKeeper is jute.maxbuffer and its extra size, ab
 
 from __future__ import annotations
 
-import struct
 from typing import Final
 
 from pyzk.constants import MAX_IDENTITIES, MAX_PACKET_BYTES
 from pyzk.errors import JuteError, QuorumProtocolError
-from pyzk.jute.packing import unpack_int
+from pyzk.jute.packing import unpack_int, unpack_iqi
 from pyzk.jute.records import Id, QuorumPacket
 from pyzk.quorum import packets
 from pyzk.quorum.snapshot_stream import SnapshotParser, SnapshotPart, end_of_buffer
@@ -30,7 +29,6 @@ MAX_FIRST_BYTES: Final = 1024
 take much memory."""
 
 _HEAD_BYTES: Final = 16
-_unpack_head: Final = struct.Struct(">iqi").unpack_from
 
 StreamItem = QuorumPacket | SnapshotPart
 
@@ -110,7 +108,7 @@ class QuorumStream:
                 return offset + 4
             self._check_type(unpack_int(data, offset)[0])
             return start
-        kind, zxid, length = _unpack_head(data, offset)
+        kind, zxid, length = unpack_iqi(data, offset)
         if kind < packets.FIRST_TYPE or kind > packets.LAST_TYPE:
             self._check_type(kind)
         limit = self._limit
@@ -122,7 +120,7 @@ class QuorumStream:
         behind = data_end + 4
         if behind > end:
             return behind
-        count: int = unpack_int(data, data_end)[0]
+        (count,) = unpack_int(data, data_end)
         ids: list[Id] | None = None
         if count != -1:
             behind = self._ids(data, data_end, end, count)

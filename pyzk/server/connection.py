@@ -19,7 +19,6 @@ protocol raises nothing here: its connection is closed.
 from __future__ import annotations
 
 import logging
-import struct
 from typing import TYPE_CHECKING, Final
 
 from pyzk.auth.ip import peer_address
@@ -30,7 +29,7 @@ from pyzk.data.tree import Applied
 from pyzk.errors import JuteError, KeeperError
 from pyzk.int64 import hex_id
 from pyzk.jute.archive import NULL, encode_string
-from pyzk.jute.packing import unpack_int
+from pyzk.jute.packing import unpack_iii, unpack_int
 from pyzk.jute.records import AuthPacket, SASLToken
 from pyzk.outsiders import about
 from pyzk.server import fourletter
@@ -72,7 +71,6 @@ SHORT_BYTES: Final = 1 << 10
 PIECE_BYTES: Final = 1 << 16
 """A frame that lacks no more than this is awaited although too many bytes are under way."""
 
-_unpack_frame: Final = struct.Struct(">iii").unpack_from
 _UNORDERED: Final = frozenset({OpCode.AUTH, OpCode.SASL})
 """Requests that are answered at once, and that are no sign of life of the session."""
 _READ_PERM: Final = 1
@@ -280,7 +278,7 @@ class Connection:
         count = unordered = replied = size = largest = xid = opcode = 0
         smallest = limit_bytes = OUT_HIGH_BYTES
         while end - offset >= 12:
-            length, xid_, opcode_ = _unpack_frame(data, offset)
+            length, xid_, opcode_ = unpack_iii(data, offset)
             body_end = offset + 4 + length
             if length < 8 or length > limit or body_end > end:
                 break

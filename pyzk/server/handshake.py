@@ -10,12 +10,12 @@ connection is stalled.
 from __future__ import annotations
 
 import logging
-import struct
 from typing import TYPE_CHECKING
 
 from pyzk.constants import ErrorCode, OpCode
 from pyzk.errors import JuteError
 from pyzk.int64 import hex_id
+from pyzk.jute.archive import encode_buffer
 from pyzk.jute.records import ConnectRequest, ConnectResponse, CreateSessionTxn
 from pyzk.outsiders import about
 from pyzk.server.passwords import NO_PASSWORD, session_password
@@ -159,4 +159,4 @@ class Handshake:
         connection = self._connection
         read_only = None if self._is_old_client else connection.server.is_read_only
         body = ConnectResponse(0, timeout_ms, session_id, password, read_only).encode()
-        connection.send(struct.pack(">i", len(body)) + body)
+        connection.send(encode_buffer(body))

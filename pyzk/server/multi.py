@@ -5,11 +5,11 @@ Pure. ZooKeeper: MultiOperationRecord.
 
 from __future__ import annotations
 
-import struct
 from typing import Final
 
 from pyzk.constants import CreateMode, OpCode
 from pyzk.errors import JuteError, Truncated
+from pyzk.jute.packing import unpack_ibi
 from pyzk.jute.records import (
     CheckVersionRequest,
     CreateRequest,
@@ -27,7 +27,6 @@ WriteRecord = (
 MultiOp = tuple[int, WriteRecord]
 ReadOp = tuple[int, PathWatchRequest]
 
-_unpack_header: Final = struct.Struct(">i?i").unpack_from
 _HEADER_BYTES: Final = 9
 _READS: Final = frozenset({OpCode.GET_DATA, OpCode.GET_CHILDREN})
 
@@ -46,7 +45,7 @@ def decode_writes(buffer: bytes, offset: int, end: int) -> list[MultiOp]:
     while True:
         if offset + _HEADER_BYTES > end:
             raise Truncated(f"MultiHeader at {offset}")
-        kind, done, _ = _unpack_header(buffer, offset)
+        kind, done, _ = unpack_ibi(buffer, offset)
         offset += _HEADER_BYTES
         if done:
             return operations

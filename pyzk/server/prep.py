@@ -8,7 +8,6 @@ transaction: it takes a zxid and goes through the log like any other.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,7 +49,7 @@ from pyzk.errors import (
     UnknownSession,
 )
 from pyzk.int64 import hex_id
-from pyzk.jute.packing import pack_int
+from pyzk.jute.packing import pack_ii, pack_int
 from pyzk.jute.records import (
     CheckVersionRequest,
     CheckVersionTxn,
@@ -76,7 +75,6 @@ if TYPE_CHECKING:
 
 _SUB_TXN_BYTES: Final = 8
 """What MultiTxn adds in front of the record of an operation: its type and length."""
-_pack_txn_head: Final = struct.Struct(">ii").pack
 
 
 class Prep:
@@ -513,7 +511,7 @@ class Prep:
                     if self._foretold is not None:
                         foretold = self._foretold
                     done.append(SubTxn(kind, body, self._foretold))
-                    parts.append(_pack_txn_head(kind, len(encoded)))
+                    parts.append(pack_ii(kind, len(encoded)))
                     parts.append(encoded)
                     continue
                 except KeeperError as error:
@@ -527,7 +525,7 @@ class Prep:
                 body = ErrorTxn(ErrorCode.RUNTIME_INCONSISTENCY)
             done.append(SubTxn(OpCode.ERROR, body))
             encoded = body.encode()
-            parts.append(_pack_txn_head(OpCode.ERROR, len(encoded)))
+            parts.append(pack_ii(OpCode.ERROR, len(encoded)))
             parts.append(encoded)
         if failure is None:
             changes.keep()

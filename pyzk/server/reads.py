@@ -8,7 +8,6 @@ connection makes an error reply of it. Paths are not validated: a malformed one 
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -32,7 +31,7 @@ from pyzk.jute.archive import (
     encode_string,
     encode_strings,
 )
-from pyzk.jute.packing import unpack_int
+from pyzk.jute.packing import pack_iiqii, pack_int, unpack_int
 from pyzk.jute.records import (
     ACL,
     AddWatchRequest,
@@ -63,7 +62,6 @@ MULTI_READ_LIMIT_BYTES: Final = 64 << 20
 """The results of one multiRead may have so many bytes: with more for its client to read no
 connection is kept open."""
 
-_pack_data_reply: Final = struct.Struct(">iiqii").pack
 _DATA_REPLY_BYTES: Final = HEADER_BYTES + 4 + STAT_BYTES
 
 
@@ -126,11 +124,9 @@ def get_data(
     stat = node.stat or node.encode_stat()
     data = node.data
     if data is None:
-        return _pack_data_reply(_DATA_REPLY_BYTES, xid, tree.last_zxid, 0, -1) + stat
+        return pack_iiqii(_DATA_REPLY_BYTES, xid, tree.last_zxid, 0, -1) + stat
     length = len(data)
-    return (
-        _pack_data_reply(_DATA_REPLY_BYTES + length, xid, tree.last_zxid, 0, length) + data + stat
-    )
+    return pack_iiqii(_DATA_REPLY_BYTES + length, xid, tree.last_zxid, 0, length) + data + stat
 
 
 def exists(
@@ -185,9 +181,7 @@ def get_acl(
     acl: list[ACL] = list(server.tree.acls.get(node.acl_id))
     if not server.permits(node.acl_id, Perms.ADMIN, ids):
         acl = mask_digest_ids(acl)
-    body = b"".join(
-        (struct.pack(">i", len(acl)), *(entry.encode() for entry in acl), node.encode_stat())
-    )
+    body = b"".join((pack_int(len(acl)), *(entry.encode() for entry in acl), node.encode_stat()))
     return encode_reply(xid, server.tree.last_zxid, body)
 
 
@@ -198,7 +192,7 @@ def get_all_children_number(
     path = _required(record.path)
     _readable(server, connection, path)
     count = server.tree.count_descendants(path)
-    return encode_reply(xid, server.tree.last_zxid, struct.pack(">i", count))
+    return encode_reply(xid, server.tree.last_zxid, pack_int(count))
 
 
 def get_ephemerals(

@@ -6,48 +6,34 @@ This is the one place where the outcome of a transaction becomes what a client r
 
 from __future__ import annotations
 
-import struct
 from typing import Final
 
 from pyzk.constants import ErrorCode, OpCode, Xid
 from pyzk.data.tree import Applied
 from pyzk.jute.archive import encode_string
-
-_pack_header: Final = struct.Struct(">iiqi").pack
-_pack_event: Final = struct.Struct(">iiqiii").pack
-_pack_result: Final = struct.Struct(">i?i").pack
-_pack_error_result: Final = struct.Struct(">i?ii").pack
+from pyzk.jute.packing import pack_ibi, pack_ibii, pack_iiqi, pack_iiqiii
 
 HEADER_BYTES: Final = 16
-MULTI_END: Final = struct.pack(">i?i", -1, True, -1)
+MULTI_END: Final = pack_ibi(-1, True, -1)
 _SYNC_CONNECTED: Final = 3
 """The state in watch events; a server sends only this one."""
 
 
 def encode_reply(xid: int, zxid: int, body: bytes, err: int = ErrorCode.OK) -> bytes:
     """Return the frame of a reply that has a body."""
-    return _pack_header(HEADER_BYTES + len(body), xid, zxid, err) + body
+    return pack_iiqi(HEADER_BYTES + len(body), xid, zxid, err) + body
 
 
 def encode_error(xid: int, zxid: int, err: int) -> bytes:
     """Return the frame of a reply that is only a header; ``err`` may be 0."""
-    return _pack_header(HEADER_BYTES, xid, zxid, err)
+    return pack_iiqi(HEADER_BYTES, xid, zxid, err)
 
 
 def encode_event(event_type: int, path: str, zxid: int) -> bytes:
     """Return the frame of a watch event."""
     text = encode_string(path)
-    return (
-        _pack_event(
-            HEADER_BYTES + 8 + len(text),
-            Xid.NOTIFICATION,
-            zxid,
-            0,
-            event_type,
-            _SYNC_CONNECTED,
-        )
-        + text
-    )
+    length = HEADER_BYTES + 8 + len(text)
+    return pack_iiqiii(length, Xid.NOTIFICATION, zxid, 0, event_type, _SYNC_CONNECTED) + text
 
 
 def _body(applied: Applied) -> bytes:
@@ -89,12 +75,12 @@ def encode_results(results: list[Applied]) -> bytes:
 
 def encode_error_result(err: int) -> bytes:
     """Return the entry of a MultiResponse for an operation that failed, or was not tried (0)."""
-    return _pack_error_result(OpCode.ERROR, False, err, err)
+    return pack_ibii(OpCode.ERROR, False, err, err)
 
 
 def encode_result(kind: int, body: bytes) -> bytes:
     """Return the entry of a MultiResponse for an operation that succeeded."""
-    return _pack_result(kind, False, ErrorCode.OK) + body
+    return pack_ibi(kind, False, ErrorCode.OK) + body
 
 
 def says_moved(applied: Applied) -> bool:
