@@ -8,9 +8,9 @@ cversion that clients see, because the stored one counts creations only.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
+from pyzk.compiling import mypyc_attr
 from pyzk.data.name_set import NameSet
 from pyzk.jute.packing import (
     pack_qqqqiiiqiiq,
@@ -19,14 +19,7 @@ from pyzk.jute.packing import (
 )
 
 if TYPE_CHECKING:
-    from mypy_extensions import i32, mypyc_attr
-else:
-    _T = TypeVar("_T")
-
-    def mypyc_attr(**_: object) -> Callable[[_T], _T]:
-        """Stand for what tells the compiler, and only it, something of a class."""
-        return lambda kind: kind
-
+    from mypy_extensions import i32
 
 CHILDREN_CAPACITY: Final = 8
 """The capacity with which the original makes the set of children."""
