@@ -4,11 +4,17 @@ Pure. A world (the real server, the simulator, a test) gives a peer its inputs, 
 of `quorum.contract`. After each input it calls ``flush``, and at the end of a turn ``end_turn``:
 
     flush      clients are written to; then the log is handed out if there are commands, then these
-    end_turn   links to other members, then the log, then the timer
+    end_turn   links to other members, then the log, then the timer; then the next piece of what
+               the peer has not finished, and the next clients that have watch events
 
 What comes in one turn goes together: one write for each link and one batch for the disk. Each write
 of its own would wake every other member (scripts/bench, set 50x1). The log goes last: before that
 its thread would only wake to wait for the GIL.
+
+What is long is done in pieces, one a turn, between which other clients are served (`server.marks`).
+A piece has whole transactions, and their events are in the ``out`` of each client at once, ahead of
+all replies to come: only the system calls are put off. A client is written to early if it has a
+reply.
 
 An effect may raise; then no later effect happens. This lets a world stop between any two effects.
 """
@@ -58,6 +64,8 @@ class Driver:
         self._is_turn_open: bool = False
         self._armed_ms: int = _NEVER_MS
         """When the timer goes off."""
+        self._is_telling: bool = False
+        """Whether clients that have events wait for the end of the turn."""
         self._is_closing: bool = False
 
     def start(self, *, wants_snapshot: bool = False) -> None:
@@ -83,24 +91,32 @@ class Driver:
         """Hands out nothing more: the state is in doubt, or what is not durable is meant to be
         lost."""
         self._is_closing = True
+        self._peer.outbox.is_unfinished = False
 
     def flush(self) -> None:
         """Carries out what an input has led to, but for what waits for the end of the turn."""
         peer = self._peer
-        peer.flush()
         outbox = peer.outbox
+        while self._is_closing and outbox.is_unfinished:
+            outbox.is_unfinished = False  # no further turn ends
+            peer.go_on()
+        peer.flush()
         effects = self._effects
         if outbox.dirty:
             for connection in outbox.take_dirty():
-                connection.is_dirty = False
+                connection.is_dirty = connection.is_told = False
                 effects.write(connection)
+        if outbox.told and not self._is_telling:
+            self._tell()
         if self._is_closing:
             return
         if outbox.commands:
             self._append()
             for command in outbox.take_commands():
                 self._carry_out(command)
-        if not self._is_turn_open and (outbox.log or outbox.links or peer.moves_deadline):
+        if not self._is_turn_open and (
+            outbox.log or outbox.links or outbox.told or outbox.is_unfinished or peer.moves_deadline
+        ):
             self._is_turn_open = True
             effects.end_turn_soon()
 
@@ -127,10 +143,34 @@ class Driver:
             self._turns += 1
             self._is_turn_open = True
             effects.end_turn_soon()
-            return
-        self._append()
-        if self._peer.deadline < self._armed_ms:
-            self._arm()
+        else:
+            self._append()
+            if self._peer.deadline < self._armed_ms:
+                self._arm()
+        if outbox.told or outbox.is_unfinished:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Does the next piece of what is done in pieces."""
+        outbox = self._peer.outbox
+        if outbox.is_unfinished:
+            outbox.is_unfinished = False
+            self._peer.go_on()
+        self._is_telling = False
+        self.flush()
+
+    def _tell(self) -> None:
+        """Writes the watch events of some clients; of all, if no further turn will end."""
+        told = self._peer.outbox.told
+        count = len(told)
+        if not self._is_closing:
+            count = min(count, self._peer.server.marks.told_at_once)
+        for _ in range(count):
+            connection = told.popleft()
+            if connection.is_told:
+                connection.is_told = False
+                self._effects.write(connection)
+        self._is_telling = bool(told)
 
     def _append(self) -> None:
         self._gathered = self._turns = 0

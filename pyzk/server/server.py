@@ -260,10 +260,15 @@ class Server:
     # --- sessions -------------------------------------------------------------------
 
     def expire_sessions(self) -> None:
-        """Close the sessions whose time is over."""
-        expired = self.sessions.take_expired(self.clock.now_ms)
-        if not expired:
-            return
+        """Close the sessions whose time is over, but not too many at once: the deadline stays in
+        the past until all are closed."""
+        expired = self.sessions.expire(self.clock.now_ms)
+        if expired:
+            self._note_expired(expired)
+        for session in self.sessions.take_expired(self.marks.ended_at_once):
+            self.close_session(session)
+
+    def _note_expired(self, expired: list[Session]) -> None:
         self.metrics.stale_sessions_expired += len(expired)
         # One line for all: anybody can leave any number of sessions behind.
         log.info(
@@ -274,8 +279,6 @@ class Server:
             ),
             f" and {len(expired) - _SHOWN_SESSIONS} more" if len(expired) > _SHOWN_SESSIONS else "",
         )
-        for session in expired:
-            self.close_session(session)
 
     def touch_throttled(self) -> None:
         """Keep the sessions of throttled connections alive: as long as these are not read, their
