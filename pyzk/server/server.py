@@ -17,6 +17,7 @@ from pyzk.config.server import ServerConfig
 from pyzk.constants import EventType, OpCode
 from pyzk.data.acl import OPEN_ACL_ID
 from pyzk.data.database import Database
+from pyzk.data.name_set import KeptLists
 from pyzk.data.tree import DataTree
 from pyzk.int64 import hex_id
 from pyzk.metrics import Metrics
@@ -75,6 +76,7 @@ class Server:
         self.attaching: dict[int, Connection] = {}
         """Session id -> the connection that waits to hear whether that session still lives."""
         self.marks = Marks()
+        self.lists = KeptLists(self.metrics)
         self.queues = SessionQueues(config, clock, self.metrics, self.sessions)
         self.role: Role
         self.reads: dict[int, ReadHandler] = READS
@@ -113,6 +115,7 @@ class Server:
     def attach(self, database: Database) -> None:
         """Take another database. No role may be running."""
         assert not self.is_running, "another database while a role is running"
+        self.lists = KeptLists(self.metrics)
         self.database = database
         self.tree = database.tree
         self._watch_tree()
