@@ -2,7 +2,8 @@
 
 Pure. Answers to HashSet<String>, as DataNode and DataTree use it. To add a name or remove one costs
 what it costs in a dict; the order is computed when it is asked for, and the encoded list is kept
-until the set changes. Of a set's past no more is kept than decides the order:
+until the set changes or `KeptLists` has many newer ones. Of a set's past no more is kept than
+decides the order:
 
     names      in the order in which they came, each behind as many characters as all have in
                common: of children their paths are kept, which are there anyway
@@ -37,6 +38,8 @@ from pyzk.jute.archive import encode_strings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pyzk.metrics import Metrics
+
 LOOK_LIMIT: Final = 1 << 13
 """The most names of a set of which a removal looks at the buckets or adds names to the table.
 
@@ -45,6 +48,9 @@ That takes 1 us for each name: with more of them it would hold up all clients.
 GONE_LIMIT: Final = 16
 """The table is dropped when this many names, and an eighth of its names, are to be removed from
 it."""
+KEPT_LISTS: Final = 4096
+"""The encoded lists of so many sets are kept. A name takes 12 bytes and more in a list, and 300 and
+more in a tree of znodes."""
 
 
 class NameSet:
@@ -130,6 +136,18 @@ class NameSet:
             encoded = self._encoded = encode_strings(self.in_order())
         return encoded
 
+    @property
+    def has_list(self) -> bool:
+        """Whether the encoded list is kept now."""
+        return bool(self._encoded)
+
+    def drop_list(self) -> None:
+        """Forget the encoded list, and the table unless it decides the order."""
+        self._encoded = None
+        table = self._table
+        if table is not None and table.is_plain:
+            self._table = self._gone = None
+
     def clone(self) -> HashTable:
         """Return the table of a clone; its order may be another one."""
         return HashTable.clone_of(self.in_order())
@@ -180,3 +198,29 @@ class NameSet:
             late = list(islice(reversed(self.names), missing))
             late.reverse()
             table.extend(self._bare(late))
+
+
+class KeptLists:
+    """The sets whose encoded lists are kept: those that were encoded last."""
+
+    __slots__ = ("_limit", "_metrics", "_sets")
+
+    def __init__(self, metrics: Metrics, limit: int = KEPT_LISTS) -> None:
+        self._limit = limit
+        self._metrics = metrics
+        self._sets: dict[NameSet, None] = {}
+
+    def encode(self, names: NameSet) -> bytes:
+        """Return the encoded list of a set, and keep it."""
+        if names.has_list:
+            self._metrics.response_packet_get_children_cache_hits += 1
+            return names.encode()
+        self._metrics.response_packet_get_children_cache_misses += 1
+        sets = self._sets
+        sets.pop(names, None)
+        sets[names] = None
+        if len(sets) > self._limit:
+            oldest = next(iter(sets))
+            del sets[oldest]
+            oldest.drop_list()
+        return names.encode()

@@ -11,7 +11,7 @@ import zlib
 from typing import TYPE_CHECKING, Final
 
 from pyzk.compiling import mypyc_attr
-from pyzk.data.name_set import NameSet
+from pyzk.data.name_set import KeptLists, NameSet
 from pyzk.jute.packing import (
     pack_qqqqiiiqiiq,
     pack_qqqqiiiqq,
@@ -137,10 +137,10 @@ class DataNode:
         children = self.children
         return [] if children is None else children.in_order()
 
-    def encode_children(self) -> bytes:
-        """Return the wire form of ``list_children``."""
+    def encode_children(self, kept: KeptLists) -> bytes:
+        """Return the wire form of ``list_children``, which ``kept`` keeps."""
         children = self.children
-        return _NO_CHILDREN if children is None else children.encode()
+        return _NO_CHILDREN if children is None else kept.encode(children)
 
     def encode_persisted(self) -> bytes:
         """Return the 60 bytes of StatPersisted, as snapshots hold them."""

@@ -36,6 +36,10 @@ class Life(Protocol):
         """Takes the news that the log is durable up to ``zxid``."""
         ...
 
+    def go_on(self) -> None:
+        """Does the next piece of what it has left unfinished, as it said in the outbox."""
+        ...
+
     def wake(self) -> None:
         """Does what is due at this time."""
         ...

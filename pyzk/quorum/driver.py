@@ -5,11 +5,17 @@ of `quorum.contract`. It calls ``flush`` behind each input that is not the last 
 the end of a turn ``end_turn``:
 
     flush      clients are written to; then the log is handed out if there are commands, then these
-    end_turn   the same, then links to other members, then the log, then the timer
+    end_turn   the same, then links to other members, then the log, then the timer; then the next
+               piece of what the peer has not finished, and the next clients that have watch events
 
 What comes in one turn goes together: one write for each client and link and one batch for the disk.
 Each write of its own would wake every other member (scripts/bench, set 50x1). The log goes last:
 before that its thread would only wake to wait for the GIL.
+
+What is long is done in pieces, one a turn, between which other clients are served (`server.marks`).
+A piece has whole transactions, and their events are in the ``out`` of each client at once, ahead of
+all replies to come: only the system calls are put off. A client is written to early if it has a
+reply.
 
 An effect may raise; then no later effect happens. This lets a world stop between any two effects.
 """
@@ -59,9 +65,13 @@ class Driver:
         """How many records were waiting when the last turn ended."""
         self._turns: int = 0
         """For how many turns the waiting records have been held back."""
+        self._last_batch: int = 0
+        """How many records were handed out last."""
         self._is_turn_open: bool = False
         self._armed_ms: int = _NEVER_MS
         """When the timer goes off."""
+        self._is_telling: bool = False
+        """Whether clients that have events wait for the end of the turn."""
         self._is_closing: bool = False
 
     def start(self, *, wants_snapshot: bool = False) -> None:
@@ -87,24 +97,32 @@ class Driver:
         """Hands out nothing more: the state is in doubt, or what is not durable is meant to be
         lost."""
         self._is_closing = True
+        self._peer.outbox.is_unfinished = False
 
     def flush(self) -> None:
         """Carries out what an input has led to, but for what waits for the end of the turn."""
         peer = self._peer
-        peer.flush()
         outbox = peer.outbox
+        while self._is_closing and outbox.is_unfinished:
+            outbox.is_unfinished = False  # no further turn ends
+            peer.go_on()
+        peer.flush()
         effects = self._effects
         if outbox.dirty:
             for connection in outbox.take_dirty():
-                connection.is_dirty = False
+                connection.is_dirty = connection.is_told = False
                 effects.write(connection)
+        if outbox.told and not self._is_telling:
+            self._tell()
         if self._is_closing:
             return
         if outbox.commands:
             self._append()
             for command in outbox.take_commands():
                 self._carry_out(command)
-        if not self._is_turn_open and (outbox.log or outbox.links or peer.moves_deadline):
+        if not self._is_turn_open and (
+            outbox.log or outbox.links or outbox.told or outbox.is_unfinished or peer.moves_deadline
+        ):
             self._is_turn_open = True
             effects.end_turn_soon()
 
@@ -113,8 +131,9 @@ class Driver:
 
         The clients that have just been answered send their next writes at about the same time. A
         sync for the first of them would only make the others wait for a second one (scripts/bench,
-        set 50x1: 33 -> 39 thousand a second). A lone write waits for one turn. But a turn is long
-        when many clients read, and no write waits for their reads while the disk is idle.
+        set 50x1: 33 -> 39 thousand a second). After a lone write that is not to be expected: it waits
+        for nobody. And a turn is long when many clients read: no write waits for their reads while
+        the disk is idle.
         """
         if self._is_closing:
             return
@@ -133,20 +152,46 @@ class Driver:
             count > self._gathered
             and self._turns < self._gathering_turns
             and answered < MANY_ANSWERED
+            and (self._turns or self._last_batch > 1 or count > 1)
         ):
             self._gathered = count
             self._turns += 1
             self._is_turn_open = True
             self._effects.end_turn_soon()
-            return
-        self._append()
-        if self._peer.deadline < self._armed_ms:
-            self._arm()
+        else:
+            self._append()
+            if self._peer.deadline < self._armed_ms:
+                self._arm()
+        if outbox.told or outbox.is_unfinished:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Does the next piece of what is done in pieces."""
+        outbox = self._peer.outbox
+        if outbox.is_unfinished:
+            outbox.is_unfinished = False
+            self._peer.go_on()
+        self._is_telling = False
+        self.flush()
+
+    def _tell(self) -> None:
+        """Writes the watch events of some clients; of all, if no further turn will end."""
+        told = self._peer.outbox.told
+        count = len(told)
+        if not self._is_closing:
+            count = min(count, self._peer.server.marks.told_at_once)
+        for _ in range(count):
+            connection = told.popleft()
+            if connection.is_told:
+                connection.is_told = False
+                self._effects.write(connection)
+        self._is_telling = bool(told)
 
     def _append(self) -> None:
         self._gathered = self._turns = 0
         outbox = self._peer.outbox
         if outbox.log:
+            self._last_batch = len(outbox.log)
             self._effects.append(outbox.take_log(), outbox.log_zxid)
 
     def _arm(self) -> None:

@@ -79,6 +79,7 @@ class Follower(Learner):
         _, payload, txn = queue.popleft()
         self._apply(payload, txn)
         self.member.server.metrics.learner_commit_received_count += 1
+        self._hold_if_long()
 
     def _on_commit_and_activate(self, packet: QuorumPacket) -> None:
         """Does what COMMIT does; the new configuration is not activated."""

@@ -135,6 +135,8 @@ class Leader(LearnerMaster):
         """zxid -> proposal that is not committed, in order and without a hole."""
         self.traffic: LearnerTraffic = LearnerTraffic()
         self.intake: LeaderIntake = LeaderIntake(member, self._tally, self._own_bit)
+        self._work_limit: int = 0
+        """How much work the tree may have had (`WatchManager.work`) at the end of this input."""
         self._uncounted_commits: int = 0
         self._counted: int = 0
         """The last proposal that is in the metrics."""
@@ -466,17 +468,26 @@ class Leader(LearnerMaster):
             if zxid == self.last_committed + 1:
                 self._commit()
 
+    def go_on(self) -> None:
+        """Commits the next piece of what has its quorum."""
+        if self.over is None:
+            self._commit()
+
     def _commit(self) -> None:
-        """Commits, in order, what has its quorum."""
+        """Commits, in order, what has its quorum: as much as one input may cost."""
         outstanding = self._outstanding
         tally = self._tally
         database = self.member.server.database
         queues = self.member.server.queues
         traffic = self.traffic
+        watches = database.tree.watches
         before = zxid = self.last_committed
         while True:
             proposal = outstanding.get(zxid + 1)
             if proposal is None or not tally.is_quorum(proposal.acks):
+                break
+            if watches.work > self._work_limit:
+                self.member.outbox.is_unfinished = True
                 break
             zxid += 1
             del outstanding[zxid]
@@ -501,6 +512,7 @@ class Leader(LearnerMaster):
     def flush(self) -> None:
         """Sends what an input has led to, and takes requests that have waited."""
         server = self.member.server
+        self._work_limit = server.tree.watches.work + server.marks.piece_work
         if self.phase == BROADCAST:
             goes_on = self.intake.look() or self._uncounted_commits > 0
             while (deferred := self.intake.next_deferred()) is not None:

@@ -109,6 +109,8 @@ class Learner:
         """The number of the command whose answer is waited for, or 0."""
         self._has_answered: bool = False
         """Whether clients have been answered since the last flush."""
+        self._work_limit: int = 0
+        """How much work the tree may have had (`WatchManager.work`) at the end of this input."""
         self._sessions: LearnerSessions | None = None
         self._ping_at_ms: int | None = None
         """When the next PING is due, while the leader is not read, and is told unasked which
@@ -264,7 +266,9 @@ class Learner:
             self._has_answered = False
             self.member.server.queues.end_batch()
         member = self.member
-        is_behind = member.unsynced_bytes > member.server.marks.log_bytes
+        marks = member.server.marks
+        self._work_limit = member.server.tree.watches.work + marks.piece_work
+        is_behind = member.unsynced_bytes > marks.log_bytes
         link = self.link
         if is_behind != link.is_paused and not link.is_closed:
             link.pause(is_behind)
@@ -483,6 +487,16 @@ class Learner:
     def _begin_logging(self, zxid: int, payload: bytes) -> None:
         """Logs a proposal that waited for UPTODATE."""
         self.sync.log(zxid, payload)
+
+    def go_on(self) -> None:
+        """Takes what the leader has sent and this learner has let wait."""
+        self.link.go_on()
+
+    def _hold_if_long(self) -> None:
+        """Lets what the leader has sent wait, if what was applied in this input has taken long."""
+        if self.member.server.tree.watches.work > self._work_limit:
+            self.link.hold()
+            self.member.outbox.is_unfinished = True
 
     def _apply(self, payload: bytes, txn: LoggedTxn) -> None:
         """Applies what is committed; its own record need not be durable here for that."""

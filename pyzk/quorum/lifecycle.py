@@ -326,6 +326,12 @@ class MemberLife:
             self._settle()
         self.pump()
 
+    def go_on(self) -> None:
+        """Does the next piece of what the role has left unfinished."""
+        if self.role is not None:
+            self.role.go_on()
+        self.pump()
+
     def stored(self, ticket: int) -> None:
         """Takes the news that what the command with this ticket did is durable."""
         self.member.answered(ticket)

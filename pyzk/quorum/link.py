@@ -14,11 +14,13 @@ from typing import Final, Protocol
 from pyzk.errors import QuorumProtocolError
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum.snapshot_stream import SnapshotPart
-from pyzk.quorum.stream import QuorumStream
+from pyzk.quorum.stream import QuorumStream, StreamItem
 from pyzk.server.outbox import Outbox, Outgoing
 
 TAKE_BYTES: Final = 1 << 18
 """How many bytes the driver should take at once."""
+MAX_HELD: Final = 10_000
+"""With more packets than this waiting a link is not held any more: they take memory."""
 
 
 class LinkOwner(Protocol):
@@ -53,9 +55,11 @@ class QuorumLink(Outgoing):
         "_ahead",
         "_queue",
         "_stream",
+        "_waiting",
         "has_failed",
         "has_received",
         "is_closed",
+        "is_held",
         "is_paused",
         "name",
         "outbox",
@@ -82,8 +86,11 @@ class QuorumLink(Outgoing):
         """How many bytes were taken since the beginning, snapshots not counted."""
         self.is_paused: bool = False
         """Whether the driver does not read the socket for now."""
+        self.is_held: bool = False
+        """Whether packets that have come wait until ``go_on``."""
         self.shell: object = None
         """What the world keeps with this link, for example its socket."""
+        self._waiting: deque[StreamItem] = deque()
         self._stream: QuorumStream = QuorumStream()
         self._queue: deque[bytes | Iterator[bytes]] = deque()
         self._ahead: int = 0
@@ -129,6 +136,17 @@ class QuorumLink(Outgoing):
             if not self.is_dirty:
                 self._mark()
 
+    def hold(self) -> None:
+        """Lets the packets wait that have come behind this one, for others to have their turn;
+        unless very many wait already."""
+        if len(self._waiting) < MAX_HELD:
+            self.is_held = True
+
+    def go_on(self) -> None:
+        """Takes the packets that wait."""
+        self.is_held = False
+        self._take_waiting()
+
     def close(self) -> None:
         """Takes nothing more; what is queued is still written."""
         if not self.is_closed:
@@ -163,18 +181,29 @@ class QuorumLink(Outgoing):
         if not self.is_closed:
             self.owner.bytes_came(self)
         try:
-            for item in self._stream.feed(data):
-                if self._has_ended():
+            self._waiting += self._stream.feed(data)
+        except QuorumProtocolError as error:
+            self._waiting.clear()
+            self.fail(str(error))
+            return
+        if not self.is_held:
+            self._take_waiting()
+
+    def _take_waiting(self) -> None:
+        """Hands the owner what has come, until it closes or holds the link."""
+        waiting = self._waiting
+        try:
+            while waiting and not self.is_held:
+                if self.is_closed:
+                    waiting.clear()
                     return
+                item = waiting.popleft()
                 if isinstance(item, QuorumPacket):
                     self.owner.packet(self, item)
                 else:
                     self.owner.snapshot_part(self, item)
         except QuorumProtocolError as error:
             self.fail(str(error))
-
-    def _has_ended(self) -> bool:
-        return self.is_closed
 
     def lost(self, reason: str) -> None:
         """Takes the news that the connection has ended, or could not be made."""

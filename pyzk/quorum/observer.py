@@ -52,6 +52,7 @@ class Observer(Learner):
         self.sync.log(zxid, payload)
         self._apply(payload, txn)
         self.member.server.metrics.learner_commit_received_count += 1
+        self._hold_if_long()
         return txn
 
     def _on_nothing(self, packet: QuorumPacket) -> None:

@@ -129,6 +129,10 @@ class Peer:
         """Takes the news that the log is durable up to and with ``zxid``."""
         self._life.log_synced(zxid)
 
+    def go_on(self) -> None:
+        """Does the next piece of what was left unfinished, for others to have their turn."""
+        self._life.go_on()
+
     def wake(self) -> None:
         """Does what is due: expires sessions, deletes containers, ends idle handshakes."""
         server = self.server

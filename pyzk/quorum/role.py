@@ -34,6 +34,10 @@ class MemberRole(Role, Protocol):
         """Ends the role: closes the links and stops serving clients. Later inputs are ignored."""
         ...
 
+    def go_on(self) -> None:
+        """Does the next piece of what it has left unfinished, as it said in the outbox."""
+        ...
+
     def wake(self) -> None:
         """Does what is due; called at the deadline, and each half tick."""
         ...

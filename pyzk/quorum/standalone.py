@@ -52,6 +52,7 @@ class Standalone:
         self._outbox = server.outbox
         self.prep: Prep
         self._proposed: deque[Request] = deque()
+        self._durable_zxid = 0
         self._trigger = SnapshotTrigger(
             server.config.snap_count, server.config.snap_size_limit_kb * 1024, rng
         )
@@ -103,16 +104,28 @@ class Standalone:
 
     def log_synced(self, zxid: int) -> None:
         """Applies, in order, the transactions that are durable now, and answers them."""
+        self._durable_zxid = zxid
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Applies the next piece of what is durable."""
+        server = self._server
         proposed = self._proposed
-        database = self._server.database
-        queues = self._server.queues
+        database = server.database
+        queues = server.queues
+        durable_zxid = self._durable_zxid
+        watches = server.tree.watches
+        limit = watches.work + server.marks.piece_work
         while proposed:
             request = proposed[0]
-            if request.zxid > zxid:
+            if request.zxid > durable_zxid:
+                break
+            if watches.work > limit:
+                self._outbox.is_unfinished = True
                 break
             proposed.popleft()
             foretold = request.foretold if request.zxid & SPOT_CHECK_MASK else None
             applied = database.commit(request, request.body, request.digest, b"", foretold)
             queues.finish(request, applied)
-        self.prep.changes.applied(zxid)
+        self.prep.changes.applied(database.last_zxid)
         queues.end_batch()

@@ -67,7 +67,10 @@ class OutstandingChanges:
 
     def ephemerals_of(self, session_id: int, owned: NameSet | None) -> list[str]:
         """Return the ephemerals of a session in the order in which the original deletes them: it
-        clones ``owned``, those in the tree, and goes through the pending changes."""
+        clones ``owned``, those in the tree, and goes through the pending changes. Of none or one
+        there is only one order."""
+        if session_id not in self.owned and (owned is None or len(owned.names) < 2):
+            return [] if owned is None else list(owned.names)
         table = HashTable(FIRST_CAPACITY) if owned is None else owned.clone()
         if table.is_plain and session_id not in self.owned:
             return table.names()  # pending changes only take names out

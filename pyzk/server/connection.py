@@ -26,6 +26,7 @@ from pyzk.auth.provider import AuthId
 from pyzk.constants import MAX_IDENTITIES, MAX_IDENTITIES_BYTES, ErrorCode, OpCode
 from pyzk.data.acl import OPEN_ACL_ID
 from pyzk.data.tree import Applied
+from pyzk.data.watches import WatchEvent
 from pyzk.errors import JuteError, KeeperError
 from pyzk.int64 import hex_id
 from pyzk.jute.archive import NULL, encode_string
@@ -88,6 +89,7 @@ class Connection:
         "host",
         "is_dirty",
         "is_stale",
+        "is_told",
         "out",
         "outstanding",
         "parked_bytes",
@@ -115,6 +117,8 @@ class Connection:
         self.out: list[bytes] = []
         self.is_dirty = False
         """Whether this connection is in the outbox already."""
+        self.is_told = False
+        """Whether it is among those in the outbox that have an event to write."""
         self.stalled = 0
         """The reasons (STALL_ bits) to serve no frames for now."""
         self.shell: object = None
@@ -517,11 +521,22 @@ class Connection:
         """Send the event of a change that the client has missed, with zxid -1."""
         self.send(encode_event(event_type, path, -1))
 
-    def deliver(self, event_type: int, path: str, zxid: int, acl_id: int) -> None:
-        """Send a watch event, if the client may read the znode; ``acl_id`` is that of the znode, or
-        of its parent for an event about children."""
-        if acl_id == OPEN_ACL_ID or self.server.permits(acl_id, _READ_PERM, self.auth_ids):
-            self.send(encode_event(event_type, path, zxid))
+    def deliver(self, event: WatchEvent) -> None:
+        """Send a watch event, if the client may read the znode. The driver writes it after what
+        clients wait for, for many may be told at once; a reply that comes before that goes out
+        behind the event."""
+        if self.state == CLOSED:
+            return
+        acl_id = event.acl_id
+        if acl_id != OPEN_ACL_ID and not self.server.permits(acl_id, _READ_PERM, self.auth_ids):
+            return
+        frame = event.frame
+        if frame is None:
+            frame = event.frame = encode_event(event.type, event.path, event.zxid)
+        self.out.append(frame)
+        if not self.is_told and not self.is_dirty:
+            self.is_told = True
+            self.server.outbox.told.append(self)
 
     def answer(self, request: Request, applied: Applied) -> int:
         """Answer a write whose transaction has been applied; return the length of the reply."""

@@ -1,4 +1,5 @@
-"""How many bytes may be under way before a server takes less: a full mark slows clients down.
+"""How many bytes may be under way before a server takes less: a full mark slows clients down. And
+how much a server does at a time before others have their turn.
 
 Pure. ZooKeeper has no counterpart: it counts requests (globalOutstandingLimit), and bytes only if
 largeRequestThreshold is set, and then it refuses the excess. docs/decisions/0016 has the reasons
@@ -20,12 +21,28 @@ QUEUE_BYTES: Final = 1 << 26
 LOG_BYTES: Final = 1 << 26
 """The mark for records that a member's disk was given and has not made durable: beyond it a leader
 takes no further writes, and a learner does not read what its leader sends."""
+PIECE_WORK: Final = 8000
+"""Transactions are applied until they have caused so much work (`WatchManager.work`), about 5 ms of
+it; then other clients have their turn. The writes of all clients that may be under way are one such
+piece."""
+ENDED_AT_ONCE: Final = 100
+"""So many sessions that have expired are closed in one turn."""
+TOLD_AT_ONCE: Final = 64
+"""So many connections have their watch events written in one turn: each takes a system call."""
 
 
 class Marks:
     """The marks of one server; a simulation has smaller ones."""
 
-    __slots__ = ("intake_bytes", "log_bytes", "proposal_bytes", "queue_bytes")
+    __slots__ = (
+        "ended_at_once",
+        "intake_bytes",
+        "log_bytes",
+        "piece_work",
+        "proposal_bytes",
+        "queue_bytes",
+        "told_at_once",
+    )
 
     def __init__(
         self,
@@ -38,3 +55,6 @@ class Marks:
         self.proposal_bytes: int = proposal_bytes
         self.queue_bytes: int = queue_bytes
         self.log_bytes: int = log_bytes
+        self.piece_work: int = PIECE_WORK
+        self.ended_at_once: int = ENDED_AT_ONCE
+        self.told_at_once: int = TOLD_AT_ONCE

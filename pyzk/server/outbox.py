@@ -6,6 +6,7 @@ has answered. A crash may fall between any two entries.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Outgoing:
 class Outbox:
     """Everything a peer has produced since the driver last looked."""
 
-    __slots__ = ("commands", "dirty", "links", "log", "log_zxid")
+    __slots__ = ("commands", "dirty", "is_unfinished", "links", "log", "log_zxid", "told")
 
     def __init__(self) -> None:
         self.log: list[bytes] = []
@@ -46,6 +47,12 @@ class Outbox:
         """The zxid of the last record in ``log``."""
         self.dirty: list[Connection] = []
         """Connections of clients that have bytes to write or are to be closed."""
+        self.told: deque[Connection] = deque()
+        """Connections that have watch events to write, and that nobody waits for. One whose
+        ``is_told`` is False has been written to meanwhile."""
+        self.is_unfinished: bool = False
+        """Whether the peer has stopped in the middle of its work, for others to have their turn;
+        `Peer.go_on` goes on with it."""
         self.links: list[Outgoing] = []
         """Links to other members that have bytes to write or are to be closed."""
         self.commands: list[Command] = []

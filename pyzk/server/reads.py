@@ -50,6 +50,7 @@ from pyzk.server.reply import (
     MULTI_END,
     encode_error,
     encode_error_result,
+    encode_head,
     encode_reply,
     encode_result,
 )
@@ -61,6 +62,9 @@ if TYPE_CHECKING:
 MULTI_READ_LIMIT_BYTES: Final = 64 << 20
 """The results of one multiRead may have so many bytes: with more for its client to read no
 connection is kept open."""
+
+LARGE_BYTES: Final = 1 << 14
+"""From this length on a join is faster than two concatenations."""
 
 _DATA_REPLY_BYTES: Final = HEADER_BYTES + 4 + STAT_BYTES
 
@@ -126,7 +130,10 @@ def get_data(
     if data is None:
         return pack_iiqii(_DATA_REPLY_BYTES, xid, tree.last_zxid, 0, -1) + stat
     length = len(data)
-    return pack_iiqii(_DATA_REPLY_BYTES + length, xid, tree.last_zxid, 0, length) + data + stat
+    head = pack_iiqii(_DATA_REPLY_BYTES + length, xid, tree.last_zxid, 0, length)
+    if length > LARGE_BYTES:
+        return b"".join((head, data, stat))  # `+` would copy the data twice
+    return head + data + stat
 
 
 def exists(
@@ -153,7 +160,7 @@ def get_children(
     node = _readable(server, connection, path)
     if watch:
         server.tree.watches.add_child(path, connection)
-    return encode_reply(xid, server.tree.last_zxid, node.encode_children())
+    return encode_reply(xid, server.tree.last_zxid, node.encode_children(server.lists))
 
 
 def get_children2(
@@ -163,8 +170,9 @@ def get_children2(
     node = _readable(server, connection, path)
     if watch:
         server.tree.watches.add_child(path, connection)
-    body = node.encode_children() + node.encode_stat()
-    return encode_reply(xid, server.tree.last_zxid, body)
+    names, stat = node.encode_children(server.lists), node.encode_stat()
+    head = encode_head(xid, server.tree.last_zxid, len(names) + len(stat))
+    return b"".join((head, names, stat))
 
 
 def get_acl(
@@ -250,7 +258,7 @@ def multi_read(
         if kind == OpCode.GET_DATA:
             body = encode_buffer(node.data) + node.encode_stat()
         else:
-            body = node.encode_children()
+            body = node.encode_children(server.lists)
         parts.append(encode_result(kind, body))
         size += len(body)
         if size > MULTI_READ_LIMIT_BYTES:

@@ -24,6 +24,11 @@ def encode_reply(xid: int, zxid: int, body: bytes, err: int = ErrorCode.OK) -> b
     return pack_iiqi(HEADER_BYTES + len(body), xid, zxid, err) + body
 
 
+def encode_head(xid: int, zxid: int, length: int) -> bytes:
+    """Return what stands in front of a body of so many bytes."""
+    return pack_iiqi(HEADER_BYTES + length, xid, zxid, ErrorCode.OK)
+
+
 def encode_error(xid: int, zxid: int, err: int) -> bytes:
     """Return the frame of a reply that is only a header; ``err`` may be 0."""
     return pack_iiqi(HEADER_BYTES, xid, zxid, err)

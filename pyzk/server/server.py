@@ -17,6 +17,7 @@ from pyzk.config.server import ServerConfig
 from pyzk.constants import EventType, OpCode
 from pyzk.data.acl import OPEN_ACL_ID
 from pyzk.data.database import Database
+from pyzk.data.name_set import KeptLists
 from pyzk.data.tree import DataTree
 from pyzk.int64 import hex_id
 from pyzk.metrics import Metrics
@@ -75,6 +76,7 @@ class Server:
         self.attaching: dict[int, Connection] = {}
         """Session id -> the connection that waits to hear whether that session still lives."""
         self.marks = Marks()
+        self.lists = KeptLists(self.metrics)
         self.queues = SessionQueues(config, clock, self.metrics, self.sessions)
         self.role: Role
         self.reads: dict[int, ReadHandler] = READS
@@ -113,6 +115,7 @@ class Server:
     def attach(self, database: Database) -> None:
         """Take another database. No role may be running."""
         assert not self.is_running, "another database while a role is running"
+        self.lists = KeptLists(self.metrics)
         self.database = database
         self.tree = database.tree
         self._watch_tree()
@@ -260,10 +263,15 @@ class Server:
     # --- sessions -------------------------------------------------------------------
 
     def expire_sessions(self) -> None:
-        """Close the sessions whose time is over."""
-        expired = self.sessions.take_expired(self.clock.now_ms)
-        if not expired:
-            return
+        """Close the sessions whose time is over, but not too many at once: the deadline stays in
+        the past until all are closed."""
+        expired = self.sessions.expire(self.clock.now_ms)
+        if expired:
+            self._note_expired(expired)
+        for session in self.sessions.take_expired(self.marks.ended_at_once):
+            self.close_session(session)
+
+    def _note_expired(self, expired: list[Session]) -> None:
         self.metrics.stale_sessions_expired += len(expired)
         # One line for all: anybody can leave any number of sessions behind.
         log.info(
@@ -274,8 +282,6 @@ class Server:
             ),
             f" and {len(expired) - _SHOWN_SESSIONS} more" if len(expired) > _SHOWN_SESSIONS else "",
         )
-        for session in expired:
-            self.close_session(session)
 
     def touch_throttled(self) -> None:
         """Keep the sessions of throttled connections alive: as long as these are not read, their

@@ -78,6 +78,10 @@ class SessionTracker:
         self._tick_ms = tick_ms
         self._next_id = next_id
         self._next_bucket_ms: int | None = None
+        self._expired: deque[Session] = deque()
+        """Sessions that have expired and are to be closed."""
+        self._expired_ms = 0
+        """When the last of them were due."""
 
     @property
     def next_id(self) -> int:
@@ -154,17 +158,25 @@ class SessionTracker:
 
     @property
     def deadline(self) -> int | None:
-        """The monotonic ms at which the next bucket is due."""
-        return self._next_bucket_ms
+        """The monotonic ms at which the next bucket is due, or was if not all are closed yet."""
+        return self._expired_ms if self._expired else self._next_bucket_ms
 
-    def take_expired(self, now_ms: int) -> list[Session]:
-        """Return the sessions whose bucket is due, and mark them as closing."""
+    def expire(self, now_ms: int) -> list[Session]:
+        """Mark the sessions whose bucket is due as closing, and return them; ``take_expired`` hands
+        them out."""
         expired: list[Session] = []
         while (due := self._next_bucket_ms) is not None and due <= now_ms:
+            self._expired_ms = due
             for session in list(self.buckets[due].values()):
                 self.mark_closing(session.session_id)
                 expired.append(session)
+        self._expired += expired
         return expired
+
+    def take_expired(self, limit: int) -> list[Session]:
+        """Return the next sessions that have expired, up to ``limit``; they are to be closed."""
+        expired = self._expired
+        return [expired.popleft() for _ in range(min(limit, len(expired)))]
 
     def postpone(self, late_ms: int) -> None:
         """Move every expiry by the time (ms) the server stood still, and one tick more."""

@@ -154,6 +154,10 @@ class Machine:
         if world.options.mark_bytes:
             mark = world.options.mark_bytes
             self.peer.server.marks = Marks(mark, mark, 2 * mark, 2 * mark)
+        if world.options.piece_work:
+            marks = self.peer.server.marks
+            marks.piece_work = world.options.piece_work
+            marks.ended_at_once = marks.told_at_once = 1
         self.has_peer = True
         world.say(self, f"starts: accepted {epochs.accepted}, current {epochs.current}")
         world.checks.started(self)
@@ -287,7 +291,7 @@ class Machine:
         driver = self._driver
         call()
         driver.flush()
-        if self._is_turn_over:
+        while self._is_turn_over:
             self._is_turn_over = False
             driver.end_turn()
 

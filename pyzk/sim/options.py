@@ -87,6 +87,9 @@ class Options:
     turn_us: int = 0
     """The longest turn of a server's loop, in which inputs are taken before links and log are
     written; 0 if every input is a turn."""
+    piece_work: int = 0
+    """How much work a server does before others have their turn; then it also tells one client and
+    ends one session at a time. 0 for production's pieces."""
 
     # --- the disks
     sync_us: int = 1000
@@ -158,6 +161,7 @@ def draw(seed: int) -> Options:
     _draw_load(options, rng)
     # What is new is drawn last, so that older seeds keep what is drawn before.
     options.turn_us = rng.choice((0, 20, 200, 2000))
+    options.piece_work = rng.choice((0, 1, 10, 30))
     return options
 
 

@@ -11,6 +11,7 @@ from pyzk.data.committed_log import CommittedLog
 from pyzk.data.database import DIGEST_LOG_INTERVAL, DIGEST_LOG_LIMIT, Database
 from pyzk.data.tree import DataTree
 from pyzk.data.txn import Body, LoggedTxn
+from pyzk.data.watches import WatchEvent
 from pyzk.jute.records import (
     ACL,
     CheckVersionTxn,
@@ -91,7 +92,7 @@ def test_the_zxid_moves_after_the_transaction(database: Database) -> None:
     class Listener:
         session_id = 1
 
-        def deliver(self, event_type: int, path: str, zxid: int, acl_id: int) -> None:
+        def deliver(self, event: WatchEvent) -> None:
             seen.append(database.last_zxid)
 
     database.tree.watches.add_data("/a", Listener())

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from conformance.hash_set_orders import Script, load
 from pyzk.data import java_order, name_set
 from pyzk.data.java_order import HashTable
-from pyzk.data.name_set import GONE_LIMIT, NameSet
+from pyzk.data.name_set import GONE_LIMIT, KeptLists, NameSet
 from pyzk.jute.archive import encode_strings
+from pyzk.metrics import Metrics
 
 SCRIPTS = load()
 
@@ -249,3 +250,43 @@ def test_names_behind_what_they_have_in_common_are_in_the_same_order() -> None:
     assert list(paths) == list(bare)
     assert "/dir/n39" in paths
     assert "n39" not in paths
+
+
+def test_the_lists_that_were_encoded_last_are_kept() -> None:
+    metrics = Metrics()
+    kept = KeptLists(metrics, limit=2)
+    sets = [NameSet() for _ in range(3)]
+    for names in sets:
+        names.add("a")
+        names.add("b")
+    for names in sets:
+        assert kept.encode(names) == encode_strings(["a", "b"])
+    assert [names.has_list for names in sets] == [False, True, True]
+    assert kept.encode(sets[2]) is kept.encode(sets[2])
+    sets[1].add("c")
+    kept.encode(sets[1])  # is the newest now
+    kept.encode(sets[0])
+    assert [names.has_list for names in sets] == [True, True, False]
+    assert metrics.response_packet_get_children_cache_hits == 2
+    assert metrics.response_packet_get_children_cache_misses == 5
+
+
+def test_a_dropped_list_is_the_same_again() -> None:
+    names = NameSet(8)
+    for number in range(40):
+        names.add(f"n{number}")
+    names.encode()
+    names.discard("n3")
+    before = names.encode()  # from a table
+    names.discard("n4")
+    names.drop_list()
+    names.add("n4")
+    assert sorted(names.in_order()) == sorted(names)
+    other = NameSet(8)
+    for number in range(40):
+        other.add(f"n{number}")
+    other.discard("n3")
+    assert before == other.encode()
+    other.discard("n4")
+    other.add("n4")
+    assert names.encode() == other.encode()

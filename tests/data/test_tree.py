@@ -9,6 +9,7 @@ from pyzk.data.acl import OPEN_ACL_ID
 from pyzk.data.node import DataNode
 from pyzk.data.tree import Applied, DataTree, ttl_owner
 from pyzk.data.txn import SubTxn
+from pyzk.data.watches import WatchEvent
 from pyzk.errors import Corrupt
 from pyzk.jute.records import (
     ACL,
@@ -82,8 +83,8 @@ class Listener:
     def __init__(self) -> None:
         self.events: list[tuple[int, str, int]] = []
 
-    def deliver(self, event_type: int, path: str, zxid: int, acl_id: int) -> None:
-        self.events.append((event_type, path, zxid))
+    def deliver(self, event: WatchEvent) -> None:
+        self.events.append((event.type, event.path, event.zxid))
 
 
 def decode_stat(raw: bytes) -> Stat:

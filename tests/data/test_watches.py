@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyzk.constants import ErrorCode, EventType
-from pyzk.data.watches import WatchManager
+from pyzk.data.watches import WatchEvent, WatchManager
 from pyzk.errors import MarshallingError
 from pyzk.summaries import Summary
 
@@ -39,10 +39,10 @@ class Client:
         self.details: list[tuple[int, int]] = []
         self.log = [] if log is None else log
 
-    def deliver(self, event_type: int, path: str, zxid: int, acl_id: int) -> None:
-        self.events.append((event_type, path))
-        self.details.append((zxid, acl_id))
-        self.log.append((self.session_id, event_type, path))
+    def deliver(self, event: WatchEvent) -> None:
+        self.events.append((event.type, event.path))
+        self.details.append((event.zxid, event.acl_id))
+        self.log.append((self.session_id, event.type, event.path))
 
 
 def create(watches: WatchManager, path: str) -> None:
@@ -179,10 +179,10 @@ def test_a_client_may_leave_while_events_are_delivered() -> None:
     watches = WatchManager()
 
     class Leaver(Client):
-        def deliver(self, event_type: int, path: str, zxid: int, acl_id: int) -> None:
-            super().deliver(event_type, path, zxid, acl_id)
+        def deliver(self, event: WatchEvent) -> None:
+            super().deliver(event)
             watches.remove_watcher(self)
-            watches.add_data(path, self)
+            watches.add_data(event.path, self)
 
     client, other = Leaver(), Client()
     watches.add_persistent("/p", client)

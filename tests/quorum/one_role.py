@@ -40,6 +40,9 @@ class OneRole:
         self.member.synced_zxid = zxid
         self.role.log_synced(zxid)
 
+    def go_on(self) -> None:
+        self.role.go_on()
+
     def wake(self) -> None:
         self.role.wake()
 

@@ -17,6 +17,7 @@ from pyzk.constants import CONTAINER_OWNER
 from pyzk.data.database import Database
 from pyzk.data.node import DataNode
 from pyzk.data.tree import DataTree
+from pyzk.data.watches import WatchEvent
 from pyzk.four_letter_words import FOUR_LETTER_WORDS
 from pyzk.metrics import Metrics
 from pyzk.persistence.report import StorageReport
@@ -61,7 +62,7 @@ class FakeConnection:
         self.timeout_ms = 0 if session is None else session.timeout_ms
         self.stats = ConnectionStats(clock)
 
-    def deliver(self, event_type: int, path: str, zxid: int, acl_id: int) -> None:
+    def deliver(self, event: WatchEvent) -> None:
         raise AssertionError("no event in these tests")
 
 

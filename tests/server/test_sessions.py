@@ -37,7 +37,8 @@ TICK_2S = ServerConfig(tick_time_ms=2000)
 
 
 def ids_left(tracker: SessionTracker, now_ms: int) -> list[int]:
-    return [session.session_id for session in tracker.take_expired(now_ms)]
+    tracker.expire(now_ms)
+    return [session.session_id for session in tracker.take_expired(1000)]
 
 
 # --- ids: A2 ------------------------------------------------------------------------
