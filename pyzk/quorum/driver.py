@@ -92,6 +92,10 @@ class Driver:
         if not self._is_closing:
             self._append()
             self._is_closing = True
+            outbox = self._peer.outbox
+            if outbox.told or outbox.is_unfinished:
+                self._is_telling = False  # no further turn ends: what is left is done now
+                self.flush()
 
     def abandon(self) -> None:
         """Hands out nothing more: the state is in doubt, or what is not durable is meant to be

@@ -169,6 +169,17 @@ def test_a_server_that_ends_does_and_tells_everything(
     assert told(watchers) == [1] * WATCHERS
 
 
+def test_a_server_that_ends_in_the_middle_of_its_pieces_does_the_rest(
+    world: SlowTurns, watchers: list[Client]
+) -> None:
+    writer = world.connect()
+    change(world, writer, "/a", "/b", "/a")
+    assert told(watchers) == [1, 1, 0, 0, 0]
+    world.driver.close()
+    assert [reply.err for reply in writer.replies()] == [0, 0, 0]
+    assert told(watchers) == [2] * WATCHERS
+
+
 def test_an_abandoned_server_applies_nothing_more(world: SlowTurns, watchers: list[Client]) -> None:
     writer = world.connect()
     change(world, writer, "/a", "/b")
