@@ -184,26 +184,38 @@ def test_the_log_waits_while_writes_keep_coming(world: World) -> None:
     driver = Driver(world.peer, hands, gathering_turns=3)
     client = client_of(world)
 
-    def turn() -> list[str]:
-        client.connection.receive(_set_data())
+    def turn(writes: int = 1) -> list[str]:
+        for _ in range(writes):
+            client.connection.receive(_set_data())
         driver.end_turn()
         return hands.take()
 
-    assert turn() == ["soon"]
+    assert turn(2) == ["soon"]
     assert turn() == ["soon"]
     assert turn() == ["soon"]
     zxid = world.peer.outbox.log_zxid
-    assert turn() == [f"append 4 {zxid + 1:x}", f"wake at {world.peer.deadline}"]
+    assert turn() == [f"append 5 {zxid + 1:x}", f"wake at {world.peer.deadline}"]
 
 
-def test_a_lone_write_waits_for_one_turn(world: World) -> None:
+def test_a_lone_write_waits_for_others_only_if_the_last_ones_came_together(world: World) -> None:
     hands = Hands()
     driver = Driver(world.peer, hands, gathering_turns=3)
-    client_of(world).connection.receive(_set_data())
-    driver.end_turn()
-    assert hands.take() == ["soon"]
-    driver.end_turn()
-    assert hands.take()[0] == f"append 1 {world.peer.outbox.log_zxid:x}"
+    client = client_of(world)
+
+    def turn(writes: int) -> str:
+        for _ in range(writes):
+            client.connection.receive(_set_data())
+        driver.end_turn()
+        return hands.take()[0]
+
+    zxid = world.peer.outbox.log_zxid
+    assert turn(1) == f"append 1 {zxid + 1:x}"
+    assert turn(1) == f"append 1 {zxid + 2:x}"
+    assert turn(2) == "soon"
+    assert turn(0) == f"append 2 {zxid + 4:x}"
+    assert turn(1) == "soon"
+    assert turn(0) == f"append 1 {zxid + 5:x}"
+    assert turn(1) == f"append 1 {zxid + 6:x}"
 
 
 @pytest.mark.parametrize("readers", [MANY_ANSWERED - 1, MANY_ANSWERED])
@@ -217,9 +229,10 @@ def test_a_write_does_not_wait_for_the_next_turn_while_many_clients_read(
     for client in clients:
         client.connection.send(b"reply")
     writer.connection.receive(_set_data())
+    writer.connection.receive(_set_data())
     driver.end_turn()
     assert hands.take()[readers:][:1] == [
-        "soon" if readers < MANY_ANSWERED else f"append 1 {world.peer.outbox.log_zxid:x}"
+        "soon" if readers < MANY_ANSWERED else f"append 2 {world.peer.outbox.log_zxid:x}"
     ]
 
 
