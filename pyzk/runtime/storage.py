@@ -63,6 +63,8 @@ class Storage:
         self._mailbox: Mailbox | None = None
         self._purge_timer: asyncio.TimerHandle | None = None
         self._snapshot_begun = 0.0
+        self._due: Database | None = None
+        """The database of which a snapshot is due when the one that is being written ends."""
 
     # --- opening --------------------------------------------------------------------
 
@@ -188,13 +190,16 @@ class Storage:
         self._disk.append(records, last_zxid)
 
     def take_snapshot(self, database: Database) -> None:
-        """Roll the log and begin a snapshot of this moment, unless one is being written."""
+        """Roll the log and begin a snapshot of this moment; while one is being written, when that
+        ends: else as many transactions again would have to come before the next."""
         assert self._disk is not None
         assert self._snapshots is not None
         self._disk.roll()
         if self._snapshots.busy:
-            log.warning("the last snapshot is still being written, this one is left out")
+            log.info("the last snapshot is still being written, the next one follows it")
+            self._due = database
             return
+        self._due = None
         self._snapshot_begun = time.monotonic()
         self._snapshots.take(database.freeze(), self._snapshot_done, self._snapshot_failed)
 
@@ -203,10 +208,13 @@ class Storage:
         self.metrics.snap_count += 1
         self.metrics.snapshottime.add(took_ms)
         log.info("wrote %s in %d ms", name, took_ms)
+        if self._due is not None:
+            self.take_snapshot(self._due)
 
     def _snapshot_failed(self, error: StorageError) -> None:
         """Go on after a snapshot that failed: the log has everything, and the next snapshot may
         succeed."""
+        self._due = None
         self.metrics.snapshot_error_count += 1
         log.error(
             "no snapshot was written; the server goes on, and tries it again later: %s", error
@@ -239,6 +247,7 @@ class Storage:
         else:
             # Nobody else touches the files meanwhile; the next record begins a new log.
             snapshots.cancel()
+            self._due = None
             disk.roll()
             disk.run(partial(_locked, snapshots.files_lock, work), done)
 
@@ -286,6 +295,7 @@ class Storage:
 
     def stop_timers(self) -> None:
         """Cancel what is planned on the loop."""
+        self._due = None
         if self._purge_timer is not None:
             self._purge_timer.cancel()
             self._purge_timer = None

@@ -210,6 +210,22 @@ def test_a_snapshot_that_is_being_written_does_not_survive_a_truncation(tmp_path
     with_storage(on_disk, tmp_path, body)
 
 
+def test_a_snapshot_that_is_due_while_one_is_written_follows_it(tmp_path: Path) -> None:
+    async def body(storage: ServerStorage, answers: Answers, directory: Path) -> None:
+        assert isinstance(storage, Storage)
+        logs = FileDirectory(str(directory / "version-2"))
+        storage.take_snapshot(database_of(PAYLOADS[:5]))
+        storage.take_snapshot(database_of(PAYLOADS[:7]))  # the end of the first is told later
+        storage.take_snapshot(database_of(PAYLOADS))
+        async with asyncio.timeout(20):
+            while "snapshot.c" not in logs.names():
+                await asyncio.sleep(0)
+        assert {"snapshot.5", "snapshot.c"} <= set(logs.names())
+        assert "snapshot.7" not in logs.names()
+
+    with_storage(on_disk, tmp_path, body)
+
+
 def test_epochs_that_cannot_be_written_stop_the_server(tmp_path: Path) -> None:
     async def body(storage: ServerStorage, answers: Answers, directory: Path) -> None:
         (directory / "version-2" / (epochs.ACCEPTED + ".tmp")).mkdir()
