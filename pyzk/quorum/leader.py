@@ -10,11 +10,9 @@ tables at the end say what leads from one to the next.
     SYNCHRONIZATION  each learner gets what it lacks and NEWLEADER, until a quorum has acked that
     BROADCAST        this server is established, serves, and proposes
 
-The three that wait for others do so for initLimit ticks at most. A learner that comes late walks
-through them alone.
-
-A transaction is committed when a quorum has it on disk, in the order of the zxids; this server's
-disk is one of them and may be the last. When the counter of the epoch runs out, the leader takes no
+The three that wait for others do so for initLimit ticks at most. A late learner walks through them
+alone. A transaction is committed when a quorum has it on disk, in the order of the zxids; this
+server's disk may be the last of them. When the counter of the epoch runs out, the leader takes no
 more writes, waits for those under way, and steps down (ZOOKEEPER-1277).
 
 Where this differs from ZooKeeper, on purpose: a voter that has accepted a later epoch than N can
@@ -60,6 +58,7 @@ from pyzk.quorum.proposals import (
 )
 from pyzk.quorum.role import Unapplied
 from pyzk.quorum.standalone import SPOT_CHECK_MASK
+from pyzk.server.piece import Piece
 from pyzk.server.prep import Prep
 from pyzk.zxid import counter_of, make
 
@@ -135,8 +134,7 @@ class Leader(LearnerMaster):
         """zxid -> proposal that is not committed, in order and without a hole."""
         self.traffic: LearnerTraffic = LearnerTraffic()
         self.intake: LeaderIntake = LeaderIntake(member, self._tally, self._own_bit)
-        self._work_limit: int = 0
-        """How much work the tree may have had (`WatchManager.work`) at the end of this input."""
+        self._piece: Piece = Piece(member.server)
         self._uncounted_commits: int = 0
         self._counted: int = 0
         """The last proposal that is in the metrics."""
@@ -453,10 +451,8 @@ class Leader(LearnerMaster):
         if self.over is not None or zxid < first:
             return
         self._self_acked = zxid
-        outstanding = self._outstanding
-        bit = self._own_bit
         for each in range(max(first, self.last_committed + 1), zxid + 1):
-            outstanding[each].acks |= bit
+            self._outstanding[each].acks |= self._own_bit
         self._commit()
 
     def acked(self, handler: LearnerHandler, zxid: int) -> None:
@@ -480,24 +476,19 @@ class Leader(LearnerMaster):
         database = self.member.server.database
         queues = self.member.server.queues
         traffic = self.traffic
-        watches = database.tree.watches
         before = zxid = self.last_committed
         while True:
             proposal = outstanding.get(zxid + 1)
             if proposal is None or not tally.is_quorum(proposal.acks):
                 break
-            if watches.work > self._work_limit:
-                self.member.outbox.is_unfinished = True
+            if self._piece.is_over():
                 break
             zxid += 1
             del outstanding[zxid]
             self.last_committed = zxid
             payload = proposal.payload
             self.intake.proposed_bytes -= len(payload)
-            if traffic.followers:
-                traffic.batch.append(packets.encode_bare(packets.COMMIT, zxid))
-            if traffic.observers:
-                traffic.informs.append(packets.encode_packet(packets.INFORM, zxid, payload))
+            traffic.commit(zxid, payload)
             request = proposal.request
             foretold = request.foretold if zxid & SPOT_CHECK_MASK else None
             applied = database.commit(request, request.body, request.digest, payload, foretold)
@@ -512,7 +503,7 @@ class Leader(LearnerMaster):
     def flush(self) -> None:
         """Sends what an input has led to, and takes requests that have waited."""
         server = self.member.server
-        self._work_limit = server.tree.watches.work + server.marks.piece_work
+        self._piece.begin()
         if self.phase == BROADCAST:
             goes_on = self.intake.look() or self._uncounted_commits > 0
             while (deferred := self.intake.next_deferred()) is not None:
@@ -521,9 +512,8 @@ class Leader(LearnerMaster):
                 server.metrics.commit_count += self._uncounted_commits
                 self._uncounted_commits = 0
                 server.queues.end_batch()
-        if self.last_proposed > self._counted:
-            server.metrics.proposal_count += self.last_proposed - self._counted
-            self._counted = self.last_proposed
+        server.metrics.proposal_count += self.last_proposed - self._counted
+        self._counted = self.last_proposed
         self.traffic.send(self.last_committed)
 
     def send_batch(self) -> None:

@@ -64,6 +64,13 @@ class LearnerTraffic:
         self.followers = []
         self.observers = []
 
+    def commit(self, zxid: int, payload: bytes) -> None:
+        """Queues the news that the proposal ``zxid`` is committed."""
+        if self.followers:
+            self.batch.append(packets.encode_bare(packets.COMMIT, zxid))
+        if self.observers:
+            self.informs.append(packets.encode_packet(packets.INFORM, zxid, payload))
+
     def send(self, committed_zxid: int) -> None:
         """Sends what was proposed and committed since the last time, then the SYNCs behind it."""
         batch = self.batch

@@ -39,6 +39,7 @@ from pyzk.quorum.learner_questions import LeaderQuestions
 from pyzk.quorum.learner_sync import Synchronization
 from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.role import Unapplied
+from pyzk.server.piece import Piece
 from pyzk.zxid import counter_of, format_zxid, make
 
 if TYPE_CHECKING:
@@ -109,8 +110,7 @@ class Learner:
         """The number of the command whose answer is waited for, or 0."""
         self._has_answered: bool = False
         """Whether clients have been answered since the last flush."""
-        self._work_limit: int = 0
-        """How much work the tree may have had (`WatchManager.work`) at the end of this input."""
+        self._piece: Piece = Piece(member.server)
         self._sessions: LearnerSessions | None = None
         self._ping_at_ms: int | None = None
         """When the next PING is due, while the leader is not read, and is told unasked which
@@ -266,16 +266,14 @@ class Learner:
             self._has_answered = False
             self.member.server.queues.end_batch()
         member = self.member
-        marks = member.server.marks
-        self._work_limit = member.server.tree.watches.work + marks.piece_work
-        is_behind = member.unsynced_bytes > marks.log_bytes
+        self._piece.begin()
+        is_behind = member.unsynced_bytes > member.server.marks.log_bytes
         link = self.link
         if is_behind != link.is_paused and not link.is_closed:
             link.pause(is_behind)
             self._heard_ms = member.clock.now_ms
-            self._ping_at_ms = (
-                self._next_ping_ms if is_behind and self._sessions is not None else None
-            )
+            pings = is_behind and self._sessions is not None
+            self._ping_at_ms = self._next_ping_ms if pings else None
 
     # --- time -----------------------------------------------------------------------
 
@@ -493,10 +491,9 @@ class Learner:
         self.link.go_on()
 
     def _hold_if_long(self) -> None:
-        """Lets what the leader has sent wait, if what was applied in this input has taken long."""
-        if self.member.server.tree.watches.work > self._work_limit:
+        """Lets what the leader has sent wait if this input has taken long."""
+        if self._piece.is_over():
             self.link.hold()
-            self.member.outbox.is_unfinished = True
 
     def _apply(self, payload: bytes, txn: LoggedTxn) -> None:
         """Applies what is committed; its own record need not be durable here for that."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from pyzk.data.database import Database
 from pyzk.persistence.txnlog import frame_record
 from pyzk.quorum.peer import Peer
+from pyzk.server.piece import Piece
 from pyzk.server.outbox import Outbox, TakeSnapshot
 from pyzk.server.prep import Prep
 from pyzk.server.request import Request
@@ -52,6 +53,7 @@ class Standalone:
         self._outbox = server.outbox
         self.prep: Prep
         self._proposed: deque[Request] = deque()
+        self._piece = Piece(server)
         self._durable_zxid = 0
         self._trigger = SnapshotTrigger(
             server.config.snap_count, server.config.snap_size_limit_kb * 1024, rng
@@ -114,14 +116,13 @@ class Standalone:
         database = server.database
         queues = server.queues
         durable_zxid = self._durable_zxid
-        watches = server.tree.watches
-        limit = watches.work + server.marks.piece_work
+        piece = self._piece
+        piece.begin()
         while proposed:
             request = proposed[0]
             if request.zxid > durable_zxid:
                 break
-            if watches.work > limit:
-                self._outbox.is_unfinished = True
+            if piece.is_over():
                 break
             proposed.popleft()
             foretold = request.foretold if request.zxid & SPOT_CHECK_MASK else None

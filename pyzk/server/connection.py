@@ -23,24 +23,23 @@ from typing import TYPE_CHECKING, Final
 
 from pyzk.auth.ip import peer_address
 from pyzk.auth.provider import AuthId
-from pyzk.constants import MAX_IDENTITIES, MAX_IDENTITIES_BYTES, ErrorCode, OpCode
+from pyzk.constants import ErrorCode, OpCode
 from pyzk.data.acl import OPEN_ACL_ID
 from pyzk.data.tree import Applied
 from pyzk.data.watches import WatchEvent
 from pyzk.errors import JuteError, KeeperError
 from pyzk.int64 import hex_id
-from pyzk.jute.archive import NULL, encode_string
 from pyzk.jute.packing import unpack_iii, unpack_int
-from pyzk.jute.records import AuthPacket, SASLToken
 from pyzk.outsiders import about
 from pyzk.server import fourletter
+from pyzk.server.authentication import answer_sasl, authenticate
 from pyzk.server.connection_stats import ConnectionStats
 from pyzk.server.decoders import decode_create, decode_set_data
 from pyzk.server.garbage import describe_bytes
 from pyzk.server.handshake import Handshake
 from pyzk.server.operations import CREATE_DECODER, SET_DATA_DECODER, TAGS, WriteDecoder
 from pyzk.server.reads import sync, unreadable
-from pyzk.server.reply import encode_applied, encode_error, encode_event, encode_reply, says_moved
+from pyzk.server.reply import encode_applied, encode_error, encode_event, says_moved
 from pyzk.server.request import QueuedRead, Request
 
 if TYPE_CHECKING:
@@ -334,10 +333,10 @@ class Connection:
         """Serve a frame that is no plain read or write, or cannot be treated as one now. Return the
         length of the reply if it was a read that is answered, else 0."""
         if opcode == OpCode.AUTH:
-            self._authenticate(xid, body)
+            authenticate(self, xid, body)
             return 0
         if opcode == OpCode.SASL:
-            self._sasl(xid, body)
+            answer_sasl(self, xid, body)
             return 0
         server = self.server
         session = self.session
@@ -462,45 +461,6 @@ class Connection:
                 self.stall(STALL_CHOKED)
                 return
         self.close()
-
-    def _authenticate(self, xid: int, body: bytes) -> None:
-        """Serve an auth packet: at once, out of order. A failure is answered with -115, and ends
-        the connection."""
-        try:
-            packet, _ = AuthPacket.decode(body, 0, len(body))
-        except JuteError as error:
-            self.refuse(f"its auth packet is unreadable ({error})")
-            return
-        provider = self.server.registry.get(packet.scheme)
-        ids = None if provider is None else provider.authenticate(self.host, packet.auth)
-        if ids is None:
-            self.send(encode_error(xid, 0, ErrorCode.AUTH_FAILED))
-            self.refuse(f"its authentication with scheme {packet.scheme!r} failed")
-            return
-        all_ids = tuple(dict.fromkeys(self.auth_ids + ids))
-        size = sum(
-            len(encode_string(each.scheme)) + len(encode_string(each.id)) for each in all_ids
-        )
-        if len(all_ids) > MAX_IDENTITIES or size > MAX_IDENTITIES_BYTES:
-            # They go with each request to the leader, which takes no more of them.
-            self.send(encode_error(xid, 0, ErrorCode.AUTH_FAILED))
-            self.refuse(f"its {len(all_ids)} identities with {size} bytes are too many")
-            return
-        self.auth_ids = all_ids
-        self.send(encode_error(xid, 0, ErrorCode.OK))
-
-    def _sasl(self, xid: int, body: bytes) -> None:
-        """Answer a SASL packet: a null token says that no SASL is configured; the connection
-        stays."""
-        try:
-            token, _ = SASLToken.decode(body, 0, len(body))
-        except JuteError as error:
-            self.refuse(f"its SASL packet is unreadable ({error})")
-            return
-        if token.token is None:
-            self.refuse("its SASL packet has no token")
-            return
-        self.send(encode_reply(xid, 0, NULL))
 
     # --- output ---------------------------------------------------------------------
 

@@ -1,5 +1,4 @@
-"""How many bytes may be under way before a server takes less: a full mark slows clients down. And
-how much a server does at a time before others have their turn.
+"""How much may be under way before a server takes less, and what it does before others have a turn.
 
 Pure. ZooKeeper has no counterpart: it counts requests (globalOutstandingLimit), and bytes only if
 largeRequestThreshold is set, and then it refuses the excess. docs/decisions/0016 has the reasons
@@ -58,3 +57,7 @@ class Marks:
         self.piece_work: int = PIECE_WORK
         self.ended_at_once: int = ENDED_AT_ONCE
         self.told_at_once: int = TOLD_AT_ONCE
+
+    def divide_nothing(self) -> None:
+        """Has everything done at once, however long that takes: in a test others see all of it."""
+        self.piece_work = self.ended_at_once = self.told_at_once = 1 << 60

@@ -237,7 +237,6 @@ class Prep:
         self, request: Request, kind: int, record: CreateRequest | CreateTTLRequest, zxid: int
     ) -> Prepared:
         flags = record.flags
-        # A plain create is not asked at each turn of which kind it is.
         is_plain = flags == CreateMode.PERSISTENT
         if not is_plain or kind == OpCode.CREATE_TTL:
             self._check_mode(kind, record)
@@ -271,9 +270,9 @@ class Prep:
         data = record.data
         if self._enforces_quota:
             self._tree.quota.check(self._tree.nodes, path, 1, len(data or b""))
-        cversion = to_int32(created + 1)
+        cversion, session_id = to_int32(created + 1), request.client_id
         prepared, owner = create_body(
-            kind, path, data, acl, is_ephemeral, record, cversion, request.client_id
+            kind, path, data, acl, is_ephemeral, record, cversion, session_id
         )
         self._check_size(prepared[1])
 
@@ -284,16 +283,14 @@ class Prep:
             # The tree only ever raises these two: a counter that has wrapped is not stored.
             parent.cversion = cversion
             parent.pzxid = zxid
-        time = request.time
         acl_id = OPEN_ACL_ID if acl is OPEN_ACL or acl == OPEN_ACL else 0
-        node = PendingNode(
-            path, zxid, data, acl_id, zxid, zxid, time, time, 0, 0, 0, owner, zxid, acl
-        )
+        ms = request.time
+        node = PendingNode(path, zxid, data, acl_id, zxid, zxid, ms, ms, 0, 0, 0, owner, zxid, acl)
         node.is_create = node.is_fresh = True
         node.parent = parent
         self.changes.put(node)
         self._foretold = node
-        if owner == request.client_id and owner:
+        if owner == session_id and owner:
             self.changes.own(owner, path)
         return prepared
 

@@ -139,6 +139,7 @@ class Engine:
             ),
         )
         await runner.start()
+        runner.peer.server.marks.divide_nothing()
         self._runner = runner
         self._known = dict.fromkeys(runner.peer.server.sessions.sessions)
         self._expired = 0
