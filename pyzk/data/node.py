@@ -23,7 +23,7 @@ CHILDREN_CAPACITY: Final = 8
 _crc32: Final = zlib.crc32
 
 STAT_BYTES: Final = 68
-_JOINED_BYTES: Final = 1024
+JOINED_BYTES: Final = 1024
 """Data up to this length is copied so that one call computes a digest, and not two."""
 _NO_CHILDREN: Final = bytes(4)
 _UNCOUNTED: Final = -2
@@ -190,22 +190,19 @@ def compute_digest(path: str, node: DataNode) -> int:
             return 0
         crc = 0 if path == "/" else zlib.crc32(path.encode("utf-8", "surrogatepass"))
         node.path_crc = crc
-    data = node.data or b""
-    if len(data) > _JOINED_BYTES:
+    data = node.data
+    if data and len(data) > JOINED_BYTES:
         crc = _crc32(data, crc)
-        data = b""
-    return _crc32(
-        data
-        + pack_qqqqqiiiq(
-            node.czxid,
-            node.mzxid,
-            node.pzxid,
-            node.ctime,
-            node.mtime,
-            node.version,
-            node.cversion,
-            node.aversion,
-            node.ephemeral_owner,
-        ),
-        crc,
+        data = None
+    fields = pack_qqqqqiiiq(
+        node.czxid,
+        node.mzxid,
+        node.pzxid,
+        node.ctime,
+        node.mtime,
+        node.version,
+        node.cversion,
+        node.aversion,
+        node.ephemeral_owner,
     )
+    return _crc32(data + fields if data else fields, crc)
