@@ -27,7 +27,7 @@ CHILDREN_CAPACITY: Final = 8
 _crc32: Final = zlib.crc32
 
 STAT_BYTES: Final = 68
-_JOINED_BYTES: Final = 1024
+JOINED_BYTES: Final = 1024
 """Data up to this length is copied so that one call computes a digest, and not two."""
 _NO_CHILDREN: Final = bytes(4)
 
@@ -193,14 +193,16 @@ def compute_digest(path: str, node: DataNode) -> int:
     if path == "/":
         path = ""
     head = path.encode() if path.isascii() else path.encode("utf-8", "surrogatepass")
-    data = node.data or b""
+    data = node.data
     crc = 0
-    if len(data) > _JOINED_BYTES:
-        crc = _crc32(data, _crc32(head))
-        head = data = b""
+    if data:
+        if len(data) > JOINED_BYTES:
+            crc = _crc32(data, _crc32(head))
+            head = b""
+        else:
+            head += data
     return _crc32(
         head
-        + data
         + pack_qqqqqiiiq(
             node.czxid,
             node.mzxid,

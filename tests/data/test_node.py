@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyzk.constants import CONTAINER_OWNER
-from pyzk.data.node import DataNode, compute_digest, to_int32
+from pyzk.data.node import JOINED_BYTES, DataNode, compute_digest, to_int32
 from pyzk.jute.records import Stat
 
 ints = st.integers(-(1 << 31), (1 << 31) - 1)
@@ -136,6 +136,14 @@ def test_a_digest_is_the_crc_of_path_data_and_stat(
     assert compute_digest(f"/n{name}", node) == zlib.crc32(raw)
     node.mzxid ^= 1
     assert compute_digest(f"/n{name}", node) != zlib.crc32(raw)
+
+
+@pytest.mark.parametrize("length", [JOINED_BYTES, JOINED_BYTES + 1, 1 << 20])
+def test_long_data_is_digested_like_short_data(length: int) -> None:
+    data = b"x" * length
+    node = DataNode(data, -1, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+    raw = b"/n" + data + struct.pack(">qqqqqiiiq", 1, 2, 9, 3, 4, 5, 6, 7, 8)
+    assert compute_digest("/n", node) == zlib.crc32(raw)
 
 
 def test_a_path_with_surrogates_has_a_digest_too() -> None:

@@ -53,6 +53,7 @@ CIRCLES: Mapping[tuple[str, ...], str] = {
         "pyzk.config.keys",
     ): "a key that cannot be read asks for hints, which know all keys; imported when it happens",
     (
+        "pyzk.server.authentication",
         "pyzk.server.connection",
         "pyzk.server.fourletter",
         "pyzk.server.fourletter_mntr",
