@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 from pyzk.data.database import Database
 from pyzk.persistence.txnlog import frame_record
 from pyzk.quorum.peer import Peer
-from pyzk.server.piece import Piece
 from pyzk.server.outbox import Outbox, TakeSnapshot
+from pyzk.server.piece import Piece
 from pyzk.server.prep import Prep
 from pyzk.server.request import Request
 from pyzk.server.server import Server
