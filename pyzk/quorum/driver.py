@@ -88,10 +88,15 @@ class Driver:
         self._arm()
 
     def close(self) -> None:
-        """Hands out the log, unless it is abandoned; from now on only clients are written to."""
+        """Hands out the log, unless it is abandoned; from now on only clients are written to. What
+        is unfinished is done now: the disk may have nothing more to answer."""
         if not self._is_closing:
             self._append()
             self._is_closing = True
+            outbox = self._peer.outbox
+            if outbox.told or outbox.is_unfinished:
+                self._is_telling = False
+                self.flush()
 
     def abandon(self) -> None:
         """Hands out nothing more: the state is in doubt, or what is not durable is meant to be

@@ -169,6 +169,17 @@ def test_a_server_that_ends_does_and_tells_everything(
     assert told(watchers) == [1] * WATCHERS
 
 
+def test_a_server_that_ends_between_two_pieces_does_and_tells_the_rest(
+    world: SlowTurns, watchers: list[Client]
+) -> None:
+    writer = world.connect()
+    change(world, writer, "/a", "/b")
+    assert len(writer.replies()) == 1
+    world.driver.close()  # the disk has nothing more to answer
+    assert [reply.err for reply in writer.replies()] == [0]
+    assert told(watchers) == [2] * WATCHERS
+
+
 def test_an_abandoned_server_applies_nothing_more(world: SlowTurns, watchers: list[Client]) -> None:
     writer = world.connect()
     change(world, writer, "/a", "/b")
