@@ -19,6 +19,9 @@ OPEN_ACL_ID: Final = -1
 OPEN_ACL: Final[AclList] = (ACL(Perms.ALL, "world", "anyone"),)
 OPEN_LIST: Final[list[ACL]] = list(OPEN_ACL)
 """The decoded form of the open list, which is shared and never changed."""
+MAX_ACL_ID: Final = (1 << 31) - 1
+"""A znode has four bytes for the number. The original has more, but counts up from 1, one for each
+list that is new."""
 READ_ACL: Final[AclList] = (ACL(Perms.READ, "world", "anyone"),)
 
 
@@ -60,7 +63,9 @@ class AclTable:
         acl_id = self._ids.get(acl)
         if acl_id is None:
             acl_id = self._next_id
-            self._next_id += 1
+            while acl_id > MAX_ACL_ID or acl_id in self._lists:
+                acl_id = acl_id + 1 if acl_id < MAX_ACL_ID else 1
+            self._next_id = acl_id + 1
             self._lists[acl_id] = acl
             self._ids[acl] = acl_id
         self._usage[acl_id] = self._usage.get(acl_id, 0) + 1
@@ -91,8 +96,11 @@ class AclTable:
     def load(self, acl_id: int, acl: AclList) -> None:
         """Take a numbered list from a snapshot, without usage; the numbers need not be in order.
 
-        A list stored twice keeps both numbers readable; new znodes get the one loaded last.
+        A list stored twice keeps both numbers readable; new znodes get the one loaded last. Raises
+        ValueError for a number that no znode can have.
         """
+        if not -MAX_ACL_ID <= acl_id <= MAX_ACL_ID:
+            raise ValueError(f"an ACL list has the number {acl_id}")
         self._lists[acl_id] = acl
         self._ids[acl] = acl_id
         self._usage.setdefault(acl_id, 0)

@@ -8,15 +8,10 @@ checksum says only that the bytes are those that were written.
 
 from __future__ import annotations
 
-from typing import Final
-
-from pyzk.data.acl import OPEN_ACL_ID
+from pyzk.data.acl import MAX_ACL_ID, OPEN_ACL_ID
 from pyzk.data.node import DataNode, compute_digest
 from pyzk.data.paths import ROOT
 from pyzk.data.tree import DataTree
-
-MAX_ACL_ID: Final = (1 << 31) - 1
-"""The original has more, but counts them up from 1, one for each list that is new."""
 
 
 class TreeLoad:

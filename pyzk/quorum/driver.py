@@ -88,7 +88,8 @@ class Driver:
         self._arm()
 
     def close(self) -> None:
-        """Hands out the log, unless it is abandoned; from now on only clients are written to."""
+        """Hands out the log, unless it is abandoned; from now on only clients are written to. What
+        is unfinished is done now: the disk may have nothing more to answer."""
         if not self._is_closing:
             self._append()
             self._is_closing = True

@@ -46,9 +46,9 @@ class SnapshotLoad:
         tree = database.tree
         for session_id, timeout_ms in part.sessions:
             database.sessions[session_id] = timeout_ms
-        for acl_id, acl in part.acls:
-            tree.acls.load(acl_id, acl)
         try:
+            for acl_id, acl in part.acls:
+                tree.acls.load(acl_id, acl)
             for path, data, acl_id, stat in part.nodes:
                 self._nodes.add(path, data, acl_id, *_unpack_stat(stat))
             if part.is_last:

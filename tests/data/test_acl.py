@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyzk.data.acl import OPEN_ACL, OPEN_ACL_ID, READ_ACL, AclTable
+from pyzk.data.acl import MAX_ACL_ID, OPEN_ACL, OPEN_ACL_ID, READ_ACL, AclTable
 from pyzk.errors import Corrupt
 from pyzk.jute.records import ACL
 
@@ -96,3 +96,18 @@ def test_releasing_a_number_nobody_knows_is_harmless() -> None:
     table = AclTable()
     table.release(9)
     assert len(table) == 0
+
+
+def test_numbers_begin_again_when_no_higher_one_fits_a_znode() -> None:
+    table = AclTable()
+    table.load(1, B)
+    table.load(MAX_ACL_ID, READ_ACL)
+    assert table.intern((ACL(2, "world", "anyone"),)) == 2
+    assert table.intern((ACL(4, "world", "anyone"),)) == 3
+    assert table.intern(B) == 1
+
+
+@pytest.mark.parametrize("acl_id", [MAX_ACL_ID + 1, -MAX_ACL_ID - 1, 1 << 40])
+def test_a_number_that_fits_no_znode_is_refused(acl_id: int) -> None:
+    with pytest.raises(ValueError, match=f"an ACL list has the number {acl_id}"):
+        AclTable().load(acl_id, A)
