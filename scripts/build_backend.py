@@ -9,6 +9,7 @@ or is not. A frontend then builds the wheel, and takes its metadata.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sys
@@ -55,8 +56,16 @@ def build_wheel(
     """Build a wheel. It is in pure Python if the core turns out not to compile and nobody insists.
 
     Results of an earlier build are removed first: setuptools would pack them, say the compiled form
-    of a module that is not compiled any more.
+    of a module that is not compiled any more. Another build in the same folder is waited for.
     """
+    with (BUILD_FOLDER.parent / "setup.py").open("rb") as locked:
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        return _build_wheel(wheel_directory, config_settings, metadata_directory)
+
+
+def _build_wheel(
+    wheel_directory: str, config_settings: Settings, metadata_directory: str | None
+) -> str:
     shutil.rmtree(BUILD_FOLDER, ignore_errors=True)
     if why_not() is None and not is_required():
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fcntl
 import importlib
 import importlib.abc
 import os
@@ -217,3 +218,23 @@ def make_serve(said: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
+
+
+def test_two_builds_in_one_folder_do_not_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second would remove what the first compiles, which then goes on in pure Python."""
+    pytest.importorskip("setuptools")
+    monkeypatch.setattr(sys, "path", [str(ROOT / "scripts"), *sys.path])
+    backend: Any = importlib.import_module("build_backend")
+    held: list[bool] = []
+
+    def build(*_: object) -> str:
+        with (ROOT / "setup.py").open("rb") as other:
+            try:
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held.append(True)
+        return "wheel"
+
+    monkeypatch.setattr(backend, "_build_wheel", build)
+    assert backend.build_wheel("anywhere") == "wheel"
+    assert held == [True]
