@@ -25,9 +25,10 @@ PIECE_WORK: Final = 8000
 it; then other clients have their turn. The writes of all clients that may be under way are one such
 piece."""
 ENDED_AT_ONCE: Final = 100
-"""So many sessions that have expired are closed in one turn."""
+"""The number of expired sessions that are closed in one turn."""
 TOLD_AT_ONCE: Final = 64
-"""So many connections have their watch events written in one turn: each takes a system call."""
+"""The number of connections whose watch events are written in one turn; each costs a system
+call."""
 
 
 class Marks:

@@ -47,7 +47,7 @@ Figures = dict[str, float]
 """Figures by their name, which says the unit; of those with a rate (/s) more is better."""
 
 HEAP: Final = "4g"
-"""Of the original: a million znodes need it."""
+"""The heap of the original: a million znodes need it."""
 WINDOW: Final = 1000
 FOLDER: Final = 1000
 DATA_BYTES: Final = 100

@@ -36,7 +36,7 @@ ROWS: Final = tuple(
 )
 STAGES: Final = ("kernel", "uvloop", "Python", "core", "other", "disk threads")
 SETTLING_S: Final = 1.0
-"""So long a load runs before it is measured."""
+"""How long a load runs before it is measured."""
 
 
 def stage_of(library: str) -> str:
