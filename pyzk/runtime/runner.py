@@ -212,15 +212,11 @@ class PeerRunner(ClientInputs):
         """
         if self._is_closing:
             return
-        if not self._is_turn_due:
-            self._fed.append((connection, data))
-            self.settle()
-            self.end_turn_soon()
-            return
         self._fed.append((connection, data))
         self._fed_bytes += len(data)
-        if self._fed_bytes >= MAX_FED_BYTES:
+        if not self._is_turn_due or self._fed_bytes >= MAX_FED_BYTES:
             self.settle()
+            self.end_turn_soon()
 
     def settle(self) -> None:
         """Gives the core at once what clients have sent, because what comes next came later."""
