@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from scripts import generated
 from scripts.jute_schema import HASHABLE, parse
 
 TARGET: Final = Path(__file__).resolve().parent.parent / "pyzk" / "jute" / "records.py"
@@ -274,16 +275,5 @@ def generate() -> str:
     return "\n".join(out) + "\n"
 
 
-def main() -> int:
-    text = generate()
-    if "--check" in sys.argv[1:]:
-        if TARGET.read_text() != text:
-            sys.stderr.write(f"{TARGET.name} is out of date: run `make generate`\n")
-            return 1
-        return 0
-    TARGET.write_text(text)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generated.main(TARGET, lambda _: generate()))

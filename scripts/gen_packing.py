@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from scripts import gen_jute
+from scripts import gen_jute, generated
 
 TARGET: Final = Path(__file__).resolve().parent.parent / "pyzk" / "jute" / "packing.py"
 
@@ -158,16 +158,5 @@ def generate() -> str:
     return "\n".join(out) + "\n"
 
 
-def main() -> int:
-    text = generate()
-    if "--check" in sys.argv[1:]:
-        if TARGET.read_text() != text:
-            sys.stderr.write(f"{TARGET.name} is out of date: run `make generate`\n")
-            return 1
-        return 0
-    TARGET.write_text(text)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generated.main(TARGET, lambda _: generate()))

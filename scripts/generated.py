@@ -1,4 +1,4 @@
-"""The generated part of a document, between two markers.
+"""Files that are generated, whole or in a part between two markers.
 
 Shell. Its generator writes it, or with ``--check`` only compares.
 """
@@ -27,7 +27,7 @@ def replaced(text: str, script: str, part: str) -> str:
 
 
 def main(target: Path, generate: Callable[[str], str]) -> int:
-    """Write the document anew, or with ``--check`` tell whether it is as it would be written."""
+    """Write the file anew, or with ``--check`` tell whether it is as it would be written."""
     text = target.read_text()
     if "--check" in sys.argv[1:]:
         if generate(text) != text:
