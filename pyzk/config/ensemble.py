@@ -38,6 +38,8 @@ class EnsembleConfig:
 
     my_sid: int
     membership: Membership
+    last_seen: Membership | None = None
+    """The configuration that was proposed last, if the files have one that is not in force."""
     is_observer: bool
     client_host: str = WILDCARD
     client_port: int

@@ -4,7 +4,8 @@ Pure. A command with a ticket touches the disk and is answered: ``MemberLife.sto
 ``MemberLife.restored(ticket, database)`` or ``MemberLife.log_read(ticket, ...)``. The answer comes
 when everything that the command did is durable. A failure is a StorageError and stops the server.
 Commands are carried out in order, and behind every log record that was handed out before; until the
-answer has come the core hands out no further log record.
+answer has come the core hands out no further log record. SaveConfig is different in both: records
+may follow it, and are durable only after it was tried; and a failure does not stop the server.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from pyzk.server.outbox import Command
 
 if TYPE_CHECKING:
+    from pyzk.config.members import Membership, QuorumServer
     from pyzk.data.database import Database
     from pyzk.quorum.election_link import ElectionLink
     from pyzk.quorum.election_messages import Address
@@ -38,13 +40,16 @@ class DialLeader(Command):
 
 
 class ListenForLearners(Command):
-    """Open the quorum port.
+    """Open the quorum port, at the addresses that ``server``, this member, has now.
 
     Each connection comes as ``MemberLife.link_accepted``. While the port cannot be opened the world
     calls ``MemberLife.listen_failed`` and tries again, until StopListening.
     """
 
-    __slots__ = ()
+    __slots__ = ("server",)
+
+    def __init__(self, server: QuorumServer) -> None:
+        self.server: QuorumServer = server
 
 
 class StopListening(Command):
@@ -88,6 +93,32 @@ class CloseElection(Command):
         self.link: ElectionLink = link
 
 
+class ListenForElections(Command):
+    """Close the election port, end all attempts to dial, and open the port at the addresses that
+    ``server``, this member, has now. Links that are open stay; CloseElection closes them.
+
+    The world tries until it succeeds.
+    """
+
+    __slots__ = ("server",)
+
+    def __init__(self, server: QuorumServer) -> None:
+        self.server: QuorumServer = server
+
+
+class ListenForClients(Command):
+    """Close the client port and open it at another address; connections of clients stay.
+
+    The world tries until it succeeds. ZooKeeper: ServerCnxnFactory.reconfigure
+    """
+
+    __slots__ = ("host", "port")
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host: str = host
+        self.port: int = port
+
+
 class StorageCommand(Command):
     """A command that is answered when what it does is durable."""
 
@@ -107,6 +138,22 @@ class SaveEpoch(StorageCommand):
         self.ticket: int = ticket
         self.name: str = name
         self.epoch: int = epoch
+
+
+class SaveConfig(StorageCommand):
+    """Write a configuration of the ensemble to the files beside zoo.cfg: to ``.dynamic.next`` if it
+    is proposed, else to ``.dynamic.<version>``, which zoo.cfg then names.
+
+    The answer is ``stored``, also if the files cannot be written: then the world says so in the log
+    and in mntr, and tries again until a later configuration takes its place.
+    """
+
+    __slots__ = ("is_active", "membership")
+
+    def __init__(self, ticket: int, membership: Membership, is_active: bool) -> None:
+        self.ticket: int = ticket
+        self.membership: Membership = membership
+        self.is_active: bool = is_active
 
 
 class TruncateLog(StorageCommand):

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from pyzk.data.database import Database
-    from pyzk.quorum.commands import DialElection, DialLeader, StorageCommand
+    from pyzk.quorum.commands import (
+        DialElection,
+        DialLeader,
+        ListenForClients,
+        ListenForElections,
+        ListenForLearners,
+        StorageCommand,
+    )
     from pyzk.quorum.election_link import ElectionLink
     from pyzk.server.connection import Connection
     from pyzk.server.outbox import Outgoing
@@ -94,12 +101,20 @@ class MemberEffects(Protocol):
         """Connects to the quorum port of the leader."""
         ...
 
-    def listen_for_learners(self) -> None:
+    def listen_for_learners(self, command: ListenForLearners) -> None:
         """Opens the quorum port."""
         ...
 
     def stop_listening(self) -> None:
         """Closes the quorum port; its open links stay."""
+        ...
+
+    def listen_for_elections(self, command: ListenForElections) -> None:
+        """Closes the election port, and opens it where the member is now."""
+        ...
+
+    def listen_for_clients(self, command: ListenForClients) -> None:
+        """Closes the client port, and opens it where the member takes clients now."""
         ...
 
     def dial_election(self, command: DialElection) -> None:

@@ -28,6 +28,8 @@ from pyzk.quorum.commands import (
     CloseElection,
     DialElection,
     DialLeader,
+    ListenForClients,
+    ListenForElections,
     ListenForLearners,
     SendVote,
     StopListening,
@@ -214,9 +216,13 @@ class Driver:
         elif isinstance(command, DialLeader):
             member.dial_leader(command)
         elif isinstance(command, ListenForLearners):
-            member.listen_for_learners()
+            member.listen_for_learners(command)
         elif isinstance(command, StopListening):
             member.stop_listening()
+        elif isinstance(command, ListenForElections):
+            member.listen_for_elections(command)
+        elif isinstance(command, ListenForClients):
+            member.listen_for_clients(command)
         elif isinstance(command, DialElection):
             member.dial_election(command)
         elif isinstance(command, SendVote):

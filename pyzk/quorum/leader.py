@@ -147,7 +147,7 @@ class Leader(LearnerMaster):
         """Opens the quorum port and waits for learners."""
         member = self.member
         # Before the data are looked at: learners give up on a closed port soon.
-        member.outbox.commands.append(ListenForLearners())
+        member.outbox.commands.append(ListenForLearners(member.me))
         member.kill_dead_sessions()
         member.install_config()
         self._enter(DISCOVERY)

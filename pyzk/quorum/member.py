@@ -14,6 +14,7 @@ from pyzk.config.members import config_text, parse_membership
 from pyzk.errors import PyzkError
 from pyzk.persistence.txnlog import frame_record
 from pyzk.quorum.commands import Reload, SaveEpoch, StorageCommand
+from pyzk.quorum.configurations import Configurations
 from pyzk.quorum.epochs import ACCEPTED
 from pyzk.quorum.verifier import QuorumVerifier, verifier_of
 from pyzk.server.outbox import Outbox, TakeSnapshot
@@ -22,7 +23,7 @@ from pyzk.server.snapshot_trigger import SnapshotTrigger
 if TYPE_CHECKING:
     from pyzk.clock import Clock
     from pyzk.config.ensemble import EnsembleConfig
-    from pyzk.config.members import Membership
+    from pyzk.config.members import Membership, QuorumServer
     from pyzk.config.server import ServerConfig
     from pyzk.data.database import Database
     from pyzk.quorum.election import Election
@@ -54,9 +55,9 @@ class Member:
         self.clock: Clock = clock
         self.outbox: Outbox = outbox
         self.rng: Random = rng
-        self.membership: Membership = ensemble.membership
-        """The committed configuration."""
-        self.verifier: QuorumVerifier = verifier_of(ensemble.membership)
+        self.configs: Configurations = Configurations(
+            ensemble.membership, ensemble.last_seen, ensemble.reconfig_enabled
+        )
         self.tick_ms: int = ensemble.tick_time_ms
         self.init_limit_ms: int = ensemble.tick_time_ms * ensemble.init_limit_ticks
         self.sync_limit_ms: int = ensemble.tick_time_ms * ensemble.sync_limit_ticks
@@ -88,6 +89,22 @@ class Member:
         self._trigger: SnapshotTrigger = SnapshotTrigger(
             config.snap_count, config.snap_size_limit_kb * 1024, rng
         )
+
+    @property
+    def membership(self) -> Membership:
+        """The configuration in force."""
+        return self.configs.committed
+
+    @property
+    def verifier(self) -> QuorumVerifier:
+        """The quorums of the configuration in force."""
+        return self.configs.verifier
+
+    @property
+    def me(self) -> QuorumServer:
+        """This server, as the configuration in force has it; as the files had it at the start if it
+        is not in that."""
+        return self.configs.committed.member(self.sid) or self.ensemble.me
 
     @property
     def database(self) -> Database:

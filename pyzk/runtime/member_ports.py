@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from pyzk.config.ensemble import EnsembleConfig
     from pyzk.config.members import QuorumServer
     from pyzk.data.database import Database
-    from pyzk.quorum.commands import DialElection, DialLeader, StorageCommand
+    from pyzk.quorum.commands import (
+        DialElection,
+        DialLeader,
+        ListenForClients,
+        ListenForElections,
+        ListenForLearners,
+        StorageCommand,
+    )
     from pyzk.quorum.election_link import ElectionLink
     from pyzk.quorum.lifecycle import MemberLife
     from pyzk.quorum.storage_commands import Outcome
@@ -90,13 +97,21 @@ class MemberPorts:
         """Connects to the leader."""
         self._quorum.dial(command)
 
-    def listen_for_learners(self) -> None:
+    def listen_for_learners(self, command: ListenForLearners) -> None:
         """Opens the quorum port."""
         self._quorum.listen()
 
     def stop_listening(self) -> None:
         """Closes the quorum port."""
         self._quorum.stop_listening()
+
+    def listen_for_elections(self, command: ListenForElections) -> None:
+        """Opens the election port where the member is now."""
+        raise AssertionError(command)
+
+    def listen_for_clients(self, command: ListenForClients) -> None:
+        """Opens the client port where the member takes clients now."""
+        raise AssertionError(command)
 
     def dial_election(self, command: DialElection) -> None:
         """Connects to the election port of another member."""

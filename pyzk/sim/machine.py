@@ -18,7 +18,14 @@ from pyzk.config.ensemble import EnsembleConfig
 from pyzk.config.server import ServerConfig
 from pyzk.data.database import Database
 from pyzk.errors import StorageError
-from pyzk.quorum.commands import DialElection, DialLeader, StorageCommand
+from pyzk.quorum.commands import (
+    DialElection,
+    DialLeader,
+    ListenForClients,
+    ListenForElections,
+    ListenForLearners,
+    StorageCommand,
+)
 from pyzk.quorum.driver import Driver
 from pyzk.quorum.election_link import ElectionLink
 from pyzk.quorum.lifecycle import MemberLife, member_peer
@@ -376,7 +383,7 @@ class Machine:
 
     # --- the quorum port ------------------------------------------------------------
 
-    def listen_for_learners(self) -> None:
+    def listen_for_learners(self, command: ListenForLearners) -> None:
         """Opens the quorum port."""
         self._step()
         self.is_listening = True
@@ -385,6 +392,14 @@ class Machine:
         """Closes the quorum port."""
         self._step()
         self.is_listening = False
+
+    def listen_for_elections(self, command: ListenForElections) -> None:
+        """Opens the election port elsewhere; addresses are names of machines here, so it stays."""
+        self._step()
+
+    def listen_for_clients(self, command: ListenForClients) -> None:
+        """Opens the client port elsewhere; addresses are names of machines here, so it stays."""
+        self._step()
 
     def dial_leader(self, command: DialLeader) -> None:
         """Connects to the leader."""

@@ -108,8 +108,8 @@ class LeaderWorld(OneRoleWorld):
         assert isinstance(learner, Learner)
         learner.take()
 
-    def listen_for_learners(self) -> None:
-        self.commands.append(ListenForLearners())
+    def listen_for_learners(self, command: ListenForLearners) -> None:
+        self.commands.append(command)
 
     def stop_listening(self) -> None:
         self.commands.append(StopListening())

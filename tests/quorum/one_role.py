@@ -9,7 +9,14 @@ from pyzk.clock import Clock
 from pyzk.config.ensemble import EnsembleConfig
 from pyzk.config.server import ServerConfig
 from pyzk.data.database import Database
-from pyzk.quorum.commands import DialElection, DialLeader, StorageCommand
+from pyzk.quorum.commands import (
+    DialElection,
+    DialLeader,
+    ListenForClients,
+    ListenForElections,
+    ListenForLearners,
+    StorageCommand,
+)
 from pyzk.quorum.election_link import ElectionLink
 from pyzk.quorum.epochs import Epochs
 from pyzk.quorum.member import Member
@@ -67,11 +74,17 @@ class NoElections:
     def dial_leader(self, command: DialLeader) -> None:
         raise AssertionError(command)
 
-    def listen_for_learners(self) -> None:
+    def listen_for_learners(self, command: ListenForLearners) -> None:
         raise AssertionError("a learner listens")
 
     def stop_listening(self) -> None:
         raise AssertionError("a learner listens")
+
+    def listen_for_elections(self, command: ListenForElections) -> None:
+        raise AssertionError(command)
+
+    def listen_for_clients(self, command: ListenForClients) -> None:
+        raise AssertionError(command)
 
     def dial_election(self, command: DialElection) -> None:
         raise AssertionError(command)

@@ -17,7 +17,14 @@ from pyzk.config.server import ServerConfig, parse_config
 from pyzk.config.settings import Settings
 from pyzk.data.database import Database
 from pyzk.persistence.recovery import RecoveryOptions, recover
-from pyzk.quorum.commands import DialElection, DialLeader, StorageCommand
+from pyzk.quorum.commands import (
+    DialElection,
+    DialLeader,
+    ListenForClients,
+    ListenForElections,
+    ListenForLearners,
+    StorageCommand,
+)
 from pyzk.quorum.election import Decision
 from pyzk.quorum.election_link import ElectionLink
 from pyzk.quorum.epochs import load_epochs
@@ -110,13 +117,19 @@ class Running(Driven):
         stage.wire.queue(sid, target).append(Dial(command.link, sid, expires_ms))
         self._effect(f"dials {target}")
 
-    def listen_for_learners(self) -> None:
+    def listen_for_learners(self, command: ListenForLearners) -> None:
         self.actor.is_listening = True
         self._effect("listens")
 
     def stop_listening(self) -> None:
         self.actor.is_listening = False
         self._effect("listens no more")
+
+    def listen_for_elections(self, command: ListenForElections) -> None:
+        self._effect(f"listens for elections as {command.server}")
+
+    def listen_for_clients(self, command: ListenForClients) -> None:
+        self._effect(f"listens for clients at {command.host}:{command.port}")
 
     def dial_election(self, command: DialElection) -> None:
         self.stage.ballots.dial(self.actor.sid, self, command.sid)

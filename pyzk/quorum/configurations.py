@@ -1,0 +1,68 @@
+"""The configurations of the ensemble that a member goes by: the committed and the last seen one.
+
+Pure. While a reconfiguration is under way its configuration has been proposed and not activated:
+then what needs a quorum needs one of both. Without ``reconfigEnabled`` there is only the one that
+the files of this member state.
+
+ZooKeeper: QuorumPeer.quorumVerifier and lastSeenQuorumVerifier
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyzk.quorum.verifier import QuorumVerifier, verifier_of
+
+if TYPE_CHECKING:
+    from pyzk.config.members import Membership
+
+
+class Configurations:
+    """The two configurations of one member, with the quorums of each."""
+
+    def __init__(
+        self, committed: Membership, last_seen: Membership | None, is_enabled: bool
+    ) -> None:
+        """Takes what the files of the member state. ``is_enabled`` is ``reconfigEnabled``: without
+        it neither configuration ever changes."""
+        self.is_enabled: bool = is_enabled
+        self.committed: Membership = committed
+        """The configuration in force."""
+        self.verifier: QuorumVerifier = verifier_of(committed)
+        """The quorums of the configuration in force."""
+        self.last_seen: Membership = committed
+        """The configuration that was proposed last; the one in force if none is under way."""
+        self.last_seen_verifier: QuorumVerifier = self.verifier
+        if last_seen is not None:
+            self.see(last_seen)
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a configuration has been proposed that is not in force."""
+        return self.last_seen.version > self.committed.version
+
+    @property
+    def verifiers(self) -> tuple[QuorumVerifier, ...]:
+        """The configurations of which a decision needs a quorum."""
+        if self.is_under_way:
+            return (self.verifier, self.last_seen_verifier)
+        return (self.verifier,)
+
+    def see(self, proposed: Membership) -> bool:
+        """Takes a configuration that is proposed; tells whether it is later than the last one."""
+        if not self.is_enabled or proposed.version <= self.last_seen.version:
+            return False
+        self.last_seen = proposed
+        self.last_seen_verifier = verifier_of(proposed)
+        return True
+
+    def activate(self, committed: Membership) -> bool:
+        """Puts a configuration in force; tells whether it is later than the one that was."""
+        if not self.is_enabled or committed.version <= self.committed.version:
+            return False
+        self.committed = committed
+        self.verifier = verifier_of(committed)
+        if committed.version >= self.last_seen.version:
+            self.last_seen = committed
+            self.last_seen_verifier = self.verifier
+        return True
