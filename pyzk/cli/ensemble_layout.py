@@ -17,6 +17,7 @@ from pyzk.config.ensemble import StartFiles, parse_ensemble
 from pyzk.config.members import Membership
 from pyzk.config.settings import Settings
 from pyzk.errors import ConfigError
+from pyzk.persistence.filenames import INITIALIZE_NAME
 
 LOOPBACK: Final = "127.0.0.1"
 CONFIG_NAME: Final = "zoo.cfg"
@@ -253,6 +254,8 @@ def _write(members: Sequence[MemberFolder]) -> None:
     for member in members:
         member.data.mkdir(parents=True)
         (member.data / "myid").write_text(f"{member.sid}\n")
+        # The ensemble is new: no member needs to ask the others whether they have data.
+        (member.data / INITIALIZE_NAME).touch()
     # Last: with this file a folder is a member's.
     for member in members:
         member.config.write_text(f"{_SETTINGS}dataDir={member.data.absolute()}\n{servers}")

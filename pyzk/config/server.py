@@ -90,6 +90,9 @@ class ServerConfig:
     snapshot_trust_empty: bool = False
     datadir_autocreate: bool = True
     db_autocreate: bool = True
+    initialize: bool = False
+    """Whether an empty data directory is that of a new server, for whoever starts this says so:
+    ``pyzk serve --initialize``."""
     serialize_last_processed_zxid: bool = True
     digest_enabled: bool = True
     close_session_txn_enabled: bool = True

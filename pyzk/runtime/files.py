@@ -19,12 +19,11 @@ import attrs
 
 from pyzk.errors import DirectoryLockedError, StorageError
 from pyzk.persistence.directory import Directory, DirectoryFile
-from pyzk.persistence.filenames import VERSION_DIRECTORY
+from pyzk.persistence.filenames import INITIALIZE_NAME, VERSION_DIRECTORY
 
 LOCK_NAME: Final = ".pyzk.lock"
 """The name of the lock file in ``version-2`` of both directories. Java looks at names that begin
 with log and snapshot only."""
-INITIALIZE_NAME: Final = "initialize"
 
 _REMEDIES: Final = {
     errno.ENOSPC: "the disk is full: free some space",

@@ -91,11 +91,14 @@ class Storage:
         )
         begun = time.monotonic()
         options = self._options._replace(
-            initialize=directories.initialize, is_foreign=directories.is_foreign
+            initialize=directories.initialize or config.initialize,
+            is_foreign=directories.is_foreign,
         )
         recovered = recover(directories.snapshots, directories.logs, options)
         for note in recovered.notes:
             log.warning("recovery: %s", note)
+        if config.initialize and not recovered.is_new:
+            log.info("--initialize changes nothing: there are data in %s", config.data_dir)
         if config.ensemble is not None:
             self._load_epochs(recovered.last_zxid)
         elif recovered.last_zxid < 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -255,12 +256,19 @@ def test_a_truncation_that_fails_stops_the_server(tmp_path: Path) -> None:
 def test_an_empty_directory_that_may_not_be_a_new_database_waits_for_the_leader(
     tmp_path: Path,
 ) -> None:
-    config = member_config(tmp_path, extra="db.autocreate=false")
+    config = member_config(tmp_path)
+    for extra in ("", "db.autocreate=false"):
+        config = replace(member_config(tmp_path, extra=extra), initialize=False)
+        storage = Storage(config)
+        assert storage.open().last_zxid == -1
+        assert storage.epochs is not None
+        assert storage.epochs.current == 0
+        storage.release()
+    (tmp_path / "initialize").touch()
     storage = Storage(config)
-    assert storage.open().last_zxid == -1
-    assert storage.epochs is not None
-    assert storage.epochs.current == 0
+    assert storage.open().last_zxid == 0
     storage.release()
+    assert not (tmp_path / "initialize").exists()
 
 
 def test_epochs_of_another_history_stop_the_start(tmp_path: Path) -> None:
