@@ -17,6 +17,7 @@ from pyzk.metrics import Metrics
 from pyzk.persistence.report import StorageReport
 
 if TYPE_CHECKING:
+    from pyzk.persistence.config_files import Saved
     from pyzk.quorum.commands import StorageCommand
     from pyzk.quorum.epochs import Epochs
     from pyzk.quorum.storage_commands import Outcome
@@ -72,6 +73,12 @@ class ServerStorage(Protocol):
     @property
     def epochs(self) -> Epochs | None:
         """The epochs of a member, once its storage is open; None for a lone server."""
+        ...
+
+    @property
+    def saved_configs(self) -> Saved | None:
+        """The configurations of the ensemble that the storage of a member without a zoo.cfg has,
+        once it is open."""
         ...
 
     @property
