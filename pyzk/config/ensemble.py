@@ -94,7 +94,44 @@ class EnsembleConfig:
     @property
     def me(self) -> QuorumServer:
         """This server; one that is about to be added is in the last seen configuration only."""
-        return _member(self.my_sid, self.membership, self.last_seen)
+        found = _find(self.my_sid, self.membership, self.last_seen)
+        assert found is not None, self.my_sid
+        return found
+
+    @property
+    def client_address(self) -> tuple[str, int]:
+        """Where this server takes clients."""
+        return self.client_host, self.client_port
+
+    def with_saved(
+        self, committed: Membership | None, last_seen: Membership | None
+    ) -> EnsembleConfig:
+        """Return what a member is told that has saved later configurations, and was started with
+        this one, which is no file. Raises ConfigError if it is in none of them."""
+        found = self.membership
+        if committed is not None and committed.version > found.version:
+            found = committed
+        if last_seen is not None and last_seen.version <= found.version:
+            last_seen = None
+        me = _find(self.my_sid, found, last_seen)
+        if me is None:
+            raise ConfigError(
+                f"server {self.my_sid} is not in version {hex_digits(found.version)} of the"
+                " ensemble, which it has saved: it was removed, or stopped before it was added;"
+                " give it an empty data directory to let it join",
+                key="myid",
+            )
+        host, port = self.client_address
+        if me.client_port is not None:
+            host, port = me.client_host, me.client_port
+        return attrs.evolve(
+            self,
+            membership=found,
+            last_seen=last_seen,
+            is_observer=me.is_observer,
+            client_host=host,
+            client_port=port,
+        )
 
     def present(self, text: bytes) -> Membership:
         """Return the configuration of this text, which /zookeeper/config has: the one with which
@@ -264,13 +301,12 @@ class _Builder:
         self._limits()
         self._check_members(membership, where)
         last_seen = self._last_seen(membership)
-        sid = self._my_sid(membership, last_seen)
-        me = _member(sid, membership, last_seen)
+        me = self._me(membership, last_seen)
         self._peer_type(me)
         host, port = self._client_address(me)
         self._advise(membership, where)
         return EnsembleConfig(
-            my_sid=sid,
+            my_sid=me.sid,
             membership=membership,
             last_seen=last_seen,
             is_observer=me.is_observer,
@@ -320,9 +356,12 @@ class _Builder:
         if not self.values.get("reconfig_enabled", False):
             return None
         proposed = parse_next(content, self.files.next_path)
-        return proposed if proposed.version > membership.version else None
+        if proposed.version <= membership.version:
+            return None
+        self.warnings.append((None, _under_way(proposed, self.files.next_path)))
+        return proposed
 
-    def _my_sid(self, membership: Membership, last_seen: Membership | None) -> int:
+    def _me(self, membership: Membership, last_seen: Membership | None) -> QuorumServer:
         path = self.files.myid_path
         sids = [member.sid for member in membership.members]
         listed = ", ".join(str(sid) for sid in sids)
@@ -340,7 +379,8 @@ class _Builder:
             raise ConfigError(
                 f"{path} {shown}; it must hold the id of this server, one of {listed}", key="myid"
             )
-        if sid not in sids and (last_seen is None or last_seen.member(sid) is None):
+        me = _find(sid, membership, last_seen)
+        if me is None:
             if membership.version:
                 raise ConfigError(self._not_a_member(sid, membership, listed), key="myid")
             raise ConfigError(
@@ -348,7 +388,7 @@ class _Builder:
                 " every server, or correct the file",
                 key="myid",
             )
-        return sid
+        return me
 
     def _not_a_member(self, sid: int, membership: Membership, listed: str) -> str:
         """Return why a server that reconfigurations have left out does not start."""
@@ -461,12 +501,19 @@ def check_client_address(
     )
 
 
-def _member(sid: int, membership: Membership, last_seen: Membership | None) -> QuorumServer:
-    """Return a server as the configuration in force has it, else as the proposed one does."""
+def _under_way(proposed: Membership, path: str) -> str:
+    return (
+        f"{path}: a reconfiguration to version {hex_digits(proposed.version)} was under way when"
+        " this server stopped; it needs quorums of both until a leader says how that ended"
+    )
+
+
+def _find(sid: int, membership: Membership, last_seen: Membership | None) -> QuorumServer | None:
+    """Return a server as the configuration in force has it, else as the proposed one does; None if
+    neither has it."""
     found = membership.member(sid)
     if found is None and last_seen is not None:
         found = last_seen.member(sid)
-    assert found is not None, sid
     return found
 
 

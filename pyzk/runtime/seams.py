@@ -62,6 +62,10 @@ class MemberInputs(Protocol):
         """Stops the server: something that nobody expected has gone wrong."""
         ...
 
+    def take_clients_at(self, host: str, port: int) -> None:
+        """Takes clients at another address from now on."""
+        ...
+
 
 class ServerStorage(Protocol):
     """Makes transactions durable; `pyzk.runtime.storage.Storage` is the real one."""

@@ -10,7 +10,7 @@ import pytest
 from pyzk.config import dynamic_files
 from pyzk.config.dynamic_files import dynamic_text, naming, next_text, parse_dynamic, parse_next
 from pyzk.config.ensemble import EnsembleConfig
-from pyzk.config.members import parse_membership
+from pyzk.config.members import Membership, parse_membership
 from pyzk.config.properties import escaped, parse_properties, without_keys
 from pyzk.config.server import parse_config
 from pyzk.errors import ConfigError
@@ -26,7 +26,7 @@ def settings(text: str) -> dict[str, str]:
     return {entry.key: entry.value for entry in parse_properties(text.encode())}
 
 
-def of_version(text: str, version: int) -> bytes:
+def of_version_text(text: str, version: int) -> bytes:
     return f"{text}\nversion={version:x}".encode()
 
 
@@ -38,7 +38,7 @@ def test_dynamic_files_are_the_originals_to_the_byte(step: str, sid: str) -> Non
     for name, content in files.items():
         version = dynamic_files.dynamic_version("zoo.cfg", name)
         if version is not None:
-            membership = parse_membership(of_version(content, version))
+            membership = parse_membership(of_version_text(content, version))
             assert dynamic_files.dynamic_name("zoo.cfg", version) == name
             assert dynamic_text(membership) == content.encode()
             checked += 1
@@ -157,6 +157,8 @@ def test_a_start_finds_both_configurations() -> None:
     assert ensemble.last_seen is not None
     assert ensemble.last_seen.version == 0x100000007
     assert ensemble.last_seen.voters == (1, 2)
+    (warning,) = [text for line, text in ensemble.warnings if line is None]
+    assert warning.startswith(f"{NEXT}: a reconfiguration to version 100000007 was under way")
 
 
 @pytest.mark.parametrize("version", ["100000004", "100000003", "0"])
@@ -217,3 +219,31 @@ def test_the_present_configuration_is_the_one_in_the_tree() -> None:
     assert ensemble.present(TWO.encode() + b"\nversion=9").voters == (1, 2)
     for text in (b"", b"version=0", b"what is this"):
         assert ensemble.present(text) == ensemble.membership
+
+
+# --- a configuration that was not given as a file -------------------------------------
+
+
+def of_version(lines: str, version: int) -> Membership:
+    return parse_membership(of_version_text(lines, version))
+
+
+def test_what_was_saved_later_counts() -> None:
+    given = start(STATIC + THREE, {}, sid=2)
+    moved = of_version(TWO.replace("b:1:2;3", "b:1:2:observer;h:9"), 5)
+    told = given.with_saved(moved, None)
+    assert (told.membership, told.last_seen, told.is_observer) == (moved, None, True)
+    assert told.client_address == ("h", 9)
+    assert given.with_saved(None, None) == given
+    proposed = of_version(THREE, 7)
+    assert given.with_saved(moved, proposed).last_seen == proposed
+    assert given.with_saved(proposed, moved).last_seen is None
+    assert given.with_saved(None, proposed).membership == given.membership
+
+
+def test_a_server_without_a_file_that_was_removed_does_not_start() -> None:
+    given = start(STATIC + THREE, {}, sid=3)
+    two = of_version(TWO, 5)
+    with pytest.raises(ConfigError, match="server 3 is not in version 5 .* it was removed"):
+        given.with_saved(two, None)
+    assert given.with_saved(two, of_version(THREE, 6)).me.sid == 3
