@@ -244,6 +244,6 @@ def test_what_was_saved_later_counts() -> None:
 def test_a_server_without_a_file_that_was_removed_does_not_start() -> None:
     given = start(STATIC + THREE, {}, sid=3)
     two = of_version(TWO, 5)
-    with pytest.raises(ConfigError, match="server 3 is not in version 5 .* it was removed"):
+    with pytest.raises(ConfigError, match=r"server 3 is not in version 5 .* it was removed"):
         given.with_saved(two, None)
     assert given.with_saved(two, of_version(THREE, 6)).me.sid == 3
