@@ -207,6 +207,9 @@ def ensemble_values(ensemble: EnsembleConfig) -> list[tuple[str, object]]:
         if key.member is not None and key.field is None
     ]
     values += [tuple(line.split("=", 1)) for line in ensemble.membership.lines()]  # type: ignore[misc]
+    if ensemble.dynamic_file is not None:
+        values.append(("dynamicConfigFile", ensemble.dynamic_file))
+        values.append(("version", hex_digits(ensemble.membership.version)))
     return [*values, ("myid", ensemble.my_sid)]
 
 

@@ -34,6 +34,7 @@ _REMEDIES: Final = {
     errno.EIO: "the disk failed: look in the kernel log; its content must not be trusted",
     errno.EMFILE: "too many open files: raise the limit (ulimit -n)",
     errno.ENFILE: "too many open files in the system",
+    errno.EBUSY: "it is a mount of its own, as containers have them: mount its directory instead",
     errno.ENOENT: "a part of the path is missing; was it removed or unmounted?",
 }
 
