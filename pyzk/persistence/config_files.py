@@ -8,7 +8,8 @@ Pure. Each file is replaced whole and is durable before the next is touched:
 
 A crash in between leaves the configuration before or the one behind in force. A .next that is no
 later than what is in force says nothing. A member that was not given a zoo.cfg has no such file to
-name the configuration: then the latest of those that were activated is in force.
+name the configuration: then the latest of those that were activated is in force. Its zoo.cfg.bak
+has the configuration that it was given.
 
 Where this differs from ZooKeeper, on purpose: files and names are durable before the next step.
 
@@ -94,8 +95,20 @@ class ConfigFiles(NamedTuple):
 
     # --- without zoo.cfg ------------------------------------------------------------
 
-    def read(self) -> Saved:
-        """Return what a member without a zoo.cfg has saved. Raises StorageError."""
+    def begin(self, given: Membership) -> Saved:
+        """Return what a member without a zoo.cfg has saved since it was given a configuration. If
+        it is given another one now, that counts, as server lines in zoo.cfg would. Raises
+        StorageError."""
+        backup, text = dynamic_files.backup_name(self.name), dynamic_files.dynamic_text(given)
+        names = self.directory.names()
+        if backup not in names or self._read(backup) != text:
+            next_name = dynamic_files.next_name(self.name)
+            old = [*self._dynamic_names(), *(each for each in names if each == next_name)]
+            remove_all(self.directory, old)
+            save(self.directory, backup, text)
+        return self._saved()
+
+    def _saved(self) -> Saved:
         names = self._dynamic_names()
         committed = last_seen = None
         if names:

@@ -170,7 +170,7 @@ class Storage:
             directory = self._directories.snapshots
             self._configs = ConfigFiles(directory, CONFIG_NAME, sid, has_static=False)
             if ensemble.reconfig_enabled:
-                self.saved_configs = self._configs.read()
+                self.saved_configs = self._configs.begin(ensemble.membership)
             return
         folder, name = os.path.split(path)
         self._configs = ConfigFiles(ConfigDirectory(folder, name), name, sid)

@@ -183,22 +183,27 @@ def test_a_zoo_cfg_that_cannot_be_read_any_more_is_said() -> None:
 # --- without zoo.cfg ------------------------------------------------------------------
 
 
+GIVEN = of_version(0)
+
+
 def without_static() -> ConfigFiles:
-    return ConfigFiles(MemoryDirectory("/c"), "zoo.cfg", 1, has_static=False)
+    files = ConfigFiles(MemoryDirectory("/c"), "zoo.cfg", 1, has_static=False)
+    assert files.begin(GIVEN) == Saved(None, None)
+    return files
 
 
 def test_without_zoo_cfg_the_latest_is_in_force() -> None:
     files = without_static()
-    assert files.read() == Saved(None, None)
+    assert files.begin(GIVEN) == Saved(None, None)
     files.propose(FIRST)
-    assert files.read() == Saved(None, FIRST)
+    assert files.begin(GIVEN) == Saved(None, FIRST)
     files.activate(FIRST)
-    assert files.read() == Saved(FIRST, None)
+    assert files.begin(GIVEN) == Saved(FIRST, None)
     files.propose(SECOND)
-    assert files.read() == Saved(FIRST, SECOND)
+    assert files.begin(GIVEN) == Saved(FIRST, SECOND)
     files.activate(SECOND)
-    assert files.read() == Saved(SECOND, None)
-    assert files.directory.names() == ["zoo.cfg.dynamic.100000004"]
+    assert files.begin(GIVEN) == Saved(SECOND, None)
+    assert files.directory.names() == ["zoo.cfg.bak", "zoo.cfg.dynamic.100000004"]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -212,10 +217,10 @@ def test_without_zoo_cfg_a_crash_leaves_the_one_before_or_the_one_behind(seed: i
             files.activate(SECOND)
         except RuntimeError:
             crash(files, seed)
-            assert files.read() in (Saved(FIRST, SECOND), Saved(SECOND, None))
+            assert files.begin(GIVEN) in (Saved(FIRST, SECOND), Saved(SECOND, None))
             continue
         crash(files, seed)
-        assert files.read() == Saved(SECOND, None)
+        assert files.begin(GIVEN) == Saved(SECOND, None)
         return
     pytest.fail("it is never done")
 
@@ -225,17 +230,44 @@ def test_groups_and_weights_are_kept() -> None:
     membership = parse_membership(text)
     files = without_static()
     files.propose(membership)
-    assert files.read().last_seen == membership
+    assert files.begin(GIVEN).last_seen == membership
     files.activate(membership)
-    assert files.read().committed == membership
+    assert files.begin(GIVEN).committed == membership
 
 
 def test_a_broken_file_without_zoo_cfg_is_said() -> None:
     files = without_static()
     save(files.directory, "zoo.cfg.dynamic.5", b"server.1")
     with pytest.raises(StorageError, match=r"/c/zoo\.cfg\.dynamic\.5: is broken"):
-        files.read()
+        files.begin(GIVEN)
     files = without_static()
     save(files.directory, "zoo.cfg.dynamic.next", b"server.1=a:1:2")
     with pytest.raises(StorageError, match=r"/c/zoo\.cfg\.dynamic\.next: is broken"):
-        files.read()
+        files.begin(GIVEN)
+
+
+def test_another_configuration_that_is_given_counts() -> None:
+    files = without_static()
+    files.activate(FIRST)
+    files.propose(SECOND)
+    assert files.begin(of_version(0, 2)) == Saved(None, None)
+    assert files.directory.names() == ["zoo.cfg.bak"]
+    files.activate(SECOND)
+    assert files.begin(of_version(0, 2)) == Saved(SECOND, None)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_crash_does_not_mix_what_is_given_with_what_was_saved(seed: int | None) -> None:
+    for at in range(1, 20):
+        files = without_static()
+        files.activate(FIRST)
+        files.propose(SECOND)
+        power_cut(files, at)
+        try:
+            files.begin(of_version(0, 2))
+        except RuntimeError:
+            crash(files, seed)
+            assert files.begin(of_version(0, 2)) == Saved(None, None)
+            continue
+        return
+    pytest.fail("it is never done")

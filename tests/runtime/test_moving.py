@@ -186,7 +186,9 @@ async def test_a_member_without_a_file_that_was_removed_gives_its_ports_back(
     config = alone(tmp_path)
     storage = MemoryStorage(config)
     other = Membership((evolve(ensemble_of(config).me, sid=2),), 5)
-    ConfigFiles(storage._config_files, "zoo.cfg", 1, has_static=False).activate(other)
+    files = ConfigFiles(storage._config_files, "zoo.cfg", 1, has_static=False)
+    files.begin(ensemble_of(config).membership)
+    files.activate(other)
     runner = PeerRunner(config, Seams(storage=storage))
     with pytest.raises(ConfigError, match="server 1 is not in version 5"):
         await runner.start()

@@ -79,9 +79,10 @@ class MemoryStorage:
         else:
             database = self._files().reload()
         self._complete_after = database.log_complete_after
-        if self._config.ensemble is not None:
+        ensemble = self._config.ensemble
+        if ensemble is not None:
             self.epochs, _ = load_epochs(self._epoch_files, database.last_zxid)
-            self.saved_configs = self._configs().read()
+            self.saved_configs = self._configs().begin(ensemble.membership)
         return database
 
     def _configs(self) -> ConfigFiles:
