@@ -18,6 +18,7 @@ from pyzk.quorum.commands import (
     StorageCommand,
 )
 from pyzk.quorum.election_link import ElectionLink
+from pyzk.quorum.election_module import ElectionModule
 from pyzk.quorum.epochs import Epochs
 from pyzk.quorum.member import Member
 from pyzk.quorum.peer import Peer
@@ -113,5 +114,9 @@ class OneRoleWorld(Driven, NoElections):
         server = Server(config, database, clock, Outbox(), Random(1))
         server.marks = marks or Marks()
         self.member = Member(config, ensemble, server, epochs, clock, server.outbox, Random(2))
+        self.elections = ElectionModule(
+            ensemble, self.member.configs, self.member.me, clock, server.outbox
+        )
+        self.member.elections = self.elections
         self.life = OneRole(self.member, make_role(self.member))
         super().__init__(Peer(server, self.life), self)

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
+import attrs
+
 from pyzk.clock import Clock
 from pyzk.config.ensemble import EnsembleConfig, StartFiles, parse_ensemble
 from pyzk.config.server import ServerConfig, parse_config
@@ -64,6 +66,17 @@ class Actor:
         self.is_listening = False
         self.shown: tuple[object, ...] = ()
         """What was last told of its state."""
+
+    def files(self) -> EnsembleConfig:
+        """What a start finds: the settings, with the configurations that were saved."""
+        committed = self.disk.committed or self.ensemble.membership
+        me = committed.member(self.sid)
+        return attrs.evolve(
+            self.ensemble,
+            membership=committed,
+            last_seen=self.disk.proposed,
+            is_observer=me is not None and me.is_observer,
+        )
 
     @property
     def peer(self) -> Peer | None:
@@ -201,7 +214,7 @@ class Stage:
         )
         peer, life = member_peer(
             actor.config,
-            actor.ensemble,
+            actor.files(),
             recovered.database,
             epochs,
             self.clock,
@@ -216,7 +229,7 @@ class Stage:
         """Hand a member the end of an election."""
         life = actor.life
         election = life.election
-        state = PeerState.OBSERVING if actor.ensemble.is_observer else PeerState.FOLLOWING
+        state = PeerState.OBSERVING if life.member.is_observer else PeerState.FOLLOWING
         if actor.sid == leader:
             state = PeerState.LEADING
         other = self.actors[leader]
