@@ -304,7 +304,8 @@ class Stage:
         self.drain(actor)
 
     def _running(self, sid: int) -> Running | None:
-        return self.actors[sid].running
+        actor = self.actors.get(sid)  # a configuration may have servers that were never there
+        return None if actor is None else actor.running
 
     def _hear(self, sid: int, line: str, action: Callable[[Running], None]) -> None:
         """An input that is a line only if something comes of it."""
