@@ -71,8 +71,9 @@ class Member:
         self.client_address: tuple[str, int] = (ensemble.client_host, ensemble.client_port)
         """Where clients are taken."""
         self.knows_leader: bool = False
-        """Whether a configuration has named the leader or changed the role of this server: when its
-        present role ends, it takes the next one without an election."""
+        """Whether the next role is taken without an election: a configuration has named it."""
+        self.was_added: bool = ensemble.membership.version != 0
+        """Whether a configuration that no person wrote has had this server."""
         self.tick_ms: int = ensemble.tick_time_ms
         self.init_limit_ms: int = ensemble.tick_time_ms * ensemble.init_limit_ticks
         self.sync_limit_ms: int = ensemble.tick_time_ms * ensemble.sync_limit_ticks
@@ -92,8 +93,7 @@ class Member:
         self.stands_aside: str = ""
         """Why this server, which could not lead, lets others be elected; empty if it stands."""
         self.is_outdated: bool = False
-        """Whether a leader had a later configuration with other voters, which reconfigEnabled=false
-        keeps from this server. It no longer stands: its quorums may be none of that."""
+        """Whether other voters than here elect, and this server, reconfigEnabled=false, may not."""
         self.elections: ElectionModule | None = None
         """What must know of new epochs and configurations; the life of the member sets it."""
         self.pending: dict[int, StorageCommand] = {}
@@ -287,13 +287,16 @@ class Member:
             config.version,
             ", ".join(map(str, config.voters)),
         )
-        self.order(SaveConfig(self.ticket(), config, is_active=True))
+        mine = config.member(self.sid)
+        self.was_added = self.was_added or mine is not None
+        if self.was_added:
+            self.order(SaveConfig(self.ticket(), config, is_active=True))
+        # Else this server joins, and could not start again by files that lack it.
         self.install_config()
         if configs.verifier.has_same_content(quorums_before):
             if self.elections is not None:
                 self.elections.see(configs)
             return False
-        mine = config.member(self.sid)
         has_other_role = (mine is not None and mine.is_observer) != self.is_observer
         if mine is not None:
             self.me = mine

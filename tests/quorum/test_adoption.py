@@ -121,6 +121,10 @@ def test_who_joins_follows_without_a_vote(role: str) -> None:
     assert lives[3].member.server.is_running
     assert lives[3].member.me.sid == 4
     assert lives[3].election.proposal.leader != 4
+    perform(stage, "restart 4")
+    settle(stage)
+    assert stage.actors[4].life.member.server.is_running
+    assert stage.actors[4].disk.committed is None, "files without it would let it start no more"
 
 
 def test_who_was_removed_meanwhile_follows_without_a_vote() -> None:

@@ -452,3 +452,23 @@ def test_a_leader_that_only_the_proposed_configuration_has_can_be_dialed() -> No
     world = learner(leader=9)
     world.role.start()
     assert world.role.over == "server 9 is not in the configuration"
+
+
+# --- files that lack this server --------------------------------------------------------------
+
+
+def test_who_joins_keeps_its_files_until_it_is_added_and_who_is_removed_does_not() -> None:
+    world = serving()
+    world.hear(activation(changed(s1="")))
+    world.hear(activation(changed(NEXT + 1, s1="", s5="h:1:2")))
+    assert not any(each.startswith("save active") for each in world.take())
+    world.hear(activation(changed(NEXT + 2)))
+    assert f"save active config {NEXT + 2:x}" in world.take()
+    world.hear(activation(changed(NEXT + 3, s1="")))
+    assert f"save active config {NEXT + 3:x}" in world.take()
+
+
+def test_a_member_of_a_saved_configuration_saves_that_it_was_removed() -> None:
+    world = serving(version=1)
+    world.hear(activation(changed(s1="")))
+    assert f"save active config {NEXT:x}" in world.take()
