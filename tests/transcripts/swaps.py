@@ -23,8 +23,9 @@ from pyzk.quorum.epochs import CURRENT, Epochs
 from pyzk.quorum.follower import Follower
 from pyzk.quorum.leader import QUORUM_SYNCED, STORING_CURRENT, STORING_EPOCH, Leader
 from pyzk.quorum.leader import STORED as LEADER_STORED
-from pyzk.quorum.learner import BROADCAST, EPOCH_NEW, STORED, STORING, TRUNCATING, Learner
+from pyzk.quorum.learner import Learner
 from pyzk.quorum.learner_handler import HISTORY_QUEUED, NEWLEADER_ACKED, SYNCING, LearnerHandler
+from pyzk.quorum.learner_phases import BROADCAST, EPOCH_NEW, STORED, STORING, TRUNCATING
 from pyzk.quorum.learner_sync import Synchronization
 from pyzk.quorum.lifecycle import SETTLING, MemberLife
 from pyzk.quorum.link import QuorumLink
