@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pyzk.config.members import config_text, parse_membership
 from pyzk.errors import PyzkError
 from pyzk.persistence.txnlog import frame_record
-from pyzk.quorum.commands import Reload, SaveEpoch, StorageCommand
+from pyzk.quorum.commands import Reload, SaveConfig, SaveEpoch, StorageCommand
 from pyzk.quorum.configurations import Configurations
 from pyzk.quorum.epochs import ACCEPTED
 from pyzk.quorum.verifier import QuorumVerifier, verifier_of
@@ -191,6 +191,20 @@ class Member:
         ``epoch``."""
         if self.election is not None:
             self.election.epoch_established(epoch)
+
+    def see_config(self, proposed: Membership) -> None:
+        """Takes a configuration that is proposed."""
+        if self.configs.see(proposed):
+            self.order(SaveConfig(self.ticket(), proposed, is_active=False))
+
+    def activate_config(self, config: Membership, leader: int | None, zxid: int) -> bool:
+        """Puts a configuration in force."""
+        if not self.configs.is_enabled:
+            return False
+        if self.configs.activate(config):
+            self.order(SaveConfig(self.ticket(), config, is_active=True))
+        self.install_config()
+        return leader is not None and leader != self.sid
 
     def heard_config(self, text: bytes) -> None:
         """Looks at the configuration that the leader has in force, or is about to have."""
