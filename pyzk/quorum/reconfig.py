@@ -6,17 +6,16 @@ second form looks at the present configuration, and only where quorums are major
 The error is the original's, which does not say why: BadArguments for a configuration that cannot
 be, MarshallingError for a number that is none.
 
+ZooKeeper: PrepRequestProcessor (case reconfig), QuorumPeerConfig.parseDynamicConfig and
+QuorumServer.checkAddressDuplicate
+
 Where this differs from ZooKeeper, on purpose: two host names that mean one address are not found to
 be in conflict, for no name is looked up here; equal names are, also one that has no address. A
 group may hold only participants of the new configuration.
-
-ZooKeeper: PrepRequestProcessor (case reconfig), QuorumPeerConfig.parseDynamicConfig and
-QuorumServer.checkAddressDuplicate
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -183,6 +182,8 @@ def _endpoints(server: QuorumServer) -> list[tuple[str, int]]:
 
 def _is_of_one_host(host: str) -> bool:
     """Tells whether a host is a loopback or a wildcard address."""
+    import ipaddress  # start-up is measured, and few need it
+
     if host.lower() == "localhost":
         return True
     try:
