@@ -4,14 +4,14 @@ Pure. A request names the whole new configuration, or the servers that join and 
 second form looks at the present configuration, and only where quorums are majorities.
 
 The error is the original's, which does not say why: BadArguments for a configuration that cannot
-be, MarshallingError for a number that is none.
+be, MarshallingError for a number that is none, or names no port or no server.
 
 ZooKeeper: PrepRequestProcessor (case reconfig), QuorumPeerConfig.parseDynamicConfig and
 QuorumServer.checkAddressDuplicate
 
 Where this differs from ZooKeeper, on purpose: two host names that mean one address are not found to
 be in conflict, for no name is looked up here; equal names are, also one that has no address. A
-group may hold only participants of the new configuration.
+group may hold only participants of the new configuration, of which one must have a weight.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ from pyzk.errors import BadArguments, ConfigError, MarshallingError
 if TYPE_CHECKING:
     from pyzk.jute.records import ReconfigRequest
 
-_NUMBER: Final = re.compile(r"[+-]?[0-9]+")
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,64}")
+_HEXADECIMAL: Final = re.compile(r"[+-]?[0-9a-fA-F]{1,16}")
+_PARTS: Final = re.compile(r"[:;|]")
 _NUMBERED: Final = ("server", "group", "weight")
 
 
@@ -73,8 +75,9 @@ def _whole(text: str, is_standalone_enabled: bool) -> Membership:
     try:
         entries = {each.key: each for each in parse_properties(_ascii(text.replace(",", "\n")))}
         lines = MemberLines()
+        servers = {entry.key.partition(".")[2] for entry in entries.values() if _is_server(entry)}
         for entry in entries.values():
-            _check_numbers(entry)
+            _check_numbers(entry, servers)
         for entry in entries.values():
             lines.add(entry)
         planned = lines.membership()
@@ -95,19 +98,33 @@ def _ascii(text: str) -> bytes:
         raise BadArguments("not ASCII") from None
 
 
-def _check_numbers(entry: Entry) -> None:
-    """Refuses a number that is none in a line of a known kind: that is another error than all else
-    that can be wrong with the line."""
+def _is_server(entry: Entry) -> bool:
+    return entry.key.startswith("server.")
+
+
+def _check_numbers(entry: Entry, servers: set[str]) -> None:
+    """Refuses a number that is none, or that no server has, in a line of a known kind: that is
+    another error than all else that can be wrong with the line."""
     kind, _, number = entry.key.partition(".")
-    numbers: list[str] = []
     if kind in _NUMBERED:
-        numbers.append(number)
-    if kind == "group":
-        numbers += map(trim, entry.value.split(":"))
+        _long(number)
+    if kind == "server":
+        _check_ports(entry.value)
     elif kind == "weight":
-        numbers.append(entry.value)
-    for each in numbers:
-        _long(each)
+        _long(entry.value)
+    elif kind == "group":
+        for each in map(trim, entry.value.split(":")):
+            if str(_long(each)) not in servers:
+                raise MarshallingError(f"there is no server {each}")
+    elif entry.key == "version" and not _HEXADECIMAL.fullmatch(entry.value):
+        raise MarshallingError(f"{entry.value!r} is not a version")
+
+
+def _check_ports(text: str) -> None:
+    """Refuses a number that is no port; what is no number at all is another error."""
+    for part in _PARTS.split(text):
+        if _NUMBER.fullmatch(part) and not 0 <= int(part) <= 65535:
+            raise MarshallingError(f"{part} is not a port")
 
 
 def _long(text: str) -> int:
@@ -150,6 +167,7 @@ def _joiner(text: str) -> QuorumServer:
     if sid < 0:
         raise BadArguments(f"{sid} is not a server id")
     _ascii(parts[1])
+    _check_ports(parts[1])
     try:
         joiner = parse_member(sid, parts[1])
     except ValueError as error:

@@ -94,6 +94,23 @@ def test_a_number_that_is_none_is_another_error(number: str) -> None:
         plan(None, f"3,{number or 'x'}")
 
 
+@pytest.mark.parametrize("ports", ["70000:2;3", "1:70000;3", "1:2;70000", "-1:2;3"])
+def test_a_number_that_is_no_port_is_that_error_too(ports: str) -> None:
+    with pytest.raises(MarshallingError):
+        plan(f"server.4=127.0.0.1:{ports}")
+
+
+def test_a_number_of_many_digits_is_refused_like_any_other() -> None:
+    many = "9" * 5000
+    for text in (f"server.{many}=a:1:2;3", f"server.4=a:{many}:2;3"):
+        with pytest.raises(KeeperError):
+            plan(text)
+        with pytest.raises(KeeperError):
+            plan(members=f"{text},version={many}")
+    with pytest.raises(MarshallingError):
+        plan(None, many)
+
+
 def test_those_that_leave_are_read_first() -> None:
     with pytest.raises(MarshallingError):
         plan("bogus", "x")
@@ -201,6 +218,10 @@ def test_groups_and_weights() -> None:
         ("server.1=a:1:2;3", BadArguments),
         ("", BadArguments),
         ("server.x=a:1:2;3", MarshallingError),
+        ("server.1=a:1:70000;3,server.2=b:1:2;3", MarshallingError),
+        ("server.1=a:1:2;3,server.2=b:1:2;3,version=zz", MarshallingError),
+        ("server.1=a:1:2;3,server.2=b:1:2;3,group.1=1:2:7", MarshallingError),
+        ("group.1=1", MarshallingError),
         ("server.1=a:1:2;3,server.2=b:1:2;3,group.1=1:x", MarshallingError),
         ("server.1=a:1:2;3,server.2=b:1:2;3,group.1=1:2,weight.1=x", MarshallingError),
         ("server.1=a:1:2;3,server.2=b:1:2:observer;3", MarshallingError),
