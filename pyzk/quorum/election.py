@@ -382,7 +382,7 @@ class Election:
         if not self.view.is_member(sid) and not (
             config.is_member(sid) and config.is_member(self.sid)
         ):
-            return "that is a server of another ensemble, or one that this configuration lacks"
+            return "that server is unknown here, and its configuration does not have both servers"
         if not any(config.weight(voter) for voter in config.voters):
             return "it has no voters"
         # A version is a zxid, and epochs count elections.

@@ -301,7 +301,8 @@ class Member:
         if mine is not None:
             self.me = mine
             self._listen_for_clients(mine)
-        self.is_observer ^= has_other_role
+        if has_other_role:
+            self.is_observer = not self.is_observer
         if self.elections is not None:
             self.elections.renew(configs, self.me, is_observer=self.is_observer)
         return self._is_moved_on(has_other_role, leader, zxid, before)
