@@ -215,19 +215,20 @@ def demote_command(ids: tuple[int, ...], **options: Any) -> None:
 @command.command("replace")
 @click.argument("old", type=_ID, metavar="OLD_ID")
 @click.argument("new", metavar="ID=ADDRESS")
+@_with_options(_grouping)
 @_with_options(_changing)
-def replace_command(old: int, new: str, **options: Any) -> None:
+def replace_command(old: int, new: str, group: int | None, weight: int, **options: Any) -> None:
     """Put another server in the place of a member, or move it.
 
     With a free id: the new server is added as an observer, waited for, and then gets the old one's
     role in the step that removes that. With the id of the member: on the same host only its ports
     change, while it runs; on another host the old one leaves first. Given again, the command goes
-    on where it ended.
+    on where it ended. A new voter has the group and weight of the old one.
     """
     server, _ = _server(new)
 
     def wanted(now: Membership) -> list[Change]:
-        return replacement(now, old, server)
+        return replacement(now, old, server, group, weight)
 
     _change(wanted, [server], **options)
 
@@ -253,13 +254,13 @@ def _change(
     shown: list[str] = []
 
     def agree(plan: str) -> bool:
-        is_asked = sys.stdin.isatty() and not yes
+        is_asked = is_terminal() and not yes
         shown.append(plan)
         if not is_json:
             print_out(plan + "\n")
         elif is_asked:
             click.echo(plan, err=True)
-        return not is_asked or click.confirm("change the members?", err=True)
+        return not is_asked or _is_confirmed()
 
     terms = Terms(is_dry, is_forced, wait_s, max_lag, agree)
     addresses, credentials = _addresses(servers), _credentials(auth)
@@ -272,6 +273,19 @@ def _change(
     if not is_json and report.steps and not shown:
         print_out(render_plan(report) + "\n")
     _end(report, output)
+
+
+def is_terminal() -> bool:
+    """Return whether a person can be asked."""
+    return sys.stdin.isatty()
+
+
+def _is_confirmed() -> bool:
+    try:
+        return click.confirm("change the members?", err=True)
+    except click.Abort:  # the end of the input, or Ctrl-C
+        click.echo(err=True)
+        return False
 
 
 def _end(report: Report, output: str) -> None:

@@ -188,32 +188,36 @@ def demote(before: Membership, sids: Sequence[int]) -> Change:
     return Change(f"take the vote of {_ids(sids)}", before, after)
 
 
-def replacement(before: Membership, old: int, new: QuorumServer) -> list[Change]:
+def replacement(
+    before: Membership, old: int, new: QuorumServer, group: int | None = None, weight: int = 1
+) -> list[Change]:
     """Return the changes that are left until ``new`` is in the place of server ``old``.
 
-    ``new`` has the role of the old one as long as that is a member.
+    ``new`` gets the role of the old one, but is never demoted. The old one leaves in the change
+    that gives it, so where only ``new`` is a member nothing is left. ``group`` and ``weight`` are
+    for a voter of the same id that has left already; else they are those of the old one.
     """
     if new.sid == old:
-        return _move(before, new)
+        return _move(before, new, group, weight)
     present, replaced = before.member(new.sid), before.member(old)
-    if replaced is None and present is None:
+    if present is None:
         _require(before, [old])
     if present is not None and attrs.evolve(present, is_observer=new.is_observer) != new:
         raise ImpossibleError(
             "id-taken", f"server {new.sid} is a member: {present}; the new server needs a free id"
         )
-    if replaced is not None:
-        new = attrs.evolve(new, is_observer=replaced.is_observer)
+    if replaced is None:
+        return []
+    was_voter = present is not None and not present.is_observer
+    new = attrs.evolve(new, is_observer=replaced.is_observer and not was_voter)
     changes = []
     if present is None and not _needs_vote(before, old, new):
         observer = attrs.evolve(new, is_observer=True)
         changes.append(
             Change(f"add server {new.sid} as an observer", before, _with(before, [observer]))
         )
-    if replaced is not None or (present is not None and present.is_observer != new.is_observer):
-        last = changes[-1].after if changes else before
-        changes.append(_swap(last, old, new))
-    return changes
+    last = changes[-1].after if changes else before
+    return [*changes, _swap(last, old, new)]
 
 
 def _needs_vote(before: Membership, old: int, new: QuorumServer) -> bool:
@@ -241,13 +245,11 @@ def _swap(before: Membership, old: int, new: QuorumServer) -> Change:
         titles.append(f"add server {new.sid}")
     elif is_new_voter:
         titles.append(f"give server {new.sid} a vote")
-    if before.member(old) is not None:
-        after = _without(after, [old])
-        titles.append(f"remove server {old}")
-    return Change(" and ".join(titles), before, after, needed=(new.sid,))
+    titles.append(f"remove server {old}")
+    return Change(" and ".join(titles), before, _without(after, [old]), needed=(new.sid,))
 
 
-def _move(before: Membership, new: QuorumServer) -> list[Change]:
+def _move(before: Membership, new: QuorumServer, group: int | None, weight: int) -> list[Change]:
     """Return the changes that give a member another address, and leave it its id.
 
     On its host it changes its ports while it runs. Another host means another server: two of one id
@@ -255,7 +257,7 @@ def _move(before: Membership, new: QuorumServer) -> list[Change]:
     """
     present = before.member(new.sid)
     if present is None:
-        return [_join(before, new)]
+        return [_join(before, new, group, weight)]
     new = attrs.evolve(new, is_observer=present.is_observer)
     if present == new:
         return []
@@ -270,9 +272,7 @@ def _move(before: Membership, new: QuorumServer) -> list[Change]:
     return [leave, _join(leave.after, new, group, weight)]
 
 
-def _join(
-    before: Membership, new: QuorumServer, group: int | None = None, weight: int = 1
-) -> Change:
+def _join(before: Membership, new: QuorumServer, group: int | None, weight: int) -> Change:
     after = _with(before, [new])
     if not new.is_observer:
         after = _grouped(after, [new.sid], group, weight)

@@ -283,7 +283,8 @@ def _strangers(change: Change, observed: Observed) -> Iterator[Finding]:
                 may_pass=True,
             )
         elif server.server_id not in (None, member.sid):
-            if any(observed.of(each) is server for each in change.before.members):
+            others = [each for each in change.before.members if each.sid != member.sid]
+            if any(observed.of(each) is server for each in others):
                 continue  # an address that another member has, which is told of
             yield Finding(
                 "stranger",

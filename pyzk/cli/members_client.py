@@ -39,8 +39,7 @@ _PAUSE_S: Final = 0.2
 
 _log = logging.getLogger("pyzk.cli.members.client")
 # kazoo tells of each connection that it tries; what matters is said by the command.
-_log.addHandler(logging.NullHandler())
-_log.propagate = False
+_log.setLevel(logging.CRITICAL + 1)
 
 _T = TypeVar("_T")
 _LOST: Final = (

@@ -122,7 +122,7 @@ def _how(observed: Observed, member: QuorumServer | None) -> str:
     if server is None:
         return "not known"
     if server.problem is not None:
-        return server.problem
+        return server.problem.partition(":")[0]
     if server.lag:
         return f"{server.mode}, {server.lag} behind"
     return server.mode

@@ -6,8 +6,8 @@ It is called again behind each change, so a command that was interrupted goes on
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
+from time import monotonic, sleep
 from typing import Final
 
 import attrs
@@ -132,7 +132,7 @@ def _ready(
     terms: Terms,
 ) -> Observed:
     """Wait until nothing is in the way of a change. Raises RefusedError if that does not come."""
-    end = time.monotonic() + terms.wait_s
+    end = monotonic() + terms.wait_s
     said: set[str] = set()
     while True:
         blocking = check(change, observed).blocking(terms.is_forced)
@@ -141,7 +141,7 @@ def _ready(
         worst = next((each for each in blocking if not each.may_pass), blocking[0])
         if not worst.may_pass:
             raise RefusedError(worst.check, worst.text)
-        if time.monotonic() > end:
+        if monotonic() > end:
             raise RefusedError(
                 worst.check, f"{worst.text} (waited for {terms.wait_s:g} s; --wait is longer)"
             )
@@ -149,7 +149,7 @@ def _ready(
             if each.text not in said:
                 said.add(each.text)
                 click.echo(f"waiting for {terms.wait_s:g} s at most: {each.text}", err=True)
-        time.sleep(_PAUSE_S)
+        sleep(_PAUSE_S)
         observed = client.observe(others, terms.max_lag)
 
 
@@ -157,10 +157,10 @@ def _settle(
     client: EnsembleClient, others: Sequence[QuorumServer], terms: Terms, report: Report
 ) -> None:
     """Wait until somebody leads: behind a change of the leader it takes an election."""
-    end = time.monotonic() + PATIENCE_S
+    end = monotonic() + PATIENCE_S
     while report.observed is None or report.observed.leader is None:
-        if time.monotonic() > end:
+        if monotonic() > end:
             report.notes.append(f"{PATIENCE_S:g} s later no member says yet that it leads")
             return
-        time.sleep(_PAUSE_S)
+        sleep(_PAUSE_S)
         report.observed = client.observe(others, terms.max_lag)
