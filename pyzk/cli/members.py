@@ -270,8 +270,8 @@ def _change(
     except UnavailableError as error:
         report = Report(is_dry)
         report.fail(Outcome.UNAVAILABLE, "unavailable", str(error))
-    if not is_json and report.steps and not shown:
-        print_out(render_plan(report) + "\n")
+    if not is_json and not shown and (plan := render_plan(report)):
+        print_out(plan + "\n")
     _end(report, output)
 
 

@@ -104,6 +104,11 @@ def client_place(member: QuorumServer) -> tuple[str, int] | None:
     return host, member.client_port
 
 
+def hosts_of(server: QuorumServer) -> list[str]:
+    """Return the hosts of a server, to compare."""
+    return [address.host.lower() for address in server.addresses]
+
+
 def same_content(one: Membership, other: Membership) -> bool:
     """Return whether two configurations say the same, whatever their versions are."""
     return attrs.evolve(one, version=0) == attrs.evolve(other, version=0)
@@ -261,7 +266,7 @@ def _move(before: Membership, new: QuorumServer, group: int | None, weight: int)
     new = attrs.evolve(new, is_observer=present.is_observer)
     if present == new:
         return []
-    if _hosts(present) == _hosts(new):
+    if hosts_of(present) == hosts_of(new):
         title = f"change the address of server {new.sid}, which goes on running"
         return [Change(title, before, _with(before, [new]))]
     group = next((gid for gid, sids in before.groups if new.sid in sids), None)
@@ -278,10 +283,6 @@ def _join(before: Membership, new: QuorumServer, group: int | None, weight: int)
         after = _grouped(after, [new.sid], group, weight)
     title = f"add server {new.sid} at its new address"
     return Change(title, before, after, needed=(new.sid,))
-
-
-def _hosts(server: QuorumServer) -> list[str]:
-    return [address.host.lower() for address in server.addresses]
 
 
 # --- parts of a configuration ---------------------------------------------------------

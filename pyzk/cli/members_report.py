@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import attrs
 
-from pyzk.cli.members_change import Change, client_place, server_line
+from pyzk.cli.members_change import Change, client_place, hosts_of, server_line
 from pyzk.cli.members_checks import Finding, Observed
 from pyzk.config.members import Membership, QuorumServer
 from pyzk.runtime.addresses import place
@@ -60,6 +60,8 @@ class Report:
     overridden: list[Finding] = attrs.field(factory=list)
     """The problems in spite of which it was done, by order."""
     notes: list[str] = attrs.field(factory=list)
+    others: Sequence[QuorumServer] = ()
+    """The servers that are to be members."""
     observed: Observed | None = None
 
     def fail(self, outcome: int, check: str, text: str) -> None:
@@ -70,15 +72,25 @@ class Report:
         self.problems.append(Finding(check, text))
 
     @property
-    def newcomers(self) -> dict[int, tuple[Membership, QuorumServer]]:
-        """The servers that are new to the ensemble, each with the configuration that it joins."""
-        found = {}
-        for step in self.steps:
-            if step.result is not None:
-                continue
-            for server in step.change.changed:
-                if step.change.before.member(server.sid) is None:
-                    found[server.sid] = step.change.before, server
+    def newcomers(self) -> list[QuorumServer]:
+        """The servers that are to join, or have joined, and are not in sync: they need their files.
+
+        Each has the role with which it is to be started.
+        """
+        if self.observed is None:
+            return []
+        found = []
+        for server in self.others:
+            present = self.observed.membership.member(server.sid)
+            if present is None or hosts_of(present) != hosts_of(server):
+                joins = (step.change.after.member(server.sid) for step in self.steps)
+                started = next((x for x in joins if x is not None and x != present), server)
+            elif attrs.evolve(present, is_observer=server.is_observer) == server:
+                started = present
+            else:
+                continue  # it runs, and gets other ports
+            if self.observed.why_not_in_sync(started) is not None:
+                found.append(started)
         return found
 
     def summary(self) -> str:
@@ -215,9 +227,11 @@ def zoo_cfg_of(joins: Membership, server: QuorumServer) -> list[str]:
 def render_newcomers(report: Report) -> str:
     """Return what each new server needs in its files."""
     lines = []
-    for sid, (joins, server) in report.newcomers.items():
-        lines.append(f"server {sid} needs a dataDir with nothing in it but the file myid:")
-        lines.append(f"    {sid}")
+    for server in report.newcomers:
+        assert report.observed is not None
+        joins = report.observed.membership
+        lines.append(f"server {server.sid} needs a dataDir with nothing in it but the file myid:")
+        lines.append(f"    {server.sid}")
         lines.append(
             "and in its zoo.cfg, beside dataDir and the times (tickTime...) of the others:"
         )
@@ -226,8 +240,9 @@ def render_newcomers(report: Report) -> str:
 
 
 def render_plan(report: Report) -> str:
-    """Return everything that is going to be done, and what is in the way."""
-    assert report.observed is not None
+    """Return everything that is going to be done, and what new servers need."""
+    if report.observed is None:
+        return ""
     count = len(report.steps)
     parts = [
         render_step(step, report.observed, number, count)
@@ -305,8 +320,13 @@ def as_json(report: Report) -> dict[str, Any]:
         "notes": report.notes,
         "steps": [_step_json(step) for step in report.steps],
         "newcomers": [
-            {"id": sid, "myid": str(sid), "zoo_cfg": zoo_cfg_of(joins, server)}
-            for sid, (joins, server) in report.newcomers.items()
+            {
+                "id": server.sid,
+                "myid": str(server.sid),
+                "zoo_cfg": zoo_cfg_of(report.observed.membership, server),
+            }
+            for server in report.newcomers
+            if report.observed is not None
         ],
         "members": []
         if report.observed is None

@@ -49,7 +49,7 @@ def carry_out(
     client: EnsembleClient, wanted: Wanted, others: Sequence[QuorumServer], terms: Terms
 ) -> Report:
     """Make the changes that are wanted, one by one; ``others`` are servers that are to join."""
-    report = Report(terms.is_dry)
+    report = Report(terms.is_dry, others=others)
     try:
         _carry_out(client, wanted, others, terms, report)
     except (ImpossibleError, RefusedError) as error:
@@ -86,7 +86,8 @@ def _carry_out(
     report.overridden = [each for each in found.problems if each not in blocking]
     if terms.is_dry or report.problems:
         return
-    if not terms.agree(render_plan(report)):
+    plan = render_plan(report)
+    if not terms.agree(plan):
         report.fail(Outcome.REFUSED, "not-confirmed", "it was not confirmed")
         return
     for number in range(_MOST_STEPS):
@@ -100,7 +101,9 @@ def _carry_out(
         report.steps[number + 1 :] = [Step(change, []) for change in changes]
         if not changes:
             break
-        click.echo(render_newcomers(report), err=True, nl=False)
+        needed = render_newcomers(report)
+        if needed not in plan:
+            click.echo(needed, err=True, nl=False)
     _settle(client, others, terms, report)
 
 

@@ -190,11 +190,19 @@ def test_roles_change_and_members_leave(ensemble: StandIn) -> None:
 
 def test_one_voter_becomes_three_at_once(ensemble: StandIn) -> None:
     ensemble.form(1)
-    two, three = ensemble.start(2), ensemble.start(3)
-    result = change(ensemble, "add", f"2={two.line()}", f"3={three.line()}")
+    two, three = ensemble.start(2), ensemble.start(3, NOT_SERVING)
+    arguments = ("add", f"2={two.line()}", f"3={three.line()}")
+    result = change(ensemble, *arguments, "--wait", "0")
+    assert result.exit_code == Outcome.REFUSED
+    assert "server 3 is not in sync" in result.output
+    # Two can join; one needs to know how.
+    assert "server 2 needs" not in result.output
+    assert "server 3 needs a dataDir" in result.output
+    assert "standaloneEnabled=false" in result.output
+    three.mode = "follower"
+    result = change(ensemble, *arguments)
     assert result.exit_code == Outcome.DONE, result.output
     assert ensemble.membership.voters == (1, 2, 3)
-    assert "standaloneEnabled=false" in result.output
 
 
 def test_nothing_to_do_is_done(ensemble: StandIn) -> None:
@@ -496,8 +504,7 @@ def test_a_server_is_replaced_in_steps(ensemble: StandIn) -> None:
     ]
     assert "step 1 of 2: add server 4 as an observer" in result.output
     assert "step 2 of 2: give server 4 a vote and remove server 3" in result.output
-    # The first step showed what the new server needs; when it is done, nobody needs it any more.
-    assert result.stdout.count("server 4 needs a dataDir") == 1
+    assert "server 4 needs" not in result.output  # it runs
     assert change(ensemble, "replace", "3", f"4={new.line()}").output.startswith("nothing to do")
 
 
@@ -514,6 +521,13 @@ def test_a_replacement_that_has_stopped_half_way_goes_on(ensemble: StandIn) -> N
         "unfinished: 1 of 2 steps are done; the same command goes on from there"
     )
     assert [each["check"] for each in found["problems"]] == ["not-in-sync"]
+    # The lines that it needs are told as long as it does not run.
+    [newcomer] = found["newcomers"]
+    assert (newcomer["id"], newcomer["myid"]) == (4, "4")
+    assert newcomer["zoo_cfg"][-1] == f"server.4={new.line('observer')}"
+    again = change(ensemble, "add", f"4={new.line('observer')}")
+    assert "nothing to do" in again.output
+    assert f"server.4={new.line('observer')}" in again.output
     new.mode = "observer"
     result = change(ensemble, *arguments)
     assert result.exit_code == Outcome.DONE
@@ -540,6 +554,23 @@ def test_a_server_that_fails_between_two_steps_leaves_it_unfinished(ensemble: St
     assert result.exit_code == Outcome.UNFINISHED
     assert "unfinished: 1 of 2 steps are done" in result.output
     assert "quorum" in result.output
+
+
+def test_a_member_that_gets_other_ports_needs_no_new_files(ensemble: StandIn) -> None:
+    ensemble.form(3)
+    line = ensemble.servers[3].line().replace(":2003:", ":2013:")
+    result = change(ensemble, "replace", "3", f"3={line}")
+    assert result.exit_code == Outcome.DONE, result.output
+    assert asked(ensemble) == [(f"server.3={line}", None, None)]
+    assert "needs a dataDir" not in result.output
+
+
+def test_an_id_moves_to_another_host(ensemble: StandIn) -> None:
+    ensemble.form(3)
+    line = ensemble.servers[3].line().replace("127.0.0.1:2003", "localhost:2003")
+    result = change(ensemble, "replace", "3", f"3={line}", "--force")
+    assert result.exit_code == Outcome.DONE, result.output
+    assert asked(ensemble) == [(None, "3", None), (f"server.3={line}", None, None)]
 
 
 def test_an_interruption_tells_how_far_it_came(
@@ -630,7 +661,7 @@ def test_wrong_arguments_are_code_2(arguments: tuple[str, ...], said: str) -> No
 
 def test_a_role_that_is_written_wins_and_observer_adds_one(ensemble: StandIn) -> None:
     ensemble.form(3)
-    new = ensemble.start(4, "observer")
+    new = ensemble.start(4, NOT_SERVING)
     plain = new.line().replace(":participant", "")
     result = change(ensemble, "add", "--observer", f"server.4={plain}", "--dry-run")
     assert f"server.4={new.line('observer')}" in result.output
