@@ -216,12 +216,17 @@ def _voters(change: Change) -> str:
 
 
 def zoo_cfg_of(joins: Membership, server: QuorumServer) -> list[str]:
-    """Return the lines that a new server needs: the members that there are, and itself."""
+    """Return the lines that a new server needs: the members that there are, and itself.
+
+    Where there are groups, each participant must be in one, so it starts as an observer.
+    """
     lines = ["reconfigEnabled=true"]
     if len(joins.voters) == 1:
         lines.append("standaloneEnabled=false")
-    lines += [server_line(member) for member in joins.members if member.sid != server.sid]
-    return [*lines, server_line(server)]
+    if joins.groups:
+        server = attrs.evolve(server, is_observer=True)
+    others = tuple(member for member in joins.members if member.sid != server.sid)
+    return [*lines, *attrs.evolve(joins, members=(*others, server)).lines()]
 
 
 def render_newcomers(report: Report) -> str:

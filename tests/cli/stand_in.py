@@ -11,9 +11,12 @@ import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import attrs
+from click.testing import CliRunner, Result
 
+from pyzk.cli import main
 from pyzk.config.members import Membership, QuorumServer, config_text, parse_membership
 from pyzk.constants import ErrorCode, OpCode
 from pyzk.jute.records import (
@@ -253,3 +256,27 @@ def _exactly(connection: socket.socket, length: int) -> bytes:
 
 def _send(connection: socket.socket, payload: bytes) -> None:
     connection.sendall(struct.pack(">i", len(payload)) + payload)
+
+
+# --- the command ----------------------------------------------------------------------
+
+AUTH = f"--auth=digest:{PASSWORD}"
+
+
+def run(ensemble: StandIn | str, *arguments: str, **options: Any) -> Result:
+    """Runs a command of `pyzk members`, which asks server 1."""
+    servers = ensemble if isinstance(ensemble, str) else ensemble.servers[1].address
+    command, *others = arguments
+    return CliRunner().invoke(main, ["members", command, "-s", servers, *others], **options)
+
+
+def change(ensemble: StandIn, *arguments: str, **options: Any) -> Result:
+    """Runs a command as the superuser."""
+    return run(ensemble, *arguments, AUTH, **options)
+
+
+def asked(ensemble: StandIn) -> list[tuple[str | None, str | None, str | None]]:
+    """Returns what was asked for: (joining, leaving, new members)."""
+    return [
+        (each.joining_servers, each.leaving_servers, each.new_members) for each in ensemble.requests
+    ]
