@@ -214,10 +214,8 @@ class EnsembleClient:
     def _asked(self, question: Callable[[KazooClient], _T]) -> _T:
         """Return the answer to a question, asked again while there is no connection."""
         end = time.monotonic() + PATIENCE_S
+        assert self._client is not None
         while True:
-            if self._client is None:
-                self._connect()
-            assert self._client is not None
             try:
                 return question(self._client)
             except _LOST:
@@ -238,11 +236,8 @@ class EnsembleClient:
 
         Raises RefusedError, UnknownOutcomeError and UnavailableError.
         """
-        if self._client is None:
-            self._connect()
         assert self._client is not None
-        self._know(change.before.members)
-        self._know(change.after.members)
+        self._know((*change.before.members, *change.after.members))
         result = self._client.reconfig_async(*change.arguments(), change.before.version)
         try:
             data, _ = result.get(timeout=PATIENCE_S)
