@@ -24,9 +24,17 @@ from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.member_files import MemberFiles
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.persistence.snapshot import SnapshotWriter
-from pyzk.quorum.commands import Reload, SaveEpoch, StorageCommand, StoreDatabase, TruncateLog
+from pyzk.quorum.commands import (
+    Reload,
+    SaveConfig,
+    SaveEpoch,
+    StorageCommand,
+    StoreDatabase,
+    TruncateLog,
+)
 from pyzk.quorum.epochs import Epochs, load_epochs
 from pyzk.quorum.storage_commands import StorageAnswers, carry_out, freeze
+from pyzk.sim.config_files import ConfigFiles
 from pyzk.sim.options import Options
 
 PREALLOCATE_BYTES: Final = 8192
@@ -128,11 +136,12 @@ class SimDisk:
             snapshot_suffix=self._suffix,
         )
         self._complete_after = 0
+        self.config = ConfigFiles(sid)
         self._forget()
         self.wipe()
 
     def wipe(self) -> None:
-        """Lose all files."""
+        """Lose the data directory."""
         self.snapshots = MemoryDirectory(f"h{self.sid}/data")
         is_separate = self.options.separate_log_directory
         self.logs = MemoryDirectory(f"h{self.sid}/log") if is_separate else self.snapshots
@@ -171,15 +180,22 @@ class SimDisk:
         self._forget()
         self.steps_to_crash = 0
         lost = 0
-        for directory in dict.fromkeys((self.snapshots, self.logs)):
+        for directory in self._directories:
             directory.before = _nothing
             if is_power_lost:
                 lost += directory.crash(self.rng if self.rng.random() < 0.7 else None)
         return lost
 
     def _arm(self) -> None:
-        for directory in dict.fromkeys((self.snapshots, self.logs)):
+        for directory in self._directories:
             directory.before = self._before
+
+    @property
+    def _directories(self) -> tuple[MemoryDirectory, ...]:
+        found = [self.snapshots, self.logs]
+        if self.options.reconfig:
+            found.append(self.config.directory)
+        return tuple(dict.fromkeys(found))
 
     def _before(self, operation: str, name: str) -> None:
         if self.is_failing:
@@ -288,6 +304,9 @@ class SimDisk:
 
     def _perform(self, order: Order) -> None:
         command, frozen = order.command, order.frozen
+        if isinstance(command, SaveConfig):
+            self._save_config(command)
+            return
         if isinstance(command, SaveEpoch):
             self.answers.note(f"{command.name} {command.epoch} saved")
         if isinstance(command, REPLACING):
@@ -311,6 +330,12 @@ class SimDisk:
         elif frozen is not None:
             self.answers.replaced(frozen.zxid)
         outcome.tell(self.answers)
+
+    def _save_config(self, command: SaveConfig) -> None:
+        self.config.save(command.membership, is_active=command.is_active)
+        what = "in force" if command.is_active else "proposed"
+        self.answers.note(f"configuration {command.membership.version:x} saved as {what}")
+        self.answers.stored(command.ticket)
 
     # --- snapshots ------------------------------------------------------------------
 
