@@ -34,7 +34,7 @@ from pyzk.quorum.commands import (
 )
 from pyzk.quorum.epochs import Epochs, load_epochs
 from pyzk.quorum.storage_commands import StorageAnswers, carry_out, freeze
-from pyzk.sim.config_files import ConfigFiles
+from pyzk.sim.config_files import MachineFiles
 from pyzk.sim.options import Options
 
 PREALLOCATE_BYTES: Final = 8192
@@ -136,7 +136,7 @@ class SimDisk:
             snapshot_suffix=self._suffix,
         )
         self._complete_after = 0
-        self.config = ConfigFiles(sid)
+        self.config = MachineFiles(sid, options)
         self._forget()
         self.wipe()
 
@@ -169,7 +169,9 @@ class SimDisk:
             size_limit_bytes=self.options.log_size_limit_kb * 1024,
             snap_directory=self.snapshots,
         )
-        self._files = MemberFiles(self.snapshots, self.logs, self._recovery)
+        self._files = MemberFiles(
+            self.snapshots, self.logs, self._recovery, self.config.saved
+        )
         self.durable_zxid = recovered.database.last_zxid
         self._complete_after = recovered.database.log_complete_after
         is_wanted = recovered.replayed > self.options.snap_count // 2
@@ -305,8 +307,8 @@ class SimDisk:
     def _perform(self, order: Order) -> None:
         command, frozen = order.command, order.frozen
         if isinstance(command, SaveConfig):
-            self._save_config(command)
-            return
+            what = "in force" if command.is_active else "proposed"
+            self.answers.note(f"configuration {command.membership.version:x} saved as {what}")
         if isinstance(command, SaveEpoch):
             self.answers.note(f"{command.name} {command.epoch} saved")
         if isinstance(command, REPLACING):
@@ -322,6 +324,8 @@ class SimDisk:
         finally:
             if frozen is not None:
                 frozen.close()
+        if outcome.failure is not None:
+            raise outcome.failure
         if outcome.complete_after is not None:
             self.durable_zxid = outcome.last_zxid
             self._complete_after = outcome.complete_after
@@ -330,12 +334,6 @@ class SimDisk:
         elif frozen is not None:
             self.answers.replaced(frozen.zxid)
         outcome.tell(self.answers)
-
-    def _save_config(self, command: SaveConfig) -> None:
-        self.config.save(command.membership, is_active=command.is_active)
-        what = "in force" if command.is_active else "proposed"
-        self.answers.note(f"configuration {command.membership.version:x} saved as {what}")
-        self.answers.stored(command.ticket)
 
     # --- snapshots ------------------------------------------------------------------
 

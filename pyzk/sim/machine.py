@@ -115,10 +115,10 @@ class Machine:
     def start(self) -> None:
         """Starts the program, which ends at once if its files do not have it as a member."""
         world = self.world
-        if not self.is_member_in_files:
+        found = self.disk.config.read()
+        if found is None:
             world.say(self, "cannot start: it is no member in its configuration files")
             return
-        membership, last_seen = self.disk.config.read()
         self.life += 1
         self.is_up = True
         self.is_paused = False
@@ -139,7 +139,7 @@ class Machine:
             return
         for note in notes:
             self.note(f"recovery: {note}")
-        self.ensemble = ensemble_config(world.options, self.sid, membership, last_seen)
+        self.ensemble = ensemble_config(world.options, found)
         self.peer, self.inputs = member_peer(
             world.server_config,
             self.ensemble,
@@ -222,8 +222,8 @@ class Machine:
 
     @property
     def is_member_in_files(self) -> bool:
-        """Whether the configuration files have the lines of this machine."""
-        return any(each and each.member(self.sid) for each in self.disk.config.read())
+        """Whether the program can start with its configuration files."""
+        return self.disk.config.read() is not None
 
     @property
     def database(self) -> Database:

@@ -198,7 +198,7 @@ def _known(machine: Machine) -> Iterator[Membership]:
         yield configs.committed
         yield configs.last_seen
     if machine.life:
-        committed, last_seen = machine.disk.config.read()
+        committed, last_seen = machine.disk.config.known()
         yield committed
         if last_seen is not None:
             yield last_seen

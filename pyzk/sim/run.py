@@ -159,7 +159,7 @@ def _serves(world: World, machine: Machine) -> bool:
     configs = machine.member.configs
     if configs.committed.lines() != newest.lines() or configs.is_under_way:
         return False
-    if machine.disk.config.read() != (configs.committed, None):
+    if machine.disk.config.known() != (configs.committed, None):
         return False
     line = newest.member(machine.sid)
     assert line is not None, machine.sid

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import attrs
+
 from pyzk.auth.digest import generate_digest
 from pyzk.config.ensemble import EnsembleConfig
 from pyzk.config.members import Membership, QuorumServer, ServerAddress
@@ -52,21 +54,10 @@ def first_membership(options: Options) -> Membership:
     )
 
 
-def ensemble_config(
-    options: Options, sid: int, membership: Membership, last_seen: Membership | None
-) -> EnsembleConfig:
-    """Return the configuration of server ``sid`` as a member, with what its files have."""
-    me = membership.member(sid)
-    if me is None and last_seen is not None:
-        me = last_seen.member(sid)
-    assert me is not None, (sid, membership)
-    return EnsembleConfig(
-        my_sid=sid,
-        membership=membership,
-        last_seen=last_seen,
-        is_observer=me.is_observer,
-        client_host=me.client_host,
-        client_port=me.client_port or CLIENT_PORT,
+def ensemble_config(options: Options, found: EnsembleConfig) -> EnsembleConfig:
+    """Return the configuration of a member: what its files have, with the times of this run."""
+    return attrs.evolve(
+        found,
         tick_time_ms=options.tick_ms,
         init_limit_ticks=options.init_limit,
         sync_limit_ticks=options.sync_limit,
@@ -94,6 +85,7 @@ def server_config(options: Options) -> ServerConfig:
         local_sessions_enabled=options.local_sessions,
         local_sessions_upgrading_enabled=options.local_sessions,
         readonlymode_enabled=options.read_only,
+        standalone_enabled=options.standalone,
         reconfig_enabled=options.reconfig,
         super_digest=generate_digest(SUPER_USER),
         max_client_cnxns=0,

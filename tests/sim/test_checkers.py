@@ -264,7 +264,7 @@ def test_a_member_does_not_forget_a_change_that_was_committed() -> None:
     story.chain.delivered("h1", make(1, 1))
     story.configs.seen(2, Configurations(first, second, True))
     story.configs.stopped(2)
-    with pytest.raises(Violation, match="h2 has version 0, and had 100000001 before"):
+    with pytest.raises(Violation, match="h2 has version 0, and has acknowledged 100000001"):
         story.configs.seen(2, Configurations(first, None, True))
     story.configs.written_by_hand(2, first)
     story.configs.seen(2, Configurations(first, None, True))

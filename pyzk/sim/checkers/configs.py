@@ -8,7 +8,7 @@ first members; a leader that finds no other gives it the version (epoch, 0).
   and a change needs a quorum of the configuration before and one of its own.
 - A version has the same content everywhere, whether it is proposed or in force.
 - In one epoch no change is proposed while another one is under way.
-- A member goes to later versions only, over crashes too.
+- A member goes to later versions only, and remembers over crashes what it has acknowledged.
 - A server that shows the state behind a change has that configuration in force, or a later one.
 - When a record with a change is durable, so is the file that names it.
 """
@@ -74,8 +74,8 @@ class ConfigChecker:
         self._known: dict[int, _Known] = {}
         self._by_hand: dict[int, Membership] = {}
         """The machines whose files were written by hand, and what was written."""
-        self._reached: dict[int, int] = {}
-        """The latest version that each machine had in force or as proposed, over crashes."""
+        self._acked: dict[int, int] = {}
+        """The latest change that each machine has in its log as a voter before or behind it."""
         self._logged: dict[int, list[int]] = {}
         """The changes among the records that a machine has logged and that are not durable."""
 
@@ -113,7 +113,7 @@ class ConfigChecker:
     def written_by_hand(self, sid: int, config: Membership) -> None:
         """Takes notice that an operator has written the configuration files of a machine."""
         self._by_hand[sid] = config
-        self._reached[sid] = NO_CONFIG
+        self._acked[sid] = NO_CONFIG
         self._known.pop(sid, None)
 
     def stopped(self, sid: int) -> None:
@@ -132,7 +132,7 @@ class ConfigChecker:
             self._check_proposed(sid, last_seen)
         if known is None or known.committed is not committed:
             self._check_in_force(sid, committed)
-        self._check_reached(sid, max(committed.version, last_seen.version))
+        self._check_remembered(sid, max(committed.version, last_seen.version))
         if known is not None and committed.version < known.committed.version:
             raise Violation(
                 "configurations",
@@ -142,16 +142,18 @@ class ConfigChecker:
         if known is not None and known.committed is not committed:
             self.adopted += 1
 
-    def _check_reached(self, sid: int, version: int) -> None:
-        """Checks that a machine has not forgotten a change that was committed, even if it has only
-        seen the proposal. A proposal that was lost may be forgotten."""
-        before = self._reached.get(sid, NO_CONFIG)
-        forgotten = self._versions[bisect_right(self._versions, version) :]
-        if forgotten and forgotten[0] <= before:
+    def _check_remembered(self, sid: int, version: int) -> None:
+        """Checks that a machine knows the change that it has helped to commit, unless that was
+        lost."""
+        acked = self._acked.get(sid, NO_CONFIG)
+        if version < acked and acked in self._versions:
             raise Violation(
-                "configurations", f"h{sid} has version {version:x}, and had {before:x} before"
+                "configurations",
+                f"h{sid} has version {version:x}, and has acknowledged {acked:x} before",
             )
-        self._reached[sid] = version
+
+    def _helps_to_commit(self, sid: int, zxid: int, config: Membership) -> bool:
+        return sid in config.voters or sid in self.history[self.index_at(zxid - 1)].voters
 
     def _check_content(self, who: str, config: Membership) -> None:
         lines = self._texts.setdefault(config.version, config.lines())
@@ -226,8 +228,10 @@ class ConfigChecker:
     # --- disks ----------------------------------------------------------------------
 
     def logged(self, sid: int, zxid: int, payload: bytes) -> None:
-        """Takes notice of a record that a machine gives to its disk."""
-        if proposed_config(payload) is not None:
+        """Takes notice of a record that a machine gives to its disk. It is to remember a change
+        that it helps to commit, as a voter before or behind it."""
+        config = proposed_config(payload)
+        if config is not None and self._helps_to_commit(sid, zxid, config):
             self._logged.setdefault(sid, []).append(zxid)
 
     def restored(self, sid: int, zxid: int) -> None:
@@ -244,6 +248,7 @@ class ConfigChecker:
             return
         newest = max(each for each in logged if each <= zxid)
         self._logged[sid] = [each for each in logged if each > zxid]
+        self._acked[sid] = newest
         saved = saved_version()
         if saved < newest:
             raise Violation(
