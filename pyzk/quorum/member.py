@@ -19,6 +19,7 @@ from pyzk.quorum.commands import (
     SaveConfig,
     SaveEpoch,
     StorageCommand,
+    StoreDatabase,
 )
 from pyzk.quorum.configurations import Configurations
 from pyzk.quorum.epochs import ACCEPTED
@@ -171,6 +172,17 @@ class Member:
         self.server.attach(database)
         self.logged_zxid = self.synced_zxid = zxid
         self.is_database_whole = True
+
+    @property
+    def is_ahead_of_log(self) -> bool:
+        """Whether memory has what the disk lacks, by the choice of an observer without a log."""
+        return self.database.log_complete_after > self.logged_zxid
+
+    def store_database(self) -> None:
+        """Orders the database to be stored that is in use; nothing may be logged meanwhile."""
+        database = self.database
+        self.order(StoreDatabase(self.ticket(), database))
+        self.logged_zxid = self.synced_zxid = database.log_complete_after = database.last_zxid
 
     # --- commands with an answer ----------------------------------------------------
 
