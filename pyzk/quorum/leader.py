@@ -458,8 +458,8 @@ class Leader(LearnerMaster):
                 self._commit()
 
     def go_on(self) -> None:
-        """Commits the next piece of what has its quorum."""
-        if self.over is None:
+        """Commits the next piece of what has its quorum; an earlier role may have left some."""
+        if self.over is None and self.phase == BROADCAST:
             self._commit()
 
     def _commit(self) -> None:

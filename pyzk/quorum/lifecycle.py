@@ -9,7 +9,8 @@ ZooKeeper: QuorumPeer.run
 
 SETTLING waits until the disk has answered everything it was given. Then what is logged and was
 never committed is applied, so that memory, log and vote agree (ZOOKEEPER-2845); a database that is
-in doubt, because a SNAP broke off, is loaded again (ZOOKEEPER-3642). An observer that has lost its
+in doubt, because a SNAP broke off, is loaded again (ZOOKEEPER-3642). One that kept no log while it
+observed (syncEnabled=false), and votes from now on, stores its database first. An observer that has lost its
 leader waits a random time, so that not all observers ask at once. LOOKING is the election. If it
 takes long, clients that ask for read-only service get it (readonlymode.enabled).
 """
@@ -162,6 +163,9 @@ class MemberLife:
             member.reload()
             return
         self._fast_forward()
+        if not member.is_observer and member.is_ahead_of_log:
+            member.store_database()
+            return
         if self._look_at_ms is not None:
             if self.clock.now_ms < self._look_at_ms:
                 return

@@ -19,12 +19,14 @@ from pyzk.quorum.commands import (
     SaveConfig,
     SaveEpoch,
     StorageCommand,
+    StoreDatabase,
 )
 from pyzk.quorum.configurations import Configurations
 from pyzk.quorum.epochs import ACCEPTED
 from pyzk.quorum.verifier import QuorumVerifier, verifier_of
 from pyzk.server.outbox import Outbox, TakeSnapshot
 from pyzk.server.snapshot_trigger import SnapshotTrigger
+from pyzk.zxid import counter_of
 
 if TYPE_CHECKING:
     from pyzk.clock import Clock
@@ -73,7 +75,8 @@ class Member:
         self.knows_leader: bool = False
         """Whether the next role is taken without an election: a configuration has named it."""
         self.was_added: bool = ensemble.membership.version != 0
-        """Whether a configuration that no person wrote has had this server."""
+        """Whether a configuration that no person wrote has this server, or has had it: then the
+        files have what is in force, whoever is in it."""
         self.tick_ms: int = ensemble.tick_time_ms
         self.init_limit_ms: int = ensemble.tick_time_ms * ensemble.init_limit_ticks
         self.sync_limit_ms: int = ensemble.tick_time_ms * ensemble.sync_limit_ticks
@@ -170,6 +173,17 @@ class Member:
         self.logged_zxid = self.synced_zxid = zxid
         self.is_database_whole = True
 
+    @property
+    def is_ahead_of_log(self) -> bool:
+        """Whether memory has what the disk lacks, by the choice of an observer without a log."""
+        return self.database.log_complete_after > self.logged_zxid
+
+    def store_database(self) -> None:
+        """Orders the database to be stored that is in use; nothing may be logged meanwhile."""
+        database = self.database
+        self.order(StoreDatabase(self.ticket(), database))
+        self.logged_zxid = self.synced_zxid = database.log_complete_after = database.last_zxid
+
     # --- commands with an answer ----------------------------------------------------
 
     def ticket(self) -> int:
@@ -254,6 +268,11 @@ class Member:
             proposed.version,
             ", ".join(map(str, proposed.voters)),
         )
+        is_added = counter_of(proposed.version) and proposed.member(self.sid) is not None
+        if is_added and not self.was_added:
+            # A start looks for a proposed one only beside one that was put in force.
+            self.was_added = True
+            self.order(SaveConfig(self.ticket(), self.configs.committed, is_active=True))
         self.order(SaveConfig(self.ticket(), proposed, is_active=False))
         if self.elections is not None:
             self.elections.see(self.configs)
@@ -263,8 +282,12 @@ class Member:
         proposed here was never committed, for the leader would have it."""
         configs = self.configs
         if seen.version < configs.last_seen.version and configs.forget_proposed():
-            # It replaces the other one in its file: a start passes over what is not later.
-            self.order(SaveConfig(self.ticket(), configs.committed, is_active=False))
+            committed = configs.committed
+            is_member = committed.member(self.sid) is not None
+            self.was_added = is_member and committed.version != 0
+            if is_member:  # else it could not start with what is left
+                # It replaces the other one in its file: a start passes over what is not later.
+                self.order(SaveConfig(self.ticket(), committed, is_active=False))
             if self.elections is not None:
                 self.elections.see(configs)
         self.see_config(seen)

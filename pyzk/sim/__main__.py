@@ -29,10 +29,11 @@ def main(arguments: list[str] | None = None) -> int:
     if options.seed is None and not options.seeds:
         options.seed = random.SystemRandom().randrange(1 << 32)
     overrides = dict(_override(text) for text in options.set)
+    job = _Job(overrides, options.static)
     if options.seed is not None:
-        return _one(options.seed, overrides, options.verbose)
+        return _one(options.seed, job, options.verbose)
     seeds = range(options.start, options.start + options.seeds)
-    return _many(seeds, overrides, options.jobs, options.keep_going)
+    return _many(seeds, job, options.jobs, options.keep_going)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,6 +46,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=1, help="the number of processes")
     parser.add_argument("--keep-going", action="store_true", help="go on after a violation")
     parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE")
+    parser.add_argument(
+        "--static",
+        action="store_true",
+        help="the ensemble never changes, and seeds are what they were before that was simulated",
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="trace everything")
     return parser
 
@@ -59,8 +65,14 @@ def _override(text: str) -> tuple[str, object]:
     return name, type(default)(value)
 
 
-def _one(seed: int, overrides: dict[str, object], is_verbose: bool) -> int:
-    result = simulate(seed, overrides=overrides, is_verbose=is_verbose, write=_write)
+def _one(seed: int, job: _Job, is_verbose: bool) -> int:
+    result = simulate(
+        seed,
+        overrides=job.overrides,
+        is_static=job.is_static,
+        is_verbose=is_verbose,
+        write=_write,
+    )
     _write(result.options.describe())
     if result.violation:
         _write(f"VIOLATION {result.violation}")
@@ -73,18 +85,19 @@ def _one(seed: int, overrides: dict[str, object], is_verbose: bool) -> int:
 class _Job:
     """Runs a seed, in this process or another."""
 
-    def __init__(self, overrides: dict[str, object]) -> None:
+    def __init__(self, overrides: dict[str, object], is_static: bool) -> None:
         self.overrides = overrides
+        self.is_static = is_static
 
     def __call__(self, seed: int) -> Result:
-        return simulate(seed, overrides=self.overrides)
+        return simulate(seed, overrides=self.overrides, is_static=self.is_static)
 
 
-def _many(seeds: range, overrides: dict[str, object], jobs: int, keep_going: bool) -> int:
+def _many(seeds: range, job: _Job, jobs: int, keep_going: bool) -> int:
     begun = time.monotonic()
     done: list[Result] = []
     broken = 0
-    for result in _results(seeds, _Job(overrides), jobs):
+    for result in _results(seeds, job, jobs):
         done.append(result)
         if result.violation:
             broken += 1
@@ -129,6 +142,7 @@ def _summary(results: list[Result]) -> str:
         f" {sum(each.elections for each in results)} elections,"
         f" {sum(each.commits for each in results)} commits,"
         f" {sum(each.answers for each in results)} answers,"
+        f" {sum(each.changes for each in results)} changes of the configuration,"
         f" {sum(each.virtual_ms for each in results) // 1000} s of virtual time;"
         f" slowest recovery {slowest} ms"
     )

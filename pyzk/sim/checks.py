@@ -10,14 +10,15 @@ from functools import partial
 from typing import Protocol
 
 from pyzk.data.database import Database
+from pyzk.persistence.txnlog import payload_zxid
 from pyzk.quorum.leader import Leader
 from pyzk.quorum.lifecycle import MemberLife
 from pyzk.quorum.member import Member
 from pyzk.quorum.peer import Peer
-from pyzk.quorum.verifier import verifier_of
 from pyzk.server.request import QueuedRead
 from pyzk.sim.checkers import Violation
-from pyzk.sim.checkers.chain import Chain
+from pyzk.sim.checkers.chain import Chain, payload_of
+from pyzk.sim.checkers.configs import ConfigChecker
 from pyzk.sim.checkers.durability import DurabilityChecker
 from pyzk.sim.checkers.epochs import EpochChecker
 from pyzk.sim.checkers.model import Model
@@ -25,7 +26,7 @@ from pyzk.sim.checkers.replies import ReplyChecker
 from pyzk.sim.checkers.state import StateChecker, compare
 from pyzk.sim.disk import SimDisk
 from pyzk.sim.network import Socket
-from pyzk.sim.settings import membership
+from pyzk.sim.settings import first_membership
 from pyzk.sim.surroundings import Described, Surroundings
 from pyzk.zxid import counter_of, epoch_of, format_zxid
 
@@ -91,19 +92,15 @@ class Checks:
         self.world = world
         self.model = Model()
         self.chain = Chain(self._committed)
+        self.configs = ConfigChecker(first_membership(options), self._said_to_be_committed)
         self.epochs = EpochChecker(self.chain)
         self.state = StateChecker()
-        self.replies = ReplyChecker(self.model, options.local_sessions)
+        self.replies = ReplyChecker(self.model, self.configs, options.local_sessions)
         self.elections = 0
-        verifier = verifier_of(membership(options))
         self.durability = DurabilityChecker(
             self.chain,
-            verifier,
-            {
-                sid: partial(_durable, world, sid)
-                for sid in range(1, options.voters + 1)
-                if verifier.weight(sid)
-            },
+            self.configs,
+            {sid: partial(_durable, world, sid) for sid in range(1, options.machines + 1)},
         )
         self._seen: dict[int, Seen] = {}
 
@@ -115,6 +112,7 @@ class Checks:
         seen = self._seen[machine.sid] = Seen(database, database.last_zxid)
         member = machine.member
         self.epochs.seen(machine.sid, member.epochs, database.last_zxid)
+        self.configs.seen(machine.sid, member.configs)
         if seen.raw:
             self.state.seen(machine.name, self.chain.resolve(seen.raw), database)
         self.disk_changed(machine)
@@ -122,6 +120,7 @@ class Checks:
     def stopped(self, machine: Watched) -> None:
         """Forgets a machine that has crashed."""
         self._seen.pop(machine.sid, None)
+        self.configs.stopped(machine.sid)
 
     def wiped(self, machine: Watched) -> None:
         """Forgets the epochs of a machine that has lost its disk."""
@@ -129,20 +128,28 @@ class Checks:
 
     def disk_changed(self, machine: Watched) -> None:
         """Checks the disk of a machine after its log was cut, replaced, or read by a start."""
-        if machine.sid in self.durability.voters:
-            self.durability.disk_changed(machine.sid)
+        self.durability.disk_changed(machine.sid)
 
     def restored(self, machine: Watched, zxid: int) -> None:
         """Takes the news that the log of a machine ends with ``zxid`` from now on."""
         seen = self._seen.get(machine.sid)
         if seen is not None:
             seen.logged = zxid
+        self.configs.restored(machine.sid, zxid)
         self.disk_changed(machine)
 
     def logged(self, machine: Watched, records: list[bytes]) -> None:
         """Checks the records that a machine gives to its disk."""
         seen = self._seen[machine.sid]
         seen.logged = self.chain.logged(machine.name, seen.logged, records)
+        if self.world.options.reconfig:
+            for record in records:
+                payload = payload_of(record)
+                self.configs.logged(machine.sid, payload_zxid(payload), payload)
+
+    def synced(self, machine: Watched, zxid: int) -> None:
+        """Checks the files of a machine whose log is durable up to ``zxid``."""
+        self.configs.synced(machine.sid, zxid, lambda: machine.disk.config.version)
 
     def sent(self, machine: Watched, socket: Socket, data: bytes) -> None:
         """Traces what a machine writes to a link of the quorum port."""
@@ -159,8 +166,9 @@ class Checks:
         server = machine.peer.server
         database = server.database
         raw = database.tree.last_zxid
-        is_serving = server.is_running
+        is_serving = server.is_running and not server.is_read_only
         if raw == seen.raw and is_serving == seen.is_serving and database is seen.database:
+            self.configs.seen(machine.sid, machine.member.configs)
             return
         who = machine.name
         if is_serving and not seen.is_serving:
@@ -174,6 +182,8 @@ class Checks:
             zxid = self.chain.resolve(raw)
             self.chain.delivered(who, zxid)
             self.state.seen(who, zxid, database)
+            self.configs.serving(machine.sid, machine.member.configs, zxid)
+        self.configs.seen(machine.sid, machine.member.configs)
         self.epochs.seen(machine.sid, machine.member.epochs, raw)
 
     def _begins_to_serve(self, machine: Watched, seen: Seen, raw: int) -> None:
@@ -191,8 +201,14 @@ class Checks:
             self.world.say(machine, f"serves as {role} from {format_zxid(raw)}")
 
     def _committed(self, zxid: int, payload: bytes) -> None:
+        self.configs.committed(zxid, payload)
         self.durability.committed(zxid)
         self.model.committed(zxid, payload)
+        self.replies.committed(self.world.now_us)
+
+    def _said_to_be_committed(self, who: str, zxid: int) -> None:
+        """Checks a change of the configuration that a machine has put in force."""
+        self.chain.delivered(who, zxid)
 
     # --- the end --------------------------------------------------------------------
 

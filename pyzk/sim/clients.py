@@ -15,16 +15,24 @@ from typing import Final, Protocol
 from pyzk.constants import OpCode, Xid
 from pyzk.int64 import hex_id
 from pyzk.jute.packing import unpack_int
-from pyzk.jute.records import ConnectRequest, ConnectResponse, SetWatches, WatcherEvent
+from pyzk.jute.records import (
+    AuthPacket,
+    ConnectRequest,
+    ConnectResponse,
+    SetWatches,
+    WatcherEvent,
+)
 from pyzk.sim.checkers.replies import ReplyChecker
 from pyzk.sim.history import Operation, SessionRecord
-from pyzk.sim.machine import CLIENT
-from pyzk.sim.network import Host, Socket
+from pyzk.sim.network import Door, Host, Socket
+from pyzk.sim.settings import SUPER_USER
 from pyzk.sim.surroundings import Surroundings
-from pyzk.sim.workload import Workload
+from pyzk.sim.workload import Asked, Workload
 
 FIRST_KEY: Final = 101
 NO_PASSWORD: Final = bytes(16)
+READ_ONLY_US: Final = 3_000_000
+"""The longest time until a client looks for another server than one that has no leader."""
 _unpack_reply: Final = struct.Struct(">iqi").unpack_from
 _pack_head: Final = struct.Struct(">iii").pack
 
@@ -38,11 +46,37 @@ class ClientWorld(Surroundings, Protocol):
     @property
     def machines(self) -> Mapping[int, Host]: ...
 
+    def client_door(self, sid: int) -> Door:
+        """Returns where a client looks for server ``sid``."""
+        ...
+
+
+class Requests(Protocol):
+    """What a client asks for."""
+
+    sequential: list[str]
+    """Sequential znodes that the client has created and may delete."""
+
+    def next(self) -> Asked:
+        """Returns the next request."""
+        ...
+
+    def proof(self) -> Asked:
+        """Returns a write that cannot fail: its answer proves that the client is served."""
+        ...
+
 
 class SimClient:
     """One client, which is a host of its own."""
 
-    def __init__(self, world: ClientWorld, index: int, rng: Random, replies: ReplyChecker) -> None:
+    def __init__(
+        self,
+        world: ClientWorld,
+        index: int,
+        rng: Random,
+        replies: ReplyChecker,
+        workload: Requests | None = None,
+    ) -> None:
         options = world.options
         self.world = world
         self.replies = replies
@@ -53,9 +87,15 @@ class SimClient:
         self.is_powered = True
         self.is_up = True
         self.slowness = 1
-        self.workload = Workload(index, options, rng)
+        self.workload: Requests = workload or Workload(index, options, rng)
         self.left = options.operations
         """How many requests are still to be sent."""
+        self.think_ms = options.think_ms
+        """The longest time between two requests."""
+        self.is_super = False
+        """Whether the client says that it is the super user."""
+        self.is_content_with_reads = False
+        """Whether the client takes a server that has no leader."""
         self.session: SessionRecord | None = None
         self.socket: Socket | None = None
         self.is_attached = False
@@ -72,6 +112,7 @@ class SimClient:
         self._xid = 0
         self._heard_us = 0
         self._sent_us = 0
+        self._asked_us = 0
         self._is_silent = False
         self._is_thinking = False
         self._ticket = 0
@@ -82,10 +123,10 @@ class SimClient:
     def input(self, action: Callable[[], object]) -> None:
         action()
 
-    def accepts(self, port: str) -> bool:
+    def accepts(self, door: Door) -> bool:
         return False
 
-    def accepted(self, port: str, socket: Socket) -> None:
+    def accepted(self, door: Door, socket: Socket) -> None:
         raise AssertionError("nobody connects to a client")
 
     def describe(self) -> str:
@@ -113,7 +154,8 @@ class SimClient:
         self.target = self.rng.choice(world.client_targets)
         self._heard_us = world.now_us
         dialed = partial(self._dialed, self._ticket)
-        world.network.dial(self, world.machines[self.target], CLIENT, 1_000_000, dialed)
+        door = world.client_door(self.target)
+        world.network.dial(self, world.machines[self.target], door, 1_000_000, dialed)
 
     def _dialed(self, ticket: int, socket: Socket | None) -> None:
         if ticket != self._ticket or socket is None:
@@ -126,14 +168,14 @@ class SimClient:
         self.socket = socket
         socket.owner = self
         self._received = b""
-        self._heard_us = self.world.now_us
+        self._heard_us = self._asked_us = self.world.now_us
         request = ConnectRequest(
             0,
             session.last_zxid if session else 0,
             self._timeout_ms,
             session.session_id if session else 0,
             self._password,
-            False,
+            self.is_content_with_reads,
         ).encode()
         socket.send(struct.pack(">i", len(request)) + request)
         self._after(self._patience_us, self._look)
@@ -221,12 +263,24 @@ class SimClient:
             return
         self.is_attached = True
         self._timeout_ms = response.timeout_ms
+        is_read_only = bool(response.read_only)
         if session is None:
-            session = self.session = SessionRecord(self.index, response.session_id)
+            session = self.session = SessionRecord(
+                self.index, response.session_id, is_read_only=is_read_only
+            )
             self._password = response.password or NO_PASSWORD
-            self.world.say(self, f"{self._shown} at h{self.target}")
+            self.world.say(self, f"{self._shown} at h{self.target}{' r/o' * is_read_only}")
         else:
             self.world.detail(self, f"moved to h{self.target}")
+        session.timeout_ms = response.timeout_ms
+        session.asked_us = self._asked_us
+        if is_read_only:
+            self._after(self.rng.randrange(READ_ONLY_US), partial(self._leave, "it is read-only"))
+        if self.is_super:
+            self._send(
+                Operation(self.index, session.session_id, Xid.AUTH, OpCode.AUTH, ""),
+                AuthPacket(0, "digest", SUPER_USER.encode()).encode(),
+            )
         if session.watches:
             self._set_watches(session)
         self._think()
@@ -256,7 +310,7 @@ class SimClient:
         if self._is_thinking:
             return
         self._is_thinking = True
-        self._after(self.rng.randrange(1, self.world.options.think_ms * 1000), self._ask)
+        self._after(self.rng.randrange(1, self.think_ms * 1000), self._ask)
 
     def _ask(self) -> None:
         """Send the next request, if there is one and not too many are under way."""
@@ -278,6 +332,8 @@ class SimClient:
             self._after(self._timeout_ms * rng.choice((500, 1500, 3000)), self._speak)
             return
         if rng.random() < options.closes:
+            assert self.session is not None
+            self.session.is_closing = True
             self._submit(OpCode.CLOSE_SESSION, "", b"", False)
             return
         self._submit(*self.workload.next())

@@ -24,9 +24,17 @@ from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.member_files import MemberFiles
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.persistence.snapshot import SnapshotWriter
-from pyzk.quorum.commands import Reload, SaveEpoch, StorageCommand, StoreDatabase, TruncateLog
+from pyzk.quorum.commands import (
+    Reload,
+    SaveConfig,
+    SaveEpoch,
+    StorageCommand,
+    StoreDatabase,
+    TruncateLog,
+)
 from pyzk.quorum.epochs import Epochs, load_epochs
 from pyzk.quorum.storage_commands import StorageAnswers, carry_out, freeze
+from pyzk.sim.config_files import MachineFiles
 from pyzk.sim.options import Options
 
 PREALLOCATE_BYTES: Final = 8192
@@ -128,11 +136,12 @@ class SimDisk:
             snapshot_suffix=self._suffix,
         )
         self._complete_after = 0
+        self.config = MachineFiles(sid, options)
         self._forget()
         self.wipe()
 
     def wipe(self) -> None:
-        """Lose all files."""
+        """Lose the data directory."""
         self.snapshots = MemoryDirectory(f"h{self.sid}/data")
         is_separate = self.options.separate_log_directory
         self.logs = MemoryDirectory(f"h{self.sid}/log") if is_separate else self.snapshots
@@ -160,7 +169,9 @@ class SimDisk:
             size_limit_bytes=self.options.log_size_limit_kb * 1024,
             snap_directory=self.snapshots,
         )
-        self._files = MemberFiles(self.snapshots, self.logs, self._recovery)
+        self._files = MemberFiles(
+            self.snapshots, self.logs, self._recovery, self.config.saved
+        )
         self.durable_zxid = recovered.database.last_zxid
         self._complete_after = recovered.database.log_complete_after
         is_wanted = recovered.replayed > self.options.snap_count // 2
@@ -171,15 +182,22 @@ class SimDisk:
         self._forget()
         self.steps_to_crash = 0
         lost = 0
-        for directory in dict.fromkeys((self.snapshots, self.logs)):
+        for directory in self._directories:
             directory.before = _nothing
             if is_power_lost:
                 lost += directory.crash(self.rng if self.rng.random() < 0.7 else None)
         return lost
 
     def _arm(self) -> None:
-        for directory in dict.fromkeys((self.snapshots, self.logs)):
+        for directory in self._directories:
             directory.before = self._before
+
+    @property
+    def _directories(self) -> tuple[MemoryDirectory, ...]:
+        found = [self.snapshots, self.logs]
+        if self.options.reconfig:
+            found.append(self.config.directory)
+        return tuple(dict.fromkeys(found))
 
     def _before(self, operation: str, name: str) -> None:
         if self.is_failing:
@@ -288,6 +306,9 @@ class SimDisk:
 
     def _perform(self, order: Order) -> None:
         command, frozen = order.command, order.frozen
+        if isinstance(command, SaveConfig):
+            what = "in force" if command.is_active else "proposed"
+            self.answers.note(f"configuration {command.membership.version:x} saved as {what}")
         if isinstance(command, SaveEpoch):
             self.answers.note(f"{command.name} {command.epoch} saved")
         if isinstance(command, REPLACING):
@@ -303,6 +324,8 @@ class SimDisk:
         finally:
             if frozen is not None:
                 frozen.close()
+        if outcome.failure is not None:
+            raise outcome.failure
         if outcome.complete_after is not None:
             self.durable_zxid = outcome.last_zxid
             self._complete_after = outcome.complete_after

@@ -12,12 +12,12 @@ from functools import partial
 from random import Random
 from typing import Final, Protocol
 
-from pyzk.quorum.verifier import verifier_of
 from pyzk.sim.checks import Checks
 from pyzk.sim.clients import SimClient
 from pyzk.sim.machine import Machine
+from pyzk.sim.operator import Operator
 from pyzk.sim.options import LIVENESS, Options
-from pyzk.sim.settings import membership
+from pyzk.sim.ports import ELECTION, QUORUM
 from pyzk.sim.surroundings import Surroundings
 
 HOUR_MS: Final = 3_600_000
@@ -30,6 +30,7 @@ class FaultyWorld(Surroundings, Protocol):
     machines: dict[int, Machine]
     clients: list[SimClient]
     client_targets: list[int]
+    operator: Operator
 
 
 class Faults:
@@ -57,6 +58,7 @@ class Faults:
             (options.slow_s, self._slow),
             (options.wipe_s, self._wipe),
             (options.all_down_s, self._all_down),
+            (options.port_s, self._port),
         ):
             if seconds:
                 self._again(seconds, fault)
@@ -128,6 +130,8 @@ class Faults:
     def _all_down(self) -> None:
         self._say("everything loses power")
         for machine in self.world.machines.values():
+            if not machine.life:
+                continue
             if machine.is_up:
                 machine.crash(is_power_lost=True, why="blackout")
             elif machine.is_powered:
@@ -136,14 +140,16 @@ class Faults:
             self._restart_later(machine)
 
     def _wipe(self) -> None:
-        """Let an observer lose its data. A voter must not: what it has promised would be
-        forgotten."""
-        options = self.options
-        machine = self.world.machines[self.rng.randint(options.voters + 1, options.members)]
+        """Let a machine lose its data that nobody counts as a voter: what a voter has promised
+        would be forgotten."""
+        operator = self.world.operator
+        candidates = [sid for sid in self.world.machines if operator.may_lose_data(sid)]
+        if not candidates:
+            return
+        machine = self.world.machines[self.rng.choice(candidates)]
         if machine.is_up:
             machine.crash(is_power_lost=True, why="crash")
-            machine.disk.wipe()
-            self.world.checks.wiped(machine)
+            operator.lose_data(machine)
             self.world.say(machine, "! its data are lost")
             self._restart_later(machine)
 
@@ -211,6 +217,26 @@ class Faults:
             if both:
                 self.world.network.unblock(other, one)
 
+    def _port(self) -> None:
+        """Let one port of a member be out of reach for some or all others, who still hear of it."""
+        rng, network = self.rng, self.world.network
+        target = rng.choice(list(self.world.machines))
+        kind = rng.choice((QUORUM, QUORUM, ELECTION))
+        others = [each for each in self.world.machines if each != target]
+        if rng.random() < 0.5:
+            others = rng.sample(others, rng.randint(1, len(others)))
+        self._say(f"the {kind} port of h{target} cannot be reached from {_names(others)}")
+        for other in others:
+            network.block_kind(other, target, kind)
+
+        def heal() -> None:
+            if not self.is_over:
+                self._say(f"the {kind} port of h{target} can be reached")
+                for other in others:
+                    network.unblock_kind(other, target, kind)
+
+        self._later(self._us(200, 6000), heal)
+
     def _cut(self) -> None:
         sockets = list(self.world.network.sockets)
         if sockets:
@@ -258,11 +284,10 @@ class Faults:
 
     # --- the end --------------------------------------------------------------------
 
-    def heal(self) -> list[Machine]:
-        """End all faults for a core of machines, and return it; the others stay as they are, or
-        worse."""
+    def heal(self) -> None:
+        """End all faults for a core of machines; the others stay as they are, or worse."""
         world, options = self.world, self.options
-        self.is_over = True
+        self.is_over = world.operator.is_over = True
         machines = world.machines
         core = list(machines)
         if options.mode == LIVENESS:
@@ -281,28 +306,51 @@ class Faults:
             pipe.stalled_until = 0
         world.client_targets = core
         for sid in core:
+            self._mend(machines[sid])
+
+    def _mend(self, machine: Machine) -> None:
+        machine.slowness = machine.disk.slowness = 1
+        machine.disk.is_failing = False
+        machine.steps_to_crash = machine.disk.steps_to_crash = 0
+        machine.resume()
+        if not machine.is_up and machine.life:
+            self._later(self._us(1, 500), partial(self._restart, machine, machine.life))
+
+    def core(self) -> list[Machine]:
+        """Return the members that have to serve in the end; called after `heal`. If a change of the
+        configuration needs one that stays broken, that one is mended, too."""
+        world = self.world
+        machines = world.machines
+        members = world.checks.configs.newest.members
+        core = [each.sid for each in members if not machines[each.sid].is_left_broken]
+        needed = world.operator.needs_others(core)
+        for sid in needed:
             machine = machines[sid]
-            machine.slowness = machine.disk.slowness = 1
-            machine.disk.is_failing = False
-            machine.steps_to_crash = machine.disk.steps_to_crash = 0
-            machine.resume()
-            if not machine.is_up:
-                self._later(self._us(1, 500), partial(self._restart, machine, machine.life))
+            if machine.is_left_broken:
+                self.world.say(machine, "is mended, for a change needs it")
+                machine.is_left_broken = False
+                for other in machines:
+                    world.network.unblock(sid, other)
+                    world.network.unblock(other, sid)
+                self._mend(machine)
+                core.append(sid)
+                break
+        world.client_targets = core
         return [machines[sid] for sid in core]
 
     def _core(self) -> list[int]:
         """Return the members that survive: a quorum, not much more, and perhaps an observer."""
         rng, options = self.rng, self.options
-        verifier = verifier_of(membership(options))
-        sids = list(range(1, options.voters + 1))
+        newest = self.world.checks.configs.newest
+        sids = list(newest.voters)
         rng.shuffle(sids)
         core: list[int] = []
         for sid in sids:
             is_alone = not options.leader_serves and len(core) == 1
-            if not verifier.has_quorum(core) or is_alone or rng.random() < 0.15:
+            has_quorum = self.world.checks.configs.verifiers[-1].has_quorum(core)
+            if not has_quorum or is_alone or rng.random() < 0.15:
                 core.append(sid)
-        observers = range(options.voters + 1, options.members + 1)
-        core += [sid for sid in observers if rng.random() < 0.7]
+        core += [sid for sid in newest.observers if rng.random() < 0.7]
         return sorted(core)
 
     def _leave_broken(self, machine: Machine, core: list[int], one_way: str) -> None:

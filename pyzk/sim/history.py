@@ -19,6 +19,7 @@ WRITES: Final = frozenset(
         OpCode.SET_DATA,
         OpCode.MULTI,
         OpCode.CLOSE_SESSION,
+        OpCode.RECONFIG,
     }
 )
 DATA: Final = 1
@@ -79,6 +80,8 @@ _NAMES: Final = {
     OpCode.MULTI: "multi",
     OpCode.SYNC: "sync",
     OpCode.CLOSE_SESSION: "close",
+    OpCode.RECONFIG: "reconfig",
+    OpCode.AUTH: "auth",
     OpCode.PING: "ping",
     OpCode.SET_WATCHES: "setWatches",
 }
@@ -99,10 +102,29 @@ class Watch:
 class SessionRecord:
     """What a client knows of one session."""
 
-    __slots__ = ("client", "is_closed", "last_xid", "last_zxid", "session_id", "watches")
+    __slots__ = (
+        "asked_us",
+        "client",
+        "is_closed",
+        "is_closing",
+        "is_read_only",
+        "last_xid",
+        "last_zxid",
+        "session_id",
+        "timeout_ms",
+        "watches",
+    )
 
-    def __init__(self, client: int, session_id: int) -> None:
+    def __init__(self, client: int, session_id: int, *, is_read_only: bool = False) -> None:
         self.client = client
+        self.is_read_only = is_read_only
+        """Whether it was made at a server that has no leader: no other server knows of it."""
+        self.timeout_ms = 0
+        self.asked_us = 0
+        """When the client sent the last ConnectRequest that was granted: from then on it lives for
+        its timeout."""
+        self.is_closing = False
+        """Whether the client has asked for its end."""
         self.session_id = session_id
         self.last_zxid = 0
         """The highest zxid in an answer to this session."""

@@ -18,36 +18,24 @@ from pyzk.config.ensemble import EnsembleConfig
 from pyzk.config.server import ServerConfig
 from pyzk.data.database import Database
 from pyzk.errors import StorageError
-from pyzk.quorum.commands import (
-    DialElection,
-    DialLeader,
-    ListenForClients,
-    ListenForElections,
-    ListenForLearners,
-    StorageCommand,
-)
+from pyzk.quorum.commands import StorageCommand
+from pyzk.quorum.configurations import Configurations
 from pyzk.quorum.driver import Driver
-from pyzk.quorum.election_link import ElectionLink
 from pyzk.quorum.lifecycle import MemberLife, member_peer
-from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.member import Member
 from pyzk.quorum.peer import Peer
 from pyzk.server.connection import CLOSED, STALL_CHOKED, Connection
 from pyzk.server.marks import Marks
-from pyzk.server.outbox import Outgoing
 from pyzk.sim.checkers import Violation
 from pyzk.sim.checks import Checks
 from pyzk.sim.disk import PowerCut, SimDisk
-from pyzk.sim.network import Host, Socket
+from pyzk.sim.network import Door, Host, Socket
+from pyzk.sim.ports import WRITTEN_US, MemberPorts
+from pyzk.sim.settings import ensemble_config
 from pyzk.sim.surroundings import Surroundings
 from pyzk.zxid import format_zxid
 
-CLIENT: Final = "client"
-QUORUM: Final = "quorum"
-ELECTION: Final = "election"
 WALL_MS: Final = 1_700_000_000_000
-TAKE_BYTES: Final = 1 << 14
-WRITTEN_US: Final = 20
 ROLES: Final = {
     "leader": "L", "follower": "F", "observer": "O", "read-only": "R", "looking": "?"
 }  # fmt: skip
@@ -61,7 +49,6 @@ class MachineWorld(Surroundings, Protocol):
     rng: Random
     checks: Checks
     server_config: ServerConfig
-    ensemble_configs: dict[int, EnsembleConfig]
 
     def machine_at(self, host: str) -> Host:
         """Returns the machine with this host name."""
@@ -112,29 +99,33 @@ class Machine:
         """Whether the machine stays broken until the end of the run."""
         self.peer: Peer
         self.clock: Clock
-        self.is_listening = False
+        self.ensemble: EnsembleConfig
+        """What the program was told of the ensemble when it started."""
+        self.ports = MemberPorts(self)
         self.connections: dict[Connection, None] = {}
         self._held: deque[Callable[[], object]] = deque()
         self._armed_us: int | None = None
         self._wakes = 0
         self._woken_us = -1
-        self._port = 40_000
         self.rng = Random(world.options.seed << 8 | sid)
         """Draws when the turns of the driver end."""
 
     # --- life -----------------------------------------------------------------------
 
     def start(self) -> None:
-        """Starts the program."""
+        """Starts the program, which ends at once if its files do not have it as a member."""
         world = self.world
+        found = self.disk.config.read()
+        if found is None:
+            world.say(self, "cannot start: it is no member in its configuration files")
+            return
         self.life += 1
         self.is_up = True
         self.is_paused = False
-        self.is_listening = False
+        self.ports.close()
         self._armed_us = None
         self._held.clear()
         self.connections = {}
-        self._port = 40_000 + 1000 * self.life
         self.clock = Clock()
         self._set_clock()
         try:
@@ -148,15 +139,17 @@ class Machine:
             return
         for note in notes:
             self.note(f"recovery: {note}")
+        self.ensemble = ensemble_config(world.options, found)
         self.peer, self.inputs = member_peer(
             world.server_config,
-            world.ensemble_configs[self.sid],
+            self.ensemble,
             database,
             epochs,
             self.clock,
             Random(world.rng.getrandbits(64)),
         )
-        self._driver = Driver(self.peer, self, self)
+        self._driver = Driver(self.peer, self, self.ports)
+        self.ports.open(self.ensemble)
         self._is_turn_over = False
         if world.options.mark_bytes:
             mark = world.options.mark_bytes
@@ -221,6 +214,16 @@ class Machine:
     @property
     def member(self) -> Member:
         return self.inputs.member
+
+    @property
+    def configs(self) -> Configurations | None:
+        """The configurations that the program has; None while it does not run."""
+        return self.inputs.member.configs if self.has_peer else None
+
+    @property
+    def is_member_in_files(self) -> bool:
+        """Whether the program can start with its configuration files."""
+        return self.disk.config.read() is not None
 
     @property
     def database(self) -> Database:
@@ -316,6 +319,7 @@ class Machine:
         self.world.checks.stepped(self)
 
     def log_synced(self, zxid: int) -> None:
+        self.world.checks.synced(self, zxid)
         self.input(lambda: self.act(partial(self.peer.log_synced, zxid)))
 
     def stored(self, ticket: int) -> None:
@@ -344,7 +348,7 @@ class Machine:
 
     # --- effects --------------------------------------------------------------------
 
-    def _step(self) -> None:
+    def step(self) -> None:
         """Begins an effect; ends the program if a crash falls before it."""
         self.world.checks.stepped(self)
         if self.steps_to_crash:
@@ -356,18 +360,18 @@ class Machine:
 
     def append(self, records: list[bytes], last_zxid: int) -> None:
         """Hands records to the disk."""
-        self._step()
+        self.step()
         self.world.checks.logged(self, records)
         self.disk.append(records, last_zxid)
 
     def take_snapshot(self, database: Database) -> None:
         """Has a snapshot written."""
-        self._step()
+        self.step()
         self.disk.take_snapshot(database)
 
     def order(self, command: StorageCommand) -> None:
         """Hands a command to the disk, which may end the program."""
-        self._step()
+        self.step()
         self.disk.command(command)
         if not self.is_up:
             raise _EndedError
@@ -381,72 +385,11 @@ class Machine:
         else:
             self._is_turn_over = True
 
-    # --- the quorum port ------------------------------------------------------------
-
-    def listen_for_learners(self, command: ListenForLearners) -> None:
-        """Opens the quorum port."""
-        self._step()
-        self.is_listening = True
-
-    def stop_listening(self) -> None:
-        """Closes the quorum port."""
-        self._step()
-        self.is_listening = False
-
-    def listen_for_elections(self, command: ListenForElections) -> None:
-        """Opens the election port elsewhere; addresses are names of machines here, so it stays."""
-        self._step()
-
-    def listen_for_clients(self, command: ListenForClients) -> None:
-        """Opens the client port elsewhere; addresses are names of machines here, so it stays."""
-        self._step()
-
-    def dial_leader(self, command: DialLeader) -> None:
-        """Connects to the leader."""
-        self._step()
-        world = self.world
-        target = world.machine_at(command.addresses[0][0])
-        link = command.link
-
-        def done(socket: Socket | None) -> None:
-            if socket is None:
-                self.act(partial(self.inputs.link_down, link, "connection refused or timed out"))
-                return
-            if link.is_closed:
-                socket.close()
-                return
-            socket.owner = self._of_quorum(link)
-            link.shell = socket
-            self.act(partial(self.inputs.link_up, link))
-
-        world.network.dial(self, target, QUORUM, command.timeout_ms * 1000, done)
-
-    def send(self, link: Outgoing) -> None:
-        """Writes to a link of the quorum port."""
-        assert isinstance(link, QuorumLink), link
-        self._step()
-        self._flush_link(link)
-
-    def _flush_link(self, link: QuorumLink) -> None:
-        socket = link.shell
-        if not isinstance(socket, Socket) or socket.is_closed:
-            return
-        socket.pause_reading(link.is_paused)
-        while link.has_output and (room := socket.room) > 0:
-            data = link.take(min(room, TAKE_BYTES))
-            if data:
-                socket.send(data)
-                self.world.checks.sent(self, socket, data)
-        if link.has_output:
-            socket.is_full = True
-        elif link.is_closed:
-            socket.close()
-
     # --- clients --------------------------------------------------------------------
 
     def write(self, connection: Connection) -> None:
         """Writes to a client."""
-        self._step()
+        self.step()
         socket = connection.shell
         out = connection.out
         if isinstance(socket, Socket) and not socket.is_closed:
@@ -462,121 +405,10 @@ class Machine:
             resume = partial(connection.resume, STALL_CHOKED)
             self.later(WRITTEN_US, lambda: self.input(lambda: self.act(resume)))
 
-    # --- the election port ----------------------------------------------------------
-
-    def send_vote(self, link: ElectionLink, data: bytes) -> None:
-        """Writes to an election link."""
-        self._step()
-        socket = link.shell
-        if isinstance(socket, Socket) and not socket.is_closed:
-            socket.send(data)
-            written = partial(self._written, link, socket)
-            self.later(WRITTEN_US, partial(self.input, written))
-
-    def close_election(self, link: ElectionLink) -> None:
-        """Closes an election link."""
-        self._step()
-        socket = link.shell
-        if isinstance(socket, Socket):
-            socket.close()
-
-    def _written(self, link: ElectionLink, socket: Socket) -> None:
-        if not socket.is_closed:
-            self.act(partial(self.inputs.election_written, link))
-
-    def dial_election(self, dial: DialElection) -> None:
-        """Connects to the election port of another member."""
-        self._step()
-        world = self.world
-        target = world.machine_at(dial.addresses[0].host)
-        timeout_us = world.ensemble_configs[self.sid].cnx_timeout_ms * 1000
-
-        def done(socket: Socket | None) -> None:
-            if socket is None:
-                self.act(partial(self.inputs.election_dial_failed, dial.sid))
-                return
-
-            def dialed() -> None:
-                link = self.inputs.election_dialed(dial.sid, f"h{dial.sid}")
-                link.shell = socket
-                socket.owner = self._of_election(link)
-
-            self.act(dialed)
-
-        world.network.dial(self, target, ELECTION, timeout_us, done)
-
     # --- whoever connects -----------------------------------------------------------
 
-    def accepts(self, port: str) -> bool:
-        return self.is_listening if port == QUORUM else True
+    def accepts(self, door: Door) -> bool:
+        return self.ports.accepts(door)
 
-    def accepted(self, port: str, socket: Socket) -> None:
-        if port == CLIENT:
-            self.act(partial(self._accept_client, socket))
-        elif port == QUORUM:
-            self.act(partial(self._accept_learner, socket))
-        else:
-            self.act(partial(self._accept_election, socket))
-
-    def _accept_client(self, socket: Socket) -> None:
-        self._port += 1
-        connection = self.peer.accept(f"10.0.0.{socket.peer.host.key}", self._port)
-        if connection is None:
-            socket.close()
-            return
-        connection.shell = socket
-        socket.owner = SocketOwner(self, connection.receive, lambda _: connection.closed())
-        self.connections[connection] = None
-
-    def _accept_learner(self, socket: Socket) -> None:
-        link = self.inputs.link_accepted(socket.name)
-        if link is None:
-            socket.close()
-            return
-        link.shell = socket
-        socket.owner = self._of_quorum(link)
-
-    def _accept_election(self, socket: Socket) -> None:
-        link = self.inputs.election_accepted(socket.name)
-        link.shell = socket
-        socket.owner = self._of_election(link)
-
-    def _of_quorum(self, link: QuorumLink) -> SocketOwner:
-        inputs = self.inputs
-        return SocketOwner(
-            self,
-            partial(inputs.link_received, link),
-            partial(inputs.link_down, link),
-            partial(self._flush_link, link),
-        )
-
-    def _of_election(self, link: ElectionLink) -> SocketOwner:
-        inputs = self.inputs
-        received = partial(inputs.election_received, link)
-        return SocketOwner(self, received, lambda _: inputs.election_closed(link))
-
-
-class SocketOwner:
-    """What a connection or a link does with the socket behind it."""
-
-    def __init__(
-        self,
-        machine: Machine,
-        received: Callable[[bytes], object],
-        ended: Callable[[str], object],
-        writable: Callable[[], object] | None = None,
-    ) -> None:
-        self._machine = machine
-        self._received = received
-        self._ended = ended
-        self._writable = writable
-
-    def received(self, socket: Socket, data: bytes) -> None:
-        self._machine.act(partial(self._received, data))
-
-    def ended(self, socket: Socket, reason: str) -> None:
-        self._machine.act(partial(self._ended, reason))
-
-    def writable(self, socket: Socket) -> None:
-        if self._writable is not None:
-            self._writable()
+    def accepted(self, door: Door, socket: Socket) -> None:
+        self.act(partial(self.ports.accepted, door, socket))

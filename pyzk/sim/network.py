@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from random import Random
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from pyzk.sim.options import Options
 from pyzk.sim.trace import Trace
@@ -32,6 +32,15 @@ FIN: Final = b"FIN"
 """Says in a pipe that the sender has closed; compared by identity."""
 RST: Final = b"RST"
 """Says in a pipe that the connection is broken; compared by identity."""
+
+
+class Door(NamedTuple):
+    """Where a program listens: a port at one name of its machine."""
+
+    kind: str
+    """What comes there: clients, learners or votes."""
+    host: str
+    port: int
 
 
 class Host(Protocol):
@@ -51,11 +60,11 @@ class Host(Protocol):
         """Lets the program take an input, now or when it is no longer paused."""
         ...
 
-    def accepts(self, port: str) -> bool:
-        """Tells whether the program listens on this port."""
+    def accepts(self, door: Door) -> bool:
+        """Tells whether the program listens there."""
         ...
 
-    def accepted(self, port: str, socket: Socket) -> None:
+    def accepted(self, door: Door, socket: Socket) -> None:
         """Takes a connection that has come."""
         ...
 
@@ -87,10 +96,22 @@ class Scheduler(Protocol):
 class Socket:
     """One end of a connection."""
 
-    __slots__ = ("host", "is_closed", "is_full", "is_paused", "life", "outgoing", "owner", "peer")
+    __slots__ = (
+        "host",
+        "is_closed",
+        "is_full",
+        "is_paused",
+        "kind",
+        "life",
+        "outgoing",
+        "owner",
+        "peer",
+    )
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, kind: str) -> None:
         self.host = host
+        self.kind = kind
+        """The kind of the door through which the connection was made."""
         self.life = host.life
         self.owner: Owner | None = None
         self.peer: Socket
@@ -208,7 +229,7 @@ class Pipe:
         self.is_scheduled = False
         network = self.network
         now = network.world.now_us
-        if (self.writer.host.key, self.target.host.key) in network.blocked:
+        if network.is_blocked(self.writer.host.key, self.target.host.key, self.writer.kind):
             network.parked[self] = None
             return
         if now < self.stalled_until:
@@ -280,9 +301,9 @@ class Pipe:
             self.schedule(self.queue[0][0])
 
 
-def _accept(socket: Socket, port: str) -> None:
+def _accept(socket: Socket, door: Door) -> None:
     if socket.is_alive():
-        socket.host.accepted(port, socket)
+        socket.host.accepted(door, socket)
 
 
 def _receive(socket: Socket, data: bytes) -> None:
@@ -320,6 +341,8 @@ class SimNetwork:
         """The sockets that their own side has open."""
         self.blocked: dict[tuple[int, int], None] = {}
         """The directions in which nothing passes, as (from, to)."""
+        self.blocked_kinds: dict[tuple[int, int, str], None] = {}
+        """Where connections of one kind do not pass, as (from, to, kind of door)."""
         self.parked: dict[Pipe, None] = {}
         """Pipes that wait for a block to end."""
         self.poked: dict[Socket, None] = {}
@@ -339,20 +362,20 @@ class SimNetwork:
         self,
         source: Host,
         target: Host,
-        port: str,
+        door: Door,
         timeout_us: int,
         done: Callable[[Socket | None], None],
     ) -> None:
         """Connect; ``done`` is an input of the source with the socket, or None."""
         give_up_us = self.world.now_us + timeout_us
-        self._syn(source, source.life, target, port, give_up_us, done)
+        self._syn(source, source.life, target, door, give_up_us, done)
 
     def _syn(
         self,
         source: Host,
         life: int,
         target: Host,
-        port: str,
+        door: Door,
         give_up_us: int,
         done: Callable[[Socket | None], None],
     ) -> None:
@@ -361,27 +384,31 @@ class SimNetwork:
         def arrive() -> None:
             now = self.world.now_us
             back_us = self.latency_us(target, source)
-            pair = (source.key, target.key)
-            if pair in self.blocked or pair[::-1] in self.blocked or not target.is_powered:
+            is_cut = (
+                self.is_blocked(source.key, target.key, door.kind)
+                or self.is_blocked(target.key, source.key, door.kind)
+                or not target.is_powered
+            )
+            if is_cut:
                 if now + SYN_RETRY_US < give_up_us:
                     self.world.at(
                         now + SYN_RETRY_US,
-                        partial(self._syn, source, life, target, port, give_up_us, done),
+                        partial(self._syn, source, life, target, door, give_up_us, done),
                     )
                 else:
                     self._answer(source, life, give_up_us, done, None)
                 return
-            if not target.is_up or not target.accepts(port):
+            if not target.is_up or not target.accepts(door):
                 self._answer(source, life, now + back_us, done, None)
                 return
-            near, far = self._open(source, life, target)
+            near, far = self._open(source, life, target, door.kind)
             self._answer(source, life, now + back_us, done, near)
-            target.input(partial(_accept, far, port))
+            target.input(partial(_accept, far, door))
 
         self.world.at(self.world.now_us + there_us, arrive)
 
-    def _open(self, source: Host, life: int, target: Host) -> tuple[Socket, Socket]:
-        near, far = Socket(source), Socket(target)
+    def _open(self, source: Host, life: int, target: Host, kind: str) -> tuple[Socket, Socket]:
+        near, far = Socket(source, kind), Socket(target, kind)
         near.life = life
         near.peer, far.peer = far, near
         near.outgoing, far.outgoing = Pipe(self, near, far), Pipe(self, far, near)
@@ -450,6 +477,12 @@ class SimNetwork:
 
     # --- faults ---------------------------------------------------------------------
 
+    def is_blocked(self, source: int, target: int, kind: str) -> bool:
+        """Tell whether nothing of a connection of this kind passes in this direction."""
+        return (source, target) in self.blocked or (
+            bool(self.blocked_kinds) and (source, target, kind) in self.blocked_kinds
+        )
+
     def block(self, source: int, target: int) -> None:
         self.blocked[source, target] = None
 
@@ -457,14 +490,26 @@ class SimNetwork:
         self.blocked.pop((source, target), None)
         self._unpark()
 
+    def block_kind(self, source: int, target: int, kind: str) -> None:
+        """Let no connections of one kind pass between two hosts."""
+        self.blocked_kinds[source, target, kind] = self.blocked_kinds[target, source, kind] = None
+
+    def unblock_kind(self, source: int, target: int, kind: str) -> None:
+        """Let connections of one kind pass again."""
+        self.blocked_kinds.pop((source, target, kind), None)
+        self.blocked_kinds.pop((target, source, kind), None)
+        self._unpark()
+
     def unblock_all(self) -> None:
         self.blocked.clear()
+        self.blocked_kinds.clear()
         self._unpark()
 
     def _unpark(self) -> None:
         """Let what a block has held back go on, when the senders try again."""
         for pipe in list(self.parked):
-            if (pipe.writer.host.key, pipe.target.host.key) not in self.blocked:
+            writer, target = pipe.writer, pipe.target
+            if not self.is_blocked(writer.host.key, target.host.key, writer.kind):
                 del self.parked[pipe]
                 if not pipe.is_scheduled:
                     delay = self.rng.randint(0, SYN_RETRY_US)

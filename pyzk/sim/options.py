@@ -121,6 +121,26 @@ class Options:
     """Every machine loses power at once."""
     leader_down_s: float = 0.0
     """The leader is killed shortly after its epoch was established."""
+    port_s: float = 0.0
+    """One port of a member, for elections or for learners, cannot be reached for a while."""
+
+    # --- what changes while the ensemble runs
+    reconfig: bool = False
+    """Whether the servers take changes of the configuration (reconfigEnabled)."""
+    reconfig_s: float = 0.0
+    """The mean time between two changes that an administrator asks for; 0 for never."""
+    admins: int = 0
+    """How many administrators there are, who know nothing of each other."""
+    spares: int = 0
+    """How many machines without data wait to join."""
+    standalone: bool = True
+    """Whether an ensemble must keep two voters (standaloneEnabled)."""
+    listen_on_all: bool = False
+    """Whether a member listens at all its names, or only at those that the configuration has."""
+    read_only: bool = False
+    """Whether servers without a leader serve reads, and new sessions are local ones."""
+    readers: int = 0
+    """How many of the clients are content with reads."""
 
     @property
     def is_calm(self) -> bool:
@@ -131,7 +151,13 @@ class Options:
 
     @property
     def members(self) -> int:
+        """The number of members in the beginning."""
         return self.voters + self.observers
+
+    @property
+    def machines(self) -> int:
+        """The number of machines, members or not."""
+        return self.members + self.spares
 
     def describe(self) -> str:
         """Return every field that is not its default, in one line."""
@@ -146,11 +172,13 @@ class Options:
 _TROUBLES = (
     "crash_s", "crash_point_steps", "disk_point_steps", "disk_error_s", "partition_s", "one_way_s",
     "cut_s", "stall_s", "pause_s", "clock_s", "slow_s", "wipe_s", "all_down_s", "leader_down_s",
+    "port_s", "reconfig_s",
 )  # fmt: skip
 
 
-def draw(seed: int) -> Options:
-    """Return the options that a seed stands for."""
+def draw(seed: int, *, is_static: bool = False) -> Options:
+    """Return the options that a seed stands for. ``is_static``: nothing is drawn of what changes
+    while the ensemble runs, and the seed is what it was before that could be simulated."""
     rng = Random(seed * 2 + 1)
     options = Options(seed)
     options.mode = LIVENESS if rng.random() < 0.4 else SAFETY
@@ -162,6 +190,8 @@ def draw(seed: int) -> Options:
     # What is new is drawn last, so that older seeds keep what is drawn before.
     options.turn_us = rng.choice((0, 20, 200, 2000))
     options.piece_work = rng.choice((0, 1, 10, 30))
+    if not is_static:
+        _draw_changes(options, Random(seed * 2))
     return options
 
 
@@ -277,3 +307,30 @@ def _draw_load(options: Options, rng: Random) -> None:
         options.spikes = options.slow_syncs = 0.0
         options.latency_us = min(options.latency_us, 10_000)
         options.closes = options.silences = 0.0
+
+
+def _draw_changes(options: Options, rng: Random) -> None:
+    """Draw what changes while the ensemble runs. The other options keep what they were drawn, but
+    for the size of the ensemble."""
+    if _chance(rng, 0.15):
+        options.port_s = rng.choice((3.0, 6.0))
+    if _chance(rng, 0.15):
+        options.read_only = options.local_sessions = True
+        options.readers = rng.choice((1, 2))
+        options.clients = max(options.clients, options.readers + 1)
+    if not _chance(rng, 0.7):
+        return
+    options.reconfig = True
+    if _chance(rng, 0.1):
+        return
+    options.reconfig_s = rng.choice((0.5, 1.0, 2.0, 4.0))
+    options.admins = rng.choice((1, 1, 2))
+    options.standalone = not _chance(rng, 0.3)
+    options.listen_on_all = _chance(rng, 0.3)
+    if not options.groups:
+        options.voters = rng.choice(
+            (2, 3, 3, 3, 4, 5) if options.standalone else (1, 1, 2, 3, 3, 5)
+        )
+        options.observers = rng.choice((0, 0, 1, 2))
+    options.spares = rng.choice((0, 1, 2, 2, 3))
+    options.wipe_s = options.wipe_s or (rng.choice((0.0, 4.0)))

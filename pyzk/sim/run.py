@@ -34,6 +34,8 @@ class Result:
     elections: int = 0
     commits: int = 0
     answers: int = 0
+    changes: int = 0
+    """How many changes of the configuration were committed."""
     settled_ms: int = 0
     """How long it took after the healing until all clients were served and all members equal."""
 
@@ -53,13 +55,14 @@ def simulate(
     seed: int,
     *,
     overrides: dict[str, object] | None = None,
+    is_static: bool = False,
     is_verbose: bool = False,
     write: Callable[[str], object] | None = None,
     make_disk: DiskMaker = SimDisk,
     make_machine: MachineMaker = Machine,
 ) -> Result:
-    """Run a seed to its end or its first violation."""
-    options = draw(seed)
+    """Run a seed to its end or its first violation; `draw` says what ``is_static`` is."""
+    options = draw(seed, is_static=is_static)
     for name, value in (overrides or {}).items():
         assert hasattr(options, name), name
         setattr(options, name, value)
@@ -93,6 +96,7 @@ def simulate(
         result.elections = world.checks.elections
         result.commits = len(world.checks.chain.committed) - 1
         result.answers = world.checks.replies.answers
+        result.changes = len(world.checks.configs.history) - 1
     if result.violation:
         result.lines = tuple(trace.lines)
     return result
@@ -100,21 +104,23 @@ def simulate(
 
 def _run(world: World, result: Result) -> None:
     options = world.options
-    for machine in world.machines.values():
-        world.at(world.rng.randrange(200_000), _starter(world, machine))
+    for sid in range(1, options.members + 1):
+        world.at(world.rng.randrange(200_000), _starter(world, world.machines[sid]))
     for client in world.clients:
         client.start()
     world.faults.begin()
+    if options.reconfig:
+        world.operator.begin()
     world.run(options.duration_s * 1_000_000)
-    core = world.faults.heal()
+    world.faults.heal()
     healed_us = world.now_us
     for client in world.clients:
         client.prove()
     limit_us = healed_us + settle_limit_ms(options) * 1000
-    if not world.run(limit_us, lambda: _is_settled(world, core)):
-        raise Violation("progress", _what_is_missing(world, core))
+    if not world.run(limit_us, lambda: _is_settled(world, world.faults.core())):
+        raise Violation("progress", _what_is_missing(world, world.faults.core()))
     result.settled_ms = (world.now_us - healed_us) // 1000
-    world.checks.finish(core)
+    world.checks.finish(world.faults.core())
     if result.options.is_calm and world.checks.elections > 1:
         raise Violation("calm", f"{world.checks.elections} elections, and nothing went wrong")
 
@@ -136,10 +142,28 @@ def _is_settled(world: World, core: list[Machine]) -> bool:
     """Whether every client has its answers and every member of the core the same state."""
     if not all(client.is_done for client in world.clients):
         return False
-    if not all(machine.is_up and machine.peer.server.is_running for machine in core):
+    if not all(_serves(world, machine) for machine in core):
         return False
     tip = world.checks.chain.tip
     return all(world.checks.chain.resolve(machine.database.last_zxid) == tip for machine in core)
+
+
+def _serves(world: World, machine: Machine) -> bool:
+    """Whether a machine serves, with the newest configuration in memory, in its files and in its
+    ports."""
+    if not machine.is_up or not machine.peer.server.is_running:
+        return False
+    if machine.peer.server.is_read_only:
+        return False
+    newest = world.checks.configs.newest
+    configs = machine.member.configs
+    if configs.committed.lines() != newest.lines() or configs.is_under_way:
+        return False
+    if machine.disk.config.known() != (configs.committed, None):
+        return False
+    line = newest.member(machine.sid)
+    assert line is not None, machine.sid
+    return machine.ports.are_at(line)
 
 
 def _what_is_missing(world: World, core: list[Machine]) -> str:

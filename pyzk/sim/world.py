@@ -12,21 +12,24 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from pyzk.config.ensemble import EnsembleConfig
+from pyzk.config.members import WILDCARD
 from pyzk.config.server import ServerConfig
 from pyzk.errors import StorageError
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum.packets import describe
 from pyzk.quorum.stream import QuorumStream
+from pyzk.sim.changes import ReconfigWorkload
 from pyzk.sim.checkers import Violation
 from pyzk.sim.checks import Checks
 from pyzk.sim.clients import SimClient
 from pyzk.sim.disk import SimDisk
 from pyzk.sim.faults import Faults
 from pyzk.sim.machine import Machine
-from pyzk.sim.network import SimNetwork, Socket
+from pyzk.sim.network import Door, SimNetwork, Socket
+from pyzk.sim.operator import Operator
 from pyzk.sim.options import Options
-from pyzk.sim.settings import ensemble_config, server_config
+from pyzk.sim.ports import CLIENT
+from pyzk.sim.settings import CLIENT_PORT, first_membership, host_of, server_config, sid_of
 from pyzk.sim.surroundings import Described
 from pyzk.sim.trace import Trace
 
@@ -56,19 +59,32 @@ class World:
         self.network = SimNetwork(self, options, self._random())
         self.machines: dict[int, Machine] = {}
         self.server_config: ServerConfig = server_config(options)
-        self.ensemble_configs: dict[int, EnsembleConfig] = {}
         self._streams: dict[Socket, QuorumStream] = {}
-        for sid in range(1, options.members + 1):
-            self.ensemble_configs[sid] = ensemble_config(options, sid)
+        for sid in range(1, options.machines + 1):
             disk = make_disk(sid, options, self._random())
+            if sid <= options.members:
+                disk.config.write_by_hand(first_membership(options))
             self.machines[sid] = make_machine(self, sid, disk)
         self.checks = Checks(self)
-        self.client_targets = list(self.machines)
+        self.client_targets = list(self.machines)[: options.members]
         replies = self.checks.replies
         self.clients = [
             SimClient(self, index, self._random(), replies) for index in range(options.clients)
         ]
         self.faults = Faults(self, self._random())
+        for client in self.clients[: options.readers]:
+            client.is_content_with_reads = True
+        self.operator = Operator(self, Random(options.seed << 8 | 255))
+        for index in range(len(self.clients), len(self.clients) + options.admins):
+            self.clients.append(self._admin(index))
+
+    def _admin(self, index: int) -> SimClient:
+        """Make a client that asks for changes of the configuration."""
+        workload = ReconfigWorkload(index, self, self._random())
+        admin = SimClient(self, index, self._random(), self.checks.replies, workload)
+        admin.is_super = True
+        admin.think_ms = int(2000 * self.options.reconfig_s) or 1
+        return admin
 
     def _random(self) -> Random:
         return Random(self.rng.getrandbits(64))
@@ -100,8 +116,22 @@ class World:
     # --- what the parts tell --------------------------------------------------------
 
     def machine_at(self, host: str) -> Machine:
-        """Return the machine with this host name."""
-        return self.machines[int(host.removeprefix("h"))]
+        """Return the machine with this name."""
+        return self.machines[sid_of(host)]
+
+    def client_door(self, sid: int) -> Door:
+        """Return where a client looks for server ``sid``: where the newest configuration has it,
+        or where it listens if that does not say or it is no member."""
+        member = self.checks.configs.newest.member(sid)
+        places = self.machines[sid].ports.places(CLIENT)
+        host, port = places[0] if places else (WILDCARD, CLIENT_PORT)
+        if member is not None and member.client_port is not None:
+            host, port = member.client_host, member.client_port
+        return Door(CLIENT, host_of(sid) if host == WILDCARD else host, port)
+
+    def start(self, machine: Machine) -> None:
+        """Switch a machine on, and start its program."""
+        self.faults.start(machine)
 
     def established(self, sid: int) -> None:
         """Note that the leader ``sid`` has begun to serve."""

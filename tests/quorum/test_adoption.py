@@ -271,6 +271,31 @@ def test_who_has_another_role_takes_it_with_the_same_leader() -> None:
     assert lives[0].election.state == PeerState.OBSERVING
 
 
+def test_who_kept_no_log_as_observer_stores_what_it_has_before_it_votes() -> None:
+    """It would acknowledge what only its memory has."""
+    seen = config(1, 2, 3, s4=server(4, "observer"), version=0)
+    stage = stage_of({1: seen, 2: seen, 3: seen, 4: seen})
+    actor = stage.actors[4]
+    actor.ensemble = attrs.evolve(actor.ensemble, sync_enabled=False)
+    life = gather(stage, 1, 2, 3, 4)[3]
+    for line in ("client A open 3", "run", "client A create /a x", "run"):
+        perform(stage, line)
+    assert life.member.database.last_zxid == make(1, 2)
+    assert life.member.logged_zxid < make(1, 1)
+    assert life.member.activate_config(config(1, 2, 3, 4), 3, VERSION)
+    assert life.role is not None
+    life.role.over = "the reconfiguration says so"
+    life.pump()
+    stage.drain(actor)
+    assert life.role is None
+    perform(stage, "sync 4 all")
+    assert isinstance(life.role, Follower)
+    assert life.member.is_settled
+    perform(stage, "crash 4")
+    perform(stage, "start 4")
+    assert actor.life.member.database.last_zxid == make(1, 2)
+
+
 def test_what_was_designated_is_void_once_this_server_looks() -> None:
     stage = stage_of({1: ALL, 2: ALL, 3: ALL})
     (life,) = gather(stage, 1)

@@ -26,6 +26,14 @@ def test_a_leader_listens_before_anything_else() -> None:
     assert world.saved == []
 
 
+def test_what_an_earlier_role_has_left_unfinished_is_nothing_to_commit() -> None:
+    """A member that goes over to leading without an election is asked to go on at once."""
+    world = LeaderWorld()
+    world.leader.go_on()
+    world.learner(2).info()
+    assert world.leader.epoch == 1
+
+
 def test_the_new_epoch_is_above_all_that_a_quorum_has_accepted() -> None:
     world = LeaderWorld(epochs=Epochs(3, 3))
     world.learner(2).info(accepted=7)

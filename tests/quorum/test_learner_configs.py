@@ -92,13 +92,13 @@ def node(world: LearnerWorld) -> bytes | None:
 
 
 def test_a_proposal_is_saved_before_it_is_logged_and_newcomers_are_dialed() -> None:
-    world = serving()
+    world = serving(version=1)
     world.hear(proposal(reconfiguration(JOINED)))
     name = f"log {NEXT:#x}"
     assert sorted(world.take()) == sorted(
         [f"save proposed config {NEXT:x}", "dial election 5", name]
     )
-    assert versions(world) == (0, NEXT)
+    assert versions(world) == (1, NEXT)
     assert voters(world) == (1, 2, 3, 5)
     assert len(world.elections.election.view.verifiers) == 2
     world.sync()
@@ -466,6 +466,31 @@ def test_who_joins_keeps_its_files_until_it_is_added_and_who_is_removed_does_not
     assert f"save active config {NEXT + 2:x}" in world.take()
     world.hear(activation(changed(NEXT + 3, s1="")))
     assert f"save active config {NEXT + 3:x}" in world.take()
+
+
+def test_who_is_about_to_be_added_saves_what_a_start_needs_to_find_the_proposal() -> None:
+    """A start reads a proposal only beside a configuration that was in force, and who acknowledges
+    the proposal must not forget it."""
+    world = serving()
+    world.hear(activation(changed(s1="")))
+    world.take()
+    world.hear(proposal(reconfiguration(changed(NEXT + 1))))
+    saves = [each for each in world.take() if each.startswith("save")]
+    assert saves == [f"save active config {NEXT:x}", f"save proposed config {NEXT + 1:x}"]
+
+
+def test_who_was_almost_added_keeps_the_files_with_which_it_can_start() -> None:
+    line = "host7:2888:3888:participant"
+    world = learner(sid=7, version=1, last_seen=changed(s7=line))
+    world.discover()
+    world.hear(diff(0), new_leader(membership(1)))
+    assert versions(world) == (1, 1)
+    world.sync()
+    world.hear(UPTODATE, activation(changed(s5="h:1:2")))
+    assert "save proposed config 1" not in world.did
+    assert not any(each.startswith("save active") for each in world.did)
+    world.hear(activation(changed(NEXT + 1, s7=line)))
+    assert f"save active config {NEXT + 1:x}" in world.did
 
 
 def test_a_member_of_a_saved_configuration_saves_that_it_was_removed() -> None:

@@ -6,9 +6,12 @@ from functools import partial
 
 import pytest
 
+from pyzk.config.members import Membership, config_text
 from pyzk.constants import OpCode
+from pyzk.data.paths import CONFIG
 from pyzk.data.txn import encode_txn
 from pyzk.jute.records import (
+    CloseSessionTxn,
     CreateSessionTxn,
     CreateTxn,
     ErrorTxn,
@@ -18,15 +21,17 @@ from pyzk.jute.records import (
     TxnHeader,
 )
 from pyzk.persistence.txnlog import frame_record
+from pyzk.quorum.configurations import Configurations
 from pyzk.quorum.epochs import Epochs
-from pyzk.quorum.verifier import QuorumMaj
 from pyzk.sim.checkers import Violation
 from pyzk.sim.checkers.chain import Chain
+from pyzk.sim.checkers.configs import ConfigChecker
 from pyzk.sim.checkers.durability import DurabilityChecker
 from pyzk.sim.checkers.epochs import EpochChecker
 from pyzk.sim.checkers.model import Model
 from pyzk.sim.checkers.replies import ReplyChecker
 from pyzk.sim.history import DATA, Operation, SessionRecord, Watch
+from pyzk.sim.settings import usual_server
 from pyzk.zxid import make
 
 SESSION = 0x100
@@ -54,6 +59,14 @@ def error_txn(zxid: int, cxid: int = 1) -> bytes:
 
 def chain() -> Chain:
     return Chain(lambda _zxid, _payload: None)
+
+
+def members(*sids: int, version: int = 0) -> Membership:
+    return Membership(tuple(usual_server(sid, is_observer=False) for sid in sids), version)
+
+
+def configs(on: Chain, *sids: int) -> ConfigChecker:
+    return ConfigChecker(members(*(sids or (1, 2, 3))), on.delivered)
 
 
 def log(on: Chain, who: str, last: int, *zxids: int) -> int:
@@ -134,7 +147,7 @@ def test_what_is_committed_is_and_stays_on_the_disks_of_a_quorum() -> None:
     log(made, "h1", 0, make(1, 1))
     disks = {1: make(1, 1), 2: 0, 3: 0}
     checker = DurabilityChecker(
-        made, QuorumMaj((1, 2, 3), ()), {sid: partial(disks.__getitem__, sid) for sid in disks}
+        made, configs(made), {sid: partial(disks.__getitem__, sid) for sid in disks}
     )
     with pytest.raises(Violation, match="only at"):
         checker.committed(make(1, 1))
@@ -147,6 +160,151 @@ def test_what_is_committed_is_and_stays_on_the_disks_of_a_quorum() -> None:
         checker.disk_changed(1)
 
 
+# --- configurations ---------------------------------------------------------------------
+
+
+def reconfig_txn(config: Membership) -> bytes:
+    body = SetDataTxn(CONFIG, config_text(config).encode(), -1).encode()
+    return payload(config.version, OpCode.RECONFIG, body)
+
+
+class Story:
+    """A run of three servers, and the configurations that its history makes."""
+
+    def __init__(self) -> None:
+        self.chain = Chain(self._committed)
+        self.configs = configs(self.chain)
+        self.disks = dict.fromkeys(range(1, 7), 0)
+        self.durability = DurabilityChecker(
+            self.chain,
+            self.configs,
+            {sid: partial(self.disks.__getitem__, sid) for sid in self.disks},
+        )
+
+    def _committed(self, zxid: int, payload: bytes) -> None:
+        self.configs.committed(zxid, payload)
+        self.durability.committed(zxid)
+
+    def propose(self, config: Membership, *holders: int, last: int = 0) -> None:
+        for sid in holders:
+            self.chain.logged(f"h{sid}", last, [frame_record(reconfig_txn(config))])
+            self.disks[sid] = config.version
+
+
+@pytest.mark.parametrize(
+    ("holders", "version"),
+    [((1, 2, 4, 5), ""), ((1, 2, 4), "100000001"), ((1, 4, 5), "version 0"), ((4, 5), "version 0")],
+)
+def test_a_change_needs_a_quorum_of_either_configuration(
+    holders: tuple[int, ...], version: str
+) -> None:
+    story = Story()
+    story.propose(members(1, 4, 5, 6, version=make(1, 1)), *holders)
+    if not version:
+        story.chain.delivered("h1", make(1, 1))
+        assert story.configs.newest.voters == (1, 4, 5, 6)
+        return
+    with pytest.raises(Violation, match=f"durability: .*{version}"):
+        story.chain.delivered("h1", make(1, 1))
+
+
+def test_behind_a_change_the_next_configuration_counts() -> None:
+    story = Story()
+    story.propose(members(1, 4, 5, version=make(1, 1)), 1, 2, 4, 5)
+    story.chain.delivered("h1", make(1, 1))
+    for sid in (4, 5):
+        log(story.chain, f"h{sid}", make(1, 1), make(1, 2))
+        story.disks[sid] = make(1, 2)
+    story.chain.delivered("h4", make(1, 2))
+    story.disks[2] = 0  # it is no voter any more
+    story.durability.disk_changed(2)
+    story.disks[5] = make(1, 1)
+    with pytest.raises(Violation, match="leaves it"):
+        story.durability.disk_changed(5)
+
+
+def test_a_configuration_that_is_put_in_force_is_said_to_be_committed() -> None:
+    story = Story()
+    config = members(1, 2, 4, version=make(1, 1))
+    story.propose(config, 1)
+    seen = Configurations(members(1, 2, 3), None, True)
+    story.configs.seen(1, seen)
+    seen.see(config)
+    story.configs.seen(1, seen)
+    seen.activate(config)
+    with pytest.raises(Violation, match="durability"):
+        story.configs.seen(1, seen)
+
+
+def test_a_version_has_one_content() -> None:
+    story = Story()
+    first = members(1, 2, 3)
+    version = make(1, 1)
+    story.configs.seen(1, Configurations(first, members(1, 2, version=version), True))
+    with pytest.raises(Violation, match="configurations: h2 has version 100000001 as"):
+        story.configs.seen(2, Configurations(first, members(1, 3, version=version), True))
+
+
+def test_no_change_is_proposed_while_another_one_is_under_way() -> None:
+    story = Story()
+    seen = Configurations(members(1, 2, 3), None, True)
+    seen.see(members(1, 2, version=make(1, 1)))
+    story.configs.seen(1, seen)
+    other = Configurations(members(1, 2, 3), members(1, 3, version=make(2, 7)), True)
+    story.configs.seen(2, other)  # that of another epoch may be lost
+    seen.see(members(1, 3, version=make(1, 2)))
+    with pytest.raises(Violation, match="one change at a time"):
+        story.configs.seen(1, seen)
+
+
+def test_a_member_does_not_forget_a_change_that_was_committed() -> None:
+    story = Story()
+    first, second = members(1, 2, 3), members(1, 2, version=make(1, 1))
+    story.propose(second, 1, 2)
+    story.chain.delivered("h1", make(1, 1))
+    story.configs.seen(2, Configurations(first, second, True))
+    story.configs.stopped(2)
+    with pytest.raises(Violation, match="h2 has version 0, and has acknowledged 100000001"):
+        story.configs.seen(2, Configurations(first, None, True))
+    story.configs.written_by_hand(2, first)
+    story.configs.seen(2, Configurations(first, None, True))
+
+
+def test_who_serves_behind_a_change_has_it_in_force() -> None:
+    story = Story()
+    config = members(1, 2, version=make(1, 1))
+    story.propose(config, 1, 2)
+    story.chain.delivered("h1", make(1, 1))
+    seen = Configurations(members(1, 2, 3), None, True)
+    story.configs.serving(2, seen, 0)
+    with pytest.raises(Violation, match="is in force there"):
+        story.configs.serving(2, seen, make(1, 1))
+
+
+def test_a_record_with_a_change_is_durable_behind_the_file() -> None:
+    story = Story()
+    zxid = make(1, 1)
+    for saved in (zxid, 0):
+        story.configs.logged(1, zxid, reconfig_txn(members(1, 2, version=zxid)))
+        story.configs.synced(1, zxid - 1, lambda: 0)
+        if saved:
+            story.configs.synced(1, zxid, lambda: zxid)
+    with pytest.raises(Violation, match="configuration files"):
+        story.configs.synced(1, zxid, lambda: 0)
+
+
+def test_clients_are_told_the_configuration_in_force() -> None:
+    story = Story()
+    config = members(1, 2, version=make(1, 1))
+    story.propose(config, 1, 2)
+    story.chain.delivered("h1", make(1, 1))
+    first = config_text(members(1, 2, 3, version=make(1, 0))).encode()
+    story.configs.shown("c1", first, 0)
+    story.configs.shown("c1", config_text(config).encode(), make(1, 5))
+    with pytest.raises(Violation, match="is in force there"):
+        story.configs.shown("c1", first, make(1, 5))
+
+
 # --- clients ----------------------------------------------------------------------------
 
 
@@ -154,7 +312,7 @@ def told(*payloads: bytes) -> tuple[Model, ReplyChecker, SessionRecord]:
     model = Model()
     for counter, each in enumerate(payloads, 1):
         model.committed(make(1, counter), each)
-    return model, ReplyChecker(model, False), SessionRecord(0, SESSION)
+    return model, ReplyChecker(model, configs(chain()), False), SessionRecord(0, SESSION)
 
 
 def answer(
@@ -212,6 +370,34 @@ def test_what_a_session_is_told_never_goes_back() -> None:
     session.last_zxid = make(1, 2)
     with pytest.raises(Violation, match="one system image"):
         answer(checker, session, make(1, 1), xid=1, opcode=OpCode.SYNC)
+
+
+def test_a_session_lives_for_its_timeout() -> None:
+    model, checker, session = told(session_txn(make(1, 1)))
+    session.timeout_ms, session.asked_us = 1000, 5000
+    body = CloseSessionTxn([]).encode()
+    model.committed(make(1, 2), payload(make(1, 2), OpCode.CLOSE_SESSION, body, 0))
+    checker.committed(1_005_000)
+    checker.expired(session)
+    session.asked_us = 5001
+    with pytest.raises(Violation, match="ended after 999 ms"):
+        checker.expired(session)
+
+
+def test_a_read_only_server_writes_nothing_and_shows_what_is_or_what_may_be_lost() -> None:
+    _, checker, _ = told(session_txn(make(1, 1)), create_txn(make(1, 2), "/a", 1))
+    session = SessionRecord(0, SESSION, is_read_only=True)
+    for xid, zxid, error in ((1, make(1, 1), -101), (2, make(1, 9), 0), (3, make(1, 9), -101)):
+        operation = Operation(0, SESSION, xid, OpCode.GET_DATA, "/a")
+        checker.answered(session, operation, xid, zxid, error, b"")
+    session.last_zxid = 0
+    wrong = Operation(0, SESSION, 4, OpCode.GET_DATA, "/a")
+    with pytest.raises(Violation, match="reads"):
+        checker.answered(session, wrong, 4, make(1, 2), -101, b"")
+    write = Operation(0, SESSION, 5, OpCode.DELETE, "/a")
+    checker.answered(session, write, 5, make(1, 2), -119, b"")
+    with pytest.raises(Violation, match="read-only"):
+        checker.answered(session, write, 5, make(1, 2), 0, b"")
 
 
 def test_answers_come_in_the_order_of_the_requests() -> None:

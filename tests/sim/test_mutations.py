@@ -24,7 +24,7 @@ def first_found(
     make_disk: type[SimDisk] = SimDisk, make_machine: type[Machine] = Machine, start: int = 1
 ) -> tuple[int, str]:
     for seed in range(start, start + SEEDS):
-        result = simulate(seed, make_disk=make_disk, make_machine=make_machine)
+        result = simulate(seed, is_static=True, make_disk=make_disk, make_machine=make_machine)
         if result.violation:
             return seed, result.violation.split(":")[0]
     return 0, ""

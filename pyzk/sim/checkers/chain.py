@@ -20,6 +20,11 @@ from pyzk.zxid import counter_of, epoch_of, format_zxid, make
 _FRAME_HEAD = 12
 
 
+def payload_of(record: bytes) -> bytes:
+    """Return the payload in a framed record."""
+    return record[_FRAME_HEAD:-1]
+
+
 class Chain:
     """All transactions that were logged anywhere, and those that are committed."""
 
@@ -72,7 +77,7 @@ class Chain:
     def logged(self, who: str, last: int, records: list[bytes]) -> int:
         """Take framed records that a server logs behind ``last``; return its new last zxid."""
         for record in records:
-            payload = record[_FRAME_HEAD:-1]
+            payload = payload_of(record)
             zxid = payload_zxid(payload)
             known = self.payloads.setdefault(zxid, payload)
             if known != payload:

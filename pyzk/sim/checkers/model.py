@@ -11,6 +11,7 @@ from bisect import bisect_right
 from typing import NamedTuple
 
 from pyzk.constants import OpCode
+from pyzk.data.paths import CONFIG
 from pyzk.data.txn import LoggedTxn, decode_txn
 from pyzk.int64 import hex_id
 from pyzk.jute.records import (
@@ -102,7 +103,7 @@ class Model:
         self._children: dict[str, _Children] = {}
         self._last_cxid: dict[int, int] = {}
         root = Znode(b"", 0, 0, 0, 0)
-        for path in ("/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"):
+        for path in ("/", "/zookeeper", "/zookeeper/quota", CONFIG):
             self._pasts[path] = _Past(root)
             self._children[path] = _Children(frozenset())
         self._children["/"] = _Children(frozenset(("zookeeper",)))
@@ -152,6 +153,9 @@ class Model:
             self.sessions[header.client_id] = getattr(txn.body, "timeout_ms", 0)
         elif header.type == OpCode.CLOSE_SESSION:
             self._close(txn)
+        elif header.type == OpCode.RECONFIG:
+            # What the znode has is the configuration in force, which `configs` knows.
+            self._pasts[CONFIG].add(zxid, Znode(None, 0, zxid, -1, 0))
         else:
             self._apply(header, txn.body)
 

@@ -16,6 +16,7 @@ import struct
 from typing import Final
 
 from pyzk.constants import ErrorCode, EventType, OpCode, Xid
+from pyzk.data.paths import CONFIG
 from pyzk.errors import JuteError
 from pyzk.jute.records import (
     Create2Response,
@@ -26,6 +27,7 @@ from pyzk.jute.records import (
     StatResponse,
 )
 from pyzk.sim.checkers import Violation
+from pyzk.sim.checkers.configs import ConfigChecker
 from pyzk.sim.checkers.model import Model, Told, Znode
 from pyzk.sim.history import CHILDREN, DATA, EXISTS, Operation, SessionRecord, Watch
 from pyzk.zxid import format_zxid
@@ -45,17 +47,39 @@ _FIRES: Final = {
 class ReplyChecker:
     """Checks everything that any client is told."""
 
-    def __init__(self, model: Model, has_local_sessions: bool) -> None:
+    def __init__(self, model: Model, configs: ConfigChecker, has_local_sessions: bool) -> None:
         self.answers = 0
         self._model = model
+        self._configs = configs
         self._floor = 0
+        self._ended_us: dict[int, int] = {}
+        """Session id -> when its closeSession was committed."""
+        self._ended = 0
         self._has_local_sessions = has_local_sessions
 
     # --- sessions -------------------------------------------------------------------
 
+    def committed(self, now_us: int) -> None:
+        """Notes when sessions end; called after each transaction that the model has applied."""
+        ended = self._model.ended
+        if len(ended) != self._ended:
+            self._ended = len(ended)
+            self._ended_us[next(reversed(ended))] = now_us
+
     def expired(self, session: SessionRecord) -> None:
-        """A client was told that its session is gone."""
+        """Checks that a session which a client was told is gone has ended in its time: it lives for
+        its timeout after the last server has granted it."""
         session.is_closed = True
+        ended_us = self._ended_us.get(session.session_id)
+        if ended_us is None or session.is_closing:
+            return
+        lived_us = ended_us - session.asked_us
+        if lived_us < session.timeout_ms * 1000:
+            raise Violation(
+                "sessions",
+                f"c{session.client}: the session has ended after {lived_us // 1000} ms, its timeout"
+                f" is {session.timeout_ms} ms",
+            )
 
     def closed(self, session: SessionRecord) -> None:
         """Checks that a session has ended of which a client was told that it has closed it."""
@@ -83,6 +107,9 @@ class ReplyChecker:
             raise Violation("reply order", f"c{session.client}: answer {xid}, due is {operation}")
         self.answers += 1
         operation.zxid, operation.error = zxid, error
+        if session.is_read_only:
+            self._answered_by_read_only(session, operation, body)
+            return
         if zxid > 0:
             if zxid < session.last_zxid:
                 raise Violation(
@@ -99,6 +126,26 @@ class ReplyChecker:
         if operation.is_write:
             self._write(session, operation, body)
         elif zxid > 0:
+            self._read(session, operation, body)
+
+    def _answered_by_read_only(
+        self, session: SessionRecord, operation: Operation, body: bytes
+    ) -> None:
+        """Checks an answer of a server without a leader. What it shows may never be committed; if
+        it is, it is the truth of that zxid."""
+        zxid = operation.zxid
+        if operation.is_write and operation.opcode != OpCode.CLOSE_SESSION:
+            if operation.error != ErrorCode.NOT_READ_ONLY:
+                raise Violation("read-only", f"{operation} is answered with {operation.error}")
+            return
+        if zxid <= 0:
+            return
+        if zxid < session.last_zxid:
+            raise Violation("one system image", f"{operation}: zxid {format_zxid(zxid)}, read-only")
+        session.last_zxid = zxid
+        is_read = operation.opcode in (OpCode.GET_DATA, OpCode.EXISTS, OpCode.GET_CHILDREN2)
+        if is_read and zxid in self._model.told:
+            operation.sets_watch = False
             self._read(session, operation, body)
 
     # --- writes ---------------------------------------------------------------------
@@ -141,6 +188,11 @@ class ReplyChecker:
                 stat = Create2Response.decode(body, 0, len(body))[0].stat
         elif operation.opcode == OpCode.SET_DATA:
             stat = StatResponse.decode(body, 0, len(body))[0].stat
+        elif operation.opcode == OpCode.RECONFIG:
+            path = CONFIG
+            told_config, _ = GetDataResponse.decode(body, 0, len(body))
+            stat = told_config.stat
+            self._configs.shown(str(operation), told_config.data, operation.zxid)
         if stat is not None:
             assert path is not None
             self._compare(operation, stat, self._model.znode(path, operation.zxid))
@@ -179,11 +231,16 @@ class ReplyChecker:
         zxid, path = operation.zxid, operation.path
         if operation.opcode == OpCode.GET_DATA:
             data, _ = GetDataResponse.decode(body, 0, len(body))
+            if path == CONFIG:
+                self._configs.shown(str(operation), data.data, zxid)
+                return
             if znode is None or data.data != znode.data:
                 raise Violation(
                     "reads", f"{operation} at {format_zxid(zxid)}: {data.data!r}, it is {znode}"
                 )
             self._compare(operation, data.stat, znode)
+        elif path == CONFIG:
+            return  # each server has written its own configuration there, at its own time
         elif operation.opcode == OpCode.EXISTS:
             self._compare(operation, StatResponse.decode(body, 0, len(body))[0].stat, znode)
         else:

@@ -1,0 +1,257 @@
+"""Configurations: one order of them everywhere, each in force only when two quorums have it.
+
+Pure. A change of the configuration is a transaction, so the history says which configurations there
+are and in which order; the version of each is its zxid. The first one comes from the files of the
+first members; a leader that finds no other gives it the version (epoch, 0).
+
+- Who puts a version in force says that it is committed: that is checked like any other delivery,
+  and a change needs a quorum of the configuration before and one of its own.
+- A version has the same content everywhere, whether it is proposed or in force.
+- In one epoch no change is proposed while another one is under way.
+- A member goes to later versions only, and remembers over crashes what it has acknowledged.
+- A server that shows the state behind a change has that configuration in force, or a later one.
+- When a record with a change is durable, so is the file that names it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import Final
+
+from pyzk.config.members import Membership, parse_membership
+from pyzk.constants import OpCode
+from pyzk.data.txn import decode_txn
+from pyzk.errors import ConfigError
+from pyzk.jute.packing import unpack_int
+from pyzk.jute.records import SetDataTxn
+from pyzk.quorum.configurations import Configurations
+from pyzk.quorum.verifier import QuorumVerifier, verifier_of
+from pyzk.sim.checkers import Violation
+from pyzk.zxid import counter_of, epoch_of, format_zxid
+
+NO_CONFIG: Final = -1
+_TYPE_IN_PAYLOAD: Final = 28
+
+
+def proposed_config(payload: bytes) -> Membership | None:
+    """Returns the configuration that a transaction makes, None if it makes none."""
+    if unpack_int(payload, _TYPE_IN_PAYLOAD)[0] != OpCode.RECONFIG:
+        return None
+    txn = decode_txn(payload)
+    assert isinstance(txn.body, SetDataTxn), txn.body
+    assert txn.body.data is not None, txn.body
+    try:
+        return parse_membership(txn.body.data)
+    except ConfigError as error:
+        raise Violation("configurations", f"{txn.body.data!r} cannot be read: {error}") from None
+
+
+class _Known:
+    """The configurations that a machine had when it was last looked at."""
+
+    __slots__ = ("committed", "last_seen")
+
+    def __init__(self, committed: Membership, last_seen: Membership) -> None:
+        self.committed = committed
+        self.last_seen = last_seen
+
+
+class ConfigChecker:
+    """All configurations of a run."""
+
+    def __init__(self, first: Membership, delivered: Callable[[str, int], None]) -> None:
+        """``delivered`` checks that a server may show the state at a zxid."""
+        self.history: list[Membership] = [first]
+        """The configurations that are committed, in order."""
+        self.verifiers: list[QuorumVerifier] = [verifier_of(first)]
+        self.adopted = 0
+        """How often a machine has put a later configuration in force."""
+        self._versions = [0]
+        self._texts: dict[int, list[str]] = {}
+        """Version -> its content, as the first machine had it."""
+        self._delivered = delivered
+        self._known: dict[int, _Known] = {}
+        self._by_hand: dict[int, Membership] = {}
+        """The machines whose files were written by hand, and what was written."""
+        self._acked: dict[int, int] = {}
+        """The latest change that each machine has in its log as a voter before or behind it."""
+        self._logged: dict[int, list[int]] = {}
+        """The changes among the records that a machine has logged and that are not durable."""
+
+    @property
+    def newest(self) -> Membership:
+        """The configuration that was committed last."""
+        return self.history[-1]
+
+    def index_at(self, zxid: int) -> int:
+        """Returns which configuration is in force behind ``zxid``, as an index of the history."""
+        return bisect_right(self._versions, zxid) - 1
+
+    def verifiers_for(self, zxid: int) -> list[QuorumVerifier]:
+        """Returns the configurations of which the commit of ``zxid`` needs a quorum."""
+        return self.verifiers[self.index_at(zxid - 1) : self.index_at(zxid) + 1]
+
+    # --- the history ----------------------------------------------------------------
+
+    def committed(self, zxid: int, payload: bytes) -> None:
+        """Takes a transaction that becomes part of the history."""
+        config = proposed_config(payload)
+        if config is None:
+            return
+        if config.version != zxid:
+            raise Violation(
+                "configurations", f"{format_zxid(zxid)} makes version {config.version:x}"
+            )
+        self._check_content("the history", config)
+        self.history.append(config)
+        self.verifiers.append(verifier_of(config))
+        self._versions.append(zxid)
+
+    # --- machines -------------------------------------------------------------------
+
+    def written_by_hand(self, sid: int, config: Membership) -> None:
+        """Takes notice that an operator has written the configuration files of a machine."""
+        self._by_hand[sid] = config
+        self._acked[sid] = NO_CONFIG
+        self._known.pop(sid, None)
+
+    def stopped(self, sid: int) -> None:
+        """Forgets what a machine had in memory."""
+        self._known.pop(sid, None)
+        self._logged.pop(sid, None)
+
+    def seen(self, sid: int, configs: Configurations) -> None:
+        """Checks the configurations that a machine has, if they have changed."""
+        known = self._known.get(sid)
+        committed, last_seen = configs.committed, configs.last_seen
+        if known is not None and known.committed is committed and known.last_seen is last_seen:
+            return
+        self._known[sid] = _Known(committed, last_seen)
+        if known is None or known.last_seen is not last_seen:
+            self._check_proposed(sid, last_seen)
+        if known is None or known.committed is not committed:
+            self._check_in_force(sid, committed)
+        self._check_remembered(sid, max(committed.version, last_seen.version))
+        if known is not None and committed.version < known.committed.version:
+            raise Violation(
+                "configurations",
+                f"h{sid} goes back from version {known.committed.version:x}"
+                f" to {committed.version:x}",
+            )
+        if known is not None and known.committed is not committed:
+            self.adopted += 1
+
+    def _check_remembered(self, sid: int, version: int) -> None:
+        """Checks that a machine knows the change that it has helped to commit, unless that was
+        lost."""
+        acked = self._acked.get(sid, NO_CONFIG)
+        if version < acked and acked in self._versions:
+            raise Violation(
+                "configurations",
+                f"h{sid} has version {version:x}, and has acknowledged {acked:x} before",
+            )
+
+    def _helps_to_commit(self, sid: int, zxid: int, config: Membership) -> bool:
+        return sid in config.voters or sid in self.history[self.index_at(zxid - 1)].voters
+
+    def _check_content(self, who: str, config: Membership) -> None:
+        lines = self._texts.setdefault(config.version, config.lines())
+        if lines != config.lines():
+            raise Violation(
+                "configurations",
+                f"{who} has version {config.version:x} as {config.lines()}, it was {lines}",
+            )
+
+    def _check_proposed(self, sid: int, config: Membership) -> None:
+        version = config.version
+        if not counter_of(version):
+            return  # one that is in force, or a leader's name for the first one
+        if version not in self._texts:
+            for other in self._texts:
+                is_same_epoch = epoch_of(other) == epoch_of(version) and other < version
+                if is_same_epoch and counter_of(other) and other not in self._versions:
+                    raise Violation(
+                        "one change at a time",
+                        f"h{sid} has version {version:x} proposed while {other:x} is under way",
+                    )
+        self._check_content(f"h{sid}", config)
+
+    def _check_in_force(self, sid: int, config: Membership) -> None:
+        version = config.version
+        if not counter_of(version):
+            expected = self.history[0]
+            if not version:
+                expected = self._by_hand.get(sid, expected)
+            if config.lines() != expected.lines():
+                raise Violation(
+                    "configurations",
+                    f"h{sid} has version {version:x} with {config.lines()},"
+                    f" that was {expected.lines()}",
+                )
+            return
+        self._check_content(f"h{sid}", config)
+        if version not in self._versions:
+            self._delivered(f"h{sid}", version)
+        if version not in self._versions:
+            raise Violation(
+                "configurations", f"h{sid} has version {version:x} in force, no change made that"
+            )
+
+    def serving(self, sid: int, configs: Configurations, zxid: int) -> None:
+        """Checks the configuration of a machine that shows its clients the state at ``zxid``."""
+        expected = self.history[self.index_at(zxid)].version
+        if configs.is_enabled and configs.committed.version < expected:
+            raise Violation(
+                "configurations",
+                f"h{sid} serves at {format_zxid(zxid)} with version"
+                f" {configs.committed.version:x}; {expected:x} is in force there",
+            )
+
+    def shown(self, who: str, text: bytes | None, zxid: int) -> None:
+        """Checks what a client is told of the configuration, at ``zxid``."""
+        expected = self.history[self.index_at(zxid)]
+        try:
+            config = parse_membership(text or b"")
+        except ConfigError as error:
+            raise Violation("configurations", f"{who}: {text!r} cannot be read: {error}") from None
+        is_first = not counter_of(config.version) and not expected.version
+        if config.version != expected.version and not is_first:
+            raise Violation(
+                "configurations",
+                f"{who} at {format_zxid(zxid)} shows version {config.version:x};"
+                f" {expected.version:x} is in force there",
+            )
+        if config.lines() != expected.lines():
+            raise Violation("configurations", f"{who}: {text!r}, it is {expected.lines()}")
+
+    # --- disks ----------------------------------------------------------------------
+
+    def logged(self, sid: int, zxid: int, payload: bytes) -> None:
+        """Takes notice of a record that a machine gives to its disk. It is to remember a change
+        that it helps to commit, as a voter before or behind it."""
+        config = proposed_config(payload)
+        if config is not None and self._helps_to_commit(sid, zxid, config):
+            self._logged.setdefault(sid, []).append(zxid)
+
+    def restored(self, sid: int, zxid: int) -> None:
+        """Takes notice that the log of a machine ends with ``zxid`` from now on."""
+        logged = self._logged.get(sid)
+        if logged is not None:
+            self._logged[sid] = [each for each in logged if each <= zxid]
+
+    def synced(self, sid: int, zxid: int, saved_version: Callable[[], int]) -> None:
+        """Checks the files of a machine whose log is durable up to ``zxid``; ``saved_version``
+        returns the latest version in them."""
+        logged = self._logged.get(sid)
+        if not logged or logged[0] > zxid:
+            return
+        newest = max(each for each in logged if each <= zxid)
+        self._logged[sid] = [each for each in logged if each > zxid]
+        self._acked[sid] = newest
+        saved = saved_version()
+        if saved < newest:
+            raise Violation(
+                "configuration files",
+                f"h{sid} has {format_zxid(newest)} in its log, and its files have {saved:x}",
+            )

@@ -1,0 +1,208 @@
+"""Who looks after the machines: starts those that are to join, stops those that have left.
+
+Pure. An operator knows what an operator can find out by looking at every machine. He follows the
+rules of docs/operations.md, without which changes of the configuration are not safe:
+
+- The files of a server that is to join name the present members and itself, and no other that is
+  to join.
+- A machine gives up its data only when no other machine, running or not, counts it as a voter.
+- A member that nobody can find any more, for all addresses that it knows are out of date, is given
+  the present lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+from typing import Final, Protocol
+
+from pyzk.config.members import Membership, QuorumServer
+from pyzk.quorum.verifier import verifier_of
+from pyzk.sim.changes import drawn_server
+from pyzk.sim.checks import Checks
+from pyzk.sim.machine import Machine
+from pyzk.sim.ports import ELECTION
+from pyzk.sim.settings import usual_server
+from pyzk.sim.surroundings import Surroundings
+
+LEAST_US: Final = 200_000
+MOST_US: Final = 1_500_000
+
+
+class OperatedWorld(Surroundings, Protocol):
+    """What an operator sees, and whom he asks to start a machine."""
+
+    checks: Checks
+    machines: dict[int, Machine]
+    client_targets: list[int]
+
+    def start(self, machine: Machine) -> None:
+        """Switches a machine on, and starts its program."""
+        ...
+
+
+class Operator:
+    """The operator of one run."""
+
+    def __init__(self, world: OperatedWorld, rng: Random) -> None:
+        self.world = world
+        self.rng = rng
+        self.is_over = False
+        """Whether nothing goes wrong any more, and all that is left to do is to help members."""
+        self._away: dict[int, None] = {}
+        """The machines that the operator has stopped, or not started yet."""
+        self._lost: dict[int, int] = {}
+        """Machine -> how often in a row it was seen to know no address that is true."""
+
+    def begin(self) -> None:
+        """Looks at the machines now and then from now on."""
+        options = self.world.options
+        for sid in range(options.members + 1, options.machines + 1):
+            self._away[sid] = None
+        self._again()
+
+    def _again(self) -> None:
+        world = self.world
+        delay_us = LEAST_US if self.is_over else self.rng.randint(LEAST_US, MOST_US)
+        world.at(world.now_us + delay_us, self._look)
+
+    def _look(self) -> None:
+        for machine in self.world.machines.values():
+            if not machine.is_left_broken:
+                self._tend(machine)
+        self._again()
+
+    def _tend(self, machine: Machine) -> None:
+        rng = self.rng
+        sid = machine.sid
+        member = self.world.checks.configs.newest.member(sid)
+        if machine.is_up:
+            if member is None and not self.is_over and rng.random() < 0.1:
+                self._stop(machine)
+            elif member is not None and self.is_over and self._is_lost(machine):
+                self._write(machine)
+                machine.crash(is_power_lost=False, why="stopped, for its lines are out of date")
+                self.world.start(machine)
+            return
+        if sid not in self._away and machine.is_member_in_files:
+            return  # it has crashed, and comes back by itself
+        self._away[sid] = None
+        if member is not None:
+            if not machine.is_member_in_files:
+                self._write(machine)
+            self._start(machine)
+        elif not self.is_over and rng.random() < 0.3:
+            if machine.life and rng.random() < 0.5 and self.may_lose_data(sid):
+                self.world.say(machine, "its data are removed")
+                self.lose_data(machine)
+            self._write(machine)
+            self._start(machine)
+
+    def _stop(self, machine: Machine) -> None:
+        """Stops a machine that is no member, which may come back."""
+        self._away[machine.sid] = None
+        machine.crash(is_power_lost=False, why="stopped, as it is no member")
+        if machine.sid in self.world.client_targets:
+            self.world.client_targets.remove(machine.sid)
+
+    def _start(self, machine: Machine) -> None:
+        del self._away[machine.sid]
+        if machine.sid not in self.world.client_targets and not self.is_over:
+            self.world.client_targets.append(machine.sid)
+        self.world.start(machine)
+
+    def _write(self, machine: Machine) -> None:
+        """Writes the configuration files of a machine anew: the present members and itself."""
+        rng, sid = self.rng, machine.sid
+        newest = self.world.checks.configs.newest
+        members = {member.sid: member for member in newest.members}
+        if sid not in members:
+            # In groups every participant has its place.
+            is_observer = bool(newest.groups) or rng.random() < 0.5
+            members[sid] = (
+                usual_server(sid, is_observer=is_observer)
+                if rng.random() < 0.6
+                else drawn_server(sid, rng, is_observer=is_observer)
+            )
+        lines = tuple(members[each] for each in sorted(members))
+        config = Membership(lines, 0, newest.groups, newest.weights)
+        self.world.say(machine, f"is told of {_names(lines)}")
+        machine.disk.config.write_by_hand(config)
+        self.world.checks.configs.written_by_hand(sid, config)
+
+    # --- data -----------------------------------------------------------------------
+
+    def may_lose_data(self, sid: int) -> bool:
+        """Tells whether no machine but itself counts a server as a voter."""
+        if sid in self.world.checks.configs.newest.voters:
+            return False
+        others = [each for each in self.world.machines.values() if each.sid != sid]
+        return not any(sid in config.voters for each in others for config in _known(each))
+
+    def lose_data(self, machine: Machine) -> None:
+        """Removes the data directory of a machine that does not run."""
+        machine.disk.wipe()
+        self.world.checks.wiped(machine)
+
+    # --- members that nobody can find -----------------------------------------------
+
+    def _is_lost(self, machine: Machine) -> bool:
+        """Tells whether a member has known no true address for a while."""
+        is_lost = not machine.peer.server.is_running and machine.sid not in self._found()
+        count = self._lost[machine.sid] = self._lost.get(machine.sid, 0) + 1 if is_lost else 0
+        return count > 3
+
+    def _found(self) -> dict[int, None]:
+        """Returns the machines that have the newest configuration, and those that know the address
+        of one of them, and so on."""
+        machines = [each for each in self.world.machines.values() if each.is_up]
+        newest = self.world.checks.configs.newest.lines()
+        found = {each.sid: None for each in machines if each.member.membership.lines() == newest}
+        before = -1
+        while len(found) != before:
+            before = len(found)
+            for machine in machines:
+                if machine.sid not in found and any(
+                    sid in found and self._is_there(line)
+                    for config in _known(machine)
+                    for sid, line in ((each.sid, each) for each in config.members)
+                ):
+                    found[machine.sid] = None
+        return found
+
+    def _is_there(self, line: QuorumServer) -> bool:
+        """Tells whether a server listens where this line says."""
+        ports = self.world.machines[line.sid].ports
+        return any(
+            ports.accepts_at(ELECTION, each.host, each.election_port) for each in line.addresses
+        )
+
+    def needs_others(self, sids: list[int]) -> list[int]:
+        """Returns voters without whose help these machines cannot go on; none if they can."""
+        needed: list[int] = []
+        configs = [self.world.checks.configs.newest]
+        for sid in sids:
+            configs += _known(self.world.machines[sid])
+        newest = self.world.checks.configs.newest.version
+        for config in configs:
+            is_open = config.version > newest or config is configs[0]
+            if is_open and not verifier_of(config).has_quorum(sids):
+                needed += [sid for sid in config.voters if sid not in sids]
+        return needed
+
+
+def _known(machine: Machine) -> Iterator[Membership]:
+    """Yields the configurations that a machine has in memory and in its files."""
+    configs = machine.configs
+    if configs is not None:
+        yield configs.committed
+        yield configs.last_seen
+    if machine.life:
+        committed, last_seen = machine.disk.config.known()
+        yield committed
+        if last_seen is not None:
+            yield last_seen
+
+
+def _names(lines: tuple[QuorumServer, ...]) -> str:
+    return " ".join(f"h{line.sid}{':observer' * line.is_observer}" for line in lines)
