@@ -51,6 +51,16 @@ class Changes:
             raise
         return self
 
+    def pause(self) -> None:
+        """Lets the clients wait, with their sessions."""
+        assert self.load is not None
+        self.load.pause()
+
+    def resume(self) -> None:
+        """Lets the clients go on."""
+        assert self.load is not None
+        self.load.resume()
+
     def settled(self) -> None:
         """Checks that all serve as the configuration says, and that the clients work."""
         assert self.load is not None
