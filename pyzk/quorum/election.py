@@ -179,6 +179,8 @@ class Election:
         self._configs: dict[bytes, QuorumVerifier | None] = {}
         """text -> a configuration that other servers have and this one does not; None if it cannot
         be read."""
+        self._without_data: dict[int, None] = {}
+        """The voters of which the last thing heard is that they look and have no data."""
         self._stands: bool = True
         """Whether this peer may be elected in this round."""
         self._is_first: bool = True
@@ -268,6 +270,11 @@ class Election:
         text = notification.config
         if text and text != self.view.config and text not in self._configs:
             self._take_config(sid, text)
+        if _has_no_data(notification):
+            if sid in self.view.voters:
+                self._without_data[sid] = None
+        else:
+            self._without_data.pop(sid, None)
         if sid not in self.view.voters:
             self._answer_stranger(sid, notification)
         elif self.state == PeerState.LOOKING:
@@ -279,6 +286,13 @@ class Election:
             if self.state == PeerState.LEADING or (self.state == PeerState.FOLLOWING and gave_up):
                 self.lookers.append(sid)
             self._send(sid, self.current_vote, self.current_vote.round)
+
+    @property
+    def voters_to_hear_of(self) -> list[int]:
+        """The other voters that have not said that they have no data."""
+        return [
+            sid for sid in self.view.voters if sid != self.sid and sid not in self._without_data
+        ]
 
     def reached(self, sid: int) -> None:
         """Takes the news that a server is connected, or has given a sign of life."""
@@ -545,6 +559,15 @@ class Election:
             vote.peer_epoch,
             config=self.view.config,
         ).encode()
+
+
+def _has_no_data(notification: Notification) -> bool:
+    """Tells whether a server looks, and whoever it proposes has no data: then it has none."""
+    return (
+        notification.state == PeerState.LOOKING
+        and notification.zxid in (0, UNTRUSTED_ZXID)
+        and notification.peer_epoch == 0
+    )
 
 
 def _supporters(votes: dict[int, Vote], vote: Vote) -> dict[int, None]:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyzk.data.txn import decode_txn
 from pyzk.quorum.commands import Reload, TruncateLog
+from pyzk.quorum.doubt import Doubt
 from pyzk.quorum.election import Decision, Election, ElectionTimes, election_view
 from pyzk.quorum.election_link import ElectionLink, LinkState
 from pyzk.quorum.election_links import ElectionLinks, election_addresses
@@ -116,6 +117,7 @@ class MemberLife:
             is_participant=not ensemble.is_observer,
         )
         self.member.election = self.election
+        self.doubt: Doubt = Doubt(self.member, self.election)
         self.lost_links: LostLinks = LostLinks(
             ensemble.my_sid, "|".join(map(str, me.addresses)), clock
         )
@@ -203,6 +205,7 @@ class MemberLife:
             format_zxid(zxid),
             member.epochs.current,
         )
+        self.doubt.look()
         self._stand_at_ms = None
         if member.stands_aside:
             self._stand_at_ms = self.clock.now_ms + member.init_limit_ms
@@ -215,6 +218,13 @@ class MemberLife:
             member.stands_aside = ""
         stands = self._stand_at_ms is None and not member.is_outdated
         self.election.look(zxid, member.epochs.current, stands)
+
+    def _begin_anew(self) -> None:
+        """Begins with an empty database; the election follows when that is stored."""
+        self.election.stop()
+        self.member.server.end()  # the read-only server
+        self.phase = SETTLING
+        self.doubt.begin_anew()
 
     def _stand(self) -> None:
         """Stands for election after all: nobody else could be elected."""
@@ -299,8 +309,13 @@ class MemberLife:
             if self.role is not None and self.role.over is not None:
                 self._end_role(self.role, self.role.over)
                 continue
+            if self.phase != LOOKING:
+                return
+            if self.doubt.is_settled:
+                self._begin_anew()
+                return
             decision = election.decision
-            if decision is None or self.phase != LOOKING:
+            if decision is None:
                 return
             election.decision = None
             self._become(decision)
@@ -375,6 +390,8 @@ class MemberLife:
             self._read_only()
         if self._stand_at_ms is not None and now >= self._stand_at_ms:
             self._stand()
+        if self.phase == LOOKING:
+            self.doubt.wake()
         if self.role is not None:
             self.role.wake()
         self.pump()
@@ -389,6 +406,7 @@ class MemberLife:
             self._look_at,
             self._read_only_at,
             self._stand_at_ms,
+            self.doubt.deadline if self.phase == LOOKING else None,
             None if self.role is None else self.role.deadline,
         ):
             if at is not None and (due is None or at < due):

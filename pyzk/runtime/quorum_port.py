@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from pyzk.quorum.commands import DialLeader
 from pyzk.quorum.link import QuorumLink
 from pyzk.runtime.dialing import Listening
 from pyzk.runtime.network import peer_name, reason_of
 from pyzk.runtime.port import Port, PortSocket
+
+if TYPE_CHECKING:
+    from pyzk.config.members import QuorumServer
 
 HIGH_WATER_BYTES: Final = 1 << 20
 """How many bytes may wait for one socket; a snapshot in the link is made only as they leave."""
@@ -28,10 +31,12 @@ class QuorumPort(Port):
 
     # --- orders ---------------------------------------------------------------------
 
-    def listen(self) -> None:
-        """Takes learners, as soon as the port can be opened."""
+    def listen(self, server: QuorumServer) -> None:
+        """Takes learners at the addresses of ``server``, this member, as soon as the port can be
+        opened."""
         self.stop_listening()
-        places = self._places("learners", [each.quorum_port for each in self.ensemble.me.addresses])
+        ports = [each.quorum_port for each in server.addresses]
+        places = self._places("learners", server, ports)
         failures: list[str] = []
 
         def failed(reason: str) -> None:
@@ -41,7 +46,12 @@ class QuorumPort(Port):
 
         for where in places:
             listening = Listening(
-                self.inputs, self._network, self._make_accepted, where, failed=failed
+                self.inputs,
+                self._network,
+                self._make_accepted,
+                where,
+                failed=failed,
+                silence=self._silence(server),
             )
             self._listening.append(listening)
             listening.start()
