@@ -102,6 +102,9 @@ def settle(ensemble: ChangingEnsemble) -> None:
     def files_are_right() -> bool:
         seen.clear()
         for member in ensemble.running:
+            # A pyzk server that is not a member yet keeps the files with which it can start again.
+            if member.is_pyzk and member.sid not in ensemble.lines:
+                continue
             if wrong := wrong_files(member, ensemble.text, ensemble.version):
                 seen[str(member)] = wrong
         return not seen
