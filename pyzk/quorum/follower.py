@@ -11,9 +11,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from pyzk.constants import OpCode
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
-from pyzk.quorum.learner import BROADCAST, Learner
+from pyzk.quorum.learner import Learner
+from pyzk.quorum.learner_phases import BROADCAST
 
 if TYPE_CHECKING:
     from pyzk.quorum.link import QuorumLink
@@ -66,7 +68,10 @@ class Follower(Learner):
         zxid = packet.zxid
         payload = packets.txn_payload(packet)
         uncommitted = self.sync.uncommitted
-        uncommitted.queue.append((zxid, payload, uncommitted.read(zxid, payload)))
+        txn = uncommitted.read(zxid, payload)
+        if txn.header.type == OpCode.RECONFIG:
+            self.sync.see(txn)
+        uncommitted.queue.append((zxid, payload, txn))
         self.member.log_txn(zxid, payload)
         self._unacknowledged.append(zxid)
         self.member.server.metrics.learner_proposal_received_count += 1
@@ -82,13 +87,13 @@ class Follower(Learner):
         self._hold_if_long()
 
     def _on_commit_and_activate(self, packet: QuorumPacket) -> None:
-        """Does what COMMIT does; the new configuration is not activated."""
+        """Puts the new configuration in force, and does what COMMIT does."""
         leader = packets.designated_leader(packet)
         queue = self.sync.uncommitted.queue
-        head = queue[0] if queue else None
+        if not queue or queue[0][0] != packet.zxid:
+            raise self.sync.uncommitted.unknown_commit(packet.zxid)
+        self._activate(queue[0][2], leader)
         self._on_commit(packet)
-        assert head is not None, packet
-        self._activate(head[2], leader)
 
 
 FOLLOWER_PACKETS: Final[dict[int, Callable[[Follower, QuorumPacket], None]]] = {

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
+import attrs
+
 from pyzk.clock import Clock
 from pyzk.config.ensemble import EnsembleConfig, StartFiles, parse_ensemble
 from pyzk.config.server import ServerConfig, parse_config
@@ -64,6 +66,17 @@ class Actor:
         self.is_listening = False
         self.shown: tuple[object, ...] = ()
         """What was last told of its state."""
+
+    def files(self) -> EnsembleConfig:
+        """What a start finds: the settings, with the configurations that were saved."""
+        committed = self.disk.committed or self.ensemble.membership
+        me = committed.member(self.sid)
+        return attrs.evolve(
+            self.ensemble,
+            membership=committed,
+            last_seen=self.disk.proposed,
+            is_observer=me is not None and me.is_observer,
+        )
 
     @property
     def peer(self) -> Peer | None:
@@ -201,7 +214,7 @@ class Stage:
         )
         peer, life = member_peer(
             actor.config,
-            actor.ensemble,
+            actor.files(),
             recovered.database,
             epochs,
             self.clock,
@@ -216,7 +229,7 @@ class Stage:
         """Hand a member the end of an election."""
         life = actor.life
         election = life.election
-        state = PeerState.OBSERVING if actor.ensemble.is_observer else PeerState.FOLLOWING
+        state = PeerState.OBSERVING if life.member.is_observer else PeerState.FOLLOWING
         if actor.sid == leader:
             state = PeerState.LEADING
         other = self.actors[leader]
@@ -291,7 +304,8 @@ class Stage:
         self.drain(actor)
 
     def _running(self, sid: int) -> Running | None:
-        return self.actors[sid].running
+        actor = self.actors.get(sid)  # a configuration may have servers that were never there
+        return None if actor is None else actor.running
 
     def _hear(self, sid: int, line: str, action: Callable[[Running], None]) -> None:
         """An input that is a line only if something comes of it."""
