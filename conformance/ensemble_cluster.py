@@ -90,12 +90,10 @@ class Cluster(ChangingEnsemble):
                     self.named_gates[source, target, port] = gate
 
     def close_gates(self) -> None:
-        """Closes the gates that lead to former members and former ports."""
-        members = list(self.members.values())
-        ports = {port for each in members for port in (each.quorum_port, each.election_port)}
+        """Closes the gates of former members. Those at former ports stay: a member may have to hear
+        there that it has moved."""
         for key in list(self.named_gates):
-            source, _, port = key
-            if source not in self.members or port not in ports:
+            if not {*key[:2]} <= set(self.members):
                 self.named_gates.pop(key).close()
 
     def ways(self, sid: int) -> list[tuple[Gate, bool]]:
