@@ -412,6 +412,12 @@ class MemberLife:
         role = self.role
         return role.link_accepted(name) if isinstance(role, Leader) else None
 
+    def observer_accepted(self, name: str) -> QuorumLink | None:
+        """Takes a connection to the port of an observer master; None refuses it, for this server
+        does not follow."""
+        role = self.role
+        return role.observer_accepted(name) if isinstance(role, Follower) else None
+
     def link_received(self, link: QuorumLink, data: bytes) -> None:
         """Takes bytes that have come on a link of the quorum port."""
         link.receive(data)
@@ -428,9 +434,9 @@ class MemberLife:
         learner = link.owner
         if isinstance(learner, Learner) and not link.is_closed:
             if link.has_received:
-                self.lost_links.ended(learner.leader_sid, learner.epoch)
+                self.lost_links.ended(learner.sync.source_sid, learner.epoch)
             elif learner.phase == CONNECTING:
-                self.lost_links.gone(learner.leader_sid)
+                self.lost_links.gone(learner.sync.source_sid)
         link.lost(reason)
         self.pump()
 

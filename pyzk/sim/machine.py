@@ -24,6 +24,7 @@ from pyzk.quorum.commands import (
     ListenForClients,
     ListenForElections,
     ListenForLearners,
+    ListenForObservers,
     StorageCommand,
 )
 from pyzk.quorum.driver import Driver
@@ -44,6 +45,7 @@ from pyzk.zxid import format_zxid
 
 CLIENT: Final = "client"
 QUORUM: Final = "quorum"
+OBSERVERS: Final = "observers"
 ELECTION: Final = "election"
 WALL_MS: Final = 1_700_000_000_000
 TAKE_BYTES: Final = 1 << 14
@@ -113,6 +115,7 @@ class Machine:
         self.peer: Peer
         self.clock: Clock
         self.is_listening = False
+        self.takes_observers = False
         self.connections: dict[Connection, None] = {}
         self._held: deque[Callable[[], object]] = deque()
         self._armed_us: int | None = None
@@ -130,7 +133,7 @@ class Machine:
         self.life += 1
         self.is_up = True
         self.is_paused = False
-        self.is_listening = False
+        self.is_listening = self.takes_observers = False
         self._armed_us = None
         self._held.clear()
         self.connections = {}
@@ -393,6 +396,16 @@ class Machine:
         self._step()
         self.is_listening = False
 
+    def listen_for_observers(self, command: ListenForObservers) -> None:
+        """Opens the port of an observer master."""
+        self._step()
+        self.takes_observers = True
+
+    def stop_listening_for_observers(self) -> None:
+        """Closes the port of an observer master."""
+        self._step()
+        self.takes_observers = False
+
     def listen_for_elections(self, command: ListenForElections) -> None:
         """Opens the election port elsewhere; addresses are names of machines here, so it stays."""
         self._step()
@@ -402,10 +415,12 @@ class Machine:
         self._step()
 
     def dial_leader(self, command: DialLeader) -> None:
-        """Connects to the leader."""
+        """Connects to the leader or to an observer master."""
         self._step()
         world = self.world
-        target = world.machine_at(command.addresses[0][0])
+        host, number = command.addresses[0]
+        target = world.machine_at(host)
+        is_master = number == world.ensemble_configs[self.sid].observer_master_port
         link = command.link
 
         def done(socket: Socket | None) -> None:
@@ -419,7 +434,8 @@ class Machine:
             link.shell = socket
             self.act(partial(self.inputs.link_up, link))
 
-        world.network.dial(self, target, QUORUM, command.timeout_ms * 1000, done)
+        port = OBSERVERS if is_master else QUORUM
+        world.network.dial(self, target, port, command.timeout_ms * 1000, done)
 
     def send(self, link: Outgoing) -> None:
         """Writes to a link of the quorum port."""
@@ -508,13 +524,13 @@ class Machine:
     # --- whoever connects -----------------------------------------------------------
 
     def accepts(self, port: str) -> bool:
-        return self.is_listening if port == QUORUM else True
+        return {QUORUM: self.is_listening, OBSERVERS: self.takes_observers}.get(port, True)
 
     def accepted(self, port: str, socket: Socket) -> None:
         if port == CLIENT:
             self.act(partial(self._accept_client, socket))
-        elif port == QUORUM:
-            self.act(partial(self._accept_learner, socket))
+        elif port in (QUORUM, OBSERVERS):
+            self.act(partial(self._accept_learner, port, socket))
         else:
             self.act(partial(self._accept_election, socket))
 
@@ -528,8 +544,10 @@ class Machine:
         socket.owner = SocketOwner(self, connection.receive, lambda _: connection.closed())
         self.connections[connection] = None
 
-    def _accept_learner(self, socket: Socket) -> None:
-        link = self.inputs.link_accepted(socket.name)
+    def _accept_learner(self, port: str, socket: Socket) -> None:
+        inputs = self.inputs
+        accept = inputs.observer_accepted if port == OBSERVERS else inputs.link_accepted
+        link = accept(socket.name)
         if link is None:
             socket.close()
             return

@@ -23,6 +23,7 @@ from pyzk.quorum.commands import (
     ListenForClients,
     ListenForElections,
     ListenForLearners,
+    ListenForObservers,
     StorageCommand,
 )
 from pyzk.quorum.election import Decision
@@ -124,6 +125,12 @@ class Running(Driven):
     def stop_listening(self) -> None:
         self.actor.is_listening = False
         self._effect("listens no more")
+
+    def listen_for_observers(self, command: ListenForObservers) -> None:
+        self._effect("listens for observers")
+
+    def stop_listening_for_observers(self) -> None:
+        self._effect("listens for observers no more")
 
     def listen_for_elections(self, command: ListenForElections) -> None:
         self._effect(f"listens for elections as {command.server}")
