@@ -53,7 +53,9 @@ LEFT_OUT = (
     "quorum/election",
     "quorum/epochs",
     "quorum/learner_dial",
+    "quorum/learner_masters",
     "quorum/learner_questions",
+    "quorum/observer_dial",
     "quorum/storage_commands",
     "quorum/twins",
 )

@@ -16,6 +16,7 @@ from pyzk.persistence.txnlog import frame_record
 from pyzk.quorum.commands import Reload, SaveEpoch, StorageCommand
 from pyzk.quorum.configurations import Configurations
 from pyzk.quorum.epochs import ACCEPTED
+from pyzk.quorum.learner_masters import LearnerMasters
 from pyzk.quorum.verifier import QuorumVerifier, verifier_of
 from pyzk.server.outbox import Outbox, TakeSnapshot
 from pyzk.server.snapshot_trigger import SnapshotTrigger
@@ -58,6 +59,8 @@ class Member:
         self.configs: Configurations = Configurations(
             ensemble.membership, ensemble.last_seen, ensemble.reconfig_enabled
         )
+        self.masters: LearnerMasters = LearnerMasters(rng)
+        """The voters that this server, as an observer, may follow in place of the leader."""
         self.tick_ms: int = ensemble.tick_time_ms
         self.init_limit_ms: int = ensemble.tick_time_ms * ensemble.init_limit_ticks
         self.sync_limit_ms: int = ensemble.tick_time_ms * ensemble.sync_limit_ticks
