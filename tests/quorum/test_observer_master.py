@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
-from pyzk.config.members import config_text
+from pyzk.config.members import QuorumServer, ServerAddress, config_text
 from pyzk.constants import OpCode
 from pyzk.jute.packing import pack_int
 from pyzk.jute.records import PathRequest
@@ -320,6 +321,21 @@ def test_a_reconfiguration_is_sent_on_as_such() -> None:
         "INFORMANDACTIVATE 0x100000001 leader=3 create /a",
         "INFORM 0x100000002 create /b",
     ]
+
+
+def test_the_port_moves_along_with_the_server() -> None:
+    world = serving()
+    activate = packets.encode_commit_and_activate
+    world.hear(proposal(create(E1 + 1, "/a")), activate(E1 + 1, 3))
+    assert world.ports == [("host1", PORT)]
+    configs = world.member.configs
+    elsewhere = QuorumServer(1, (ServerAddress("elsewhere", 2888, 3888),))
+    others = configs.committed.members[1:]
+    configs.committed = attrs.evolve(configs.committed, members=(elsewhere, *others))
+    world.hear(both(create(E1 + 2, "/b")))
+    assert world.ports == [("host1", PORT)]
+    world.hear(proposal(create(E1 + 3, "/c")), activate(E1 + 3, 3))
+    assert world.ports == [("elsewhere", PORT)]
 
 
 def test_what_ends_the_role_reaches_observers_first() -> None:
