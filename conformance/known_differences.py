@@ -87,5 +87,5 @@ ODD_WORDS: Final[dict[str, str]] = {
 }
 """Four-letter words that get another answer."""
 
-OURS_IN_MNTR: Final = ("zk_tree_digest", "zk_tree_digest_zxid")
+OURS_IN_MNTR: Final = ("zk_unsaved_configs", "zk_tree_digest", "zk_tree_digest_zxid")
 """What mntr has behind all that the original has."""

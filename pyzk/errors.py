@@ -122,6 +122,14 @@ class NoWatcher(KeeperError):
     code = ErrorCode.NO_WATCHER
 
 
+class NewConfigNoQuorum(KeeperError):
+    code = ErrorCode.NEW_CONFIG_NO_QUORUM
+
+
+class ReconfigInProgress(KeeperError):
+    code = ErrorCode.RECONFIG_IN_PROGRESS
+
+
 class ReconfigDisabled(KeeperError):
     code = ErrorCode.RECONFIG_DISABLED
 

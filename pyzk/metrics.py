@@ -30,6 +30,9 @@ class Metrics:
     fsync_threshold_exceed_count: int = 0
     written: WrittenByNamespace
     """How many bytes of paths and data were written, by first path component."""
+    unsaved_configs: int = 0
+    """How many configurations of the ensemble the files do not have because these cannot be
+    written; a reset leaves it."""
 
     # counters
     watch_bytes: int = 0

@@ -13,10 +13,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import attrs
+
+from pyzk.config.dynamic_files import parse_dynamic
 from pyzk.config.ensemble import StartFiles, parse_ensemble
-from pyzk.config.members import Membership
+from pyzk.config.members import Membership, QuorumServer, version_of_file_name
 from pyzk.config.settings import Settings
 from pyzk.errors import ConfigError
+from pyzk.persistence.filenames import INITIALIZE_NAME
 
 LOOPBACK: Final = "127.0.0.1"
 CONFIG_NAME: Final = "zoo.cfg"
@@ -126,17 +130,34 @@ def _find(directory: Path) -> list[MemberFolder] | None:
                 " was made by pyzk ensemble"
             )
         return None
-    return [_read(directory, sid, sids) for sid in sids]
+    read = {sid: read_membership(directory / str(sid) / CONFIG_NAME, sid) for sid in sids}
+    newest = max(read, key=lambda sid: read[sid].version)
+    if read[newest].version:
+        return _reconfigured(directory, newest, read[newest], sids)
+    return [_read(directory, sid, read[sid], sids) for sid in sids]
 
 
 def _is_folder(entry: Path) -> bool:
     return entry.name.isdecimal() and (entry / CONFIG_NAME).exists()
 
 
-def _read(directory: Path, sid: int, sids: Sequence[int]) -> MemberFolder:
-    folder = directory / str(sid)
-    config = folder / CONFIG_NAME
-    membership = read_membership(config, sid)
+def _reconfigured(
+    directory: Path, sid: int, membership: Membership, sids: Sequence[int]
+) -> list[MemberFolder]:
+    """Return the members of the configuration that is in force, which server ``sid`` knows; a
+    folder of a server that was removed may be there, too."""
+    config = directory / str(sid) / CONFIG_NAME
+    missing = [member.sid for member in membership.members if member.sid not in sids]
+    if missing:
+        raise LayoutError(
+            f"{config} names a file with the servers {_list(missing)}, which have no folder in"
+            f" {directory}; remove them from the ensemble with reconfig, or use another directory"
+        )
+    return [_folder(directory, config, member) for member in membership.members]
+
+
+def _read(directory: Path, sid: int, membership: Membership, sids: Sequence[int]) -> MemberFolder:
+    config = directory / str(sid) / CONFIG_NAME
     named = [member.sid for member in membership.members]
     if named != list(sids):
         raise LayoutError(
@@ -145,17 +166,27 @@ def _read(directory: Path, sid: int, sids: Sequence[int]) -> MemberFolder:
         )
     me = membership.member(sid)
     assert me is not None, sid
-    address = me.addresses[0]
-    if me.client_port is None:
+    return _folder(directory, config, me)
+
+
+def _folder(directory: Path, config: Path, member: QuorumServer) -> MemberFolder:
+    address, sid = member.addresses[0], member.sid
+    if member.client_port is None:
         raise LayoutError(f"{config}: end the line server.{sid} with ;{LOOPBACK}: and a port")
-    ports = Ports(me.client_port, address.quorum_port, address.election_port)
-    return MemberFolder(sid, me.is_observer, folder, ports)
+    ports = Ports(member.client_port, address.quorum_port, address.election_port)
+    return MemberFolder(sid, member.is_observer, directory / str(sid), ports)
 
 
 def read_membership(config: Path, sid: int) -> Membership:
-    """Return the membership that zoo.cfg states. Raises LayoutError."""
+    """Return the membership that zoo.cfg states, or the file that it names. Raises LayoutError,
+    OSError."""
     try:
-        ensemble = parse_ensemble(Settings(config.read_bytes()), StartFiles(str(sid).encode()))
+        settings = Settings(config.read_bytes())
+        dynamic = settings.dynamic_file
+        if dynamic is not None:
+            membership = parse_dynamic(Path(dynamic).read_bytes())
+            return attrs.evolve(membership, version=version_of_file_name(dynamic))
+        ensemble = parse_ensemble(settings, StartFiles(str(sid).encode()))
     except ConfigError as error:
         raise LayoutError(f"{config}: {error}") from None
     if ensemble is None:
@@ -253,6 +284,8 @@ def _write(members: Sequence[MemberFolder]) -> None:
     for member in members:
         member.data.mkdir(parents=True)
         (member.data / "myid").write_text(f"{member.sid}\n")
+        # The ensemble is new: no member needs to ask the others whether they have data.
+        (member.data / INITIALIZE_NAME).touch()
     # Last: with this file a folder is a member's.
     for member in members:
         member.config.write_text(f"{_SETTINGS}dataDir={member.data.absolute()}\n{servers}")

@@ -6,6 +6,7 @@ ZooKeeper: zkServer.sh start-foreground, and the positional form of ZooKeeperSer
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import click
@@ -38,6 +39,7 @@ _NOT_EPHEMERAL: Final = {
     "words": "ZOO_CFG; give -D and options instead",
     "data_dir": "--data-dir; in memory there is none",
     "data_log_dir": "--data-log-dir; in memory there is none",
+    "initialize": "--initialize; in memory every server is new",
     "no_fsync": "--no-fsync; in memory there is nothing to sync",
     "loop": "--loop",
 }
@@ -86,6 +88,9 @@ def _check_combination(context: click.Context) -> None:
 @click.option("--tick-time", metavar="MS", help="The unit of all timeouts.")
 @click.option("--max-client-cnxns", metavar="N", help="Connections from one address; 0: no limit.")
 @click.option("--whitelist", metavar="WORDS", help="Four-letter words to answer; *: all.")
+@click.option(
+    "--initialize", is_flag=True, help="An empty data directory is that of a new ensemble."
+)
 @click.option("--no-fsync", is_flag=True, help="Answer writes before they are on disk.")
 @property_options[0]
 @property_options[1]
@@ -114,6 +119,7 @@ def command(
     log_level: str | None,
     log_format: str,
     loop: str,
+    initialize: bool,
     no_fsync: bool,
     ephemeral: bool,
     control_port: str | None,
@@ -152,6 +158,8 @@ def command(
     if no_fsync:
         given.append(Property("forceSync", "no", "--no-fsync"))
     config = load(zoo_cfg, properties, properties_file, [*positional, *given])
+    if initialize:
+        config = replace(config, initialize=True)
     if exit_with_parent:
         parent.exit_with_parent()
     raise SystemExit(

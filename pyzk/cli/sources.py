@@ -51,7 +51,15 @@ def load(
     try:
         if zoo_cfg is None:
             return parse_config(b"", given, (*DEFAULTS, *options))
-        return parse_config(_read(zoo_cfg), given, options, _read_if_there, resolve, os.path.isdir)
+        return parse_config(
+            _read(zoo_cfg),
+            given,
+            options,
+            _read_if_there,
+            resolve,
+            os.path.isdir,
+            os.path.abspath(zoo_cfg),
+        )
     except ConfigError as error:
         fail(f"{zoo_cfg}: {error}" if zoo_cfg is not None else str(error))
     except OSError as error:

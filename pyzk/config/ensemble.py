@@ -8,11 +8,12 @@ ZooKeeper: QuorumPeerConfig, QuorumPeer, and the properties of the quorum packag
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 import attrs
 
+from pyzk.config.dynamic_files import backup_name, next_name, parse_dynamic, parse_next
 from pyzk.config.keys import KEYS, MEMBER_PREFIXES
 from pyzk.config.members import (
     WILDCARD,
@@ -22,12 +23,14 @@ from pyzk.config.members import (
     bracketed,
     canonical_host,
     parse_id,
+    parse_membership,
     same_address,
     version_of_file_name,
 )
-from pyzk.config.properties import Entry, parse_properties
+from pyzk.config.properties import Entry
 from pyzk.config.settings import Remark, Resolve, Setting, Settings, no_names, of_entry
 from pyzk.errors import ConfigError
+from pyzk.int64 import hex_digits
 
 _BY_NAME: Final = {key.name: key for key in KEYS}
 
@@ -44,6 +47,9 @@ class EnsembleConfig:
     client_host: str = WILDCARD
     client_port: int
     dynamic_file: str | None = None
+    config_file: str | None = None
+    """The path of zoo.cfg, beside which configurations are written; None if the configuration did
+    not come from a file."""
 
     tick_time_ms: int = 3000
     init_limit_ticks: int
@@ -96,9 +102,54 @@ class EnsembleConfig:
 
     @property
     def me(self) -> QuorumServer:
-        member = self.membership.member(self.my_sid)
-        assert member is not None, self.my_sid
-        return member
+        """This server; one that is about to be added is in the last seen configuration only."""
+        found = _find(self.my_sid, self.membership, self.last_seen)
+        assert found is not None, self.my_sid
+        return found
+
+    @property
+    def client_address(self) -> tuple[str, int]:
+        """Where this server takes clients."""
+        return self.client_host, self.client_port
+
+    def with_saved(
+        self, committed: Membership | None, last_seen: Membership | None
+    ) -> EnsembleConfig:
+        """Return what a member is told that has saved later configurations, and was started with
+        this one, which is no file. Raises ConfigError if it is in none of them."""
+        found = self.membership
+        if committed is not None and committed.version > found.version:
+            found = committed
+        if last_seen is not None and last_seen.version <= found.version:
+            last_seen = None
+        me = _find(self.my_sid, found, last_seen)
+        if me is None:
+            raise ConfigError(
+                f"server {self.my_sid} is not in version {hex_digits(found.version)} of the"
+                " ensemble, which it has saved: it was removed, or stopped before it was added;"
+                " give it an empty data directory to let it join",
+                key="myid",
+            )
+        host, port = self.client_address
+        if me.client_port is not None:
+            host, port = me.client_host, me.client_port
+        return attrs.evolve(
+            self,
+            membership=found,
+            last_seen=last_seen,
+            is_observer=me.is_observer,
+            client_host=host,
+            client_port=port,
+        )
+
+    def present(self, text: bytes) -> Membership:
+        """Return the configuration of this text, which /zookeeper/config has: the one with which
+        this server was started, if none was installed since, or one that is no configuration."""
+        try:
+            found = parse_membership(text)
+        except ConfigError:
+            return self.membership
+        return found if found.members else self.membership
 
 
 class StartFiles(NamedTuple):
@@ -109,6 +160,29 @@ class StartFiles(NamedTuple):
     myid_path: str = "dataDir/myid"
     dynamic: bytes | None = None
     """The content of `Settings.dynamic_file`; None if there is none."""
+    next: bytes | None = None
+    """The content of the file of the configuration that was proposed last; None if there is
+    none."""
+    next_path: str = "zoo.cfg.dynamic.next"
+    config_path: str | None = None
+    """The path of zoo.cfg; None if the settings did not come from a file."""
+
+
+def start_files(
+    settings: Settings, data_dir: str, path: str | None, read: Callable[[str], bytes | None]
+) -> StartFiles:
+    """Read the files that a member has beside the zoo.cfg at ``path``."""
+    myid_path = f"{data_dir}/myid"
+    dynamic = settings.dynamic_file
+    next_path = next_name(path or "zoo.cfg")
+    return StartFiles(
+        read(myid_path),
+        myid_path,
+        read(dynamic) if dynamic else None,
+        read(next_path) if dynamic and path else None,
+        next_path,
+        path,
+    )
 
 
 class Lone(NamedTuple):
@@ -142,6 +216,9 @@ def ensemble_values(ensemble: EnsembleConfig) -> list[tuple[str, object]]:
         if key.member is not None and key.field is None
     ]
     values += [tuple(line.split("=", 1)) for line in ensemble.membership.lines()]  # type: ignore[misc]
+    if ensemble.dynamic_file is not None:
+        values.append(("dynamicConfigFile", ensemble.dynamic_file))
+        values.append(("version", hex_digits(ensemble.membership.version)))
     return [*values, ("myid", ensemble.my_sid)]
 
 
@@ -204,16 +281,8 @@ class _Builder:
 
             message = f"{name} cannot be read; it must hold the server lines"
             raise setting.wrong(hints.extended(message, hints.of_value(name)))
-        collector = MemberLines()
         try:
-            for entry in parse_properties(content):
-                collector.add(entry)
-            if collector.version_entry is not None:
-                raise of_entry(collector.version_entry).wrong(
-                    "the name of the file ends with the version, so the file must not have it;"
-                    " remove the line"
-                )
-            membership = collector.membership()
+            membership = parse_dynamic(content)
         except ConfigError as error:
             raise ConfigError(f"{error.message} (in {name})", error.line, error.key) from None
         if not membership.members:
@@ -243,19 +312,20 @@ class _Builder:
             return Lone(member, self._read_myid()[1] == member.sid)
         self._limits()
         self._check_members(membership, where)
-        sid = self._my_sid(membership)
-        me = membership.member(sid)
-        assert me is not None, sid
+        last_seen = self._last_seen(membership)
+        me = self._me(membership, last_seen)
         self._peer_type(me)
         host, port = self._client_address(me)
         self._advise(membership, where)
         return EnsembleConfig(
-            my_sid=sid,
+            my_sid=me.sid,
             membership=membership,
+            last_seen=last_seen,
             is_observer=me.is_observer,
             client_host=host,
             client_port=port,
             dynamic_file=self.settings.dynamic_file,
+            config_file=self.files.config_path,
             warnings=tuple(self.warnings),
             **self.values,
         )
@@ -289,7 +359,21 @@ class _Builder:
                 if other != member.sid:
                     self._warn(entry, f"{text} is an address of server {other}, too")
 
-    def _my_sid(self, membership: Membership) -> int:
+    def _last_seen(self, membership: Membership) -> Membership | None:
+        """Return the configuration that was proposed and is not in force, if there is one. As in
+        the original, only a server that has a dynamic file can know one."""
+        content = self.files.next
+        if content is None or self.settings.dynamic_file is None:
+            return None
+        if not self.values.get("reconfig_enabled", False):
+            return None
+        proposed = parse_next(content, self.files.next_path)
+        if proposed.version <= membership.version:
+            return None
+        self.warnings.append((None, _under_way(proposed, self.files.next_path)))
+        return proposed
+
+    def _me(self, membership: Membership, last_seen: Membership | None) -> QuorumServer:
         path = self.files.myid_path
         sids = [member.sid for member in membership.members]
         listed = ", ".join(str(sid) for sid in sids)
@@ -307,13 +391,28 @@ class _Builder:
             raise ConfigError(
                 f"{path} {shown}; it must hold the id of this server, one of {listed}", key="myid"
             )
-        if sid not in sids:
+        me = _find(sid, membership, last_seen)
+        if me is None:
+            if membership.version:
+                raise ConfigError(self._not_a_member(sid, membership, listed), key="myid")
             raise ConfigError(
                 f"{path} holds {sid}, but there is no server.{sid}, only {listed}; add the line on"
                 " every server, or correct the file",
                 key="myid",
             )
-        return sid
+        return me
+
+    def _not_a_member(self, sid: int, membership: Membership, listed: str) -> str:
+        """Return why a server that reconfigurations have left out does not start."""
+        dynamic = self.settings.dynamic_file
+        backup = backup_name(self.files.config_path or "zoo.cfg")
+        return (
+            f"{self.files.myid_path} holds {sid}, but version {hex_digits(membership.version)} of"
+            f" the ensemble, in {dynamic}, has the servers {listed} only: server {sid} was removed,"
+            " or stopped before it was added. To let it join, give zoo.cfg the server lines of the"
+            f" present members and of server {sid} instead of dynamicConfigFile (those with which"
+            f" it was started first are in {backup}), start it, and add it with reconfig"
+        )
 
     def _read_myid(self) -> tuple[str, int | None]:
         """Return the first line of the file, and the server id that it is; None if it is not
@@ -412,6 +511,22 @@ def check_client_address(
         f"{shown[0]} differs from {shown[1]} in server.{member.sid}; remove clientPort and"
         " clientPortAddress here, or make them the same"
     )
+
+
+def _under_way(proposed: Membership, path: str) -> str:
+    return (
+        f"{path}: a reconfiguration to version {hex_digits(proposed.version)} was under way when"
+        " this server stopped; it needs quorums of both until a leader says how that ended"
+    )
+
+
+def _find(sid: int, membership: Membership, last_seen: Membership | None) -> QuorumServer | None:
+    """Return a server as the configuration in force has it, else as the proposed one does; None if
+    neither has it."""
+    found = membership.member(sid)
+    if found is None and last_seen is not None:
+        found = last_seen.member(sid)
+    return found
 
 
 def _membership(entries: Iterable[Entry]) -> Membership:

@@ -10,6 +10,7 @@ QuorumPeerConfig.parseProperties.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from pyzk.errors import ConfigError
@@ -19,6 +20,7 @@ _TRIMMED: Final = "".join(map(chr, range(ord(" ") + 1)))
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _LINE_END = re.compile(r"\r\n|\n|\r")
+_LINE_END_KEPT = re.compile(r"(\r\n|\n|\r)")
 _HEX4 = re.compile(r"[0-9a-fA-F]{4}")
 
 
@@ -47,22 +49,46 @@ def parse_properties(data: bytes) -> list[Entry]:
     if data.startswith(_UTF16_MARKS) and b"\0" in data[2:4]:
         raise ConfigError("the file is in UTF-16; save it as UTF-8 without a byte order mark", 1)
     lines = _LINE_END.split(data.decode("iso-8859-1"))
-    entries: list[Entry] = []
+    return [_split(first + 1, text) for first, _, text in _logical_lines(lines) if text]
+
+
+def without_keys(data: bytes, is_removed: Callable[[str], bool]) -> bytes:
+    """Return the file without the lines whose keys are removed; comments and all others stay as
+    they are. Raises ConfigError as `parse_properties` does."""
+    pieces = _LINE_END_KEPT.split(data.decode("iso-8859-1"))
+    ends = [*pieces[1::2], ""]
+    lines = pieces[0::2]
+    kept: list[str] = []
+    for first, end, text in _logical_lines(lines):
+        if not text or not is_removed(_split(first + 1, text).key):
+            kept += [lines[at] + ends[at] for at in range(first, end)]
+    return "".join(kept).encode("iso-8859-1")
+
+
+def escaped(value: str) -> str:
+    """Return a value as it must be written to be read as itself."""
+    out = value.replace("\\", "\\\\")
+    return "".join(char if " " <= char <= "~" else f"\\u{ord(char):04x}" for char in out)
+
+
+def _logical_lines(lines: list[str]) -> Iterator[tuple[int, int, str]]:
+    """Yield (first line, line behind the last one, text) of each line that may be continued; the
+    text is "" for blank ones and comments."""
     index = 0
     while index < len(lines):
-        number = index + 1
+        first = index
         text = lines[index].lstrip(_BLANKS)
         index += 1
         if not text or text[0] in "#!" or text == "\\":
-            continue  # a backslash alone continues nothing: what follows may be a comment
+            yield first, index, ""  # a backslash alone continues nothing: a comment may follow
+            continue
         while _continues(text):
             text = text[:-1]
             if index == len(lines):
                 break
             text += lines[index].lstrip(_BLANKS)
             index += 1
-        entries.append(_split(number, text))
-    return entries
+        yield first, index, text
 
 
 def _continues(text: str) -> bool:

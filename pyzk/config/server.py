@@ -90,6 +90,9 @@ class ServerConfig:
     snapshot_trust_empty: bool = False
     datadir_autocreate: bool = True
     db_autocreate: bool = True
+    initialize: bool = False
+    """Whether an empty data directory is that of a new server, for whoever starts this says so:
+    ``pyzk serve --initialize``."""
     serialize_last_processed_zxid: bool = True
     digest_enabled: bool = True
     close_session_txn_enabled: bool = True
@@ -193,17 +196,19 @@ def parse_config(
     read_file: ReadFile = _no_file,
     resolve: Resolve | None = None,
     is_directory: Callable[[str], bool] = _no_directory,
+    path: str | None = None,
 ) -> ServerConfig:
     """Return what `text` (of zoo.cfg), `properties` and `options` (their names are keys) ask for.
 
     A member of an ensemble has more to read: `myid` in its dataDir, and the file that
     dynamicConfigFile names. Host names are resolved where its client address is given twice;
     without ``resolve`` a name is the same as no other. A directory whose name in the file looks
-    like a slip is taken if ``is_directory`` says that there is one. Raises ConfigError with the
-    line of `text` and the key, for the first wrong value it meets.
+    like a slip is taken if ``is_directory`` says that there is one. ``path`` is where zoo.cfg is;
+    beside it are the files of later configurations. Raises ConfigError with the line of `text` and
+    the key, for the first wrong value it meets.
     """
     settings = Settings(text, properties, options)
-    builder = _Builder(settings, read_file, resolve or no_names, is_directory)
+    builder = _Builder(settings, read_file, resolve or no_names, is_directory, path)
     try:
         return builder.build()
     except ConfigError as error:
@@ -224,7 +229,9 @@ class _Builder:
         read_file: ReadFile,
         resolve: Resolve,
         is_directory: Callable[[str], bool],
+        path: str | None,
     ) -> None:
+        self.path = path
         self.settings = settings
         self.read_file = read_file
         self.resolve = resolve
@@ -342,11 +349,7 @@ class _Builder:
             return  # it is said below
         from pyzk.config import ensemble  # a lone server has no use for it, and starts sooner
 
-        myid_path = f"{data_dir}/myid"
-        dynamic = self.settings.dynamic_file
-        files = ensemble.StartFiles(
-            self.read_file(myid_path), myid_path, self.read_file(dynamic) if dynamic else None
-        )
+        files = ensemble.start_files(self.settings, data_dir, self.path, self.read_file)
         found = ensemble.read_members(self.settings, files, self.resolve)
         if isinstance(found, ensemble.EnsembleConfig):
             self._take_ensemble(found)

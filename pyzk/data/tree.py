@@ -27,6 +27,7 @@ from pyzk.data.snapshot_view import SnapshotView
 from pyzk.data.txn import SubTxn
 from pyzk.data.watches import WatchManager
 from pyzk.int64 import MASK64, signed
+from pyzk.jute.archive import encode_buffer
 from pyzk.jute.records import (
     ACL,
     CloseSessionTxn,
@@ -47,7 +48,8 @@ _TTL_MASK: Final = 0xFFFFFFFFFF
 
 
 class Applied:
-    """What a transaction did: the error it ended with, the path and the Stat to answer with."""
+    """What a transaction did: the error it ended with, the path and the Stat to answer with. In
+    front of the Stat of a reconfig is its text."""
 
     __slots__ = ("err", "path", "results", "stat", "type")
 
@@ -467,6 +469,15 @@ class DataTree:
         node.mzxid = version
         node.mtime = wall_ms
         node.stat = None
+        self.watches.node_changed(CONFIG, version, node.acl_id)
+
+    def _apply_reconfig(
+        self, header: TxnHeader, kind: int, body: SetDataTxn, foretold: PendingNode | None
+    ) -> Applied:
+        """Write a configuration; the client is told its text, too."""
+        applied = self._apply_set_data(header, kind, body, foretold)
+        applied.stat = encode_buffer(body.data) + applied.stat
+        return applied
 
     def _apply_set_acl(
         self, header: TxnHeader, kind: int, body: SetACLTxn, foretold: PendingNode | None
@@ -556,7 +567,7 @@ _APPLY: Final[dict[int, Callable[..., Applied]]] = {
     OpCode.DELETE: DataTree._apply_delete,
     OpCode.DELETE_CONTAINER: DataTree._apply_delete,
     OpCode.SET_DATA: DataTree._apply_set_data,
-    OpCode.RECONFIG: DataTree._apply_set_data,
+    OpCode.RECONFIG: DataTree._apply_reconfig,
     OpCode.SET_ACL: DataTree._apply_set_acl,
     OpCode.CHECK: DataTree._apply_nothing,
     OpCode.ERROR: DataTree._apply_error,

@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 
 VERSION_DIRECTORY: Final = "version-2"
 TEMPORARY: Final = ".tmp"
+INITIALIZE_NAME: Final = "initialize"
+"""The file in dataDir that says that an empty data directory is that of a new server."""
 ACCEPTED_EPOCH: Final = "acceptedEpoch"
 CURRENT_EPOCH: Final = "currentEpoch"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pyzk.data.database import Database, FrozenDatabase
 from pyzk.errors import StorageError
@@ -18,6 +18,9 @@ from pyzk.persistence.logread import read_log
 from pyzk.persistence.recovery import RecoveryOptions, recover, recover_until
 from pyzk.persistence.replacement import plan_truncation, receive, replace
 from pyzk.zxid import format_zxid
+
+if TYPE_CHECKING:
+    from pyzk.persistence.config_files import ConfigFiles
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +32,8 @@ class MemberFiles(NamedTuple):
     snapshots: Directory
     logs: Directory
     options: RecoveryOptions
+    configs: ConfigFiles | None = None
+    """The files of the configurations; None for a member that cannot be given another one."""
 
     def reload(self) -> Database:
         """Load the database from the files."""

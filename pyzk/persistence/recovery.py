@@ -55,9 +55,11 @@ class RecoveryOptions(NamedTuple):
     """The value of zookeeper.snapshot.trust.empty: logs without any snapshot are all there ever
     was."""
     autocreate: bool = True
-    """The value of zookeeper.db.autocreate: an empty directory is a new database."""
+    """Whether an empty directory is a new database. It is for a lone server, unless
+    zookeeper.db.autocreate is false; a member asks the others first (docs/decisions/0027)."""
     initialize: bool = False
-    """Whether an ``initialize`` file was found: this once, an empty directory is a new database."""
+    """Whether an ``initialize`` file was found, or ``--initialize`` was given: this once, an empty
+    directory is a new database."""
     is_foreign: bool = False
     """Whether no pyzk has used these files before."""
     jute_limit_bytes: int = MAX_TXN_BYTES
@@ -78,7 +80,8 @@ class RecoveryOptions(NamedTuple):
             extended_types=config.extended_types_enabled,
             emulate_353=config.emulate_353_ttl_nodes,
             trust_empty_snapshot=config.snapshot_trust_empty,
-            autocreate=config.db_autocreate,
+            autocreate=config.db_autocreate and config.ensemble is None,
+            initialize=config.initialize,
             jute_limit_bytes=config.max_txn_bytes,
             snapshot_suffix=_SUFFIXES[config.snapshot_compression],
             last_zxid_section=config.serialize_last_processed_zxid,
@@ -294,9 +297,7 @@ class _Recovery:
             raise StorageError("there is no snapshot", path=self.snap_directory.path)
         if not (self.options.autocreate or self.options.initialize):
             database.tree.last_zxid = -1
-            self.note(
-                "the directory is empty and zookeeper.db.autocreate is false: no database is made"
-            )
+            self.note("the directory is empty: no database is made")
             return Recovered(database, None, -1, -1, 0, self.notes)
         self._check_unused()
         name = write_snapshot(

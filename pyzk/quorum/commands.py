@@ -4,8 +4,9 @@ Pure. A command with a ticket touches the disk and is answered: ``MemberLife.sto
 ``MemberLife.restored(ticket, database)`` or ``MemberLife.log_read(ticket, ...)``. The answer comes
 when everything that the command did is durable. A failure is a StorageError and stops the server.
 Commands are carried out in order, and behind every log record that was handed out before; until the
-answer has come the core hands out no further log record. SaveConfig is different in both: records
-may follow it, and are durable only after it was tried; and a failure does not stop the server.
+answer has come the core hands out no further log record. SaveConfig is different in all: it goes
+ahead of the records of the same input, which are durable only after it was tried; records may
+follow it at once; and a failure does not stop the server.
 """
 
 from __future__ import annotations

@@ -11,10 +11,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pyzk.config.members import parse_membership
+from pyzk.errors import ConfigError, QuorumProtocolError
+from pyzk.jute.records import SetDataTxn
 from pyzk.quorum.verifier import QuorumVerifier, verifier_of
 
 if TYPE_CHECKING:
     from pyzk.config.members import Membership
+    from pyzk.data.txn import LoggedTxn
 
 
 class Configurations:
@@ -56,6 +60,15 @@ class Configurations:
         self.last_seen_verifier = verifier_of(proposed)
         return True
 
+    def forget_proposed(self) -> bool:
+        """Forgets a configuration that was proposed and will never be committed; tells whether
+        there was one."""
+        if not self.is_under_way:
+            return False
+        self.last_seen = self.committed
+        self.last_seen_verifier = self.verifier
+        return True
+
     def activate(self, committed: Membership) -> bool:
         """Puts a configuration in force; tells whether it is later than the one that was."""
         if not self.is_enabled or committed.version <= self.committed.version:
@@ -66,3 +79,15 @@ class Configurations:
             self.last_seen = committed
             self.last_seen_verifier = self.verifier
         return True
+
+
+def proposed_membership(txn: LoggedTxn) -> Membership:
+    """Returns the configuration that the transaction of a reconfiguration brings. Raises
+    QuorumProtocolError if it cannot be read: who does not know it must not acknowledge it."""
+    body = txn.body
+    if not isinstance(body, SetDataTxn) or body.data is None:
+        raise QuorumProtocolError("a reconfiguration that brings no configuration")
+    try:
+        return parse_membership(body.data)
+    except ConfigError as error:
+        raise QuorumProtocolError(f"a reconfiguration that cannot be read: {error}") from None

@@ -4,7 +4,8 @@ Pure. A world (the real server, the simulator, a test) gives a peer its inputs, 
 of `quorum.contract`. It calls ``flush`` behind each input that is not the last of a turn, and at
 the end of a turn ``end_turn``:
 
-    flush      clients are written to; then the log is handed out if there are commands, then these
+    flush      clients are written to; then, if there are commands, those that save a configuration
+               are carried out, the log is handed out, and the others are carried out
     end_turn   the same, then links to other members, then the log, then the timer; then the next
                piece of what the peer has not finished, and the next clients that have watch events
 
@@ -32,6 +33,7 @@ from pyzk.quorum.commands import (
     ListenForElections,
     ListenForLearners,
     ListenForObservers,
+    SaveConfig,
     SendVote,
     StopListening,
     StopListeningForObservers,
@@ -126,9 +128,14 @@ class Driver:
         if self._is_closing:
             return
         if outbox.commands:
+            commands = outbox.take_commands()
+            for command in commands:
+                if isinstance(command, SaveConfig):  # ahead of the record that proposes it
+                    self._carry_out(command)
             self._append()
-            for command in outbox.take_commands():
-                self._carry_out(command)
+            for command in commands:
+                if not isinstance(command, SaveConfig):
+                    self._carry_out(command)
         if not self._is_turn_open and (
             outbox.log or outbox.links or outbox.told or outbox.is_unfinished or peer.moves_deadline
         ):

@@ -28,8 +28,8 @@ Where this differs from ZooKeeper, on purpose; the bytes on the wire are the sam
 - A looking peer answers observers and joiners with its present proposal. ZooKeeper answers with
   the vote of its last election, whose leader may be the one that has just gone.
 - Two servers that do not know each other as voters do not answer each other's answers without end.
-- A later configuration is remembered for those who can adopt it, and the vote that brings it
-  counts. ZooKeeper adopts it in place of the vote, and elects anew if it has other content.
+- A later configuration is adopted from servers that this one knows, or that it knows by that
+  configuration, and only if its version can be one. ZooKeeper adopts it from anybody.
 """
 
 from __future__ import annotations
@@ -41,8 +41,10 @@ from pyzk.config.members import config_text, parse_membership
 from pyzk.errors import PyzkError, QuorumProtocolError
 from pyzk.outsiders import about
 from pyzk.quorum.election_messages import MAX_ROUND, Notification, decode_notification
+from pyzk.quorum.epochs import MAX_LEAP
 from pyzk.quorum.verifier import verifier_of
 from pyzk.quorum.vote import NOBODY, UNTRUSTED_ZXID, PeerState, Vote
+from pyzk.zxid import epoch_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +84,10 @@ class ConfigReader(Protocol):
 class ElectionView:
     """The voters: those of the committed configuration and, if one is proposed, of the next."""
 
-    __slots__ = ("committed", "config", "is_reconfig_enabled", "read_config", "verifiers", "voters")
+    __slots__ = (
+        "committed", "config", "is_reconfig_enabled", "last_seen", "read_config", "verifiers",
+        "voters",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -95,6 +100,7 @@ class ElectionView:
         """Makes a view. ``config`` is the text of the committed configuration, as sent to others;
         ``is_reconfig_enabled`` says whether a later one is to be adopted."""
         self.committed: QuorumVerifier = committed
+        self.last_seen: QuorumVerifier | None = last_seen
         self.config: bytes = config
         self.read_config: ConfigReader = read_config or _read_config
         self.is_reconfig_enabled: bool = is_reconfig_enabled
@@ -105,6 +111,12 @@ class ElectionView:
         """The configurations of which a decision needs a quorum."""
         if last_seen is not None and last_seen.version > committed.version:
             self.verifiers.append(last_seen)
+
+    def is_member(self, sid: int) -> bool:
+        """Tells whether either configuration has the server, as voter or observer."""
+        return self.committed.is_member(sid) or (
+            self.last_seen is not None and self.last_seen.is_member(sid)
+        )
 
     def has_quorums(self, sids: Mapping[int, None]) -> bool:
         """Tells whether ``sids`` are a quorum in every configuration that counts."""
@@ -176,12 +188,19 @@ class Election:
         """The peer's next role."""
         self.lookers: list[int] = []
         """Voters that look for a leader although this peer leads, or is to be led by them."""
+        self.newer_config: bytes | None = None
+        """The text of a later configuration that a notification has brought while this peer looks.
+        It is to be put in force at once: ``set_view``, then ``look`` if it has other content, or
+        else ``notified`` once more, for the vote that brought it was not counted."""
         self._configs: dict[bytes, QuorumVerifier | None] = {}
         """text -> a configuration that other servers have and this one does not; None if it cannot
         be read."""
+        self._without_data: dict[int, None] = {}
+        """The voters of which the last thing heard is that they look and have no data."""
         self._stands: bool = True
         """Whether this peer may be elected in this round."""
         self._is_first: bool = True
+        self._peer_epoch: int = 0
         self._own: Vote = self.proposal
         self._interval_ms: int = 0
         self._repeat_at: int = 0
@@ -196,6 +215,8 @@ class Election:
         """Begins a round. ``zxid`` is the last processed one, ``peer_epoch`` is currentEpoch. A
         peer that does not stand votes for others only."""
         self.state = PeerState.LOOKING
+        self.newer_config = None
+        self._peer_epoch = peer_epoch
         self._stands = stands
         self.is_running = True
         self.decision = None
@@ -226,10 +247,9 @@ class Election:
         self._decide_at = None
 
     def set_view(self, view: ElectionView) -> None:
-        """Counts the votes anew, for the configuration has changed."""
+        """Goes by other configurations from now on. If they have other quorums, ``look`` follows
+        while an election runs."""
         self.view = view
-        if self.is_running:
-            self._tally(is_news=True)
 
     def epoch_established(self, peer_epoch: int) -> None:
         """Notes in the vote of this peer that a quorum has accepted the leader's new epoch."""
@@ -266,8 +286,13 @@ class Election:
             )
             return
         text = notification.config
-        if text and text != self.view.config and text not in self._configs:
-            self._take_config(sid, text)
+        if sid in self.view.voters and notification.has_no_data:
+            self._without_data[sid] = None
+        else:
+            self._without_data.pop(sid, None)
+        if text and text != self.view.config and self._is_newer(sid, text):
+            self.newer_config = text
+            return
         if sid not in self.view.voters:
             self._answer_stranger(sid, notification)
         elif self.state == PeerState.LOOKING:
@@ -279,6 +304,11 @@ class Election:
             if self.state == PeerState.LEADING or (self.state == PeerState.FOLLOWING and gave_up):
                 self.lookers.append(sid)
             self._send(sid, self.current_vote, self.current_vote.round)
+
+    @property
+    def voters_to_hear_of(self) -> list[int]:
+        """The other voters that have not said that they have no data."""
+        return sorted({*self.view.voters} - {self.sid, *self._without_data})
 
     def reached(self, sid: int) -> None:
         """Takes the news that a server is connected, or has given a sign of life."""
@@ -329,14 +359,46 @@ class Election:
 
     # --- a notification -------------------------------------------------------------
 
-    def _take_config(self, sid: int, text: bytes) -> None:
-        """Remembers another configuration than the own one, and says so once."""
+    def _is_newer(self, sid: int, text: bytes) -> bool:
+        """Tells whether another configuration than the own one is to be adopted now."""
+        is_new = text not in self._configs
+        config = self._read(sid, text) if is_new else self._configs[text]
+        committed = self.view.committed
+        if config is None or config.version <= committed.version:
+            return False
+        if not self.view.is_reconfig_enabled:
+            if is_new and not config.has_same_content(committed):
+                self._log_refusal(sid, config, "reconfigEnabled is false")
+            return False
+        if self.state != PeerState.LOOKING or not self.is_running:
+            return False
+        reason = self._doubt(sid, config)
+        if reason:
+            self._log_refusal(sid, config, reason)
+        return not reason
+
+    def _doubt(self, sid: int, config: QuorumVerifier) -> str:
+        """Returns why a later configuration is not adopted; empty if it is."""
+        if not self.view.is_member(sid) and not (
+            config.is_member(sid) and config.is_member(self.sid)
+        ):
+            return "that is a server of another ensemble, or one that this configuration lacks"
+        if not any(config.weight(voter) for voter in config.voters):
+            return "it has no voters"
+        # A version is a zxid, and epochs count elections.
+        known = max(epoch_of(self.view.committed.version), self._peer_epoch)
+        if epoch_of(config.version) > known + MAX_LEAP:
+            return f"no counting of elections leads from epoch {known} to it"
+        return ""
+
+    def _read(self, sid: int, text: bytes) -> QuorumVerifier | None:
+        """Remembers another configuration than the own one."""
         configs = self._configs
         if len(configs) >= MAX_CONFIGS:
             del configs[next(iter(configs))]
         configs[text] = None
         try:
-            config = configs[text] = self.view.read_config(text)
+            configs[text] = self.view.read_config(text)
         except PyzkError as error:
             log.warning(
                 "server %d sent a configuration that cannot be read: %s",
@@ -344,34 +406,20 @@ class Election:
                 error,
                 extra=about(f"server {sid}"),
             )
-            return
+        return configs[text]
+
+    def _log_refusal(self, sid: int, config: QuorumVerifier, reason: str) -> None:
         committed = self.view.committed
-        if config.version <= committed.version:
-            return
-        if config.is_same_config(committed):
-            return
         log.warning(
-            "server %d has version %x of the configuration, which this server does not adopt;"
-            " it goes on with version %x, whose voters are %s: give it the same server lines",
+            "server %d has version %x of the configuration, which this server does not adopt: %s;"
+            " it goes on with version %x, whose voters are %s",
             sid,
             config.version,
+            reason,
             committed.version,
             "the same" if config.has_same_quorums(committed) else "others",
             extra=about(f"server {sid}"),
         )
-
-    @property
-    def newer_config(self) -> bytes | None:
-        """The text of the latest configuration that others have committed, if it is later than the
-        own one and may be adopted: with ``set_view`` and, if it has other content and this peer is
-        looking, ``look``. Until then an election goes on with the configuration that it has."""
-        if not self.view.is_reconfig_enabled:
-            return None
-        newest, version = None, self.view.committed.version
-        for text, config in self._configs.items():
-            if config is not None and config.version > version:
-                newest, version = text, config.version
-        return newest
 
     def has_quorums_of(self, version: int) -> bool:
         """Tells whether this version of the configuration, as other servers have told it, has the

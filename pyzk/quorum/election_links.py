@@ -155,6 +155,26 @@ class ElectionLinks:
             if sid != self.sid and not known.is_known(sid) and sid not in self.links:
                 self._dial(sid, ())
 
+    def renew(self, own: tuple[Address, ...], addresses: ElectionAddresses) -> bool:
+        """Takes the configuration that is in force now; tells whether this server has moved, so
+        that its port must be opened anew.
+
+        A link with a server that has moved leads to its old address, and is closed; if this server
+        has moved, all are. Other links stay: ZooKeeper closes all of them, and dials again.
+        """
+        has_moved = own != self.own
+        known, self.addresses, self.own = self.addresses.committed, addresses, own
+        if has_moved:
+            self.close()
+            return True
+        for sid, link in list(self.links.items()):
+            now = addresses.committed.get(sid)
+            if now is not None and now != known.get(sid, now):
+                self._close(link)
+        for sid in sorted({*self._pending, *self._last_sent}):
+            self._forget_stranger(sid)
+        return False
+
     def close(self) -> None:
         """Closes all links: this server ends, or starts its elections anew."""
         for link in [*self._greeting, *self.links.values()]:

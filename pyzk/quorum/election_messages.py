@@ -27,7 +27,7 @@ from pyzk import zxid as zxids
 from pyzk.errors import QuorumProtocolError
 from pyzk.jute.archive import INT_BYTES, LONG_BYTES
 from pyzk.jute.packing import pack_int, pack_long, unpack_int, unpack_long
-from pyzk.quorum.vote import PeerState, Vote
+from pyzk.quorum.vote import UNTRUSTED_ZXID, PeerState, Vote
 
 PROTOCOL_V1: Final = -65536
 """The version with one address, which 3.5 understands."""
@@ -151,6 +151,15 @@ class Notification(NamedTuple):
     version: int = FORMAT_VERSION
     config: bytes | None = None
     """The text of the configuration that the sender has committed; None before version 2."""
+
+    @property
+    def has_no_data(self) -> bool:
+        """Whether the sender looks, and whoever it proposes has no data: then it has none."""
+        return (
+            self.state == PeerState.LOOKING
+            and self.zxid in (0, UNTRUSTED_ZXID)
+            and self.peer_epoch == 0
+        )
 
     def vote(self) -> Vote:
         """Returns the vote, with the state and format of its sender."""

@@ -12,9 +12,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from pyzk.constants import OpCode
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
-from pyzk.quorum.learner import BROADCAST, Learner
+from pyzk.quorum.learner import Learner
+from pyzk.quorum.learner_phases import BROADCAST
 from pyzk.quorum.observer_master import ObserverMaster
 
 if TYPE_CHECKING:
@@ -128,7 +130,10 @@ class Follower(Learner):
         zxid = packet.zxid
         payload = packets.txn_payload(packet)
         uncommitted = self.sync.uncommitted
-        uncommitted.queue.append((zxid, payload, uncommitted.read(zxid, payload)))
+        txn = uncommitted.read(zxid, payload)
+        if txn.header.type == OpCode.RECONFIG:
+            self.sync.see(txn)
+        uncommitted.queue.append((zxid, payload, txn))
         self.member.log_txn(zxid, payload)
         self._unacknowledged.append(zxid)
         self.member.server.metrics.learner_proposal_received_count += 1
@@ -148,19 +153,20 @@ class Follower(Learner):
         self._hold_if_long()
 
     def _on_commit_and_activate(self, packet: QuorumPacket) -> None:
-        """Does what COMMIT does; the new configuration is not activated."""
+        """Puts the new configuration in force, and does what COMMIT does."""
         leader = packets.designated_leader(packet)
         zxid = packet.zxid
         queue = self.sync.uncommitted.queue
         if not queue or queue[0][0] != zxid:
             raise self.sync.uncommitted.unknown_commit(zxid)
         _, payload, txn = queue.popleft()
+        self._activate(txn, leader)
         self._apply(payload, txn)
         self.member.server.metrics.learner_commit_received_count += 1
-        self._activate(txn, leader)
         master = self.observers
         if master is not None:
             master.activated(zxid, leader, payload)
+        self._hold_if_long()
 
 
 FOLLOWER_PACKETS: Final[dict[int, Callable[[Follower, QuorumPacket], None]]] = {

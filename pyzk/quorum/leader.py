@@ -28,7 +28,6 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from pyzk.config.members import config_text
 from pyzk.constants import OpCode
 from pyzk.errors import QuorumProtocolError
 from pyzk.quorum import packets
@@ -36,6 +35,7 @@ from pyzk.quorum.commands import ListenForLearners, StopListening
 from pyzk.quorum.epochs import ACCEPTED, CURRENT, MAX_EPOCH, MAX_LEAP
 from pyzk.quorum.forwarding import decode_forward
 from pyzk.quorum.intake import LeaderIntake
+from pyzk.quorum.leader_config import LeaderConfig
 from pyzk.quorum.leader_gauges import LearnerLine, leader_gauges, learner_lines
 from pyzk.quorum.leader_sync import Synchronizer
 from pyzk.quorum.leader_traffic import LearnerTraffic
@@ -48,14 +48,7 @@ from pyzk.quorum.learner_handler import (
     LearnerMaster,
     check_timeout,
 )
-from pyzk.quorum.proposals import (
-    AckTally,
-    EpochAcks,
-    LaterConfigs,
-    NewEpoch,
-    Proposal,
-    ProposalSizes,
-)
+from pyzk.quorum.proposals import AckTally, EpochAcks, NewEpoch, Proposal, ProposalSizes
 from pyzk.quorum.role import Unapplied
 from pyzk.quorum.standalone import SPOT_CHECK_MASK
 from pyzk.server.piece import Piece
@@ -106,7 +99,9 @@ class Leader(LearnerMaster):
         super().__init__(member)
         self.unapplied: Unapplied = Unapplied()
         self.phase: int = DISCOVERY
-        self._tally: AckTally = AckTally((member.verifier,))
+        self.traffic: LearnerTraffic = LearnerTraffic()
+        self._config: LeaderConfig = LeaderConfig(self, self.traffic)
+        self._tally: AckTally = self._config.tally
         self._own_bit: int = self._tally.bit(member.sid)
         self._new_epoch: NewEpoch = NewEpoch(self._tally)
         self._epoch_acks: EpochAcks = EpochAcks(
@@ -116,7 +111,6 @@ class Leader(LearnerMaster):
         self._synchronizer: Synchronizer = Synchronizer(self)
         self._ticket: int = 0
         """The number of the order to store an epoch."""
-        self._later_configs: LaterConfigs = LaterConfigs(member, self._tally)
         self._outranked_by: int = -1
         """A later epoch that a voter has accepted: this leader saves it and steps down. -1 means
         none."""
@@ -132,7 +126,6 @@ class Leader(LearnerMaster):
         self._self_acked: int = 0
         self._outstanding: dict[int, Proposal] = {}
         """zxid -> proposal that is not committed, in order and without a hole."""
-        self.traffic: LearnerTraffic = LearnerTraffic()
         self.intake: LeaderIntake = LeaderIntake(member, self._tally, self._own_bit)
         self._piece: Piece = Piece(member.server)
         self._uncounted_commits: int = 0
@@ -218,12 +211,14 @@ class Leader(LearnerMaster):
         if self.phase == BROADCAST and not self.beat & 1:
             if not self._tally.is_quorum(self._own_bit | self.alive_bits()):
                 self._end("it has lost its quorum")
+            elif self._config.must_leave:
+                self._end("another server was made the leader")
 
     def looking(self, sid: int) -> None:
         """Ends if a voter looks for a leader, and no quorum has connected within
         maxTimeToWaitForEpoch: none is likely to."""
         limit = self.member.ensemble.max_time_to_wait_for_epoch_ms
-        if limit < 0 or self.phase != DISCOVERY or not self._tally.bit(sid):
+        if limit < 0 or self.phase != DISCOVERY or not self._tally.is_voter(sid):
             return
         if self.member.clock.now_ms - self._started_ms >= limit:
             self._end(f"server {sid} looks for a leader, and no quorum has connected in {limit} ms")
@@ -247,8 +242,8 @@ class Leader(LearnerMaster):
         sid = handler.sid
         if sid == member.sid:
             raise QuorumProtocolError(f"it says it is server {sid}, which is this one (see myid)")
-        if not self._later_configs.accept(sid, handler.config_version):
-            self._refuse_config(sid, handler.config_version)
+        established = self.phase == BROADCAST
+        self._config.admit(sid, handler.config_version, is_established=established)
         for other in list(self.handlers):
             if other is not handler and other.sid == sid:
                 other.link.fail(f"server {sid} has connected anew")
@@ -272,18 +267,6 @@ class Leader(LearnerMaster):
         else:
             handler.go(EPOCH_PROPOSED)
 
-    def _refuse_config(self, sid: int, version: int) -> None:
-        """Refuses a server that has a later configuration: quorums of two configurations need have
-        no server in common. If those who have it leave no quorum, somebody else is to lead."""
-        if self.phase != BROADCAST and self._tally.bit(sid):
-            self.member.stands_aside = "it could not lead servers that have a later configuration"
-            if self._later_configs.refuse(sid):
-                self._end("a quorum has a later version of the configuration")
-        raise QuorumProtocolError(
-            f"server {sid} has version {version:x} of the configuration, and this server does not"
-            f" know that its voters are those of version {self.member.membership.version:x}"
-        )
-
     def _count_epoch(self, sid: int, bit: int, accepted: int) -> None:
         proposed = self._new_epoch
         proposed.add(sid, bit, accepted)  # this server is the first
@@ -299,7 +282,8 @@ class Leader(LearnerMaster):
         accepted = handler.accepted_epoch
         reason = f"server {handler.sid} has accepted epoch {accepted}, later than {self.epoch}"
         limit = min(MAX_EPOCH - 1, self.epoch + MAX_LEAP)
-        if not handler.bit or accepted > limit or self._outranked_by >= accepted:
+        is_voter = self._tally.is_voter(handler.sid)
+        if not is_voter or accepted > limit or self._outranked_by >= accepted:
             raise QuorumProtocolError(reason)
         log.warning("%s: this server steps down, so that the next epoch is later", reason)
         self._outranked_by = accepted
@@ -326,8 +310,7 @@ class Leader(LearnerMaster):
         log.info("proposing epoch %d", epoch)
         self.last_proposed = self.last_committed = make(epoch, 0)
         self._self_acked = self._counted = make(epoch, 0)
-        config = config_text(member.membership).encode("utf-8")
-        self.new_leader_packet = packets.encode_new_leader(epoch, config)
+        self._config.begin_epoch()
         for handler in list(self.handlers):
             if handler.phase == AWAIT_EPOCH:
                 handler.go(EPOCH_PROPOSED)
@@ -382,8 +365,15 @@ class Leader(LearnerMaster):
 
     def start_forwarding(self, handler: LearnerHandler, after: int) -> None:
         """Queues what is proposed and not committed, and registers for all that comes later."""
-        handler.told_zxid = self.last_proposed
-        self.traffic.add(handler, self._outstanding, after)
+        change = self._config.zxid
+        handler.told_zxid = change - 1 if change else self.last_proposed
+        self.traffic.add(handler, self._outstanding, after, change)
+
+    def new_leader_queued(self, handler: LearnerHandler) -> None:
+        """Queues a change of the configuration that is under way, and what was proposed behind it:
+        they wait for UPTODATE, which would put what NEWLEADER names in their place."""
+        if self._config.zxid and not handler.is_observer:
+            self.traffic.propose_from(handler, self._outstanding, self._config.zxid)
 
     def new_leader_acked(self, handler: LearnerHandler) -> None:
         """Takes an ACK of NEWLEADER: a learner has everything up to that on disk."""
@@ -413,13 +403,14 @@ class Leader(LearnerMaster):
         log.info("leader of epoch %d after %d ms", self.epoch, clock.now_ms - self._started_ms)
         member.database.begin_epoch(self.epoch)
         member.established(self.epoch)
+        self._config.activate(make(self.epoch, 0), self._new_leader_acks, self._outstanding)
         server.begin(
             self,
             server.tracked_sessions(),
             len(member.verifier.voters),
             takes_clients=member.ensemble.leader_serves,
         )
-        self.prep = Prep(server)
+        self.prep = Prep(server, self._config.plan)
         for handler in list(self.handlers):
             if handler.is_synced:
                 handler.go(ESTABLISHED)
@@ -428,10 +419,14 @@ class Leader(LearnerMaster):
 
     def submit(self, request: Request) -> None:
         """Prepares a write and proposes it."""
-        if self._is_exhausted or self.over is not None:
+        if self._is_exhausted or self.over is not None or self._config.is_deposed:
             return
         payload = self.prep.prepare(request)
         zxid = request.zxid
+        if request.type == OpCode.RECONFIG:
+            planned = self.prep.planned
+            assert planned is not None, request
+            self._config.propose(planned, zxid)
         self._outstanding[zxid] = Proposal(payload, request)
         self.intake.proposed_bytes += len(payload)
         self.last_proposed = zxid
@@ -472,12 +467,13 @@ class Leader(LearnerMaster):
     def _commit(self) -> None:
         """Commits, in order, what has its quorum: as much as one input may cost."""
         outstanding = self._outstanding
-        tally = self._tally
+        config = self._config
+        tally = config.tally_for(self.last_committed + 1)
         database = self.member.server.database
         queues = self.member.server.queues
         traffic = self.traffic
         before = zxid = self.last_committed
-        while True:
+        while not config.is_deposed:
             proposal = outstanding.get(zxid + 1)
             if proposal is None or not tally.is_quorum(proposal.acks):
                 break
@@ -488,7 +484,11 @@ class Leader(LearnerMaster):
             self.last_committed = zxid
             payload = proposal.payload
             self.intake.proposed_bytes -= len(payload)
-            traffic.commit(zxid, payload)
+            if config.zxid:
+                config.commit(zxid, proposal, outstanding)
+                tally = config.tally_for(zxid + 1)
+            else:
+                traffic.commit(zxid, payload)
             request = proposal.request
             foretold = request.foretold if zxid & SPOT_CHECK_MASK else None
             applied = database.commit(request, request.body, request.digest, payload, foretold)
@@ -571,7 +571,7 @@ class Leader(LearnerMaster):
     def gauges(self) -> dict[str, int]:
         """Returns what mntr shows of a leader."""
         uptime = self.member.clock.now_ms - self._established_ms if self.phase == BROADCAST else 0
-        return leader_gauges(self.handlers, len(self.traffic.syncs), uptime, self.sizes)
+        return leader_gauges(self.handlers, self._tally, self.traffic, uptime, self.sizes)
 
 
 EVENTS: Final[dict[tuple[int, str], tuple[Callable[[Leader], None], int]]] = {

@@ -99,6 +99,7 @@ class Synchronizer:
         handler.make_room(extra_bytes)  # before the first live proposal, which is counted
         master.start_forwarding(handler, plan.forward_after)
         handler.go(HISTORY_QUEUED)
+        master.new_leader_queued(handler)
 
     def _snapshot(self, handler: LearnerHandler, plan: SyncPlan) -> int:
         database = self._master.member.database

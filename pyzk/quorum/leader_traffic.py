@@ -41,8 +41,11 @@ class LearnerTraffic:
         self.syncs: deque[tuple[int, LearnerHandler]] = deque()
         """(zxid, who asked): SYNC is answered behind the commit of zxid."""
 
-    def add(self, handler: LearnerHandler, outstanding: dict[int, Proposal], after: int) -> None:
-        """Queues the proposals behind ``after``, and registers a learner for all that comes later.
+    def add(
+        self, handler: LearnerHandler, outstanding: dict[int, Proposal], after: int, change: int
+    ) -> None:
+        """Queues the proposals behind ``after``, and registers a learner for all that comes later;
+        ``change``, if it is not 0, and the proposals behind it are left to ``propose_from``.
 
         What is committed is applied at once, so nothing is between what was sent and these."""
         if handler.is_observer:
@@ -52,7 +55,15 @@ class LearnerTraffic:
         for zxid in [zxid for zxid in outstanding if zxid > after]:
             proposal = outstanding[zxid]
             proposal.acks &= ~handler.bit  # what it has acked on an earlier link
-            handler.propose(packets.encode_packet(packets.PROPOSAL, zxid, proposal.payload), zxid)
+            if not change or zxid < change:
+                _propose(handler, zxid, proposal)
+
+    def propose_from(
+        self, handler: LearnerHandler, outstanding: dict[int, Proposal], first: int
+    ) -> None:
+        """Queues the proposals from ``first`` on for one learner."""
+        for zxid in [zxid for zxid in outstanding if zxid >= first]:
+            _propose(handler, zxid, outstanding[zxid])
 
     def remove(self, handler: LearnerHandler) -> None:
         """Sends nothing more to a learner."""
@@ -70,6 +81,14 @@ class LearnerTraffic:
             self.batch.append(packets.encode_bare(packets.COMMIT, zxid))
         if self.observers:
             self.informs.append(packets.encode_packet(packets.INFORM, zxid, payload))
+
+    def activate(self, zxid: int, payload: bytes, leader: int) -> None:
+        """Queues the news that a change of the configuration is committed and in force, and who
+        leads from now on."""
+        if self.followers:
+            self.batch.append(packets.encode_commit_and_activate(zxid, leader))
+        if self.observers:
+            self.informs.append(packets.encode_inform_and_activate(zxid, leader, payload))
 
     def send(self, committed_zxid: int) -> None:
         """Sends what was proposed and committed since the last time, then the SYNCs behind it."""
@@ -90,3 +109,7 @@ class LearnerTraffic:
         while syncs and syncs[0][0] <= committed_zxid:
             _, handler = syncs.popleft()
             handler.send(packets.encode_bare(packets.SYNC, 0))
+
+
+def _propose(handler: LearnerHandler, zxid: int, proposal: Proposal) -> None:
+    handler.propose(packets.encode_packet(packets.PROPOSAL, zxid, proposal.payload), zxid)

@@ -30,11 +30,36 @@ from typing import TYPE_CHECKING, Final
 from pyzk.constants import OpCode
 from pyzk.data.txn import LoggedTxn
 from pyzk.errors import QuorumProtocolError
-from pyzk.jute.records import QuorumPacket, SetDataTxn
+from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
 from pyzk.quorum.epochs import ACCEPTED, CURRENT
 from pyzk.quorum.forwarding import encode_forward
 from pyzk.quorum.learner_dial import MOMENT_MS, LeaderDial
+from pyzk.quorum.learner_phases import (
+    ACCEPTING,
+    BROADCAST,
+    CHOOSING,
+    CONNECTED,
+    CONNECTING,
+    DISCOVERY,
+    EPOCH_KNOWN,
+    EPOCH_NEW,
+    HAS_NEWLEADER,
+    LOADED,
+    LOADING,
+    LOG_SYNCED,
+    NOT_TRUNCATED,
+    OVER,
+    PHASE_NAMES,
+    READY,
+    REFUSED,
+    SAVING,
+    STORED,
+    STORING,
+    SYNCING,
+    TRUNCATED,
+    TRUNCATING,
+)
 from pyzk.quorum.learner_questions import LeaderQuestions
 from pyzk.quorum.learner_sync import Synchronization
 from pyzk.quorum.link import QuorumLink
@@ -51,36 +76,6 @@ if TYPE_CHECKING:
     from pyzk.server.sessions import LearnerSessions
 
 log = logging.getLogger(__name__)
-
-CONNECTING: Final = 0
-DISCOVERY: Final = 1
-ACCEPTING: Final = 2
-CHOOSING: Final = 3
-LOADING: Final = 4
-TRUNCATING: Final = 5
-SYNCING: Final = 6
-STORING: Final = 7
-SAVING: Final = 8
-READY: Final = 9
-BROADCAST: Final = 10
-OVER: Final = 11
-
-PHASE_NAMES: Final = (
-    "connecting", "discovery", "accepting the epoch", "before synchronization",
-    "loading a snapshot", "truncating", "synchronization", "storing", "storing the epoch",
-    "before UPTODATE", "broadcast", "over",
-)  # fmt: skip
-
-CONNECTED: Final = "connected"
-REFUSED: Final = "connection refused"
-EPOCH_NEW: Final = "the epoch is new"
-EPOCH_KNOWN: Final = "the epoch was accepted before"
-LOADED: Final = "snapshot loaded"
-TRUNCATED: Final = "log truncated"
-NOT_TRUNCATED: Final = "log cannot be truncated"
-HAS_NEWLEADER: Final = "NEWLEADER came before"
-LOG_SYNCED: Final = "log durable"
-STORED: Final = "order durable"
 
 
 class Learner:
@@ -378,14 +373,15 @@ class Learner:
 
     def _on_proposal_in_sync(self, packet: QuorumPacket) -> None:
         """Keeps the proposal until its COMMIT comes; it is not acknowledged yet."""
-        self.sync.uncommitted.hold(packet.zxid, packets.txn_payload(packet))
+        zxid = packet.zxid
+        self.sync.see(self.sync.uncommitted.hold(zxid, packets.txn_payload(packet)))
 
     def _on_commit_in_sync(self, packet: QuorumPacket) -> None:
         """Takes the oldest proposal over, in SYNCING; elsewhere the commit waits."""
         self._match(packet.zxid)
 
     def _on_commit_and_activate_in_sync(self, packet: QuorumPacket) -> None:
-        """Does what COMMIT does; the new configuration is not activated."""
+        """Does what COMMIT does, and puts the new configuration in force."""
         leader = packets.designated_leader(packet)
         self._activate(self._match(packet.zxid), leader)
 
@@ -395,7 +391,7 @@ class Learner:
         self._match(packet.zxid)
 
     def _on_inform_and_activate_in_sync(self, packet: QuorumPacket) -> None:
-        """Does what INFORM does; the new configuration is not activated."""
+        """Does what INFORM does, and puts the new configuration in force."""
         leader, payload = packets.inform_and_activate(packet)
         self.sync.uncommitted.hold(packet.zxid, payload)
         self._activate(self._match(packet.zxid), leader)
@@ -460,8 +456,10 @@ class Learner:
                 " before UPTODATE, and an observer hears no COMMIT afterwards"
             )
         server = member.server
-        if self.sync.new_leader_config is not None:
-            member.heard_config(self.sync.new_leader_config)
+        if self.sync.activate_leaders():
+            version = member.membership.version
+            self._end(f"version {version:x} of the configuration has another leader, or role")
+            return
         member.established(self.epoch)
         member.install_config()
         self._sessions = server.learner_sessions()
@@ -502,15 +500,15 @@ class Learner:
         self._has_answered = True
 
     def _activate(self, txn: LoggedTxn, leader: int) -> None:
-        """Leaves the configuration as it is, although a reconfiguration is committed. A leader that
-        names another one commits nothing more, and leads on until its learners have left."""
+        """Puts the configuration of a committed transaction in force. A leader that names another
+        one commits nothing more, and leads on until its learners have left."""
         zxid = format_zxid(txn.header.zxid)
-        log.warning("the reconfiguration %s is not activated here", zxid)
-        body = txn.body
-        if isinstance(body, SetDataTxn) and body.data is not None:
-            self.member.heard_config(body.data)
+        has_changed = self.sync.activate(txn, leader)
         if leader != self.leader_sid:
             self._end(f"the reconfiguration {zxid} makes server {leader} the leader")
+        elif has_changed:
+            role = "an observer" if self.member.is_observer else "a participant"
+            self._end(f"the reconfiguration {zxid} makes this server {role}")
 
     # --- for the server and its clients ----------------------------------------------
 

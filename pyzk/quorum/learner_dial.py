@@ -51,12 +51,12 @@ class LeaderDial:
     def dial(self, link: QuorumLink) -> str:
         """Orders a connection; returns why there can be none, empty if it is ordered."""
         member = self._member
-        leader = member.membership.member(self.sid)
-        if leader is None:
+        found = member.addresses_of(self.sid)
+        if not found:
             return f"server {self.sid} is not in the configuration"
         self.at_ms = None
         self._tries += 1
-        addresses = tuple((each.host, each.quorum_port) for each in leader.addresses)
+        addresses = tuple((each.host, each.quorum_port) for each in found)
         left_ms = max(1, self._give_up_ms - member.clock.now_ms)
         member.outbox.commands.append(DialLeader(link, addresses, left_ms))
         return ""

@@ -186,6 +186,10 @@ class LearnerMaster:
         """Queues what is proposed and not committed, and registers for all that comes later."""
         raise AssertionError("each kind of master says what it sends")
 
+    def new_leader_queued(self, handler: LearnerHandler) -> None:
+        """Queues what must stand behind NEWLEADER, and so behind UPTODATE."""
+        raise AssertionError("each kind of master says what it sends")
+
 
 class LearnerHandler:
     """One learner, compared by identity; it is the owner of the sessions that it serves."""

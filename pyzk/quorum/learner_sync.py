@@ -17,15 +17,20 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from pyzk.config.members import parse_membership
+from pyzk.constants import OpCode
 from pyzk.data.txn import LoggedTxn
-from pyzk.errors import QuorumProtocolError
+from pyzk.errors import PyzkError, QuorumProtocolError
+from pyzk.jute.records import SetDataTxn
 from pyzk.quorum import packets
 from pyzk.quorum.commands import StoreDatabase, TruncateLog
+from pyzk.quorum.configurations import proposed_membership
 from pyzk.quorum.snapshot_load import SnapshotLoad
 from pyzk.quorum.uncommitted import UncommittedTxns
 from pyzk.zxid import follows, format_zxid, make
 
 if TYPE_CHECKING:
+    from pyzk.config.members import Membership
     from pyzk.jute.records import QuorumPacket
     from pyzk.quorum.member import Member
     from pyzk.quorum.snapshot_stream import SnapshotPart
@@ -45,8 +50,10 @@ class Synchronization:
         """The leader's epoch, once LEADERINFO has named it."""
         self.told_zxid: int = 0
         """The last transaction here, as ACKEPOCH has said it."""
-        self.new_leader_config: bytes | None = None
+        self._leaders_text: bytes | None = None
         """The text of the last configuration that the leader has seen, from NEWLEADER."""
+        self._leaders_config: Membership | None = None
+        """The configuration of that text; None if it cannot be read, or this server takes none."""
         self.uncommitted: UncommittedTxns = UncommittedTxns(member)
         self.load: SnapshotLoad | None = None
         """The snapshot that comes, until its database is stored."""
@@ -171,7 +178,44 @@ class Synchronization:
             raise QuorumProtocolError("NEWLEADER comes twice")
         self.has_new_leader = True
         self.uncommitted.floor_zxid = packet.zxid
-        self.new_leader_config = packets.new_leader_config(packet)
+        self._leaders_text = packets.new_leader_config(packet)
+        if self._leaders_text is not None and self._member.configs.is_enabled:
+            self._see_leaders(self._leaders_text)
+
+    def _see_leaders(self, text: bytes) -> None:
+        try:
+            self._leaders_config = parse_membership(text)
+        except PyzkError as error:
+            log.error("the configuration in NEWLEADER cannot be read: %s", error)
+        else:
+            self._member.see_config_of_leader(self._leaders_config)
+
+    # --- reconfigurations ---------------------------------------------------------------
+
+    def see(self, txn: LoggedTxn) -> None:
+        """Looks at a proposal before it is logged: it may be a reconfiguration."""
+        if txn.header.type == OpCode.RECONFIG and self._member.configs.is_enabled:
+            self._member.see_config(proposed_membership(txn))
+
+    def activate_leaders(self) -> bool:
+        """Puts the configuration of NEWLEADER in force, which a quorum has seen; tells whether that
+        ends the present role."""
+        if self._leaders_config is not None:
+            return self._member.activate_config(self._leaders_config, None, 0)
+        if self._leaders_text is not None and not self._member.configs.is_enabled:
+            self._member.heard_config(self._leaders_text)
+        return False
+
+    def activate(self, txn: LoggedTxn, leader: int) -> bool:
+        """Puts the configuration of a committed transaction in force; tells whether that ends the
+        present role."""
+        member = self._member
+        if member.configs.is_enabled:
+            return member.activate_config(proposed_membership(txn), leader, txn.header.zxid)
+        body = txn.body
+        if isinstance(body, SetDataTxn) and body.data is not None:
+            member.heard_config(body.data)
+        return False
 
     def store(self) -> int:
         """Orders the database of a snapshot to be stored; returns the ticket of the order, or 0

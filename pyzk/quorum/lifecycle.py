@@ -20,15 +20,18 @@ import logging
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from pyzk.config.members import parse_membership
 from pyzk.data.txn import decode_txn
 from pyzk.quorum.commands import Reload, TruncateLog
-from pyzk.quorum.election import Decision, Election, ElectionTimes, election_view
+from pyzk.quorum.doubt import Doubt
+from pyzk.quorum.election import Decision, Election
 from pyzk.quorum.election_link import ElectionLink, LinkState
-from pyzk.quorum.election_links import ElectionLinks, election_addresses
-from pyzk.quorum.election_messages import Address
+from pyzk.quorum.election_links import ElectionLinks
+from pyzk.quorum.election_module import ElectionModule, places
 from pyzk.quorum.follower import Follower
 from pyzk.quorum.leader import BROADCAST, DISCOVERY, Leader
-from pyzk.quorum.learner import CONNECTING, Learner
+from pyzk.quorum.learner import Learner
+from pyzk.quorum.learner_phases import CONNECTING
 from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.member import Member
 from pyzk.quorum.observer import Observer
@@ -92,33 +95,12 @@ class MemberLife:
         self.clock: Clock = clock
         self.phase: int = SETTLING
         self.role: MemberRole | None = None
-        me = ensemble.me
-        self.links: ElectionLinks = ElectionLinks(
-            ensemble.my_sid,
-            tuple(Address(each.host, each.election_port) for each in me.addresses),
-            election_addresses(ensemble.membership, None),
-            clock,
-            outbox,
-            ensemble.quorum_cnxn_timeout_ms
-            if ensemble.quorum_cnxn_timeout_ms > 0
-            else self.member.sync_limit_ms,
-            ensemble.multi_address_enabled,
-        )
-        self.election: Election = Election(
-            ensemble.my_sid,
-            election_view(ensemble.membership, None, ensemble.reconfig_enabled),
-            clock,
-            ElectionTimes(
-                ensemble.finalize_wait_ms,
-                ensemble.min_notification_ms,
-                ensemble.max_notification_ms,
-            ),
-            is_participant=not ensemble.is_observer,
-        )
-        self.member.election = self.election
-        self.lost_links: LostLinks = LostLinks(
-            ensemble.my_sid, "|".join(map(str, me.addresses)), clock
-        )
+        elections = ElectionModule(ensemble, self.member.configs, self.member.me, clock, outbox)
+        self.member.elections = elections
+        self.links: ElectionLinks = elections.links
+        self.election: Election = elections.election
+        self.doubt: Doubt = Doubt(self.member, self.election)
+        self.lost_links: LostLinks = elections.lost_links
         self.looking_since_ms: int = 0
         self._supporters: tuple[int, ...] = ()
         """The sids of the servers that elected the present leader."""
@@ -152,7 +134,7 @@ class MemberLife:
         self._unapplied = role.unapplied
         self.role = None
         delay = member.ensemble.observer_election_delay_ms
-        if isinstance(role, Observer) and delay > 0:
+        if isinstance(role, Observer) and delay > 0 and not member.knows_leader:
             self._look_at_ms = self.clock.now_ms + member.rng.randrange(delay)
         self._settle()
 
@@ -166,7 +148,7 @@ class MemberLife:
                 " can reach its quorum port (%s), and that no other server has its id in myid",
                 member.sid,
                 ", ".join(others),
-                "|".join(map(str, member.ensemble.me.addresses)),
+                places(member.me),
             )
 
     def _settle(self) -> None:
@@ -184,7 +166,10 @@ class MemberLife:
             if self.clock.now_ms < self._look_at_ms:
                 return
             self._look_at_ms = None
-        self._look()
+        if member.knows_leader:
+            self._go_over()
+        else:
+            self._look()
 
     def _fast_forward(self) -> None:
         database = self.member.database
@@ -203,7 +188,9 @@ class MemberLife:
             format_zxid(zxid),
             member.epochs.current,
         )
+        self.doubt.look()
         self._stand_at_ms = None
+        member.knows_leader = False
         if member.stands_aside:
             self._stand_at_ms = self.clock.now_ms + member.init_limit_ms
             log.warning(
@@ -213,28 +200,58 @@ class MemberLife:
                 member.stands_aside,
             )
             member.stands_aside = ""
+        self._begin_round()
+
+    def _begin_round(self) -> None:
+        member = self.member
         stands = self._stand_at_ms is None and not member.is_outdated
-        self.election.look(zxid, member.epochs.current, stands)
+        self.election.look(member.database.last_zxid, member.epochs.current, stands)
+
+    def _begin_anew(self) -> None:
+        """Begins with an empty database; the election follows when that is stored."""
+        self.election.stop()
+        self.member.server.end()  # the read-only server
+        self.phase = SETTLING
+        self.doubt.begin_anew()
 
     def _stand(self) -> None:
         """Stands for election after all: nobody else could be elected."""
-        member = self.member
         self._stand_at_ms = None
-        self.election.look(member.database.last_zxid, member.epochs.current, not member.is_outdated)
+        self._begin_round()
+
+    def _adopt(self, text: bytes) -> bool:
+        """Puts a later configuration in force that another server has told in an election; tells
+        whether the election has begun anew, for that has other content."""
+        member = self.member
+        configs = member.configs
+        before, was_under_way = configs.verifier, configs.is_under_way
+        self.election.newer_config = None
+        member.activate_config(parse_membership(text), None, 0)
+        if configs.verifier.has_same_content(before) and configs.is_under_way == was_under_way:
+            return False
+        self._begin_round()
+        return True
+
+    def _go_over(self) -> None:
+        """Takes the next role without an election: the configuration says which it is."""
+        member = self.member
+        member.knows_leader = False
+        vote = self.election.current_vote
+        state = PeerState.OBSERVING if member.is_observer else PeerState.FOLLOWING
+        if vote.leader == member.sid:
+            state = PeerState.LEADING
+        log.info(
+            "server %d goes over to %s without an election: server %d is to lead",
+            member.sid,
+            PeerState.NAMES[state].lower(),
+            vote.leader,
+        )
+        self.election.take_role(state)
+        self._begin(state, vote.leader, ())
 
     def _become(self, decision: Decision) -> None:
         member = self.member
-        member.server.end()  # the read-only server
-        self.phase = ACTIVE
-        self._stand_at_ms = None
         leader = decision.vote.leader
-        role: MemberRole
-        if decision.state == PeerState.LEADING:
-            role = Leader(member)
-        elif decision.state == PeerState.FOLLOWING:
-            role = Follower(member, leader)
-        else:
-            role = Observer(member, leader)
         took_ms = self.clock.now_ms - self.looking_since_ms
         log.info(
             "server %d begins %s: server %d was elected leader in %d ms by %s",
@@ -245,9 +262,24 @@ class MemberLife:
             ", ".join(map(str, decision.supporters)),
         )
         member.server.metrics.election_time.add(took_ms)
-        self._supporters = decision.supporters
+        self._begin(decision.state, leader, decision.supporters)
+
+    def _begin(self, state: int, leader: int, supporters: tuple[int, ...]) -> None:
+        member = self.member
+        member.server.end()  # the read-only server
+        self.phase = ACTIVE
+        self._stand_at_ms = None
+        self._supporters = supporters
+        role: MemberRole
+        if state == PeerState.LEADING:
+            role = Leader(member)
+        elif state == PeerState.FOLLOWING:
+            role = Follower(member, leader)
+        else:
+            role = Observer(member, leader)
         self.role = role
         role.start()
+        role.flush()
 
     def _read_only(self) -> None:
         member = self.member
@@ -290,22 +322,28 @@ class MemberLife:
                 messages, links.messages = links.messages, []
                 for sid, payload in messages:
                     election.notified(sid, payload)
+                    text = election.newer_config
+                    if text is not None and not self._adopt(text):
+                        election.notified(sid, payload)
             if election.sends:
                 for sid, payload in election.take_sends():
                     links.send(sid, payload)
             for sid in election.take_lookers():
-                if role is not None:
-                    role.looking(sid)
+                if self.role is not None:
+                    self.role.looking(sid)
             if self.role is not None and self.role.over is not None:
                 self._end_role(self.role, self.role.over)
                 continue
+            if self.phase != LOOKING:
+                return
+            if self.doubt.is_settled:
+                self._begin_anew()
+                return
             decision = election.decision
-            if decision is None or self.phase != LOOKING:
+            if decision is None:
                 return
             election.decision = None
             self._become(decision)
-            if self.role is not None:
-                self.role.flush()
 
     def flush(self) -> None:
         """Sends what the requests of clients have led to."""
@@ -375,6 +413,8 @@ class MemberLife:
             self._read_only()
         if self._stand_at_ms is not None and now >= self._stand_at_ms:
             self._stand()
+        if self.phase == LOOKING:
+            self.doubt.wake()
         if self.role is not None:
             self.role.wake()
         self.pump()
@@ -389,6 +429,7 @@ class MemberLife:
             self._look_at,
             self._read_only_at,
             self._stand_at_ms,
+            self.doubt.deadline if self.phase == LOOKING else None,
             None if self.role is None else self.role.deadline,
         ):
             if at is not None and (due is None or at < due):

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 from pyzk.config.members import config_text, parse_membership
 from pyzk.errors import PyzkError
 from pyzk.persistence.txnlog import frame_record
-from pyzk.quorum.commands import Reload, SaveEpoch, StorageCommand
+from pyzk.quorum.commands import (
+    ListenForClients,
+    Reload,
+    SaveConfig,
+    SaveEpoch,
+    StorageCommand,
+)
 from pyzk.quorum.configurations import Configurations
 from pyzk.quorum.epochs import ACCEPTED
 from pyzk.quorum.learner_masters import LearnerMasters
@@ -24,10 +30,10 @@ from pyzk.server.snapshot_trigger import SnapshotTrigger
 if TYPE_CHECKING:
     from pyzk.clock import Clock
     from pyzk.config.ensemble import EnsembleConfig
-    from pyzk.config.members import Membership, QuorumServer
+    from pyzk.config.members import Membership, QuorumServer, ServerAddress
     from pyzk.config.server import ServerConfig
     from pyzk.data.database import Database
-    from pyzk.quorum.election import Election
+    from pyzk.quorum.election_module import ElectionModule
     from pyzk.quorum.epochs import Epochs
     from pyzk.server.server import Server
 
@@ -61,6 +67,16 @@ class Member:
         )
         self.masters: LearnerMasters = LearnerMasters(rng)
         """The voters that this server, as an observer, may follow in place of the leader."""
+        self.me: QuorumServer = self.configs.committed.member(self.sid) or ensemble.me
+        """This server, as the last configuration that had it says, or else as the files do."""
+        self.is_observer: bool = ensemble.is_observer
+        """Whether this server observes; one that no configuration has follows without a vote."""
+        self.client_address: tuple[str, int] = (ensemble.client_host, ensemble.client_port)
+        """Where clients are taken."""
+        self.knows_leader: bool = False
+        """Whether the next role is taken without an election: a configuration has named it."""
+        self.was_added: bool = ensemble.membership.version != 0
+        """Whether a configuration that no person wrote has had this server."""
         self.tick_ms: int = ensemble.tick_time_ms
         self.init_limit_ms: int = ensemble.tick_time_ms * ensemble.init_limit_ticks
         self.sync_limit_ms: int = ensemble.tick_time_ms * ensemble.sync_limit_ticks
@@ -76,16 +92,13 @@ class Member:
         self.is_database_whole: bool = True
         """Whether memory can be trusted if a role ends now; it cannot while a SNAP is stored."""
         self.needs_snapshot: bool = False
-        """Whether a leader has asked for a TRUNC that the disk cannot do; then this server
-        asks for a SNAP."""
+        """Whether a leader has asked for a TRUNC that the disk cannot do: it is asked for SNAP."""
         self.stands_aside: str = ""
-        """Why this server does not stand in the next election, empty if it does: as leader it had
-        to refuse voters that have a later configuration, or could not listen for them."""
+        """Why this server, which could not lead, lets others be elected; empty if it stands."""
         self.is_outdated: bool = False
-        """Whether a leader had a later configuration with other voters. A quorum of the present
-        configuration may not be one of that, so this server no longer stands for election."""
-        self.election: Election | None = None
-        """The election, which must know of a new epoch; the life of the member sets it."""
+        """Whether other voters than here elect, and this server, reconfigEnabled=false, may not."""
+        self.elections: ElectionModule | None = None
+        """What must know of new epochs and configurations; the life of the member sets it."""
         self.pending: dict[int, StorageCommand] = {}
         """ticket -> command that the disk has not answered yet."""
         self._next_ticket: int = 0
@@ -103,11 +116,15 @@ class Member:
         """The quorums of the configuration in force."""
         return self.configs.verifier
 
-    @property
-    def me(self) -> QuorumServer:
-        """This server, as the configuration in force has it; as the files had it at the start if it
-        is not in that."""
-        return self.configs.committed.member(self.sid) or self.ensemble.me
+    def addresses_of(self, sid: int) -> tuple[ServerAddress, ...]:
+        """Returns where a server listens: as the configuration in force says, then as the proposed
+        one does, if that differs; nowhere if neither has it."""
+        found: tuple[ServerAddress, ...] = ()
+        for membership in (self.configs.committed, self.configs.last_seen):
+            server = membership.member(sid)
+            if server is not None:
+                found += tuple(each for each in server.addresses if each not in found)
+        return found
 
     @property
     def database(self) -> Database:
@@ -192,11 +209,12 @@ class Member:
     def established(self, epoch: int) -> None:
         """Notes in the vote of this server that a quorum has acknowledged the leader of
         ``epoch``."""
-        if self.election is not None:
-            self.election.epoch_established(epoch)
+        if self.elections is not None:
+            self.elections.election.epoch_established(epoch)
 
     def heard_config(self, text: bytes) -> None:
-        """Looks at the configuration that the leader has in force, or is about to have."""
+        """Looks at a configuration that the leader has and this server, by reconfigEnabled=false,
+        does not take."""
         try:
             config = verifier_of(parse_membership(text))
         except PyzkError as error:
@@ -219,7 +237,108 @@ class Member:
 
     def has_quorums_of(self, version: int) -> bool:
         """Tells whether a later version of the configuration is known to have the same quorums."""
-        return self.election is not None and self.election.has_quorums_of(version)
+        return self.elections is not None and self.elections.election.has_quorums_of(version)
+
+    # --- configurations -------------------------------------------------------------
+
+    def see_config(self, proposed: Membership) -> None:
+        """Takes a configuration that is proposed, unless it is not later than the last one: orders
+        it to be saved and the servers that are new in it to be dialed. From now on, decisions need
+        quorums of both.
+
+        The record of the proposal is given to the log after this, so that it is not durable before
+        the file was tried. ZooKeeper: QuorumPeer.setLastSeenQuorumVerifier
+        """
+        if not self.configs.see(proposed):
+            return
+        log.info(
+            "server %d has seen version %x of the configuration, with the voters %s",
+            self.sid,
+            proposed.version,
+            ", ".join(map(str, proposed.voters)),
+        )
+        self.order(SaveConfig(self.ticket(), proposed, is_active=False))
+        if self.elections is not None:
+            self.elections.see(self.configs)
+
+    def see_config_of_leader(self, seen: Membership) -> None:
+        """Takes the last configuration that the leader has seen (NEWLEADER). A later one that was
+        proposed here was never committed, for the leader would have it."""
+        configs = self.configs
+        if seen.version < configs.last_seen.version and configs.forget_proposed():
+            # It replaces the other one in its file: a start passes over what is not later.
+            self.order(SaveConfig(self.ticket(), configs.committed, is_active=False))
+            if self.elections is not None:
+                self.elections.see(configs)
+        self.see_config(seen)
+
+    def activate_config(self, config: Membership, leader: int | None, zxid: int) -> bool:
+        """Puts a configuration in force, unless it is not later than the one that is: in the files,
+        in /zookeeper/config, for elections, clients and the role of this server.
+
+        Returns whether its role or the leader has changed: then the role that called this ends
+        itself. ``leader`` is whom the leader of the transaction ``zxid`` has designated; None if
+        the configuration was learned otherwise. ZooKeeper: QuorumPeer.processReconfig
+        """
+        configs = self.configs
+        before, quorums_before = configs.committed, configs.verifier
+        if not configs.activate(config):
+            return False
+        log.info(
+            "server %d: version %x of the configuration is in force, with the voters %s",
+            self.sid,
+            config.version,
+            ", ".join(map(str, config.voters)),
+        )
+        mine = config.member(self.sid)
+        self.was_added = self.was_added or mine is not None
+        if self.was_added:
+            self.order(SaveConfig(self.ticket(), config, is_active=True))
+        # Else this server joins, and could not start again by files that lack it.
+        self.install_config()
+        if configs.verifier.has_same_content(quorums_before):
+            if self.elections is not None:
+                self.elections.see(configs)
+            return False
+        has_other_role = (mine is not None and mine.is_observer) != self.is_observer
+        if mine is not None:
+            self.me = mine
+            self._listen_for_clients(mine)
+        self.is_observer ^= has_other_role
+        if self.elections is not None:
+            self.elections.renew(configs, self.me, is_observer=self.is_observer)
+        return self._is_moved_on(has_other_role, leader, zxid, before)
+
+    def _listen_for_clients(self, mine: QuorumServer) -> None:
+        """Orders the client port to be opened where the configuration has it now. Where it does not
+        say, clients are taken where they are."""
+        if mine.client_port is None or self.client_address == (mine.client_host, mine.client_port):
+            return
+        self.client_address = (mine.client_host, mine.client_port)
+        self.outbox.commands.append(ListenForClients(mine.client_host, mine.client_port))
+
+    def _is_moved_on(
+        self, has_other_role: bool, leader: int | None, zxid: int, before: Membership
+    ) -> bool:
+        """Tells whether the present role ends, and notes whether an election follows."""
+        elections = self.elections
+        if leader is not None:
+            has_other_leader = elections is not None and elections.election.designate(leader, zxid)
+            self.knows_leader = self.knows_leader or has_other_role or has_other_leader
+            return has_other_role or has_other_leader
+        self.knows_leader = False
+        if elections is None:
+            return has_other_role
+        present = elections.election.current_vote.leader
+        was, now = before.member(present), self.configs.committed.member(present)
+        is_same = (
+            was is not None
+            and now is not None
+            and not was.is_observer
+            and not now.is_observer
+            and was.addresses == now.addresses
+        )
+        return has_other_role or not is_same
 
     def kill_dead_sessions(self) -> None:
         """Deletes the ephemerals of sessions that are gone, before this server leads."""

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 from pyzk.data.txn import LoggedTxn
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
-from pyzk.quorum.learner import BROADCAST, Learner
+from pyzk.quorum.learner import Learner
+from pyzk.quorum.learner_phases import BROADCAST
 from pyzk.quorum.observer_dial import ObserverDial
 
 if TYPE_CHECKING:
@@ -53,17 +54,20 @@ class Observer(Learner):
         self._inform(packet.zxid, packets.txn_payload(packet))
 
     def _on_inform_and_activate(self, packet: QuorumPacket) -> None:
-        """Does what INFORM does; the new configuration is not activated."""
+        """Puts the new configuration in force, and does what INFORM does."""
         leader, payload = packets.inform_and_activate(packet)
-        self._activate(self._inform(packet.zxid, payload), leader)
+        txn = self.sync.uncommitted.read(packet.zxid, payload)
+        self._activate(txn, leader)
+        self._learn(packet.zxid, payload, txn)
 
-    def _inform(self, zxid: int, payload: bytes) -> LoggedTxn:
-        txn = self.sync.uncommitted.read(zxid, payload)
+    def _inform(self, zxid: int, payload: bytes) -> None:
+        self._learn(zxid, payload, self.sync.uncommitted.read(zxid, payload))
+
+    def _learn(self, zxid: int, payload: bytes, txn: LoggedTxn) -> None:
         self.sync.log(zxid, payload)
         self._apply(payload, txn)
         self.member.server.metrics.learner_commit_received_count += 1
         self._hold_if_long()
-        return txn
 
     def _on_nothing(self, packet: QuorumPacket) -> None:
         """Does nothing: the packet is meant for those who vote."""

@@ -81,12 +81,11 @@ class ObserverDial(LeaderDial):
         member = self._member
         masters = member.masters
         self.sid = masters.take(self._leader_sid, member.clock.now_ms)
-        master = member.membership.member(self.sid)
-        assert master is not None, (self.sid, member.membership)
         link.name = f"server {self.sid}, an observer master"
         self.at_ms = None
         self._tries += 1
-        addresses = tuple((each.host, self._port) for each in master.addresses)
+        hosts = dict.fromkeys(each.host for each in member.addresses_of(self.sid))
+        addresses = tuple((host, self._port) for host in hosts)
         left_ms = max(1, self._give_up_ms - member.clock.now_ms)
         # One that does not answer may not use up the time of the others.
         share_ms = max(1, member.init_limit_ms // masters.count(self._leader_sid))

@@ -159,8 +159,7 @@ class ObserverMaster(LearnerMaster):
         along if this server is elsewhere now."""
         self.last_proposed = zxid
         self._commits += 1
-        if self._traffic.observers:
-            self._traffic.informs.append(packets.encode_inform_and_activate(zxid, leader, payload))
+        self._traffic.activate(zxid, payload, leader)
         if self.member.me.addresses != self._me.addresses:
             self.start()
 
@@ -220,7 +219,10 @@ class ObserverMaster(LearnerMaster):
         carries the configuration of this moment."""
         text = config_text(self.member.membership).encode("utf-8")
         self.new_leader_packet = packets.encode_new_leader(self.epoch, text)
-        self._traffic.add(handler, {}, after)
+        self._traffic.add(handler, {}, after, 0)
+
+    def new_leader_queued(self, handler: LearnerHandler) -> None:
+        """Queues nothing: what is not committed is not for observers."""
 
     def new_leader_acked(self, handler: LearnerHandler) -> None:
         """Lets UPTODATE be sent: an observer has everything up to NEWLEADER on disk."""

@@ -1,4 +1,4 @@
-"""What a leader counts: accepted epochs, epoch acks, later configurations, and acks of proposals.
+"""What a leader counts: accepted epochs, acknowledgements of an epoch, and those of proposals.
 
 Pure. ZooKeeper: Leader.getEpochToPropose, waitForEpochAck and outstandingProposals, and
 SyncedLearnerTracker. `quorum.leader` asks and acts; here nothing is sent or stored.
@@ -19,7 +19,6 @@ from pyzk.quorum.verifier import QuorumVerifier
 from pyzk.zxid import format_zxid
 
 if TYPE_CHECKING:
-    from pyzk.quorum.member import Member
     from pyzk.server.request import Request
 
 
@@ -27,14 +26,28 @@ class AckTally:
     """Tells which sets of voters, as bit masks, are a quorum of every verifier."""
 
     def __init__(self, verifiers: Iterable[QuorumVerifier]) -> None:
-        self.verifiers: tuple[QuorumVerifier, ...] = tuple(verifiers)
+        self.verifiers: tuple[QuorumVerifier, ...] = ()
         self._bits: dict[int, int] = {}
+        """The bit of every server that has had a vote: no other server ever gets it."""
         self._known: dict[int, bool] = {}
         """Mask -> whether it is a quorum; only a few of all masks ever occur."""
+        self.use(verifiers)
+
+    def use(self, verifiers: Iterable[QuorumVerifier]) -> None:
+        """Counts by other verifiers from here on. Masks stay valid."""
+        self.verifiers = tuple(verifiers)
+        self._known = {}
         for verifier in self.verifiers:
             for sid in verifier.voters:
                 if sid not in self._bits:
                     self._bits[sid] = 1 << len(self._bits)
+
+    def copy(self) -> AckTally:
+        """Returns a tally that counts the same masks by the present verifiers."""
+        other = AckTally(())
+        other._bits = dict(self._bits)
+        other.use(self.verifiers)
+        return other
 
     @property
     def all_bits(self) -> int:
@@ -42,8 +55,12 @@ class AckTally:
         return (1 << len(self._bits)) - 1
 
     def bit(self, sid: int) -> int:
-        """Returns the mask of ``sid``; 0, which counts for nothing, if it has no vote."""
+        """Returns the mask of ``sid``; 0, which counts for nothing, if it never had a vote."""
         return self._bits.get(sid, 0)
+
+    def is_voter(self, sid: int) -> bool:
+        """Tells whether ``sid`` has a vote now."""
+        return any(sid in verifier.voters for verifier in self.verifiers)
 
     def is_quorum(self, acks: int) -> bool:
         """Tells whether these are a quorum of each of the verifiers."""
@@ -114,30 +131,6 @@ class EpochAcks:
     def is_settled(self) -> bool:
         """Whether a quorum has acknowledged."""
         return self._tally.is_quorum(self.acked)
-
-
-class LaterConfigs:
-    """The voters that a leader refuses, for they have a later configuration than it."""
-
-    def __init__(self, member: Member, tally: AckTally) -> None:
-        self._member: Member = member
-        self._tally: AckTally = tally
-        self._refused: int = 0
-        """The voters that are refused, as a mask."""
-
-    def accept(self, sid: int, version: int) -> bool:
-        """Tells whether a server with this version of the configuration may be led."""
-        member = self._member
-        if version > member.membership.version and not member.has_quorums_of(version):
-            return False
-        self._refused &= ~self._tally.bit(sid)
-        return True
-
-    def refuse(self, sid: int) -> bool:
-        """Notes a voter that may not be led; tells whether the others are no quorum."""
-        tally = self._tally
-        self._refused |= tally.bit(sid)
-        return not tally.is_quorum(tally.all_bits & ~self._refused)
 
 
 class Proposal:

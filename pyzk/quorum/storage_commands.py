@@ -11,8 +11,17 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from pyzk.data.database import Database, FrozenDatabase
+from pyzk.errors import StorageError
+from pyzk.persistence.config_files import ConfigFiles
 from pyzk.persistence.member_files import MemberFiles
-from pyzk.quorum.commands import ReadLog, SaveEpoch, StorageCommand, StoreDatabase, TruncateLog
+from pyzk.quorum.commands import (
+    ReadLog,
+    SaveConfig,
+    SaveEpoch,
+    StorageCommand,
+    StoreDatabase,
+    TruncateLog,
+)
 from pyzk.quorum.epochs import save_epoch
 from pyzk.quorum.sync import is_affordable
 
@@ -34,6 +43,8 @@ class Outcome(NamedTuple):
     complete_after: int | None = None
     """Where the database on disk ends, and after which zxid its log is known to be whole; None if
     the command leaves the database as it is."""
+    failure: StorageError | None = None
+    """Why a configuration could not be saved, which does not stop the server."""
 
 
 def freeze(command: StorageCommand) -> FrozenDatabase | None:
@@ -54,6 +65,10 @@ def carry_out(
     setting snapshotSizeFactor. Raises StorageError.
     """
     ticket = command.ticket
+    if isinstance(command, SaveConfig):
+        assert files.configs is not None, command
+        failure = save_config(files.configs, command)
+        return Outcome(lambda answers: answers.stored(ticket), failure=failure)
     if isinstance(command, SaveEpoch):
         save_epoch(files.snapshots, command.name, command.epoch)
         return Outcome(lambda answers: answers.stored(ticket))
@@ -73,3 +88,15 @@ def carry_out(
         database.last_zxid,
         database.log_complete_after,
     )
+
+
+def save_config(files: ConfigFiles, command: SaveConfig) -> StorageError | None:
+    """Write a configuration to the files; return why that is not possible, None if it is done."""
+    try:
+        if command.is_active:
+            files.activate(command.membership)
+        else:
+            files.propose(command.membership)
+    except StorageError as error:
+        return error
+    return None

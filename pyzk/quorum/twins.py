@@ -28,6 +28,9 @@ time, and elections follow each other, so that some connections replace others a
 ELECTIONS: Final = -1
 """Stands in place of an epoch for a connection of the election port."""
 MAX_KEYS: Final = 64
+RENEWAL_MS: Final = 10_000
+"""How long after a change of the configuration the ends of connections say nothing: every server
+may open its own anew."""
 
 
 class LostLinks:
@@ -40,14 +43,23 @@ class LostLinks:
         self._clock: Clock = clock
         self._ended: dict[tuple[int, int], deque[int]] = {}
         """(server, epoch) -> when it has ended connections, in monotonic ms."""
+        self._counts_from_ms: int = 0
+
+    def renewed(self, where: str) -> None:
+        """Forgets all ends, for the configuration has changed; this server is at ``where`` now."""
+        self._where = where
+        self._ended.clear()
+        self._counts_from_ms = self._clock.now_ms + RENEWAL_MS
 
     def ended(self, other: int, epoch: int = ELECTIONS) -> None:
         """Takes the news that server ``other``, as leader of ``epoch`` if it is given, has ended a
         connection."""
+        now = self._clock.now_ms
+        if now < self._counts_from_ms:
+            return
         if len(self._ended) >= MAX_KEYS:
             self._ended.clear()
         times = self._ended.setdefault((other, epoch), deque(maxlen=MANY))
-        now = self._clock.now_ms
         if times and now - times[-1] < APART_MS:
             return
         times.append(now)

@@ -74,8 +74,8 @@ class UncommittedTxns:
 
     # --- proposals ------------------------------------------------------------------
 
-    def hold(self, zxid: int, payload: bytes) -> None:
-        """Lets a proposal wait for its COMMIT, and for its time to be logged."""
+    def hold(self, zxid: int, payload: bytes) -> LoggedTxn:
+        """Lets a proposal wait for its COMMIT, and for its time to be logged; returns it."""
         txn = self.read(zxid, payload)
         self._waiting_bytes += len(payload)
         if self._waiting_bytes > self.limit_bytes:
@@ -83,6 +83,7 @@ class UncommittedTxns:
                 f"more than {self.limit_bytes} bytes of transactions before UPTODATE"
             )
         self.queue.append((zxid, payload, txn))
+        return txn
 
     def read(self, zxid: int, payload: bytes) -> LoggedTxn:
         """Returns the transaction of a proposal. Raises QuorumProtocolError if it does not follow

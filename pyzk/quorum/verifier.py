@@ -64,14 +64,15 @@ class QuorumVerifier:
     def is_same_config(self, other: QuorumVerifier) -> bool:
         """Tells whether both stand for one configuration: an equal version decides; else members,
         roles, addresses and quorums must be equal."""
-        return self.version == other.version or self._has_same_content(other)
+        return self.version == other.version or self.has_same_content(other)
 
     def has_same_quorums(self, other: QuorumVerifier) -> bool:
         """Tells whether both configurations have the same quorums, whatever their addresses and
         observers are."""
         return type(self) is type(other) and self.voters == other.voters
 
-    def _has_same_content(self, other: QuorumVerifier) -> bool:
+    def has_same_content(self, other: QuorumVerifier) -> bool:
+        """Tells whether both configurations have the same members, roles, addresses and quorums."""
         return (
             self.has_same_quorums(other)
             and self.observers == other.observers

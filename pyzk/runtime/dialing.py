@@ -28,6 +28,12 @@ LAST_RETRY_S: Final = 1.0
 """The seconds between two attempts to have a port; the pause doubles from the first to the last."""
 REMINDER: Final = 30
 """The failed attempts between two lines in the log."""
+MOVED_SILENCE: Final = 4
+"""The failed attempts at another address of a server that runs before the log mentions one: another
+member may be about to leave it."""
+
+CLIENTS: Final = "clients"
+"""The purpose of a place where clients, and not other members, connect."""
 
 MakeProtocol = Callable[[], asyncio.Protocol]
 
@@ -145,18 +151,23 @@ class Listening:
         where: Where,
         first_retry_s: float = FIRST_RETRY_S,
         failed: Callable[[str], None] | None = None,
+        opened: Callable[[Listener], None] | None = None,
+        silence: int = 0,
     ) -> None:
         """Make no attempt before ``start`` or ``until_open``. ``failed`` gets the reason of the
-        first failure."""
+        first failure; no word is said about the first ``silence`` of them. ``opened`` gets what
+        listens."""
         self._inputs = inputs
         self._network = network
         self._make = make
-        self._where = where
+        self.where = where
         self._pause_s = first_retry_s
         self._listener: Listener | None = None
         self._task: asyncio.Future[None] | None = None
         self._timer: Timer | None = None
         self._failed_first = failed
+        self._opened = opened
+        self._silence = silence
         self._attempts = 0
         self._max_attempts = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -180,7 +191,7 @@ class Listening:
         await self._waiter
 
     async def _try(self) -> None:
-        where = self._where
+        where = self.where
         listener = await self._network.listen(self._make, where.host, where.port)
         if self._is_over:
             listener.close()
@@ -192,8 +203,10 @@ class Listening:
         if self._is_over:
             return
         if error is None:
-            if self._attempts:
-                log.info("listening %s now", self._where)
+            if self._attempts > self._silence:
+                log.info("listening %s now", self.where)
+            if self._opened is not None and self._listener is not None:
+                self._opened(self._listener)
             self._answer(None)
         elif isinstance(error, OSError):
             self._failed(error)
@@ -204,15 +217,15 @@ class Listening:
 
     def _failed(self, error: OSError) -> None:
         self._attempts += 1
-        reason, remedy = self._where.explain(error)
+        reason, remedy = self.where.explain(error)
         most = self._max_attempts
-        if self._attempts % REMINDER == 1:
+        if (self._attempts - self._silence) % REMINDER == 1:
             log.error(
-                "cannot listen %s: %s; trying again%s. Other members cannot reach this server"
-                " meanwhile: %s",
-                self._where,
+                "cannot listen %s: %s; trying again%s. %s cannot reach this server meanwhile: %s",
+                self.where,
                 reason,
                 f", {most} times in all" if most else "",
+                "Clients" if self.where.whom == CLIENTS else "Other members",
                 remedy,
             )
         if not most:
@@ -221,15 +234,17 @@ class Listening:
             times = "once" if most == 1 else f"{most} times"
             self._answer(
                 ElectionPortError(
-                    f"cannot listen {self._where}: {reason}; tried {times} (electionPortBindRetry;"
+                    f"cannot listen {self.where}: {reason}; tried {times} (electionPortBindRetry;"
                     f" 0: for ever). {remedy[0].upper()}{remedy[1:]}"
                 )
             )
         self._timer = self._inputs.call_later(self._pause_s, self.start)
         self._pause_s = min(2 * self._pause_s, LAST_RETRY_S)
+        if self._attempts <= self._silence:
+            return
         call, self._failed_first = self._failed_first, None
         if call is not None:
-            call(f"it cannot listen {self._where}: {reason}")
+            call(f"it cannot listen {self.where}: {reason}")
 
     def _answer(self, error: Exception | None) -> bool:
         """End ``until_open``, and tell whether it was still waiting."""

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final, cast
 from pyzk.errors import ElectionPortError
 from pyzk.outsiders import about
 from pyzk.quorum.election_links import STRANGERS
-from pyzk.runtime.dialing import Listening
+from pyzk.runtime.dialing import Listening, Where
 from pyzk.runtime.network import peer_name
 from pyzk.runtime.port import Port, PortSocket
 
 if TYPE_CHECKING:
     from pyzk.config.ensemble import EnsembleConfig
+    from pyzk.config.members import QuorumServer
     from pyzk.quorum.commands import DialElection
     from pyzk.quorum.election_link import ElectionLink
     from pyzk.quorum.lifecycle import MemberLife
@@ -51,14 +52,13 @@ class ElectionPort(Port):
         Raises ElectionPortError after electionPortBindRetry attempts. If that is 0 it waits for
         the first one only, and goes on trying.
         """
-        ensemble = self.ensemble
-        ports = [each.election_port for each in ensemble.me.addresses]
-        for where in self._places("elections", ports):
+        for where in self._election_places(self.ensemble.me):
             self._listening.append(
                 Listening(self.inputs, self._network, self._make_accepted, where, BIND_RETRY_S)
             )
+        attempts = self.ensemble.election_port_bind_retry
         outcomes = await asyncio.gather(
-            *[each.until_open(ensemble.election_port_bind_retry) for each in self._listening],
+            *[each.until_open(attempts) for each in self._listening],
             return_exceptions=True,
         )
         failures = [outcome for outcome in outcomes if outcome is not None]
@@ -67,7 +67,33 @@ class ElectionPort(Port):
                 raise failure
             log.error("%s. It goes on with its other addresses", failure)
 
+    def _election_places(self, server: QuorumServer) -> list[Where]:
+        ports = [each.election_port for each in server.addresses]
+        return self._places("elections", server, ports)
+
     # --- orders ---------------------------------------------------------------------
+
+    def move(self, server: QuorumServer) -> None:
+        """Takes connections at the addresses of ``server``, this member, and at no others; ends all
+        attempts to dial. Where it listens already it goes on."""
+        self._end_dials()
+        places = self._election_places(server)
+        for listening in self._listening:
+            if listening.where not in places:
+                listening.close()
+        self._listening = [each for each in self._listening if each.where in places]
+        there = [each.where for each in self._listening]
+        for where in places:
+            if where not in there:
+                listening = Listening(
+                    self.inputs,
+                    self._network,
+                    self._make_accepted,
+                    where,
+                    silence=self._silence(server),
+                )
+                self._listening.append(listening)
+                listening.start()
 
     def write(self, link: ElectionLink, data: bytes) -> None:
         """Writes one piece to a link; `MemberLife.election_written` follows when it has left."""
@@ -95,7 +121,9 @@ class ElectionPort(Port):
         if self._unreachable.get(sid) != reason:
             # Anybody may say that he is any server outside the configuration, and that he listens
             # where he does not.
-            is_known = self.ensemble.membership.member(sid) is not None
+            configs = self.life.member.configs
+            members = (configs.committed.member(sid), configs.last_seen.member(sid))
+            is_known = members != (None, None)
             if is_known:
                 self._unreachable[sid] = reason
             log.info(

@@ -19,12 +19,11 @@ import attrs
 
 from pyzk.errors import DirectoryLockedError, StorageError
 from pyzk.persistence.directory import Directory, DirectoryFile
-from pyzk.persistence.filenames import VERSION_DIRECTORY
+from pyzk.persistence.filenames import INITIALIZE_NAME, VERSION_DIRECTORY
 
 LOCK_NAME: Final = ".pyzk.lock"
 """The name of the lock file in ``version-2`` of both directories. Java looks at names that begin
 with log and snapshot only."""
-INITIALIZE_NAME: Final = "initialize"
 
 _REMEDIES: Final = {
     errno.ENOSPC: "the disk is full: free some space",
@@ -34,6 +33,7 @@ _REMEDIES: Final = {
     errno.EIO: "the disk failed: look in the kernel log; its content must not be trusted",
     errno.EMFILE: "too many open files: raise the limit (ulimit -n)",
     errno.ENFILE: "too many open files in the system",
+    errno.EBUSY: "it is a mount of its own, as containers have them: mount its directory instead",
     errno.ENOENT: "a part of the path is missing; was it removed or unmounted?",
 }
 
@@ -227,6 +227,27 @@ class FileDirectory:
                 os.fsync(fd)
             finally:
                 os.close(fd)
+
+
+class ConfigDirectory(FileDirectory):
+    """The directory of zoo.cfg. What is written there may be read by whom zoo.cfg may: there may be
+    passwords in it, and in its copy."""
+
+    def __init__(self, path: str, config_name: str) -> None:
+        super().__init__(path)
+        self._config_name = config_name
+
+    def create(self, name: str) -> DirectoryFile:
+        path = self._join(name)
+        with _told("create", path):
+            like = os.stat(self._join(self._config_name))
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+            file = _File(path, fd)
+            if (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):
+                with contextlib.suppress(PermissionError):  # it stays with whom the server runs as
+                    os.fchown(fd, like.st_uid, like.st_gid)
+            os.fchmod(fd, like.st_mode & 0o777)
+            return file
 
 
 @attrs.define

@@ -100,7 +100,7 @@ class MemberPorts:
 
     def listen_for_learners(self, command: ListenForLearners) -> None:
         """Opens the quorum port."""
-        self._quorum.listen()
+        self._quorum.listen(command.server)
 
     def stop_listening(self) -> None:
         """Closes the quorum port."""
@@ -116,11 +116,11 @@ class MemberPorts:
 
     def listen_for_elections(self, command: ListenForElections) -> None:
         """Opens the election port where the member is now."""
-        raise AssertionError(command)
+        self._election.move(command.server)
 
     def listen_for_clients(self, command: ListenForClients) -> None:
         """Opens the client port where the member takes clients now."""
-        raise AssertionError(command)
+        self._inputs.take_clients_at(command.host, command.port)
 
     def dial_election(self, command: DialElection) -> None:
         """Connects to the election port of another member."""

@@ -49,6 +49,7 @@ class TcpListener:
 
     def __init__(self, servers: list[asyncio.Server]) -> None:
         self._servers = servers
+        self.address: tuple[object, ...] = servers[0].sockets[0].getsockname()
 
     def close(self) -> None:
         for server in self._servers:
@@ -58,7 +59,8 @@ class TcpListener:
 class TcpNetwork:
     """The network of the machine."""
 
-    def __init__(self) -> None:
+    def __init__(self, backlog: int = BACKLOG) -> None:
+        self._backlog = backlog
         self._lookups: dict[tuple[str, int], list[asyncio.Future[list[Found]]]] = {}
         """The names that are being looked up -> who waits; a lookup that hangs is not repeated."""
 
@@ -91,9 +93,9 @@ class TcpNetwork:
         servers: list[asyncio.Server] = []
         try:
             found = None if host is None else await self._resolve(host, port)
-            sockets = listen_at(found, port, BACKLOG)
+            sockets = listen_at(found, port, self._backlog)
             for sock in sockets:
-                server = await loop.create_server(make, sock=sock, backlog=BACKLOG)
+                server = await loop.create_server(make, sock=sock, backlog=self._backlog)
                 servers.append(server)
         except BaseException:
             for sock in sockets:

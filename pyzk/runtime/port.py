@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, cast
 
 from pyzk.runtime.client_port import LAST_BYTES_TIMEOUT_S
-from pyzk.runtime.dialing import DialAttempt, Listening, Where, set_options
+from pyzk.runtime.dialing import MOVED_SILENCE, DialAttempt, Listening, Where, set_options
 
 if TYPE_CHECKING:
     from pyzk.config.ensemble import EnsembleConfig
+    from pyzk.config.members import QuorumServer
     from pyzk.quorum.lifecycle import MemberLife
     from pyzk.runtime.seams import MemberInputs, MemberNetwork, Timer
 
@@ -37,14 +38,18 @@ class Port:
         self._sockets: dict[PortSocket, None] = {}
         self._dials: dict[object, DialAttempt] = {}
 
-    def _places(self, whom: str, ports: Iterable[int]) -> list[Where]:
-        """Returns where to listen, given the port at each of the member's addresses."""
-        ensemble = self.ensemble
-        everywhere = ensemble.quorum_listen_on_all_ips
-        hosts = [None if everywhere else each.host for each in ensemble.me.addresses]
-        setting = f"server.{ensemble.my_sid}"
+    def _places(self, whom: str, server: QuorumServer, ports: Iterable[int]) -> list[Where]:
+        """Returns where to listen, given the port at each address of ``server``, this member."""
+        everywhere = self.ensemble.quorum_listen_on_all_ips
+        hosts = [None if everywhere else each.host for each in server.addresses]
+        setting = f"server.{server.sid}"
         pairs = dict.fromkeys(zip(hosts, ports, strict=True))
         return [Where(host, port, whom, setting) for host, port in pairs]
+
+    def _silence(self, server: QuorumServer) -> int:
+        """Returns how many failures to listen are nothing special: at an address that the member
+        has not had since its start, another one may be about to leave it."""
+        return 0 if server.addresses == self.ensemble.me.addresses else MOVED_SILENCE
 
     def stop_listening(self) -> None:
         """Takes no more connections; those that are there stay."""
@@ -85,6 +90,9 @@ class Port:
 
     def _stop(self) -> None:
         self.stop_listening()
+        self._end_dials()
+
+    def _end_dials(self) -> None:
         for dial in self._dials.values():
             dial.cancel()
         self._dials.clear()

@@ -22,6 +22,7 @@ from pyzk.runtime.port import Port, PortSocket
 
 if TYPE_CHECKING:
     from pyzk.config.ensemble import EnsembleConfig
+    from pyzk.config.members import QuorumServer
     from pyzk.quorum.lifecycle import MemberLife
     from pyzk.runtime.seams import MemberInputs, MemberNetwork
 
@@ -48,10 +49,12 @@ class QuorumPort(Port):
 
     # --- orders ---------------------------------------------------------------------
 
-    def listen(self) -> None:
-        """Takes learners, as soon as the port can be opened."""
+    def listen(self, server: QuorumServer) -> None:
+        """Takes learners at the addresses of ``server``, this member, as soon as the port can be
+        opened."""
         self.stop_listening()
-        places = self._places("learners", [each.quorum_port for each in self.ensemble.me.addresses])
+        ports = [each.quorum_port for each in server.addresses]
+        places = self._places("learners", server, ports)
         failures: list[str] = []
 
         def failed(reason: str) -> None:
@@ -61,7 +64,12 @@ class QuorumPort(Port):
 
         for where in places:
             listening = Listening(
-                self.inputs, self._network, self._make_accepted, where, failed=failed
+                self.inputs,
+                self._network,
+                self._make_accepted,
+                where,
+                failed=failed,
+                silence=self._silence(server),
             )
             self._listening.append(listening)
             listening.start()
@@ -70,7 +78,7 @@ class QuorumPort(Port):
         """Takes observers, as soon as the port can be opened."""
         self.stop_listening_for_observers()
         ports = [command.port] * len(command.server.addresses)
-        for where in self._places("observers", ports):
+        for where in self._places("observers", command.server, ports):
             place = where._replace(setting="observerMasterPort")
             listening = Listening(self.inputs, self._network, self._make_observer, place)
             self._for_observers.append(listening)

@@ -12,26 +12,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import socket
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from pyzk.clock import Clock
-from pyzk.config.server import ServerConfig
+from pyzk.config.server import WILDCARD, ServerConfig
 from pyzk.data.database import Database
 from pyzk.exit_codes import ExitCode
 from pyzk.quorum.driver import Driver
 from pyzk.quorum.peer import Peer
 from pyzk.quorum.standalone import standalone_peer
+from pyzk.runtime.client_listening import ClientListening
 from pyzk.runtime.client_port import ClientInputs, ClientProtocol
 from pyzk.runtime.environment import (
     describe_environment,
     file_descriptors,
     first_reserved_descriptor,
 )
-from pyzk.runtime.listening import DEFAULT_BACKLOG, open_sockets
+from pyzk.runtime.listening import DEFAULT_BACKLOG
 from pyzk.runtime.seams import Seams, ServerStorage, Timer
 from pyzk.runtime.unread import Unread
 from pyzk.server.connection import Connection
@@ -69,12 +70,12 @@ class PeerRunner(ClientInputs):
         self._storage: ServerStorage = seams.storage or file_storage(config)
         self._time = seams.time
         self._listeners = seams.listeners
+        self._clients = ClientListening(self._make_protocol, self._backlog, self._clients_taken_at)
         self._wrap = seams.wrap
         self._network = seams.network
         self._member: MemberPorts | None = None
         """The ports of a member of an ensemble; None for a lone server."""
         self._loop: asyncio.AbstractEventLoop
-        self._servers: list[asyncio.Server] = []
         self._timer: Timer | None = None
         self._driver: Driver
         self._when_serving: Callable[[], None] | None = None
@@ -87,7 +88,9 @@ class PeerRunner(ClientInputs):
         self._recent: deque[tuple[int | str, object]] = deque(maxlen=RECENT_INPUTS)
         self._stopped: asyncio.Future[int]
         self.client_address: tuple[str, int] = ("", 0)
-        """The address and port where clients connect; known once ``start`` has returned."""
+        """The address and port where clients connect; known once ``start`` has returned, and
+        another one when a reconfiguration has moved it."""
+        self._host: Host | None = None
         self.failure: BaseException | None = None
         """The error that stopped the server; None if it runs, or ended because it was asked to."""
 
@@ -99,9 +102,12 @@ class PeerRunner(ClientInputs):
         """
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
-        sockets = self._open_client_port()
+        config = self.config
+        if config.client_port is not None:
+            self._clients.open(config.client_port_address, config.client_port, self._listeners)
         try:
             database = self._storage.open()
+            self._take_saved()
             self._read_clock()
             self._make_peer(database)
             self._describe()
@@ -111,20 +117,29 @@ class PeerRunner(ClientInputs):
                 self._read_clock()
             self._driver.start(wants_snapshot=self._storage.wants_snapshot)
         except BaseException:
-            for sock in sockets:
-                sock.close()
+            self._clients.close()
             self._cancel_timer()
             if self._member is not None:
                 self._member.abort()
             self._storage.release()
             raise
-        for sock in sockets:
-            self._servers.append(
-                # create_server calls listen() again, with a backlog of its own if it is given none.
-                await self._loop.create_server(
-                    self._make_protocol, sock=sock, backlog=self._backlog
-                )
-            )
+        await self._clients.serve()
+
+    def _take_saved(self) -> None:
+        """Goes by the configurations of the ensemble that a member without a zoo.cfg has saved, if
+        it has. Raises ConfigError, and OSError when the client port cannot be opened there."""
+        saved, ensemble = self._storage.saved_configs, self.config.ensemble
+        if saved is None or ensemble is None:
+            return
+        told = ensemble.with_saved(saved.committed, saved.last_seen)
+        host = None if told.client_host == WILDCARD else told.client_host
+        has_moved = told.client_address != ensemble.client_address
+        self.config = replace(
+            self.config, ensemble=told, client_port=told.client_port, client_port_address=host
+        )
+        if has_moved:
+            self._clients.close()
+            self._clients.open(host, told.client_port, None)
 
     def _make_peer(self, database: Database) -> None:
         config = self.config
@@ -162,26 +177,28 @@ class PeerRunner(ClientInputs):
         backlog = self.config.client_port_listen_backlog
         return backlog if backlog > 0 else DEFAULT_BACKLOG
 
-    def _open_client_port(self) -> list[socket.socket]:
-        config = self.config
-        if config.client_port is None:
-            return []
-        sockets = list(self._listeners or ()) or open_sockets(
-            config.client_port_address, config.client_port, self._backlog
-        )
-        host, port = sockets[0].getsockname()[:2]
-        self.client_address = (host, port)
-        return sockets
-
     def _make_protocol(self) -> asyncio.Protocol:
         protocol = ClientProtocol(self)
         return self._wrap(protocol) if self._wrap else cast("asyncio.Protocol", protocol)
 
     def _describe(self) -> None:
-        self.peer.run_on(
-            Host(self.client_address, self._storage.report, file_descriptors, describe_environment)
+        self._host = Host(
+            self.client_address, self._storage.report, file_descriptors, describe_environment
         )
+        self.peer.run_on(self._host)
         self._storage.metrics = self.peer.metrics
+
+    def _clients_taken_at(self, address: tuple[str, int]) -> None:
+        self.client_address = address
+        if self._host is not None:
+            self._host.client_address = address
+
+    def take_clients_at(self, host: str, port: int) -> None:
+        """Takes clients at another address from now on; those that are connected stay."""
+        ensemble = self.config.ensemble
+        assert ensemble is not None, "a member moves"
+        where = None if host == WILDCARD else host
+        self._clients.move(self, where, port, f"server.{ensemble.my_sid}")
 
     # --- inputs ---------------------------------------------------------------------
 
@@ -386,9 +403,7 @@ class PeerRunner(ClientInputs):
         """Closes the ports, the connections and the storage; what was logged is synced."""
         self._cancel_timer()
         self._storage.stop_timers()
-        servers, self._servers = self._servers, []
-        for server in servers:
-            server.close()
+        self._clients.close()
         self.settle()
         self.peer.stop_serving()
         self._driver.close()
@@ -413,7 +428,6 @@ class PeerRunner(ClientInputs):
         self._cancel_timer()
         self._storage.stop_timers()
         self._drop_everything()
-        self._servers = []
         self._storage.abandon()
 
     def _end(self, code: int) -> None:
@@ -445,8 +459,7 @@ class PeerRunner(ClientInputs):
         self._fed.clear()
         if self._member is not None:
             self._member.abort()
-        for server in self._servers:
-            server.close()
+        self._clients.close()
         for connection in list(self.peer.connections):
             protocol = connection.shell
             if isinstance(protocol, ClientProtocol):

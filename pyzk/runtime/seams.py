@@ -17,6 +17,7 @@ from pyzk.metrics import Metrics
 from pyzk.persistence.report import StorageReport
 
 if TYPE_CHECKING:
+    from pyzk.persistence.config_files import Saved
     from pyzk.quorum.commands import StorageCommand
     from pyzk.quorum.epochs import Epochs
     from pyzk.quorum.storage_commands import Outcome
@@ -61,6 +62,10 @@ class MemberInputs(Protocol):
         """Stops the server: something that nobody expected has gone wrong."""
         ...
 
+    def take_clients_at(self, host: str, port: int) -> None:
+        """Takes clients at another address from now on."""
+        ...
+
 
 class ServerStorage(Protocol):
     """Makes transactions durable; `pyzk.runtime.storage.Storage` is the real one."""
@@ -72,6 +77,12 @@ class ServerStorage(Protocol):
     @property
     def epochs(self) -> Epochs | None:
         """The epochs of a member, once its storage is open; None for a lone server."""
+        ...
+
+    @property
+    def saved_configs(self) -> Saved | None:
+        """The configurations of the ensemble that the storage of a member without a zoo.cfg has,
+        once it is open."""
         ...
 
     @property

@@ -13,28 +13,40 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pyzk.config.server import ServerConfig
 from pyzk.data.database import Database, FrozenDatabase
 from pyzk.errors import MissingLogError, StorageError
 from pyzk.metrics import Metrics
+from pyzk.persistence.config_files import ConfigFiles, Saved
 from pyzk.persistence.directory import Directory
 from pyzk.persistence.logwriter import ROOM_BYTES, LogWriter, check_room
 from pyzk.persistence.member_files import MemberFiles
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.persistence.report import StorageReport
-from pyzk.quorum.commands import ReadLog, SaveEpoch, StorageCommand
+from pyzk.quorum.commands import ReadLog, SaveConfig, SaveEpoch, StorageCommand
 from pyzk.quorum.epochs import Epochs, load_epochs
-from pyzk.quorum.storage_commands import Outcome, carry_out, freeze
+from pyzk.quorum.storage_commands import Outcome, carry_out, freeze, save_config
 from pyzk.runtime.disk import DiskThread, SnapshotThread
-from pyzk.runtime.files import DataDirectories, full_disk_error, open_data_directories
+from pyzk.runtime.files import (
+    ConfigDirectory,
+    DataDirectories,
+    full_disk_error,
+    open_data_directories,
+)
 from pyzk.runtime.mailbox import Mailbox
+from pyzk.runtime.unsaved_configs import UnsavedConfigs
 from pyzk.zxid import format_zxid
+
+if TYPE_CHECKING:
+    from pyzk.config.ensemble import EnsembleConfig
 
 log = logging.getLogger(__name__)
 
 _HOUR_S: Final = 3600.0
+CONFIG_NAME: Final = "zoo.cfg"
+"""The name with which the files of the configurations begin where no zoo.cfg was given."""
 EPOCH_ROOM_BYTES: Final = 4096
 """The bytes that must be free for the files beside the snapshots."""
 
@@ -52,6 +64,11 @@ class Storage:
         """True: ``close`` waits for the disk, so it must not run on the loop."""
         self.epochs: Epochs | None = None
         """The epochs of a member of an ensemble, once the storage is open."""
+        self.saved_configs: Saved | None = None
+        """The configurations that a member without a zoo.cfg has in its files, once the storage is
+        open; those of other members are in the configuration that it was given."""
+        self._configs: ConfigFiles | None = None
+        self._unsaved: UnsavedConfigs | None = None
         self._config = config
         self._options = RecoveryOptions.of(config)
         self._complete_after = 0
@@ -91,13 +108,17 @@ class Storage:
         )
         begun = time.monotonic()
         options = self._options._replace(
-            initialize=directories.initialize, is_foreign=directories.is_foreign
+            initialize=directories.initialize or config.initialize,
+            is_foreign=directories.is_foreign,
         )
         recovered = recover(directories.snapshots, directories.logs, options)
         for note in recovered.notes:
             log.warning("recovery: %s", note)
+        if config.initialize and not recovered.is_new:
+            log.info("--initialize changes nothing: there are data in %s", config.data_dir)
         if config.ensemble is not None:
             self._load_epochs(recovered.last_zxid)
+            self._open_configs(config.ensemble)
         elif recovered.last_zxid < 0:
             raise StorageError(
                 "the data directory is empty and db.autocreate is false",
@@ -145,6 +166,28 @@ class Storage:
         for note in notes:
             log.warning("recovery: %s", note)
 
+    def _open_configs(self, ensemble: EnsembleConfig) -> None:
+        """Find the files of the configurations. A zoo.cfg that will be written is copied first."""
+        sid, path = ensemble.my_sid, ensemble.config_file
+        if path is None:
+            directory = self._directories.snapshots
+            self._configs = ConfigFiles(directory, CONFIG_NAME, sid, has_static=False)
+            if ensemble.reconfig_enabled:
+                self.saved_configs = self._configs.begin(ensemble.membership)
+            return
+        folder, name = os.path.split(path)
+        self._configs = ConfigFiles(ConfigDirectory(folder, name), name, sid)
+        if ensemble.reconfig_enabled and ensemble.dynamic_file is None:
+            try:
+                self._configs.back_up()
+            except StorageError as error:
+                log.error(
+                    "%s cannot be copied before it is written: %s. This server serves on; perhaps"
+                    " later configurations of the ensemble cannot be saved either",
+                    path,
+                    error,
+                )
+
     def start(
         self,
         loop: asyncio.AbstractEventLoop,
@@ -154,6 +197,7 @@ class Storage:
         """Start the threads; both callbacks run on the loop."""
         config = self._config
         self._loop = loop
+        self._unsaved = UnsavedConfigs(loop.call_later, self._save_again)
         self._mailbox = Mailbox(loop)
         post = self._mailbox.post
         self._disk = DiskThread(
@@ -230,16 +274,21 @@ class Storage:
         ensemble = self._config.ensemble
         assert ensemble is not None
         frozen = freeze(command)
+        directories = self._directories
         work = partial(
             carry_out,
             command,
-            MemberFiles(self._directories.snapshots, self._directories.logs, self._options),
+            MemberFiles(directories.snapshots, directories.logs, self._options, self._configs),
             frozen,
             self._complete_after,
             ensemble.snapshot_size_factor,
         )
         done = partial(self._done, answer, frozen)
-        if isinstance(command, SaveEpoch):
+        if isinstance(command, SaveConfig):
+            assert self._unsaved is not None
+            self._unsaved.ordered(command)
+            disk.run(work, partial(self._tried_to_save, command, done))
+        elif isinstance(command, SaveEpoch):
             disk.run(work, done)
         elif isinstance(command, ReadLog):
             # Not on the disk thread: everybody's writes would wait for one learner's old ones.
@@ -259,6 +308,23 @@ class Storage:
         if outcome.complete_after is not None:
             self._complete_after = outcome.complete_after
         answer(outcome)
+
+    def _save_again(self, command: SaveConfig) -> None:
+        disk, configs = self._disk, self._configs
+        if disk is not None and configs is not None:
+            disk.run(partial(save_config, configs, command), partial(self._tried, command))
+
+    def _tried_to_save(
+        self, command: SaveConfig, done: Callable[[Outcome], None], outcome: Outcome
+    ) -> None:
+        self._tried(command, outcome.failure)
+        done(outcome)
+
+    def _tried(self, command: SaveConfig, failure: StorageError | None) -> None:
+        unsaved = self._unsaved
+        assert unsaved is not None
+        unsaved.tried(command, failure)
+        self.metrics.unsaved_configs = len(unsaved)
 
     def _work_aside(
         self, work: Callable[[], Outcome], done: Callable[[Outcome], None], _: object
@@ -296,6 +362,8 @@ class Storage:
     def stop_timers(self) -> None:
         """Cancel what is planned on the loop."""
         self._due = None
+        if self._unsaved is not None:
+            self._unsaved.stop()
         if self._purge_timer is not None:
             self._purge_timer.cancel()
             self._purge_timer = None

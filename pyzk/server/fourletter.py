@@ -20,12 +20,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from pyzk import __version__
-from pyzk.data import paths
 from pyzk.four_letter_words import FOUR_LETTER_WORDS
 from pyzk.int64 import hex_id
 from pyzk.jute.archive import LONG_BYTES
 from pyzk.jute.packing import unpack_long
-from pyzk.server.fourletter_mntr import monitor_lines
+from pyzk.server.fourletter_mntr import committed_configuration, monitor_lines
 from pyzk.server.fourletter_text import java_date, java_double, socket_address
 
 if TYPE_CHECKING:
@@ -180,25 +179,22 @@ def _conf(server: Server, asking: Connection | None) -> str:
     ensemble = config.ensemble
     if ensemble is None:
         return _lines(f"{key}={value}" for key, value in values.items())
-    address = ensemble.me.addresses[0]
+    configuration = committed_configuration(server)
+    me = ensemble.present(configuration).member(ensemble.my_sid) or ensemble.me
+    address = me.addresses[0]
     values |= {
         "initLimit": ensemble.init_limit_ticks,
         "syncLimit": ensemble.sync_limit_ticks,
         "electionAlg": 3,
         "electionPort": address.election_port,
         "quorumPort": address.quorum_port,
-        "peerType": int(ensemble.is_observer),
+        "peerType": int(me.is_observer),
     }
     text = _lines(f"{key}={value}" for key, value in values.items())
     if _is_read_only(server):
         return text
     # Its last line has no end, there as here.
-    return text + "membership: \n" + _committed_configuration(server)
-
-
-def _committed_configuration(server: Server) -> str:
-    node = server.database.tree.nodes.get(paths.CONFIG)
-    return "" if node is None else (node.data or b"").decode("utf-8", "replace")
+    return text + "membership: \n" + configuration.decode("utf-8", "replace")
 
 
 def _dirs(server: Server, asking: Connection | None) -> str:

@@ -2,15 +2,17 @@
 
 Pure. Answers to MonitorCommand and DefaultMetricsProvider. All names of a server of the original
 are there, alone or in an ensemble, in its order, whether they can change here or not. The one
-exception is read_per_namespace: to keep it would make each getData a third slower. Two names at the
-end are ours: the digest of the tree and the zxid of the tree that has it, so that `pyzk status` can
-compare servers that are at the same zxid; ``hash`` has only every 128th.
+exception is read_per_namespace: to keep it would make each getData a third slower. Three names at
+the end are ours: how many configurations of its ensemble a member cannot save; the digest of the
+tree, and the zxid of the tree that has it, so that `pyzk status` can compare servers that are at
+the same zxid; ``hash`` has only every 128th.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pyzk.data import paths
 from pyzk.server.fourletter_text import java_double
 from pyzk.summaries import Summary
 
@@ -70,9 +72,16 @@ def monitor_lines(server: Server, version: str) -> Iterator[tuple[str, str]]:
             yield f"{label}_{name}", str(value)
     for namespace, summary in metrics.written.summaries.items():
         yield from _summary(f"{namespace}_write_per_namespace", summary)
+    yield "unsaved_configs", str(metrics.unsaved_configs)
     if tree.digests:
         yield "tree_digest", str(tree.digest)
         yield "tree_digest_zxid", str(tree.last_zxid)
+
+
+def committed_configuration(server: Server) -> bytes:
+    """Return the configuration of the ensemble that is in force, as /zookeeper/config has it."""
+    node = server.database.tree.nodes.get(paths.CONFIG)
+    return b"" if node is None else node.data or b""
 
 
 def _summary(name: str, summary: Summary) -> Iterator[tuple[str, str]]:
@@ -119,5 +128,5 @@ def _gauges(server: Server) -> dict[str, int | float]:
     values.update(server.role.gauges())
     ensemble = server.config.ensemble
     if ensemble is not None and server.role.mode in PEER_STATES:
-        values["quorum_size"] = len(ensemble.membership.voters)
+        values["quorum_size"] = len(ensemble.present(committed_configuration(server)).voters)
     return {name: values[name] for name in _ORDER if name in values}

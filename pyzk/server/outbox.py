@@ -56,7 +56,8 @@ class Outbox:
         self.links: list[Outgoing] = []
         """Links to other members that have bytes to write or are to be closed."""
         self.commands: list[Command] = []
-        """Rare orders, carried out in this order and behind every record in ``log``."""
+        """Rare orders, carried out in this order and behind every record in ``log``; only what
+        saves a configuration goes ahead of the records."""
 
     def take_log(self) -> list[bytes]:
         """Returns the records and forgets them."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from pyzk.config.members import Membership, config_text
 from pyzk.constants import (
     MAX_TTL_MS,
     CreateMode,
@@ -60,6 +61,7 @@ from pyzk.jute.records import (
     DeleteRequest,
     DeleteTxn,
     ErrorTxn,
+    ReconfigRequest,
     SetACLRequest,
     SetACLTxn,
     SetDataRequest,
@@ -73,6 +75,9 @@ from pyzk.server.request import REFUSED, Request
 if TYPE_CHECKING:
     from pyzk.server.server import Server
 
+PlanReconfig = Callable[[ReconfigRequest, int], Membership]
+"""Returns the configuration that a request leads to, whose version is the zxid, or raises a
+KeeperError."""
 _SUB_TXN_BYTES: Final = 8
 """What MultiTxn adds in front of the record of an operation: its type and length."""
 
@@ -80,8 +85,12 @@ _SUB_TXN_BYTES: Final = 8
 class Prep:
     """Prepares writes one at a time; owns the next zxid and the outstanding changes."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, plan: PlanReconfig | None = None) -> None:
+        """Prepares for a leader, which plans changes of its ensemble, or for a lone server."""
         self.changes = OutstandingChanges()
+        self.planned: Membership | None = None
+        """The configuration that the last reconfig which has not failed leads to."""
+        self._plan: PlanReconfig | None = plan
         self.next_zxid = server.tree.last_zxid + 1
         self._server = server
         self._tree = server.tree
@@ -422,12 +431,31 @@ class Prep:
         """Fail a request of a learner that cannot be served: its client waits for a transaction."""
         raise record
 
-    def _reconfig(self, request: Request, kind: int, record: object, zxid: int) -> Prepared:
-        """Fail: neither a standalone server nor, so far, a leader can change its ensemble."""
+    def _reconfig(
+        self, request: Request, kind: int, record: ReconfigRequest, zxid: int
+    ) -> Prepared:
+        """Change the configuration of the ensemble; a lone server has none."""
         if not self._config.reconfig_enabled:
             raise ReconfigDisabled
         self._check_session(request)
-        raise Unimplemented(f"reconfig ({CONFIG})")
+        plan = self._plan
+        if plan is None:
+            raise Unimplemented(f"reconfig ({CONFIG})")
+        planned = plan(record, zxid)
+        node = self._find(CONFIG)
+        if node is None:
+            raise NoNode(CONFIG)
+        self._check_acl(request, node, Perms.WRITE)
+        text = config_text(planned).encode("utf-8")
+        prepared = encoded_body(SetDataTxn(CONFIG, text, -1))
+        self._check_size(prepared[1])
+        self.planned = planned
+        pending = self._foretold = self._change(CONFIG, node, zxid)
+        pending.version = -1
+        pending.data = text
+        pending.mzxid = zxid
+        pending.mtime = request.time
+        return prepared
 
     # --- sessions -------------------------------------------------------------------
 

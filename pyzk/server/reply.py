@@ -44,7 +44,7 @@ def encode_event(event_type: int, path: str, zxid: int) -> bytes:
 def _body(applied: Applied) -> bytes:
     """Return what a client is told of a write that has succeeded."""
     kind = applied.type
-    if kind in (OpCode.SET_DATA, OpCode.SET_ACL):
+    if kind in (OpCode.SET_DATA, OpCode.SET_ACL, OpCode.RECONFIG):
         return applied.stat
     if kind == OpCode.CREATE:
         return encode_string(applied.path)

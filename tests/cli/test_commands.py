@@ -336,6 +336,41 @@ def test_config_check_shows_the_place_in_the_ensemble(tmp_path: Path) -> None:
     assert "server.1: two participants: if either fails" in result.stderr
 
 
+def test_config_check_knows_the_files_of_a_reconfiguration(tmp_path: Path) -> None:
+    (tmp_path / "myid").write_text("3\n")
+    lines = MEMBERS.partition("syncLimit=5\n")[2]
+    dynamic = tmp_path / "zoo.cfg.dynamic.100000005"
+    dynamic.write_text(lines)
+    proposed = tmp_path / "zoo.cfg.dynamic.next"
+    proposed.write_text(lines + "server.4=d:1:2\nversion=100000009")
+    path = zoo_cfg(
+        tmp_path,
+        f"dataDir={tmp_path}\nclientPort=0\ninitLimit=10\nsyncLimit=5\nreconfigEnabled=true\n"
+        f"dynamicConfigFile={dynamic}\n",
+    )
+    result = check(path)
+    assert result.exit_code == 0
+    shown = set(result.stdout.splitlines())
+    assert {
+        "version=100000005",
+        f"dynamicConfigFile={dynamic}",
+        "server.1=a:1:2:participant",
+    } <= shown
+    assert f"{proposed}: a reconfiguration to version 100000009 was under way" in result.stderr
+    assert "server 3 of 3, observer" in result.stderr
+    (tmp_path / "myid").write_text("4\n")
+    assert "server 4 of 3, participant" in check(path).stderr
+    (tmp_path / "myid").write_text("5\n")
+    refused = check(path)
+    assert refused.exit_code == 2
+    assert "server 5 was removed, or stopped before it was added" in refused.stderr
+    (tmp_path / "myid").write_text("3\n")
+    proposed.write_text("server.1=a:1:2")
+    refused = check(path)
+    assert refused.exit_code == 2
+    assert f"(in {proposed}, the configuration that was proposed last" in refused.stderr
+
+
 def test_a_member_is_served_as_its_files_say(serve: Served, tmp_path: Path) -> None:
     (tmp_path / "myid").write_text("2")
     (tmp_path / "zoo.dynamic").write_text(MEMBERS.partition("syncLimit=5\n")[2])

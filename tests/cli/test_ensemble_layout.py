@@ -20,7 +20,10 @@ from pyzk.cli.ensemble_layout import (
     free_ports,
     prepare,
 )
+from pyzk.config.members import parse_membership
 from pyzk.config.server import parse_config
+from pyzk.persistence.config_files import ConfigFiles
+from pyzk.runtime.files import FileDirectory
 
 
 def make(directory: Path, voters: int | None = 3, observers: int | None = 1) -> list[MemberFolder]:
@@ -103,6 +106,37 @@ def test_a_file_that_says_something_else_is_told(tmp_path: Path, lines: str, sai
         (tmp_path / str(sid)).mkdir()
         (tmp_path / str(sid) / "zoo.cfg").write_text(lines)
     with pytest.raises(LayoutError, match=said):
+        prepare(tmp_path, None, None, None)
+
+
+def reconfigured(members: list[MemberFolder], lines: list[str], version: int) -> None:
+    """Give these members a later configuration."""
+    membership = parse_membership("\n".join([*lines, f"version={version:x}"]).encode())
+    for member in members:
+        directory = FileDirectory(str(member.folder))
+        ConfigFiles(directory, member.config.name, member.sid).activate(membership)
+
+
+def test_a_directory_works_again_after_a_reconfiguration(tmp_path: Path) -> None:
+    made = make(tmp_path, 3, 0)
+    lines = [each.line for each in made]
+    reconfigured(made, lines, 0x100000000)
+    assert prepare(tmp_path, None, None, None) == made
+    # Server 3 was removed, and server 2 does not know it yet; server 1 has another role and port.
+    ports = free_ports(3)
+    first = made[0]._replace(is_observer=True, ports=Ports(*ports))
+    reconfigured([made[0], made[2]], [first.line, made[1].line], 0x100000005)
+    assert prepare(tmp_path, None, None, None) == [first, made[1]]
+    assert prepare(tmp_path, 1, 1, ports[0]) == [first, made[1]]
+    with pytest.raises(LayoutError, match="holds an ensemble of 1 voters and 1 observers"):
+        prepare(tmp_path, 3, None, None)
+
+
+def test_a_server_elsewhere_that_was_added_is_told(tmp_path: Path) -> None:
+    made = make(tmp_path, 3, 0)
+    lines = [*(each.line for each in made), "server.9=h:1:2;3"]
+    reconfigured(made[:1], lines, 0x100000000)
+    with pytest.raises(LayoutError, match="with the servers 9, which have no folder"):
         prepare(tmp_path, None, None, None)
 
 

@@ -122,9 +122,10 @@ def test_properties_come_before_the_file_and_only_where_there_are_any() -> None:
 
 def test_every_field_has_one_row() -> None:
     rows = [key.member for key in KEYS if key.member]
-    derived = {"my_sid", "membership", "is_observer", "client_host", "client_port", "dynamic_file"}
+    derived = {"my_sid", "membership", "last_seen", "is_observer", "client_host", "client_port"}
+    files = {"dynamic_file", "config_file"}
     assert len(rows) == len(set(rows))
-    assert set(attrs.fields_dict(EnsembleConfig)) - set(rows) == {*derived, "warnings"}
+    assert set(attrs.fields_dict(EnsembleConfig)) - set(rows) == {*derived, *files, "warnings"}
 
 
 # --- alone or not ---------------------------------------------------------------------

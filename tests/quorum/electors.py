@@ -18,11 +18,12 @@ CONFIG = b"version=5"
 
 
 def read_config(text: bytes) -> QuorumVerifier:
-    """Version and voters in a form of the tests' own: ``version=<hex>[ sid ...]``."""
+    """Version and voters in a form of the tests' own: ``version=<hex>[ sid ...| none]``."""
     version, *voters = text.decode().split()
     if not version.startswith("version="):
         raise ConfigError(f"no configuration: {text!r}")
-    return QuorumMaj(map(int, voters or "12345"), version=int(version[8:], 16))
+    sids = [] if voters == ["none"] else voters or "12345"
+    return QuorumMaj(map(int, sids), version=int(version[8:], 16))
 
 
 def view_of(*voters: int, observers: tuple[int, ...] = ()) -> ElectionView:

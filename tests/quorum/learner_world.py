@@ -18,13 +18,24 @@ from pyzk.data.snapshot_view import Frozen
 from pyzk.data.txn import decode_txn
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
-from pyzk.quorum.commands import DialLeader, SaveEpoch, StorageCommand, StoreDatabase, TruncateLog
+from pyzk.quorum.commands import (
+    DialElection,
+    DialLeader,
+    ListenForClients,
+    ListenForElections,
+    SaveConfig,
+    SaveEpoch,
+    StorageCommand,
+    StoreDatabase,
+    TruncateLog,
+)
 from pyzk.quorum.epochs import Epochs
 from pyzk.quorum.follower import Follower
 from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.observer import Observer
 from pyzk.quorum.snapshot_stream import END
 from pyzk.quorum.stream import QuorumStream
+from pyzk.quorum.vote import Vote
 from pyzk.server.outbox import Outgoing
 from pyzk.zxid import format_zxid
 from tests.quorum.one_role import OneRoleWorld
@@ -147,6 +158,7 @@ class LearnerWorld(OneRoleWorld):
             Epochs(*epochs),
             lambda member: kind(member, leader),
         )
+        self.elections.election.current_vote = Vote(leader, 0, 1, 0)
         self.did: list[str] = []
         self.disk: list[bytes] = list(history)
         """Payloads of the log on disk."""
@@ -245,6 +257,15 @@ class LearnerWorld(OneRoleWorld):
     def dial_leader(self, command: DialLeader) -> None:
         self.dials.append(command)
 
+    def dial_election(self, command: DialElection) -> None:
+        self.did.append(f"dial election {command.sid}")
+
+    def listen_for_elections(self, command: ListenForElections) -> None:
+        self.did.append(f"listen for elections at {command.server}")
+
+    def listen_for_clients(self, command: ListenForClients) -> None:
+        self.did.append(f"listen for clients at {command.host}:{command.port}")
+
     def order(self, command: StorageCommand) -> None:
         self.orders.append(command)
         self.did.append(_name(command))
@@ -315,6 +336,9 @@ class LearnerWorld(OneRoleWorld):
 def _name(command: StorageCommand) -> str:
     if isinstance(command, SaveEpoch):
         return f"save {command.name} {command.epoch}"
+    if isinstance(command, SaveConfig):
+        kind = "active" if command.is_active else "proposed"
+        return f"save {kind} config {command.membership.version:x}"
     if isinstance(command, TruncateLog):
         return f"truncate {format_zxid(command.zxid)}"
     assert isinstance(command, StoreDatabase), command

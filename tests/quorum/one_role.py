@@ -19,6 +19,7 @@ from pyzk.quorum.commands import (
     StorageCommand,
 )
 from pyzk.quorum.election_link import ElectionLink
+from pyzk.quorum.election_module import ElectionModule
 from pyzk.quorum.epochs import Epochs
 from pyzk.quorum.member import Member
 from pyzk.quorum.peer import Peer
@@ -64,7 +65,8 @@ class OneRole:
 
 
 class NoElections:
-    """The effects of a member with `OneRole`: all fail, and a world overrides those it needs."""
+    """The effects of a member with `OneRole`: a world overrides those it needs. What a change of
+    the configuration orders leads to nothing; the others fail."""
 
     def order(self, command: StorageCommand) -> None:
         raise AssertionError(command)
@@ -88,13 +90,13 @@ class NoElections:
         raise AssertionError("it takes no observers")
 
     def listen_for_elections(self, command: ListenForElections) -> None:
-        raise AssertionError(command)
+        """Does nothing."""
 
     def listen_for_clients(self, command: ListenForClients) -> None:
-        raise AssertionError(command)
+        """Does nothing."""
 
     def dial_election(self, command: DialElection) -> None:
-        raise AssertionError(command)
+        """Does nothing."""
 
     def send_vote(self, link: ElectionLink, data: bytes) -> None:
         raise AssertionError(data)
@@ -120,5 +122,9 @@ class OneRoleWorld(Driven, NoElections):
         server = Server(config, database, clock, Outbox(), Random(1))
         server.marks = marks or Marks()
         self.member = Member(config, ensemble, server, epochs, clock, server.outbox, Random(2))
+        self.elections = ElectionModule(
+            ensemble, self.member.configs, self.member.me, clock, server.outbox
+        )
+        self.member.elections = self.elections
         self.life = OneRole(self.member, make_role(self.member))
         super().__init__(Peer(server, self.life), self)

@@ -8,13 +8,22 @@ from typing import cast
 import pytest
 
 from pyzk.clock import Clock
+from pyzk.config.members import parse_membership
 from pyzk.config.server import ServerConfig
 from pyzk.constants import CreateMode, OpCode
 from pyzk.data.database import Database
 from pyzk.jute.records import SetDataRequest
-from pyzk.quorum.commands import CloseElection, DialElection, SendVote
+from pyzk.quorum.commands import (
+    CloseElection,
+    DialElection,
+    SaveConfig,
+    SaveEpoch,
+    SendVote,
+    StorageCommand,
+)
 from pyzk.quorum.driver import MANY_ANSWERED, Driver
 from pyzk.quorum.election_link import ElectionLink, LinkState
+from pyzk.quorum.epochs import ACCEPTED
 from pyzk.quorum.link import LinkOwner, QuorumLink
 from pyzk.quorum.standalone import standalone_peer
 from pyzk.server.connection import Connection
@@ -57,6 +66,9 @@ class Hands(NoElections):
 
     def wake_at(self, at_ms: int) -> None:
         self._do(f"wake at {at_ms}")
+
+    def order(self, command: StorageCommand) -> None:
+        self._do(f"order {command.ticket}")
 
     def send(self, link: Outgoing) -> None:
         assert isinstance(link, QuorumLink), link
@@ -106,6 +118,31 @@ def want_everything(world: World) -> None:
     peer.outbox.log.append(b"record")
     peer.outbox.log_zxid = 0xA
     connection.send(b"reply")
+
+
+def test_a_configuration_is_saved_ahead_of_the_records_of_its_input(world: World) -> None:
+    hands = Hands()
+    driver = Driver(world.peer, hands, hands)
+    membership = parse_membership(b"server.1=a:1:2;3\nversion=5")
+    want_everything(world)
+    world.peer.outbox.commands += [
+        SaveEpoch(1, ACCEPTED, 1),
+        SaveConfig(2, membership, is_active=False),
+        SaveConfig(3, membership, is_active=True),
+    ]
+    driver.flush()
+    assert hands.take() == [
+        "write",
+        "order 2",
+        "order 3",
+        "append 1 a",
+        "dial 3",
+        "vote b'v'",
+        "close",
+        "snapshot",
+        "order 1",
+        "soon",
+    ]
 
 
 def test_clients_and_commands_go_at_once_links_and_the_log_at_the_end_of_the_turn(

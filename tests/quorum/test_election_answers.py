@@ -8,6 +8,7 @@ from pyzk.config.members import parse_membership
 from pyzk.outsiders import SUBJECT
 from pyzk.quorum.election import MAX_ASKERS, MAX_CONFIGS, ElectionView, election_view
 from pyzk.quorum.election_messages import Notification
+from pyzk.quorum.epochs import MAX_LEAP
 from pyzk.quorum.verifier import QuorumMaj
 from pyzk.quorum.vote import NOBODY
 from tests.quorum.electors import (
@@ -293,58 +294,114 @@ def test_the_memory_of_questions_is_bounded() -> None:
 LATER = b"version=6 1 2 3 4"
 
 
-def test_a_later_configuration_ends_no_election_and_the_vote_counts() -> None:
-    peer = Peer(1, view_of(1, 2, 3))
-    peer.look()
-    assert peer.hear(2, LOOKING, 2, config=LATER)[3].leader == 2
-    assert peer.election.deadline is not None
-    assert peer.hear(3, LOOKING, 2, config=LATER) == {}
-    assert peer.outcome == (FOLLOWING, 2)
-    assert peer.election.newer_config == LATER
-
-
-def test_who_joins_is_told_a_later_configuration_and_follows() -> None:
-    peer = Peer(1, view_of(1, 2, 3))
-    peer.look()
-    peer.hear(2, FOLLOWING, 3, config=LATER)
-    peer.hear(3, LEADING, 3, config=LATER)
-    assert peer.outcome == (FOLLOWING, 3)
-
-
-def test_a_later_configuration_may_be_adopted() -> None:
-    peer = Peer(1, view_of(1, 2, 3))
-    peer.look()
-    peer.hear(2, LOOKING, 2, config=LATER)
+def adopt(peer: Peer) -> None:
+    """Put in force what the election asks for, as the life of a member does."""
     newer = peer.election.newer_config
-    assert newer == LATER
+    assert newer is not None
     peer.election.set_view(ElectionView(read_config(newer), newer, None, read_config))
+    peer.election.newer_config = None
+
+
+def test_who_looks_adopts_a_later_configuration_in_place_of_the_vote() -> None:
+    peer = Peer(1, view_of(1, 2, 3))
+    peer.look()
+    assert peer.hear(2, LOOKING, 2, config=LATER) == {}
+    adopt(peer)
     assert sorted(peer.look()) == [2, 3, 4]
+    assert peer.hear(2, LOOKING, 2, round=2, config=LATER)[4].leader == 2
+    assert peer.election.newer_config is None
+    peer.hear(4, LOOKING, 2, round=2, config=LATER)
+    peer.advance(200)
+    assert peer.outcome == (FOLLOWING, 2)
+
+
+def test_a_later_configuration_of_the_same_content_costs_no_vote() -> None:
+    peer = Peer(1, view_of(1, 2, 3))
+    peer.look()
+    peer.hear(2, LOOKING, 2, config=b"version=6 1 2 3")
+    adopt(peer)
+    assert peer.hear(2, LOOKING, 2, config=b"version=6 1 2 3")[3].leader == 2
+    peer.hear(3, LOOKING, 2)
+    assert peer.outcome == (FOLLOWING, 2)
+
+
+@pytest.mark.parametrize("state", [LEADING, FOLLOWING])
+def test_who_has_elected_passes_a_later_configuration_over(state: int) -> None:
+    peer = decided(1, leader=1 if state == LEADING else 2, state=state)
+    answer = peer.hear(3, LOOKING, 3, config=LATER)
+    assert answer[3].state == state
     assert peer.election.newer_config is None
 
 
-def test_the_latest_configuration_is_remembered() -> None:
+def test_a_new_round_forgets_a_configuration_that_was_not_taken() -> None:
     peer = Peer(1, view_of(1, 2, 3))
     peer.look()
-    for version in (6, 8, 7):
-        peer.hear(2, LOOKING, 2, config=b"version=%x 1 2 3 4" % version)
-    assert peer.election.newer_config == b"version=8 1 2 3 4"
+    peer.hear(2, LOOKING, 2, config=LATER)
     peer.look()
-    assert peer.election.newer_config == b"version=8 1 2 3 4"
+    assert peer.election.newer_config is None
+
+
+@pytest.mark.parametrize(
+    ("sid", "config", "is_adopted"),
+    [
+        (2, b"version=6 7 8", True),  # a member that has left it, as this server has
+        (9, b"version=6 1 2 9", True),  # a member that this server does not know yet
+        (9, b"version=6 2 3 9", False),
+        (9, b"version=6 1 2 3", False),
+    ],
+)
+def test_who_may_bring_a_later_configuration(sid: int, config: bytes, is_adopted: bool) -> None:
+    peer = Peer(1, view_of(1, 2, 3))
+    peer.look()
+    peer.hear(sid, LOOKING, sid, config=config)
+    assert peer.election.newer_config == (config if is_adopted else None)
+
+
+@pytest.mark.parametrize("epoch", [0, MAX_LEAP - 1])
+def test_an_observer_and_a_server_that_is_proposed_may_bring_it_too(epoch: int) -> None:
+    last_seen = QuorumMaj([1, 2, 3, 8], version=6)
+    view = ElectionView(QuorumMaj([1, 2, 3], [7], version=5), CONFIG, last_seen, read_config)
+    for sid in (7, 8):
+        peer = Peer(1, view, epoch=epoch)
+        peer.look()
+        config = b"version=%x 2 3" % (7 + (epoch + MAX_LEAP << 32))
+        peer.hear(sid, LOOKING, sid, config=config)
+        assert peer.election.newer_config == config
+
+
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        (b"version=7fffffffffffffff 1 2 3 4", "no counting of elections leads from epoch 1 to it"),
+        (b"version=%x 1 2 3 4" % (2 + MAX_LEAP << 32), "no counting of elections"),
+        (b"version=6 none", "it has no voters"),
+    ],
+)
+def test_a_configuration_that_cannot_be_is_refused_and_the_vote_counts(
+    config: bytes, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    peer = Peer(1, view_of(1, 2, 3))
+    peer.look()
+    assert peer.hear(2, LOOKING, 2, config=config)[3].leader == 2
+    assert peer.election.newer_config is None
+    assert why in caplog.text
 
 
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        (LATER, "version 6 of the configuration"),
+        (LATER, "which this server does not adopt: reconfigEnabled is false"),
         (b"version=6 1 2 3", ""),
         (b"version=5 1 2 3 4", ""),
         (b"junk", "sent a configuration that cannot be read"),
     ],
 )
-def test_a_configuration_is_spoken_of_once(
+def test_a_configuration_that_is_never_adopted_is_spoken_of_once(
     config: bytes, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    peer = Peer(1, view_of(1, 2, 3))
+    view = view_of(1, 2, 3)
+    view.is_reconfig_enabled = False
+    peer = Peer(1, view)
     for _ in range(3):
         peer.look()
         for sid in (2, 3, 9):
@@ -353,8 +410,18 @@ def test_a_configuration_is_spoken_of_once(
     warnings = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
     assert len(warnings) == bool(said)
     assert said in "".join(warnings)
-    # Anybody may connect and tell any number of them.
-    assert all(SUBJECT in each.__dict__ for each in caplog.records if each.levelname == "WARNING")
+
+
+@pytest.mark.parametrize("config", [b"version=6 2 3 4", b"junk"])
+def test_what_is_said_of_a_configuration_names_who_told_it(
+    config: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Anybody may connect and tell any number of them: one line a minute about each server."""
+    peer = Peer(1, view_of(1, 2, 3))
+    peer.look()
+    peer.hear(9, LOOKING, 9, config=config)
+    (warning,) = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert warning.__dict__[SUBJECT] == "server 9"
 
 
 def test_the_memory_of_configurations_is_bounded() -> None:
@@ -432,13 +499,6 @@ def test_other_configurations_are_ignored_and_the_vote_counts(config: bytes | No
     peer.look()
     assert peer.hear(2, LOOKING, 2, config=config)[3].leader == 2
     assert peer.election.newer_config is None
-
-
-def test_a_stranger_may_bring_a_later_configuration() -> None:
-    peer = Peer(1, view_of(1, 2, 3))
-    peer.look()
-    peer.hear(9, LOOKING, 9, config=b"version=6 1 2 3 9")
-    assert peer.election.newer_config is not None
 
 
 def test_where_configurations_do_not_change_a_later_one_is_not_to_be_adopted() -> None:

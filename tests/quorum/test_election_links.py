@@ -384,6 +384,43 @@ def test_members_that_are_only_proposed_are_dialed_at_once(port: Port) -> None:
     assert port.dials() == [(4, at(4))]
 
 
+def test_a_link_with_a_server_that_has_moved_ends_and_the_others_stay(port: Port) -> None:
+    one, three = port.connect(1), port.connect(3)
+    moved = {1: (Address("moved", 1),), 2: at(2), 3: at(3)}
+    assert not port.links.renew(at(2), ElectionAddresses(moved))
+    assert port.closes() == [one]
+    assert port.links.links == {3: three}
+    port.links.send(1, b"vote")
+    assert port.dials() == [(1, moved[1])]
+
+
+def test_a_link_with_a_server_that_has_left_stays_for_its_answers(port: Port) -> None:
+    three = port.connect(3)
+    assert not port.links.renew(at(2), ElectionAddresses({1: at(1), 2: at(2)}))
+    port.links.send(3, b"vote")
+    assert port.writes(three) == [frame(b"vote")]
+
+
+def test_what_waits_for_a_server_that_has_left_is_forgotten(port: Port) -> None:
+    port.links.send(1, b"vote")
+    assert port.dials() == [(1, at(1))]
+    port.links.renew(at(2), ElectionAddresses({2: at(2), 3: at(3)}))
+    assert port.links._pending == {}
+
+
+def test_who_has_moved_itself_begins_with_no_links_and_its_new_address(port: Port) -> None:
+    three, greeting = port.connect(3), port.accept()
+    port.links.send(1, b"vote")
+    port.dials()
+    moved = (Address("moved", 1),)
+    assert port.links.renew(moved, ElectionAddresses({1: at(1), 2: moved, 3: at(3)}))
+    assert port.closes() == [greeting, three]
+    port.links.send(1, b"vote")
+    assert port.dials() == [(1, at(1))], "the attempts of before have ended"
+    link = port.links.dialed(1, "h1")
+    assert port.writes(link)[0] == hello(2, *moved)
+
+
 def test_connect_all_dials_whoever_is_not_connected(port: Port) -> None:
     port.connect(1)
     port.links.connect_all()

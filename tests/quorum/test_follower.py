@@ -6,7 +6,6 @@ from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.jute.records import CreateSessionTxn, PathRequest, PathWatchRequest
 from pyzk.quorum import packets
-from pyzk.quorum.election import Election, ElectionTimes, election_view
 from pyzk.server.passwords import session_password
 from pyzk.zxid import make
 from tests.frames import create_request
@@ -169,13 +168,11 @@ def test_the_committed_configuration_is_in_its_znode() -> None:
 
 def test_the_vote_says_the_epoch_from_uptodate_on() -> None:
     world = LearnerWorld()
-    member = world.member
-    view = election_view(member.membership, None, False)
-    member.election = Election(1, view, world.clock, ElectionTimes(), is_participant=True)
+    election = world.elections.election
     ready(world)
-    assert member.election.current_vote.peer_epoch == 0
+    assert election.current_vote.peer_epoch == 0
     world.hear(packets.UPTODATE_PACKET)
-    assert member.election.current_vote.peer_epoch == 1
+    assert election.current_vote.peer_epoch == 1
 
 
 def test_the_limit_of_requests_is_shared_by_those_who_vote() -> None:

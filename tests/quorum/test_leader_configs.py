@@ -5,7 +5,6 @@ from __future__ import annotations
 import attrs
 
 from pyzk.config.members import config_text
-from pyzk.quorum.election import Election, election_view
 from pyzk.quorum.election_messages import Notification
 from pyzk.quorum.vote import PeerState
 from tests.quorum.leader_world import LeaderWorld, membership
@@ -31,10 +30,9 @@ def later(voters: int, version: int = 5, host: str = "127.0.0.1") -> bytes:
 
 def told(world: LeaderWorld, text: bytes) -> None:
     """Another server has told its configuration in a notification."""
-    members = world.member.membership
-    election = Election(1, election_view(members, None, True), world.clock)
-    world.member.election = election
-    election.notified(2, Notification(PeerState.LOOKING, 1, 0, 1, 0, config=text).encode())
+    world.elections.election.notified(
+        2, Notification(PeerState.LOOKING, 1, 0, 1, 0, config=text).encode()
+    )
 
 
 def test_a_learner_whose_later_configuration_has_the_same_voters_is_taken() -> None:

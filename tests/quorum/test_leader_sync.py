@@ -11,7 +11,6 @@ from pyzk.data.database import Database
 from pyzk.jute.records import SetDataTxn, TxnHeader
 from pyzk.quorum import packets
 from pyzk.quorum.commands import ReadLog
-from pyzk.quorum.election import Election, ElectionTimes, election_view
 from pyzk.quorum.epochs import Epochs
 from pyzk.quorum.forwarding import decode_forward
 from pyzk.quorum.snapshot_send import PIECE_BYTES
@@ -367,10 +366,7 @@ def test_acks_of_observers_and_strangers_establish_nobody(sid: int) -> None:
 
 def test_a_leader_that_is_established_tells_the_election() -> None:
     world = leading(database_of(history(4)))
-    view = election_view(world.ensemble.membership, None, False)
-    election = world.member.election = Election(
-        1, view, world.clock, ElectionTimes(200, 200, 60_000), is_participant=True
-    )
+    election = world.elections.election
     election.look(make(1, 4), 1)
     learner = begun(world, 2, make(1, 4))
     assert election.current_vote.peer_epoch == 1

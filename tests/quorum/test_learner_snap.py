@@ -12,7 +12,7 @@ from pyzk.data.database import Database
 from pyzk.data.serialize import encode_nodes, encode_tables
 from pyzk.data.txn import decode_txn
 from pyzk.jute.records import ACL, CreateTxn, SetACLTxn
-from pyzk.quorum import learner, learner_dial, packets
+from pyzk.quorum import learner_dial, learner_phases, packets
 from pyzk.quorum.snapshot_stream import END
 from pyzk.zxid import make
 from tests.frames import OPEN
@@ -222,7 +222,7 @@ def test_the_leader_may_be_silent_for_its_limit_between_parts_not_for_all_of_the
         world.advance(INIT_MS // 2)
         world.hear(sent[start : start + 100])
     assert world.role.over is None
-    assert world.role.phase == learner.SYNCING
+    assert world.role.phase == learner_phases.SYNCING
     world.advance(INIT_MS)
     assert world.role.over is not None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
 import pytest
 
 from pyzk.config.members import QuorumServer, ServerAddress, config_text
@@ -328,10 +327,7 @@ def test_the_port_moves_along_with_the_server() -> None:
     activate = packets.encode_commit_and_activate
     world.hear(proposal(create(E1 + 1, "/a")), activate(E1 + 1, 3))
     assert world.ports == [("host1", PORT)]
-    configs = world.member.configs
-    elsewhere = QuorumServer(1, (ServerAddress("elsewhere", 2888, 3888),))
-    others = configs.committed.members[1:]
-    configs.committed = attrs.evolve(configs.committed, members=(elsewhere, *others))
+    world.member.me = QuorumServer(1, (ServerAddress("elsewhere", 2888, 3888),))
     world.hear(both(create(E1 + 2, "/b")))
     assert world.ports == [("host1", PORT)]
     world.hear(proposal(create(E1 + 3, "/c")), activate(E1 + 3, 3))

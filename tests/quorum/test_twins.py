@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pyzk.clock import Clock
-from pyzk.quorum.twins import APART_MS, MANY, MAX_KEYS, WITHIN_MS, LostLinks
+from pyzk.quorum.twins import APART_MS, MANY, MAX_KEYS, RENEWAL_MS, WITHIN_MS, LostLinks
 
 
 class Server:
@@ -62,6 +62,18 @@ def test_a_server_that_was_away_or_leads_anew_has_a_reason(
         server.lose(2, MANY - 1)
         server.lost.gone(2)
     assert caplog.messages == []
+
+
+def test_a_change_of_the_configuration_is_a_reason(caplog: pytest.LogCaptureFixture) -> None:
+    server = Server()
+    server.lose(1, MANY - 1)
+    server.lost.renewed("moved:2888:3888")
+    server.lose(1, RENEWAL_MS // APART_MS)
+    server.clock.now_ms += APART_MS
+    server.lose(1, MANY - 1)
+    assert caplog.messages == []
+    server.lose(1)
+    assert caplog.messages[0].endswith("this one is at moved:2888:3888")
 
 
 def test_memory_is_bounded() -> None:

@@ -6,12 +6,16 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 from pyzk.config.ensemble import EnsembleConfig
 from pyzk.config.server import ServerConfig, parse_config
+from pyzk.constants import OpCode
+from pyzk.jute.records import PathRequest, PathWatchRequest
 from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
+from tests.frames import StreamClient
 
 TIMEOUT_S = 20.0
 
@@ -28,7 +32,8 @@ def free_ports(count: int) -> list[int]:
 def member_config(
     directory: Path, sid: int = 1, count: int = 3, ports: list[int] | None = None, extra: str = ""
 ) -> ServerConfig:
-    """Return what server ``sid`` of ``count`` is told; three ports for each, in ``ports``."""
+    """Return what server ``sid`` of ``count``, a new ensemble, is told; three ports for each, in
+    ``ports``."""
     ports = ports or [1, 2, 0] * count
     lines = [
         f"server.{each + 1}=127.0.0.1:{ports[3 * each]}:{ports[3 * each + 1]}"
@@ -40,7 +45,8 @@ def member_config(
         f"standaloneEnabled=false\n{extra}\n" + "\n".join(lines)
     )
     myid = str(sid).encode()
-    return parse_config(text.encode(), (), (), lambda _: myid)
+    config = parse_config(text.encode(), (), (), lambda _: myid)
+    return replace(config, initialize=True)
 
 
 def ensemble_of(config: ServerConfig) -> EnsembleConfig:
@@ -122,3 +128,13 @@ def run(main: Awaitable[None]) -> None:
         await asyncio.wait_for(main, TIMEOUT_S)
 
     asyncio.run(bounded())
+
+
+async def connect(runner: PeerRunner) -> StreamClient:
+    return await StreamClient.connect(*runner.client_address)
+
+
+async def is_there(client: StreamClient, path: str) -> bool:
+    """Whether a znode is in what the leader has committed by now."""
+    await client.call(OpCode.SYNC, PathRequest("/"))
+    return (await client.call(OpCode.EXISTS, PathWatchRequest(path, False))).err == 0

@@ -15,6 +15,7 @@ import pytest
 from pyzk.config.ensemble import EnsembleConfig
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
+from pyzk.quorum.configurations import Configurations
 from pyzk.quorum.election_link import ElectionLink, LinkState
 from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.snapshot_stream import SnapshotPart
@@ -47,6 +48,8 @@ class Core:
         self.accepted: list[QuorumLink] = []
         self.is_leading = True
         self.failures: list[object] = []
+        self.configs: Configurations | None = None
+        self.member = self
         self._changed = asyncio.Event()
 
     # --- as the runner
@@ -125,6 +128,9 @@ class Core:
     def election_closed(self, link: ElectionLink) -> None:
         self.tell("election closed", link)
 
+    def listen_failed(self, reason: str) -> None:
+        self.tell("listen failed", reason)
+
     # --- as the owner of its links
 
     def bytes_came(self, link: QuorumLink) -> None:
@@ -182,6 +188,7 @@ def quorum_port(core: Core, ensemble: EnsembleConfig, network: object = None) ->
 
 def election_port(core: Core, ensemble: EnsembleConfig, network: object = None) -> ElectionPort:
     everything = cast("Any", core)
+    core.configs = Configurations(ensemble.membership, ensemble.last_seen, is_enabled=True)
     return ElectionPort(everything, everything, ensemble, cast("Any", network or TcpNetwork()))
 
 
@@ -191,7 +198,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 @contextlib.asynccontextmanager
 async def accepted(port: QuorumPort, core: Core) -> AsyncIterator[tuple[QuorumLink, Streams]]:
     """A link that somebody dialed to us."""
-    port.listen()
+    port.listen(port.ensemble.me)
     reader, writer = await dial(port.ensemble.me.addresses[0].quorum_port)
     link = await core.until_heard("accepted")
     try:

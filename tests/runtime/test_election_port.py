@@ -12,9 +12,12 @@ from typing import Any, cast
 import pytest
 from attrs import evolve
 
+from pyzk.config.ensemble import EnsembleConfig
+from pyzk.config.members import Membership, QuorumServer, ServerAddress
 from pyzk.errors import ElectionPortError
 from pyzk.quorum.commands import DialElection
 from pyzk.quorum.election_messages import Address
+from pyzk.runtime.dialing import MOVED_SILENCE
 from pyzk.runtime.network import TcpNetwork
 from tests.runtime.members import free_ports
 from tests.runtime.ports import Core, HangingNetwork, dial, election_port, ensemble_at, quorum_port
@@ -280,8 +283,138 @@ async def test_the_ports_are_open_where_the_configuration_says(
     extra = f"quorumListenOnAllIPs={str(is_everywhere).lower()}"
     ensemble = ensemble_at(tmp_path, extra)
     await election_port(core, ensemble, network).listen()
-    quorum_port(core, ensemble, network).listen()
+    quorum_port(core, ensemble, network).listen(ensemble.me)
     await asyncio.sleep(0)
     host = "None" if is_everywhere else "127.0.0.1"
     address = ensemble.me.addresses[0]
     assert network.places == [(host, address.election_port), (host, address.quorum_port)]
+
+
+# --- another address while the server runs ----------------------------------------------
+
+
+def at_ports(ensemble: EnsembleConfig, *ports: int) -> QuorumServer:
+    """Return this member at other ports: for each address a quorum and an election port."""
+    addresses = [
+        ServerAddress(f"127.0.0.{at + 1}", ports[2 * at], ports[2 * at + 1])
+        for at in range(len(ports) // 2)
+    ]
+    return evolve(ensemble.me, addresses=tuple(addresses))
+
+
+async def is_open(host: str, port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except ConnectionRefusedError:
+        return False
+    writer.close()
+    return True
+
+
+async def test_an_election_port_moves_and_its_links_stay(tmp_path: Path) -> None:
+    core = Core()
+    ensemble = ensemble_at(tmp_path)
+    port = election_port(core, ensemble)
+    await port.listen()
+    old = ensemble.me.addresses[0].election_port
+    reader, writer = await dial(old)
+    link = await core.until_heard("election accepted")
+    quorum, new = free_ports(2)
+    port.move(at_ports(ensemble, quorum, new))
+    _, other = await dial(new)
+    await core.until_heard("election accepted", 2)
+    assert not await is_open("127.0.0.1", old)
+    port.write(link, b"still")
+    assert await reader.readexactly(5) == b"still"
+    writer.close()
+    other.close()
+    port.abort()
+
+
+async def test_an_election_port_that_stays_is_not_closed(tmp_path: Path) -> None:
+    core = Core()
+    ensemble = ensemble_at(tmp_path)
+    port = election_port(core, ensemble)
+    await port.listen()
+    (before,) = port._listening
+    quorum, other = free_ports(2)
+    mine = ensemble.me.addresses[0].election_port
+    # The quorum port moves, and there is a second address.
+    port.move(at_ports(ensemble, quorum, mine, quorum, other))
+    assert port._listening[0] is before
+    while not await is_open("127.0.0.2", other):
+        await asyncio.sleep(0)
+    assert await is_open("127.0.0.1", mine)
+    port.move(ensemble.me)
+    assert port._listening == [before]
+    assert not await is_open("127.0.0.2", other)
+    port.abort()
+
+
+async def test_attempts_to_dial_end_when_the_port_moves(tmp_path: Path) -> None:
+    core = Core()
+    ensemble = ensemble_at(tmp_path)
+    network = HangingNetwork()
+    port = election_port(core, ensemble, network)
+    port.dial(DialElection(2, (Address("h", 1),)))
+    await network.asked.wait()
+    port.move(ensemble.me)
+    for _turn in range(10):
+        await asyncio.sleep(0)
+    assert core.all("election dial failed") == []
+    port.abort()
+
+
+async def test_two_members_that_swap_their_ports_say_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    core, other_core = Core(), Core()
+    ensemble = ensemble_at(tmp_path)
+    quorum, second = free_ports(2)
+    there = at_ports(ensemble, quorum, second)
+    port = election_port(core, ensemble)
+    other = election_port(other_core, evolve(ensemble, membership=Membership((there,))))
+    await port.listen()
+    await other.listen()
+    port.move(there)
+    while not core.timers:  # the other still has it
+        await asyncio.sleep(0)
+    other.move(ensemble.me)
+    while not all(each._listener for each in (*port._listening, *other._listening)):
+        core.fire()
+        other_core.fire()
+        await asyncio.sleep(0)
+    assert caplog.messages == []
+    _, writer = await dial(second)
+    await core.until_heard("election accepted")
+    writer.close()
+    port.abort()
+    other.abort()
+
+
+async def test_another_port_that_stays_taken_is_said_after_a_while(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    core = Core()
+    ensemble = ensemble_at(tmp_path)
+    port = election_port(core, ensemble, HangingNetwork())
+    port.move(at_ports(ensemble, 1, 2))
+    for attempt in range(1, MOVED_SILENCE + 2):
+        while not core.timers:
+            await asyncio.sleep(0)
+        assert len(caplog.messages) == (attempt > MOVED_SILENCE)
+        core.fire()
+    assert "choose another port in server.1 on all members" in caplog.text
+    port.abort()
+
+
+async def test_all_addresses_of_the_machine_stay_all_of_them(tmp_path: Path) -> None:
+    core = Core()
+    ensemble = ensemble_at(tmp_path, extra="quorumListenOnAllIPs=true")
+    port = election_port(core, ensemble)
+    await port.listen()
+    (before,) = port._listening
+    moved = evolve(ensemble.me, addresses=(evolve(ensemble.me.addresses[0], host="127.0.0.9"),))
+    port.move(moved)
+    assert port._listening == [before]
+    port.abort()

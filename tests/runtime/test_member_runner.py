@@ -16,35 +16,24 @@ import pytest
 from attrs import evolve
 
 from pyzk.config.server import ServerConfig
-from pyzk.constants import OpCode
 from pyzk.errors import ElectionPortError, StorageError
-from pyzk.jute.records import PathRequest, PathWatchRequest
 from pyzk.runtime import logs
 from pyzk.runtime.files import FileDirectory
 from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
-from tests.frames import StreamClient
 from tests.runtime.members import (
     Ensemble,
+    connect,
     ensemble,
     ensemble_of,
     free_ports,
+    is_there,
     member_config,
     run,
     whole,
 )
 
 pytestmark = pytest.mark.live
-
-
-async def connect(runner: PeerRunner) -> StreamClient:
-    return await StreamClient.connect(*runner.client_address)
-
-
-async def is_there(client: StreamClient, path: str) -> bool:
-    """Whether a znode is in what the leader has committed by now."""
-    await client.call(OpCode.SYNC, PathRequest("/"))
-    return (await client.call(OpCode.EXISTS, PathWatchRequest(path, False))).err == 0
 
 
 @contextlib.asynccontextmanager

@@ -5,17 +5,28 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pyzk.config.server import ServerConfig
+from pyzk.config.members import Membership, parse_membership
+from pyzk.config.server import ServerConfig, parse_config
 from pyzk.data.database import Database
 from pyzk.errors import StorageError
+from pyzk.persistence.config_files import Saved
 from pyzk.persistence.recovery import Recovered, recover
 from pyzk.persistence.snapshot import write_snapshot
 from pyzk.quorum import epochs
-from pyzk.quorum.commands import ReadLog, Reload, SaveEpoch, StoreDatabase, TruncateLog
+from pyzk.quorum.commands import (
+    ReadLog,
+    Reload,
+    SaveConfig,
+    SaveEpoch,
+    StorageCommand,
+    StoreDatabase,
+    TruncateLog,
+)
 from pyzk.quorum.storage_commands import Outcome
 from pyzk.runtime.files import FileDirectory
 from pyzk.runtime.seams import ServerStorage
@@ -255,12 +266,19 @@ def test_a_truncation_that_fails_stops_the_server(tmp_path: Path) -> None:
 def test_an_empty_directory_that_may_not_be_a_new_database_waits_for_the_leader(
     tmp_path: Path,
 ) -> None:
-    config = member_config(tmp_path, extra="db.autocreate=false")
+    config = member_config(tmp_path)
+    for extra in ("", "db.autocreate=false"):
+        config = replace(member_config(tmp_path, extra=extra), initialize=False)
+        storage = Storage(config)
+        assert storage.open().last_zxid == -1
+        assert storage.epochs is not None
+        assert storage.epochs.current == 0
+        storage.release()
+    (tmp_path / "initialize").touch()
     storage = Storage(config)
-    assert storage.open().last_zxid == -1
-    assert storage.epochs is not None
-    assert storage.epochs.current == 0
+    assert storage.open().last_zxid == 0
     storage.release()
+    assert not (tmp_path / "initialize").exists()
 
 
 def test_epochs_of_another_history_stop_the_start(tmp_path: Path) -> None:
@@ -363,3 +381,158 @@ def test_the_collector_rests_while_a_database_is_loaded(
         assert (seen, gc.isenabled()) == ([False], collects)
     finally:
         (gc.enable if before else gc.disable)()
+
+
+# --- configurations -------------------------------------------------------------------
+
+
+def of_version(version: int) -> Membership:
+    return parse_membership(f"server.1=h:1:2;3\nserver.2=i:1:2;3\nversion={version:x}".encode())
+
+
+def config_with_file(directory: Path) -> ServerConfig:
+    """Return the configuration of a member that has a zoo.cfg."""
+    path = directory / "conf" / "zoo.cfg"
+    if not path.exists():
+        path.parent.mkdir()
+        path.write_text(
+            f"dataDir={directory}/data\nreconfigEnabled=true\ninitLimit=10\nsyncLimit=5\n"
+            "preAllocSize=64\n# mine\nserver.1=127.0.0.1:1:2;0\nserver.2=127.0.0.1:3:4;0\n"
+        )
+
+    def read(name: str) -> bytes | None:
+        if name.endswith("/myid"):
+            return b"1"
+        return Path(name).read_bytes() if Path(name).exists() else None
+
+    return parse_config(path.read_bytes(), read_file=read, path=str(path))
+
+
+def serve(config: ServerConfig, body: Callable[[Storage, Answers], Awaitable[None]]) -> Storage:
+    storage = Storage(config)
+
+    async def main() -> None:
+        answers = Answers()
+        storage.open()
+        storage.start(asyncio.get_running_loop(), answers.synced, answers.failed)
+        try:
+            await body(storage, answers)
+        finally:
+            storage.stop_timers()
+            await asyncio.get_running_loop().run_in_executor(None, storage.close)
+
+    run(main())
+    return storage
+
+
+def test_a_member_writes_its_configurations_beside_zoo_cfg(tmp_path: Path) -> None:
+    async def body(storage: Storage, answers: Answers) -> None:
+        folder = tmp_path / "conf"
+        assert sorted(each.name for each in folder.iterdir()) == ["zoo.cfg", "zoo.cfg.bak"]
+        storage.perform(SaveConfig(1, of_version(0x10), is_active=False), answers)
+        storage.append(framed(PAYLOADS), 12)
+        storage.perform(SaveConfig(2, of_version(0x10), is_active=True), answers)
+        storage.perform(SaveConfig(3, of_version(0x20), is_active=False), answers)
+        storage.perform(SaveEpoch(4, epochs.ACCEPTED, 1), answers)
+        while len(answers.told) < 5:
+            answers.changed.clear()
+            await answers.changed.wait()
+        # The record is durable only behind the file, and nobody waits for it.
+        assert answers.told == [
+            ("stored", 1),
+            ("synced", 12),
+            ("stored", 2),
+            ("stored", 3),
+            ("stored", 4),
+        ]
+        assert storage.metrics.unsaved_configs == 0
+
+    serve(config_with_file(tmp_path), body)
+    assert "# mine\n" in (tmp_path / "conf" / "zoo.cfg").read_text()
+    ensemble = config_with_file(tmp_path).ensemble
+    assert ensemble is not None
+    assert ensemble.last_seen is not None
+    assert (ensemble.membership.version, ensemble.last_seen.version) == (0x10, 0x20)
+
+
+def test_the_files_may_be_read_by_whom_zoo_cfg_may(tmp_path: Path) -> None:
+    config = config_with_file(tmp_path)
+    (tmp_path / "conf" / "zoo.cfg").chmod(0o640)
+
+    async def body(storage: Storage, answers: Answers) -> None:
+        storage.perform(SaveConfig(1, of_version(0x10), is_active=True), answers)
+        await answers.until("stored")
+
+    serve(config, body)
+    names = {each.name: each.stat().st_mode & 0o777 for each in (tmp_path / "conf").iterdir()}
+    assert names == dict.fromkeys(("zoo.cfg", "zoo.cfg.bak", "zoo.cfg.dynamic.10"), 0o640)
+
+
+def test_without_reconfiguration_zoo_cfg_is_not_copied(tmp_path: Path) -> None:
+    config_with_file(tmp_path)
+    path = tmp_path / "conf" / "zoo.cfg"
+    path.write_text(path.read_text().replace("reconfigEnabled=true\n", ""))
+    storage = Storage(config_with_file(tmp_path))
+    storage.open()
+    storage.release()
+    assert [each.name for each in path.parent.iterdir()] == ["zoo.cfg"]
+
+
+def test_a_member_serves_on_where_its_configurations_cannot_be_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyzk.runtime.unsaved_configs.FIRST_PAUSE_S", 0.001)
+    caplog.set_level("INFO")
+    config = config_with_file(tmp_path)
+    folder = tmp_path / "conf"
+    (folder / "zoo.cfg.bak.tmp").mkdir()
+    (folder / "zoo.cfg.dynamic.10.tmp").mkdir()
+
+    async def body(storage: Storage, answers: Answers) -> None:
+        storage.perform(SaveConfig(1, of_version(0x10), is_active=True), answers)
+        storage.append(framed(PAYLOADS), 12)
+        await answers.until("synced")
+        assert answers.told == [("stored", 1), ("synced", 12)]
+        assert storage.metrics.unsaved_configs == 1
+        assert not (folder / "zoo.cfg.dynamic.10").exists()
+        (folder / "zoo.cfg.dynamic.10.tmp").rmdir()
+        async with asyncio.timeout(20):
+            while storage.metrics.unsaved_configs:
+                await asyncio.sleep(0.002)
+        assert (folder / "zoo.cfg.dynamic.10").exists()
+
+    serve(config, body)
+    errors = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    assert len(errors) == 2
+    copying = f"{folder}/zoo.cfg cannot be copied before it is written: {folder}/zoo.cfg.bak.tmp"
+    assert errors[0].startswith(copying)
+    assert f"version 10 of the ensemble cannot be saved: {folder}/zoo.cfg.dynamic.10" in errors[1]
+    assert "version 10 of the ensemble is saved now" in caplog.text
+
+
+@KINDS
+def test_a_member_without_a_zoo_cfg_has_its_configurations_in_its_storage(
+    make_storage: Make, tmp_path: Path
+) -> None:
+    config = member_config(tmp_path, extra="reconfigEnabled=true")
+    storage = make_storage(config)
+
+    async def life(*commands: StorageCommand) -> None:
+        answers = Answers()
+        storage.open()
+        storage.start(asyncio.get_running_loop(), answers.synced, answers.failed)
+        for command in commands:
+            storage.perform(command, answers)
+        while len(answers.told) < len(commands):
+            answers.changed.clear()
+            await answers.changed.wait()
+        await asyncio.get_running_loop().run_in_executor(None, storage.close)
+
+    run(life())
+    assert storage.saved_configs == Saved(None, None)
+    first, second = of_version(0x10), of_version(0x20)
+    run(life(SaveConfig(1, first, is_active=False), SaveConfig(2, first, is_active=True)))
+    run(life(SaveConfig(3, second, is_active=False)))
+    assert storage.saved_configs == Saved(first, None)
+    run(life())
+    assert storage.saved_configs == Saved(first, second)

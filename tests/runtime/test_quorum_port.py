@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from pyzk.quorum import packets
 from pyzk.quorum.commands import DialLeader, ListenForObservers
 from pyzk.quorum.link import QuorumLink
-from pyzk.runtime.dialing import REMINDER
+from pyzk.runtime.dialing import MOVED_SILENCE, REMINDER
 from pyzk.runtime.quorum_port import HIGH_WATER_BYTES
 from tests.runtime.members import free_ports
 from tests.runtime.ports import PING, Core, HangingNetwork, accepted, dial, ensemble_at, quorum_port
@@ -39,7 +40,7 @@ async def test_who_does_not_lead_takes_nobody(tmp_path: Path) -> None:
     core = Core()
     core.is_leading = False
     port = quorum_port(core, ensemble_at(tmp_path))
-    port.listen()
+    port.listen(port.ensemble.me)
     reader, writer = await dial(port.ensemble.me.addresses[0].quorum_port)
     with contextlib.suppress(ConnectionResetError):
         assert await reader.read() == b""
@@ -124,7 +125,7 @@ async def test_a_leader_is_reached_at_the_address_that_answers(tmp_path: Path) -
     core, other = Core(), Core()
     ensemble = ensemble_at(tmp_path)
     listening = quorum_port(other, ensemble)
-    listening.listen()
+    listening.listen(listening.ensemble.me)
     _, probe = await dial(ensemble.me.addresses[0].quorum_port)
     probe.close()
     (closed,) = free_ports(1)
@@ -197,7 +198,7 @@ async def test_a_port_that_is_taken_is_tried_until_it_is_free(
     with socket.socket() as squatter:
         squatter.bind(place)
         squatter.listen()
-        port.listen()
+        port.listen(port.ensemble.me)
         for _attempt in range(REMINDER):
             while not core.timers:
                 await asyncio.sleep(0)
@@ -222,6 +223,38 @@ async def test_a_port_is_given_back_when_the_leader_is_none_any_more(tmp_path: P
         link.send(PING)  # links that are there stay
         port.flush(link)
         assert await reader.readexactly(len(PING)) == PING
+
+
+async def test_learners_are_taken_where_the_member_is_now(tmp_path: Path) -> None:
+    core = Core()
+    port = quorum_port(core, ensemble_at(tmp_path))
+    me = port.ensemble.me
+    (new,) = free_ports(1)
+    port.listen(evolve(me, addresses=(evolve(me.addresses[0], quorum_port=new),)))
+    _, writer = await dial(new)
+    await core.until_heard("accepted")
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", me.addresses[0].quorum_port)
+    writer.close()
+    port.abort()
+
+
+@pytest.mark.parametrize("has_moved", [False, True])
+async def test_a_leader_that_has_moved_waits_a_little_for_its_port(
+    tmp_path: Path, has_moved: bool
+) -> None:
+    core = Core()
+    port = quorum_port(core, ensemble_at(tmp_path), HangingNetwork())
+    me = port.ensemble.me
+    there = evolve(me, addresses=(evolve(me.addresses[0], quorum_port=7),))
+    port.listen(there if has_moved else me)
+    for attempt in range(1, MOVED_SILENCE + 2):
+        while not core.timers:
+            await asyncio.sleep(0)
+        is_told = not has_moved or attempt > MOVED_SILENCE
+        assert len(core.all("listen failed")) == is_told
+        core.fire()
+    port.abort()
 
 
 # --- the port for observers -----------------------------------------------------------------------
@@ -253,7 +286,7 @@ async def test_the_port_for_observers_moves_and_each_port_closes_alone(tmp_path:
     port = quorum_port(core, ensemble_at(tmp_path))
     first, second = free_ports(2)
     me = port.ensemble.me
-    port.listen()
+    port.listen(me)
     port.listen_for_observers(ListenForObservers(me, first))
     (await dial(first))[1].close()
     port.listen_for_observers(ListenForObservers(me, second))

@@ -17,6 +17,7 @@ from pyzk.jute.records import (
     PathRequest,
     PathResponse,
     PathWatchRequest,
+    ReconfigRequest,
     SetDataRequest,
     StatResponse,
     WatcherEvent,
@@ -56,10 +57,16 @@ def _delete(path: str, version: str = "-1") -> tuple[int, DeleteRequest]:
     return OpCode.DELETE, DeleteRequest(path, int(version))
 
 
-_WRITES: dict[str, Callable[..., tuple[int, CreateRequest | SetDataRequest | DeleteRequest]]] = {
+def _reconfig(leaving: str) -> tuple[int, ReconfigRequest]:
+    return OpCode.RECONFIG, ReconfigRequest(None, leaving, None, -1)
+
+
+_Write = CreateRequest | SetDataRequest | DeleteRequest | ReconfigRequest
+_WRITES: dict[str, Callable[..., tuple[int, _Write]]] = {
     "create": _create,
     "set": _set,
     "delete": _delete,
+    "reconfig": _reconfig,
 }
 
 

@@ -356,6 +356,7 @@ def client(stage: Stage, words: list[str]) -> None:
     client A get /a watch
     client A delete /a
     client A multi create:/c set:/a:x
+    client A reconfig 3,4
     client A sync /
     client A close
     client A drop

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import attrs
 
+from pyzk.config.members import Membership
 from pyzk.data.database import Database, FrozenDatabase
 from pyzk.persistence import filenames
 from pyzk.persistence.directory import MemoryDirectory
@@ -21,6 +22,7 @@ from pyzk.persistence.txnlog import LogScan, framed_zxid, payload_zxid
 from pyzk.quorum.commands import (
     ReadLog,
     Reload,
+    SaveConfig,
     SaveEpoch,
     StorageCommand,
     StoreDatabase,
@@ -67,6 +69,9 @@ class Order:
         command = self.command
         if isinstance(command, SaveEpoch):
             return f"save {command.name} {command.epoch}"
+        if isinstance(command, SaveConfig):
+            what = "active" if command.is_active else "proposed"
+            return f"save {what} configuration {command.membership.version:x}"
         if isinstance(command, TruncateLog):
             return f"truncate to {format_zxid(command.zxid)}"
         if isinstance(command, StoreDatabase):
@@ -111,6 +116,9 @@ class Disk:
         self.directory = MemoryDirectory(f"disk of {sid}")
         self.files = MemberFiles(self.directory, self.directory, options)
         self.waiting: deque[Operation] = deque()
+        self.committed: Membership | None = None
+        """The configuration that was saved as the one in force; None for that of the start."""
+        self.proposed: Membership | None = None
         self._size_factor = size_factor
         self._writer: LogWriter | None = None
 
@@ -156,6 +164,10 @@ class Disk:
         if isinstance(command, SaveEpoch):
             save_epoch(self.directory, command.name, command.epoch)
             return f"saved {command.name} {command.epoch}", lambda life: life.stored(ticket)
+        if isinstance(command, SaveConfig):
+            self._save_config(command)
+            version = command.membership.version
+            return f"saved configuration {version:x}", lambda life: life.stored(ticket)
         if isinstance(command, ReadLog):
             found = self.files.read_log(command.after, command.until, self._is_affordable)
             what = "too much" if found is None else ranges([zxid for zxid, _ in found])
@@ -175,6 +187,14 @@ class Disk:
             word = "reloaded"
         what = f"{word}, ends at {format_zxid(database.last_zxid)}"
         return what, lambda life: life.restored(ticket, database)
+
+    def _save_config(self, command: SaveConfig) -> None:
+        if command.is_active:
+            self.committed = command.membership
+            if self.proposed is None or self.proposed.version <= command.membership.version:
+                self.proposed = None
+        else:
+            self.proposed = command.membership
 
     def _is_affordable(self, further_bytes: int, snapshot_bytes: int) -> bool:
         return is_affordable(further_bytes, snapshot_bytes, self._size_factor)

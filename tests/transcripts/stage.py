@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
+import attrs
+
 from pyzk.clock import Clock
 from pyzk.config.ensemble import EnsembleConfig, StartFiles, parse_ensemble
 from pyzk.config.server import ServerConfig, parse_config
@@ -67,6 +69,17 @@ class Actor:
         self.shown: tuple[object, ...] = ()
         """What was last told of its state."""
 
+    def files(self) -> EnsembleConfig:
+        """What a start finds: the settings, with the configurations that were saved."""
+        committed = self.disk.committed or self.ensemble.membership
+        me = committed.member(self.sid)
+        return attrs.evolve(
+            self.ensemble,
+            membership=committed,
+            last_seen=self.disk.proposed,
+            is_observer=me is not None and me.is_observer,
+        )
+
     @property
     def peer(self) -> Peer | None:
         return None if self.running is None else self.running.peer
@@ -118,8 +131,8 @@ class Running(Driven):
     def dial_leader(self, command: DialLeader) -> None:
         stage, sid = self.stage, self.actor.sid
         host, port = command.addresses[0]
-        target = int(host.removeprefix("host"))
-        is_to_master = port != _QUORUM_PORT + target
+        is_to_master = port == self.actor.ensemble.observer_master_port
+        target = int(host.removeprefix("host")) if is_to_master else port - _QUORUM_PORT
         expires_ms = stage.clock.now_ms + command.timeout_ms
         stage.wire.queue(sid, target).append(Dial(command.link, sid, expires_ms, is_to_master))
         self._effect(f"dials {target}{', an observer master' if is_to_master else ''}")
@@ -216,7 +229,7 @@ class Stage:
         )
         peer, life = member_peer(
             actor.config,
-            actor.ensemble,
+            actor.files(),
             recovered.database,
             epochs,
             self.clock,
@@ -231,7 +244,7 @@ class Stage:
         """Hand a member the end of an election."""
         life = actor.life
         election = life.election
-        state = PeerState.OBSERVING if actor.ensemble.is_observer else PeerState.FOLLOWING
+        state = PeerState.OBSERVING if life.member.is_observer else PeerState.FOLLOWING
         if actor.sid == leader:
             state = PeerState.LEADING
         other = self.actors[leader]
@@ -306,7 +319,8 @@ class Stage:
         self.drain(actor)
 
     def _running(self, sid: int) -> Running | None:
-        return self.actors[sid].running
+        actor = self.actors.get(sid)  # a configuration may have servers that were never there
+        return None if actor is None else actor.running
 
     def _hear(self, sid: int, line: str, action: Callable[[Running], None]) -> None:
         """An input that is a line only if something comes of it."""

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import reduce
 from typing import NamedTuple
 
+from pyzk.config.members import Membership
 from pyzk.constants import OpCode
 from pyzk.data.database import Database
 from pyzk.data.txn import LoggedTxn
@@ -23,14 +24,16 @@ from pyzk.quorum.epochs import CURRENT, Epochs
 from pyzk.quorum.follower import Follower
 from pyzk.quorum.leader import QUORUM_SYNCED, STORING_CURRENT, STORING_EPOCH, Leader
 from pyzk.quorum.leader import STORED as LEADER_STORED
-from pyzk.quorum.learner import BROADCAST, EPOCH_NEW, STORED, STORING, TRUNCATING, Learner
+from pyzk.quorum.leader_config import LeaderConfig
+from pyzk.quorum.learner import Learner
 from pyzk.quorum.learner_handler import HISTORY_QUEUED, NEWLEADER_ACKED, SYNCING, LearnerHandler
+from pyzk.quorum.learner_phases import BROADCAST, EPOCH_NEW, STORED, STORING, TRUNCATING
 from pyzk.quorum.learner_sync import Synchronization
 from pyzk.quorum.lifecycle import SETTLING, MemberLife
 from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.member import Member
 from pyzk.quorum.packets import ForwardedRequest
-from pyzk.quorum.proposals import EpochAcks
+from pyzk.quorum.proposals import EpochAcks, Proposal
 from pyzk.quorum.snapshot_stream import SnapshotPart
 from pyzk.quorum.uncommitted import UncommittedTxns
 from pyzk.server.connection import Connection
@@ -338,6 +341,55 @@ def _(right: Right, leader: Leader, handler: LearnerHandler, after: int) -> None
     right(leader, handler, after)
     for proposal, before in acks:
         proposal.acks = before
+
+
+# --- a change of the configuration
+
+
+@swap(
+    "a change committed without a quorum of the next configuration",
+    "zab/reconfiguration",
+    LeaderConfig.propose,
+)
+def _(right: Right, config: LeaderConfig, planned: Membership, zxid: int) -> None:
+    right(config, planned, zxid)
+    config.tally.use((config._member.verifier,))
+
+
+@swap(
+    "a change committed without a quorum of the present configuration",
+    "zab/reconfiguration",
+    LeaderConfig.propose,
+)
+def _(right: Right, config: LeaderConfig, planned: Membership, zxid: int) -> None:
+    right(config, planned, zxid)
+    config.tally.use((config._member.configs.last_seen_verifier,))
+
+
+@swap("a change in force ahead of its commit", "zab/reconfiguration", LeaderConfig.propose)
+def _(right: Right, config: LeaderConfig, planned: Membership, zxid: int) -> None:
+    right(config, planned, zxid)
+    config._member.activate_config(planned, None, zxid)
+
+
+@swap(
+    "a change named in NEWLEADER ahead of its commit",
+    "zab/reconfiguration_and_a_learner",
+    LeaderConfig.propose,
+)
+def _(right: Right, config: LeaderConfig, planned: Membership, zxid: int) -> None:
+    right(config, planned, zxid)
+    config._tell(planned)
+
+
+@swap(
+    "commits of a leader that is replaced", "zab/reconfiguration_of_a_leader", LeaderConfig.activate
+)
+def _(
+    right: Right, config: LeaderConfig, zxid: int, acks: int, outstanding: dict[int, Proposal]
+) -> None:
+    right(config, zxid, acks, outstanding)
+    config.is_deposed = False
 
 
 # --- broadcast

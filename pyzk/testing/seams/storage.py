@@ -32,6 +32,7 @@ from pyzk.runtime.seams import ServerStorage
 from pyzk.testing.seams.gate import Gate
 
 if TYPE_CHECKING:
+    from pyzk.persistence.config_files import ConfigFiles, Saved
     from pyzk.quorum.commands import StorageCommand
     from pyzk.quorum.storage_commands import Outcome
 
@@ -51,6 +52,9 @@ class MemoryStorage:
         self.wants_snapshot = False
         self.epochs: Epochs | None = None
         """The epochs of a member of an ensemble, known after `open`."""
+        self.saved_configs: Saved | None = None
+        """The configurations of the ensemble that were saved before, known after `open`."""
+        self._config_files = MemoryDirectory("memory configurations")
         self._config = config
         self._options = RecoveryOptions.of(config)._replace(snapshot_suffix="")
         self._epoch_files = MemoryDirectory("memory epochs")
@@ -75,9 +79,19 @@ class MemoryStorage:
         else:
             database = self._files().reload()
         self._complete_after = database.log_complete_after
-        if self._config.ensemble is not None:
+        ensemble = self._config.ensemble
+        if ensemble is not None:
             self.epochs, _ = load_epochs(self._epoch_files, database.last_zxid)
+            self.saved_configs = self._configs().begin(ensemble.membership)
         return database
+
+    def _configs(self) -> ConfigFiles:
+        """Return the files of the configurations of a member."""
+        from pyzk.persistence.config_files import ConfigFiles  # a lone server starts sooner without
+
+        ensemble = self._config.ensemble
+        assert ensemble is not None
+        return ConfigFiles(self._config_files, "zoo.cfg", ensemble.my_sid, has_static=False)
 
     def _files(self) -> MemberFiles:
         """Return files with the same snapshot and records."""
@@ -137,7 +151,7 @@ class MemoryStorage:
 
     def _perform(self, command: StorageCommand, answer: OnDone) -> None:
         # A server that stands alone starts sooner without.
-        from pyzk.quorum.commands import SaveEpoch
+        from pyzk.quorum.commands import SaveConfig, SaveEpoch
         from pyzk.quorum.storage_commands import carry_out, freeze
 
         self._sync()
@@ -147,6 +161,10 @@ class MemoryStorage:
         assert ensemble is not None
         if isinstance(command, SaveEpoch):
             files = MemberFiles(self._epoch_files, self._epoch_files, self._options)
+        elif isinstance(command, SaveConfig):
+            files = MemberFiles(
+                self._epoch_files, self._epoch_files, self._options, self._configs()
+            )
         else:
             files = self._files()
         frozen = freeze(command)
@@ -205,6 +223,7 @@ class MemoryStorage:
         self._synced = 0
         self._first_zxid = zxid
         self._epoch_files = MemoryDirectory("memory epochs")
+        self._config_files = MemoryDirectory("memory configurations")
 
 
 class Valve:
@@ -252,6 +271,10 @@ class Valve:
     @property
     def epochs(self) -> Epochs | None:
         return self._inner.epochs
+
+    @property
+    def saved_configs(self) -> Saved | None:
+        return self._inner.saved_configs
 
     @property
     def blocks(self) -> bool:

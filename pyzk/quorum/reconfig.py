@@ -1,0 +1,221 @@
+"""From a client's reconfig request to the configuration that it asks for, or the error.
+
+Pure. A request names the whole new configuration, or the servers that join and leave. Only the
+second form looks at the present configuration, and only where quorums are majorities.
+
+The error is the original's, which does not say why: BadArguments for a configuration that cannot
+be, MarshallingError for a number that is none, or names no port or no server.
+
+ZooKeeper: PrepRequestProcessor (case reconfig), QuorumPeerConfig.parseDynamicConfig and
+QuorumServer.checkAddressDuplicate
+
+Where this differs from ZooKeeper, on purpose: two host names that mean one address are not found to
+be in conflict, for no name is looked up here; equal names are, also one that has no address. A
+group may hold only participants of the new configuration, of which one must have a weight.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from pyzk.config.members import (
+    MAX_ID,
+    MemberLines,
+    Membership,
+    QuorumServer,
+    parse_member,
+    same_address,
+)
+from pyzk.config.properties import Entry, parse_properties, trim
+from pyzk.errors import BadArguments, ConfigError, MarshallingError
+
+if TYPE_CHECKING:
+    from pyzk.jute.records import ReconfigRequest
+
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,64}")
+_HEXADECIMAL: Final = re.compile(r"[+-]?[0-9a-fA-F]{1,16}")
+_PARTS: Final = re.compile(r"[:;|]")
+_NUMBERED: Final = ("server", "group", "weight")
+
+
+def plan_reconfig(
+    request: ReconfigRequest,
+    last_seen: Membership,
+    version: int,
+    *,
+    is_standalone_enabled: bool,
+    is_multi_address_enabled: bool,
+) -> Membership:
+    """Returns the configuration that a client asks for, with ``version``. Raises BadArguments or
+    MarshallingError if there is no such configuration.
+
+    ``last_seen`` is what joining and leaving servers change."""
+    if request.new_members is not None:
+        planned = _whole(request.new_members, is_standalone_enabled)
+    else:
+        planned = _changed(last_seen, request.joining_servers, request.leaving_servers)
+    if not is_multi_address_enabled:
+        for member in planned.members:
+            if len(member.addresses) > 1:
+                raise BadArguments(f"server {member.sid} has several addresses")
+    least = 2 if is_standalone_enabled else 1
+    if len(planned.voters) < least:
+        raise BadArguments(f"{len(planned.voters)} participants; there must be {least} at least")
+    return attrs.evolve(planned, version=version)
+
+
+# --- the whole configuration ----------------------------------------------------------
+
+
+def _whole(text: str, is_standalone_enabled: bool) -> Membership:
+    """Returns the configuration that a text gives, whose lines commas may separate."""
+    try:
+        entries = {each.key: each for each in parse_properties(_ascii(text.replace(",", "\n")))}
+        lines = MemberLines()
+        servers = {entry.key.partition(".")[2] for entry in entries.values() if _is_server(entry)}
+        for entry in entries.values():
+            _check_numbers(entry, servers)
+        for entry in entries.values():
+            lines.add(entry)
+        planned = lines.membership()
+    except ConfigError as error:
+        raise BadArguments(str(error)) from None
+    voters = len(planned.voters)
+    if not voters and not is_standalone_enabled:
+        raise MarshallingError("no participants")
+    if voters < 2 and is_standalone_enabled and planned.observers:
+        raise MarshallingError("observers without a quorum")
+    return planned
+
+
+def _ascii(text: str) -> bytes:
+    try:
+        return text.encode("ascii")
+    except UnicodeEncodeError:
+        raise BadArguments("not ASCII") from None
+
+
+def _is_server(entry: Entry) -> bool:
+    return entry.key.startswith("server.")
+
+
+def _check_numbers(entry: Entry, servers: set[str]) -> None:
+    """Refuses a number that is none, or that no server has, in a line of a known kind: that is
+    another error than all else that can be wrong with the line."""
+    kind, _, number = entry.key.partition(".")
+    if kind in _NUMBERED:
+        _long(number)
+    if kind == "server":
+        _check_ports(entry.value)
+    elif kind == "weight":
+        _long(entry.value)
+    elif kind == "group":
+        for each in map(trim, entry.value.split(":")):
+            if str(_long(each)) not in servers:
+                raise MarshallingError(f"there is no server {each}")
+    elif entry.key == "version" and not _HEXADECIMAL.fullmatch(entry.value):
+        raise MarshallingError(f"{entry.value!r} is not a version")
+
+
+def _check_ports(text: str) -> None:
+    """Refuses a number that is no port; what is no number at all is another error."""
+    for part in _PARTS.split(text):
+        if _NUMBER.fullmatch(part) and not 0 <= int(part) <= 65535:
+            raise MarshallingError(f"{part} is not a port")
+
+
+def _long(text: str) -> int:
+    """Returns the number that Long.parseLong reads."""
+    if not _NUMBER.fullmatch(text) or not -MAX_ID - 1 <= int(text) <= MAX_ID:
+        raise MarshallingError(f"{text!r} is not a number")
+    return int(text)
+
+
+# --- servers that join and leave ------------------------------------------------------
+
+
+def _changed(last_seen: Membership, joining: str | None, leaving: str | None) -> Membership:
+    """Returns a configuration in which servers have joined and left; one that joins takes the place
+    of the one that has its id."""
+    if last_seen.groups:
+        raise BadArguments("a configuration with groups is not changed in parts")
+    members = {member.sid: member for member in last_seen.members}
+    for text in _listed(leaving, ","):
+        members.pop(_long(text), None)
+    for text in _listed(joining, ","):
+        joiner = _joiner(text)
+        for member in members.values():
+            if member.sid != joiner.sid:
+                _check_addresses(joiner, member)
+        members[joiner.sid] = joiner
+    return Membership(tuple(members[sid] for sid in sorted(members)))
+
+
+def _listed(text: str | None, separator: str) -> list[str]:
+    parts = [trim(part) for part in (text or "").split(separator)]
+    return [part for part in parts if part]
+
+
+def _joiner(text: str) -> QuorumServer:
+    parts = _listed(text, "=")
+    if len(parts) != 2:
+        raise BadArguments(f"{text!r} is not server.N=address")
+    sid = _long(parts[0].rpartition(".")[2])
+    if sid < 0:
+        raise BadArguments(f"{sid} is not a server id")
+    _ascii(parts[1])
+    _check_ports(parts[1])
+    try:
+        joiner = parse_member(sid, parts[1])
+    except ValueError as error:
+        raise BadArguments(f"server {sid} {error}") from None
+    if joiner.client_port is None:
+        raise BadArguments(f"server {sid} has no client port")
+    return joiner
+
+
+# --- addresses that two servers cannot both have --------------------------------------
+
+
+def _check_addresses(joiner: QuorumServer, member: QuorumServer) -> None:
+    """Refuses an address of another member. What is reached from its own host only is exempt."""
+    taken = _endpoints(member)
+    for host, port in _endpoints(joiner):
+        for other, other_port in taken:
+            if port == other_port and is_same_host(host, other):
+                raise BadArguments(f"{host}:{port} is an address of server {member.sid}")
+
+
+def _endpoints(server: QuorumServer) -> list[tuple[str, int]]:
+    found: list[tuple[str, int]] = []
+    for each in server.addresses:
+        found += [(each.host, each.quorum_port), (each.host, each.election_port)]
+    if server.client_port is not None:
+        found.append((server.client_host, server.client_port))
+    return [(host, port) for host, port in found if not _is_of_one_host(host)]
+
+
+def _is_of_one_host(host: str) -> bool:
+    """Tells whether a host is a loopback or a wildcard address."""
+    import ipaddress  # start-up is measured, and few need it
+
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+def is_same_host(one: str, other: str) -> bool:
+    """Tells whether two hosts are the same: by name, or as addresses; localhost is 127.0.0.1."""
+    one, other = one.lower(), other.lower()
+    return one == other or same_address(_address(one), _address(other))
+
+
+def _address(host: str) -> str:
+    return "127.0.0.1" if host == "localhost" else host

@@ -1,0 +1,279 @@
+"""Members whose configurations differ: who looks adopts the latest, and nobody looks for ever."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from pyzk.config.members import Membership, config_text, parse_member
+from pyzk.quorum.election_messages import Address, Notification, frame, initial_message
+from pyzk.quorum.follower import Follower
+from pyzk.quorum.leader import Leader
+from pyzk.quorum.lifecycle import ACTIVE, LOOKING, MemberLife
+from pyzk.quorum.observer import Observer
+from pyzk.quorum.vote import PeerState
+from pyzk.zxid import make
+from tests.transcripts.commands import perform
+from tests.transcripts.stage import Stage
+
+VERSION = make(1, 1)
+INIT_MS = 10_000
+
+
+def server(sid: int, role: str = "participant", host: str = "host") -> str:
+    return f"{host}{sid}:{2000 + sid}:{3000 + sid}:{role}"
+
+
+def config(*sids: int, version: int = VERSION, **lines: str) -> Membership:
+    """A configuration of these participants, and of ``s4="line"`` for others."""
+    texts = {sid: server(sid) for sid in sids} | {
+        int(name[1:]): text for name, text in lines.items()
+    }
+    return Membership(tuple(parse_member(sid, texts[sid]) for sid in sorted(texts)), version)
+
+
+def stage_of(configs: dict[int, Membership], *, is_enabled: bool = True) -> Stage:
+    """Members that have served; each has a configuration in its files."""
+    stage = Stage()
+    setting = "reconfigEnabled=true" if is_enabled else ""
+    perform(stage, f"ensemble {max(configs)} {setting}")
+    for sid, membership in configs.items():
+        if membership.version:
+            perform(stage, f"restore {sid} accepted=1 current=1 log=0x100000001")
+        actor = stage.actors[sid]
+        me = membership.member(sid)
+        assert me is not None or membership.version, sid
+        if not membership.version:
+            assert me is not None
+            actor.ensemble = attrs.evolve(
+                actor.ensemble, membership=membership, is_observer=me.is_observer
+            )
+        else:
+            actor.disk.committed = membership
+    return stage
+
+
+def gather(stage: Stage, *sids: int) -> list[MemberLife]:
+    """Start members, and let them find each other."""
+    for sid in sids:
+        perform(stage, f"start {sid}")
+    settle(stage)
+    return [stage.actors[sid].life for sid in sids]
+
+
+def settle(stage: Stage) -> None:
+    for _ in range(8):
+        perform(stage, "vote 400ms")
+        perform(stage, "run")
+
+
+def roles(lives: list[MemberLife]) -> list[str]:
+    return [type(each.role).__name__ for each in lives]
+
+
+def versions(lives: list[MemberLife]) -> set[int]:
+    return {each.member.membership.version for each in lives}
+
+
+ALL = config(1, 2, 3, version=0)
+
+
+def test_who_has_missed_that_another_was_removed_learns_it_from_one_voter() -> None:
+    stage = stage_of({1: ALL, 2: config(1, 2), 3: ALL})
+    lives = gather(stage, 1, 2)
+    assert roles(lives) == ["Follower", "Leader"]
+    assert versions(lives) == {VERSION}
+    assert stage.actors[1].disk.committed == config(1, 2), "it is in the files"
+
+
+def test_who_has_missed_that_an_observer_was_added_learns_it() -> None:
+    later = config(1, 2, 3, s4=server(4, "observer"))
+    stage = stage_of({1: ALL, 2: later, 3: later, 4: later})
+    lives = gather(stage, 1, 2, 3, 4)
+    assert versions(lives) == {VERSION}
+    assert [isinstance(each.role, Observer) for each in lives] == [False, False, False, True]
+    assert all(each.phase == ACTIVE for each in lives)
+
+
+def test_other_names_for_the_same_servers_keep_nobody_apart() -> None:
+    other = config(s1=server(1, host="h"), s2=server(2, host="h"), s3=server(3, host="h"))
+    stage = stage_of({1: ALL, 2: other, 3: other})
+    lives = gather(stage, 1, 2, 3)
+    assert all(each.phase == ACTIVE for each in lives)
+    assert versions(lives) == {VERSION}
+    leader = next(sid for sid, each in enumerate(lives, 1) if isinstance(each.role, Leader))
+    perform(stage, f"crash {leader}")
+    left = [each for sid, each in enumerate(lives, 1) if sid != leader]
+    settle(stage)
+    settle(stage)
+    assert sorted(roles(left)) == ["Follower", "Leader"]
+
+
+@pytest.mark.parametrize("role", ["observer", "participant"])
+def test_who_joins_follows_without_a_vote(role: str) -> None:
+    """Its own files have the members and itself; the configuration in force does not have it."""
+    now = config(1, 2, 3)
+    joiner = config(1, 2, 3, version=0, s4=server(4, role))
+    stage = stage_of({1: now, 2: now, 3: now, 4: joiner})
+    lives = gather(stage, 1, 2, 3, 4)
+    assert versions(lives) == {VERSION}
+    assert isinstance(lives[3].role, Follower)
+    assert lives[3].member.server.is_running
+    assert lives[3].member.me.sid == 4
+    assert lives[3].election.proposal.leader != 4
+    perform(stage, "restart 4")
+    settle(stage)
+    assert stage.actors[4].life.member.server.is_running
+    assert stage.actors[4].disk.committed is None, "files without it would let it start no more"
+
+
+def test_who_was_removed_meanwhile_follows_without_a_vote() -> None:
+    now = config(1, 2)
+    stage = stage_of({1: now, 2: now, 3: ALL})
+    lives = gather(stage, 1, 2, 3)
+    assert isinstance(lives[2].role, Follower)
+    assert lives[2].member.membership == now
+    assert lives[2].member.server.is_running
+    assert lives[2].member.me.sid == 3, "where it is, only its files say"
+
+
+def test_a_reconfiguration_under_way_needs_both_quorums_after_a_restart() -> None:
+    stage = stage_of({sid: config(1, 2, 3, version=0) for sid in (1, 2, 3)})
+    for sid in (1, 2, 3):
+        stage.actors[sid].disk.proposed = config(1, 2, 3, 4, 5)
+    perform(stage, "start 2 3")
+    perform(stage, "vote 1000ms")
+    lives = [stage.actors[sid].life for sid in (2, 3)]
+    assert lives[0].election.view.voters == (1, 2, 3, 4, 5)
+    assert {each.phase for each in lives} == {LOOKING}, "two of three, and two of five"
+    perform(stage, "start 1")
+    perform(stage, "vote 1000ms")
+    assert {each.phase for each in lives} == {ACTIVE}, "three are a quorum of both"
+
+
+def test_without_reconfigenabled_no_configuration_is_adopted() -> None:
+    stage = stage_of({1: ALL, 2: ALL, 3: ALL}, is_enabled=False)
+    perform(stage, "start 1")
+    life = stage.actors[1].life
+    tell(life, 3, config(1, 2, 3, 4))
+    assert life.member.membership == ALL
+    assert life.election.proposal.leader == 3, "the vote counts"
+
+
+# --- what anybody says ------------------------------------------------------------------------
+
+
+def tell(life: MemberLife, sid: int, membership: Membership) -> None:
+    """A server, or whoever claims to be it, connects and tells a configuration."""
+    link = life.election_accepted("10.9.9.9:1")
+    text = config_text(membership).encode()
+    said = Notification(PeerState.LOOKING, sid, VERSION, 1, 1, config=text).encode()
+    hello = initial_message(sid, (Address("10.9.9.9", 1),), multi_address=False)
+    life.election_received(link, hello + frame(said))
+
+
+@pytest.mark.parametrize("sid", [2, 3, 9])
+@pytest.mark.parametrize(
+    "told",
+    [
+        config(7, 8, 9, version=(1 << 63) - 1),
+        config(9, version=make(1 << 21, 0)),
+        config(9, version=VERSION + 1),
+    ],
+    ids=["the highest", "no epoch", "of others"],
+)
+@pytest.mark.parametrize("is_looking", [True, False])
+def test_nobody_ends_an_election_for_good(sid: int, told: Membership, is_looking: bool) -> None:
+    """What a member of the ensemble tells is believed if it can be, as in ZooKeeper; others go on
+    in spite of it, and the next later configuration ends it."""
+    now = config(1, 2, 3)
+    stage = stage_of({1: now, 2: now, 3: now})
+    if not is_looking:
+        gather(stage, 1, 2, 3)
+    else:
+        perform(stage, "start 1")
+    life = stage.actors[1].life
+    assert (life.phase == LOOKING) == is_looking
+    tell(life, sid, told)
+    is_believed = is_looking and sid != 9 and told.version == VERSION + 1
+    assert life.member.membership == (told if is_believed else now)
+    if is_looking:
+        gather(stage, 2, 3)
+    settle(stage)
+    if not is_believed:
+        assert all(each.life.phase == ACTIVE for each in stage.actors.values())
+        return
+    assert stage.actors[3].life.phase == ACTIVE
+    tell(life, 3, config(1, 2, 3, version=VERSION + 2))
+    assert life.member.membership.version == VERSION + 2
+    assert life.election.deadline is not None, "the election goes on"
+
+
+def test_a_later_configuration_begins_the_election_anew_only_if_its_content_differs() -> None:
+    stage = stage_of({1: config(1, 2, 3), 2: config(1, 2, 3), 3: config(1, 2, 3)})
+    perform(stage, "start 1")
+    life = stage.actors[1].life
+    round_ = life.election.round
+    tell(life, 3, config(1, 2, 3, version=VERSION + 1))
+    assert (life.election.round, life.election.proposal.leader) == (round_, 3)
+    tell(life, 3, config(1, 2, 3, version=VERSION + 2, s4=server(4)))
+    assert (life.election.round, life.election.proposal.leader) == (round_ + 1, 1)
+    assert life.election.view.voters == (1, 2, 3, 4)
+
+
+# --- roles without an election ----------------------------------------------------------------
+
+
+def leave(stage: Stage, sid: int, membership: Membership, leader: int) -> MemberLife:
+    """What a learner does at COMMITANDACTIVATE, and its disk then."""
+    life = stage.actors[sid].life
+    assert life.member.activate_config(membership, leader, membership.version)
+    assert life.role is not None
+    life.role.over = "the reconfiguration says so"
+    life.pump()
+    stage.drain(stage.actors[sid])
+    perform(stage, f"sync {sid} all")
+    return life
+
+
+def test_the_designated_leader_leads_and_the_others_follow_it() -> None:
+    stage = stage_of({1: ALL, 2: ALL, 3: ALL})
+    lives = gather(stage, 1, 2, 3)
+    (old,) = [each for each in lives if isinstance(each.role, Leader)]
+    assert old is lives[2]
+    rounds = [each.election.round for each in lives]
+    for sid in (1, 2, 3):
+        leave(stage, sid, config(1, 2), 1)
+    perform(stage, "run")
+    assert roles(lives) == ["Leader", "Follower", "Follower"]
+    assert all(each.member.server.is_running for each in lives)
+    assert [each.election.round for each in lives] == rounds, "nobody has looked"
+    assert [each.election.current_vote.peer_epoch for each in lives] == [2, 2, 2]
+
+
+def test_who_was_designated_and_cannot_lead_is_elected_again_or_not() -> None:
+    stage = stage_of({1: ALL, 2: ALL, 3: ALL})
+    lives = gather(stage, 1, 2, 3)
+    leave(stage, 1, config(1, 2), 1)
+    assert isinstance(lives[0].role, Leader)
+    perform(stage, f"advance {INIT_MS}ms")
+    assert lives[0].phase == LOOKING, "nobody has come within initLimit"
+    assert not lives[0].member.knows_leader
+
+
+def test_who_has_another_role_takes_it_with_the_same_leader() -> None:
+    stage = stage_of({1: ALL, 2: ALL, 3: ALL})
+    lives = gather(stage, 1, 2, 3)
+    leave(stage, 1, config(2, 3, s1=server(1, "observer")), 3)
+    role = lives[0].role
+    assert isinstance(role, Observer)
+    assert role.leader_sid == 3
+    assert lives[0].election.state == PeerState.OBSERVING
+
+
+def test_what_was_designated_is_void_once_this_server_looks() -> None:
+    stage = stage_of({1: ALL, 2: ALL, 3: ALL})
+    (life,) = gather(stage, 1)
+    life.member.knows_leader = True
+    tell(life, 3, config(1, 2, 3, s4=server(4)))
+    assert not life.member.knows_leader
