@@ -6,9 +6,10 @@ Shell.
     python -m conformance.durability --oracle 3.9 --rounds 5         the check, checked
 
 Each round starts a server on the same directory, looks at what the round before left, lets four
-clients write (two wait for every answer, two keep many requests under way), in every third round
-only the first of them, and kills the server at a random moment.  Every client writes in an order, so what is found must be a prefix of what it
-sent, and at least as long as what was acknowledged.
+clients write (two wait for every answer, two keep many requests under way; in every third round
+only the first of them writes) and kills the server at a random moment.  Every client writes in an
+order, so what is found must be a prefix of what it sent, and at least as long as what was
+acknowledged.
 """
 
 from __future__ import annotations
