@@ -10,6 +10,7 @@ import attrs
 
 from pyzk.config import dynamic_files
 from pyzk.config.ensemble import EnsembleConfig, read_members, start_files
+from pyzk.config.keys import MEMBER_PREFIXES
 from pyzk.config.members import MemberLines, Membership, version_of_file_name
 from pyzk.config.settings import Settings, no_names
 from pyzk.errors import ConfigError
@@ -68,7 +69,7 @@ class MachineFiles:
         if path is None:
             collector = MemberLines()
             for entry in settings.entries:
-                if entry.key.startswith(dynamic_files.MEMBER_PREFIXES):
+                if entry.key.startswith(MEMBER_PREFIXES):
                     collector.add(entry)
             return collector.membership(), None
         committed = attrs.evolve(

@@ -59,6 +59,7 @@ class Faults:
             (options.wipe_s, self._wipe),
             (options.all_down_s, self._all_down),
             (options.port_s, self._port),
+            (options.lost_s, self._lose),
         ):
             if seconds:
                 self._again(seconds, fault)
@@ -140,16 +141,28 @@ class Faults:
             self._restart_later(machine)
 
     def _wipe(self) -> None:
-        """Let a machine lose its data that nobody counts as a voter: what a voter has promised
-        would be forgotten."""
+        """Let a machine lose its data that nobody counts as a voter."""
         operator = self.world.operator
         candidates = [sid for sid in self.world.machines if operator.may_lose_data(sid)]
-        if not candidates:
-            return
-        machine = self.world.machines[self.rng.choice(candidates)]
+        if candidates:
+            self._lose_data(self.world.machines[self.rng.choice(candidates)])
+
+    def _lose(self) -> None:
+        """Let a voter lose its data. It does not vote until it has those of a leader, so the others
+        that have theirs must be a quorum, or nobody would ever lead again."""
+        world = self.world
+        newest = world.checks.configs.newest
+        machine = world.machines[self.rng.choice(newest.voters)]
+        lost = world.checks.durability.lost
+        others = [sid for sid in world.machines if sid != machine.sid and sid not in lost]
+        if machine.is_up and not world.operator.needs_others(others):
+            lost[machine.sid] = None
+            self._lose_data(machine)
+
+    def _lose_data(self, machine: Machine) -> None:
         if machine.is_up:
             machine.crash(is_power_lost=True, why="crash")
-            operator.lose_data(machine)
+            self.world.operator.lose_data(machine)
             self.world.say(machine, "! its data are lost")
             self._restart_later(machine)
 
