@@ -337,6 +337,7 @@ def _draw_changes(options: Options, rng: Random) -> None:
     options.reconfig_s = rng.choice((0.5, 1.0, 2.0, 4.0))
     options.admins = rng.choice((1, 1, 2))
     options.standalone = not _chance(rng, 0.3)
+    options.leader_serves = True  # it may be the only member that is left
     options.listen_on_all = _chance(rng, 0.3)
     if not options.groups:
         options.voters = rng.choice(
