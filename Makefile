@@ -40,13 +40,13 @@ $(VENV)/.runtime: pyproject.toml | $(RUN)
 	@echo "setting up $(VENV) (once, about 15 s, or more if packages are downloaded)" >&2
 	@$(PIP) install --only-binary uvloop $(EDITABLE) -e . || { \
 		echo "no uvloop wheel for this Python: continuing on plain asyncio" >&2; \
-		$(PIP) install 'attrs>=23.1' 'click>=8.1' && $(PIP) install --no-deps $(EDITABLE) -e .; }
+		$(PIP) install 'attrs>=23.1' 'click>=8.1' 'kazoo>=2.10' && $(PIP) install --no-deps $(EDITABLE) -e .; }
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.runtime
 	@echo "setting up $(VENV) for tests (once)" >&2
 	@$(PIP) install --only-binary uvloop $(EDITABLE) -e '.[test]' || { \
-		$(PIP) install 'hypothesis>=6.100' 'kazoo>=2.10' 'pytest>=8.0' 'pytest-xdist>=3.5'; }
+		$(PIP) install 'hypothesis>=6.100' 'pytest>=8.0' 'pytest-xdist>=3.5'; }
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.test

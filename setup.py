@@ -53,7 +53,9 @@ LEFT_OUT = (
     "quorum/election",
     "quorum/epochs",
     "quorum/learner_dial",
+    "quorum/learner_masters",
     "quorum/learner_questions",
+    "quorum/observer_dial",
     "quorum/storage_commands",
     "quorum/reconfig",
     "quorum/twins",
@@ -65,6 +67,7 @@ headers, a fifth of the compiler's work; and more chunks than processors keep th
 DEPENDENCIES = (
     "attrs>=23.1",
     "click>=8.1",
+    "kazoo>=2.10",  # `pyzk members` is a client
     # Faster loop where it exists; plain asyncio serves as well without it.
     "uvloop>=0.19; sys_platform != 'win32' and implementation_name == 'cpython'",
 )

@@ -4,10 +4,12 @@ Shell.
 
     python -m conformance.ensemble_faults --faults 100
     python -m conformance.ensemble_faults --faults 100 --seed 7 --compiled
+    python -m conformance.ensemble_faults --changes 60
 
 Three servers, with every quorum and election connection going through a gate of its own, serve a
 few clients while members are killed and started again, stopped and woken, cut off, made deaf or
 slow, at random.  Faults overlap; after every ten all are healed and the ensemble must serve again.
+With --changes the members change meanwhile, as often as this says (conformance.ensemble_changes).
 In the end everything that any client was told must fit one history (conformance.ensemble_history).
 The seed chooses the faults and the clients' requests; when they meet is the processes' own.
 """
@@ -17,17 +19,15 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import re
-import shlex
 import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from itertools import permutations
 from pathlib import Path
 from typing import Final
 
+from conformance.ensemble_changes import Changer, Claims
 from conformance.ensemble_clients import (
     REGISTERS,
     DisorderError,
@@ -36,12 +36,11 @@ from conformance.ensemble_clients import (
     read_tree,
     run_together,
 )
+from conformance.ensemble_cluster import Cluster, mode, with_own_names
 from conformance.ensemble_history import History, longest_gap, violations
-from conformance.frames import four_letters
-from conformance.mixed.ensemble import Ensemble
-from conformance.mixed.members import MixedError, MixedMember, eventually
-from conformance.mixed.proxy import Gate
-from conformance.servers import PYZK, Launcher, NotStartedError, pyzk_launcher
+from conformance.mixed import changed
+from conformance.mixed.members import MixedError
+from conformance.servers import NotStartedError, pyzk_launcher
 from pyzk.zxid import epoch_of
 from scripts.compiled import tree_of
 
@@ -79,80 +78,25 @@ RECOVERY_S: Final = 60.0
 SETTLE_S: Final = 30.0
 
 
-class Cluster(Ensemble):
-    """An ensemble whose members reach each other only through gates."""
-
-    def __init__(self, launcher: Launcher) -> None:
-        super().__init__([launcher] * MEMBERS, config=CONFIG, gated=True)
-        self.election_gates: dict[tuple[int, int], Gate] = {}
-        for source, target in permutations(self.members, 2):
-            gate = Gate(("127.0.0.1", self[target].election_port))
-            self.election_gates[source, target] = gate
-        for (source, target), gate in self.election_gates.items():
-            # Who is dialed by a server with a smaller id dials the address that this one names.
-            back = self.election_gates[target, source].port
-            names = [f"127.0.0.1:{port}" for port in (self[source].election_port, back)]
-            gate.rewrite = (names[0].encode(), names[1].encode())
-
-    def start_member(self, sid: int) -> None:
-        """Starts one member; it is given the gates as addresses of the others."""
-        config = dict(self.config)
-        for other, member in self.members.items():
-            if other == sid:
-                config[f"server.{other}"] = member.server_line()
-            else:
-                ports = [gates[sid, other].port for gates in (self.gates, self.election_gates)]
-                config[f"server.{other}"] = member.server_line(*ports)
-        self[sid].start(config, self.properties)
-
-    def ways(self, sid: int) -> list[tuple[Gate, bool]]:
-        """Returns the gates of a member, each with whether the member dials through it."""
-        found = []
-        for gates in (self.gates, self.election_gates):
-            for (source, target), gate in gates.items():
-                if sid in (source, target):
-                    found.append((gate, source == sid))
-        return found
-
-    def between(self, one: int, other: int) -> list[Gate]:
-        """Returns the gates between two members."""
-        both = ((one, other), (other, one))
-        return [gates[pair] for gates in (self.gates, self.election_gates) for pair in both]
-
-    def cleanup(self, keep: bool = False) -> None:
-        """Closes the gates, too, and cleans up as every ensemble does."""
-        super().cleanup(keep)
-        for gate in self.election_gates.values():
-            gate.close()
-
-
-def mode(member: MixedMember) -> str:
-    """Returns the role that a member reports, without waiting."""
-    try:
-        answer = four_letters(member.address, b"srvr", 0.5).decode()
-    except OSError:
-        return ""
-    found = re.search(r"^Mode: (\S+)$", answer, re.MULTILINE)
-    return found[1] if found else ""
-
-
 class Injector:
     """Makes faults, and undoes them when their time is over."""
 
-    def __init__(self, cluster: Cluster, chance: random.Random) -> None:
+    def __init__(
+        self, cluster: Cluster, chance: random.Random, claims: Claims, changer: Changer | None
+    ) -> None:
         self.cluster = cluster
         self.chance = chance
+        self.claims = claims
+        self.changer = changer
         self.counts: Counter[str] = Counter()
         self.log: list[str] = []
         self.recoveries: list[float] = []
-        self._begin = time.monotonic()
         self._undo: list[tuple[float, Callable[[], None]]] = []
-        self._busy: set[int] = set()
         self._is_network_busy = False
 
-    def run(self, faults: int) -> None:
-        """Makes this many faults; in the end the ensemble must serve."""
-        while sum(self.counts.values()) < faults:
+    def run(self, is_over: Callable[[], bool]) -> None:
+        """Makes faults until it is over; in the end the ensemble must serve."""
+        while not is_over():
             kind = self.chance.choices(list(KINDS), list(KINDS.values()))[0]
             if self._inject(kind):
                 self.counts[kind] += 1
@@ -179,24 +123,18 @@ class Injector:
             time.sleep(min([end, *(due for due, _ in self._undo)], default=end) - now + 0.001)
 
     def _heal(self) -> None:
-        """Undoes all faults; all members must serve soon."""
+        """Undoes all faults; soon all members must serve, and have the same configuration if it
+        changes."""
         for _, undo in self._undo:
             undo()
         self._undo.clear()
         self._note("healed")
         begin = time.monotonic()
-
-        def all_serve() -> bool:
-            for member in self.cluster.running:
-                member.check_running()
-            modes = sorted(mode(member) for member in self.cluster.members.values())
-            return modes == ["follower"] * (MEMBERS - 1) + ["leader"]
-
-        try:
-            eventually("all members serve after all faults are healed", all_serve, RECOVERY_S)
-        except MixedError as error:
-            modes = {sid: mode(member) for sid, member in self.cluster.members.items()}
-            raise MixedError(f"{error}; they say {modes}") from None
+        if self.changer is None:
+            changed.wait_roles(self.cluster, RECOVERY_S)
+        else:
+            with self.changer.held(RECOVERY_S):
+                changed.settle(self.cluster)
         self.recoveries.append(time.monotonic() - begin)
         self._note(f"all serve after {self.recoveries[-1]:.2f} s")
 
@@ -205,13 +143,13 @@ class Injector:
     def _inject(self, kind: str) -> bool:
         """Makes a fault of a kind; returns False when no member is free for it."""
         if kind == "kill all":
-            free = [sid for sid in self.cluster.members if sid not in self._busy]
-            if len(free) < MEMBERS:
+            everybody = list(self.cluster.members)
+            if not self.claims.take(*everybody):
                 return False
             self._note(kind)
-            for each in free:
+            for each in everybody:
                 self.cluster[each].kill()
-            for each in free:
+            for each in everybody:
                 self._later(self.chance.uniform(0.1, 0.5), self._starter(each), each)
             return True
         victim = self._victim(kind.endswith("the leader"))
@@ -219,6 +157,8 @@ class Injector:
         if victim is None or (is_network and self._is_network_busy):
             return False
         sid = victim
+        if kind.startswith(("kill", "stop")) and not self.claims.take(sid):
+            return False
         seconds = self.chance.uniform(0.3, LONGEST_S)
         self._note(f"{kind}: member {sid}, {seconds:.2f} s")
         if kind.startswith("kill"):
@@ -234,20 +174,19 @@ class Injector:
         return True
 
     def _victim(self, is_leader: bool) -> int | None:
-        free = [sid for sid in self.cluster.members if sid not in self._busy]
+        free = self.claims.free(self.cluster.members)
         if is_leader:
-            leaders = [sid for sid in free if mode(self.cluster[sid]) == "leader"]
-            return leaders[0] if leaders else None
+            free = [sid for sid in free if mode(self.cluster[sid]) == "leader"]
         return self.chance.choice(free) if free else None
 
     def _later(self, seconds: float, undo: Callable[[], None], sid: int | None = None) -> None:
-        def done() -> None:
-            if sid is not None:
-                self._busy.discard(sid)
-            undo()
+        """Undoes a fault later, and gives the member back that it was claimed for."""
 
-        if sid is not None:
-            self._busy.add(sid)
+        def done() -> None:
+            undo()
+            if sid is not None:
+                self.claims.give(sid)
+
         self._undo.append((time.monotonic() + seconds, done))
 
     def _starter(self, sid: int) -> Callable[[], None]:
@@ -258,13 +197,11 @@ class Injector:
         return start
 
     def _stop(self, sid: int, seconds: float) -> None:
-        process = self.cluster[sid].process
-        assert process is not None
-        process.send_signal(signal.SIGSTOP)
+        self.cluster[sid].signal(signal.SIGSTOP)
 
         def wake() -> None:
             self._note(f"member {sid} goes on")
-            process.send_signal(signal.SIGCONT)
+            self.cluster[sid].signal(signal.SIGCONT)
 
         self._later(seconds, wake, sid)
 
@@ -334,8 +271,9 @@ def summary(
     answered = [each for each in operations if each.returned is not None]
     kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(injector.counts.items()))
     written = sum(each.kind in ("create", "set", "delete") and each.is_done for each in answered)
+    changes = f"{injector.changer}\n" if injector.changer is not None else ""
     return (
-        f"{sum(injector.counts.values())} faults in {seconds:.0f} s: {kinds}\n"
+        f"{sum(injector.counts.values())} faults in {seconds:.0f} s: {kinds}\n{changes}"
         f"{len(operations)} operations sent, {len(answered)} answered ({written} writes done),"
         f" {len(operations) - len(answered)} without answer; {len(workers)} clients,"
         f" {sum(worker.sessions for worker in workers)} sessions,"
@@ -346,8 +284,8 @@ def summary(
     )
 
 
-def run(cluster: Cluster, faults: int, seed: int) -> list[str]:
-    """Does one run; returns what was wrong."""
+def run(cluster: Cluster, faults: int, changes: int, seed: int) -> list[str]:
+    """Does one run, of so many faults or so many changes under faults; returns what was wrong."""
     cluster.start()
     prepare(cluster[1].address)
     first = epoch_of(cluster.wait_in_step())
@@ -356,12 +294,24 @@ def run(cluster: Cluster, faults: int, seed: int) -> list[str]:
         Worker(number, addresses, random.Random(f"{seed}.{number}"), window, number in READERS)
         for number, window in enumerate(WINDOWS)
     ]
-    injector = Injector(cluster, random.Random(seed))
+    claims = Claims()
+    changer = None
+    if changes:
+        changer = Changer(cluster, random.Random(f"{seed}.changes"), claims, workers, changes)
+    injector = Injector(cluster, random.Random(seed), claims, changer)
+
+    def is_over() -> bool:
+        if changer is not None:
+            return changer.is_over.is_set()
+        return sum(injector.counts.values()) >= faults
+
     begin = time.monotonic()
     wrong: list[str] = []
     try:
         try:
-            run_together(workers, lambda: injector.run(faults))
+            if changer is not None:
+                changer.thread.start()
+            run_together(workers, lambda: injector.run(is_over))
             history = finish(cluster, workers)
         except (MixedError, DisorderError) as error:
             wrong.append(str(error))
@@ -371,6 +321,8 @@ def run(cluster: Cluster, faults: int, seed: int) -> list[str]:
         for worker in workers:
             worker.is_over.set()
     wrong.extend(worker.trouble for worker in workers if worker.trouble)
+    if changer is not None and changer.trouble:
+        wrong.append(changer.trouble)
     if history.trees:
         wrong.extend(violations(history))
         epochs = epoch_of(cluster.wait_in_step()) - first
@@ -378,32 +330,41 @@ def run(cluster: Cluster, faults: int, seed: int) -> list[str]:
     if wrong:
         everything = sorted(history.operations, key=lambda each: each.sent)
         (cluster.root / "history").write_text("".join(f"{each}\n" for each in everything))
-        (cluster.root / "faults").write_text("".join(f"{line}\n" for line in injector.log))
+        notes = sorted([*injector.log, *(changer.log if changer is not None else ())], key=_when)
+        (cluster.root / "faults").write_text("".join(f"{line}\n" for line in notes))
     return wrong
+
+
+def _when(note: str) -> float:
+    """Returns the time at which a note begins."""
+    return float(note.split()[0])
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status: 1 when a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m conformance.ensemble_faults")
     parser.add_argument("--faults", type=int, default=100)
+    parser.add_argument(
+        "--changes", type=int, default=0, help="changes of the members, instead of --faults"
+    )
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--compiled", action="store_true", help="what `make compile` has made")
     parser.add_argument("--command", help="server command line with {cfg} and {props}")
     options = parser.parse_args(arguments)
     seed = options.seed if options.seed is not None else int.from_bytes(os.urandom(4), "big")
-    command = options.command
+    path: list[Path] = []
     if options.compiled:
-        compiled = tree_of(ROOT)
-        if not compiled.is_dir():
+        path = [tree_of(ROOT), ROOT]
+        if not path[0].is_dir():
             parser.error("the core is not compiled: make compile")
-        path = shlex.quote(f"{compiled}:{ROOT}")
-        command = f"env PYTHONSAFEPATH=1 PYTHONPATH={path} {PYZK}"
-    launcher = pyzk_launcher(command)
-    print(f"faults on three members of {launcher.name}, seed {seed}", flush=True)
-    cluster = Cluster(launcher)
+    launcher = with_own_names(pyzk_launcher(options.command), *path)
+    what = f"{options.changes} changes" if options.changes else f"{options.faults} faults"
+    print(f"{what} on members of {launcher.name}, seed {seed}", flush=True)
+    config = {**CONFIG, "reconfigEnabled": str(bool(options.changes)).lower()}
+    cluster = Cluster(launcher, MEMBERS, config)
     wrong: list[str] = []
     try:
-        wrong = run(cluster, options.faults, seed)
+        wrong = run(cluster, options.faults, options.changes, seed)
     except (MixedError, NotStartedError) as error:
         wrong = [str(error)]
     finally:

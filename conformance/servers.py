@@ -94,8 +94,13 @@ class ServerProcess:
         self, folder: Path, config: Mapping[str, object], properties: Mapping[str, str]
     ) -> None:
         """Starts the process; ``folder`` gets the files that it reads."""
-        cfg, props = folder / "zoo.cfg", folder / "properties"
+        cfg = folder / "zoo.cfg"
         cfg.write_text("".join(f"{key}={value}\n" for key, value in config.items()))
+        self.run_again(folder, properties)
+
+    def run_again(self, folder: Path, properties: Mapping[str, str]) -> None:
+        """Starts the process with the zoo.cfg that is in ``folder`` already."""
+        cfg, props = folder / "zoo.cfg", folder / "properties"
         props.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

@@ -171,6 +171,13 @@ def set_acl(path: str | None, acl: tuple[Acl, ...] | None, version: int = -1) ->
     return string(path) + acl_list(acl) + i32(version)
 
 
+def reconfig(
+    joining: str | None, leaving: str | None, members: str | None, version: int = -1
+) -> bytes:
+    """Body of reconfig: who comes and who goes, or who is a member from now on."""
+    return string(joining) + string(leaving) + string(members) + i64(version)
+
+
 def auth(scheme: str | None, token: bytes | None) -> bytes:
     """Body of an auth packet."""
     return i32(0) + string(scheme) + buffer(token)

@@ -18,7 +18,8 @@ from typing import Final
 
 from conformance import oracle, wire
 from conformance.acceptance import kazoo_client, transcripts
-from conformance.frames import Address, new_session
+from conformance.frames import new_session
+from conformance.mixed.changing import ChangingEnsemble
 from conformance.oracle import CLI_MT, OracleMissingError
 from conformance.servers import Launcher, Server, pyzk_launcher
 
@@ -39,14 +40,10 @@ class FailedError(Exception):
     """A client did not do what it should."""
 
 
-def same_transcript(
-    session: Callable[[Address], Transcript], ours: Launcher, theirs: Launcher
-) -> str:
+def same_transcript(session: Callable[[Launcher], Transcript], ours: Launcher) -> str:
     """Runs one session on a fresh server of each kind, and checks that the outputs are equal."""
-    found = []
-    for launcher in (ours, theirs):
-        with Server(launcher, CONFIG, PROPERTIES) as server:
-            found.append(session(server.address))
+    theirs = _reference()
+    found = [session(launcher) for launcher in (ours, theirs)]
     differences: list[str] = []
     for ours_part, theirs_part in zip(found[0], found[1], strict=True):
         differences += difflib.unified_diff(
@@ -62,7 +59,30 @@ def zkcli(version: str) -> Callable[[Launcher], str]:
 
     def run(ours: Launcher) -> str:
         original = oracle.find(version)
-        return same_transcript(lambda a: transcripts.zkcli(original, a), ours, _reference())
+
+        def session(launcher: Launcher) -> Transcript:
+            with Server(launcher, CONFIG, PROPERTIES) as server:
+                return transcripts.zkcli(original, server.address)
+
+        return same_transcript(session, ours)
+
+    return run
+
+
+def zkcli_reconfig(version: str) -> Callable[[Launcher], str]:
+    """Returns the check that zkCli of a version changes an ensemble, and shows its configuration,
+    with the words that it prints on the original."""
+
+    def run(ours: Launcher) -> str:
+        original = oracle.find(version)
+
+        def session(launcher: Launcher) -> Transcript:
+            config = {"standaloneEnabled": "false"}
+            with ChangingEnsemble([launcher], config=config) as ensemble:
+                ensemble.start()
+                return transcripts.zkcli_reconfig(original, ensemble[1])
+
+        return same_transcript(session, ours)
 
     return run
 
@@ -78,7 +98,12 @@ def cli_mt(ours: Launcher) -> str:
     """Checks that the C client prints what it prints on the original."""
     if not CLI_MT.exists():
         raise SkippedError(f"{CLI_MT} is not here; `python -m conformance.oracle install`")
-    return same_transcript(transcripts.cli_mt, ours, _reference())
+
+    def session(launcher: Launcher) -> Transcript:
+        with Server(launcher, CONFIG, PROPERTIES) as server:
+            return transcripts.cli_mt(server.address)
+
+    return same_transcript(session, ours)
 
 
 def curator(version: str) -> Callable[[Launcher], str]:
@@ -131,6 +156,8 @@ CLIENTS: Final[dict[str, Callable[[Launcher], str]]] = {
     "cli_mt": cli_mt,
     "zkCli-3.9": zkcli("3.9"),
     "zkCli-3.8": zkcli("3.8"),
+    "zkCli-3.9-reconfig": zkcli_reconfig("3.9"),
+    "zkCli-3.8-reconfig": zkcli_reconfig("3.8"),
     "curator-3.9": curator("3.9"),
     "curator-3.8": curator("3.8"),
 }
@@ -151,13 +178,13 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             seen = CLIENTS[name](ours)
         except (SkippedError, OracleMissingError) as reason:
-            print(f"{name:12} SKIPPED: {reason}")
+            print(f"{name:18} SKIPPED: {reason}")
             continue
         except (FailedError, OSError, subprocess.SubprocessError) as error:
             failed += 1
-            print(f"{name:12} FAILED\n{error}")
+            print(f"{name:18} FAILED\n{error}")
             continue
-        print(f"{name:12} ok: {seen} ({time.monotonic() - begin:.0f} s)", flush=True)
+        print(f"{name:18} ok: {seen} ({time.monotonic() - begin:.0f} s)", flush=True)
     return 1 if failed else 0
 
 

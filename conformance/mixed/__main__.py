@@ -1,4 +1,4 @@
-"""Runs the scenarios: python -m conformance.mixed [--only NAME] [--list].
+"""Runs the scenarios: python -m conformance.mixed [--only NAME] [--list] [--original].
 
 Shell.
 """
@@ -12,9 +12,10 @@ import time
 import traceback
 from types import FrameType
 
-from conformance.mixed import logs, scenarios
+from conformance.mixed import logs, scenarios, scenarios_of_changes
 from conformance.mixed.connections import NudgingClient
 from conformance.mixed.members import MixedError
+from conformance.mixed.scenario import Scenario
 from conformance.oracle import OracleMissingError
 
 
@@ -22,7 +23,7 @@ def _too_late(number: int, frame: FrameType | None) -> None:
     raise MixedError("the scenario took too long")
 
 
-def run(scenario: scenarios.Scenario) -> tuple[str, str]:
+def run(scenario: Scenario) -> tuple[str, str]:
     """Runs one scenario; returns ok, FAILED or SKIPPED, and a few words."""
     signal.signal(signal.SIGALRM, _too_late)
     signal.alarm(scenario.limit_s)
@@ -42,10 +43,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m conformance.mixed")
     parser.add_argument("--only", action="append", metavar="NAME", help="those with NAME in it")
     parser.add_argument("--list", action="store_true")
+    parser.add_argument(
+        "--original", action="store_true", help="changes of the members without this project"
+    )
     options = parser.parse_args(arguments)
     chosen = [
         scenario
-        for scenario in scenarios.all_scenarios()
+        for scenario in (
+            scenarios_of_changes.of_the_original()
+            if options.original
+            else scenarios.all_scenarios()
+        )
         if not options.only or any(name in scenario.name for name in options.only)
     ]
     if options.list or not chosen:

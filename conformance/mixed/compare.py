@@ -85,7 +85,7 @@ def logs_are_equal(ensemble: Ensemble) -> int:
     """
     seen: dict[int, tuple[MixedMember, bytes]] = {}
     shared = set()
-    for member in ensemble.members.values():
+    for member in ensemble.everybody:
         before = 0
         # 3.8.0 logs again what an interrupted synchronization had brought.
         repeats = any("3.8" in log.name for log in member.logs)

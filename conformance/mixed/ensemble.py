@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from conformance.differential.requests import SUPER, digest_id
 from conformance.frames import Address, Client
@@ -54,12 +54,18 @@ class Ensemble:
         self.properties = {**PROPERTIES, **(properties or {})}
         self.tops = 0
         """Counts the nodes that were created for exercises."""
+        self.former: list[MixedMember] = []
+        """Servers that were members, and are stopped."""
         self.members: dict[int, MixedMember] = {}
         for sid, launcher in enumerate((*voters, *observers), 1):
-            self.members[sid] = MixedMember(sid, launcher, self.root, sid > len(voters))
+            self.members[sid] = self.new_member(sid, launcher, sid > len(voters))
         self.gates: dict[tuple[int, int], Gate] = {}
         if gated:
             self._make_gates()
+
+    def new_member(self, sid: int, launcher: Launcher, is_observer: bool) -> MixedMember:
+        """Returns a member with its directory and its ports."""
+        return MixedMember(sid, launcher, self.root, is_observer)
 
     def _make_gates(self) -> None:
         """Lets every member see the others' quorum ports through a gate."""
@@ -78,6 +84,11 @@ class Ensemble:
     def voters(self) -> list[MixedMember]:
         """The members that may lead."""
         return [member for member in self.members.values() if not member.is_observer]
+
+    @property
+    def everybody(self) -> list[MixedMember]:
+        """All members, those of former times, too."""
+        return [*self.former, *self.members.values()]
 
     @property
     def running(self) -> list[MixedMember]:
@@ -192,14 +203,14 @@ class Ensemble:
 
     def cleanup(self, keep: bool = False) -> None:
         """Kills all processes and, unless told otherwise, removes all directories."""
-        for member in self.members.values():
+        for member in self.everybody:
             member.release()
         for gate in self.gates.values():
             gate.close()
         if not keep:
             shutil.rmtree(self.root, ignore_errors=True)
 
-    def __enter__(self) -> Ensemble:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:

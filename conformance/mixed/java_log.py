@@ -26,6 +26,8 @@ GOING: Final = (
     r"java\.lang\.InterruptedException",
     r"java\.nio\.channels\.(ClosedChannel|AsynchronousClose|ClosedByInterrupt)Exception",
     r"\S*EndOfStreamException",
+    # A server that changes its role registers the new one before the old one is gone.
+    r"javax\.management\.InstanceAlreadyExistsException",
     # An election that begins anew, for a later configuration has been adopted.
     r"java\.util\.concurrent\.RejectedExecutionException: .*QuorumConnectionReqThread",
     # A four-letter word in the middle of a start.
@@ -56,13 +58,16 @@ EXPECTED: Final = (
     r"Leader Exception while shutting down acceptor",
     # A leader of an earlier version of the configuration.
     r"QuorumPeer setLastSeenQuorumVerifier called with stale config",
+    r"QuorumPeer Suggested leader:",
+    # A server that is being added votes for nobody, and others do not know yet that it may.
+    r"FastLeaderElection Ignoring notification for non-cluster member sid -?\d+ from",
     r"QuorumPeer (PeerState set to LOOKING|Unexpected exception|Restarting Leader Election)",
     r"Leader (Shutting down|Shutdown called|Unexpected exception)",
     # The machine's.
     r"fsync-ing the write ahead log|slow",
     # The configuration's.
     r"QuorumPeerMain Either no config or no quorum defined",
-    r"QuorumPeerConfig|ManagedUtil|JMX|AdminServer|Jetty",
+    r"QuorumPeerConfig|ManagedUtil|MBeanRegistry|JMX|AdminServer|Jetty",
 )
 """First lines of entries that appear in normal operation."""
 
@@ -115,6 +120,18 @@ FAULTS: Final = (
         "a client comes back with its session when the follower has just lost its leader",
         re.compile(r"java\.lang\.NullPointerException: .*LearnerZooKeeperServer\.getLearner\(\)"),
         "3.8",
+    ),
+    Fault(
+        "a fault without an issue that is known",
+        "the leader that a reconfiguration designates has less than another member",
+        re.compile(r"java\.io\.IOException: Follower is ahead of the leader"),
+        "3",
+    ),
+    Fault(
+        "a fault without an issue that is known",
+        "a voter that is being added is elected, and a follower does not know it",
+        re.compile(r'java\.lang\.NullPointerException: .*"leaderServer" is null'),
+        "3",
     ),
 )
 CONNECTED: Final = re.compile(r"Learner Successfully connected to leader, .*:(\d+)$")

@@ -195,6 +195,11 @@ class Load:
         for worker in self.workers:
             worker.thread.start()
 
+    def use(self, hosts: str) -> None:
+        """Tells all clients where the members are from now on; connections stay."""
+        for client in (self.admin, *(worker.client for worker in self.workers)):
+            client.set_hosts(hosts)
+
     def pause(self) -> None:
         """Lets all clients end their piece of work and wait; their sessions stay."""
         for worker in self.workers:

@@ -31,7 +31,7 @@ def read(ensemble: Ensemble) -> tuple[list[str], list[str]]:
     """Returns the complaints, and the known faults of the original in words."""
     complaints: list[str] = []
     faults: list[str] = []
-    for member in ensemble.members.values():
+    for member in ensemble.everybody:
         for log in member.logs:
             text = log.path.read_text(errors="replace")
             where = f"{member}: {log.path.name}"
@@ -56,7 +56,7 @@ def _leader(ensemble: Ensemble, port: int, entry: str) -> str:
     """Returns what the server behind a quorum port or a gate was when an entry was written."""
     gates = {gate.port: sid for (_, sid), gate in ensemble.gates.items()}
     when = time.mktime(time.strptime(entry[:19], STAMP)) + 1
-    for member in ensemble.members.values():
+    for member in ensemble.everybody:
         if port in (member.quorum_port, *[each for each in gates if gates[each] == member.sid]):
             return _process(member, when).name
     return NOBODY

@@ -104,11 +104,16 @@ class MixedMember(ServerProcess):
         self.data = self.root / "data"
         self.data.mkdir(parents=True)
         (self.data / "myid").write_text(f"{sid}\n")
-        self.reservations = [Reservation() for _ in range(3)]
-        self.client_port, self.quorum_port, self.election_port = (r.port for r in self.reservations)
+        self.reservations: list[Reservation] = []
+        self.client_port, self.quorum_port, self.election_port = (self.reserve() for _ in range(3))
         self.starts = 0
         self.logs: list[ProcessLog] = []
         """The log of each process that this member has been, in order."""
+
+    def reserve(self) -> int:
+        """Returns a port that stays this member's until `release`."""
+        self.reservations.append(Reservation())
+        return self.reservations[-1].port
 
     def __str__(self) -> str:
         return f"member {self.sid} ({self.launcher.name})"
@@ -142,8 +147,6 @@ class MixedMember(ServerProcess):
 
     def start(self, config: Mapping[str, str], properties: Mapping[str, str]) -> None:
         """Starts the process, and does not wait until it serves."""
-        assert self.process is None
-        self.starts += 1
         fixed = {
             "dataDir": str(self.data),
             "clientPort": str(self.client_port),
@@ -151,9 +154,15 @@ class MixedMember(ServerProcess):
         }
         if self.is_observer:
             fixed["peerType"] = "observer"
+        self.begin_log()
+        self.run(self.root, {**config, **fixed}, properties)
+
+    def begin_log(self) -> None:
+        """Begins the log file of the next process."""
+        assert self.process is None
+        self.starts += 1
         log = self.root / f"log.{self.starts}.{self.launcher.name}"
         self.logs.append(ProcessLog(log, self.launcher.name, not self.is_pyzk, time.time()))
-        self.run(self.root, {**config, **fixed}, properties)
 
     def check_running(self) -> None:
         """Raises with the end of its log when the process ended by itself."""
@@ -172,6 +181,11 @@ class MixedMember(ServerProcess):
             self.kill()
             raise MixedError(f"{self} did not stop in {timeout:g} s\n{self.log_tail()}") from None
         self.process = None
+
+    def signal(self, number: int) -> None:
+        """Sends a signal to the process."""
+        assert self.process is not None
+        self.process.send_signal(number)
 
     def connection(self, timeout: float = 10.0) -> Client:
         """Returns a client that is connected and has no session yet."""

@@ -29,10 +29,16 @@ ESTABLISHED: Final = 1
 class Gate:
     """Listens in place of a quorum port, in a thread of its own."""
 
-    def __init__(self, target: Address, recorder: Recorder | None = None) -> None:
+    def __init__(
+        self,
+        target: Address,
+        recorder: Recorder | None = None,
+        place: Address = ("127.0.0.1", 0),
+    ) -> None:
+        """Listens at ``place`` and passes on to ``target``."""
         self.target = target
         self.recorder = recorder
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = socket.create_server(place)
         self.port = int(self.listener.getsockname()[1])
         self.is_held = False
         self.is_deaf = False
@@ -41,8 +47,6 @@ class Gate:
         """Whether new connections are closed at once."""
         self.delay_s = 0.0
         """By how much each piece is delayed, one after the other."""
-        self.rewrite: tuple[bytes, bytes] | None = None
-        """A text in what the learner says, and the text of the same length that replaces it."""
         self._is_closed = False
         self._must_drop = False
         self._is_dropped = threading.Event()
@@ -50,6 +54,9 @@ class Gate:
         self._pairs: dict[socket.socket, tuple[socket.socket, bool]] = {}
         """Socket -> the socket of the other side, and whether the learner is at this one."""
         self._selector.register(self.listener, selectors.EVENT_READ)
+        # There may be many gates, and the thread of each sleeps while nothing comes.
+        self._waker, self._woken = socket.socketpair()
+        self._selector.register(self._woken, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -61,22 +68,26 @@ class Gate:
         """Cuts all connections, loses what is held back on them, and lets new ones pass."""
         self._is_dropped.clear()
         self._must_drop = True
+        self._waker.send(b"!")
         self._is_dropped.wait()
         self.is_held = self.is_deaf = False
 
     def close(self) -> None:
         """Cuts all connections, and stops listening."""
         self._is_closed = True
+        self._waker.send(b"!")
         self._thread.join()
 
     def _run(self) -> None:
         while not self._is_closed:
             held = False
-            for key, _ in self._selector.select(0.05):
+            for key, _ in self._selector.select():
                 source = key.fileobj
                 assert isinstance(source, socket.socket)
                 if source is self.listener:
                     self._accept()
+                elif source is self._woken:
+                    source.recv(CHUNK)
                 elif source in self._pairs:
                     held = not self._pass(source) or held
             if self._must_drop:
@@ -87,7 +98,8 @@ class Gate:
                 time.sleep(0.01)
         self._cut_all()
         self._selector.close()
-        self.listener.close()
+        for one in (self.listener, self._waker, self._woken):
+            one.close()
 
     def _accept(self) -> None:
         learner, _ = self.listener.accept()
@@ -116,8 +128,6 @@ class Gate:
             if data:
                 if self.delay_s:
                     time.sleep(self.delay_s)
-                if is_learner and self.rewrite is not None:
-                    data = data.replace(*self.rewrite)
                 if self.recorder is not None:
                     self.recorder(is_learner, data)
                 other.sendall(data)

@@ -7,27 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Final
-
-import attrs
 
 from conformance import wire
-from conformance.mixed import compare, exercise, joins, migration
+from conformance.mixed import compare, exercise, joins, migration, scenarios_of_changes
 from conformance.mixed.ensemble import Ensemble
 from conformance.mixed.load import Load
 from conformance.mixed.members import PYZK, check, eventually, implementation
-
-VERSIONS: Final = ("3.9", "3.8")
-
-
-@attrs.frozen
-class Scenario:
-    """A name, what it shows, and how it is run."""
-
-    name: str
-    text: str
-    run: Callable[[], str]
-    limit_s: int = 240
+from conformance.mixed.scenario import VERSIONS, Scenario
 
 
 def composition(names: list[str]) -> str:
@@ -265,6 +251,7 @@ def all_scenarios() -> list[Scenario]:
         *growing(),
         *later_configurations(),
         *migrations(),
+        *scenarios_of_changes.all_scenarios(),
     ]
 
 

@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "serve": ("pyzk.cli.serve", "Run a server."),
     "ensemble": ("pyzk.cli.ensemble", "Run an ensemble on this machine."),
     "status": ("pyzk.cli.status", "Show how the members of an ensemble are."),
+    "members": ("pyzk.cli.members", "Show and change the members of an ensemble."),
     "config": ("pyzk.cli.config", "Look at a configuration."),
 }
 
@@ -31,7 +32,9 @@ def _explained() -> Iterator[None]:
     except click.NoSuchOption as error:
         if error.option_name != "--output":
             raise
-        said = f"{error.message} It belongs behind `status` or `config check`."
+        said = (
+            f"{error.message} It belongs behind `status`, `config check` or a command of `members`."
+        )
         raise click.NoSuchOption(error.option_name, said, ctx=error.ctx) from None
 
 

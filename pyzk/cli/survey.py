@@ -134,7 +134,7 @@ async def _visit(member: SurveyedServer, timeout_s: float) -> None:
     try:
         text = await ask(member.address, "srvr", timeout_s)
     except (OSError, ValueError) as error:
-        member.problem = _explain(error, timeout_s)
+        member.problem = explain(error, timeout_s)
         return
     read_srvr(member, text)
 
@@ -147,7 +147,7 @@ async def _ask_more(member: SurveyedServer, timeout_s: float) -> None:
         try:
             text = await ask(member.address, word, timeout_s)
         except (OSError, ValueError) as error:
-            member.problem = f"{word}: {_explain(error, timeout_s)}"
+            member.problem = f"{word}: {explain(error, timeout_s)}"
             return
         if _REFUSED.match(text):
             refused.append(word)
@@ -217,7 +217,8 @@ async def _read_all(reader: asyncio.StreamReader) -> bytes:
     return b"".join(parts)
 
 
-def _explain(error: Exception, timeout_s: float) -> str:
+def explain(error: Exception, timeout_s: float) -> str:
+    """Return why a server cannot be asked, in the words of an operator."""
     if isinstance(error, TimeoutError):
         return f"no answer within {timeout_s:g} s"
     if isinstance(error, ConnectionRefusedError):

@@ -424,9 +424,7 @@ class Leader(LearnerMaster):
         payload = self.prep.prepare(request)
         zxid = request.zxid
         if request.type == OpCode.RECONFIG:
-            planned = self.prep.planned
-            assert planned is not None, request
-            self._config.propose(planned, zxid)
+            self._config.propose(zxid)
         self._outstanding[zxid] = Proposal(payload, request)
         self.intake.proposed_bytes += len(payload)
         self.last_proposed = zxid

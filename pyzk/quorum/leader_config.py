@@ -65,6 +65,8 @@ class LeaderConfig:
         """The quorums that a proposal needs that is made now."""
         self._earlier: AckTally = self.tally
         """The quorums that suffice for what was proposed ahead of the change under way."""
+        self._planned: Membership = self._member.membership
+        """The configuration that was planned last; it may have been refused after that."""
         self.zxid: int = 0
         """The zxid of the change under way, 0 if there is none."""
         self.designated: int = self._member.sid
@@ -124,9 +126,9 @@ class LeaderConfig:
 
     # --- a change -------------------------------------------------------------------
 
-    def plan(self, request: ReconfigRequest, zxid: int) -> Membership:
-        """Returns the configuration that a client asks for; raises a KeeperError if it cannot be
-        next."""
+    def plan(self, request: ReconfigRequest, zxid: int) -> bytes:
+        """Returns the text of the configuration that a client asks for, for ``propose`` to follow;
+        raises a KeeperError if it cannot be next."""
         member = self._member
         configs = member.configs
         if configs.is_under_way:
@@ -146,10 +148,14 @@ class LeaderConfig:
         synced = [each.sid for each in self._traffic.followers if each.counts_as_alive]
         if not verifier_of(planned).has_quorum([member.sid, *synced]):
             raise NewConfigNoQuorum
-        return planned
+        self._planned = planned
+        return config_text(planned).encode("utf-8")
 
-    def propose(self, planned: Membership, zxid: int) -> None:
-        """Notes that a change is proposed: the voters of both configurations count from here on."""
+    def propose(self, zxid: int) -> None:
+        """Notes that the change which was planned last is proposed: the voters of both
+        configurations count from here on."""
+        planned = self._planned
+        assert planned.version == zxid, (planned, zxid)
         configs = self._member.configs
         self._earlier = self.tally.copy()
         self.zxid = zxid

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from pyzk.config.members import Membership, config_text
 from pyzk.constants import (
     MAX_TTL_MS,
     CreateMode,
@@ -75,9 +74,9 @@ from pyzk.server.request import REFUSED, Request
 if TYPE_CHECKING:
     from pyzk.server.server import Server
 
-PlanReconfig = Callable[[ReconfigRequest, int], Membership]
-"""Returns the configuration that a request leads to, whose version is the zxid, or raises a
-KeeperError."""
+PlanReconfig = Callable[[ReconfigRequest, int], bytes]
+"""Returns the text of the configuration that a request leads to, whose version is the zxid, or
+raises a KeeperError."""
 _SUB_TXN_BYTES: Final = 8
 """What MultiTxn adds in front of the record of an operation: its type and length."""
 
@@ -88,8 +87,6 @@ class Prep:
     def __init__(self, server: Server, plan: PlanReconfig | None = None) -> None:
         """Prepares for a leader, which plans changes of its ensemble, or for a lone server."""
         self.changes = OutstandingChanges()
-        self.planned: Membership | None = None
-        """The configuration that the last reconfig which has not failed leads to."""
         self._plan: PlanReconfig | None = plan
         self.next_zxid = server.tree.last_zxid + 1
         self._server = server
@@ -441,15 +438,13 @@ class Prep:
         plan = self._plan
         if plan is None:
             raise Unimplemented(f"reconfig ({CONFIG})")
-        planned = plan(record, zxid)
+        text = plan(record, zxid)
         node = self._find(CONFIG)
         if node is None:
             raise NoNode(CONFIG)
         self._check_acl(request, node, Perms.WRITE)
-        text = config_text(planned).encode("utf-8")
         prepared = encoded_body(SetDataTxn(CONFIG, text, -1))
         self._check_size(prepared[1])
-        self.planned = planned
         pending = self._foretold = self._change(CONFIG, node, zxid)
         pending.version = -1
         pending.data = text

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from pyzk.cli import members, members_client, members_run
+from tests.cli.stand_in import StandIn
 from tests.processes import ENVIRONMENT, Child, begun
 
 
@@ -30,3 +32,13 @@ def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Callable[...,
             return stack.enter_context(begun(*command, cwd=tmp_path, env=environment, **options))
 
         yield start
+
+
+@pytest.fixture
+def ensemble(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """An ensemble for `pyzk members`, for which nothing that is waited for takes long."""
+    monkeypatch.setattr(members_run, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(members_client, "_PAUSE_S", 0.01)
+    monkeypatch.delenv(members.AUTH_VARIABLE, raising=False)
+    with StandIn() as made:
+        yield made

@@ -117,7 +117,7 @@ def setup(monkeypatch: pytest.MonkeyPatch) -> Setup:
 
 def test_pure_python_needs_no_library_of_the_compiler(setup: Setup) -> None:
     needed = setup["options"]["install_requires"]
-    assert [each.partition(">")[0] for each in needed] == ["attrs", "click", "uvloop"]
+    assert [each.partition(">")[0] for each in needed] == ["attrs", "click", "kazoo", "uvloop"]
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,13 @@ GONE = """\
 java.lang.NullPointerException: Cannot invoke "org.apache.zookeeper.server.quorum.Learner\
 .validateSession(org.apache.zookeeper.server.ServerCnxn, long, int)" because the return value of\
  "org.apache.zookeeper.server.quorum.LearnerZooKeeperServer.getLearner()" is null"""
+AHEAD = """\
+2026-11-30 04:48:52,826 ERROR LearnerHandler Unexpected exception in LearnerHandler:
+java.io.IOException: Follower is ahead of the leader, leader summary: 1 (current epoch), 42 (last \
+zxid)"""
+UNKNOWN = """\
+2026-11-30 04:38:11,140 WARN Learner Exception when following the leader
+java.lang.NullPointerException: Cannot read field "addr" because "leaderServer" is null"""
 AGAIN = "2026-11-29 17:12:39,000 [SyncThread:1] WARN FileTxnLog - Current zxid 5 is <= 6 for 15"
 
 
@@ -39,6 +46,8 @@ AGAIN = "2026-11-29 17:12:39,000 [SyncThread:1] WARN FileTxnLog - Current zxid 5
         (SOCK, "ZOOKEEPER-4409", False),
         (AGAIN, "ZOOKEEPER-4394", False),
         (GONE, "a fault without an issue that is known", False),
+        (AHEAD, "a fault without an issue that is known", False),
+        (UNKNOWN, "a fault without an issue that is known", False),
     ],
 )
 def test_a_known_fault_is_told_by_its_issue_and_by_who_led(

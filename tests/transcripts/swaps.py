@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from functools import reduce
 from typing import NamedTuple
 
-from pyzk.config.members import Membership
 from pyzk.constants import OpCode
 from pyzk.data.database import Database
 from pyzk.data.txn import LoggedTxn
@@ -351,8 +350,8 @@ def _(right: Right, leader: Leader, handler: LearnerHandler, after: int) -> None
     "zab/reconfiguration",
     LeaderConfig.propose,
 )
-def _(right: Right, config: LeaderConfig, planned: Membership, zxid: int) -> None:
-    right(config, planned, zxid)
+def _(right: Right, config: LeaderConfig, zxid: int) -> None:
+    right(config, zxid)
     config.tally.use((config._member.verifier,))
 
 
@@ -361,15 +360,15 @@ def _(right: Right, config: LeaderConfig, planned: Membership, zxid: int) -> Non
     "zab/reconfiguration",
     LeaderConfig.propose,
 )
-def _(right: Right, config: LeaderConfig, planned: Membership, zxid: int) -> None:
-    right(config, planned, zxid)
+def _(right: Right, config: LeaderConfig, zxid: int) -> None:
+    right(config, zxid)
     config.tally.use((config._member.configs.last_seen_verifier,))
 
 
 @swap("a change in force ahead of its commit", "zab/reconfiguration", LeaderConfig.propose)
-def _(right: Right, config: LeaderConfig, planned: Membership, zxid: int) -> None:
-    right(config, planned, zxid)
-    config._member.activate_config(planned, None, zxid)
+def _(right: Right, config: LeaderConfig, zxid: int) -> None:
+    right(config, zxid)
+    config._member.activate_config(config._planned, None, zxid)
 
 
 @swap(
@@ -377,9 +376,9 @@ def _(right: Right, config: LeaderConfig, planned: Membership, zxid: int) -> Non
     "zab/reconfiguration_and_a_learner",
     LeaderConfig.propose,
 )
-def _(right: Right, config: LeaderConfig, planned: Membership, zxid: int) -> None:
-    right(config, planned, zxid)
-    config._tell(planned)
+def _(right: Right, config: LeaderConfig, zxid: int) -> None:
+    right(config, zxid)
+    config._tell(config._planned)
 
 
 @swap(

@@ -68,9 +68,8 @@ class ConfigChecker:
         claimed: Callable[[int, int], None],
         saved: Callable[[], dict[int, int]],
     ) -> None:
-        """``claimed(sid, zxid)`` checks the claim of a server that a change is committed which is in
-        the history of that server; ``saved`` returns the latest version in the files of each
-        machine."""
+        """``claimed(sid, zxid)`` checks the claim of a server that a change is committed, if its
+        history has that; ``saved`` returns the latest version in the files of each machine."""
         self.history: list[Membership] = [first]
         """The configurations that are committed, in order."""
         self.verifiers: list[QuorumVerifier] = [verifier_of(first)]
