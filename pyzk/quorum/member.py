@@ -176,7 +176,7 @@ class Member:
     @property
     def is_ahead_of_log(self) -> bool:
         """Whether memory has what the disk lacks, by the choice of an observer without a log."""
-        return self.database.log_complete_after > max(self.logged_zxid, 0)
+        return 0 <= self.logged_zxid < self.database.log_complete_after
 
     def store_database(self) -> None:
         """Orders the database to be stored that is in use; nothing may be logged meanwhile."""
