@@ -84,7 +84,16 @@ class EnsembleConfig:
     max_concurrent_snap_syncs: int = 10
     max_concurrent_diff_syncs: int = 100
     observer_reconnect_delay_ms: int = 0
+    """The longest random time that an observer waits before it connects: with the leader, or with
+    observer masters once each of them has been tried."""
     observer_election_delay_ms: int = 200
+    """The longest random time that an observer waits, when it has lost whom it followed, before it
+    looks for the leader."""
+    observer_master_port: int = 0
+    """The port at which followers take observers, which then do not connect with the leader; 0 if
+    they do."""
+    observer_master_limit_bytes: int = 1 << 25
+    """The bytes that may wait at an observer master for one of its observers."""
     snapshot_size_factor: float = 0.33
     """The share of the snapshot's size up to which the log on disk is used to synchronize a
     learner; it is not used if this is negative."""

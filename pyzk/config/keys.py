@@ -418,7 +418,7 @@ ENSEMBLE: Final = (
     _member(
         "syncEnabled", BOOL, "sync_enabled", known=True, alias="zookeeper.observer.syncEnabled"
     ),
-    _later("observerMasterPort", "0", known=True),
+    _member("observerMasterPort", PORT, "observer_master_port", known=True),
     _later("sslQuorum", "false", known=True),
     _later("portUnification", "false", known=True),
     _later("sslQuorumReloadCertFiles", "false", known=True),
@@ -463,7 +463,7 @@ ENSEMBLE: Final = (
     _member("leaderConnectDelayDuringRetryMs", INT, "leader_connect_delay_ms", COUNT),
     _member("observer.reconnectDelayMs", INT, "observer_reconnect_delay_ms", COUNT),
     _member("observer.election.DelayMs", INT, "observer_election_delay_ms", COUNT),
-    _ensemble("observerMaster.sizeLimit", INT, "33554432", "bytes"),
+    _member("observerMaster.sizeLimit", INT, "observer_master_limit_bytes", POSITIVE),
     _member("forceSnapshotSync", BOOL, "force_snapshot_sync"),
     Key("leader.nodelay", BOOL, None, Status.ENSEMBLE, own=True, default="true"),
     Key("follower.nodelay", BOOL, None, Status.ENSEMBLE, own=True, default="true"),

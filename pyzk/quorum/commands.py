@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 class DialLeader(Command):
-    """Open one connection to the leader: look the names up anew, try the addresses in turn, and
-    give up after ``timeout_ms``.
+    """Open one connection to the leader or to an observer master: look the names up anew, try the
+    addresses in turn, and give up after ``timeout_ms``.
 
     The answer is ``MemberLife.link_up(link)`` or ``MemberLife.link_down(link)``.
     """
@@ -55,6 +55,27 @@ class ListenForLearners(Command):
 
 class StopListening(Command):
     """Close the quorum port."""
+
+    __slots__ = ()
+
+
+class ListenForObservers(Command):
+    """Open the port of an observer master, ``port`` at the addresses of ``server``, this member;
+    the one that was open before closes.
+
+    Each connection comes as ``MemberLife.observer_accepted``. The world tries until it succeeds, or
+    until StopListeningForObservers.
+    """
+
+    __slots__ = ("port", "server")
+
+    def __init__(self, server: QuorumServer, port: int) -> None:
+        self.server: QuorumServer = server
+        self.port: int = port
+
+
+class StopListeningForObservers(Command):
+    """Close the port of an observer master."""
 
     __slots__ = ()
 

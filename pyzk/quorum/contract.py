@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         ListenForClients,
         ListenForElections,
         ListenForLearners,
+        ListenForObservers,
         StorageCommand,
     )
     from pyzk.quorum.election_link import ElectionLink
@@ -98,7 +99,7 @@ class MemberEffects(Protocol):
         ...
 
     def dial_leader(self, command: DialLeader) -> None:
-        """Connects to the quorum port of the leader."""
+        """Connects to the quorum port of the leader, or to an observer master."""
         ...
 
     def listen_for_learners(self, command: ListenForLearners) -> None:
@@ -107,6 +108,14 @@ class MemberEffects(Protocol):
 
     def stop_listening(self) -> None:
         """Closes the quorum port; its open links stay."""
+        ...
+
+    def listen_for_observers(self, command: ListenForObservers) -> None:
+        """Opens the port of an observer master."""
+        ...
+
+    def stop_listening_for_observers(self) -> None:
+        """Closes the port of an observer master; its open links stay."""
         ...
 
     def listen_for_elections(self, command: ListenForElections) -> None:

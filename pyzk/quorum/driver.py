@@ -32,9 +32,11 @@ from pyzk.quorum.commands import (
     ListenForClients,
     ListenForElections,
     ListenForLearners,
+    ListenForObservers,
     SaveConfig,
     SendVote,
     StopListening,
+    StopListeningForObservers,
     StorageCommand,
 )
 from pyzk.server.outbox import Command, TakeSnapshot
@@ -226,6 +228,10 @@ class Driver:
             member.listen_for_learners(command)
         elif isinstance(command, StopListening):
             member.stop_listening()
+        elif isinstance(command, ListenForObservers):
+            member.listen_for_observers(command)
+        elif isinstance(command, StopListeningForObservers):
+            member.stop_listening_for_observers()
         elif isinstance(command, ListenForElections):
             member.listen_for_elections(command)
         elif isinstance(command, ListenForClients):

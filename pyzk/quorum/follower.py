@@ -2,7 +2,8 @@
 
 Pure. ZooKeeper: Follower, FollowerZooKeeperServer and SendAckRequestProcessor. An ACK is sent when
 the log says that the record is durable, ahead of the requests that are queued on the link; a
-COMMIT is applied at once, for a quorum's disks have it.
+COMMIT is applied at once, for a quorum's disks have it. From UPTODATE on it takes observers, if
+observerMasterPort is set (`observer_master`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
 from pyzk.quorum.learner import Learner
 from pyzk.quorum.learner_phases import BROADCAST
+from pyzk.quorum.observer_master import ObserverMaster
 
 if TYPE_CHECKING:
     from pyzk.quorum.link import QuorumLink
@@ -29,6 +31,8 @@ class Follower(Learner):
         super().__init__(member, leader_sid, "follower", is_observer=False)
         self._unacknowledged: deque[int] = deque()
         """Zxids of proposals that the log has been given."""
+        self.observers: ObserverMaster | None = None
+        """The observers that follow this server, while it serves; None if it takes none."""
 
     def packet(self, link: QuorumLink, packet: QuorumPacket) -> None:
         """Takes a packet of the leader. Raises QuorumProtocolError if its time has not come."""
@@ -37,15 +41,73 @@ class Follower(Learner):
             take(self, packet)
         else:
             super().packet(link, packet)
+            if self.phase == BROADCAST and not self.is_over:
+                self._take_observers()
+
+    def _take_observers(self) -> None:
+        """Opens the port for observers, if there is to be one: UPTODATE has come."""
+        member = self.member
+        sessions = self._sessions
+        assert sessions is not None, self.phase
+        if member.ensemble.observer_master_port:
+            master = ObserverMaster(member, self.epoch, self.link, self.asked, sessions)
+            self.observers = master
+            master.start()
+
+    def observer_accepted(self, name: str) -> QuorumLink | None:
+        """Returns the link with an observer that has connected; None if none is taken."""
+        master = self.observers
+        return None if master is None or master.over is not None else master.accept(name)
 
     def stop(self) -> None:
-        """Closes the link and serves no longer; what is logged and not applied is left to the
+        """Closes the links and serves no longer; what is logged and not applied is left to the
         peer."""
+        master, self.observers = self.observers, None
+        if master is not None:
+            master.stop()
         if self.phase == BROADCAST:
             # What waits for UPTODATE was never logged.
             for zxid, payload, _ in self.sync.uncommitted.queue:
                 self.unapplied.append((zxid, payload))
         super().stop()
+
+    # --- the observers that follow ----------------------------------------------------
+
+    def flush(self) -> None:
+        """Lets clients and observers go on after an input."""
+        master = self.observers
+        if master is not None:
+            master.flush()
+        super().flush()
+
+    def wake(self) -> None:
+        """Looks at the clock, for the leader and for observers."""
+        master = self.observers
+        if master is not None:
+            master.wake()
+        super().wake()
+
+    @property
+    def deadline(self) -> int | None:
+        """The monotonic ms at which something is due, with the leader or with observers."""
+        due = self._leader_deadline()
+        master = self.observers
+        if master is None:
+            return due
+        return master.deadline if due is None or master.deadline < due else due
+
+    def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None:
+        """Takes the records that an observer needs from the log."""
+        master = self.observers
+        if master is not None:
+            master.log_read(ticket, records)
+
+    def gauges(self) -> dict[str, int]:
+        """Returns what mntr shows of a follower: something if it takes observers."""
+        master = self.observers
+        return super().gauges() if master is None else master.gauges()
+
+    # --- what the leader proposes and commits -----------------------------------------
 
     def log_synced(self, zxid: int) -> None:
         """Acknowledges what is durable now."""
@@ -78,22 +140,33 @@ class Follower(Learner):
 
     def _on_commit(self, packet: QuorumPacket) -> None:
         """Applies the oldest proposal, which the packet must name."""
+        zxid = packet.zxid
         queue = self.sync.uncommitted.queue
-        if not queue or queue[0][0] != packet.zxid:
-            raise self.sync.uncommitted.unknown_commit(packet.zxid)
+        if not queue or queue[0][0] != zxid:
+            raise self.sync.uncommitted.unknown_commit(zxid)
         _, payload, txn = queue.popleft()
         self._apply(payload, txn)
         self.member.server.metrics.learner_commit_received_count += 1
+        master = self.observers
+        if master is not None:
+            master.committed(zxid, payload)
         self._hold_if_long()
 
     def _on_commit_and_activate(self, packet: QuorumPacket) -> None:
         """Puts the new configuration in force, and does what COMMIT does."""
         leader = packets.designated_leader(packet)
+        zxid = packet.zxid
         queue = self.sync.uncommitted.queue
-        if not queue or queue[0][0] != packet.zxid:
-            raise self.sync.uncommitted.unknown_commit(packet.zxid)
-        self._activate(queue[0][2], leader)
-        self._on_commit(packet)
+        if not queue or queue[0][0] != zxid:
+            raise self.sync.uncommitted.unknown_commit(zxid)
+        _, payload, txn = queue.popleft()
+        self._activate(txn, leader)
+        self._apply(payload, txn)
+        self.member.server.metrics.learner_commit_received_count += 1
+        master = self.observers
+        if master is not None:
+            master.activated(zxid, leader, payload)
+        self._hold_if_long()
 
 
 FOLLOWER_PACKETS: Final[dict[int, Callable[[Follower, QuorumPacket], None]]] = {

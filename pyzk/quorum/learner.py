@@ -173,6 +173,7 @@ class Learner:
         """Says who this is: FOLLOWERINFO or OBSERVERINFO."""
         member = self.member
         self._heard_ms = member.clock.now_ms
+        self.sync.source_sid = self._dial.sid
         self.link.send(
             packets.encode_learner_info(
                 member.sid,
@@ -193,7 +194,7 @@ class Learner:
             self._lost = reason
             self._go(REFUSED)
         else:
-            self._end(f"the link with server {self.leader_sid}, the leader, has ended: {reason}")
+            self._end(f"the link with {self.link.name}, has ended: {reason}")
 
     def _on_refused(self) -> None:
         """Tries again a moment later, unless that has been tried for too long."""
@@ -247,7 +248,7 @@ class Learner:
             self._go(LOG_SYNCED)
 
     def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None:
-        """Does nothing: only leaders read their log."""
+        """Does nothing: only whom others follow reads its log."""
 
     def looking(self, sid: int) -> None:
         """Ends if the leader, which has not said its epoch yet, looks for a leader itself since its
@@ -290,20 +291,18 @@ class Learner:
             self._ping_at_ms = self._next_ping_ms
             return
         if self.phase == CONNECTING:
-            self._end(f"server {self.leader_sid}, the leader, cannot be reached in time")
+            self._end(f"{self.link.name}, cannot be reached in time")
         else:
-            self._end(
-                f"server {self.leader_sid}, the leader, has been silent for"
-                f" {now - self._heard_ms} ms"
-            )
+            self._end(f"{self.link.name}, has been silent for {now - self._heard_ms} ms")
 
     @property
     def deadline(self) -> int | None:
-        """The monotonic ms at which the next try is due, or the leader has been silent too long.
+        """The monotonic ms at which ``wake`` is wanted."""
+        return self._leader_deadline()
 
-        There is none while the disk is waited for: that is not the leader's silence. But PINGs are
-        not read then, and sessions must not expire for that.
-        """
+    def _leader_deadline(self) -> int | None:
+        """Returns when the next try is due, or the leader has been silent too long; None while the
+        disk is waited for. PINGs are not read then, and sessions must not expire for that."""
         if self.is_over or self._ticket or self.phase == STORING:
             return None
         if self.link.is_paused:
@@ -470,7 +469,7 @@ class Learner:
             "server %d is %s of server %d in epoch %d; last zxid %s",
             member.sid,
             self.mode,
-            self.leader_sid,
+            self.sync.source_sid,
             self.epoch,
             format_zxid(member.database.last_zxid),
         )

@@ -33,7 +33,8 @@ class LeaderDial:
 
     def __init__(self, member: Member, leader_sid: int) -> None:
         self._member: Member = member
-        self._leader_sid: int = leader_sid
+        self.sid: int = leader_sid
+        """The id of the server that is dialed."""
         self._tries: int = 0
         self._give_up_ms: int = 0
         self.at_ms: int | None = None
@@ -50,9 +51,9 @@ class LeaderDial:
     def dial(self, link: QuorumLink) -> str:
         """Orders a connection; returns why there can be none, empty if it is ordered."""
         member = self._member
-        found = member.addresses_of(self._leader_sid)
+        found = member.addresses_of(self.sid)
         if not found:
-            return f"server {self._leader_sid} is not in the configuration"
+            return f"server {self.sid} is not in the configuration"
         self.at_ms = None
         self._tries += 1
         addresses = tuple((each.host, each.quorum_port) for each in found)
@@ -69,7 +70,7 @@ class LeaderDial:
         at_ms = member.clock.now_ms + delay_ms
         if self._tries > SOON_TRIES + LATER_TRIES or at_ms >= self._give_up_ms:
             return (
-                f"server {self._leader_sid}, the leader, cannot be reached after"
+                f"server {self.sid}, the leader, cannot be reached after"
                 f" {self._tries} tries: {reason}"
             )
         self.at_ms = at_ms

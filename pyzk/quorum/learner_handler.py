@@ -104,6 +104,8 @@ class LearnerMaster:
         self.sync_ticks: int = ensemble.sync_limit_ticks
         self.beat: int = 0
         """Half ticks since the start; a time in which this server stood still counts as one."""
+        self.queue_bytes: int = member.server.marks.queue_bytes
+        """The bytes that may wait for a learner before it holds others up."""
 
     def accept(self, name: str) -> QuorumLink:
         """Returns the link with a learner that has connected. If too many have not said who they
@@ -161,8 +163,11 @@ class LearnerMaster:
         """Counts these sessions as alive: a learner has heard of them."""
         raise AssertionError("each kind of master says who tracks sessions")
 
-    def revalidate_for(self, handler: LearnerHandler, session_id: int, timeout_ms: int) -> bool:
-        """Tells whether a session lives, with which a client has come to a learner."""
+    def revalidate_for(
+        self, handler: LearnerHandler, session_id: int, timeout_ms: int
+    ) -> bool | None:
+        """Tells whether a session lives, with which a client has come to a learner; None if that is
+        asked elsewhere, and the answer will be sent."""
         raise AssertionError("each kind of master says who tracks sessions")
 
     def hold_up(self, handler: LearnerHandler) -> None:
@@ -218,7 +223,7 @@ class LearnerHandler:
         self.told_zxid: int = 0
         """The last transaction that the learner can have and acknowledge; what is held back does
         not count."""
-        self._queue_bytes: int = master.member.server.marks.queue_bytes
+        self._queue_bytes: int = master.queue_bytes
         self.mark_bytes: int = self._queue_bytes
         """No further writes are taken while more than this waits for it."""
         self._beat_taken: int = 0
@@ -531,10 +536,11 @@ class LearnerHandler:
             self.master.touched(touched)
 
     def _on_revalidate(self, packet: QuorumPacket) -> None:
-        """Answers whether a session lives."""
+        """Answers whether a session lives, if that is known here."""
         session_id, timeout_ms = packets.revalidate(packet)
         is_valid = self.master.revalidate_for(self, session_id, timeout_ms)
-        self.send(packets.encode_validity(session_id, is_valid))
+        if is_valid is not None:
+            self.send(packets.encode_validity(session_id, is_valid))
 
     def _on_request(self, packet: QuorumPacket) -> None:
         """Hands a client's write, or sync, to the leader."""

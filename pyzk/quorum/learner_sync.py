@@ -43,7 +43,8 @@ class Synchronization:
 
     def __init__(self, member: Member, leader_sid: int, has_log: bool) -> None:
         self._member: Member = member
-        self._leader_sid: int = leader_sid
+        self.source_sid: int = leader_sid
+        """The id of the server that the history comes from: the leader, or an observer master."""
         self._has_log: bool = has_log
         self.epoch: int = 0
         """The leader's epoch, once LEADERINFO has named it."""
@@ -111,7 +112,7 @@ class Synchronization:
         self.uncommitted.begin(self.epoch, base_zxid)
         log.info(
             "synchronization with server %d: %s; last zxid here is %s",
-            self._leader_sid,
+            self.source_sid,
             packets.describe(packet),
             format_zxid(self._member.database.last_zxid),
         )
@@ -133,7 +134,7 @@ class Synchronization:
             member.needs_snapshot = True
             what = "it cannot be cut without an older snapshot; asking for one"
         else:
-            what = f"telling server {self._leader_sid}"
+            what = f"telling server {self.source_sid}"
         log.warning("%s: %s", self.truncation_failure, what)
         self.has_failed_to_truncate = True
         self.has_new_leader = False

@@ -10,9 +10,9 @@ ZooKeeper: QuorumPeer.run
 SETTLING waits until the disk has answered everything it was given. Then what is logged and was
 never committed is applied, so that memory, log and vote agree (ZOOKEEPER-2845); a database that is
 in doubt, because a SNAP broke off, is loaded again (ZOOKEEPER-3642). One that kept no log while it
-observed (syncEnabled=false), and votes from now on, stores its database first. An observer that has lost its
-leader waits a random time, so that not all observers ask at once. LOOKING is the election. If it
-takes long, clients that ask for read-only service get it (readonlymode.enabled).
+observed (syncEnabled=false), and votes from now on, stores its database first. An observer that has
+lost its leader waits a random time, so that not all observers ask at once. LOOKING is the election.
+If it takes long, clients that ask for read-only service get it (readonlymode.enabled).
 """
 
 from __future__ import annotations
@@ -457,6 +457,12 @@ class MemberLife:
         role = self.role
         return role.link_accepted(name) if isinstance(role, Leader) else None
 
+    def observer_accepted(self, name: str) -> QuorumLink | None:
+        """Takes a connection to the port of an observer master; None refuses it, for this server
+        does not follow."""
+        role = self.role
+        return role.observer_accepted(name) if isinstance(role, Follower) else None
+
     def link_received(self, link: QuorumLink, data: bytes) -> None:
         """Takes bytes that have come on a link of the quorum port."""
         link.receive(data)
@@ -473,9 +479,9 @@ class MemberLife:
         learner = link.owner
         if isinstance(learner, Learner) and not link.is_closed:
             if link.has_received:
-                self.lost_links.ended(learner.leader_sid, learner.epoch)
+                self.lost_links.ended(learner.sync.source_sid, learner.epoch)
             elif learner.phase == CONNECTING:
-                self.lost_links.gone(learner.leader_sid)
+                self.lost_links.gone(learner.sync.source_sid)
         link.lost(reason)
         self.pump()
 

@@ -23,6 +23,7 @@ from pyzk.quorum.commands import (
 )
 from pyzk.quorum.configurations import Configurations
 from pyzk.quorum.epochs import ACCEPTED
+from pyzk.quorum.learner_masters import LearnerMasters
 from pyzk.quorum.verifier import QuorumVerifier, verifier_of
 from pyzk.server.outbox import Outbox, TakeSnapshot
 from pyzk.server.snapshot_trigger import SnapshotTrigger
@@ -66,6 +67,8 @@ class Member:
         self.configs: Configurations = Configurations(
             ensemble.membership, ensemble.last_seen, ensemble.reconfig_enabled
         )
+        self.masters: LearnerMasters = LearnerMasters(rng)
+        """The voters that this server, as an observer, may follow in place of the leader."""
         self.me: QuorumServer = self.configs.committed.member(self.sid) or ensemble.me
         """This server, as the last configuration that had it says, or else as the files do."""
         self.is_observer: bool = ensemble.is_observer

@@ -2,7 +2,7 @@
 
 Pure. ZooKeeper: Observer and ObserverZooKeeperServer. INFORM is PROPOSAL and COMMIT in one; it is
 logged, unless syncEnabled=false says that this observer gets everything anew when it starts, and
-nobody waits for an ACK.
+nobody waits for an ACK. Whom it follows says `observer_dial`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
 from pyzk.quorum.learner import Learner
 from pyzk.quorum.learner_phases import BROADCAST
+from pyzk.quorum.observer_dial import ObserverDial
 
 if TYPE_CHECKING:
     from pyzk.quorum.link import QuorumLink
@@ -26,6 +27,13 @@ class Observer(Learner):
 
     def __init__(self, member: Member, leader_sid: int) -> None:
         super().__init__(member, leader_sid, "observer", is_observer=True)
+        self._dial = ObserverDial(member, leader_sid)
+
+    def start(self) -> None:
+        """Begins to connect with the leader or an observer master, now or a little later."""
+        self._dial.begin()
+        if self._dial.at_ms is None:
+            self._try()
 
     def packet(self, link: QuorumLink, packet: QuorumPacket) -> None:
         """Takes a packet of the leader. Raises QuorumProtocolError if its time has not come."""
@@ -34,10 +42,12 @@ class Observer(Learner):
             take(self, packet)
         else:
             super().packet(link, packet)
+            if self.phase == BROADCAST:
+                self.member.masters.forget_failures()
 
     def gauges(self) -> dict[str, int]:
         """Returns the id of the server that this observer hears from."""
-        return {"observer_master_id": self.leader_sid}
+        return {"observer_master_id": self.sync.source_sid}
 
     def _on_inform(self, packet: QuorumPacket) -> None:
         """Logs and applies the transaction."""

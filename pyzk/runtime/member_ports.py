@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         ListenForClients,
         ListenForElections,
         ListenForLearners,
+        ListenForObservers,
         StorageCommand,
     )
     from pyzk.quorum.election_link import ElectionLink
@@ -94,7 +95,7 @@ class MemberPorts:
         self._quorum.flush(link)
 
     def dial_leader(self, command: DialLeader) -> None:
-        """Connects to the leader."""
+        """Connects to the leader or to an observer master."""
         self._quorum.dial(command)
 
     def listen_for_learners(self, command: ListenForLearners) -> None:
@@ -104,6 +105,14 @@ class MemberPorts:
     def stop_listening(self) -> None:
         """Closes the quorum port."""
         self._quorum.stop_listening()
+
+    def listen_for_observers(self, command: ListenForObservers) -> None:
+        """Opens the port of an observer master."""
+        self._quorum.listen_for_observers(command)
+
+    def stop_listening_for_observers(self) -> None:
+        """Closes the port of an observer master."""
+        self._quorum.stop_listening_for_observers()
 
     def listen_for_elections(self, command: ListenForElections) -> None:
         """Opens the election port where the member is now."""

@@ -1,25 +1,33 @@
-"""The quorum port, 2888: links between a leader and its learners.
+"""The quorum port, 2888: links between a leader and its learners; and the port for observers.
 
-Shell. A learner dials, a leader listens; afterwards both sides are the same: bytes go in through
-the runner, and what a `QuorumLink` has queued is taken piece by piece as the socket takes it.
+Shell. A learner dials, a leader or an observer master listens; afterwards both sides are the same:
+bytes go in through the runner, and what a `QuorumLink` has queued is taken piece by piece as the
+socket takes it.
 
-ZooKeeper: the sockets of Leader.LearnerCnxAcceptor, LearnerHandler and Learner
+ZooKeeper: the sockets of Leader.LearnerCnxAcceptor, ObserverMaster, LearnerHandler and Learner
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
-from pyzk.quorum.commands import DialLeader
+from pyzk.quorum.commands import DialLeader, ListenForObservers
 from pyzk.quorum.link import QuorumLink
 from pyzk.runtime.dialing import Listening
 from pyzk.runtime.network import peer_name, reason_of
 from pyzk.runtime.port import Port, PortSocket
 
 if TYPE_CHECKING:
+    from pyzk.config.ensemble import EnsembleConfig
     from pyzk.config.members import QuorumServer
+    from pyzk.quorum.lifecycle import MemberLife
+    from pyzk.runtime.seams import MemberInputs, MemberNetwork
+
+AcceptLink = Callable[[str], QuorumLink | None]
+"""Takes the name of who has connected; returns the link, or None to refuse it."""
 
 HIGH_WATER_BYTES: Final = 1 << 20
 """How many bytes may wait for one socket; a snapshot in the link is made only as they leave."""
@@ -27,7 +35,17 @@ LOW_WATER_BYTES: Final = 1 << 18
 
 
 class QuorumPort(Port):
-    """The quorum port of one member, with all its links."""
+    """The quorum port of one member, and its port for observers, with all links of both."""
+
+    def __init__(
+        self,
+        inputs: MemberInputs,
+        life: MemberLife,
+        ensemble: EnsembleConfig,
+        network: MemberNetwork,
+    ) -> None:
+        super().__init__(inputs, life, ensemble, network)
+        self._for_observers: list[Listening] = []
 
     # --- orders ---------------------------------------------------------------------
 
@@ -56,6 +74,22 @@ class QuorumPort(Port):
             self._listening.append(listening)
             listening.start()
 
+    def listen_for_observers(self, command: ListenForObservers) -> None:
+        """Takes observers, as soon as the port can be opened."""
+        self.stop_listening_for_observers()
+        ports = [command.port] * len(command.server.addresses)
+        for where in self._places("observers", command.server, ports):
+            place = where._replace(setting="observerMasterPort")
+            listening = Listening(self.inputs, self._network, self._make_observer, place)
+            self._for_observers.append(listening)
+            listening.start()
+
+    def stop_listening_for_observers(self) -> None:
+        """Takes no more observers; those that are there stay."""
+        for listening in self._for_observers:
+            listening.close()
+        self._for_observers.clear()
+
     def dial(self, command: DialLeader) -> None:
         """Opens a link; `MemberLife.link_up` or `MemberLife.link_down` tells how that went."""
         link = command.link
@@ -70,8 +104,12 @@ class QuorumPort(Port):
             partial(self._dial_failed, link),
         )
 
+    def _stop(self) -> None:
+        super()._stop()
+        self.stop_listening_for_observers()
+
     def _make_dialed(self, link: QuorumLink) -> asyncio.Protocol:
-        return cast("asyncio.Protocol", LinkProtocol(self, link))
+        return cast("asyncio.Protocol", LinkProtocol(self, link, None))
 
     def _dial_failed(self, link: QuorumLink, reason: str) -> None:
         self._dials.pop(link, None)
@@ -86,16 +124,23 @@ class QuorumPort(Port):
             self._end_dial(link)
 
     def _make_accepted(self) -> asyncio.Protocol:
-        return cast("asyncio.Protocol", LinkProtocol(self, None))
+        return cast("asyncio.Protocol", LinkProtocol(self, None, self.life.link_accepted))
+
+    def _make_observer(self) -> asyncio.Protocol:
+        return cast("asyncio.Protocol", LinkProtocol(self, None, self.life.observer_accepted))
 
 
 class LinkProtocol(PortSocket):
     """One socket of the quorum port: the methods of asyncio.Protocol."""
 
-    __slots__ = ("_is_paused", "_link")
+    __slots__ = ("_accept_link", "_is_paused", "_link")
 
-    def __init__(self, port: QuorumPort, link: QuorumLink | None) -> None:
+    def __init__(
+        self, port: QuorumPort, link: QuorumLink | None, accept: AcceptLink | None
+    ) -> None:
         super().__init__(port)
+        self._accept_link = accept
+        """What takes the connection in; None if this side has dialed."""
         self._link = link
         """None before the core has accepted it, and after the end."""
         self._is_paused = False
@@ -117,7 +162,9 @@ class LinkProtocol(PortSocket):
             port.inputs.take_in("link up", link.name, partial(port.life.link_up, link))
 
     def _accept(self, name: str) -> None:
-        link = self._port.life.link_accepted(name)
+        accept = self._accept_link
+        assert accept is not None, name
+        link = accept(name)
         if link is None:
             self.abort()
             return

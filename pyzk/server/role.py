@@ -27,7 +27,8 @@ class Role(Protocol):
 
         A leader: learners, synced_followers, synced_non_voting_followers, synced_observers,
         pending_syncs, leader_uptime, last_proposal_size, min_proposal_size, max_proposal_size (-1
-        before the first). An observer: observer_master_id. Others have none.
+        before the first). A follower that takes observers: synced_observers. An observer:
+        observer_master_id. Others have none.
         """
         ...
 

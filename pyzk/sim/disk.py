@@ -169,9 +169,7 @@ class SimDisk:
             size_limit_bytes=self.options.log_size_limit_kb * 1024,
             snap_directory=self.snapshots,
         )
-        self._files = MemberFiles(
-            self.snapshots, self.logs, self._recovery, self.config.saved
-        )
+        self._files = MemberFiles(self.snapshots, self.logs, self._recovery, self.config.saved)
         self.durable_zxid = recovered.database.last_zxid
         self._complete_after = recovered.database.log_complete_after
         is_wanted = recovered.replayed > self.options.snap_count // 2

@@ -19,6 +19,7 @@ from pyzk.quorum.commands import (
     ListenForClients,
     ListenForElections,
     ListenForLearners,
+    ListenForObservers,
     StorageCommand,
 )
 from pyzk.quorum.election_link import ElectionLink
@@ -31,6 +32,7 @@ from pyzk.sim.surroundings import Surroundings
 
 CLIENT: Final = "client"
 QUORUM: Final = "quorum"
+OBSERVERS: Final = "observers"
 ELECTION: Final = "election"
 TAKE_BYTES: Final = 1 << 14
 WRITTEN_US: Final = 20
@@ -92,6 +94,7 @@ class MemberPorts:
     def open(self, ensemble: EnsembleConfig) -> None:
         """Opens what a program opens when it starts."""
         self._is_everywhere = ensemble.quorum_listen_on_all_ips
+        self._observer_master_port = ensemble.observer_master_port
         self._cnx_timeout_us = ensemble.cnx_timeout_ms * 1000
         self._client_port = 40_000 + 1000 * self._machine.life
         self._listen(ELECTION, _election_ports(ensemble.me))
@@ -138,6 +141,16 @@ class MemberPorts:
         self._machine.step()
         self._at.pop(QUORUM, None)
 
+    def listen_for_observers(self, command: ListenForObservers) -> None:
+        """Opens the port of an observer master."""
+        self._machine.step()
+        self._listen(OBSERVERS, [(each.host, command.port) for each in command.server.addresses])
+
+    def stop_listening_for_observers(self) -> None:
+        """Closes the port of an observer master."""
+        self._machine.step()
+        self._at.pop(OBSERVERS, None)
+
     def listen_for_elections(self, command: ListenForElections) -> None:
         """Opens the election port elsewhere, and gives up what is being dialed."""
         self._machine.step()
@@ -158,7 +171,7 @@ class MemberPorts:
     # --- the quorum port ------------------------------------------------------------
 
     def dial_leader(self, command: DialLeader) -> None:
-        """Connects to the leader."""
+        """Connects to the leader or to an observer master."""
         self._machine.step()
         link = command.link
         inputs = self._machine.inputs
@@ -176,7 +189,9 @@ class MemberPorts:
             link.shell = socket
             self._machine.act(partial(inputs.link_up, link))
 
-        self._dial(QUORUM, command.addresses, command.timeout_ms * 1000, done)
+        is_master = command.addresses[0][1] == self._observer_master_port
+        kind = OBSERVERS if is_master else QUORUM
+        self._dial(kind, command.addresses, command.timeout_ms * 1000, done)
 
     def _dial(
         self,
@@ -274,7 +289,9 @@ class MemberPorts:
         if door.kind == CLIENT:
             self._accept_client(socket)
         elif door.kind == QUORUM:
-            self._accept_learner(socket)
+            self._accept_learner(socket, self._machine.inputs.link_accepted(socket.name))
+        elif door.kind == OBSERVERS:
+            self._accept_learner(socket, self._machine.inputs.observer_accepted(socket.name))
         else:
             link = self._machine.inputs.election_accepted(socket.name)
             link.shell = socket
@@ -291,8 +308,7 @@ class MemberPorts:
         socket.owner = SocketOwner(machine, connection.receive, lambda _: connection.closed())
         machine.connections[connection] = None
 
-    def _accept_learner(self, socket: Socket) -> None:
-        link = self._machine.inputs.link_accepted(socket.name)
+    def _accept_learner(self, socket: Socket, link: QuorumLink | None) -> None:
         if link is None:
             socket.close()
             return

@@ -85,6 +85,8 @@ def test_every_setting_is_read() -> None:
         "syncEnabled=false\nreconfigEnabled=true\nleaderServes=no\ncnxTimeout=100\n"
         "electionPortBindRetry=0\nsnapshotSizeFactor=-1\nforceSnapshotSync=true\n"
         "fastleader.minNotificationInterval=10\nleader.maxConcurrentSnapSyncs=2\n"
+        "observerMasterPort=2191\nobserverMaster.sizeLimit=1000\n"
+        "observer.reconnectDelayMs=5\nobserver.election.DelayMs=6\n"
     )
     assert config.connect_to_learner_master_limit_ticks == 3
     assert config.quorum_listen_on_all_ips
@@ -97,6 +99,10 @@ def test_every_setting_is_read() -> None:
     assert config.force_snapshot_sync
     assert config.min_notification_ms == 10
     assert config.max_concurrent_snap_syncs == 2
+    assert config.observer_master_port == 2191
+    assert config.observer_master_limit_bytes == 1000
+    assert config.observer_reconnect_delay_ms == 5
+    assert config.observer_election_delay_ms == 6
 
 
 def test_properties_come_before_the_file_and_only_where_there_are_any() -> None:

@@ -191,7 +191,6 @@ def test_sasl_for_sessions_is_enforced_authentication() -> None:
         ("quorum.auth.enableSasl=true", "quorum.auth.enableSasl: not supported yet, ignored"),
         ("audit.enable=true", "audit.enable: not supported yet, ignored"),
         ("admin.enableServer=true", "admin.enableServer: not supported yet, ignored"),
-        ("observerMasterPort=2191", "observerMasterPort: not supported yet, ignored"),
         ("cluster.size=5", "cluster.size: unknown, ignored"),
         ("snapCount=1", "snapCount: raised to the least value, 2"),
         ("commitLogCount=1", "commitLogCount: raised to the least value, 500"),

@@ -15,6 +15,7 @@ from pyzk.quorum.commands import (
     ListenForClients,
     ListenForElections,
     ListenForLearners,
+    ListenForObservers,
     StorageCommand,
 )
 from pyzk.quorum.election_link import ElectionLink
@@ -81,6 +82,12 @@ class NoElections:
 
     def stop_listening(self) -> None:
         raise AssertionError("a learner listens")
+
+    def listen_for_observers(self, command: ListenForObservers) -> None:
+        raise AssertionError(command)
+
+    def stop_listening_for_observers(self) -> None:
+        raise AssertionError("it takes no observers")
 
     def listen_for_elections(self, command: ListenForElections) -> None:
         """Does nothing."""

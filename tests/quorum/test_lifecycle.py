@@ -112,3 +112,17 @@ def test_a_leader_that_needs_nobody_goes_on_when_it_cannot_listen() -> None:
     life.listen_failed("it cannot listen")
     assert life.phase == ACTIVE
     assert not member.stands_aside
+
+
+# --- the port of an observer master --------------------------------------------------------
+
+
+def test_only_a_follower_takes_observers() -> None:
+    stage = Stage()
+    for line in ("ensemble 3 observerMasterPort=1000", "elect 3 by 1,2,3", "run"):
+        perform(stage, line)
+    for sid, takes in ((1, True), (2, True), (3, False)):
+        assert (stage.actors[sid].life.observer_accepted("x") is not None) is takes
+    perform(stage, "crash 3")
+    perform(stage, "cut 1-3")
+    assert stage.actors[1].life.observer_accepted("x") is None

@@ -91,6 +91,11 @@ class Core:
         self.tell("accepted", link)
         return link
 
+    def observer_accepted(self, name: str) -> QuorumLink | None:
+        link = QuorumLink(self.outbox, name, self)
+        self.tell("observer accepted", link)
+        return link
+
     def link_up(self, link: QuorumLink) -> None:
         self.tell("up", link)
 

@@ -12,7 +12,7 @@ import pytest
 from attrs import evolve
 
 from pyzk.quorum import packets
-from pyzk.quorum.commands import DialLeader
+from pyzk.quorum.commands import DialLeader, ListenForObservers
 from pyzk.quorum.link import QuorumLink
 from pyzk.runtime.dialing import MOVED_SILENCE, REMINDER
 from pyzk.runtime.quorum_port import HIGH_WATER_BYTES
@@ -254,4 +254,70 @@ async def test_a_leader_that_has_moved_waits_a_little_for_its_port(
         is_told = not has_moved or attempt > MOVED_SILENCE
         assert len(core.all("listen failed")) == is_told
         core.fire()
+    port.abort()
+
+
+# --- the port for observers -----------------------------------------------------------------------
+
+
+async def test_observers_are_taken_at_a_port_of_their_own(tmp_path: Path) -> None:
+    core = Core()
+    port = quorum_port(core, ensemble_at(tmp_path))
+    (number,) = free_ports(1)
+    me = port.ensemble.me
+    port.listen_for_observers(ListenForObservers(me, number))
+    reader, writer = await dial(number)
+    link = await core.until_heard("observer accepted")
+    writer.write(PING)
+    assert await core.until_heard("packet") == packets.PING
+    port.stop_listening_for_observers()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", number)
+    link.send(PING)  # links that are there stay
+    port.flush(link)
+    assert await reader.readexactly(len(PING)) == PING
+    assert core.all("accepted") == []
+    writer.close()
+    port.abort()
+
+
+async def test_the_port_for_observers_moves_and_each_port_closes_alone(tmp_path: Path) -> None:
+    core = Core()
+    port = quorum_port(core, ensemble_at(tmp_path))
+    first, second = free_ports(2)
+    me = port.ensemble.me
+    port.listen(me)
+    port.listen_for_observers(ListenForObservers(me, first))
+    (await dial(first))[1].close()
+    port.listen_for_observers(ListenForObservers(me, second))
+    (await dial(second))[1].close()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", first)
+    port.stop_listening()
+    (await dial(second))[1].close()
+    port.close()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", second)
+
+
+async def test_a_port_for_observers_that_is_taken_is_tried_until_it_is_free(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    core = Core()
+    port = quorum_port(core, ensemble_at(tmp_path))
+    (number,) = free_ports(1)
+    with socket.socket() as squatter:
+        squatter.bind(("127.0.0.1", number))
+        squatter.listen()
+        port.listen_for_observers(ListenForObservers(port.ensemble.me, number))
+        while not core.timers:
+            await asyncio.sleep(0)
+        core.fire()
+    assert "cannot listen for observers on 127.0.0.1:" in caplog.text
+    assert "choose another port in observerMasterPort" in caplog.text
+    while core.timers:
+        core.fire()
+        await asyncio.sleep(0)
+    (await dial(number))[1].close()
+    await core.until_heard("observer accepted")
     port.abort()

@@ -25,6 +25,7 @@ from pyzk.quorum.commands import (
     ListenForClients,
     ListenForElections,
     ListenForLearners,
+    ListenForObservers,
     StorageCommand,
 )
 from pyzk.quorum.election import Decision
@@ -64,6 +65,7 @@ class Actor:
         self.running: Running | None = None
         self.is_puppet = False
         self.is_listening = False
+        self.takes_observers = False
         self.shown: tuple[object, ...] = ()
         """What was last told of its state."""
 
@@ -86,6 +88,9 @@ class Actor:
     def life(self) -> MemberLife:
         assert self.running is not None, f"{self.sid} does not run"
         return self.running.life
+
+    def takes(self, dial: Dial) -> bool:
+        return self.takes_observers if dial.is_to_master else self.is_listening
 
     def is_dead(self) -> bool:
         return self.running is None and not self.is_puppet
@@ -125,10 +130,12 @@ class Running(Driven):
 
     def dial_leader(self, command: DialLeader) -> None:
         stage, sid = self.stage, self.actor.sid
-        target = command.addresses[0][1] - _QUORUM_PORT
+        host, port = command.addresses[0]
+        is_to_master = port == self.actor.ensemble.observer_master_port
+        target = int(host.removeprefix("host")) if is_to_master else port - _QUORUM_PORT
         expires_ms = stage.clock.now_ms + command.timeout_ms
-        stage.wire.queue(sid, target).append(Dial(command.link, sid, expires_ms))
-        self._effect(f"dials {target}")
+        stage.wire.queue(sid, target).append(Dial(command.link, sid, expires_ms, is_to_master))
+        self._effect(f"dials {target}{', an observer master' if is_to_master else ''}")
 
     def listen_for_learners(self, command: ListenForLearners) -> None:
         self.actor.is_listening = True
@@ -137,6 +144,14 @@ class Running(Driven):
     def stop_listening(self) -> None:
         self.actor.is_listening = False
         self._effect("listens no more")
+
+    def listen_for_observers(self, command: ListenForObservers) -> None:
+        self.actor.takes_observers = True
+        self._effect("listens for observers")
+
+    def stop_listening_for_observers(self) -> None:
+        self.actor.takes_observers = False
+        self._effect("listens for observers no more")
 
     def listen_for_elections(self, command: ListenForElections) -> None:
         self._effect(f"listens for elections as {command.server}")
@@ -334,7 +349,7 @@ class Stage:
         what = f", {word}: {', '.join(lost)}" if lost else ""
         self.note(f"{actor.sid} crashes{what}")
         actor.running = None
-        actor.is_listening = False
+        actor.is_listening = actor.takes_observers = False
         for client in self.clients.values():
             if client.connection is not None and client.sid == actor.sid:
                 client.connection = None
@@ -369,11 +384,13 @@ class Stage:
         if there.is_puppet:
             pop()
             self.wire.connect(source, dial.link, target, None)
-        elif there.peer is None or not there.is_listening:
+        elif there.peer is None or not there.takes(dial):
             return False
         else:
             pop()
-            far = there.life.link_accepted(f"server {source}")
+            life = there.life
+            accept = life.observer_accepted if dial.is_to_master else life.link_accepted
+            far = accept(f"server {source}")
             if far is None:
                 self.note(f"{source}->{target} refused")
                 self.drain(there)

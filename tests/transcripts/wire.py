@@ -35,6 +35,8 @@ class Dial:
     link: QuorumLink
     sid: int
     expires_ms: int
+    is_to_master: bool
+    """Whether it goes to the port of an observer master."""
 
 
 @attrs.define(eq=False)
