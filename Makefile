@@ -168,8 +168,9 @@ mixed: $(VENV)/.test ## ensembles of pyzk and Apache ZooKeeper in every mixture 
 	@$(RUN) -m conformance.mixed $(ARGS)
 
 .PHONY: migration
-migration: $(VENV)/.test ## a live ensemble of Apache ZooKeeper becomes one of pyzk, and goes back
+migration: $(VENV)/.test ## a live ensemble of Apache ZooKeeper becomes one of pyzk, and goes back, in both ways
 	@$(RUN) -m conformance.mixed.migration $(ARGS)
+	@$(RUN) -m conformance.mixed.migration_by_reconfig $(ARGS)
 
 .PHONY: kazoo-suite
 kazoo-suite: $(VENV)/.test ## kazoo's own test suite, unmodified, on clusters of pyzk

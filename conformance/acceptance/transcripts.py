@@ -80,6 +80,8 @@ def _zkcli(original: Oracle, address: Address, script: str) -> tuple[list[str], 
     lines = [line for line in text.splitlines() if line.strip() and line != "WATCHER::"]
     events = [line for line in lines if line.startswith("WatchedEvent")]
     lines = [line for line in lines if line not in events]
+    # At the end of the session it may be printed, or the process be gone.
+    events = [line for line in events if "state:Closed" not in line]
     lines = _sorted_runs(lines, _IDENTITY)
     return [*lines, f"exit status {done.returncode}"], events
 

@@ -52,16 +52,19 @@ def wrong_files(member: ChangingMember, text: str, version: int) -> str:
     return ""
 
 
-def said(member: MixedMember) -> tuple[str, int, int]:
-    """Returns the configuration that a member says: its text, and the version and the mzxid of its
-    znode."""
+def said(member: MixedMember) -> tuple[list[str], int, int]:
+    """Returns the configuration that a member says: its lines, and the version and the mzxid of its
+    znode.
+
+    A Java leader and its followers may have the lines in different orders; they are sorted here.
+    """
     client = member.new_session()
     answer = client.call("getData", wire.path_watch(CONFIG_NODE))
     client.close_session()
     check(not answer.err, f"{member} has no {CONFIG_NODE}: error {answer.err}")
     reader = wire.Reader(answer.body)
     text, stat = (reader.buffer() or b"").decode(), reader.stat()
-    return text, int(str(stat["version"])), int(str(stat["mzxid"]), 16)
+    return sorted(text.split("\n")), int(str(stat["version"])), int(str(stat["mzxid"]), 16)
 
 
 def wait_roles(ensemble: ChangingEnsemble, timeout: float = 60.0) -> None:
@@ -89,7 +92,8 @@ def settle(ensemble: ChangingEnsemble) -> None:
     """Waits until every running server serves in its role, and says and has on its disk what the
     configuration is."""
     wait_roles(ensemble)
-    wanted = (f"{ensemble.text}\nversion={ensemble.version:x}", -1, ensemble.version)
+    lines = sorted([*ensemble.text.split("\n"), f"version={ensemble.version:x}"])
+    wanted = (lines, -1, ensemble.version)
     seen: dict[str, object] = {}
 
     def all_say_so() -> bool:

@@ -59,6 +59,7 @@ class Ensemble:
         self.members: dict[int, MixedMember] = {}
         for sid, launcher in enumerate((*voters, *observers), 1):
             self.members[sid] = self.new_member(sid, launcher, sid > len(voters))
+            self.members[sid].begin_empty()
         self.gates: dict[tuple[int, int], Gate] = {}
         if gated:
             self._make_gates()

@@ -110,6 +110,11 @@ class MixedMember(ServerProcess):
         self.logs: list[ProcessLog] = []
         """The log of each process that this member has been, in order."""
 
+    def begin_empty(self) -> None:
+        """Says that the directory is empty because the ensemble is new: a voter of this project
+        that finds nothing would ask all others first."""
+        (self.data / "initialize").touch()
+
     def reserve(self) -> int:
         """Returns a port that stays this member's until `release`."""
         self.reservations.append(Reservation())

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
-from conformance.mixed import changes, migration_by_reconfig, once_hung
+from conformance.mixed import changes, migration_by_reconfig, observer_masters, once_hung
 from conformance.mixed.members import PYZK
 from conformance.mixed.scenario import VERSIONS, Scenario
 
@@ -112,6 +112,18 @@ def of_what_once_hung() -> Iterator[Scenario]:
             yield Scenario(full, f"{', '.join(names)}: the first is designated", run, LIMIT_S)
 
 
+def of_observer_masters() -> Iterator[Scenario]:
+    """Masters and observers of either kind."""
+    for version in VERSIONS:
+        for leader, voters, observers in _compositions(version):
+            yield Scenario(
+                f"observer-masters-{version}-led-by-{leader}",
+                f"{', '.join(voters)} with observers, which lose their masters",
+                partial(observer_masters.follow_masters, voters, observers),
+                limit_s=600,
+            )
+
+
 def migrations() -> Iterator[Scenario]:
     """Migrations to this project and back by reconfiguration."""
     for version in VERSIONS:
@@ -125,4 +137,4 @@ def migrations() -> Iterator[Scenario]:
 
 def all_scenarios() -> list[Scenario]:
     """Every scenario, in the order in which they run."""
-    return [*of_changes(), *of_what_once_hung(), *migrations()]
+    return [*of_changes(), *of_what_once_hung(), *of_observer_masters(), *migrations()]
