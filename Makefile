@@ -32,6 +32,8 @@ help: ## print this list
 
 $(RUN):
 	@test -n "$(PYTHON)" || { echo "pyzk needs Python 3.11 or newer; none found on PATH" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "PYTHON=$(PYTHON) is no Python 3.11 or newer" >&2; exit 1; }
 	@"$(PYTHON)" -m venv $(VENV) || { \
 		echo "cannot make $(VENV): on Debian and Ubuntu, apt-get install python3-venv" >&2; exit 1; }
 

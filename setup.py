@@ -36,6 +36,7 @@ MODULES = (
     "errors",
     "summaries",
     "zxid",
+    "persistence/logwriter",
     "persistence/replay",
     "persistence/snapshot",
     "persistence/txnlog",
@@ -44,6 +45,7 @@ MODULES = (
     "runtime/port",
     "runtime/quorum_port",
     "runtime/runner",
+    "runtime/sync_times",
 )
 LEFT_OUT = (
     "server/fourletter",  # and its helpers: text for operators, nobody waits for it

@@ -6,9 +6,10 @@ Shell.
     python -m conformance.durability --oracle 3.9 --rounds 5         the check, checked
 
 Each round starts a server on the same directory, looks at what the round before left, lets four
-clients write (two wait for every answer, two keep many requests under way) and kills the server at
-a random moment.  Every client writes in an order, so what is found must be a prefix of what it
-sent, and at least as long as what was acknowledged.
+clients write (two wait for every answer, two keep many requests under way; in every third round
+only the first of them writes) and kills the server at a random moment.  Every client writes in an
+order, so what is found must be a prefix of what it sent, and at least as long as what was
+acknowledged.
 """
 
 from __future__ import annotations
@@ -187,7 +188,9 @@ class Rounds:
         made.call("create", wire.create(f"/round{number}"))
         made.close_session()
         writers = []
-        for index, window in enumerate(WINDOWS):
+        # A client that is alone has its writes made durable in another way (docs/decisions/0029).
+        windows = WINDOWS[:1] if number % 3 == 2 else WINDOWS
+        for index, window in enumerate(windows):
             client = new_session(server.address, TIMEOUTS_MS[index])
             writer = Writer(number, index, window, client)
             writer.prepare()

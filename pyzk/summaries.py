@@ -74,8 +74,10 @@ class PercentileSummary(Summary):
 
     def add_many(self, value: int, count: int) -> None:
         super().add_many(value, count)
-        for _ in range(min(count, RESERVOIR) - 1):
+        kept = 1
+        while kept < count and kept < RESERVOIR:
             self._keep(value)
+            kept += 1
 
     def _keep(self, value: int) -> None:
         values = self._values

@@ -15,7 +15,7 @@ from pyzk.data.name_set import KeptLists, NameSet
 from pyzk.jute.packing import (
     pack_qqqqiiiqiiq,
     pack_qqqqiiiqq,
-    pack_qqqqqiiiq,
+    pack_ssqqqqqiiiq,
 )
 
 if TYPE_CHECKING:
@@ -193,17 +193,15 @@ def compute_digest(path: str, node: DataNode) -> int:
     if path == "/":
         path = ""
     head = path.encode() if path.isascii() else path.encode("utf-8", "surrogatepass")
-    data = node.data
+    data = node.data or b""
     crc = 0
-    if data:
-        if len(data) > JOINED_BYTES:
-            crc = _crc32(data, _crc32(head))
-            head = b""
-        else:
-            head += data
+    if len(data) > JOINED_BYTES:
+        crc = _crc32(data, _crc32(head))
+        head = data = b""
     return _crc32(
-        head
-        + pack_qqqqqiiiq(
+        pack_ssqqqqqiiiq(
+            head,
+            data,
             node.czxid,
             node.mzxid,
             node.pzxid,

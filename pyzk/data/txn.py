@@ -12,7 +12,7 @@ from pyzk.constants import OpCode
 from pyzk.data.pending import PendingNode
 from pyzk.errors import JuteError, Truncated
 from pyzk.int64 import MASK64
-from pyzk.jute.packing import pack_iu, pack_qiqqi
+from pyzk.jute.packing import pack_qiqqis, pack_qiqqisiu
 from pyzk.jute.records import (
     CheckVersionTxn,
     CloseSessionTxn,
@@ -96,10 +96,20 @@ class LoggedTxn:
 
 def encode_txn(header: TxnHeader, body: bytes, digest: int | None) -> bytes:
     """Return the payload of a transaction whose record is already encoded."""
-    head = pack_qiqqi(header.client_id, header.cxid, header.zxid, header.time, header.type)
     if digest is None:
-        return head + body
-    return head + body + pack_iu(DIGEST_VERSION, digest)
+        return pack_qiqqis(
+            header.client_id, header.cxid, header.zxid, header.time, header.type, body
+        )
+    return pack_qiqqisiu(
+        header.client_id,
+        header.cxid,
+        header.zxid,
+        header.time,
+        header.type,
+        body,
+        DIGEST_VERSION,
+        digest,
+    )
 
 
 def decode_txn(payload: bytes) -> LoggedTxn:

@@ -126,6 +126,16 @@ class LogWriter:
             self._broken = error
             raise
 
+    def is_ready_for(self, byte_count: int) -> bool:
+        """Return whether so many bytes of records can be committed by one write into blocks that
+        the current file has."""
+        return (
+            self._file is not None
+            and not self._dirty
+            and self.file_bytes + byte_count <= self._filled
+            and self.file_bytes + byte_count + _MARGIN_BYTES <= self._allocated
+        )
+
     def sync(self) -> None:
         """Make every appended record durable; begin another file if this one has outgrown its
         limit."""

@@ -36,7 +36,7 @@ from typing import Final
 
 from pyzk.constants import MAX_TXN_BYTES
 from pyzk.errors import Corrupt
-from pyzk.jute.packing import pack_long_int, unpack_long, unpack_long_int
+from pyzk.jute.packing import pack_qiss, unpack_long, unpack_long_int
 from pyzk.persistence.directory import SECTOR_BYTES, Directory, join
 
 HEADER: Final = struct.pack(">iiq", 0x5A4B4C47, 2, 0)
@@ -59,7 +59,7 @@ _adler32: Final = zlib.adler32
 def frame_record(payload: bytes) -> bytes:
     """Return the bytes that a log holds for a payload, which `LogScan` takes back."""
     assert len(payload) <= MAX_TXN_BYTES, len(payload)
-    return pack_long_int(_adler32(payload), len(payload)) + payload + _END
+    return pack_qiss(_adler32(payload), len(payload), payload, _END)
 
 
 def payload_zxid(payload: bytes) -> int:

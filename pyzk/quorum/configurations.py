@@ -17,6 +17,7 @@ from pyzk.jute.records import SetDataTxn
 from pyzk.quorum.verifier import QuorumVerifier, verifier_of
 
 if TYPE_CHECKING:
+    from pyzk.config.ensemble import EnsembleConfig
     from pyzk.config.members import Membership
     from pyzk.data.txn import LoggedTxn
 
@@ -39,6 +40,11 @@ class Configurations:
         self.last_seen_verifier: QuorumVerifier = self.verifier
         if last_seen is not None:
             self.see(last_seen)
+
+    @classmethod
+    def of(cls, ensemble: EnsembleConfig) -> Configurations:
+        """Returns the configurations that the files of a member state."""
+        return cls(ensemble.membership, ensemble.last_seen, ensemble.reconfig_enabled)
 
     @property
     def is_under_way(self) -> bool:

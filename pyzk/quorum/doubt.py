@@ -17,8 +17,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from pyzk.quorum.commands import StoreDatabase
-
 if TYPE_CHECKING:
     from pyzk.quorum.election import Election
     from pyzk.quorum.member import Member
@@ -87,11 +85,9 @@ class Doubt:
         others = ", ".join(map(str, self._election.voters_to_hear_of))
         return f"; it would if the other voters said that they have none, and waits for {others}"
 
-    def begin_anew(self) -> int:
-        """Orders an empty database to be stored; returns the ticket."""
+    def begin_anew(self) -> None:
+        """Orders an empty database to be stored."""
         member = self._member
         log.info("no voter has any data: server %d begins a new database", member.sid)
-        database = member.database
-        database.tree.last_zxid = 0
-        member.replace_database(database, 0)
-        return member.order(StoreDatabase(member.ticket(), database))
+        member.database.tree.last_zxid = 0
+        member.store_database()

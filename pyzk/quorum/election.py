@@ -462,11 +462,7 @@ class Election:
         if UNTRUSTED_ZXID in (self._own.zxid, vote.zxid):
             return
         if vote.round < self.round:
-            if (
-                self.proposal.leader == NOBODY
-                and not self._stands
-                and self._is_eligible(vote.leader)
-            ):
+            if self.proposal.leader == NOBODY and self._is_eligible(vote.leader):
                 # A peer that names nobody is not heard, and could draw nobody into its round.
                 self._propose(vote)
                 self._tally(is_news=True)

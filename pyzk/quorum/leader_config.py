@@ -37,6 +37,7 @@ from pyzk.errors import (
     ReconfigInProgress,
 )
 from pyzk.quorum import packets
+from pyzk.quorum.commands import ListenForLearners
 from pyzk.quorum.proposals import AckTally
 from pyzk.quorum.reconfig import is_same_host, plan_reconfig
 from pyzk.quorum.verifier import verifier_of
@@ -186,6 +187,7 @@ class LeaderConfig:
             return
         config = member.configs.last_seen
         self.designated = self._designate(config, zxid, acks, outstanding)
+        before = member.me
         member.activate_config(config, self.designated, zxid)
         self.zxid = 0
         self.tally.use(member.configs.verifiers)
@@ -195,6 +197,8 @@ class LeaderConfig:
             log.warning("server %d is to lead: this one commits nothing more", self.designated)
             self.is_deposed = True
             self._leave_at_ms = member.clock.now_ms + member.sync_limit_ms
+        elif not _is_at(member.me, before):
+            member.outbox.commands.append(ListenForLearners(member.me))  # nobody else can lead
 
     @property
     def must_leave(self) -> bool:

@@ -457,6 +457,7 @@ class Learner:
             )
         server = member.server
         if self.sync.activate_leaders():
+            uncommitted.clear()  # none of it was logged
             version = member.membership.version
             self._end(f"version {version:x} of the configuration has another leader, or role")
             return

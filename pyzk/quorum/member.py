@@ -64,9 +64,7 @@ class Member:
         self.clock: Clock = clock
         self.outbox: Outbox = outbox
         self.rng: Random = rng
-        self.configs: Configurations = Configurations(
-            ensemble.membership, ensemble.last_seen, ensemble.reconfig_enabled
-        )
+        self.configs: Configurations = Configurations.of(ensemble)
         self.masters: LearnerMasters = LearnerMasters(rng)
         """The voters that this server, as an observer, may follow in place of the leader."""
         self.me: QuorumServer = self.configs.committed.member(self.sid) or ensemble.me
@@ -78,8 +76,7 @@ class Member:
         self.knows_leader: bool = False
         """Whether the next role is taken without an election: a configuration has named it."""
         self.was_added: bool = ensemble.membership.version != 0
-        """Whether a configuration that no person wrote has this server, or has had it: then the
-        files have what is in force, whoever is in it."""
+        """Whether a configuration that no person wrote has had this server: files have it then."""
         self.tick_ms: int = ensemble.tick_time_ms
         self.init_limit_ms: int = ensemble.tick_time_ms * ensemble.init_limit_ticks
         self.sync_limit_ms: int = ensemble.tick_time_ms * ensemble.sync_limit_ticks
@@ -179,7 +176,7 @@ class Member:
     @property
     def is_ahead_of_log(self) -> bool:
         """Whether memory has what the disk lacks, by the choice of an observer without a log."""
-        return self.database.log_complete_after > self.logged_zxid
+        return 0 <= self.logged_zxid < self.database.log_complete_after
 
     def store_database(self) -> None:
         """Orders the database to be stored that is in use; nothing may be logged meanwhile."""

@@ -172,7 +172,12 @@ class Peer:
     @property
     def deadline(self) -> int:
         """The monotonic ms at which ``wake`` is wanted."""
-        due = min(self.next_due, self._container_check_ms, self._woken_ms + self._heartbeat_ms)
+        # Without min(): every turn asks, and of a lone get this was an eighth of all instructions.
+        due = self.next_due
+        if self._container_check_ms < due:
+            due = self._container_check_ms
+        if self._woken_ms + self._heartbeat_ms < due:
+            due = self._woken_ms + self._heartbeat_ms
         at = self._life.deadline
         return at if at is not None and at < due else due
 
@@ -182,7 +187,10 @@ class Peer:
         does nothing; the look for containers does not count where there are none."""
         tree = self.server.tree
         due = self._container_check_ms if tree.containers or tree.ttls else _NEVER_MS
-        for at in (self.server.sessions.deadline, self.server.handshake_deadline):
-            if at is not None and at < due:
-                due = at
+        at = self.server.sessions.deadline
+        if at is not None and at < due:
+            due = at
+        at = self.server.handshake_deadline
+        if at is not None and at < due:
+            due = at
         return due

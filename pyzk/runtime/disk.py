@@ -1,9 +1,10 @@
 """The disk thread, which makes the log durable, and the snapshot thread beside it.
 
-Shell. The event loop never waits for a disk. It hands batches of records to the disk thread, which
-writes and syncs whatever has come together while its previous sync ran (group commit without a
-knob) and posts the last zxid back. Snapshots go to a second thread, or a long one would hold up
-the log.
+Shell. The event loop hands batches of records to the disk thread, which writes and syncs whatever
+has come together while its previous sync ran (group commit without a knob) and posts the last zxid
+back. So the loop waits for no disk, but for one whose syncs are short: a small batch for which the
+thread would only be woken may be committed by the loop itself (`DiskThread.commit_here`). Snapshots
+go to a second thread, or a long one would hold up the log.
 
 A failure of the log is final: it is posted once, and nothing that comes later is ever reported as
 synced. A failure of a snapshot costs that snapshot only.
@@ -32,6 +33,7 @@ from pyzk.persistence.directory import Directory
 from pyzk.persistence.filenames import snapshot_name
 from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.snapshot import NODES_PER_READ, SnapshotWriter
+from pyzk.runtime.sync_times import SyncTimes
 
 log = logging.getLogger(__name__)
 
@@ -85,15 +87,24 @@ class DiskThread:
         on_error: Callable[[StorageError], None],
         metrics: Metrics,
         warning_threshold_ms: int = 1000,
+        now: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """``metrics`` is where syncs are counted."""
+        """``metrics`` is where syncs are counted, ``now`` tells the seconds of a clock that never
+        goes back."""
         self._metrics = metrics
         self._writer = writer
         self._post = post
         self._on_synced = on_synced
         self._on_error = on_error
         self._warning_threshold_ms = warning_threshold_ms
+        self._now = now
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        self._handed = 0
+        """How many items the loop has put into the queue."""
+        self._finished = 0
+        """How many of them the thread has finished, and posted the answers. While both numbers are
+        equal the thread waits, and the writer is the loop's."""
+        self._sync_times = SyncTimes()
         self._abandoned = False
         self._thread = threading.Thread(target=self._run, name="disk", daemon=True)
 
@@ -102,11 +113,37 @@ class DiskThread:
 
     def append(self, records: list[bytes], last_zxid: int) -> None:
         """Take framed records in zxid order; the list belongs to the disk thread from now on."""
-        self._queue.put((records, last_zxid))
+        self._hand((records, last_zxid))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the thread has done all that it was given, and posted the answers."""
+        return self._finished == self._handed
+
+    def commit_here(self, record: bytes) -> bool:
+        """Write and sync a record on the thread of the caller, the loop, if that takes about as
+        long as to wake this one: it has nothing to do, the last syncs were short, and the file is
+        ready. Return whether the record is durable; if not, nothing was written.
+
+        The caller has taken every answer that was posted. Raises StorageError, after which nothing
+        is ever reported as synced.
+        """
+        start = self._now()
+        if (
+            not self.is_idle
+            or not self._sync_times.are_short(start)
+            or not self._writer.is_ready_for(len(record))
+        ):
+            return False
+        self._writer.commit([record])
+        end = self._now()
+        self._sync_times.note_of_loop(end - start, end)
+        self._count(end - start)
+        return True
 
     def roll(self) -> None:
         """Begin a new log file with the next record."""
-        self._queue.put(_ROLL)
+        self._hand(_ROLL)
 
     def run(self, work: Callable[[], _Result], answer: Callable[[_Result], None]) -> None:
         """Do some work on this thread, after everything that was appended; ``answer`` is called on
@@ -114,18 +151,22 @@ class DiskThread:
 
         A StorageError ends the log as one of its own does.
         """
-        self._queue.put(_Work(work, answer))
+        self._hand(_Work(work, answer))
 
     def close(self) -> None:
         """Write and sync what was appended, then end the thread. Blocks until that is done."""
         if self._thread.ident is not None:
-            self._queue.put(_CLOSE)
+            self._hand(_CLOSE)
             self._thread.join()
 
     def abandon(self) -> None:
         """End as a killed process would: forget what is still in the queue. This is for tests."""
         self._abandoned = True
         self.close()
+
+    def _hand(self, item: _Item) -> None:
+        self._handed += 1
+        self._queue.put(item)
 
     # --- on the disk thread -------------------------------------------------------------
 
@@ -153,6 +194,7 @@ class DiskThread:
             item = get()
             records: list[bytes] = []
             zxid = size = 0
+            count = 1
             while isinstance(item, tuple):
                 more, zxid = item
                 if records:
@@ -166,6 +208,7 @@ class DiskThread:
                     item = get_nowait()
                 except queue.Empty:
                     break
+                count += 1
             if self._abandoned:
                 return
             if records:
@@ -178,14 +221,20 @@ class DiskThread:
                     self._post(call)
             elif item is _CLOSE:
                 return
+            self._finished += count
 
     def _commit(self, records: list[bytes], zxid: int) -> None:
-        start = time.perf_counter()
+        start = self._now()
         self._writer.commit(records)
-        took_ms = (time.perf_counter() - start) * 1000
+        took_s = self._now() - start
         if self._abandoned:
             return
         self._post(partial(self._on_synced, zxid))
+        self._sync_times.note(took_s)
+        self._count(took_s)
+
+    def _count(self, took_s: float) -> None:
+        took_ms = took_s * 1000
         self._metrics.fsynctime.add(int(took_ms))
         if took_ms > self._warning_threshold_ms:
             self._metrics.fsync_threshold_exceed_count += 1

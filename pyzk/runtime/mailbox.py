@@ -32,6 +32,11 @@ class Mailbox:
         os.set_blocking(self._writer, False)
         loop.add_reader(self._reader, self._take)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the loop has made every call that was posted."""
+        return not self._calls
+
     def post(self, call: Callable[[], None]) -> None:
         """Has the loop make a call. Nothing may be posted any more when ``close`` is called."""
         self._calls.append(call)

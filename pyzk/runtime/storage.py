@@ -233,6 +233,13 @@ class Storage:
         assert self._disk is not None
         self._disk.append(records, last_zxid)
 
+    def commit_here(self, record: bytes) -> bool:
+        """Make a framed record durable on the loop, if that takes about as long as to hand it to
+        the disk thread. Return whether it is; if not, nothing was done. Raises StorageError."""
+        assert self._disk is not None
+        assert self._mailbox is not None
+        return self._mailbox.is_empty and self._disk.commit_here(record)
+
     def take_snapshot(self, database: Database) -> None:
         """Roll the log and begin a snapshot of this moment; while one is being written, when that
         ends: else as many transactions again would have to come before the next."""

@@ -128,6 +128,7 @@ class Prep:
             request.type = OpCode.ERROR
             request.body = failure = ErrorTxn(error.code)
             encoded = failure.encode()
+        request.record = None  # the transaction has what is left of it, which may be long
         self.changes.fresh.clear()
         return encode_txn(request, encoded, request.digest)
 

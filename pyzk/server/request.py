@@ -29,8 +29,8 @@ class Request(TxnHeader):
 
     It is one object for both because a write should make as few objects as possible. ``opcode`` is
     what was asked for; ``zxid``, ``time``, ``type`` (which may become -1), ``body`` and ``digest``
-    are filled in when it is prepared. On a learner they stay empty, for the leader prepares, and
-    ``record`` is what the client sent, to be forwarded.
+    are filled in when it is prepared, and ``record`` is dropped then. On a learner they stay empty,
+    for the leader prepares, and ``record`` is what the client sent, to be forwarded.
     """
 
     __slots__ = (

@@ -379,7 +379,8 @@ class Server:
         metrics.latency.add_many(0, count)
         metrics.readlatency.add_many(0, count)
         metrics.response_bytes += size
-        metrics.count_response(smallest)
+        if smallest != largest:
+            metrics.count_response(smallest)
         metrics.count_response(largest)
 
     def count_read(self, latency_ms: int, size: int) -> None:

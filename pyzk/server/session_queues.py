@@ -345,7 +345,8 @@ class SessionQueues:
         self._count_latencies()
         metrics = self._metrics
         metrics.response_bytes += self._response_bytes
-        metrics.count_response(self._smallest_response)
+        if self._smallest_response != self._largest_response:
+            metrics.count_response(self._smallest_response)
         metrics.count_response(self._largest_response)
         self._response_bytes = 0
         self._largest_response = -1

@@ -92,7 +92,9 @@ class Checks:
         self.world = world
         self.model = Model()
         self.chain = Chain(self._committed)
-        self.configs = ConfigChecker(first_membership(options), self._said_to_be_committed)
+        self.configs = ConfigChecker(
+            first_membership(options), self._change_claimed, partial(_saved_versions, world)
+        )
         self.epochs = EpochChecker(self.chain)
         self.state = StateChecker()
         self.replies = ReplyChecker(self.model, self.configs, options.local_sessions)
@@ -109,9 +111,9 @@ class Checks:
     def started(self, machine: Watched) -> None:
         """Checks a machine that has read its disk and made its peer."""
         database = machine.peer.server.database
-        seen = self._seen[machine.sid] = Seen(database, database.last_zxid)
+        seen = self._seen[machine.sid] = Seen(database, max(0, database.last_zxid))
         member = machine.member
-        self.epochs.seen(machine.sid, member.epochs, database.last_zxid)
+        self.epochs.seen(machine.sid, member.epochs, seen.raw)
         self.configs.seen(machine.sid, member.configs)
         if seen.raw:
             self.state.seen(machine.name, self.chain.resolve(seen.raw), database)
@@ -131,7 +133,9 @@ class Checks:
         self.durability.disk_changed(machine.sid)
 
     def restored(self, machine: Watched, zxid: int) -> None:
-        """Takes the news that the log of a machine ends with ``zxid`` from now on."""
+        """Takes the news that the log of a machine ends with ``zxid`` from now on. A voter that had
+        lost its data has those of a leader now."""
+        self.durability.lost.pop(machine.sid, None)
         seen = self._seen.get(machine.sid)
         if seen is not None:
             seen.logged = zxid
@@ -165,7 +169,7 @@ class Checks:
             return
         server = machine.peer.server
         database = server.database
-        raw = database.tree.last_zxid
+        raw = max(0, database.tree.last_zxid)
         is_serving = server.is_running and not server.is_read_only
         if raw == seen.raw and is_serving == seen.is_serving and database is seen.database:
             self.configs.seen(machine.sid, machine.member.configs)
@@ -173,7 +177,7 @@ class Checks:
         who = machine.name
         if is_serving and not seen.is_serving:
             self._begins_to_serve(machine, seen, raw)
-        if raw != seen.raw and not counter_of(raw) and raw not in (0, -1):
+        if raw != seen.raw and not counter_of(raw) and raw:
             self.chain.bases.setdefault(epoch_of(raw), self.chain.resolve(seen.raw))
         if seen.is_serving and not is_serving:
             self.world.say(machine, "serves no more")
@@ -206,9 +210,12 @@ class Checks:
         self.model.committed(zxid, payload)
         self.replies.committed(self.world.now_us)
 
-    def _said_to_be_committed(self, who: str, zxid: int) -> None:
-        """Checks a change of the configuration that a machine has put in force."""
-        self.chain.delivered(who, zxid)
+    def _change_claimed(self, sid: int, zxid: int) -> None:
+        """Checks a change of the configuration that a machine has put in force, if the transaction
+        is in its history."""
+        machine = self.world.machines[sid]
+        if self.chain.contains(self.chain.resolve(machine.database.last_zxid), zxid):
+            self.chain.delivered(machine.name, zxid)
 
     # --- the end --------------------------------------------------------------------
 
@@ -251,3 +258,7 @@ def check_counts(machine: Watched) -> None:
 
 def _durable(world: ChecksWorld, sid: int) -> int:
     return world.machines[sid].disk.durable_zxid
+
+
+def _saved_versions(world: ChecksWorld) -> dict[int, int]:
+    return {sid: machine.disk.config.version for sid, machine in world.machines.items()}

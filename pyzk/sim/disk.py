@@ -134,7 +134,10 @@ class SimDisk:
             digests=options.digest_enabled,
             committed_log_count=options.commit_log_count,
             snapshot_suffix=self._suffix,
+            autocreate=not options.doubts,
         )
+        self.is_new = False
+        """Whether the file `initialize` is there: an empty directory never had any data."""
         self._complete_after = 0
         self.config = MachineFiles(sid, options)
         self._forget()
@@ -161,7 +164,9 @@ class SimDisk:
         snapshot is wanted. Raises StorageError, PowerCut."""
         self._forget()
         self._arm()
-        recovered = recover(self.snapshots, self.logs, self._recovery)
+        options = self._recovery._replace(initialize=self.is_new)
+        recovered = recover(self.snapshots, self.logs, options)
+        self.is_new = False
         epochs, notes = load_epochs(self.snapshots, recovered.last_zxid)
         self._writer = LogWriter(
             self.logs,
@@ -170,7 +175,7 @@ class SimDisk:
             snap_directory=self.snapshots,
         )
         self._files = MemberFiles(self.snapshots, self.logs, self._recovery, self.config.saved)
-        self.durable_zxid = recovered.database.last_zxid
+        self.durable_zxid = max(0, recovered.database.last_zxid)
         self._complete_after = recovered.database.log_complete_after
         is_wanted = recovered.replayed > self.options.snap_count // 2
         return recovered.database, epochs, recovered.notes + notes, is_wanted
@@ -325,7 +330,7 @@ class SimDisk:
         if outcome.failure is not None:
             raise outcome.failure
         if outcome.complete_after is not None:
-            self.durable_zxid = outcome.last_zxid
+            self.durable_zxid = max(0, outcome.last_zxid)
             self._complete_after = outcome.complete_after
         if isinstance(command, TruncateLog):
             self.answers.note(f"truncated to 0x{outcome.last_zxid:x}")

@@ -59,6 +59,7 @@ class Faults:
             (options.wipe_s, self._wipe),
             (options.all_down_s, self._all_down),
             (options.port_s, self._port),
+            (options.lost_s, self._lose),
         ):
             if seconds:
                 self._again(seconds, fault)
@@ -140,18 +141,49 @@ class Faults:
             self._restart_later(machine)
 
     def _wipe(self) -> None:
-        """Let a machine lose its data that nobody counts as a voter: what a voter has promised
-        would be forgotten."""
+        """Let a machine lose its data that nobody counts as a voter."""
         operator = self.world.operator
         candidates = [sid for sid in self.world.machines if operator.may_lose_data(sid)]
-        if not candidates:
+        if candidates:
+            self._lose_data(self.world.machines[self.rng.choice(candidates)])
+
+    def _lose(self) -> None:
+        """Let a voter lose its data, some time after it has lost its power: by then it no longer
+        counts as one of those that can make a quorum of a new configuration."""
+        options, checks = self.options, self.world.checks
+        machine = self.world.machines[self.rng.choice(checks.configs.newest.voters)]
+        if not machine.is_up:
             return
-        machine = self.world.machines[self.rng.choice(candidates)]
+        machine.crash(is_power_lost=True, why="crash")
+        life = machine.life
+        noticed_us = 2 * options.tick_ms * (options.init_limit + options.sync_limit) * 1000
+
+        def act() -> None:
+            if machine.life != life or machine.is_up or machine.is_left_broken:
+                return
+            # It does not vote until it has the data of a leader, so the others that have theirs
+            # must be a quorum, or nobody would ever lead again.
+            others = [
+                sid
+                for sid in self.world.machines
+                if sid != machine.sid and sid not in checks.durability.lost
+            ]
+            if not self.is_over and not self.world.operator.needs_others(others):
+                checks.durability.lost[machine.sid] = None
+                self._remove_data(machine)
+            self._restart(machine, life)
+
+        self._later(noticed_us, act)
+
+    def _lose_data(self, machine: Machine) -> None:
         if machine.is_up:
             machine.crash(is_power_lost=True, why="crash")
-            operator.lose_data(machine)
-            self.world.say(machine, "! its data are lost")
+            self._remove_data(machine)
             self._restart_later(machine)
+
+    def _remove_data(self, machine: Machine) -> None:
+        self.world.operator.lose_data(machine)
+        self.world.say(machine, "! its data are lost")
 
     def established(self, machine: Machine) -> None:
         """Plan a crash of a leader that has begun to serve, if leaders die early in this run."""
@@ -323,7 +355,8 @@ class Faults:
         machines = world.machines
         members = world.checks.configs.newest.members
         core = [each.sid for each in members if not machines[each.sid].is_left_broken]
-        needed = world.operator.needs_others(core)
+        lost = world.checks.durability.lost
+        needed = world.operator.needs_others([sid for sid in core if sid not in lost])
         for sid in needed:
             machine = machines[sid]
             if machine.is_left_broken:
@@ -345,9 +378,11 @@ class Faults:
         sids = list(newest.voters)
         rng.shuffle(sids)
         core: list[int] = []
+        checks = self.world.checks
         for sid in sids:
             is_alone = not options.leader_serves and len(core) == 1
-            has_quorum = self.world.checks.configs.verifiers[-1].has_quorum(core)
+            with_data = [each for each in core if each not in checks.durability.lost]
+            has_quorum = checks.configs.verifiers[-1].has_quorum(with_data)
             if not has_quorum or is_alone or rng.random() < 0.15:
                 core.append(sid)
         core += [sid for sid in newest.observers if rng.random() < 0.7]

@@ -91,7 +91,7 @@ class Operator:
             if not machine.is_member_in_files:
                 self._write(machine)
             self._start(machine)
-        elif not self.is_over and rng.random() < 0.3:
+        elif not self.is_over and rng.random() < 0.3 and not self._is_proposed(sid):
             if machine.life and rng.random() < 0.5 and self.may_lose_data(sid):
                 self.world.say(machine, "its data are removed")
                 self.lose_data(machine)
@@ -129,6 +129,15 @@ class Operator:
         self.world.say(machine, f"is told of {_names(lines)}")
         machine.disk.config.write_by_hand(config)
         self.world.checks.configs.written_by_hand(sid, config)
+
+    def _is_proposed(self, sid: int) -> bool:
+        """Tells whether a change that may still be made has a server as a voter."""
+        newest = self.world.checks.configs.newest.version
+        return any(
+            sid in config.voters and config.version > newest
+            for machine in self.world.machines.values()
+            for config in _known(machine)
+        )
 
     # --- data -----------------------------------------------------------------------
 

@@ -116,13 +116,20 @@ class Options:
     slow_s: float = 0.0
     """A machine's disk or network is slow for a while."""
     wipe_s: float = 0.0
-    """An observer loses its data directory."""
+    """A machine that nobody counts as a voter loses its data directory."""
+    lost_s: float = 0.0
+    """A voter loses its data directory, while the others that have theirs are a quorum."""
     all_down_s: float = 0.0
     """Every machine loses power at once."""
     leader_down_s: float = 0.0
     """The leader is killed shortly after its epoch was established."""
     port_s: float = 0.0
     """One port of a member, for elections or for learners, cannot be reached for a while."""
+
+    doubts: bool = False
+    """Whether a member that finds no data asks the others whether there were any."""
+    is_declared_new: bool = False
+    """Whether the first members are told that there were none (the file `initialize`)."""
 
     # --- what changes while the ensemble runs
     reconfig: bool = False
@@ -172,7 +179,7 @@ class Options:
 _TROUBLES = (
     "crash_s", "crash_point_steps", "disk_point_steps", "disk_error_s", "partition_s", "one_way_s",
     "cut_s", "stall_s", "pause_s", "clock_s", "slow_s", "wipe_s", "all_down_s", "leader_down_s",
-    "port_s", "reconfig_s",
+    "port_s", "reconfig_s", "lost_s",
 )  # fmt: skip
 
 
@@ -314,6 +321,10 @@ def _draw_changes(options: Options, rng: Random) -> None:
     for the size of the ensemble."""
     if _chance(rng, 0.15):
         options.port_s = rng.choice((3.0, 6.0))
+    options.doubts = True
+    options.is_declared_new = options.mode == LIVENESS or _chance(rng, 0.7)
+    if _chance(rng, 0.25):
+        options.lost_s = rng.choice((3.0, 6.0))
     if _chance(rng, 0.15):
         options.read_only = options.local_sessions = True
         options.readers = rng.choice((1, 2))
@@ -326,6 +337,7 @@ def _draw_changes(options: Options, rng: Random) -> None:
     options.reconfig_s = rng.choice((0.5, 1.0, 2.0, 4.0))
     options.admins = rng.choice((1, 1, 2))
     options.standalone = not _chance(rng, 0.3)
+    options.leader_serves = True  # it may be the only member that is left
     options.listen_on_all = _chance(rng, 0.3)
     if not options.groups:
         options.voters = rng.choice(

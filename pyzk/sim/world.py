@@ -64,6 +64,7 @@ class World:
             disk = make_disk(sid, options, self._random())
             if sid <= options.members:
                 disk.config.write_by_hand(first_membership(options))
+                disk.is_new = options.is_declared_new
             self.machines[sid] = make_machine(self, sid, disk)
         self.checks = Checks(self)
         self.client_targets = list(self.machines)[: options.members]

@@ -68,7 +68,8 @@ def progress(text: str) -> None:
 
 def table(results: Runs, points: Sequence[Point]) -> list[str]:
     """Return the lines of a table: medians, how often the first server's rate is each other's, and
-    the spread: the largest distance of two rounds of one server, in parts of its median."""
+    the spread: the largest distance of two rounds of one server, in parts of its median. Of one
+    round there is none."""
     names = list(results)
     head = "".join(f"{name + ' ops/s':>22}{'p50 us':>9}{'p99 us':>9}" for name in names)
     ratios = "".join(f"{'/' + name:>17}" for name in names[1:])
@@ -88,7 +89,8 @@ def table(results: Runs, points: Sequence[Point]) -> list[str]:
             rates.append(middle["ops"])
             line += f"{middle['ops']:22.0f}{middle['p50_us']:9.0f}{middle['p99_us']:9.0f}"
         line += "".join(f"{rates[0] / rate:17.2f}" for rate in rates[1:])
-        lines.append(f"{line}{spread:8.0%}")
+        has_spread = any(len(runs) > 1 for runs in results.values())
+        lines.append(line + (f"{spread:8.0%}" if has_spread else f"{'-':>8}"))
     return lines
 
 

@@ -309,22 +309,27 @@ def measure(
 
 
 def table(results: Mapping[str, Sequence[Figures]]) -> list[str]:
-    """Return the lines of a table: the median of each figure, of each server, and their ratio."""
+    """Return the lines of a table: the median of each figure, of each server, and their ratio.
+
+    A figure below zero is shown as unknown: a process may give back more memory than what was
+    measured has taken.
+    """
     names = list(results)
     lines = [f"{'':50}" + "".join(f"{name:>18}" for name in names)]
     if len(names) == 2:
         lines[0] += f"{'ratio':>9}"
     for figure in results[names[0]][0]:
         middle = [statistics.median(run[figure] for run in results[name]) for name in names]
-        line = f"{figure:50}" + "".join(f"{one:18,.{_digits(one)}f}" for one in middle)
-        if len(middle) == 2 and middle[1]:
+        line = f"{figure:50}" + "".join(f"{_shown(one):>18}" for one in middle)
+        if len(middle) == 2 and middle[0] >= 0 < middle[1]:
             line += f"{middle[0] / middle[1]:9.2f}"
         lines.append(line)
     return lines
 
 
-def _digits(value: float) -> int:
-    return 0 if value >= 100 else 1 if value >= 10 else 2
+def _shown(value: float) -> str:
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2
+    return "unknown" if value < 0 else f"{value:,.{digits}f}"
 
 
 def main(arguments: list[str] | None = None) -> int:

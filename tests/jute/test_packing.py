@@ -46,6 +46,8 @@ def largest(code: str) -> int:
 def values_of(code: str) -> st.SearchStrategy[Value]:
     if code == "b":
         return st.booleans()
+    if code == "s":
+        return st.binary(max_size=9) | st.just(bytes(packing.LONG_BYTES + 1))
     low, high = smallest(code), largest(code)
     # Compiled, numbers of up to 63 bits are no objects.
     edges = [low, high, high >> 1, (high >> 1) + 1, low >> 1, (low >> 1) - 1]
@@ -58,12 +60,13 @@ def row_of(row: str) -> st.SearchStrategy[tuple[Value, ...]]:
 
 def naive(row: str, values: tuple[Value, ...]) -> bytes:
     return b"".join(
-        struct.pack(">" + CODES[code], value) for code, value in zip(row, values, strict=True)
+        value if code == "s" else struct.pack(">" + CODES[code], value)
+        for code, value in zip(row, values, strict=True)
     )
 
 
 def zeros(row: str) -> list[Value]:
-    return [False if code == "b" else 0 for code in row]
+    return [{"b": False, "s": b""}.get(code, 0) for code in row]
 
 
 @every_packed

@@ -490,6 +490,16 @@ def test_who_does_not_stand_draws_others_into_its_round() -> None:
     assert peer.outcome == (FOLLOWING, 2)
 
 
+def test_who_does_not_vote_draws_others_into_its_round() -> None:
+    """A change that is under way makes it a voter for others, which need its vote."""
+    peer = Peer(5, view_of(1, 2))
+    for _ in range(3):
+        peer.look()
+    peer.sent()
+    said = peer.hear(2, LOOKING, 2, round=1)
+    assert {(each.leader, each.round) for each in said.values()} == {(2, 3)}
+
+
 # --- other configurations -----------------------------------------------------------------
 
 

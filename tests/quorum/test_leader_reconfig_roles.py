@@ -10,7 +10,7 @@ from pyzk.config.members import config_text, parse_membership
 from pyzk.constants import OpCode
 from pyzk.data.paths import CONFIG
 from pyzk.quorum import packets
-from pyzk.quorum.commands import SaveConfig, SaveEpoch
+from pyzk.quorum.commands import ListenForLearners, SaveConfig, SaveEpoch
 from pyzk.zxid import make
 from tests.quorum.leader_world import SYNC_TICKS, LeaderWorld, Learner, membership
 from tests.quorum.reconfig_world import ReconfigWorld, line, numbered, reconfig
@@ -46,6 +46,20 @@ def test_a_name_of_the_same_address_is_no_move() -> None:
     two, three = world.with_learners(2, 3)
     named = line(1).replace("127.0.0.1", "LOCALHOST")
     assert committed(world, two, two, three, joining=named) == 1
+
+
+def test_a_leader_that_moves_and_has_nobody_to_replace_it_listens_where_it_is_now() -> None:
+    """Its learners would dial the new address for ever."""
+    world = ReconfigWorld(
+        numbered(membership(1, observers=1), 5), config={"standalone_enabled": False}
+    )
+    (two,) = world.with_learners(observers=(2,))
+    reconfig(two, joining=line(1, port=4000))
+    world.settle()
+    assert world.leader.last_committed == world.leader.last_proposed
+    listens = [each for each in world.commands if isinstance(each, ListenForLearners)]
+    assert [each.server.addresses[0].quorum_port for each in listens] == [2010, 4000]
+    assert not world.over()
 
 
 @pytest.mark.parametrize(

@@ -256,6 +256,19 @@ def test_who_has_another_role_or_leader_at_uptodate_looks_again(lines: dict[str,
     assert world.member.membership == config
 
 
+def test_what_waited_for_uptodate_and_was_not_logged_is_not_applied_by_who_leaves_then() -> None:
+    """Its memory would have what its log lacks, and its next log would go on behind a hole."""
+    world = learner()
+    world.discover()
+    waiting = create(E1 + 1, "/a")
+    world.hear(diff(0), new_leader(changed(NEXT, s1="host1:2888:3888:observer")), both(waiting))
+    world.sync()
+    world.hear(UPTODATE)
+    assert world.role.over is not None
+    world.role.stop()
+    assert not world.role.unapplied
+
+
 def test_an_observer_that_is_in_no_configuration_is_a_participant_without_a_vote() -> None:
     world = learner(is_observer=True)
     world.discover()

@@ -504,9 +504,6 @@ def test_what_is_wrong_costs_the_observer_its_link_and_nobody_else(data: bytes) 
     assert [line for line in world.take() if not line.startswith(("log", "disk"))] == []
 
 
-# --- time and bounds --------------------------------------------------------------------------
-
-
 def test_pings_come_each_half_tick_with_the_last_zxid() -> None:
     world = serving()
     observer = world.joined(zxid=make(0, 1))

@@ -40,10 +40,10 @@ def test_the_table_shows_medians_ratios_and_the_largest_spread() -> None:
     ]
 
 
-def test_the_table_of_one_server_has_no_ratio() -> None:
+def test_the_table_of_one_round_of_one_server_has_no_ratio_and_no_spread() -> None:
     head, line = comparison.table({"pyzk": [{GET: figures(300)}]}, [GET])
     assert head.split()[-1] == "spread"
-    assert line.split() == ["get", "50", "x", "20", "300", "10", "20", "0%"]
+    assert line.split() == ["get", "50", "x", "20", "300", "10", "20", "-"]
 
 
 def test_figures_for_json_have_their_row_by_name() -> None:
@@ -92,6 +92,14 @@ def test_the_table_of_loads_shows_medians_and_their_ratio() -> None:
 def test_large_figures_have_no_decimals_and_nothing_is_divided_by_zero() -> None:
     _, line = loads.table({"pyzk": [{"creates: /s": 33000.4}], "zk": [{"creates: /s": 0.0}]})
     assert line.split() == ["creates:", "/s", "33,000", "0.00"]
+
+
+def test_memory_that_became_less_is_unknown() -> None:
+    figures = [{"bytes a watch": -3.0}]
+    for one, other in ((-3.0, 90.0), (90.0, -3.0)):
+        results = {"pyzk": [{"bytes a watch": one}], "zk": [{"bytes a watch": other}]}
+        assert sorted(loads.table(results)[1].split()[-2:]) == ["90.0", "unknown"]
+    assert loads.table({"pyzk": figures})[1].split()[-1] == "unknown"
 
 
 # --- stages

@@ -16,6 +16,7 @@ from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.persistence.snapshot import write_snapshot
 from pyzk.runtime.disk import DiskThread, SnapshotThread
+from pyzk.runtime.sync_times import SHORT_SYNC_S
 from tests.persistence.disks import contents, create_payload, framed, workload
 from tests.transactions import database_of
 
@@ -40,7 +41,24 @@ class Loop:
             self.posted.get()()
 
 
-def disk_thread(directory: MemoryDirectory, loop: Loop, threshold_ms: int = 1000) -> DiskThread:
+class Clock:
+    """A clock that goes on by ``step`` whenever it is read: so long each sync takes."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.step = 0.0
+
+    def __call__(self) -> float:
+        self.time += self.step
+        return self.time
+
+
+def disk_thread(
+    directory: MemoryDirectory,
+    loop: Loop,
+    threshold_ms: int = 1000,
+    clock: Callable[[], float] = lambda: 0.0,
+) -> DiskThread:
     disk = DiskThread(
         LogWriter(directory),
         post=loop.posted.put,
@@ -48,9 +66,22 @@ def disk_thread(directory: MemoryDirectory, loop: Loop, threshold_ms: int = 1000
         on_error=loop.errors.append,
         metrics=loop.metrics,
         warning_threshold_ms=threshold_ms,
+        now=clock,
     )
     disk.start()
     return disk
+
+
+def written(disk: DiskThread, loop: Loop, zxid: int) -> None:
+    """Has the thread write all records up to ``zxid``, and waits until it has nothing to do."""
+    disk.append(RECORDS[:zxid], zxid)
+    loop.run_until(lambda: loop.synced == [zxid])
+    wait_for(disk)
+
+
+def wait_for(disk: DiskThread) -> None:
+    while not disk.is_idle:
+        pass
 
 
 def last_zxid(directory: MemoryDirectory) -> int:
@@ -172,6 +203,94 @@ def test_abandoned_thread_tells_nothing_more() -> None:
     disk.append(RECORDS[:1], 1)
     assert loop.posted.empty()
     assert directory.names() == []
+
+
+def test_the_loop_writes_into_a_file_that_is_ready_and_no_thread_is_woken() -> None:
+    directory, loop = MemoryDirectory(), Loop()
+    disk = disk_thread(directory, loop)
+    assert not disk.commit_here(RECORDS[0]), "there is no file yet, and the disk is unknown"
+    written(disk, loop, 2)
+    assert disk.commit_here(RECORDS[2])
+    assert disk.commit_here(RECORDS[3])
+    assert loop.posted.empty()
+    assert loop.metrics.fsynctime.count == 3
+    disk.abandon()
+    directory.crash()
+    assert last_zxid(directory) == 4
+
+
+def test_the_loop_writes_nothing_while_the_thread_has_work() -> None:
+    directory, loop = MemoryDirectory(), Loop()
+    disk = disk_thread(directory, loop)
+    written(disk, loop, 2)
+    writing, go_on = threading.Event(), threading.Event()
+
+    def hold(operation: str, name: str) -> None:
+        writing.set()
+        assert go_on.wait(20)
+
+    directory.before = hold
+    disk.append(RECORDS[2:3], 3)
+    assert writing.wait(20)
+    assert not disk.commit_here(RECORDS[3])
+    go_on.set()
+    disk.append(RECORDS[3:4], 4)
+    loop.run_until(lambda: loop.synced[-1] == 4)
+    wait_for(disk)
+    assert disk.commit_here(RECORDS[4])
+    disk.close()
+    assert last_zxid(directory) == 5
+
+
+def test_the_loop_leaves_a_new_file_and_new_blocks_to_the_thread() -> None:
+    directory, loop = MemoryDirectory(), Loop()
+    disk = disk_thread(directory, loop)
+    written(disk, loop, 2)
+    size = directory.size("log.1")
+    assert not disk.commit_here(RECORDS[2] + bytes(70_000))
+    disk.roll()
+    wait_for(disk)
+    assert not disk.commit_here(RECORDS[2])
+    disk.close()
+    assert (directory.names(), directory.size("log.1")) == (["log.1"], size)
+
+
+def test_the_loop_leaves_a_slow_disk_to_the_thread() -> None:
+    directory, loop, clock = MemoryDirectory(), Loop(), Clock()
+    disk = disk_thread(directory, loop, clock=clock)
+    written(disk, loop, 2)
+    clock.step = 20 * SHORT_SYNC_S
+    assert disk.commit_here(RECORDS[2]), "nobody knew before"
+    clock.step = 0.0
+    assert not disk.commit_here(RECORDS[3])
+    disk.append(RECORDS[3:4], 4)
+    loop.run_until(lambda: loop.synced[-1] == 4)
+    wait_for(disk)
+    clock.time += 399 * SHORT_SYNC_S
+    assert not disk.commit_here(RECORDS[4])
+    clock.time += 2 * SHORT_SYNC_S
+    assert disk.commit_here(RECORDS[4])
+    disk.close()
+
+
+def test_failure_on_the_loop_is_final() -> None:
+    directory, loop = MemoryDirectory(), Loop()
+    disk = disk_thread(directory, loop)
+    written(disk, loop, 2)
+
+    def fail(operation: str, name: str) -> None:
+        raise StorageError("the disk failed", path=name)
+
+    directory.before = fail
+    with pytest.raises(StorageError, match="the disk failed"):
+        disk.commit_here(RECORDS[2])
+    directory.before = lambda _operation, _name: None
+    with pytest.raises(StorageError, match="the disk failed"):
+        disk.commit_here(RECORDS[3])
+    disk.append(RECORDS[3:4], 4)
+    disk.close()
+    loop.run_posted()
+    assert loop.synced == [2]
 
 
 def snapshot_thread(directory: MemoryDirectory, loop: Loop, suffix: str = "") -> SnapshotThread:

@@ -19,8 +19,9 @@ from pyzk.config.server import ServerConfig
 from pyzk.errors import ElectionPortError, StorageError
 from pyzk.runtime import logs
 from pyzk.runtime.files import FileDirectory
-from pyzk.runtime.runner import PeerRunner
+from pyzk.runtime.runner import LONE_INPUTS, PeerRunner
 from pyzk.runtime.seams import Seams
+from pyzk.runtime.storage import Storage
 from tests.runtime.members import (
     Ensemble,
     connect,
@@ -58,6 +59,19 @@ async def test_three_members_elect_and_replicate(tmp_path: Path) -> None:
         for sid in made.runners:
             names = FileDirectory(str(tmp_path / str(sid) / "version-2")).names()
             assert {"acceptedEpoch", "currentEpoch"} <= set(names)
+
+
+async def test_a_member_leaves_every_sync_to_its_disk_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[bytes] = []
+    monkeypatch.setattr(Storage, "commit_here", lambda _, record: called.append(record))
+    async with whole(tmp_path) as made:
+        client = await connect(made.runners[made.leader])
+        for number in range(2 * LONE_INPUTS):
+            assert await client.create(f"/{number}") == 0
+        client.writer.close()
+    assert not called
 
 
 async def test_the_others_go_on_when_the_leader_is_killed_and_it_comes_back(tmp_path: Path) -> None:

@@ -67,6 +67,8 @@ async def refuses(port: int) -> bool:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:  # it was taken, and closed at once: no client is served
+        return False
     writer.close()
     return False
 

@@ -9,14 +9,17 @@ import pytest
 
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
+from pyzk.errors import StorageError
 from pyzk.exit_codes import ExitCode
 from pyzk.jute.records import PathWatchRequest
 from pyzk.quorum.driver import MANY_ANSWERED
 from pyzk.runtime.client_port import ClientProtocol
 from pyzk.runtime.runner import (
+    LONE_INPUTS,
     MAX_FED_BYTES,
     MAX_GATHERING_TURNS,
     MAX_KEPT_BYTES,
+    MAX_LONE_BYTES,
     PeerRunner,
 )
 from pyzk.runtime.seams import Seams
@@ -26,11 +29,20 @@ from tests.frames import connect_frame, create_request, encode_request
 
 
 class CountingStorage(MemoryStorage):
-    """Notes how many records come at once."""
+    """Notes how many records come at once, and what the loop may make durable itself."""
 
     def __init__(self, config: ServerConfig) -> None:
         super().__init__(config)
         self.batches: list[int] = []
+        self.is_quick = False
+        self.done_here = 0
+        self.failure: StorageError | None = None
+
+    def commit_here(self, record: bytes) -> bool:
+        if self.failure is not None:
+            raise self.failure
+        self.done_here += self.is_quick
+        return self.is_quick
 
     def append(self, records: list[bytes], last_zxid: int) -> None:
         self.batches.append(len(records))
@@ -190,6 +202,82 @@ def test_a_write_goes_to_the_disk_in_its_turn_while_many_read() -> None:
         await until(lambda: served.runner.peer.server.outstanding == 0)
 
     serving(test)
+
+
+def test_a_lone_write_is_answered_in_its_turn_if_the_disk_is_quick() -> None:
+    async def test(served: Served) -> None:
+        client, socket = await served.client()
+        served.storage.is_quick = True
+        served.storage.batches.clear()
+        for _ in range(LONE_INPUTS):
+            client.data_received(served.read())
+            await asyncio.sleep(0)
+        socket.written.clear()
+        for count in (1, 2, 3):
+            client.data_received(served.write())
+            assert len(socket.written) == count - 1
+            await asyncio.sleep(0)
+            assert len(socket.written) == served.storage.done_here == count
+        assert served.storage.batches == []
+
+    serving(test)
+
+
+@pytest.mark.parametrize("what", ["two", "long", "another"])
+def test_the_loop_waits_for_the_disk_for_a_lone_small_write_only(what: str) -> None:
+    async def test(served: Served) -> None:
+        other, _ = await served.client()
+        client, _ = await served.client()
+        served.storage.is_quick = True
+        for _ in range(LONE_INPUTS):
+            client.data_received(served.read())
+            await asyncio.sleep(0)
+        if what == "another":
+            other.data_received(served.read())
+            await asyncio.sleep(0)
+        client.data_received(served.write(bytes(MAX_LONE_BYTES) if what == "long" else b""))
+        if what == "two":
+            client.data_received(served.write())
+        await until(lambda: served.runner.peer.server.outstanding == 0)
+        assert served.storage.done_here == 0
+
+    serving(test)
+
+
+def test_what_is_handed_out_at_the_end_of_the_server_goes_to_the_disk() -> None:
+    async def test(served: Served) -> None:
+        client, socket = await served.client()
+        served.storage.is_quick = True
+        for _ in range(LONE_INPUTS):
+            client.data_received(served.read())
+            await asyncio.sleep(0)
+        socket.written.clear()
+        client.data_received(served.write())
+        await served.runner.close()
+        assert len(socket.written) == 1
+        assert served.storage.done_here == 0
+
+    serving(test)
+
+
+def test_a_disk_that_fails_under_the_loop_stops_the_server(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def test(served: Served) -> None:
+        client, socket = await served.client()
+        for _ in range(LONE_INPUTS):
+            client.data_received(served.read())
+            await asyncio.sleep(0)
+        socket.written.clear()
+        served.storage.failure = StorageError("the disk failed", path="log.1")
+        client.data_received(served.write())
+        await asyncio.sleep(0)
+        assert served.runner.failure is served.storage.failure
+        assert not socket.written
+        assert socket.is_over
+        assert "storage failed, the server stops: log.1: the disk failed" in caplog.text
+
+    serving(test, ExitCode.UNEXPECTED_ERROR)
 
 
 def test_many_bytes_do_not_wait_for_the_end_of_the_turn() -> None:

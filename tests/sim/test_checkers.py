@@ -65,8 +65,15 @@ def members(*sids: int, version: int = 0) -> Membership:
     return Membership(tuple(usual_server(sid, is_observer=False) for sid in sids), version)
 
 
-def configs(on: Chain, *sids: int) -> ConfigChecker:
-    return ConfigChecker(members(*(sids or (1, 2, 3))), on.delivered)
+def configs(on: Chain, saved: dict[int, int] | None = None) -> ConfigChecker:
+    """The configurations of three servers; each has what it claims in its history, unless there
+    are files."""
+
+    def claimed(sid: int, zxid: int) -> None:
+        if saved is None:
+            on.delivered(f"h{sid}", zxid)
+
+    return ConfigChecker(members(1, 2, 3), claimed, lambda: saved or {})
 
 
 def log(on: Chain, who: str, last: int, *zxids: int) -> int:
@@ -236,6 +243,21 @@ def test_a_configuration_that_is_put_in_force_is_said_to_be_committed() -> None:
         story.configs.seen(1, seen)
 
 
+def test_a_leader_completes_what_the_files_of_both_quorums_have() -> None:
+    saved = dict.fromkeys((1, 2, 3, 4), 0)
+    config = members(1, 2, 4, version=make(1, 1))
+    for holders, is_right in (((1, 2), True), ((1, 3), False), ((1, 4), False)):
+        story = configs(chain(), saved | dict.fromkeys(holders, config.version))
+        story.seen(1, Configurations(members(1, 2, 3), config, True))
+        in_force = Configurations(config, None, True)
+        if is_right:
+            story.seen(1, in_force)
+            assert story.newest is config
+        else:
+            with pytest.raises(Violation, match="in no history"):
+                story.seen(1, in_force)
+
+
 def test_a_version_has_one_content() -> None:
     story = Story()
     first = members(1, 2, 3)
@@ -262,7 +284,8 @@ def test_a_member_does_not_forget_a_change_that_was_committed() -> None:
     first, second = members(1, 2, 3), members(1, 2, version=make(1, 1))
     story.propose(second, 1, 2)
     story.chain.delivered("h1", make(1, 1))
-    story.configs.seen(2, Configurations(first, second, True))
+    story.configs.logged(2, make(1, 1), reconfig_txn(second))
+    story.configs.synced(2, make(1, 1), lambda: make(1, 1))
     story.configs.stopped(2)
     with pytest.raises(Violation, match="h2 has version 0, and has acknowledged 100000001"):
         story.configs.seen(2, Configurations(first, None, True))

@@ -5,7 +5,9 @@ are and in which order; the version of each is its zxid. The first one comes fro
 first members; a leader that finds no other gives it the version (epoch, 0).
 
 - Who puts a version in force says that it is committed: that is checked like any other delivery,
-  and a change needs a quorum of the configuration before and one of its own.
+  and a change needs a quorum of the configuration before and one of its own. A new leader may have
+  seen a change of which its history lacks the record, and completes it all the same: then it is the
+  files of both quorums that must have it.
 - A version has the same content everywhere, whether it is proposed or in force.
 - In one epoch no change is proposed while another one is under way.
 - A member goes to later versions only, and remembers over crashes what it has acknowledged.
@@ -60,8 +62,14 @@ class _Known:
 class ConfigChecker:
     """All configurations of a run."""
 
-    def __init__(self, first: Membership, delivered: Callable[[str, int], None]) -> None:
-        """``delivered`` checks that a server may show the state at a zxid."""
+    def __init__(
+        self,
+        first: Membership,
+        claimed: Callable[[int, int], None],
+        saved: Callable[[], dict[int, int]],
+    ) -> None:
+        """``claimed(sid, zxid)`` checks the claim of a server that a change is committed, if its
+        history has that; ``saved`` returns the latest version in the files of each machine."""
         self.history: list[Membership] = [first]
         """The configurations that are committed, in order."""
         self.verifiers: list[QuorumVerifier] = [verifier_of(first)]
@@ -70,7 +78,8 @@ class ConfigChecker:
         self._versions = [0]
         self._texts: dict[int, list[str]] = {}
         """Version -> its content, as the first machine had it."""
-        self._delivered = delivered
+        self._claimed = claimed
+        self._saved = saved
         self._known: dict[int, _Known] = {}
         self._by_hand: dict[int, Membership] = {}
         """The machines whose files were written by hand, and what was written."""
@@ -104,9 +113,12 @@ class ConfigChecker:
                 "configurations", f"{format_zxid(zxid)} makes version {config.version:x}"
             )
         self._check_content("the history", config)
+        self._add(config)
+
+    def _add(self, config: Membership) -> None:
         self.history.append(config)
         self.verifiers.append(verifier_of(config))
-        self._versions.append(zxid)
+        self._versions.append(config.version)
 
     # --- machines -------------------------------------------------------------------
 
@@ -192,11 +204,27 @@ class ConfigChecker:
             return
         self._check_content(f"h{sid}", config)
         if version not in self._versions:
-            self._delivered(f"h{sid}", version)
+            self._claimed(sid, version)
         if version not in self._versions:
+            self._completed(sid, config)
+
+    def _completed(self, sid: int, config: Membership) -> None:
+        """Checks a change that a leader has completed without having its transaction."""
+        version = config.version
+        holders = [each for each, saved in self._saved().items() if saved >= version]
+        for verifier in (self.verifiers[-1], verifier_of(config)):
+            if not verifier.has_quorum(holders):
+                raise Violation(
+                    "configurations",
+                    f"h{sid} has version {version:x} in force, in no history, and in the files of"
+                    f" {holders} only; no quorum of version {verifier.version:x}",
+                )
+        if version < self._versions[-1]:
             raise Violation(
-                "configurations", f"h{sid} has version {version:x} in force, no change made that"
+                "configurations",
+                f"h{sid} puts version {version:x} in force behind {self._versions[-1]:x}",
             )
+        self._add(config)
 
     def serving(self, sid: int, configs: Configurations, zxid: int) -> None:
         """Checks the configuration of a machine that shows its clients the state at ``zxid``."""

@@ -1,0 +1,45 @@
+"""How long the syncs of a disk take, and whether the event loop may wait for one itself.
+
+Shell. A write that comes alone costs two wake-ups of threads if the disk thread syncs it: on a fast
+disk nearly as much as the sync (docs/decisions/0029). The loop may sync such a write itself while
+syncs are short. One that took n times as long as a short one turns that off for n times as long as
+it took: a disk that stalls for 0.1 s holds up the loop every 20 s at most, one that stalls for a
+second every ten minutes.
+
+ZooKeeper has no such choice: its SyncRequestProcessor is a thread.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SHORT_SYNC_S: Final = 0.0005
+"""The longest sync that is short: no longer than the loop is busy with the requests of a turn when
+some dozens of clients send them."""
+MAX_PAUSE_S: Final = 600.0
+
+
+class SyncTimes:
+    """Notes each sync of one disk, and judges by it."""
+
+    __slots__ = ("_last_s", "_not_before_s")
+
+    def __init__(self) -> None:
+        self._last_s = SHORT_SYNC_S
+        """How long the last sync took, whoever waited for it."""
+        self._not_before_s = 0.0
+        """The time up to which the loop waits for no sync."""
+
+    def are_short(self, now_s: float) -> bool:
+        """Tells whether the loop may wait for the next sync."""
+        return self._last_s < SHORT_SYNC_S and now_s >= self._not_before_s
+
+    def note(self, took_s: float) -> None:
+        """Notes a sync of the disk thread."""
+        self._last_s = took_s
+
+    def note_of_loop(self, took_s: float, now_s: float) -> None:
+        """Notes a sync for which the loop has waited, and which has just ended."""
+        self._last_s = took_s
+        if took_s >= SHORT_SYNC_S:
+            self._not_before_s = now_s + min(took_s * took_s / SHORT_SYNC_S, MAX_PAUSE_S)
