@@ -27,6 +27,8 @@ Where this differs from ZooKeeper, on purpose; the bytes on the wire are the sam
   if one of them is empty, and only reconnects if none is.
 - A looking peer answers observers and joiners with its present proposal. ZooKeeper answers with
   the vote of its last election, whose leader may be the one that has just gone.
+- A leader that leads is followed if a quorum of the present or of the next configuration names it.
+  With ZooKeeper's both, a server that alone knows of a change that was never committed looks on.
 - Two servers that do not know each other as voters do not answer each other's answers without end.
 - A later configuration is adopted from servers that this one knows, or that it knows by that
   configuration, and only if its version can be one. ZooKeeper adopts it from anybody.
@@ -121,6 +123,10 @@ class ElectionView:
     def has_quorums(self, sids: Mapping[int, None]) -> bool:
         """Tells whether ``sids`` are a quorum in every configuration that counts."""
         return all(verifier.has_quorum(sids) for verifier in self.verifiers)
+
+    def has_a_quorum(self, sids: Mapping[int, None]) -> bool:
+        """Tells whether ``sids`` are a quorum in one of the configurations that count."""
+        return any(verifier.has_quorum(sids) for verifier in self.verifiers)
 
 
 def election_view(
@@ -500,15 +506,17 @@ class Election:
             self._tally(is_news=False)
 
     def _is_established(self, votes: dict[int, Vote], vote: Vote) -> bool:
-        """Ends the election if a quorum of ``votes`` agrees with ``vote`` and its leader leads."""
+        """Ends the election if a quorum of ``votes`` agrees with ``vote`` and its leader leads. The
+        leader has the quorums that it needs; a change that it never heard of adds none."""
         supporters = _supporters(votes, vote)
-        if not self.view.has_quorums(supporters):
-            return False
+        view = self.view
         if vote.leader == self.sid:
             # They follow what this server was before it restarted, or this very election.
-            if vote.round != self.round:
+            if vote.round != self.round or not view.has_quorums(supporters):
                 return False
         else:
+            if not view.has_a_quorum(supporters):
+                return False
             of_leader = votes.get(vote.leader)
             if of_leader is None or of_leader.state != PeerState.LEADING:
                 return False
