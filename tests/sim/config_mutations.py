@@ -1,6 +1,6 @@
 """Mistakes that a change of the configuration invites, each a function in place of a right one.
 
-The simulator has to find every one of them.
+The simulator has to find every one of them (test_config_mutations.py).
 """
 
 from __future__ import annotations
