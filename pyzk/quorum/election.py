@@ -124,10 +124,6 @@ class ElectionView:
         """Tells whether ``sids`` are a quorum in every configuration that counts."""
         return all(verifier.has_quorum(sids) for verifier in self.verifiers)
 
-    def has_a_quorum(self, sids: Mapping[int, None]) -> bool:
-        """Tells whether ``sids`` are a quorum in one of the configurations that count."""
-        return any(verifier.has_quorum(sids) for verifier in self.verifiers)
-
 
 def election_view(
     committed: Membership, last_seen: Membership | None, is_reconfig_enabled: bool
@@ -509,16 +505,15 @@ class Election:
         """Ends the election if a quorum of ``votes`` agrees with ``vote`` and its leader leads. The
         leader has the quorums that it needs; a change that it never heard of adds none."""
         supporters = _supporters(votes, vote)
-        view = self.view
         if vote.leader == self.sid:
             # They follow what this server was before it restarted, or this very election.
-            if vote.round != self.round or not view.has_quorums(supporters):
+            if vote.round != self.round or not self.view.has_quorums(supporters):
                 return False
         else:
-            if not view.has_a_quorum(supporters):
+            its = votes.get(vote.leader)
+            if its is None or its.state != PeerState.LEADING:
                 return False
-            of_leader = votes.get(vote.leader)
-            if of_leader is None or of_leader.state != PeerState.LEADING:
+            if not any(each.has_quorum(supporters) for each in self.view.verifiers):
                 return False
         self.round = vote.round
         self._finish(
