@@ -24,7 +24,7 @@ GOING: Final = (
     r"java\.io\.IOException: (Broken pipe|Connection reset|ZooKeeperServer not running)",
     r"java\.io\.IOException: (Connection closed|No route|Connection refused|Failed connect to)",
     r"java\.lang\.InterruptedException",
-    r"java\.nio\.channels\.(ClosedChannel|AsynchronousClose|ClosedByInterrupt)Exception",
+    r"java\.nio\.channels\.(ClosedChannel|AsynchronousClose|ClosedByInterrupt|CancelledKey)Exception",
     r"\S*EndOfStreamException",
     # A server that changes its role registers the new one before the old one is gone.
     r"javax\.management\.InstanceAlreadyExistsException",

@@ -46,11 +46,12 @@ class Faults:
     def begin(self) -> None:
         """Let things go wrong from now on."""
         options = self.options
+        has_links = options.machines > 1
         for seconds, fault in (
             (options.crash_s, self._crash),
             (options.disk_error_s, self._disk_error),
-            (options.partition_s, self._partition),
-            (options.one_way_s, self._one_way),
+            (options.partition_s * has_links, self._partition),
+            (options.one_way_s * has_links, self._one_way),
             (options.cut_s, self._cut),
             (options.stall_s, self._stall),
             (options.pause_s, self._pause),
@@ -58,7 +59,7 @@ class Faults:
             (options.slow_s, self._slow),
             (options.wipe_s, self._wipe),
             (options.all_down_s, self._all_down),
-            (options.port_s, self._port),
+            (options.port_s * has_links, self._port),
             (options.lost_s, self._lose),
         ):
             if seconds:

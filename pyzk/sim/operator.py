@@ -162,9 +162,11 @@ class Operator:
         return count > 3
 
     def _found(self) -> dict[int, None]:
-        """Returns the machines that have the newest configuration, and those that know the address
-        of one of them, and so on."""
-        machines = [each for each in self.world.machines.values() if each.is_up]
+        """Returns the machines that have the newest configuration, and those that can ask one of
+        them, and so on. A member asks those that are voters as far as it knows."""
+        machines = [
+            each for each in self.world.machines.values() if each.is_up and not each.is_left_broken
+        ]
         newest = self.world.checks.configs.newest.lines()
         found = {each.sid: None for each in machines if each.member.membership.lines() == newest}
         before = -1
@@ -172,9 +174,10 @@ class Operator:
             before = len(found)
             for machine in machines:
                 if machine.sid not in found and any(
-                    sid in found and self._is_there(line)
+                    line.sid in found and self._is_there(line)
                     for config in _known(machine)
-                    for sid, line in ((each.sid, each) for each in config.members)
+                    for line in config.members
+                    if not line.is_observer
                 ):
                     found[machine.sid] = None
         return found
