@@ -113,6 +113,7 @@ class MemberLife:
 
     def start(self) -> None:
         """Begins to look for a leader."""
+        self.member.see_config_of_database()
         self._settle()
         self.pump()
 

@@ -11,7 +11,8 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from pyzk.config.members import config_text, parse_membership
-from pyzk.errors import PyzkError
+from pyzk.data.paths import CONFIG
+from pyzk.errors import ConfigError, PyzkError
 from pyzk.persistence.txnlog import frame_record
 from pyzk.quorum.commands import (
     ListenForClients,
@@ -276,6 +277,23 @@ class Member:
         self.order(SaveConfig(self.ticket(), proposed, is_active=False))
         if self.elections is not None:
             self.elections.see(self.configs)
+
+    def see_config_of_database(self) -> None:
+        """Takes the configuration that the database has, if it is later than those of the files,
+        which could not be written when it was proposed: who has acknowledged it must not take a
+        quorum of the former one for enough. Server lines in zoo.cfg are a new beginning."""
+        node = self.database.tree.find(CONFIG)
+        configs = self.configs
+        if node is None or node.data is None or not configs.committed.version:
+            return
+        if node.mzxid <= configs.last_seen.version:
+            return
+        try:
+            proposed = parse_membership(node.data)
+        except ConfigError:
+            return  # an administrator has written something else there
+        if proposed.version == node.mzxid and proposed.voters:
+            self.see_config(proposed)
 
     def see_config_of_leader(self, seen: Membership) -> None:
         """Takes the last configuration that the leader has seen (NEWLEADER). A later one that was

@@ -323,3 +323,32 @@ def test_who_alone_knows_of_a_proposed_configuration_follows_a_leader_without_it
     assert isinstance(life.role, Follower)
     assert not life.member.configs.is_under_way, "the leader has no such configuration"
     assert life.member.server.is_running
+
+
+def test_who_could_not_write_its_files_knows_a_change_from_its_database() -> None:
+    """Servers 1 and 2 are removed; three have acknowledged that and, started again, have the former
+    configuration in their files. They were a quorum of that one, and must not serve by it."""
+    stage = Stage()
+    perform(stage, "ensemble 5 reconfigEnabled=true skipACL=yes")
+    everybody = (1, 2, 3, 4, 5)
+    gather(stage, *everybody)
+    perform(stage, "client A open 3")
+    settle(stage)
+    perform(stage, "client A reconfig 1,2")
+    for _ in range(3):
+        for sid in everybody:
+            perform(stage, f"sync {sid} all")
+        settle(stage)
+    now = stage.actors[3].life.member.membership
+    assert now.voters == (3, 4, 5)
+    for sid in everybody:
+        perform(stage, f"crash {sid}")
+    for sid in (1, 2, 3):
+        disk = stage.actors[sid].disk
+        disk.committed, disk.proposed = config(*everybody, version=make(1, 0)), None
+    lives = gather(stage, 1, 2, 3)
+    assert {each.phase for each in lives} == {LOOKING}
+    assert stage.actors[1].disk.proposed == now, "the file is tried again"
+    lives += gather(stage, 4, 5)
+    assert {each.phase for each in lives} == {ACTIVE}
+    assert {each.member.membership.voters for each in lives} == {(3, 4, 5)}
