@@ -29,6 +29,9 @@ from pyzk.int64 import hex_digits, signed
 WILDCARD: Final = "0.0.0.0"  # noqa: S104 - what the original writes for "all addresses"
 FORM: Final = "host:quorumPort:electionPort[:role][;[host:]clientPort]"
 MAX_ID: Final = (1 << 63) - 1
+MAX_ADDRESS_BYTES: Final = 2048
+"""The longest text of the addresses of one server: it says them first on the election port, and is
+not heard with more."""
 
 _HEXADECIMAL: Final = re.compile(r"-?[0-9a-fA-F]{1,16}")
 
@@ -202,6 +205,8 @@ def parse_member(sid: int, text: str) -> QuorumServer:
     parts = _split(text, ";")
     if len(parts) > 2:
         raise ValueError(f"has more than one ';'; expected {FORM}")
+    if len(parts[0]) > 2 * MAX_ADDRESS_BYTES:  # before they are compared with each other
+        raise ValueError(f"has addresses of more than {MAX_ADDRESS_BYTES} bytes")
     addresses: list[ServerAddress] = []
     roles: set[bool] = set()
     for piece in _split(parts[0], "|"):
@@ -211,6 +216,8 @@ def parse_member(sid: int, text: str) -> QuorumServer:
         # Canonical text has the role behind the last address only: the others say nothing.
         if is_observer is not None:
             roles.add(is_observer)
+    if len("|".join(map(str, addresses)).encode("utf-8")) > MAX_ADDRESS_BYTES:
+        raise ValueError(f"has addresses of more than {MAX_ADDRESS_BYTES} bytes")
     if len(roles) > 1:
         raise ValueError("is participant at one address and observer at another")
     client_host, client_port = WILDCARD, None

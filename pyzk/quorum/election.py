@@ -27,6 +27,8 @@ Where this differs from ZooKeeper, on purpose; the bytes on the wire are the sam
   if one of them is empty, and only reconnects if none is.
 - A looking peer answers observers and joiners with its present proposal. ZooKeeper answers with
   the vote of its last election, whose leader may be the one that has just gone.
+- A leader that leads is followed if a quorum of the present or of the next configuration names it.
+  With ZooKeeper's both, a server that alone knows of a change that was never committed looks on.
 - Two servers that do not know each other as voters do not answer each other's answers without end.
 - A later configuration is adopted from servers that this one knows, or that it knows by that
   configuration, and only if its version can be one. ZooKeeper adopts it from anybody.
@@ -35,22 +37,18 @@ Where this differs from ZooKeeper, on purpose; the bytes on the wire are the sam
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pyzk.config.members import config_text, parse_membership
 from pyzk.errors import PyzkError, QuorumProtocolError
 from pyzk.outsiders import about
 from pyzk.quorum.election_messages import MAX_ROUND, Notification, decode_notification
 from pyzk.quorum.epochs import MAX_LEAP
-from pyzk.quorum.verifier import verifier_of
 from pyzk.quorum.vote import NOBODY, UNTRUSTED_ZXID, PeerState, Vote
 from pyzk.zxid import epoch_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pyzk.clock import Clock
-    from pyzk.config.members import Membership
+    from pyzk.quorum.election_view import ElectionView
     from pyzk.quorum.verifier import QuorumVerifier
 
 log = logging.getLogger(__name__)
@@ -73,70 +71,6 @@ class ElectionTimes(NamedTuple):
     """The time until the first repetition: ``zookeeper.fastleader.minNotificationInterval``."""
     max_notification_ms: int = 60_000
     """The interval doubles up to this: ``zookeeper.fastleader.maxNotificationInterval``."""
-
-
-class ConfigReader(Protocol):
-    """Parses the text of a configuration; raises PyzkError if it is none."""
-
-    def __call__(self, text: bytes) -> QuorumVerifier: ...
-
-
-class ElectionView:
-    """The voters: those of the committed configuration and, if one is proposed, of the next."""
-
-    __slots__ = (
-        "committed", "config", "is_reconfig_enabled", "last_seen", "read_config", "verifiers",
-        "voters",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        committed: QuorumVerifier,
-        config: bytes,
-        last_seen: QuorumVerifier | None = None,
-        read_config: ConfigReader | None = None,
-        is_reconfig_enabled: bool = True,
-    ) -> None:
-        """Makes a view. ``config`` is the text of the committed configuration, as sent to others;
-        ``is_reconfig_enabled`` says whether a later one is to be adopted."""
-        self.committed: QuorumVerifier = committed
-        self.last_seen: QuorumVerifier | None = last_seen
-        self.config: bytes = config
-        self.read_config: ConfigReader = read_config or _read_config
-        self.is_reconfig_enabled: bool = is_reconfig_enabled
-        voters = committed.voters + (last_seen.voters if last_seen is not None else ())
-        self.voters: tuple[int, ...] = tuple(sorted(set(voters)))
-        """The servers that are asked and may be elected."""
-        self.verifiers: list[QuorumVerifier] = [committed]
-        """The configurations of which a decision needs a quorum."""
-        if last_seen is not None and last_seen.version > committed.version:
-            self.verifiers.append(last_seen)
-
-    def is_member(self, sid: int) -> bool:
-        """Tells whether either configuration has the server, as voter or observer."""
-        return self.committed.is_member(sid) or (
-            self.last_seen is not None and self.last_seen.is_member(sid)
-        )
-
-    def has_quorums(self, sids: Mapping[int, None]) -> bool:
-        """Tells whether ``sids`` are a quorum in every configuration that counts."""
-        return all(verifier.has_quorum(sids) for verifier in self.verifiers)
-
-
-def election_view(
-    committed: Membership, last_seen: Membership | None, is_reconfig_enabled: bool
-) -> ElectionView:
-    """Returns the view of a peer with these configurations."""
-    return ElectionView(
-        verifier_of(committed),
-        config_text(committed).encode("utf-8"),
-        verifier_of(last_seen) if last_seen is not None else None,
-        is_reconfig_enabled=is_reconfig_enabled,
-    )
-
-
-def _read_config(text: bytes) -> QuorumVerifier:
-    return verifier_of(parse_membership(text))
 
 
 class Decision(NamedTuple):
@@ -500,15 +434,17 @@ class Election:
             self._tally(is_news=False)
 
     def _is_established(self, votes: dict[int, Vote], vote: Vote) -> bool:
-        """Ends the election if a quorum of ``votes`` agrees with ``vote`` and its leader leads."""
+        """Ends the election if a quorum of ``votes`` agrees with ``vote`` and its leader leads. The
+        leader has the quorums that it needs; a change that it never heard of adds none."""
         supporters = _supporters(votes, vote)
-        if not self.view.has_quorums(supporters):
-            return False
+        view = self.view
         if vote.leader == self.sid:
             # They follow what this server was before it restarted, or this very election.
-            if vote.round != self.round:
+            if vote.round != self.round or not view.has_quorums(supporters):
                 return False
         else:
+            if not view.has_a_quorum(supporters):
+                return False
             of_leader = votes.get(vote.leader)
             if of_leader is None or of_leader.state != PeerState.LEADING:
                 return False

@@ -24,6 +24,7 @@ import struct
 from typing import Final, NamedTuple
 
 from pyzk import zxid as zxids
+from pyzk.config.members import MAX_ADDRESS_BYTES
 from pyzk.errors import QuorumProtocolError
 from pyzk.jute.archive import INT_BYTES, LONG_BYTES
 from pyzk.jute.packing import pack_int, pack_long, unpack_int, unpack_long
@@ -33,7 +34,6 @@ PROTOCOL_V1: Final = -65536
 """The version with one address, which 3.5 understands."""
 PROTOCOL_V2: Final = -65535
 """The version with several addresses (``multiAddress.enabled``)."""
-MAX_ADDRESS_BYTES: Final = 2048
 MAX_FRAME_BYTES: Final = 524_288
 MAX_ROUND: Final = 1 << 62
 """A later round cannot come from counting elections, and would soon not fit into its field."""
@@ -50,6 +50,9 @@ _initial_head: Final = struct.Struct(">qqi")
 _first_form: Final = struct.Struct(">iqqq")
 _second_form: Final = struct.Struct(">iqqqqi")
 _present_form: Final = struct.Struct(">iqqqqii")
+
+MAX_CONFIG_BYTES: Final = MAX_FRAME_BYTES - _present_form.size
+"""The longest text of a configuration that a notification can carry."""
 
 
 class Address(NamedTuple):

@@ -12,9 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pyzk.quorum.commands import ListenForElections
-from pyzk.quorum.election import Election, ElectionTimes, ElectionView, election_view
+from pyzk.quorum.election import Election, ElectionTimes
 from pyzk.quorum.election_links import ElectionLinks, election_addresses
 from pyzk.quorum.election_messages import Address
+from pyzk.quorum.election_view import ElectionView, election_view
 from pyzk.quorum.twins import LostLinks
 
 if TYPE_CHECKING:

@@ -10,8 +10,10 @@ ZooKeeper: PrepRequestProcessor (case reconfig), QuorumPeerConfig.parseDynamicCo
 QuorumServer.checkAddressDuplicate
 
 Where this differs from ZooKeeper, on purpose: two host names that mean one address are not found to
-be in conflict, for no name is looked up here; equal names are, also one that has no address. A
-group may hold only participants of the new configuration, of which one must have a weight.
+be in conflict, for no name is looked up here; equal names are, also one that has no address. A text
+that members would read as another configuration, or not at all, or that is too long for the
+notifications of an election, is refused: with it ZooKeeper's members elect nobody any more. A group
+may hold only participants of the new configuration, of which one must have a weight.
 """
 
 from __future__ import annotations
@@ -26,13 +28,18 @@ from pyzk.config.members import (
     MemberLines,
     Membership,
     QuorumServer,
+    config_text,
     parse_member,
+    parse_membership,
     same_address,
 )
 from pyzk.config.properties import Entry, parse_properties, trim
 from pyzk.errors import BadArguments, ConfigError, MarshallingError
+from pyzk.quorum.election_messages import MAX_CONFIG_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pyzk.jute.records import ReconfigRequest
 
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,64}")
@@ -53,6 +60,10 @@ def plan_reconfig(
     MarshallingError if there is no such configuration.
 
     ``last_seen`` is what joining and leaving servers change."""
+    asked = (request.joining_servers, request.leaving_servers, request.new_members)
+    size = sum(len(text) for text in asked if text is not None)
+    if size > MAX_CONFIG_BYTES:
+        raise BadArguments(f"a request of {size} bytes; {MAX_CONFIG_BYTES} are the most")
     if request.new_members is not None:
         planned = _whole(request.new_members, is_standalone_enabled)
     else:
@@ -64,7 +75,24 @@ def plan_reconfig(
     least = 2 if is_standalone_enabled else 1
     if len(planned.voters) < least:
         raise BadArguments(f"{len(planned.voters)} participants; there must be {least} at least")
-    return attrs.evolve(planned, version=version)
+    planned = attrs.evolve(planned, version=version)
+    _check_text(planned)
+    return planned
+
+
+def _check_text(planned: Membership) -> None:
+    """Refuses what members, which are sent the text and find it in their files, would not read as
+    what is planned (a backslash in the name of a host is an escape there), and what is too long to
+    be told in an election."""
+    text = config_text(planned).encode("utf-8")
+    if len(text) > MAX_CONFIG_BYTES:
+        raise BadArguments(f"a configuration of {len(text)} bytes; {MAX_CONFIG_BYTES} are the most")
+    try:
+        is_same = parse_membership(text) == planned
+    except ConfigError as error:
+        raise BadArguments(f"the text could not be read: {error}") from None
+    if not is_same:
+        raise BadArguments("the text would be read as another configuration")
 
 
 # --- the whole configuration ----------------------------------------------------------
@@ -145,11 +173,14 @@ def _changed(last_seen: Membership, joining: str | None, leaving: str | None) ->
     members = {member.sid: member for member in last_seen.members}
     for text in _listed(leaving, ","):
         members.pop(_long(text), None)
+    taken = _Endpoints(members.values())
     for text in _listed(joining, ","):
         joiner = _joiner(text)
-        for member in members.values():
-            if member.sid != joiner.sid:
-                _check_addresses(joiner, member)
+        taken.check(joiner)
+        former = members.get(joiner.sid)
+        if former is not None:
+            taken.remove(former)
+        taken.add(joiner)
         members[joiner.sid] = joiner
     return Membership(tuple(members[sid] for sid in sorted(members)))
 
@@ -180,35 +211,60 @@ def _joiner(text: str) -> QuorumServer:
 # --- addresses that two servers cannot both have --------------------------------------
 
 
-def _check_addresses(joiner: QuorumServer, member: QuorumServer) -> None:
-    """Refuses an address of another member. What is reached from its own host only is exempt."""
-    taken = _endpoints(member)
-    for host, port in _endpoints(joiner):
-        for other, other_port in taken:
-            if port == other_port and is_same_host(host, other):
-                raise BadArguments(f"{host}:{port} is an address of server {member.sid}")
+class _Endpoints:
+    """The addresses of the members of a configuration, and whose they are. Whoever may connect may
+    ask for thousands of servers, and what that costs must not grow with their square."""
+
+    def __init__(self, members: Iterable[QuorumServer]) -> None:
+        self._owners: dict[tuple[str, int], set[int]] = {}
+        for member in members:
+            self.add(member)
+
+    def add(self, server: QuorumServer) -> None:
+        """Adds the addresses of a server."""
+        for endpoint in _endpoints(server):
+            self._owners.setdefault(endpoint, set()).add(server.sid)
+
+    def remove(self, server: QuorumServer) -> None:
+        """Takes the addresses of a server out."""
+        for endpoint in _endpoints(server):
+            self._owners[endpoint].discard(server.sid)
+
+    def check(self, joiner: QuorumServer) -> None:
+        """Refuses an address of another member. What is reached from its own host only is
+        exempt."""
+        for endpoint in _endpoints(joiner):
+            others = self._owners.get(endpoint, set()) - {joiner.sid}
+            if others:
+                host, port = endpoint
+                raise BadArguments(f"{host}:{port} is an address of server {min(others)}")
 
 
-def _endpoints(server: QuorumServer) -> list[tuple[str, int]]:
-    found: list[tuple[str, int]] = []
+def _endpoints(server: QuorumServer) -> set[tuple[str, int]]:
+    """Returns the addresses of a server in one spelling, without those that are exempt."""
+    found: set[tuple[str, int]] = set()
     for each in server.addresses:
-        found += [(each.host, each.quorum_port), (each.host, each.election_port)]
-    if server.client_port is not None:
-        found.append((server.client_host, server.client_port))
-    return [(host, port) for host, port in found if not _is_of_one_host(host)]
+        host = _spelling(each.host)
+        if host:
+            found |= {(host, each.quorum_port), (host, each.election_port)}
+    if server.client_port is not None and (host := _spelling(server.client_host)):
+        found.add((host, server.client_port))
+    return found
 
 
-def _is_of_one_host(host: str) -> bool:
-    """Tells whether a host is a loopback or a wildcard address."""
+def _spelling(host: str) -> str:
+    """Returns the one spelling of a host; empty for a loopback or a wildcard address."""
     import ipaddress  # start-up is measured, and few need it
 
-    if host.lower() == "localhost":
-        return True
+    host = host.lower()
+    if host == "localhost":
+        return ""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        return False
-    return address.is_loopback or address.is_unspecified
+        return host
+    address = getattr(address, "ipv4_mapped", None) or address
+    return "" if address.is_loopback or address.is_unspecified else str(address)
 
 
 def is_same_host(one: str, other: str) -> bool:

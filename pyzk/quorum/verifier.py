@@ -45,7 +45,7 @@ class QuorumVerifier:
         self.observers: tuple[int, ...] = tuple(sorted(set(observers)))
         self.version: int = version
         self.servers: dict[int, str] = dict(sorted(servers.items())) if servers else {}
-        both = [sid for sid in self.observers if sid in self.voters]
+        both = sorted({*self.voters}.intersection(self.observers))
         if both:
             raise ConfigError(f"server {both[0]} is both a participant and an observer")
 

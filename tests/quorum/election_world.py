@@ -22,10 +22,11 @@ from random import Random
 from pyzk import zxid as zxids
 from pyzk.clock import Clock
 from pyzk.quorum.commands import CloseElection, DialElection, SendVote
-from pyzk.quorum.election import Decision, Election, ElectionTimes, ElectionView
+from pyzk.quorum.election import Decision, Election, ElectionTimes
 from pyzk.quorum.election_link import ElectionLink
 from pyzk.quorum.election_links import ElectionAddresses, ElectionLinks
 from pyzk.quorum.election_messages import Address, decode_notification
+from pyzk.quorum.election_view import ElectionView
 from pyzk.quorum.verifier import QuorumMaj
 from pyzk.quorum.vote import NOBODY, PeerState
 from pyzk.server.outbox import Outbox

@@ -6,8 +6,9 @@ import struct
 
 from pyzk.clock import Clock
 from pyzk.errors import ConfigError
-from pyzk.quorum.election import Decision, Election, ElectionTimes, ElectionView
+from pyzk.quorum.election import Decision, Election, ElectionTimes
 from pyzk.quorum.election_messages import Notification, decode_notification
+from pyzk.quorum.election_view import ElectionView
 from pyzk.quorum.verifier import QuorumMaj, QuorumVerifier
 from pyzk.quorum.vote import PeerState
 from tests.world import START_MS

@@ -301,3 +301,25 @@ def test_what_was_designated_is_void_once_this_server_looks() -> None:
     life.member.knows_leader = True
     tell(life, 3, config(1, 2, 3, s4=server(4)))
     assert not life.member.knows_leader
+
+
+@pytest.mark.parametrize(
+    "proposed",
+    [config(1, 2, version=VERSION + 1), config(1, 4, 5, version=VERSION + 1)],
+    ids=["fewer", "others"],
+)
+def test_who_alone_knows_of_a_proposed_configuration_follows_a_leader_without_it(
+    proposed: Membership,
+) -> None:
+    """A leader is killed before it has sent what it has proposed, and the others elect another
+    one. That one was elected by the quorums that it needs; who only follows adds nothing."""
+    now = config(1, 2, 3)
+    stage = stage_of({1: now, 2: now, 3: now})
+    stage.actors[1].disk.proposed = proposed
+    others = gather(stage, 2, 3)
+    assert all(each.phase == ACTIVE for each in others)
+    (life,) = gather(stage, 1)
+    assert life.phase == ACTIVE
+    assert isinstance(life.role, Follower)
+    assert not life.member.configs.is_under_way, "the leader has no such configuration"
+    assert life.member.server.is_running

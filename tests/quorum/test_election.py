@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pyzk.quorum.election import ElectionTimes, ElectionView
+from pyzk.quorum.election import ElectionTimes
 from pyzk.quorum.election_messages import MAX_ROUND, Notification
+from pyzk.quorum.election_view import ElectionView
 from pyzk.quorum.verifier import QuorumHierarchical, QuorumMaj
 from pyzk.quorum.vote import NOBODY, UNTRUSTED_ZXID
 from tests.quorum.electors import (

@@ -6,8 +6,9 @@ import pytest
 
 from pyzk.config.members import parse_membership
 from pyzk.outsiders import SUBJECT
-from pyzk.quorum.election import MAX_ASKERS, MAX_CONFIGS, ElectionView, election_view
+from pyzk.quorum.election import MAX_ASKERS, MAX_CONFIGS
 from pyzk.quorum.election_messages import Notification
+from pyzk.quorum.election_view import ElectionView, election_view
 from pyzk.quorum.epochs import MAX_LEAP
 from pyzk.quorum.verifier import QuorumMaj
 from pyzk.quorum.vote import NOBODY

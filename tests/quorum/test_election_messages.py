@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyzk.config.members import MAX_ADDRESS_BYTES
 from pyzk.errors import QuorumProtocolError
 from pyzk.quorum.election_messages import (
     FORMAT_VERSION,
     GENERIC_OBSERVER,
-    MAX_ADDRESS_BYTES,
     MAX_FRAME_BYTES,
     MAX_ROUND,
     PROTOCOL_V1,

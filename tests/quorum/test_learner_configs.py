@@ -105,6 +105,7 @@ def test_a_proposal_is_saved_before_it_is_logged_and_newcomers_are_dialed() -> N
     assert world.acks[-1] == NEXT
 
 
+@pytest.mark.source  # the methods of a compiled object cannot be replaced
 def test_the_file_of_a_proposal_is_ordered_ahead_of_its_record() -> None:
     world = serving()
     order: list[str] = []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pyzk.quorum.election import ElectionView
 from pyzk.quorum.election_messages import Notification
+from pyzk.quorum.election_view import ElectionView
 from pyzk.quorum.leader import BROADCAST, Leader
 from pyzk.quorum.lifecycle import ACTIVE, LOOKING, MemberLife
 from pyzk.quorum.verifier import QuorumMaj

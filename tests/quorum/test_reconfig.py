@@ -7,6 +7,7 @@ import pytest
 from pyzk.config.members import Membership, config_text, parse_membership
 from pyzk.errors import BadArguments, KeeperError, MarshallingError
 from pyzk.jute.records import ReconfigRequest
+from pyzk.quorum import reconfig
 from pyzk.quorum.reconfig import plan_reconfig
 from tests.quorum.leader_world import membership
 
@@ -237,3 +238,45 @@ def test_no_participants_where_one_is_enough() -> None:
     with pytest.raises(MarshallingError):
         plan(members="", standalone=False)
     assert plan(members="server.1=a:1:2;3", standalone=False).voters == (1,)
+
+
+@pytest.mark.parametrize("host", ["h\\u00zz", "h\\x", "\\", "h" * 3000, "h:1:2|" * 1000 + "h"])
+def test_a_host_that_members_would_not_read_from_the_text(host: str) -> None:
+    """With the text in their files they would not start again, or go by another host; with so many
+    addresses they could not say who they are."""
+    with pytest.raises(BadArguments):
+        plan(f"server.4={host}:1:2;3")
+
+
+def test_a_text_that_is_too_long_for_an_election() -> None:
+    present = remote()
+    for sid in range(4, 265):
+        present = plan(f"server.{sid}={'h' * 1900}{sid}:1:2;3", present=present)
+    with pytest.raises(BadArguments, match="are the most"):
+        for sid in range(265, 280):
+            present = plan(f"server.{sid}={'h' * 1900}{sid}:1:2;3", present=present)
+    with pytest.raises(BadArguments, match="are the most"):
+        plan(members="x" * 524_288)
+
+
+def test_who_joins_twice_may_have_its_own_former_address_and_others_may_have_it_then() -> None:
+    planned = plan("server.4=a:1:2;3,server.4=a:1:5;3,server.5=a:2:6;7", present=remote())
+    assert planned.voters == (1, 2, 3, 4, 5)
+    with pytest.raises(BadArguments):
+        plan("server.4=a:1:2;3,server.5=A:4:1;6", present=remote())
+
+
+def test_thousands_that_join_are_compared_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may connect may ask, for who he is is looked at last."""
+    looked_at: list[str] = []
+    spelling = reconfig._spelling
+
+    def counted(host: str) -> str:
+        looked_at.append(host)
+        return spelling(host)
+
+    monkeypatch.setattr(reconfig, "_spelling", counted)
+    count = 1000
+    planned = plan(",".join(f"server.{sid}=h{sid}:1:2;3" for sid in range(4, count)))
+    assert len(planned.members) == count - 1
+    assert len(looked_at) <= 5 * count
