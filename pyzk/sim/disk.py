@@ -20,6 +20,7 @@ from pyzk.data.database import Database, FrozenDatabase
 from pyzk.errors import StorageError
 from pyzk.persistence import purge
 from pyzk.persistence.directory import MemoryDirectory
+from pyzk.persistence.filenames import snapshots
 from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.member_files import MemberFiles
 from pyzk.persistence.recovery import RecoveryOptions, recover
@@ -149,6 +150,11 @@ class SimDisk:
         is_separate = self.options.separate_log_directory
         self.logs = MemoryDirectory(f"h{self.sid}/log") if is_separate else self.snapshots
         self.durable_zxid = 0
+
+    @property
+    def has_data(self) -> bool:
+        """Whether a start finds a database, or makes one; a member that has none does not vote."""
+        return self.is_new or bool(snapshots(self.snapshots.names()))
 
     def _forget(self) -> None:
         """Forget what a program has in memory."""

@@ -164,17 +164,17 @@ class Faults:
                 return
             # It does not vote until it has the data of a leader, so the others that have theirs
             # must be a quorum, or nobody would ever lead again.
-            others = [
-                sid
-                for sid in self.world.machines
-                if sid != machine.sid and sid not in checks.durability.lost
-            ]
+            others = self._with_data([sid for sid in self.world.machines if sid != machine.sid])
             if not self.is_over and not self.world.operator.needs_others(others):
                 checks.durability.lost[machine.sid] = None
                 self._remove_data(machine)
             self._restart(machine, life)
 
         self._later(noticed_us, act)
+
+    def _with_data(self, sids: list[int]) -> list[int]:
+        """Returns those of these machines that have a database: the others do not vote yet."""
+        return [sid for sid in sids if self.world.machines[sid].disk.has_data]
 
     def _lose_data(self, machine: Machine) -> None:
         if machine.is_up:
@@ -356,8 +356,7 @@ class Faults:
         machines = world.machines
         members = world.checks.configs.newest.members
         core = [each.sid for each in members if not machines[each.sid].is_left_broken]
-        lost = world.checks.durability.lost
-        needed = world.operator.needs_others([sid for sid in core if sid not in lost])
+        needed = world.operator.needs_others(self._with_data(core))
         for sid in needed:
             machine = machines[sid]
             if machine.is_left_broken:
@@ -379,11 +378,10 @@ class Faults:
         sids = list(newest.voters)
         rng.shuffle(sids)
         core: list[int] = []
-        checks = self.world.checks
+        verifier = self.world.checks.configs.verifiers[-1]
         for sid in sids:
             is_alone = not options.leader_serves and len(core) == 1
-            with_data = [each for each in core if each not in checks.durability.lost]
-            has_quorum = checks.configs.verifiers[-1].has_quorum(with_data)
+            has_quorum = verifier.has_quorum(self._with_data(core))
             if not has_quorum or is_alone or rng.random() < 0.15:
                 core.append(sid)
         core += [sid for sid in newest.observers if rng.random() < 0.7]
