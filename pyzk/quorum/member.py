@@ -284,16 +284,25 @@ class Member:
         quorum of the former one for enough. Server lines in zoo.cfg are a new beginning."""
         node = self.database.tree.find(CONFIG)
         configs = self.configs
-        if node is None or node.data is None or not configs.committed.version:
-            return
-        if node.mzxid <= configs.last_seen.version:
+        if node is None or node.data is None or node.mzxid <= configs.last_seen.version:
             return
         try:
-            proposed = parse_membership(node.data)
+            known = parse_membership(node.data)
         except ConfigError:
             return  # an administrator has written something else there
-        if proposed.version == node.mzxid and proposed.voters:
-            self.see_config(proposed)
+        if known.version != node.mzxid or not known.voters:
+            return
+        if configs.committed.version:
+            self.see_config(known)
+        elif configs.is_enabled and known.voters != configs.committed.voters:
+            log.warning(
+                "zoo.cfg has server lines with the voters %s, and the database knows a later"
+                " configuration with the voters %s: the lines count, as those of an ensemble that"
+                " begins anew. If nobody has meant that, because zoo.cfg could not be rewritten,"
+                " stop this server before it elects a leader, and give it the present lines",
+                ", ".join(map(str, configs.committed.voters)),
+                ", ".join(map(str, known.voters)),
+            )
 
     def see_config_of_leader(self, seen: Membership) -> None:
         """Takes the last configuration that the leader has seen (NEWLEADER). A later one that was

@@ -325,9 +325,9 @@ def test_who_alone_knows_of_a_proposed_configuration_follows_a_leader_without_it
     assert life.member.server.is_running
 
 
-def test_who_could_not_write_its_files_knows_a_change_from_its_database() -> None:
-    """Servers 1 and 2 are removed; three have acknowledged that and, started again, have the former
-    configuration in their files. They were a quorum of that one, and must not serve by it."""
+def two_removed(version: int) -> Stage:
+    """Five members that have removed 1 and 2, and ended. The files of 1, 2 and 3 have all five, in
+    this version."""
     stage = Stage()
     perform(stage, "ensemble 5 reconfigEnabled=true skipACL=yes")
     everybody = (1, 2, 3, 4, 5)
@@ -339,16 +339,32 @@ def test_who_could_not_write_its_files_knows_a_change_from_its_database() -> Non
         for sid in everybody:
             perform(stage, f"sync {sid} all")
         settle(stage)
-    now = stage.actors[3].life.member.membership
-    assert now.voters == (3, 4, 5)
+    assert stage.actors[3].life.member.membership.voters == (3, 4, 5)
     for sid in everybody:
         perform(stage, f"crash {sid}")
     for sid in (1, 2, 3):
         disk = stage.actors[sid].disk
-        disk.committed, disk.proposed = config(*everybody, version=make(1, 0)), None
+        disk.committed, disk.proposed = config(*everybody, version=version), None
+    return stage
+
+
+def test_who_could_not_write_its_files_knows_a_change_from_its_database() -> None:
+    """Three have acknowledged that 1 and 2 are removed and, started again, have the former
+    configuration in their files. They were a quorum of that one, and must not serve by it."""
+    stage = two_removed(make(1, 0))
     lives = gather(stage, 1, 2, 3)
     assert {each.phase for each in lives} == {LOOKING}
-    assert stage.actors[1].disk.proposed == now, "the file is tried again"
+    proposed = stage.actors[1].disk.proposed
+    assert proposed is not None
+    assert proposed.voters == (3, 4, 5), "the file is tried again"
     lives += gather(stage, 4, 5)
     assert {each.phase for each in lives} == {ACTIVE}
     assert {each.member.membership.voters for each in lives} == {(3, 4, 5)}
+
+
+def test_server_lines_in_zoo_cfg_are_a_new_beginning(caplog: pytest.LogCaptureFixture) -> None:
+    stage = two_removed(0)
+    lives = gather(stage, 1, 2, 3)
+    assert {each.phase for each in lives} == {ACTIVE}
+    said = "the voters 1, 2, 3, 4, 5, and the database knows a later configuration with the voters"
+    assert any(f"{said} 3, 4, 5: the lines count" in line for line in caplog.messages)
