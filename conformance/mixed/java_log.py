@@ -61,6 +61,7 @@ EXPECTED: Final = (
     r"QuorumPeer Suggested leader:",
     # A server that is being added votes for nobody, and others do not know yet that it may.
     r"FastLeaderElection Ignoring notification for non-cluster member sid -?\d+ from",
+    r"FastLeaderElection Ignoring notification for sid -?\d+ from non-quorum member sid",
     r"QuorumPeer (PeerState set to LOOKING|Unexpected exception|Restarting Leader Election)",
     r"Leader (Shutting down|Shutdown called|Unexpected exception)",
     # The machine's.
