@@ -19,7 +19,8 @@ proposed behind a change needs only the next configuration once that is in force
 a leader names in NEWLEADER only what is in force, and sends a change that is under way behind
 UPTODATE: a learner of ZooKeeper puts in force at UPTODATE what NEWLEADER names, committed or not.
 A leader that another one is to replace takes no learners, proposes nothing, and ends after
-syncLimit though learners have stayed.
+syncLimit though learners have stayed. Who is still being sent what it lacks does not count for the
+quorum that a change needs: with ZooKeeper it does, and if it is lost then, so is that quorum.
 """
 
 from __future__ import annotations
@@ -145,7 +146,8 @@ class LeaderConfig:
             is_standalone_enabled=member.config.standalone_enabled,
             is_multi_address_enabled=member.ensemble.multi_address_enabled,
         )
-        synced = [each.sid for each in self._traffic.followers if each.counts_as_alive]
+        followers = self._traffic.followers
+        synced = [each.sid for each in followers if each.is_synced and each.counts_as_alive]
         if not verifier_of(planned).has_quorum([member.sid, *synced]):
             raise NewConfigNoQuorum
         self._planned = planned

@@ -75,14 +75,17 @@ def test_a_version_that_is_above_all_zxids_is_never_overtaken() -> None:
 
 
 def test_who_is_synced() -> None:
-    """A handler that gets proposals and is within its deadline; observers get none."""
+    """A follower that has acknowledged NEWLEADER and is within its deadline."""
     world = ReconfigWorld(numbered(membership(3, 1), 5))
     two, _, _ = world.with_learners(2, 3, observers=(4,))
     reconfig(two, line(4), "2,3")
     assert err_of(two) == ErrorCode.NEW_CONFIG_NO_QUORUM, "an observer is not forwarded to"
     five = world.late(5)
     reconfig(two, line(5), "2,3")
-    assert err_of(two) == 0, "it counts before it has acknowledged NEWLEADER"
+    assert err_of(two) == ErrorCode.NEW_CONFIG_NO_QUORUM, "it has not acknowledged NEWLEADER"
+    five.ack_new_leader()
+    reconfig(two, line(5), "2,3")
+    assert err_of(two) == 0
     assert not five.is_closed()
 
 
