@@ -247,8 +247,7 @@ class Leader(LearnerMaster):
         for other in list(self.handlers):
             if other is not handler and other.sid == sid:
                 other.link.fail(f"server {sid} has connected anew")
-        if not handler.is_observer:
-            handler.bit = self._tally.bit(sid)
+        handler.bit = self._config.bit_of(handler, is_established=established)
         LEARNER_EVENTS[self.phase, INFO](self, handler)
 
     def _count_accepted(self, handler: LearnerHandler) -> None:

@@ -11,7 +11,9 @@ and as much as possible of what was proposed behind it. If that is another serve
 nothing more; its learners leave it, and then it has no quorum.
 
 A new leader completes what it finds: the configuration that was last proposed, as far as it knows,
-is in NEWLEADER, needs a quorum of its own for every step up to UPTODATE, and is in force then.
+is in NEWLEADER, needs a quorum of its own for every step up to UPTODATE, and is in force then. An
+observer that it promotes counts for that quorum: it is one until then, and has all on disk that a
+follower would have.
 
 Where this differs from ZooKeeper, on purpose: a new leader needs the quorums of both configurations
 for the epoch and its acknowledgement, too, so that nobody is made to follow who is ahead. What was
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from pyzk.config.members import Membership, QuorumServer
     from pyzk.jute.records import ReconfigRequest
     from pyzk.quorum.leader_traffic import LearnerTraffic
-    from pyzk.quorum.learner_handler import LearnerMaster
+    from pyzk.quorum.learner_handler import LearnerHandler, LearnerMaster
     from pyzk.quorum.member import Member
     from pyzk.quorum.proposals import Proposal
 
@@ -125,6 +127,18 @@ class LeaderConfig:
             f" know that its voters are those of version {member.membership.version:x}"
         )
 
+    def bit_of(self, handler: LearnerHandler, *, is_established: bool) -> int:
+        """Returns the mask of a learner's vote. An observer has one while a new leader completes
+        the change that promotes it: the next configuration may have no quorum without it, and it
+        follows only when that is in force."""
+        sid = handler.sid
+        if handler.is_observer:
+            configs = self._member.configs
+            is_promoted = sid in configs.last_seen.voters and sid not in configs.committed.voters
+            if is_established or not is_promoted:
+                return 0
+        return self.tally.bit(sid)
+
     # --- a change -------------------------------------------------------------------
 
     def plan(self, request: ReconfigRequest, zxid: int) -> bytes:
@@ -192,6 +206,9 @@ class LeaderConfig:
         before = member.me
         member.activate_config(config, self.designated, zxid)
         self.zxid = 0
+        for handler in self._master.handlers:
+            if handler.is_observer:
+                handler.bit = 0  # proposals are not for it: it votes as soon as it follows
         self.tally.use(member.configs.verifiers)
         self._earlier = self.tally
         self._tell(member.configs.committed)

@@ -243,7 +243,7 @@ class Learner:
 
     def log_synced(self, zxid: int) -> None:
         """Goes on when the log is durable, if that was waited for."""
-        is_awaited = self.phase == STORING and self.sync.load is None and not self.is_over
+        is_awaited = self.phase == STORING and not self._ticket and not self.is_over
         if is_awaited and self.member.is_settled:
             self._go(LOG_SYNCED)
 

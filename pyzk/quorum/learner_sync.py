@@ -219,11 +219,13 @@ class Synchronization:
 
     def store(self) -> int:
         """Orders the database of a snapshot to be stored; returns the ticket of the order, or 0
-        where everything is in the log."""
+        where everything is in the log. An observer without a log stores its database if NEWLEADER
+        gives it a vote: then its acknowledgement counts."""
         load = self.load
-        if load is None:
-            return 0
         member = self._member
+        if load is None:
+            is_voter = member.sid in member.configs.last_seen.voters
+            return member.store_database() if is_voter and member.is_ahead_of_log else 0
         uncommitted = self.uncommitted
         load.finish()
         zxid = load.database.last_zxid
@@ -247,9 +249,11 @@ class Synchronization:
         _check_behind_snapshot(zxid, head)
 
     def put_in_force(self) -> None:
-        """Takes the database of the snapshot, which is stored, in place of the old one."""
+        """Takes the database of the snapshot, which is stored, in place of the old one; if there
+        was none, it is the one in use that was stored."""
         load = self.load
-        assert load is not None, "no snapshot was stored"
+        if load is None:
+            return
         self.load = None
         database = load.database
         database.log_complete_after = database.last_zxid

@@ -179,11 +179,13 @@ class Member:
         """Whether memory has what the disk lacks, by the choice of an observer without a log."""
         return 0 <= self.logged_zxid < self.database.log_complete_after
 
-    def store_database(self) -> None:
-        """Orders the database to be stored that is in use; nothing may be logged meanwhile."""
+    def store_database(self) -> int:
+        """Orders the database to be stored that is in use; nothing may be logged meanwhile. Returns
+        the ticket."""
         database = self.database
-        self.order(StoreDatabase(self.ticket(), database))
+        ticket = self.order(StoreDatabase(self.ticket(), database))
         self.logged_zxid = self.synced_zxid = database.log_complete_after = database.last_zxid
+        return ticket
 
     # --- commands with an answer ----------------------------------------------------
 

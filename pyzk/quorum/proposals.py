@@ -76,7 +76,8 @@ class NewEpoch:
     """The epoch that is about to be proposed.
 
     It is above every epoch that was accepted by a server that connects before a quorum has
-    connected. An observer's epoch raises it, but an observer does not count for the quorum.
+    connected. An observer's epoch raises it, but it does not count for the quorum, unless the
+    change that the new leader completes promotes it.
     """
 
     def __init__(self, tally: AckTally) -> None:

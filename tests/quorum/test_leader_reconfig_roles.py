@@ -253,6 +253,51 @@ def test_an_unfinished_change_needs_both_quorums_at_each_step() -> None:
     assert world.leader.last_committed == world.leader.last_proposed
 
 
+def test_an_observer_that_an_unfinished_change_promotes_counts_for_its_new_leader() -> None:
+    """Server 1 completes a change to voters 1, 4 and 5: 4 observes until that is in force."""
+    world = unfinished("\n".join([line(1), line(4), line(5), "version=9"]))
+    two, four = world.learner(2), world.learner(4, is_observer=True)
+    for learner in (two, four):
+        learner.info(accepted=1)
+    assert world.leader.epoch == 2
+    for learner in (two, four):
+        learner.ack_epoch(make(1, 1), 1)
+    assert world.saved[-1] == ("currentEpoch", 2)
+    two.ack_new_leader()
+    assert not world.is_serving()
+    four.ack_new_leader()
+    assert world.is_serving()
+    assert world.member.membership.version == 9
+
+
+def test_an_observer_that_was_promoted_counts_for_no_proposal_until_it_follows() -> None:
+    world = unfinished("\n".join([line(1), line(4), line(5), "version=9"]))
+    two, four = world.learner(2), world.learner(4, is_observer=True)
+    for learner in (two, four):
+        learner.info(accepted=1)
+    for learner in (two, four):
+        learner.ack_epoch(make(1, 1), 1)
+    for learner in (two, four):
+        learner.ack_new_leader()
+    two.create("/x")
+    four.ack_all()
+    assert world.leader.last_committed < world.leader.last_proposed
+    five = world.joined(5, accepted=1)
+    five.ack_all()
+    assert world.leader.last_committed == world.leader.last_proposed
+
+
+def test_an_observer_that_votes_in_force_or_nowhere_counts_for_nothing() -> None:
+    world = unfinished("\n".join([line(1), line(2), line(4), "version=9"]))
+    for sid in (2, 3, 5):
+        world.learner(sid, is_observer=True).info(accepted=1)
+    assert world.leader.epoch < 0
+    world.learner(4, is_observer=True).info(accepted=1)
+    assert world.leader.epoch < 0, "2 of 3 in force are 1 and one that says it is a participant"
+    world.learner(3).info(accepted=1)
+    assert world.leader.epoch == 2
+
+
 def test_who_is_ahead_in_the_next_configuration_stops_a_leader_that_is_not() -> None:
     world = unfinished("\n".join([line(1), line(4), line(5), "version=9"]))
     two, four = world.learner(2), world.learner(4)

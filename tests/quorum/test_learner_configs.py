@@ -511,3 +511,28 @@ def test_a_member_of_a_saved_configuration_saves_that_it_was_removed() -> None:
     world = serving(version=1)
     world.hear(activation(changed(s1="")))
     assert f"save active config {NEXT:x}" in world.take()
+
+
+PROMOTED = changed(s4="host4:2888:3888:participant")
+
+
+@pytest.mark.parametrize("config", [PROMOTED, JOINED])
+def test_an_observer_without_a_log_stores_what_it_has_before_its_ack_counts(
+    config: Membership,
+) -> None:
+    world = learner(is_observer=True, sync_enabled=False)
+    world.discover(2)
+    world.hear(diff(E1 + 1), both(create(E1 + 1)))
+    world.take()
+    world.hear(new_leader(config, 2))
+    ordered = world.take()
+    if config is JOINED:
+        assert ordered[-1] == "save currentEpoch 2"
+        return
+    assert ordered[-1] == "store 0x100000001"
+    world.hear(packets.encode_packet(packets.INFORM, E2 + 1, create(E2 + 1)))
+    world.sync()
+    assert world.acks == [E2]
+    assert world.member.logged_zxid == E1 + 1
+    world.hear(UPTODATE)
+    assert world.role.over, "it follows from now on"
