@@ -144,7 +144,11 @@ class ConfigChecker:
             self._check_proposed(sid, last_seen)
         if known is None or known.committed is not committed:
             self._check_in_force(sid, committed)
-        self._check_remembered(sid, max(committed.version, last_seen.version))
+        newest = max(committed.version, last_seen.version)
+        if known is not None and newest < known.last_seen.version:
+            # Its leader has it cut its log, and does not count what it had acknowledged.
+            self._acked[sid] = min(self._acked.get(sid, NO_CONFIG), newest)
+        self._check_remembered(sid, newest)
         if known is not None and committed.version < known.committed.version:
             raise Violation(
                 "configurations",
@@ -263,7 +267,11 @@ class ConfigChecker:
             self._logged.setdefault(sid, []).append(zxid)
 
     def restored(self, sid: int, zxid: int) -> None:
-        """Takes notice that the log of a machine ends with ``zxid`` from now on."""
+        """Takes notice that the log of a machine ends with ``zxid`` from now on. What it has cut
+        off does not count any more where its leader looks for a quorum."""
+        if self._acked.get(sid, NO_CONFIG) > zxid:
+            kept = [version for version in self._texts if version <= zxid]
+            self._acked[sid] = max(kept, default=NO_CONFIG)
         logged = self._logged.get(sid)
         if logged is not None:
             self._logged[sid] = [each for each in logged if each <= zxid]
