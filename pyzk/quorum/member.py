@@ -299,9 +299,9 @@ class Member:
         elif configs.is_enabled and known.voters != configs.committed.voters:
             log.warning(
                 "zoo.cfg has server lines with the voters %s, and the database knows a later"
-                " configuration with the voters %s: the lines count, as those of an ensemble that"
-                " begins anew. If nobody has meant that, because zoo.cfg could not be rewritten,"
-                " stop this server before it elects a leader, and give it the present lines",
+                " configuration with the voters %s: the lines count, as those of a server that"
+                " joins or of an ensemble that begins anew. If nobody has meant that, because"
+                " zoo.cfg could not be rewritten, stop this server and give it the present lines",
                 ", ".join(map(str, configs.committed.voters)),
                 ", ".join(map(str, known.voters)),
             )
