@@ -5,7 +5,9 @@ force, to ``zoo.cfg.dynamic.<version>``, which zoo.cfg then names. Names and tex
 files are the original's, so that either program reads what the other has written.
 
 Where this differs from ZooKeeper, on purpose: zoo.cfg keeps its comments and the order and spelling
-of its lines, and ``clientPortListenBacklog``, which the original takes away with ``clientPort``.
+of its lines, and ``clientPortListenBacklog``, which the original takes away with ``clientPort``;
+and it gets ``clientPort`` back where a new configuration no longer says it, as the server goes on
+to take clients there. The original takes none when it starts again.
 A ``.dynamic.next`` without a version, or with anything that is not understood, ends the start; the
 original takes an unknown key for an ensemble without servers, and looks for a leader for ever.
 
@@ -18,7 +20,7 @@ import re
 from typing import Final
 
 from pyzk.config.keys import MEMBER_PREFIXES
-from pyzk.config.members import MemberLines, Membership
+from pyzk.config.members import WILDCARD, MemberLines, Membership
 from pyzk.config.properties import escaped, parse_properties, without_keys
 from pyzk.config.settings import of_entry
 from pyzk.errors import ConfigError
@@ -105,11 +107,17 @@ def has_member_lines(static: bytes) -> bool:
     return any(entry.key.startswith(MEMBER_PREFIXES) for entry in parse_properties(static))
 
 
-def naming(static: bytes, dynamic_path: str, has_client_address: bool) -> bytes:
+def naming(
+    static: bytes,
+    dynamic_path: str,
+    has_client_address: bool,
+    client_address: tuple[str, int] | None = None,
+) -> bytes:
     """Return zoo.cfg without what the dynamic file says, and naming that file.
 
-    ``has_client_address`` tells whether the dynamic file says where this server takes clients.
-    Raises ConfigError.
+    ``has_client_address`` tells whether the dynamic file says where this server takes clients. If
+    neither it nor zoo.cfg does, zoo.cfg is given ``client_address``: an earlier dynamic file had
+    it, and without it the server could not start again. Raises ConfigError.
     """
 
     def is_removed(key: str) -> bool:
@@ -122,4 +130,13 @@ def naming(static: bytes, dynamic_path: str, has_client_address: bool) -> bytes:
         kept += b"\n"
     if kept.rstrip(b"\r\n").endswith(b"\\"):
         kept += b"\n"  # or what follows would continue that line
-    return kept + f"dynamicConfigFile={escaped(dynamic_path)}\n".encode("ascii")
+    lines = [f"dynamicConfigFile={escaped(dynamic_path)}"]
+    is_said = has_client_address or any(
+        entry.key == "clientPort" for entry in parse_properties(static)
+    )
+    if not is_said and client_address is not None:
+        host, port = client_address
+        lines.append(f"clientPort={port}")
+        if host != WILDCARD:
+            lines.append(f"clientPortAddress={escaped(host)}")
+    return kept + "".join(f"{line}\n" for line in lines).encode("ascii")

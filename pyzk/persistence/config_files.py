@@ -49,25 +49,31 @@ class ConfigFiles(NamedTuple):
         next_name = dynamic_files.next_name(self.name)
         save(self.directory, next_name, dynamic_files.next_text(membership))
 
-    def activate(self, membership: Membership) -> None:
-        """Write a configuration that is in force from now on. Raises StorageError."""
+    def activate(
+        self, membership: Membership, client_address: tuple[str, int] | None = None
+    ) -> None:
+        """Write a configuration that is in force from now on. ``client_address`` is where this
+        server takes clients, also if the configuration does not say it. Raises StorageError."""
         directory = self.directory
         name = dynamic_files.dynamic_name(self.name, membership.version)
         save(directory, name, dynamic_files.dynamic_text(membership))
         if self.has_static:
-            self._name_in_static(membership, name)
+            self._name_in_static(membership, name, client_address)
         else:
             remove_all(directory, [each for each in self._dynamic_names() if each != name])
         next_name = dynamic_files.next_name(self.name)
         if next_name in directory.names() and self._is_past(next_name, membership.version):
             remove_all(directory, [next_name])
 
-    def _name_in_static(self, membership: Membership, name: str) -> None:
+    def _name_in_static(
+        self, membership: Membership, name: str, client_address: tuple[str, int] | None
+    ) -> None:
         me = membership.member(self.sid)
         has_client_address = me is not None and me.client_port is not None
         static = self._read(self.name)
+        path = join(self.directory, name)
         try:
-            text = dynamic_files.naming(static, join(self.directory, name), has_client_address)
+            text = dynamic_files.naming(static, path, has_client_address, client_address)
         except ConfigError as error:
             raise StorageError(
                 f"cannot name the present configuration there: {error}",

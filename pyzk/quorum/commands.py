@@ -170,12 +170,20 @@ class SaveConfig(StorageCommand):
     and in mntr, and tries again until a later configuration takes its place.
     """
 
-    __slots__ = ("is_active", "membership")
+    __slots__ = ("client_address", "is_active", "membership")
 
-    def __init__(self, ticket: int, membership: Membership, is_active: bool) -> None:
+    def __init__(
+        self,
+        ticket: int,
+        membership: Membership,
+        is_active: bool,
+        client_address: tuple[str, int] | None = None,
+    ) -> None:
         self.ticket: int = ticket
         self.membership: Membership = membership
         self.is_active: bool = is_active
+        self.client_address: tuple[str, int] | None = client_address
+        """Where this server takes clients: zoo.cfg says it if the configuration does not."""
 
 
 class TruncateLog(StorageCommand):

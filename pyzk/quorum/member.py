@@ -275,7 +275,7 @@ class Member:
         if is_added and not self.was_added:
             # A start looks for a proposed one only beside one that was put in force.
             self.was_added = True
-            self.order(SaveConfig(self.ticket(), self.configs.committed, is_active=True))
+            self._save_active(self.configs.committed)
         self.order(SaveConfig(self.ticket(), proposed, is_active=False))
         if self.elections is not None:
             self.elections.see(self.configs)
@@ -342,7 +342,7 @@ class Member:
         mine = config.member(self.sid)
         self.was_added = self.was_added or mine is not None
         if self.was_added:
-            self.order(SaveConfig(self.ticket(), config, is_active=True))
+            self._save_active(config)
         # Else this server joins, and could not start again by files that lack it.
         self.install_config()
         if configs.verifier.has_same_content(quorums_before):
@@ -358,6 +358,10 @@ class Member:
         if self.elections is not None:
             self.elections.renew(configs, self.me, is_observer=self.is_observer)
         return self._is_moved_on(has_other_role, leader, zxid, before)
+
+    def _save_active(self, config: Membership) -> None:
+        address = self.client_address
+        self.order(SaveConfig(self.ticket(), config, is_active=True, client_address=address))
 
     def _listen_for_clients(self, mine: QuorumServer) -> None:
         """Orders the client port to be opened where the configuration has it now. Where it does not

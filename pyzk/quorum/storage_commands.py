@@ -94,7 +94,7 @@ def save_config(files: ConfigFiles, command: SaveConfig) -> StorageError | None:
     """Write a configuration to the files; return why that is not possible, None if it is done."""
     try:
         if command.is_active:
-            files.activate(command.membership)
+            files.activate(command.membership, command.client_address)
         else:
             files.propose(command.membership)
     except StorageError as error:

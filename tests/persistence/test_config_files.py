@@ -97,6 +97,24 @@ def test_client_port_stays_where_the_dynamic_file_does_not_say_it(sid: int) -> N
     assert b"clientPort=3\n" in get(files.directory, "zoo.cfg")
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "h1"])
+def test_client_port_comes_back_where_a_later_configuration_does_not_say_it(host: str) -> None:
+    """A server whose port only the configuration before had goes on there when it starts again."""
+    files = files_with(STATIC + b"clientPort=3\n" + LINES)
+    files.activate(FIRST, (host, 3))
+    assert b"clientPort" not in get(files.directory, "zoo.cfg")
+    later = parse_membership(b"server.1=h1:1:2\nserver.2=h2:1:2;3\nversion=100000004")
+    files.activate(later, (host, 3))
+    named = b"dynamicConfigFile=/c/zoo.cfg.dynamic.100000004\nclientPort=3\n"
+    named += b"" if host == "0.0.0.0" else b"clientPortAddress=h1\n"
+    assert get(files.directory, "zoo.cfg") == STATIC + named
+    assert start(files) == (0x100000004, None)
+    files.activate(later, (host, 3))
+    assert get(files.directory, "zoo.cfg").count(b"clientPort=") == 1
+    files.activate(SECOND, (host, 3))
+    assert b"clientPort" not in get(files.directory, "zoo.cfg")
+
+
 def test_the_proposed_one_goes_when_it_is_in_force_and_a_later_one_stays() -> None:
     files = files_with()
     files.activate(FIRST)

@@ -11,6 +11,7 @@ from pyzk.config.members import Membership, config_text, parse_member
 from pyzk.constants import OpCode
 from pyzk.jute.records import SetDataTxn
 from pyzk.quorum import packets
+from pyzk.quorum.commands import SaveConfig
 from pyzk.zxid import make
 from tests.quorum.learner_world import (
     LEADER,
@@ -536,3 +537,13 @@ def test_an_observer_without_a_log_stores_what_it_has_before_its_ack_counts(
     assert world.member.logged_zxid == E1 + 1
     world.hear(UPTODATE)
     assert world.role.over, "it follows from now on"
+
+
+def test_what_is_saved_in_force_says_where_clients_are_taken_now() -> None:
+    world = serving()
+    world.hear(activation(JOINED))
+    saved = [each for each in world.orders if isinstance(each, SaveConfig)]
+    assert [(each.is_active, each.client_address) for each in saved[-2:]] == [
+        (False, None),
+        (True, ("0.0.0.0", 2181)),
+    ]
