@@ -297,7 +297,6 @@ class _Recovery:
             raise StorageError("there is no snapshot", path=self.snap_directory.path)
         if not (self.options.autocreate or self.options.initialize):
             database.tree.last_zxid = -1
-            self.note("the directory is empty: no database is made")
             return Recovered(database, None, -1, -1, 0, self.notes)
         self._check_unused()
         name = write_snapshot(

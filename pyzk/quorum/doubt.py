@@ -56,7 +56,7 @@ class Doubt:
     def look(self) -> None:
         """Takes the news that an election begins."""
         self.deadline = None
-        if self.is_open:
+        if self.is_open and not self._member.is_observer:
             self.deadline = self._member.clock.now_ms + PATIENCE_MS
             log.info(
                 "server %d has no data, and does not vote until it has those of a leader, or knows"

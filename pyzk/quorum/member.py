@@ -46,6 +46,9 @@ log = logging.getLogger(__name__)
 class Member:
     """One server of an ensemble, whatever its role is."""
 
+    _has_heard_config: bool = False
+    """Whether it is in the log that others go by a later configuration."""
+
     def __init__(
         self,
         config: ServerConfig,
@@ -235,7 +238,17 @@ class Member:
             log.warning("the leader's configuration cannot be read: %s", error)
             return
         verifier = self.verifier
-        if config.version <= verifier.version or verifier.has_same_quorums(config):
+        if config.version <= verifier.version:
+            return
+        if not self._has_heard_config:
+            self._has_heard_config = True
+            log.warning(
+                "server %d goes by its own server lines, though version %x of the configuration is"
+                " in force: set reconfigEnabled=true in its zoo.cfg, as on the others",
+                self.sid,
+                config.version,
+            )
+        if verifier.has_same_quorums(config):
             return
         if not self.is_outdated:
             log.warning(

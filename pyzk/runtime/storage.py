@@ -131,6 +131,9 @@ class Storage:
         if recovered.is_new:
             log.info("created a new database in %s", config.data_dir)
             return recovered.database
+        if recovered.last_zxid < 0:
+            log.info("there are no data in %s", config.data_dir)
+            return recovered.database
         log.info(
             "loaded %s: %d znodes, %d sessions, last zxid %s (snapshot %s, %d transactions"
             " replayed) in %d ms",

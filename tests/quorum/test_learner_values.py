@@ -347,10 +347,13 @@ def test_that_this_configuration_is_outdated_is_said_once(caplog: pytest.LogCapt
     world = member()
     world.serve(2)
     caplog.clear()
+    world.member.heard_config(later(1, 2, 3))
     world.member.heard_config(later(1, 2, 5))
     world.member.heard_config(later(1, 2, 6))
     assert [each.getMessage() for each in caplog.records] == [
+        "server 1 goes by its own server lines, though version 100000000 of the configuration is in"
+        " force: set reconfigEnabled=true in its zoo.cfg, as on the others",
         "server 1 does not stand for election any more: version 100000000 of the configuration has"
         " the voters 1, 2, 5, and this server was started with the voters 1, 2, 3; give it the new"
-        " server lines and start it again"
+        " server lines and start it again",
     ]
