@@ -15,6 +15,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from conformance.mixed import compare
 from conformance.mixed.ensemble import Ensemble
@@ -22,6 +24,8 @@ from conformance.mixed.load import Load
 from conformance.mixed.members import PYZK, MixedError, MixedMember, eventually, implementation
 from conformance.oracle import OracleMissingError
 from conformance.servers import Launcher
+
+EnsembleOrChanging = TypeVar("EnsembleOrChanging", bound=Ensemble)
 
 
 def say(text: str) -> None:
@@ -73,37 +77,48 @@ def move_ensemble(ensemble: Ensemble, target: Launcher, load: Load) -> None:
     load.resume()
 
 
+def there_and_back(
+    ensemble: EnsembleOrChanging,
+    version: str,
+    move: Callable[[EnsembleOrChanging, Launcher, Load], None],
+) -> str:
+    """Moves an ensemble of the original to pyzk and back while clients work; returns a few
+    words."""
+    original = implementation(version)
+    ensemble.start()
+    with Load(ensemble.hosts) as load:
+        load.start()
+        load.progress()
+        say(f"three times {original.name}, member {ensemble.leader().sid} leads")
+        move(ensemble, implementation(PYZK), load)
+        move(ensemble, original, load)
+        return load.finish()
+
+
 def migrate(version: str = "3.9") -> str:
     """Migrates an ensemble and back; returns a few words."""
-    original, ours = implementation(version), implementation(PYZK)
-    with Ensemble([original] * 3) as ensemble:
-        ensemble.start()
-        with Load(ensemble.hosts) as load:
-            load.start()
-            load.progress()
-            say(f"three times {original.name}, member {ensemble.leader().sid} leads")
-            move_ensemble(ensemble, ours, load)
-            move_ensemble(ensemble, original, load)
-            return load.finish()
+    with Ensemble([implementation(version)] * 3) as ensemble:
+        return there_and_back(ensemble, version, move_ensemble)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit status: 1 when something was lost on the way."""
-    parser = argparse.ArgumentParser(prog="python -m conformance.mixed.migration")
+def command(module: str, title: str, migrate: Callable[[str], str]) -> int:
+    """Runs a migration as the command line of ``module`` asks; returns the exit status: 1 when
+    something was lost on the way."""
+    parser = argparse.ArgumentParser(prog=f"python -m conformance.mixed.{module}")
     parser.add_argument("--version", default="3.9", help="of the original")
-    version = parser.parse_args(arguments).version
+    version = parser.parse_args().version
     begin = time.monotonic()
     try:
         words = migrate(version)
     except OracleMissingError as missing:
-        print(f"migration: SKIPPED: {missing}")
+        print(f"{title}: SKIPPED: {missing}")
         return 0
     except MixedError as error:
-        print(f"migration: FAILED: {error}")
+        print(f"{title}: FAILED: {error}")
         return 1
-    print(f"migration, there and back, in {time.monotonic() - begin:.0f} s: {words}")
+    print(f"{title}, there and back, in {time.monotonic() - begin:.0f} s: {words}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("migration", "migration", migrate))

@@ -13,16 +13,14 @@ commands for people.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 
 from conformance.mixed import changed
 from conformance.mixed.changing import ChangingEnsemble
 from conformance.mixed.load import Load
-from conformance.mixed.members import PYZK, MixedError, MixedMember, eventually, implementation
-from conformance.mixed.migration import say
-from conformance.oracle import OracleMissingError
+from conformance.mixed.members import MixedMember, eventually, implementation
+from conformance.mixed.migration import command, say, there_and_back
 from conformance.servers import Launcher
 
 
@@ -70,36 +68,9 @@ def move_ensemble(ensemble: ChangingEnsemble, target: Launcher, load: Load) -> N
 
 def migrate(version: str = "3.9") -> str:
     """Migrates an ensemble and back; returns a few words."""
-    original, ours = implementation(version), implementation(PYZK)
-    with ChangingEnsemble([original] * 3) as ensemble:
-        ensemble.start()
-        with Load(ensemble.hosts) as load:
-            load.start()
-            load.progress()
-            say(f"three times {original.name}, member {ensemble.leader().sid} leads")
-            move_ensemble(ensemble, ours, load)
-            move_ensemble(ensemble, original, load)
-            return load.finish()
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit status: 1 when something was lost on the way."""
-    parser = argparse.ArgumentParser(prog="python -m conformance.mixed.migration_by_reconfig")
-    parser.add_argument("--version", default="3.9", help="of the original")
-    version = parser.parse_args(arguments).version
-    begin = time.monotonic()
-    try:
-        words = migrate(version)
-    except OracleMissingError as missing:
-        print(f"migration by reconfiguration: SKIPPED: {missing}")
-        return 0
-    except MixedError as error:
-        print(f"migration by reconfiguration: FAILED: {error}")
-        return 1
-    seconds = time.monotonic() - begin
-    print(f"migration by reconfiguration, there and back, in {seconds:.0f} s: {words}")
-    return 0
+    with ChangingEnsemble([implementation(version)] * 3) as ensemble:
+        return there_and_back(ensemble, version, move_ensemble)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("migration_by_reconfig", "migration by reconfiguration", migrate))
