@@ -78,7 +78,8 @@ _REFUSALS: Final[dict[type[Exception], tuple[str, str]]] = {
     exceptions.NoAuthError: (
         "permission",
         "the servers do not let this client change the members: --auth must be the superuser's"
-        " (digest:super:PASSWORD), or one to whom the ACL of /zookeeper/config gives WRITE",
+        " (digest:super:PASSWORD), or one to whom the ACL of /zookeeper/config gives WRITE; or the"
+        " server asked has no superDigest; try another one with -s",
     ),
     exceptions.ReconfigInProcessError: (
         "in-progress",

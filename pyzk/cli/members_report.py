@@ -30,6 +30,16 @@ class Outcome:
     """A part was done, or it is not known what became of it."""
 
 
+SUPER_KEY: Final = "DigestAuthenticationProvider.superDigest"
+SHARED_KEYS: Final = (
+    "tickTime",
+    "initLimit",
+    "syncLimit",
+    SUPER_KEY,
+    "4lw.commands.whitelist",
+)
+"""Keys that a new server takes over from the `zoo.cfg` of the others, as those have them."""
+
 _WORDS: Final = {
     Outcome.DONE: "done",
     Outcome.UNAVAILABLE: "unavailable",
@@ -220,9 +230,7 @@ def zoo_cfg_of(joins: Membership, server: QuorumServer) -> list[str]:
 
     Where there are groups, each participant must be in one, so it starts as an observer.
     """
-    lines = ["reconfigEnabled=true"]
-    if len(joins.voters) == 1:
-        lines.append("standaloneEnabled=false")
+    lines = ["reconfigEnabled=true", "standaloneEnabled=false"]
     if joins.groups:
         server = attrs.evolve(server, is_observer=True)
     others = tuple(member for member in joins.members if member.sid != server.sid)
@@ -237,10 +245,12 @@ def render_newcomers(report: Report) -> str:
         joins = report.observed.membership
         lines.append(f"server {server.sid} needs a dataDir with nothing in it but the file myid:")
         lines.append(f"    {server.sid}")
-        lines.append(
-            "and in its zoo.cfg, beside dataDir and the times (tickTime...) of the others:"
-        )
+        lines.append("and in its zoo.cfg, beside dataDir:")
         lines += [f"    {line}" for line in zoo_cfg_of(joins, server)]
+        lines.append(
+            f"and from the zoo.cfg of a member what else stands there: {', '.join(SHARED_KEYS)}..."
+        )
+        lines.append(f"(without {SUPER_KEY} the members cannot be changed through this server)")
     return "\n".join(lines) + "\n" if lines else ""
 
 
@@ -329,6 +339,7 @@ def as_json(report: Report) -> dict[str, Any]:
                 "id": server.sid,
                 "myid": str(server.sid),
                 "zoo_cfg": zoo_cfg_of(report.observed.membership, server),
+                "keys_as_others": list(SHARED_KEYS),
             }
             for server in report.newcomers
             if report.observed is not None
