@@ -237,6 +237,15 @@ class EnsembleClient:
 
         Raises RefusedError, UnknownOutcomeError and UnavailableError.
         """
+        try:
+            return self._make(change)
+        except KeyboardInterrupt:
+            raise UnknownOutcomeError(
+                "it was interrupted before the answer: the change may be made; look at the members"
+                " (pyzk members list)"
+            ) from None
+
+    def _make(self, change: Change) -> Membership:
         assert self._client is not None
         self._know((*change.before.members, *change.after.members))
         result = self._client.reconfig_async(*change.arguments(), change.before.version)

@@ -253,6 +253,17 @@ def test_who_is_no_member_is_told(ensemble: StandIn) -> None:
     assert "server 7 is not a member; the members are 1, 2" in result.output
 
 
+def test_the_replacement_of_nobody_prints_nothing_but_that(ensemble: StandIn) -> None:
+    ensemble.form(2)
+    new = ensemble.start(4, NOT_SERVING)
+    result = change(ensemble, "replace", "7", f"4={new.line()}")
+    assert result.exit_code == Outcome.REFUSED
+    assert result.output.splitlines() == [
+        "refused: nothing was changed",
+        "  problem: server 7 is not a member; the members are 1, 2",
+    ]
+
+
 def test_a_host_that_nobody_knows_is_told(ensemble: StandIn) -> None:
     ensemble.form(3)
     result = change(ensemble, "add", "--observer", "4=no-such-host.invalid:2888:3888;2181")
@@ -276,6 +287,7 @@ def test_without_credentials_it_is_not_tried(ensemble: StandIn) -> None:
     result = run(ensemble, "remove", "3")
     assert result.exit_code == Outcome.REFUSED
     assert "give --auth digest:super:PASSWORD, or set PYZK_AUTH" in result.output
+    assert "with --force" not in result.output  # the servers refuse it
     assert not ensemble.requests
     ensemble.is_open = True
     assert run(ensemble, "remove", "3").exit_code == Outcome.DONE
