@@ -46,6 +46,8 @@ class Change:
     after: Membership
     needed: tuple[int, ...] = ()
     """Servers that must be in sync before, besides those that become voters."""
+    is_rest: bool = attrs.field(default=False, eq=False)
+    """Whether a part of what is wanted is done already, by an earlier command."""
 
     @property
     def is_empty(self) -> bool:
@@ -222,7 +224,7 @@ def replacement(
             Change(f"add server {new.sid} as an observer", before, _with(before, [observer]))
         )
     last = changes[-1].after if changes else before
-    return [*changes, _swap(last, old, new)]
+    return [*changes, attrs.evolve(_swap(last, old, new), is_rest=present is not None)]
 
 
 def _needs_vote(before: Membership, old: int, new: QuorumServer) -> bool:
@@ -262,7 +264,7 @@ def _move(before: Membership, new: QuorumServer, group: int | None, weight: int)
     """
     present = before.member(new.sid)
     if present is None:
-        return [_join(before, new, group, weight)]
+        return [attrs.evolve(_join(before, new, group, weight), is_rest=True)]
     new = attrs.evolve(new, is_observer=present.is_observer)
     if present == new:
         return []

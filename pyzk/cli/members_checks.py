@@ -34,6 +34,9 @@ class Finding:
     """Whether the operator may know better: the servers could accept the change."""
     may_pass: bool = False
     """Whether waiting may help."""
+    is_refused: bool = False
+    """Whether the servers refuse it too, unless this command is mistaken: to force it gains
+    nothing."""
 
 
 @attrs.define
@@ -112,6 +115,7 @@ def _is_off(change: Change, observed: Observed) -> Iterator[Finding]:
             "the servers take no reconfiguration: set reconfigEnabled=true in zoo.cfg of each"
             " member, and start them again one by one",
             can_be_forced=True,
+            is_refused=True,
         )
 
 
@@ -122,6 +126,7 @@ def _permission(change: Change, observed: Observed) -> Iterator[Finding]:
             "nobody but the superuser may change the members: give --auth digest:super:PASSWORD,"
             " or set PYZK_AUTH (the servers need DigestAuthenticationProvider.superDigest)",
             can_be_forced=True,
+            is_refused=True,
         )
 
 
@@ -205,6 +210,7 @@ def _counted(change: Change, observed: Observed) -> Iterator[Finding]:
             f" is an observer now ({_list(observers)}): remove it (pyzk members remove {one}),"
             " start it again with participant in its own line, and add it with a vote",
             can_be_forced=True,
+            is_refused=True,
         )
 
 

@@ -78,7 +78,8 @@ _REFUSALS: Final[dict[type[Exception], tuple[str, str]]] = {
     exceptions.NoAuthError: (
         "permission",
         "the servers do not let this client change the members: --auth must be the superuser's"
-        " (digest:super:PASSWORD), or one to whom the ACL of /zookeeper/config gives WRITE",
+        " (digest:super:PASSWORD), or one to whom the ACL of /zookeeper/config gives WRITE; or the"
+        " server asked has no superDigest; try another one with -s",
     ),
     exceptions.ReconfigInProcessError: (
         "in-progress",
@@ -236,6 +237,15 @@ class EnsembleClient:
 
         Raises RefusedError, UnknownOutcomeError and UnavailableError.
         """
+        try:
+            return self._make(change)
+        except KeyboardInterrupt:
+            raise UnknownOutcomeError(
+                "it was interrupted before the answer: the change may be made; look at the members"
+                " (pyzk members list)"
+            ) from None
+
+    def _make(self, change: Change) -> Membership:
         assert self._client is not None
         self._know((*change.before.members, *change.after.members))
         result = self._client.reconfig_async(*change.arguments(), change.before.version)

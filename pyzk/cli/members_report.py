@@ -30,6 +30,18 @@ class Outcome:
     """A part was done, or it is not known what became of it."""
 
 
+UNKNOWN_OUTCOME: Final = "unknown-outcome"
+"""The name of the problem that nobody knows whether a change was made."""
+SUPER_KEY: Final = "DigestAuthenticationProvider.superDigest"
+SHARED_KEYS: Final = (
+    "tickTime",
+    "initLimit",
+    "syncLimit",
+    SUPER_KEY,
+    "4lw.commands.whitelist",
+)
+"""Keys that a new server takes over from the `zoo.cfg` of the others, as those have them."""
+
 _WORDS: Final = {
     Outcome.DONE: "done",
     Outcome.UNAVAILABLE: "unavailable",
@@ -65,11 +77,26 @@ class Report:
     observed: Observed | None = None
 
     def fail(self, outcome: int, check: str, text: str) -> None:
-        """Note why it ends here. If a change was made before, a refusal leaves work unfinished."""
-        if outcome == Outcome.REFUSED and any(step.result is not None for step in self.steps):
+        """Note why it ends here."""
+        self.end(outcome)
+        self.problems.append(Finding(check, text))
+
+    def end(self, outcome: int) -> None:
+        """Note how it ends. If a change was made before, a refusal leaves work unfinished."""
+        is_begun = self.is_rest or any(step.result is not None for step in self.steps)
+        if outcome == Outcome.REFUSED and is_begun:
             outcome = Outcome.UNFINISHED
         self.outcome = outcome
-        self.problems.append(Finding(check, text))
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether it is not known what became of a change."""
+        return any(each.check == UNKNOWN_OUTCOME for each in self.problems)
+
+    @property
+    def is_rest(self) -> bool:
+        """Whether an earlier command has begun what this one was to finish."""
+        return not self.is_dry and bool(self.steps) and self.steps[0].change.is_rest
 
     @property
     def newcomers(self) -> list[QuorumServer]:
@@ -77,8 +104,8 @@ class Report:
 
         Each has the role with which it is to be started.
         """
-        if self.observed is None:
-            return []
+        if self.observed is None or (self.problems and not self.steps):
+            return []  # it is not known whether any of them is to join
         found = []
         for server in self.others:
             present = self.observed.membership.member(server.sid)
@@ -112,8 +139,13 @@ class Report:
             )
         if self.outcome == Outcome.UNAVAILABLE:
             return word
-        if self.outcome == Outcome.UNFINISHED:
+        if self.outcome == Outcome.UNFINISHED and self.is_unknown:
             return f"{word}: it is not known whether the change was made"
+        if self.outcome == Outcome.UNFINISHED:
+            return (
+                f"{word}: nothing was changed now, but a part was done before; the same command"
+                " goes on from there"
+            )
         return f"{word}: nothing was changed"
 
 
@@ -220,9 +252,7 @@ def zoo_cfg_of(joins: Membership, server: QuorumServer) -> list[str]:
 
     Where there are groups, each participant must be in one, so it starts as an observer.
     """
-    lines = ["reconfigEnabled=true"]
-    if len(joins.voters) == 1:
-        lines.append("standaloneEnabled=false")
+    lines = ["reconfigEnabled=true", "standaloneEnabled=false"]
     if joins.groups:
         server = attrs.evolve(server, is_observer=True)
     others = tuple(member for member in joins.members if member.sid != server.sid)
@@ -237,10 +267,12 @@ def render_newcomers(report: Report) -> str:
         joins = report.observed.membership
         lines.append(f"server {server.sid} needs a dataDir with nothing in it but the file myid:")
         lines.append(f"    {server.sid}")
-        lines.append(
-            "and in its zoo.cfg, beside dataDir and the times (tickTime...) of the others:"
-        )
+        lines.append("and in its zoo.cfg, beside dataDir:")
         lines += [f"    {line}" for line in zoo_cfg_of(joins, server)]
+        lines.append(
+            f"and from the zoo.cfg of a member what else stands there: {', '.join(SHARED_KEYS)}..."
+        )
+        lines.append(f"(without {SUPER_KEY} the members cannot be changed through this server)")
     return "\n".join(lines) + "\n" if lines else ""
 
 
@@ -262,7 +294,7 @@ def render_verdict(report: Report) -> str:
     lines = [report.summary()]
     lines += [f"  problem: {each.text}" for each in report.problems]
     lines += [f"  in spite of: {each.text}" for each in report.overridden]
-    if report.problems and all(each.can_be_forced for each in report.problems):
+    if report.problems and all(x.can_be_forced and not x.is_refused for x in report.problems):
         lines.append("  note: with --force it is tried in spite of that")
     lines += [f"  note: {text}" for text in report.notes]
     return "\n".join(lines) + "\n"
@@ -329,6 +361,7 @@ def as_json(report: Report) -> dict[str, Any]:
                 "id": server.sid,
                 "myid": str(server.sid),
                 "zoo_cfg": zoo_cfg_of(report.observed.membership, server),
+                "keys_as_others": list(SHARED_KEYS),
             }
             for server in report.newcomers
             if report.observed is not None

@@ -22,7 +22,14 @@ from pyzk.cli.members_client import (
     UnavailableError,
     UnknownOutcomeError,
 )
-from pyzk.cli.members_report import Outcome, Report, Step, render_newcomers, render_plan
+from pyzk.cli.members_report import (
+    UNKNOWN_OUTCOME,
+    Outcome,
+    Report,
+    Step,
+    render_newcomers,
+    render_plan,
+)
 from pyzk.config.members import Membership, QuorumServer
 
 _PAUSE_S: Final = 1.0
@@ -59,7 +66,7 @@ def carry_out(
         outcome = Outcome.UNFINISHED if is_begun else Outcome.UNAVAILABLE
         report.fail(outcome, "unavailable", str(error))
     except UnknownOutcomeError as error:
-        report.fail(Outcome.UNFINISHED, "unknown-outcome", str(error))
+        report.fail(Outcome.UNFINISHED, UNKNOWN_OUTCOME, str(error))
     except KeyboardInterrupt:
         report.fail(Outcome.REFUSED, "interrupted", "it was interrupted")
     return report
@@ -82,13 +89,14 @@ def _carry_out(
     can_wait = terms.wait_s > 0 and not terms.is_dry and all(each.may_pass for each in blocking)
     if blocking and not can_wait:
         report.problems = blocking
-        report.outcome = Outcome.REFUSED
+        report.end(Outcome.REFUSED)
     report.overridden = [each for each in found.problems if each not in blocking]
     if terms.is_dry or report.problems:
         return
     plan = render_plan(report)
     if not terms.agree(plan):
         report.fail(Outcome.REFUSED, "not-confirmed", "it was not confirmed")
+        report.outcome = Outcome.REFUSED  # by the operator, who knows
         return
     for number in range(_MOST_STEPS):
         observed = _ready(client, changes[0], observed, others, terms)
@@ -145,8 +153,9 @@ def _ready(
         if not worst.may_pass:
             raise RefusedError(worst.check, worst.text)
         if monotonic() > end:
+            texts = "; ".join(each.text for each in blocking)
             raise RefusedError(
-                worst.check, f"{worst.text} (waited for {terms.wait_s:g} s; --wait is longer)"
+                worst.check, f"{texts} (waited for {terms.wait_s:g} s; a longer --wait may help)"
             )
         for each in blocking:
             if each.text not in said:

@@ -119,11 +119,14 @@ def test_an_observer_is_added_and_told_what_it_needs(ensemble: StandIn) -> None:
     told = [text.strip() for text in result.output.splitlines()]
     at = told.index("server 4 needs a dataDir with nothing in it but the file myid:")
     assert told[at + 1] == "4"
-    assert told[at + 3 : at + 8] == [
+    assert told[at + 3 : at + 9] == [
         "reconfigEnabled=true",
+        "standaloneEnabled=false",
         *(f"server.{sid}={ensemble.servers[sid].line()}" for sid in (1, 2, 3)),
         f"server.4={line}",
     ]
+    for key in ("DigestAuthenticationProvider.superDigest", "4lw.commands.whitelist", "tickTime"):
+        assert key in told[at + 9]
     assert told[-1] == "done: the configuration is now 0x100000008"
     assert "note: server 4 is not running yet" in result.output
 
@@ -250,6 +253,17 @@ def test_who_is_no_member_is_told(ensemble: StandIn) -> None:
     assert "server 7 is not a member; the members are 1, 2" in result.output
 
 
+def test_the_replacement_of_nobody_prints_nothing_but_that(ensemble: StandIn) -> None:
+    ensemble.form(2)
+    new = ensemble.start(4, NOT_SERVING)
+    result = change(ensemble, "replace", "7", f"4={new.line()}")
+    assert result.exit_code == Outcome.REFUSED
+    assert result.output.splitlines() == [
+        "refused: nothing was changed",
+        "  problem: server 7 is not a member; the members are 1, 2",
+    ]
+
+
 def test_a_host_that_nobody_knows_is_told(ensemble: StandIn) -> None:
     ensemble.form(3)
     result = change(ensemble, "add", "--observer", "4=no-such-host.invalid:2888:3888;2181")
@@ -273,6 +287,7 @@ def test_without_credentials_it_is_not_tried(ensemble: StandIn) -> None:
     result = run(ensemble, "remove", "3")
     assert result.exit_code == Outcome.REFUSED
     assert "give --auth digest:super:PASSWORD, or set PYZK_AUTH" in result.output
+    assert "with --force" not in result.output  # the servers refuse it
     assert not ensemble.requests
     ensemble.is_open = True
     assert run(ensemble, "remove", "3").exit_code == Outcome.DONE
@@ -299,7 +314,7 @@ def test_credentials_come_from_the_environment_and_are_never_shown(ensemble: Sta
     ("error", "check", "said"),
     [
         (ErrorCode.RECONFIG_DISABLED, "reconfig-off", "set reconfigEnabled=true"),
-        (ErrorCode.NO_AUTH, "permission", "--auth must be the superuser's"),
+        (ErrorCode.NO_AUTH, "permission", "has no superDigest; try another one with -s"),
         (ErrorCode.RECONFIG_IN_PROGRESS, "in-progress", "another reconfiguration is under way"),
         (ErrorCode.BAD_VERSION, "changed-meanwhile", "somebody else has changed the members"),
         (ErrorCode.NEW_CONFIG_NO_QUORUM, "quorum-lost", "no quorum of the new voters in sync"),

@@ -7,8 +7,10 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from pyzk.cli import main, members_client, members_run
+from pyzk.cli import main, members, members_client, members_run
+from pyzk.cli.members_change import Change
 from pyzk.cli.members_report import Outcome
+from pyzk.config.members import Membership
 from tests.cli.stand_in import AUTH, NOT_SERVING, StandIn, asked, change, run
 
 # --- a lost answer --------------------------------------------------------------------
@@ -33,6 +35,21 @@ def test_a_change_of_which_nothing_is_heard_is_not_called_undone(
     found = json.loads(result.stdout)
     assert [each["check"] for each in found["problems"]] == ["unknown-outcome"]
     assert found["summary"] == "unfinished: it is not known whether the change was made"
+
+
+def test_a_change_that_is_interrupted_before_its_answer_is_not_called_undone(
+    ensemble: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: members_client.EnsembleClient, change: Change) -> Membership:
+        raise KeyboardInterrupt
+
+    ensemble.form(3)
+    ensemble.loses = "before"
+    monkeypatch.setattr(members_client.EnsembleClient, "_find_out", interrupt)
+    result = change(ensemble, "remove", "3")
+    assert result.exit_code == Outcome.UNFINISHED
+    assert "unfinished: it is not known whether the change was made" in result.output
+    assert "it was interrupted before the answer" in result.output
 
 
 def test_a_lost_answer_and_the_change_of_another_is_not_taken_for_its_own(
@@ -90,11 +107,21 @@ def test_waiting_has_an_end(ensemble: StandIn) -> None:
     ensemble.servers[4].mode = NOT_SERVING
     result = change(ensemble, "promote", "4", "--wait", "0.1")
     assert result.exit_code == Outcome.REFUSED
-    assert "(waited for 0.1 s; --wait is longer)" in result.output
+    assert "(waited for 0.1 s; a longer --wait may help)" in result.output
     result = change(ensemble, "promote", "4", "--wait", "0")
     assert result.exit_code == Outcome.REFUSED
     assert "waited" not in result.output
     assert not ensemble.requests
+
+
+def test_behind_the_wait_all_that_are_not_in_sync_are_named(ensemble: StandIn) -> None:
+    ensemble.form(3, observers=2)
+    ensemble.servers[4].mode = ensemble.servers[5].mode = NOT_SERVING
+    result = change(ensemble, "promote", "4", "5", "--wait", "0.1")
+    assert result.exit_code == Outcome.REFUSED
+    [problem] = [line for line in result.output.splitlines() if "problem:" in line]
+    assert "server 4 is not in sync" in problem
+    assert "server 5 is not in sync" in problem
 
 
 def test_who_lags_is_not_in_sync(ensemble: StandIn) -> None:
@@ -176,6 +203,48 @@ def test_a_replacement_that_has_stopped_half_way_goes_on(ensemble: StandIn) -> N
         "give server 4 a vote and remove server 3"
     ]
     assert ensemble.membership.voters == (1, 2, 4)
+
+
+@pytest.mark.parametrize("is_interrupted", [False, True])
+def test_the_rest_of_a_replacement_that_is_not_made_is_unfinished(
+    ensemble: StandIn, monkeypatch: pytest.MonkeyPatch, is_interrupted: bool
+) -> None:
+    def slept(_: float) -> None:
+        if is_interrupted:
+            raise KeyboardInterrupt
+
+    ensemble.form(3)
+    new = ensemble.start(4, NOT_SERVING)
+    line = new.line("observer")
+    assert change(ensemble, "add", f"4={line}").exit_code == Outcome.DONE
+    monkeypatch.setattr(members_run, "sleep", slept)
+    arguments = ("replace", "3", f"4={new.line()}")
+    for wait in ("0.1", "0") if not is_interrupted else ("60",):
+        result = change(ensemble, *arguments, "--wait", wait)
+        assert result.exit_code == Outcome.UNFINISHED
+        assert "unfinished: nothing was changed now, but a part was done before" in result.output
+    assert change(ensemble, *arguments, "--dry-run").exit_code == Outcome.REFUSED
+    assert len(ensemble.requests) == 1
+
+
+def test_another_host_of_a_member_that_has_left_already_is_the_rest_of_a_replacement(
+    ensemble: StandIn,
+) -> None:
+    ensemble.form(3)
+    new = ensemble.start(4, NOT_SERVING)
+    result = change(ensemble, "replace", "4", f"4={new.line()}", "--wait", "0.1")
+    assert result.exit_code == Outcome.UNFINISHED
+
+
+def test_who_says_no_to_the_rest_of_a_replacement_has_refused_it(
+    ensemble: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensemble.form(3, observers=1)
+    monkeypatch.setattr(members, "is_terminal", lambda: True)
+    line = ensemble.servers[4].line()
+    result = change(ensemble, "replace", "3", f"4={line}", input="n\n")
+    assert result.exit_code == Outcome.REFUSED
+    assert "refused: nothing was changed" in result.output
 
 
 def test_a_replacement_whose_end_is_impossible_does_not_begin(ensemble: StandIn) -> None:
