@@ -61,7 +61,10 @@ class Observed:
     has_auth: bool = False
     """Whether credentials are given."""
     can_write: bool | None = None
-    """Whether anybody may change the configuration; None if that cannot be told."""
+    """Whether anybody may change the configuration; None if the ACL names somebody."""
+    is_super: bool | None = None
+    """Whether the server that is asked takes this client for the superuser; None if it does not
+    tell."""
     unreachable: dict[str, str] = attrs.field(factory=dict)
     """Why an election address cannot be reached, by `host:port`."""
 
@@ -72,6 +75,15 @@ class Observed:
             address = ClientAddress(*where)
             return next((each for each in self.servers if each.address == address), None)
         return next((each for each in self.servers if each.server_id == member.sid), None)
+
+    @property
+    def is_permitted(self) -> bool | None:
+        """Whether this client may change the configuration; None if only a change shows it."""
+        if self.can_write or self.is_super:
+            return True
+        if self.can_write is False and (self.is_super is False or not self.has_auth):
+            return False
+        return None
 
     @property
     def leader(self) -> SurveyedServer | None:
@@ -120,7 +132,19 @@ def _is_off(change: Change, observed: Observed) -> Iterator[Finding]:
 
 
 def _permission(change: Change, observed: Observed) -> Iterator[Finding]:
-    if observed.can_write is False and not observed.has_auth:
+    if observed.is_permitted is not False:
+        return
+    if observed.has_auth:
+        yield Finding(
+            "permission",
+            "the server that was asked does not take --auth for the superuser's"
+            " (digest:super:PASSWORD), and nobody else may change the members: the password is"
+            " wrong, or this server has no DigestAuthenticationProvider.superDigest, or another"
+            " one; try another server with -s",
+            can_be_forced=True,
+            is_refused=True,
+        )
+    else:
         yield Finding(
             "permission",
             "nobody but the superuser may change the members: give --auth digest:super:PASSWORD,"

@@ -91,6 +91,8 @@ def _carry_out(
         report.problems = blocking
         report.end(Outcome.REFUSED)
     report.overridden = [each for each in found.problems if each not in blocking]
+    if terms.is_dry and observed.is_permitted is None:
+        report.notes.append("the password is checked only by the change itself")
     if terms.is_dry or report.problems:
         return
     plan = render_plan(report)

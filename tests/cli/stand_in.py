@@ -22,12 +22,14 @@ from pyzk.constants import ErrorCode, OpCode
 from pyzk.jute.records import (
     ACL,
     AuthPacket,
+    ClientInfo,
     ConnectRequest,
     ConnectResponse,
     GetACLResponse,
     GetDataResponse,
     ReconfigRequest,
     Stat,
+    WhoAmIResponse,
 )
 
 SRVR = """\
@@ -119,6 +121,8 @@ class StandIn:
         """Whether the connection is lost `before` or `after` a reconfiguration is made."""
         self.is_full = False
         """Whether no client gets a session."""
+        self.tells_identities = True
+        """Whether whoAmI is answered, as by 3.7 and later."""
         self.is_open = False
         """Whether anybody may change the configuration."""
         self.then: Callable[[], None] = lambda: None
@@ -182,7 +186,7 @@ class StandIn:
             if opcode == OpCode.RECONFIG and self.loses:
                 return
             _send(connection, struct.pack(">iqi", xid, self.zxid, error) + body)
-            if opcode == OpCode.CLOSE_SESSION:
+            if opcode == OpCode.CLOSE_SESSION or error == ErrorCode.UNIMPLEMENTED:
                 return
 
     def _word(self, server: StandInServer, word: str) -> str:
@@ -205,6 +209,12 @@ class StandIn:
         elif opcode == OpCode.GET_ACL:
             perms = 31 if self.is_open else 1
             return ErrorCode.OK, GetACLResponse([ACL(perms, "world", "anyone")], stat).encode()
+        elif opcode == OpCode.WHO_AM_I:
+            if not self.tells_identities:
+                return ErrorCode.UNIMPLEMENTED, b""
+            scheme = "super" if PASSWORD in identities else "digest"
+            known = [ClientInfo("ip", "127.0.0.1"), ClientInfo(scheme, "")]
+            return ErrorCode.OK, WhoAmIResponse(known).encode()
         elif opcode == OpCode.SYNC:
             return ErrorCode.OK, body
         elif opcode == OpCode.RECONFIG:
