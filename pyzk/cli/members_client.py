@@ -338,6 +338,21 @@ class EnsembleClient:
         asyncio.run(self._try_addresses(others, observed))
         return observed
 
+    def read_versions(self, observed: Observed) -> None:
+        """Note by which version of the configuration each member goes that serves.
+
+        The configuration is not replicated: each member shows its own.
+        """
+        for member in observed.membership.members:
+            server = observed.of(member)
+            if server is None or not server.is_serving:
+                continue
+            try:
+                with EnsembleClient([server.address], self._auth, self._timeout_s) as client:
+                    observed.versions[member.sid] = client.read().version
+            except (UnavailableError, RefusedError):
+                continue  # it takes no clients, or not this one
+
     async def _survey(self, members: Iterable[QuorumServer]) -> list[SurveyedServer]:
         addresses = dict.fromkeys(
             ClientAddress(*where) for where in map(client_place, members) if where is not None

@@ -17,7 +17,7 @@ from pyzk.cli.survey import parse_addresses
 from pyzk.config.members import Membership
 from pyzk.constants import ErrorCode
 from pyzk.testing import ZooKeeperEnsemble, ZooKeeperServer
-from tests.cli.stand_in import NOT_SERVING, PASSWORD, StandIn, asked, change, run
+from tests.cli.stand_in import AUTH, NOT_SERVING, PASSWORD, StandIn, asked, change, run
 from tests.processes import python
 
 SUPER_TEST = "super:D/InIHSb7yEEbrWz8b9l71RjZJU="
@@ -59,6 +59,39 @@ def test_as_json_there_is_more(ensemble: StandIn) -> None:
     assert (one["mode"], one["in_sync"], one["problem"]) == ("leader", True, None)
     assert (three["mode"], three["in_sync"]) == (None, False)
     assert "connection refused" in three["problem"]
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_a_member_that_goes_by_version_0_is_named(ensemble: StandIn, first: int) -> None:
+    """Also if it is the one that is asked for the members."""
+    ensemble.form(3)
+    ensemble.servers[2].is_fixed = True
+    ensemble.stop(3)
+    result = run(ensemble.servers[first].address, "list")
+    assert result.exit_code == Outcome.DONE
+    warning = (
+        "server 2 goes by version 0 of the configuration, and not by 0x100000000: reconfigEnabled"
+        " is not true there, or it has not caught up"
+    )
+    assert result.output.splitlines()[-1] == f"  warning: {warning}"
+    found = json.loads(run(ensemble, "list", "--output", "json").output)
+    assert found["warnings"] == [warning]
+    ensemble.servers[2].is_fixed = False
+    assert "warning" not in run(ensemble, "list").output
+
+
+def test_where_all_go_by_version_0_there_is_no_contradiction(ensemble: StandIn) -> None:
+    ensemble.form(2)
+    ensemble.membership = attrs.evolve(ensemble.membership, version=0)
+    assert "warning" not in run(ensemble, "list").output
+
+
+def test_a_member_that_gives_no_session_is_listed_all_the_same(ensemble: StandIn) -> None:
+    ensemble.form(2)
+    ensemble.servers[2].is_full = True
+    result = run(ensemble, "list", "--timeout", "0.2")
+    assert result.exit_code == Outcome.DONE
+    assert "follower" in result.output
 
 
 def test_servers_may_be_named_as_for_status(ensemble: StandIn) -> None:
@@ -382,6 +415,14 @@ def test_what_the_servers_refuse_is_told(
     [problem] = found["problems"]
     assert problem["check"] == check
     assert said in problem["text"]
+
+
+def test_the_leader_that_refuses_for_reconfig_enabled_is_named(ensemble: StandIn) -> None:
+    ensemble.form(3)
+    ensemble.refusal = ErrorCode.RECONFIG_DISABLED
+    result = run(ensemble.servers[2].address, "remove", "3", AUTH)
+    assert result.exit_code == Outcome.REFUSED
+    assert "server 1, the leader, has reconfigEnabled=false: the servers take no" in result.output
 
 
 def test_a_change_of_another_is_never_overwritten(
