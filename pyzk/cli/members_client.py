@@ -341,7 +341,8 @@ class EnsembleClient:
     def read_versions(self, observed: Observed) -> None:
         """Note by which version of the configuration each member goes that serves.
 
-        The configuration is not replicated: each member shows its own.
+        Each member shows its own, until a change replicates one: then also a member without
+        reconfigEnabled=true shows that, as long as it follows the same leader.
         """
         for member in observed.membership.members:
             server = observed.of(member)
