@@ -147,6 +147,7 @@ def list_command(
     try:
         with EnsembleClient(addresses, _credentials(auth), timeout_s) as client:
             observed = client.observe(max_lag=DEFAULT_MAX_LAG, is_writer=False)
+            client.read_versions(observed)
     except UnavailableError as error:
         report.fail(Outcome.UNAVAILABLE, "unavailable", str(error))
     except RefusedError as error:

@@ -18,6 +18,7 @@ from pyzk.cli.survey import LEARNERS, NOT_SERVING, ClientAddress, SurveyedServer
 from pyzk.config.members import Membership, QuorumServer
 from pyzk.quorum.verifier import verifier_of
 from pyzk.runtime.addresses import place
+from pyzk.zxid import format_zxid
 
 MAX_EXTENDED_ID: Final = 254
 """The largest server id beside which znodes can have a TTL."""
@@ -61,7 +62,13 @@ class Observed:
     has_auth: bool = False
     """Whether credentials are given."""
     can_write: bool | None = None
-    """Whether anybody may change the configuration; None if that cannot be told."""
+    """Whether anybody may change the configuration; None if the ACL names somebody."""
+    is_super: bool | None = None
+    """Whether the server that is asked takes this client for the superuser; None if it does not
+    tell."""
+    versions: dict[int, int] = attrs.field(factory=dict)
+    """The version of the configuration by which a member goes, by server id; of those that were
+    asked and have answered."""
     unreachable: dict[str, str] = attrs.field(factory=dict)
     """Why an election address cannot be reached, by `host:port`."""
 
@@ -74,10 +81,30 @@ class Observed:
         return next((each for each in self.servers if each.server_id == member.sid), None)
 
     @property
+    def is_permitted(self) -> bool | None:
+        """Whether this client may change the configuration; None if only a change shows it."""
+        if self.can_write or self.is_super:
+            return True
+        if self.can_write is False and (self.is_super is False or not self.has_auth):
+            return False
+        return None
+
+    @property
     def leader(self) -> SurveyedServer | None:
         """The leader of the ensemble, if it is one of its members that says so."""
         members = [self.of(member) for member in self.membership.members]
         return leader_of([each for each in members if each is not None])
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is wrong with the members as they are."""
+        latest = max((self.membership.version, *self.versions.values()))
+        return [
+            f"server {sid} goes by version 0 of the configuration, and not by"
+            f" {format_zxid(latest)}: reconfigEnabled is not true there, or it has not caught up"
+            for sid, version in sorted(self.versions.items())
+            if version == 0 < latest
+        ]
 
     def why_not_in_sync(self, member: QuorumServer) -> str | None:
         """Return why a server cannot be counted on; None if it can."""
@@ -112,15 +139,28 @@ def _is_off(change: Change, observed: Observed) -> Iterator[Finding]:
     if change.before.version == 0:
         yield Finding(
             "reconfig-off",
-            "the servers take no reconfiguration: set reconfigEnabled=true in zoo.cfg of each"
-            " member, and start them again one by one",
+            "the server that was asked goes by version 0 of the configuration, so it takes no"
+            " reconfiguration: set reconfigEnabled=true in zoo.cfg of each member, and start them"
+            " again one by one",
             can_be_forced=True,
             is_refused=True,
         )
 
 
 def _permission(change: Change, observed: Observed) -> Iterator[Finding]:
-    if observed.can_write is False and not observed.has_auth:
+    if observed.is_permitted is not False:
+        return
+    if observed.has_auth:
+        yield Finding(
+            "permission",
+            "the server that was asked does not take --auth for the superuser's"
+            " (digest:super:PASSWORD), and nobody else may change the members: the password is"
+            " wrong, or this server has no DigestAuthenticationProvider.superDigest, or another"
+            " one; try another server with -s",
+            can_be_forced=True,
+            is_refused=True,
+        )
+    else:
         yield Finding(
             "permission",
             "nobody but the superuser may change the members: give --auth digest:super:PASSWORD,"

@@ -22,12 +22,14 @@ from kazoo.client import KazooClient
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.retry import KazooRetry
 
+from pyzk.auth.access import SUPER
 from pyzk.cli.members_change import Change, client_place, same_content
 from pyzk.cli.members_checks import Observed
 from pyzk.cli.survey import ClientAddress, SurveyedServer, explain, look, survey
 from pyzk.config.members import Membership, QuorumServer, parse_membership
-from pyzk.constants import Perms
-from pyzk.errors import ConfigError
+from pyzk.constants import OpCode, Perms
+from pyzk.errors import ConfigError, JuteError
+from pyzk.jute.records import ClientInfo, WhoAmIResponse
 from pyzk.runtime.addresses import look_up, place
 
 CONFIG_PATH: Final = "/zookeeper/config"
@@ -113,6 +115,19 @@ _REFUSALS: Final[dict[type[Exception], tuple[str, str]]] = {
 }
 
 
+class _WhoAmI:
+    """A request for the identities of this connection, in the form that kazoo sends."""
+
+    type: Final = OpCode.WHO_AM_I
+
+    def serialize(self) -> bytes:
+        return b""
+
+    @classmethod
+    def deserialize(cls, buffer: bytes, offset: int) -> list[ClientInfo]:
+        return WhoAmIResponse.decode(bytes(buffer), offset, len(buffer))[0].client_info
+
+
 class EnsembleClient:
     """A session with an ensemble."""
 
@@ -123,6 +138,7 @@ class EnsembleClient:
         self._auth = auth
         self._timeout_s = timeout_s
         self._client: KazooClient | None = None
+        self._tells_identities = True
 
     def __enter__(self) -> EnsembleClient:
         self._connect()
@@ -212,6 +228,22 @@ class EnsembleClient:
         except RefusedError:
             return None
 
+    def is_super(self) -> bool | None:
+        """Return whether the server takes this client for the superuser; None if it does not tell,
+        as those before 3.7."""
+
+        def ask(client: KazooClient) -> bool | None:
+            result = client.handler.async_result()
+            client._call(_WhoAmI(), result)  # kazoo has no method for it
+            try:
+                identities = result.get(timeout=self._timeout_s)
+            except (exceptions.UnimplementedError, JuteError):
+                self._tells_identities = False  # and closes the connection
+                return None
+            return any(each.auth_scheme == SUPER for each in identities)
+
+        return self._asked(ask) if self._tells_identities else None
+
     def _asked(self, question: Callable[[KazooClient], _T]) -> _T:
         """Return the answer to a question, asked again while there is no connection."""
         end = time.monotonic() + PATIENCE_S
@@ -292,6 +324,7 @@ class EnsembleClient:
         self, others: Iterable[QuorumServer] = (), max_lag: int = 0, is_writer: bool = True
     ) -> Observed:
         """Return how the members are, and servers that are none yet."""
+        is_super = self.is_super() if is_writer and self._auth is not None else None
         membership = self.read()
         members = [*membership.members, *others]
         observed = Observed(
@@ -300,9 +333,26 @@ class EnsembleClient:
             max_lag,
             has_auth=self._auth is not None,
             can_write=self.anybody_can_write() if is_writer else None,
+            is_super=is_super,
         )
         asyncio.run(self._try_addresses(others, observed))
         return observed
+
+    def read_versions(self, observed: Observed) -> None:
+        """Note by which version of the configuration each member goes that serves.
+
+        Each member shows its own, until a change replicates one: then also a member without
+        reconfigEnabled=true shows that, as long as it follows the same leader.
+        """
+        for member in observed.membership.members:
+            server = observed.of(member)
+            if server is None or not server.is_serving:
+                continue
+            try:
+                with EnsembleClient([server.address], self._auth, self._timeout_s) as client:
+                    observed.versions[member.sid] = client.read().version
+            except (UnavailableError, RefusedError):
+                continue  # it takes no clients, or not this one
 
     async def _survey(self, members: Iterable[QuorumServer]) -> list[SurveyedServer]:
         addresses = dict.fromkeys(

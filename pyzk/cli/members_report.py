@@ -191,7 +191,8 @@ def render_list(observed: Observed) -> str:
     if observers:
         text += f", {_count(observers, 'observer')}"
     text += f"; {_quorum(membership)}"
-    return "\n".join([*_table(rows), "", text]) + "\n"
+    warnings = [f"  warning: {each}" for each in observed.warnings]
+    return "\n".join([*_table(rows), "", text, *warnings]) + "\n"
 
 
 def _role(member: QuorumServer) -> str:
@@ -310,6 +311,7 @@ def list_json(observed: Observed) -> dict[str, Any]:
         "outcome": _WORDS[Outcome.DONE],
         "exit_code": Outcome.DONE,
         "problems": [],
+        "warnings": observed.warnings,
         **_membership_json(membership),
         "members": [_member_json(observed, member) for member in membership.members],
     }

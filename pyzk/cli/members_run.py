@@ -91,6 +91,8 @@ def _carry_out(
         report.problems = blocking
         report.end(Outcome.REFUSED)
     report.overridden = [each for each in found.problems if each not in blocking]
+    if terms.is_dry and observed.is_permitted is None:
+        report.notes.append("the password is checked only by the change itself")
     if terms.is_dry or report.problems:
         return
     plan = render_plan(report)
@@ -102,7 +104,7 @@ def _carry_out(
         observed = _ready(client, changes[0], observed, others, terms)
         step = report.steps[number]
         click.echo(f"{changes[0].title}...", err=True)
-        step.result = client.make(changes[0])
+        step.result = _made(client, changes[0], observed)
         observed = client.observe(others, terms.max_lag)
         report.observed = observed
         changes = _left(wanted, observed) if len(changes) > 1 else []
@@ -163,6 +165,19 @@ def _ready(
                 click.echo(f"waiting for {terms.wait_s:g} s at most: {each.text}", err=True)
         sleep(_PAUSE_S)
         observed = client.observe(others, terms.max_lag)
+
+
+def _made(client: EnsembleClient, change: Change, observed: Observed) -> Membership:
+    """Make a change; where no reconfiguration is taken, name the leader: it is who looks."""
+    try:
+        return client.make(change)
+    except RefusedError as error:
+        if error.check != "reconfig-off" or observed.leader is None:
+            raise
+        members = observed.membership.members
+        sid = next(each.sid for each in members if observed.of(each) is observed.leader)
+        who = f"server {sid}, the leader, has reconfigEnabled=false"
+        raise RefusedError(error.check, f"{who}: {error.text}") from None
 
 
 def _settle(

@@ -22,12 +22,14 @@ from pyzk.constants import ErrorCode, OpCode
 from pyzk.jute.records import (
     ACL,
     AuthPacket,
+    ClientInfo,
     ConnectRequest,
     ConnectResponse,
     GetACLResponse,
     GetDataResponse,
     ReconfigRequest,
     Stat,
+    WhoAmIResponse,
 )
 
 SRVR = """\
@@ -94,6 +96,10 @@ class StandInServer:
     zxid: int
     claimed_id: int | None
     """The id that `conf` shows; None: the word is not allowed."""
+    is_fixed: bool = False
+    """Whether it goes by version 0 of the configuration."""
+    is_full: bool = False
+    """Whether it gives no client a session, as the ensemble's `is_full`."""
 
     @property
     def address(self) -> str:
@@ -119,6 +125,8 @@ class StandIn:
         """Whether the connection is lost `before` or `after` a reconfiguration is made."""
         self.is_full = False
         """Whether no client gets a session."""
+        self.tells_identities = True
+        """Whether whoAmI is answered, as by 3.7 and later."""
         self.is_open = False
         """Whether anybody may change the configuration."""
         self.then: Callable[[], None] = lambda: None
@@ -169,7 +177,7 @@ class StandIn:
         if head.isalpha():
             connection.sendall(self._word(server, head.decode()).encode())
             return
-        if server.mode == NOT_SERVING or self.is_full:
+        if server.mode == NOT_SERVING or self.is_full or server.is_full:
             return
         asked, _ = ConnectRequest.decode(_exactly(connection, struct.unpack(">i", head)[0]), 0, 44)
         _send(connection, ConnectResponse(0, asked.timeout_ms, 0x10000, bytes(16), False).encode())
@@ -178,11 +186,11 @@ class StandIn:
             (length,) = struct.unpack(">i", _exactly(connection, 4))
             request = _exactly(connection, length)
             xid, opcode = struct.unpack_from(">ii", request)
-            error, body = self._answer(opcode, request[8:], identities)
+            error, body = self._answer(server, opcode, request[8:], identities)
             if opcode == OpCode.RECONFIG and self.loses:
                 return
             _send(connection, struct.pack(">iqi", xid, self.zxid, error) + body)
-            if opcode == OpCode.CLOSE_SESSION:
+            if opcode == OpCode.CLOSE_SESSION or error == ErrorCode.UNIMPLEMENTED:
                 return
 
     def _word(self, server: StandInServer, word: str) -> str:
@@ -194,8 +202,11 @@ class StandIn:
             return f"serverId={server.claimed_id}\n"
         return f"{word} is not executed because it is not in the whitelist.\n"
 
-    def _answer(self, opcode: int, body: bytes, identities: list[str]) -> tuple[int, bytes]:
-        text = config_text(self.membership).encode() if self.membership.members else b""
+    def _answer(
+        self, server: StandInServer, opcode: int, body: bytes, identities: list[str]
+    ) -> tuple[int, bytes]:
+        shown = attrs.evolve(self.membership, version=0) if server.is_fixed else self.membership
+        text = config_text(shown).encode() if shown.members else b""
         stat = Stat(0, self.membership.version, 0, 0, -1, 0, -1, 0, len(text), 0, 0)
         if opcode == OpCode.AUTH:
             packet, _ = AuthPacket.decode(body, 0, len(body))
@@ -205,6 +216,12 @@ class StandIn:
         elif opcode == OpCode.GET_ACL:
             perms = 31 if self.is_open else 1
             return ErrorCode.OK, GetACLResponse([ACL(perms, "world", "anyone")], stat).encode()
+        elif opcode == OpCode.WHO_AM_I:
+            if not self.tells_identities:
+                return ErrorCode.UNIMPLEMENTED, b""
+            scheme = "super" if PASSWORD in identities else "digest"
+            known = [ClientInfo("ip", "127.0.0.1"), ClientInfo(scheme, "")]
+            return ErrorCode.OK, WhoAmIResponse(known).encode()
         elif opcode == OpCode.SYNC:
             return ErrorCode.OK, body
         elif opcode == OpCode.RECONFIG:

@@ -12,12 +12,16 @@ from click.testing import CliRunner
 
 from pyzk.cli import main, members, members_client
 from pyzk.cli.members_change import Change
-from pyzk.cli.members_report import Outcome
+from pyzk.cli.members_report import SUPER_KEY, Outcome
+from pyzk.cli.survey import parse_addresses
 from pyzk.config.members import Membership
 from pyzk.constants import ErrorCode
 from pyzk.testing import ZooKeeperEnsemble, ZooKeeperServer
-from tests.cli.stand_in import NOT_SERVING, PASSWORD, StandIn, asked, change, run
+from tests.cli.stand_in import AUTH, NOT_SERVING, PASSWORD, StandIn, asked, change, run
 from tests.processes import python
+
+SUPER_TEST = "super:D/InIHSb7yEEbrWz8b9l71RjZJU="
+"""The digest of super:test."""
 
 # --- list -----------------------------------------------------------------------------
 
@@ -55,6 +59,39 @@ def test_as_json_there_is_more(ensemble: StandIn) -> None:
     assert (one["mode"], one["in_sync"], one["problem"]) == ("leader", True, None)
     assert (three["mode"], three["in_sync"]) == (None, False)
     assert "connection refused" in three["problem"]
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_a_member_that_goes_by_version_0_is_named(ensemble: StandIn, first: int) -> None:
+    """Also if it is the one that is asked for the members."""
+    ensemble.form(3)
+    ensemble.servers[2].is_fixed = True
+    ensemble.stop(3)
+    result = run(ensemble.servers[first].address, "list")
+    assert result.exit_code == Outcome.DONE
+    warning = (
+        "server 2 goes by version 0 of the configuration, and not by 0x100000000: reconfigEnabled"
+        " is not true there, or it has not caught up"
+    )
+    assert result.output.splitlines()[-1] == f"  warning: {warning}"
+    found = json.loads(run(ensemble, "list", "--output", "json").output)
+    assert found["warnings"] == [warning]
+    ensemble.servers[2].is_fixed = False
+    assert "warning" not in run(ensemble, "list").output
+
+
+def test_where_all_go_by_version_0_there_is_no_contradiction(ensemble: StandIn) -> None:
+    ensemble.form(2)
+    ensemble.membership = attrs.evolve(ensemble.membership, version=0)
+    assert "warning" not in run(ensemble, "list").output
+
+
+def test_a_member_that_gives_no_session_is_listed_all_the_same(ensemble: StandIn) -> None:
+    ensemble.form(2)
+    ensemble.servers[2].is_full = True
+    result = run(ensemble, "list", "--timeout", "0.2")
+    assert result.exit_code == Outcome.DONE
+    assert "follower" in result.output
 
 
 def test_servers_may_be_named_as_for_status(ensemble: StandIn) -> None:
@@ -293,11 +330,53 @@ def test_without_credentials_it_is_not_tried(ensemble: StandIn) -> None:
     assert run(ensemble, "remove", "3").exit_code == Outcome.DONE
 
 
+def test_a_wrong_password_is_found_before_a_server_is_waited_for(ensemble: StandIn) -> None:
+    ensemble.form(3, observers=1)
+    ensemble.servers[4].mode = NOT_SERVING
+    wrong = "--auth=digest:super:wr0ng"
+    result = run(ensemble, "promote", "4", wrong)
+    assert result.exit_code == Outcome.REFUSED
+    assert "does not take --auth for the superuser's" in result.output
+    assert "waiting" not in result.stderr
+    result = run(ensemble, "remove", "3", wrong, "--dry-run")
+    assert result.exit_code == Outcome.REFUSED
+    assert "the password is wrong, or this server has no" in result.output
+    right = change(ensemble, "remove", "3", "--dry-run")
+    assert right.exit_code == Outcome.DONE
+    assert "the password" not in right.output
+    assert not ensemble.requests
+
+
+def test_a_server_that_does_not_tell_who_asks_checks_the_password_itself(
+    ensemble: StandIn,
+) -> None:
+    ensemble.form(3)
+    ensemble.tells_identities = False
+    wrong = "--auth=digest:super:wr0ng"
+    dry = run(ensemble, "remove", "3", wrong, "--dry-run")
+    assert dry.exit_code == Outcome.DONE
+    assert "note: the password is checked only by the change itself" in dry.output
+    result = run(ensemble, "remove", "3", wrong)
+    assert result.exit_code == Outcome.REFUSED
+    assert "--auth must be the superuser's" in result.output
+    assert change(ensemble, "remove", "3").exit_code == Outcome.DONE
+
+
+def test_a_server_of_pyzk_tells_who_its_superuser_is() -> None:
+    with ZooKeeperServer(options={SUPER_KEY: SUPER_TEST}) as server:
+        addresses = parse_addresses(server.connect_string)
+        for password, is_super in (("test", True), ("wr0ng", False)):
+            auth = ("digest", f"super:{password}")
+            with members_client.EnsembleClient(addresses, auth, 5.0) as client:
+                assert client.is_super() is is_super
+
+
 def test_credentials_come_from_the_environment_and_are_never_shown(ensemble: StandIn) -> None:
     ensemble.form(4)
     wrong = run(ensemble, "remove", "4", env={members.AUTH_VARIABLE: "digest:super:wr0ng"})
     assert wrong.exit_code == Outcome.REFUSED
-    assert "--auth must be the superuser's" in wrong.output
+    assert "does not take --auth for the superuser's" in wrong.output
+    assert not ensemble.requests
     right = run(ensemble, "remove", "4", env={members.AUTH_VARIABLE: f"digest:{PASSWORD}"})
     assert right.exit_code == Outcome.DONE
     for bad in ("wr0ng", "digest:", ":wr0ng", "digest:wr0ng"):
@@ -336,6 +415,14 @@ def test_what_the_servers_refuse_is_told(
     [problem] = found["problems"]
     assert problem["check"] == check
     assert said in problem["text"]
+
+
+def test_the_leader_that_refuses_for_reconfig_enabled_is_named(ensemble: StandIn) -> None:
+    ensemble.form(3)
+    ensemble.refusal = ErrorCode.RECONFIG_DISABLED
+    result = run(ensemble.servers[2].address, "remove", "3", AUTH)
+    assert result.exit_code == Outcome.REFUSED
+    assert "server 1, the leader, has reconfigEnabled=false: the servers take no" in result.output
 
 
 def test_a_change_of_another_is_never_overwritten(

@@ -80,6 +80,10 @@ def test_who_has_no_permission_is_told() -> None:
     assert problems(change, has_auth=False) == ["permission"]
     assert problems(change, has_auth=False, can_write=None) == []
     assert problems(change, has_auth=False, can_write=True) == []
+    assert problems(change, is_super=False) == ["permission"]
+    assert problems(change, is_super=True) == []
+    assert problems(change, is_super=False, can_write=None) == []
+    assert problems(change, is_super=False, can_write=True) == []
 
 
 def test_the_last_voter_stays() -> None:
