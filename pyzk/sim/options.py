@@ -154,7 +154,9 @@ class Options:
         """Whether nothing goes wrong, and no machine stays broken in the end."""
         rates = [getattr(self, each.name) for each in fields(self) if each.name in _TROUBLES]
         is_even = not self.slow_syncs and not self.spikes  # a slow one may outlast syncLimit
-        return not any(rates) and is_even and self.mode == SAFETY
+        # So may a few large requests on a slow line.
+        is_wide = not self.line_bytes_ms or self.data_bytes < 100 * self.line_bytes_ms
+        return not any(rates) and is_even and is_wide and self.mode == SAFETY
 
     @property
     def members(self) -> int:
