@@ -12,6 +12,7 @@ from functools import partial
 from random import Random
 from typing import Final, Protocol
 
+from pyzk.quorum.verifier import verifier_of
 from pyzk.sim.checks import Checks
 from pyzk.sim.clients import SimClient
 from pyzk.sim.machine import Machine
@@ -372,19 +373,25 @@ class Faults:
         return [machines[sid] for sid in core]
 
     def _core(self) -> list[int]:
-        """Return the members that survive: a quorum, not much more, and perhaps an observer."""
+        """Return the members that survive: a quorum, also of a change that may be under way, not
+        much more, and perhaps an observer."""
         rng, options = self.rng, self.options
-        newest = self.world.checks.configs.newest
-        sids = list(newest.voters)
+        configs = self.world.checks.configs
+        newest = configs.newest
+        changes = configs.under_way()
+        sids = list(
+            dict.fromkeys([*newest.voters, *(sid for each in changes for sid in each.voters)])
+        )
         rng.shuffle(sids)
         core: list[int] = []
-        verifier = self.world.checks.configs.verifiers[-1]
+        verifiers = [configs.verifiers[-1], *map(verifier_of, changes)]
         for sid in sids:
             is_alone = not options.leader_serves and len(core) == 1
-            has_quorum = verifier.has_quorum(self._with_data(core))
+            with_data = self._with_data(core)
+            has_quorum = all(verifier.has_quorum(with_data) for verifier in verifiers)
             if not has_quorum or is_alone or rng.random() < 0.15:
                 core.append(sid)
-        core += [sid for sid in newest.observers if rng.random() < 0.7]
+        core += [sid for sid in newest.observers if sid not in core and rng.random() < 0.7]
         return sorted(core)
 
     def _leave_broken(self, machine: Machine, core: list[int], one_way: str) -> None:

@@ -93,6 +93,12 @@ class ConfigChecker:
         """The configuration that was committed last."""
         return self.history[-1]
 
+    def under_way(self) -> list[Membership]:
+        """Returns the configurations that were proposed behind the newest one, in force nowhere."""
+        newest = self.newest.version
+        later = [lines for version, lines in self._texts.items() if version > newest]
+        return [parse_membership("\n".join(lines).encode()) for lines in later]
+
     def index_at(self, zxid: int) -> int:
         """Returns which configuration is in force behind ``zxid``, as an index of the history."""
         return bisect_right(self._versions, zxid) - 1
