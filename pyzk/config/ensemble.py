@@ -315,7 +315,8 @@ class _Builder:
         last_seen = self._last_seen(membership)
         me = self._me(membership, last_seen)
         self._peer_type(me)
-        host, port = self._client_address(me)
+        is_in_force = membership.member(me.sid) is not None
+        host, port = self._client_address(me, is_in_force=is_in_force)
         self._advise(membership, where)
         return EnsembleConfig(
             my_sid=me.sid,
@@ -434,7 +435,9 @@ class _Builder:
             )
             self._warn(setting, remedy)
 
-    def _client_address(self, me: QuorumServer) -> tuple[str, int]:
+    def _client_address(self, me: QuorumServer, *, is_in_force: bool) -> tuple[str, int]:
+        """Return where clients are taken. A line that is only proposed need not agree with zoo.cfg:
+        what zoo.cfg says counts until that line is in force."""
         host, host_line = self._given("clientPortAddress")
         port, port_line = self._given("clientPort")
         line = host_line or port_line
@@ -447,7 +450,7 @@ class _Builder:
                 host = canonical_host(host.removeprefix("[").removesuffix("]"))
             except ValueError as error:
                 raise line.wrong(str(error)) from None
-        if me.client_port is None:
+        if me.client_port is None or (port is not None and not is_in_force):
             if port is None:
                 raise self.settings.no_client_port(
                     f"; set it, 2181 is usual, or end the server.{me.sid} line with ;2181"

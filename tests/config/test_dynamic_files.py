@@ -161,6 +161,17 @@ def test_a_start_finds_both_configurations() -> None:
     assert warning.startswith(f"{NEXT}: a reconfiguration to version 100000007 was under way")
 
 
+def test_a_line_that_is_only_proposed_need_not_agree_with_the_client_port_in_zoo_cfg() -> None:
+    """A removed server has its client port back in zoo.cfg, and may be added with another one."""
+    text = STATIC + f"clientPort=9\ndynamicConfigFile={DYNAMIC}"
+    two_in_force = "server.1=a:1:2;9\nserver.2=b:1:2;9"
+    proposed = {NEXT: THREE + "version=100000007"}
+    ensemble = start(text, {DYNAMIC: two_in_force, **proposed}, sid=3)
+    assert ensemble.client_port == 9
+    with pytest.raises(ConfigError, match=r"0\.0\.0\.0:9 differs from 0\.0\.0\.0:3 in server\.3"):
+        start(text, {DYNAMIC: THREE, **proposed}, sid=3)
+
+
 @pytest.mark.parametrize("version", ["100000004", "100000003", "0"])
 def test_what_was_proposed_and_is_in_force_is_not_under_way(version: str) -> None:
     text = STATIC + f"dynamicConfigFile={DYNAMIC}"

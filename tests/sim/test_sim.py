@@ -40,17 +40,11 @@ def test_a_seed_is_clean(seed: int) -> None:
     assert_clean(seed)
 
 
-OPEN = {10049}
-"""A server that was removed and is being added again ends before that is in force, and cannot start
-from its files: the simulated operator does not help it yet."""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(10_000, 10_200, 20))
 def test_many_seeds_are_clean(first: int) -> None:
     for seed in range(first, first + 20):
-        if seed not in OPEN:
-            assert_clean(seed)
+        assert_clean(seed)
 
 
 def regression_seeds() -> list[tuple[int, bool]]:
