@@ -231,7 +231,7 @@ class MemberLife:
         configs = member.configs
         before, was_under_way = configs.verifier, configs.is_under_way
         self.election.newer_config = None
-        member.activate_config(parse_membership(text), None, 0)
+        member.adopt_config(parse_membership(text))
         if configs.verifier.has_same_content(before) and configs.is_under_way == was_under_way:
             return False
         self._begin_round()

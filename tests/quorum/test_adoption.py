@@ -325,24 +325,25 @@ def test_who_alone_knows_of_a_proposed_configuration_follows_a_leader_without_it
     assert life.member.server.is_running
 
 
-def two_removed(version: int) -> Stage:
-    """Five members that have removed 1 and 2, and ended. The files of 1, 2 and 3 have all five, in
-    this version."""
+def two_removed(version: int, removed: tuple[int, int] = (1, 2)) -> Stage:
+    """Five members that have removed two of them, and ended. The files of those and of 3 have all
+    five, in this version."""
     stage = Stage()
     perform(stage, "ensemble 5 reconfigEnabled=true skipACL=yes")
     everybody = (1, 2, 3, 4, 5)
     gather(stage, *everybody)
     perform(stage, "client A open 3")
     settle(stage)
-    perform(stage, "client A reconfig 1,2")
+    perform(stage, f"client A reconfig {removed[0]},{removed[1]}")
     for _ in range(3):
         for sid in everybody:
             perform(stage, f"sync {sid} all")
         settle(stage)
-    assert stage.actors[3].life.member.membership.voters == (3, 4, 5)
+    left = tuple(sid for sid in everybody if sid not in removed)
+    assert stage.actors[3].life.member.membership.voters == left
     for sid in everybody:
         perform(stage, f"crash {sid}")
-    for sid in (1, 2, 3):
+    for sid in (*removed, 3):
         disk = stage.actors[sid].disk
         disk.committed, disk.proposed = config(*everybody, version=version), None
     return stage
@@ -368,3 +369,16 @@ def test_server_lines_in_zoo_cfg_are_a_new_beginning(caplog: pytest.LogCaptureFi
     assert {each.phase for each in lives} == {ACTIVE}
     said = "the voters 1, 2, 3, 4, 5, and the database knows a later configuration with the voters"
     assert any(f"{said} 3, 4, 5: the lines count" in line for line in caplog.messages)
+
+
+def test_who_was_given_new_lines_and_its_old_data_remembers_what_it_has_acknowledged() -> None:
+    """Server 5 has helped to remove itself and 4, and then got lines as for a server that joins.
+    Who tells it the configuration before makes it a member of an ensemble that it has served in."""
+    stage = two_removed(make(1, 0), (4, 5))
+    stage.actors[5].disk.committed = config(1, 2, 3, 4, 5, version=0)
+    lives = gather(stage, 3, 4, 5)
+    assert {each.phase for each in lives} == {LOOKING}, "a quorum of the one before only"
+    assert [each.member.configs.is_under_way for each in lives] == [True, True, True]
+    lives += gather(stage, 1, 2)
+    assert {each.phase for each in lives} == {ACTIVE}
+    assert {each.member.membership.voters for each in lives} == {(1, 2, 3)}
