@@ -9,7 +9,7 @@ from pyzk.config.members import Membership, config_text, parse_member
 from pyzk.quorum.election_messages import Address, Notification, frame, initial_message
 from pyzk.quorum.follower import Follower
 from pyzk.quorum.leader import Leader
-from pyzk.quorum.lifecycle import ACTIVE, LOOKING, MemberLife
+from pyzk.quorum.lifecycle import ACTIVE, LOOKING, SETTLING, MemberLife
 from pyzk.quorum.observer import Observer
 from pyzk.quorum.vote import PeerState
 from pyzk.zxid import make
@@ -271,8 +271,8 @@ def test_who_has_another_role_takes_it_with_the_same_leader() -> None:
     assert lives[0].election.state == PeerState.OBSERVING
 
 
-def test_who_kept_no_log_as_observer_stores_what_it_has_before_it_votes() -> None:
-    """It would acknowledge what only its memory has."""
+def observer_without_log() -> Stage:
+    """Three voters and an observer, 4, that has a znode in memory only."""
     seen = config(1, 2, 3, s4=server(4, "observer"), version=0)
     stage = stage_of({1: seen, 2: seen, 3: seen, 4: seen})
     actor = stage.actors[4]
@@ -282,6 +282,20 @@ def test_who_kept_no_log_as_observer_stores_what_it_has_before_it_votes() -> Non
         perform(stage, line)
     assert life.member.database.last_zxid == make(1, 2)
     assert life.member.logged_zxid < make(1, 1)
+    return stage
+
+
+def has_all_on_disk(stage: Stage) -> bool:
+    perform(stage, "crash 4")
+    perform(stage, "start 4")
+    return stage.actors[4].life.member.database.last_zxid == make(1, 2)
+
+
+def test_who_kept_no_log_as_observer_stores_what_it_has_before_it_votes() -> None:
+    """It would acknowledge what only its memory has."""
+    stage = observer_without_log()
+    actor = stage.actors[4]
+    life = actor.life
     assert life.member.activate_config(config(1, 2, 3, 4), 3, VERSION)
     assert life.role is not None
     life.role.over = "the reconfiguration says so"
@@ -290,9 +304,27 @@ def test_who_kept_no_log_as_observer_stores_what_it_has_before_it_votes() -> Non
     perform(stage, "sync 4 all")
     assert isinstance(life.role, Follower)
     assert life.member.is_settled
-    perform(stage, "crash 4")
-    perform(stage, "start 4")
-    assert actor.life.member.database.last_zxid == make(1, 2)
+    assert has_all_on_disk(stage)
+
+
+def test_an_observer_without_log_that_is_promoted_while_it_looks_stores_before_it_votes() -> None:
+    """Its log would go on behind what only its memory has."""
+    stage = observer_without_log()
+    for sid in (1, 2, 3):
+        perform(stage, f"crash {sid}")
+    settle(stage)
+    life = stage.actors[4].life
+    assert life.phase == LOOKING
+    tell(life, 5, config(1, 2, 3, 4, 5))
+    assert not life.member.is_observer
+    assert life.phase == SETTLING
+    assert not life.election.is_running
+    stage.drain(stage.actors[4])
+    perform(stage, "sync 4 all")
+    assert life.phase == LOOKING
+    assert life.election.is_running
+    assert life.member.logged_zxid == make(1, 2)
+    assert has_all_on_disk(stage)
 
 
 def test_what_was_designated_is_void_once_this_server_looks() -> None:
