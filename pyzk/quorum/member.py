@@ -284,12 +284,13 @@ class Member:
             proposed.version,
             ", ".join(map(str, proposed.voters)),
         )
+        self.order(SaveConfig(self.ticket(), proposed, is_active=False))
         is_added = counter_of(proposed.version) and proposed.member(self.sid) is not None
         if is_added and not self.was_added:
-            # A start looks for a proposed one only beside one that was put in force.
+            # A start looks for a proposed one only beside one that was put in force; with that
+            # alone, which may lack this server, there is none.
             self.was_added = True
             self._save_active(self.configs.committed)
-        self.order(SaveConfig(self.ticket(), proposed, is_active=False))
         if self.elections is not None:
             self.elections.see(self.configs)
 
