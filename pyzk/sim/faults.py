@@ -22,6 +22,8 @@ from pyzk.sim.ports import ELECTION, QUORUM
 from pyzk.sim.surroundings import Surroundings
 
 HOUR_MS: Final = 3_600_000
+SNAPSHOT_BYTES: Final = 4000
+"""What a snapshot has beside paths and data; about."""
 
 
 class FaultyWorld(Surroundings, Protocol):
@@ -330,6 +332,8 @@ class Faults:
         self._say(f"healed: {_names(core)}; left as they are: {_names(left)}")
         options.spikes = options.slow_syncs = 0.0
         options.socket_bytes = max(options.socket_bytes, 1 << 14)
+        if options.line_bytes_ms:
+            options.line_bytes_ms = max(options.line_bytes_ms, self._needed_rate())
         network = world.network
         network.unblock_all()
         # Not both in one run: votes for a mute member could come by way of a deaf one.
@@ -341,6 +345,13 @@ class Faults:
         world.client_targets = core
         for sid in core:
             self._mend(machines[sid])
+
+    def _needed_rate(self) -> int:
+        """Return how much a line must carry in a millisecond: where a snapshot takes longer than
+        initLimit it never arrives, as docs/operations.md says."""
+        options = self.options
+        size = self.world.checks.model.data_bytes + SNAPSHOT_BYTES
+        return 4 * size // (options.init_limit * options.tick_ms)
 
     def _mend(self, machine: Machine) -> None:
         machine.slowness = machine.disk.slowness = 1
