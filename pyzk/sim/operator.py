@@ -196,9 +196,10 @@ class Operator:
         for sid in sids:
             configs += _known(self.world.machines[sid])
         newest = self.world.checks.configs.newest.version
-        for config in configs:
-            is_open = config.version > newest or config is configs[0]
-            if is_open and not verifier_of(config).has_quorum(sids):
+        # Each version has one content, and most machines have the same ones.
+        later = {config.version: config for config in configs if config.version > newest}
+        for config in (configs[0], *later.values()):
+            if not verifier_of(config).has_quorum(sids):
                 needed += [sid for sid in config.voters if sid not in sids]
         return needed
 
