@@ -215,6 +215,7 @@ def _known(machine: Machine) -> Iterator[Membership]:
         yield committed
         if last_seen is not None:
             yield last_seen
+        yield from machine.disk.config.unsaved.values()
 
 
 def _names(lines: tuple[QuorumServer, ...]) -> str:
