@@ -92,11 +92,19 @@ class ConfigFiles(NamedTuple):
 
     def back_up(self) -> bool:
         """Copy a zoo.cfg that itself has the lines of the members, before it is written the first
-        time; tell whether it has. Raises StorageError."""
+        time; tell whether it has. Raises StorageError.
+
+        Such lines are a new beginning: a configuration that was proposed before them, perhaps to an
+        ensemble that is gone, is removed. No start by these lines reads it, but one by the files
+        that are written from now on would take it for one that is under way, and a leader would
+        complete it.
+        """
         static = self._read(self.name)
         if not dynamic_files.has_member_lines(static):
             return False
         save(self.directory, dynamic_files.backup_name(self.name), static)
+        next_name = dynamic_files.next_name(self.name)
+        remove_all(self.directory, [each for each in self.directory.names() if each == next_name])
         return True
 
     # --- without zoo.cfg ------------------------------------------------------------

@@ -58,6 +58,9 @@ thousand clients may ask for a megabyte each."""
 LONE_INPUTS: Final = 4
 """A client that has sent the last so many inputs is taken for the only one that is active."""
 MAX_LONE_BYTES: Final = 4096
+LAST_TURNS: Final = 4
+"""In so many turns the loop has dropped whoever it had accepted when the ports closed: a turn each
+for the task, for the transport, for the news that it is connected, and for the end of it."""
 """The longest record for which the loop may wait until it is durable."""
 
 
@@ -223,6 +226,8 @@ class PeerRunner(ClientInputs):
 
     def accept(self, host: str, port: int, descriptor: int) -> Connection | None:
         """Takes a client that has connected; None refuses it."""
+        if self._is_closing:
+            return None  # the loop had accepted it when the port closed; nobody would close it
         self._read_clock()
         if descriptor >= self.first_reserved_descriptor:
             # The system gives the lowest one that is free: so many are open. The rest is for logs
@@ -459,7 +464,8 @@ class PeerRunner(ClientInputs):
                 protocol.close()
         if self._member is not None:
             self._member.close()
-        await asyncio.sleep(0)
+        for _turn in range(LAST_TURNS):
+            await asyncio.sleep(0)
 
     def kill(self) -> None:
         """Ends like a process that is killed: clients hear nothing, unsynced records are lost."""

@@ -97,7 +97,9 @@ class Checks:
         )
         self.epochs = EpochChecker(self.chain)
         self.state = StateChecker()
-        self.replies = ReplyChecker(self.model, self.configs, options.local_sessions)
+        self.replies = ReplyChecker(
+            self.model, self.configs, options.local_sessions, self.epochs.current
+        )
         self.elections = 0
         self.durability = DurabilityChecker(
             self.chain,
@@ -199,6 +201,7 @@ class Checks:
             self.world.say(machine, f"leads epoch {epoch} with {format_zxid(base)}")
             known = self.chain.bases.setdefault(epoch, base)
             self.epochs.established(machine.sid, machine.life, epoch, base)
+            self.replies.led(epoch, self.world.now_us)
             assert known == base, (known, base)
             self.world.established(machine.sid)
         else:

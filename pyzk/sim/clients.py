@@ -273,7 +273,7 @@ class SimClient:
         else:
             self.world.detail(self, f"moved to h{self.target}")
         session.timeout_ms = response.timeout_ms
-        session.asked_us = self._asked_us
+        self.replies.granted(session, self.target, self._asked_us)
         if is_read_only:
             self._after(self.rng.randrange(READ_ONLY_US), partial(self._leave, "it is read-only"))
         if self.is_super:

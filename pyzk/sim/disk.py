@@ -170,6 +170,8 @@ class SimDisk:
         snapshot is wanted. Raises StorageError, PowerCut."""
         self._forget()
         self._arm()
+        if self.options.reconfig:
+            self.config.saved.back_up()
         options = self._recovery._replace(initialize=self.is_new)
         recovered = recover(self.snapshots, self.logs, options)
         self.is_new = False

@@ -162,13 +162,17 @@ class Operator:
         return count > 3
 
     def _found(self) -> dict[int, None]:
-        """Returns the machines that have the newest configuration, and those that can ask one of
-        them, and so on. A member asks those that are voters as far as it knows."""
+        """Returns the machines that have the latest configuration in force, and those that can ask
+        one of them, and so on. A member asks those that are voters as far as it knows.
+
+        It may be an earlier one than the newest: who has put that in force may have crashed before
+        anybody heard of it. Then the others do so when they have elected.
+        """
         machines = [
             each for each in self.world.machines.values() if each.is_up and not each.is_left_broken
         ]
-        newest = self.world.checks.configs.newest.lines()
-        found = {each.sid: None for each in machines if each.member.membership.lines() == newest}
+        latest = self._latest_in_force(machines).lines()
+        found = {each.sid: None for each in machines if each.member.membership.lines() == latest}
         before = -1
         while len(found) != before:
             before = len(found)
@@ -190,17 +194,25 @@ class Operator:
         )
 
     def needs_others(self, sids: list[int]) -> list[int]:
-        """Returns voters without whose help these machines cannot go on; none if they can."""
+        """Returns voters without whose help these machines cannot go on; none if they can. For each
+        change that one of them knows, and does not know to be in force, they need two quorums."""
         needed: list[int] = []
-        configs = [self.world.checks.configs.newest]
-        for sid in sids:
-            configs += _known(self.world.machines[sid])
-        newest = self.world.checks.configs.newest.version
+        machines = [self.world.machines[sid] for sid in sids]
+        newest = self.world.checks.configs.newest
+        configs = [newest, self._latest_in_force(machines)]
+        for machine in machines:
+            configs += [each for each in _known(machine) if each.version > newest.version]
         for config in configs:
-            is_open = config.version > newest or config is configs[0]
-            if is_open and not verifier_of(config).has_quorum(sids):
+            if not verifier_of(config).has_quorum(sids):
                 needed += [sid for sid in config.voters if sid not in sids]
         return needed
+
+    def _latest_in_force(self, machines: list[Machine]) -> Membership:
+        """Returns the latest configuration that one of these machines has in force; the newest of
+        all if it is that."""
+        newest = self.world.checks.configs.newest
+        latest = max(map(_in_force, machines), key=lambda each: each.version, default=newest)
+        return latest if latest.version < newest.version else newest
 
 
 def _known(machine: Machine) -> Iterator[Membership]:
@@ -214,6 +226,12 @@ def _known(machine: Machine) -> Iterator[Membership]:
         yield committed
         if last_seen is not None:
             yield last_seen
+
+
+def _in_force(machine: Machine) -> Membership:
+    """Returns the configuration by which a machine goes, or will go when it is started."""
+    configs = machine.configs
+    return configs.committed if configs is not None else machine.disk.config.known()[0]
 
 
 def _names(lines: tuple[QuorumServer, ...]) -> str:

@@ -86,6 +86,8 @@ class MemberPorts:
         self._moves = 0
         """Counts the orders to open the election port anew, which end what is being dialed."""
         self._client_port = 0
+        self._wanted: dict[str, int] = {}
+        """Kind of door -> how often it was ordered elsewhere: only the last order counts."""
 
     def close(self) -> None:
         """Closes everything, as the end of the program does."""
@@ -166,7 +168,13 @@ class MemberPorts:
     def _reopen(self, kind: str, opened: Callable[[], object]) -> None:
         machine = self._machine
         self._at.pop(kind, None)
-        machine.later(machine.rng.randrange(REBIND_US), opened)
+        wanted = self._wanted[kind] = self._wanted.get(kind, 0) + 1
+
+        def rebound() -> None:
+            if self._wanted[kind] == wanted:
+                opened()
+
+        machine.later(machine.rng.randrange(REBIND_US), rebound)
 
     # --- the quorum port ------------------------------------------------------------
 

@@ -188,6 +188,27 @@ def test_the_first_activation_survives_a_crash_at_any_step(seed: int | None) -> 
     pytest.fail("it is never done")
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_was_proposed_before_a_new_beginning_never_comes_back(seed: int | None) -> None:
+    """A start by server lines does not read it; one by the files that are written then would."""
+    for at in range(1, 30):
+        files = files_with()
+        files.propose(THIRD)
+        assert start(files) == (0, None)
+        power_cut(files, at)
+        try:
+            files.back_up()
+            files.activate(FIRST)
+        except RuntimeError:
+            crash(files, seed)
+            assert start(files) in ((0, None), (FIRST.version, None)), at
+            continue
+        crash(files, seed)
+        assert start(files) == (FIRST.version, None)
+        return
+    pytest.fail("it is never done")
+
+
 def test_a_zoo_cfg_that_cannot_be_read_any_more_is_said() -> None:
     files = files_with()
     save(files.directory, "zoo.cfg", b"a=\\u12")

@@ -335,7 +335,8 @@ def told(*payloads: bytes) -> tuple[Model, ReplyChecker, SessionRecord]:
     model = Model()
     for counter, each in enumerate(payloads, 1):
         model.committed(make(1, counter), each)
-    return model, ReplyChecker(model, configs(chain()), False), SessionRecord(0, SESSION)
+    replies = ReplyChecker(model, configs(chain()), False, lambda sid: sid)
+    return model, replies, SessionRecord(0, SESSION)
 
 
 def answer(
@@ -397,14 +398,44 @@ def test_what_a_session_is_told_never_goes_back() -> None:
 
 def test_a_session_lives_for_its_timeout() -> None:
     model, checker, session = told(session_txn(make(1, 1)))
-    session.timeout_ms, session.asked_us = 1000, 5000
-    body = CloseSessionTxn([]).encode()
-    model.committed(make(1, 2), payload(make(1, 2), OpCode.CLOSE_SESSION, body, 0))
-    checker.committed(1_005_000)
+    session.timeout_ms = 1000
+    checker.led(1, 0)
+    checker.granted(session, 1, 5000)
+    ended(model, checker, make(1, 2), 1_005_000)
     checker.expired(session)
-    session.asked_us = 5001
+    checker.granted(session, 1, 5001)
     with pytest.raises(Violation, match="ended after 999 ms"):
         checker.expired(session)
+
+
+def test_what_a_server_grants_behind_its_epoch_lives_for_its_timeout_in_the_next() -> None:
+    model, checker, session = told(session_txn(make(1, 1)))
+    session.timeout_ms = 1000
+    checker.led(1, 0)
+    checker.led(2, 5000)
+    ended(model, checker, make(2, 1), 1_005_000)
+    for epoch, asked_us in ((1, 900_000), (1, 4000), (2, 5000)):
+        checker.granted(session, epoch, asked_us)
+        checker.expired(session)
+    checker.granted(session, 2, 5001)
+    with pytest.raises(Violation, match="ended after 999 ms"):
+        checker.expired(session)
+
+
+def test_a_leader_gives_its_time_to_what_was_granted_behind_the_epoch_before() -> None:
+    model, checker, session = told(session_txn(make(1, 1)))
+    session.timeout_ms = 1000
+    checker.led(2, 5001)
+    ended(model, checker, make(2, 1), 1_005_000)
+    checker.granted(session, 1, 900_000)
+    with pytest.raises(Violation, match="ended after 999 ms"):
+        checker.expired(session)
+
+
+def ended(model: Model, checker: ReplyChecker, zxid: int, now_us: int) -> None:
+    body = CloseSessionTxn([]).encode()
+    model.committed(zxid, payload(zxid, OpCode.CLOSE_SESSION, body, 0))
+    checker.committed(now_us)
 
 
 def test_a_read_only_server_writes_nothing_and_shows_what_is_or_what_may_be_lost() -> None:
