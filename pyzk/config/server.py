@@ -12,17 +12,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pyzk.config.keys import (
-    AUTH_PROVIDER_PREFIX,
-    KEYS,
-    KNOWN,
-    LATER_PREFIXES,
-    PATH,
-    PROTECTIONS,
-    Key,
-    Status,
-)
+from pyzk.config.keys import KEYS, KNOWN
+from pyzk.config.kinds import PATH, Key, Status
 from pyzk.config.properties import parse_properties
+from pyzk.config.security_keys import AUTH_PROVIDER_PREFIX, LATER_PREFIXES, PROTECTIONS
 from pyzk.config.settings import Property, Remark, Resolve, Setting, Settings, no_names
 from pyzk.constants import MAX_REQUEST_BYTES, MAX_TXN_BYTES
 from pyzk.errors import ConfigError

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from pyzk.config.keys import KNOWN, KNOWN_PREFIXES, MEMBER_PREFIXES, Key, Kind
+from pyzk.config.keys import KNOWN, KNOWN_PREFIXES, MEMBER_PREFIXES
+from pyzk.config.kinds import Key, Kind
 from pyzk.config.properties import Entry, parse_properties, trim
 from pyzk.errors import ConfigError
 
