@@ -6,7 +6,8 @@ from dataclasses import fields, replace
 
 import pytest
 
-from pyzk.config.keys import KEYS, Key, Status
+from pyzk.config.keys import KEYS
+from pyzk.config.kinds import Key, Status
 from pyzk.config.server import DEFAULTS, Property, ServerConfig, effective_values, parse_config
 from pyzk.constants import MAX_REQUEST_BYTES, MAX_TXN_BYTES
 from pyzk.errors import ConfigError
