@@ -11,11 +11,13 @@ from typing import Protocol
 
 from pyzk.data.database import Database
 from pyzk.persistence.txnlog import payload_zxid
+from pyzk.quorum.configurations import Configurations
 from pyzk.quorum.leader import Leader
 from pyzk.quorum.lifecycle import MemberLife
 from pyzk.quorum.member import Member
 from pyzk.quorum.peer import Peer
 from pyzk.server.request import QueuedRead
+from pyzk.server.server import Server
 from pyzk.sim.checkers import Violation
 from pyzk.sim.checkers.chain import Chain, payload_of
 from pyzk.sim.checkers.configs import ConfigChecker
@@ -72,16 +74,20 @@ class ChecksWorld(Surroundings, Protocol):
 class Seen:
     """What was last seen of a machine."""
 
-    __slots__ = ("database", "is_serving", "logged", "mode", "raw")
+    __slots__ = (
+        "committed", "configs", "database", "is_serving", "last_seen", "logged", "raw", "server"
+    )  # fmt: skip
 
-    def __init__(self, database: Database | None, raw: int) -> None:
-        self.database = database
+    def __init__(self, server: Server, configs: Configurations, raw: int) -> None:
+        self.server = server
+        self.configs = configs
+        self.committed, self.last_seen = configs.committed, configs.last_seen
+        self.database = server.database
         self.raw = raw
         """The last zxid of its tree, which may be (epoch, 0)."""
         self.logged = raw
         """The zxid of the last record that it gave to its disk."""
         self.is_serving = False
-        self.mode = ""
 
 
 class Checks:
@@ -112,9 +118,10 @@ class Checks:
 
     def started(self, machine: Watched) -> None:
         """Checks a machine that has read its disk and made its peer."""
-        database = machine.peer.server.database
-        seen = self._seen[machine.sid] = Seen(database, max(0, database.last_zxid))
-        member = machine.member
+        server, member = machine.peer.server, machine.member
+        database = server.database
+        seen = Seen(server, member.configs, max(0, database.last_zxid))
+        self._seen[machine.sid] = seen
         self.epochs.seen(machine.sid, member.epochs, seen.raw)
         self.configs.seen(machine.sid, member.configs)
         if seen.raw:
@@ -169,12 +176,18 @@ class Checks:
         seen = self._seen.get(machine.sid)
         if seen is None or not machine.is_up:
             return
-        server = machine.peer.server
+        server, configs = seen.server, seen.configs
         database = server.database
-        raw = max(0, database.tree.last_zxid)
+        raw = database.tree.last_zxid
+        if raw < 0:
+            raw = 0
         is_serving = server.is_running and not server.is_read_only
-        if raw == seen.raw and is_serving == seen.is_serving and database is seen.database:
-            self.configs.seen(machine.sid, machine.member.configs)
+        has_other_configs = (
+            configs.committed is not seen.committed or configs.last_seen is not seen.last_seen
+        )
+        if raw == seen.raw and is_serving is seen.is_serving and database is seen.database:
+            if has_other_configs:
+                self._configs_changed(machine, seen)
             return
         who = machine.name
         if is_serving and not seen.is_serving:
@@ -188,9 +201,15 @@ class Checks:
             zxid = self.chain.resolve(raw)
             self.chain.delivered(who, zxid)
             self.state.seen(who, zxid, database)
-            self.configs.serving(machine.sid, machine.member.configs, zxid)
-        self.configs.seen(machine.sid, machine.member.configs)
+            self.configs.serving(machine.sid, configs, zxid)
+        if has_other_configs:
+            self._configs_changed(machine, seen)
         self.epochs.seen(machine.sid, machine.member.epochs, raw)
+
+    def _configs_changed(self, machine: Watched, seen: Seen) -> None:
+        configs = seen.configs
+        seen.committed, seen.last_seen = configs.committed, configs.last_seen
+        self.configs.seen(machine.sid, configs)
 
     def _begins_to_serve(self, machine: Watched, seen: Seen, raw: int) -> None:
         role = machine.role_name

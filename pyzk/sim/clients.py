@@ -120,8 +120,8 @@ class SimClient:
 
     # --- host -----------------------------------------------------------------------
 
-    def input(self, action: Callable[[], object]) -> None:
-        action()
+    def input(self, action: Callable[..., object], *arguments: object) -> None:
+        action(*arguments)
 
     def accepts(self, door: Door) -> bool:
         return False

@@ -31,6 +31,10 @@ class MachineFiles:
         """The files, as the program writes them."""
         self._sid = sid
         self._options = options
+        self._contents: dict[str, bytes] = {}
+        """The files as they were read last, which is asked far more often than they change."""
+        self._found: tuple[EnsembleConfig | None] | None = None
+        self._known: tuple[Membership, Membership | None] | None = None
 
     def write_by_hand(self, membership: Membership) -> None:
         """Lets the operator write the lines of the servers, instead of all that was there."""
@@ -53,7 +57,13 @@ class MachineFiles:
 
     def read(self) -> EnsembleConfig | None:
         """Returns what a start finds; None if the program does not start with these files."""
-        settings = Settings(self._content(STATIC) or b"")
+        self._look()
+        if self._found is None:
+            self._found = (self._find(),)
+        return self._found[0]
+
+    def _find(self) -> EnsembleConfig | None:
+        settings = Settings(self._contents.get(STATIC) or b"")
         files = start_files(settings, "/sim", f"{self.directory.path}/{STATIC}", self._read)
         try:
             found = read_members(settings, files, no_names)
@@ -64,7 +74,13 @@ class MachineFiles:
     def known(self) -> tuple[Membership, Membership | None]:
         """Returns the configuration in force and a later one that was proposed, whether or not a
         start finds itself in them."""
-        settings = Settings(self._content(STATIC) or b"")
+        self._look()
+        if self._known is None:
+            self._known = self._configurations()
+        return self._known
+
+    def _configurations(self) -> tuple[Membership, Membership | None]:
+        settings = Settings(self._contents.get(STATIC) or b"")
         path = settings.dynamic_file
         if path is None:
             collector = MemberLines()
@@ -75,7 +91,7 @@ class MachineFiles:
         committed = attrs.evolve(
             dynamic_files.parse_dynamic(self._read(path) or b""), version=version_of_file_name(path)
         )
-        content = self._content(dynamic_files.next_name(STATIC))
+        content = self._contents.get(dynamic_files.next_name(STATIC))
         if content is None:
             return committed, None
         last_seen = dynamic_files.parse_next(content, STATIC)
@@ -92,12 +108,17 @@ class MachineFiles:
         if name == "myid":
             return str(self._sid).encode()
         assert directory == self.directory.path, path
-        return self._content(name)
+        return self._contents.get(name)
 
-    def _content(self, name: str) -> bytes | None:
-        if name not in self.directory.names():
-            return None
-        return self.directory.read(name, 0, self.directory.size(name))
+    def _look(self) -> None:
+        """Reads the files anew, and forgets what they said if they have changed."""
+        directory = self.directory
+        contents = {
+            name: directory.read(name, 0, directory.size(name)) for name in directory.names()
+        }
+        if contents != self._contents:
+            self._contents = contents
+            self._found = self._known = None
 
 
 def _nothing(operation: str, name: str) -> None:

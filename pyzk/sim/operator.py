@@ -199,10 +199,14 @@ class Operator:
         needed: list[int] = []
         machines = [self.world.machines[sid] for sid in sids]
         newest = self.world.checks.configs.newest
-        configs = [newest, self._latest_in_force(machines)]
-        for machine in machines:
-            configs += [each for each in _known(machine) if each.version > newest.version]
-        for config in configs:
+        # Each version has one content, and most machines have the same ones.
+        later = {
+            each.version: each
+            for machine in machines
+            for each in _known(machine)
+            if each.version > newest.version
+        }
+        for config in (newest, self._latest_in_force(machines), *later.values()):
             if not verifier_of(config).has_quorum(sids):
                 needed += [sid for sid in config.voters if sid not in sids]
         return needed

@@ -68,7 +68,7 @@ class PortsMachine(Watched, Host, Protocol):
         """Hands a command to the disk, which may end the program."""
         ...
 
-    def act(self, call: Callable[[], object]) -> None:
+    def act(self, call: Callable[..., object], *arguments: object) -> None:
         """Gives the peer an input, and has the driver carry out what comes of it."""
         ...
 
@@ -188,16 +188,14 @@ class MemberPorts:
 
         def done(socket: Socket | None) -> None:
             if socket is None:
-                self._machine.act(
-                    partial(inputs.link_down, link, "connection refused or timed out")
-                )
+                self._machine.act(inputs.link_down, link, "connection refused or timed out")
                 return
             if link.is_closed:
                 socket.close()
                 return
             socket.owner = self._of_quorum(link)
             link.shell = socket
-            self._machine.act(partial(inputs.link_up, link))
+            self._machine.act(inputs.link_up, link)
 
         is_master = command.addresses[0][1] == self._observer_master_port
         kind = OBSERVERS if is_master else QUORUM
@@ -266,7 +264,7 @@ class MemberPorts:
 
     def _written(self, link: ElectionLink, socket: Socket) -> None:
         if not socket.is_closed:
-            self._machine.act(partial(self._machine.inputs.election_written, link))
+            self._machine.act(self._machine.inputs.election_written, link)
 
     def dial_election(self, dial: DialElection) -> None:
         """Connects to the election port of another member."""
@@ -280,7 +278,7 @@ class MemberPorts:
                     socket.close()
                 return
             if socket is None:
-                machine.act(partial(machine.inputs.election_dial_failed, dial.sid))
+                machine.act(machine.inputs.election_dial_failed, dial.sid)
                 return
 
             def dialed() -> None:
@@ -361,10 +359,10 @@ class SocketOwner:
         self._writable = writable
 
     def received(self, socket: Socket, data: bytes) -> None:
-        self._machine.act(partial(self._received, data))
+        self._machine.act(self._received, data)
 
     def ended(self, socket: Socket, reason: str) -> None:
-        self._machine.act(partial(self._ended, reason))
+        self._machine.act(self._ended, reason)
 
     def writable(self, socket: Socket) -> None:
         if self._writable is not None:
