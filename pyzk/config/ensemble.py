@@ -98,7 +98,21 @@ class EnsembleConfig:
     """The share of the snapshot's size up to which the log on disk is used to synchronize a
     learner; it is not used if this is negative."""
     force_snapshot_sync: bool = False
+    config_in_data_dir: bool = False
+    """Whether later configurations are kept in dataDir, and zoo.cfg is never written."""
     warnings: tuple[Remark, ...] = ()
+    notes: tuple[Remark, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """What this server is in the ensemble, in words."""
+        count = len(self.membership.members)
+        of = f" of {count}"
+        if self.membership.member(self.my_sid) is None:
+            of = f", being added to {count} servers"
+        elif self.my_sid > count:  # a server that joins has the lines of a few, with gaps
+            of = f", one of {count} servers"
+        return f"server {self.my_sid}{of}, {'observer' if self.is_observer else 'participant'}"
 
     @property
     def me(self) -> QuorumServer:
@@ -108,6 +122,12 @@ class EnsembleConfig:
         return found
 
     @property
+    def keeps_files(self) -> bool:
+        """Whether this server has files of its own for later configurations: what it was started
+        with stays as it is."""
+        return self.config_file is None or self.config_in_data_dir
+
+    @property
     def client_address(self) -> tuple[str, int]:
         """Where this server takes clients."""
         return self.client_host, self.client_port
@@ -115,11 +135,13 @@ class EnsembleConfig:
     def with_saved(
         self, committed: Membership | None, last_seen: Membership | None
     ) -> EnsembleConfig:
-        """Return what a member is told that has saved later configurations, and was started with
-        this one, which is no file. Raises ConfigError if it is in none of them."""
+        """Return what a member is told that has saved later configurations elsewhere, and was
+        started with this one. Raises ConfigError if it is in none of them."""
         found = self.membership
         if committed is not None and committed.version > found.version:
             found = committed
+        proposed = [each for each in (self.last_seen, last_seen) if each is not None]
+        last_seen = max(proposed, key=lambda each: each.version, default=None)
         if last_seen is not None and last_seen.version <= found.version:
             last_seen = None
         me = _find(self.my_sid, found, last_seen)
@@ -242,6 +264,7 @@ class _Builder:
         self.resolve = resolve
         self.values: dict[str, Any] = {}  # field -> value of the field's own type
         self.warnings: list[Remark] = []
+        self.notes: list[Remark] = []
 
     def build(self) -> EnsembleConfig | Lone | None:
         for key in KEYS:
@@ -318,6 +341,7 @@ class _Builder:
         is_in_force = membership.member(me.sid) is not None
         host, port = self._client_address(me, is_in_force=is_in_force)
         self._advise(membership, where)
+        self._config_in_data_dir()
         return EnsembleConfig(
             my_sid=me.sid,
             membership=membership,
@@ -328,6 +352,7 @@ class _Builder:
             dynamic_file=self.settings.dynamic_file,
             config_file=self.files.config_path,
             warnings=tuple(self.warnings),
+            notes=tuple(self.notes),
             **self.values,
         )
 
@@ -477,6 +502,17 @@ class _Builder:
                 f"{voters} participants survive no more failures than {voters - 1}; an odd number"
                 " is better",
             )
+
+    def _config_in_data_dir(self) -> None:
+        """Say what the server lines are where they are those of the first start only."""
+        is_on, setting = self._given("pyzk.configInDataDir")
+        if not is_on or setting is None:
+            return
+        if not self.values.get("reconfig_enabled", False):
+            self._warn(setting, "has no effect without reconfigEnabled=true")
+            return
+        remark = "the server lines count until a later configuration is in dataDir, in version-2"
+        self.notes.append(setting.remark(remark))
 
     def _line_of(self, sid: int, where: Setting) -> Setting:
         """Return the line of a server, or ``where`` that names the dynamic file that has it."""

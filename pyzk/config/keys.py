@@ -465,6 +465,7 @@ ENSEMBLE: Final = (
     _member("observer.election.DelayMs", INT, "observer_election_delay_ms", COUNT),
     _member("observerMaster.sizeLimit", INT, "observer_master_limit_bytes", POSITIVE),
     _member("forceSnapshotSync", BOOL, "force_snapshot_sync"),
+    _member("pyzk.configInDataDir", BOOL, "config_in_data_dir"),
     Key("leader.nodelay", BOOL, None, Status.ENSEMBLE, own=True, default="true"),
     Key("follower.nodelay", BOOL, None, Status.ENSEMBLE, own=True, default="true"),
 )

@@ -370,6 +370,7 @@ class _Builder:
         host = ensemble.client_host
         values["client_port_address"] = None if host == WILDCARD else host
         self.warnings += ensemble.warnings
+        self.notes += ensemble.notes
 
     def _take_lone(self, lone: Lone) -> None:
         """Take the client address of the only server line, as the original does, if the line is

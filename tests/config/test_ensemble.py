@@ -125,7 +125,12 @@ def test_every_field_has_one_row() -> None:
     derived = {"my_sid", "membership", "last_seen", "is_observer", "client_host", "client_port"}
     files = {"dynamic_file", "config_file"}
     assert len(rows) == len(set(rows))
-    assert set(attrs.fields_dict(EnsembleConfig)) - set(rows) == {*derived, *files, "warnings"}
+    assert set(attrs.fields_dict(EnsembleConfig)) - set(rows) == {
+        *derived,
+        *files,
+        "warnings",
+        "notes",
+    }
 
 
 # --- alone or not ---------------------------------------------------------------------
@@ -407,3 +412,13 @@ def test_several_addresses_are_read_when_they_are_allowed() -> None:
     property_only = {"zookeeper.multiAddress.enabled": "true"}
     without = text.replace("multiAddress.enabled=true", "")
     assert told(without, "4", properties=property_only).multi_address_enabled
+
+
+def test_later_configurations_may_be_kept_in_the_data_directory() -> None:
+    key = "pyzk.configInDataDir=true\n"
+    assert not told(ALL).config_in_data_dir
+    config = told(ALL + "reconfigEnabled=true\n" + key)
+    assert config.config_in_data_dir
+    assert config.notes[0][1].startswith("pyzk.configInDataDir: the server lines count until")
+    config = told(ALL, properties={"zookeeper.pyzk.configInDataDir": "true"})
+    assert config.warnings[-1][1].endswith("InDataDir: has no effect without reconfigEnabled=true")
