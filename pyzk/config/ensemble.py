@@ -20,13 +20,12 @@ from pyzk.config.members import (
     MemberLines,
     Membership,
     QuorumServer,
-    bracketed,
     canonical_host,
     parse_id,
     parse_membership,
-    same_address,
     version_of_file_name,
 )
+from pyzk.config.places import check_client_address, listening, taken_from_masters
 from pyzk.config.properties import Entry
 from pyzk.config.settings import Remark, Resolve, Setting, Settings, no_names, of_entry
 from pyzk.errors import ConfigError
@@ -340,6 +339,8 @@ class _Builder:
         self._peer_type(me)
         is_in_force = membership.member(me.sid) is not None
         host, port = self._client_address(me, is_in_force=is_in_force)
+        told = attrs.evolve(me, client_host=host, client_port=port)
+        self._master_port(membership, told)
         self._advise(membership, where)
         self._config_in_data_dir()
         return EnsembleConfig(
@@ -380,7 +381,7 @@ class _Builder:
                 raise entry.wrong(
                     "has several addresses; that needs multiAddress.enabled=true on all"
                 )
-            for text in _listening(member):
+            for text in listening(member):
                 other = addresses.setdefault(text, member.sid)
                 if other != member.sid:
                     self._warn(entry, f"{text} is an address of server {other}, too")
@@ -489,19 +490,44 @@ class _Builder:
                 raise line.wrong(str(error)) from None
         return me.client_host, me.client_port
 
+    def _master_port(self, membership: Membership, me: QuorumServer) -> None:
+        """Refuse a port for observers that a participant could not open, because a member has it
+        at the same address."""
+        port, setting = self._given("observerMasterPort")
+        if not port or setting is None:
+            return
+        members = [me if member.sid == me.sid else member for member in membership.members]
+        is_on_all = self.values.get("quorum_listen_on_all_ips", False)
+        taken = taken_from_masters(port, members, is_on_all=is_on_all)
+        if taken is None:
+            return
+        entry = self.settings.members.get(f"server.{taken.sid}")
+        line = "" if entry is None else f" (line {entry.line})"
+        text = (
+            f"{port} is the {taken.what} of server.{taken.sid}{line} at {taken.host}, where a"
+            " participant would take observers; choose another one, the same on all servers"
+        )
+        if not membership.version:
+            raise setting.wrong(text)
+        # A reconfiguration has led to it, and a member must not fail to start for that.
+        self._warn(setting, text)
+
     def _advise(self, membership: Membership, where: Setting) -> None:
         voters = len(membership.voters)
-        if membership.groups:
+        if membership.groups or voters % 2:
             return
-        where = self._line_of(membership.voters[0], where)
-        if voters == 2:
-            self._warn(where, "two participants: if either fails, no quorum is left; use three")
-        elif voters > 2 and voters % 2 == 0:
-            self._warn(
-                where,
-                f"{voters} participants survive no more failures than {voters - 1}; an odd number"
-                " is better",
-            )
+        # The lines of a server that joins: the present members and itself.
+        may_join = self.values.get("reconfig_enabled", False) and not membership.version
+        if voters > 2:
+            text = f"{voters} participants survive no more failures than {voters - 1}; an odd"
+            text += " number is better"
+        elif may_join:
+            text = "two participants: right if a server joins another one that runs; if either"
+            text += " fails, no quorum is left, so use three"
+        else:
+            text = "two participants: if either fails, no quorum is left; use three"
+        remark = self._line_of(membership.voters[0], where).remark(text)
+        (self.notes if may_join else self.warnings).append(remark)
 
     def _config_in_data_dir(self) -> None:
         """Say what the server lines are where they are those of the first start only."""
@@ -520,36 +546,6 @@ class _Builder:
 
     def _warn(self, setting: Setting, text: str) -> None:
         self.warnings.append(setting.remark(text))
-
-
-def check_client_address(
-    host: str | None, port: int, member: QuorumServer, resolve: Resolve
-) -> None:
-    """Check that `clientPortAddress` and `clientPort` agree with what the line of `member` says.
-
-    Where they do, the line counts: clientPortAddress need not be set, and may be all addresses.
-    Raises ValueError. ZooKeeper: QuorumPeerConfig.setupClientPort.
-    """
-    assert member.client_port is not None, member
-    mine, its = (host or WILDCARD).removeprefix("[").removesuffix("]"), member.client_host
-    shown = [f"{bracketed(mine)}:{port}", f"{bracketed(its)}:{member.client_port}"]
-    if port == member.client_port:
-        if mine.lower() == its.lower():
-            return
-        # What has colons is an address, perhaps with a scope that a resolver would not take.
-        address = mine if ":" in mine else resolve(mine)
-        if same_address(address, WILDCARD) or same_address(address, "::"):
-            return
-        other = its if ":" in its else resolve(its)
-        if same_address(address, other):
-            return
-        for at, (name, found) in enumerate(((mine, address), (its, other))):
-            if found != name:
-                shown[at] += f" ({found or 'unknown host'})"
-    raise ValueError(
-        f"{shown[0]} differs from {shown[1]} in server.{member.sid}; remove clientPort and"
-        " clientPortAddress here, or make them the same"
-    )
 
 
 def _under_way(proposed: Membership, path: str) -> str:
@@ -573,11 +569,3 @@ def _membership(entries: Iterable[Entry]) -> Membership:
     for entry in entries:
         collector.add(entry)
     return collector.membership()
-
-
-def _listening(member: QuorumServer) -> list[str]:
-    out = []
-    for address in member.addresses:
-        host = bracketed(address.host)
-        out += [f"{host}:{address.quorum_port}", f"{host}:{address.election_port}"]
-    return out

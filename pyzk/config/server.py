@@ -378,7 +378,7 @@ class _Builder:
 
         Without `myid` it is used only where clientPort is not set.
         """
-        from pyzk.config.ensemble import check_client_address
+        from pyzk.config.places import check_client_address
 
         member, values, members = lone.member, self.values, self.settings.members
         setting = members.get(f"server.{member.sid}") or members["dynamicConfigFile"]
