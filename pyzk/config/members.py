@@ -182,6 +182,16 @@ def same_address(one: str | None, other: str | None) -> bool:
     return plain[0] == plain[1]
 
 
+def is_same_host(one: str, other: str) -> bool:
+    """Return whether two hosts are the same: by name, or as addresses; localhost is 127.0.0.1."""
+    one, other = one.lower(), other.lower()
+    return one == other or same_address(_address(one), _address(other))
+
+
+def _address(host: str) -> str:
+    return "127.0.0.1" if host == "localhost" else host
+
+
 def _split(text: str, separator: str) -> list[str]:
     """Split at each separator but those at the end, as String.split does; at least one part."""
     return (text.rstrip(separator) or text).split(separator)

@@ -416,6 +416,7 @@ class _Builder:
         host = ensemble.client_host
         values["client_port_address"] = None if host == WILDCARD else host
         self.warnings += ensemble.warnings
+        self.notes += ensemble.notes
 
     def _take_lone(self, lone: Lone) -> None:
         """Take the client address of the only server line, as the original does, if the line is
@@ -423,7 +424,7 @@ class _Builder:
 
         Without `myid` it is used only where clientPort is not set.
         """
-        from pyzk.config.ensemble import check_client_address
+        from pyzk.config.places import check_client_address
 
         member, values, members = lone.member, self.values, self.settings.members
         setting = members.get(f"server.{member.sid}") or members["dynamicConfigFile"]

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from pyzk.config.members import config_text
+from pyzk.config.members import config_text, is_same_host
 from pyzk.errors import (
     BadVersion,
     NewConfigNoQuorum,
@@ -42,7 +42,7 @@ from pyzk.errors import (
 from pyzk.quorum import packets
 from pyzk.quorum.commands import ListenForLearners
 from pyzk.quorum.proposals import AckTally
-from pyzk.quorum.reconfig import is_same_host, plan_reconfig
+from pyzk.quorum.reconfig import plan_reconfig
 from pyzk.quorum.verifier import verifier_of
 from pyzk.zxid import make
 

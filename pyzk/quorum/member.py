@@ -296,7 +296,8 @@ class Member:
     def see_config_of_database(self) -> None:
         """Takes the configuration that the database has, if it is later than those of the files,
         which could not be written when it was proposed: who has acknowledged it must not take a
-        quorum of the former one for enough. Server lines in zoo.cfg are a new beginning."""
+        quorum of the former one for enough. Server lines in zoo.cfg are a new beginning, unless
+        zoo.cfg is never written."""
         node = self.database.tree.find(CONFIG)
         configs = self.configs
         if node is None or node.data is None or node.mzxid <= configs.last_seen.version:
@@ -307,7 +308,7 @@ class Member:
             return  # an administrator has written something else there
         if known.version != node.mzxid or not known.voters:
             return
-        if configs.committed.version:
+        if configs.committed.version or self.ensemble.config_in_data_dir:
             self.see_config(known)
         elif configs.is_enabled and known.voters != configs.committed.voters:
             log.warning(

@@ -142,8 +142,8 @@ class PeerRunner(ClientInputs):
         await self._clients.serve()
 
     def _take_saved(self) -> None:
-        """Goes by the configurations of the ensemble that a member without a zoo.cfg has saved, if
-        it has. Raises ConfigError, and OSError when the client port cannot be opened there."""
+        """Goes by the configurations of the ensemble that a member has saved beside its data, if it
+        has. Raises ConfigError, and OSError when the client port cannot be opened there."""
         saved, ensemble = self._storage.saved_configs, self.config.ensemble
         if saved is None or ensemble is None:
             return
