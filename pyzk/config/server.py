@@ -8,14 +8,14 @@ ZooKeeper: QuorumPeerConfig, ServerConfig; ServerCnxnHelper and friends for the 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pyzk.config.keys import KEYS, KNOWN
 from pyzk.config.kinds import PATH, Key, Status
 from pyzk.config.properties import parse_properties
-from pyzk.config.security_keys import AUTH_PROVIDER_PREFIX, LATER_PREFIXES, PROTECTIONS
+from pyzk.config.security_keys import AUTH_PROVIDER_PREFIX, CLIENT_TLS, LATER_PREFIXES, PROTECTIONS
 from pyzk.config.settings import Property, Remark, Resolve, Setting, Settings, no_names
 from pyzk.constants import MAX_REQUEST_BYTES, MAX_TXN_BYTES
 from pyzk.errors import ConfigError
@@ -24,10 +24,15 @@ from pyzk.four_letter_words import FOUR_LETTER_WORDS
 if TYPE_CHECKING:
     from pyzk.config.ensemble import EnsembleConfig, Lone
     from pyzk.config.hints import Unknown
+    from pyzk.config.tls import TlsConfig
 
 __all__ = ["Property", "ServerConfig", "effective_values", "parse_config", "parse_properties"]
 
-_BUILT_IN_PROVIDERS: Final = ("DigestAuthenticationProvider", "IPAuthenticationProvider")
+_BUILT_IN_PROVIDERS: Final = (
+    "DigestAuthenticationProvider",
+    "IPAuthenticationProvider",
+    "X509AuthenticationProvider",
+)
 """The classes of authProvider.* that are always there, so that they need not be named."""
 
 
@@ -37,7 +42,7 @@ _DERIVED: Final[Any] = None
 
 
 # No attrs: its import takes 9 ms, a fifth of the time until a first test server is ready.
-@dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ServerConfig:
     """Everything that a server can be told; the defaults are ZooKeeper's."""
 
@@ -47,6 +52,16 @@ class ServerConfig:
     """The client port; 0 stands for any free port, None for a port that is not set."""
     client_port_address: str | None = None
     """The host or address to listen on; None stands for all addresses of the machine."""
+    secure_client_port: int | None = None
+    """The port that takes TLS only, beside the client port or instead of it."""
+    secure_client_port_address: str | None = None
+    client_port_unification: bool = False
+    """Whether the client port takes TLS, too."""
+    client_cert_reload: bool = False
+    """Whether changed files of keys and certificates are read again."""
+    client_tls: TlsConfig | None = None
+    """What TLS on the client ports is told; None if there is none."""
+    fips_mode: bool = True
     client_port_listen_backlog: int = -1
     """The length of the queue of connections; -1 stands for the default of the operating system."""
     tick_time_ms: int = 3000
@@ -112,7 +127,16 @@ class ServerConfig:
     digest_auth_enabled: bool = True
     digest_alg: str = "SHA1"
     """The name of a digest algorithm in Java: SHA1, SHA-256, SHA3-512, MD5, ..."""
-    super_digest: str | None = None
+    super_digest: str | None = dataclasses.field(default=None, repr=False)
+    x509_super_user: str | None = None
+    """The subject, or other id, of the client certificate whose owner is the super user."""
+    x509_id_type: str = "SDN"
+    """What an x509 id is made from: SDN, the subject, or SAN, an alternative name."""
+    x509_san_match_type: int = 6
+    """The kind of alternative name, by its number in the certificate; 6 is a URI."""
+    x509_san_match_regex: str = ".*"
+    x509_san_extract_regex: str = ".*"
+    x509_san_extract_group: int = 0
     auth_providers: tuple[tuple[str, str], ...] = ()
     """The (suffix, class name) of each authProvider.<suffix>, in order of appearance."""
 
@@ -209,8 +233,14 @@ def parse_config(
 
 
 def effective_values(config: ServerConfig) -> list[tuple[str, object]]:
-    """Return (key, value) of every setting that has a field, in the order of the table."""
-    return [(key.name, getattr(config, key.field)) for key in KEYS if key.field is not None]
+    """Return (key, value) of every setting that has a field, in the order of the table, then those
+    of TLS on the client ports."""
+    values = [(key.name, getattr(config, key.field)) for key in KEYS if key.field is not None]
+    if config.client_tls is not None:
+        from pyzk.config import tls
+
+        values += tls.effective_values(config.client_tls)
+    return values
 
 
 class _Builder:
@@ -243,6 +273,7 @@ class _Builder:
             if setting is not None:
                 self._apply(key, setting)
         self._take_auth_providers()
+        self._take_tls()
         self._leftovers()
         if self.settings.members:
             self._members()
@@ -292,6 +323,28 @@ class _Builder:
                 if not setting.value.endswith(_BUILT_IN_PROVIDERS):
                     self._warn(setting, f"{setting.value} is not supported yet, ignored")
         self.values["auth_providers"] = tuple(providers)
+
+    def _take_tls(self) -> None:
+        """Read what TLS on the client ports is told, if one of them has it."""
+        why = self._tls_is_asked()
+        if why == "" and not any(map(self.settings.find, CLIENT_TLS.keys.values())):
+            return  # most have none, and start sooner
+        from pyzk.config.tls import TlsReader
+
+        reader = TlsReader(self.settings, CLIENT_TLS, self._warn)
+        if why:
+            fips_mode = self.values.get("fips_mode", DEFAULTS.fips_mode)
+            self.values["client_tls"] = reader.config(why, fips_mode=fips_mode)
+            return
+        for setting in reader.given.values():
+            remark = "has no effect without secureClientPort or client.portUnification"
+            self.notes.append((setting.line, f"{setting.label}: {remark}"))
+
+    def _tls_is_asked(self) -> str:
+        """Return the setting that asks for TLS, "" if none does."""
+        if self.values.get("secure_client_port") is not None:
+            return "secureClientPort"
+        return "client.portUnification=true" if self.values.get("client_port_unification") else ""
 
     def _leftovers(self) -> None:
         for name, setting in self.settings.known.items():
@@ -445,14 +498,10 @@ class _Builder:
             raise ConfigError(
                 "is not set; give the directory for snapshots and logs", key="dataDir"
             )
-        if config.client_port is None:
-            address = self.given.get("client_port_address")
-            if address is not None:
-                raise address.wrong("clientPortAddress is set but clientPort is not")
-            raise self.settings.no_client_port("; 2181 is usual, 0 takes any free port")
-        for field in ("min_session_timeout_ms", "max_session_timeout_ms"):
-            if getattr(config, field) < 0:
-                raise self.given[field].wrong("must not be negative; -1 means the default")
+        self._check_ports(config)
+        for name in ("min_session_timeout_ms", "max_session_timeout_ms"):
+            if getattr(config, name) < 0:
+                raise self.given[name].wrong("must not be negative; -1 means the default")
         if config.min_session_timeout_ms > config.max_session_timeout_ms:
             setting = self.given.get("min_session_timeout_ms") or self.given.get(
                 "max_session_timeout_ms"
@@ -466,6 +515,25 @@ class _Builder:
             raise self.given["enforce_auth_enabled"].wrong(
                 "needs enforce.auth.schemes, a comma-separated list such as digest,ip",
             )
+
+    def _check_ports(self, config: ServerConfig) -> None:
+        """Check that there is a port, that none has an address only, and that the two differ."""
+        port, secure = config.client_port, config.secure_client_port
+        for name, key, is_there in (
+            ("client_port_address", "clientPort", port is not None),
+            ("secure_client_port_address", "secureClientPort", secure is not None),
+        ):
+            address = self.given.get(name)
+            if address is not None and not is_there:
+                raise address.wrong(f"{key}Address is set but {key} is not")
+        if port is None and secure is None:
+            raise ConfigError("is not set; 2181 is usual, 0 takes any free port", key="clientPort")
+        if secure and secure == port:
+            host, other = config.client_port_address, config.secure_client_port_address
+            if None in (host, other) or host == other:
+                raise self.given["secure_client_port"].wrong(
+                    f"{secure} is the clientPort, too; give another one"
+                )
 
 
 def _by_line(remark: Remark) -> int:
