@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pyzk.data.database import Database
     from pyzk.metrics import Metrics
     from pyzk.quorum.contract import Life
+    from pyzk.server.arrival import Arrival
     from pyzk.server.connection import Connection
     from pyzk.server.host import Host
     from pyzk.server.outbox import Outbox
@@ -113,9 +114,9 @@ class Peer:
         if wants_snapshot and not any(isinstance(each, TakeSnapshot) for each in commands):
             commands.append(TakeSnapshot())
 
-    def accept(self, host: str, port: int) -> Connection | None:
+    def accept(self, arrival: Arrival) -> Connection | None:
         """Takes a client that has connected; None refuses it."""
-        return self.server.accept(host, port)
+        return self.server.accept(arrival)
 
     def reject(self, host: str, limit: str) -> None:
         """Logs a client of ``host`` that the world does not take because of ``limit``."""

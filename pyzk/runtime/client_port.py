@@ -13,6 +13,7 @@ import socket
 from typing import TYPE_CHECKING, Final, cast
 
 from pyzk.runtime.addresses import peer_of
+from pyzk.server.arrival import Arrival
 from pyzk.server.connection import CLOSED, STALL_CHOKED, Connection
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class ClientInputs:
     config: ServerConfig
     unread: Unread
 
-    def accept(self, host: str, port: int, descriptor: int) -> Connection | None:
+    def accept(self, arrival: Arrival) -> Connection | None:
         """Takes a client that has connected; None refuses it."""
         raise NotImplementedError
 
@@ -82,7 +83,7 @@ class ClientProtocol:
         sock = transport.get_extra_info("socket")
         descriptor = -1 if sock is None else sock.fileno()
         host, port = peer_of(transport)
-        connection = self._runner.accept(host, port, descriptor)
+        connection = self._runner.accept(Arrival(host, port, descriptor=descriptor))
         if connection is None:
             # The original, too, accepts and then closes without a byte.
             self._transport.abort()

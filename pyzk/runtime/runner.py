@@ -41,6 +41,7 @@ from pyzk.server.host import Host
 
 if TYPE_CHECKING:
     from pyzk.runtime.member_ports import MemberPorts
+    from pyzk.server.arrival import Arrival
 
 log = logging.getLogger(__name__)
 
@@ -221,16 +222,17 @@ class PeerRunner(ClientInputs):
         self.clock.now_ms = time.monotonic_ns() // 1_000_000
         self.clock.wall_ms = time.time_ns() // 1_000_000
 
-    def accept(self, host: str, port: int, descriptor: int) -> Connection | None:
+    def accept(self, arrival: Arrival) -> Connection | None:
         """Takes a client that has connected; None refuses it."""
         self._read_clock()
+        descriptor = arrival.descriptor
         if descriptor >= self.first_reserved_descriptor:
             # The system gives the lowest one that is free: so many are open. The rest is for logs
             # and snapshots, for the server would stop if it could not open one.
             limit = f"the process has {descriptor} open files (ulimit -n)"
-            self.peer.reject(host, limit)
+            self.peer.reject(arrival.host, limit)
             return None
-        return self.peer.accept(host, port)
+        return self.peer.accept(arrival)
 
     def feed(self, connection: Connection, data: bytes) -> None:
         """Takes bytes of a client. The first of a turn of the loop are served at once, or a lone

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     # Only types go in a circle here. A protocol for what a connection asks of its server would open
     # it, and slow the hot path down: compiled, calls through a protocol are looked up by name.
+    from pyzk.server.arrival import Arrival
     from pyzk.server.server import Server
     from pyzk.server.sessions import Session
 
@@ -84,9 +85,12 @@ class Connection:
         "_held",
         "_missing",
         "auth_ids",
+        "certificates",
         "handshake",
         "host",
         "is_dirty",
+        "is_on_secure_port",
+        "is_secure",
         "is_stale",
         "is_told",
         "out",
@@ -103,11 +107,15 @@ class Connection:
         "timeout_ms",
     )
 
-    def __init__(self, server: Server, host: str, port: int) -> None:
+    def __init__(self, server: Server, arrival: Arrival) -> None:
         self.server = server
-        self.host = host
-        self.port = port
-        self.auth_ids: tuple[AuthId, ...] = (AuthId("ip", peer_address(host)),)
+        self.host = arrival.host
+        self.port = arrival.port
+        self.is_secure = arrival.is_secure
+        self.is_on_secure_port = arrival.is_on_secure_port
+        self.certificates = arrival.certificates
+        """What the client has shown in the handshake of TLS: DER, its own first."""
+        self.auth_ids: tuple[AuthId, ...] = (AuthId("ip", peer_address(arrival.host)),)
         self.session: Session | None = None
         self.session_id = 0
         self.timeout_ms = 0

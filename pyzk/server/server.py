@@ -42,6 +42,7 @@ from pyzk.server.sessions import LearnerSessions, Session, SessionTracker, first
 from pyzk.server.throttle import ConnectionThrottle
 
 if TYPE_CHECKING:
+    from pyzk.server.arrival import Arrival
     from pyzk.server.role import Role
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,12 @@ class Server:
         self.sessions = SessionTracker(config.tick_time_ms, 0)
         self.connections: dict[Connection, None] = {}
         self.connections_by_host: dict[str, int] = {}
+        """Address -> how many connections to the client port come from there."""
+        self.secure_by_host: dict[str, int] = {}
+        """Address -> how many connections to secureClientPort come from there. As in the original,
+        maxClientCnxns and maxCnxns are the limits of each of the two ports."""
+        self.secure_count = 0
+        """How many connections to secureClientPort there are."""
         self.throttle = ConnectionThrottle(config, clock, rng)
         self.handshakes: dict[Connection, int] = {}
         """Connection that has not sent its ConnectRequest -> when (monotonic ms) it is closed."""
@@ -201,19 +208,24 @@ class Server:
 
     # --- connections ----------------------------------------------------------------
 
-    def accept(self, host: str, port: int) -> Connection | None:
+    def accept(self, arrival: Arrival) -> Connection | None:
         """Take a new client, or None when maxClientCnxns or maxCnxns is reached."""
         config = self.config
-        from_host = self.connections_by_host.get(host, 0)
+        host = arrival.host
+        by_host, count = self.connections_by_host, len(self.connections) - self.secure_count
+        if arrival.is_on_secure_port:
+            by_host, count = self.secure_by_host, self.secure_count
+        from_host = by_host.get(host, 0)
         if 0 < config.max_client_cnxns <= from_host:
             self.rejected(host, f"maxClientCnxns={config.max_client_cnxns}")
             return None
-        if 0 < config.max_cnxns <= len(self.connections):
+        if 0 < config.max_cnxns <= count:
             self.rejected(host, f"maxCnxns={config.max_cnxns}")
             return None
-        connection = Connection(self, host, port)
+        connection = Connection(self, arrival)
         self.connections[connection] = None
-        self.connections_by_host[host] = from_host + 1
+        by_host[host] = from_host + 1
+        self.secure_count += arrival.is_on_secure_port
         self.handshakes[connection] = self.clock.now_ms + config.sessionless_cnxn_timeout_ms
         return connection
 
@@ -225,11 +237,15 @@ class Server:
     def forget(self, connection: Connection) -> None:
         """Forget a connection that is closed, and its watches; its session stays."""
         self.connections.pop(connection, None)
-        left = self.connections_by_host.get(connection.host, 0) - 1
+        by_host = self.connections_by_host
+        if connection.is_on_secure_port:
+            by_host = self.secure_by_host
+            self.secure_count -= 1
+        left = by_host.get(connection.host, 0) - 1
         if left > 0:
-            self.connections_by_host[connection.host] = left
+            by_host[connection.host] = left
         else:
-            self.connections_by_host.pop(connection.host, None)
+            by_host.pop(connection.host, None)
         self.handshakes.pop(connection, None)
         if self.attaching.get(connection.session_id) is connection:
             del self.attaching[connection.session_id]

@@ -24,6 +24,7 @@ from pyzk.quorum.commands import (
 )
 from pyzk.quorum.election_link import ElectionLink
 from pyzk.quorum.link import QuorumLink
+from pyzk.server.arrival import Arrival
 from pyzk.server.connection import Connection
 from pyzk.server.outbox import Outgoing
 from pyzk.sim.checks import Checks, Watched
@@ -300,7 +301,8 @@ class MemberPorts:
     def _accept_client(self, socket: Socket) -> None:
         machine = self._machine
         self._client_port += 1
-        connection = machine.peer.accept(f"10.0.0.{socket.peer.host.key}", self._client_port)
+        arrival = Arrival(f"10.0.0.{socket.peer.host.key}", self._client_port)
+        connection = machine.peer.accept(arrival)
         if connection is None:
             socket.close()
             return
