@@ -85,7 +85,7 @@ class UnsavedConfigs:
 
     def _try_again(self) -> None:
         self._timer = None
-        for kind in (True, False):  # the one in force first
+        for kind in (False, True):  # a server that is added may start by the proposed one only
             if kind in self._failed:
                 self._save(self._failed[kind])
 

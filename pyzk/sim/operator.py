@@ -156,8 +156,10 @@ class Operator:
     # --- members that nobody can find -----------------------------------------------
 
     def _is_lost(self, machine: Machine) -> bool:
-        """Tells whether a member has known no true address for a while."""
-        is_lost = not machine.peer.server.is_running and machine.sid not in self._found()
+        """Tells whether a member has known no true address for a while. It may serve reads."""
+        server = machine.peer.server
+        has_leader = server.is_running and not server.is_read_only
+        is_lost = not has_leader and machine.sid not in self._found()
         count = self._lost[machine.sid] = self._lost.get(machine.sid, 0) + 1 if is_lost else 0
         return count > 3
 

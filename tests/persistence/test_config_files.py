@@ -42,7 +42,7 @@ def contents(files: ConfigFiles) -> dict[str, bytes]:
 def start(files: ConfigFiles) -> tuple[int, int | None]:
     """Return the versions that a start of the server finds."""
     found = {f"/c/{name}": content for name, content in contents(files).items()}
-    found["/d/myid"] = b"1"
+    found["/d/myid"] = b"%d" % files.sid
     config = parse_config(found["/c/zoo.cfg"], read_file=found.get, path="/c/zoo.cfg")
     ensemble = config.ensemble
     assert ensemble is not None
@@ -184,6 +184,30 @@ def test_the_first_activation_survives_a_crash_at_any_step(seed: int | None) -> 
             continue
         crash(files, seed)
         assert start(files) == (FIRST.version, None)
+        return
+    pytest.fail("it is never done")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_server_can_start_at_any_step_of_being_added(seed: int | None) -> None:
+    """The configuration in force lacks it."""
+    seen = set()
+    for at in range(1, 40):
+        files = files_with(STATIC + LINES + b"server.4=d:1:2;3\n")._replace(sid=4)
+        files.back_up()
+        power_cut(files, at)
+        try:
+            files.propose(SECOND)
+            files.activate(FIRST)
+        except RuntimeError:
+            crash(files, seed)
+            found = start(files)
+            seen.add(found)
+            assert found in ((0, None), (FIRST.version, SECOND.version)), at
+            continue
+        crash(files, seed)
+        assert start(files) == (FIRST.version, SECOND.version)
+        assert (0, None) in seen
         return
     pytest.fail("it is never done")
 

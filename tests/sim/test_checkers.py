@@ -328,6 +328,25 @@ def test_clients_are_told_the_configuration_in_force() -> None:
         story.configs.shown("c1", first, make(1, 5))
 
 
+def test_a_change_that_was_completed_without_its_transaction_is_shown_ahead_of_the_next_one() -> (
+    None
+):
+    completed = members(1, 2, 4, version=make(1, 2))
+    story = configs(chain(), dict.fromkeys((1, 2, 3, 4), completed.version))
+    before, last = members(1, 2, 3), members(1, 2, version=make(2, 3))
+    story.seen(1, Configurations(before, completed, True))
+    story.shown("c1", config_text(before).encode(), make(1, 1))
+    with pytest.raises(Violation, match="shows version"):
+        story.shown("c1", config_text(completed).encode(), make(1, 1))
+    story.seen(1, Configurations(completed, None, True))
+    story._add(last)
+    for config, zxid in ((before, make(1, 1)), (completed, make(1, 1)), (last, make(2, 3))):
+        story.shown("c1", config_text(config).encode(), zxid)
+    for config, zxid in ((last, make(1, 1)), (last, make(2, 2)), (before, make(2, 2))):
+        with pytest.raises(Violation, match="shows version"):
+            story.shown("c1", config_text(config).encode(), zxid)
+
+
 # --- clients ----------------------------------------------------------------------------
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pyzk.config.members import Membership
+import attrs
+
+from pyzk.config.members import Membership, ServerAddress
 from pyzk.quorum.commands import ListenForClients
 from pyzk.sim.options import LIVENESS, Options
 from pyzk.sim.ports import CLIENT, REBIND_US
@@ -53,6 +55,20 @@ def test_nobody_is_lost_who_can_ask_those_that_are_left() -> None:
     assert [*world.operator._found()] == [1, 3]
     without_the_last(world)
     assert [*world.operator._found()] == [1, 3]
+
+
+def test_who_serves_reads_only_is_lost_if_it_knows_no_true_address() -> None:
+    world = world_of(2)
+    first = first_membership(world.options)
+    elsewhere = attrs.evolve(first.members[0], addresses=(ServerAddress("h1b", 2888, 3888),))
+    moved = Membership((elsewhere, first.members[1]), CHANGED, {}, {})
+    world.checks.configs._add(moved)
+    world.machines[1].disk.config.saved.activate(moved)
+    member = world.machines[2]
+    for machine in (world.machines[1], member):
+        machine.start()
+    member.inputs._read_only()
+    assert [world.operator._is_lost(member) for _ in range(4)] == [False, False, False, True]
 
 
 def test_a_port_opens_where_the_last_order_says() -> None:

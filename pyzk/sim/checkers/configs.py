@@ -76,6 +76,8 @@ class ConfigChecker:
         self.adopted = 0
         """How often a machine has put a later configuration in force."""
         self._versions = [0]
+        self._without_txn: dict[int, None] = {}
+        """The versions that a leader has completed though no history has the transaction."""
         self._texts: dict[int, list[str]] = {}
         """Version -> its content, as the first machine had it."""
         self._claimed = claimed
@@ -234,6 +236,7 @@ class ConfigChecker:
                 "configurations",
                 f"h{sid} puts version {version:x} in force behind {self._versions[-1]:x}",
             )
+        self._without_txn[version] = None
         self._add(config)
 
     def serving(self, sid: int, configs: Configurations, zxid: int) -> None:
@@ -247,12 +250,23 @@ class ConfigChecker:
             )
 
     def shown(self, who: str, text: bytes | None, zxid: int) -> None:
-        """Checks what a client is told of the configuration, at ``zxid``."""
-        expected = self.history[self.index_at(zxid)]
+        """Checks what a client is told of the configuration, at ``zxid``.
+
+        What a leader has completed without its transaction is in force from its epoch on, before
+        that has a transaction: then the zxid of an answer is one from before that version.
+        """
+        index = self.index_at(zxid)
         try:
             config = parse_membership(text or b"")
         except ConfigError as error:
             raise Violation("configurations", f"{who}: {text!r} cannot be read: {error}") from None
+        while (
+            self.history[index].version < config.version
+            and index + 1 < len(self.history)
+            and self.history[index + 1].version in self._without_txn
+        ):
+            index += 1
+        expected = self.history[index]
         is_first = not counter_of(config.version) and not expected.version
         if config.version != expected.version and not is_first:
             raise Violation(
