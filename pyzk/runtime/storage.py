@@ -30,6 +30,7 @@ from pyzk.persistence.report import StorageReport
 from pyzk.quorum.commands import ReadLog, SaveConfig, SaveEpoch, StorageCommand
 from pyzk.quorum.epochs import Epochs, load_epochs
 from pyzk.quorum.storage_commands import Outcome, carry_out, freeze, save_config
+from pyzk.quorum.unsaved_configs import UnsavedConfigs
 from pyzk.runtime.disk import DiskThread, SnapshotThread
 from pyzk.runtime.files import (
     ConfigDirectory,
@@ -38,7 +39,6 @@ from pyzk.runtime.files import (
     open_data_directories,
 )
 from pyzk.runtime.mailbox import Mailbox
-from pyzk.runtime.unsaved_configs import UnsavedConfigs
 from pyzk.zxid import format_zxid
 
 if TYPE_CHECKING:

@@ -356,8 +356,7 @@ class SimNetwork:
             base *= max(source.slowness, target.slowness)
         if options.spikes and rng.random() < options.spikes:
             base *= 50
-        latency = int(base * (0.2 + 1.6 * rng.random()))
-        return (latency if latency < MAX_LATENCY_US else MAX_LATENCY_US) + 1
+        return min(int(base * (0.2 + 1.6 * rng.random())), MAX_LATENCY_US) + 1
 
     # --- connecting -----------------------------------------------------------------
 

@@ -481,7 +481,7 @@ def test_without_reconfiguration_zoo_cfg_is_not_copied(tmp_path: Path) -> None:
 def test_a_member_serves_on_where_its_configurations_cannot_be_written(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyzk.runtime.unsaved_configs.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("pyzk.quorum.unsaved_configs.FIRST_PAUSE_S", 0.001)
     caplog.set_level("INFO")
     config = config_with_file(tmp_path)
     folder = tmp_path / "conf"

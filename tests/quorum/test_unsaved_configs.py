@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pyzk.config.members import parse_membership
 from pyzk.errors import StorageError
 from pyzk.quorum.commands import SaveConfig
-from pyzk.runtime.unsaved_configs import LAST_PAUSE_S, UnsavedConfigs
+from pyzk.quorum.unsaved_configs import LAST_PAUSE_S, UnsavedConfigs
 
 FULL = StorageError("the disk is full", path="/c/zoo.cfg")
 
