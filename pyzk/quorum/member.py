@@ -262,6 +262,11 @@ class Member:
             )
         self.is_outdated = True
 
+    @property
+    def election_round(self) -> int:
+        """The round in which the present leader was elected, as far as this server knows."""
+        return 0 if self.elections is None else self.elections.election.current_vote.round
+
     def has_quorums_of(self, version: int) -> bool:
         """Tells whether a later version of the configuration is known to have the same quorums."""
         return self.elections is not None and self.elections.election.has_quorums_of(version)

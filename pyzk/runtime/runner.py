@@ -41,6 +41,7 @@ from pyzk.server.connection import Connection
 from pyzk.server.host import Host
 
 if TYPE_CHECKING:
+    from pyzk.quorum.configurations import Configurations
     from pyzk.runtime.member_ports import MemberPorts
     from pyzk.server.arrival import Arrival
 
@@ -182,6 +183,11 @@ class PeerRunner(ClientInputs):
     def role(self) -> str:
         """The role of the server in words; empty while a member does not serve."""
         return self.peer.status().role
+
+    @property
+    def configurations(self) -> Configurations | None:
+        """The configurations of the ensemble that a member goes by; None for a lone server."""
+        return None if self._member is None else self._member.configurations
 
     def when_serving(self, call: Callable[[], None]) -> None:
         """Calls back once clients are served: at once, or when a member has found its place."""
