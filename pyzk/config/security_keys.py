@@ -44,7 +44,8 @@ AUTH: Final = (
     Key("DigestAuthenticationProvider.enabled", BOOL, "digest_auth_enabled"),
     Key("DigestAuthenticationProvider.digestAlg", DIGEST, "digest_alg"),
     Key("DigestAuthenticationProvider.superDigest", OPTIONAL, "super_digest", is_secret=True),
-    later("IPAuthenticationProvider.usexforwardedfor", "false"),
+    # It concerns the admin server alone: the protocol of clients has no such header.
+    unused("IPAuthenticationProvider.usexforwardedfor", "false"),
     Key("X509AuthenticationProvider.superUser", OPTIONAL, "x509_super_user"),
     Key("ssl.x509.clientCertIdType", ID_TYPE, "x509_id_type"),
     Key("ssl.x509.clientCertIdSanMatchType", NAME_TYPE, "x509_san_match_type"),
@@ -55,7 +56,7 @@ AUTH: Final = (
     later("SASLAuthenticationProvider.superPassword"),
     later("letAnySaslUserDoX"),
     later("allowSaslFailedClients", "false"),
-    later("ensembleAuthName"),
+    Key("ensembleAuthName", LIST, "ensemble_auth_names"),
     later("sasl.serverconfig", "Server"),
     later("kerberos.removeHostFromPrincipal", "false"),
     later("kerberos.removeRealmFromPrincipal", "false"),
@@ -175,6 +176,20 @@ TLS: Final = (
 
 LATER_PREFIXES: Final = ("zookeeper.superUser.",)
 AUTH_PROVIDER_PREFIX: Final = "zookeeper.authProvider."
+_PROVIDERS: Final = "org.apache.zookeeper.server.auth."
+PROVIDER_CLASSES: Final = {
+    f"{_PROVIDERS}IPAuthenticationProvider": "ip",
+    f"{_PROVIDERS}DigestAuthenticationProvider": "digest",
+    f"{_PROVIDERS}X509AuthenticationProvider": "x509",
+    f"{_PROVIDERS}SASLAuthenticationProvider": "sasl",
+    f"{_PROVIDERS}EnsembleAuthenticationProvider": "ensemble",
+    f"{_PROVIDERS}KeyAuthenticationProvider": "key",
+}
+"""Value of authProvider.<x> -> the scheme that this class of the original has."""
+PROVIDER_GROUP: Final = "pyzk.auth_providers"
+"""The group of the entry points that other packages have for schemes of their own."""
+LATER_PROVIDERS: Final = ("sasl",)
+"""The schemes of such classes that this server does not have yet; a warning names them."""
 PROTECTIONS: Final = (
     "quorum.auth.enableSasl",
     "quorum.auth.serverRequireSasl",

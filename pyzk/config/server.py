@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any, Final
 from pyzk.config.keys import KEYS, KNOWN
 from pyzk.config.kinds import PATH, Key, Status
 from pyzk.config.properties import parse_properties
-from pyzk.config.security_keys import AUTH_PROVIDER_PREFIX, CLIENT_TLS, LATER_PREFIXES, PROTECTIONS
+from pyzk.config.security_keys import (
+    AUTH_PROVIDER_PREFIX,
+    CLIENT_TLS,
+    LATER_PREFIXES,
+    LATER_PROVIDERS,
+    PROTECTIONS,
+    PROVIDER_CLASSES,
+    PROVIDER_GROUP,
+)
 from pyzk.config.settings import Property, Remark, Resolve, Setting, Settings, no_names
 from pyzk.constants import MAX_REQUEST_BYTES, MAX_TXN_BYTES
 from pyzk.errors import ConfigError
@@ -27,14 +35,6 @@ if TYPE_CHECKING:
     from pyzk.config.tls import TlsConfig
 
 __all__ = ["Property", "ServerConfig", "effective_values", "parse_config", "parse_properties"]
-
-_BUILT_IN_PROVIDERS: Final = (
-    "DigestAuthenticationProvider",
-    "IPAuthenticationProvider",
-    "X509AuthenticationProvider",
-)
-"""The classes of authProvider.* that are always there, so that they need not be named."""
-
 
 WILDCARD: Final = "0.0.0.0"  # noqa: S104 - what a server line says for "all addresses"
 _DERIVED: Final[Any] = None
@@ -137,8 +137,17 @@ class ServerConfig:
     x509_san_match_regex: str = ".*"
     x509_san_extract_regex: str = ".*"
     x509_san_extract_group: int = 0
+    ensemble_auth_names: tuple[str, ...] | None = None
+    """The names that the scheme ensemble lets pass; None lets every name pass."""
     auth_providers: tuple[tuple[str, str], ...] = ()
-    """The (suffix, class name) of each authProvider.<suffix>, in order of appearance."""
+    """The (suffix, value) of each authProvider.<suffix>, in order of appearance: a Java class of
+    the original, or an entry point."""
+    custom_providers: tuple[tuple[str, object], ...] = ()
+    """The (entry point, provider) of those that are no class of the original; whoever runs the
+    server makes them, and the registry looks what they are."""
+    other_properties: tuple[tuple[str, str], ...] = ()
+    """The (name, value) of the settings that no row of the table asks for, which custom providers
+    may know; the names are without ``zookeeper.``."""
 
     local_sessions_enabled: bool = False
     local_sessions_upgrading_enabled: bool = False
@@ -206,6 +215,10 @@ def _no_directory(path: str) -> bool:
     return False
 
 
+def _no_provider(name: str) -> bool:
+    return False
+
+
 def parse_config(
     text: bytes,
     properties: Iterable[Property] = (),
@@ -214,6 +227,7 @@ def parse_config(
     resolve: Resolve | None = None,
     is_directory: Callable[[str], bool] = _no_directory,
     path: str | None = None,
+    has_provider: Callable[[str], bool] = _no_provider,
 ) -> ServerConfig:
     """Return what `text` (of zoo.cfg), `properties` and `options` (their names are keys) ask for.
 
@@ -221,11 +235,12 @@ def parse_config(
     dynamicConfigFile names. Host names are resolved where its client address is given twice;
     without ``resolve`` a name is the same as no other. A directory whose name in the file looks
     like a slip is taken if ``is_directory`` says that there is one. ``path`` is where zoo.cfg is;
-    beside it are the files of later configurations. Raises ConfigError with the line of `text` and
-    the key, for the first wrong value it meets.
+    beside it are the files of later configurations. ``has_provider`` tells whether there is an
+    entry point of this name for a provider of an authentication scheme. Raises ConfigError with the
+    line of `text` and the key, for the first wrong value it meets.
     """
     settings = Settings(text, properties, options)
-    builder = _Builder(settings, read_file, resolve or no_names, is_directory, path)
+    builder = _Builder(settings, read_file, resolve or no_names, is_directory, path, has_provider)
     try:
         return builder.build()
     except ConfigError as error:
@@ -253,8 +268,11 @@ class _Builder:
         resolve: Resolve,
         is_directory: Callable[[str], bool],
         path: str | None,
+        has_provider: Callable[[str], bool],
     ) -> None:
         self.path = path
+        self.has_provider = has_provider
+        self.has_custom_providers = False
         self.settings = settings
         self.read_file = read_file
         self.resolve = resolve
@@ -294,7 +312,7 @@ class _Builder:
         if key.status is Status.LATER and not _asks_for_nothing(key, setting.value, value):
             self._warn(setting, "not supported yet, ignored")
         elif key.status is Status.NO_EFFECT:
-            self.notes.append((setting.line, f"{setting.label}: has no effect in pyzk"))
+            self._note(setting, "has no effect in pyzk")
 
     def _look_at(self, key: Key, setting: Setting) -> None:
         """Warn of a text in quotation marks, or one that ends in a comment or in the next line: any
@@ -318,35 +336,36 @@ class _Builder:
     def _take_auth_providers(self) -> None:
         providers = []
         for name, setting in self.settings.properties.items():
-            if name.startswith(AUTH_PROVIDER_PREFIX):
-                providers.append((name.removeprefix(AUTH_PROVIDER_PREFIX), setting.value))
-                if not setting.value.endswith(_BUILT_IN_PROVIDERS):
-                    self._warn(setting, f"{setting.value} is not supported yet, ignored")
+            if not name.startswith(AUTH_PROVIDER_PREFIX):
+                continue
+            providers.append((name.removeprefix(AUTH_PROVIDER_PREFIX), setting.value))
+            scheme = PROVIDER_CLASSES.get(setting.value)
+            if scheme in LATER_PROVIDERS:
+                self._warn(setting, f"{setting.value} is not supported yet, ignored")
+            elif scheme is None:
+                if not self.has_provider(setting.value):
+                    raise setting.wrong(
+                        f"{setting.value!r} is neither an authentication provider of ZooKeeper nor"
+                        " the name of an installed entry point; pyzk runs no Java: a Python package"
+                        " with this scheme has an entry point of this name in the group"
+                        f" {PROVIDER_GROUP}"
+                    )
+                self.has_custom_providers = True
         self.values["auth_providers"] = tuple(providers)
 
     def _take_tls(self) -> None:
-        """Read what TLS on the client ports is told, if one of them has it."""
-        why = self._tls_is_asked()
-        if why == "" and not any(map(self.settings.find, CLIENT_TLS.keys.values())):
-            return  # most have none, and start sooner
-        from pyzk.config.tls import TlsReader
+        is_asked = self.values.get("secure_client_port") is not None or self.values.get(
+            "client_port_unification"
+        )
+        if is_asked or any(map(self.settings.find, CLIENT_TLS.keys.values())):
+            from pyzk.config.tls import read_client_tls  # most need it not, and start sooner
 
-        reader = TlsReader(self.settings, CLIENT_TLS, self._warn)
-        if why:
-            fips_mode = self.values.get("fips_mode", DEFAULTS.fips_mode)
-            self.values["client_tls"] = reader.config(why, fips_mode=fips_mode)
-            return
-        for setting in reader.given.values():
-            remark = "has no effect without secureClientPort or client.portUnification"
-            self.notes.append((setting.line, f"{setting.label}: {remark}"))
-
-    def _tls_is_asked(self) -> str:
-        """Return the setting that asks for TLS, "" if none does."""
-        if self.values.get("secure_client_port") is not None:
-            return "secureClientPort"
-        return "client.portUnification=true" if self.values.get("client_port_unification") else ""
+            self.values["client_tls"] = read_client_tls(
+                self.settings, self.values, self._warn, self._note
+            )
 
     def _leftovers(self) -> None:
+        others = []
         for name, setting in self.settings.known.items():
             if name not in KNOWN:
                 self._warn(setting, "not supported yet, ignored")
@@ -355,6 +374,8 @@ class _Builder:
                 self._warn(setting, "not supported yet, ignored")
             elif not name.startswith(AUTH_PROVIDER_PREFIX):
                 self._unknown(name, setting)
+                others.append((name.removeprefix("zookeeper."), setting.value))
+        self.values["other_properties"] = tuple(others)
 
     def _unknown(self, name: str, setting: Setting) -> None:
         from pyzk.config import hints  # a start that is right does without it
@@ -364,6 +385,9 @@ class _Builder:
         self.unknown.append(hints.Unknown(setting.line, setting.label, meant))
         if meant.is_harmless:
             self.notes.append((setting.line, f"{setting.label}: {meant.remark}"))
+        elif self.has_custom_providers and not meant.remark:
+            note = "no key of pyzk; the providers of authProvider.* are told of it"
+            self.notes.append((setting.line, f"{setting.label}: {note}"))
         else:
             self._warn(setting, hints.extended("unknown, ignored", meant.remark))
 
@@ -384,6 +408,9 @@ class _Builder:
 
     def _warn(self, setting: Setting, text: str) -> None:
         self.warnings.append(setting.remark(text))
+
+    def _note(self, setting: Setting, text: str) -> None:
+        self.notes.append(setting.remark(text))
 
     # ---- members of an ensemble
 
