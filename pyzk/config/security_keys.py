@@ -188,7 +188,7 @@ PROVIDER_CLASSES: Final = {
 """Value of authProvider.<x> -> the scheme that this class of the original has."""
 PROVIDER_GROUP: Final = "pyzk.auth_providers"
 """The group of the entry points that other packages have for schemes of their own."""
-LATER_PROVIDERS: Final = ("x509", "sasl")
+LATER_PROVIDERS: Final = ("sasl",)
 """The schemes of such classes that this server does not have yet; a warning names them."""
 PROTECTIONS: Final = (
     "quorum.auth.enableSasl",

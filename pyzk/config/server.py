@@ -145,7 +145,7 @@ class ServerConfig:
     custom_providers: tuple[tuple[str, object], ...] = ()
     """The (entry point, provider) of those that are no class of the original; whoever runs the
     server makes them, and the registry looks what they are."""
-    other_properties: tuple[tuple[str, str], ...] = ()
+    other_properties: tuple[tuple[str, str], ...] = dataclasses.field(default=(), repr=False)
     """The (name, value) of the settings that no row of the table asks for, which custom providers
     may know; the names are without ``zookeeper.``."""
 
@@ -312,7 +312,7 @@ class _Builder:
         if key.status is Status.LATER and not _asks_for_nothing(key, setting.value, value):
             self._warn(setting, "not supported yet, ignored")
         elif key.status is Status.NO_EFFECT:
-            self.notes.append((setting.line, f"{setting.label}: has no effect in pyzk"))
+            self._note(setting, "has no effect in pyzk")
 
     def _look_at(self, key: Key, setting: Setting) -> None:
         """Warn of a text in quotation marks, or one that ends in a comment or in the next line: any
@@ -354,26 +354,15 @@ class _Builder:
         self.values["auth_providers"] = tuple(providers)
 
     def _take_tls(self) -> None:
-        """Read what TLS on the client ports is told, if one of them has it."""
-        why = self._tls_is_asked()
-        if why == "" and not any(map(self.settings.find, CLIENT_TLS.keys.values())):
-            return  # most have none, and start sooner
-        from pyzk.config.tls import TlsReader
+        is_asked = self.values.get("secure_client_port") is not None or self.values.get(
+            "client_port_unification"
+        )
+        if is_asked or any(map(self.settings.find, CLIENT_TLS.keys.values())):
+            from pyzk.config.tls import read_client_tls  # most need it not, and start sooner
 
-        reader = TlsReader(self.settings, CLIENT_TLS, self._warn)
-        if why:
-            fips_mode = self.values.get("fips_mode", DEFAULTS.fips_mode)
-            self.values["client_tls"] = reader.config(why, fips_mode=fips_mode)
-            return
-        for setting in reader.given.values():
-            remark = "has no effect without secureClientPort or client.portUnification"
-            self.notes.append((setting.line, f"{setting.label}: {remark}"))
-
-    def _tls_is_asked(self) -> str:
-        """Return the setting that asks for TLS, "" if none does."""
-        if self.values.get("secure_client_port") is not None:
-            return "secureClientPort"
-        return "client.portUnification=true" if self.values.get("client_port_unification") else ""
+            self.values["client_tls"] = read_client_tls(
+                self.settings, self.values, self._warn, self._note
+            )
 
     def _leftovers(self) -> None:
         others = []
@@ -419,6 +408,9 @@ class _Builder:
 
     def _warn(self, setting: Setting, text: str) -> None:
         self.warnings.append(setting.remark(text))
+
+    def _note(self, setting: Setting, text: str) -> None:
+        self.notes.append(setting.remark(text))
 
     # ---- members of an ensemble
 

@@ -128,6 +128,7 @@ def test_every_field_has_one_row() -> None:
     assert set(attrs.fields_dict(EnsembleConfig)) - set(rows) == {
         *derived,
         *files,
+        "quorum_tls",
         "warnings",
         "notes",
     }
