@@ -1,21 +1,42 @@
 """The schemes this server knows.
 
-Pure. Answers to ProviderRegistry. ``ip`` is always there, ``digest`` unless it is switched off;
-x509, sasl and ensemble join by ``register`` when they exist.
+Pure. Answers to ProviderRegistry. ``ip`` is always there, ``digest`` unless it is switched off; the
+others join where ``authProvider.<x>`` names the Java class that has them, or an entry point.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from pyzk.auth.custom import CustomProvider
 from pyzk.auth.digest import DigestProvider
+from pyzk.auth.ensemble import EnsembleProvider
 from pyzk.auth.ip import IpProvider
+from pyzk.auth.key import KeyProvider
+from pyzk.config.security_keys import PROVIDER_CLASSES
+from pyzk.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pyzk.auth.provider import AuthId, AuthProvider
     from pyzk.config.server import ServerConfig
+
+ReadData = Callable[[str], bytes | None]
+"""Returns the data of a znode, None if there is none."""
+
+
+def _no_data(path: str) -> bytes | None:
+    return None
+
+
+class Ingredients(NamedTuple):
+    """What a provider can be made of."""
+
+    config: ServerConfig
+    metrics: Metrics
+    read: ReadData
 
 
 class ProviderRegistry:
@@ -29,12 +50,22 @@ class ProviderRegistry:
             self.register(provider)
 
     @classmethod
-    def from_config(cls, config: ServerConfig) -> ProviderRegistry:
-        """Begin with the built-in schemes. Raises ConfigError for a digest algorithm that does not
-        exist."""
+    def from_config(
+        cls, config: ServerConfig, metrics: Metrics | None = None, read: ReadData = _no_data
+    ) -> ProviderRegistry:
+        """Begin with the built-in schemes, then take those that authProvider.* names. Raises
+        ConfigError for a digest algorithm that does not exist, or a provider that is none."""
         registry = cls((IpProvider(),))
         if config.digest_auth_enabled:
             registry.register(DigestProvider(config.digest_alg, config.super_digest))
+        ingredients = Ingredients(config, metrics or Metrics(), read)
+        custom = dict(config.custom_providers)
+        for _, name in config.auth_providers:
+            make = BUILT_IN.get(PROVIDER_CLASSES.get(name, ""))
+            if make is not None:
+                registry.register(make(ingredients))
+            elif name in custom:
+                registry.register(CustomProvider(custom[name], name))
         return registry
 
     def register(self, provider: AuthProvider) -> None:
@@ -54,3 +85,12 @@ class ProviderRegistry:
         """Return the id as whoAmI shows it; empty for schemes without a provider (super)."""
         provider = self._providers.get(auth_id.scheme)
         return "" if provider is None else provider.user_name(auth_id.id)
+
+
+BUILT_IN: Final[dict[str, Callable[[Ingredients], AuthProvider]]] = {
+    "ip": lambda _: IpProvider(),
+    "digest": lambda given: DigestProvider(given.config.digest_alg, given.config.super_digest),
+    "ensemble": lambda given: EnsembleProvider(given.config.ensemble_auth_names, given.metrics),
+    "key": lambda given: KeyProvider(given.read),
+}
+"""Scheme -> what makes its provider, for the schemes that a Java class of the original has."""

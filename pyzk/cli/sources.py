@@ -14,6 +14,7 @@ import click
 from pyzk.config.server import Property, ServerConfig, parse_config, parse_properties
 from pyzk.errors import ConfigError
 from pyzk.exit_codes import ExitCode
+from pyzk.runtime.auth_providers import has_provider
 from pyzk.runtime.main import refuse
 
 DEFAULTS = (
@@ -50,7 +51,7 @@ def load(
     given = load_properties(properties, properties_file)
     try:
         if zoo_cfg is None:
-            return parse_config(b"", given, (*DEFAULTS, *options))
+            return parse_config(b"", given, (*DEFAULTS, *options), has_provider=has_provider)
         return parse_config(
             _read(zoo_cfg),
             given,
@@ -59,6 +60,7 @@ def load(
             resolve,
             os.path.isdir,
             os.path.abspath(zoo_cfg),
+            has_provider,
         )
     except ConfigError as error:
         fail(f"{zoo_cfg}: {error}" if zoo_cfg is not None else str(error))

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from pyzk.config.keys import KEYS, KNOWN, LATER_PREFIXES, MEMBER_PREFIXES
+from pyzk.config.keys import KEYS, KNOWN, MEMBER_PREFIXES
+from pyzk.config.security_keys import LATER_PREFIXES
 
 _CASE: Final = " (upper and lower case count)"
 _SIMILAR: Final = 0.85

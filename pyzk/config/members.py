@@ -21,7 +21,7 @@ from typing import Final
 
 import attrs
 
-from pyzk.config.keys import whole_number
+from pyzk.config.kinds import whole_number
 from pyzk.config.properties import Entry, parse_properties, trim
 from pyzk.errors import ConfigError
 from pyzk.int64 import hex_digits, signed

@@ -8,21 +8,22 @@ ZooKeeper: QuorumPeerConfig, ServerConfig; ServerCnxnHelper and friends for the 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pyzk.config.keys import (
-    AUTH_PROVIDER_PREFIX,
-    KEYS,
-    KNOWN,
-    LATER_PREFIXES,
-    PATH,
-    PROTECTIONS,
-    Key,
-    Status,
-)
+from pyzk.config.keys import KEYS, KNOWN
+from pyzk.config.kinds import PATH, Key, Status
 from pyzk.config.properties import parse_properties
+from pyzk.config.security_keys import (
+    AUTH_PROVIDER_PREFIX,
+    CLIENT_TLS,
+    LATER_PREFIXES,
+    LATER_PROVIDERS,
+    PROTECTIONS,
+    PROVIDER_CLASSES,
+    PROVIDER_GROUP,
+)
 from pyzk.config.settings import Property, Remark, Resolve, Setting, Settings, no_names
 from pyzk.constants import MAX_REQUEST_BYTES, MAX_TXN_BYTES
 from pyzk.errors import ConfigError
@@ -31,12 +32,9 @@ from pyzk.four_letter_words import FOUR_LETTER_WORDS
 if TYPE_CHECKING:
     from pyzk.config.ensemble import EnsembleConfig, Lone
     from pyzk.config.hints import Unknown
+    from pyzk.config.tls import TlsConfig
 
 __all__ = ["Property", "ServerConfig", "effective_values", "parse_config", "parse_properties"]
-
-_BUILT_IN_PROVIDERS: Final = ("DigestAuthenticationProvider", "IPAuthenticationProvider")
-"""The classes of authProvider.* that are always there, so that they need not be named."""
-
 
 WILDCARD: Final = "0.0.0.0"  # noqa: S104 - what a server line says for "all addresses"
 _DERIVED: Final[Any] = None
@@ -44,7 +42,7 @@ _DERIVED: Final[Any] = None
 
 
 # No attrs: its import takes 9 ms, a fifth of the time until a first test server is ready.
-@dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ServerConfig:
     """Everything that a server can be told; the defaults are ZooKeeper's."""
 
@@ -54,6 +52,16 @@ class ServerConfig:
     """The client port; 0 stands for any free port, None for a port that is not set."""
     client_port_address: str | None = None
     """The host or address to listen on; None stands for all addresses of the machine."""
+    secure_client_port: int | None = None
+    """The port that takes TLS only, beside the client port or instead of it."""
+    secure_client_port_address: str | None = None
+    client_port_unification: bool = False
+    """Whether the client port takes TLS, too."""
+    client_cert_reload: bool = False
+    """Whether changed files of keys and certificates are read again."""
+    client_tls: TlsConfig | None = None
+    """What TLS on the client ports is told; None if there is none."""
+    fips_mode: bool = True
     client_port_listen_backlog: int = -1
     """The length of the queue of connections; -1 stands for the default of the operating system."""
     tick_time_ms: int = 3000
@@ -119,9 +127,27 @@ class ServerConfig:
     digest_auth_enabled: bool = True
     digest_alg: str = "SHA1"
     """The name of a digest algorithm in Java: SHA1, SHA-256, SHA3-512, MD5, ..."""
-    super_digest: str | None = None
+    super_digest: str | None = dataclasses.field(default=None, repr=False)
+    x509_super_user: str | None = None
+    """The subject, or other id, of the client certificate whose owner is the super user."""
+    x509_id_type: str = "SDN"
+    """What an x509 id is made from: SDN, the subject, or SAN, an alternative name."""
+    x509_san_match_type: int = 6
+    """The kind of alternative name, by its number in the certificate; 6 is a URI."""
+    x509_san_match_regex: str = ".*"
+    x509_san_extract_regex: str = ".*"
+    x509_san_extract_group: int = 0
+    ensemble_auth_names: tuple[str, ...] | None = None
+    """The names that the scheme ensemble lets pass; None lets every name pass."""
     auth_providers: tuple[tuple[str, str], ...] = ()
-    """The (suffix, class name) of each authProvider.<suffix>, in order of appearance."""
+    """The (suffix, value) of each authProvider.<suffix>, in order of appearance: a Java class of
+    the original, or an entry point."""
+    custom_providers: tuple[tuple[str, object], ...] = ()
+    """The (entry point, provider) of those that are no class of the original; whoever runs the
+    server makes them, and the registry looks what they are."""
+    other_properties: tuple[tuple[str, str], ...] = ()
+    """The (name, value) of the settings that no row of the table asks for, which custom providers
+    may know; the names are without ``zookeeper.``."""
 
     local_sessions_enabled: bool = False
     local_sessions_upgrading_enabled: bool = False
@@ -189,6 +215,10 @@ def _no_directory(path: str) -> bool:
     return False
 
 
+def _no_provider(name: str) -> bool:
+    return False
+
+
 def parse_config(
     text: bytes,
     properties: Iterable[Property] = (),
@@ -197,6 +227,7 @@ def parse_config(
     resolve: Resolve | None = None,
     is_directory: Callable[[str], bool] = _no_directory,
     path: str | None = None,
+    has_provider: Callable[[str], bool] = _no_provider,
 ) -> ServerConfig:
     """Return what `text` (of zoo.cfg), `properties` and `options` (their names are keys) ask for.
 
@@ -204,11 +235,12 @@ def parse_config(
     dynamicConfigFile names. Host names are resolved where its client address is given twice;
     without ``resolve`` a name is the same as no other. A directory whose name in the file looks
     like a slip is taken if ``is_directory`` says that there is one. ``path`` is where zoo.cfg is;
-    beside it are the files of later configurations. Raises ConfigError with the line of `text` and
-    the key, for the first wrong value it meets.
+    beside it are the files of later configurations. ``has_provider`` tells whether there is an
+    entry point of this name for a provider of an authentication scheme. Raises ConfigError with the
+    line of `text` and the key, for the first wrong value it meets.
     """
     settings = Settings(text, properties, options)
-    builder = _Builder(settings, read_file, resolve or no_names, is_directory, path)
+    builder = _Builder(settings, read_file, resolve or no_names, is_directory, path, has_provider)
     try:
         return builder.build()
     except ConfigError as error:
@@ -216,8 +248,14 @@ def parse_config(
 
 
 def effective_values(config: ServerConfig) -> list[tuple[str, object]]:
-    """Return (key, value) of every setting that has a field, in the order of the table."""
-    return [(key.name, getattr(config, key.field)) for key in KEYS if key.field is not None]
+    """Return (key, value) of every setting that has a field, in the order of the table, then those
+    of TLS on the client ports."""
+    values = [(key.name, getattr(config, key.field)) for key in KEYS if key.field is not None]
+    if config.client_tls is not None:
+        from pyzk.config import tls
+
+        values += tls.effective_values(config.client_tls)
+    return values
 
 
 class _Builder:
@@ -230,8 +268,11 @@ class _Builder:
         resolve: Resolve,
         is_directory: Callable[[str], bool],
         path: str | None,
+        has_provider: Callable[[str], bool],
     ) -> None:
         self.path = path
+        self.has_provider = has_provider
+        self.has_custom_providers = False
         self.settings = settings
         self.read_file = read_file
         self.resolve = resolve
@@ -250,6 +291,7 @@ class _Builder:
             if setting is not None:
                 self._apply(key, setting)
         self._take_auth_providers()
+        self._take_tls()
         self._leftovers()
         if self.settings.members:
             self._members()
@@ -270,7 +312,7 @@ class _Builder:
         if key.status is Status.LATER and not _asks_for_nothing(key, setting.value, value):
             self._warn(setting, "not supported yet, ignored")
         elif key.status is Status.NO_EFFECT:
-            self.notes.append((setting.line, f"{setting.label}: has no effect in pyzk"))
+            self._note(setting, "has no effect in pyzk")
 
     def _look_at(self, key: Key, setting: Setting) -> None:
         """Warn of a text in quotation marks, or one that ends in a comment or in the next line: any
@@ -294,13 +336,36 @@ class _Builder:
     def _take_auth_providers(self) -> None:
         providers = []
         for name, setting in self.settings.properties.items():
-            if name.startswith(AUTH_PROVIDER_PREFIX):
-                providers.append((name.removeprefix(AUTH_PROVIDER_PREFIX), setting.value))
-                if not setting.value.endswith(_BUILT_IN_PROVIDERS):
-                    self._warn(setting, f"{setting.value} is not supported yet, ignored")
+            if not name.startswith(AUTH_PROVIDER_PREFIX):
+                continue
+            providers.append((name.removeprefix(AUTH_PROVIDER_PREFIX), setting.value))
+            scheme = PROVIDER_CLASSES.get(setting.value)
+            if scheme in LATER_PROVIDERS:
+                self._warn(setting, f"{setting.value} is not supported yet, ignored")
+            elif scheme is None:
+                if not self.has_provider(setting.value):
+                    raise setting.wrong(
+                        f"{setting.value!r} is neither an authentication provider of ZooKeeper nor"
+                        " the name of an installed entry point; pyzk runs no Java: a Python package"
+                        " with this scheme has an entry point of this name in the group"
+                        f" {PROVIDER_GROUP}"
+                    )
+                self.has_custom_providers = True
         self.values["auth_providers"] = tuple(providers)
 
+    def _take_tls(self) -> None:
+        is_asked = self.values.get("secure_client_port") is not None or self.values.get(
+            "client_port_unification"
+        )
+        if is_asked or any(map(self.settings.find, CLIENT_TLS.keys.values())):
+            from pyzk.config.tls import read_client_tls  # most need it not, and start sooner
+
+            self.values["client_tls"] = read_client_tls(
+                self.settings, self.values, self._warn, self._note
+            )
+
     def _leftovers(self) -> None:
+        others = []
         for name, setting in self.settings.known.items():
             if name not in KNOWN:
                 self._warn(setting, "not supported yet, ignored")
@@ -309,6 +374,8 @@ class _Builder:
                 self._warn(setting, "not supported yet, ignored")
             elif not name.startswith(AUTH_PROVIDER_PREFIX):
                 self._unknown(name, setting)
+                others.append((name.removeprefix("zookeeper."), setting.value))
+        self.values["other_properties"] = tuple(others)
 
     def _unknown(self, name: str, setting: Setting) -> None:
         from pyzk.config import hints  # a start that is right does without it
@@ -318,6 +385,9 @@ class _Builder:
         self.unknown.append(hints.Unknown(setting.line, setting.label, meant))
         if meant.is_harmless:
             self.notes.append((setting.line, f"{setting.label}: {meant.remark}"))
+        elif self.has_custom_providers and not meant.remark:
+            note = "no key of pyzk; the providers of authProvider.* are told of it"
+            self.notes.append((setting.line, f"{setting.label}: {note}"))
         else:
             self._warn(setting, hints.extended("unknown, ignored", meant.remark))
 
@@ -338,6 +408,9 @@ class _Builder:
 
     def _warn(self, setting: Setting, text: str) -> None:
         self.warnings.append(setting.remark(text))
+
+    def _note(self, setting: Setting, text: str) -> None:
+        self.notes.append(setting.remark(text))
 
     # ---- members of an ensemble
 
@@ -452,14 +525,10 @@ class _Builder:
             raise ConfigError(
                 "is not set; give the directory for snapshots and logs", key="dataDir"
             )
-        if config.client_port is None:
-            address = self.given.get("client_port_address")
-            if address is not None:
-                raise address.wrong("clientPortAddress is set but clientPort is not")
-            raise self.settings.no_client_port("; 2181 is usual, 0 takes any free port")
-        for field in ("min_session_timeout_ms", "max_session_timeout_ms"):
-            if getattr(config, field) < 0:
-                raise self.given[field].wrong("must not be negative; -1 means the default")
+        self._check_ports(config)
+        for name in ("min_session_timeout_ms", "max_session_timeout_ms"):
+            if getattr(config, name) < 0:
+                raise self.given[name].wrong("must not be negative; -1 means the default")
         if config.min_session_timeout_ms > config.max_session_timeout_ms:
             setting = self.given.get("min_session_timeout_ms") or self.given.get(
                 "max_session_timeout_ms"
@@ -473,6 +542,25 @@ class _Builder:
             raise self.given["enforce_auth_enabled"].wrong(
                 "needs enforce.auth.schemes, a comma-separated list such as digest,ip",
             )
+
+    def _check_ports(self, config: ServerConfig) -> None:
+        """Check that there is a port, that none has an address only, and that the two differ."""
+        port, secure = config.client_port, config.secure_client_port
+        for name, key, is_there in (
+            ("client_port_address", "clientPort", port is not None),
+            ("secure_client_port_address", "secureClientPort", secure is not None),
+        ):
+            address = self.given.get(name)
+            if address is not None and not is_there:
+                raise address.wrong(f"{key}Address is set but {key} is not")
+        if port is None and secure is None:
+            raise ConfigError("is not set; 2181 is usual, 0 takes any free port", key="clientPort")
+        if secure and secure == port:
+            host, other = config.client_port_address, config.secure_client_port_address
+            if None in (host, other) or host == other:
+                raise self.given["secure_client_port"].wrong(
+                    f"{secure} is the clientPort, too; give another one"
+                )
 
 
 def _by_line(remark: Remark) -> int:

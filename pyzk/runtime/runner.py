@@ -26,6 +26,7 @@ from pyzk.exit_codes import ExitCode
 from pyzk.quorum.driver import Driver
 from pyzk.quorum.peer import Peer
 from pyzk.quorum.standalone import standalone_peer
+from pyzk.runtime.auth_providers import with_custom_providers
 from pyzk.runtime.client_listening import ClientListening
 from pyzk.runtime.client_port import ClientInputs, ClientProtocol
 from pyzk.runtime.environment import (
@@ -66,7 +67,7 @@ class PeerRunner(ClientInputs):
     """One server process, or one server among others in a test."""
 
     def __init__(self, config: ServerConfig, seams: Seams | None = None) -> None:
-        self.config = config
+        config = self.config = with_custom_providers(config)
         self.clock = Clock()
         self.unread = Unread()
         self.first_reserved_descriptor = first_reserved_descriptor()
@@ -152,7 +153,8 @@ class PeerRunner(ClientInputs):
         )
         if has_moved:
             self._clients.close()
-            self._clients.open(host, told.client_port, None)
+            if told.client_port is not None:
+                self._clients.open(host, told.client_port, None)
 
     def _make_peer(self, database: Database) -> None:
         config = self.config

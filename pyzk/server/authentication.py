@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pyzk.auth.ip import peer_address
+from pyzk.auth.provider import TurnedAwayError
 from pyzk.constants import MAX_IDENTITIES, MAX_IDENTITIES_BYTES, ErrorCode
 from pyzk.errors import JuteError
 from pyzk.jute.archive import NULL, encode_string
@@ -19,14 +21,19 @@ if TYPE_CHECKING:
 
 def authenticate(connection: Connection, xid: int, body: bytes) -> None:
     """Serve an auth packet: at once, out of order. A failure is answered with -115, and ends
-    the connection."""
+    the connection; a client that a provider turns away gets no answer."""
     try:
         packet, _ = AuthPacket.decode(body, 0, len(body))
     except JuteError as error:
         connection.refuse(f"its auth packet is unreadable ({error})")
         return
     provider = connection.server.registry.get(packet.scheme)
-    ids = None if provider is None else provider.authenticate(connection.host, packet.auth)
+    address = peer_address(connection.host)
+    try:
+        ids = None if provider is None else provider.authenticate(address, packet.auth)
+    except TurnedAwayError as reason:
+        connection.refuse(str(reason))
+        return
     if ids is None:
         connection.send(encode_error(xid, 0, ErrorCode.AUTH_FAILED))
         connection.refuse(f"its authentication with scheme {packet.scheme!r} failed")

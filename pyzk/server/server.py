@@ -64,7 +64,7 @@ class Server:
         self.clock = clock
         self.outbox = outbox
         self.metrics = Metrics()
-        self.registry = ProviderRegistry.from_config(config)
+        self.registry = ProviderRegistry.from_config(config, self.metrics, self._data_of)
         self.access = Access(config, self.registry)
         self.is_guarded = bool(self.access.enforced_schemes)
         """Whether every frame must be checked for enforced authentication."""
@@ -199,6 +199,11 @@ class Server:
         return last if is_own and last & _COUNTER > fresh & _COUNTER else fresh
 
     # --- rules ----------------------------------------------------------------------
+
+    def _data_of(self, path: str) -> bytes | None:
+        """Return the data of a znode; None if it has none, or there is none."""
+        node = self.tree.nodes.get(path)
+        return None if node is None else node.data
 
     def permits(self, acl_id: int, perms: int, auth_ids: tuple[AuthId, ...]) -> bool:
         """Tell whether a stored ACL list gives one of these permissions to one of these ids."""

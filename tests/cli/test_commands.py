@@ -231,7 +231,8 @@ def test_config_check_prints_what_is_set_then_remarks_then_the_verdict(tmp_path:
         tmp_path,
         "dataDir=/d\nclientPort=0\ntickTime=3000\nsnapcount=1\nflushDelay=1\n"
         "4lw.commands.whitelist=ruok\nskipACL=yes\nenforceQuota=true\n"
-        "DigestAuthenticationProvider.superDigest=super:x\nauthProvider.1=IPAuthenticationProvider\n",
+        "DigestAuthenticationProvider.superDigest=super:x\n"
+        "authProvider.1=org.apache.zookeeper.server.auth.IPAuthenticationProvider\n",
     )
     result = check(path, "-Djute.maxbuffer=9")
     assert result.exit_code == 0
@@ -246,7 +247,7 @@ def test_config_check_prints_what_is_set_then_remarks_then_the_verdict(tmp_path:
         "enforceQuota=true",
         "skipACL=yes",
         "DigestAuthenticationProvider.superDigest=(set)",
-        "authProvider.1=IPAuthenticationProvider",
+        "authProvider.1=org.apache.zookeeper.server.auth.IPAuthenticationProvider",
     ]
     assert result.stderr.splitlines() == [
         "note: line 5: flushDelay: has no effect in pyzk",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 
 import pytest
 
-from pyzk.config.keys import KEYS, Key, Status
+from pyzk.config.keys import KEYS
+from pyzk.config.kinds import Key, Status
 from pyzk.config.server import DEFAULTS, Property, ServerConfig, effective_values, parse_config
 from pyzk.constants import MAX_REQUEST_BYTES, MAX_TXN_BYTES
 from pyzk.errors import ConfigError
@@ -14,15 +16,27 @@ from pyzk.four_letter_words import FOUR_LETTER_WORDS
 
 BASE = b"dataDir=/data\nclientPort=2181\n"
 
+JAVA = "org.apache.zookeeper.server.auth."
+IP = f"{JAVA}IPAuthenticationProvider"
 
-def parse(text: str = "", *d_options: str, options: dict[str, str] | None = None) -> ServerConfig:
+
+JAVA = "org.apache.zookeeper.server.auth."
+IP = f"{JAVA}IPAuthenticationProvider"
+
+
+def parse(
+    text: str = "",
+    *d_options: str,
+    options: dict[str, str] | None = None,
+    has_provider: Callable[[str], bool] = lambda name: False,
+) -> ServerConfig:
     """BASE is lines 1 and 2."""
     properties = [
         Property(name, value, f"-D{name}")
         for name, _, value in (each.partition("=") for each in d_options)
     ]
     given = [Property(name, value, f"--{name}") for name, value in (options or {}).items()]
-    return parse_config(BASE + text.encode("latin-1"), properties, given)
+    return parse_config(BASE + text.encode("latin-1"), properties, given, has_provider=has_provider)
 
 
 def refusal(text: str, *d_options: str) -> ConfigError:
@@ -46,6 +60,7 @@ def test_every_field_has_one_row() -> None:
     names = {field.name for field in fields(ServerConfig)}
     assert len(rows) == len(set(rows))
     others = {"auth_providers", "ensemble", "initialize", "warnings", "notes"}
+    others |= {"custom_providers", "other_properties"}
     assert names - set(rows) == others
 
 
@@ -77,7 +92,7 @@ def test_keys_of_the_file() -> None:
     config = parse(
         "tickTime=2000\ndataLogDir=/log\nmaxClientCnxns=0\nsnapCount=7\n"
         "4lw.commands.whitelist=ruok, stat\nskipACL=yes\nforceSync=yes\nenforceQuota=TRUE\n"
-        "snapshot.compression.method=gz\nauthProvider.1=a.IPAuthenticationProvider\nclientPortAddress=::1\n"
+        f"snapshot.compression.method=gz\nauthProvider.1={IP}\nclientPortAddress=::1\n"
     )
     assert config.tick_time_ms == 2000
     assert config.min_session_timeout_ms == 4000
@@ -89,7 +104,7 @@ def test_keys_of_the_file() -> None:
     assert config.force_sync
     assert config.enforce_quota
     assert config.snapshot_compression == "gz"
-    assert config.auth_providers == (("1", "a.IPAuthenticationProvider"),)
+    assert config.auth_providers == (("1", IP),)
     assert config.client_port_address == "::1"
     assert config.warnings == config.notes == ()
 
@@ -478,11 +493,37 @@ def test_effective_values_name_every_field_once() -> None:
     assert len(values) == len([key for key in KEYS if key.field])
 
 
-def test_auth_providers_that_are_not_built_in_are_named_in_a_warning() -> None:
-    config = parse(
-        "authProvider.sasl=org.x.SASLAuthenticationProvider\n"
-        "authProvider.1=org.x.DigestAuthenticationProvider\n"
-    )
+def test_auth_providers_that_are_not_there_yet_are_named_in_a_warning() -> None:
+    config = parse(f"authProvider.sasl={JAVA}SASLAuthenticationProvider\nauthProvider.1={IP}\n")
     assert config.warnings == (
-        (3, "authProvider.sasl: org.x.SASLAuthenticationProvider is not supported yet, ignored"),
+        (3, f"authProvider.sasl: {JAVA}SASLAuthenticationProvider is not supported yet, ignored"),
     )
+
+
+@pytest.mark.parametrize("name", ["com.acme.Digest", "org.x.DigestAuthenticationProvider", ""])
+def test_another_class_of_java_is_an_error_that_names_the_entry_point(name: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse(f"authProvider.1={name}")
+    assert str(error.value).startswith(f"line 3: authProvider.1: {name!r} is neither")
+    assert str(error.value).endswith("an entry point of this name in the group pyzk.auth_providers")
+
+
+def test_an_entry_point_may_have_the_name_of_a_class_and_is_told_of_unknown_keys() -> None:
+    config = parse(
+        "authProvider.1=com.acme.Tokens\ntokens.file=/t\nsnapcount=1\n",
+        has_provider=lambda name: name == "com.acme.Tokens",
+    )
+    assert config.auth_providers == (("1", "com.acme.Tokens"),)
+    assert config.other_properties == (("tokens.file", "/t"), ("snapcount", "1"))
+    assert config.notes == (
+        (4, "tokens.file: no key of pyzk; the providers of authProvider.* are told of it"),
+    )
+    assert [line for line, _ in config.warnings] == [5]  # a slip stays one
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [("", None), ("ensembleAuthName=", ()), ("ensembleAuthName= one, two ,", ("one", "two"))],
+)
+def test_the_names_of_the_ensemble(text: str, names: tuple[str, ...] | None) -> None:
+    assert parse(text).ensemble_auth_names == names

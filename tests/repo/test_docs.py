@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pyzk.cli import COMMANDS
-from pyzk.config.keys import KEYS, Status
+from pyzk.config.keys import KEYS
+from pyzk.config.kinds import Status
 from pyzk.exit_codes import ExitCode
 
 ROOT = Path(__file__).parents[2]

@@ -51,6 +51,8 @@ CIRCLES: Mapping[tuple[str, ...], str] = {
     (
         "pyzk.config.hints",
         "pyzk.config.keys",
+        "pyzk.config.kinds",
+        "pyzk.config.security_keys",
     ): "a key that cannot be read asks for hints, which know all keys; imported when it happens",
     (
         "pyzk.server.authentication",
