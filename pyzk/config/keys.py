@@ -42,7 +42,7 @@ from pyzk.config.kinds import (
     member,
     unused,
 )
-from pyzk.config.security_keys import AUTH, QUORUM_AUTH, TLS
+from pyzk.config.security_keys import AUTH, QUORUM_AUTH, SASL, TLS
 
 
 def _throttle(name: str, kind: Kind, documented: str = "", *, unit: str = "") -> Key:
@@ -269,6 +269,7 @@ GROUPS: Final[dict[str, tuple[Key, ...]]] = {
     "Storage": STORAGE,
     "Znodes": ZNODES,
     "Authentication and access": AUTH,
+    "SASL of clients": SASL,
     "Sessions and modes": SESSIONS,
     "Throttling": THROTTLE,
     "Ensembles": ENSEMBLE,

@@ -18,11 +18,11 @@ from pyzk.config.properties import parse_properties
 from pyzk.config.security_keys import (
     AUTH_PROVIDER_PREFIX,
     CLIENT_TLS,
-    LATER_PREFIXES,
-    LATER_PROVIDERS,
     PROTECTIONS,
     PROVIDER_CLASSES,
     PROVIDER_GROUP,
+    SASL_KEYS,
+    SUPER_USER_PREFIX,
 )
 from pyzk.config.settings import Property, Remark, Resolve, Setting, Settings, no_names
 from pyzk.constants import MAX_REQUEST_BYTES, MAX_TXN_BYTES
@@ -32,6 +32,7 @@ from pyzk.four_letter_words import FOUR_LETTER_WORDS
 if TYPE_CHECKING:
     from pyzk.config.ensemble import EnsembleConfig, Lone
     from pyzk.config.hints import Unknown
+    from pyzk.config.sasl import SaslConfig
     from pyzk.config.tls import TlsConfig
 
 __all__ = ["Property", "ServerConfig", "effective_values", "parse_config", "parse_properties"]
@@ -139,6 +140,8 @@ class ServerConfig:
     x509_san_extract_group: int = 0
     ensemble_auth_names: tuple[str, ...] | None = None
     """The names that the scheme ensemble lets pass; None lets every name pass."""
+    sasl: SaslConfig | None = None
+    """What SASL is told; None if nothing is."""
     auth_providers: tuple[tuple[str, str], ...] = ()
     """The (suffix, value) of each authProvider.<suffix>, in order of appearance: a Java class of
     the original, or an entry point."""
@@ -249,12 +252,16 @@ def parse_config(
 
 def effective_values(config: ServerConfig) -> list[tuple[str, object]]:
     """Return (key, value) of every setting that has a field, in the order of the table, then those
-    of TLS on the client ports."""
+    of TLS on the client ports, and of SASL."""
     values = [(key.name, getattr(config, key.field)) for key in KEYS if key.field is not None]
     if config.client_tls is not None:
         from pyzk.config import tls
 
         values += tls.effective_values(config.client_tls)
+    if config.sasl is not None:
+        from pyzk.config import sasl
+
+        values += sasl.effective_values(config.sasl)
     return values
 
 
@@ -292,6 +299,7 @@ class _Builder:
                 self._apply(key, setting)
         self._take_auth_providers()
         self._take_tls()
+        self._take_sasl()
         self._leftovers()
         if self.settings.members:
             self._members()
@@ -340,9 +348,7 @@ class _Builder:
                 continue
             providers.append((name.removeprefix(AUTH_PROVIDER_PREFIX), setting.value))
             scheme = PROVIDER_CLASSES.get(setting.value)
-            if scheme in LATER_PROVIDERS:
-                self._warn(setting, f"{setting.value} is not supported yet, ignored")
-            elif scheme is None:
+            if scheme is None:
                 if not self.has_provider(setting.value):
                     raise setting.wrong(
                         f"{setting.value!r} is neither an authentication provider of ZooKeeper nor"
@@ -364,15 +370,23 @@ class _Builder:
                 self.settings, self.values, self._warn, self._note
             )
 
+    def _take_sasl(self) -> None:
+        """Read what SASL is told, if anything is."""
+        settings = self.settings
+        if any(map(settings.find, SASL_KEYS)) or any(
+            name.startswith(SUPER_USER_PREFIX) for name in settings.properties
+        ):
+            from pyzk.config.sasl import read_sasl  # most have none, and start sooner
+
+            self.values["sasl"] = read_sasl(settings, self.read_file, self._warn)
+
     def _leftovers(self) -> None:
         others = []
         for name, setting in self.settings.known.items():
             if name not in KNOWN:
                 self._warn(setting, "not supported yet, ignored")
         for name, setting in self.settings.unused():
-            if name.startswith(LATER_PREFIXES):
-                self._warn(setting, "not supported yet, ignored")
-            elif not name.startswith(AUTH_PROVIDER_PREFIX):
+            if not name.startswith((AUTH_PROVIDER_PREFIX, SUPER_USER_PREFIX)):
                 self._unknown(name, setting)
                 others.append((name.removeprefix("zookeeper."), setting.value))
         self.values["other_properties"] = tuple(others)

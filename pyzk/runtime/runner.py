@@ -163,8 +163,9 @@ class PeerRunner(ClientInputs):
     def _make_peer(self, database: Database) -> None:
         config = self.config
         ensemble = config.ensemble
+        rng = random.SystemRandom()  # nobody may guess what a client has to answer
         if ensemble is None:
-            self.peer = standalone_peer(config, database, self.clock, random.Random())
+            self.peer = standalone_peer(config, database, self.clock, rng)
             self._driver = Driver(self.peer, self, gathering_turns=MAX_GATHERING_TURNS)
             return
         # A lone server has no use for these, and starts sooner without.
@@ -173,9 +174,7 @@ class PeerRunner(ClientInputs):
 
         epochs = self._storage.epochs
         assert epochs is not None, "storage of a member was opened"
-        self.peer, life = member_peer(
-            config, ensemble, database, epochs, self.clock, random.Random()
-        )
+        self.peer, life = member_peer(config, ensemble, database, epochs, self.clock, rng)
         self._member = MemberPorts(self, life, ensemble, self._storage, self._network)
         self._driver = Driver(self.peer, self, self._member)
 
