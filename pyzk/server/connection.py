@@ -304,7 +304,7 @@ class Connection:
                     unordered += opcode in _UNORDERED
                     limit_bytes -= self._dispatch(xid, opcode, data[offset + 12 : body_end])
                 else:
-                    self._write(session, decoder, xid, opcode, data, offset + 12, body_end)
+                    self.write(session, decoder, xid, opcode, data, offset + 12, body_end)
                 offset = body_end
                 if self.state != OPEN or self.stalled or size > limit_bytes:
                     break
@@ -361,16 +361,20 @@ class Connection:
         handler = server.reads.get(opcode)
         if handler is not None:
             read = QueuedRead(self, handler, xid, body, server.clock.now_ms)
-            return self._wait(session, read)
+            return self.wait(session, read)
+        decoder = server.screened_writes.get(opcode)
+        if decoder is not None:
+            server.screen.write(self, session, decoder, xid, opcode, body)
+            return 0
         decoder = server.writes.get(opcode)
         if decoder is None:
             self.send(encode_error(xid, -1, ErrorCode.UNIMPLEMENTED))
             self.refuse(f"the client asks for an unknown operation, {opcode}")
             return 0
-        self._write(session, decoder, xid, opcode, body, 0, len(body))
+        self.write(session, decoder, xid, opcode, body, 0, len(body))
         return 0
 
-    def _write(
+    def write(
         self,
         session: Session,
         decoder: WriteDecoder,
@@ -380,6 +384,7 @@ class Connection:
         offset: int,
         end: int,
     ) -> None:
+        """Submit a write, whose record is in ``buffer``."""
         server = self.server
         now_ms = server.clock.now_ms
         record: object
@@ -392,12 +397,12 @@ class Connection:
             else:
                 record = decoder(buffer, offset, end)
         except JuteError:
-            self._wait(session, QueuedRead(self, unreadable, xid, b"", now_ms))
+            self.wait(session, QueuedRead(self, unreadable, xid, b"", now_ms))
             return
         request = Request(self, session, xid, opcode, record, self.auth_ids, now_ms, end - offset)
         server.queues.submit(request, session)
 
-    def _wait(self, session: Session, read: QueuedRead) -> int:
+    def wait(self, session: Session, read: QueuedRead) -> int:
         """Let a read wait for the writes of its session. If there are none, answer it; return the
         length of the reply, or 0."""
         if not session.queue:
@@ -411,8 +416,10 @@ class Connection:
         session = self.session
         if opcode <= 0 or session is None or session.is_closing:
             return False
-        if opcode in self.server.writes or (length > SHORT_BYTES and session.queue):
-            self.server.queues.throttle(self)
+        server = self.server
+        is_write = opcode in server.writes or opcode in server.screened_writes
+        if is_write or (length > SHORT_BYTES and session.queue):
+            server.queues.throttle(self)
             return True
         return False
 

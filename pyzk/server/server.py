@@ -22,6 +22,7 @@ from pyzk.data.tree import DataTree
 from pyzk.int64 import hex_id
 from pyzk.metrics import Metrics
 from pyzk.outsiders import about
+from pyzk.server.audit import Audit
 from pyzk.server.connection import Connection
 from pyzk.server.host import Host
 from pyzk.server.marks import Marks
@@ -37,6 +38,7 @@ from pyzk.server.operations import (
 )
 from pyzk.server.outbox import Outbox
 from pyzk.server.request import Request
+from pyzk.server.screening import Screen
 from pyzk.server.session_queues import SessionQueues
 from pyzk.server.sessions import LearnerSessions, Session, SessionTracker, first_session_id
 from pyzk.server.throttle import ConnectionThrottle
@@ -88,6 +90,12 @@ class Server:
         self.role: Role
         self.reads: dict[int, ReadHandler] = READS
         self.writes: dict[int, WriteDecoder] = WRITES
+        self.screened_writes: dict[int, WriteDecoder] = {}
+        """The writes that `screen` looks at before they are submitted; ``writes`` has the rest."""
+        self.audit = Audit(self) if config.audit_enable else None
+        """What writes the audit log; None if none is asked for."""
+        self.queues.audit = self.audit
+        self.screen = Screen(self, self.audit)
         self.is_member = False
         """Whether this is a member of an ensemble."""
         self.is_read_only = False
@@ -116,6 +124,8 @@ class Server:
             EventType.NODE_CHILDREN_CHANGED: self.metrics.node_children_watch_count,
         }
         self.tree.written = self.metrics.written
+        if self.audit is not None:
+            self.tree.on_ephemeral_deleted = self.audit.ephemeral_deleted
 
     # --- from role to role ----------------------------------------------------------
 
@@ -152,6 +162,7 @@ class Server:
             self.reads, self.writes = LEARNER_READS, LEARNER_WRITES
         else:
             self.reads, self.writes = READS, WRITES
+        self.writes, self.screened_writes = self.screen.split(self.writes)
         sharers = voters - 1 if voters > 2 else 1
         self.queues.begin(
             role,

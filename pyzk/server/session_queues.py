@@ -36,6 +36,7 @@ from pyzk.server.request import QueuedRead, Request
 from pyzk.server.sessions import Session, SessionTracker
 
 if TYPE_CHECKING:
+    from pyzk.server.audit import Audit
     from pyzk.server.role import Role
 
 Queue = deque[Request | QueuedRead]
@@ -61,6 +62,8 @@ class SessionQueues:
         self.throttled: dict[Connection, None] = {}
         """Connections that wait until less is under way, the longest waiting first."""
         self.large: LargeRequests = LargeRequests(config, metrics)
+        self.audit: Audit | None = None
+        """What is told how writes end; None if there is no audit log."""
         self._clock: Clock = clock
         self._metrics: Metrics = metrics
         self._may_upgrade: bool = config.local_sessions_upgrading_enabled
@@ -90,6 +93,8 @@ class SessionQueues:
         self.outstanding = self.outstanding_bytes = 0
         self.is_held = False
         self.large.clear()
+        if self.audit is not None:
+            self.audit.clear()
 
     # --- requests come --------------------------------------------------------------
 
@@ -156,6 +161,8 @@ class SessionQueues:
 
     def finish(self, request: Request, applied: Applied) -> None:
         """Answer a request whose transaction has been applied, and the reads behind it."""
+        if self.audit is not None:
+            self.audit.finished(request, applied)
         connection = request.connection
         if connection is not None:
             # Not _count_out: the hot path saves the call.
@@ -316,7 +323,10 @@ class SessionQueues:
             self.large.end(request)
             if isinstance(request, QueuedRead):
                 self._count_out_read(request)
-            elif request.connection is not None:
+                continue
+            if self.audit is not None:
+                self.audit.abandoned(request)
+            if request.connection is not None:
                 self._count_out(request.connection, request.size)
 
     def _note_update(self, latency_ms: int, size: int) -> None:
