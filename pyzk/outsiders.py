@@ -1,7 +1,8 @@
 """Marks log lines that somebody outside can cause at will, one for each connection or packet.
 
-Pure. It also makes what they have sent fit for a line. Code that writes such a line passes ``extra=about(...)``, which says whom it is about. The
-handler (`pyzk.runtime.logs`) lets one line of a kind about one subject through in a minute.
+Pure. Code that writes such a line passes ``extra=about(...)``, which says whom it is about. The
+handler (`pyzk.runtime.logs`) lets one line of a kind about one subject through in a minute. And
+what they have sent is made fit for a line.
 """
 
 from __future__ import annotations

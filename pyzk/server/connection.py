@@ -273,7 +273,7 @@ class Connection:
         end = self._serve(data, offset, end, length)
         session = self.session
         if self.outstanding > before and session is not None:
-            self.server.queues.large.begin(session.queue[-1], length)
+            self.server.queues.began_large(session, length)
         return end
 
     def _serve(self, data: bytes, offset: int, end: int, limit: int) -> int:
@@ -347,12 +347,19 @@ class Connection:
             answer_sasl(self, xid, body)
             return 0
         server = self.server
-        session = self.session
-        assert session is not None
         if server.access.is_refused(self.auth_ids):
             self.send(encode_error(xid, 0, ErrorCode.SESSION_CLOSED_REQUIRE_SASL_AUTH))
             self.refuse("the client has not authenticated as enforce.auth.schemes demands")
             return 0
+        line = server.queues.line
+        if line is not None and line.holds(self, xid, opcode, body):
+            return 0
+        return self.serve_now(xid, opcode, body)
+
+    def serve_now(self, xid: int, opcode: int, body: bytes) -> int:
+        """Serve a request that no line holds; return what `_dispatch` does."""
+        server, session = self.server, self.session
+        assert session is not None
         if session.is_closing:
             return 0  # without a reply, like the original
         if self.is_stale:
@@ -405,7 +412,7 @@ class Connection:
     def wait(self, session: Session, read: QueuedRead) -> int:
         """Let a read wait for the writes of its session. If there are none, answer it; return the
         length of the reply, or 0."""
-        if not session.queue:
+        if not session.queue and not self.stalled & STALL_CHOKED:
             return self.answer_read(read)
         self.server.queues.wait(read, session)
         return 0
@@ -515,9 +522,10 @@ class Connection:
 
     def answer(self, request: Request, applied: Applied) -> int:
         """Answer a write whose transaction has been applied; return the length of the reply."""
-        if self.state == CLOSED:
-            return 0
         server = self.server
+        if self.state == CLOSED:
+            server.metrics.stale_replies += not applied.err
+            return 0
         zxid = server.tree.last_zxid
         if applied.err or applied.results is not None:
             if says_moved(applied):

@@ -38,6 +38,7 @@ from pyzk.server.operations import (
 )
 from pyzk.server.outbox import Outbox
 from pyzk.server.request import Request
+from pyzk.server.request_throttle import RequestThrottle
 from pyzk.server.screening import Screen
 from pyzk.server.session_queues import SessionQueues
 from pyzk.server.sessions import LearnerSessions, Session, SessionTracker, first_session_id
@@ -69,7 +70,7 @@ class Server:
         self.registry = ProviderRegistry.from_config(config, self.metrics, self._data_of)
         self.access = Access(config, self.registry)
         self.is_guarded = bool(self.access.enforced_schemes)
-        """Whether every frame must be checked for enforced authentication."""
+        """Whether every frame is looked at: authentication is enforced, or it may have to wait."""
         self.sessions = SessionTracker(config.tick_time_ms, 0)
         self.connections: dict[Connection, None] = {}
         self.connections_by_host: dict[str, int] = {}
@@ -92,9 +93,7 @@ class Server:
         self.writes: dict[int, WriteDecoder] = WRITES
         self.screened_writes: dict[int, WriteDecoder] = {}
         """The writes that `screen` looks at before they are submitted; ``writes`` has the rest."""
-        self.audit = Audit(self) if config.audit_enable else None
-        """What writes the audit log; None if none is asked for."""
-        self.queues.audit = self.audit
+        self.audit = self.queues.audit = Audit(self) if config.audit_enable else None
         self.screen = Screen(self, self.audit)
         self.is_member = False
         """Whether this is a member of an ensemble."""
@@ -114,6 +113,9 @@ class Server:
         """The id that `myid` gives; 0 for a server that stands alone. (That one makes session ids
         as server 1 does.)"""
         self._watch_tree()
+        if config.request_throttle_max_requests > 0:
+            self.queues.line = RequestThrottle(self)
+            self.is_guarded = True
 
     def _watch_tree(self) -> None:
         """Have the tree count for the metrics."""

@@ -65,6 +65,7 @@ CIRCLES: Mapping[tuple[str, ...], str] = {
         "pyzk.server.outbox",
         "pyzk.server.reads",
         "pyzk.server.request",
+        "pyzk.server.request_throttle",
         "pyzk.server.role",
         "pyzk.server.screening",
         "pyzk.server.server",
