@@ -12,8 +12,11 @@ import click
 
 from pyzk.cli.output import JSON, output_option, print_json, print_out
 from pyzk.cli.sources import fail, load, property_options
+from pyzk.config.keys import SECRETS
 from pyzk.config.members import bracketed
+from pyzk.config.security_keys import CLIENT_PREFIX, QUORUM_PREFIX
 from pyzk.config.server import DEFAULTS, WILDCARD, ServerConfig, effective_values
+from pyzk.config.tls import usual_values
 
 
 class _Group(click.Group):
@@ -90,11 +93,14 @@ def _report(config: ServerConfig, values: dict[str, str]) -> dict[str, object]:
 
 def _values(config: ServerConfig, with_defaults: bool) -> list[tuple[str, object]]:
     values, usual = effective_values(config), dict(effective_values(DEFAULTS))
+    if config.client_tls is not None:
+        usual |= usual_values(CLIENT_PREFIX)
     if config.ensemble is not None:
         from pyzk.config.ensemble import ensemble_defaults, ensemble_values
 
         values += ensemble_values(config.ensemble)
         usual |= ensemble_defaults()
+        usual |= usual_values(QUORUM_PREFIX)
     if not with_defaults:
         values = [pair for pair in values if pair[0] not in usual or usual[pair[0]] != pair[1]]
     return values + [(f"authProvider.{suffix}", name) for suffix, name in config.auth_providers]
@@ -107,7 +113,11 @@ def _place(config: ServerConfig) -> str:
         what = "observer" if ensemble.is_observer else "participant"
         role = f"server {ensemble.my_sid} of {len(ensemble.membership.members)}, {what}"
     host = bracketed(config.client_port_address or WILDCARD)
-    return f"{role}, on {host}:{config.client_port}, data in {config.data_dir}"
+    places = [] if config.client_port is None else [f"{host}:{config.client_port}"]
+    if config.secure_client_port is not None:
+        host = bracketed(config.secure_client_port_address or WILDCARD)
+        places.append(f"{host}:{config.secure_client_port} (TLS)")
+    return f"{role}, on {' and '.join(places)}, data in {config.data_dir}"
 
 
 def _count(remarks: Sequence[object], what: str) -> str:
@@ -117,8 +127,8 @@ def _count(remarks: Sequence[object], what: str) -> str:
 def _show(name: str, value: object) -> str:
     if value is None:
         return ""
-    if name.endswith("superDigest"):
-        return "(set)"
+    if name in SECRETS:
+        return "(set)" if value else ""
     if name in ("forceSync", "skipACL", "leaderServes"):
         return "yes" if value else "no"
     if isinstance(value, bool):

@@ -9,7 +9,7 @@ ZooKeeper: QuorumPeerConfig, QuorumPeer, and the properties of the quorum packag
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import attrs
 
@@ -32,6 +32,9 @@ from pyzk.config.settings import Remark, Resolve, Setting, Settings, no_names, o
 from pyzk.errors import ConfigError
 from pyzk.int64 import hex_digits
 
+if TYPE_CHECKING:
+    from pyzk.config.tls import TlsConfig
+
 _BY_NAME: Final = {key.name: key for key in KEYS}
 
 
@@ -45,7 +48,8 @@ class EnsembleConfig:
     """The configuration that was proposed last, if the files have one that is not in force."""
     is_observer: bool
     client_host: str = WILDCARD
-    client_port: int
+    client_port: int | None
+    """The client port; None where clients are taken at the secure port only."""
     dynamic_file: str | None = None
     config_file: str | None = None
     """The path of zoo.cfg, beside which configurations are written; None if the configuration did
@@ -98,6 +102,15 @@ class EnsembleConfig:
     """The share of the snapshot's size up to which the log on disk is used to synchronize a
     learner; it is not used if this is negative."""
     force_snapshot_sync: bool = False
+
+    ssl_quorum: bool = False
+    """Whether this server connects to the others by TLS, and takes only that."""
+    port_unification: bool = False
+    """Whether it takes TLS and plaintext from the others."""
+    quorum_cert_reload: bool = False
+    """Whether changed files of keys and certificates are read again."""
+    quorum_tls: TlsConfig | None = None
+    """What TLS between members is told; None if there is none."""
     warnings: tuple[Remark, ...] = ()
 
     @property
@@ -108,9 +121,9 @@ class EnsembleConfig:
         return found
 
     @property
-    def client_address(self) -> tuple[str, int]:
-        """Where this server takes clients."""
-        return self.client_host, self.client_port
+    def client_address(self) -> tuple[str, int] | None:
+        """Where this server takes clients; None if only at its secure port."""
+        return None if self.client_port is None else (self.client_host, self.client_port)
 
     def with_saved(
         self, committed: Membership | None, last_seen: Membership | None
@@ -130,7 +143,7 @@ class EnsembleConfig:
                 " give it an empty data directory to let it join",
                 key="myid",
             )
-        host, port = self.client_address
+        host, port = self.client_host, self.client_port
         if me.client_port is not None:
             host, port = me.client_host, me.client_port
         return attrs.evolve(
@@ -215,6 +228,10 @@ def ensemble_values(ensemble: EnsembleConfig) -> list[tuple[str, object]]:
         for key in KEYS
         if key.member is not None and key.field is None
     ]
+    if ensemble.quorum_tls is not None:
+        from pyzk.config import tls
+
+        values += tls.effective_values(ensemble.quorum_tls)
     values += [tuple(line.split("=", 1)) for line in ensemble.membership.lines()]  # type: ignore[misc]
     if ensemble.dynamic_file is not None:
         values.append(("dynamicConfigFile", ensemble.dynamic_file))
@@ -325,6 +342,7 @@ class _Builder:
             is_observer=me.is_observer,
             client_host=host,
             client_port=port,
+            quorum_tls=self._tls(),
             dynamic_file=self.settings.dynamic_file,
             config_file=self.files.config_path,
             warnings=tuple(self.warnings),
@@ -341,6 +359,18 @@ class _Builder:
                     f"is not set; an ensemble needs it, {usual} (ticks) is usual", key=key
                 )
         self._given("electionAlg")
+
+    def _tls(self) -> TlsConfig | None:
+        """Return what TLS between members is told, if any of it is asked for."""
+        for name, field in (("sslQuorum", "ssl_quorum"), ("portUnification", "port_unification")):
+            if self.values.get(field):
+                from pyzk.config.security_keys import QUORUM_TLS  # few need it
+                from pyzk.config.tls import TlsReader
+
+                fips_mode, _ = self._given("fips-mode")
+                reader = TlsReader(self.settings, QUORUM_TLS, self._warn)
+                return reader.config(f"{name}=true", fips_mode=fips_mode is not False)
+        return None
 
     def _check_members(self, membership: Membership, where: Setting) -> None:
         extended, _ = self._given("extendedTypesEnabled")
@@ -435,7 +465,7 @@ class _Builder:
             )
             self._warn(setting, remedy)
 
-    def _client_address(self, me: QuorumServer, *, is_in_force: bool) -> tuple[str, int]:
+    def _client_address(self, me: QuorumServer, *, is_in_force: bool) -> tuple[str, int | None]:
         """Return where clients are taken. A line that is only proposed need not agree with zoo.cfg:
         what zoo.cfg says counts until that line is in force."""
         host, host_line = self._given("clientPortAddress")
@@ -451,9 +481,11 @@ class _Builder:
             except ValueError as error:
                 raise line.wrong(str(error)) from None
         if me.client_port is None or (port is not None and not is_in_force):
-            if port is None:
-                raise self.settings.no_client_port(
-                    f"; set it, 2181 is usual, or end the server.{me.sid} line with ;2181"
+            if port is None and self._given("secureClientPort")[0] is None:
+                raise ConfigError(
+                    f"is not set; set it, 2181 is usual, or end the server.{me.sid} line with"
+                    " ;2181",
+                    key="clientPort",
                 )
             return host or WILDCARD, port
         if port is not None:

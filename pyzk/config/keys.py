@@ -215,7 +215,12 @@ ENSEMBLE: Final = (
 )
 
 OTHER: Final = (
-    later("serverCnxnFactory", "", "org.apache.zookeeper.server.NIOServerCnxnFactory"),
+    later(
+        "serverCnxnFactory",
+        "",
+        "org.apache.zookeeper.server.NIOServerCnxnFactory",
+        "org.apache.zookeeper.server.NettyServerCnxnFactory",
+    ),
     later("metricsProvider.className", known=True),
     # Only `false` switches the original's admin server off, and off is what pyzk has.
     later("admin.enableServer", "true", "false"),
@@ -281,6 +286,8 @@ GROUPS: Final[dict[str, tuple[Key, ...]]] = {
 
 KEYS: Final = tuple(key for group in GROUPS.values() for key in group)
 KNOWN: Final = {key.name: key for key in KEYS if key.known}
+SECRETS: Final = frozenset(key.name for key in KEYS if key.is_secret)
+"""The keys whose values are shown to nobody."""
 
 KNOWN_PREFIXES: Final = ("metricsProvider.",)
 MEMBER_PREFIXES: Final = ("server.", "group.", "weight.")

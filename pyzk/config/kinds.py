@@ -148,6 +148,14 @@ def _threshold(text: str) -> object:
     return value
 
 
+def _expression(text: str) -> object:
+    try:
+        re.compile(text)
+    except re.error:
+        raise ValueError(text) from None
+    return text
+
+
 _DIGESTS: Final = re.compile(
     r"MD5|SHA|SHA-?1|SHA-?(224|256|384|512)|SHA-512/(224|256)|SHA3-(224|256|384|512)", re.IGNORECASE
 )
@@ -172,6 +180,26 @@ PLAIN_POSITIVE: Final = _integer(1, decode=False)
 PORT: Final = _integer(0, 65535, decode=False)
 BOOL: Final = _choice({"true": True, "false": False}, fold=True)
 YES_NO: Final = _choice({"yes": True, "no": False}, fold=False)
+STORE_TYPE: Final = _choice(
+    {"": None, "jks": "JKS", "pem": "PEM", "pkcs12": "PKCS12", "bcfks": "BCFKS"}, fold=True
+)
+CLIENT_AUTH: Final = _choice({"": None, "none": "none", "want": "want", "need": "need"}, fold=True)
+TLS_PROVIDER: Final = _choice(
+    {"JDK": "JDK", "OPENSSL": "OPENSSL", "OPENSSL_REFCNT": "OPENSSL_REFCNT"}, fold=False
+)
+PROTOCOL: Final = _choice(
+    {
+        "": None,
+        "tls": "TLS",
+        "tlsv1.3": "TLSv1.3",
+        "tlsv1.2": "TLSv1.2",
+        "tlsv1.1": "TLSv1.1",
+        "tlsv1": "TLSv1",
+    },
+    fold=True,
+)
+ID_TYPE: Final = _choice({"san": "SAN", "sdn": "SDN"}, fold=True)
+NAME_TYPE: Final = _integer(0, 8)
 COMPRESSION: Final = _choice({"": "", "gz": "gz", "snappy": "snappy"}, fold=True)
 PEER_TYPE: Final = _choice({"participant": "participant", "observer": "observer"}, fold=True)
 ELECTION: Final = Kind("3", lambda text: whole_number(text, 3, 3))
@@ -182,6 +210,7 @@ OPTIONAL: Final = Kind("text", lambda text: text or None)
 LIST: Final = Kind("a comma-separated list", _comma_list)
 NUMBER: Final = Kind("a number", _real_number)
 RATIO: Final = Kind("a number from 0 to 1", _ratio)
+EXPRESSION: Final = Kind("a regular expression", _expression)
 DIGEST: Final = Kind("a digest name such as SHA1, SHA-256 or SHA3-512", _digest_name)
 
 
@@ -216,6 +245,8 @@ class Key(NamedTuple):
     """The field of EnsembleConfig that it fills."""
     member_kind: Kind | None = None
     """How a member reads the value, if more strictly than a server that has no use for it."""
+    is_secret: bool = False
+    """The value is shown to nobody."""
 
     @property
     def unit(self) -> str:

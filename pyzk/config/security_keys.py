@@ -6,9 +6,34 @@ ZooKeeper: X509Util, ProviderRegistry, the authentication providers, QuorumAuth.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
-from pyzk.config.kinds import BOOL, DIGEST, LIST, OPTIONAL, TEXT, YES_NO, Key, Status, later, unused
+from pyzk.config.kinds import (
+    BOOL,
+    CLIENT_AUTH,
+    DIGEST,
+    EXPRESSION,
+    HOST,
+    ID_TYPE,
+    LIST,
+    NAME_TYPE,
+    OPTIONAL,
+    PLAIN_COUNT,
+    PLAIN_INT,
+    PORT,
+    PROTOCOL,
+    STORE_TYPE,
+    TEXT,
+    TLS_PROVIDER,
+    YES_NO,
+    Key,
+    Kind,
+    Status,
+    later,
+    member,
+    unused,
+)
 
 AUTH: Final = (
     Key("skipACL", YES_NO, "skip_acl"),
@@ -18,10 +43,15 @@ AUTH: Final = (
     Key("sessionRequireClientSASLAuth", BOOL, "session_require_client_sasl_auth"),
     Key("DigestAuthenticationProvider.enabled", BOOL, "digest_auth_enabled"),
     Key("DigestAuthenticationProvider.digestAlg", DIGEST, "digest_alg"),
-    Key("DigestAuthenticationProvider.superDigest", OPTIONAL, "super_digest"),
+    Key("DigestAuthenticationProvider.superDigest", OPTIONAL, "super_digest", is_secret=True),
     # It concerns the admin server alone: the protocol of clients has no such header.
     unused("IPAuthenticationProvider.usexforwardedfor", "false"),
-    later("X509AuthenticationProvider.superUser"),
+    Key("X509AuthenticationProvider.superUser", OPTIONAL, "x509_super_user"),
+    Key("ssl.x509.clientCertIdType", ID_TYPE, "x509_id_type"),
+    Key("ssl.x509.clientCertIdSanMatchType", NAME_TYPE, "x509_san_match_type"),
+    Key("ssl.x509.clientCertIdSanMatchRegex", EXPRESSION, "x509_san_match_regex"),
+    Key("ssl.x509.clientCertIdSanExtractRegex", EXPRESSION, "x509_san_extract_regex"),
+    Key("ssl.x509.clientCertIdSanExtractMatcherGroupIndex", PLAIN_COUNT, "x509_san_extract_group"),
     later("superUser"),
     later("SASLAuthenticationProvider.superPassword"),
     later("letAnySaslUserDoX"),
@@ -47,20 +77,104 @@ QUORUM_AUTH: Final = (
     later("quorum.auth.kerberos.servicePrincipal", "zkquorum/localhost", known=True),
 )
 
+CLIENT_PREFIX: Final = "ssl."
+QUORUM_PREFIX: Final = "ssl.quorum."
+DEAD_PROTOCOLS: Final = ("SSLv2Hello", "SSLv3", "TLSv1", "TLSv1.1")
+"""Names of protocols that are no mistake, and that nobody offers any more."""
+
+
+class TlsRow(NamedTuple):
+    """One key of a set, by the end of its name."""
+
+    kind: Kind
+    part: str = ""
+    """The field of TlsConfig that it fills; "" if it fills none by itself."""
+    value: object = None
+    """The default."""
+    is_secret: bool = False
+
+
+def _store(name: str, part: str) -> dict[str, TlsRow]:
+    return {
+        f"{name}.location": TlsRow(OPTIONAL, part),
+        f"{name}.password": TlsRow(TEXT, f"{part}_password", "", is_secret=True),
+        f"{name}.passwordPath": TlsRow(OPTIONAL, f"{part}_password_path"),
+        f"{name}.type": TlsRow(STORE_TYPE, f"{part}_type"),
+    }
+
+
+def _rows(*, is_for_clients: bool) -> dict[str, TlsRow]:
+    rows = {
+        **_store("keyStore", "key_store"),
+        **_store("trustStore", "trust_store"),
+        "protocol": TlsRow(PROTOCOL),
+        "enabledProtocols": TlsRow(LIST),
+        "ciphersuites": TlsRow(LIST),
+        "clientAuth": TlsRow(CLIENT_AUTH, "client_auth", "need"),
+        "hostnameVerification": TlsRow(BOOL, "hostname_verification", value=True),
+        "clientHostnameVerification": TlsRow(
+            BOOL, "client_hostname_verification", value=not is_for_clients
+        ),
+        "allowReverseDnsLookup": TlsRow(BOOL, "allow_reverse_dns_lookup", value=not is_for_clients),
+        "crl": TlsRow(BOOL, "crl", value=False),
+        "ocsp": TlsRow(BOOL, value=False),
+        "handshakeDetectionTimeoutMillis": TlsRow(PLAIN_INT, value=5000),
+        "context.supplier.class": TlsRow(OPTIONAL),
+    }
+    if is_for_clients:
+        rows["authProvider"] = TlsRow(OPTIONAL, value="x509")
+        rows["sslProvider"] = TlsRow(TLS_PROVIDER, value="JDK")
+    return rows
+
+
+class TlsSet:
+    """The keys of one kind of port, which begin alike."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix: Final = prefix
+        self.is_for_clients: Final = prefix == CLIENT_PREFIX
+        self.rows: Final = _rows(is_for_clients=self.is_for_clients)
+        self.keys: Final = dict(self._keys())
+
+    def _keys(self) -> Iterator[tuple[str, Key]]:
+        status = Status.YES if self.is_for_clients else Status.ENSEMBLE
+        for suffix, row in self.rows.items():
+            name, value = self.prefix + suffix, row.value
+            default = str(value).lower() if isinstance(value, bool) else str(value or "")
+            unit = "milliseconds" if suffix.endswith("Millis") else ""
+            yield (
+                suffix,
+                Key(
+                    name,
+                    row.kind,
+                    None,
+                    Status.NO_EFFECT if suffix == "sslProvider" else status,
+                    default=default,
+                    own_unit=unit,
+                    is_secret=row.is_secret,
+                ),
+            )
+
+
+CLIENT_TLS: Final = TlsSet(CLIENT_PREFIX)
+QUORUM_TLS: Final = TlsSet(QUORUM_PREFIX)
+
 TLS: Final = (
-    later("secureClientPort", known=True),
-    later("secureClientPortAddress", known=True),
-    later("client.portUnification", "false"),
-    later("client.certReload", "false"),
-    later("sslQuorum", "false", known=True),
-    later("portUnification", "false", known=True),
-    later("sslQuorumReloadCertFiles", "false", known=True),
-    later("fips-mode", "true", "true", "false"),
+    Key("secureClientPort", PORT, "secure_client_port", known=True),
+    Key("secureClientPortAddress", HOST, "secure_client_port_address", known=True),
+    Key("client.portUnification", BOOL, "client_port_unification"),
+    Key("client.certReload", BOOL, "client_cert_reload"),
+    *CLIENT_TLS.keys.values(),
+    Key("fips-mode", BOOL, "fips_mode"),
     unused("netty.server.outstandingHandshake.limit", "-1"),
     unused("netty.server.earlyDropSecureConnectionHandshakes", "false"),
+    member("sslQuorum", BOOL, "ssl_quorum", known=True),
+    member("portUnification", BOOL, "port_unification", known=True),
+    member("sslQuorumReloadCertFiles", BOOL, "quorum_cert_reload", known=True),
+    *QUORUM_TLS.keys.values(),
 )
 
-LATER_PREFIXES: Final = ("zookeeper.ssl.", "zookeeper.superUser.")
+LATER_PREFIXES: Final = ("zookeeper.superUser.",)
 AUTH_PROVIDER_PREFIX: Final = "zookeeper.authProvider."
 _PROVIDERS: Final = "org.apache.zookeeper.server.auth."
 PROVIDER_CLASSES: Final = {
@@ -74,11 +188,9 @@ PROVIDER_CLASSES: Final = {
 """Value of authProvider.<x> -> the scheme that this class of the original has."""
 PROVIDER_GROUP: Final = "pyzk.auth_providers"
 """The group of the entry points that other packages have for schemes of their own."""
-LATER_PROVIDERS: Final = ("x509", "sasl")
+LATER_PROVIDERS: Final = ("sasl",)
 """The schemes of such classes that this server does not have yet; a warning names them."""
 PROTECTIONS: Final = (
-    "sslQuorum",
-    "portUnification",
     "quorum.auth.enableSasl",
     "quorum.auth.serverRequireSasl",
     "quorum.auth.learnerRequireSasl",

@@ -8,8 +8,8 @@ ZooKeeper: QuorumPeerConfig, ServerConfig; ServerCnxnHelper and friends for the 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pyzk.config.keys import KEYS, KNOWN
@@ -17,6 +17,7 @@ from pyzk.config.kinds import PATH, Key, Status
 from pyzk.config.properties import parse_properties
 from pyzk.config.security_keys import (
     AUTH_PROVIDER_PREFIX,
+    CLIENT_TLS,
     LATER_PREFIXES,
     LATER_PROVIDERS,
     PROTECTIONS,
@@ -31,6 +32,7 @@ from pyzk.four_letter_words import FOUR_LETTER_WORDS
 if TYPE_CHECKING:
     from pyzk.config.ensemble import EnsembleConfig, Lone
     from pyzk.config.hints import Unknown
+    from pyzk.config.tls import TlsConfig
 
 __all__ = ["Property", "ServerConfig", "effective_values", "parse_config", "parse_properties"]
 
@@ -45,7 +47,7 @@ _DERIVED: Final[Any] = None
 
 
 # No attrs: its import takes 9 ms, a fifth of the time until a first test server is ready.
-@dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ServerConfig:
     """Everything that a server can be told; the defaults are ZooKeeper's."""
 
@@ -55,6 +57,16 @@ class ServerConfig:
     """The client port; 0 stands for any free port, None for a port that is not set."""
     client_port_address: str | None = None
     """The host or address to listen on; None stands for all addresses of the machine."""
+    secure_client_port: int | None = None
+    """The port that takes TLS only, beside the client port or instead of it."""
+    secure_client_port_address: str | None = None
+    client_port_unification: bool = False
+    """Whether the client port takes TLS, too."""
+    client_cert_reload: bool = False
+    """Whether changed files of keys and certificates are read again."""
+    client_tls: TlsConfig | None = None
+    """What TLS on the client ports is told; None if there is none."""
+    fips_mode: bool = True
     client_port_listen_backlog: int = -1
     """The length of the queue of connections; -1 stands for the default of the operating system."""
     tick_time_ms: int = 3000
@@ -120,7 +132,16 @@ class ServerConfig:
     digest_auth_enabled: bool = True
     digest_alg: str = "SHA1"
     """The name of a digest algorithm in Java: SHA1, SHA-256, SHA3-512, MD5, ..."""
-    super_digest: str | None = None
+    super_digest: str | None = dataclasses.field(default=None, repr=False)
+    x509_super_user: str | None = None
+    """The subject, or other id, of the client certificate whose owner is the super user."""
+    x509_id_type: str = "SDN"
+    """What an x509 id is made from: SDN, the subject, or SAN, an alternative name."""
+    x509_san_match_type: int = 6
+    """The kind of alternative name, by its number in the certificate; 6 is a URI."""
+    x509_san_match_regex: str = ".*"
+    x509_san_extract_regex: str = ".*"
+    x509_san_extract_group: int = 0
     ensemble_auth_names: tuple[str, ...] | None = None
     """The names that the scheme ensemble lets pass; None lets every name pass."""
     auth_providers: tuple[tuple[str, str], ...] = ()
@@ -129,7 +150,7 @@ class ServerConfig:
     custom_providers: tuple[tuple[str, object], ...] = ()
     """The (entry point, provider) of those that are no class of the original; whoever runs the
     server makes them, and the registry looks what they are."""
-    other_properties: tuple[tuple[str, str], ...] = ()
+    other_properties: tuple[tuple[str, str], ...] = dataclasses.field(default=(), repr=False)
     """The (name, value) of the settings that no row of the table asks for, which custom providers
     may know; the names are without ``zookeeper.``."""
 
@@ -236,8 +257,14 @@ def parse_config(
 
 
 def effective_values(config: ServerConfig) -> list[tuple[str, object]]:
-    """Return (key, value) of every setting that has a field, in the order of the table."""
-    return [(key.name, getattr(config, key.field)) for key in KEYS if key.field is not None]
+    """Return (key, value) of every setting that has a field, in the order of the table, then those
+    of TLS on the client ports."""
+    values = [(key.name, getattr(config, key.field)) for key in KEYS if key.field is not None]
+    if config.client_tls is not None:
+        from pyzk.config import tls
+
+        values += tls.effective_values(config.client_tls)
+    return values
 
 
 class _Builder:
@@ -273,6 +300,7 @@ class _Builder:
             if setting is not None:
                 self._apply(key, setting)
         self._take_auth_providers()
+        self._take_tls()
         self._leftovers()
         if self.settings.members:
             self._members()
@@ -293,7 +321,7 @@ class _Builder:
         if key.status is Status.LATER and not _asks_for_nothing(key, setting.value, value):
             self._warn(setting, "not supported yet, ignored")
         elif key.status is Status.NO_EFFECT:
-            self.notes.append((setting.line, f"{setting.label}: has no effect in pyzk"))
+            self._note(setting, "has no effect in pyzk")
 
     def _look_at(self, key: Key, setting: Setting) -> None:
         """Warn of a text in quotation marks, or one that ends in a comment or in the next line: any
@@ -333,6 +361,17 @@ class _Builder:
                     )
                 self.has_custom_providers = True
         self.values["auth_providers"] = tuple(providers)
+
+    def _take_tls(self) -> None:
+        is_asked = self.values.get("secure_client_port") is not None or self.values.get(
+            "client_port_unification"
+        )
+        if is_asked or any(map(self.settings.find, CLIENT_TLS.keys.values())):
+            from pyzk.config.tls import read_client_tls  # most need it not, and start sooner
+
+            self.values["client_tls"] = read_client_tls(
+                self.settings, self.values, self._warn, self._note
+            )
 
     def _leftovers(self) -> None:
         others = []
@@ -378,6 +417,9 @@ class _Builder:
 
     def _warn(self, setting: Setting, text: str) -> None:
         self.warnings.append(setting.remark(text))
+
+    def _note(self, setting: Setting, text: str) -> None:
+        self.notes.append(setting.remark(text))
 
     # ---- members of an ensemble
 
@@ -492,14 +534,10 @@ class _Builder:
             raise ConfigError(
                 "is not set; give the directory for snapshots and logs", key="dataDir"
             )
-        if config.client_port is None:
-            address = self.given.get("client_port_address")
-            if address is not None:
-                raise address.wrong("clientPortAddress is set but clientPort is not")
-            raise self.settings.no_client_port("; 2181 is usual, 0 takes any free port")
-        for field in ("min_session_timeout_ms", "max_session_timeout_ms"):
-            if getattr(config, field) < 0:
-                raise self.given[field].wrong("must not be negative; -1 means the default")
+        self._check_ports(config)
+        for name in ("min_session_timeout_ms", "max_session_timeout_ms"):
+            if getattr(config, name) < 0:
+                raise self.given[name].wrong("must not be negative; -1 means the default")
         if config.min_session_timeout_ms > config.max_session_timeout_ms:
             setting = self.given.get("min_session_timeout_ms") or self.given.get(
                 "max_session_timeout_ms"
@@ -518,6 +556,25 @@ class _Builder:
             raise self.given["enforce_auth_enabled"].wrong(
                 "needs enforce.auth.schemes, a comma-separated list such as digest,ip",
             )
+
+    def _check_ports(self, config: ServerConfig) -> None:
+        """Check that there is a port, that none has an address only, and that the two differ."""
+        port, secure = config.client_port, config.secure_client_port
+        for name, key, is_there in (
+            ("client_port_address", "clientPort", port is not None),
+            ("secure_client_port_address", "secureClientPort", secure is not None),
+        ):
+            address = self.given.get(name)
+            if address is not None and not is_there:
+                raise address.wrong(f"{key}Address is set but {key} is not")
+        if port is None and secure is None:
+            raise ConfigError("is not set; 2181 is usual, 0 takes any free port", key="clientPort")
+        if secure and secure == port:
+            host, other = config.client_port_address, config.secure_client_port_address
+            if None in (host, other) or host == other:
+                raise self.given["secure_client_port"].wrong(
+                    f"{secure} is the clientPort, too; give another one"
+                )
 
 
 def _by_line(remark: Remark) -> int:

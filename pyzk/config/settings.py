@@ -115,18 +115,6 @@ class Settings:
                 found = setting
         return self.known.get(key.name, found) if key.known else found
 
-    def no_client_port(self, advice: str) -> ConfigError:
-        """Return the error for a missing clientPort. ``advice`` is left out where only TLS is
-        asked for."""
-        secure = self.known.get("secureClientPort")
-        if secure is not None:
-            place = "" if secure.line is None else f" (line {secure.line})"
-            advice = (
-                f", and secureClientPort{place} is not supported yet: pyzk has no TLS; a clientPort"
-                " would be in clear text"
-            )
-        return ConfigError(f"is not set{advice}", key="clientPort")
-
     def read(self, key: Key, setting: Setting, kind: Kind) -> object:
         """Return the value of a setting. Raises ConfigError."""
         try:

@@ -75,7 +75,7 @@ class Member:
         """This server, as the last configuration that had it says, or else as the files do."""
         self.is_observer: bool = ensemble.is_observer
         """Whether this server observes; one that no configuration has follows without a vote."""
-        self.client_address: tuple[str, int] = (ensemble.client_host, ensemble.client_port)
+        self.client_address: tuple[str, int] | None = ensemble.client_address
         """Where clients are taken."""
         self.knows_leader: bool = False
         """Whether the next role is taken without an election: a configuration has named it."""

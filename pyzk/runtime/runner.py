@@ -154,7 +154,8 @@ class PeerRunner(ClientInputs):
         )
         if has_moved:
             self._clients.close()
-            self._clients.open(host, told.client_port, None)
+            if told.client_port is not None:
+                self._clients.open(host, told.client_port, None)
 
     def _make_peer(self, database: Database) -> None:
         config = self.config

@@ -99,7 +99,8 @@ class MemberPorts:
         self._cnx_timeout_us = ensemble.cnx_timeout_ms * 1000
         self._client_port = 40_000 + 1000 * self._machine.life
         self._listen(ELECTION, _election_ports(ensemble.me))
-        self._at[CLIENT] = ((ensemble.client_host, ensemble.client_port),)
+        address = ensemble.client_address
+        self._at[CLIENT] = () if address is None else (address,)
 
     def _listen(self, kind: str, places: Sequence[tuple[str, int]]) -> None:
         if self._is_everywhere:
