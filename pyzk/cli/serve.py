@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from pyzk.cli.sources import fail, load, load_properties, property_options
-from pyzk.config.server import Property
+from pyzk.config.server import Property, ServerConfig
 from pyzk.runtime import logs, parent
 from pyzk.runtime import main as runtime
 from pyzk.runtime.loop import LOOPS
@@ -43,6 +43,7 @@ _NOT_EPHEMERAL: Final = {
     "data_log_dir": "--data-log-dir; in memory there is none",
     "initialize": "--initialize; in memory every server is new",
     "config_in_data_dir": "--config-in-data-dir; in memory there is none",
+    "audit_log": "--audit-log; its audit log is a logger, pyzk.audit",
     "no_fsync": "--no-fsync; in memory there is nothing to sync",
     "loop": "--loop",
 }
@@ -82,6 +83,19 @@ def _check_combination(context: click.Context) -> None:
         fail("--virtual-clock needs --control-port: otherwise time would never pass")
 
 
+def _open_audit_log(path: str | None, form: str, config: ServerConfig) -> None:
+    """Send the audit log to its file, if it has one, or end the process with one line that says why
+    not."""
+    if path is None:
+        return
+    if not config.audit_enable:
+        fail("--audit-log needs audit.enable=true, in zoo.cfg or as -Dzookeeper.audit.enable=true")
+    try:
+        logs.audit_to_file(path, form)
+    except OSError as error:
+        fail(f"cannot write the audit log, {path}: {error.strerror}")
+
+
 @click.command("serve")
 @click.argument("words", nargs=-1, metavar="[ZOO_CFG | PORT DATADIR [TICKTIME [MAXCNXNS]]]")
 @click.option("--port", metavar="PORT", help="Client port; 0 takes a free one.")
@@ -107,6 +121,9 @@ def _check_combination(context: click.Context) -> None:
 )
 @click.option("--log-format", type=click.Choice(logs.FORMATS), default="text", show_default=True)
 @click.option(
+    "--audit-log", metavar="FILE", help="File for the audit log alone; it needs audit.enable=true."
+)
+@click.option(
     "--loop",
     type=click.Choice(LOOPS),
     default="auto",
@@ -126,6 +143,7 @@ def command(
     properties_file: str | None,
     log_level: str | None,
     log_format: str,
+    audit_log: str | None,
     loop: str,
     initialize: bool,
     ephemeral: bool,
@@ -163,15 +181,9 @@ def command(
         )
     zoo_cfg, positional = _words(words)
     config = load(zoo_cfg, properties, properties_file, [*positional, *given])
-    if initialize:
-        config = replace(config, initialize=True)
+    _open_audit_log(audit_log, log_format, config)
+    config = replace(config, initialize=initialize)
     if exit_with_parent:
         parent.exit_with_parent()
-    raise SystemExit(
-        runtime.run(
-            config,
-            loop=loop,
-            connect_string_only=print_connect_string,
-            must_be_heard=exit_with_parent,
-        )
-    )
+    how = {"connect_string_only": print_connect_string, "must_be_heard": exit_with_parent}
+    raise SystemExit(runtime.run(config, loop=loop, **how))

@@ -130,6 +130,11 @@ def test_the_positional_form(serve: Served) -> None:
         (["--properties", "/no/p"], "pyzk: cannot read /no/p: No such file or directory"),
         (["--control-port", "0"], "pyzk: --control-port is for tests: it needs --ephemeral"),
         (["--virtual-clock"], "pyzk: --virtual-clock is for tests: it needs --ephemeral"),
+        (["--audit-log", "f"], "pyzk: --audit-log needs audit.enable=true, in zoo.cfg or as -D"),
+        (
+            ["--audit-log", "/no/f", "-Dzookeeper.audit.enable=true"],
+            "pyzk: cannot write the audit log, /no/f: No such file or directory",
+        ),
     ],
 )
 def test_a_wrong_argument_is_one_line_and_code_2(
@@ -150,6 +155,10 @@ def test_a_wrong_argument_is_one_line_and_code_2(
             "--ephemeral does not go with --data-log-dir; in memory there is",
         ),
         (["--config-in-data-dir"], "--ephemeral does not go with --config-in-data-dir; in mem"),
+        (
+            ["--audit-log", "f"],
+            "--ephemeral does not go with --audit-log; its audit log is a logger",
+        ),
         (["--no-fsync"], "--ephemeral does not go with --no-fsync; in memory there is nothing"),
         (["--loop", "auto"], "--ephemeral does not go with --loop"),
         (["zoo.cfg"], "--ephemeral does not go with ZOO_CFG; give -D and options instead"),
