@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
+from pyzk.config.members import Membership
 from pyzk.data.database import Database
 from pyzk.persistence.txnlog import payload_zxid
 from pyzk.quorum.configurations import Configurations
@@ -81,7 +82,10 @@ class Seen:
     def __init__(self, server: Server, configs: Configurations, raw: int) -> None:
         self.server = server
         self.configs = configs
-        self.committed, self.last_seen = configs.committed, configs.last_seen
+        self.committed: Membership | None = None
+        self.last_seen: Membership | None = None
+        """The configurations that were checked; none before the first step, with which a start has
+        read all that the files and the log have."""
         self.database = server.database
         self.raw = raw
         """The last zxid of its tree, which may be (epoch, 0)."""
@@ -107,6 +111,8 @@ class Checks:
             self.model, self.configs, options.local_sessions, self.epochs.current
         )
         self.elections = 0
+        self.observed = 0
+        """How often an observer has begun to serve behind another server than the leader."""
         self.durability = DurabilityChecker(
             self.chain,
             self.configs,
@@ -123,7 +129,6 @@ class Checks:
         seen = Seen(server, member.configs, max(0, database.last_zxid))
         self._seen[machine.sid] = seen
         self.epochs.seen(machine.sid, member.epochs, seen.raw)
-        self.configs.seen(machine.sid, member.configs)
         if seen.raw:
             self.state.seen(machine.name, self.chain.resolve(seen.raw), database)
         self.disk_changed(machine)
@@ -224,7 +229,12 @@ class Checks:
             assert known == base, (known, base)
             self.world.established(machine.sid)
         else:
-            self.world.say(machine, f"serves as {role} from {format_zxid(raw)}")
+            master = machine.peer.server.role.gauges().get("observer_master_id")
+            behind = ""
+            if master is not None and self.world.machines[master].role_name != "leader":
+                self.observed += 1
+                behind = f" behind h{master}"
+            self.world.say(machine, f"serves as {role}{behind} from {format_zxid(raw)}")
 
     def _committed(self, zxid: int, payload: bytes) -> None:
         self.configs.committed(zxid, payload)

@@ -350,7 +350,9 @@ class SimClient:
         self._send(operation, body)
 
     def prove(self) -> None:
-        """Send only one more request, a write that must succeed."""
+        """Send only one more request, a write that must succeed. An administrator, who thinks for
+        long, tries it again as often as others: an answer may take longer than its patience."""
+        self.think_ms = min(self.think_ms, self.world.options.think_ms)
         self.left = 0
         self.wants_proof = True
         self._is_silent = False

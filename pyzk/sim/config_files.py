@@ -17,7 +17,7 @@ from pyzk.errors import ConfigError
 from pyzk.persistence.config_files import ConfigFiles
 from pyzk.persistence.directory import MemoryDirectory, save
 from pyzk.sim.options import Options
-from pyzk.sim.settings import CLIENT_PORT
+from pyzk.sim.settings import CLIENT_PORT, OBSERVER_PORT
 
 STATIC = "zoo.cfg"
 
@@ -29,6 +29,10 @@ class MachineFiles:
         self.directory = MemoryDirectory(f"h{sid}/conf")
         self.saved = ConfigFiles(self.directory, STATIC, sid)
         """The files, as the program writes them."""
+        self.is_read_only = False
+        """Whether the program cannot write to the directory."""
+        self.unsaved: dict[int, Membership] = {}
+        """Version -> a configuration that could not be saved, of which the log may know."""
         self._sid = sid
         self._options = options
         self._contents: dict[str, bytes] = {}
@@ -37,7 +41,10 @@ class MachineFiles:
         self._known: tuple[Membership, Membership | None] | None = None
 
     def write_by_hand(self, membership: Membership) -> None:
-        """Lets the operator write the lines of the servers, instead of all that was there."""
+        """Lets the operator write the lines of the servers, instead of all that was there. That
+        takes a directory that can be written."""
+        self.is_read_only = False
+        self.unsaved = {}
         hooks, self.directory.before = self.directory.before, _nothing
         for name in self.directory.names():
             self.directory.remove(name)
@@ -52,6 +59,8 @@ class MachineFiles:
         ]
         if me is None or me.client_port is None:
             lines.append(f"clientPort={CLIENT_PORT}")
+        if self._options.observer_masters and self._sid not in self._options.masterless:
+            lines.append(f"observerMasterPort={OBSERVER_PORT}")
         save(self.directory, STATIC, "\n".join(lines).encode())
         self.directory.before = hooks
 
@@ -99,9 +108,29 @@ class MachineFiles:
 
     @property
     def version(self) -> int:
-        """The latest version that a start would find."""
+        """The latest version that a start would find, in the files or, if these could not be
+        written, in the log."""
         committed, last_seen = self.known()
-        return committed.version if last_seen is None else last_seen.version
+        saved = committed.version if last_seen is None else last_seen.version
+        return max((saved, *self.unsaved))
+
+    @property
+    def names_a_file(self) -> bool:
+        """Whether the lines of the servers are in a file of their own, with a version. Lines in
+        zoo.cfg itself are a new beginning to a start, whatever its log knows."""
+        return self.known()[0].version != 0
+
+    def log_read(self, last_zxid: int) -> None:
+        """Takes notice that a start has found the log up to ``last_zxid``."""
+        self.unsaved = {each: of for each, of in self.unsaved.items() if each <= last_zxid}
+
+    def tried(self, membership: Membership, *, is_saved: bool) -> None:
+        """Takes notice that the program has tried to save a configuration."""
+        version = membership.version
+        if is_saved:
+            self.unsaved = {each: of for each, of in self.unsaved.items() if each > version}
+        else:
+            self.unsaved[version] = membership
 
     def _read(self, path: str) -> bytes | None:
         directory, _, name = path.rpartition("/")

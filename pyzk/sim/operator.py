@@ -203,10 +203,10 @@ class Operator:
         newest = self.world.checks.configs.newest
         # Each version has one content, and most machines have the same ones.
         later = {
-            each.version: each
+            config.version: config
             for machine in machines
-            for each in _known(machine)
-            if each.version > newest.version
+            for config in _known(machine)
+            if config.version > newest.version
         }
         for config in (newest, self._latest_in_force(machines), *later.values()):
             if not verifier_of(config).has_quorum(sids):
@@ -232,6 +232,7 @@ def _known(machine: Machine) -> Iterator[Membership]:
         yield committed
         if last_seen is not None:
             yield last_seen
+        yield from machine.disk.config.unsaved.values()
 
 
 def _in_force(machine: Machine) -> Membership:

@@ -36,6 +36,8 @@ class Result:
     answers: int = 0
     changes: int = 0
     """How many changes of the configuration were committed."""
+    observed: int = 0
+    """How often an observer has begun to serve behind another server than the leader."""
     settled_ms: int = 0
     """How long it took after the healing until all clients were served and all members equal."""
 
@@ -96,6 +98,7 @@ def simulate(
         result.elections = world.checks.elections
         result.commits = len(world.checks.chain.committed) - 1
         result.answers = world.checks.replies.answers
+        result.observed = world.checks.observed
         result.changes = len(world.checks.configs.history) - 1
     if result.violation:
         result.lines = tuple(trace.lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 
 import pytest
@@ -314,6 +315,21 @@ def test_a_record_with_a_change_is_durable_behind_the_file() -> None:
             story.configs.synced(1, zxid, lambda: zxid)
     with pytest.raises(Violation, match="configuration files"):
         story.configs.synced(1, zxid, lambda: 0)
+
+
+@pytest.mark.parametrize(("sid", "needs_file"), [(2, True), (3, False)])
+def test_who_was_removed_need_not_save_the_change_that_did_it(sid: int, needs_file: bool) -> None:
+    """It is committed, and the files of a server that joins again would lack it."""
+    story = Story()
+    config = members(1, 2, version=make(1, 1))
+    story.propose(config, 1, 2)
+    story.configs.logged(3, config.version, reconfig_txn(config))
+    with pytest.raises(Violation, match="configuration files"):
+        story.configs.synced(3, config.version, lambda: 0)
+    story.chain.delivered("h1", config.version)
+    story.configs.logged(sid, config.version, reconfig_txn(config))
+    with pytest.raises(Violation) if needs_file else contextlib.nullcontext():
+        story.configs.synced(sid, config.version, lambda: 0)
 
 
 def test_clients_are_told_the_configuration_in_force() -> None:

@@ -61,7 +61,7 @@ def test_who_serves_reads_only_is_lost_if_it_knows_no_true_address() -> None:
     world = world_of(2)
     first = first_membership(world.options)
     elsewhere = attrs.evolve(first.members[0], addresses=(ServerAddress("h1b", 2888, 3888),))
-    moved = Membership((elsewhere, first.members[1]), CHANGED, {}, {})
+    moved = Membership((elsewhere, first.members[1]), CHANGED)
     world.checks.configs._add(moved)
     world.machines[1].disk.config.saved.activate(moved)
     member = world.machines[2]

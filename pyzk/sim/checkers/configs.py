@@ -177,7 +177,11 @@ class ConfigChecker:
             )
 
     def _helps_to_commit(self, sid: int, zxid: int, config: Membership) -> bool:
-        return sid in config.voters or sid in self.history[self.index_at(zxid - 1)].voters
+        """Tells whether an acknowledgement counts: of a voter in the next configuration, or of one
+        in the configuration before while that is in force."""
+        if sid in config.voters:
+            return True
+        return zxid > self.newest.version and sid in self.newest.voters
 
     def _check_content(self, who: str, config: Membership) -> None:
         lines = self._texts.setdefault(config.version, config.lines())
