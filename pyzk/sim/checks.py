@@ -24,11 +24,12 @@ from pyzk.sim.checkers.chain import Chain, payload_of
 from pyzk.sim.checkers.configs import ConfigChecker
 from pyzk.sim.checkers.durability import DurabilityChecker
 from pyzk.sim.checkers.epochs import EpochChecker
+from pyzk.sim.checkers.informs import InformChecker
 from pyzk.sim.checkers.model import Model
 from pyzk.sim.checkers.replies import ReplyChecker
 from pyzk.sim.checkers.state import StateChecker, compare
 from pyzk.sim.disk import SimDisk
-from pyzk.sim.network import Socket
+from pyzk.sim.network import OBSERVERS, Socket
 from pyzk.sim.settings import first_membership
 from pyzk.sim.surroundings import Described, Surroundings
 from pyzk.zxid import counter_of, epoch_of, format_zxid
@@ -107,6 +108,7 @@ class Checks:
         )
         self.epochs = EpochChecker(self.chain)
         self.state = StateChecker()
+        self.informs = InformChecker(self.chain)
         self.replies = ReplyChecker(
             self.model, self.configs, options.local_sessions, self.epochs.current
         )
@@ -139,8 +141,10 @@ class Checks:
         self.configs.stopped(machine.sid)
 
     def wiped(self, machine: Watched) -> None:
-        """Forgets the epochs of a machine that has lost its disk."""
+        """Forgets the epochs of a machine that has lost its data, and what only its log knew of
+        configurations."""
         self.epochs.forget(machine.sid)
+        self.configs.wiped(machine.sid, machine.disk.config.version)
 
     def disk_changed(self, machine: Watched) -> None:
         """Checks the disk of a machine after its log was cut, replaced, or read by a start."""
@@ -170,7 +174,9 @@ class Checks:
         self.configs.synced(machine.sid, zxid, lambda: machine.disk.config.version)
 
     def sent(self, machine: Watched, socket: Socket, data: bytes) -> None:
-        """Traces what a machine writes to a link of the quorum port."""
+        """Checks and traces what a machine writes to a link with a leader or an observer master."""
+        if socket.kind == OBSERVERS:
+            self.informs.sent(machine.name, socket, data)
         if self.world.trace.is_verbose:
             self.world.packets(machine, socket, data)
 

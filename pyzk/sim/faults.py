@@ -16,9 +16,9 @@ from pyzk.quorum.verifier import verifier_of
 from pyzk.sim.checks import Checks
 from pyzk.sim.clients import SimClient
 from pyzk.sim.machine import Machine
+from pyzk.sim.network import ELECTION, OBSERVERS, QUORUM
 from pyzk.sim.operator import Operator
 from pyzk.sim.options import LIVENESS, Options
-from pyzk.sim.ports import ELECTION, OBSERVERS, QUORUM
 from pyzk.sim.surroundings import Surroundings
 
 HOUR_MS: Final = 3_600_000

@@ -28,6 +28,10 @@ SYN_RETRY_US: Final = 300_000
 MAX_LATENCY_US: Final = 3_000_000
 GIVE_UP_US: Final = 5_000_000
 """The longest time until a side that writes into a broken connection learns of it."""
+CLIENT: Final = "client"
+QUORUM: Final = "quorum"
+OBSERVERS: Final = "observers"
+ELECTION: Final = "election"
 FIN: Final = b"FIN"
 """Says in a pipe that the sender has closed; compared by identity."""
 RST: Final = b"RST"
@@ -38,7 +42,7 @@ class Door(NamedTuple):
     """Where a program listens: a port at one name of its machine."""
 
     kind: str
-    """What comes there: clients, learners or votes."""
+    """What comes there: clients, learners, observers of a follower, or votes."""
     host: str
     port: int
 

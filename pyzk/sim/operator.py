@@ -21,7 +21,7 @@ from pyzk.quorum.verifier import verifier_of
 from pyzk.sim.changes import drawn_server
 from pyzk.sim.checks import Checks
 from pyzk.sim.machine import Machine
-from pyzk.sim.ports import ELECTION
+from pyzk.sim.network import ELECTION
 from pyzk.sim.settings import usual_server
 from pyzk.sim.surroundings import Surroundings
 

@@ -28,13 +28,9 @@ from pyzk.server.arrival import Arrival
 from pyzk.server.connection import Connection
 from pyzk.server.outbox import Outgoing
 from pyzk.sim.checks import Checks, Watched
-from pyzk.sim.network import Door, Host, Socket
+from pyzk.sim.network import CLIENT, ELECTION, OBSERVERS, QUORUM, Door, Host, Socket
 from pyzk.sim.surroundings import Surroundings
 
-CLIENT: Final = "client"
-QUORUM: Final = "quorum"
-OBSERVERS: Final = "observers"
-ELECTION: Final = "election"
 TAKE_BYTES: Final = 1 << 14
 WRITTEN_US: Final = 20
 REBIND_US: Final = 5000

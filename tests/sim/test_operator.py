@@ -6,8 +6,9 @@ import attrs
 
 from pyzk.config.members import Membership, ServerAddress
 from pyzk.quorum.commands import ListenForClients
+from pyzk.sim.network import CLIENT
 from pyzk.sim.options import LIVENESS, Options
-from pyzk.sim.ports import CLIENT, REBIND_US
+from pyzk.sim.ports import REBIND_US
 from pyzk.sim.settings import first_membership
 from pyzk.sim.trace import Trace
 from pyzk.sim.world import World

@@ -85,6 +85,8 @@ class ConfigChecker:
         self._known: dict[int, _Known] = {}
         self._by_hand: dict[int, Membership] = {}
         """The machines whose files were written by hand, and what was written."""
+        self._newest_by_hand: dict[int, int] = {}
+        """Machine -> the newest version when its files were written by hand last."""
         self._acked: dict[int, int] = {}
         """The latest change that each machine has in its log as a voter before or behind it."""
         self._logged: dict[int, list[int]] = {}
@@ -133,8 +135,14 @@ class ConfigChecker:
     def written_by_hand(self, sid: int, config: Membership) -> None:
         """Takes notice that an operator has written the configuration files of a machine."""
         self._by_hand[sid] = config
+        self._newest_by_hand[sid] = self.newest.version
         self._acked[sid] = NO_CONFIG
         self._known.pop(sid, None)
+
+    def wiped(self, sid: int, version: int) -> None:
+        """Forgets what the log of a machine knew that has lost its data; ``version`` is the latest
+        one in its files, which may be an earlier one, for they could not be written."""
+        self._acked[sid] = min(self._acked.get(sid, NO_CONFIG), version)
 
     def stopped(self, sid: int) -> None:
         """Forgets what a machine had in memory."""
@@ -179,6 +187,8 @@ class ConfigChecker:
     def _helps_to_commit(self, sid: int, zxid: int, config: Membership) -> bool:
         """Tells whether an acknowledgement counts: of a voter in the next configuration, or of one
         in the configuration before while that is in force."""
+        if zxid <= self._newest_by_hand.get(sid, NO_CONFIG):
+            return False  # that was over when it was told of the present members
         if sid in config.voters:
             return True
         return zxid > self.newest.version and sid in self.newest.voters
