@@ -8,7 +8,9 @@ ZooKeeper: QuorumPeerConfig, ServerConfig; ServerCnxnHelper and friends for the 
 
 from __future__ import annotations
 
+import binascii
 import dataclasses
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -213,6 +215,8 @@ class ServerConfig:
 
 
 DEFAULTS = ServerConfig()
+_DIGEST_BITS: Final = {1: 160, 5: 128}
+"""The lengths of the digests whose names do not end with it: SHA1 (or SHA) and MD5."""
 
 
 ReadFile = Callable[[str], bytes | None]
@@ -514,11 +518,28 @@ class _Builder:
         if values.get("session_require_client_sasl_auth"):
             values["enforce_auth_enabled"] = True
             values["enforce_auth_schemes"] = ("sasl",)
+        self._super_digest()
         if values.get("force_sync") is False:
             self._warn(
                 self.given["force_sync"],
                 "writes are acknowledged before they are on disk: a crash may lose them",
             )
+
+    def _super_digest(self) -> None:
+        """Warn of a superDigest that is the digest of no password, such as the password itself."""
+        digest: str | None = self.values.get("super_digest")
+        setting = self.given.get("super_digest")
+        algorithm: str = self.values.get("digest_alg", DEFAULTS.digest_alg)
+        if digest is None or setting is None or _is_digest(digest, algorithm):
+            return
+        label = f"{setting.label}: "
+        if any(line == setting.line and text.startswith(label) for line, text in self.warnings):
+            return  # what is wrong with the value is said
+        self._warn(
+            setting,
+            f"holds no digest of {algorithm}, so no password is the superuser's; it takes"
+            " user:DIGEST, not the password itself (docs/operations.md makes one)",
+        )
 
     def _floor(self, field: str, least: int) -> None:
         if self.values.get(field, least) < least:
@@ -590,6 +611,18 @@ class _Builder:
                 raise self.given["secure_client_port"].wrong(
                     f"{secure} is the clientPort, too; give another one"
                 )
+
+
+def _is_digest(text: str, algorithm: str) -> bool:
+    """Return whether this is ``user:`` and the base64 of so many bytes as the algorithm makes."""
+    user, colon, digest = text.partition(":")
+    numbers = re.findall(r"[0-9]+", algorithm)
+    number = int(numbers[-1]) if numbers else 1
+    try:
+        found = binascii.a2b_base64(digest, strict_mode=True)
+    except ValueError:
+        return False
+    return bool(user and colon) and len(found) * 8 == _DIGEST_BITS.get(number, number)
 
 
 def _by_line(remark: Remark) -> int:

@@ -150,9 +150,9 @@ class LeaderConfig:
             raise ReconfigInProgress
         last_seen = configs.last_seen
         if request.cur_config_id not in (-1, last_seen.version):
-            raise BadVersion(f"{request.cur_config_id} is not {last_seen.version}")
+            raise BadVersion(f"{request.cur_config_id:x} is not {last_seen.version:x}")
         if zxid <= last_seen.version:
-            raise BadVersion(f"{last_seen.version} is above all zxids")
+            raise BadVersion(f"{last_seen.version:x} is above all zxids")
         planned = plan_reconfig(
             request,
             last_seen,

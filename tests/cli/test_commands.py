@@ -254,7 +254,7 @@ def test_config_check_prints_what_is_set_then_remarks_then_the_verdict(tmp_path:
         tmp_path,
         "dataDir=/d\nclientPort=0\ntickTime=3000\nsnapcount=1\nflushDelay=1\n"
         "4lw.commands.whitelist=ruok\nskipACL=yes\nenforceQuota=true\n"
-        "DigestAuthenticationProvider.superDigest=super:x\n"
+        "DigestAuthenticationProvider.superDigest=super:D/InIHSb7yEEbrWz8b9l71RjZJU=\n"
         "authProvider.1=org.apache.zookeeper.server.auth.IPAuthenticationProvider\n",
     )
     result = check(path, "-Djute.maxbuffer=9")
