@@ -66,6 +66,7 @@ class Contexts:
         self._server = server
         self._client = client
         self.check_peer = check
+        self.may_wait = False
 
     def server(self) -> ssl.SSLContext:
         return self._server
