@@ -188,7 +188,15 @@ TLS_PROVIDER: Final = _choice(
     {"JDK": "JDK", "OPENSSL": "OPENSSL", "OPENSSL_REFCNT": "OPENSSL_REFCNT"}, fold=False
 )
 PROTOCOL: Final = _choice(
-    {name.lower(): name for name in ("TLS", "TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1")}, fold=True
+    {
+        "": None,
+        "tls": "TLS",
+        "tlsv1.3": "TLSv1.3",
+        "tlsv1.2": "TLSv1.2",
+        "tlsv1.1": "TLSv1.1",
+        "tlsv1": "TLSv1",
+    },
+    fold=True,
 )
 ID_TYPE: Final = _choice({"san": "SAN", "sdn": "SDN"}, fold=True)
 NAME_TYPE: Final = _integer(0, 8)

@@ -145,7 +145,7 @@ class ServerConfig:
     custom_providers: tuple[tuple[str, object], ...] = ()
     """The (entry point, provider) of those that are no class of the original; whoever runs the
     server makes them, and the registry looks what they are."""
-    other_properties: tuple[tuple[str, str], ...] = ()
+    other_properties: tuple[tuple[str, str], ...] = dataclasses.field(default=(), repr=False)
     """The (name, value) of the settings that no row of the table asks for, which custom providers
     may know; the names are without ``zookeeper.``."""
 

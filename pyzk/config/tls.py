@@ -114,7 +114,7 @@ class TlsReader:
             if setting is None:
                 continue
             value = self._settings.read(key, setting, key.kind)
-            if value is None or value == "":
+            if value in (None, "", ()):
                 continue  # an empty value is none
             self._given[suffix] = setting
             self._values[suffix] = value

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pyzk.auth.ip import peer_address
 from pyzk.auth.provider import TurnedAwayError
+from pyzk.auth.x509 import SCHEME as X509
 from pyzk.constants import MAX_IDENTITIES, MAX_IDENTITIES_BYTES, ErrorCode
 from pyzk.errors import JuteError
 from pyzk.jute.archive import NULL, encode_string
@@ -16,6 +17,7 @@ from pyzk.jute.records import AuthPacket, SASLToken
 from pyzk.server.reply import encode_error, encode_reply
 
 if TYPE_CHECKING:
+    from pyzk.auth.provider import AuthId
     from pyzk.server.connection import Connection
 
 
@@ -27,10 +29,13 @@ def authenticate(connection: Connection, xid: int, body: bytes) -> None:
     except JuteError as error:
         connection.refuse(f"its auth packet is unreadable ({error})")
         return
-    provider = connection.server.registry.get(packet.scheme)
+    registry = connection.server.registry
+    provider = registry.get(packet.scheme)
     address = peer_address(connection.host)
     try:
         ids = None if provider is None else provider.authenticate(address, packet.auth)
+        if ids is None and packet.scheme == X509:
+            ids = registry.of_certificates(connection.certificates)
     except TurnedAwayError as reason:
         connection.refuse(str(reason))
         return
@@ -38,15 +43,32 @@ def authenticate(connection: Connection, xid: int, body: bytes) -> None:
         connection.send(encode_error(xid, 0, ErrorCode.AUTH_FAILED))
         connection.refuse(f"its authentication with scheme {packet.scheme!r} failed")
         return
+    too_many = _add(connection, ids)
+    if too_many:
+        # They go with each request to the leader, which takes no more of them.
+        connection.send(encode_error(xid, 0, ErrorCode.AUTH_FAILED))
+        connection.refuse(too_many)
+        return
+    connection.send(encode_error(xid, 0, ErrorCode.OK))
+
+
+def identify(connection: Connection) -> str:
+    """Give a connection the identities of the certificate that its client has shown. Return why it
+    is not to be taken, "" if it is; it is, if no certificate was shown."""
+    if not connection.certificates:
+        return ""
+    ids = connection.server.registry.of_certificates(connection.certificates)
+    return "its certificate cannot be read" if ids is None else _add(connection, ids)
+
+
+def _add(connection: Connection, ids: tuple[AuthId, ...]) -> str:
+    """Add identities to those of a connection. Return why they are too many, "" if they are not."""
     all_ids = tuple(dict.fromkeys(connection.auth_ids + ids))
     size = sum(len(encode_string(each.scheme)) + len(encode_string(each.id)) for each in all_ids)
     if len(all_ids) > MAX_IDENTITIES or size > MAX_IDENTITIES_BYTES:
-        # They go with each request to the leader, which takes no more of them.
-        connection.send(encode_error(xid, 0, ErrorCode.AUTH_FAILED))
-        connection.refuse(f"its {len(all_ids)} identities with {size} bytes are too many")
-        return
+        return f"its {len(all_ids)} identities with {size} bytes are too many"
     connection.auth_ids = all_ids
-    connection.send(encode_error(xid, 0, ErrorCode.OK))
+    return ""
 
 
 def answer_sasl(connection: Connection, xid: int, body: bytes) -> None:

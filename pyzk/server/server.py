@@ -22,6 +22,7 @@ from pyzk.data.tree import DataTree
 from pyzk.int64 import hex_id
 from pyzk.metrics import Metrics
 from pyzk.outsiders import about
+from pyzk.server.authentication import identify
 from pyzk.server.connection import Connection
 from pyzk.server.host import Host
 from pyzk.server.marks import Marks
@@ -214,7 +215,8 @@ class Server:
     # --- connections ----------------------------------------------------------------
 
     def accept(self, arrival: Arrival) -> Connection | None:
-        """Take a new client, or None when maxClientCnxns or maxCnxns is reached."""
+        """Take a new client, or None when maxClientCnxns or maxCnxns is reached, or its certificate
+        is no identity."""
         config = self.config
         host = arrival.host
         by_host, count = self.connections_by_host, len(self.connections) - self.secure_count
@@ -228,6 +230,10 @@ class Server:
             self.rejected(host, f"maxCnxns={config.max_cnxns}")
             return None
         connection = Connection(self, arrival)
+        reason = identify(connection)
+        if reason:
+            log.warning("a client of /%s is not taken: %s", host, reason, extra=about(host))
+            return None
         self.connections[connection] = None
         by_host[host] = from_host + 1
         self.secure_count += arrival.is_on_secure_port

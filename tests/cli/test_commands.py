@@ -272,14 +272,14 @@ def test_config_check_prints_the_defaults_when_asked(tmp_path: Path) -> None:
 
 def test_config_check_prints_all_of_it_as_json(tmp_path: Path) -> None:
     path = zoo_cfg(
-        tmp_path, "dataDir=/d\nclientPort=1\nskipACL=yes\nsslQuorum=true\nadmin.serverPort=1\n"
+        tmp_path, "dataDir=/d\nclientPort=1\nskipACL=yes\noraclePath=/o\nadmin.serverPort=1\n"
     )
     result = check("--output", "json", path)
     assert (result.exit_code, result.stderr) == (0, "")
     assert json.loads(result.stdout) == {
         "place": "standalone, on 0.0.0.0:1, data in /d",
         "values": {"dataDir": "/d", "dataLogDir": "/d", "clientPort": "1", "skipACL": "yes"},
-        "warnings": [{"line": 4, "text": "sslQuorum: not supported yet, ignored"}],
+        "warnings": [{"line": 4, "text": "oraclePath: not supported yet, ignored"}],
         "notes": [{"line": 5, "text": "admin.serverPort: has no effect in pyzk"}],
     }
 
