@@ -37,7 +37,7 @@ from pyzk.config.kinds import (
 
 AUTH: Final = (
     Key("skipACL", YES_NO, "skip_acl"),
-    Key("enableEagerACLCheck", BOOL, "enable_eager_acl_check", Status.LATER),
+    Key("enableEagerACLCheck", BOOL, "enable_eager_acl_check", Status.ENSEMBLE),
     Key("enforce.auth.enabled", BOOL, "enforce_auth_enabled"),
     Key("enforce.auth.schemes", LIST, "enforce_auth_schemes"),
     Key("sessionRequireClientSASLAuth", BOOL, "session_require_client_sasl_auth"),

@@ -33,6 +33,7 @@ from pyzk.runtime.environment import (
     describe_environment,
     file_descriptors,
     first_reserved_descriptor,
+    user_name,
 )
 from pyzk.runtime.listening import DEFAULT_BACKLOG
 from pyzk.runtime.seams import Seams, ServerStorage, Timer
@@ -198,7 +199,11 @@ class PeerRunner(ClientInputs):
 
     def _describe(self) -> None:
         self._host = Host(
-            self.client_address, self._storage.report, file_descriptors, describe_environment
+            self.client_address,
+            self._storage.report,
+            file_descriptors,
+            describe_environment,
+            user_name(),
         )
         self.peer.run_on(self._host)
         self._storage.metrics = self.peer.metrics
