@@ -37,7 +37,7 @@ from pyzk.config.kinds import (
 
 AUTH: Final = (
     Key("skipACL", YES_NO, "skip_acl"),
-    Key("enableEagerACLCheck", BOOL, "enable_eager_acl_check", Status.LATER),
+    Key("enableEagerACLCheck", BOOL, "enable_eager_acl_check", Status.ENSEMBLE),
     Key("enforce.auth.enabled", BOOL, "enforce_auth_enabled"),
     Key("enforce.auth.schemes", LIST, "enforce_auth_schemes"),
     Key("sessionRequireClientSASLAuth", BOOL, "session_require_client_sasl_auth"),
@@ -92,6 +92,8 @@ class TlsRow(NamedTuple):
     value: object = None
     """The default."""
     is_secret: bool = False
+    status: Status | None = None
+    """What pyzk does with it, if not what it does with the others of its set."""
 
 
 def _store(name: str, part: str) -> dict[str, TlsRow]:
@@ -117,13 +119,13 @@ def _rows(*, is_for_clients: bool) -> dict[str, TlsRow]:
         ),
         "allowReverseDnsLookup": TlsRow(BOOL, "allow_reverse_dns_lookup", value=not is_for_clients),
         "crl": TlsRow(BOOL, "crl", value=False),
-        "ocsp": TlsRow(BOOL, value=False),
+        "ocsp": TlsRow(BOOL, value=False, status=Status.REFUSED),
         "handshakeDetectionTimeoutMillis": TlsRow(PLAIN_INT, value=5000),
-        "context.supplier.class": TlsRow(OPTIONAL),
+        "context.supplier.class": TlsRow(OPTIONAL, status=Status.REFUSED),
     }
     if is_for_clients:
         rows["authProvider"] = TlsRow(OPTIONAL, value="x509")
-        rows["sslProvider"] = TlsRow(TLS_PROVIDER, value="JDK")
+        rows["sslProvider"] = TlsRow(TLS_PROVIDER, value="JDK", status=Status.NO_EFFECT)
     return rows
 
 
@@ -148,7 +150,7 @@ class TlsSet:
                     name,
                     row.kind,
                     None,
-                    Status.NO_EFFECT if suffix == "sslProvider" else status,
+                    row.status or status,
                     default=default,
                     own_unit=unit,
                     is_secret=row.is_secret,

@@ -36,6 +36,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Property", "ServerConfig", "effective_values", "parse_config", "parse_properties"]
 
+_AUDIT_LOGGERS: Final = (
+    "org.apache.zookeeper.audit.Slf4jAuditLogger",
+    "org.apache.zookeeper.audit.Log4jAuditLogger",  # before 3.8
+)
+
 WILDCARD: Final = "0.0.0.0"  # noqa: S104 - what a server line says for "all addresses"
 _DERIVED: Final[Any] = None
 """A default that other fields decide."""
@@ -174,6 +179,10 @@ class ServerConfig:
     connection_throttle_global_session_weight: int = 3
     connection_throttle_local_session_weight: int = 1
     connection_throttle_renew_session_weight: int = 2
+
+    audit_enable: bool = False
+    audit_impl_class: str = ""
+    """The Java class that writes the audit log; "" stands for the original's own."""
 
     ensemble: EnsembleConfig | None = None
     """The place among the other members; None on a lone server."""
@@ -539,6 +548,11 @@ class _Builder:
             raise setting.wrong(
                 f"minSessionTimeout ({config.min_session_timeout_ms}) must not be longer than"
                 f" maxSessionTimeout ({config.max_session_timeout_ms})",
+            )
+        if config.audit_enable and config.audit_impl_class not in ("", *_AUDIT_LOGGERS):
+            raise self.given["audit_impl_class"].wrong(
+                f"{config.audit_impl_class!r} is a Java class that pyzk cannot run; remove it, and"
+                " the events go to the logger pyzk.audit (pyzk serve --audit-log FILE)"
             )
         if config.enforce_auth_enabled and not config.enforce_auth_schemes:
             raise self.given["enforce_auth_enabled"].wrong(

@@ -150,6 +150,8 @@ class Peer:
                 server.sessions.postpone(stood_still_ms)
             server.touch_throttled()
             server.expire_sessions()
+            if server.queues.line is not None:
+                server.queues.line.go_on()
         self._delete_containers()
         self._life.wake()
 

@@ -30,7 +30,7 @@ from functools import partial
 from types import FrameType
 from typing import Final, Protocol, TextIO
 
-from pyzk import __version__
+from pyzk import __version__, audit_log
 from pyzk.config.server import ServerConfig
 from pyzk.errors import (
     ConfigError,
@@ -44,7 +44,7 @@ from pyzk.runtime import logs
 from pyzk.runtime import loop as event_loop
 from pyzk.runtime.addresses import place
 from pyzk.runtime.client_ports import SecurePortError
-from pyzk.runtime.environment import is_compiled, raise_descriptor_limit
+from pyzk.runtime.environment import is_compiled, raise_descriptor_limit, user_name
 from pyzk.runtime.logs import tell_failure
 from pyzk.runtime.process import end_at_another, handle, heeded_signals, ignore
 
@@ -144,10 +144,13 @@ async def _serve(
         runner = make_runner(config)
         await runner.start()
     except (ConfigError, StorageError, ElectionPortError, OSError) as error:
+        _audit(config, audit_log.SERVER_START, audit_log.FAILURE)
         return refuse(*explain(error, config))
     except Exception:
+        _audit(config, audit_log.SERVER_START, audit_log.FAILURE)
         _log.exception("cannot start: this is a bug in pyzk")
         return ExitCode.UNEXPECTED_ERROR
+    _audit(config, audit_log.SERVER_START, audit_log.SUCCESS)
     spare_the_collector()
     share_the_interpreter()
     asyncio_loop = asyncio.get_running_loop()
@@ -169,9 +172,18 @@ async def _serve(
     except Exception:
         _log.exception("stopped serving: this is a bug in pyzk")
         return ExitCode.UNEXPECTED_ERROR
+    finally:
+        _audit(config, audit_log.SERVER_STOP, audit_log.INVOKED)
     logs.tell_left_out(is_end=True)
     _log.info("stopped")
     return code
+
+
+def _audit(config: ServerConfig, operation: str, result: str) -> None:
+    """Tell the audit log, if there is one, of the server itself."""
+    if config.audit_enable:
+        event = audit_log.AuditEvent(operation, result, user=user_name())
+        audit_log.tell(event)
 
 
 def _tell_left_out(asyncio_loop: asyncio.AbstractEventLoop) -> None:

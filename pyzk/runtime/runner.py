@@ -34,6 +34,7 @@ from pyzk.runtime.environment import (
     describe_environment,
     file_descriptors,
     first_reserved_descriptor,
+    user_name,
 )
 from pyzk.runtime.seams import Seams, ServerStorage, Timer
 from pyzk.runtime.unread import Unread
@@ -193,6 +194,7 @@ class PeerRunner(ClientInputs):
             file_descriptors=file_descriptors,
             environment=describe_environment,
             tls_handshakes=partial(getattr, self._clients, "handshake_count"),
+            user=user_name(),
         )
         self._clients_taken_at()
         self.peer.run_on(self._host)

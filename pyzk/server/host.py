@@ -25,6 +25,7 @@ class Host:
         storage_report: Callable[[], StorageReport] = StorageReport,
         file_descriptors: Callable[[], tuple[int, int]] = lambda: (-1, -1),
         environment: Callable[[], Mapping[str, str]] = dict,
+        user: str = "",
         tls_handshakes: Callable[[], int] = lambda: 0,
     ) -> None:
         self.client_address: tuple[str, int] = client_address
@@ -46,3 +47,5 @@ class Host:
         ``<none>``, java.home ``sys.prefix``, java.class.path ``sys.path`` joined by colons.
         The word itself adds zookeeper.version, and shows a key without value as ``<NA>``.
         """
+        self.user: str = user
+        """The name of the user whom the server runs as; the audit log has it."""

@@ -22,6 +22,7 @@ from pyzk.data.tree import DataTree
 from pyzk.int64 import hex_id
 from pyzk.metrics import Metrics
 from pyzk.outsiders import about
+from pyzk.server.audit import Audit
 from pyzk.server.authentication import identify
 from pyzk.server.connection import Connection
 from pyzk.server.host import Host
@@ -38,6 +39,8 @@ from pyzk.server.operations import (
 )
 from pyzk.server.outbox import Outbox
 from pyzk.server.request import Request
+from pyzk.server.request_throttle import RequestThrottle
+from pyzk.server.screening import Screen
 from pyzk.server.session_queues import SessionQueues
 from pyzk.server.sessions import LearnerSessions, Session, SessionTracker, first_session_id
 from pyzk.server.throttle import ConnectionThrottle
@@ -68,7 +71,7 @@ class Server:
         self.registry = ProviderRegistry.from_config(config, self.metrics, self._data_of)
         self.access = Access(config, self.registry)
         self.is_guarded = bool(self.access.enforced_schemes)
-        """Whether every frame must be checked for enforced authentication."""
+        """Whether every frame is looked at: authentication is enforced, or it may have to wait."""
         self.sessions = SessionTracker(config.tick_time_ms, 0)
         self.connections: dict[Connection, None] = {}
         self.connections_by_host: dict[str, int] = {}
@@ -89,6 +92,10 @@ class Server:
         self.role: Role
         self.reads: dict[int, ReadHandler] = READS
         self.writes: dict[int, WriteDecoder] = WRITES
+        self.screened_writes: dict[int, WriteDecoder] = {}
+        """The writes that `screen` looks at before they are submitted; ``writes`` has the rest."""
+        self.audit = self.queues.audit = Audit(self) if config.audit_enable else None
+        self.screen = Screen(self, self.audit)
         self.is_member = False
         """Whether this is a member of an ensemble."""
         self.is_read_only = False
@@ -107,6 +114,9 @@ class Server:
         """The id that `myid` gives; 0 for a server that stands alone. (That one makes session ids
         as server 1 does.)"""
         self._watch_tree()
+        if config.request_throttle_max_requests > 0:
+            self.queues.line = RequestThrottle(self)
+            self.is_guarded = True
 
     def _watch_tree(self) -> None:
         """Have the tree count for the metrics."""
@@ -117,6 +127,8 @@ class Server:
             EventType.NODE_CHILDREN_CHANGED: self.metrics.node_children_watch_count,
         }
         self.tree.written = self.metrics.written
+        if self.audit is not None:
+            self.tree.on_ephemeral_deleted = self.audit.ephemeral_deleted
 
     # --- from role to role ----------------------------------------------------------
 
@@ -153,6 +165,7 @@ class Server:
             self.reads, self.writes = LEARNER_READS, LEARNER_WRITES
         else:
             self.reads, self.writes = READS, WRITES
+        self.writes, self.screened_writes = self.screen.split(self.writes)
         sharers = voters - 1 if voters > 2 else 1
         self.queues.begin(
             role,

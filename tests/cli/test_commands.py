@@ -117,6 +117,11 @@ def test_the_positional_form(serve: Served) -> None:
         (["--properties", "/no/p"], "pyzk: cannot read /no/p: No such file or directory"),
         (["--control-port", "0"], "pyzk: --control-port is for tests: it needs --ephemeral"),
         (["--virtual-clock"], "pyzk: --virtual-clock is for tests: it needs --ephemeral"),
+        (["--audit-log", "f"], "pyzk: --audit-log needs audit.enable=true, in zoo.cfg or as -D"),
+        (
+            ["--audit-log", "/no/f", "-Dzookeeper.audit.enable=true"],
+            "pyzk: cannot write the audit log, /no/f: No such file or directory",
+        ),
     ],
 )
 def test_a_wrong_argument_is_one_line_and_code_2(
@@ -135,6 +140,10 @@ def test_a_wrong_argument_is_one_line_and_code_2(
         (
             ["--data-log-dir", "d"],
             "--ephemeral does not go with --data-log-dir; in memory there is",
+        ),
+        (
+            ["--audit-log", "f"],
+            "--ephemeral does not go with --audit-log; its audit log is a logger",
         ),
         (["--no-fsync"], "--ephemeral does not go with --no-fsync; in memory there is nothing"),
         (["--loop", "auto"], "--ephemeral does not go with --loop"),

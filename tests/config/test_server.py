@@ -202,7 +202,6 @@ def test_sasl_for_sessions_is_enforced_authentication() -> None:
         ("superUser.1=x", "superUser.1: not supported yet, ignored"),
         ("metricsProvider.httpPort=1", "metricsProvider.httpPort: not supported yet, ignored"),
         ("quorum.auth.enableSasl=true", "quorum.auth.enableSasl: not supported yet, ignored"),
-        ("audit.enable=true", "audit.enable: not supported yet, ignored"),
         ("admin.enableServer=true", "admin.enableServer: not supported yet, ignored"),
         ("cluster.size=5", "cluster.size: unknown, ignored"),
         ("snapCount=1", "snapCount: raised to the least value, 2"),
@@ -516,3 +515,17 @@ def test_an_entry_point_may_have_the_name_of_a_class_and_is_told_of_unknown_keys
 )
 def test_the_names_of_the_ensemble(text: str, names: tuple[str, ...] | None) -> None:
     assert parse(text).ensemble_auth_names == names
+
+
+@pytest.mark.parametrize("name", ["Slf4jAuditLogger", "Log4jAuditLogger"])
+def test_the_originals_own_audit_loggers_need_not_be_named(name: str) -> None:
+    config = parse(f"audit.enable=true\naudit.impl.class=org.apache.zookeeper.audit.{name}")
+    assert config.audit_enable
+    assert config.warnings == ()
+
+
+def test_an_audit_logger_in_java_is_an_error_if_the_log_is_enabled() -> None:
+    assert parse("audit.impl.class=com.acme.Audit").warnings == ()
+    error = refusal("audit.enable=true\naudit.impl.class=com.acme.Audit")
+    assert str(error).startswith("line 4: audit.impl.class: 'com.acme.Audit' is a Java class")
+    assert "--audit-log FILE" in str(error)
