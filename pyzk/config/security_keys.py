@@ -168,7 +168,7 @@ TLS: Final = (
     Key("client.certReload", BOOL, "client_cert_reload"),
     *CLIENT_TLS.keys.values(),
     Key("fips-mode", BOOL, "fips_mode"),
-    unused("netty.server.outstandingHandshake.limit", "-1"),
+    Key("netty.server.outstandingHandshake.limit", PLAIN_INT, "tls_handshake_limit"),
     unused("netty.server.earlyDropSecureConnectionHandshakes", "false"),
     member("sslQuorum", BOOL, "ssl_quorum", known=True),
     member("portUnification", BOOL, "port_unification", known=True),

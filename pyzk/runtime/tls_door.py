@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 HANDSHAKE_TIMEOUT_S: Final = 10.0
 """How long a handshake may take, as in Netty."""
+RELOAD_INTERVAL_S: Final = 5.0
+"""The seconds between two looks at files that may have changed."""
 CHECKS_AT_ONCE: Final = 16
 """The most checks of certificates that wait for the network at the same time."""
 
@@ -37,6 +39,12 @@ class Contexts(Protocol):
     ) -> None:
         """Raises TlsPeerError."""
         ...
+
+
+class ReloadedContexts(Protocol):
+    """Keys that may change."""
+
+    def reload_if_changed(self) -> bool: ...
 
 
 class Shaking(Protocol):
@@ -134,6 +142,33 @@ class Checks:
         self._free += 1
         self._go_on()
         done(failure)
+
+
+class Reloading:
+    """Looks now and then whether the files with the keys of a port have changed."""
+
+    def __init__(
+        self,
+        contexts: ReloadedContexts,
+        call_later: Callable[[float, Callable[[], object]], Timer],
+    ) -> None:
+        self._contexts = contexts
+        self._call_later = call_later
+        self._timer: Timer | None = None
+
+    def start(self) -> None:
+        """Look from now on."""
+        self._timer = self._call_later(RELOAD_INTERVAL_S, self._look)
+
+    def _look(self) -> None:
+        self._contexts.reload_if_changed()
+        self.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
 
 
 def _anybody(host: str, descriptor: int) -> bool:
