@@ -75,9 +75,16 @@ class _Loaded(NamedTuple):
 class TlsContexts:
     """The contexts of one kind of port, and what is checked after a handshake."""
 
-    def __init__(self, config: TlsConfig, reverse_lookup: ReverseLookup | None = None) -> None:
-        """Read the files. Raises ConfigError with the key, and what to do about it."""
+    def __init__(
+        self,
+        config: TlsConfig,
+        reverse_lookup: ReverseLookup | None = None,
+        warn: Callable[[str], None] = log.warning,
+    ) -> None:
+        """Read the files. ``warn`` takes a sentence about each certificate whose time it is not.
+        Raises ConfigError with the key, and what to do about it."""
         self.config = config
+        self._warn = warn
         self._reverse_lookup = reverse_lookup or name_of_address
         self._stamp = self._look()
         self._loaded: _Loaded
@@ -288,13 +295,11 @@ class TlsContexts:
         ):
             for each in certificates:
                 if not each.not_valid_before_utc <= now <= each.not_valid_after_utc:
-                    log.warning(
-                        "%s: %s: the certificate of %s is valid from %s to %s only",
-                        self.config.key(f"{store}.location"),
-                        path,
-                        each.subject.rfc4514_string(),
-                        each.not_valid_before_utc.date(),
-                        each.not_valid_after_utc.date(),
+                    self._warn(
+                        f"{self.config.key(f'{store}.location')}: {path}: the certificate of"
+                        f" {each.subject.rfc4514_string()} is valid from"
+                        f" {each.not_valid_before_utc.date()} to"
+                        f" {each.not_valid_after_utc.date()} only"
                     )
 
 
