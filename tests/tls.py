@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 import trustme
@@ -49,6 +50,28 @@ class Authority:
             cert.configure_cert(context)
         return context
 
+    def stores(self, directory: Path, prefix: str = "ssl.", name: str = "server") -> str:
+        """Write the stores of a server that is ``name`` and at home on loopback; return the lines
+        of zoo.cfg that name them."""
+        directory.mkdir(parents=True, exist_ok=True)
+        keys, trusted = directory / "keys.pem", directory / "trusted.pem"
+        cert = self.ca.issue_cert(HOST, "localhost", common_name=name)
+        keys.write_bytes(cert.private_key_and_cert_chain_pem.bytes())
+        trusted.write_bytes(self.ca.cert_pem.bytes())
+        return (
+            f"{prefix}keyStore.location={keys}\n{prefix}keyStore.type=PEM\n"
+            f"{prefix}trustStore.location={trusted}\n{prefix}trustStore.type=PEM\n"
+        )
+
+    def files(self, directory: Path, name: str) -> tuple[Path, Path, Path]:
+        """Write what a client named so needs: the certificates it trusts, its own, its key."""
+        cert = self.ca.issue_cert(name, common_name=name)
+        trusted, own, key = (directory / f"{name}-{each}.pem" for each in ("ca", "cert", "key"))
+        trusted.write_bytes(self.ca.cert_pem.bytes())
+        own.write_bytes(b"".join(blob.bytes() for blob in cert.cert_chain_pems))
+        key.write_bytes(cert.private_key_pem.bytes())
+        return trusted, own, key
+
 
 def _nothing(chain: Sequence[bytes], host: str, address: str, is_server: bool) -> None:
     """Has no objection."""
@@ -66,6 +89,7 @@ class Contexts:
         self._server = server
         self._client = client
         self.check_peer = check
+        self.may_wait = False
 
     def server(self) -> ssl.SSLContext:
         return self._server

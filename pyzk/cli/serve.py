@@ -6,6 +6,7 @@ ZooKeeper: zkServer.sh start-foreground, and the positional form of ZooKeeperSer
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -63,6 +64,15 @@ def _words(words: tuple[str, ...]) -> tuple[str | None, list[Property]]:
     if len(words) < 4:
         given.append(_POSITIONS[3]._replace(value="0"))
     return None, given
+
+
+def _given(options: Mapping[str, str | None]) -> list[Property]:
+    """Return the keys that options of the command line set."""
+    return [
+        Property(_OPTIONS[name], value, "--" + name.replace("_", "-"))
+        for name, value in options.items()
+        if value is not None
+    ]
 
 
 def _check_combination(context: click.Context) -> None:
@@ -160,11 +170,7 @@ def command(
     """
     logs.set_up(log_level or ("warning" if ephemeral else "info"), log_format)
     _check_combination(context)
-    given = [
-        Property(_OPTIONS[name], value, "--" + name.replace("_", "-"))
-        for name, value in options.items()
-        if value is not None
-    ]
+    given = _given(options)
     if ephemeral:
         from pyzk.cli import ephemeral as test_server
 
@@ -185,5 +191,11 @@ def command(
     config = replace(config, initialize=initialize)
     if exit_with_parent:
         parent.exit_with_parent()
-    how = {"connect_string_only": print_connect_string, "must_be_heard": exit_with_parent}
-    raise SystemExit(runtime.run(config, loop=loop, **how))
+    raise SystemExit(
+        runtime.run(
+            config,
+            loop=loop,
+            connect_string_only=print_connect_string,
+            must_be_heard=exit_with_parent,
+        )
+    )

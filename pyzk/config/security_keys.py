@@ -103,6 +103,8 @@ class TlsRow(NamedTuple):
     value: object = None
     """The default."""
     is_secret: bool = False
+    status: Status | None = None
+    """What pyzk does with it, if not what it does with the others of its set."""
 
 
 def _store(name: str, part: str) -> dict[str, TlsRow]:
@@ -128,13 +130,13 @@ def _rows(*, is_for_clients: bool) -> dict[str, TlsRow]:
         ),
         "allowReverseDnsLookup": TlsRow(BOOL, "allow_reverse_dns_lookup", value=not is_for_clients),
         "crl": TlsRow(BOOL, "crl", value=False),
-        "ocsp": TlsRow(BOOL, value=False),
+        "ocsp": TlsRow(BOOL, value=False, status=Status.REFUSED),
         "handshakeDetectionTimeoutMillis": TlsRow(PLAIN_INT, value=5000),
-        "context.supplier.class": TlsRow(OPTIONAL),
+        "context.supplier.class": TlsRow(OPTIONAL, status=Status.REFUSED),
     }
     if is_for_clients:
         rows["authProvider"] = TlsRow(OPTIONAL, value="x509")
-        rows["sslProvider"] = TlsRow(TLS_PROVIDER, value="JDK")
+        rows["sslProvider"] = TlsRow(TLS_PROVIDER, value="JDK", status=Status.NO_EFFECT)
     return rows
 
 
@@ -159,7 +161,7 @@ class TlsSet:
                     name,
                     row.kind,
                     None,
-                    Status.NO_EFFECT if suffix == "sslProvider" else status,
+                    row.status or status,
                     default=default,
                     own_unit=unit,
                     is_secret=row.is_secret,
@@ -177,7 +179,7 @@ TLS: Final = (
     Key("client.certReload", BOOL, "client_cert_reload"),
     *CLIENT_TLS.keys.values(),
     Key("fips-mode", BOOL, "fips_mode"),
-    unused("netty.server.outstandingHandshake.limit", "-1"),
+    Key("netty.server.outstandingHandshake.limit", PLAIN_INT, "tls_handshake_limit"),
     unused("netty.server.earlyDropSecureConnectionHandshakes", "false"),
     member("sslQuorum", BOOL, "ssl_quorum", known=True),
     member("portUnification", BOOL, "port_unification", known=True),

@@ -70,6 +70,8 @@ class ServerConfig:
     client_tls: TlsConfig | None = None
     """What TLS on the client ports is told; None if there is none."""
     fips_mode: bool = True
+    tls_handshake_limit: int = -1
+    """The most handshakes of TLS with clients under way; -1 or 0 means pyzk's own limit."""
     client_port_listen_backlog: int = -1
     """The length of the queue of connections; -1 stands for the default of the operating system."""
     tick_time_ms: int = 3000

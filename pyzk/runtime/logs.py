@@ -151,8 +151,9 @@ def audit_to_file(path: str, form: str = "text") -> None:
         def forget(self) -> None:
             """Open the file anew for the next line: otherwise what is lost would pile up."""
             stream, self.stream = self.stream, None
-            with contextlib.suppress(OSError):
-                stream.close()
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
 
     handler = AuditFile(path, maxBytes=AUDIT_FILE_BYTES, backupCount=AUDIT_FILES, encoding="utf-8")
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())

@@ -17,17 +17,21 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final, cast
 
 from pyzk.outsiders import about
 from pyzk.runtime.addresses import peer_of, place
 from pyzk.runtime.client_port import LAST_BYTES_TIMEOUT_S
 from pyzk.runtime.network import reason_of
+from pyzk.runtime.tls import TlsPeerError, peer_chain
+from pyzk.runtime.tls_door import HANDSHAKE_TIMEOUT_S
 from pyzk.server.garbage import describe_bytes
 
 if TYPE_CHECKING:
     from pyzk.runtime.seams import Timer
+    from pyzk.runtime.tls_door import Door
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +40,6 @@ RECORD_BYTES: Final = 1 << 14
 """
 HANDSHAKE_BYTES: Final = 1 << 18
 """The most that the other side may send before its handshake is over."""
-HANDSHAKE_TIMEOUT_S: Final = 10.0
-"""How long a handshake may take, as in Netty."""
-DEFAULT_LIMIT: Final = 1000
-"""The most handshakes under way on a port for clients, if nothing else is asked for."""
 UNREAD_ANSWERS_BYTES: Final = 1 << 22
 """With more than this unread by the other side, it may not cause answers of TLS itself."""
 
@@ -60,6 +60,7 @@ class TlsLink:
         "_make",
         "_outgoing",
         "_ready",
+        "_rest",
         "_shaken_bytes",
         "_timer",
         "_tls",
@@ -92,6 +93,8 @@ class TlsLink:
         self._outgoing = ssl.MemoryBIO()
         self._timer: Timer | None = None
         self._shaken_bytes = 0
+        self._rest: list[bytes] | None = None
+        """What has come behind the handshake, while the other side is being checked."""
         self._is_choked = False
         self._is_closing = False
         self.host = ""
@@ -152,6 +155,8 @@ class TlsLink:
             self._decrypt(data)
         elif self._is_closing or not data:
             return
+        elif self._rest is not None:
+            self._rest.append(data)  # one piece may have been read before the pause
         elif self._tls is not None:
             self._shake(data)
         elif data[0] != _HANDSHAKE_RECORD:
@@ -210,18 +215,47 @@ class TlsLink:
     def _established(self, tls: ssl.SSLObject, rest: bytes) -> None:
         """Check the other side and give the connection to the protocol above; ``rest`` came behind
         the handshake."""
-        door = self._door
-        chain = _chain(tls)
-        try:
-            if chain:
-                is_server = self._dialed is not None
-                door.contexts.check_peer(chain, self._dialed or "", self.host, is_server)
-        except TlsPeerError as error:
-            self.turn_away(str(error))
-            return
-        self.certificates = chain
+        self.certificates = peer_chain(tls)
         cipher = tls.cipher()
         self.cipher = "" if cipher is None else cipher[0]
+        contexts = self._door.contexts
+        is_server = self._dialed is not None
+        check = partial(
+            contexts.check_peer, self.certificates, self._dialed or "", self.host, is_server
+        )
+        if not self.certificates:
+            self._open(rest)
+            return
+        if contexts.may_wait:
+            self._rest = [rest]
+            self._pause()
+            self._door.checks.begin(check, self._checked)
+            return
+        try:
+            check()
+        except TlsPeerError as error:
+            self.turn_away(str(error))
+        else:
+            self._open(rest)
+
+    def _pause(self) -> None:
+        assert self._transport is not None, self
+        self._transport.pause_reading()
+
+    def _checked(self, failure: Exception | None) -> None:
+        """Take the answer to whether this is who it has to be."""
+        rest, self._rest = self._rest, None
+        if self._is_closing or rest is None or self._transport is None:
+            return
+        if failure is not None:
+            if not isinstance(failure, TlsPeerError):
+                log.error("a certificate cannot be checked", exc_info=failure)
+            self.turn_away(str(failure))
+            return
+        self._transport.resume_reading()
+        self._open(b"".join(rest))
+
+    def _open(self, rest: bytes) -> None:
         self._over()
         ready, self._ready = self._ready, None
         make = self._make
@@ -443,22 +477,6 @@ class TlsLink:
     def is_reading(self) -> bool:
         """Tells whether what comes is taken."""
         return self._transport is not None and self._transport.is_reading()
-
-
-def _chain(tls: ssl.SSLObject) -> tuple[bytes, ...]:
-    """Return the certificates that the other side has shown, as DER."""
-    leaf = tls.getpeercert(binary_form=True)
-    if leaf is None:
-        return ()
-    unverified = getattr(tls, "get_unverified_chain", None)  # Python 3.13
-    if unverified is not None:
-        return tuple(unverified())
-    # Its older form is there from 3.10 on, without a name for others.
-    shown = tls._sslobj.get_unverified_chain() or ()  # type: ignore[attr-defined]
-    return tuple(each.public_bytes(_ENCODING_DER) for each in shown)
-
-
-_ENCODING_DER: Final = 2
 
 
 def _reason(error: ssl.SSLError) -> str:

@@ -94,8 +94,8 @@ class Audit:
     ) -> None:
         said = Said(request.opcode, body)
         if request.opcode == OpCode.MULTI and applied.results is not None:
-            for operation, path, znode_type in said.done_in_multi(applied.results):
-                self._tell(connection, request, operation, SUCCESS, path, znode_type)
+            for operation, done, znode_type in said.done_in_multi(applied.results):
+                self._tell(connection, request, operation, SUCCESS, done, znode_type)
             if all(each.type != OpCode.ERROR for each in applied.results):
                 return
             applied = Applied(OpCode.ERROR)

@@ -48,6 +48,7 @@ class FakeRunner:
         self.told: ServerConfig | None = None
         """What it is told by the configuration that it has saved."""
         self.client_address = ("127.0.0.1", 4711)
+        self.secure_client_address: tuple[str, int] | None = None
         self.role = "standalone"
         self._start = start
         self._serve = serve
