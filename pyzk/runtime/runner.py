@@ -41,6 +41,7 @@ from pyzk.server.connection import Connection
 from pyzk.server.host import Host
 
 if TYPE_CHECKING:
+    from pyzk.auth.sasl.gssapi import Kerberos
     from pyzk.runtime.member_ports import MemberPorts
     from pyzk.server.arrival import Arrival
 
@@ -197,10 +198,23 @@ class PeerRunner(ClientInputs):
 
     def _describe(self) -> None:
         self._host = Host(
-            self.client_address, self._storage.report, file_descriptors, describe_environment
+            self.client_address,
+            self._storage.report,
+            file_descriptors,
+            describe_environment,
+            self._kerberos(),
         )
         self.peer.run_on(self._host)
         self._storage.metrics = self.peer.metrics
+
+    def _kerberos(self) -> Kerberos | None:
+        """Returns Kerberos if a login asks for it. Raises ConfigError if it is not installed."""
+        sasl = self.config.sasl
+        if sasl is None or sasl.login is None or not sasl.login.is_kerberos:
+            return None
+        from pyzk.runtime.kerberos import GssKerberos  # few have the library
+
+        return GssKerberos(self._loop, self.take_in, sasl.kerberos_file)
 
     def _clients_taken_at(self, address: tuple[str, int]) -> None:
         self.client_address = address

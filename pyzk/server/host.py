@@ -8,8 +8,12 @@ ZooKeeper: Environment, OSMXBean, ZKDatabase.getLogDirSize
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from pyzk.persistence.report import StorageReport
+
+if TYPE_CHECKING:
+    from pyzk.auth.sasl.gssapi import Kerberos
 
 
 class Host:
@@ -21,6 +25,7 @@ class Host:
         storage_report: Callable[[], StorageReport] = StorageReport,
         file_descriptors: Callable[[], tuple[int, int]] = lambda: (-1, -1),
         environment: Callable[[], Mapping[str, str]] = dict,
+        kerberos: Kerberos | None = None,
     ) -> None:
         self.client_address: tuple[str, int] = client_address
         """The address and the port where clients connect; where the configuration says port 0, this
@@ -37,3 +42,5 @@ class Host:
         ``<none>``, java.home ``sys.prefix``, java.class.path ``sys.path`` joined by colons.
         The word itself adds zookeeper.version, and shows a key without value as ``<NA>``.
         """
+        self.kerberos: Kerberos | None = kerberos
+        """Kerberos; None where no login asks for it."""
