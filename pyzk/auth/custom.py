@@ -73,7 +73,8 @@ class CustomProvider:
 
 def _checked(auth_id: object) -> AuthId:
     """Return an identity that a provider gives. Raises TypeError if it is none."""
-    scheme, text = auth_id  # type: ignore[misc]  # what is no pair raises
-    if not isinstance(scheme, str) or not isinstance(text, str):
-        raise TypeError(f"an identity is a scheme and an id, both text: {auth_id!r}")
-    return AuthId(scheme, text)
+    if isinstance(auth_id, tuple) and len(auth_id) == 2:
+        scheme, text = auth_id
+        if isinstance(scheme, str) and isinstance(text, str):
+            return AuthId(scheme, text)
+    raise TypeError(f"an identity is a scheme and an id, both text: {auth_id!r}")

@@ -1,7 +1,8 @@
 """The schemes this server knows.
 
-Pure. Answers to ProviderRegistry. ``ip`` is always there, ``digest`` unless it is switched off; the
-others join where ``authProvider.<x>`` names the Java class that has them, or an entry point.
+Pure. Answers to ProviderRegistry. ``ip`` is always there, ``digest`` unless it is switched off,
+``x509`` where clients come by TLS; the others join where ``authProvider.<x>`` names the Java class
+that has them, or an entry point.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from pyzk.auth.digest import DigestProvider
 from pyzk.auth.ensemble import EnsembleProvider
 from pyzk.auth.ip import IpProvider
 from pyzk.auth.key import KeyProvider
+from pyzk.auth.x509 import SCHEME, X509Provider
 from pyzk.config.security_keys import PROVIDER_CLASSES
 from pyzk.metrics import Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from pyzk.auth.provider import AuthId, AuthProvider
     from pyzk.config.server import ServerConfig
@@ -58,6 +60,8 @@ class ProviderRegistry:
         registry = cls((IpProvider(),))
         if config.digest_auth_enabled:
             registry.register(DigestProvider(config.digest_alg, config.super_digest))
+        if config.client_tls is not None:
+            registry.register(X509Provider(config))
         ingredients = Ingredients(config, metrics or Metrics(), read)
         custom = dict(config.custom_providers)
         for _, name in config.auth_providers:
@@ -76,6 +80,12 @@ class ProviderRegistry:
         """Return the provider of a scheme; None for unknown schemes and for world, auth and
         super."""
         return None if scheme is None else self._providers.get(scheme)
+
+    def of_certificates(self, chain: Sequence[bytes]) -> tuple[AuthId, ...] | None:
+        """Return the identities of who has shown these certificates in a handshake, its own first;
+        None if they give none."""
+        provider = self._providers.get(SCHEME)
+        return provider.of_certificates(chain) if isinstance(provider, X509Provider) else None
 
     def schemes(self) -> tuple[str, ...]:
         """Return every scheme that has a provider, in the order in which they were added."""
@@ -99,5 +109,6 @@ BUILT_IN: Final[dict[str, Callable[[Ingredients], AuthProvider]]] = {
     "sasl": _sasl_provider,
     "ensemble": lambda given: EnsembleProvider(given.config.ensemble_auth_names, given.metrics),
     "key": lambda given: KeyProvider(given.read),
+    "x509": lambda given: X509Provider(given.config),
 }
 """Scheme -> what makes its provider, for the schemes that a Java class of the original has."""

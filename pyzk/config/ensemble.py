@@ -114,6 +114,16 @@ class EnsembleConfig:
     warnings: tuple[Remark, ...] = ()
 
     @property
+    def trusts_strangers(self) -> bool:
+        """Whether anybody who reaches the ports for members is taken for one of them."""
+        tls = self.quorum_tls
+        if tls is None or not self.ssl_quorum or self.port_unification:
+            return True
+        from pyzk.config.tls import NEED  # few need it
+
+        return tls.client_auth != NEED
+
+    @property
     def me(self) -> QuorumServer:
         """This server; one that is about to be added is in the last seen configuration only."""
         found = _find(self.my_sid, self.membership, self.last_seen)

@@ -31,6 +31,7 @@ from pyzk.config.kinds import (
     PORT,
     POSITIVE,
     RATIO,
+    TEXT,
     THRESHOLD,
     WIDE_COUNT,
     YES_NO,
@@ -45,12 +46,12 @@ from pyzk.config.kinds import (
 from pyzk.config.security_keys import AUTH, QUORUM_AUTH, SASL, TLS
 
 
-def _throttle(name: str, kind: Kind, documented: str = "", *, unit: str = "") -> Key:
+def _throttle(
+    name: str, kind: Kind, documented: str = "", *, unit: str = "", status: Status = Status.YES
+) -> Key:
     """Return the row of a key whose field has its name; `documented` is the manual's name, which
     the original itself does not read."""
     aliases = (f"zookeeper.{documented}",) if documented else ()
-    # Connections are throttled; requests wait by globalOutstandingLimit only.
-    status = Status.YES if name.startswith("connection_") else Status.LATER
     return Key(name, kind, name + unit, status, aliases=aliases)
 
 
@@ -132,7 +133,14 @@ SESSIONS: Final = (
 
 THROTTLE: Final = (
     _throttle("request_throttle_max_requests", COUNT, "requestThrottleLimit"),
-    _throttle("request_throttle_stall_time", COUNT, "requestThrottleStallTime", unit="_ms"),
+    # The line is looked at whenever something is answered.
+    _throttle(
+        "request_throttle_stall_time",
+        COUNT,
+        "requestThrottleStallTime",
+        unit="_ms",
+        status=Status.NO_EFFECT,
+    ),
     _throttle("request_throttle_drop_stale", BOOL, "requestThrottleDropStale"),
     _throttle("request_stale_latency_check", BOOL, "requestStaleLatencyCheck"),
     _throttle("request_stale_connection_check", BOOL, "requestStaleConnectionCheck"),
@@ -227,8 +235,8 @@ OTHER: Final = (
     unused("admin.snapshot.enabled", "true"),
     unused("admin.restore.enabled", "true"),
     unused("admin.rateLimiterIntervalInMS", "300000"),
-    later("audit.enable", "false"),
-    later("audit.impl.class"),
+    Key("audit.enable", BOOL, "audit_enable"),
+    Key("audit.impl.class", TEXT, "audit_impl_class"),
     later("pathStats.enabled", "false"),
     unused("pathStats.slotCapacity", "60"),
     unused("pathStats.slotDuration", "15"),

@@ -188,7 +188,15 @@ TLS_PROVIDER: Final = _choice(
     {"JDK": "JDK", "OPENSSL": "OPENSSL", "OPENSSL_REFCNT": "OPENSSL_REFCNT"}, fold=False
 )
 PROTOCOL: Final = _choice(
-    {name.lower(): name for name in ("TLS", "TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1")}, fold=True
+    {
+        "": None,
+        "tls": "TLS",
+        "tlsv1.3": "TLSv1.3",
+        "tlsv1.2": "TLSv1.2",
+        "tlsv1.1": "TLSv1.1",
+        "tlsv1": "TLSv1",
+    },
+    fold=True,
 )
 ID_TYPE: Final = _choice({"san": "SAN", "sdn": "SDN"}, fold=True)
 NAME_TYPE: Final = _integer(0, 8)
@@ -212,6 +220,7 @@ class Status(Enum):
     YES = "yes"
     ENSEMBLE = "ensembles only"  # a standalone server reads and checks it, no more
     LATER = "not yet"  # a warning names it
+    REFUSED = "refused"  # who asks for it gets an error: pyzk will not have it
     NO_EFFECT = "no effect"  # there is nothing here that it could tune; a note says so
 
 

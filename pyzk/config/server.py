@@ -18,12 +18,11 @@ from pyzk.config.properties import parse_properties
 from pyzk.config.security_keys import (
     AUTH_PROVIDER_PREFIX,
     CLIENT_TLS,
-    LATER_PROVIDERS,
     PROTECTIONS,
     PROVIDER_CLASSES,
     PROVIDER_GROUP,
-    SASL_KEYS,
     SUPER_USER_PREFIX,
+    concerns_sasl,
 )
 from pyzk.config.settings import Property, Remark, Resolve, Setting, Settings, no_names
 from pyzk.constants import MAX_REQUEST_BYTES, MAX_TXN_BYTES
@@ -37,6 +36,11 @@ if TYPE_CHECKING:
     from pyzk.config.tls import TlsConfig
 
 __all__ = ["Property", "ServerConfig", "effective_values", "parse_config", "parse_properties"]
+
+_AUDIT_LOGGERS: Final = (
+    "org.apache.zookeeper.audit.Slf4jAuditLogger",
+    "org.apache.zookeeper.audit.Log4jAuditLogger",  # before 3.8
+)
 
 WILDCARD: Final = "0.0.0.0"  # noqa: S104 - what a server line says for "all addresses"
 _DERIVED: Final[Any] = None
@@ -64,6 +68,8 @@ class ServerConfig:
     client_tls: TlsConfig | None = None
     """What TLS on the client ports is told; None if there is none."""
     fips_mode: bool = True
+    tls_handshake_limit: int = -1
+    """The most handshakes of TLS with clients under way; -1 or 0 means pyzk's own limit."""
     client_port_listen_backlog: int = -1
     """The length of the queue of connections; -1 stands for the default of the operating system."""
     tick_time_ms: int = 3000
@@ -149,7 +155,7 @@ class ServerConfig:
     custom_providers: tuple[tuple[str, object], ...] = ()
     """The (entry point, provider) of those that are no class of the original; whoever runs the
     server makes them, and the registry looks what they are."""
-    other_properties: tuple[tuple[str, str], ...] = ()
+    other_properties: tuple[tuple[str, str], ...] = dataclasses.field(default=(), repr=False)
     """The (name, value) of the settings that no row of the table asks for, which custom providers
     may know; the names are without ``zookeeper.``."""
 
@@ -176,6 +182,10 @@ class ServerConfig:
     connection_throttle_global_session_weight: int = 3
     connection_throttle_local_session_weight: int = 1
     connection_throttle_renew_session_weight: int = 2
+
+    audit_enable: bool = False
+    audit_impl_class: str = ""
+    """The Java class that writes the audit log; "" stands for the original's own."""
 
     ensemble: EnsembleConfig | None = None
     """The place among the other members; None on a lone server."""
@@ -321,7 +331,7 @@ class _Builder:
         if key.status is Status.LATER and not _asks_for_nothing(key, setting.value, value):
             self._warn(setting, "not supported yet, ignored")
         elif key.status is Status.NO_EFFECT:
-            self.notes.append((setting.line, f"{setting.label}: has no effect in pyzk"))
+            self._note(setting, "has no effect in pyzk")
 
     def _look_at(self, key: Key, setting: Setting) -> None:
         """Warn of a text in quotation marks, or one that ends in a comment or in the next line: any
@@ -349,9 +359,7 @@ class _Builder:
                 continue
             providers.append((name.removeprefix(AUTH_PROVIDER_PREFIX), setting.value))
             scheme = PROVIDER_CLASSES.get(setting.value)
-            if scheme in LATER_PROVIDERS:
-                self._warn(setting, f"{setting.value} is not supported yet, ignored")
-            elif scheme is None:
+            if scheme is None:
                 if not self.has_provider(setting.value):
                     raise setting.wrong(
                         f"{setting.value!r} is neither an authentication provider of ZooKeeper nor"
@@ -363,36 +371,21 @@ class _Builder:
         self.values["auth_providers"] = tuple(providers)
 
     def _take_tls(self) -> None:
-        """Read what TLS on the client ports is told, if one of them has it."""
-        why = self._tls_is_asked()
-        if why == "" and not any(map(self.settings.find, CLIENT_TLS.keys.values())):
-            return  # most have none, and start sooner
-        from pyzk.config.tls import TlsReader
+        is_asked = self.values.get("secure_client_port") is not None or self.values.get(
+            "client_port_unification"
+        )
+        if is_asked or any(map(self.settings.find, CLIENT_TLS.keys.values())):
+            from pyzk.config.tls import read_client_tls  # most need it not, and start sooner
 
-        reader = TlsReader(self.settings, CLIENT_TLS, self._warn)
-        if why:
-            fips_mode = self.values.get("fips_mode", DEFAULTS.fips_mode)
-            self.values["client_tls"] = reader.config(why, fips_mode=fips_mode)
-            return
-        for setting in reader.given.values():
-            remark = "has no effect without secureClientPort or client.portUnification"
-            self.notes.append((setting.line, f"{setting.label}: {remark}"))
+            self.values["client_tls"] = read_client_tls(
+                self.settings, self.values, self._warn, self._note
+            )
 
     def _take_sasl(self) -> None:
-        """Read what SASL is told, if anything is."""
-        settings = self.settings
-        if any(map(settings.find, SASL_KEYS)) or any(
-            name.startswith(SUPER_USER_PREFIX) for name in settings.properties
-        ):
-            from pyzk.config.sasl import read_sasl  # most have none, and start sooner
+        if any(map(concerns_sasl, self.settings.properties)):
+            from pyzk.config.sasl import read_sasl  # most need it not, and start sooner
 
-            self.values["sasl"] = read_sasl(settings, self.read_file, self._warn)
-
-    def _tls_is_asked(self) -> str:
-        """Return the setting that asks for TLS, "" if none does."""
-        if self.values.get("secure_client_port") is not None:
-            return "secureClientPort"
-        return "client.portUnification=true" if self.values.get("client_port_unification") else ""
+            self.values["sasl"] = read_sasl(self.settings, self.read_file, self._warn)
 
     def _leftovers(self) -> None:
         others = []
@@ -436,6 +429,9 @@ class _Builder:
 
     def _warn(self, setting: Setting, text: str) -> None:
         self.warnings.append(setting.remark(text))
+
+    def _note(self, setting: Setting, text: str) -> None:
+        self.notes.append(setting.remark(text))
 
     # ---- members of an ensemble
 
@@ -562,6 +558,11 @@ class _Builder:
             raise setting.wrong(
                 f"minSessionTimeout ({config.min_session_timeout_ms}) must not be longer than"
                 f" maxSessionTimeout ({config.max_session_timeout_ms})",
+            )
+        if config.audit_enable and config.audit_impl_class not in ("", *_AUDIT_LOGGERS):
+            raise self.given["audit_impl_class"].wrong(
+                f"{config.audit_impl_class!r} is a Java class that pyzk cannot run; remove it, and"
+                " the events go to the logger pyzk.audit (pyzk serve --audit-log FILE)"
             )
         if config.enforce_auth_enabled and not config.enforce_auth_schemes:
             raise self.given["enforce_auth_enabled"].wrong(

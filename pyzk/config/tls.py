@@ -34,6 +34,9 @@ _CRL_INSTEAD: Final = (
     " certificates name. Remove it on this server if that is acceptable"
 )
 
+Say = Callable[[Setting, str], None]
+"""Takes a sentence about a setting, for the operator."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TlsConfig:
@@ -99,9 +102,7 @@ class TlsConfig:
 class TlsReader:
     """Makes the TlsConfig of one set of keys, and says what is to be said about it."""
 
-    def __init__(
-        self, settings: Settings, tls_set: TlsSet, warn: Callable[[Setting, str], None]
-    ) -> None:
+    def __init__(self, settings: Settings, tls_set: TlsSet, warn: Say) -> None:
         """Read what was given. Raises ConfigError for a wrong value."""
         self._settings = settings
         self._set = tls_set
@@ -113,7 +114,7 @@ class TlsReader:
             if setting is None:
                 continue
             value = self._settings.read(key, setting, key.kind)
-            if value is None or value == "":
+            if value in (None, "", ()):
                 continue  # an empty value is none
             self._given[suffix] = setting
             self._values[suffix] = value
@@ -242,6 +243,23 @@ class TlsReader:
 
 
 _KNOWN_SUITES: Final = frozenset((*OPENSSL_NAMES, *TLS_13_SUITES, *NO_SUITES))
+
+
+def read_client_tls(
+    settings: Settings, values: Mapping[str, Any], warn: Say, note: Say
+) -> TlsConfig | None:
+    """Return what TLS on the client ports is told; None if neither of them has it, and then a note
+    names each key that is there for nothing. ``values`` are those of a ServerConfig so far."""
+    reader = TlsReader(settings, CLIENT_TLS, warn)
+    if values.get("secure_client_port") is not None:
+        why = "secureClientPort"
+    elif values.get("client_port_unification"):
+        why = "client.portUnification=true"
+    else:
+        for setting in reader.given.values():
+            note(setting, "has no effect without secureClientPort or client.portUnification")
+        return None
+    return reader.config(why, fips_mode=values.get("fips_mode", TlsConfig.fips_mode))
 
 
 def effective_values(config: TlsConfig) -> list[tuple[str, object]]:

@@ -74,6 +74,8 @@ class DataTree:
         self.quota = QuotaTable()
         self.written: WrittenByNamespace | None = None
         """What counts the bytes of each create, delete and setData, for whoever set it."""
+        self.on_ephemeral_deleted: Callable[[int, str, int], None] | None = None
+        """What is told of each ephemeral that goes with its session: (session id, path, error)."""
         self.ephemerals: dict[int, NameSet] = {}
         """Session -> paths of its ephemerals. A set stays until the session ends, even empty, as in
         the original: its past decides in which order the paths are deleted."""
@@ -505,10 +507,7 @@ class DataTree:
         if body is not None:
             paths = body.paths_to_delete
             owned = self.ephemerals.pop(header.client_id, None)
-            self._begin_many()
-            for path in paths:
-                self._delete(path, header.zxid)
-            self._end_many()
+            self._delete_many(header.client_id, paths, header.zxid)
             if owned is not None and not owned.names.keys() <= set(paths):
                 # Its own rest, as after a fuzzy snapshot of the original.
                 for path in paths:
@@ -523,11 +522,18 @@ class DataTree:
         if owned is None:
             return 0
         paths = owned.in_order()
+        self._delete_many(session_id, paths, zxid)
+        return len(paths)
+
+    def _delete_many(self, session_id: int, paths: list[str], zxid: int) -> None:
+        """Delete ephemerals of a session that is over."""
+        told = self.on_ephemeral_deleted
         self._begin_many()
         for path in paths:
-            self._delete(path, zxid)
+            err = self._delete(path, zxid)
+            if told is not None:
+                told(session_id, path, err)
         self._end_many()
-        return len(paths)
 
     def _begin_many(self) -> None:
         """Put digests off that are not foretold: in a row of changes many have the same parent."""

@@ -118,6 +118,10 @@ class Peer:
         """Takes a client that has connected; None refuses it."""
         return self.server.accept(arrival)
 
+    def is_full_for(self, host: str, is_on_secure_port: bool) -> bool:
+        """Tells, before ``accept``, whether a limit keeps a client of this host out."""
+        return self.server.is_full_for(host, is_on_secure_port)
+
     def reject(self, host: str, limit: str) -> None:
         """Logs a client of ``host`` that the world does not take because of ``limit``."""
         self.server.rejected(host, limit)
@@ -146,6 +150,8 @@ class Peer:
                 server.sessions.postpone(stood_still_ms)
             server.touch_throttled()
             server.expire_sessions()
+            if server.queues.line is not None:
+                server.queues.line.go_on()
         self._delete_containers()
         self._life.wake()
 

@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from pyzk.auth import host_names
-from pyzk.auth.host_names import CertificateNames
+from pyzk.auth.certificate import Certificate, CertificateError
 from pyzk.config.tls import NEED, NONE, TLS_1_2, TLS_1_3, WANT, TlsConfig
 from pyzk.errors import ConfigError, PyzkError
 
@@ -123,7 +123,10 @@ class TlsContexts:
                 raise TlsPeerError(f"the certificate of {host or address} {reason}")
 
     def _check_host(self, certificate: bytes, host: str, address: str) -> None:
-        names = certificate_names(certificate)
+        try:
+            names = Certificate(certificate).host_names()
+        except CertificateError as error:
+            raise TlsPeerError(f"it shows {error}") from None
         if host_names.name_of_any(names, (address, host)) is not None:
             return
         tried = [each for each in dict.fromkeys((address, host)) if each]
@@ -298,32 +301,6 @@ def peer_chain(peer: ssl.SSLObject | ssl.SSLSocket) -> tuple[bytes, ...]:
     # Python 3.11 and 3.12 have it, under a name of their own.
     found = getattr(peer, "_sslobj").get_verified_chain() or ()  # noqa: B009
     return tuple(each.public_bytes(_DER) for each in found) or (own,)
-
-
-def certificate_names(certificate: bytes) -> CertificateNames:
-    """Return the names of hosts that a certificate has. Raises TlsPeerError if it has some that
-    cannot be read."""
-    from cryptography import x509
-    from cryptography.x509.oid import NameOID
-
-    try:
-        found = x509.load_der_x509_certificate(certificate)
-        common = [
-            str(each.value)
-            for rdn in found.subject.rdns
-            for each in rdn.get_attributes_for_oid(NameOID.COMMON_NAME)
-        ]
-        try:
-            names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        except x509.ExtensionNotFound:
-            return CertificateNames(common_name=common[-1] if common else None)
-        return CertificateNames(
-            tuple(names.get_values_for_type(x509.DNSName)),
-            tuple(map(str, names.get_values_for_type(x509.IPAddress))),
-            common[-1] if common else None,
-        )
-    except ValueError:
-        raise TlsPeerError("the names in the certificate cannot be read") from None
 
 
 def name_of_address(address: str) -> str | None:

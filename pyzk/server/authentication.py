@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyzk.auth.ip import peer_address
 from pyzk.auth.provider import AuthId, TurnedAwayError
+from pyzk.auth.x509 import SCHEME as X509
 from pyzk.constants import MAX_IDENTITIES, MAX_IDENTITIES_BYTES, ErrorCode
 from pyzk.errors import JuteError, SaslError
 from pyzk.jute.archive import NULL, encode_buffer, encode_string
@@ -38,10 +39,13 @@ def authenticate(connection: Connection, xid: int, body: bytes) -> None:
     except JuteError as error:
         connection.refuse(f"its auth packet is unreadable ({error})")
         return
-    provider = connection.server.registry.get(packet.scheme)
+    registry = connection.server.registry
+    provider = registry.get(packet.scheme)
     address = peer_address(connection.host)
     try:
         ids = None if provider is None else provider.authenticate(address, packet.auth)
+        if ids is None and packet.scheme == X509:
+            ids = registry.of_certificates(connection.certificates)
     except TurnedAwayError as reason:
         connection.refuse(str(reason))
         return
@@ -53,6 +57,15 @@ def authenticate(connection: Connection, xid: int, body: bytes) -> None:
     connection.send(encode_error(xid, 0, ErrorCode.AUTH_FAILED if too_many else ErrorCode.OK))
     if too_many:
         connection.refuse(too_many)
+
+
+def identify(connection: Connection) -> str:
+    """Give a connection the identities of the certificate that its client has shown. Return why it
+    is not to be taken, "" if it is; it is, if no certificate was shown."""
+    if not connection.certificates:
+        return ""
+    ids = connection.server.registry.of_certificates(connection.certificates)
+    return "its certificate cannot be read" if ids is None else _add_ids(connection, ids)
 
 
 def _add_ids(connection: Connection, ids: tuple[AuthId, ...]) -> str:

@@ -22,6 +22,8 @@ from pyzk.data.tree import DataTree
 from pyzk.int64 import hex_id
 from pyzk.metrics import Metrics
 from pyzk.outsiders import about
+from pyzk.server.audit import Audit
+from pyzk.server.authentication import identify
 from pyzk.server.connection import Connection
 from pyzk.server.host import Host
 from pyzk.server.marks import Marks
@@ -37,6 +39,8 @@ from pyzk.server.operations import (
 )
 from pyzk.server.outbox import Outbox
 from pyzk.server.request import Request
+from pyzk.server.request_throttle import RequestThrottle
+from pyzk.server.screening import Screen
 from pyzk.server.session_queues import SessionQueues
 from pyzk.server.sessions import LearnerSessions, Session, SessionTracker, first_session_id
 from pyzk.server.throttle import ConnectionThrottle
@@ -70,7 +74,7 @@ class Server:
         self.logins: ClientLogins | None = _logins(config, rng)
         """What clients log in at with SASL; None if they cannot."""
         self.is_guarded = bool(self.access.enforced_schemes)
-        """Whether every frame must be checked for enforced authentication."""
+        """Whether every frame is looked at: authentication is enforced, or it may have to wait."""
         self.sessions = SessionTracker(config.tick_time_ms, 0)
         self.connections: dict[Connection, None] = {}
         self.connections_by_host: dict[str, int] = {}
@@ -91,6 +95,10 @@ class Server:
         self.role: Role
         self.reads: dict[int, ReadHandler] = READS
         self.writes: dict[int, WriteDecoder] = WRITES
+        self.screened_writes: dict[int, WriteDecoder] = {}
+        """The writes that `screen` looks at before they are submitted; ``writes`` has the rest."""
+        self.audit = self.queues.audit = Audit(self) if config.audit_enable else None
+        self.screen = Screen(self, self.audit)
         self.is_member = False
         """Whether this is a member of an ensemble."""
         self.is_read_only = False
@@ -109,6 +117,9 @@ class Server:
         """The id that `myid` gives; 0 for a server that stands alone. (That one makes session ids
         as server 1 does.)"""
         self._watch_tree()
+        if config.request_throttle_max_requests > 0:
+            self.queues.line = RequestThrottle(self)
+            self.is_guarded = True
 
     def _watch_tree(self) -> None:
         """Have the tree count for the metrics."""
@@ -119,6 +130,8 @@ class Server:
             EventType.NODE_CHILDREN_CHANGED: self.metrics.node_children_watch_count,
         }
         self.tree.written = self.metrics.written
+        if self.audit is not None:
+            self.tree.on_ephemeral_deleted = self.audit.ephemeral_deleted
 
     # --- from role to role ----------------------------------------------------------
 
@@ -155,6 +168,7 @@ class Server:
             self.reads, self.writes = LEARNER_READS, LEARNER_WRITES
         else:
             self.reads, self.writes = READS, WRITES
+        self.writes, self.screened_writes = self.screen.split(self.writes)
         sharers = voters - 1 if voters > 2 else 1
         self.queues.begin(
             role,
@@ -217,25 +231,44 @@ class Server:
     # --- connections ----------------------------------------------------------------
 
     def accept(self, arrival: Arrival) -> Connection | None:
-        """Take a new client, or None when maxClientCnxns or maxCnxns is reached."""
-        config = self.config
+        """Take a new client, or None when maxClientCnxns or maxCnxns is reached, or its certificate
+        is no identity."""
         host = arrival.host
-        by_host, count = self.connections_by_host, len(self.connections) - self.secure_count
-        if arrival.is_on_secure_port:
-            by_host, count = self.secure_by_host, self.secure_count
-        from_host = by_host.get(host, 0)
-        if 0 < config.max_client_cnxns <= from_host:
-            self.rejected(host, f"maxClientCnxns={config.max_client_cnxns}")
-            return None
-        if 0 < config.max_cnxns <= count:
-            self.rejected(host, f"maxCnxns={config.max_cnxns}")
+        if self.is_full_for(host, arrival.is_on_secure_port):
             return None
         connection = Connection(self, arrival)
+        reason = identify(connection)
+        if reason:
+            log.warning("a client of /%s is not taken: %s", host, reason, extra=about(host))
+            self.metrics.auth_failed_count += 1
+            return None
+        by_host = self.connections_by_host
+        if arrival.is_on_secure_port:
+            by_host = self.secure_by_host
+            self.secure_count += 1
+        by_host[host] = by_host.get(host, 0) + 1
         self.connections[connection] = None
-        by_host[host] = from_host + 1
-        self.secure_count += arrival.is_on_secure_port
-        self.handshakes[connection] = self.clock.now_ms + config.sessionless_cnxn_timeout_ms
+        self.handshakes[connection] = self.clock.now_ms + self.config.sessionless_cnxn_timeout_ms
+        if self.config.client_tls is not None and not arrival.is_secure:
+            if host.startswith("127.") or host == "::1":
+                self.metrics.non_mtls_local_conn_count += 1
+            else:
+                self.metrics.non_mtls_remote_conn_count += 1
         return connection
+
+    def is_full_for(self, host: str, is_on_secure_port: bool) -> bool:
+        """Tell whether maxClientCnxns or maxCnxns keeps a client of this host out, and note it."""
+        config = self.config
+        by_host, count = self.connections_by_host, len(self.connections) - self.secure_count
+        if is_on_secure_port:
+            by_host, count = self.secure_by_host, self.secure_count
+        if 0 < config.max_client_cnxns <= by_host.get(host, 0):
+            self.rejected(host, f"maxClientCnxns={config.max_client_cnxns}")
+            return True
+        if 0 < config.max_cnxns <= count:
+            self.rejected(host, f"maxCnxns={config.max_cnxns}")
+            return True
+        return False
 
     def rejected(self, host: str, limit: str) -> None:
         """Note that a connection from ``host`` was not taken, because of ``limit``."""

@@ -117,6 +117,11 @@ def test_the_positional_form(serve: Served) -> None:
         (["--properties", "/no/p"], "pyzk: cannot read /no/p: No such file or directory"),
         (["--control-port", "0"], "pyzk: --control-port is for tests: it needs --ephemeral"),
         (["--virtual-clock"], "pyzk: --virtual-clock is for tests: it needs --ephemeral"),
+        (["--audit-log", "f"], "pyzk: --audit-log needs audit.enable=true, in zoo.cfg or as -D"),
+        (
+            ["--audit-log", "/no/f", "-Dzookeeper.audit.enable=true"],
+            "pyzk: cannot write the audit log, /no/f: No such file or directory",
+        ),
     ],
 )
 def test_a_wrong_argument_is_one_line_and_code_2(
@@ -135,6 +140,10 @@ def test_a_wrong_argument_is_one_line_and_code_2(
         (
             ["--data-log-dir", "d"],
             "--ephemeral does not go with --data-log-dir; in memory there is",
+        ),
+        (
+            ["--audit-log", "f"],
+            "--ephemeral does not go with --audit-log; its audit log is a logger",
         ),
         (["--no-fsync"], "--ephemeral does not go with --no-fsync; in memory there is nothing"),
         (["--loop", "auto"], "--ephemeral does not go with --loop"),
@@ -272,14 +281,14 @@ def test_config_check_prints_the_defaults_when_asked(tmp_path: Path) -> None:
 
 def test_config_check_prints_all_of_it_as_json(tmp_path: Path) -> None:
     path = zoo_cfg(
-        tmp_path, "dataDir=/d\nclientPort=1\nskipACL=yes\nsslQuorum=true\nadmin.serverPort=1\n"
+        tmp_path, "dataDir=/d\nclientPort=1\nskipACL=yes\noraclePath=/o\nadmin.serverPort=1\n"
     )
     result = check("--output", "json", path)
     assert (result.exit_code, result.stderr) == (0, "")
     assert json.loads(result.stdout) == {
         "place": "standalone, on 0.0.0.0:1, data in /d",
         "values": {"dataDir": "/d", "dataLogDir": "/d", "clientPort": "1", "skipACL": "yes"},
-        "warnings": [{"line": 4, "text": "sslQuorum: not supported yet, ignored"}],
+        "warnings": [{"line": 4, "text": "oraclePath: not supported yet, ignored"}],
         "notes": [{"line": 5, "text": "admin.serverPort: has no effect in pyzk"}],
     }
 

@@ -125,7 +125,12 @@ def test_every_field_has_one_row() -> None:
     derived = {"my_sid", "membership", "last_seen", "is_observer", "client_host", "client_port"}
     files = {"dynamic_file", "config_file"}
     assert len(rows) == len(set(rows))
-    assert set(attrs.fields_dict(EnsembleConfig)) - set(rows) == {*derived, *files, "warnings"}
+    assert set(attrs.fields_dict(EnsembleConfig)) - set(rows) == {
+        *derived,
+        *files,
+        "quorum_tls",
+        "warnings",
+    }
 
 
 # --- alone or not ---------------------------------------------------------------------

@@ -59,7 +59,7 @@ def test_every_field_has_one_row() -> None:
     rows = [key.field for key in KEYS if key.field]
     names = {field.name for field in fields(ServerConfig)}
     assert len(rows) == len(set(rows))
-    others = {"auth_providers", "ensemble", "initialize", "warnings", "notes"}
+    others = {"auth_providers", "client_tls", "ensemble", "initialize", "warnings", "notes"}
     others |= {"custom_providers", "other_properties", "sasl"}
     assert names - set(rows) == others
 
@@ -199,12 +199,8 @@ def test_sasl_for_sessions_is_enforced_authentication() -> None:
 @pytest.mark.parametrize(
     ("line", "warning"),
     [
-        ("secureClientPort=2281", "secureClientPort: not supported yet, ignored"),
-        ("ssl.keyStore.location=/k", "ssl.keyStore.location: not supported yet, ignored"),
-        ("ssl.quorum.crl=true", "ssl.quorum.crl: not supported yet, ignored"),
         ("metricsProvider.httpPort=1", "metricsProvider.httpPort: not supported yet, ignored"),
         ("quorum.auth.enableSasl=true", "quorum.auth.enableSasl: not supported yet, ignored"),
-        ("audit.enable=true", "audit.enable: not supported yet, ignored"),
         ("admin.enableServer=true", "admin.enableServer: not supported yet, ignored"),
         ("cluster.size=5", "cluster.size: unknown, ignored"),
         ("snapCount=1", "snapCount: raised to the least value, 2"),
@@ -257,7 +253,7 @@ def test_what_tunes_nothing_here_is_a_note() -> None:
 
 
 def test_warnings_come_in_the_order_of_the_file() -> None:
-    lines = [line for line, _ in parse("b=1\nsnapCount=0\na=1\nsecureClientPort=1").warnings]
+    lines = [line for line, _ in parse("b=1\nsnapCount=0\na=1\noraclePath=/o").warnings]
     assert lines == [3, 4, 5, 6]
 
 
@@ -408,7 +404,12 @@ def test_one_server_is_a_member_if_it_shall_not_stand_alone() -> None:
         (THREE, b"9", "myid: /data/myid holds 9, but there is no server.9, only 1, 2, 3"),
         (THREE + "server.2=d:1:2", b"1", "line 8: server.2: is on line 6 already"),
         (THREE.replace("initLimit=10", ""), b"1", "initLimit: is not set; an ensemble needs it"),
-        (THREE + "sslQuorum=true", b"1", "line 8: sslQuorum: is not supported yet, and without"),
+        (THREE + "sslQuorum=true", b"1", "ssl.quorum.keyStore.location: is not set, and sslQuorum"),
+        (
+            THREE + "quorum.auth.enableSasl=true",
+            b"1",
+            "line 8: quorum.auth.enableSasl: is not supp",
+        ),
         ("weight.1=1", b"1", "line 3: weight.1: no participant has any weight"),
     ],
 )
@@ -472,31 +473,11 @@ def test_what_must_be_set() -> None:
         parse_config(b"dataDir=/d\nclientPortAddress=::1")
 
 
-def test_a_server_that_is_secure_only_does_not_open_a_port_in_clear_text_by_advice() -> None:
-    text = b"dataDir=/d\ninitLimit=5\nsyncLimit=2\nsecureClientPort=2281"
-    members = b"\nserver.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2"
-    expected = (
-        "clientPort: is not set, and secureClientPort (line 4) is not supported yet: pyzk has no"
-        " TLS; a clientPort would be in clear text"
-    )
-    for each in (text, text + members):
-        with pytest.raises(ConfigError) as caught:
-            parse_config(each, read_file={"/d/myid": b"1"}.get)
-        assert str(caught.value) == expected
-
-
 def test_effective_values_name_every_field_once() -> None:
     values = dict(effective_values(parse("tickTime=5")))
     assert values["tickTime"] == 5
     assert values["jute.maxbuffer"] == 1048575
     assert len(values) == len([key for key in KEYS if key.field])
-
-
-def test_auth_providers_that_are_not_there_yet_are_named_in_a_warning() -> None:
-    config = parse(f"authProvider.sasl={JAVA}X509AuthenticationProvider\nauthProvider.1={IP}\n")
-    assert config.warnings == (
-        (3, f"authProvider.sasl: {JAVA}X509AuthenticationProvider is not supported yet, ignored"),
-    )
 
 
 @pytest.mark.parametrize("name", ["com.acme.Digest", "org.x.DigestAuthenticationProvider", ""])
@@ -526,3 +507,17 @@ def test_an_entry_point_may_have_the_name_of_a_class_and_is_told_of_unknown_keys
 )
 def test_the_names_of_the_ensemble(text: str, names: tuple[str, ...] | None) -> None:
     assert parse(text).ensemble_auth_names == names
+
+
+@pytest.mark.parametrize("name", ["Slf4jAuditLogger", "Log4jAuditLogger"])
+def test_the_originals_own_audit_loggers_need_not_be_named(name: str) -> None:
+    config = parse(f"audit.enable=true\naudit.impl.class=org.apache.zookeeper.audit.{name}")
+    assert config.audit_enable
+    assert config.warnings == ()
+
+
+def test_an_audit_logger_in_java_is_an_error_if_the_log_is_enabled() -> None:
+    assert parse("audit.impl.class=com.acme.Audit").warnings == ()
+    error = refusal("audit.enable=true\naudit.impl.class=com.acme.Audit")
+    assert str(error).startswith("line 4: audit.impl.class: 'com.acme.Audit' is a Java class")
+    assert "--audit-log FILE" in str(error)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import tomllib
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
+from pyzk.config.security_keys import PROVIDER_GROUP
 from pyzk.config.server import Property, ServerConfig, parse_config
 from pyzk.constants import OpCode
 from pyzk.errors import ConfigError
@@ -59,9 +63,19 @@ def test_a_provider_that_cannot_be_made_keeps_the_server_from_starting() -> None
     )
 
 
-def test_an_entry_point_that_leads_nowhere_keeps_the_server_from_starting() -> None:
-    with pytest.raises(ConfigError, match=r"'broken' \(example_provider:Missing\) fails: Attr"):
-        PeerRunner(config("broken"))
+def test_an_entry_point_that_leads_nowhere_keeps_the_server_from_starting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(importlib.import_module("example_provider"), "TokenProvider", None)
+    with pytest.raises(ConfigError, match=r"\(example_provider:TokenProvider\) fails: TypeError"):
+        PeerRunner(config())
+
+
+def test_what_is_installed_is_what_the_package_declares() -> None:
+    project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
+    declared = project["entry-points"][PROVIDER_GROUP]
+    installed = entry_points(group=PROVIDER_GROUP)
+    assert {each.name: each.value for each in installed} == declared
 
 
 def test_a_package_that_is_gone_by_now_keeps_the_server_from_starting() -> None:

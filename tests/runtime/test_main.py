@@ -29,6 +29,7 @@ from pyzk.exit_codes import ExitCode
 from pyzk.persistence.directory import MemoryDirectory
 from pyzk.persistence.txnlog import HEADER, LogScan
 from pyzk.runtime import main
+from pyzk.runtime.environment import user_name
 from pyzk.runtime.process import SIGNALS
 from tests.persistence.disks import put
 from tests.runtime.members import member_config
@@ -43,6 +44,7 @@ class FakeRunner:
         self, *, start: Exception | None = None, serve: Callable[[], object] = lambda: None
     ) -> None:
         self.client_address = ("127.0.0.1", 4711)
+        self.secure_client_address: tuple[str, int] | None = None
         self.role = "standalone"
         self._start = start
         self._serve = serve
@@ -299,3 +301,55 @@ def test_a_closed_standard_output_does_not_stop_the_server() -> None:
         return runner
 
     assert main.run(CONFIG, loop="asyncio", make_runner=lambda _: make(), out=Closed()) == 0
+
+
+# --- the audit log --------------------------------------------------------------------
+
+
+def events(caplog: pytest.LogCaptureFixture) -> list[str]:
+    said = [record.getMessage() for record in caplog.records if record.name == "pyzk.audit"]
+    return [line.replace(f"user={user_name()}", "user=ME").replace("\t", " ") for line in said]
+
+
+AUDITED = replace(CONFIG, audit_enable=True)
+
+
+def stopping() -> FakeRunner:
+    runner = FakeRunner()
+    runner.request_stop()
+    return runner
+
+
+def test_the_audit_log_tells_of_start_and_stop(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    run(stopping, AUDITED)
+    assert events(caplog) == [
+        "user=ME operation=serverStart result=success",
+        "user=ME operation=serverStop result=invoked",
+    ]
+
+
+@pytest.mark.parametrize(
+    "error", [StorageError("no", path="p"), OSError(errno.EADDRINUSE, "in use"), KeyError()]
+)
+def test_the_audit_log_tells_of_a_start_that_fails(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    run(lambda: FakeRunner(start=error), AUDITED)
+    assert events(caplog) == ["user=ME operation=serverStart result=failure"]
+
+
+def test_the_audit_log_tells_of_a_server_that_breaks(caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> None:
+        raise StorageError("the disk is gone", path="p")
+
+    caplog.set_level("INFO")
+    run(lambda: FakeRunner(serve=broken), AUDITED)
+    assert events(caplog)[-1] == "user=ME operation=serverStop result=invoked"
+
+
+def test_nothing_is_told_without_an_audit_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    run(stopping)
+    assert events(caplog) == []

@@ -8,11 +8,13 @@ from __future__ import annotations
 import pytest
 
 from pyzk.config.server import ServerConfig
+from pyzk.config.tls import TlsConfig
 from pyzk.constants import CreateMode, OpCode
 from pyzk.jute.records import ConnectResponse
 from pyzk.outsiders import SUBJECT
 from pyzk.server.arrival import Arrival
 from pyzk.server.passwords import session_password
+from tests.certificates import Authority
 from tests.frames import connect_frame, create_request, encode_request, frame
 from tests.server.calls import ephemerals_of, logged_types, make
 from tests.world import START_MS, Client, World, owned_paths
@@ -414,12 +416,13 @@ def test_each_of_the_two_ports_has_the_limits_for_itself(config: ServerConfig) -
 
 
 def test_a_connection_keeps_what_its_client_has_shown() -> None:
-    world = World(ServerConfig())
-    shown = Arrival("10.0.0.1", 1, is_secure=True, certificates=(b"leaf", b"issuer"))
+    world = World(ServerConfig(client_tls=TlsConfig(key_store="/k")))
+    chain = (Authority().issue("bob").der, b"issuer")
+    shown = Arrival("10.0.0.1", 1, is_secure=True, certificates=chain)
     connection = world.peer.accept(shown)
     assert connection is not None
     assert connection.is_secure
-    assert connection.certificates == (b"leaf", b"issuer")
+    assert connection.certificates == chain
     assert not world.open().connection.is_secure
     assert world.open().connection.certificates == ()
 
