@@ -70,6 +70,14 @@ SASL_KEYS: Final = (
     Key("requireKerberosConfig", BOOL, default="false"),
 )
 """Read by `pyzk/config/sasl.py`, into one record."""
+_SASL_NAMES: Final = frozenset(name for key in SASL_KEYS for name in key.properties)
+SUPER_USER_PREFIX: Final = "zookeeper.superUser."
+
+
+def concerns_sasl(name: str) -> bool:
+    """Return whether a property is one that SASL is told by."""
+    return name in _SASL_NAMES or name.startswith(SUPER_USER_PREFIX)
+
 
 SASL: Final = (
     *SASL_KEYS,
@@ -187,7 +195,6 @@ TLS: Final = (
     *QUORUM_TLS.keys.values(),
 )
 
-SUPER_USER_PREFIX: Final = "zookeeper.superUser."
 AUTH_PROVIDER_PREFIX: Final = "zookeeper.authProvider."
 _PROVIDERS: Final = "org.apache.zookeeper.server.auth."
 PROVIDER_CLASSES: Final = {

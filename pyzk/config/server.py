@@ -23,8 +23,8 @@ from pyzk.config.security_keys import (
     PROTECTIONS,
     PROVIDER_CLASSES,
     PROVIDER_GROUP,
-    SASL_KEYS,
     SUPER_USER_PREFIX,
+    concerns_sasl,
 )
 from pyzk.config.settings import Property, Remark, Resolve, Setting, Settings, no_names
 from pyzk.constants import MAX_REQUEST_BYTES, MAX_TXN_BYTES
@@ -386,14 +386,10 @@ class _Builder:
             )
 
     def _take_sasl(self) -> None:
-        """Read what SASL is told, if anything is."""
-        settings = self.settings
-        if any(map(settings.find, SASL_KEYS)) or any(
-            name.startswith(SUPER_USER_PREFIX) for name in settings.properties
-        ):
-            from pyzk.config.sasl import read_sasl  # most have none, and start sooner
+        if any(map(concerns_sasl, self.settings.properties)):
+            from pyzk.config.sasl import read_sasl  # most need it not, and start sooner
 
-            self.values["sasl"] = read_sasl(settings, self.read_file, self._warn)
+            self.values["sasl"] = read_sasl(self.settings, self.read_file, self._warn)
 
     def _leftovers(self) -> None:
         others = []

@@ -42,6 +42,7 @@ from pyzk.server.connection import Connection
 from pyzk.server.host import NO_PORT, Host
 
 if TYPE_CHECKING:
+    from pyzk.auth.sasl.gssapi import Kerberos
     from pyzk.quorum.configurations import Configurations
     from pyzk.runtime.member_ports import MemberPorts
     from pyzk.server.arrival import Arrival
@@ -203,10 +204,20 @@ class PeerRunner(ClientInputs):
             environment=describe_environment,
             tls_handshakes=partial(getattr, self._clients, "handshake_count"),
             user=user_name(),
+            kerberos=self._kerberos(),
         )
         self._clients_taken_at()
         self.peer.run_on(self._host)
         self._storage.metrics = self.peer.metrics
+
+    def _kerberos(self) -> Kerberos | None:
+        """Returns Kerberos if a login asks for it. Raises ConfigError if it is not installed."""
+        sasl = self.config.sasl
+        if sasl is None or sasl.login is None or not sasl.login.is_kerberos:
+            return None
+        from pyzk.runtime.kerberos import GssKerberos  # few have the library
+
+        return GssKerberos(self._loop, self.take_in, sasl.kerberos_file)
 
     def _clients_taken_at(self) -> None:
         plain, secure = self._clients.address, self._clients.secure_address

@@ -6,7 +6,7 @@ Pure. ZooKeeper: ZooKeeperServer.processPacket and processSasl.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pyzk.auth.ip import peer_address
 from pyzk.auth.provider import AuthId, TurnedAwayError
@@ -16,13 +16,19 @@ from pyzk.errors import JuteError, SaslError
 from pyzk.jute.archive import NULL, encode_buffer, encode_string
 from pyzk.jute.records import AuthPacket, SASLToken
 from pyzk.outsiders import about
+from pyzk.server.outbox import SaslStep
 from pyzk.server.reply import encode_error, encode_reply
 
 if TYPE_CHECKING:
     from pyzk.auth.sasl.logins import ClientLogins
+    from pyzk.auth.sasl.mechanism import Mechanism
     from pyzk.server.connection import Connection
 
 log = logging.getLogger(__name__)
+
+STALL_SASL: Final = 8
+"""A reason to serve no frames of a connection, beside those in `server.connection`: a step of its
+login is being done elsewhere."""
 
 
 def authenticate(connection: Connection, xid: int, body: bytes) -> None:
@@ -91,12 +97,46 @@ def answer_sasl(connection: Connection, xid: int, body: bytes) -> None:
         return
     mechanism = connection.sasl
     if mechanism is None:
-        mechanism = connection.sasl = logins.begin()
+        mechanism = connection.sasl = logins.begin(connection.server.host.kerberos)
+    if mechanism.is_blocking:
+        _step_elsewhere(connection, logins, xid, packet.token, mechanism)
+        return
     try:
         answer = mechanism.step(packet.token)
     except SaslError as error:
         _failed(connection, logins, xid, str(error))
         return
+    _stepped(connection, logins, xid, mechanism, answer)
+
+
+def _step_elsewhere(
+    connection: Connection, logins: ClientLogins, xid: int, token: bytes, mechanism: Mechanism
+) -> None:
+    """Have a step done on a thread; the client's next frames wait for it."""
+
+    def stepped(answer: bytes | None, failure: str) -> None:
+        if connection not in connection.server.connections:
+            return  # it was closed meanwhile
+        if failure:
+            _failed(connection, logins, xid, failure)
+        else:
+            _stepped(connection, logins, xid, mechanism, answer)
+        connection.resume(STALL_SASL)
+
+    world = connection.server.host.kerberos
+    assert world is not None, "a mechanism that blocks"
+    connection.stall(STALL_SASL)
+    connection.server.outbox.commands.append(SaslStep(world, mechanism, token, stepped))
+
+
+def _stepped(
+    connection: Connection,
+    logins: ClientLogins,
+    xid: int,
+    mechanism: Mechanism,
+    answer: bytes | None,
+) -> None:
+    """Answer a step that has not failed; behind the last one the client is who it has proved."""
     if mechanism.is_complete:
         name = mechanism.authorization_id
         too_many = _add_ids(connection, logins.ids(name))

@@ -45,10 +45,9 @@ from pyzk.server.request import QueuedRead, Request
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pyzk.auth.sasl.mechanism import Mechanism
-
     # Only types go in a circle here. A protocol for what a connection asks of its server would open
     # it, and slow the hot path down: compiled, calls through a protocol are looked up by name.
+    from pyzk.auth.sasl.mechanism import Mechanism
     from pyzk.server.arrival import Arrival
     from pyzk.server.server import Server
     from pyzk.server.sessions import Session

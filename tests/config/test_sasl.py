@@ -116,7 +116,8 @@ def test_a_login_file_that_is_not_there() -> None:
     name = "java.security.auth.login.config"
     with pytest.raises(ConfigError, match=r"-Djava.*: there is no file /gone"):
         parse(jaas=None, java_security_auth_login_config="/gone")
-    assert parse(jaas=None, **{name: ""}).sasl is None
+    empty = parse_config(b"dataDir=/d\nclientPort=1\n", [Property(name, "", name)])
+    assert empty.sasl is None
 
 
 def test_a_login_file_for_others_only() -> None:
@@ -180,4 +181,4 @@ def test_the_file_of_kerberos_alone_asks_for_nothing() -> None:
 
 def test_a_realm_outside_its_section_does_not_count() -> None:
     assert default_realm("/x", {"/x": b"[realms]\ndefault_realm=A\n"}.get) == ""
-    assert default_realm("", {}.get) == ""
+    assert default_realm("", {"": KRB5.encode()}.get) == ""

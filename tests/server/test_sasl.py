@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pyzk.auth.sasl.digest_md5 import DigestMd5Client
+from pyzk.auth.sasl.gssapi import Step
 from pyzk.config.jaas import Login
 from pyzk.config.sasl import SaslConfig
 from pyzk.config.server import ServerConfig
@@ -15,6 +16,8 @@ from pyzk.constants import OpCode
 from pyzk.errors import ConfigError
 from pyzk.jute.archive import NULL
 from pyzk.jute.records import ACL, SASLToken
+from pyzk.server.host import Host
+from tests.auth.sasl.test_gssapi import FakeContext
 from tests.frames import OPEN, Reply, create_request, encode_request
 from tests.server.calls import authenticate, burst, create_as, make
 from tests.server.test_auth_ops import who_am_i
@@ -131,6 +134,104 @@ def test_an_answer_overtakes_a_write() -> None:
     assert [reply.xid for reply in client.replies()] == [102]
     shared.sync()
     assert [reply.xid for reply in client.replies()] == [101]
+
+
+# --- steps that block ------------------------------------------------------------------------
+
+
+class Threads:
+    """Kerberos whose threads a test has in its hands."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+
+    def run(self, step: Step) -> None:
+        self.steps.append(step)
+
+    def accept(self, login: Login) -> FakeContext:
+        assert login.principal == "zookeeper/host@R"
+        return FakeContext(is_initiator=False)
+
+    def initiate(self, login: Login, service: str) -> FakeContext:
+        raise AssertionError(service)
+
+    def finish(self, shared: World) -> None:
+        """Do the one step that is under way, and hand back what has come of it."""
+        (step,) = self.steps
+        self.steps = []
+        step.take()
+        step.finish()
+        shared.settle()
+
+
+@pytest.fixture
+def threads() -> Threads:
+    return Threads()
+
+
+@pytest.fixture
+def kerberos(threads: Threads) -> World:
+    login = Login(section="Server", users={}, principal="zookeeper/host@R", uses_keytab=True)
+    made = world(sasl=SaslConfig(login=login, default_realm="R"))
+    made.peer.run_on(Host(kerberos=threads))
+    return made
+
+
+def step(shared: World, threads: Threads, client: Client, token: bytes) -> Reply:
+    client.submit(OpCode.SASL, SASLToken(token))
+    assert client.replies() == []
+    threads.finish(shared)
+    (reply,) = client.replies()
+    return reply
+
+
+def test_a_login_with_kerberos(kerberos: World, threads: Threads) -> None:
+    client = kerberos.connect()
+    assert token_of(step(kerberos, threads, client, b"AP-REQ")) == b"AP-REP"
+    assert token_of(step(kerberos, threads, client, b"")) == b"wrapped:\x01\x01\x00\x00"
+    assert who_am_i(client) == {IP}
+    reply = step(kerberos, threads, client, b"wrapped:\x01\x00\x00\x00")
+    assert (reply.err, reply.body) == (0, NULL)
+    assert who_am_i(client) == {IP, ("sasl", "bob@R")}
+
+
+def test_a_failure_of_kerberos(kerberos: World, threads: Threads) -> None:
+    client = kerberos.connect()
+    assert is_refused(client, step(kerberos, threads, client, b"garbage"))
+
+
+def test_requests_wait_for_a_step_and_have_its_identity(kerberos: World, threads: Threads) -> None:
+    client = kerberos.connect()
+    step(kerberos, threads, client, b"AP-REQ")
+    step(kerberos, threads, client, b"")
+    client.send(
+        encode_request(1, OpCode.SASL, SASLToken(b"wrapped:\x01\x00\x00\x00"))
+        + encode_request(2, OpCode.WHO_AM_I)
+    )
+    client.submit(OpCode.PING, xid=-2)
+    assert client.replies() == []
+    threads.finish(kerberos)
+    replies = client.replies()
+    assert [reply.xid for reply in replies] == [1, 2, -2]
+    assert b"bob@R" in replies[1].body
+
+
+def test_a_step_holds_up_nobody_else(kerberos: World, threads: Threads) -> None:
+    client = kerberos.connect()
+    client.submit(OpCode.SASL, SASLToken(b"AP-REQ"))
+    assert kerberos.connect().call(OpCode.PING, xid=-2).err == 0
+
+
+def test_a_client_that_is_gone_when_its_step_ends(
+    kerberos: World, threads: Threads, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = kerberos.connect()
+    client.submit(OpCode.SASL, SASLToken(b"garbage"))
+    client.connection.closed()
+    kerberos.settle()
+    threads.finish(kerberos)
+    assert client.connection.out == []
+    assert caplog.text == ""
 
 
 # --- who may stay ----------------------------------------------------------------------------

@@ -10,15 +10,18 @@ to be ``super``. And a name that is none fails with a reply.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Final
 
 from pyzk.auth.provider import AuthId
 from pyzk.auth.sasl.digest_md5 import DigestMd5Server
+from pyzk.auth.sasl.gssapi import GssapiServer, Kerberos
 from pyzk.auth.sasl.kerberos_name import KerberosName, NameRules
 from pyzk.auth.sasl.mechanism import Mechanism
 from pyzk.config.sasl import DEFAULTS, SUPER, SaslConfig
 from pyzk.errors import SaslError
+from pyzk.outsiders import about
 
 if TYPE_CHECKING:
     from pyzk.config.jaas import Login
@@ -47,8 +50,11 @@ class ClientLogins:
         """Whether a client may stay whose login fails."""
         return self._config.allows_failed_clients
 
-    def begin(self) -> Mechanism:
-        """Return the server's side of a new exchange."""
+    def begin(self, kerberos: Kerberos | None = None) -> Mechanism:
+        """Return the server's side of a new exchange. Without Kerberos it must not need it."""
+        if self._login.is_kerberos:
+            assert kerberos is not None, "a world without Kerberos"
+            return GssapiServer(partial(kerberos.accept, self._login), self.authorize)
         return DigestMd5Server(SERVICE, HOST, self._password_of, self.authorize, self._rng)
 
     def ids(self, authorization_id: str) -> tuple[AuthId, ...]:
@@ -72,7 +78,9 @@ class ClientLogins:
             raise SaslError(f"{proved!r} is no name of Kerberos")
         short = self._rules.short_name(name)
         if short is None:
-            log.warning("no rule of security.auth_to_local makes a name of %s", proved)
+            log.warning(
+                "no rule of security.auth_to_local makes a name of %s", proved, extra=about(proved)
+            )
             return proved
         if name.instance is not None and not self._config.removes_host:
             short += f"/{name.instance}"
