@@ -34,6 +34,14 @@ class Metrics:
     """How many configurations of the ensemble the files do not have because these cannot be
     written; a reset leaves it."""
 
+    auth_failed_count: int = 0
+    """How many clients have failed to show who they are in the handshake of TLS; a reset leaves
+    it, and the next two."""
+    non_mtls_remote_conn_count: int = 0
+    """How many clients have come without TLS, on a server that has it."""
+    non_mtls_local_conn_count: int = 0
+    """The same of clients on the machine of the server."""
+
     # counters
     watch_bytes: int = 0
     stale_requests_dropped: int = 0

@@ -97,9 +97,16 @@ class ProviderRegistry:
         return "" if provider is None else provider.user_name(auth_id.id)
 
 
+def _sasl_provider(given: Ingredients) -> AuthProvider:
+    from pyzk.auth.sasl.logins import SaslProvider  # most have none, and start sooner
+
+    return SaslProvider(given.config.sasl)
+
+
 BUILT_IN: Final[dict[str, Callable[[Ingredients], AuthProvider]]] = {
     "ip": lambda _: IpProvider(),
     "digest": lambda given: DigestProvider(given.config.digest_alg, given.config.super_digest),
+    "sasl": _sasl_provider,
     "ensemble": lambda given: EnsembleProvider(given.config.ensemble_auth_names, given.metrics),
     "key": lambda given: KeyProvider(given.read),
     "x509": lambda given: X509Provider(given.config),

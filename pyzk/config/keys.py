@@ -43,7 +43,7 @@ from pyzk.config.kinds import (
     member,
     unused,
 )
-from pyzk.config.security_keys import AUTH, QUORUM_AUTH, TLS
+from pyzk.config.security_keys import AUTH, QUORUM_AUTH, SASL, TLS
 
 
 def _throttle(
@@ -276,6 +276,7 @@ GROUPS: Final[dict[str, tuple[Key, ...]]] = {
     "Storage": STORAGE,
     "Znodes": ZNODES,
     "Authentication and access": AUTH,
+    "SASL of clients": SASL,
     "Sessions and modes": SESSIONS,
     "Throttling": THROTTLE,
     "Ensembles": ENSEMBLE,

@@ -220,6 +220,7 @@ class Status(Enum):
     YES = "yes"
     ENSEMBLE = "ensembles only"  # a standalone server reads and checks it, no more
     LATER = "not yet"  # a warning names it
+    REFUSED = "refused"  # who asks for it gets an error: pyzk will not have it
     NO_EFFECT = "no effect"  # there is nothing here that it could tune; a note says so
 
 

@@ -18,11 +18,11 @@ from pyzk.config.properties import parse_properties
 from pyzk.config.security_keys import (
     AUTH_PROVIDER_PREFIX,
     CLIENT_TLS,
-    LATER_PREFIXES,
-    LATER_PROVIDERS,
     PROTECTIONS,
     PROVIDER_CLASSES,
     PROVIDER_GROUP,
+    SUPER_USER_PREFIX,
+    concerns_sasl,
 )
 from pyzk.config.settings import Property, Remark, Resolve, Setting, Settings, no_names
 from pyzk.constants import MAX_REQUEST_BYTES, MAX_TXN_BYTES
@@ -32,6 +32,7 @@ from pyzk.four_letter_words import FOUR_LETTER_WORDS
 if TYPE_CHECKING:
     from pyzk.config.ensemble import EnsembleConfig, Lone
     from pyzk.config.hints import Unknown
+    from pyzk.config.sasl import SaslConfig
     from pyzk.config.tls import TlsConfig
 
 __all__ = ["Property", "ServerConfig", "effective_values", "parse_config", "parse_properties"]
@@ -67,6 +68,8 @@ class ServerConfig:
     client_tls: TlsConfig | None = None
     """What TLS on the client ports is told; None if there is none."""
     fips_mode: bool = True
+    tls_handshake_limit: int = -1
+    """The most handshakes of TLS with clients under way; -1 or 0 means pyzk's own limit."""
     client_port_listen_backlog: int = -1
     """The length of the queue of connections; -1 stands for the default of the operating system."""
     tick_time_ms: int = 3000
@@ -144,6 +147,8 @@ class ServerConfig:
     x509_san_extract_group: int = 0
     ensemble_auth_names: tuple[str, ...] | None = None
     """The names that the scheme ensemble lets pass; None lets every name pass."""
+    sasl: SaslConfig | None = None
+    """What SASL is told; None if nothing is."""
     auth_providers: tuple[tuple[str, str], ...] = ()
     """The (suffix, value) of each authProvider.<suffix>, in order of appearance: a Java class of
     the original, or an entry point."""
@@ -258,12 +263,16 @@ def parse_config(
 
 def effective_values(config: ServerConfig) -> list[tuple[str, object]]:
     """Return (key, value) of every setting that has a field, in the order of the table, then those
-    of TLS on the client ports."""
+    of TLS on the client ports, and of SASL."""
     values = [(key.name, getattr(config, key.field)) for key in KEYS if key.field is not None]
     if config.client_tls is not None:
         from pyzk.config import tls
 
         values += tls.effective_values(config.client_tls)
+    if config.sasl is not None:
+        from pyzk.config import sasl
+
+        values += sasl.effective_values(config.sasl)
     return values
 
 
@@ -301,6 +310,7 @@ class _Builder:
                 self._apply(key, setting)
         self._take_auth_providers()
         self._take_tls()
+        self._take_sasl()
         self._leftovers()
         if self.settings.members:
             self._members()
@@ -349,9 +359,7 @@ class _Builder:
                 continue
             providers.append((name.removeprefix(AUTH_PROVIDER_PREFIX), setting.value))
             scheme = PROVIDER_CLASSES.get(setting.value)
-            if scheme in LATER_PROVIDERS:
-                self._warn(setting, f"{setting.value} is not supported yet, ignored")
-            elif scheme is None:
+            if scheme is None:
                 if not self.has_provider(setting.value):
                     raise setting.wrong(
                         f"{setting.value!r} is neither an authentication provider of ZooKeeper nor"
@@ -373,15 +381,19 @@ class _Builder:
                 self.settings, self.values, self._warn, self._note
             )
 
+    def _take_sasl(self) -> None:
+        if any(map(concerns_sasl, self.settings.properties)):
+            from pyzk.config.sasl import read_sasl  # most need it not, and start sooner
+
+            self.values["sasl"] = read_sasl(self.settings, self.read_file, self._warn)
+
     def _leftovers(self) -> None:
         others = []
         for name, setting in self.settings.known.items():
             if name not in KNOWN:
                 self._warn(setting, "not supported yet, ignored")
         for name, setting in self.settings.unused():
-            if name.startswith(LATER_PREFIXES):
-                self._warn(setting, "not supported yet, ignored")
-            elif not name.startswith(AUTH_PROVIDER_PREFIX):
+            if not name.startswith((AUTH_PROVIDER_PREFIX, SUPER_USER_PREFIX)):
                 self._unknown(name, setting)
                 others.append((name.removeprefix("zookeeper."), setting.value))
         self.values["other_properties"] = tuple(others)

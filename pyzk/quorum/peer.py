@@ -118,6 +118,10 @@ class Peer:
         """Takes a client that has connected; None refuses it."""
         return self.server.accept(arrival)
 
+    def is_full_for(self, host: str, is_on_secure_port: bool) -> bool:
+        """Tells, before ``accept``, whether a limit keeps a client of this host out."""
+        return self.server.is_full_for(host, is_on_secure_port)
+
     def reject(self, host: str, limit: str) -> None:
         """Logs a client of ``host`` that the world does not take because of ``limit``."""
         self.server.rejected(host, limit)

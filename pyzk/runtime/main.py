@@ -43,6 +43,7 @@ from pyzk.exit_codes import ExitCode
 from pyzk.runtime import logs
 from pyzk.runtime import loop as event_loop
 from pyzk.runtime.addresses import place
+from pyzk.runtime.client_ports import SecurePortError
 from pyzk.runtime.environment import is_compiled, raise_descriptor_limit, user_name
 from pyzk.runtime.logs import tell_failure
 from pyzk.runtime.process import end_at_another, handle, heeded_signals, ignore
@@ -58,6 +59,8 @@ class Runner(Protocol):
 
     @property
     def client_address(self) -> tuple[str, int]: ...
+    @property
+    def secure_client_address(self) -> tuple[str, int] | None: ...
     async def start(self) -> None: ...
     async def serve_until_stopped(self) -> int: ...
     def request_stop(self) -> None: ...
@@ -218,9 +221,11 @@ def _peer_runner(config: ServerConfig) -> Runner:
 
 def _log_start(runner: Runner) -> None:
     kind = type(asyncio.get_running_loop()).__module__.partition(".")[0]
+    secure = runner.secure_client_address
     _log.info(
-        "serving on %s (Python %s, %s core, %s, process %d)",
+        "serving on %s%s (Python %s, %s core, %s, process %d)",
         place(*runner.client_address),
+        "" if secure is None else f", with TLS on {place(*secure)}",
         platform.python_version(),
         "compiled" if is_compiled() else "interpreted",
         kind,
@@ -283,6 +288,8 @@ def explain(error: Exception, config: ServerConfig) -> tuple[str, int]:
     number = error.errno or 0
     reason = os.strerror(number) if number > 0 else error.strerror or str(error)
     where = place(config.client_port_address or "*", config.client_port or 0)
+    if isinstance(error, SecurePortError):
+        where = place(config.secure_client_port_address or "*", config.secure_client_port or 0)
     return (
         f"cannot listen on {where}: {reason}; {_advice(error, config)}",
         ExitCode.UNEXPECTED_ERROR,
@@ -293,7 +300,11 @@ def _advice(error: OSError, config: ServerConfig) -> str:
     """Return what to do when the client port cannot be had. A member has few options, because other
     programs know its port."""
     ensemble = config.ensemble
-    if ensemble is None:
+    cause: BaseException | None = error
+    if isinstance(error, SecurePortError):
+        port, host = "secureClientPort in zoo.cfg", "secureClientPortAddress in zoo.cfg"
+        cause = error.__cause__
+    elif ensemble is None:
         port, host = "--port, or clientPort in zoo.cfg", "--host, or clientPortAddress"
     elif ensemble.me.client_port is None:
         port, host = "clientPort in zoo.cfg", "clientPortAddress in zoo.cfg"
@@ -303,7 +314,7 @@ def _advice(error: OSError, config: ServerConfig) -> str:
             f"behind the ; of server.{mine}, on all members; or, if this is not server {mine},"
             f" correct myid ({config.data_dir}/myid holds {mine})"
         )
-    if isinstance(error, socket.gaierror):
+    if isinstance(cause, socket.gaierror):
         return f"correct the name, or what looks it up (/etc/hosts, DNS): {host}"
     if error.errno == errno.EADDRINUSE:
         free = ", 0 for any that is free" if ensemble is None else ""

@@ -16,7 +16,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, cast
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from pyzk.clock import Clock
 from pyzk.config.server import WILDCARD, ServerConfig
@@ -27,21 +28,21 @@ from pyzk.quorum.driver import Driver
 from pyzk.quorum.peer import Peer
 from pyzk.quorum.standalone import standalone_peer
 from pyzk.runtime.auth_providers import with_custom_providers
-from pyzk.runtime.client_listening import ClientListening
 from pyzk.runtime.client_port import ClientInputs, ClientProtocol
+from pyzk.runtime.client_ports import ClientPorts
 from pyzk.runtime.environment import (
     describe_environment,
     file_descriptors,
     first_reserved_descriptor,
     user_name,
 )
-from pyzk.runtime.listening import DEFAULT_BACKLOG
 from pyzk.runtime.seams import Seams, ServerStorage, Timer
 from pyzk.runtime.unread import Unread
 from pyzk.server.connection import Connection
-from pyzk.server.host import Host
+from pyzk.server.host import NO_PORT, Host
 
 if TYPE_CHECKING:
+    from pyzk.auth.sasl.gssapi import Kerberos
     from pyzk.runtime.member_ports import MemberPorts
     from pyzk.server.arrival import Arrival
 
@@ -78,8 +79,9 @@ class PeerRunner(ClientInputs):
         self._storage: ServerStorage = seams.storage or file_storage(config)
         self._time = seams.time
         self._listeners = seams.listeners
-        self._clients = ClientListening(self._make_protocol, self._backlog, self._clients_taken_at)
-        self._wrap = seams.wrap
+        self._clients = ClientPorts(
+            self, config, seams.wrap, self._clients_taken_at, self.call_later
+        )
         self._network = seams.network
         self._member: MemberPorts | None = None
         """The ports of a member of an ensemble; None for a lone server."""
@@ -104,7 +106,10 @@ class PeerRunner(ClientInputs):
         self._stopped: asyncio.Future[int]
         self.client_address: tuple[str, int] = ("", 0)
         """The address and port where clients connect; known once ``start`` has returned, and
-        another one when a reconfiguration has moved it."""
+        another one when a reconfiguration has moved it. Without a client port it is that of
+        secureClientPort."""
+        self.secure_client_address: tuple[str, int] | None = None
+        """The same of secureClientPort; None if there is none."""
         self._host: Host | None = None
         self.failure: BaseException | None = None
         """The error that stopped the server; None if it runs, or ended because it was asked to."""
@@ -117,9 +122,7 @@ class PeerRunner(ClientInputs):
         """
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
-        config = self.config
-        if config.client_port is not None:
-            self._clients.open(config.client_port_address, config.client_port, self._listeners)
+        self._clients.open(self._listeners)
         try:
             database = self._storage.open()
             self._take_saved()
@@ -153,15 +156,14 @@ class PeerRunner(ClientInputs):
             self.config, ensemble=told, client_port=told.client_port, client_port_address=host
         )
         if has_moved:
-            self._clients.close()
-            if told.client_port is not None:
-                self._clients.open(host, told.client_port, None)
+            self._clients.open_elsewhere(host, told.client_port)
 
     def _make_peer(self, database: Database) -> None:
         config = self.config
         ensemble = config.ensemble
+        rng = random.SystemRandom()  # nobody may guess what a client has to answer
         if ensemble is None:
-            self.peer = standalone_peer(config, database, self.clock, random.Random())
+            self.peer = standalone_peer(config, database, self.clock, rng)
             self._driver = Driver(self.peer, self, gathering_turns=MAX_GATHERING_TURNS)
             return
         # A lone server has no use for these, and starts sooner without.
@@ -170,9 +172,7 @@ class PeerRunner(ClientInputs):
 
         epochs = self._storage.epochs
         assert epochs is not None, "storage of a member was opened"
-        self.peer, life = member_peer(
-            config, ensemble, database, epochs, self.clock, random.Random()
-        )
+        self.peer, life = member_peer(config, ensemble, database, epochs, self.clock, rng)
         self._member = MemberPorts(self, life, ensemble, self._storage, self._network)
         self._driver = Driver(self.peer, self, self._member)
 
@@ -188,30 +188,35 @@ class PeerRunner(ClientInputs):
         else:
             self._when_serving = call
 
-    @property
-    def _backlog(self) -> int:
-        backlog = self.config.client_port_listen_backlog
-        return backlog if backlog > 0 else DEFAULT_BACKLOG
-
-    def _make_protocol(self) -> asyncio.Protocol:
-        protocol = ClientProtocol(self)
-        return self._wrap(protocol) if self._wrap else cast("asyncio.Protocol", protocol)
-
     def _describe(self) -> None:
         self._host = Host(
-            self.client_address,
-            self._storage.report,
-            file_descriptors,
-            describe_environment,
-            user_name(),
+            storage_report=self._storage.report,
+            file_descriptors=file_descriptors,
+            environment=describe_environment,
+            tls_handshakes=partial(getattr, self._clients, "handshake_count"),
+            user=user_name(),
+            kerberos=self._kerberos(),
         )
+        self._clients_taken_at()
         self.peer.run_on(self._host)
         self._storage.metrics = self.peer.metrics
 
-    def _clients_taken_at(self, address: tuple[str, int]) -> None:
-        self.client_address = address
+    def _kerberos(self) -> Kerberos | None:
+        """Returns Kerberos if a login asks for it. Raises ConfigError if it is not installed."""
+        sasl = self.config.sasl
+        if sasl is None or sasl.login is None or not sasl.login.is_kerberos:
+            return None
+        from pyzk.runtime.kerberos import GssKerberos  # few have the library
+
+        return GssKerberos(self._loop, self.take_in, sasl.kerberos_file)
+
+    def _clients_taken_at(self) -> None:
+        plain, secure = self._clients.address, self._clients.secure_address
+        self.client_address = plain or secure or ("", 0)
+        self.secure_client_address = secure
         if self._host is not None:
-            self._host.client_address = address
+            self._host.client_address = plain or ("", NO_PORT)
+            self._host.secure_client_port = NO_PORT if secure is None else secure[1]
 
     def take_clients_at(self, host: str, port: int) -> None:
         """Takes clients at another address from now on; those that are connected stay."""
@@ -229,15 +234,33 @@ class PeerRunner(ClientInputs):
         self.clock.now_ms = time.monotonic_ns() // 1_000_000
         self.clock.wall_ms = time.time_ns() // 1_000_000
 
+    def admits(self, host: str, descriptor: int, *, is_on_secure_port: bool) -> bool:
+        """Tells, before a handshake of TLS, whether a client of this host may be taken."""
+        return self._has_descriptors(host, descriptor) and not self.peer.is_full_for(
+            host, is_on_secure_port
+        )
+
+    def _has_descriptors(self, host: str, descriptor: int) -> bool:
+        if descriptor < self.first_reserved_descriptor:
+            return True
+        # The system gives the lowest one that is free: so many are open. The rest is for logs
+        # and snapshots, for the server would stop if it could not open one.
+        self.peer.reject(host, f"the process has {descriptor} open files (ulimit -n)")
+        return False
+
+    def handshake_failed(self) -> None:
+        """Takes the news that a handshake of TLS has failed."""
+        self.peer.metrics.unsuccessful_handshake += 1
+        self.peer.metrics.auth_failed_count += 1
+
+    def handshake_exceeded(self) -> None:
+        """Takes the news that there were too many handshakes of TLS."""
+        self.peer.metrics.tls_handshake_exceeded += 1
+
     def accept(self, arrival: Arrival) -> Connection | None:
         """Takes a client that has connected; None refuses it."""
         self._read_clock()
-        descriptor = arrival.descriptor
-        if descriptor >= self.first_reserved_descriptor:
-            # The system gives the lowest one that is free: so many are open. The rest is for logs
-            # and snapshots, for the server would stop if it could not open one.
-            limit = f"the process has {descriptor} open files (ulimit -n)"
-            self.peer.reject(arrival.host, limit)
+        if not self._has_descriptors(arrival.host, arrival.descriptor):
             return None
         return self.peer.accept(arrival)
 

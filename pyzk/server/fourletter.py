@@ -164,7 +164,7 @@ def _conf(server: Server, asking: Connection | None) -> str:
     storage = server.host.storage_report()
     values = {
         "clientPort": server.host.client_address[1],
-        "secureClientPort": -1,
+        "secureClientPort": server.host.secure_client_port,
         "dataDir": f"{config.data_dir}/version-2",
         "dataDirSize": storage.snapshot_bytes,
         "dataLogDir": f"{config.data_log_dir}/version-2",

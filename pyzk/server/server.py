@@ -46,6 +46,7 @@ from pyzk.server.sessions import LearnerSessions, Session, SessionTracker, first
 from pyzk.server.throttle import ConnectionThrottle
 
 if TYPE_CHECKING:
+    from pyzk.auth.sasl.logins import ClientLogins
     from pyzk.server.arrival import Arrival
     from pyzk.server.role import Role
 
@@ -70,6 +71,8 @@ class Server:
         self.metrics = Metrics()
         self.registry = ProviderRegistry.from_config(config, self.metrics, self._data_of)
         self.access = Access(config, self.registry)
+        self.logins: ClientLogins | None = _logins(config, rng)
+        """What clients log in at with SASL; None if they cannot."""
         self.is_guarded = bool(self.access.enforced_schemes)
         """Whether every frame is looked at: authentication is enforced, or it may have to wait."""
         self.sessions = SessionTracker(config.tick_time_ms, 0)
@@ -230,28 +233,42 @@ class Server:
     def accept(self, arrival: Arrival) -> Connection | None:
         """Take a new client, or None when maxClientCnxns or maxCnxns is reached, or its certificate
         is no identity."""
-        config = self.config
         host = arrival.host
-        by_host, count = self.connections_by_host, len(self.connections) - self.secure_count
-        if arrival.is_on_secure_port:
-            by_host, count = self.secure_by_host, self.secure_count
-        from_host = by_host.get(host, 0)
-        if 0 < config.max_client_cnxns <= from_host:
-            self.rejected(host, f"maxClientCnxns={config.max_client_cnxns}")
-            return None
-        if 0 < config.max_cnxns <= count:
-            self.rejected(host, f"maxCnxns={config.max_cnxns}")
+        if self.is_full_for(host, arrival.is_on_secure_port):
             return None
         connection = Connection(self, arrival)
         reason = identify(connection)
         if reason:
             log.warning("a client of /%s is not taken: %s", host, reason, extra=about(host))
+            self.metrics.auth_failed_count += 1
             return None
+        by_host = self.connections_by_host
+        if arrival.is_on_secure_port:
+            by_host = self.secure_by_host
+            self.secure_count += 1
+        by_host[host] = by_host.get(host, 0) + 1
         self.connections[connection] = None
-        by_host[host] = from_host + 1
-        self.secure_count += arrival.is_on_secure_port
-        self.handshakes[connection] = self.clock.now_ms + config.sessionless_cnxn_timeout_ms
+        self.handshakes[connection] = self.clock.now_ms + self.config.sessionless_cnxn_timeout_ms
+        if self.config.client_tls is not None and not arrival.is_secure:
+            if host.startswith("127.") or host == "::1":
+                self.metrics.non_mtls_local_conn_count += 1
+            else:
+                self.metrics.non_mtls_remote_conn_count += 1
         return connection
+
+    def is_full_for(self, host: str, is_on_secure_port: bool) -> bool:
+        """Tell whether maxClientCnxns or maxCnxns keeps a client of this host out, and note it."""
+        config = self.config
+        by_host, count = self.connections_by_host, len(self.connections) - self.secure_count
+        if is_on_secure_port:
+            by_host, count = self.secure_by_host, self.secure_count
+        if 0 < config.max_client_cnxns <= by_host.get(host, 0):
+            self.rejected(host, f"maxClientCnxns={config.max_client_cnxns}")
+            return True
+        if 0 < config.max_cnxns <= count:
+            self.rejected(host, f"maxCnxns={config.max_cnxns}")
+            return True
+        return False
 
     def rejected(self, host: str, limit: str) -> None:
         """Note that a connection from ``host`` was not taken, because of ``limit``."""
@@ -430,3 +447,13 @@ class Server:
         metrics.readlatency.add(latency_ms)
         metrics.response_bytes += size
         metrics.count_response(size)
+
+
+def _logins(config: ServerConfig, rng: Random) -> ClientLogins | None:
+    """Return what clients log in at with SASL. Raises ConfigError for rules that are none."""
+    sasl = config.sasl
+    if sasl is None or sasl.login is None:
+        return None
+    from pyzk.auth.sasl import logins  # most have none, and start sooner
+
+    return logins.ClientLogins(sasl, sasl.login, rng)

@@ -60,7 +60,7 @@ def test_every_field_has_one_row() -> None:
     names = {field.name for field in fields(ServerConfig)}
     assert len(rows) == len(set(rows))
     others = {"auth_providers", "client_tls", "ensemble", "initialize", "warnings", "notes"}
-    others |= {"custom_providers", "other_properties"}
+    others |= {"custom_providers", "other_properties", "sasl"}
     assert names - set(rows) == others
 
 
@@ -199,7 +199,6 @@ def test_sasl_for_sessions_is_enforced_authentication() -> None:
 @pytest.mark.parametrize(
     ("line", "warning"),
     [
-        ("superUser.1=x", "superUser.1: not supported yet, ignored"),
         ("metricsProvider.httpPort=1", "metricsProvider.httpPort: not supported yet, ignored"),
         ("quorum.auth.enableSasl=true", "quorum.auth.enableSasl: not supported yet, ignored"),
         ("admin.enableServer=true", "admin.enableServer: not supported yet, ignored"),
@@ -479,13 +478,6 @@ def test_effective_values_name_every_field_once() -> None:
     assert values["tickTime"] == 5
     assert values["jute.maxbuffer"] == 1048575
     assert len(values) == len([key for key in KEYS if key.field])
-
-
-def test_auth_providers_that_are_not_there_yet_are_named_in_a_warning() -> None:
-    config = parse(f"authProvider.sasl={JAVA}SASLAuthenticationProvider\nauthProvider.1={IP}\n")
-    assert config.warnings == (
-        (3, f"authProvider.sasl: {JAVA}SASLAuthenticationProvider is not supported yet, ignored"),
-    )
 
 
 @pytest.mark.parametrize("name", ["com.acme.Digest", "org.x.DigestAuthenticationProvider", ""])

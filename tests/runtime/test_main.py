@@ -44,6 +44,7 @@ class FakeRunner:
         self, *, start: Exception | None = None, serve: Callable[[], object] = lambda: None
     ) -> None:
         self.client_address = ("127.0.0.1", 4711)
+        self.secure_client_address: tuple[str, int] | None = None
         self.role = "standalone"
         self._start = start
         self._serve = serve
