@@ -16,6 +16,7 @@ from pyzk.four_letter_words import FOUR_LETTER_WORDS
 from pyzk.runtime import logs
 from pyzk.runtime import main as runtime
 from pyzk.testing import ZooKeeperServer
+from tests.certificates import Authority, Issued, write
 
 
 class Served:
@@ -233,6 +234,44 @@ def test_a_wrong_properties_file_is_named_with_line_and_name(serve: Served, tmp_
 
 def check(*args: str) -> Result:
     return CliRunner().invoke(main, ["config", "check", *args])
+
+
+def tls_cfg(directory: Path, own: Issued, *lines: str) -> str:
+    keys = write(directory / "k.pem", own.pem("geheim"))
+    trust = write(directory / "t.pem", Authority().certificate_pem)
+    return zoo_cfg(
+        directory,
+        f"dataDir=/d\nsecureClientPort=2281\nssl.keyStore.location={keys}\n"
+        f"ssl.keyStore.password=geheim\nssl.trustStore.location={trust}\n"
+        f"ssl.trustStore.password=geheim\n" + "\n".join(lines),
+    )
+
+
+def test_config_check_shows_no_password_of_a_store(tmp_path: Path) -> None:
+    path = tls_cfg(tmp_path, Authority().issue())
+    for option in ((), ("--all",), ("--output", "json")):
+        result = check(path, *option)
+        assert result.exit_code == 0
+        assert "ssl.keyStore.password" in result.stdout
+        assert "geheim" not in result.output
+    assert "ssl.trustStore.password=(set)\n" in check(path).stdout
+
+
+def test_config_check_opens_the_stores(tmp_path: Path) -> None:
+    old = tls_cfg(tmp_path, Authority().issue("old", days=(-9, -1)))
+    result = check(old)
+    assert result.exit_code == 0
+    assert "warning: ssl.keyStore.location: " in result.stderr
+    assert "the certificate of CN=old is valid from" in result.stderr
+    assert result.stderr.endswith("ok, 1 warning: standalone, on 0.0.0.0:2281 (TLS), data in /d\n")
+    assert check(old, "--strict").exit_code == 2
+    (tmp_path / "k.pem").unlink()
+    result = check(old)
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"pyzk: {old}: ssl.keyStore.location: {tmp_path}/k.pem cannot be read: No such file or"
+        " directory\n"
+    )
 
 
 def test_config_check_prints_what_is_set_then_remarks_then_the_verdict(tmp_path: Path) -> None:
