@@ -138,7 +138,11 @@ def _starter(world: World, machine: Machine) -> Callable[[], object]:
 
 def settle_limit_ms(options: Options) -> int:
     """Return how long a healed core of machines may need until it has served every client."""
-    return 20_000 + 4 * options.tick_ms * (options.init_limit + options.sync_limit)
+    limit_ms = 20_000 + 4 * options.tick_ms * (options.init_limit + options.sync_limit)
+    if options.save_error_s:
+        # The pause before a configuration is tried again is as long as it could not be saved.
+        limit_ms += 1000 * (options.duration_s + 1)
+    return limit_ms
 
 
 def _is_settled(world: World, core: list[Machine]) -> bool:

@@ -22,6 +22,7 @@ from pyzk.jute.records import (
     TxnHeader,
 )
 from pyzk.persistence.txnlog import frame_record
+from pyzk.quorum import packets
 from pyzk.quorum.configurations import Configurations
 from pyzk.quorum.epochs import Epochs
 from pyzk.sim.checkers import Violation
@@ -29,6 +30,7 @@ from pyzk.sim.checkers.chain import Chain
 from pyzk.sim.checkers.configs import ConfigChecker
 from pyzk.sim.checkers.durability import DurabilityChecker
 from pyzk.sim.checkers.epochs import EpochChecker
+from pyzk.sim.checkers.informs import InformChecker
 from pyzk.sim.checkers.model import Model
 from pyzk.sim.checkers.replies import ReplyChecker
 from pyzk.sim.history import DATA, Operation, SessionRecord, Watch
@@ -294,6 +296,32 @@ def test_a_member_does_not_forget_a_change_that_was_committed() -> None:
     story.configs.seen(2, Configurations(first, None, True))
 
 
+def test_a_member_may_forget_what_only_its_lost_data_knew() -> None:
+    story = Story()
+    second = members(1, 2, version=make(1, 1))
+    story.propose(second, 1, 2)
+    story.chain.delivered("h1", make(1, 1))
+    story.configs.logged(2, make(1, 1), reconfig_txn(second))
+    story.configs.synced(2, make(1, 1), lambda: make(1, 1))
+    story.configs.stopped(2)
+    story.configs.wiped(2, 0)
+    story.configs.seen(2, Configurations(members(1, 2, 3), None, True))
+
+
+def test_a_member_that_was_told_of_later_members_need_not_save_what_was_before() -> None:
+    story = Story()
+    zxids = make(1, 1), make(1, 2)
+    first, second = (members(1, 2, version=zxid) for zxid in zxids)
+    story.propose(first, 1, 2)
+    story.chain.delivered("h1", zxids[0])
+    story.configs.written_by_hand(2, first)
+    story.configs.logged(2, zxids[0], reconfig_txn(first))
+    story.configs.synced(2, zxids[0], lambda: 0)
+    story.configs.logged(2, zxids[1], reconfig_txn(second))
+    with pytest.raises(Violation, match="configuration files"):
+        story.configs.synced(2, zxids[1], lambda: 0)
+
+
 def test_who_serves_behind_a_change_has_it_in_force() -> None:
     story = Story()
     config = members(1, 2, version=make(1, 1))
@@ -517,3 +545,28 @@ def test_a_read_is_the_state_at_the_zxid_of_its_answer() -> None:
     checker.asked(again)
     with pytest.raises(Violation, match="reads"):
         checker.answered(session, again, 4, make(1, 2), -101, b"")
+
+
+# --- observer masters -----------------------------------------------------------------
+
+
+def informs(beginning: int, zxid: int, *following: int) -> bytes:
+    return packets.encode_bare(beginning, zxid) + b"".join(
+        packets.encode_packet(packets.INFORM, each, b"") for each in following
+    )
+
+
+def test_an_observer_hears_of_everything_behind_what_it_was_given() -> None:
+    checker = InformChecker(chain())
+    checker.sent("h2", "one", informs(packets.DIFF, make(1, 2), make(1, 3), make(1, 4)))
+    data = informs(packets.TRUNC, make(1, 1), make(1, 2))
+    checker.sent("h2", "two", data[:30])
+    checker.sent("h2", "two", data[30:])
+
+
+@pytest.mark.parametrize("following", [(4,), (3, 5), (3, 3), (2,)])
+def test_a_hole_in_what_an_observer_hears_is_a_violation(following: tuple[int, ...]) -> None:
+    checker = InformChecker(chain())
+    with pytest.raises(Violation, match="h2 sends"):
+        zxids = [make(1, each) for each in following]
+        checker.sent("h2", "one", informs(packets.DIFF, make(1, 2), *zxids))
