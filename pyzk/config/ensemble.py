@@ -8,12 +8,12 @@ ZooKeeper: QuorumPeerConfig, QuorumPeer, and the properties of the quorum packag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import attrs
 
-from pyzk.config.dynamic_files import backup_name, next_name, parse_dynamic, parse_next
+from pyzk.config.dynamic_files import backup_name, parse_dynamic, parse_next
 from pyzk.config.keys import KEYS, MEMBER_PREFIXES
 from pyzk.config.members import (
     WILDCARD,
@@ -32,6 +32,7 @@ from pyzk.errors import ConfigError
 from pyzk.int64 import hex_digits
 
 if TYPE_CHECKING:
+    from pyzk.config.start_files import StartFiles
     from pyzk.config.tls import TlsConfig
 
 _BY_NAME: Final = {key.name: key for key in KEYS}
@@ -194,39 +195,6 @@ class EnsembleConfig:
         except ConfigError:
             return self.membership
         return found if found.members else self.membership
-
-
-class StartFiles(NamedTuple):
-    """The files that a member has beside zoo.cfg, as they were read."""
-
-    myid: bytes | None = None
-    """The content of the file; None if there is none."""
-    myid_path: str = "dataDir/myid"
-    dynamic: bytes | None = None
-    """The content of `Settings.dynamic_file`; None if there is none."""
-    next: bytes | None = None
-    """The content of the file of the configuration that was proposed last; None if there is
-    none."""
-    next_path: str = "zoo.cfg.dynamic.next"
-    config_path: str | None = None
-    """The path of zoo.cfg; None if the settings did not come from a file."""
-
-
-def start_files(
-    settings: Settings, data_dir: str, path: str | None, read: Callable[[str], bytes | None]
-) -> StartFiles:
-    """Read the files that a member has beside the zoo.cfg at ``path``."""
-    myid_path = f"{data_dir}/myid"
-    dynamic = settings.dynamic_file
-    next_path = next_name(path or "zoo.cfg")
-    return StartFiles(
-        read(myid_path),
-        myid_path,
-        read(dynamic) if dynamic else None,
-        read(next_path) if dynamic and path else None,
-        next_path,
-        path,
-    )
 
 
 class Lone(NamedTuple):
