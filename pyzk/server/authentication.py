@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pyzk.auth.ip import peer_address
-from pyzk.auth.provider import TurnedAwayError
-from pyzk.auth.x509 import SCHEME as X509
+from pyzk.auth.provider import X509, TurnedAwayError
 from pyzk.constants import MAX_IDENTITIES, MAX_IDENTITIES_BYTES, ErrorCode
 from pyzk.errors import JuteError
 from pyzk.jute.archive import NULL, encode_string
