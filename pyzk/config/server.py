@@ -139,7 +139,7 @@ class ServerConfig:
     """The subject, or other id, of the client certificate whose owner is the super user."""
     x509_id_type: str = "SDN"
     """What an x509 id is made from: SDN, the subject, or SAN, an alternative name."""
-    x509_san_match_type: int = 6
+    x509_san_match_type: int | None = None
     """The kind of alternative name, by its number in the certificate; 6 is a URI."""
     x509_san_match_regex: str = ".*"
     x509_san_extract_regex: str = ".*"
@@ -553,6 +553,10 @@ class _Builder:
             raise self.given["audit_impl_class"].wrong(
                 f"{config.audit_impl_class!r} is a Java class that pyzk cannot run; remove it, and"
                 " the events go to the logger pyzk.audit (pyzk serve --audit-log FILE)"
+            )
+        if config.x509_id_type == "SAN" and config.x509_san_match_type is None:
+            raise self.given["x509_id_type"].wrong(
+                "needs ssl.x509.clientCertIdSanMatchType, the kind of name: 6 for a URI, 2 for DNS"
             )
         if config.enforce_auth_enabled and not config.enforce_auth_schemes:
             raise self.given["enforce_auth_enabled"].wrong(
