@@ -114,7 +114,7 @@ class ServerConfig:
     """The subject, or other id, of the client certificate whose owner is the super user."""
     x509_id_type: str = "SDN"
     """What an x509 id is made from: SDN, the subject, or SAN, an alternative name."""
-    x509_san_match_type: int = 6
+    x509_san_match_type: int | None = None
     """The kind of alternative name, by its number in the certificate; 6 is a URI."""
     x509_san_match_regex: str = ".*"
     x509_san_extract_regex: str = ".*"

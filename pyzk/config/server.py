@@ -421,6 +421,10 @@ class _Builder:
                 f"{config.audit_impl_class!r} is a Java class that pyzk cannot run; remove it, and"
                 " the events go to the logger pyzk.audit (pyzk serve --audit-log FILE)"
             )
+        if config.x509_id_type == "SAN" and config.x509_san_match_type is None:
+            raise self.given["x509_id_type"].wrong(
+                "needs ssl.x509.clientCertIdSanMatchType, the kind of name: 6 for a URI, 2 for DNS"
+            )
         if config.enforce_auth_enabled and not config.enforce_auth_schemes:
             raise self.given["enforce_auth_enabled"].wrong(
                 "needs enforce.auth.schemes, a comma-separated list such as digest,ip",
