@@ -108,6 +108,17 @@ class Operator:
             self._write(machine)
             self._start(machine)
 
+        elif self.is_over and self._is_needed(sid):
+            # It has removed itself, and those that are left have not heard that this is so.
+            self._write(machine)
+            self._start(machine)
+
+    def _is_needed(self, sid: int) -> bool:
+        """Tells whether the machines that run cannot go on without this one."""
+        machines = self.world.machines.values()
+        running = [each.sid for each in machines if each.is_up and not each.is_left_broken]
+        return bool(running) and sid in self.needs_others(running)
+
     def _stop(self, machine: Machine) -> None:
         """Stops a machine that is no member, which may come back."""
         self._away[machine.sid] = None

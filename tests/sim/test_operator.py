@@ -98,3 +98,25 @@ def test_who_is_not_needed_gets_its_data_from_a_leader() -> None:
     world = world_of(3)
     world.machines[3].disk.is_new = False
     assert not any(world.operator._must_be_initialized(world.machines[3]) for _ in range(30))
+
+
+def test_who_has_removed_itself_is_started_again_if_the_others_need_it() -> None:
+    """They have only seen the change, and need a quorum of the configuration before."""
+    world = world_of(2)
+    first = first_membership(world.options)
+    founded = Membership(first.members, FOUNDED)
+    alone = Membership(first.members[:1], CHANGED)
+    world.checks.configs._add(founded)
+    world.checks.configs._add(alone)
+    files = world.machines[1].disk.config.saved
+    files.activate(founded)
+    files.propose(alone)
+    world.machines[2].disk.config.saved.activate(alone)
+    world.machines[1].start()
+    started = []
+    for is_over in (False, True):
+        world.operator.is_over = is_over
+        world.operator._tend(world.machines[2])
+        started.append(world.machines[2].is_up)
+    assert started == [False, True]
+    assert world.machines[2].ensemble.membership.version == 0
