@@ -61,6 +61,7 @@ LEFT_OUT = (
     "quorum/storage_commands",
     "quorum/reconfig",
     "quorum/twins",
+    "quorum/unsaved_configs",
 )
 """What the names of modules begin with that stay as they are."""
 CHUNKS = 16

@@ -127,10 +127,7 @@ def _values(config: ServerConfig, with_defaults: bool) -> list[tuple[str, object
 
 def _place(config: ServerConfig) -> str:
     """Return what the server would be, in the words of the line with which it starts."""
-    role, ensemble = "standalone", config.ensemble
-    if ensemble is not None:
-        what = "observer" if ensemble.is_observer else "participant"
-        role = f"server {ensemble.my_sid} of {len(ensemble.membership.members)}, {what}"
+    role = "standalone" if config.ensemble is None else config.ensemble.place
     host = bracketed(config.client_port_address or WILDCARD)
     places = [] if config.client_port is None else [f"{host}:{config.client_port}"]
     if config.secure_client_port is not None:

@@ -43,7 +43,7 @@ from pyzk.config.kinds import (
     member,
     unused,
 )
-from pyzk.config.security_keys import AUTH, QUORUM_AUTH, TLS
+from pyzk.config.security_keys import AUTH, QUORUM_AUTH, SASL, TLS
 
 
 def _throttle(
@@ -210,6 +210,7 @@ ENSEMBLE: Final = (
     member("observer.election.DelayMs", INT, "observer_election_delay_ms", COUNT),
     member("observerMaster.sizeLimit", INT, "observer_master_limit_bytes", POSITIVE),
     member("forceSnapshotSync", BOOL, "force_snapshot_sync"),
+    member("pyzk.configInDataDir", BOOL, "config_in_data_dir"),
     Key("leader.nodelay", BOOL, None, Status.ENSEMBLE, own=True, default="true"),
     Key("follower.nodelay", BOOL, None, Status.ENSEMBLE, own=True, default="true"),
 )
@@ -276,6 +277,7 @@ GROUPS: Final[dict[str, tuple[Key, ...]]] = {
     "Storage": STORAGE,
     "Znodes": ZNODES,
     "Authentication and access": AUTH,
+    "SASL of clients": SASL,
     "Sessions and modes": SESSIONS,
     "Throttling": THROTTLE,
     "Ensembles": ENSEMBLE,

@@ -52,20 +52,39 @@ AUTH: Final = (
     Key("ssl.x509.clientCertIdSanMatchRegex", EXPRESSION, "x509_san_match_regex"),
     Key("ssl.x509.clientCertIdSanExtractRegex", EXPRESSION, "x509_san_extract_regex"),
     Key("ssl.x509.clientCertIdSanExtractMatcherGroupIndex", PLAIN_COUNT, "x509_san_extract_group"),
-    later("superUser"),
-    later("SASLAuthenticationProvider.superPassword"),
-    later("letAnySaslUserDoX"),
-    later("allowSaslFailedClients", "false"),
     Key("ensembleAuthName", LIST, "ensemble_auth_names"),
-    later("sasl.serverconfig", "Server"),
-    later("kerberos.removeHostFromPrincipal", "false"),
-    later("kerberos.removeRealmFromPrincipal", "false"),
-    later("kerberos.canonicalizeHostNames", "false"),
-    later("kerberos.minReLoginTimeMs", "60000"),
-    later("security.auth_to_local", "DEFAULT"),
-    later("requireKerberosConfig"),
-    later("kinit", "/usr/bin/kinit"),
-    Key("java.security.auth.login.config", TEXT, None, Status.LATER, own=True),
+)
+
+SASL_KEYS: Final = (
+    Key("java.security.auth.login.config", OPTIONAL, own=True),
+    Key("java.security.krb5.conf", OPTIONAL, own=True, default="/etc/krb5.conf"),
+    Key("sasl.serverconfig", OPTIONAL, default="Server"),
+    Key("sasl.digestMd5.enabled", BOOL, default="true"),
+    Key("SASLAuthenticationProvider.superPassword", OPTIONAL, is_secret=True),
+    Key("superUser", OPTIONAL),
+    Key("letAnySaslUserDoX", OPTIONAL),
+    Key("allowSaslFailedClients", BOOL, default="false"),
+    Key("kerberos.removeHostFromPrincipal", BOOL, default="false"),
+    Key("kerberos.removeRealmFromPrincipal", BOOL, default="false"),
+    Key("security.auth_to_local", TEXT, default="DEFAULT"),
+    Key("requireKerberosConfig", BOOL, default="false"),
+)
+"""Read by `pyzk/config/sasl.py`, into one record."""
+_SASL_NAMES: Final = frozenset(name for key in SASL_KEYS for name in key.properties)
+SUPER_USER_PREFIX: Final = "zookeeper.superUser."
+
+
+def concerns_sasl(name: str) -> bool:
+    """Return whether a property is one that SASL is told by."""
+    return name in _SASL_NAMES or name.startswith(SUPER_USER_PREFIX)
+
+
+SASL: Final = (
+    *SASL_KEYS,
+    # What a client does with the server's name, and how Java renews its tickets.
+    unused("kerberos.canonicalizeHostNames", "false"),
+    unused("kerberos.minReLoginTimeMs", "60000"),
+    unused("kinit", "/usr/bin/kinit"),
 )
 
 QUORUM_AUTH: Final = (
@@ -176,7 +195,6 @@ TLS: Final = (
     *QUORUM_TLS.keys.values(),
 )
 
-LATER_PREFIXES: Final = ("zookeeper.superUser.",)
 AUTH_PROVIDER_PREFIX: Final = "zookeeper.authProvider."
 _PROVIDERS: Final = "org.apache.zookeeper.server.auth."
 PROVIDER_CLASSES: Final = {
@@ -190,8 +208,6 @@ PROVIDER_CLASSES: Final = {
 """Value of authProvider.<x> -> the scheme that this class of the original has."""
 PROVIDER_GROUP: Final = "pyzk.auth_providers"
 """The group of the entry points that other packages have for schemes of their own."""
-LATER_PROVIDERS: Final = ("sasl",)
-"""The schemes of such classes that this server does not have yet; a warning names them."""
 PROTECTIONS: Final = (
     "quorum.auth.enableSasl",
     "quorum.auth.serverRequireSasl",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         ListenForObservers,
         StorageCommand,
     )
+    from pyzk.quorum.configurations import Configurations
     from pyzk.quorum.election_link import ElectionLink
     from pyzk.quorum.lifecycle import MemberLife
     from pyzk.quorum.storage_commands import Outcome
@@ -67,6 +68,11 @@ class MemberPorts:
             )
         self._quorum = QuorumPort(inputs, life, ensemble, self._network)
         self._election = ElectionPort(inputs, life, ensemble, self._network)
+
+    @property
+    def configurations(self) -> Configurations:
+        """The configurations of the ensemble that the member goes by."""
+        return self._life.member.configs
 
     async def listen(self) -> None:
         """Opens the election port, and logs which names of other members cannot be resolved.

@@ -42,6 +42,8 @@ from pyzk.server.connection import Connection
 from pyzk.server.host import NO_PORT, Host
 
 if TYPE_CHECKING:
+    from pyzk.auth.sasl.gssapi import Kerberos
+    from pyzk.quorum.configurations import Configurations
     from pyzk.runtime.member_ports import MemberPorts
     from pyzk.server.arrival import Arrival
 
@@ -61,6 +63,9 @@ thousand clients may ask for a megabyte each."""
 LONE_INPUTS: Final = 4
 """A client that has sent the last so many inputs is taken for the only one that is active."""
 MAX_LONE_BYTES: Final = 4096
+LAST_TURNS: Final = 4
+"""In so many turns the loop has dropped whoever it had accepted when the ports closed: a turn each
+for the task, for the transport, for the news that it is connected, and for the end of it."""
 """The longest record for which the loop may wait until it is durable."""
 
 
@@ -143,8 +148,8 @@ class PeerRunner(ClientInputs):
         await self._clients.serve()
 
     def _take_saved(self) -> None:
-        """Goes by the configurations of the ensemble that a member without a zoo.cfg has saved, if
-        it has. Raises ConfigError, and OSError when the client port cannot be opened there."""
+        """Goes by the configurations of the ensemble that a member has saved beside its data, if it
+        has. Raises ConfigError, and OSError when the client port cannot be opened there."""
         saved, ensemble = self._storage.saved_configs, self.config.ensemble
         if saved is None or ensemble is None:
             return
@@ -160,8 +165,9 @@ class PeerRunner(ClientInputs):
     def _make_peer(self, database: Database) -> None:
         config = self.config
         ensemble = config.ensemble
+        rng = random.SystemRandom()  # nobody may guess what a client has to answer
         if ensemble is None:
-            self.peer = standalone_peer(config, database, self.clock, random.Random())
+            self.peer = standalone_peer(config, database, self.clock, rng)
             self._driver = Driver(self.peer, self, gathering_turns=MAX_GATHERING_TURNS)
             return
         # A lone server has no use for these, and starts sooner without.
@@ -170,9 +176,7 @@ class PeerRunner(ClientInputs):
 
         epochs = self._storage.epochs
         assert epochs is not None, "storage of a member was opened"
-        self.peer, life = member_peer(
-            config, ensemble, database, epochs, self.clock, random.Random()
-        )
+        self.peer, life = member_peer(config, ensemble, database, epochs, self.clock, rng)
         self._member = MemberPorts(self, life, ensemble, self._storage, self._network)
         self._driver = Driver(self.peer, self, self._member)
 
@@ -180,6 +184,11 @@ class PeerRunner(ClientInputs):
     def role(self) -> str:
         """The role of the server in words; empty while a member does not serve."""
         return self.peer.status().role
+
+    @property
+    def configurations(self) -> Configurations | None:
+        """The configurations of the ensemble that a member goes by; None for a lone server."""
+        return None if self._member is None else self._member.configurations
 
     def when_serving(self, call: Callable[[], None]) -> None:
         """Calls back once clients are served: at once, or when a member has found its place."""
@@ -195,10 +204,20 @@ class PeerRunner(ClientInputs):
             environment=describe_environment,
             tls_handshakes=partial(getattr, self._clients, "handshake_count"),
             user=user_name(),
+            kerberos=self._kerberos(),
         )
         self._clients_taken_at()
         self.peer.run_on(self._host)
         self._storage.metrics = self.peer.metrics
+
+    def _kerberos(self) -> Kerberos | None:
+        """Returns Kerberos if a login asks for it. Raises ConfigError if it is not installed."""
+        sasl = self.config.sasl
+        if sasl is None or sasl.login is None or not sasl.login.is_kerberos:
+            return None
+        from pyzk.runtime.kerberos import GssKerberos  # few have the library
+
+        return GssKerberos(self._loop, self.take_in, sasl.kerberos_file)
 
     def _clients_taken_at(self) -> None:
         plain, secure = self._clients.address, self._clients.secure_address
@@ -249,6 +268,8 @@ class PeerRunner(ClientInputs):
 
     def accept(self, arrival: Arrival) -> Connection | None:
         """Takes a client that has connected; None refuses it."""
+        if self._is_closing:
+            return None  # the loop had accepted it when the port closed; nobody would close it
         self._read_clock()
         if not self._has_descriptors(arrival.host, arrival.descriptor):
             return None
@@ -481,7 +502,8 @@ class PeerRunner(ClientInputs):
                 protocol.close()
         if self._member is not None:
             self._member.close()
-        await asyncio.sleep(0)
+        for _turn in range(LAST_TURNS):
+            await asyncio.sleep(0)
 
     def kill(self) -> None:
         """Ends like a process that is killed: clients hear nothing, unsynced records are lost."""

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     # Only types go in a circle here. A protocol for what a connection asks of its server would open
     # it, and slow the hot path down: compiled, calls through a protocol are looked up by name.
+    from pyzk.auth.sasl.mechanism import Mechanism
     from pyzk.server.arrival import Arrival
     from pyzk.server.server import Server
     from pyzk.server.sessions import Session
@@ -97,6 +98,7 @@ class Connection:
         "outstanding",
         "parked_bytes",
         "port",
+        "sasl",
         "server",
         "session",
         "session_id",
@@ -116,6 +118,8 @@ class Connection:
         self.certificates = arrival.certificates
         """What the client has shown in the handshake of TLS: DER, its own first."""
         self.auth_ids: tuple[AuthId, ...] = (AuthId("ip", peer_address(arrival.host)),)
+        self.sasl: Mechanism | None = None
+        """This side of the client's SASL login; None before its first packet."""
         self.session: Session | None = None
         self.session_id = 0
         self.timeout_ms = 0

@@ -8,9 +8,12 @@ ZooKeeper: Environment, OSMXBean, ZKDatabase.getLogDirSize
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pyzk.persistence.report import StorageReport
+
+if TYPE_CHECKING:
+    from pyzk.auth.sasl.gssapi import Kerberos
 
 NO_PORT: Final = -1
 """What stands for a port that a server does not have."""
@@ -25,6 +28,7 @@ class Host:
         storage_report: Callable[[], StorageReport] = StorageReport,
         file_descriptors: Callable[[], tuple[int, int]] = lambda: (-1, -1),
         environment: Callable[[], Mapping[str, str]] = dict,
+        kerberos: Kerberos | None = None,
         user: str = "",
         tls_handshakes: Callable[[], int] = lambda: 0,
     ) -> None:
@@ -47,5 +51,7 @@ class Host:
         ``<none>``, java.home ``sys.prefix``, java.class.path ``sys.path`` joined by colons.
         The word itself adds zookeeper.version, and shows a key without value as ``<NA>``.
         """
+        self.kerberos: Kerberos | None = kerberos
+        """Kerberos; None where no login asks for it."""
         self.user: str = user
         """The name of the user whom the server runs as; the audit log has it."""

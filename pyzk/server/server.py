@@ -46,6 +46,7 @@ from pyzk.server.sessions import LearnerSessions, Session, SessionTracker, first
 from pyzk.server.throttle import ConnectionThrottle
 
 if TYPE_CHECKING:
+    from pyzk.auth.sasl.logins import ClientLogins
     from pyzk.server.arrival import Arrival
     from pyzk.server.role import Role
 
@@ -70,6 +71,8 @@ class Server:
         self.metrics = Metrics()
         self.registry = ProviderRegistry.from_config(config, self.metrics, self._data_of)
         self.access = Access(config, self.registry)
+        self.logins: ClientLogins | None = _logins(config, rng)
+        """What clients log in at with SASL; None if they cannot."""
         self.is_guarded = bool(self.access.enforced_schemes)
         """Whether every frame is looked at: authentication is enforced, or it may have to wait."""
         self.sessions = SessionTracker(config.tick_time_ms, 0)
@@ -444,3 +447,13 @@ class Server:
         metrics.readlatency.add(latency_ms)
         metrics.response_bytes += size
         metrics.count_response(size)
+
+
+def _logins(config: ServerConfig, rng: Random) -> ClientLogins | None:
+    """Return what clients log in at with SASL. Raises ConfigError for rules that are none."""
+    sasl = config.sasl
+    if sasl is None or sasl.login is None:
+        return None
+    from pyzk.auth.sasl import logins  # most have none, and start sooner
+
+    return logins.ClientLogins(sasl, sasl.login, rng)
