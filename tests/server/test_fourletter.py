@@ -56,6 +56,7 @@ class FakeConnection:
         self.host = "127.0.0.1"
         self.port = port
         self.is_stalled = False
+        self.is_on_secure_port = False
         self.outstanding = 0
         self.session = session
         self.session_id = 0 if session is None else session.session_id
