@@ -18,7 +18,6 @@ from pyzk.config.properties import parse_properties
 from pyzk.config.security_keys import (
     AUTH_PROVIDER_PREFIX,
     CLIENT_TLS,
-    PROTECTIONS,
     PROVIDER_CLASSES,
     PROVIDER_GROUP,
     SUPER_USER_PREFIX,
@@ -442,8 +441,9 @@ class _Builder:
         if data_dir is None:
             return  # it is said below
         from pyzk.config import ensemble  # a lone server has no use for it, and starts sooner
+        from pyzk.config.start_files import start_files
 
-        files = ensemble.start_files(self.settings, data_dir, self.path, self.read_file)
+        files = start_files(self.settings, data_dir, self.path, self.read_file)
         found = ensemble.read_members(self.settings, files, self.resolve)
         if isinstance(found, ensemble.EnsembleConfig):
             self._take_ensemble(found)
@@ -451,13 +451,6 @@ class _Builder:
             self._take_lone(found)
 
     def _take_ensemble(self, ensemble: EnsembleConfig) -> None:
-        for name in PROTECTIONS:
-            setting = self.settings.known.get(name)
-            if setting is not None and setting.value.lower() == "true":
-                raise setting.wrong(
-                    "is not supported yet, and without it the links between the servers would be"
-                    " open; remove it on all servers if that is acceptable",
-                )
         values = self.values
         values["ensemble"] = ensemble
         values["client_port"] = ensemble.client_port
