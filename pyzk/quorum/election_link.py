@@ -39,6 +39,7 @@ class ElectionLink:
         "scanner",
         "shell",
         "sid",
+        "silent_until",
         "state",
     )
 
@@ -57,6 +58,9 @@ class ElectionLink:
         self.scanner: FrameScanner = FrameScanner()
         self.deadline: int = 0
         """The monotonic ms by which the other end must have said who it is."""
+        self.silent_until: int = 0
+        """The monotonic ms at which somebody who need not log in, and says nothing, is taken for
+        one who does not."""
         self.is_busy: bool = False
         """Whether a message was given to the shell and ``written`` has not been called yet."""
         self.shell: object = None

@@ -55,6 +55,8 @@ log = logging.getLogger(__name__)
 
 MAX_HANDSHAKES: Final = 64
 """How many accepted connections may not have said who they are; one more closes the oldest."""
+MOMENT_MS: Final = 1000
+"""Who has connected and says nothing for so long does not log in: the login would come at once."""
 MAX_STRANGERS: Final = 256
 """How many connections servers outside the configuration may have; further ones are closed."""
 STRANGERS: Final = "servers outside the configuration"
@@ -293,6 +295,7 @@ class ElectionLinks:
                 link.state = LinkState.LOGGING_IN
                 link.initial = initial
                 link.exchange = self._logins.acceptor(_LinkExchange(self, link))
+                link.silent_until = min(link.deadline, self.clock.now_ms + MOMENT_MS)
                 if chunk:
                     link.exchange.receive(chunk)
                 return
@@ -330,7 +333,7 @@ class ElectionLinks:
     def wake(self) -> None:
         """Closes the connections that have not said in time who they are."""
         now = self.clock.now_ms
-        for link in [link for link in self._greeting if link.deadline <= now]:
+        for link in [link for link in self._greeting if _due(link) <= now]:
             if _may_be_silent(link):
                 self.passed(link, b"")
                 continue
@@ -346,9 +349,7 @@ class ElectionLinks:
     @property
     def deadline(self) -> int | None:
         """The monotonic ms at which ``wake`` is wanted; None while no greeting is awaited."""
-        for link in self._greeting:
-            return link.deadline  # the oldest comes first
-        return None
+        return min(map(_due, self._greeting), default=None)
 
     # --- rules ----------------------------------------------------------------------
 
@@ -420,6 +421,8 @@ class ElectionLinks:
         addresses = given or self.addresses.candidates(sid)
         if sid in self._dialing or not addresses or not self._has_room(sid):
             return
+        if any(link.initial is not None and link.initial.sid == sid for link in self._greeting):
+            return  # it has connected, and would do so anew
         self._dialing[sid] = None
         self._outbox.commands.append(DialElection(sid, addresses))
 
@@ -493,6 +496,11 @@ class _LinkExchange:
 
     def exchange_failed(self, reason: str) -> None:
         self._links.failed(self._link, reason)
+
+
+def _due(link: ElectionLink) -> int:
+    """Returns the monotonic ms at which a link that is not kept is to be looked at."""
+    return link.silent_until if _may_be_silent(link) else link.deadline
 
 
 def _may_be_silent(link: ElectionLink) -> bool:
