@@ -28,11 +28,12 @@ from pyzk.config.members import (
 from pyzk.config.places import check_client_address, listening, taken_from_masters
 from pyzk.config.properties import Entry
 from pyzk.config.settings import Remark, Resolve, Setting, Settings, no_names, of_entry
+from pyzk.config.start_files import StartFiles
 from pyzk.errors import ConfigError
 from pyzk.int64 import hex_digits
 
 if TYPE_CHECKING:
-    from pyzk.config.start_files import StartFiles
+    from pyzk.config.sasl import QuorumSaslConfig
     from pyzk.config.tls import TlsConfig
 
 _BY_NAME: Final = {key.name: key for key in KEYS}
@@ -109,6 +110,8 @@ class EnsembleConfig:
     """Whether it takes TLS and plaintext from the others."""
     quorum_cert_reload: bool = False
     """Whether changed files of keys and certificates are read again."""
+    quorum_sasl: QuorumSaslConfig | None = None
+    """How the members prove to each other who they are; None if they do not."""
     quorum_tls: TlsConfig | None = None
     """What TLS between members is told; None if there is none."""
     config_in_data_dir: bool = False
@@ -130,7 +133,9 @@ class EnsembleConfig:
     @property
     def trusts_strangers(self) -> bool:
         """Whether anybody who reaches the ports for members is taken for one of them."""
-        tls = self.quorum_tls
+        sasl, tls = self.quorum_sasl, self.quorum_tls
+        if sasl is not None and sasl.server_requires:
+            return False
         if tls is None or not self.ssl_quorum or self.port_unification:
             return True
         from pyzk.config.tls import NEED  # few need it
@@ -231,6 +236,10 @@ def ensemble_values(ensemble: EnsembleConfig) -> list[tuple[str, object]]:
         from pyzk.config import tls
 
         values += tls.effective_values(ensemble.quorum_tls)
+    if ensemble.quorum_sasl is not None:
+        from pyzk.config import sasl
+
+        values += sasl.effective_quorum_values(ensemble.quorum_sasl)
     values += [tuple(line.split("=", 1)) for line in ensemble.membership.lines()]  # type: ignore[misc]
     if ensemble.dynamic_file is not None:
         values.append(("dynamicConfigFile", ensemble.dynamic_file))
@@ -346,6 +355,7 @@ class _Builder:
             client_host=host,
             client_port=port,
             quorum_tls=self._tls(),
+            quorum_sasl=self._sasl(),
             dynamic_file=self.settings.dynamic_file,
             config_file=self.files.config_path,
             warnings=tuple(self.warnings),
@@ -375,6 +385,14 @@ class _Builder:
                 reader = TlsReader(self.settings, QUORUM_TLS, self._warn)
                 return reader.config(f"{name}=true", fips_mode=fips_mode is not False)
         return None
+
+    def _sasl(self) -> QuorumSaslConfig | None:
+        """Return how members prove to each other who they are, if they do."""
+        if not any(name.startswith("quorum.auth.") for name in self.settings.known):
+            return None
+        from pyzk.config.sasl import read_quorum_sasl
+
+        return read_quorum_sasl(self.settings, lambda _: self.files.login)
 
     def _check_members(self, membership: Membership, where: Setting) -> None:
         extended, _ = self._given("extendedTypesEnabled")

@@ -20,7 +20,6 @@ from pyzk.config.record import DEFAULTS, WILDCARD, ServerConfig
 from pyzk.config.security_keys import (
     AUTH_PROVIDER_PREFIX,
     CLIENT_TLS,
-    PROTECTIONS,
     PROVIDER_CLASSES,
     PROVIDER_GROUP,
     SUPER_USER_PREFIX,
@@ -290,13 +289,6 @@ class _Builder:
             self._take_lone(found)
 
     def _take_ensemble(self, ensemble: EnsembleConfig) -> None:
-        for name in PROTECTIONS:
-            setting = self.settings.known.get(name)
-            if setting is not None and setting.value.lower() == "true":
-                raise setting.wrong(
-                    "is not supported yet, and without it the links between the servers would be"
-                    " open; remove it on all servers if that is acceptable",
-                )
         values = self.values
         values["ensemble"] = ensemble
         values["client_port"] = ensemble.client_port

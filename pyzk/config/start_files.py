@@ -1,16 +1,17 @@
-"""The files that a member has beside `zoo.cfg` when it starts.
+"""The files that a member has beside zoo.cfg, as one start reads them.
 
-Pure. Whoever asks hands in what reads a file. ZooKeeper: QuorumPeerConfig.parseProperties, for
-`myid` and dynamicConfigFile.
+Pure. ZooKeeper: QuorumPeerConfig.parse, and its reading of myid and of the dynamic file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pyzk.config.dynamic_files import next_name
 from pyzk.config.settings import Settings
+
+SASL_KEY: Final = "quorum.auth.enableSasl"
 
 
 class StartFiles(NamedTuple):
@@ -27,6 +28,8 @@ class StartFiles(NamedTuple):
     next_path: str = "zoo.cfg.dynamic.next"
     config_path: str | None = None
     """The path of zoo.cfg; None if the settings did not come from a file."""
+    login: bytes | None = None
+    """The content of the login file, if members use one; None if there is none."""
 
 
 def start_files(
@@ -36,6 +39,11 @@ def start_files(
     myid_path = f"{data_dir}/myid"
     dynamic = settings.dynamic_file
     next_path = next_name(path or "zoo.cfg")
+    login = ""
+    if SASL_KEY in settings.known:
+        from pyzk.config import sasl  # most need it not, and start sooner
+
+        login = sasl.login_path(settings)
     return StartFiles(
         read(myid_path),
         myid_path,
@@ -43,4 +51,5 @@ def start_files(
         read(next_path) if dynamic and path else None,
         next_path,
         path,
+        read(login) if login else None,
     )

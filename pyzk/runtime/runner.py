@@ -212,12 +212,16 @@ class PeerRunner(ClientInputs):
 
     def _kerberos(self) -> Kerberos | None:
         """Returns Kerberos if a login asks for it. Raises ConfigError if it is not installed."""
-        sasl = self.config.sasl
-        if sasl is None or sasl.login is None or not sasl.login.is_kerberos:
+        sasl, ensemble = self.config.sasl, self.config.ensemble
+        members = None if ensemble is None else ensemble.quorum_sasl
+        is_asked = sasl is not None and sasl.login is not None and sasl.login.is_kerberos
+        if not is_asked and (members is None or not members.is_kerberos):
             return None
         from pyzk.runtime.kerberos import GssKerberos  # few have the library
 
-        return GssKerberos(self._loop, self.take_in, sasl.kerberos_file)
+        told = sasl or members
+        file = None if told is None else told.kerberos_file
+        return GssKerberos(self._loop, self.take_in, file)
 
     def _clients_taken_at(self) -> None:
         plain, secure = self._clients.address, self._clients.secure_address

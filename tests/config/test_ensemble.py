@@ -129,6 +129,7 @@ def test_every_field_has_one_row() -> None:
     assert set(attrs.fields_dict(EnsembleConfig)) - set(rows) == {
         *derived,
         *files,
+        "quorum_sasl",
         "quorum_tls",
         "warnings",
         "notes",

@@ -144,16 +144,22 @@ class Threads:
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
+        self.principal = "zookeeper/host@R"
+        self.peer_name = "bob@R"
+        self.service = ""
 
     def run(self, step: Step) -> None:
         self.steps.append(step)
 
     def accept(self, login: Login) -> FakeContext:
-        assert login.principal == "zookeeper/host@R"
-        return FakeContext(is_initiator=False)
+        assert login.principal == self.principal
+        context = FakeContext(is_initiator=False)
+        context.peer_name = self.peer_name
+        return context
 
     def initiate(self, login: Login, service: str) -> FakeContext:
-        raise AssertionError(service)
+        self.service = service
+        return FakeContext(is_initiator=True)
 
     def finish(self, shared: World) -> None:
         """Do the one step that is under way, and hand back what has come of it."""
