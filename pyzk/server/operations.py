@@ -19,7 +19,7 @@ from pyzk.jute.records import (
     ReconfigRequest,
     SetACLRequest,
 )
-from pyzk.server.decoders import decode_create, decode_set_data
+from pyzk.server.decoders import RawCreate, decode_create, decode_set_data
 from pyzk.server.multi import NullAcl, decode_writes
 from pyzk.server.reads import READS, ReadHandler
 
@@ -100,7 +100,7 @@ def makes_ephemeral(request: Request) -> bool:
         return False  # an unreadable multi
     return any(
         kind in (OpCode.CREATE, OpCode.CREATE2)
-        and isinstance(create, CreateRequest)
+        and isinstance(create, (CreateRequest, RawCreate))
         and create.flags in CreateMode.EPHEMERALS
         for kind, create in creates
     )
