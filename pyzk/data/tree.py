@@ -344,8 +344,11 @@ class DataTree:
         path, data, acl = body.path, body.data, body.acl
         parent_cversion = body.parent_cversion
         nodes = self.nodes
-        slash = path.rfind("/")
-        parent_path = path[:slash] or ROOT
+        foretold_parent = None if foretold is None else foretold.parent
+        if foretold_parent is None:
+            parent_path = path[: path.rfind("/")] or ROOT
+        else:
+            parent_path = foretold_parent.path
         parent = nodes.get(parent_path)
         if parent is None:
             return Applied(kind, ErrorCode.NO_NODE, path)
@@ -360,10 +363,10 @@ class DataTree:
             parent.cversion = parent_cversion
             parent.pzxid = zxid
         if old is None:
-            parent.add_child(path, slash + 1)
+            parent.add_child(path, 1 if parent_path == ROOT else len(parent_path) + 1)
         parent.stat = None
         if self.digests:
-            self._redigest(parent_path, parent, None if foretold is None else foretold.parent)
+            self._redigest(parent_path, parent, foretold_parent)
         if old is not None:
             if old.mark < self._frozen:
                 old = self._replace(path, old)

@@ -44,7 +44,10 @@ class RawSetData(SetDataTxn):
     __slots__ = ("raw",)
 
     def __init__(self, path: str, data: bytes, version: int, raw: bytes) -> None:
-        super().__init__(path, data, version)
+        # super().__init__ is not called: the hot path saves the call.
+        self.path = path
+        self.data = data
+        self.version = version
         self.raw = raw
 
 
@@ -56,7 +59,12 @@ class RawCreate(CreateTxn):
     __slots__ = ("flags", "raw")
 
     def __init__(self, path: str, data: bytes, flags: int, raw: bytes) -> None:
-        super().__init__(path, data, OPEN_LIST, False, 0)
+        # super().__init__ is not called: the hot path saves the call.
+        self.path = path
+        self.data = data
+        self.acl = OPEN_LIST
+        self.ephemeral = False
+        self.parent_cversion = 0
         self.flags = flags
         self.raw = raw
 
@@ -82,14 +90,17 @@ def read_set_data(buffer: bytes, offset: int, end: int) -> tuple[SetData, int]:
         (length,) = unpack_int(buffer, offset)
         stop = start + length
         if length >= 0 and stop + 4 <= end:
-            path = buffer[start:stop]
             (length,) = unpack_int(buffer, stop)
             data_stop = stop + 4 + length
-            if length >= 0 and data_stop + 4 <= end and path.isascii():
+            if length >= 0 and data_stop + 4 <= end:
+                try:
+                    path = buffer[start:stop].decode("ascii")
+                except UnicodeDecodeError:
+                    return SetDataRequest.decode(buffer, offset, end)
                 (version,) = unpack_int(buffer, data_stop)
                 data = buffer[stop + 4 : data_stop]
                 raw = buffer[offset:data_stop]
-                return RawSetData(path.decode("ascii"), data, version, raw), data_stop + 4
+                return RawSetData(path, data, version, raw), data_stop + 4
     return SetDataRequest.decode(buffer, offset, end)
 
 
@@ -100,20 +111,18 @@ def read_create(buffer: bytes, offset: int, end: int) -> tuple[Create, int]:
         (length,) = unpack_int(buffer, offset)
         stop = start + length
         if length >= 0 and stop + 4 <= end:
-            path = buffer[start:stop]
             (length,) = unpack_int(buffer, stop)
             data_stop = stop + 4 + length
             acl_stop = data_stop + _OPEN_LENGTH
-            if (
-                length >= 0
-                and acl_stop + 4 <= end
-                and buffer[data_stop:acl_stop] == OPEN_BYTES
-                and path.isascii()
-            ):
+            if length >= 0 and acl_stop + 4 <= end and buffer[data_stop:acl_stop] == OPEN_BYTES:
+                try:
+                    path = buffer[start:stop].decode("ascii")
+                except UnicodeDecodeError:
+                    return CreateRequest.decode(buffer, offset, end)
                 (flags,) = unpack_int(buffer, acl_stop)
                 data = buffer[stop + 4 : data_stop]
                 raw = buffer[offset:acl_stop]
-                return RawCreate(path.decode("ascii"), data, flags, raw), acl_stop + 4
+                return RawCreate(path, data, flags, raw), acl_stop + 4
     return CreateRequest.decode(buffer, offset, end)
 
 

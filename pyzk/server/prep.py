@@ -208,10 +208,12 @@ class Prep:
     # --- checks ---------------------------------------------------------------------
 
     def _check_session(self, request: Request) -> None:
-        session = self._sessions.get(request.client_id)
-        if session is None:
-            self._check_unknown(request.client_id)
-            return
+        session = request.session
+        if session is None or not session.is_tracked:
+            session = self._sessions.get(request.client_id)
+            if session is None:
+                self._check_unknown(request.client_id)
+                return
         if session.is_closing:
             raise SessionExpired(hex_id(request.client_id))
         if session.owner is not request.owner:

@@ -111,7 +111,11 @@ def get_data(
     if length < 0 or stop >= end:
         path, watch = _path_and_watch(buffer, offset, end)
     else:
-        path = decode_text(buffer[start:stop])
+        raw = buffer[start:stop]
+        try:
+            path = raw.decode()
+        except UnicodeDecodeError:
+            path = decode_text(raw)
         watch = buffer[stop]
     tree = server.tree
     node = tree.nodes.get(path) or tree.find(path)
