@@ -119,7 +119,7 @@ class DataNode:
                 to_int32(2 * self.cversion - count),
                 self.aversion,
                 self.shown_owner,
-                len(data) if data else 0,
+                0 if data is None else len(data),
                 count,
                 self.pzxid,
             )
@@ -192,8 +192,13 @@ def compute_digest(path: str, node: DataNode) -> int:
     # The CRC of the path is not kept: 8 bytes for each znode would save 3 % of a write.
     if path == "/":
         path = ""
-    head = path.encode() if path.isascii() else path.encode("utf-8", "surrogatepass")
-    data = node.data or b""
+    try:
+        head = path.encode()
+    except UnicodeEncodeError:
+        head = path.encode("utf-8", "surrogatepass")
+    data = node.data
+    if data is None:
+        data = b""
     crc = 0
     if len(data) > JOINED_BYTES:
         crc = _crc32(data, _crc32(head))
