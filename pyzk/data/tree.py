@@ -154,7 +154,7 @@ class DataTree:
             if path != ROOT:
                 parent = self.nodes[parent_of(path)]
                 parent.add_child(path, path.rindex("/") + 1)
-                parent.stat = None
+                parent.forget_stat()
             self.data_size += len(path)
         else:
             node.children = old.children
@@ -366,7 +366,7 @@ class DataTree:
             parent.pzxid = zxid
         if old is None:
             parent.add_child(path, 1 if parent_path == ROOT else len(parent_path) + 1)
-        parent.stat = None
+        parent.forget_stat()
         if self.digests:
             self._redigest(parent_path, parent, foretold_parent)
         if old is not None:
@@ -428,7 +428,7 @@ class DataTree:
                 self.digest -= node.digest
                 if self._undigested:
                     self._undigested.pop(path, None)
-        parent.stat = None
+        parent.forget_stat()
         if self.digests:
             self._redigest(parent_path, parent, None if foretold is None else foretold.parent)
         if node is None:
@@ -455,7 +455,7 @@ class DataTree:
         node.version = body.version
         node.mzxid = header.zxid
         node.mtime = header.time
-        node.stat = None
+        node.forget_stat()
         size = 0 if data is None else len(data)
         difference = size - (0 if old is None else len(old))
         self.data_size += difference
@@ -477,7 +477,7 @@ class DataTree:
         node.version = -1
         node.mzxid = version
         node.mtime = wall_ms
-        node.stat = None
+        node.forget_stat()
         self.watches.node_changed(CONFIG, version, node.acl_id)
 
     def _apply_reconfig(
@@ -499,7 +499,7 @@ class DataTree:
             node = self._replace(path, node)
         self._set_acl(node, body.acl)
         node.aversion = body.version
-        node.stat = None
+        node.forget_stat()
         if self.digests:
             self._redigest(path, node, foretold)
         return Applied(kind, 0, path, node.encode_stat())

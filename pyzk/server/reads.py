@@ -127,7 +127,7 @@ def get_data(
         return encode_error(xid, tree.last_zxid, ErrorCode.NO_AUTH)
     if watch:
         tree.watches.add_data(path, connection)
-    stat = node.stat or node.encode_stat()
+    stat = node.stat or server.stats.encode(path, node)
     data = node.data
     if data is None:
         return pack_iiqii(_DATA_REPLY_BYTES, xid, tree.last_zxid, 0, -1) + stat
@@ -152,7 +152,7 @@ def exists(
         tree.watches.add_data(path, connection)
     if node is None:
         return encode_error(xid, tree.last_zxid, ErrorCode.NO_NODE)
-    return encode_reply(xid, tree.last_zxid, node.stat or node.encode_stat())
+    return encode_reply(xid, tree.last_zxid, node.stat or server.stats.encode(path, node))
 
 
 def get_children(
