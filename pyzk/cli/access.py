@@ -100,7 +100,9 @@ def _load_own(
         context.load_cert_chain(cert, key, password)
     except ssl.SSLError as error:
         if key_password is not None and error.reason != "KEY_VALUES_MISMATCH":
-            raise AccessError(f"the key in {where} cannot be read: is the password wrong?") from None
+            raise AccessError(
+                f"the key in {where} cannot be read: is the password wrong?"
+            ) from None
         if error.reason == "KEY_VALUES_MISMATCH":
             raise AccessError(f"the key in {where} is not that of the certificate {cert}") from None
         raise AccessError(

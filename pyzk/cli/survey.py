@@ -216,9 +216,7 @@ def configuration_of(members: Iterable[SurveyedServer]) -> Membership | None:
     return max(found, key=lambda each: each.version, default=None)
 
 
-async def ask(
-    address: ClientAddress, word: str, timeout_s: float, access: Access = PLAIN
-) -> str:
+async def ask(address: ClientAddress, word: str, timeout_s: float, access: Access = PLAIN) -> str:
     """Return the whole answer to a word. Raises OSError (of which TimeoutError is one), and
     ValueError for what cannot be an answer."""
     async with asyncio.timeout(timeout_s):
