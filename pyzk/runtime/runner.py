@@ -86,7 +86,7 @@ class PeerRunner(ClientInputs):
         self._time = seams.time
         self._listeners = seams.listeners
         self._clients = ClientPorts(
-            self, config, seams.wrap, self._clients_taken_at, self.call_later
+            self, config, seams.wrap, seams.wrap_tls, self._clients_taken_at, self.call_later
         )
         self._network = seams.network
         self._member: MemberPorts | None = None
