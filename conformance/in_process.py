@@ -18,6 +18,7 @@ from pyzk.data.database import Database
 from pyzk.persistence.recovery import RecoveryOptions
 from pyzk.quorum.driver import Driver
 from pyzk.quorum.standalone import standalone_peer
+from pyzk.server.arrival import Arrival
 from pyzk.server.connection import CLOSED, STALL_CHOKED, Connection
 
 START_WALL_MS = 1_700_000_000_000
@@ -52,7 +53,7 @@ class PeerTarget:
         """Opens a new connection from the loopback address."""
         self.ports += 1
         pipe = PeerPipe(self)
-        connection = self.peer.accept("127.0.0.1", self.ports)
+        connection = self.peer.accept(Arrival("127.0.0.1", self.ports))
         if connection is None:
             pipe.eof = True
         else:

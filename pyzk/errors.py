@@ -6,6 +6,7 @@ Pure. Theory of operation: an operating error has a class here, a programmer err
       ConfigError                     the operator is wrong
       KeeperError -> NoNode, ...      the client's request is wrong; becomes ``err`` in a reply
       QuorumProtocolError             close this link, log one line
+      SaslError                       somebody has not proved who he is
       JuteError -> Truncated, TooLong raised by the codec; the layer above re-labels it
       StorageError -> Corrupt, ...
       ElectionPortError               a member cannot have its election port
@@ -140,6 +141,10 @@ class QuotaExceeded(KeeperError):
 
 class QuorumProtocolError(PyzkError):
     """A peer broke the protocol: its link is closed, one line is logged."""
+
+
+class SaslError(PyzkError):
+    """A SASL exchange that failed; the message is for the log, never for the other side."""
 
 
 class JuteError(PyzkError):

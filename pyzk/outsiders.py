@@ -1,7 +1,8 @@
 """Marks log lines that somebody outside can cause at will, one for each connection or packet.
 
 Pure. Code that writes such a line passes ``extra=about(...)``, which says whom it is about. The
-handler (`pyzk.runtime.logs`) lets one line of a kind about one subject through in a minute.
+handler (`pyzk.runtime.logs`) lets one line of a kind about one subject through in a minute. And
+what they have sent is made fit for a line.
 """
 
 from __future__ import annotations
@@ -10,6 +11,14 @@ from typing import Final
 
 SUBJECT: Final = "about"
 """The attribute of a log record that names the subject."""
+_CONTROLS: Final = {
+    code: f"\\x{code:02x}" for code in (*range(32), *range(0x7F, 0xA0), 0x2028, 0x2029)
+} | {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t"}
+
+
+def one_line(text: str) -> str:
+    """Return the text with its control characters, and whatever else ends a line, as escapes."""
+    return text.translate(_CONTROLS)
 
 
 def about(whom: str) -> dict[str, str]:

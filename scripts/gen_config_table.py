@@ -1,6 +1,7 @@
 """Write the table of configuration keys into docs/operations.md, between its two markers.
 
-Shell. `python -m scripts.gen_config_table [--check]`; the rows are those of `pyzk/config/keys.py`.
+Shell. `python -m scripts.gen_config_table [--check]`; the rows are those of `pyzk/config/keys.py`
+and `pyzk/config/security_keys.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from pyzk.config.ensemble import ensemble_defaults
-from pyzk.config.keys import GROUPS, YES_NO, Key
+from pyzk.config.keys import GROUPS
+from pyzk.config.kinds import YES_NO, Key
 from pyzk.config.server import DEFAULTS
 from scripts import generated
 

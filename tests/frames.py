@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import struct
 from typing import Protocol, Self
 
@@ -153,14 +154,16 @@ class StreamClient:
         self.session_id = 0
 
     @classmethod
-    async def dial(cls, host: str, port: int) -> Self:
-        """Opens a connection without handshake."""
-        return cls(*await asyncio.open_connection(host, port))
+    async def dial(cls, host: str, port: int, tls: ssl.SSLContext | None = None) -> Self:
+        """Opens a connection without handshake, but for that of TLS."""
+        return cls(*await asyncio.open_connection(host, port, ssl=tls))
 
     @classmethod
-    async def connect(cls, host: str, port: int, timeout_ms: int = 30_000) -> Self:
+    async def connect(
+        cls, host: str, port: int, timeout_ms: int = 30_000, tls: ssl.SSLContext | None = None
+    ) -> Self:
         """Opens a connection and makes a session."""
-        client = await cls.dial(host, port)
+        client = await cls.dial(host, port, tls)
         try:
             await client.handshake(timeout_ms=timeout_ms)
         except asyncio.IncompleteReadError:

@@ -22,6 +22,7 @@ from pyzk.quorum.contract import MemberEffects
 from pyzk.quorum.driver import Driver
 from pyzk.quorum.peer import Peer
 from pyzk.quorum.standalone import standalone_peer
+from pyzk.server.arrival import Arrival
 from pyzk.server.connection import CLOSED, Connection
 from tests.frames import Record, Reply, Requests, connect_frame, decode_welcome
 
@@ -115,7 +116,7 @@ class Driven:
     def open(self, host: str = "127.0.0.1") -> Client:
         """Opens a connection without handshake."""
         self._port += 1
-        connection = self.peer.accept(host, self._port)
+        connection = self.peer.accept(Arrival(host, self._port))
         assert connection is not None, "refused"
         return Client(self, connection)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from pyzk.config.security_keys import PROVIDER_CLASSES
 from pyzk.data.acl import OPEN_ACL
 from pyzk.errors import ConfigError, InvalidAcl, MarshallingError, TooLargeTransaction
 from pyzk.jute.records import ACL
@@ -44,6 +45,11 @@ class Access:
         self.enforced_schemes = _enforced_schemes(config, registry)
         """A connection must have an id of one of these schemes before its first request; with none,
         any connection may ask."""
+
+    @property
+    def requires_sasl(self) -> bool:
+        """Whether a SASL login is one of those that a connection may be asked for."""
+        return "sasl" in self.enforced_schemes
 
     def allows(self, acl: Sequence[ACL], perms: int, auth_ids: Sequence[AuthId]) -> bool:
         """Return whether the identities hold at least one of the wanted permission bits."""
@@ -152,7 +158,11 @@ def _enforced_schemes(config: ServerConfig, registry: ProviderRegistry) -> tuple
     for scheme in schemes:
         if registry.get(scheme) is None:
             known = ", ".join(registry.schemes())
+            advice = ""
+            if scheme == "sasl":
+                names = (name for name, found in PROVIDER_CLASSES.items() if found == scheme)
+                advice = f"; authProvider.sasl={next(names)} adds it"
             raise ConfigError(
-                f"authentication scheme {scheme!r} is not available ({known})", key=key
+                f"authentication scheme {scheme!r} is not available ({known}){advice}", key=key
             )
     return schemes

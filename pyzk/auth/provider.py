@@ -2,11 +2,18 @@
 
 Pure. Answers to AuthenticationProvider. ``world``, ``auth`` and ``super`` are words of the ACL
 rules (``pyzk.auth.access``), not schemes with a provider, as in the original.
+
+These names are public: a package adds a scheme of its own by an entry point of the group
+``pyzk.auth_providers`` (docs/security.md). Its provider is asked on the loop that serves all
+clients, so it answers at once, from memory.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
+
+X509: Final = "x509"
+"""The scheme whose identities come with the connection, from certificates."""
 
 
 class AuthId(NamedTuple):
@@ -16,6 +23,12 @@ class AuthId(NamedTuple):
     id: str
 
 
+class TurnedAwayError(Exception):
+    """The client is to look for another server: its connection is closed without a reply. (An
+    answer would tell it that its credentials are wrong, and clients give up then.)"""
+
+
+@runtime_checkable
 class AuthProvider(Protocol):
     """One scheme: makes identities, judges ACL ids, compares the two."""
 
@@ -32,6 +45,7 @@ class AuthProvider(Protocol):
 
     def authenticate(self, address: str, auth: bytes | None) -> tuple[AuthId, ...] | None:
         """Return the identities that the bytes of an auth packet give, None if they are refused.
+        Raises TurnedAwayError for a client that came to the wrong server.
 
         ``address`` is the peer's, without port, in the form of ``pyzk.auth.ip.peer_address``.
         """

@@ -16,6 +16,8 @@ from typing import Any, Final
 import attrs
 import click
 
+from pyzk.cli.access import Access
+from pyzk.cli.access_options import access_options
 from pyzk.cli.members_change import (
     Change,
     add,
@@ -25,7 +27,12 @@ from pyzk.cli.members_change import (
     remove,
     replacement,
 )
-from pyzk.cli.members_client import EnsembleClient, RefusedError, UnavailableError
+from pyzk.cli.members_client import (
+    EnsembleClient,
+    RefusedError,
+    UnavailableError,
+    look_at_members,
+)
 from pyzk.cli.members_report import (
     Outcome,
     Report,
@@ -76,6 +83,7 @@ _reaching: Final = (
         metavar="SECONDS",
         help="How long to wait for each answer.",
     ),
+    access_options,
     output_option,
 )
 _changing: Final = (
@@ -139,15 +147,24 @@ def command() -> None:
 @click.argument("more", nargs=-1, metavar="[HOST:PORT[,HOST:PORT...]]")
 @_with_options(_reaching)
 def list_command(
-    more: tuple[str, ...], servers: str, auth: str | None, timeout_s: float, output: str
+    more: tuple[str, ...],
+    servers: str,
+    auth: str | None,
+    timeout_s: float,
+    access: Access,
+    output: str,
 ) -> None:
-    """Show the configuration in force, and how each member is."""
+    """Show the configuration in force, and how each member is.
+
+    It takes no session where a server answers conf (4lw.commands.whitelist), and else one.
+    """
     addresses = _addresses(",".join(more) or servers)
     report = Report()
     try:
-        with EnsembleClient(addresses, _credentials(auth), timeout_s) as client:
-            observed = client.observe(max_lag=DEFAULT_MAX_LAG, is_writer=False)
-            client.read_versions(observed)
+        observed = look_at_members(addresses, timeout_s, access)
+        if observed is None:
+            with EnsembleClient(addresses, _credentials(auth), timeout_s, access) as client:
+                observed = client.observe(max_lag=DEFAULT_MAX_LAG, is_writer=False)
     except UnavailableError as error:
         report.fail(Outcome.UNAVAILABLE, "unavailable", str(error))
     except RefusedError as error:
@@ -244,6 +261,7 @@ def _change(
     servers: str,
     auth: str | None,
     timeout_s: float,
+    access: Access,
     output: str,
     is_dry: bool,
     yes: bool,
@@ -266,7 +284,7 @@ def _change(
     terms = Terms(is_dry, is_forced, wait_s, max_lag, agree)
     addresses, credentials = _addresses(servers), _credentials(auth)
     try:
-        with EnsembleClient(addresses, credentials, timeout_s) as client:
+        with EnsembleClient(addresses, credentials, timeout_s, access) as client:
             report = carry_out(client, wanted, others, terms)
     except UnavailableError as error:
         report = Report(is_dry)

@@ -23,9 +23,20 @@ from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.retry import KazooRetry
 
 from pyzk.auth.access import SUPER
-from pyzk.cli.members_change import Change, client_place, same_content
+from pyzk.cli.access import PLAIN, Access
+from pyzk.cli.access_kazoo import FailedLogin, kazoo_client
+from pyzk.cli.members_change import Change, same_content
 from pyzk.cli.members_checks import Observed
-from pyzk.cli.survey import ClientAddress, SurveyedServer, explain, look, survey
+from pyzk.cli.members_places import Places
+from pyzk.cli.status import DEFAULT_MAX_LAG
+from pyzk.cli.survey import (
+    ClientAddress,
+    SurveyedServer,
+    configuration_of,
+    explain,
+    look,
+    survey,
+)
 from pyzk.config.members import Membership, QuorumServer, parse_membership
 from pyzk.constants import OpCode, Perms
 from pyzk.errors import ConfigError, JuteError
@@ -38,6 +49,8 @@ PATIENCE_S: Final = 30.0
 """The seconds for which a change may be without an answer, and for which the ensemble may be
 without a leader behind it."""
 _PAUSE_S: Final = 0.2
+_MOST_LOOKS: Final = 3
+"""How often servers are asked for the members, each time those that the last ones have named."""
 
 _log = logging.getLogger("pyzk.cli.members.client")
 # kazoo tells of each connection that it tries; what matters is said by the command.
@@ -115,6 +128,13 @@ _REFUSALS: Final[dict[type[Exception], tuple[str, str]]] = {
 }
 
 
+_STANDALONE: Final = (
+    "standalone",
+    "this server stands alone and has no members: give it a server line, standaloneEnabled=false"
+    " and reconfigEnabled=true, and start it again (docs/operations.md says how it grows)",
+)
+
+
 class _WhoAmI:
     """A request for the identities of this connection, in the form that kazoo sends."""
 
@@ -132,10 +152,16 @@ class EnsembleClient:
     """A session with an ensemble."""
 
     def __init__(
-        self, servers: Sequence[ClientAddress], auth: tuple[str, str] | None, timeout_s: float
+        self,
+        servers: Sequence[ClientAddress],
+        auth: tuple[str, str] | None,
+        timeout_s: float,
+        access: Access = PLAIN,
     ) -> None:
-        self._given = list(servers)
+        self._places = Places(servers, has_tls=access.tls is not None)
         self._auth = auth
+        self._access = access
+        self._failed_login = FailedLogin()
         self._timeout_s = timeout_s
         self._client: KazooClient | None = None
         self._tells_identities = True
@@ -155,7 +181,9 @@ class EnsembleClient:
     def _connect(self) -> None:
         """Raises UnavailableError."""
         serving = self._serving()
-        client = KazooClient(
+        client = kazoo_client(
+            self._access,
+            self._failed_login,
             hosts=",".join(map(str, serving)),
             timeout=SESSION_S,
             auth_data=None if self._auth is None else [self._auth],
@@ -166,6 +194,8 @@ class EnsembleClient:
         try:
             client.start(timeout=max(self._timeout_s, 1.0))
         except KazooTimeoutError:
+            if self._failed_login.reason is not None:
+                raise self._not_logged_in() from None
             why = "they may be full (maxClientCnxns), or ask for another authentication (--auth)"
             raise UnavailableError(
                 f"no session with {', '.join(map(str, serving))}: {why}"
@@ -177,9 +207,17 @@ class EnsembleClient:
             ) from None
         self._client = client
 
+    def _not_logged_in(self) -> UnavailableError:
+        why = self._failed_login.reason
+        return UnavailableError(
+            "the servers do not accept the credentials"
+            if why is None
+            else f"the login by SASL has failed: {why}"
+        )
+
     def _serving(self) -> list[ClientAddress]:
         """Return the servers to connect to, those that serve. Raises UnavailableError."""
-        found = asyncio.run(look(self._given, self._timeout_s))
+        found = asyncio.run(look(self._places.given, self._timeout_s, self._access))
         serving = [each.address for each in found if each.is_serving and each.mode != "read-only"]
         if serving:
             return serving
@@ -196,12 +234,7 @@ class EnsembleClient:
         """Return the configuration in force. Raises UnavailableError and RefusedError."""
         text = self._asked(self._read_text)
         if not text:
-            raise RefusedError(
-                "standalone",
-                "this server stands alone and has no members: give it a server line,"
-                " standaloneEnabled=false and reconfigEnabled=true, and start it again"
-                " (docs/operations.md says how it grows)",
-            )
+            raise RefusedError(*_STANDALONE)
         try:
             return parse_membership(text)
         except ConfigError as error:
@@ -256,7 +289,7 @@ class EnsembleClient:
                     raise UnavailableError(f"no server has answered for {PATIENCE_S:g} s") from None
                 time.sleep(_PAUSE_S)
             except exceptions.AuthFailedError:
-                raise UnavailableError("the servers do not accept the credentials") from None
+                raise self._not_logged_in() from None
             except exceptions.NoAuthError:
                 raise RefusedError(
                     "permission", f"the servers do not let this client read {CONFIG_PATH}: --auth"
@@ -313,12 +346,8 @@ class EnsembleClient:
 
     def _know(self, members: Iterable[QuorumServer]) -> None:
         """Connect to any of these members from now on: one of those given may leave."""
-        for member in members:
-            client = client_place(member)
-            if client is not None and ClientAddress(*client) not in self._given:
-                self._given.append(ClientAddress(*client))
         assert self._client is not None
-        self._client.set_hosts(",".join(map(str, self._given)))
+        self._client.set_hosts(",".join(map(str, self._places.all_of(members))))
 
     def observe(
         self, others: Iterable[QuorumServer] = (), max_lag: int = 0, is_writer: bool = True
@@ -334,31 +363,16 @@ class EnsembleClient:
             has_auth=self._auth is not None,
             can_write=self.anybody_can_write() if is_writer else None,
             is_super=is_super,
+            place_of=self._places.of,
         )
         asyncio.run(self._try_addresses(others, observed))
         return observed
 
-    def read_versions(self, observed: Observed) -> None:
-        """Note by which version of the configuration each member goes that serves.
-
-        Each member shows its own, until a change replicates one: then also a member without
-        reconfigEnabled=true shows that, as long as it follows the same leader.
-        """
-        for member in observed.membership.members:
-            server = observed.of(member)
-            if server is None or not server.is_serving:
-                continue
-            try:
-                with EnsembleClient([server.address], self._auth, self._timeout_s) as client:
-                    observed.versions[member.sid] = client.read().version
-            except (UnavailableError, RefusedError):
-                continue  # it takes no clients, or not this one
-
     async def _survey(self, members: Iterable[QuorumServer]) -> list[SurveyedServer]:
-        addresses = dict.fromkeys(
-            ClientAddress(*where) for where in map(client_place, members) if where is not None
-        )
-        return await survey([*(addresses | dict.fromkeys(self._given))], self._timeout_s)
+        places = self._places
+        if places.has_tls:
+            places.learn(await survey(places.given, self._timeout_s, self._access))
+        return await survey(places.all_of(members), self._timeout_s, self._access)
 
     async def _try_addresses(self, members: Iterable[QuorumServer], observed: Observed) -> None:
         """Note which hosts nobody knows, and which servers that run have closed election ports."""
@@ -377,6 +391,31 @@ class EnsembleClient:
         for pair, why in zip(pairs, tried, strict=True):
             if why is not None:
                 observed.unreachable[place(*pair)] = why
+
+
+def look_at_members(
+    given: Sequence[ClientAddress], timeout_s: float, access: Access = PLAIN
+) -> Observed | None:
+    """Return how the members are, without a session, which would be a transaction; None if no
+    server that is asked tells the configuration (``conf``). Raises RefusedError."""
+    where = Places(given, has_tls=access.tls is not None)
+    servers = asyncio.run(survey(given, timeout_s, access))
+    where.learn(servers)
+    if servers and all(each.is_serving and each.mode == "standalone" for each in servers):
+        raise RefusedError(*_STANDALONE)
+    configuration = configuration_of(servers)
+    for _ in range(_MOST_LOOKS):
+        if configuration is None:
+            return None
+        places = where.all_of(configuration.members)
+        if set(places) <= {each.address for each in servers}:
+            break
+        servers = asyncio.run(survey(places, timeout_s, access))
+        # The leader may be among them, and have a later one.
+        configuration = configuration_of(servers) or configuration
+    if configuration is None:
+        return None
+    return Observed(configuration, servers, DEFAULT_MAX_LAG, place_of=where.of)
 
 
 async def _try(address: tuple[str, int], timeout_s: float) -> str | None:

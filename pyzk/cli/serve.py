@@ -6,6 +6,7 @@ ZooKeeper: zkServer.sh start-foreground, and the positional form of ZooKeeperSer
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -13,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from pyzk.cli.sources import fail, load, load_properties, property_options
-from pyzk.config.server import Property
+from pyzk.config.server import Property, ServerConfig
 from pyzk.runtime import logs, parent
 from pyzk.runtime import main as runtime
 from pyzk.runtime.loop import LOOPS
@@ -26,6 +27,8 @@ _OPTIONS: Final = {
     "tick_time": "tickTime",
     "max_client_cnxns": "maxClientCnxns",
     "whitelist": "4lw.commands.whitelist",
+    "config_in_data_dir": "pyzk.configInDataDir",
+    "no_fsync": "forceSync",
 }
 
 _POSITIONS: Final = (
@@ -40,6 +43,8 @@ _NOT_EPHEMERAL: Final = {
     "data_dir": "--data-dir; in memory there is none",
     "data_log_dir": "--data-log-dir; in memory there is none",
     "initialize": "--initialize; in memory every server is new",
+    "config_in_data_dir": "--config-in-data-dir; in memory there is none",
+    "audit_log": "--audit-log; its audit log is a logger, pyzk.audit",
     "no_fsync": "--no-fsync; in memory there is nothing to sync",
     "loop": "--loop",
 }
@@ -61,6 +66,15 @@ def _words(words: tuple[str, ...]) -> tuple[str | None, list[Property]]:
     return None, given
 
 
+def _given(options: Mapping[str, str | None]) -> list[Property]:
+    """Return the keys that options of the command line set."""
+    return [
+        Property(_OPTIONS[name], value, "--" + name.replace("_", "-"))
+        for name, value in options.items()
+        if value is not None
+    ]
+
+
 def _check_combination(context: click.Context) -> None:
     """Refuse options that make no sense together."""
 
@@ -79,6 +93,19 @@ def _check_combination(context: click.Context) -> None:
         fail("--virtual-clock needs --control-port: otherwise time would never pass")
 
 
+def _open_audit_log(path: str | None, form: str, config: ServerConfig) -> None:
+    """Send the audit log to its file, if it has one, or end the process with one line that says why
+    not."""
+    if path is None:
+        return
+    if not config.audit_enable:
+        fail("--audit-log needs audit.enable=true, in zoo.cfg or as -Dzookeeper.audit.enable=true")
+    try:
+        logs.audit_to_file(path, form)
+    except OSError as error:
+        fail(f"cannot write the audit log, {path}: {error.strerror}")
+
+
 @click.command("serve")
 @click.argument("words", nargs=-1, metavar="[ZOO_CFG | PORT DATADIR [TICKTIME [MAXCNXNS]]]")
 @click.option("--port", metavar="PORT", help="Client port; 0 takes a free one.")
@@ -91,13 +118,21 @@ def _check_combination(context: click.Context) -> None:
 @click.option(
     "--initialize", is_flag=True, help="An empty data directory is that of a new ensemble."
 )
-@click.option("--no-fsync", is_flag=True, help="Answer writes before they are on disk.")
+@click.option(
+    "--config-in-data-dir",
+    flag_value="true",
+    help="Keep later configurations of the ensemble there; never write ZOO_CFG.",
+)
+@click.option("--no-fsync", flag_value="no", help="Answer writes before they are on disk.")
 @property_options[0]
 @property_options[1]
 @click.option(
     "--log-level", type=click.Choice(logs.LEVELS), help="Default: info; with --ephemeral warning."
 )
 @click.option("--log-format", type=click.Choice(logs.FORMATS), default="text", show_default=True)
+@click.option(
+    "--audit-log", metavar="FILE", help="File for the audit log alone; it needs audit.enable=true."
+)
 @click.option(
     "--loop",
     type=click.Choice(LOOPS),
@@ -118,9 +153,9 @@ def command(
     properties_file: str | None,
     log_level: str | None,
     log_format: str,
+    audit_log: str | None,
     loop: str,
     initialize: bool,
-    no_fsync: bool,
     ephemeral: bool,
     control_port: str | None,
     virtual_clock: bool,
@@ -135,11 +170,7 @@ def command(
     """
     logs.set_up(log_level or ("warning" if ephemeral else "info"), log_format)
     _check_combination(context)
-    given = [
-        Property(_OPTIONS[name], value, "--" + name.replace("_", "-"))
-        for name, value in options.items()
-        if value is not None
-    ]
+    given = _given(options)
     if ephemeral:
         from pyzk.cli import ephemeral as test_server
 
@@ -155,11 +186,9 @@ def command(
             )
         )
     zoo_cfg, positional = _words(words)
-    if no_fsync:
-        given.append(Property("forceSync", "no", "--no-fsync"))
     config = load(zoo_cfg, properties, properties_file, [*positional, *given])
-    if initialize:
-        config = replace(config, initialize=True)
+    _open_audit_log(audit_log, log_format, config)
+    config = replace(config, initialize=initialize)
     if exit_with_parent:
         parent.exit_with_parent()
     raise SystemExit(

@@ -14,6 +14,7 @@ import click
 from pyzk.config.server import Property, ServerConfig, parse_config, parse_properties
 from pyzk.errors import ConfigError
 from pyzk.exit_codes import ExitCode
+from pyzk.runtime.auth_providers import has_provider
 from pyzk.runtime.main import refuse
 
 DEFAULTS = (
@@ -22,6 +23,10 @@ DEFAULTS = (
     Property("dataDir", "./pyzk-data", "dataDir"),
 )
 """The address to serve on where no zoo.cfg is given: only this machine can reach it."""
+
+KERBEROS_VARIABLE = "KRB5_CONFIG"
+"""The environment variable that names another krb5.conf to what has to do with Kerberos."""
+KERBEROS_FILE_KEY = "java.security.krb5.conf"
 
 property_options = (
     click.option(
@@ -50,7 +55,8 @@ def load(
     given = load_properties(properties, properties_file)
     try:
         if zoo_cfg is None:
-            return parse_config(b"", given, (*DEFAULTS, *options))
+            all_options = (*DEFAULTS, *options)
+            return parse_config(b"", given, all_options, _read_if_there, has_provider=has_provider)
         return parse_config(
             _read(zoo_cfg),
             given,
@@ -59,6 +65,7 @@ def load(
             resolve,
             os.path.isdir,
             os.path.abspath(zoo_cfg),
+            has_provider,
         )
     except ConfigError as error:
         fail(f"{zoo_cfg}: {error}" if zoo_cfg is not None else str(error))
@@ -72,6 +79,9 @@ def load_properties(
     """Return the properties that ``property_options`` give, the strongest last, or end the process
     with one line that says what is wrong."""
     given: list[Property] = []
+    kerberos = os.environ.get(KERBEROS_VARIABLE)
+    if kerberos:
+        given.append(Property(KERBEROS_FILE_KEY, kerberos, KERBEROS_VARIABLE))
     if properties_file is not None:
         try:
             entries = parse_properties(_read(properties_file))

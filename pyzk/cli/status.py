@@ -14,6 +14,8 @@ from typing import Any, Final
 import attrs
 import click
 
+from pyzk.cli.access import Access
+from pyzk.cli.access_options import tls_options
 from pyzk.cli.number import Number
 from pyzk.cli.output import JSON, output_option, print_json, print_out
 from pyzk.cli.sources import fail
@@ -21,10 +23,12 @@ from pyzk.cli.survey import (
     LEARNERS,
     NOT_SERVING,
     SurveyedServer,
+    configuration_of,
     leader_of,
     parse_addresses,
     survey,
 )
+from pyzk.int64 import hex_digits
 from pyzk.zxid import epoch_of, format_zxid, make
 
 DEFAULT_SERVERS: Final = "127.0.0.1:2181"
@@ -82,6 +86,7 @@ def judge(members: list[SurveyedServer], max_lag: int) -> Report:
     for member in members:
         _judge_alone(report, member, max_lag)
     _judge_leaders(report)
+    _judge_membership(report)
     _judge_digests(report)
     _judge_size(report)
     _note_unasked(report)
@@ -140,6 +145,24 @@ def _judge_leaders(report: Report) -> None:
             report.blame(
                 Verdict.CONTRADICTORY,
                 f"{member.address} is in epoch {member.epoch}, its leader in {leader.epoch}",
+            )
+
+
+def _judge_membership(report: Report) -> None:
+    """Blame servers that run on without being members: nobody counts on them, and they are left
+    alone by the next leader."""
+    configuration = configuration_of(report.members)
+    if configuration is None:
+        return
+    sids = [member.sid for member in configuration.members]
+    for member in report.members:
+        if member.is_serving and member.server_id is not None and member.server_id not in sids:
+            report.blame(
+                Verdict.DEGRADED,
+                f"{member.address} is server {member.server_id}, and no member: version"
+                f" {hex_digits(configuration.version)} of the configuration has the servers"
+                f" {', '.join(map(str, sids))} only. If it was removed, stop it, and take it out of"
+                " the clients' connect strings; if it is new, add it (pyzk members add)",
             )
 
 
@@ -386,7 +409,10 @@ def _member_json(member: SurveyedServer, digest: tuple[str, int | None]) -> dict
     metavar="N",
     help="Transactions that a healthy member may be behind.",
 )
-def command(servers: tuple[str, ...], output: str, timeout_s: float, max_lag: int) -> None:
+@tls_options
+def command(
+    servers: tuple[str, ...], output: str, timeout_s: float, max_lag: int, access: Access
+) -> None:
     """Show how the members of an ensemble are; pyzk's and Apache ZooKeeper's.
 
     Name all of them, as in a client's connect string; without one it is 127.0.0.1:2181. Codes:
@@ -403,7 +429,7 @@ def command(servers: tuple[str, ...], output: str, timeout_s: float, max_lag: in
         addresses = parse_addresses(",".join(servers) or DEFAULT_SERVERS)
     except ValueError as error:
         fail(str(error))
-    report = judge(asyncio.run(survey(addresses, timeout_s)), max_lag)
+    report = judge(asyncio.run(survey(addresses, timeout_s, access)), max_lag)
     if output == JSON:
         print_json(as_json(report))
     else:

@@ -8,29 +8,33 @@ ZooKeeper: QuorumPeerConfig, QuorumPeer, and the properties of the quorum packag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import attrs
 
-from pyzk.config.dynamic_files import backup_name, next_name, parse_dynamic, parse_next
+from pyzk.config.dynamic_files import backup_name, parse_dynamic, parse_next
 from pyzk.config.keys import KEYS, MEMBER_PREFIXES
 from pyzk.config.members import (
     WILDCARD,
     MemberLines,
     Membership,
     QuorumServer,
-    bracketed,
     canonical_host,
     parse_id,
     parse_membership,
-    same_address,
     version_of_file_name,
 )
+from pyzk.config.places import check_client_address, listening, taken_from_masters
 from pyzk.config.properties import Entry
 from pyzk.config.settings import Remark, Resolve, Setting, Settings, no_names, of_entry
+from pyzk.config.start_files import StartFiles
 from pyzk.errors import ConfigError
 from pyzk.int64 import hex_digits
+
+if TYPE_CHECKING:
+    from pyzk.config.sasl import QuorumSaslConfig
+    from pyzk.config.tls import TlsConfig
 
 _BY_NAME: Final = {key.name: key for key in KEYS}
 
@@ -45,7 +49,8 @@ class EnsembleConfig:
     """The configuration that was proposed last, if the files have one that is not in force."""
     is_observer: bool
     client_host: str = WILDCARD
-    client_port: int
+    client_port: int | None
+    """The client port; None where clients are taken at the secure port only."""
     dynamic_file: str | None = None
     config_file: str | None = None
     """The path of zoo.cfg, beside which configurations are written; None if the configuration did
@@ -98,7 +103,44 @@ class EnsembleConfig:
     """The share of the snapshot's size up to which the log on disk is used to synchronize a
     learner; it is not used if this is negative."""
     force_snapshot_sync: bool = False
+
+    ssl_quorum: bool = False
+    """Whether this server connects to the others by TLS, and takes only that."""
+    port_unification: bool = False
+    """Whether it takes TLS and plaintext from the others."""
+    quorum_cert_reload: bool = False
+    """Whether changed files of keys and certificates are read again."""
+    quorum_sasl: QuorumSaslConfig | None = None
+    """How the members prove to each other who they are; None if they do not."""
+    quorum_tls: TlsConfig | None = None
+    """What TLS between members is told; None if there is none."""
+    config_in_data_dir: bool = False
+    """Whether later configurations are kept in dataDir, and zoo.cfg is never written."""
     warnings: tuple[Remark, ...] = ()
+    notes: tuple[Remark, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """What this server is in the ensemble, in words."""
+        count = len(self.membership.members)
+        of = f" of {count}"
+        if self.membership.member(self.my_sid) is None:
+            of = f", being added to {count} servers"
+        elif self.my_sid > count:  # a server that joins has the lines of a few, with gaps
+            of = f", one of {count} servers"
+        return f"server {self.my_sid}{of}, {'observer' if self.is_observer else 'participant'}"
+
+    @property
+    def trusts_strangers(self) -> bool:
+        """Whether anybody who reaches the ports for members is taken for one of them."""
+        sasl, tls = self.quorum_sasl, self.quorum_tls
+        if sasl is not None and sasl.server_requires:
+            return False
+        if tls is None or not self.ssl_quorum or self.port_unification:
+            return True
+        from pyzk.config.tls import NEED  # few need it
+
+        return tls.client_auth != NEED
 
     @property
     def me(self) -> QuorumServer:
@@ -108,18 +150,26 @@ class EnsembleConfig:
         return found
 
     @property
-    def client_address(self) -> tuple[str, int]:
-        """Where this server takes clients."""
-        return self.client_host, self.client_port
+    def keeps_files(self) -> bool:
+        """Whether this server has files of its own for later configurations: what it was started
+        with stays as it is."""
+        return self.config_file is None or self.config_in_data_dir
+
+    @property
+    def client_address(self) -> tuple[str, int] | None:
+        """Where this server takes clients; None if only at its secure port."""
+        return None if self.client_port is None else (self.client_host, self.client_port)
 
     def with_saved(
         self, committed: Membership | None, last_seen: Membership | None
     ) -> EnsembleConfig:
-        """Return what a member is told that has saved later configurations, and was started with
-        this one, which is no file. Raises ConfigError if it is in none of them."""
+        """Return what a member is told that has saved later configurations elsewhere, and was
+        started with this one. Raises ConfigError if it is in none of them."""
         found = self.membership
         if committed is not None and committed.version > found.version:
             found = committed
+        proposed = [each for each in (self.last_seen, last_seen) if each is not None]
+        last_seen = max(proposed, key=lambda each: each.version, default=None)
         if last_seen is not None and last_seen.version <= found.version:
             last_seen = None
         me = _find(self.my_sid, found, last_seen)
@@ -130,7 +180,7 @@ class EnsembleConfig:
                 " give it an empty data directory to let it join",
                 key="myid",
             )
-        host, port = self.client_address
+        host, port = self.client_host, self.client_port
         if me.client_port is not None:
             host, port = me.client_host, me.client_port
         return attrs.evolve(
@@ -150,39 +200,6 @@ class EnsembleConfig:
         except ConfigError:
             return self.membership
         return found if found.members else self.membership
-
-
-class StartFiles(NamedTuple):
-    """The files that a member has beside zoo.cfg, as they were read."""
-
-    myid: bytes | None = None
-    """The content of the file; None if there is none."""
-    myid_path: str = "dataDir/myid"
-    dynamic: bytes | None = None
-    """The content of `Settings.dynamic_file`; None if there is none."""
-    next: bytes | None = None
-    """The content of the file of the configuration that was proposed last; None if there is
-    none."""
-    next_path: str = "zoo.cfg.dynamic.next"
-    config_path: str | None = None
-    """The path of zoo.cfg; None if the settings did not come from a file."""
-
-
-def start_files(
-    settings: Settings, data_dir: str, path: str | None, read: Callable[[str], bytes | None]
-) -> StartFiles:
-    """Read the files that a member has beside the zoo.cfg at ``path``."""
-    myid_path = f"{data_dir}/myid"
-    dynamic = settings.dynamic_file
-    next_path = next_name(path or "zoo.cfg")
-    return StartFiles(
-        read(myid_path),
-        myid_path,
-        read(dynamic) if dynamic else None,
-        read(next_path) if dynamic and path else None,
-        next_path,
-        path,
-    )
 
 
 class Lone(NamedTuple):
@@ -215,6 +232,14 @@ def ensemble_values(ensemble: EnsembleConfig) -> list[tuple[str, object]]:
         for key in KEYS
         if key.member is not None and key.field is None
     ]
+    if ensemble.quorum_tls is not None:
+        from pyzk.config import tls
+
+        values += tls.effective_values(ensemble.quorum_tls)
+    if ensemble.quorum_sasl is not None:
+        from pyzk.config import sasl
+
+        values += sasl.effective_quorum_values(ensemble.quorum_sasl)
     values += [tuple(line.split("=", 1)) for line in ensemble.membership.lines()]  # type: ignore[misc]
     if ensemble.dynamic_file is not None:
         values.append(("dynamicConfigFile", ensemble.dynamic_file))
@@ -242,6 +267,7 @@ class _Builder:
         self.resolve = resolve
         self.values: dict[str, Any] = {}  # field -> value of the field's own type
         self.warnings: list[Remark] = []
+        self.notes: list[Remark] = []
 
     def build(self) -> EnsembleConfig | Lone | None:
         for key in KEYS:
@@ -317,7 +343,10 @@ class _Builder:
         self._peer_type(me)
         is_in_force = membership.member(me.sid) is not None
         host, port = self._client_address(me, is_in_force=is_in_force)
+        told = attrs.evolve(me, client_host=host, client_port=port)
+        self._master_port(membership, told)
         self._advise(membership, where)
+        self._config_in_data_dir()
         return EnsembleConfig(
             my_sid=me.sid,
             membership=membership,
@@ -325,9 +354,12 @@ class _Builder:
             is_observer=me.is_observer,
             client_host=host,
             client_port=port,
+            quorum_tls=self._tls(),
+            quorum_sasl=self._sasl(),
             dynamic_file=self.settings.dynamic_file,
             config_file=self.files.config_path,
             warnings=tuple(self.warnings),
+            notes=tuple(self.notes),
             **self.values,
         )
 
@@ -342,6 +374,26 @@ class _Builder:
                 )
         self._given("electionAlg")
 
+    def _tls(self) -> TlsConfig | None:
+        """Return what TLS between members is told, if any of it is asked for."""
+        for name, field in (("sslQuorum", "ssl_quorum"), ("portUnification", "port_unification")):
+            if self.values.get(field):
+                from pyzk.config.security_keys import QUORUM_TLS  # few need it
+                from pyzk.config.tls import TlsReader
+
+                fips_mode, _ = self._given("fips-mode")
+                reader = TlsReader(self.settings, QUORUM_TLS, self._warn)
+                return reader.config(f"{name}=true", fips_mode=fips_mode is not False)
+        return None
+
+    def _sasl(self) -> QuorumSaslConfig | None:
+        """Return how members prove to each other who they are, if they do."""
+        if not any(name.startswith("quorum.auth.") for name in self.settings.known):
+            return None
+        from pyzk.config.sasl import read_quorum_sasl
+
+        return read_quorum_sasl(self.settings, lambda _: self.files.login)
+
     def _check_members(self, membership: Membership, where: Setting) -> None:
         extended, _ = self._given("extendedTypesEnabled")
         addresses: dict[str, int] = {}
@@ -355,7 +407,7 @@ class _Builder:
                 raise entry.wrong(
                     "has several addresses; that needs multiAddress.enabled=true on all"
                 )
-            for text in _listening(member):
+            for text in listening(member):
                 other = addresses.setdefault(text, member.sid)
                 if other != member.sid:
                     self._warn(entry, f"{text} is an address of server {other}, too")
@@ -435,7 +487,7 @@ class _Builder:
             )
             self._warn(setting, remedy)
 
-    def _client_address(self, me: QuorumServer, *, is_in_force: bool) -> tuple[str, int]:
+    def _client_address(self, me: QuorumServer, *, is_in_force: bool) -> tuple[str, int | None]:
         """Return where clients are taken. A line that is only proposed need not agree with zoo.cfg:
         what zoo.cfg says counts until that line is in force."""
         host, host_line = self._given("clientPortAddress")
@@ -451,9 +503,11 @@ class _Builder:
             except ValueError as error:
                 raise line.wrong(str(error)) from None
         if me.client_port is None or (port is not None and not is_in_force):
-            if port is None:
-                raise self.settings.no_client_port(
-                    f"; set it, 2181 is usual, or end the server.{me.sid} line with ;2181"
+            if port is None and self._given("secureClientPort")[0] is None:
+                raise ConfigError(
+                    f"is not set; set it, 2181 is usual, or end the server.{me.sid} line with"
+                    " ;2181",
+                    key="clientPort",
                 )
             return host or WILDCARD, port
         if port is not None:
@@ -464,19 +518,55 @@ class _Builder:
                 raise line.wrong(str(error)) from None
         return me.client_host, me.client_port
 
+    def _master_port(self, membership: Membership, me: QuorumServer) -> None:
+        """Refuse a port for observers that a participant could not open, because a member has it
+        at the same address."""
+        port, setting = self._given("observerMasterPort")
+        if not port or setting is None:
+            return
+        members = [me if member.sid == me.sid else member for member in membership.members]
+        is_on_all = self.values.get("quorum_listen_on_all_ips", False)
+        taken = taken_from_masters(port, members, is_on_all=is_on_all)
+        if taken is None:
+            return
+        entry = self.settings.members.get(f"server.{taken.sid}")
+        line = "" if entry is None else f" (line {entry.line})"
+        text = (
+            f"{port} is the {taken.what} of server.{taken.sid}{line} at {taken.host}, where a"
+            " participant would take observers; choose another one, the same on all servers"
+        )
+        if not membership.version:
+            raise setting.wrong(text)
+        # A reconfiguration has led to it, and a member must not fail to start for that.
+        self._warn(setting, text)
+
     def _advise(self, membership: Membership, where: Setting) -> None:
         voters = len(membership.voters)
-        if membership.groups:
+        if membership.groups or voters % 2:
             return
-        where = self._line_of(membership.voters[0], where)
-        if voters == 2:
-            self._warn(where, "two participants: if either fails, no quorum is left; use three")
-        elif voters > 2 and voters % 2 == 0:
-            self._warn(
-                where,
-                f"{voters} participants survive no more failures than {voters - 1}; an odd number"
-                " is better",
-            )
+        # The lines of a server that joins: the present members and itself.
+        may_join = self.values.get("reconfig_enabled", False) and not membership.version
+        if voters > 2:
+            text = f"{voters} participants survive no more failures than {voters - 1}; an odd"
+            text += " number is better"
+        elif may_join:
+            text = "two participants: right if a server joins another one that runs; if either"
+            text += " fails, no quorum is left, so use three"
+        else:
+            text = "two participants: if either fails, no quorum is left; use three"
+        remark = self._line_of(membership.voters[0], where).remark(text)
+        (self.notes if may_join else self.warnings).append(remark)
+
+    def _config_in_data_dir(self) -> None:
+        """Say what the server lines are where they are those of the first start only."""
+        is_on, setting = self._given("pyzk.configInDataDir")
+        if not is_on or setting is None:
+            return
+        if not self.values.get("reconfig_enabled", False):
+            self._warn(setting, "has no effect without reconfigEnabled=true")
+            return
+        remark = "the server lines count until a later configuration is in dataDir, in version-2"
+        self.notes.append(setting.remark(remark))
 
     def _line_of(self, sid: int, where: Setting) -> Setting:
         """Return the line of a server, or ``where`` that names the dynamic file that has it."""
@@ -484,36 +574,6 @@ class _Builder:
 
     def _warn(self, setting: Setting, text: str) -> None:
         self.warnings.append(setting.remark(text))
-
-
-def check_client_address(
-    host: str | None, port: int, member: QuorumServer, resolve: Resolve
-) -> None:
-    """Check that `clientPortAddress` and `clientPort` agree with what the line of `member` says.
-
-    Where they do, the line counts: clientPortAddress need not be set, and may be all addresses.
-    Raises ValueError. ZooKeeper: QuorumPeerConfig.setupClientPort.
-    """
-    assert member.client_port is not None, member
-    mine, its = (host or WILDCARD).removeprefix("[").removesuffix("]"), member.client_host
-    shown = [f"{bracketed(mine)}:{port}", f"{bracketed(its)}:{member.client_port}"]
-    if port == member.client_port:
-        if mine.lower() == its.lower():
-            return
-        # What has colons is an address, perhaps with a scope that a resolver would not take.
-        address = mine if ":" in mine else resolve(mine)
-        if same_address(address, WILDCARD) or same_address(address, "::"):
-            return
-        other = its if ":" in its else resolve(its)
-        if same_address(address, other):
-            return
-        for at, (name, found) in enumerate(((mine, address), (its, other))):
-            if found != name:
-                shown[at] += f" ({found or 'unknown host'})"
-    raise ValueError(
-        f"{shown[0]} differs from {shown[1]} in server.{member.sid}; remove clientPort and"
-        " clientPortAddress here, or make them the same"
-    )
 
 
 def _under_way(proposed: Membership, path: str) -> str:
@@ -537,11 +597,3 @@ def _membership(entries: Iterable[Entry]) -> Membership:
     for entry in entries:
         collector.add(entry)
     return collector.membership()
-
-
-def _listening(member: QuorumServer) -> list[str]:
-    out = []
-    for address in member.addresses:
-        host = bracketed(address.host)
-        out += [f"{host}:{address.quorum_port}", f"{host}:{address.election_port}"]
-    return out

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from pyzk.config.keys import KEYS, KNOWN, LATER_PREFIXES, MEMBER_PREFIXES
+from pyzk.config.keys import KEYS, KNOWN, MEMBER_PREFIXES
+from pyzk.config.security_keys import SUPER_USER_PREFIX
 
 _CASE: Final = " (upper and lower case count)"
 _SIMILAR: Final = 0.85
@@ -28,7 +29,7 @@ _FILE_KEYS: Final = (
     *(bare for bare, name in _PROPERTIES.items() if bare != name),
 )
 _FAMILIES: Final = (
-    *(prefix.removeprefix(_PREFIX) for prefix in LATER_PREFIXES),
+    SUPER_USER_PREFIX.removeprefix(_PREFIX),
     "authProvider.",
     "metricsProvider.",
 )

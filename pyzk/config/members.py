@@ -21,7 +21,7 @@ from typing import Final
 
 import attrs
 
-from pyzk.config.keys import whole_number
+from pyzk.config.kinds import whole_number
 from pyzk.config.properties import Entry, parse_properties, trim
 from pyzk.errors import ConfigError
 from pyzk.int64 import hex_digits, signed
@@ -187,6 +187,16 @@ def same_address(one: str | None, other: str | None) -> bool:
         return False
     plain = [getattr(address, "ipv4_mapped", None) or address for address in found]
     return plain[0] == plain[1]
+
+
+def is_same_host(one: str, other: str) -> bool:
+    """Return whether two hosts are the same: by name, or as addresses; localhost is 127.0.0.1."""
+    one, other = one.lower(), other.lower()
+    return one == other or same_address(_address(one), _address(other))
+
+
+def _address(host: str) -> str:
+    return "127.0.0.1" if host == "localhost" else host
 
 
 def _split(text: str, separator: str) -> list[str]:

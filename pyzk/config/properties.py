@@ -83,12 +83,16 @@ def _logical_lines(lines: list[str]) -> Iterator[tuple[int, int, str]]:
         if not text or text[0] in "#!" or text == "\\":
             yield first, index, ""  # a backslash alone continues nothing: a comment may follow
             continue
-        while _continues(text):
-            text = text[:-1]
-            if index == len(lines):
-                break
-            text += lines[index].lstrip(_BLANKS)
-            index += 1
+        if _continues(text):
+            parts = [text]
+            # What stays of a part ends with backslashes in pairs: the next one decides alone.
+            while _continues(parts[-1]):
+                parts[-1] = parts[-1][:-1]
+                if index == len(lines):
+                    break
+                parts.append(lines[index].lstrip(_BLANKS))
+                index += 1
+            text = "".join(parts)
         yield first, index, text
 
 

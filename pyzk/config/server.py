@@ -8,23 +8,25 @@ ZooKeeper: QuorumPeerConfig, ServerConfig; ServerCnxnHelper and friends for the 
 
 from __future__ import annotations
 
+import binascii
+import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pyzk.config.keys import (
-    AUTH_PROVIDER_PREFIX,
-    KEYS,
-    KNOWN,
-    LATER_PREFIXES,
-    PATH,
-    PROTECTIONS,
-    Key,
-    Status,
-)
+from pyzk.config.keys import KEYS, KNOWN
+from pyzk.config.kinds import PATH, Key, Status
 from pyzk.config.properties import parse_properties
+from pyzk.config.record import DEFAULTS, WILDCARD, ServerConfig
+from pyzk.config.security_keys import (
+    AUTH_PROVIDER_PREFIX,
+    CLIENT_TLS,
+    PROVIDER_CLASSES,
+    PROVIDER_GROUP,
+    SUPER_USER_PREFIX,
+    concerns_sasl,
+)
 from pyzk.config.settings import Property, Remark, Resolve, Setting, Settings, no_names
-from pyzk.constants import MAX_REQUEST_BYTES, MAX_TXN_BYTES
+from pyzk.constants import MAX_REQUEST_BYTES
 from pyzk.errors import ConfigError
 from pyzk.four_letter_words import FOUR_LETTER_WORDS
 
@@ -32,149 +34,23 @@ if TYPE_CHECKING:
     from pyzk.config.ensemble import EnsembleConfig, Lone
     from pyzk.config.hints import Unknown
 
-__all__ = ["Property", "ServerConfig", "effective_values", "parse_config", "parse_properties"]
+__all__ = [
+    "DEFAULTS",
+    "WILDCARD",
+    "Property",
+    "ServerConfig",
+    "effective_values",
+    "parse_config",
+    "parse_properties",
+]
 
-_BUILT_IN_PROVIDERS: Final = ("DigestAuthenticationProvider", "IPAuthenticationProvider")
-"""The classes of authProvider.* that are always there, so that they need not be named."""
+_AUDIT_LOGGERS: Final = (
+    "org.apache.zookeeper.audit.Slf4jAuditLogger",
+    "org.apache.zookeeper.audit.Log4jAuditLogger",  # before 3.8
+)
 
-
-WILDCARD: Final = "0.0.0.0"  # noqa: S104 - what a server line says for "all addresses"
-_DERIVED: Final[Any] = None
-"""A default that other fields decide."""
-
-
-# No attrs: its import takes 9 ms, a fifth of the time until a first test server is ready.
-@dataclass(frozen=True, kw_only=True)
-class ServerConfig:
-    """Everything that a server can be told; the defaults are ZooKeeper's."""
-
-    data_dir: str = ""
-    data_log_dir: str = _DERIVED
-    client_port: int | None = None
-    """The client port; 0 stands for any free port, None for a port that is not set."""
-    client_port_address: str | None = None
-    """The host or address to listen on; None stands for all addresses of the machine."""
-    client_port_listen_backlog: int = -1
-    """The length of the queue of connections; -1 stands for the default of the operating system."""
-    tick_time_ms: int = 3000
-    min_session_timeout_ms: int = _DERIVED
-    max_session_timeout_ms: int = _DERIVED
-    max_client_cnxns: int = 60
-    """The most connections of one address; 0 means no limit."""
-    max_cnxns: int = 0
-    """The most connections in all; 0 means no limit."""
-    sessionless_cnxn_timeout_ms: int = 10_000
-    client_tcp_keep_alive: bool = False
-    jute_max_buffer: int = 0xFFFFF
-    """The longest frame from a client, inclusive."""
-    jute_max_buffer_extra: int = _DERIVED
-    """The bytes added to jute_max_buffer for what a transaction has beside the request."""
-    global_outstanding_limit: int = 1000
-    large_request_max_bytes: int = 104_857_600
-    large_request_threshold: int = -1
-    """The size from which on a request is large; -1 means that none is."""
-    four_letter_whitelist: tuple[str, ...] = ("srvr",)
-    """The words that are answered, sorted; `*` is spelt out, and srvr is always among them."""
-
-    snap_count: int = 100_000
-    snap_size_limit_kb: int = 4_194_304
-    """The KiB of log after which a snapshot is due; 0 or less means no limit."""
-    txn_log_size_limit_kb: int = -1
-    """The KiB after which another log is begun; 0 or less means no limit."""
-    pre_alloc_size_kb: int = 65_536
-    force_sync: bool = True
-    fsync_warning_threshold_ms: int = 1000
-    commit_log_count: int = 500
-    snapshot_compression: str = ""
-    """The compression of snapshots: "", "gz" or "snappy"."""
-    snapshot_trust_empty: bool = False
-    datadir_autocreate: bool = True
-    db_autocreate: bool = True
-    initialize: bool = False
-    """Whether an empty data directory is that of a new server, for whoever starts this says so:
-    ``pyzk serve --initialize``."""
-    serialize_last_processed_zxid: bool = True
-    digest_enabled: bool = True
-    close_session_txn_enabled: bool = True
-    autopurge_snap_retain_count: int = 3
-    autopurge_purge_interval_hours: int = 0
-    """The hours between two purges; 0 means no purging."""
-    flush_delay_ms: int = 0
-    max_write_queue_poll_time_ms: int = _DERIVED
-    max_batch_size: int = 1000
-
-    extended_types_enabled: bool = False
-    emulate_353_ttl_nodes: bool = False
-    enforce_quota: bool = False
-    container_check_interval_ms: int = 60_000
-    container_max_per_minute: int = 10_000
-    container_max_never_used_interval_ms: int = 0
-    """The age at which a container that never had a child goes; 0 means that it stays."""
-
-    skip_acl: bool = False
-    enable_eager_acl_check: bool = False
-    enforce_auth_enabled: bool = False
-    enforce_auth_schemes: tuple[str, ...] = ()
-    session_require_client_sasl_auth: bool = False
-    digest_auth_enabled: bool = True
-    digest_alg: str = "SHA1"
-    """The name of a digest algorithm in Java: SHA1, SHA-256, SHA3-512, MD5, ..."""
-    super_digest: str | None = None
-    auth_providers: tuple[tuple[str, str], ...] = ()
-    """The (suffix, class name) of each authProvider.<suffix>, in order of appearance."""
-
-    local_sessions_enabled: bool = False
-    local_sessions_upgrading_enabled: bool = False
-    readonlymode_enabled: bool = False
-    reconfig_enabled: bool = False
-    standalone_enabled: bool = True
-
-    request_throttle_max_requests: int = 0
-    request_throttle_stall_time_ms: int = 100
-    request_throttle_drop_stale: bool = True
-    request_stale_latency_check: bool = False
-    request_stale_connection_check: bool = True
-    throttled_op_wait_time_ms: int = 0
-    connection_throttle_tokens: int = 0
-    connection_throttle_fill_time_ms: int = 1
-    connection_throttle_fill_count: int = 1
-    connection_throttle_freeze_time_ms: int = -1
-    connection_throttle_drop_increase: float = 0.02
-    connection_throttle_drop_decrease: float = 0.002
-    connection_throttle_decrease_ratio: float = 0.0
-    connection_throttle_weight_enabled: bool = False
-    connection_throttle_global_session_weight: int = 3
-    connection_throttle_local_session_weight: int = 1
-    connection_throttle_renew_session_weight: int = 2
-
-    ensemble: EnsembleConfig | None = None
-    """The place among the other members; None on a lone server."""
-
-    warnings: tuple[Remark, ...] = ()
-    """What the operator asked for and does not get."""
-    notes: tuple[Remark, ...] = ()
-    """Harmless settings that have no effect here."""
-
-    def __post_init__(self) -> None:
-        derived = {
-            "data_log_dir": self.data_dir,
-            "min_session_timeout_ms": self.tick_time_ms * 2,
-            "max_session_timeout_ms": self.tick_time_ms * 20,
-            "jute_max_buffer_extra": max(1024, self.jute_max_buffer),
-            "max_write_queue_poll_time_ms": self.flush_delay_ms // 3,
-        }
-        for name, value in derived.items():
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, value)
-
-    @property
-    def max_txn_bytes(self) -> int:
-        """Return the longest transaction that a client may cause: what a ZooKeeper server of the
-        same jute.maxbuffer and extra size can read."""
-        return min(self.jute_max_buffer + self.jute_max_buffer_extra, MAX_TXN_BYTES)
-
-
-DEFAULTS = ServerConfig()
+_DIGEST_BITS: Final = {1: 160, 5: 128}
+"""The lengths of the digests whose names do not end with it: SHA1 (or SHA) and MD5."""
 
 
 ReadFile = Callable[[str], bytes | None]
@@ -189,6 +65,10 @@ def _no_directory(path: str) -> bool:
     return False
 
 
+def _no_provider(name: str) -> bool:
+    return False
+
+
 def parse_config(
     text: bytes,
     properties: Iterable[Property] = (),
@@ -197,6 +77,7 @@ def parse_config(
     resolve: Resolve | None = None,
     is_directory: Callable[[str], bool] = _no_directory,
     path: str | None = None,
+    has_provider: Callable[[str], bool] = _no_provider,
 ) -> ServerConfig:
     """Return what `text` (of zoo.cfg), `properties` and `options` (their names are keys) ask for.
 
@@ -204,11 +85,12 @@ def parse_config(
     dynamicConfigFile names. Host names are resolved where its client address is given twice;
     without ``resolve`` a name is the same as no other. A directory whose name in the file looks
     like a slip is taken if ``is_directory`` says that there is one. ``path`` is where zoo.cfg is;
-    beside it are the files of later configurations. Raises ConfigError with the line of `text` and
-    the key, for the first wrong value it meets.
+    beside it are the files of later configurations. ``has_provider`` tells whether there is an
+    entry point of this name for a provider of an authentication scheme. Raises ConfigError with the
+    line of `text` and the key, for the first wrong value it meets.
     """
     settings = Settings(text, properties, options)
-    builder = _Builder(settings, read_file, resolve or no_names, is_directory, path)
+    builder = _Builder(settings, read_file, resolve or no_names, is_directory, path, has_provider)
     try:
         return builder.build()
     except ConfigError as error:
@@ -216,8 +98,18 @@ def parse_config(
 
 
 def effective_values(config: ServerConfig) -> list[tuple[str, object]]:
-    """Return (key, value) of every setting that has a field, in the order of the table."""
-    return [(key.name, getattr(config, key.field)) for key in KEYS if key.field is not None]
+    """Return (key, value) of every setting that has a field, in the order of the table, then those
+    of TLS on the client ports, and of SASL."""
+    values = [(key.name, getattr(config, key.field)) for key in KEYS if key.field is not None]
+    if config.client_tls is not None:
+        from pyzk.config import tls
+
+        values += tls.effective_values(config.client_tls)
+    if config.sasl is not None:
+        from pyzk.config import sasl
+
+        values += sasl.effective_values(config.sasl)
+    return values
 
 
 class _Builder:
@@ -230,8 +122,11 @@ class _Builder:
         resolve: Resolve,
         is_directory: Callable[[str], bool],
         path: str | None,
+        has_provider: Callable[[str], bool],
     ) -> None:
         self.path = path
+        self.has_provider = has_provider
+        self.has_custom_providers = False
         self.settings = settings
         self.read_file = read_file
         self.resolve = resolve
@@ -250,6 +145,8 @@ class _Builder:
             if setting is not None:
                 self._apply(key, setting)
         self._take_auth_providers()
+        self._take_tls()
+        self._take_sasl()
         self._leftovers()
         if self.settings.members:
             self._members()
@@ -270,7 +167,7 @@ class _Builder:
         if key.status is Status.LATER and not _asks_for_nothing(key, setting.value, value):
             self._warn(setting, "not supported yet, ignored")
         elif key.status is Status.NO_EFFECT:
-            self.notes.append((setting.line, f"{setting.label}: has no effect in pyzk"))
+            self._note(setting, "has no effect in pyzk")
 
     def _look_at(self, key: Key, setting: Setting) -> None:
         """Warn of a text in quotation marks, or one that ends in a comment or in the next line: any
@@ -294,21 +191,48 @@ class _Builder:
     def _take_auth_providers(self) -> None:
         providers = []
         for name, setting in self.settings.properties.items():
-            if name.startswith(AUTH_PROVIDER_PREFIX):
-                providers.append((name.removeprefix(AUTH_PROVIDER_PREFIX), setting.value))
-                if not setting.value.endswith(_BUILT_IN_PROVIDERS):
-                    self._warn(setting, f"{setting.value} is not supported yet, ignored")
+            if not name.startswith(AUTH_PROVIDER_PREFIX):
+                continue
+            providers.append((name.removeprefix(AUTH_PROVIDER_PREFIX), setting.value))
+            scheme = PROVIDER_CLASSES.get(setting.value)
+            if scheme is None:
+                if not self.has_provider(setting.value):
+                    raise setting.wrong(
+                        f"{setting.value!r} is neither an authentication provider of ZooKeeper nor"
+                        " the name of an installed entry point; pyzk runs no Java: a Python package"
+                        " with this scheme has an entry point of this name in the group"
+                        f" {PROVIDER_GROUP}"
+                    )
+                self.has_custom_providers = True
         self.values["auth_providers"] = tuple(providers)
 
+    def _take_tls(self) -> None:
+        is_asked = self.values.get("secure_client_port") is not None or self.values.get(
+            "client_port_unification"
+        )
+        if is_asked or any(map(self.settings.find, CLIENT_TLS.keys.values())):
+            from pyzk.config.tls import read_client_tls  # most need it not, and start sooner
+
+            self.values["client_tls"] = read_client_tls(
+                self.settings, self.values, self._warn, self._note
+            )
+
+    def _take_sasl(self) -> None:
+        if any(map(concerns_sasl, self.settings.properties)):
+            from pyzk.config.sasl import read_sasl  # most need it not, and start sooner
+
+            self.values["sasl"] = read_sasl(self.settings, self.read_file, self._warn)
+
     def _leftovers(self) -> None:
+        others = []
         for name, setting in self.settings.known.items():
             if name not in KNOWN:
                 self._warn(setting, "not supported yet, ignored")
         for name, setting in self.settings.unused():
-            if name.startswith(LATER_PREFIXES):
-                self._warn(setting, "not supported yet, ignored")
-            elif not name.startswith(AUTH_PROVIDER_PREFIX):
+            if not name.startswith((AUTH_PROVIDER_PREFIX, SUPER_USER_PREFIX)):
                 self._unknown(name, setting)
+                others.append((name.removeprefix("zookeeper."), setting.value))
+        self.values["other_properties"] = tuple(others)
 
     def _unknown(self, name: str, setting: Setting) -> None:
         from pyzk.config import hints  # a start that is right does without it
@@ -318,6 +242,9 @@ class _Builder:
         self.unknown.append(hints.Unknown(setting.line, setting.label, meant))
         if meant.is_harmless:
             self.notes.append((setting.line, f"{setting.label}: {meant.remark}"))
+        elif self.has_custom_providers and not meant.remark:
+            note = "no key of pyzk; the providers of authProvider.* are told of it"
+            self.notes.append((setting.line, f"{setting.label}: {note}"))
         else:
             self._warn(setting, hints.extended("unknown, ignored", meant.remark))
 
@@ -339,6 +266,9 @@ class _Builder:
     def _warn(self, setting: Setting, text: str) -> None:
         self.warnings.append(setting.remark(text))
 
+    def _note(self, setting: Setting, text: str) -> None:
+        self.notes.append(setting.remark(text))
+
     # ---- members of an ensemble
 
     def _members(self) -> None:
@@ -347,9 +277,11 @@ class _Builder:
         data_dir = self.values.get("data_dir")
         if data_dir is None:
             return  # it is said below
-        from pyzk.config import ensemble  # a lone server has no use for it, and starts sooner
+        # A lone server has no use for them, and starts sooner.
+        from pyzk.config import ensemble
+        from pyzk.config.start_files import start_files
 
-        files = ensemble.start_files(self.settings, data_dir, self.path, self.read_file)
+        files = start_files(self.settings, data_dir, self.path, self.read_file)
         found = ensemble.read_members(self.settings, files, self.resolve)
         if isinstance(found, ensemble.EnsembleConfig):
             self._take_ensemble(found)
@@ -357,19 +289,13 @@ class _Builder:
             self._take_lone(found)
 
     def _take_ensemble(self, ensemble: EnsembleConfig) -> None:
-        for name in PROTECTIONS:
-            setting = self.settings.known.get(name)
-            if setting is not None and setting.value.lower() == "true":
-                raise setting.wrong(
-                    "is not supported yet, and without it the links between the servers would be"
-                    " open; remove it on all servers if that is acceptable",
-                )
         values = self.values
         values["ensemble"] = ensemble
         values["client_port"] = ensemble.client_port
         host = ensemble.client_host
         values["client_port_address"] = None if host == WILDCARD else host
         self.warnings += ensemble.warnings
+        self.notes += ensemble.notes
 
     def _take_lone(self, lone: Lone) -> None:
         """Take the client address of the only server line, as the original does, if the line is
@@ -377,7 +303,7 @@ class _Builder:
 
         Without `myid` it is used only where clientPort is not set.
         """
-        from pyzk.config.ensemble import check_client_address
+        from pyzk.config.places import check_client_address
 
         member, values, members = lone.member, self.values, self.settings.members
         setting = members.get(f"server.{member.sid}") or members["dynamicConfigFile"]
@@ -417,11 +343,28 @@ class _Builder:
         if values.get("session_require_client_sasl_auth"):
             values["enforce_auth_enabled"] = True
             values["enforce_auth_schemes"] = ("sasl",)
+        self._super_digest()
         if values.get("force_sync") is False:
             self._warn(
                 self.given["force_sync"],
                 "writes are acknowledged before they are on disk: a crash may lose them",
             )
+
+    def _super_digest(self) -> None:
+        """Warn of a superDigest that is the digest of no password, such as the password itself."""
+        digest: str | None = self.values.get("super_digest")
+        setting = self.given.get("super_digest")
+        algorithm: str = self.values.get("digest_alg", DEFAULTS.digest_alg)
+        if digest is None or setting is None or _is_digest(digest, algorithm):
+            return
+        label = f"{setting.label}: "
+        if any(line == setting.line and text.startswith(label) for line, text in self.warnings):
+            return  # what is wrong with the value is said
+        self._warn(
+            setting,
+            f"holds no digest of {algorithm}, so no password is the superuser's; it takes"
+            " user:DIGEST, not the password itself (docs/operations.md makes one)",
+        )
 
     def _floor(self, field: str, least: int) -> None:
         if self.values.get(field, least) < least:
@@ -452,14 +395,10 @@ class _Builder:
             raise ConfigError(
                 "is not set; give the directory for snapshots and logs", key="dataDir"
             )
-        if config.client_port is None:
-            address = self.given.get("client_port_address")
-            if address is not None:
-                raise address.wrong("clientPortAddress is set but clientPort is not")
-            raise self.settings.no_client_port("; 2181 is usual, 0 takes any free port")
-        for field in ("min_session_timeout_ms", "max_session_timeout_ms"):
-            if getattr(config, field) < 0:
-                raise self.given[field].wrong("must not be negative; -1 means the default")
+        self._check_ports(config)
+        for name in ("min_session_timeout_ms", "max_session_timeout_ms"):
+            if getattr(config, name) < 0:
+                raise self.given[name].wrong("must not be negative; -1 means the default")
         if config.min_session_timeout_ms > config.max_session_timeout_ms:
             setting = self.given.get("min_session_timeout_ms") or self.given.get(
                 "max_session_timeout_ms"
@@ -469,10 +408,50 @@ class _Builder:
                 f"minSessionTimeout ({config.min_session_timeout_ms}) must not be longer than"
                 f" maxSessionTimeout ({config.max_session_timeout_ms})",
             )
+        if config.audit_enable and config.audit_impl_class not in ("", *_AUDIT_LOGGERS):
+            raise self.given["audit_impl_class"].wrong(
+                f"{config.audit_impl_class!r} is a Java class that pyzk cannot run; remove it, and"
+                " the events go to the logger pyzk.audit (pyzk serve --audit-log FILE)"
+            )
+        if config.x509_id_type == "SAN" and config.x509_san_match_type is None:
+            raise self.given["x509_id_type"].wrong(
+                "needs ssl.x509.clientCertIdSanMatchType, the kind of name: 6 for a URI, 2 for DNS"
+            )
         if config.enforce_auth_enabled and not config.enforce_auth_schemes:
             raise self.given["enforce_auth_enabled"].wrong(
                 "needs enforce.auth.schemes, a comma-separated list such as digest,ip",
             )
+
+    def _check_ports(self, config: ServerConfig) -> None:
+        """Check that there is a port, that none has an address only, and that the two differ."""
+        port, secure = config.client_port, config.secure_client_port
+        for name, key, is_there in (
+            ("client_port_address", "clientPort", port is not None),
+            ("secure_client_port_address", "secureClientPort", secure is not None),
+        ):
+            address = self.given.get(name)
+            if address is not None and not is_there:
+                raise address.wrong(f"{key}Address is set but {key} is not")
+        if port is None and secure is None:
+            raise ConfigError("is not set; 2181 is usual, 0 takes any free port", key="clientPort")
+        if secure and secure == port:
+            host, other = config.client_port_address, config.secure_client_port_address
+            if None in (host, other) or host == other:
+                raise self.given["secure_client_port"].wrong(
+                    f"{secure} is the clientPort, too; give another one"
+                )
+
+
+def _is_digest(text: str, algorithm: str) -> bool:
+    """Return whether this is ``user:`` and the base64 of so many bytes as the algorithm makes."""
+    user, colon, digest = text.partition(":")
+    numbers = re.findall(r"[0-9]+", algorithm)
+    number = int(numbers[-1]) if numbers else 1
+    try:
+        found = binascii.a2b_base64(digest, strict_mode=True)
+    except ValueError:
+        return False
+    return bool(user and colon) and len(found) * 8 == _DIGEST_BITS.get(number, number)
 
 
 def _by_line(remark: Remark) -> int:

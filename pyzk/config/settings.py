@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from pyzk.config.keys import KNOWN, KNOWN_PREFIXES, MEMBER_PREFIXES, Key, Kind
+from pyzk.config.keys import KNOWN, KNOWN_PREFIXES, MEMBER_PREFIXES
+from pyzk.config.kinds import Key, Kind
 from pyzk.config.properties import Entry, parse_properties, trim
 from pyzk.errors import ConfigError
 
@@ -113,18 +114,6 @@ class Settings:
                 self._used.add(name)
                 found = setting
         return self.known.get(key.name, found) if key.known else found
-
-    def no_client_port(self, advice: str) -> ConfigError:
-        """Return the error for a missing clientPort. ``advice`` is left out where only TLS is
-        asked for."""
-        secure = self.known.get("secureClientPort")
-        if secure is not None:
-            place = "" if secure.line is None else f" (line {secure.line})"
-            advice = (
-                f", and secureClientPort{place} is not supported yet: pyzk has no TLS; a clientPort"
-                " would be in clear text"
-            )
-        return ConfigError(f"is not set{advice}", key="clientPort")
 
     def read(self, key: Key, setting: Setting, kind: Kind) -> object:
         """Return the value of a setting. Raises ConfigError."""

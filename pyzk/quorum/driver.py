@@ -39,7 +39,7 @@ from pyzk.quorum.commands import (
     StopListeningForObservers,
     StorageCommand,
 )
-from pyzk.server.outbox import Command, TakeSnapshot
+from pyzk.server.outbox import Command, SaslStep, TakeSnapshot
 
 if TYPE_CHECKING:
     from pyzk.quorum.contract import Effects, MemberEffects
@@ -217,6 +217,9 @@ class Driver:
     def _carry_out(self, command: Command) -> None:
         if isinstance(command, TakeSnapshot):
             self._effects.take_snapshot(self._peer.database)
+            return
+        if isinstance(command, SaslStep):
+            command.start()
             return
         member = self._member_effects
         assert member is not None, command

@@ -75,7 +75,7 @@ class Member:
         """This server, as the last configuration that had it says, or else as the files do."""
         self.is_observer: bool = ensemble.is_observer
         """Whether this server observes; one that no configuration has follows without a vote."""
-        self.client_address: tuple[str, int] = (ensemble.client_host, ensemble.client_port)
+        self.client_address: tuple[str, int] | None = ensemble.client_address
         """Where clients are taken."""
         self.knows_leader: bool = False
         """Whether the next role is taken without an election: a configuration has named it."""
@@ -262,6 +262,11 @@ class Member:
             )
         self.is_outdated = True
 
+    @property
+    def election_round(self) -> int:
+        """The round in which the present leader was elected, as far as this server knows."""
+        return 0 if self.elections is None else self.elections.election.current_vote.round
+
     def has_quorums_of(self, version: int) -> bool:
         """Tells whether a later version of the configuration is known to have the same quorums."""
         return self.elections is not None and self.elections.election.has_quorums_of(version)
@@ -297,12 +302,13 @@ class Member:
     def see_config_of_database(self) -> None:
         """Takes the configuration that the database has, if it is later than those of the files,
         which could not be written when it was proposed: who has acknowledged it must not take a
-        quorum of the former one for enough. Server lines in zoo.cfg are a new beginning."""
+        quorum of the former one for enough. Server lines in zoo.cfg are a new beginning, unless
+        zoo.cfg is never written."""
         known = self._config_of_database()
         configs = self.configs
         if known is None:
             return
-        if configs.committed.version:
+        if configs.committed.version or self.ensemble.config_in_data_dir:
             self.see_config(known)
         elif configs.is_enabled and known.voters != configs.committed.voters:
             log.warning(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pyzk.data.database import Database
     from pyzk.metrics import Metrics
     from pyzk.quorum.contract import Life
+    from pyzk.server.arrival import Arrival
     from pyzk.server.connection import Connection
     from pyzk.server.host import Host
     from pyzk.server.outbox import Outbox
@@ -113,9 +114,13 @@ class Peer:
         if wants_snapshot and not any(isinstance(each, TakeSnapshot) for each in commands):
             commands.append(TakeSnapshot())
 
-    def accept(self, host: str, port: int) -> Connection | None:
+    def accept(self, arrival: Arrival) -> Connection | None:
         """Takes a client that has connected; None refuses it."""
-        return self.server.accept(host, port)
+        return self.server.accept(arrival)
+
+    def is_full_for(self, host: str, is_on_secure_port: bool) -> bool:
+        """Tells, before ``accept``, whether a limit keeps a client of this host out."""
+        return self.server.is_full_for(host, is_on_secure_port)
 
     def reject(self, host: str, limit: str) -> None:
         """Logs a client of ``host`` that the world does not take because of ``limit``."""
@@ -145,6 +150,8 @@ class Peer:
                 server.sessions.postpone(stood_still_ms)
             server.touch_throttled()
             server.expire_sessions()
+            if server.queues.line is not None:
+                server.queues.line.go_on()
         self._delete_containers()
         self._life.wake()
 

@@ -8,6 +8,7 @@ in brackets. ZooKeeper: InetSocketAddress.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 import struct
 import sys
@@ -27,6 +28,14 @@ _SOCKADDR_BYTES: Final = {socket.AF_INET: 16, socket.AF_INET6: 28}
 def place(host: str, port: int) -> str:
     """Return host and port as people write them: with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(address.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
 
 
 # --- where a host is ------------------------------------------------------------------

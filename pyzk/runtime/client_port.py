@@ -13,6 +13,7 @@ import socket
 from typing import TYPE_CHECKING, Final, cast
 
 from pyzk.runtime.addresses import peer_of
+from pyzk.server.arrival import Arrival
 from pyzk.server.connection import CLOSED, STALL_CHOKED, Connection
 
 if TYPE_CHECKING:
@@ -32,7 +33,19 @@ class ClientInputs:
     config: ServerConfig
     unread: Unread
 
-    def accept(self, host: str, port: int, descriptor: int) -> Connection | None:
+    def admits(self, host: str, descriptor: int, *, is_on_secure_port: bool) -> bool:
+        """Tells, before a handshake of TLS, whether a client of this host may be taken."""
+        raise NotImplementedError
+
+    def handshake_failed(self) -> None:
+        """Takes the news that a handshake of TLS has failed."""
+        raise NotImplementedError
+
+    def handshake_exceeded(self) -> None:
+        """Takes the news that there were too many handshakes of TLS."""
+        raise NotImplementedError
+
+    def accept(self, arrival: Arrival) -> Connection | None:
         """Takes a client that has connected; None refuses it."""
         raise NotImplementedError
 
@@ -61,10 +74,18 @@ class ClientProtocol:
     """One socket of a client, with the methods of asyncio.Protocol. That class itself as a base
     would keep this one from being compiled."""
 
-    __slots__ = ("_connection", "_is_choked", "_is_paused", "_runner", "_transport")
+    __slots__ = (
+        "_connection",
+        "_is_choked",
+        "_is_on_secure_port",
+        "_is_paused",
+        "_runner",
+        "_transport",
+    )
 
-    def __init__(self, runner: ClientInputs) -> None:
+    def __init__(self, runner: ClientInputs, *, is_on_secure_port: bool = False) -> None:
         self._runner = runner
+        self._is_on_secure_port = is_on_secure_port
         self._transport: asyncio.Transport | None = None
         self._connection: Connection | None = None
         self._is_paused = False
@@ -82,7 +103,18 @@ class ClientProtocol:
         sock = transport.get_extra_info("socket")
         descriptor = -1 if sock is None else sock.fileno()
         host, port = peer_of(transport)
-        connection = self._runner.accept(host, port, descriptor)
+        tls = transport.get_extra_info("tls")
+        connection = self._runner.accept(
+            Arrival(
+                host,
+                port,
+                descriptor=descriptor,
+                is_secure=tls is not None,
+                is_on_secure_port=self._is_on_secure_port,
+                certificates=() if tls is None else tls.certificates,
+                cipher="" if tls is None else tls.cipher,
+            )
+        )
         if connection is None:
             # The original, too, accepts and then closes without a byte.
             self._transport.abort()

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final, cast
 from pyzk.errors import ElectionPortError
 from pyzk.outsiders import about
 from pyzk.quorum.election_links import STRANGERS
+from pyzk.runtime.addresses import is_loopback
 from pyzk.runtime.dialing import Listening, Where
-from pyzk.runtime.network import peer_name
+from pyzk.runtime.network import TcpListener, peer_name
 from pyzk.runtime.port import Port, PortSocket
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pyzk.quorum.commands import DialElection
     from pyzk.quorum.election_link import ElectionLink
     from pyzk.quorum.lifecycle import MemberLife
-    from pyzk.runtime.seams import MemberInputs, MemberNetwork
+    from pyzk.runtime.seams import Listener, MemberInputs, MemberNetwork
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class ElectionPort(Port):
         super().__init__(inputs, life, ensemble, network)
         self._unreachable: dict[object, str] = {}
         """Id of a configured server -> why it cannot be reached, which is logged once."""
+        self._has_warned = False
 
     async def listen(self) -> None:
         """Takes connections as soon as one of the addresses can be bound, and waits for that: a
@@ -54,7 +56,14 @@ class ElectionPort(Port):
         """
         for where in self._election_places(self.ensemble.me):
             self._listening.append(
-                Listening(self.inputs, self._network, self._make_accepted, where, BIND_RETRY_S)
+                Listening(
+                    self.inputs,
+                    self._network,
+                    self._make_accepted,
+                    where,
+                    BIND_RETRY_S,
+                    opened=self._warn_if_open,
+                )
             )
         attempts = self.ensemble.election_port_bind_retry
         outcomes = await asyncio.gather(
@@ -66,6 +75,22 @@ class ElectionPort(Port):
             if len(failures) == len(outcomes) or not isinstance(failure, ElectionPortError):
                 raise failure
             log.error("%s. It goes on with its other addresses", failure)
+
+    def _warn_if_open(self, listener: Listener) -> None:
+        """Says once that whoever can reach this server is trusted, if that is so."""
+        if self._has_warned or not self.ensemble.trusts_strangers:
+            return
+        host = str(listener.address[0]) if isinstance(listener, TcpListener) else ""
+        if not host or is_loopback(host):
+            return
+        self._has_warned = True
+        log.warning(
+            "who can reach %s at the ports of server.%d is taken for a member of the ensemble, and"
+            " can read and change everything: keep others away from these ports, or set"
+            " sslQuorum=true with ssl.quorum.* on all members",
+            host,
+            self.ensemble.my_sid,
+        )
 
     def _election_places(self, server: QuorumServer) -> list[Where]:
         ports = [each.election_port for each in server.addresses]

@@ -42,7 +42,7 @@ def describe_environment() -> Mapping[str, str]:
         "os.name": platform.system(),
         "os.arch": platform.machine(),
         "os.version": platform.release(),
-        "user.name": _user_name(),
+        "user.name": user_name(),
         "user.home": os.path.expanduser("~"),
         "user.dir": os.getcwd(),
         "os.memory.free": f"{free}MB",
@@ -51,12 +51,13 @@ def describe_environment() -> Mapping[str, str]:
     }
 
 
-def _user_name() -> str:
-    import getpass
+def user_name() -> str:
+    """Return the name of the user whom the process runs as; its number if it has no name."""
+    import pwd
 
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
         return str(os.getuid())
 
 

@@ -15,15 +15,13 @@ import sys
 import time
 from typing import Final, TextIO
 
-from pyzk.outsiders import SUBJECT
+from pyzk.audit_log import EVENT, LOGGER, AuditEvent
+from pyzk.outsiders import SUBJECT, about, one_line
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("text", "json")
 
-_CONTROLS: Final = {
-    code: f"\\x{code:02x}" for code in (*range(32), *range(0x7F, 0xA0), 0x2028, 0x2029)
-} | {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t"}
-
+_log = logging.getLogger(__name__)
 
 QUIET_S: Final = 60.0
 """The time for which further lines of a kind about the same outsider are left out."""
@@ -129,6 +127,39 @@ def set_up(level: str = "info", form: str = "text", stream: TextIO | None = None
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # Who asks for an audit log wants all of it.
+    logging.getLogger(LOGGER).setLevel(logging.INFO)
+
+
+AUDIT_FILE_BYTES: Final = 10_000_000
+AUDIT_FILES: Final = 10
+"""The length at which the file of the audit log is set aside, and how many of those are kept: as in
+the example that comes with ZooKeeper."""
+
+
+def audit_to_file(path: str, form: str = "text") -> None:
+    """Send the audit log to a file of its own, and no longer to the other lines. Raises OSError."""
+    from logging.handlers import RotatingFileHandler  # few need it
+
+    class AuditFile(RotatingFileHandler):
+        """Says so in the log when a line is lost, as it is when the disk is full."""
+
+        def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - its name there
+            _log.exception("the audit log cannot be written: a line is lost", extra=about(path))
+            self.forget()
+
+        def forget(self) -> None:
+            """Open the file anew for the next line: otherwise what is lost would pile up."""
+            stream, self.stream = self.stream, None
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+    handler = AuditFile(path, maxBytes=AUDIT_FILE_BYTES, backupCount=AUDIT_FILES, encoding="utf-8")
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    logger = logging.getLogger(LOGGER)
+    logger.handlers[:] = [handler]
+    logger.propagate = False
 
 
 def tell_failure(reason: str) -> None:
@@ -156,7 +187,8 @@ class TextFormatter(logging.Formatter):
     """Formats a line as `2026-01-31T12:00:00.123Z INFO pyzk.runtime.main: message`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        message = record.getMessage().translate(_CONTROLS)
+        event = record.__dict__.get(EVENT)  # its tabs are meant
+        message = one_line(record.getMessage()) if event is None else str(event)
         line = f"{timestamp(record.created)} {record.levelname:<7} {record.name}: {message}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
@@ -165,17 +197,20 @@ class TextFormatter(logging.Formatter):
 
 class JsonFormatter(logging.Formatter):
     """Formats a line as one JSON object: time, level, logger, message, and `exception` where a bug
-    left a trace."""
+    left a trace, or `audit` with the fields of an event of the audit log."""
 
     def format(self, record: logging.LogRecord) -> str:
         import json  # only where it is asked for: start-up is measured
 
-        fields = {
+        fields: dict[str, object] = {
             "time": timestamp(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
+        event: AuditEvent | None = record.__dict__.get(EVENT)
+        if event is not None:
+            fields["audit"] = event.fields
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         return json.dumps(fields)

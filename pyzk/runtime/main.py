@@ -30,7 +30,7 @@ from functools import partial
 from types import FrameType
 from typing import Final, Protocol, TextIO
 
-from pyzk import __version__
+from pyzk import __version__, audit_log
 from pyzk.config.server import ServerConfig
 from pyzk.errors import (
     ConfigError,
@@ -43,7 +43,8 @@ from pyzk.exit_codes import ExitCode
 from pyzk.runtime import logs
 from pyzk.runtime import loop as event_loop
 from pyzk.runtime.addresses import place
-from pyzk.runtime.environment import is_compiled, raise_descriptor_limit
+from pyzk.runtime.client_ports import SecurePortError
+from pyzk.runtime.environment import is_compiled, raise_descriptor_limit, user_name
 from pyzk.runtime.logs import tell_failure
 from pyzk.runtime.process import end_at_another, handle, heeded_signals, ignore
 
@@ -57,7 +58,14 @@ class Runner(Protocol):
     """What this module asks of pyzk.runtime.runner.PeerRunner."""
 
     @property
+    def config(self) -> ServerConfig:
+        """What the server was told; for a member, with the configuration that it had saved."""
+        ...
+
+    @property
     def client_address(self) -> tuple[str, int]: ...
+    @property
+    def secure_client_address(self) -> tuple[str, int] | None: ...
     async def start(self) -> None: ...
     async def serve_until_stopped(self) -> int: ...
     def request_stop(self) -> None: ...
@@ -99,11 +107,9 @@ def run(
             runner.request_stop()
 
     def say(runner: Runner) -> None:
-        ensemble = config.ensemble
+        ensemble = runner.config.ensemble
         if ensemble is not None and not connect_string_only:
-            what = "observer" if ensemble.is_observer else "participant"
-            count = len(ensemble.membership.members)
-            role = f"server {ensemble.my_sid} of {count}, {what}, looking for a leader"
+            role = f"{ensemble.place}, looking for a leader"
             tell(runner, status_line("started", *runner.client_address, role, where))
         runner.when_serving(partial(say_ready, runner))
 
@@ -141,10 +147,13 @@ async def _serve(
         runner = make_runner(config)
         await runner.start()
     except (ConfigError, StorageError, ElectionPortError, OSError) as error:
+        _audit(config, audit_log.SERVER_START, audit_log.FAILURE)
         return refuse(*explain(error, config))
     except Exception:
+        _audit(config, audit_log.SERVER_START, audit_log.FAILURE)
         _log.exception("cannot start: this is a bug in pyzk")
         return ExitCode.UNEXPECTED_ERROR
+    _audit(config, audit_log.SERVER_START, audit_log.SUCCESS)
     spare_the_collector()
     share_the_interpreter()
     asyncio_loop = asyncio.get_running_loop()
@@ -166,9 +175,18 @@ async def _serve(
     except Exception:
         _log.exception("stopped serving: this is a bug in pyzk")
         return ExitCode.UNEXPECTED_ERROR
+    finally:
+        _audit(config, audit_log.SERVER_STOP, audit_log.INVOKED)
     logs.tell_left_out(is_end=True)
     _log.info("stopped")
     return code
+
+
+def _audit(config: ServerConfig, operation: str, result: str) -> None:
+    """Tell the audit log, if there is one, of the server itself."""
+    if config.audit_enable:
+        event = audit_log.AuditEvent(operation, result, user=user_name())
+        audit_log.tell(event)
 
 
 def _tell_left_out(asyncio_loop: asyncio.AbstractEventLoop) -> None:
@@ -206,9 +224,11 @@ def _peer_runner(config: ServerConfig) -> Runner:
 
 def _log_start(runner: Runner) -> None:
     kind = type(asyncio.get_running_loop()).__module__.partition(".")[0]
+    secure = runner.secure_client_address
     _log.info(
-        "serving on %s (Python %s, %s core, %s, process %d)",
+        "serving on %s%s (Python %s, %s core, %s, process %d)",
         place(*runner.client_address),
+        "" if secure is None else f", with TLS on {place(*secure)}",
         platform.python_version(),
         "compiled" if is_compiled() else "interpreted",
         kind,
@@ -271,6 +291,8 @@ def explain(error: Exception, config: ServerConfig) -> tuple[str, int]:
     number = error.errno or 0
     reason = os.strerror(number) if number > 0 else error.strerror or str(error)
     where = place(config.client_port_address or "*", config.client_port or 0)
+    if isinstance(error, SecurePortError):
+        where = place(config.secure_client_port_address or "*", config.secure_client_port or 0)
     return (
         f"cannot listen on {where}: {reason}; {_advice(error, config)}",
         ExitCode.UNEXPECTED_ERROR,
@@ -281,7 +303,11 @@ def _advice(error: OSError, config: ServerConfig) -> str:
     """Return what to do when the client port cannot be had. A member has few options, because other
     programs know its port."""
     ensemble = config.ensemble
-    if ensemble is None:
+    cause: BaseException | None = error
+    if isinstance(error, SecurePortError):
+        port, host = "secureClientPort in zoo.cfg", "secureClientPortAddress in zoo.cfg"
+        cause = error.__cause__
+    elif ensemble is None:
         port, host = "--port, or clientPort in zoo.cfg", "--host, or clientPortAddress"
     elif ensemble.me.client_port is None:
         port, host = "clientPort in zoo.cfg", "clientPortAddress in zoo.cfg"
@@ -291,7 +317,7 @@ def _advice(error: OSError, config: ServerConfig) -> str:
             f"behind the ; of server.{mine}, on all members; or, if this is not server {mine},"
             f" correct myid ({config.data_dir}/myid holds {mine})"
         )
-    if isinstance(error, socket.gaierror):
+    if isinstance(cause, socket.gaierror):
         return f"correct the name, or what looks it up (/etc/hosts, DNS): {host}"
     if error.errno == errno.EADDRINUSE:
         free = ", 0 for any that is free" if ensemble is None else ""

@@ -16,7 +16,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, cast
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from pyzk.clock import Clock
 from pyzk.config.server import WILDCARD, ServerConfig
@@ -26,27 +27,33 @@ from pyzk.exit_codes import ExitCode
 from pyzk.quorum.driver import Driver
 from pyzk.quorum.peer import Peer
 from pyzk.quorum.standalone import standalone_peer
-from pyzk.runtime.client_listening import ClientListening
+from pyzk.runtime.auth_providers import with_custom_providers
 from pyzk.runtime.client_port import ClientInputs, ClientProtocol
+from pyzk.runtime.client_ports import ClientPorts
 from pyzk.runtime.environment import (
     describe_environment,
     file_descriptors,
     first_reserved_descriptor,
+    user_name,
 )
-from pyzk.runtime.listening import DEFAULT_BACKLOG
 from pyzk.runtime.seams import Seams, ServerStorage, Timer
 from pyzk.runtime.unread import Unread
 from pyzk.server.connection import Connection
-from pyzk.server.host import Host
+from pyzk.server.host import NO_PORT, Host
 
 if TYPE_CHECKING:
+    from pyzk.auth.sasl.gssapi import Kerberos
+    from pyzk.quorum.configurations import Configurations
     from pyzk.runtime.member_ports import MemberPorts
+    from pyzk.server.arrival import Arrival
 
 log = logging.getLogger(__name__)
 
 RECENT_INPUTS: Final = 200
 """How many inputs are kept for the log of a broken invariant."""
 _SHOWN_BYTES: Final = 48
+MAX_RECENT_BYTES: Final = 1 << 14
+"""What clients have sent in a turn is kept whole for that log if it is no longer than this."""
 MAX_GATHERING_TURNS: Final = 8
 """After so many turns of the loop the log is written although writes keep coming."""
 MAX_FED_BYTES: Final = 1 << 18
@@ -68,7 +75,7 @@ class PeerRunner(ClientInputs):
     """One server process, or one server among others in a test."""
 
     def __init__(self, config: ServerConfig, seams: Seams | None = None) -> None:
-        self.config = config
+        config = self.config = with_custom_providers(config)
         self.clock = Clock()
         self.unread = Unread()
         self.first_reserved_descriptor = first_reserved_descriptor()
@@ -78,8 +85,9 @@ class PeerRunner(ClientInputs):
         self._storage: ServerStorage = seams.storage or file_storage(config)
         self._time = seams.time
         self._listeners = seams.listeners
-        self._clients = ClientListening(self._make_protocol, self._backlog, self._clients_taken_at)
-        self._wrap = seams.wrap
+        self._clients = ClientPorts(
+            self, config, seams.wrap, seams.wrap_tls, self._clients_taken_at, self.call_later
+        )
         self._network = seams.network
         self._member: MemberPorts | None = None
         """The ports of a member of an ensemble; None for a lone server."""
@@ -100,11 +108,15 @@ class PeerRunner(ClientInputs):
         self._is_ending_turn = False
         self._durable_zxid = 0
         """The zxid of a write that the loop has made durable in this turn; 0 if there is none."""
-        self._recent: deque[tuple[int | str, object]] = deque(maxlen=RECENT_INPUTS)
+        self._recent: deque[tuple[object, object]] = deque(maxlen=RECENT_INPUTS)
+        """The last inputs: the connection or what else they came from, and what they were."""
         self._stopped: asyncio.Future[int]
         self.client_address: tuple[str, int] = ("", 0)
         """The address and port where clients connect; known once ``start`` has returned, and
-        another one when a reconfiguration has moved it."""
+        another one when a reconfiguration has moved it. Without a client port it is that of
+        secureClientPort."""
+        self.secure_client_address: tuple[str, int] | None = None
+        """The same of secureClientPort; None if there is none."""
         self._host: Host | None = None
         self.failure: BaseException | None = None
         """The error that stopped the server; None if it runs, or ended because it was asked to."""
@@ -117,9 +129,7 @@ class PeerRunner(ClientInputs):
         """
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
-        config = self.config
-        if config.client_port is not None:
-            self._clients.open(config.client_port_address, config.client_port, self._listeners)
+        self._clients.open(self._listeners)
         try:
             database = self._storage.open()
             self._take_saved()
@@ -141,8 +151,8 @@ class PeerRunner(ClientInputs):
         await self._clients.serve()
 
     def _take_saved(self) -> None:
-        """Goes by the configurations of the ensemble that a member without a zoo.cfg has saved, if
-        it has. Raises ConfigError, and OSError when the client port cannot be opened there."""
+        """Goes by the configurations of the ensemble that a member has saved beside its data, if it
+        has. Raises ConfigError, and OSError when the client port cannot be opened there."""
         saved, ensemble = self._storage.saved_configs, self.config.ensemble
         if saved is None or ensemble is None:
             return
@@ -153,14 +163,14 @@ class PeerRunner(ClientInputs):
             self.config, ensemble=told, client_port=told.client_port, client_port_address=host
         )
         if has_moved:
-            self._clients.close()
-            self._clients.open(host, told.client_port, None)
+            self._clients.open_elsewhere(host, told.client_port)
 
     def _make_peer(self, database: Database) -> None:
         config = self.config
         ensemble = config.ensemble
+        rng = random.SystemRandom()  # nobody may guess what a client has to answer
         if ensemble is None:
-            self.peer = standalone_peer(config, database, self.clock, random.Random())
+            self.peer = standalone_peer(config, database, self.clock, rng)
             self._driver = Driver(self.peer, self, gathering_turns=MAX_GATHERING_TURNS)
             return
         # A lone server has no use for these, and starts sooner without.
@@ -169,9 +179,7 @@ class PeerRunner(ClientInputs):
 
         epochs = self._storage.epochs
         assert epochs is not None, "storage of a member was opened"
-        self.peer, life = member_peer(
-            config, ensemble, database, epochs, self.clock, random.Random()
-        )
+        self.peer, life = member_peer(config, ensemble, database, epochs, self.clock, rng)
         self._member = MemberPorts(self, life, ensemble, self._storage, self._network)
         self._driver = Driver(self.peer, self, self._member)
 
@@ -180,6 +188,11 @@ class PeerRunner(ClientInputs):
         """The role of the server in words; empty while a member does not serve."""
         return self.peer.status().role
 
+    @property
+    def configurations(self) -> Configurations | None:
+        """The configurations of the ensemble that a member goes by; None for a lone server."""
+        return None if self._member is None else self._member.configurations
+
     def when_serving(self, call: Callable[[], None]) -> None:
         """Calls back once clients are served: at once, or when a member has found its place."""
         if self.role:
@@ -187,26 +200,39 @@ class PeerRunner(ClientInputs):
         else:
             self._when_serving = call
 
-    @property
-    def _backlog(self) -> int:
-        backlog = self.config.client_port_listen_backlog
-        return backlog if backlog > 0 else DEFAULT_BACKLOG
-
-    def _make_protocol(self) -> asyncio.Protocol:
-        protocol = ClientProtocol(self)
-        return self._wrap(protocol) if self._wrap else cast("asyncio.Protocol", protocol)
-
     def _describe(self) -> None:
         self._host = Host(
-            self.client_address, self._storage.report, file_descriptors, describe_environment
+            storage_report=self._storage.report,
+            file_descriptors=file_descriptors,
+            environment=describe_environment,
+            tls_handshakes=partial(getattr, self._clients, "handshake_count"),
+            user=user_name(),
+            kerberos=self._kerberos(),
         )
+        self._clients_taken_at()
         self.peer.run_on(self._host)
         self._storage.metrics = self.peer.metrics
 
-    def _clients_taken_at(self, address: tuple[str, int]) -> None:
-        self.client_address = address
+    def _kerberos(self) -> Kerberos | None:
+        """Returns Kerberos if a login asks for it. Raises ConfigError if it is not installed."""
+        sasl, ensemble = self.config.sasl, self.config.ensemble
+        members = None if ensemble is None else ensemble.quorum_sasl
+        is_asked = sasl is not None and sasl.login is not None and sasl.login.is_kerberos
+        if not is_asked and (members is None or not members.is_kerberos):
+            return None
+        from pyzk.runtime.kerberos import GssKerberos  # few have the library
+
+        told = sasl or members
+        file = None if told is None else told.kerberos_file
+        return GssKerberos(self._loop, self.take_in, file)
+
+    def _clients_taken_at(self) -> None:
+        plain, secure = self._clients.address, self._clients.secure_address
+        self.client_address = plain or secure or ("", 0)
+        self.secure_client_address = secure
         if self._host is not None:
-            self._host.client_address = address
+            self._host.client_address = plain or ("", NO_PORT)
+            self._host.secure_client_port = NO_PORT if secure is None else secure[1]
 
     def take_clients_at(self, host: str, port: int) -> None:
         """Takes clients at another address from now on; those that are connected stay."""
@@ -224,18 +250,37 @@ class PeerRunner(ClientInputs):
         self.clock.now_ms = time.monotonic_ns() // 1_000_000
         self.clock.wall_ms = time.time_ns() // 1_000_000
 
-    def accept(self, host: str, port: int, descriptor: int) -> Connection | None:
+    def admits(self, host: str, descriptor: int, *, is_on_secure_port: bool) -> bool:
+        """Tells, before a handshake of TLS, whether a client of this host may be taken."""
+        return self._has_descriptors(host, descriptor) and not self.peer.is_full_for(
+            host, is_on_secure_port
+        )
+
+    def _has_descriptors(self, host: str, descriptor: int) -> bool:
+        if descriptor < self.first_reserved_descriptor:
+            return True
+        # The system gives the lowest one that is free: so many are open. The rest is for logs
+        # and snapshots, for the server would stop if it could not open one.
+        self.peer.reject(host, f"the process has {descriptor} open files (ulimit -n)")
+        return False
+
+    def handshake_failed(self) -> None:
+        """Takes the news that a handshake of TLS has failed."""
+        self.peer.metrics.unsuccessful_handshake += 1
+        self.peer.metrics.auth_failed_count += 1
+
+    def handshake_exceeded(self) -> None:
+        """Takes the news that there were too many handshakes of TLS."""
+        self.peer.metrics.tls_handshake_exceeded += 1
+
+    def accept(self, arrival: Arrival) -> Connection | None:
         """Takes a client that has connected; None refuses it."""
         if self._is_closing:
             return None  # the loop had accepted it when the port closed; nobody would close it
         self._read_clock()
-        if descriptor >= self.first_reserved_descriptor:
-            # The system gives the lowest one that is free: so many are open. The rest is for logs
-            # and snapshots, for the server would stop if it could not open one.
-            limit = f"the process has {descriptor} open files (ulimit -n)"
-            self.peer.reject(host, limit)
+        if not self._has_descriptors(arrival.host, arrival.descriptor):
             return None
-        return self.peer.accept(host, port)
+        return self.peer.accept(arrival)
 
     def feed(self, connection: Connection, data: bytes) -> None:
         """Takes bytes of a client. The first of a turn of the loop are served at once, or a lone
@@ -263,10 +308,15 @@ class PeerRunner(ClientInputs):
 
     def _take_fed(self) -> None:
         fed = self._fed
+        # All at once, and as they are: noting one after the other cost a tenth of a lone get.
+        self._recent.extend(
+            fed
+            if self._fed_bytes <= MAX_RECENT_BYTES
+            else [(connection, data[:_SHOWN_BYTES]) for connection, data in fed]
+        )
         self._fed = []
         self._fed_bytes = 0
         self._read_clock()
-        recent = self._recent
         metrics = self.peer.metrics
         written = metrics.response_bytes
         for connection, data in fed:
@@ -274,7 +324,6 @@ class PeerRunner(ClientInputs):
                 self._active = connection
                 self._heard_in_a_row = 0
             self._heard_in_a_row += 1
-            recent.append((connection.port, data[:_SHOWN_BYTES]))
             connection.receive(data)
             if metrics.response_bytes - written > MAX_KEPT_BYTES:
                 self._driver.flush()
@@ -285,7 +334,7 @@ class PeerRunner(ClientInputs):
         if self._is_closing:
             return
         self._read_clock()
-        self._recent.append((connection.port, "resume"))
+        self._recent.append((connection, "resume"))
         try:
             connection.resume(reason)
             self._driver.flush()
@@ -301,7 +350,7 @@ class PeerRunner(ClientInputs):
         self.settle()
         if connection is self._active:
             self._active = None
-        self._recent.append((connection.port, "lost"))
+        self._recent.append((connection, "lost"))
         try:
             connection.closed()
             self._driver.flush()
@@ -337,7 +386,7 @@ class PeerRunner(ClientInputs):
         if self._is_closing:
             return
         self._read_clock()
-        self._recent.append((source, what[:_SHOWN_BYTES] if isinstance(what, bytes) else what))
+        self._recent.append((source, _shown(what)))
         try:
             call()
             self._driver.flush()
@@ -488,7 +537,8 @@ class PeerRunner(ClientInputs):
         self.failure = error
         log.critical("internal error, the server stops: %s", error, exc_info=error)
         for source, what in self._recent:
-            log.error("last inputs: %s %r", source, what)
+            origin = source.port if isinstance(source, Connection) else source
+            log.error("last inputs: %s %r", origin, _shown(what))
         self._drop_everything()
         self._end(ExitCode.UNEXPECTED_ERROR)
 
@@ -509,6 +559,11 @@ class PeerRunner(ClientInputs):
             protocol = connection.shell
             if isinstance(protocol, ClientProtocol):
                 protocol.abort()
+
+
+def _shown(what: object) -> object:
+    """Return what the log shows of an input."""
+    return what[:_SHOWN_BYTES] if isinstance(what, bytes) else what
 
 
 def file_storage(config: ServerConfig) -> ServerStorage:

@@ -37,7 +37,7 @@ from pyzk.server.connection_stats import ConnectionStats
 from pyzk.server.decoders import decode_create, decode_set_data
 from pyzk.server.garbage import describe_bytes
 from pyzk.server.handshake import Handshake
-from pyzk.server.operations import CREATE_DECODER, SET_DATA_DECODER, TAGS, WriteDecoder
+from pyzk.server.operations import CREATE_DECODER, SET_DATA_DECODER, WriteDecoder
 from pyzk.server.reads import sync, unreadable
 from pyzk.server.reply import encode_applied, encode_error, encode_event, says_moved
 from pyzk.server.request import QueuedRead, Request
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
     # Only types go in a circle here. A protocol for what a connection asks of its server would open
     # it, and slow the hot path down: compiled, calls through a protocol are looked up by name.
+    from pyzk.auth.sasl.mechanism import Mechanism
+    from pyzk.server.arrival import Arrival
     from pyzk.server.server import Server
     from pyzk.server.sessions import Session
 
@@ -84,15 +86,19 @@ class Connection:
         "_held",
         "_missing",
         "auth_ids",
+        "certificates",
         "handshake",
         "host",
         "is_dirty",
+        "is_on_secure_port",
+        "is_secure",
         "is_stale",
         "is_told",
         "out",
         "outstanding",
         "parked_bytes",
         "port",
+        "sasl",
         "server",
         "session",
         "session_id",
@@ -103,11 +109,17 @@ class Connection:
         "timeout_ms",
     )
 
-    def __init__(self, server: Server, host: str, port: int) -> None:
+    def __init__(self, server: Server, arrival: Arrival) -> None:
         self.server = server
-        self.host = host
-        self.port = port
-        self.auth_ids: tuple[AuthId, ...] = (AuthId("ip", peer_address(host)),)
+        self.host = arrival.host
+        self.port = arrival.port
+        self.is_secure = arrival.is_secure
+        self.is_on_secure_port = arrival.is_on_secure_port
+        self.certificates = arrival.certificates
+        """What the client has shown in the handshake of TLS: DER, its own first."""
+        self.auth_ids: tuple[AuthId, ...] = (AuthId("ip", peer_address(arrival.host)),)
+        self.sasl: Mechanism | None = None
+        """This side of the client's SASL login; None before its first packet."""
         self.session: Session | None = None
         self.session_id = 0
         self.timeout_ms = 0
@@ -265,7 +277,7 @@ class Connection:
         end = self._serve(data, offset, end, length)
         session = self.session
         if self.outstanding > before and session is not None:
-            self.server.queues.large.begin(session.queue[-1], length)
+            self.server.queues.began_large(session, length)
         return end
 
     def _serve(self, data: bytes, offset: int, end: int, limit: int) -> int:
@@ -296,7 +308,7 @@ class Connection:
                     unordered += opcode in _UNORDERED
                     limit_bytes -= self._dispatch(xid, opcode, data[offset + 12 : body_end])
                 else:
-                    self._write(session, decoder, xid, opcode, data, offset + 12, body_end)
+                    self.write(session, decoder, xid, opcode, data, offset + 12, body_end)
                 offset = body_end
                 if self.state != OPEN or self.stalled or size > limit_bytes:
                     break
@@ -324,7 +336,7 @@ class Connection:
             if count > unordered:
                 server.sessions.touch(session, server.clock.now_ms)
             server.metrics.packets_received += count
-            self.stats.served(count, replied, xid, TAGS.get(opcode, "NA"), tree.last_zxid)
+            self.stats.served(count, replied, xid, opcode, tree.last_zxid)
             if replied:
                 server.count_replies(replied, size, smallest, largest)
         return offset
@@ -339,12 +351,19 @@ class Connection:
             answer_sasl(self, xid, body)
             return 0
         server = self.server
-        session = self.session
-        assert session is not None
         if server.access.is_refused(self.auth_ids):
             self.send(encode_error(xid, 0, ErrorCode.SESSION_CLOSED_REQUIRE_SASL_AUTH))
             self.refuse("the client has not authenticated as enforce.auth.schemes demands")
             return 0
+        line = server.queues.line
+        if line is not None and line.holds(self, xid, opcode, body):
+            return 0
+        return self.serve_now(xid, opcode, body)
+
+    def serve_now(self, xid: int, opcode: int, body: bytes) -> int:
+        """Serve a request that no line holds; return what `_dispatch` does."""
+        server, session = self.server, self.session
+        assert session is not None
         if session.is_closing:
             return 0  # without a reply, like the original
         if self.is_stale:
@@ -353,16 +372,20 @@ class Connection:
         handler = server.reads.get(opcode)
         if handler is not None:
             read = QueuedRead(self, handler, xid, body, server.clock.now_ms)
-            return self._wait(session, read)
+            return self.wait(session, read)
+        decoder = server.screened_writes.get(opcode)
+        if decoder is not None:
+            server.screen.write(self, session, decoder, xid, opcode, body)
+            return 0
         decoder = server.writes.get(opcode)
         if decoder is None:
             self.send(encode_error(xid, -1, ErrorCode.UNIMPLEMENTED))
             self.refuse(f"the client asks for an unknown operation, {opcode}")
             return 0
-        self._write(session, decoder, xid, opcode, body, 0, len(body))
+        self.write(session, decoder, xid, opcode, body, 0, len(body))
         return 0
 
-    def _write(
+    def write(
         self,
         session: Session,
         decoder: WriteDecoder,
@@ -372,6 +395,7 @@ class Connection:
         offset: int,
         end: int,
     ) -> None:
+        """Submit a write, whose record is in ``buffer``."""
         server = self.server
         now_ms = server.clock.now_ms
         record: object
@@ -384,15 +408,15 @@ class Connection:
             else:
                 record = decoder(buffer, offset, end)
         except JuteError:
-            self._wait(session, QueuedRead(self, unreadable, xid, b"", now_ms))
+            self.wait(session, QueuedRead(self, unreadable, xid, b"", now_ms))
             return
         request = Request(self, session, xid, opcode, record, self.auth_ids, now_ms, end - offset)
         server.queues.submit(request, session)
 
-    def _wait(self, session: Session, read: QueuedRead) -> int:
+    def wait(self, session: Session, read: QueuedRead) -> int:
         """Let a read wait for the writes of its session. If there are none, answer it; return the
         length of the reply, or 0."""
-        if not session.queue:
+        if not session.queue and not self.stalled & STALL_CHOKED:
             return self.answer_read(read)
         self.server.queues.wait(read, session)
         return 0
@@ -403,8 +427,10 @@ class Connection:
         session = self.session
         if opcode <= 0 or session is None or session.is_closing:
             return False
-        if opcode in self.server.writes or (length > SHORT_BYTES and session.queue):
-            self.server.queues.throttle(self)
+        server = self.server
+        is_write = opcode in server.writes or opcode in server.screened_writes
+        if is_write or (length > SHORT_BYTES and session.queue):
+            server.queues.throttle(self)
             return True
         return False
 
@@ -500,9 +526,10 @@ class Connection:
 
     def answer(self, request: Request, applied: Applied) -> int:
         """Answer a write whose transaction has been applied; return the length of the reply."""
-        if self.state == CLOSED:
-            return 0
         server = self.server
+        if self.state == CLOSED:
+            server.metrics.stale_replies += not applied.err
+            return 0
         zxid = server.tree.last_zxid
         if applied.err or applied.results is not None:
             if says_moved(applied):

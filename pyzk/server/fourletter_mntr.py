@@ -30,11 +30,6 @@ _ORDER: Final = (
     *("min_client_response_size", "non_mtls_local_conn_count", "quorum_size"),
 )
 """The names of the gauges in the original's order, those of a leader among them."""
-_ALWAYS_0: Final = (
-    *("non_mtls_remote_conn_count", "non_mtls_local_conn_count", "auth_failed_count"),
-    "outstanding_tls_handshake",
-)
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -122,9 +117,11 @@ def _gauges(server: Server) -> dict[str, int | float]:
         "uptime": server.clock.now_ms - server.started_ms,
         "max_latency": metrics.latency.max,
         "min_client_response_size": metrics.min_client_response_size,
+        "non_mtls_remote_conn_count": metrics.non_mtls_remote_conn_count,
+        "non_mtls_local_conn_count": metrics.non_mtls_local_conn_count,
+        "auth_failed_count": metrics.auth_failed_count,
+        "outstanding_tls_handshake": server.host.tls_handshakes(),
     }
-    for name in _ALWAYS_0:
-        values[name] = 0
     values.update(server.role.gauges())
     ensemble = server.config.ensemble
     if ensemble is not None and server.role.mode in PEER_STATES:

@@ -8,8 +8,15 @@ ZooKeeper: Environment, OSMXBean, ZKDatabase.getLogDirSize
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
 
 from pyzk.persistence.report import StorageReport
+
+if TYPE_CHECKING:
+    from pyzk.auth.sasl.gssapi import Kerberos
+
+NO_PORT: Final = -1
+"""What stands for a port that a server does not have."""
 
 
 class Host:
@@ -21,10 +28,17 @@ class Host:
         storage_report: Callable[[], StorageReport] = StorageReport,
         file_descriptors: Callable[[], tuple[int, int]] = lambda: (-1, -1),
         environment: Callable[[], Mapping[str, str]] = dict,
+        kerberos: Kerberos | None = None,
+        user: str = "",
+        tls_handshakes: Callable[[], int] = lambda: 0,
     ) -> None:
         self.client_address: tuple[str, int] = client_address
         """The address and the port where clients connect; where the configuration says port 0, this
-        is the port that the system chose."""
+        is the port that the system chose. The port is NO_PORT without a client port."""
+        self.secure_client_port: int = NO_PORT
+        """The port where clients connect with TLS only."""
+        self.tls_handshakes: Callable[[], int] = tls_handshakes
+        """Returns how many handshakes of TLS with clients are under way."""
         self.storage_report: Callable[[], StorageReport] = storage_report
         """Returns what the storage says of itself now."""
         self.file_descriptors: Callable[[], tuple[int, int]] = file_descriptors
@@ -37,3 +51,7 @@ class Host:
         ``<none>``, java.home ``sys.prefix``, java.class.path ``sys.path`` joined by colons.
         The word itself adds zookeeper.version, and shows a key without value as ``<NA>``.
         """
+        self.kerberos: Kerberos | None = kerberos
+        """Kerberos; None where no login asks for it."""
+        self.user: str = user
+        """The name of the user whom the server runs as; the audit log has it."""

@@ -7,10 +7,19 @@ has answered. A crash may fall between any two entries.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pyzk.errors import SaslError
+
 if TYPE_CHECKING:
+    from pyzk.auth.sasl.gssapi import StepWorld
+    from pyzk.auth.sasl.mechanism import Mechanism
     from pyzk.server.connection import Connection
+
+Stepped = Callable[[bytes | None, str], None]
+"""Takes the next token of an exchange, None if there is none to send, and the reason of a failure,
+"" if there is none."""
 
 
 class Command:
@@ -23,6 +32,37 @@ class TakeSnapshot(Command):
     """Roll the log and write a snapshot of the present state."""
 
     __slots__ = ()
+
+
+class SaslStep(Command):
+    """Take one step of a SASL exchange away from the loop, because it may block."""
+
+    __slots__ = ("_answer", "_failure", "_stepped", "_token", "mechanism", "world")
+
+    def __init__(
+        self, world: StepWorld, mechanism: Mechanism, token: bytes, stepped: Stepped
+    ) -> None:
+        self.world: StepWorld = world
+        self.mechanism: Mechanism = mechanism
+        self._token: bytes = token
+        self._stepped: Stepped = stepped
+        self._answer: bytes | None = None
+        self._failure: str = ""
+
+    def start(self) -> None:
+        """Has the world do it."""
+        self.world.run(self)
+
+    def take(self) -> None:
+        """Takes the step; nothing else of the core is touched."""
+        try:
+            self._answer = self.mechanism.step(self._token)
+        except SaslError as error:
+            self._failure = str(error) or "no reason is known"
+
+    def finish(self) -> None:
+        """Tells whoever waits what has come of it."""
+        self._stepped(self._answer, self._failure)
 
 
 class Outgoing:

@@ -122,3 +122,20 @@ class QueuedRead:
         """Whether the write before it has been applied, and it waits only for the client to take
         replies: then it does not count as under way."""
         self.size = len(body)
+
+
+class WaitingRequest:
+    """A request that `RequestThrottle` has let wait, before anybody has looked at it."""
+
+    __slots__ = ("body", "connection", "large_bytes", "opcode", "received_ms", "size", "xid")
+
+    def __init__(
+        self, connection: Connection, xid: int, opcode: int, body: bytes, received_ms: int
+    ) -> None:
+        self.connection = connection
+        self.xid = xid
+        self.opcode = opcode
+        self.body = body
+        self.received_ms = received_ms
+        self.large_bytes = 0
+        self.size = len(body)

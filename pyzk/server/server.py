@@ -18,10 +18,13 @@ from pyzk.constants import EventType, OpCode
 from pyzk.data.acl import OPEN_ACL_ID
 from pyzk.data.database import Database
 from pyzk.data.name_set import KeptLists
+from pyzk.data.node import KeptStats
 from pyzk.data.tree import DataTree
 from pyzk.int64 import hex_id
 from pyzk.metrics import Metrics
 from pyzk.outsiders import about
+from pyzk.server.audit import Audit
+from pyzk.server.authentication import identify
 from pyzk.server.connection import Connection
 from pyzk.server.host import Host
 from pyzk.server.marks import Marks
@@ -37,11 +40,15 @@ from pyzk.server.operations import (
 )
 from pyzk.server.outbox import Outbox
 from pyzk.server.request import Request
+from pyzk.server.request_throttle import RequestThrottle
+from pyzk.server.screening import Screen
 from pyzk.server.session_queues import SessionQueues
 from pyzk.server.sessions import LearnerSessions, Session, SessionTracker, first_session_id
 from pyzk.server.throttle import ConnectionThrottle
 
 if TYPE_CHECKING:
+    from pyzk.auth.sasl.logins import ClientLogins
+    from pyzk.server.arrival import Arrival
     from pyzk.server.role import Role
 
 log = logging.getLogger(__name__)
@@ -63,13 +70,21 @@ class Server:
         self.clock = clock
         self.outbox = outbox
         self.metrics = Metrics()
-        self.registry = ProviderRegistry.from_config(config)
+        self.registry = ProviderRegistry.from_config(config, self.metrics, self._data_of)
         self.access = Access(config, self.registry)
+        self.logins: ClientLogins | None = _logins(config, rng)
+        """What clients log in at with SASL; None if they cannot."""
         self.is_guarded = bool(self.access.enforced_schemes)
-        """Whether every frame must be checked for enforced authentication."""
+        """Whether every frame is looked at: authentication is enforced, or it may have to wait."""
         self.sessions = SessionTracker(config.tick_time_ms, 0)
         self.connections: dict[Connection, None] = {}
         self.connections_by_host: dict[str, int] = {}
+        """Address -> how many connections to the client port come from there."""
+        self.secure_by_host: dict[str, int] = {}
+        """Address -> how many connections to secureClientPort come from there. As in the original,
+        maxClientCnxns and maxCnxns are the limits of each of the two ports."""
+        self.secure_count = 0
+        """How many connections to secureClientPort there are."""
         self.throttle = ConnectionThrottle(config, clock, rng)
         self.handshakes: dict[Connection, int] = {}
         """Connection that has not sent its ConnectRequest -> when (monotonic ms) it is closed."""
@@ -77,10 +92,15 @@ class Server:
         """Session id -> the connection that waits to hear whether that session still lives."""
         self.marks = Marks()
         self.lists = KeptLists(self.metrics)
+        self.stats = KeptStats(database.tree.nodes)
         self.queues = SessionQueues(config, clock, self.metrics, self.sessions)
         self.role: Role
         self.reads: dict[int, ReadHandler] = READS
         self.writes: dict[int, WriteDecoder] = WRITES
+        self.screened_writes: dict[int, WriteDecoder] = {}
+        """The writes that `screen` looks at before they are submitted; ``writes`` has the rest."""
+        self.audit = self.queues.audit = Audit(self) if config.audit_enable else None
+        self.screen = Screen(self, self.audit)
         self.is_member = False
         """Whether this is a member of an ensemble."""
         self.is_read_only = False
@@ -99,6 +119,9 @@ class Server:
         """The id that `myid` gives; 0 for a server that stands alone. (That one makes session ids
         as server 1 does.)"""
         self._watch_tree()
+        if config.request_throttle_max_requests > 0:
+            self.queues.line = RequestThrottle(self)
+            self.is_guarded = True
 
     def _watch_tree(self) -> None:
         """Have the tree count for the metrics."""
@@ -109,6 +132,8 @@ class Server:
             EventType.NODE_CHILDREN_CHANGED: self.metrics.node_children_watch_count,
         }
         self.tree.written = self.metrics.written
+        if self.audit is not None:
+            self.tree.on_ephemeral_deleted = self.audit.ephemeral_deleted
 
     # --- from role to role ----------------------------------------------------------
 
@@ -116,6 +141,7 @@ class Server:
         """Take another database. No role may be running."""
         assert not self.is_running, "another database while a role is running"
         self.lists = KeptLists(self.metrics)
+        self.stats = KeptStats(database.tree.nodes)
         self.database = database
         self.tree = database.tree
         self._watch_tree()
@@ -145,6 +171,7 @@ class Server:
             self.reads, self.writes = LEARNER_READS, LEARNER_WRITES
         else:
             self.reads, self.writes = READS, WRITES
+        self.writes, self.screened_writes = self.screen.split(self.writes)
         sharers = voters - 1 if voters > 2 else 1
         self.queues.begin(
             role,
@@ -193,6 +220,11 @@ class Server:
 
     # --- rules ----------------------------------------------------------------------
 
+    def _data_of(self, path: str) -> bytes | None:
+        """Return the data of a znode; None if it has none, or there is none."""
+        node = self.tree.nodes.get(path)
+        return None if node is None else node.data
+
     def permits(self, acl_id: int, perms: int, auth_ids: tuple[AuthId, ...]) -> bool:
         """Tell whether a stored ACL list gives one of these permissions to one of these ids."""
         return acl_id == OPEN_ACL_ID or self.access.allows(
@@ -201,21 +233,45 @@ class Server:
 
     # --- connections ----------------------------------------------------------------
 
-    def accept(self, host: str, port: int) -> Connection | None:
-        """Take a new client, or None when maxClientCnxns or maxCnxns is reached."""
-        config = self.config
-        from_host = self.connections_by_host.get(host, 0)
-        if 0 < config.max_client_cnxns <= from_host:
-            self.rejected(host, f"maxClientCnxns={config.max_client_cnxns}")
+    def accept(self, arrival: Arrival) -> Connection | None:
+        """Take a new client, or None when maxClientCnxns or maxCnxns is reached, or its certificate
+        is no identity."""
+        host = arrival.host
+        if self.is_full_for(host, arrival.is_on_secure_port):
             return None
-        if 0 < config.max_cnxns <= len(self.connections):
-            self.rejected(host, f"maxCnxns={config.max_cnxns}")
+        connection = Connection(self, arrival)
+        reason = identify(connection)
+        if reason:
+            log.warning("a client of /%s is not taken: %s", host, reason, extra=about(host))
+            self.metrics.auth_failed_count += 1
             return None
-        connection = Connection(self, host, port)
+        by_host = self.connections_by_host
+        if arrival.is_on_secure_port:
+            by_host = self.secure_by_host
+            self.secure_count += 1
+        by_host[host] = by_host.get(host, 0) + 1
         self.connections[connection] = None
-        self.connections_by_host[host] = from_host + 1
-        self.handshakes[connection] = self.clock.now_ms + config.sessionless_cnxn_timeout_ms
+        self.handshakes[connection] = self.clock.now_ms + self.config.sessionless_cnxn_timeout_ms
+        if self.config.client_tls is not None and not arrival.is_secure:
+            if host.startswith("127.") or host == "::1":
+                self.metrics.non_mtls_local_conn_count += 1
+            else:
+                self.metrics.non_mtls_remote_conn_count += 1
         return connection
+
+    def is_full_for(self, host: str, is_on_secure_port: bool) -> bool:
+        """Tell whether maxClientCnxns or maxCnxns keeps a client of this host out, and note it."""
+        config = self.config
+        by_host, count = self.connections_by_host, len(self.connections) - self.secure_count
+        if is_on_secure_port:
+            by_host, count = self.secure_by_host, self.secure_count
+        if 0 < config.max_client_cnxns <= by_host.get(host, 0):
+            self.rejected(host, f"maxClientCnxns={config.max_client_cnxns}")
+            return True
+        if 0 < config.max_cnxns <= count:
+            self.rejected(host, f"maxCnxns={config.max_cnxns}")
+            return True
+        return False
 
     def rejected(self, host: str, limit: str) -> None:
         """Note that a connection from ``host`` was not taken, because of ``limit``."""
@@ -225,11 +281,15 @@ class Server:
     def forget(self, connection: Connection) -> None:
         """Forget a connection that is closed, and its watches; its session stays."""
         self.connections.pop(connection, None)
-        left = self.connections_by_host.get(connection.host, 0) - 1
+        by_host = self.connections_by_host
+        if connection.is_on_secure_port:
+            by_host = self.secure_by_host
+            self.secure_count -= 1
+        left = by_host.get(connection.host, 0) - 1
         if left > 0:
-            self.connections_by_host[connection.host] = left
+            by_host[connection.host] = left
         else:
-            self.connections_by_host.pop(connection.host, None)
+            by_host.pop(connection.host, None)
         self.handshakes.pop(connection, None)
         if self.attaching.get(connection.session_id) is connection:
             del self.attaching[connection.session_id]
@@ -390,3 +450,13 @@ class Server:
         metrics.readlatency.add(latency_ms)
         metrics.response_bytes += size
         metrics.count_response(size)
+
+
+def _logins(config: ServerConfig, rng: Random) -> ClientLogins | None:
+    """Return what clients log in at with SASL. Raises ConfigError for rules that are none."""
+    sasl = config.sasl
+    if sasl is None or sasl.login is None:
+        return None
+    from pyzk.auth.sasl import logins  # most have none, and start sooner
+
+    return logins.ClientLogins(sasl, sasl.login, rng)

@@ -15,7 +15,6 @@ also those of a single connection.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 from pyzk.clock import Clock
@@ -32,13 +31,15 @@ from pyzk.server.connection import (
     Connection,
 )
 from pyzk.server.operations import makes_ephemeral
-from pyzk.server.request import QueuedRead, Request
+from pyzk.server.request import QueuedRead, Request, WaitingRequest
 from pyzk.server.sessions import Session, SessionTracker
 
 if TYPE_CHECKING:
+    from pyzk.server.audit import Audit
+    from pyzk.server.request_throttle import RequestThrottle
     from pyzk.server.role import Role
 
-Queue = deque[Request | QueuedRead]
+Queue = list[Request | QueuedRead]
 
 
 class SessionQueues:
@@ -61,6 +62,10 @@ class SessionQueues:
         self.throttled: dict[Connection, None] = {}
         """Connections that wait until less is under way, the longest waiting first."""
         self.large: LargeRequests = LargeRequests(config, metrics)
+        self.audit: Audit | None = None
+        """What is told how writes end; None if there is no audit log."""
+        self.line: RequestThrottle | None = None
+        """The requests that wait until less is under way; None if there is no limit to them."""
         self._clock: Clock = clock
         self._metrics: Metrics = metrics
         self._may_upgrade: bool = config.local_sessions_upgrading_enabled
@@ -90,6 +95,10 @@ class SessionQueues:
         self.outstanding = self.outstanding_bytes = 0
         self.is_held = False
         self.large.clear()
+        if self.audit is not None:
+            self.audit.clear()
+        if self.line is not None:
+            self.line.clear()
 
     # --- requests come --------------------------------------------------------------
 
@@ -98,7 +107,7 @@ class SessionQueues:
         itself."""
         connection = request.connection
         if connection is not None:
-            self._count_in(connection, request.cxid, request.size)
+            self.count_in(connection, request.cxid, request.size)
         queue = session.queue
         if request.opcode == OpCode.CLOSE_SESSION:
             self._sessions.mark_closing(session.session_id)
@@ -133,9 +142,12 @@ class SessionQueues:
     def wait(self, read: QueuedRead, session: Session) -> None:
         """Let a read wait for the writes of its session."""
         session.queue.append(read)
-        self._count_in(read.connection, read.xid, read.size)
+        self.count_in(read.connection, read.xid, read.size)
+        if read.connection.stalled & STALL_CHOKED:
+            self._park(session.queue)
 
-    def _count_in(self, connection: Connection, xid: int, size: int) -> None:
+    def count_in(self, connection: Connection, xid: int, size: int) -> None:
+        """Note that a request of ``size`` bytes is under way, or waits in line."""
         connection.outstanding += 1
         self.outstanding += 1
         self.outstanding_bytes += size
@@ -144,6 +156,8 @@ class SessionQueues:
 
     def throttle(self, connection: Connection) -> None:
         """Have a connection serve no further frames until less is under way."""
+        if connection.state == CLOSED:
+            return
         connection.stall(STALL_THROTTLED)
         self.throttled[connection] = None
 
@@ -156,9 +170,11 @@ class SessionQueues:
 
     def finish(self, request: Request, applied: Applied) -> None:
         """Answer a request whose transaction has been applied, and the reads behind it."""
+        if self.audit is not None:
+            self.audit.finished(request, applied)
         connection = request.connection
         if connection is not None:
-            # Not _count_out: the hot path saves the call.
+            # Not count_out: the hot path saves the call.
             connection.outstanding -= 1
             self.outstanding -= 1
             self.outstanding_bytes -= request.size
@@ -200,15 +216,17 @@ class SessionQueues:
         assert session is not None, request
         queue = session.queue
         if queue and queue[0] is request:  # else its session is over
-            self._count_out(connection, request.size)
+            self.count_out(connection, request.size)
             connection.answer_sync(request)
             self._leave(request, queue)
 
     def end_batch(self) -> None:
-        """After a batch of writes: count them, and let throttled connections go on if less is
-        under way."""
+        """After a batch of writes: count them, and let requests and throttled connections go on if
+        less is under way."""
         if self._latency_count:
             self._count_updates()
+        if self.line is not None:
+            self.line.go_on()
         while self.throttled and self.outstanding <= self.outstanding_limit and not self.is_full:
             connection = next(iter(self.throttled))
             del self.throttled[connection]
@@ -230,7 +248,7 @@ class SessionQueues:
 
     # --- inside a queue -------------------------------------------------------------
 
-    def _count_out(self, connection: Connection, size: int) -> None:
+    def count_out(self, connection: Connection, size: int) -> None:
         """Note that a request of ``size`` bytes is no longer under way."""
         connection.outstanding -= 1
         self.outstanding -= 1
@@ -240,7 +258,7 @@ class SessionQueues:
         if request.large_bytes:
             self.large.end(request)
         if queue and queue[0] is request:
-            queue.popleft()
+            queue.pop(0)
             if queue:
                 self._drain(queue)
 
@@ -270,7 +288,7 @@ class SessionQueues:
             if isinstance(head, Request):
                 session = head.session
                 if head.opcode == OpCode.CLOSE_SESSION and session is not None and session.is_local:
-                    queue.popleft()
+                    queue.pop(0)
                     self.finish(head, Applied(head.opcode))
                 return
             connection = head.connection
@@ -280,12 +298,25 @@ class SessionQueues:
                     connection.stall(STALL_CHOKED)
                     return
                 size = 0
-            queue.popleft()
-            if head.large_bytes:
-                self.large.end(head)
-            self._count_out_read(head)
-            if not is_closed:
-                size += connection.answer_read(head)
+            size += self._answer_read(queue, head)
+
+    def _answer_read(self, queue: Queue, head: QueuedRead) -> int:
+        """Answer the read at the head of a queue; return the length of the reply."""
+        queue.pop(0)
+        if head.large_bytes:
+            self.large.end(head)
+        self._count_out_read(head)
+        return 0 if head.connection.state == CLOSED else head.connection.answer_read(head)
+
+    def answer_parked(self, session: Session) -> None:
+        """Answer parked reads although their client does not take replies: a write of the session
+        comes behind them, and must not wait for that."""
+        queue = session.queue
+        while queue:
+            head = queue[0]
+            if isinstance(head, Request):
+                return
+            self._answer_read(queue, head)
 
     def _park(self, queue: Queue) -> bool:
         """Let reads wait for their client to take replies, which may take any time: they no longer
@@ -297,27 +328,36 @@ class SessionQueues:
             assert isinstance(each, QueuedRead), each
             self.large.end(each)
             if not each.is_parked:
-                self._count_out(each.connection, each.size)
+                self.count_out(each.connection, each.size)
                 each.is_parked = True
                 each.connection.parked_bytes += each.size
         return True
+
+    def began_large(self, session: Session, length: int) -> None:
+        """Note that the newest request of this session is a large one."""
+        line = self.line
+        newest = line.waiting[-1] if line is not None and line.waiting else session.queue[-1]
+        self.large.begin(newest, length)
 
     def _count_out_read(self, read: QueuedRead) -> None:
         """Note that a read in a queue is answered, or never will be."""
         if read.is_parked:
             read.connection.parked_bytes -= read.size
         else:
-            self._count_out(read.connection, read.size)
+            self.count_out(read.connection, read.size)
 
     def _abandon(self, queue: Queue) -> None:
         """Forget what is queued in a session that is over; nobody is told."""
         while queue:
-            request = queue.popleft()
+            request = queue.pop(0)
             self.large.end(request)
             if isinstance(request, QueuedRead):
                 self._count_out_read(request)
-            elif request.connection is not None:
-                self._count_out(request.connection, request.size)
+                continue
+            if self.audit is not None:
+                self.audit.abandoned(request)
+            if request.connection is not None:
+                self.count_out(request.connection, request.size)
 
     def _note_update(self, latency_ms: int, size: int) -> None:
         """Note that a write was answered with ``size`` bytes."""
@@ -372,7 +412,7 @@ class LargeRequests:
         self._metrics.large_requests_rejected += 1
         return False
 
-    def begin(self, request: Request | QueuedRead, length: int) -> None:
+    def begin(self, request: Request | QueuedRead | WaitingRequest, length: int) -> None:
         """Note that a large request is under way."""
         request.large_bytes = length
         self.bytes += length
@@ -381,7 +421,7 @@ class LargeRequests:
         """Note that nothing is under way."""
         self.bytes = 0
 
-    def end(self, request: Request | QueuedRead) -> None:
+    def end(self, request: Request | QueuedRead | WaitingRequest) -> None:
         """Note that a request, large or not, is answered or never will be."""
         self.bytes -= request.large_bytes
         request.large_bytes = 0

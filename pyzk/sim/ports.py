@@ -24,6 +24,7 @@ from pyzk.quorum.commands import (
 )
 from pyzk.quorum.election_link import ElectionLink
 from pyzk.quorum.link import QuorumLink
+from pyzk.server.arrival import Arrival
 from pyzk.server.connection import Connection
 from pyzk.server.outbox import Outgoing
 from pyzk.sim.checks import Checks, Watched
@@ -96,7 +97,8 @@ class MemberPorts:
         self._cnx_timeout_us = ensemble.cnx_timeout_ms * 1000
         self._client_port = 40_000 + 1000 * self._machine.life
         self._listen(ELECTION, _election_ports(ensemble.me))
-        self._at[CLIENT] = ((ensemble.client_host, ensemble.client_port),)
+        address = ensemble.client_address
+        self._at[CLIENT] = () if address is None else (address,)
 
     def _listen(self, kind: str, places: Sequence[tuple[str, int]]) -> None:
         if self._is_everywhere:
@@ -302,7 +304,8 @@ class MemberPorts:
     def _accept_client(self, socket: Socket) -> None:
         machine = self._machine
         self._client_port += 1
-        connection = machine.peer.accept(f"10.0.0.{socket.peer.host.key}", self._client_port)
+        arrival = Arrival(f"10.0.0.{socket.peer.host.key}", self._client_port)
+        connection = machine.peer.accept(arrival)
         if connection is None:
             socket.close()
             return

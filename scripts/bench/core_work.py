@@ -30,6 +30,7 @@ from pyzk.jute.records import (
 )
 from pyzk.quorum.driver import Driver
 from pyzk.quorum.standalone import standalone_peer
+from pyzk.server.arrival import Arrival
 from pyzk.server.connection import Connection
 
 OPEN: Final = [ACL(31, "world", "anyone")]
@@ -94,7 +95,7 @@ class World:
 
     def connect(self) -> Connection:
         """Returns the connection of a new session."""
-        connection = self._peer.accept("127.0.0.1", 1)
+        connection = self._peer.accept(Arrival("127.0.0.1", 1))
         assert connection is not None, "nothing limits the number of clients"
         connection.receive(_frame(ConnectRequest(0, 0, 30_000, 0, bytes(16), False).encode()))
         self.run()

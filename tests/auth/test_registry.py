@@ -49,3 +49,36 @@ def test_user_names() -> None:
     assert registry.user_name(AuthId("ip", "10.0.0.1")) == "10.0.0.1"
     assert registry.user_name(AuthId("super", "")) == ""
     assert registry.user_name(AuthId("super", "CN=x")) == ""
+
+
+JAVA = "org.apache.zookeeper.server.auth."
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme"),
+    [
+        ("IPAuthenticationProvider", "ip"),
+        ("DigestAuthenticationProvider", "digest"),
+        ("EnsembleAuthenticationProvider", "ensemble"),
+        ("KeyAuthenticationProvider", "key"),
+    ],
+)
+def test_the_classes_of_the_original_have_their_scheme_here(name: str, scheme: str) -> None:
+    config = ServerConfig(digest_auth_enabled=False, auth_providers=(("x", f"{JAVA}{name}"),))
+    provider = ProviderRegistry.from_config(config).get(scheme)
+    assert provider is not None
+    assert provider.scheme == scheme
+
+
+def test_digest_is_there_again_if_its_class_is_named() -> None:
+    config = ServerConfig(
+        digest_auth_enabled=False,
+        auth_providers=(("1", f"{JAVA}DigestAuthenticationProvider"),),
+    )
+    assert ProviderRegistry.from_config(config).schemes() == ("ip", "digest")
+
+
+def test_a_custom_provider_is_one_only_if_it_answers_as_one() -> None:
+    config = ServerConfig(auth_providers=(("1", "mine"),), custom_providers=(("mine", object()),))
+    with pytest.raises(ConfigError, match="'mine' has made a object"):
+        ProviderRegistry.from_config(config)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Callable
 from dataclasses import fields, replace
 
 import pytest
 
-from pyzk.config.keys import KEYS, Key, Status
+from pyzk.config.keys import KEYS
+from pyzk.config.kinds import Key, Status
 from pyzk.config.server import DEFAULTS, Property, ServerConfig, effective_values, parse_config
 from pyzk.constants import MAX_REQUEST_BYTES, MAX_TXN_BYTES
 from pyzk.errors import ConfigError
@@ -14,15 +17,27 @@ from pyzk.four_letter_words import FOUR_LETTER_WORDS
 
 BASE = b"dataDir=/data\nclientPort=2181\n"
 
+JAVA = "org.apache.zookeeper.server.auth."
+IP = f"{JAVA}IPAuthenticationProvider"
 
-def parse(text: str = "", *d_options: str, options: dict[str, str] | None = None) -> ServerConfig:
+
+JAVA = "org.apache.zookeeper.server.auth."
+IP = f"{JAVA}IPAuthenticationProvider"
+
+
+def parse(
+    text: str = "",
+    *d_options: str,
+    options: dict[str, str] | None = None,
+    has_provider: Callable[[str], bool] = lambda name: False,
+) -> ServerConfig:
     """BASE is lines 1 and 2."""
     properties = [
         Property(name, value, f"-D{name}")
         for name, _, value in (each.partition("=") for each in d_options)
     ]
     given = [Property(name, value, f"--{name}") for name, value in (options or {}).items()]
-    return parse_config(BASE + text.encode("latin-1"), properties, given)
+    return parse_config(BASE + text.encode("latin-1"), properties, given, has_provider=has_provider)
 
 
 def refusal(text: str, *d_options: str) -> ConfigError:
@@ -45,7 +60,8 @@ def test_every_field_has_one_row() -> None:
     rows = [key.field for key in KEYS if key.field]
     names = {field.name for field in fields(ServerConfig)}
     assert len(rows) == len(set(rows))
-    others = {"auth_providers", "ensemble", "initialize", "warnings", "notes"}
+    others = {"auth_providers", "client_tls", "ensemble", "initialize", "warnings", "notes"}
+    others |= {"custom_providers", "other_properties", "sasl"}
     assert names - set(rows) == others
 
 
@@ -77,7 +93,7 @@ def test_keys_of_the_file() -> None:
     config = parse(
         "tickTime=2000\ndataLogDir=/log\nmaxClientCnxns=0\nsnapCount=7\n"
         "4lw.commands.whitelist=ruok, stat\nskipACL=yes\nforceSync=yes\nenforceQuota=TRUE\n"
-        "snapshot.compression.method=gz\nauthProvider.1=a.IPAuthenticationProvider\nclientPortAddress=::1\n"
+        f"snapshot.compression.method=gz\nauthProvider.1={IP}\nclientPortAddress=::1\n"
     )
     assert config.tick_time_ms == 2000
     assert config.min_session_timeout_ms == 4000
@@ -89,7 +105,7 @@ def test_keys_of_the_file() -> None:
     assert config.force_sync
     assert config.enforce_quota
     assert config.snapshot_compression == "gz"
-    assert config.auth_providers == (("1", "a.IPAuthenticationProvider"),)
+    assert config.auth_providers == (("1", IP),)
     assert config.client_port_address == "::1"
     assert config.warnings == config.notes == ()
 
@@ -184,13 +200,7 @@ def test_sasl_for_sessions_is_enforced_authentication() -> None:
 @pytest.mark.parametrize(
     ("line", "warning"),
     [
-        ("secureClientPort=2281", "secureClientPort: not supported yet, ignored"),
-        ("ssl.keyStore.location=/k", "ssl.keyStore.location: not supported yet, ignored"),
-        ("ssl.quorum.crl=true", "ssl.quorum.crl: not supported yet, ignored"),
-        ("superUser.1=x", "superUser.1: not supported yet, ignored"),
         ("metricsProvider.httpPort=1", "metricsProvider.httpPort: not supported yet, ignored"),
-        ("quorum.auth.enableSasl=true", "quorum.auth.enableSasl: not supported yet, ignored"),
-        ("audit.enable=true", "audit.enable: not supported yet, ignored"),
         ("admin.enableServer=true", "admin.enableServer: not supported yet, ignored"),
         ("cluster.size=5", "cluster.size: unknown, ignored"),
         ("snapCount=1", "snapCount: raised to the least value, 2"),
@@ -243,7 +253,7 @@ def test_what_tunes_nothing_here_is_a_note() -> None:
 
 
 def test_warnings_come_in_the_order_of_the_file() -> None:
-    lines = [line for line, _ in parse("b=1\nsnapCount=0\na=1\nsecureClientPort=1").warnings]
+    lines = [line for line, _ in parse("b=1\nsnapCount=0\na=1\noraclePath=/o").warnings]
     assert lines == [3, 4, 5, 6]
 
 
@@ -394,7 +404,12 @@ def test_one_server_is_a_member_if_it_shall_not_stand_alone() -> None:
         (THREE, b"9", "myid: /data/myid holds 9, but there is no server.9, only 1, 2, 3"),
         (THREE + "server.2=d:1:2", b"1", "line 8: server.2: is on line 6 already"),
         (THREE.replace("initLimit=10", ""), b"1", "initLimit: is not set; an ensemble needs it"),
-        (THREE + "sslQuorum=true", b"1", "line 8: sslQuorum: is not supported yet, and without"),
+        (THREE + "sslQuorum=true", b"1", "ssl.quorum.keyStore.location: is not set, and sslQuorum"),
+        (
+            THREE + "quorum.auth.enableSasl=true",
+            b"1",
+            "quorum.auth.enableSasl: java.security.auth.login.config names no file with a section",
+        ),
         ("weight.1=1", b"1", "line 3: weight.1: no participant has any weight"),
     ],
 )
@@ -458,19 +473,6 @@ def test_what_must_be_set() -> None:
         parse_config(b"dataDir=/d\nclientPortAddress=::1")
 
 
-def test_a_server_that_is_secure_only_does_not_open_a_port_in_clear_text_by_advice() -> None:
-    text = b"dataDir=/d\ninitLimit=5\nsyncLimit=2\nsecureClientPort=2281"
-    members = b"\nserver.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2"
-    expected = (
-        "clientPort: is not set, and secureClientPort (line 4) is not supported yet: pyzk has no"
-        " TLS; a clientPort would be in clear text"
-    )
-    for each in (text, text + members):
-        with pytest.raises(ConfigError) as caught:
-            parse_config(each, read_file={"/d/myid": b"1"}.get)
-        assert str(caught.value) == expected
-
-
 def test_effective_values_name_every_field_once() -> None:
     values = dict(effective_values(parse("tickTime=5")))
     assert values["tickTime"] == 5
@@ -478,11 +480,86 @@ def test_effective_values_name_every_field_once() -> None:
     assert len(values) == len([key for key in KEYS if key.field])
 
 
-def test_auth_providers_that_are_not_built_in_are_named_in_a_warning() -> None:
+@pytest.mark.parametrize("name", ["com.acme.Digest", "org.x.DigestAuthenticationProvider", ""])
+def test_another_class_of_java_is_an_error_that_names_the_entry_point(name: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse(f"authProvider.1={name}")
+    assert str(error.value).startswith(f"line 3: authProvider.1: {name!r} is neither")
+    assert str(error.value).endswith("an entry point of this name in the group pyzk.auth_providers")
+
+
+def test_an_entry_point_may_have_the_name_of_a_class_and_is_told_of_unknown_keys() -> None:
     config = parse(
-        "authProvider.sasl=org.x.SASLAuthenticationProvider\n"
-        "authProvider.1=org.x.DigestAuthenticationProvider\n"
+        "authProvider.1=com.acme.Tokens\ntokens.file=/t\nsnapcount=1\n",
+        has_provider=lambda name: name == "com.acme.Tokens",
     )
-    assert config.warnings == (
-        (3, "authProvider.sasl: org.x.SASLAuthenticationProvider is not supported yet, ignored"),
+    assert config.auth_providers == (("1", "com.acme.Tokens"),)
+    assert config.other_properties == (("tokens.file", "/t"), ("snapcount", "1"))
+    assert config.notes == (
+        (4, "tokens.file: no key of pyzk; the providers of authProvider.* are told of it"),
     )
+    assert [line for line, _ in config.warnings] == [5]  # a slip stays one
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [("", None), ("ensembleAuthName=", ()), ("ensembleAuthName= one, two ,", ("one", "two"))],
+)
+def test_the_names_of_the_ensemble(text: str, names: tuple[str, ...] | None) -> None:
+    assert parse(text).ensemble_auth_names == names
+
+
+@pytest.mark.parametrize("name", ["Slf4jAuditLogger", "Log4jAuditLogger"])
+def test_the_originals_own_audit_loggers_need_not_be_named(name: str) -> None:
+    config = parse(f"audit.enable=true\naudit.impl.class=org.apache.zookeeper.audit.{name}")
+    assert config.audit_enable
+    assert config.warnings == ()
+
+
+def test_an_audit_logger_in_java_is_an_error_if_the_log_is_enabled() -> None:
+    assert parse("audit.impl.class=com.acme.Audit").warnings == ()
+    error = refusal("audit.enable=true\naudit.impl.class=com.acme.Audit")
+    assert str(error).startswith("line 4: audit.impl.class: 'com.acme.Audit' is a Java class")
+    assert "--audit-log FILE" in str(error)
+
+
+SHA1_OF_TEST = "D/InIHSb7yEEbrWz8b9l71RjZJU="
+
+
+@pytest.mark.parametrize(
+    ("value", "algorithm"),
+    [
+        ("super:test", None),
+        ("super:dGVzdA==", None),  # a password that is base64 by chance
+        ("super", None),
+        (SHA1_OF_TEST, None),
+        (f"super:{SHA1_OF_TEST}", "SHA-256"),
+        ("super:" + "A" * 43 + "=", "SHA1"),
+    ],
+)
+def test_a_superuser_whom_no_password_can_make_is_a_warning(
+    value: str, algorithm: str | None
+) -> None:
+    text = f"dataDir=/d\nclientPort=1\nDigestAuthenticationProvider.superDigest={value}\n"
+    if algorithm is not None:
+        text += f"DigestAuthenticationProvider.digestAlg={algorithm}\n"
+    ((line, warning),) = parse_config(text.encode()).warnings
+    assert line == 3
+    assert warning == (
+        f"DigestAuthenticationProvider.superDigest: holds no digest of {algorithm or 'SHA1'}, so no"
+        " password is the superuser's; it takes user:DIGEST, not the password itself"
+        " (docs/operations.md makes one)"
+    )
+    assert value == "super" or value not in warning
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "size"),
+    [("SHA1", 20), ("sha", 20), ("SHA-1", 20), ("MD5", 16), ("SHA256", 32), ("SHA3-224", 28),
+     ("SHA-512/256", 32), ("SHA512", 64)],
+)  # fmt: skip
+def test_a_digest_of_the_right_length_is_taken_for_one(algorithm: str, size: int) -> None:
+    digest = base64.b64encode(bytes(size)).decode()
+    text = f"dataDir=/d\nclientPort=1\nDigestAuthenticationProvider.superDigest=super:{digest}\n"
+    text += f"DigestAuthenticationProvider.digestAlg={algorithm}\n"
+    assert parse_config(text.encode()).warnings == ()

@@ -334,3 +334,32 @@ def test_a_crash_does_not_mix_what_is_given_with_what_was_saved(seed: int | None
             continue
         return
     pytest.fail("it is never done")
+
+
+# --- beside a zoo.cfg that is never written -------------------------------------------
+
+
+def test_server_lines_that_are_never_rewritten_give_way_to_what_was_saved() -> None:
+    files = ConfigFiles(MemoryDirectory("/c"), "zoo.cfg", 1, has_static=False)
+    assert files.resume(GIVEN) == (Saved(None, None), False)
+    assert [files.has_saved] == [False]
+    files.propose(FIRST)
+    assert files.resume(GIVEN) == (Saved(None, FIRST), False)
+    files.activate(FIRST)
+    files.propose(SECOND)
+    assert [files.has_saved] == [True]
+    assert files.resume(GIVEN) == (Saved(FIRST, SECOND), False)
+    assert "zoo.cfg.bak" in files.directory.names()
+
+
+def test_server_lines_that_were_changed_since_do_not_count() -> None:
+    files = ConfigFiles(MemoryDirectory("/c"), "zoo.cfg", 1, has_static=False)
+    files.resume(GIVEN)
+    assert files.resume(of_version(0, 2)) == (Saved(None, None), False)
+    files.activate(FIRST)
+    assert files.resume(of_version(0, 2)) == (Saved(FIRST, None), True)
+    # Those who keep zoo.cfg in step with the ensemble are told nothing.
+    as_saved = Membership(FIRST.members, 0, FIRST.groups, FIRST.weights)
+    assert files.resume(as_saved) == (Saved(FIRST, None), False)
+    # A later one that zoo.cfg names, by the name of its dynamic file, counts.
+    assert files.resume(of_version(SECOND.version + 1, 2)) == (Saved(FIRST, None), False)

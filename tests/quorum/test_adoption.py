@@ -355,11 +355,11 @@ def test_who_alone_knows_of_a_proposed_configuration_follows_a_leader_without_it
     assert life.member.server.is_running
 
 
-def two_removed(version: int, removed: tuple[int, int] = (1, 2)) -> Stage:
+def two_removed(version: int, removed: tuple[int, int] = (1, 2), keys: str = "") -> Stage:
     """Five members that have removed two of them, and ended. The files of those and of 3 have all
     five, in this version."""
     stage = Stage()
-    perform(stage, "ensemble 5 reconfigEnabled=true skipACL=yes")
+    perform(stage, f"ensemble 5 reconfigEnabled=true skipACL=yes{keys}")
     everybody = (1, 2, 3, 4, 5)
     gather(stage, *everybody)
     perform(stage, "client A open 3")
@@ -379,10 +379,14 @@ def two_removed(version: int, removed: tuple[int, int] = (1, 2)) -> Stage:
     return stage
 
 
-def test_who_could_not_write_its_files_knows_a_change_from_its_database() -> None:
+@pytest.mark.parametrize(("version", "keys"), [(make(1, 0), ""), (0, " pyzk.configInDataDir=true")])
+def test_who_could_not_write_its_files_knows_a_change_from_its_database(
+    version: int, keys: str
+) -> None:
     """Three have acknowledged that 1 and 2 are removed and, started again, have the former
-    configuration in their files. They were a quorum of that one, and must not serve by it."""
-    stage = two_removed(make(1, 0))
+    configuration in their files, or the server lines of a zoo.cfg that is never written. They were
+    a quorum of that one, and must not serve by it."""
+    stage = two_removed(version, keys=keys)
     lives = gather(stage, 1, 2, 3)
     assert {each.phase for each in lives} == {LOOKING}
     proposed = stage.actors[1].disk.proposed

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "pyzk"
 
 LAYERS = {
     "errors": 0, "int64": 0, "zxid": 0, "constants": 0, "clock": 0, "metrics": 0, "outsiders": 0,
-    "summaries": 0, "exit_codes": 0, "four_letter_words": 0, "compiling": 0,
+    "audit_log": 0, "summaries": 0, "exit_codes": 0, "four_letter_words": 0, "compiling": 0,
     "config": 0,
     "jute": 1,
     "data": 2, "auth": 2, "persistence": 2,
@@ -51,8 +51,11 @@ CIRCLES: Mapping[tuple[str, ...], str] = {
     (
         "pyzk.config.hints",
         "pyzk.config.keys",
+        "pyzk.config.kinds",
+        "pyzk.config.security_keys",
     ): "a key that cannot be read asks for hints, which know all keys; imported when it happens",
     (
+        "pyzk.server.audit",
         "pyzk.server.authentication",
         "pyzk.server.connection",
         "pyzk.server.fourletter",
@@ -62,7 +65,9 @@ CIRCLES: Mapping[tuple[str, ...], str] = {
         "pyzk.server.outbox",
         "pyzk.server.reads",
         "pyzk.server.request",
+        "pyzk.server.request_throttle",
         "pyzk.server.role",
+        "pyzk.server.screening",
         "pyzk.server.server",
         "pyzk.server.session_queues",
         "pyzk.server.sessions",

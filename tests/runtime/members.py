@@ -13,6 +13,7 @@ from pyzk.config.ensemble import EnsembleConfig
 from pyzk.config.server import ServerConfig, parse_config
 from pyzk.constants import OpCode
 from pyzk.jute.records import PathRequest, PathWatchRequest
+from pyzk.runtime.loop import loop_factory
 from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
 from tests.frames import StreamClient
@@ -121,13 +122,14 @@ async def whole(directory: Path, extra: str = "") -> AsyncIterator[Ensemble]:
         yield made
 
 
-def run(main: Awaitable[None]) -> None:
-    """Run one test's coroutine, not for ever."""
+def run(main: Awaitable[None], loop: str = "asyncio") -> None:
+    """Run one test's coroutine in a loop of this kind, not for ever."""
 
     async def bounded() -> None:
         await asyncio.wait_for(main, TIMEOUT_S)
 
-    asyncio.run(bounded())
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+        runner.run(bounded())
 
 
 async def connect(runner: PeerRunner) -> StreamClient:

@@ -7,22 +7,30 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from pyzk.audit_log import LOGGER, AuditEvent, tell
 from pyzk.outsiders import about, about_host
 from pyzk.runtime import logs
 
 
 @pytest.fixture(autouse=True)
 def _restore_logging() -> Iterator[None]:
-    root = logging.getLogger()
+    root, audit = logging.getLogger(), logging.getLogger(LOGGER)
     handlers, level = root.handlers[:], root.level
+    audit_level = audit.level
     switches = ("raiseExceptions", "logThreads", "logProcesses", "logMultiprocessing")
     before = {name: getattr(logging, name) for name in switches}
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    for handler in audit.handlers:
+        handler.close()
+    audit.handlers[:] = []
+    audit.propagate = True
+    audit.setLevel(audit_level)
     for name, value in before.items():
         setattr(logging, name, value)
 
@@ -203,3 +211,82 @@ def test_a_line_about_a_host_leaves_out_its_port() -> None:
     assert about_host("10.0.0.1:55") == about("10.0.0.1")
     assert about_host("[::1]:55") == about("[::1]")
     assert about_host("server 3") == about("server 3")
+
+
+# --- the audit log --------------------------------------------------------------------
+
+EVENT = AuditEvent("create", "success", session="0x1", user="bob", znode="/a\tb\n")
+
+
+def test_an_event_has_tabs_between_its_fields_and_none_in_them() -> None:
+    stream = io.StringIO()
+    logs.set_up("info", "text", stream)
+    tell(EVENT)
+    tell(AuditEvent("delete", "failure", znode=""))
+    first, second = stream.getvalue().splitlines()
+    assert first.endswith(
+        "Z INFO    pyzk.audit: session=0x1\tuser=bob\toperation=create\tznode=/a\\tb\\n"
+        "\tresult=success"
+    )
+    assert second.endswith("Z ERROR   pyzk.audit: operation=delete\tznode=\tresult=failure")
+
+
+def test_an_event_is_an_object_in_json() -> None:
+    stream = io.StringIO()
+    logs.set_up("info", "json", stream)
+    tell(EVENT)
+    line = json.loads(stream.getvalue())
+    assert (line["level"], line["logger"]) == ("info", "pyzk.audit")
+    assert line["audit"] == {
+        "session": "0x1",
+        "user": "bob",
+        "operation": "create",
+        "znode": "/a\tb\n",
+        "result": "success",
+    }
+    assert line["message"] == str(EVENT)
+
+
+@pytest.mark.parametrize("level", logs.LEVELS)
+def test_events_are_written_at_each_level_of_the_log(level: str) -> None:
+    stream = io.StringIO()
+    logs.set_up(level, "text", stream)
+    tell(EVENT)
+    assert stream.getvalue().count("\n") == 1
+
+
+def test_a_file_of_its_own_has_the_events_alone(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    logs.set_up("info", "text", stream)
+    file = tmp_path / "audit.log"
+    file.write_text("before\n")
+    logs.audit_to_file(str(file), "json")
+    tell(EVENT)
+    logging.getLogger("pyzk.x").info("another line")
+    before, event = file.read_text().splitlines()
+    assert before == "before"
+    assert json.loads(event)["audit"]["user"] == "bob"
+    assert "pyzk.audit" not in stream.getvalue()
+
+
+def test_a_long_file_is_set_aside_and_ten_of_them_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "AUDIT_FILE_BYTES", 200)
+    logs.set_up("info", "text", io.StringIO())
+    logs.audit_to_file(str(tmp_path / "audit.log"))
+    for _ in range(30):
+        tell(EVENT)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"audit.log", *(f"audit.log.{number}" for number in range(1, 11))}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_line_that_is_lost_is_said_in_the_log() -> None:
+    stream = io.StringIO()
+    logs.set_up("info", "text", stream)
+    logs.audit_to_file("/dev/full")
+    tell(EVENT)
+    tell(EVENT)
+    assert stream.getvalue().count("the audit log cannot be written: a line is lost") == 1
+    assert "No space left on device" in stream.getvalue()

@@ -15,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from pyzk.config.ensemble import StartFiles, parse_ensemble
+from pyzk.config.ensemble import parse_ensemble
+from pyzk.config.members import parse_membership
 from pyzk.config.server import ServerConfig
 from pyzk.config.settings import Settings
+from pyzk.config.start_files import StartFiles
 from pyzk.errors import (
     ConfigError,
     Corrupt,
@@ -29,6 +31,7 @@ from pyzk.exit_codes import ExitCode
 from pyzk.persistence.directory import MemoryDirectory
 from pyzk.persistence.txnlog import HEADER, LogScan
 from pyzk.runtime import main
+from pyzk.runtime.environment import user_name
 from pyzk.runtime.process import SIGNALS
 from tests.persistence.disks import put
 from tests.runtime.members import member_config
@@ -42,7 +45,11 @@ class FakeRunner:
     def __init__(
         self, *, start: Exception | None = None, serve: Callable[[], object] = lambda: None
     ) -> None:
+        self.config = CONFIG
+        self.told: ServerConfig | None = None
+        """What it is told by the configuration that it has saved."""
         self.client_address = ("127.0.0.1", 4711)
+        self.secure_client_address: tuple[str, int] | None = None
         self.role = "standalone"
         self._start = start
         self._serve = serve
@@ -74,7 +81,13 @@ def _restore_signals() -> Iterator[None]:
 
 def run(make: Callable[[], FakeRunner], config: ServerConfig = CONFIG) -> tuple[int, str]:
     out = io.StringIO()
-    code = main.run(config, loop="asyncio", make_runner=lambda _: make(), out=out)
+
+    def made(config: ServerConfig) -> FakeRunner:
+        runner = make()
+        runner.config = runner.told or config
+        return runner
+
+    code = main.run(config, loop="asyncio", make_runner=made, out=out)
     return code, out.getvalue()
 
 
@@ -103,9 +116,20 @@ def test_a_member_says_that_it_has_started_and_what_it_has_become() -> None:
         runner.request_stop()
         return runner
 
-    started, ready = run(make, replace(CONFIG, ensemble=ensemble))[1].splitlines()
+    given = replace(CONFIG, ensemble=ensemble)
+    started, ready = run(make, given)[1].splitlines()
     assert "started on 127.0.0.1:4711, server 3 of 3, observer, looking for a leader," in started
     assert " ready on 127.0.0.1:4711, server 3, observer of server 2, data in " in ready
+
+    def make_of_saved() -> FakeRunner:
+        runner = make()
+        assert ensemble is not None
+        saved = parse_membership(b"server.2=b:1:2\nserver.3=c:1:2\nversion=5")
+        runner.told = replace(CONFIG, ensemble=ensemble.with_saved(saved, None))
+        return runner
+
+    started, _ = run(make_of_saved, given)[1].splitlines()
+    assert "server 3, one of 2 servers, participant, looking for a leader," in started
 
 
 def test_an_ipv6_address_is_bracketed() -> None:
@@ -299,3 +323,55 @@ def test_a_closed_standard_output_does_not_stop_the_server() -> None:
         return runner
 
     assert main.run(CONFIG, loop="asyncio", make_runner=lambda _: make(), out=Closed()) == 0
+
+
+# --- the audit log --------------------------------------------------------------------
+
+
+def events(caplog: pytest.LogCaptureFixture) -> list[str]:
+    said = [record.getMessage() for record in caplog.records if record.name == "pyzk.audit"]
+    return [line.replace(f"user={user_name()}", "user=ME").replace("\t", " ") for line in said]
+
+
+AUDITED = replace(CONFIG, audit_enable=True)
+
+
+def stopping() -> FakeRunner:
+    runner = FakeRunner()
+    runner.request_stop()
+    return runner
+
+
+def test_the_audit_log_tells_of_start_and_stop(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    run(stopping, AUDITED)
+    assert events(caplog) == [
+        "user=ME operation=serverStart result=success",
+        "user=ME operation=serverStop result=invoked",
+    ]
+
+
+@pytest.mark.parametrize(
+    "error", [StorageError("no", path="p"), OSError(errno.EADDRINUSE, "in use"), KeyError()]
+)
+def test_the_audit_log_tells_of_a_start_that_fails(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    run(lambda: FakeRunner(start=error), AUDITED)
+    assert events(caplog) == ["user=ME operation=serverStart result=failure"]
+
+
+def test_the_audit_log_tells_of_a_server_that_breaks(caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> None:
+        raise StorageError("the disk is gone", path="p")
+
+    caplog.set_level("INFO")
+    run(lambda: FakeRunner(serve=broken), AUDITED)
+    assert events(caplog)[-1] == "user=ME operation=serverStop result=invoked"
+
+
+def test_nothing_is_told_without_an_audit_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    run(stopping)
+    assert events(caplog) == []

@@ -115,7 +115,7 @@ def test_the_last_descriptors_are_not_for_clients(
 @pytest.mark.parametrize(("configured", "backlog"), [(-1, 1024), (7, 7)])
 def test_the_backlog_is_the_configured_one(tmp_path: Path, configured: int, backlog: int) -> None:
     async def body(runner: PeerRunner) -> None:
-        (serving,) = runner._clients._served
+        (serving,) = runner._clients._plain._served
         info = serving.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
         assert struct.unpack_from("I", info, 28)[0] == backlog  # tcpi_sacked of a listener
 

@@ -84,6 +84,51 @@ def test_ip_packets_succeed_and_add_nothing(client: Client) -> None:
     assert who_am_i(client) == {("ip", "127.0.0.1")}
 
 
+def test_an_ip_packet_adds_nothing_for_a_client_with_ipv6(world: World) -> None:
+    client = world.connect("::1")
+    assert authenticate(client, "", "ip").err == 0
+    assert who_am_i(client) == {("ip", "0:0:0:0:0:0:0:1")}
+
+
+ENSEMBLE = ServerConfig(
+    auth_providers=(("1", "org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider"),),
+    ensemble_auth_names=("one", "two"),
+)
+
+
+def test_a_client_of_this_ensemble_may_go_on() -> None:
+    client = World(ENSEMBLE).connect()
+    assert authenticate(client, "two", "ensemble").err == 0
+    assert who_am_i(client) == {("ip", "127.0.0.1")}
+    assert create_as(client, OpCode.CREATE, "/a", acl=[ACL(31, "ensemble", "two")]).err == -114
+
+
+def test_a_client_of_another_ensemble_is_closed_without_a_reply() -> None:
+    """§4.8: -115 would be the end for the client, and it is to try its next server."""
+    world = World(ENSEMBLE)
+    client = world.connect()
+    client.submit(OpCode.AUTH, AuthPacket(0, "ensemble", b"three"), xid=Xid.AUTH)
+    assert client.is_closed
+    assert client.replies() == []
+    assert world.server.metrics.ensemble_auth_fail == 1
+
+
+KEY = ServerConfig(
+    auth_providers=(("1", "org.apache.zookeeper.server.auth.KeyAuthenticationProvider"),)
+)
+
+
+def test_the_key_is_in_the_tree() -> None:
+    world = World(KEY)
+    client = world.connect()
+    assert authenticate(client, "no number", "key").err == 0
+    assert client.create("/key", b"5").err == 0
+    assert authenticate(client, "10", "key").err == 0
+    assert who_am_i(client) == {("ip", "127.0.0.1"), ("key", "")}
+    assert authenticate(client, "12", "key").err == -115
+    assert client.is_closed
+
+
 def test_digest_packets_fail_where_the_scheme_is_switched_off() -> None:
     client = World(ServerConfig(digest_auth_enabled=False)).connect()
     assert create_as(client, OpCode.CREATE, "/a", acl=NOBODY).err == -114

@@ -8,10 +8,13 @@ from __future__ import annotations
 import pytest
 
 from pyzk.config.server import ServerConfig
+from pyzk.config.tls import TlsConfig
 from pyzk.constants import CreateMode, OpCode
 from pyzk.jute.records import ConnectResponse
 from pyzk.outsiders import SUBJECT
+from pyzk.server.arrival import Arrival
 from pyzk.server.passwords import session_password
+from tests.certificates import Authority
 from tests.frames import connect_frame, create_request, encode_request, frame
 from tests.server.calls import ephemerals_of, logged_types, make
 from tests.world import START_MS, Client, World, owned_paths
@@ -376,28 +379,59 @@ def test_a_connection_with_handshake_is_not(world: World, client: Client) -> Non
 def test_connections_of_one_address_are_limited() -> None:
     world = World(ServerConfig(max_client_cnxns=2))
     first, _ = world.connect("10.0.0.1"), world.connect("10.0.0.1")
-    assert world.peer.accept("10.0.0.1", 1) is None
+    assert world.peer.accept(Arrival("10.0.0.1", 1)) is None
     world.connect("10.0.0.2")
     assert world.server.metrics.connection_rejected == 1
     first.connection.closed()
     world.connect("10.0.0.1")
-    assert world.peer.accept("10.0.0.1", 1) is None
+    assert world.peer.accept(Arrival("10.0.0.1", 1)) is None
 
 
 def test_connections_in_all_are_limited() -> None:
     world = World(ServerConfig(max_cnxns=2))
     world.connect("10.0.0.1")
     second = world.open("10.0.0.2")
-    assert world.peer.accept("10.0.0.3", 1) is None
+    assert world.peer.accept(Arrival("10.0.0.3", 1)) is None
     second.connection.closed()
-    assert world.peer.accept("10.0.0.3", 1) is not None
+    assert world.peer.accept(Arrival("10.0.0.3", 1)) is not None
+
+
+@pytest.mark.parametrize("config", [ServerConfig(max_cnxns=1), ServerConfig(max_client_cnxns=1)])
+def test_each_of_the_two_ports_has_the_limits_for_itself(config: ServerConfig) -> None:
+    world = World(config)
+    secure = Arrival("10.0.0.1", 1, is_secure=True, is_on_secure_port=True)
+    unified = Arrival("10.0.0.1", 1, is_secure=True)
+    first = world.peer.accept(secure)
+    assert first is not None
+    assert world.peer.accept(secure) is None
+    second = world.peer.accept(unified)
+    assert second is not None
+    assert world.peer.accept(unified) is None
+    assert world.peer.accept(Arrival("10.0.0.1", 1)) is None
+    first.closed()
+    assert world.peer.accept(secure) is not None
+    second.closed()
+    assert world.peer.accept(unified) is not None
+    assert world.server.metrics.connection_rejected == 3
+
+
+def test_a_connection_keeps_what_its_client_has_shown() -> None:
+    world = World(ServerConfig(client_tls=TlsConfig(key_store="/k")))
+    chain = (Authority().issue("bob").der, b"issuer")
+    shown = Arrival("10.0.0.1", 1, is_secure=True, certificates=chain)
+    connection = world.peer.accept(shown)
+    assert connection is not None
+    assert connection.is_secure
+    assert connection.certificates == chain
+    assert not world.open().connection.is_secure
+    assert world.open().connection.certificates == ()
 
 
 def test_refused_connections_are_told_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     world = World(ServerConfig(max_cnxns=1))
     world.connect("10.0.0.1")
     for _ in range(3):
-        world.peer.accept("10.0.0.2", 1)
+        world.peer.accept(Arrival("10.0.0.2", 1))
     assert caplog.messages == ["too many connections from /10.0.0.2: maxCnxns=1"] * 3
     assert {record.__dict__[SUBJECT] for record in caplog.records} == {"10.0.0.2"}
     assert world.server.metrics.connection_rejected == 3

@@ -14,9 +14,10 @@ from random import Random
 import attrs
 
 from pyzk.clock import Clock
-from pyzk.config.ensemble import EnsembleConfig, StartFiles, parse_ensemble
+from pyzk.config.ensemble import EnsembleConfig, parse_ensemble
 from pyzk.config.server import ServerConfig, parse_config
 from pyzk.config.settings import Settings
+from pyzk.config.start_files import StartFiles
 from pyzk.data.database import Database
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.quorum.commands import (
@@ -35,6 +36,7 @@ from pyzk.quorum.lifecycle import ACTIVE, MemberLife, member_peer
 from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.peer import Peer
 from pyzk.quorum.vote import PeerState, Vote
+from pyzk.server.arrival import Arrival
 from pyzk.server.connection import Connection
 from pyzk.server.outbox import Outgoing, TakeSnapshot
 from pyzk.zxid import format_zxid
@@ -520,7 +522,7 @@ class Stage:
         client = self.clients.setdefault(name, Client(name))
         assert actor.peer is not None, f"{sid} does not run"
         self._port += 1
-        connection = actor.peer.accept("127.0.0.1", self._port)
+        connection = actor.peer.accept(Arrival("127.0.0.1", self._port))
         assert connection is not None, "refused"
         hello = client.attach(sid, connection, timeout_ms)
         what = "comes back" if client.session_id else "opens a session"

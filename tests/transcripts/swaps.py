@@ -458,7 +458,7 @@ def _(right: Right, leader: Leader, handler: LearnerHandler, forwarded: Forwarde
 @swap(
     "a read ahead of its session's write",
     "pipeline/replies_in_order pipeline/write_at_a_follower pipeline/sync",
-    Connection._wait,
+    Connection.wait,
 )
 def _(_right: object, connection: Connection, _session: Session, read: QueuedRead) -> int:
     return connection.answer_read(read)

@@ -12,6 +12,7 @@ from typing import Final
 
 from pyzk.config.keys import KEYS
 from pyzk.config.server import Property, ServerConfig, parse_config
+from pyzk.runtime.auth_providers import has_provider
 from pyzk.testing.errors import FixtureError
 
 IN_MEMORY: Final = "memory"
@@ -57,6 +58,7 @@ def make_config(
         b"",
         properties=[entry for entry in given if entry.name in PROPERTIES],
         options=[entry for entry in given if entry.name not in PROPERTIES],
+        has_provider=has_provider,
     )
     for _, warning in config.warnings:
         if any(warning.startswith(f"{name}:") and "ignored" in warning for name in options):
