@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from pyzk.jute.packing import unpack_int
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
+from pyzk.quorum.authentication import MAGIC_BYTES
 from pyzk.quorum.stream import QuorumStream
 from pyzk.sim.checkers import Violation
 from pyzk.sim.checkers.chain import Chain
 from pyzk.zxid import format_zxid
 
+_LOGIN_HEAD_BYTES: Final = 16
 _BEGINNINGS: Final = (packets.DIFF, packets.SNAP, packets.TRUNC, packets.PROPOSAL)
 _INFORMS: Final = (packets.INFORM, packets.INFORMANDACTIVATE)
 
@@ -22,11 +25,29 @@ _INFORMS: Final = (packets.INFORM, packets.INFORMANDACTIVATE)
 class _Link:
     """What was written to one link."""
 
-    __slots__ = ("last_zxid", "stream")
+    __slots__ = ("_logins", "last_zxid", "stream")
 
     def __init__(self) -> None:
         self.stream = QuorumStream()
         self.last_zxid = 0
+        self._logins: bytes | None = b""
+        """The beginning of what may be a login; None behind all of them."""
+
+    def behind_logins(self, data: bytes) -> bytes:
+        """Returns those of the next bytes that are no part of what members log in with."""
+        if self._logins is None:
+            return data
+        data = self._logins + data
+        while len(data) >= _LOGIN_HEAD_BYTES and data.startswith(MAGIC_BYTES):
+            end = _LOGIN_HEAD_BYTES + max(0, unpack_int(data, _LOGIN_HEAD_BYTES - 4)[0])
+            if len(data) < end:
+                break
+            data = data[end:]
+        if data.startswith(MAGIC_BYTES) or MAGIC_BYTES.startswith(data):
+            self._logins = data
+            return b""
+        self._logins = None
+        return data
 
 
 class InformChecker:
@@ -42,7 +63,7 @@ class InformChecker:
         known = self._links.get(link)
         if known is None:
             known = self._links[link] = _Link()
-        for item in known.stream.feed(data):
+        for item in known.stream.feed(known.behind_logins(data)):
             if isinstance(item, QuorumPacket):
                 self._packet(who, known, item)
 
