@@ -227,13 +227,19 @@ def record() -> None:
     RECORDING.write_text("".join(f"{json.dumps(part)}\n" for part in parts))
 
 
+def difference(launcher: Launcher) -> tuple[list[str], int]:
+    """Returns how the log of a server differs from that of 3.9.3, and how many lines there are."""
+    theirs = comparable(lines(oracle.launcher("3.9")))
+    ours = comparable(lines(launcher))
+    diff = difflib.unified_diff(theirs, ours, "3.9.3", launcher.name, lineterm="", n=0)
+    return list(diff), len(theirs)
+
+
 def compare() -> int:
     """Prints how the two logs differ; returns the exit status."""
-    theirs = comparable(lines(oracle.launcher("3.9")))
-    ours = comparable(lines(pyzk_launcher()))
-    difference = list(difflib.unified_diff(theirs, ours, "3.9.3", "pyzk", lineterm="", n=0))
-    print("\n".join([*difference, f"{len(theirs)} lines there, {len(ours)} here"]))
-    return 1 if difference else 0
+    found, count = difference(pyzk_launcher())
+    print("\n".join([*found, f"{count} lines there"]))
+    return 1 if found else 0
 
 
 ACTIONS: Final[dict[str, Callable[[], int | None]]] = {"compare": compare, "record": record}

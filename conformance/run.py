@@ -19,7 +19,7 @@ from typing import Final
 
 import attrs
 
-from conformance import disk, durability, hash_set_orders, oracle, replay
+from conformance import audit, disk, durability, hash_set_orders, oracle, replay
 from conformance.differential import machine
 from conformance.mixed import scenarios
 from conformance.mixed.members import MixedError
@@ -88,6 +88,14 @@ def turns(options: Options) -> str:
         raise FailedError(str(error)) from error
 
 
+def audit_log(options: Options) -> str:
+    """Compares the audit logs of both servers."""
+    found, count = audit.difference(pyzk_launcher(options.command))
+    if found:
+        raise FailedError("\n".join(found))
+    return f"{count} lines equal"
+
+
 def kills(options: Options) -> str:
     """Does a few rounds of kill -9; make kill9 does many."""
     launcher = pyzk_launcher(options.command)
@@ -112,6 +120,7 @@ def mixed(options: Options) -> str:
 PARTS: Final[dict[str, Callable[[Options], str]]] = {
     "recordings": recordings,
     "order of names": orders,
+    "audit log": audit_log,
     "kill -9": kills,
     "differential": differential(enforce_quota=False),
     "differential, hard quotas": differential(enforce_quota=True),

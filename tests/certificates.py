@@ -96,16 +96,21 @@ class Authority(Issued):
         names: Sequence[str] = (),
         days: tuple[float, float] = (-1, 30),
         crl: str | None = None,
+        purposes: Sequence[x509.ObjectIdentifier] = (),
     ) -> Issued:
         """Sign a certificate for a subject. ``names`` are hosts, addresses or URIs; ``days`` from
-        now it is valid; ``crl`` is where the list of those revoked is."""
+        now it is valid; ``crl`` is where the list of those revoked is; ``purposes`` are what it is
+        for, if it says so."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = named(subject) if isinstance(subject, str) else subject
         builder = _builder(name, self.certificate.subject, key, days)
         if names:
             builder = builder.add_extension(
-                x509.SubjectAlternativeName(list(map(_general, names))), False
+                x509.SubjectAlternativeName(list(map(_general, names))),
+                critical=not list(name),
             )
+        if purposes:
+            builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), False)
         if crl is not None:
             place = x509.DistributionPoint([x509.UniformResourceIdentifier(crl)], None, None, None)
             builder = builder.add_extension(x509.CRLDistributionPoints([place]), False)

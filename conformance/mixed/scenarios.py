@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from conformance import wire
-from conformance.mixed import compare, exercise, joins, migration, scenarios_of_changes
+from conformance.mixed import compare, encrypted, exercise, joins, migration, scenarios_of_changes
 from conformance.mixed.ensemble import Ensemble
 from conformance.mixed.load import Load
 from conformance.mixed.members import PYZK, check, eventually, implementation
@@ -251,6 +251,7 @@ def all_scenarios() -> list[Scenario]:
         *growing(),
         *later_configurations(),
         *migrations(),
+        *encrypted.scenarios(),
         *scenarios_of_changes.all_scenarios(),
     ]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 
 import click
 
@@ -17,6 +18,7 @@ from pyzk.config.members import bracketed
 from pyzk.config.security_keys import CLIENT_PREFIX, QUORUM_PREFIX
 from pyzk.config.server import DEFAULTS, WILDCARD, ServerConfig, effective_values
 from pyzk.config.tls import usual_values
+from pyzk.errors import ConfigError
 
 
 class _Group(click.Group):
@@ -54,7 +56,8 @@ def check(
 ) -> None:
     """Say what ZOO_CFG means, whether its values are right, and what of it will be ignored.
 
-    It starts nothing, opens no ports and reads no data but myid; it looks up no names but those of
+    It starts nothing, opens no ports and reads no data but myid and, for TLS, the stores of keys
+    and certificates; it looks up no names but those of
     a client address that is given twice. So `pyzk serve` may still meet a port that is taken, a
     name that nobody knows, or a directory that cannot be used.
 
@@ -62,7 +65,7 @@ def check(
     line; standard error has notes, warnings and, as its last line, the verdict. With `--output
     json` all of it is on standard output. A wrong value ends it with one line and code 2.
     """
-    config = load(zoo_cfg, properties, properties_file)
+    config = _with_stores(load(zoo_cfg, properties, properties_file), zoo_cfg)
     values = {name: _show(name, value) for name, value in _values(config, with_defaults)}
     if output == JSON:
         print_json(_report(config, values))
@@ -80,6 +83,22 @@ def check(
     counts = ", ".join(filter(None, (warnings, _count(config.notes, "note")))) or "no warnings"
     name = "the defaults" if zoo_cfg is None else zoo_cfg
     click.echo(f"{name}: ok, {counts}: {_place(config)}", err=True)
+
+
+def _with_stores(config: ServerConfig, zoo_cfg: str | None) -> ServerConfig:
+    """Return the configuration with a warning for each certificate whose time it is not, or end the
+    process with one line if a store is no use."""
+    found: list[str] = []
+    members = None if config.ensemble is None else config.ensemble.quorum_tls
+    for each in (config.client_tls, members):
+        if each is not None:
+            from pyzk.runtime.tls import TlsContexts  # few need it
+
+            try:
+                TlsContexts(each, warn=found.append)
+            except ConfigError as error:
+                fail(f"{zoo_cfg}: {error}")
+    return replace(config, warnings=(*config.warnings, *((None, text) for text in found)))
 
 
 def _report(config: ServerConfig, values: dict[str, str]) -> dict[str, object]:
@@ -108,10 +127,7 @@ def _values(config: ServerConfig, with_defaults: bool) -> list[tuple[str, object
 
 def _place(config: ServerConfig) -> str:
     """Return what the server would be, in the words of the line with which it starts."""
-    role, ensemble = "standalone", config.ensemble
-    if ensemble is not None:
-        what = "observer" if ensemble.is_observer else "participant"
-        role = f"server {ensemble.my_sid} of {len(ensemble.membership.members)}, {what}"
+    role = "standalone" if config.ensemble is None else config.ensemble.place
     host = bracketed(config.client_port_address or WILDCARD)
     places = [] if config.client_port is None else [f"{host}:{config.client_port}"]
     if config.secure_client_port is not None:

@@ -60,6 +60,11 @@ from pyzk.runtime.process import SIGNALS
     metavar="PORT",
     help="The first client port, 2181; 0 takes free ones.",
 )
+@click.option(
+    "--reconfig-enabled",
+    is_flag=True,
+    help="Let members be added and removed while it runs (pyzk members).",
+)
 @click.option("--restart", is_flag=True, help="Start a member again when it has died.")
 @property_options[0]
 @click.option("--log-level", type=click.Choice(logs.LEVELS), default="info", show_default=True)
@@ -72,6 +77,7 @@ def command(
     observers: int | None,
     directory: str | None,
     base_port: int | None,
+    reconfig_enabled: bool,
     restart: bool,
     properties: tuple[str, ...],
     log_level: str,
@@ -93,7 +99,7 @@ def command(
 
             watch_parent()
         place = _place(directory, ends)
-        members = _prepare(place, voters, observers, base_port)
+        members = _prepare(place, voters, observers, base_port, reconfig_enabled)
         options = [*(f"-D{each}" for each in properties), "--log-level", log_level]
         if not print_connect_string:
             kept = "" if directory is not None else ", removed at the end"
@@ -121,10 +127,14 @@ def _place(directory: str | None, ends: ExitStack) -> Path:
 
 
 def _prepare(
-    place: Path, voters: int | None, observers: int | None, base_port: int | None
+    place: Path,
+    voters: int | None,
+    observers: int | None,
+    base_port: int | None,
+    can_change: bool,
 ) -> list[MemberFolder]:
     try:
-        return prepare(place, voters, observers, base_port)
+        return prepare(place, voters, observers, base_port, can_change=can_change)
     except LayoutError as error:
         fail(str(error))
     except OSError as error:

@@ -45,6 +45,12 @@ admin.enableServer=false
 """
 
 
+_RECONFIG: Final = """\
+reconfigEnabled=true
+standaloneEnabled=false
+"""
+
+
 class LayoutError(Exception):
     """The ensemble cannot be there, or not in this form; the text says what to do."""
 
@@ -91,22 +97,29 @@ def connect_string(members: Iterable[MemberFolder]) -> str:
 
 
 def prepare(
-    directory: Path, voters: int | None, observers: int | None, base_port: int | None
+    directory: Path,
+    voters: int | None,
+    observers: int | None,
+    base_port: int | None,
+    *,
+    can_change: bool = False,
 ) -> list[MemberFolder]:
     """Return the members that are there, or make them. None stands for what is there, or for what
-    is usual.
+    is usual; ``can_change`` asks for an ensemble that takes reconfigurations.
 
     Raises LayoutError, OSError.
     """
     found = _find(directory)
     if found is not None:
         _check_same(directory, found, voters, observers, base_port)
+        if can_change:
+            _check_changeable(found)
         members = found
     else:
         members = _plan(directory, voters or DEFAULT_VOTERS, observers or 0, base_port)
     check_free(members)
     if found is None:
-        _write(members)
+        _write(members, _SETTINGS + _RECONFIG if can_change else _SETTINGS)
     return members
 
 
@@ -220,6 +233,17 @@ def _check_same(
         )
 
 
+def _check_changeable(found: Sequence[MemberFolder]) -> None:
+    """Raise LayoutError if a member that is there takes no reconfiguration."""
+    for member in found:
+        setting = Settings(member.config.read_bytes()).known.get("reconfigEnabled")
+        if setting is None or setting.value.lower() != "true":
+            raise LayoutError(
+                f"{member.config} does not have reconfigEnabled=true; set it in the zoo.cfg of each"
+                " member, or leave --reconfig-enabled out"
+            )
+
+
 def _list(sids: Iterable[int]) -> str:
     return ", ".join(map(str, sids))
 
@@ -280,7 +304,7 @@ def check_free(members: Iterable[MemberFolder]) -> None:
                     ) from None
 
 
-def _write(members: Sequence[MemberFolder]) -> None:
+def _write(members: Sequence[MemberFolder], settings: str) -> None:
     servers = "".join(f"{member.line}\n" for member in members)
     for member in members:
         member.data.mkdir(parents=True)
@@ -289,4 +313,4 @@ def _write(members: Sequence[MemberFolder]) -> None:
         (member.data / INITIALIZE_NAME).touch()
     # Last: with this file a folder is a member's.
     for member in members:
-        member.config.write_text(f"{_SETTINGS}dataDir={member.data.absolute()}\n{servers}")
+        member.config.write_text(f"{settings}dataDir={member.data.absolute()}\n{servers}")

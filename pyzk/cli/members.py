@@ -25,7 +25,12 @@ from pyzk.cli.members_change import (
     remove,
     replacement,
 )
-from pyzk.cli.members_client import EnsembleClient, RefusedError, UnavailableError
+from pyzk.cli.members_client import (
+    EnsembleClient,
+    RefusedError,
+    UnavailableError,
+    look_at_members,
+)
 from pyzk.cli.members_report import (
     Outcome,
     Report,
@@ -141,13 +146,17 @@ def command() -> None:
 def list_command(
     more: tuple[str, ...], servers: str, auth: str | None, timeout_s: float, output: str
 ) -> None:
-    """Show the configuration in force, and how each member is."""
+    """Show the configuration in force, and how each member is.
+
+    It takes no session where a server answers conf (4lw.commands.whitelist), and else one.
+    """
     addresses = _addresses(",".join(more) or servers)
     report = Report()
     try:
-        with EnsembleClient(addresses, _credentials(auth), timeout_s) as client:
-            observed = client.observe(max_lag=DEFAULT_MAX_LAG, is_writer=False)
-            client.read_versions(observed)
+        observed = look_at_members(addresses, timeout_s)
+        if observed is None:
+            with EnsembleClient(addresses, _credentials(auth), timeout_s) as client:
+                observed = client.observe(max_lag=DEFAULT_MAX_LAG, is_writer=False)
     except UnavailableError as error:
         report.fail(Outcome.UNAVAILABLE, "unavailable", str(error))
     except RefusedError as error:

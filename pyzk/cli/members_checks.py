@@ -16,9 +16,9 @@ import attrs
 from pyzk.cli.members_change import Change, client_place
 from pyzk.cli.survey import LEARNERS, NOT_SERVING, ClientAddress, SurveyedServer, leader_of
 from pyzk.config.members import Membership, QuorumServer
+from pyzk.int64 import hex_digits
 from pyzk.quorum.verifier import verifier_of
 from pyzk.runtime.addresses import place
-from pyzk.zxid import format_zxid
 
 MAX_EXTENDED_ID: Final = 254
 """The largest server id beside which znodes can have a TTL."""
@@ -66,9 +66,6 @@ class Observed:
     is_super: bool | None = None
     """Whether the server that is asked takes this client for the superuser; None if it does not
     tell."""
-    versions: dict[int, int] = attrs.field(factory=dict)
-    """The version of the configuration by which a member goes, by server id; of those that were
-    asked and have answered."""
     unreachable: dict[str, str] = attrs.field(factory=dict)
     """Why an election address cannot be reached, by `host:port`."""
 
@@ -96,12 +93,23 @@ class Observed:
         return leader_of([each for each in members if each is not None])
 
     @property
+    def versions(self) -> dict[int, int]:
+        """The version of the configuration by which a member goes, by server id; of those that tell
+        it by ``conf``."""
+        found = {}
+        for member in self.membership.members:
+            server = self.of(member)
+            if server is not None and server.is_serving and server.configuration is not None:
+                found[member.sid] = server.configuration.version
+        return found
+
+    @property
     def warnings(self) -> list[str]:
         """What is wrong with the members as they are."""
         latest = max((self.membership.version, *self.versions.values()))
         return [
             f"server {sid} goes by version 0 of the configuration, and not by"
-            f" {format_zxid(latest)}: reconfigEnabled is not true there, or it has not caught up"
+            f" {hex_digits(latest)}: reconfigEnabled is not true there, or it has not caught up"
             for sid, version in sorted(self.versions.items())
             if version == 0 < latest
         ]

@@ -25,7 +25,15 @@ from kazoo.retry import KazooRetry
 from pyzk.auth.access import SUPER
 from pyzk.cli.members_change import Change, client_place, same_content
 from pyzk.cli.members_checks import Observed
-from pyzk.cli.survey import ClientAddress, SurveyedServer, explain, look, survey
+from pyzk.cli.status import DEFAULT_MAX_LAG
+from pyzk.cli.survey import (
+    ClientAddress,
+    SurveyedServer,
+    configuration_of,
+    explain,
+    look,
+    survey,
+)
 from pyzk.config.members import Membership, QuorumServer, parse_membership
 from pyzk.constants import OpCode, Perms
 from pyzk.errors import ConfigError, JuteError
@@ -38,6 +46,8 @@ PATIENCE_S: Final = 30.0
 """The seconds for which a change may be without an answer, and for which the ensemble may be
 without a leader behind it."""
 _PAUSE_S: Final = 0.2
+_MOST_LOOKS: Final = 3
+"""How often servers are asked for the members, each time those that the last ones have named."""
 
 _log = logging.getLogger("pyzk.cli.members.client")
 # kazoo tells of each connection that it tries; what matters is said by the command.
@@ -113,6 +123,13 @@ _REFUSALS: Final[dict[type[Exception], tuple[str, str]]] = {
         "the servers cannot read the new members; the leader's log says why",
     ),
 }
+
+
+_STANDALONE: Final = (
+    "standalone",
+    "this server stands alone and has no members: give it a server line, standaloneEnabled=false"
+    " and reconfigEnabled=true, and start it again (docs/operations.md says how it grows)",
+)
 
 
 class _WhoAmI:
@@ -196,12 +213,7 @@ class EnsembleClient:
         """Return the configuration in force. Raises UnavailableError and RefusedError."""
         text = self._asked(self._read_text)
         if not text:
-            raise RefusedError(
-                "standalone",
-                "this server stands alone and has no members: give it a server line,"
-                " standaloneEnabled=false and reconfigEnabled=true, and start it again"
-                " (docs/operations.md says how it grows)",
-            )
+            raise RefusedError(*_STANDALONE)
         try:
             return parse_membership(text)
         except ConfigError as error:
@@ -338,27 +350,8 @@ class EnsembleClient:
         asyncio.run(self._try_addresses(others, observed))
         return observed
 
-    def read_versions(self, observed: Observed) -> None:
-        """Note by which version of the configuration each member goes that serves.
-
-        Each member shows its own, until a change replicates one: then also a member without
-        reconfigEnabled=true shows that, as long as it follows the same leader.
-        """
-        for member in observed.membership.members:
-            server = observed.of(member)
-            if server is None or not server.is_serving:
-                continue
-            try:
-                with EnsembleClient([server.address], self._auth, self._timeout_s) as client:
-                    observed.versions[member.sid] = client.read().version
-            except (UnavailableError, RefusedError):
-                continue  # it takes no clients, or not this one
-
     async def _survey(self, members: Iterable[QuorumServer]) -> list[SurveyedServer]:
-        addresses = dict.fromkeys(
-            ClientAddress(*where) for where in map(client_place, members) if where is not None
-        )
-        return await survey([*(addresses | dict.fromkeys(self._given))], self._timeout_s)
+        return await survey(_places(members, self._given), self._timeout_s)
 
     async def _try_addresses(self, members: Iterable[QuorumServer], observed: Observed) -> None:
         """Note which hosts nobody knows, and which servers that run have closed election ports."""
@@ -377,6 +370,33 @@ class EnsembleClient:
         for pair, why in zip(pairs, tried, strict=True):
             if why is not None:
                 observed.unreachable[place(*pair)] = why
+
+
+def look_at_members(given: Sequence[ClientAddress], timeout_s: float) -> Observed | None:
+    """Return how the members are, without a session, which would be a transaction; None if no
+    server that is asked tells the configuration (``conf``). Raises RefusedError."""
+    servers = asyncio.run(survey(given, timeout_s))
+    if servers and all(each.is_serving and each.mode == "standalone" for each in servers):
+        raise RefusedError(*_STANDALONE)
+    configuration = configuration_of(servers)
+    for _ in range(_MOST_LOOKS):
+        if configuration is None:
+            return None
+        places = _places(configuration.members, given)
+        if set(places) <= {each.address for each in servers}:
+            break
+        servers = asyncio.run(survey(places, timeout_s))
+        # The leader may be among them, and have a later one.
+        configuration = configuration_of(servers) or configuration
+    return None if configuration is None else Observed(configuration, servers, DEFAULT_MAX_LAG)
+
+
+def _places(members: Iterable[QuorumServer], given: Iterable[ClientAddress]) -> list[ClientAddress]:
+    """Return where to ask members and the servers that were named."""
+    found = dict.fromkeys(
+        ClientAddress(*where) for where in map(client_place, members) if where is not None
+    )
+    return [*(found | dict.fromkeys(given))]
 
 
 async def _try(address: tuple[str, int], timeout_s: float) -> str | None:

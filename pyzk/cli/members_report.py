@@ -13,6 +13,7 @@ import attrs
 from pyzk.cli.members_change import Change, client_place, hosts_of, server_line
 from pyzk.cli.members_checks import Finding, Observed
 from pyzk.config.members import Membership, QuorumServer
+from pyzk.int64 import hex_digits
 from pyzk.runtime.addresses import place
 from pyzk.zxid import format_zxid
 
@@ -130,7 +131,7 @@ class Report:
             if self.is_dry:
                 return "nothing is in the way (--dry-run: nothing was changed)"
             assert made[-1].result is not None
-            version = format_zxid(made[-1].result.version)
+            version = hex_digits(made[-1].result.version)
             return f"done: the configuration is now {version}"
         if made:
             return (
@@ -187,7 +188,7 @@ def render_list(observed: Observed) -> str:
         )
     membership = observed.membership
     voters, observers = len(membership.voters), len(membership.observers)
-    text = f"configuration {format_zxid(membership.version)}: {_count(voters, 'voter')}"
+    text = f"configuration {hex_digits(membership.version)}: {_count(voters, 'voter')}"
     if observers:
         text += f", {_count(observers, 'observer')}"
     text += f"; {_quorum(membership)}"
@@ -319,7 +320,7 @@ def list_json(observed: Observed) -> dict[str, Any]:
 
 def _membership_json(membership: Membership) -> dict[str, Any]:
     return {
-        "version": format_zxid(membership.version),
+        "version": hex_digits(membership.version),
         "voters": list(membership.voters),
         "observers": list(membership.observers),
         "groups": {str(gid): list(sids) for gid, sids in membership.groups},

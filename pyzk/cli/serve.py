@@ -27,6 +27,8 @@ _OPTIONS: Final = {
     "tick_time": "tickTime",
     "max_client_cnxns": "maxClientCnxns",
     "whitelist": "4lw.commands.whitelist",
+    "config_in_data_dir": "pyzk.configInDataDir",
+    "no_fsync": "forceSync",
 }
 
 _POSITIONS: Final = (
@@ -41,6 +43,7 @@ _NOT_EPHEMERAL: Final = {
     "data_dir": "--data-dir; in memory there is none",
     "data_log_dir": "--data-log-dir; in memory there is none",
     "initialize": "--initialize; in memory every server is new",
+    "config_in_data_dir": "--config-in-data-dir; in memory there is none",
     "audit_log": "--audit-log; its audit log is a logger, pyzk.audit",
     "no_fsync": "--no-fsync; in memory there is nothing to sync",
     "loop": "--loop",
@@ -115,7 +118,12 @@ def _open_audit_log(path: str | None, form: str, config: ServerConfig) -> None:
 @click.option(
     "--initialize", is_flag=True, help="An empty data directory is that of a new ensemble."
 )
-@click.option("--no-fsync", is_flag=True, help="Answer writes before they are on disk.")
+@click.option(
+    "--config-in-data-dir",
+    flag_value="true",
+    help="Keep later configurations of the ensemble there; never write ZOO_CFG.",
+)
+@click.option("--no-fsync", flag_value="no", help="Answer writes before they are on disk.")
 @property_options[0]
 @property_options[1]
 @click.option(
@@ -148,7 +156,6 @@ def command(
     audit_log: str | None,
     loop: str,
     initialize: bool,
-    no_fsync: bool,
     ephemeral: bool,
     control_port: str | None,
     virtual_clock: bool,
@@ -179,8 +186,6 @@ def command(
             )
         )
     zoo_cfg, positional = _words(words)
-    if no_fsync:
-        given.append(Property("forceSync", "no", "--no-fsync"))
     config = load(zoo_cfg, properties, properties_file, [*positional, *given])
     _open_audit_log(audit_log, log_format, config)
     config = replace(config, initialize=initialize)

@@ -21,10 +21,12 @@ from pyzk.cli.survey import (
     LEARNERS,
     NOT_SERVING,
     SurveyedServer,
+    configuration_of,
     leader_of,
     parse_addresses,
     survey,
 )
+from pyzk.int64 import hex_digits
 from pyzk.zxid import epoch_of, format_zxid, make
 
 DEFAULT_SERVERS: Final = "127.0.0.1:2181"
@@ -82,6 +84,7 @@ def judge(members: list[SurveyedServer], max_lag: int) -> Report:
     for member in members:
         _judge_alone(report, member, max_lag)
     _judge_leaders(report)
+    _judge_membership(report)
     _judge_digests(report)
     _judge_size(report)
     _note_unasked(report)
@@ -140,6 +143,24 @@ def _judge_leaders(report: Report) -> None:
             report.blame(
                 Verdict.CONTRADICTORY,
                 f"{member.address} is in epoch {member.epoch}, its leader in {leader.epoch}",
+            )
+
+
+def _judge_membership(report: Report) -> None:
+    """Blame servers that run on without being members: nobody counts on them, and they are left
+    alone by the next leader."""
+    configuration = configuration_of(report.members)
+    if configuration is None:
+        return
+    sids = [member.sid for member in configuration.members]
+    for member in report.members:
+        if member.is_serving and member.server_id is not None and member.server_id not in sids:
+            report.blame(
+                Verdict.DEGRADED,
+                f"{member.address} is server {member.server_id}, and no member: version"
+                f" {hex_digits(configuration.version)} of the configuration has the servers"
+                f" {', '.join(map(str, sids))} only. If it was removed, stop it, and take it out of"
+                " the clients' connect strings; if it is new, add it (pyzk members add)",
             )
 
 

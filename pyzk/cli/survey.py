@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 
 import attrs
 
+from pyzk.config.members import Membership, parse_membership
+from pyzk.errors import ConfigError
 from pyzk.int64 import MASK64
 from pyzk.runtime.addresses import place
 from pyzk.zxid import counter_of, epoch_of
@@ -33,6 +35,7 @@ _REFUSED: Final = re.compile(r"\w{4} is not executed because it is not in the wh
 _COMMIT: Final = re.compile(r"^(\d+\.\d+\.\d+)-(?:[0-9a-f]{40}\b|\$\{.*\})")
 """The version, and behind it the commit from which it was built; distributions may not know it."""
 _DIGEST: Final = re.compile(r"^([0-9a-f]+): (-?\d+)$", re.MULTILINE)
+_MEMBERSHIP: Final = "\nmembership: \n"
 _SERVER_ID: Final = re.compile(r"^serverId=(-?\d+)$", re.MULTILINE)
 
 
@@ -86,6 +89,8 @@ class SurveyedServer:
     """The latency as ``min/avg/max`` in ms."""
     server_id: int | None = None
     """The server id; None: ``conf`` is not allowed, or the server stands alone."""
+    configuration: Membership | None = None
+    """The configuration of the ensemble by which it goes; None where ``conf`` does not say it."""
     metrics: dict[str, str] = attrs.field(factory=dict)
     """The metrics of ``mntr``, their names without ``zk_``."""
     digests: dict[int, int] = attrs.field(factory=dict)
@@ -193,6 +198,17 @@ def leader_of(members: Iterable[SurveyedServer]) -> SurveyedServer | None:
     return max(leaders, key=lambda member: member.epoch, default=None)
 
 
+def configuration_of(members: Iterable[SurveyedServer]) -> Membership | None:
+    """Return the configuration of the ensemble, as the leader says, or else the latest that anybody
+    has; None if nobody says it."""
+    members = list(members)
+    leader = leader_of(members)
+    if leader is not None and leader.configuration is not None:
+        return leader.configuration
+    found = [each.configuration for each in members if each.configuration is not None]
+    return max(found, key=lambda each: each.version, default=None)
+
+
 async def ask(address: ClientAddress, word: str, timeout_s: float) -> str:
     """Return the whole answer to a word. Raises OSError (of which TimeoutError is one), and
     ValueError for what cannot be an answer."""
@@ -279,9 +295,18 @@ def _read_mntr(member: SurveyedServer, text: str) -> None:
 
 
 def _read_conf(member: SurveyedServer, text: str) -> None:
+    if member.mode == "standalone":
+        return
     found = _SERVER_ID.search(text)
-    if found is not None and member.mode != "standalone":
+    if found is not None:
         member.server_id = int(found[1])
+    lines = text.partition(_MEMBERSHIP)[2]
+    try:
+        configuration = parse_membership(lines.encode("utf-8"))
+    except ConfigError:
+        return
+    if configuration.members:
+        member.configuration = configuration
 
 
 def _read_hash(member: SurveyedServer, text: str) -> None:

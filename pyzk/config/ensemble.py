@@ -20,21 +20,20 @@ from pyzk.config.members import (
     MemberLines,
     Membership,
     QuorumServer,
-    bracketed,
     canonical_host,
     parse_id,
     parse_membership,
-    same_address,
     version_of_file_name,
 )
+from pyzk.config.places import check_client_address, listening, taken_from_masters
 from pyzk.config.properties import Entry
 from pyzk.config.settings import Remark, Resolve, Setting, Settings, no_names, of_entry
-from pyzk.config.start_files import StartFiles
 from pyzk.errors import ConfigError
 from pyzk.int64 import hex_digits
 
 if TYPE_CHECKING:
     from pyzk.config.sasl import QuorumSaslConfig
+    from pyzk.config.start_files import StartFiles
     from pyzk.config.tls import TlsConfig
 
 _BY_NAME: Final = {key.name: key for key in KEYS}
@@ -115,7 +114,21 @@ class EnsembleConfig:
     """How the members prove to each other who they are; None if they do not."""
     quorum_tls: TlsConfig | None = None
     """What TLS between members is told; None if there is none."""
+    config_in_data_dir: bool = False
+    """Whether later configurations are kept in dataDir, and zoo.cfg is never written."""
     warnings: tuple[Remark, ...] = ()
+    notes: tuple[Remark, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """What this server is in the ensemble, in words."""
+        count = len(self.membership.members)
+        of = f" of {count}"
+        if self.membership.member(self.my_sid) is None:
+            of = f", being added to {count} servers"
+        elif self.my_sid > count:  # a server that joins has the lines of a few, with gaps
+            of = f", one of {count} servers"
+        return f"server {self.my_sid}{of}, {'observer' if self.is_observer else 'participant'}"
 
     @property
     def trusts_strangers(self) -> bool:
@@ -137,6 +150,12 @@ class EnsembleConfig:
         return found
 
     @property
+    def keeps_files(self) -> bool:
+        """Whether this server has files of its own for later configurations: what it was started
+        with stays as it is."""
+        return self.config_file is None or self.config_in_data_dir
+
+    @property
     def client_address(self) -> tuple[str, int] | None:
         """Where this server takes clients; None if only at its secure port."""
         return None if self.client_port is None else (self.client_host, self.client_port)
@@ -144,11 +163,13 @@ class EnsembleConfig:
     def with_saved(
         self, committed: Membership | None, last_seen: Membership | None
     ) -> EnsembleConfig:
-        """Return what a member is told that has saved later configurations, and was started with
-        this one, which is no file. Raises ConfigError if it is in none of them."""
+        """Return what a member is told that has saved later configurations elsewhere, and was
+        started with this one. Raises ConfigError if it is in none of them."""
         found = self.membership
         if committed is not None and committed.version > found.version:
             found = committed
+        proposed = [each for each in (self.last_seen, last_seen) if each is not None]
+        last_seen = max(proposed, key=lambda each: each.version, default=None)
         if last_seen is not None and last_seen.version <= found.version:
             last_seen = None
         me = _find(self.my_sid, found, last_seen)
@@ -246,6 +267,7 @@ class _Builder:
         self.resolve = resolve
         self.values: dict[str, Any] = {}  # field -> value of the field's own type
         self.warnings: list[Remark] = []
+        self.notes: list[Remark] = []
 
     def build(self) -> EnsembleConfig | Lone | None:
         for key in KEYS:
@@ -321,7 +343,10 @@ class _Builder:
         self._peer_type(me)
         is_in_force = membership.member(me.sid) is not None
         host, port = self._client_address(me, is_in_force=is_in_force)
+        told = attrs.evolve(me, client_host=host, client_port=port)
+        self._master_port(membership, told)
         self._advise(membership, where)
+        self._config_in_data_dir()
         return EnsembleConfig(
             my_sid=me.sid,
             membership=membership,
@@ -334,6 +359,7 @@ class _Builder:
             dynamic_file=self.settings.dynamic_file,
             config_file=self.files.config_path,
             warnings=tuple(self.warnings),
+            notes=tuple(self.notes),
             **self.values,
         )
 
@@ -381,7 +407,7 @@ class _Builder:
                 raise entry.wrong(
                     "has several addresses; that needs multiAddress.enabled=true on all"
                 )
-            for text in _listening(member):
+            for text in listening(member):
                 other = addresses.setdefault(text, member.sid)
                 if other != member.sid:
                     self._warn(entry, f"{text} is an address of server {other}, too")
@@ -492,19 +518,55 @@ class _Builder:
                 raise line.wrong(str(error)) from None
         return me.client_host, me.client_port
 
+    def _master_port(self, membership: Membership, me: QuorumServer) -> None:
+        """Refuse a port for observers that a participant could not open, because a member has it
+        at the same address."""
+        port, setting = self._given("observerMasterPort")
+        if not port or setting is None:
+            return
+        members = [me if member.sid == me.sid else member for member in membership.members]
+        is_on_all = self.values.get("quorum_listen_on_all_ips", False)
+        taken = taken_from_masters(port, members, is_on_all=is_on_all)
+        if taken is None:
+            return
+        entry = self.settings.members.get(f"server.{taken.sid}")
+        line = "" if entry is None else f" (line {entry.line})"
+        text = (
+            f"{port} is the {taken.what} of server.{taken.sid}{line} at {taken.host}, where a"
+            " participant would take observers; choose another one, the same on all servers"
+        )
+        if not membership.version:
+            raise setting.wrong(text)
+        # A reconfiguration has led to it, and a member must not fail to start for that.
+        self._warn(setting, text)
+
     def _advise(self, membership: Membership, where: Setting) -> None:
         voters = len(membership.voters)
-        if membership.groups:
+        if membership.groups or voters % 2:
             return
-        where = self._line_of(membership.voters[0], where)
-        if voters == 2:
-            self._warn(where, "two participants: if either fails, no quorum is left; use three")
-        elif voters > 2 and voters % 2 == 0:
-            self._warn(
-                where,
-                f"{voters} participants survive no more failures than {voters - 1}; an odd number"
-                " is better",
-            )
+        # The lines of a server that joins: the present members and itself.
+        may_join = self.values.get("reconfig_enabled", False) and not membership.version
+        if voters > 2:
+            text = f"{voters} participants survive no more failures than {voters - 1}; an odd"
+            text += " number is better"
+        elif may_join:
+            text = "two participants: right if a server joins another one that runs; if either"
+            text += " fails, no quorum is left, so use three"
+        else:
+            text = "two participants: if either fails, no quorum is left; use three"
+        remark = self._line_of(membership.voters[0], where).remark(text)
+        (self.notes if may_join else self.warnings).append(remark)
+
+    def _config_in_data_dir(self) -> None:
+        """Say what the server lines are where they are those of the first start only."""
+        is_on, setting = self._given("pyzk.configInDataDir")
+        if not is_on or setting is None:
+            return
+        if not self.values.get("reconfig_enabled", False):
+            self._warn(setting, "has no effect without reconfigEnabled=true")
+            return
+        remark = "the server lines count until a later configuration is in dataDir, in version-2"
+        self.notes.append(setting.remark(remark))
 
     def _line_of(self, sid: int, where: Setting) -> Setting:
         """Return the line of a server, or ``where`` that names the dynamic file that has it."""
@@ -512,36 +574,6 @@ class _Builder:
 
     def _warn(self, setting: Setting, text: str) -> None:
         self.warnings.append(setting.remark(text))
-
-
-def check_client_address(
-    host: str | None, port: int, member: QuorumServer, resolve: Resolve
-) -> None:
-    """Check that `clientPortAddress` and `clientPort` agree with what the line of `member` says.
-
-    Where they do, the line counts: clientPortAddress need not be set, and may be all addresses.
-    Raises ValueError. ZooKeeper: QuorumPeerConfig.setupClientPort.
-    """
-    assert member.client_port is not None, member
-    mine, its = (host or WILDCARD).removeprefix("[").removesuffix("]"), member.client_host
-    shown = [f"{bracketed(mine)}:{port}", f"{bracketed(its)}:{member.client_port}"]
-    if port == member.client_port:
-        if mine.lower() == its.lower():
-            return
-        # What has colons is an address, perhaps with a scope that a resolver would not take.
-        address = mine if ":" in mine else resolve(mine)
-        if same_address(address, WILDCARD) or same_address(address, "::"):
-            return
-        other = its if ":" in its else resolve(its)
-        if same_address(address, other):
-            return
-        for at, (name, found) in enumerate(((mine, address), (its, other))):
-            if found != name:
-                shown[at] += f" ({found or 'unknown host'})"
-    raise ValueError(
-        f"{shown[0]} differs from {shown[1]} in server.{member.sid}; remove clientPort and"
-        " clientPortAddress here, or make them the same"
-    )
 
 
 def _under_way(proposed: Membership, path: str) -> str:
@@ -565,11 +597,3 @@ def _membership(entries: Iterable[Entry]) -> Membership:
     for entry in entries:
         collector.add(entry)
     return collector.membership()
-
-
-def _listening(member: QuorumServer) -> list[str]:
-    out = []
-    for address in member.addresses:
-        host = bracketed(address.host)
-        out += [f"{host}:{address.quorum_port}", f"{host}:{address.election_port}"]
-    return out

@@ -210,6 +210,7 @@ ENSEMBLE: Final = (
     member("observer.election.DelayMs", INT, "observer_election_delay_ms", COUNT),
     member("observerMaster.sizeLimit", INT, "observer_master_limit_bytes", POSITIVE),
     member("forceSnapshotSync", BOOL, "force_snapshot_sync"),
+    member("pyzk.configInDataDir", BOOL, "config_in_data_dir"),
     Key("leader.nodelay", BOOL, None, Status.ENSEMBLE, own=True, default="true"),
     Key("follower.nodelay", BOOL, None, Status.ENSEMBLE, own=True, default="true"),
 )

@@ -71,6 +71,10 @@ class QuorumServer:
         return text
 
 
+def _texts_of(membership: Membership) -> dict[int, str]:
+    return {member.sid: str(member) for member in membership.members}
+
+
 @attrs.frozen
 class Membership:
     """One version of the ensemble's configuration."""
@@ -83,6 +87,10 @@ class Membership:
     """The groups as (group id, server ids); if there are any, quorums are hierarchical."""
     weights: tuple[tuple[int, int], ...] = ()
     """The weights as (server id, weight) of every participant, if there are groups."""
+    _texts: dict[int, str] = attrs.field(
+        init=False, eq=False, repr=False, default=attrs.Factory(_texts_of, takes_self=True)
+    )
+    """Server id -> canonical text, which is asked for far more often than there is another one."""
 
     @property
     def voters(self) -> tuple[int, ...]:
@@ -100,12 +108,11 @@ class Membership:
 
     def texts(self) -> dict[int, str]:
         """Return server id -> canonical text."""
-        return {member.sid: str(member) for member in self.members}
+        return dict(self._texts)
 
     def lines(self) -> list[str]:
         """Return the lines of the canonical text without the last one, `version`."""
-        by_id = {member.sid: f"server.{member.sid}={member}" for member in self.members}
-        out = [by_id[sid] for sid in hash_order(by_id)]
+        out = [f"server.{sid}={self._texts[sid]}" for sid in hash_order(self._texts)]
         groups = {
             gid: f"group.{gid}={':'.join(str(sid) for sid in sids)}" for gid, sids in self.groups
         }
@@ -180,6 +187,16 @@ def same_address(one: str | None, other: str | None) -> bool:
         return False
     plain = [getattr(address, "ipv4_mapped", None) or address for address in found]
     return plain[0] == plain[1]
+
+
+def is_same_host(one: str, other: str) -> bool:
+    """Return whether two hosts are the same: by name, or as addresses; localhost is 127.0.0.1."""
+    one, other = one.lower(), other.lower()
+    return one == other or same_address(_address(one), _address(other))
+
+
+def _address(host: str) -> str:
+    return "127.0.0.1" if host == "localhost" else host
 
 
 def _split(text: str, separator: str) -> list[str]:

@@ -21,6 +21,7 @@ _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _LINE_END_KEPT = re.compile(r"(\r\n|\n|\r)")
+_KEY = re.compile(r"(?:[^=: \t\f\\]|\\.?)*", re.DOTALL)
 _HEX4 = re.compile(r"[0-9a-fA-F]{4}")
 
 
@@ -82,12 +83,16 @@ def _logical_lines(lines: list[str]) -> Iterator[tuple[int, int, str]]:
         if not text or text[0] in "#!" or text == "\\":
             yield first, index, ""  # a backslash alone continues nothing: a comment may follow
             continue
-        while _continues(text):
-            text = text[:-1]
-            if index == len(lines):
-                break
-            text += lines[index].lstrip(_BLANKS)
-            index += 1
+        if _continues(text):
+            parts = [text]
+            # What stays of a part ends with backslashes in pairs: the next one decides alone.
+            while _continues(parts[-1]):
+                parts[-1] = parts[-1][:-1]
+                if index == len(lines):
+                    break
+                parts.append(lines[index].lstrip(_BLANKS))
+                index += 1
+            text = "".join(parts)
         yield first, index, text
 
 
@@ -97,13 +102,12 @@ def _continues(text: str) -> bool:
 
 
 def _split(line: int, text: str) -> Entry:
-    end = 0
-    while end < len(text) and text[end] not in "=:" + _BLANKS:
-        end += 2 if text[end] == "\\" else 1
-    rest = text[end:].lstrip(_BLANKS)
+    found = _KEY.match(text)
+    assert found is not None  # it may be empty
+    rest = text[found.end() :].lstrip(_BLANKS)
     if rest[:1] in ("=", ":"):
         rest = rest[1:].lstrip(_BLANKS)
-    key = _unescape(line, text[:end])
+    key = _unescape(line, found.group())
     return Entry(line, trim(key), trim(_unescape(line, rest)))
 
 

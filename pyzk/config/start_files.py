@@ -1,6 +1,7 @@
-"""The files that a member has beside zoo.cfg, as one start reads them.
+"""The files that a member has beside `zoo.cfg` when it starts.
 
-Pure. ZooKeeper: QuorumPeerConfig.parse, and its reading of myid and of the dynamic file.
+Pure. Whoever asks hands in what reads a file. ZooKeeper: QuorumPeerConfig.parseProperties, for
+`myid` and dynamicConfigFile.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ Pure. Each file is replaced whole and is durable before the next is touched:
                 on; .next is removed if no later configuration is in it
 
 A crash in between leaves the configuration before or the one behind in force. A .next that is no
-later than what is in force says nothing. A member that was not given a zoo.cfg has no such file to
-name the configuration: then the latest of those that were activated is in force. Its zoo.cfg.bak
-has the configuration that it was given.
+later than what is in force says nothing. A member that was not given a zoo.cfg, or whose zoo.cfg is
+never written (pyzk.configInDataDir), has no such file to name the configuration: then the latest of
+those that were activated is in force. Its zoo.cfg.bak has the configuration that it was given.
 
 Where this differs from ZooKeeper, on purpose: files and names are durable before the next step.
 
@@ -27,10 +27,16 @@ from pyzk.persistence.directory import Directory, join, remove_all, save
 
 
 class Saved(NamedTuple):
-    """The configurations that a member without a zoo.cfg has in its files."""
+    """The configurations that a member without a zoo.cfg, or beside one that is never written, has
+    in its files."""
 
     committed: Membership | None = None
     last_seen: Membership | None = None
+
+    @property
+    def newest(self) -> Membership | None:
+        """The last one of which this member knows."""
+        return self.last_seen or self.committed
 
 
 class ConfigFiles(NamedTuple):
@@ -42,7 +48,7 @@ class ConfigFiles(NamedTuple):
     sid: int
     """The id of the member."""
     has_static: bool = True
-    """Whether there is a zoo.cfg, which names the configuration in force."""
+    """Whether there is a zoo.cfg that is written, and names the configuration in force."""
 
     def propose(self, membership: Membership) -> None:
         """Write a configuration that is proposed. Raises StorageError."""
@@ -92,11 +98,19 @@ class ConfigFiles(NamedTuple):
 
     def back_up(self) -> bool:
         """Copy a zoo.cfg that itself has the lines of the members, before it is written the first
-        time; tell whether it has. Raises StorageError."""
+        time; tell whether it has. Raises StorageError.
+
+        Such lines are a new beginning: a configuration that was proposed before them, perhaps to an
+        ensemble that is gone, is removed. No start by these lines reads it, but one by the files
+        that are written from now on would take it for one that is under way, and a leader would
+        complete it.
+        """
         static = self._read(self.name)
         if not dynamic_files.has_member_lines(static):
             return False
         save(self.directory, dynamic_files.backup_name(self.name), static)
+        next_name = dynamic_files.next_name(self.name)
+        remove_all(self.directory, [each for each in self.directory.names() if each == next_name])
         return True
 
     # --- without zoo.cfg ------------------------------------------------------------
@@ -113,6 +127,26 @@ class ConfigFiles(NamedTuple):
             remove_all(self.directory, old)
             save(self.directory, backup, text)
         return self._saved()
+
+    def resume(self, given: Membership) -> tuple[Saved, bool]:
+        """Return what a member has saved whose zoo.cfg is never written, and whether zoo.cfg has
+        other server lines now than when the member was started first, which do not count. Raises
+        StorageError."""
+        backup, text = dynamic_files.backup_name(self.name), dynamic_files.dynamic_text(given)
+        if backup not in self.directory.names():
+            save(self.directory, backup, text)
+        saved = self._saved()
+        newest = saved.newest
+        if newest is None or newest.version <= given.version:
+            return saved, False
+        known = (self._read(backup), dynamic_files.dynamic_text(newest))
+        return saved, text not in known
+
+    @property
+    def has_saved(self) -> bool:
+        """Whether there are configurations of a member without a zoo.cfg, or beside one that is
+        never written. Raises StorageError."""
+        return bool(self._dynamic_names())
 
     def _saved(self) -> Saved:
         names = self._dynamic_names()

@@ -35,6 +35,8 @@ class Doubt:
         self._election: Election = election
         self.deadline: int | None = None
         """The monotonic ms at which ``wake`` is wanted; None while nothing is to be said."""
+        self._said: str | None = None
+        """The condition that was said last; None if nothing was said in this election."""
 
     @property
     def is_open(self) -> bool:
@@ -56,6 +58,7 @@ class Doubt:
     def look(self) -> None:
         """Takes the news that an election begins."""
         self.deadline = None
+        self._said = None
         if self.is_open and not self._member.is_observer:
             self.deadline = self._member.clock.now_ms + PATIENCE_MS
             log.info(
@@ -65,18 +68,24 @@ class Doubt:
             )
 
     def wake(self) -> None:
-        """Says in the log, after a while, what this server waits for."""
+        """Says in the log, after a while, what this server waits for, and again when that is
+        something else."""
         if self.deadline is None or self._member.clock.now_ms < self.deadline:
             return
         self.deadline = None
         if self.is_open:
+            self.deadline = self._member.clock.now_ms + PATIENCE_MS
+            condition = self._condition()
+            if self._said is not None and condition == self._said:
+                return
+            self._said = condition
             log.warning(
                 "server %d has no data, and no leader yet to get them from. It does not vote before"
                 " that, for it may have had some that the others need%s. To begin with an empty"
                 " database all the same, start it with --initialize: then nothing is kept that only"
                 " this server and those that are down had",
                 self._member.sid,
-                self._condition(),
+                condition,
             )
 
     def _condition(self) -> str:

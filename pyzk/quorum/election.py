@@ -41,6 +41,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pyzk.errors import PyzkError, QuorumProtocolError
 from pyzk.outsiders import about
+from pyzk.quorum.config_reading import STRANGERS, ReadingBudget, told_version
 from pyzk.quorum.election_messages import MAX_ROUND, Notification, decode_notification
 from pyzk.quorum.epochs import MAX_LEAP
 from pyzk.quorum.vote import NOBODY, UNTRUSTED_ZXID, PeerState, Vote
@@ -57,6 +58,8 @@ MAX_ASKERS: Final = 1000
 """The most servers that are no voters and whose last question is remembered."""
 MAX_CONFIGS: Final = 16
 """The most other configurations that are remembered; a further one replaces the oldest."""
+MAX_SHOWN: Final = 300
+"""The most characters of the log that tell what is wrong with a configuration."""
 _NO_ROUND: Final = -1
 """The round of a vote that no election has concluded."""
 
@@ -129,6 +132,7 @@ class Election:
         self._configs: dict[bytes, QuorumVerifier | None] = {}
         """text -> a configuration that other servers have and this one does not; None if it cannot
         be read."""
+        self._budget: ReadingBudget = ReadingBudget(clock)
         self._without_data: dict[int, None] = {}
         """The voters of which the last thing heard is that they look and have no data."""
         self._stands: bool = True
@@ -296,8 +300,10 @@ class Election:
     def _is_newer(self, sid: int, text: bytes) -> bool:
         """Tells whether another configuration than the own one is to be adopted now."""
         is_new = text not in self._configs
-        config = self._read(sid, text) if is_new else self._configs[text]
         committed = self.view.committed
+        if is_new and not self._is_worth_reading(sid, text):
+            return False
+        config = self._read(sid, text) if is_new else self._configs[text]
         if config is None or config.version <= committed.version:
             return False
         if not self.view.is_reconfig_enabled:
@@ -310,6 +316,23 @@ class Election:
         if reason:
             self._log_refusal(sid, config, reason)
         return not reason
+
+    def _is_worth_reading(self, sid: int, text: bytes) -> bool:
+        """Tells whether a text may be that of a later configuration, and whether there is time to
+        read it now."""
+        version = told_version(text)
+        if version is not None and version <= self.view.committed.version:
+            return False
+        is_in_time = self._budget.take(sid if self.view.is_member(sid) else STRANGERS, len(text))
+        if not is_in_time:
+            log.warning(
+                "server %d tells configurations faster than they are read: %d bytes are passed"
+                " over",
+                sid,
+                len(text),
+                extra=about(f"server {sid}"),
+            )
+        return is_in_time
 
     def _doubt(self, sid: int, config: QuorumVerifier) -> str:
         """Returns why a later configuration is not adopted; empty if it is."""
@@ -337,7 +360,7 @@ class Election:
             log.warning(
                 "server %d sent a configuration that cannot be read: %s",
                 sid,
-                error,
+                str(error)[:MAX_SHOWN],
                 extra=about(f"server {sid}"),
             )
         return configs[text]

@@ -88,6 +88,10 @@ def load_epochs(directory: Directory, last_zxid: int) -> tuple[Epochs, list[str]
     the numbers and, for the log, a sentence for each thing that was put right. Raises StorageError
     when what is there cannot be the doing of one member that only crashed.
     """
+    if last_zxid < 0:
+        # What is read is spoken of, so no later crash may take it back: a process that was killed
+        # may have left names without their sync. Recovery has synced them if it has found data.
+        directory.sync()
     notes: list[str] = []
     data_epoch = max(epoch_of(last_zxid), 0)
     names = directory.names()

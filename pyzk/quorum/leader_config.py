@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from pyzk.config.members import config_text
+from pyzk.config.members import config_text, is_same_host
 from pyzk.errors import (
     BadVersion,
     NewConfigNoQuorum,
@@ -42,7 +42,7 @@ from pyzk.errors import (
 from pyzk.quorum import packets
 from pyzk.quorum.commands import ListenForLearners
 from pyzk.quorum.proposals import AckTally
-from pyzk.quorum.reconfig import is_same_host, plan_reconfig
+from pyzk.quorum.reconfig import plan_reconfig
 from pyzk.quorum.verifier import verifier_of
 from pyzk.zxid import make
 
@@ -150,9 +150,9 @@ class LeaderConfig:
             raise ReconfigInProgress
         last_seen = configs.last_seen
         if request.cur_config_id not in (-1, last_seen.version):
-            raise BadVersion(f"{request.cur_config_id} is not {last_seen.version}")
+            raise BadVersion(f"{request.cur_config_id:x} is not {last_seen.version:x}")
         if zxid <= last_seen.version:
-            raise BadVersion(f"{last_seen.version} is above all zxids")
+            raise BadVersion(f"{last_seen.version:x} is above all zxids")
         planned = plan_reconfig(
             request,
             last_seen,

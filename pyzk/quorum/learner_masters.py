@@ -26,6 +26,8 @@ class LearnerMasters:
         """The turns since an observer master was followed last."""
         self._first_try_ms: int = 0
         """The monotonic ms of the first of them."""
+        self._followed: tuple[int, int] = (-1, -1)
+        """Who led, and the round of its election, when somebody was followed last."""
 
     def look(self, voters: tuple[int, ...]) -> None:
         """Begins a round in another order if the voters are others than before."""
@@ -63,3 +65,13 @@ class LearnerMasters:
     def forget_failures(self) -> None:
         """Begins to count the tries anew."""
         self._tries = 0
+
+    def follows(self, leader: int, round_: int) -> None:
+        """Takes the news that somebody is followed while ``leader`` leads since that round."""
+        self._followed = (leader, round_)
+        self._tries = 0
+
+    def has_followed(self, leader: int, round_: int) -> bool:
+        """Tells whether somebody was followed since ``leader`` was elected: then it has had a
+        quorum since, and whoever is a master takes observers."""
+        return self._followed == (leader, round_)

@@ -220,10 +220,14 @@ class MemberLife:
 
     def _begin_anew(self) -> None:
         """Begins with an empty database; the election follows when that is stored."""
+        self._suspend()
+        self.doubt.begin_anew()
+
+    def _suspend(self) -> None:
+        """Ends the election; another one follows when the disk has answered."""
         self.election.stop()
         self.member.server.end()  # the read-only server
         self.phase = SETTLING
-        self.doubt.begin_anew()
 
     def _stand(self) -> None:
         """Stands for election after all: nobody else could be elected."""
@@ -237,7 +241,12 @@ class MemberLife:
         configs = member.configs
         before, was_under_way = configs.verifier, configs.is_under_way
         self.election.newer_config = None
-        member.activate_config(parse_membership(text), None, 0)
+        member.adopt_config(parse_membership(text))
+        if not member.is_observer and member.is_ahead_of_log:
+            # It was an observer without a log, and votes when all that it has is stored.
+            self._suspend()
+            self._settle()
+            return True
         if configs.verifier.has_same_content(before) and configs.is_under_way == was_under_way:
             return False
         self._begin_round()

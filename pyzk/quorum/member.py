@@ -262,6 +262,11 @@ class Member:
             )
         self.is_outdated = True
 
+    @property
+    def election_round(self) -> int:
+        """The round in which the present leader was elected, as far as this server knows."""
+        return 0 if self.elections is None else self.elections.election.current_vote.round
+
     def has_quorums_of(self, version: int) -> bool:
         """Tells whether a later version of the configuration is known to have the same quorums."""
         return self.elections is not None and self.elections.election.has_quorums_of(version)
@@ -284,30 +289,26 @@ class Member:
             proposed.version,
             ", ".join(map(str, proposed.voters)),
         )
+        self.order(SaveConfig(self.ticket(), proposed, is_active=False))
         is_added = counter_of(proposed.version) and proposed.member(self.sid) is not None
         if is_added and not self.was_added:
-            # A start looks for a proposed one only beside one that was put in force.
+            # A start looks for a proposed one only beside one that was put in force; with that
+            # alone, which may lack this server, there is none.
             self.was_added = True
             self._save_active(self.configs.committed)
-        self.order(SaveConfig(self.ticket(), proposed, is_active=False))
         if self.elections is not None:
             self.elections.see(self.configs)
 
     def see_config_of_database(self) -> None:
         """Takes the configuration that the database has, if it is later than those of the files,
         which could not be written when it was proposed: who has acknowledged it must not take a
-        quorum of the former one for enough. Server lines in zoo.cfg are a new beginning."""
-        node = self.database.tree.find(CONFIG)
+        quorum of the former one for enough. Server lines in zoo.cfg are a new beginning, unless
+        zoo.cfg is never written."""
+        known = self._config_of_database()
         configs = self.configs
-        if node is None or node.data is None or node.mzxid <= configs.last_seen.version:
+        if known is None:
             return
-        try:
-            known = parse_membership(node.data)
-        except ConfigError:
-            return  # an administrator has written something else there
-        if known.version != node.mzxid or not known.voters:
-            return
-        if configs.committed.version:
+        if configs.committed.version or self.ensemble.config_in_data_dir:
             self.see_config(known)
         elif configs.is_enabled and known.voters != configs.committed.voters:
             log.warning(
@@ -318,6 +319,29 @@ class Member:
                 ", ".join(map(str, configs.committed.voters)),
                 ", ".join(map(str, known.voters)),
             )
+
+    def _config_of_database(self) -> Membership | None:
+        """Returns the configuration that the database has; None if it is not later than those that
+        this server knows."""
+        node = self.database.tree.find(CONFIG)
+        if node is None or node.data is None or node.mzxid <= self.configs.last_seen.version:
+            return None
+        try:
+            known = parse_membership(node.data)
+        except ConfigError:
+            return None  # an administrator has written something else there
+        return known if known.version == node.mzxid and known.voters else None
+
+    def adopt_config(self, config: Membership) -> None:
+        """Puts a later configuration in force that another server has told in an election.
+
+        If the lines in zoo.cfg were a new beginning, they are it no longer: then this server may
+        know from its database of a change behind that configuration, which it has acknowledged.
+        """
+        known = self._config_of_database()  # now, for /zookeeper/config is written
+        self.activate_config(config, None, 0)
+        if known is not None:
+            self.see_config(known)
 
     def see_config_of_leader(self, seen: Membership) -> None:
         """Takes the last configuration that the leader has seen (NEWLEADER). A later one that was

@@ -43,7 +43,7 @@ class Observer(Learner):
         else:
             super().packet(link, packet)
             if self.phase == BROADCAST:
-                self.member.masters.forget_failures()
+                self.member.masters.follows(self.leader_sid, self.member.election_round)
 
     def gauges(self) -> dict[str, int]:
         """Returns the id of the server that this observer hears from."""

@@ -7,10 +7,16 @@ does the observer wait, at random, for up to observer.reconnectDelayMs; without 
 it waits before each connection with the leader.
 
 Where this differs from ZooKeeper, on purpose: the next master is tried at once, without another
-election in between. If all of them were tried and none could be followed in the time that the
-observer has to connect, it turns to the leader itself, once: observer masters are there to spare
-the leader, but an observer that follows nobody serves nobody. It does so at once where the leader
-is the only voter. ZooKeeper's observers go on with the masters for ever.
+election in between. An observer turns to the leader itself, once, where masters are no help: they
+are there to spare the leader, but an observer that follows nobody serves nobody. ZooKeeper's
+observers go on with the masters for ever. It does so
+
+- at once where the leader is the only voter, and where the last configuration that was seen gives
+  this observer a vote: the leader may need that before anybody follows it and takes observers;
+- when all masters have refused, if somebody was followed since this leader was elected: it has had
+  a quorum since, and nobody is about to open the port. If not, they have half of the time to
+  connect, so that a leader that needs this observer hears of it before its own initLimit is over;
+- if all of them were tried, and none could be followed, in the time to connect.
 """
 
 from __future__ import annotations
@@ -37,6 +43,8 @@ class ObserverDial(LeaderDial):
         self._port: int = member.ensemble.observer_master_port
         self._has_masters: bool = False
         """Whether masters are dialed, and not the leader."""
+        self._leader_at_ms: int = 0
+        """When masters that all refuse have had time enough."""
 
     @property
     def _is_round_over(self) -> bool:
@@ -47,6 +55,7 @@ class ObserverDial(LeaderDial):
         super().begin()
         self.at_ms = None
         now_ms = self._member.clock.now_ms
+        self._leader_at_ms = now_ms + (self._give_up_ms - now_ms) // 2
         if self._port > 0:
             self._look_for_masters(now_ms)
         if not self._has_masters or self._is_round_over:
@@ -54,20 +63,33 @@ class ObserverDial(LeaderDial):
             if wait_ms > 0:
                 self.at_ms = now_ms + wait_ms
                 self._give_up_ms += wait_ms
+                self._leader_at_ms += wait_ms
 
     def _look_for_masters(self, now_ms: int) -> None:
-        masters = self._member.masters
+        member = self._member
+        masters = member.masters
         leader = self._leader_sid
-        masters.look(self._member.membership.voters)
-        self._has_masters = masters.count(leader) > 0
+        masters.look(member.membership.voters)
+        is_promoted = member.sid in member.configs.last_seen.voters
+        self._has_masters = masters.count(leader) > 0 and not is_promoted
         if self._has_masters and masters.have_failed(leader, now_ms, self._give_up_ms - now_ms):
-            self._has_masters = False
-            masters.forget_failures()
-            log.warning(
-                "no voter but the leader takes observers at port %d (observerMasterPort):"
-                " following the leader itself",
-                self._port,
-            )
+            self._turn_to_leader()
+
+    def _turn_to_leader(self) -> None:
+        self._has_masters = False
+        self._member.masters.forget_failures()
+        self.sid = self._leader_sid
+        log.warning(
+            "no voter but the leader takes observers at port %d (observerMasterPort): following the"
+            " leader itself",
+            self._port,
+        )
+
+    @property
+    def _has_followed(self) -> bool:
+        """Whether this observer has followed somebody since the present leader was elected."""
+        member = self._member
+        return member.masters.has_followed(self._leader_sid, member.election_round)
 
     def _draw_wait(self) -> int:
         member = self._member
@@ -77,6 +99,7 @@ class ObserverDial(LeaderDial):
     def dial(self, link: QuorumLink) -> str:
         """Orders a connection; returns why there can be none, empty if it is ordered."""
         if not self._has_masters:
+            link.name = f"server {self.sid}, the leader"
             return super().dial(link)
         member = self._member
         masters = member.masters
@@ -98,7 +121,15 @@ class ObserverDial(LeaderDial):
             return super().refused(reason)
         member = self._member
         at_ms = member.clock.now_ms
-        if self._is_round_over:
+        if self._tries < member.masters.count(self._leader_sid):
+            has_to_wait = self._is_round_over and not self._has_followed
+        elif self._has_followed or at_ms >= self._leader_at_ms:
+            self._turn_to_leader()
+            super().begin()
+            has_to_wait = False
+        else:
+            has_to_wait = self._is_round_over
+        if has_to_wait:
             at_ms += max(1, member.ensemble.leader_connect_delay_ms, self._draw_wait())
         if at_ms >= self._give_up_ms:
             return (

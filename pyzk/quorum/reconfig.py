@@ -31,7 +31,6 @@ from pyzk.config.members import (
     config_text,
     parse_member,
     parse_membership,
-    same_address,
 )
 from pyzk.config.properties import Entry, parse_properties, trim
 from pyzk.errors import BadArguments, ConfigError, MarshallingError
@@ -265,13 +264,3 @@ def _spelling(host: str) -> str:
         return host
     address = getattr(address, "ipv4_mapped", None) or address
     return "" if address.is_loopback or address.is_unspecified else str(address)
-
-
-def is_same_host(one: str, other: str) -> bool:
-    """Tells whether two hosts are the same: by name, or as addresses; localhost is 127.0.0.1."""
-    one, other = one.lower(), other.lower()
-    return one == other or same_address(_address(one), _address(other))
-
-
-def _address(host: str) -> str:
-    return "127.0.0.1" if host == "localhost" else host

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pyzk.runtime.addresses import pair_of, place
-from pyzk.runtime.listening import open_sockets
+from pyzk.runtime.listening import Serving, open_sockets, serve
 
 if TYPE_CHECKING:
     from pyzk.runtime.dialing import Listening
@@ -41,7 +41,7 @@ class ClientListening:
         """The address and port where clients connect, or where they last could."""
         self._sockets: list[socket.socket] = []
         """Sockets that listen, and whose clients wait until ``serve``."""
-        self._servers: list[asyncio.Server] = []
+        self._served: list[Serving] = []
         self._moved: Listening | None = None
 
     def open(self, host: str | None, port: int, listeners: Sequence[socket.socket] | None) -> None:
@@ -52,12 +52,9 @@ class ClientListening:
 
     async def serve(self) -> None:
         """Take clients from now on."""
-        sockets, self._sockets = self._sockets, []
-        loop = asyncio.get_running_loop()
-        for sock in sockets:
-            # create_server calls listen() again, with a backlog of its own if it is given none.
-            server = await loop.create_server(self._make, sock=sock, backlog=self._backlog)
-            self._servers.append(server)
+        while self._sockets:
+            serving = await serve(self._make, self._sockets.pop(0), self._backlog)
+            self._served.append(serving)
 
     def move(self, inputs: MemberInputs, host: str | None, port: int, setting: str) -> None:
         """Take clients at another address from now on, as soon as it can be had. ``setting`` is the
@@ -100,10 +97,10 @@ class ClientListening:
         """Take no client any more; connections that are there stay."""
         for sock in self._sockets:
             sock.close()
-        for server in self._servers:
-            server.close()
+        for serving in self._served:
+            serving.close()
         self._sockets = []
-        self._servers = []
+        self._served = []
         moved, self._moved = self._moved, None
         if moved is not None:
             moved.close()

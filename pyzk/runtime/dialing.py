@@ -11,7 +11,7 @@ import logging
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from pyzk.errors import ElectionPortError
 from pyzk.runtime.addresses import place
@@ -74,6 +74,13 @@ class Where(NamedTuple):
         return f"{reason_of(error)}{where}", remedy
 
 
+class _Unwanted(asyncio.Protocol):
+    """A protocol for a connection that nobody waits for any more."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast("asyncio.Transport", transport).abort()
+
+
 class DialAttempt:
     """Tries once to reach a member, at each of its addresses for a limited time.
 
@@ -100,30 +107,41 @@ class DialAttempt:
         self._place = ""
         self._task: asyncio.Future[None] | None = None
         self._timer: Timer | None = None
-        self.is_over = False
+        self._is_over = False
 
     def start(self) -> None:
         """Try the next address."""
         if not self._addresses:
-            self.is_over = True
+            self._is_over = True
             self._failed(self._reason)
             return
         host, port = self._addresses.popleft()
         self._place = place(host, port)
-        task = asyncio.ensure_future(self._network.connect(self._make, host, port))
+        task = asyncio.ensure_future(self._network.connect(self._made, host, port))
         self._task = task
         self._timer = self._inputs.call_later(self._each_s, task.cancel)
         task.add_done_callback(self._done)
+
+    def _made(self) -> asyncio.Protocol:
+        """Return the protocol of a connection that was made.
+
+        The task ends one turn of the loop later, and may be cancelled until then: by the timer, or
+        because another attempt takes the place of this one.
+        """
+        if self._is_over:
+            return _Unwanted()
+        self._is_over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        return self._make()
 
     def _done(self, task: asyncio.Future[None]) -> None:
         if self._timer is not None:
             self._timer.cancel()
         error = None if task.cancelled() else task.exception()
-        if self.is_over:
+        if self._is_over:
             return
-        if error is None and not task.cancelled():
-            self.is_over = True
-        elif task.cancelled() or isinstance(error, OSError):
+        if task.cancelled() or isinstance(error, OSError):
             reason = "no answer in time" if error is None else reason_of(error)
             self._reason = f"{self._place}: {reason}"
             self.start()
@@ -133,7 +151,7 @@ class DialAttempt:
 
     def cancel(self) -> None:
         """Stop trying: nobody waits for the connection any more."""
-        self.is_over = True
+        self._is_over = True
         if self._timer is not None:
             self._timer.cancel()
         if self._task is not None:

@@ -192,6 +192,8 @@ class ElectionProtocol(PortSocket):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         taken = self._open(transport, self._sid)
+        if taken is None:
+            return
         taken.set_write_buffer_limits(0)  # resume_writing says that all has left
         name = peer_name(transport)
         self._port.inputs.take_in("election connected", name, partial(self._connected, name))

@@ -1,6 +1,6 @@
 """Reads Java's own key stores (JKS): the certificates and the keys that they hold.
 
-Shell, for it belongs to `pyzk/runtime/stores.py`; it only turns bytes into bytes. A store is a list
+Shell. It belongs to `pyzk/runtime/stores.py`, and only turns bytes into bytes. A store is a list
 of entries with a SHA-1 over the password, a fixed text and all that stands in front; a key is
 masked with a chain of SHA-1s over the password, which Sun never took out.
 ZooKeeper: JKSFileLoader; the JDK: JavaKeyStore, KeyProtector. docs/decisions/0031 says why this is

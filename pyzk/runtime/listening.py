@@ -7,10 +7,11 @@ machine has. ZooKeeper: what NIOServerCnxnFactory, Leader and QuorumCnxManager d
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pyzk.runtime.addresses import Found, look_up, pair_of, place
@@ -25,6 +26,49 @@ _ANYWHERE: Final[dict[int, str]] = {
 }
 _ABSENT: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 """The errors of an address that the machine does not have."""
+
+
+class Serving:
+    """A socket that listens, and whose connections the loop takes."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, server: asyncio.Server, sock: socket.socket
+    ) -> None:
+        self._loop = loop
+        self._server = server
+        self.sock = sock
+
+    def close(self) -> None:
+        """Take no more connections, and give the port back at once.
+
+        A connection that was accepted in this turn of the loop gets its transport in the next one.
+        asyncio makes none for a server that is closed: it forgets the connection, which stays open
+        until the garbage collector finds it. So only the socket is closed there. uvloop makes the
+        transport at once, and has the socket closed with the server.
+        """
+        if self._loop.remove_reader(self.sock):
+            self.sock.close()
+        else:
+            self._server.close()
+
+
+async def serve(make: Callable[[], asyncio.Protocol], sock: socket.socket, backlog: int) -> Serving:
+    """Take the connections of a socket that listens; whatever happens, it is not left open for
+    nobody. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    try:
+        # It calls listen() again, with a backlog of its own if it is given none.
+        server = await loop.create_server(make, sock=sock, backlog=backlog, start_serving=False)
+    except BaseException:
+        sock.close()
+        raise
+    serving = Serving(loop, server, sock)
+    try:
+        await server.start_serving()
+    except BaseException:
+        serving.close()
+        raise
+    return serving
 
 
 def open_sockets(host: str | None, port: int, backlog: int) -> list[socket.socket]:

@@ -58,6 +58,11 @@ class Runner(Protocol):
     """What this module asks of pyzk.runtime.runner.PeerRunner."""
 
     @property
+    def config(self) -> ServerConfig:
+        """What the server was told; for a member, with the configuration that it had saved."""
+        ...
+
+    @property
     def client_address(self) -> tuple[str, int]: ...
     @property
     def secure_client_address(self) -> tuple[str, int] | None: ...
@@ -102,11 +107,9 @@ def run(
             runner.request_stop()
 
     def say(runner: Runner) -> None:
-        ensemble = config.ensemble
+        ensemble = runner.config.ensemble
         if ensemble is not None and not connect_string_only:
-            what = "observer" if ensemble.is_observer else "participant"
-            count = len(ensemble.membership.members)
-            role = f"server {ensemble.my_sid} of {count}, {what}, looking for a leader"
+            role = f"{ensemble.place}, looking for a leader"
             tell(runner, status_line("started", *runner.client_address, role, where))
         runner.when_serving(partial(say_ready, runner))
 

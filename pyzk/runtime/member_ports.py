@@ -31,10 +31,12 @@ if TYPE_CHECKING:
         ListenForObservers,
         StorageCommand,
     )
+    from pyzk.quorum.configurations import Configurations
     from pyzk.quorum.election_link import ElectionLink
     from pyzk.quorum.lifecycle import MemberLife
     from pyzk.quorum.storage_commands import Outcome
     from pyzk.runtime.seams import MemberInputs, MemberNetwork, ServerStorage
+    from pyzk.runtime.tls_network import TlsNetwork
     from pyzk.server.outbox import Outgoing
 
 log = logging.getLogger(__name__)
@@ -51,13 +53,26 @@ class MemberPorts:
         storage: ServerStorage,
         network: MemberNetwork | None,
     ) -> None:
+        """Raises ConfigError if the keys of TLS cannot be read."""
         self._inputs = inputs
         self._life = life
         self._ensemble = ensemble
         self._storage = storage
         self._network: MemberNetwork = network or TcpNetwork()
+        self._tls: TlsNetwork | None = None
+        if ensemble.quorum_tls is not None:
+            from pyzk.runtime.tls_network import TlsNetwork  # most members start sooner without
+
+            self._network = self._tls = TlsNetwork(
+                self._network, ensemble, ensemble.quorum_tls, inputs.call_later
+            )
         self._quorum = QuorumPort(inputs, life, ensemble, self._network)
         self._election = ElectionPort(inputs, life, ensemble, self._network)
+
+    @property
+    def configurations(self) -> Configurations:
+        """The configurations of the ensemble that the member goes by."""
+        return self._life.member.configs
 
     async def listen(self) -> None:
         """Opens the election port, and logs which names of other members cannot be resolved.
@@ -155,10 +170,16 @@ class MemberPorts:
 
     def close(self) -> None:
         """Closes both ports; bytes that were written are still sent."""
+        self._close_tls()
         self._quorum.close()
         self._election.close()
 
     def abort(self) -> None:
         """Drops both ports and their connections at once."""
+        self._close_tls()
         self._quorum.abort()
         self._election.abort()
+
+    def _close_tls(self) -> None:
+        if self._tls is not None:
+            self._tls.close()

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Final, cast
 
 from pyzk.runtime.addresses import Found, look_up, peer_of, place
-from pyzk.runtime.listening import listen_at
+from pyzk.runtime.listening import Serving, listen_at, serve
 
 BACKLOG: Final = 128
 
@@ -47,13 +47,17 @@ class _Greeter(asyncio.Protocol):
 class TcpListener:
     """Sockets that listen; `seams.Listener`."""
 
-    def __init__(self, servers: list[asyncio.Server]) -> None:
-        self._servers = servers
-        self.address: tuple[object, ...] = servers[0].sockets[0].getsockname()
+    def __init__(self, address: tuple[object, ...]) -> None:
+        self._served: list[Serving] = []
+        self.address = address
+
+    def add(self, serving: Serving) -> None:
+        """Have one more socket closed with the others."""
+        self._served.append(serving)
 
     def close(self) -> None:
-        for server in self._servers:
-            server.close()
+        for serving in self._served:
+            serving.close()
 
 
 class TcpNetwork:
@@ -88,20 +92,18 @@ class TcpNetwork:
         """Take connections at all addresses of a host, or of the machine if it is None or a
         wildcard. Raises OSError.
         """
-        loop = asyncio.get_running_loop()
-        sockets: list[socket.socket] = []
-        servers: list[asyncio.Server] = []
+        found = None if host is None else await self._resolve(host, port)
+        waiting = listen_at(found, port, self._backlog)
+        listener = TcpListener(waiting[0].getsockname())
         try:
-            found = None if host is None else await self._resolve(host, port)
-            sockets = listen_at(found, port, self._backlog)
-            for sock in sockets:
-                server = await loop.create_server(make, sock=sock, backlog=self._backlog)
-                servers.append(server)
+            while waiting:
+                listener.add(await serve(make, waiting.pop(0), self._backlog))
         except BaseException:
-            for sock in sockets:
+            listener.close()
+            for sock in waiting:
                 sock.close()
             raise
-        return TcpListener(servers)
+        return listener
 
     async def check(self, host: str) -> None:
         """Look a name up and do nothing else. Raises OSError."""

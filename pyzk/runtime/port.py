@@ -37,6 +37,8 @@ class Port:
         self._listening: list[Listening] = []
         self._sockets: dict[PortSocket, None] = {}
         self._dials: dict[object, DialAttempt] = {}
+        self.is_over = False
+        """Whether the port has ended: who is connected from then on is dropped."""
 
     def _places(self, whom: str, server: QuorumServer, ports: Iterable[int]) -> list[Where]:
         """Returns where to listen, given the port at each address of ``server``, this member."""
@@ -89,6 +91,7 @@ class Port:
             each.abort()
 
     def _stop(self) -> None:
+        self.is_over = True
         self.stop_listening()
         self._end_dials()
 
@@ -137,9 +140,16 @@ class PortSocket:
 
     # --- called by the port ---------------------------------------------------------
 
-    def _open(self, transport: asyncio.BaseTransport, key: object) -> asyncio.Transport:
-        """Takes the transport that the loop has made."""
+    def _open(self, transport: asyncio.BaseTransport, key: object) -> asyncio.Transport | None:
+        """Takes the transport that the loop has made; None if it comes too late.
+
+        The loop goes round twice between a connection that it accepts and this call. If the port
+        has ended meanwhile nobody else would ever close the socket.
+        """
         taken = cast("asyncio.Transport", transport)
+        if self._port.is_over:
+            taken.abort()
+            return None
         self._transport = taken
         set_options(taken, self._port.ensemble)
         self._port.opened(self, key)

@@ -151,6 +151,8 @@ class LinkProtocol(PortSocket):
         port = self._port
         link = self._link
         taken = self._open(transport, link)
+        if taken is None:
+            return
         taken.set_write_buffer_limits(HIGH_WATER_BYTES, LOW_WATER_BYTES)
         if link is None:
             name = peer_name(transport)

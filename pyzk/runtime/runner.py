@@ -43,6 +43,7 @@ from pyzk.server.host import NO_PORT, Host
 
 if TYPE_CHECKING:
     from pyzk.auth.sasl.gssapi import Kerberos
+    from pyzk.quorum.configurations import Configurations
     from pyzk.runtime.member_ports import MemberPorts
     from pyzk.server.arrival import Arrival
 
@@ -62,6 +63,9 @@ thousand clients may ask for a megabyte each."""
 LONE_INPUTS: Final = 4
 """A client that has sent the last so many inputs is taken for the only one that is active."""
 MAX_LONE_BYTES: Final = 4096
+LAST_TURNS: Final = 4
+"""In so many turns the loop has dropped whoever it had accepted when the ports closed: a turn each
+for the task, for the transport, for the news that it is connected, and for the end of it."""
 """The longest record for which the loop may wait until it is durable."""
 
 
@@ -144,8 +148,8 @@ class PeerRunner(ClientInputs):
         await self._clients.serve()
 
     def _take_saved(self) -> None:
-        """Goes by the configurations of the ensemble that a member without a zoo.cfg has saved, if
-        it has. Raises ConfigError, and OSError when the client port cannot be opened there."""
+        """Goes by the configurations of the ensemble that a member has saved beside its data, if it
+        has. Raises ConfigError, and OSError when the client port cannot be opened there."""
         saved, ensemble = self._storage.saved_configs, self.config.ensemble
         if saved is None or ensemble is None:
             return
@@ -180,6 +184,11 @@ class PeerRunner(ClientInputs):
     def role(self) -> str:
         """The role of the server in words; empty while a member does not serve."""
         return self.peer.status().role
+
+    @property
+    def configurations(self) -> Configurations | None:
+        """The configurations of the ensemble that a member goes by; None for a lone server."""
+        return None if self._member is None else self._member.configurations
 
     def when_serving(self, call: Callable[[], None]) -> None:
         """Calls back once clients are served: at once, or when a member has found its place."""
@@ -263,6 +272,8 @@ class PeerRunner(ClientInputs):
 
     def accept(self, arrival: Arrival) -> Connection | None:
         """Takes a client that has connected; None refuses it."""
+        if self._is_closing:
+            return None  # the loop had accepted it when the port closed; nobody would close it
         self._read_clock()
         if not self._has_descriptors(arrival.host, arrival.descriptor):
             return None
@@ -495,7 +506,8 @@ class PeerRunner(ClientInputs):
                 protocol.close()
         if self._member is not None:
             self._member.close()
-        await asyncio.sleep(0)
+        for _turn in range(LAST_TURNS):
+            await asyncio.sleep(0)
 
     def kill(self) -> None:
         """Ends like a process that is killed: clients hear nothing, unsynced records are lost."""

@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Final
 from pyzk.config.server import ServerConfig
 from pyzk.data.database import Database, FrozenDatabase
 from pyzk.errors import MissingLogError, StorageError
+from pyzk.int64 import hex_digits
 from pyzk.metrics import Metrics
 from pyzk.persistence.config_files import ConfigFiles, Saved
 from pyzk.persistence.directory import Directory
+from pyzk.persistence.filenames import VERSION_DIRECTORY
 from pyzk.persistence.logwriter import ROOM_BYTES, LogWriter, check_room
 from pyzk.persistence.member_files import MemberFiles
 from pyzk.persistence.recovery import RecoveryOptions, recover
@@ -28,6 +30,7 @@ from pyzk.persistence.report import StorageReport
 from pyzk.quorum.commands import ReadLog, SaveConfig, SaveEpoch, StorageCommand
 from pyzk.quorum.epochs import Epochs, load_epochs
 from pyzk.quorum.storage_commands import Outcome, carry_out, freeze, save_config
+from pyzk.quorum.unsaved_configs import UnsavedConfigs
 from pyzk.runtime.disk import DiskThread, SnapshotThread
 from pyzk.runtime.files import (
     ConfigDirectory,
@@ -36,7 +39,6 @@ from pyzk.runtime.files import (
     open_data_directories,
 )
 from pyzk.runtime.mailbox import Mailbox
-from pyzk.runtime.unsaved_configs import UnsavedConfigs
 from pyzk.zxid import format_zxid
 
 if TYPE_CHECKING:
@@ -65,8 +67,9 @@ class Storage:
         self.epochs: Epochs | None = None
         """The epochs of a member of an ensemble, once the storage is open."""
         self.saved_configs: Saved | None = None
-        """The configurations that a member without a zoo.cfg has in its files, once the storage is
-        open; those of other members are in the configuration that it was given."""
+        """The configurations that a member without a zoo.cfg, or beside one that is never
+        written, has in its files, once the storage is open; those of other members are in the
+        configuration that it was given."""
         self._configs: ConfigFiles | None = None
         self._unsaved: UnsavedConfigs | None = None
         self._config = config
@@ -172,12 +175,20 @@ class Storage:
     def _open_configs(self, ensemble: EnsembleConfig) -> None:
         """Find the files of the configurations. A zoo.cfg that will be written is copied first."""
         sid, path = ensemble.my_sid, ensemble.config_file
-        if path is None:
-            directory = self._directories.snapshots
-            self._configs = ConfigFiles(directory, CONFIG_NAME, sid, has_static=False)
+        kept = ConfigFiles(self._directories.snapshots, CONFIG_NAME, sid, has_static=False)
+        if ensemble.keeps_files:
+            self._configs = kept
             if ensemble.reconfig_enabled:
-                self.saved_configs = self._configs.begin(ensemble.membership)
+                self._resume_configs(kept, ensemble)
             return
+        assert path is not None, ensemble
+        if kept.has_saved:
+            log.warning(
+                "the configurations of the ensemble in %s do not count, because"
+                " pyzk.configInDataDir is not true any more: what %s says counts",
+                os.path.join(self._config.data_dir, VERSION_DIRECTORY),
+                path,
+            )
         folder, name = os.path.split(path)
         self._configs = ConfigFiles(ConfigDirectory(folder, name), name, sid)
         if ensemble.reconfig_enabled and ensemble.dynamic_file is None:
@@ -190,6 +201,28 @@ class Storage:
                     path,
                     error,
                 )
+
+    def _resume_configs(self, kept: ConfigFiles, ensemble: EnsembleConfig) -> None:
+        """Read the configurations that this member has saved beside its data."""
+        if ensemble.config_file is None:
+            self.saved_configs = kept.begin(ensemble.membership)
+            return
+        self.saved_configs, is_other = kept.resume(ensemble.membership)
+        newest = self.saved_configs.newest
+        if newest is None or newest.version <= ensemble.membership.version:
+            return
+        where = os.path.join(self._config.data_dir, VERSION_DIRECTORY)
+        version = hex_digits(newest.version)
+        if is_other:
+            log.warning(
+                "the server lines of %s are others than at the first start, and do not count: this"
+                " server goes on in version %s of the ensemble, which is in %s",
+                ensemble.config_file,
+                version,
+                where,
+            )
+        else:
+            log.info("this server goes on in version %s of the ensemble, in %s", version, where)
 
     def start(
         self,

@@ -1,7 +1,7 @@
 """Key stores and trust stores: PEM, PKCS12 and JKS files to certificates and private keys.
 
-Shell, though it opens no files: it needs the package cryptography (extra `tls`), and is imported
-where TLS is asked for only. As in the JDK, a file that is called JKS or PKCS12 may be either, for
+Shell. It opens no files, but it needs the package cryptography (extra `tls`), and is imported only
+where TLS is asked for. As in the JDK, a file that is called JKS or PKCS12 may be either, for
 keytool writes PKCS12 whatever the name is.
 ZooKeeper: FileKeyStoreLoader and its kinds, KeyStoreFileType, PemReader.
 """

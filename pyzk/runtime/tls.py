@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MOST_SESSIONS: Final = 1000
+"""After so many connections of TLS 1.2 there is a new context."""
 EXTRA: Final = "pyzk-server[tls]"
 _KEYS: Final = "keyStore"
 _TRUST: Final = "trustStore"
@@ -66,30 +68,40 @@ class TlsPeerError(PyzkError):
 class _Loaded(NamedTuple):
     """What the files held when they were read."""
 
-    server: ssl.SSLContext
-    client: ssl.SSLContext
+    keys: KeyMaterial
     anchors: tuple[x509.Certificate, ...]
-    said: str
-    """Whose certificate it is, for people."""
 
 
 class TlsContexts:
     """The contexts of one kind of port, and what is checked after a handshake."""
 
-    def __init__(self, config: TlsConfig, reverse_lookup: ReverseLookup | None = None) -> None:
-        """Read the files. Raises ConfigError with the key, and what to do about it."""
+    def __init__(
+        self,
+        config: TlsConfig,
+        reverse_lookup: ReverseLookup | None = None,
+        warn: Callable[[str], None] = log.warning,
+    ) -> None:
+        """Read the files. ``warn`` takes a sentence about each certificate whose time it is not.
+        Raises ConfigError with the key, and what to do about it."""
         self.config = config
+        self._warn = warn
         self._reverse_lookup = reverse_lookup or name_of_address
         self._stamp = self._look()
-        self._loaded = self._load()
+        self._loaded: _Loaded
+        self._server: ssl.SSLContext
+        self._client: ssl.SSLContext
+        self._take(self._load())
 
     def server(self) -> ssl.SSLContext:
-        """Return the context for those who connect to this server."""
-        return self._loaded.server
+        """Return the context for the next who connects to this server."""
+        if self._server.session_stats()["number"] >= MOST_SESSIONS:
+            # OpenSSL keeps what a client of TLS 1.2 might resume, and Python cannot tell it not to.
+            self._server = self._server_context(self._loaded)
+        return self._server
 
     def client(self) -> ssl.SSLContext:
         """Return the context for connecting to another server."""
-        return self._loaded.client
+        return self._client
 
     # ---- after a handshake
 
@@ -148,11 +160,11 @@ class TlsContexts:
             return False
         self._stamp = stamp
         try:
-            self._loaded = self._load()
+            self._take(self._load())
         except ConfigError as error:
             log.warning("TLS goes on with the certificates it has; the new ones: %s", error)
             return False
-        log.info("%s: %s", self.config.key("keyStore.location"), self._loaded.said)
+        log.info("%s: %s", self.config.key("keyStore.location"), _said_of(self._loaded.keys))
         return True
 
     def _look(self) -> Stamp:
@@ -181,12 +193,14 @@ class TlsContexts:
         anchors: tuple[x509.Certificate, ...] = ()
         if config.trust_store is not None:
             anchors = self._read(_TRUST, config.trust_store, stores.read_certificates)
-        self._warn_of_dates(keys, anchors)
-        server = self._context(ssl.PROTOCOL_TLS_SERVER, keys, anchors)
-        server.verify_mode = _VERIFY[config.client_auth]
-        server.num_tickets = 0  # each connection shows its certificate
-        client = self._context(ssl.PROTOCOL_TLS_CLIENT, keys, anchors)
-        return _Loaded(server, client, anchors, _said_of(keys))
+        return _Loaded(keys, anchors)
+
+    def _take(self, loaded: _Loaded) -> None:
+        """Make both contexts, before either is used. Raises ConfigError."""
+        server = self._server_context(loaded)
+        client = self._context(ssl.PROTOCOL_TLS_CLIENT, loaded)
+        self._loaded, self._server, self._client = loaded, server, client
+        self._warn_of_dates(loaded)
 
     def _read(self, store: str, path: str, read: Callable[[bytes, str, str], _Found]) -> _Found:
         """Return what a store holds. Raises ConfigError with the key that is to blame."""
@@ -217,9 +231,13 @@ class TlsContexts:
 
     # ---- contexts
 
-    def _context(
-        self, protocol: int, keys: KeyMaterial, anchors: Sequence[x509.Certificate]
-    ) -> ssl.SSLContext:
+    def _server_context(self, loaded: _Loaded) -> ssl.SSLContext:
+        context = self._context(ssl.PROTOCOL_TLS_SERVER, loaded)
+        context.verify_mode = _VERIFY[self.config.client_auth]
+        context.num_tickets = 0  # each connection shows its certificate
+        return context
+
+    def _context(self, protocol: int, loaded: _Loaded) -> ssl.SSLContext:
         from cryptography.hazmat.primitives.serialization import Encoding
 
         config = self.config
@@ -233,11 +251,11 @@ class TlsContexts:
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         if config.ciphers:
             self._set_ciphers(context)
-        if anchors:
+        if loaded.anchors:
             context.load_verify_locations(
-                cadata=b"".join(each.public_bytes(Encoding.DER) for each in anchors)
+                cadata=b"".join(each.public_bytes(Encoding.DER) for each in loaded.anchors)
             )
-        self._set_keys(context, keys)
+        self._set_keys(context, loaded.keys)
         return context
 
     def _set_ciphers(self, context: ssl.SSLContext) -> None:
@@ -269,21 +287,19 @@ class TlsContexts:
                 key=self.config.key("keyStore.location"),
             ) from None
 
-    def _warn_of_dates(self, keys: KeyMaterial, anchors: Sequence[x509.Certificate]) -> None:
+    def _warn_of_dates(self, loaded: _Loaded) -> None:
         now = datetime.now(UTC)
         for store, path, certificates in (
-            (_KEYS, self.config.key_store, keys.chain[:1]),
-            (_TRUST, self.config.trust_store, anchors),
+            (_KEYS, self.config.key_store, loaded.keys.chain[:1]),
+            (_TRUST, self.config.trust_store, loaded.anchors),
         ):
             for each in certificates:
                 if not each.not_valid_before_utc <= now <= each.not_valid_after_utc:
-                    log.warning(
-                        "%s: %s: the certificate of %s is valid from %s to %s only",
-                        self.config.key(f"{store}.location"),
-                        path,
-                        each.subject.rfc4514_string(),
-                        each.not_valid_before_utc.date(),
-                        each.not_valid_after_utc.date(),
+                    self._warn(
+                        f"{self.config.key(f'{store}.location')}: {path}: the certificate of"
+                        f" {each.subject.rfc4514_string()} is valid from"
+                        f" {each.not_valid_before_utc.date()} to"
+                        f" {each.not_valid_after_utc.date()} only"
                     )
 
 
@@ -292,7 +308,8 @@ class TlsContexts:
 
 def peer_chain(peer: ssl.SSLObject | ssl.SSLSocket) -> tuple[bytes, ...]:
     """Return the certificates of a peer as DER: its own first, then who signed it, up to one that
-    is trusted; empty if it has shown none."""
+    is trusted; empty if it has shown none. Where TLS 1.2 goes on with an earlier session, only its
+    own is known."""
     own = peer.getpeercert(binary_form=True)
     if own is None:
         return ()

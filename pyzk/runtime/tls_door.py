@@ -187,6 +187,7 @@ class Door:
         handshakes: Handshakes,
         *,
         takes_plain: bool = False,
+        tells_plain: bool = False,
         detection_timeout_s: float | None = None,
         admits: Callable[[str, int], bool] = _anybody,
         failed: Callable[[], None] = lambda: None,
@@ -200,6 +201,8 @@ class Door:
         self.handshakes = handshakes
         self.checks = Checks()
         self.takes_plain = takes_plain
+        self.tells_plain = tells_plain
+        """Whether the log says who is taken without TLS."""
         self.detection_timeout_s = detection_timeout_s
         """How long the first byte may take; then plaintext is assumed. None: as long as the whole
         handshake, and then the connection ends."""

@@ -179,6 +179,13 @@ class TlsLink:
             self.turn_away(f"{what}: this port takes TLS only")
             return
         self._over()
+        if door.tells_plain:
+            log.info(
+                "%s talks plaintext on the %s",
+                place(self.host, self.port),
+                door.name,
+                extra=about(self.host),
+            )
         self._transport = None
         inner = make()
         transport.set_protocol(inner)

@@ -25,6 +25,7 @@ from pyzk.int64 import hex_id
 from pyzk.jute.records import ACL
 from pyzk.server.operations import WRITES
 from pyzk.server.request import Request
+from pyzk.server.sessions import LearnerSessions
 
 if TYPE_CHECKING:
     from pyzk.server.connection import Connection
@@ -92,7 +93,8 @@ class Audit:
     def _tell_end(
         self, connection: Connection, request: Request, body: bytes, applied: Applied
     ) -> None:
-        said = Said(request.opcode, body)
+        is_learner = isinstance(self._server.sessions, LearnerSessions)
+        said = Said(request.opcode, body, is_learner=is_learner)
         if request.opcode == OpCode.MULTI and applied.results is not None:
             for operation, done, znode_type in said.done_in_multi(applied.results):
                 self._tell(connection, request, operation, SUCCESS, done, znode_type)
@@ -171,7 +173,8 @@ class Audit:
 class Said:
     """What a client has said in a write, as far as the audit log repeats it."""
 
-    def __init__(self, opcode: int, body: bytes) -> None:
+    def __init__(self, opcode: int, body: bytes, *, is_learner: bool = False) -> None:
+        self._is_learner = is_learner
         self.path: str | None = None
         self.znode_type: str | None = None
         self.acl: str | None = None
@@ -179,25 +182,34 @@ class Said:
         """Whether the original fails to make a line of it, and writes none."""
         self._creates: dict[str | None, str | None] = {}
         """Path -> type of the znode, of the creates in a multi."""
-        flags: int | None = CreateMode.PERSISTENT if opcode in _CREATES else None
-        acl: list[ACL] | None = None
         try:
             record = WRITES[opcode](body, 0, len(body))
         except JuteError:
-            record = None  # the original takes the values that a record begins with
+            self._have_nothing(opcode)
+            return
         if opcode == OpCode.MULTI:
             self._note_creates(record)
             return
-        if record is not None:
-            self.path = getattr(record, "path", None)
-            flags = getattr(record, "flags", None)
-            acl = getattr(record, "acl", None)
+        self.path = getattr(record, "path", None)
+        flags: int | None = getattr(record, "flags", None)
+        acl: list[ACL] | None = getattr(record, "acl", None)
         if flags is not None:
             self.znode_type = _TYPES.get(flags)
             self.is_nonsense = self.znode_type is None
         elif opcode == OpCode.SET_ACL:
             self.is_nonsense = acl is None
             self.acl = _acl_text(acl or [])
+
+    def _have_nothing(self, opcode: int) -> None:
+        """Say what the original says of a record that it cannot read. A server that has tried
+        already, to prepare it, goes on with the values that a record begins with; a learner, whose
+        leader has tried, fails now, unless it needs nothing of the record: a reconfig, a multi.
+        """
+        if opcode in _CREATES:
+            self.znode_type = _TYPES[CreateMode.PERSISTENT]
+        self.is_nonsense = opcode == OpCode.SET_ACL or (
+            self._is_learner and opcode not in (OpCode.MULTI, OpCode.RECONFIG)
+        )
 
     def _note_creates(self, operations: object) -> None:
         for kind, record in operations if isinstance(operations, list) else ():

@@ -143,6 +143,7 @@ def _summary(results: list[Result]) -> str:
         f" {sum(each.commits for each in results)} commits,"
         f" {sum(each.answers for each in results)} answers,"
         f" {sum(each.changes for each in results)} changes of the configuration,"
+        f" {sum(each.observed for each in results)} observers behind followers,"
         f" {sum(each.virtual_ms for each in results) // 1000} s of virtual time;"
         f" slowest recovery {slowest} ms"
     )

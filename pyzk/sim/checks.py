@@ -9,23 +9,27 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
+from pyzk.config.members import Membership
 from pyzk.data.database import Database
 from pyzk.persistence.txnlog import payload_zxid
+from pyzk.quorum.configurations import Configurations
 from pyzk.quorum.leader import Leader
 from pyzk.quorum.lifecycle import MemberLife
 from pyzk.quorum.member import Member
 from pyzk.quorum.peer import Peer
 from pyzk.server.request import QueuedRead
+from pyzk.server.server import Server
 from pyzk.sim.checkers import Violation
 from pyzk.sim.checkers.chain import Chain, payload_of
 from pyzk.sim.checkers.configs import ConfigChecker
 from pyzk.sim.checkers.durability import DurabilityChecker
 from pyzk.sim.checkers.epochs import EpochChecker
+from pyzk.sim.checkers.informs import InformChecker
 from pyzk.sim.checkers.model import Model
 from pyzk.sim.checkers.replies import ReplyChecker
 from pyzk.sim.checkers.state import StateChecker, compare
 from pyzk.sim.disk import SimDisk
-from pyzk.sim.network import Socket
+from pyzk.sim.network import OBSERVERS, Socket
 from pyzk.sim.settings import first_membership
 from pyzk.sim.surroundings import Described, Surroundings
 from pyzk.zxid import counter_of, epoch_of, format_zxid
@@ -72,16 +76,23 @@ class ChecksWorld(Surroundings, Protocol):
 class Seen:
     """What was last seen of a machine."""
 
-    __slots__ = ("database", "is_serving", "logged", "mode", "raw")
+    __slots__ = (
+        "committed", "configs", "database", "is_serving", "last_seen", "logged", "raw", "server"
+    )  # fmt: skip
 
-    def __init__(self, database: Database | None, raw: int) -> None:
-        self.database = database
+    def __init__(self, server: Server, configs: Configurations, raw: int) -> None:
+        self.server = server
+        self.configs = configs
+        self.committed: Membership | None = None
+        self.last_seen: Membership | None = None
+        """The configurations that were checked; none before the first step, with which a start has
+        read all that the files and the log have."""
+        self.database = server.database
         self.raw = raw
         """The last zxid of its tree, which may be (epoch, 0)."""
         self.logged = raw
         """The zxid of the last record that it gave to its disk."""
         self.is_serving = False
-        self.mode = ""
 
 
 class Checks:
@@ -97,8 +108,13 @@ class Checks:
         )
         self.epochs = EpochChecker(self.chain)
         self.state = StateChecker()
-        self.replies = ReplyChecker(self.model, self.configs, options.local_sessions)
+        self.informs = InformChecker(self.chain)
+        self.replies = ReplyChecker(
+            self.model, self.configs, options.local_sessions, self.epochs.current
+        )
         self.elections = 0
+        self.observed = 0
+        """How often an observer has begun to serve behind another server than the leader."""
         self.durability = DurabilityChecker(
             self.chain,
             self.configs,
@@ -110,11 +126,11 @@ class Checks:
 
     def started(self, machine: Watched) -> None:
         """Checks a machine that has read its disk and made its peer."""
-        database = machine.peer.server.database
-        seen = self._seen[machine.sid] = Seen(database, max(0, database.last_zxid))
-        member = machine.member
+        server, member = machine.peer.server, machine.member
+        database = server.database
+        seen = Seen(server, member.configs, max(0, database.last_zxid))
+        self._seen[machine.sid] = seen
         self.epochs.seen(machine.sid, member.epochs, seen.raw)
-        self.configs.seen(machine.sid, member.configs)
         if seen.raw:
             self.state.seen(machine.name, self.chain.resolve(seen.raw), database)
         self.disk_changed(machine)
@@ -125,8 +141,10 @@ class Checks:
         self.configs.stopped(machine.sid)
 
     def wiped(self, machine: Watched) -> None:
-        """Forgets the epochs of a machine that has lost its disk."""
+        """Forgets the epochs of a machine that has lost its data, and what only its log knew of
+        configurations."""
         self.epochs.forget(machine.sid)
+        self.configs.wiped(machine.sid, machine.disk.config.version)
 
     def disk_changed(self, machine: Watched) -> None:
         """Checks the disk of a machine after its log was cut, replaced, or read by a start."""
@@ -156,7 +174,9 @@ class Checks:
         self.configs.synced(machine.sid, zxid, lambda: machine.disk.config.version)
 
     def sent(self, machine: Watched, socket: Socket, data: bytes) -> None:
-        """Traces what a machine writes to a link of the quorum port."""
+        """Checks and traces what a machine writes to a link with a leader or an observer master."""
+        if socket.kind == OBSERVERS:
+            self.informs.sent(machine.name, socket, data)
         if self.world.trace.is_verbose:
             self.world.packets(machine, socket, data)
 
@@ -167,12 +187,18 @@ class Checks:
         seen = self._seen.get(machine.sid)
         if seen is None or not machine.is_up:
             return
-        server = machine.peer.server
+        server, configs = seen.server, seen.configs
         database = server.database
-        raw = max(0, database.tree.last_zxid)
+        raw = database.tree.last_zxid
+        if raw < 0:
+            raw = 0
         is_serving = server.is_running and not server.is_read_only
-        if raw == seen.raw and is_serving == seen.is_serving and database is seen.database:
-            self.configs.seen(machine.sid, machine.member.configs)
+        has_other_configs = (
+            configs.committed is not seen.committed or configs.last_seen is not seen.last_seen
+        )
+        if raw == seen.raw and is_serving is seen.is_serving and database is seen.database:
+            if has_other_configs:
+                self._configs_changed(machine, seen)
             return
         who = machine.name
         if is_serving and not seen.is_serving:
@@ -186,9 +212,15 @@ class Checks:
             zxid = self.chain.resolve(raw)
             self.chain.delivered(who, zxid)
             self.state.seen(who, zxid, database)
-            self.configs.serving(machine.sid, machine.member.configs, zxid)
-        self.configs.seen(machine.sid, machine.member.configs)
+            self.configs.serving(machine.sid, configs, zxid)
+        if has_other_configs:
+            self._configs_changed(machine, seen)
         self.epochs.seen(machine.sid, machine.member.epochs, raw)
+
+    def _configs_changed(self, machine: Watched, seen: Seen) -> None:
+        configs = seen.configs
+        seen.committed, seen.last_seen = configs.committed, configs.last_seen
+        self.configs.seen(machine.sid, configs)
 
     def _begins_to_serve(self, machine: Watched, seen: Seen, raw: int) -> None:
         role = machine.role_name
@@ -199,10 +231,16 @@ class Checks:
             self.world.say(machine, f"leads epoch {epoch} with {format_zxid(base)}")
             known = self.chain.bases.setdefault(epoch, base)
             self.epochs.established(machine.sid, machine.life, epoch, base)
+            self.replies.led(epoch, self.world.now_us)
             assert known == base, (known, base)
             self.world.established(machine.sid)
         else:
-            self.world.say(machine, f"serves as {role} from {format_zxid(raw)}")
+            master = machine.peer.server.role.gauges().get("observer_master_id")
+            behind = ""
+            if master is not None and self.world.machines[master].role_name != "leader":
+                self.observed += 1
+                behind = f" behind h{master}"
+            self.world.say(machine, f"serves as {role}{behind} from {format_zxid(raw)}")
 
     def _committed(self, zxid: int, payload: bytes) -> None:
         self.configs.committed(zxid, payload)

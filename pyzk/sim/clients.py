@@ -120,8 +120,8 @@ class SimClient:
 
     # --- host -----------------------------------------------------------------------
 
-    def input(self, action: Callable[[], object]) -> None:
-        action()
+    def input(self, action: Callable[..., object], *arguments: object) -> None:
+        action(*arguments)
 
     def accepts(self, door: Door) -> bool:
         return False
@@ -273,7 +273,7 @@ class SimClient:
         else:
             self.world.detail(self, f"moved to h{self.target}")
         session.timeout_ms = response.timeout_ms
-        session.asked_us = self._asked_us
+        self.replies.granted(session, self.target, self._asked_us)
         if is_read_only:
             self._after(self.rng.randrange(READ_ONLY_US), partial(self._leave, "it is read-only"))
         if self.is_super:
@@ -350,7 +350,9 @@ class SimClient:
         self._send(operation, body)
 
     def prove(self) -> None:
-        """Send only one more request, a write that must succeed."""
+        """Send only one more request, a write that must succeed. An administrator, who thinks for
+        long, tries it again as often as others: an answer may take longer than its patience."""
+        self.think_ms = min(self.think_ms, self.world.options.think_ms)
         self.left = 0
         self.wants_proof = True
         self._is_silent = False

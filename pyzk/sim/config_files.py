@@ -18,7 +18,7 @@ from pyzk.errors import ConfigError
 from pyzk.persistence.config_files import ConfigFiles
 from pyzk.persistence.directory import MemoryDirectory, save
 from pyzk.sim.options import Options
-from pyzk.sim.settings import CLIENT_PORT
+from pyzk.sim.settings import CLIENT_PORT, OBSERVER_PORT
 
 STATIC = "zoo.cfg"
 
@@ -30,11 +30,22 @@ class MachineFiles:
         self.directory = MemoryDirectory(f"h{sid}/conf")
         self.saved = ConfigFiles(self.directory, STATIC, sid)
         """The files, as the program writes them."""
+        self.is_read_only = False
+        """Whether the program cannot write to the directory."""
+        self.unsaved: dict[int, Membership] = {}
+        """Version -> a configuration that could not be saved, of which the log may know."""
         self._sid = sid
         self._options = options
+        self._contents: dict[str, bytes] = {}
+        """The files as they were read last, which is asked far more often than they change."""
+        self._found: tuple[EnsembleConfig | None] | None = None
+        self._known: tuple[Membership, Membership | None] | None = None
 
     def write_by_hand(self, membership: Membership) -> None:
-        """Lets the operator write the lines of the servers, instead of all that was there."""
+        """Lets the operator write the lines of the servers, instead of all that was there. That
+        takes a directory that can be written."""
+        self.is_read_only = False
+        self.unsaved = {}
         hooks, self.directory.before = self.directory.before, _nothing
         for name in self.directory.names():
             self.directory.remove(name)
@@ -49,12 +60,20 @@ class MachineFiles:
         ]
         if me is None or me.client_port is None:
             lines.append(f"clientPort={CLIENT_PORT}")
+        if self._options.observer_masters and self._sid not in self._options.masterless:
+            lines.append(f"observerMasterPort={OBSERVER_PORT}")
         save(self.directory, STATIC, "\n".join(lines).encode())
         self.directory.before = hooks
 
     def read(self) -> EnsembleConfig | None:
         """Returns what a start finds; None if the program does not start with these files."""
-        settings = Settings(self._content(STATIC) or b"")
+        self._look()
+        if self._found is None:
+            self._found = (self._find(),)
+        return self._found[0]
+
+    def _find(self) -> EnsembleConfig | None:
+        settings = Settings(self._contents.get(STATIC) or b"")
         files = start_files(settings, "/sim", f"{self.directory.path}/{STATIC}", self._read)
         try:
             found = read_members(settings, files, no_names)
@@ -65,7 +84,13 @@ class MachineFiles:
     def known(self) -> tuple[Membership, Membership | None]:
         """Returns the configuration in force and a later one that was proposed, whether or not a
         start finds itself in them."""
-        settings = Settings(self._content(STATIC) or b"")
+        self._look()
+        if self._known is None:
+            self._known = self._configurations()
+        return self._known
+
+    def _configurations(self) -> tuple[Membership, Membership | None]:
+        settings = Settings(self._contents.get(STATIC) or b"")
         path = settings.dynamic_file
         if path is None:
             collector = MemberLines()
@@ -76,7 +101,7 @@ class MachineFiles:
         committed = attrs.evolve(
             dynamic_files.parse_dynamic(self._read(path) or b""), version=version_of_file_name(path)
         )
-        content = self._content(dynamic_files.next_name(STATIC))
+        content = self._contents.get(dynamic_files.next_name(STATIC))
         if content is None:
             return committed, None
         last_seen = dynamic_files.parse_next(content, STATIC)
@@ -84,21 +109,46 @@ class MachineFiles:
 
     @property
     def version(self) -> int:
-        """The latest version that a start would find."""
+        """The latest version that a start would find, in the files or, if these could not be
+        written, in the log."""
         committed, last_seen = self.known()
-        return committed.version if last_seen is None else last_seen.version
+        saved = committed.version if last_seen is None else last_seen.version
+        return max((saved, *self.unsaved))
+
+    @property
+    def names_a_file(self) -> bool:
+        """Whether the lines of the servers are in a file of their own, with a version. Lines in
+        zoo.cfg itself are a new beginning to a start, whatever its log knows."""
+        return self.known()[0].version != 0
+
+    def log_read(self, last_zxid: int) -> None:
+        """Takes notice that a start has found the log up to ``last_zxid``."""
+        self.unsaved = {each: of for each, of in self.unsaved.items() if each <= last_zxid}
+
+    def tried(self, membership: Membership, *, is_saved: bool) -> None:
+        """Takes notice that the program has tried to save a configuration."""
+        version = membership.version
+        if is_saved:
+            self.unsaved = {each: of for each, of in self.unsaved.items() if each > version}
+        else:
+            self.unsaved[version] = membership
 
     def _read(self, path: str) -> bytes | None:
         directory, _, name = path.rpartition("/")
         if name == "myid":
             return str(self._sid).encode()
         assert directory == self.directory.path, path
-        return self._content(name)
+        return self._contents.get(name)
 
-    def _content(self, name: str) -> bytes | None:
-        if name not in self.directory.names():
-            return None
-        return self.directory.read(name, 0, self.directory.size(name))
+    def _look(self) -> None:
+        """Reads the files anew, and forgets what they said if they have changed."""
+        directory = self.directory
+        contents = {
+            name: directory.read(name, 0, directory.size(name)) for name in directory.names()
+        }
+        if contents != self._contents:
+            self._contents = contents
+            self._found = self._known = None
 
 
 def _nothing(operation: str, name: str) -> None:

@@ -34,7 +34,8 @@ from pyzk.quorum.commands import (
     TruncateLog,
 )
 from pyzk.quorum.epochs import Epochs, load_epochs
-from pyzk.quorum.storage_commands import StorageAnswers, carry_out, freeze
+from pyzk.quorum.storage_commands import StorageAnswers, carry_out, freeze, save_config
+from pyzk.quorum.unsaved_configs import UnsavedConfigs
 from pyzk.sim.config_files import MachineFiles
 from pyzk.sim.options import Options
 
@@ -87,6 +88,15 @@ class Roll:
     """An entry of the queue: the next record begins another file."""
 
 
+class SaveAgain:
+    """An entry of the queue: a configuration that could not be saved is tried again."""
+
+    __slots__ = ("command",)
+
+    def __init__(self, command: SaveConfig) -> None:
+        self.command = command
+
+
 class Order:
     """In the queue: a command, and the database that it wants stored, as it was when the command
     was given."""
@@ -98,9 +108,25 @@ class Order:
         self.frozen = freeze(command)
 
 
-Operation = Append | Roll | Order
+Operation = Append | Roll | Order | SaveAgain
 Later = Callable[[int, Callable[[], object]], None]
 """Calls a function after a time in us, unless the machine has crashed meanwhile."""
+
+
+class Pause:
+    """A call that is planned, and can be cancelled."""
+
+    def __init__(self, action: Callable[[], object]) -> None:
+        self._action = action
+        self._is_over = False
+
+    def cancel(self) -> None:
+        self._is_over = True
+
+    def end(self) -> None:
+        """Makes the call, unless it is cancelled."""
+        if not self._is_over:
+            self._action()
 
 
 class SnapshotJob:
@@ -150,6 +176,7 @@ class SimDisk:
         is_separate = self.options.separate_log_directory
         self.logs = MemoryDirectory(f"h{self.sid}/log") if is_separate else self.snapshots
         self.durable_zxid = 0
+        self.config.unsaved = {}
 
     @property
     def has_data(self) -> bool:
@@ -170,6 +197,8 @@ class SimDisk:
         snapshot is wanted. Raises StorageError, PowerCut."""
         self._forget()
         self._arm()
+        if self.options.reconfig:
+            self.config.saved.back_up()
         options = self._recovery._replace(initialize=self.is_new)
         recovered = recover(self.snapshots, self.logs, options)
         self.is_new = False
@@ -181,7 +210,9 @@ class SimDisk:
             snap_directory=self.snapshots,
         )
         self._files = MemberFiles(self.snapshots, self.logs, self._recovery, self.config.saved)
+        self._unsaved = UnsavedConfigs(self._call_later, self._save_again)
         self.durable_zxid = max(0, recovered.database.last_zxid)
+        self.config.log_read(self.durable_zxid)
         self._complete_after = recovered.database.log_complete_after
         is_wanted = recovered.replayed > self.options.snap_count // 2
         return recovered.database, epochs, recovered.notes + notes, is_wanted
@@ -200,6 +231,8 @@ class SimDisk:
     def _arm(self) -> None:
         for directory in self._directories:
             directory.before = self._before
+        if self.options.reconfig:
+            self.config.directory.before = self._before_config
 
     @property
     def _directories(self) -> tuple[MemoryDirectory, ...]:
@@ -216,6 +249,11 @@ class SimDisk:
             if not self.steps_to_crash:
                 raise PowerCut(f"{operation} {name}")
 
+    def _before_config(self, operation: str, name: str) -> None:
+        if self.config.is_read_only:
+            raise StorageError(f"{operation}: not permitted", path=f"h{self.sid}/conf/{name}")
+        self._before(operation, name)
+
     # --- orders ---------------------------------------------------------------------
 
     def append(self, records: list[bytes], zxid: int) -> None:
@@ -228,7 +266,17 @@ class SimDisk:
             # The snapshot would be of a history that is to be replaced.
             if not self._guard(self._end_job):
                 return
+        if isinstance(command, SaveConfig):
+            self._unsaved.ordered(command)
         self._push(Order(command))
+
+    def _call_later(self, pause_s: float, action: Callable[[], object]) -> Pause:
+        pause = Pause(action)
+        self.later(int(pause_s * 1e6), pause.end)
+        return pause
+
+    def _save_again(self, command: SaveConfig) -> None:
+        self._push(SaveAgain(command))
 
     def take_snapshot(self, database: Database) -> None:
         """Roll the log, and write a snapshot of this moment unless one is being written."""
@@ -309,6 +357,8 @@ class SimDisk:
     def _carry_out(self, operation: Operation) -> None:
         if isinstance(operation, Order):
             self._perform(operation)
+        elif isinstance(operation, SaveAgain):
+            self._tried(operation.command, save_config(self.config.saved, operation.command))
         else:
             self._writer.roll()
         self._end()
@@ -333,8 +383,8 @@ class SimDisk:
         finally:
             if frozen is not None:
                 frozen.close()
-        if outcome.failure is not None:
-            raise outcome.failure
+        if isinstance(command, SaveConfig):
+            self._tried(command, outcome.failure)
         if outcome.complete_after is not None:
             self.durable_zxid = max(0, outcome.last_zxid)
             self._complete_after = outcome.complete_after
@@ -343,6 +393,16 @@ class SimDisk:
         elif frozen is not None:
             self.answers.replaced(frozen.zxid)
         outcome.tell(self.answers)
+
+    def _tried(self, command: SaveConfig, failure: StorageError | None) -> None:
+        """Takes what has come of saving a configuration. If its directory alone cannot be written
+        the program goes on; if the disk fails it ends, a little sooner than in production."""
+        if failure is not None and not self.config.is_read_only:
+            raise failure
+        self.config.tried(command.membership, is_saved=failure is None)
+        self._unsaved.tried(command, failure)
+        if failure is not None:
+            self.answers.note(f"configuration {command.membership.version:x} cannot be saved")
 
     # --- snapshots ------------------------------------------------------------------
 

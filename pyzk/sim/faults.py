@@ -16,12 +16,14 @@ from pyzk.quorum.verifier import verifier_of
 from pyzk.sim.checks import Checks
 from pyzk.sim.clients import SimClient
 from pyzk.sim.machine import Machine
+from pyzk.sim.network import ELECTION, OBSERVERS, QUORUM
 from pyzk.sim.operator import Operator
 from pyzk.sim.options import LIVENESS, Options
-from pyzk.sim.ports import ELECTION, QUORUM
 from pyzk.sim.surroundings import Surroundings
 
 HOUR_MS: Final = 3_600_000
+SNAPSHOT_BYTES: Final = 4000
+"""What a snapshot has beside paths and data; about."""
 
 
 class FaultyWorld(Surroundings, Protocol):
@@ -62,6 +64,8 @@ class Faults:
             (options.all_down_s, self._all_down),
             (options.port_s * has_links, self._port),
             (options.lost_s, self._lose),
+            (options.save_error_s, self._save_error),
+            (options.master_s, self._master),
         ):
             if seconds:
                 self._again(seconds, fault)
@@ -208,6 +212,20 @@ class Faults:
             self.world.say(machine, "! its disk begins to fail")
             machine.disk.is_failing = True
 
+    def _save_error(self) -> None:
+        """Let the configuration directory of a machine be read-only for a while."""
+        files = (machine := self._machine()).disk.config
+        if not machine.is_up or files.is_read_only or not files.names_a_file:
+            return
+        self.world.say(machine, "! its configuration directory cannot be written")
+        files.is_read_only = True
+        self._later(self._us(300, 6000), partial(self._writable, machine))
+
+    def _writable(self, machine: Machine) -> None:
+        if machine.disk.config.is_read_only:
+            self.world.say(machine, "its configuration directory can be written")
+            machine.disk.config.is_read_only = False
+
     # --- the network ----------------------------------------------------------------
 
     def _hosts(self) -> list[int]:
@@ -255,7 +273,10 @@ class Faults:
         """Let one port of a member be out of reach for some or all others, who still hear of it."""
         rng, network = self.rng, self.world.network
         target = rng.choice(list(self.world.machines))
-        kind = rng.choice((QUORUM, QUORUM, ELECTION))
+        kinds = [QUORUM, QUORUM, ELECTION]
+        if self.options.observer_masters:
+            kinds += [OBSERVERS, OBSERVERS]
+        kind = rng.choice(kinds)
         others = [each for each in self.world.machines if each != target]
         if rng.random() < 0.5:
             others = rng.sample(others, rng.randint(1, len(others)))
@@ -285,10 +306,33 @@ class Faults:
             self._say(f"stalled: h{socket.host.key} -> h{socket.peer.host.key}")
             self.world.network.stall(socket, self._us(50, 4000))
 
+    def _master(self) -> None:
+        """Let one whom observers follow be away or out of their reach."""
+        rng, network, machines = self.rng, self.world.network, self.world.machines
+        sockets = [each for each in network.sockets if each.kind == OBSERVERS]
+        masters = [each for each in sockets if machines[each.host.key].ports.places(OBSERVERS)]
+        if not masters:
+            return
+        socket = rng.choice(masters)
+        machine = machines[socket.host.key]
+        how = rng.choice(("killed", "paused", "cut", "stalled"))
+        if how == "killed":
+            self.crash(machine, "crash of an observer master")
+        elif how == "paused":
+            self._pause_for_a_while(machine)
+        elif how == "cut":
+            self._say(f"connection cut: h{machine.sid} - its observer h{socket.peer.host.key}")
+            network.cut(socket)
+        else:
+            self._say(f"stalled: h{machine.sid} -> its observer h{socket.peer.host.key}")
+            network.stall(socket, self._us(50, 4000))
+
     # --- machines -------------------------------------------------------------------
 
     def _pause(self) -> None:
-        machine = self._machine()
+        self._pause_for_a_while(self._machine())
+
+    def _pause_for_a_while(self, machine: Machine) -> None:
         if machine.is_up and not machine.is_paused:
             machine.pause()
             self._later(self._us(50, 5000), partial(self._resume, machine, machine.life))
@@ -330,6 +374,8 @@ class Faults:
         self._say(f"healed: {_names(core)}; left as they are: {_names(left)}")
         options.spikes = options.slow_syncs = 0.0
         options.socket_bytes = max(options.socket_bytes, 1 << 14)
+        if options.line_bytes_ms:
+            options.line_bytes_ms = max(options.line_bytes_ms, self._needed_rate())
         network = world.network
         network.unblock_all()
         # Not both in one run: votes for a mute member could come by way of a deaf one.
@@ -342,9 +388,16 @@ class Faults:
         for sid in core:
             self._mend(machines[sid])
 
+    def _needed_rate(self) -> int:
+        """Return how much a line must carry in a millisecond: where a snapshot takes longer than
+        initLimit it never arrives, as docs/operations.md says."""
+        options = self.options
+        size = self.world.checks.model.data_bytes + SNAPSHOT_BYTES
+        return 4 * size // (options.init_limit * options.tick_ms)
+
     def _mend(self, machine: Machine) -> None:
         machine.slowness = machine.disk.slowness = 1
-        machine.disk.is_failing = False
+        machine.disk.is_failing = machine.disk.config.is_read_only = False
         machine.steps_to_crash = machine.disk.steps_to_crash = 0
         machine.resume()
         if not machine.is_up and machine.life:

@@ -105,6 +105,7 @@ class SessionRecord:
     __slots__ = (
         "asked_us",
         "client",
+        "epoch",
         "is_closed",
         "is_closing",
         "is_read_only",
@@ -123,6 +124,8 @@ class SessionRecord:
         self.asked_us = 0
         """When the client sent the last ConnectRequest that was granted: from then on it lives for
         its timeout."""
+        self.epoch = 0
+        """The epoch in which the server was that has granted it."""
         self.is_closing = False
         """Whether the client has asked for its end."""
         self.session_id = session_id

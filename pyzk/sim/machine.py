@@ -286,31 +286,31 @@ class Machine:
 
     # --- inputs ---------------------------------------------------------------------
 
-    def input(self, action: Callable[[], object]) -> None:
+    def input(self, action: Callable[..., object], *arguments: object) -> None:
         """Takes an input at once, or when the program is no longer paused."""
         if self.is_paused:
-            self._held.append(partial(self._if_alive, self.life, action))
+            self._held.append(partial(self._if_alive, self.life, partial(action, *arguments)))
         else:
-            action()
+            action(*arguments)
 
-    def act(self, call: Callable[[], object]) -> None:
+    def act(self, call: Callable[..., object], *arguments: object) -> None:
         """Gives the peer an input, and has the driver carry out what comes of it."""
-        self._do(partial(self._take, call))
+        self._do(call, arguments, is_input=True)
 
-    def _take(self, call: Callable[[], object]) -> None:
-        driver = self._driver
-        call()
-        driver.flush()
-        while self._is_turn_over:
-            self._is_turn_over = False
-            driver.end_turn()
-
-    def _do(self, call: Callable[[], object]) -> None:
+    def _do(
+        self, call: Callable[..., object], arguments: tuple[object, ...], *, is_input: bool
+    ) -> None:
         if not self.is_up:
             return
         self._set_clock()
+        driver = self._driver
         try:
-            call()
+            call(*arguments)
+            if is_input:
+                driver.flush()
+                while self._is_turn_over:
+                    self._is_turn_over = False
+                    driver.end_turn()
         except _EndedError:
             return
         except Exception as error:
@@ -320,17 +320,17 @@ class Machine:
 
     def log_synced(self, zxid: int) -> None:
         self.world.checks.synced(self, zxid)
-        self.input(lambda: self.act(partial(self.peer.log_synced, zxid)))
+        self.input(self.act, self.peer.log_synced, zxid)
 
     def stored(self, ticket: int) -> None:
-        self.input(lambda: self.act(partial(self.inputs.stored, ticket)))
+        self.input(self.act, self.inputs.stored, ticket)
 
     def restored(self, ticket: int, database: Database) -> None:
         self.world.checks.restored(self, database.last_zxid)
-        self.input(lambda: self.act(partial(self.inputs.restored, ticket, database)))
+        self.input(self.act, self.inputs.restored, ticket, database)
 
     def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None:
-        self.input(lambda: self.act(partial(self.inputs.log_read, ticket, records)))
+        self.input(self.act, self.inputs.log_read, ticket, records)
 
     def replaced(self, zxid: int) -> None:
         self.note(f"stored a snapshot at {format_zxid(zxid)}")
@@ -380,10 +380,18 @@ class Machine:
         """Ends the turn behind this input, or after a random time in which others may come."""
         turn_us = self.world.options.turn_us
         if turn_us:
-            end = partial(self._do, self._driver.end_turn)
-            self.later(self.rng.randrange(turn_us), partial(self.input, end))
+            world = self.world
+            at_us = world.now_us + self.rng.randrange(turn_us)
+            world.at(at_us, partial(self._turn_ends, self.life))
         else:
             self._is_turn_over = True
+
+    def _turn_ends(self, life: int) -> None:
+        if self.is_up and self.life == life:
+            self.input(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._do(self._driver.end_turn, (), is_input=False)
 
     # --- clients --------------------------------------------------------------------
 
@@ -402,8 +410,8 @@ class Machine:
         if connection.state == CLOSED:
             self.connections.pop(connection, None)
         elif connection.stalled & STALL_CHOKED:
-            resume = partial(connection.resume, STALL_CHOKED)
-            self.later(WRITTEN_US, lambda: self.input(lambda: self.act(resume)))
+            resume = partial(self.input, self.act, connection.resume, STALL_CHOKED)
+            self.later(WRITTEN_US, resume)
 
     # --- whoever connects -----------------------------------------------------------
 
@@ -411,4 +419,4 @@ class Machine:
         return self.ports.accepts(door)
 
     def accepted(self, door: Door, socket: Socket) -> None:
-        self.act(partial(self.ports.accepted, door, socket))
+        self.act(self.ports.accepted, door, socket)

@@ -28,6 +28,10 @@ SYN_RETRY_US: Final = 300_000
 MAX_LATENCY_US: Final = 3_000_000
 GIVE_UP_US: Final = 5_000_000
 """The longest time until a side that writes into a broken connection learns of it."""
+CLIENT: Final = "client"
+QUORUM: Final = "quorum"
+OBSERVERS: Final = "observers"
+ELECTION: Final = "election"
 FIN: Final = b"FIN"
 """Says in a pipe that the sender has closed; compared by identity."""
 RST: Final = b"RST"
@@ -38,7 +42,7 @@ class Door(NamedTuple):
     """Where a program listens: a port at one name of its machine."""
 
     kind: str
-    """What comes there: clients, learners or votes."""
+    """What comes there: clients, learners, observers of a follower, or votes."""
     host: str
     port: int
 
@@ -56,7 +60,7 @@ class Host(Protocol):
     slowness: int
     """How many times slower than usual its network is."""
 
-    def input(self, action: Callable[[], object]) -> None:
+    def input(self, action: Callable[..., object], *arguments: object) -> None:
         """Lets the program take an input, now or when it is no longer paused."""
         ...
 
@@ -197,13 +201,13 @@ class Pipe:
         if at < self.last_us:
             at = self.last_us
         rate = network.options.line_bytes_ms
-        # A slow line brings the beginning of a long piece long before its end.
-        most = rate * CARRIED_MS or len(data)
-        while len(data) > most:
-            at += CARRIED_MS * 1000
-            self._carry(data[:most], at)
-            data = data[most:]
         if rate:
+            # A slow line brings the beginning of a long piece long before its end.
+            most = rate * CARRIED_MS
+            while len(data) > most:
+                at += CARRIED_MS * 1000
+                self._carry(data[:most], at)
+                data = data[most:]
             at += len(data) * 1000 // rate
         self._carry(data, at)
 
@@ -218,7 +222,7 @@ class Pipe:
         """End the connection at the writer: nothing that it sends is acknowledged."""
         writer = self.writer
         if writer.is_alive():
-            writer.host.input(partial(_end, writer, "connection timed out"))
+            writer.host.input(_end, writer, "connection timed out")
 
     def schedule(self, at: int) -> None:
         self.is_scheduled = True
@@ -262,10 +266,10 @@ class Pipe:
                 network.poked[self.writer] = None
             return
         if data is FIN:
-            target.host.input(partial(_end, target, "closed by the other side"))
+            target.host.input(_end, target, "closed by the other side")
             return
         if data is RST:
-            target.host.input(partial(_end, target, "connection reset"))
+            target.host.input(_end, target, "connection reset")
             return
         network.world.trace.add(network.world.now_us, data)
         rng = network.rng
@@ -273,9 +277,9 @@ class Pipe:
             cut = rng.randrange(1, len(data))
             if rng.random() < 0.3:
                 cut = 1
-            target.host.input(partial(_receive, target, data[:cut]))
+            target.host.input(_receive, target, data[:cut])
             data = data[cut:]
-        target.host.input(partial(_receive, target, data))
+        target.host.input(_receive, target, data)
 
     def cut_short(self, rng: Random) -> None:
         """Lose what is on the way after some byte, and everything that is written later."""
@@ -322,7 +326,7 @@ def _end(socket: Socket, reason: str) -> None:
 
 def _is_writable(socket: Socket) -> None:
     if socket.is_alive():
-        socket.host.input(partial(_writable, socket))
+        socket.host.input(_writable, socket)
 
 
 def _writable(socket: Socket) -> None:
@@ -351,7 +355,9 @@ class SimNetwork:
     def latency_us(self, source: Host, target: Host) -> int:
         options = self.options
         rng = self.rng
-        base = options.latency_us * max(source.slowness, target.slowness)
+        base = options.latency_us
+        if source.slowness > 1 or target.slowness > 1:
+            base *= max(source.slowness, target.slowness)
         if options.spikes and rng.random() < options.spikes:
             base *= 50
         return min(int(base * (0.2 + 1.6 * rng.random())), MAX_LATENCY_US) + 1
@@ -403,7 +409,7 @@ class SimNetwork:
                 return
             near, far = self._open(source, life, target, door.kind)
             self._answer(source, life, now + back_us, done, near)
-            target.input(partial(_accept, far, door))
+            target.input(_accept, far, door)
 
         self.world.at(self.world.now_us + there_us, arrive)
 
@@ -430,7 +436,7 @@ class SimNetwork:
 
         def answer() -> None:
             if source.life == life and source.is_up:
-                source.input(partial(done, socket))
+                source.input(done, socket)
 
         self.world.at(max(at_us, self.world.now_us), answer)
 
@@ -479,9 +485,9 @@ class SimNetwork:
 
     def is_blocked(self, source: int, target: int, kind: str) -> bool:
         """Tell whether nothing of a connection of this kind passes in this direction."""
-        return (source, target) in self.blocked or (
-            bool(self.blocked_kinds) and (source, target, kind) in self.blocked_kinds
-        )
+        if self.blocked and (source, target) in self.blocked:
+            return True
+        return bool(self.blocked_kinds) and (source, target, kind) in self.blocked_kinds
 
     def block(self, source: int, target: int) -> None:
         self.blocked[source, target] = None

@@ -21,7 +21,7 @@ from pyzk.quorum.verifier import verifier_of
 from pyzk.sim.changes import drawn_server
 from pyzk.sim.checks import Checks
 from pyzk.sim.machine import Machine
-from pyzk.sim.ports import ELECTION
+from pyzk.sim.network import ELECTION
 from pyzk.sim.settings import usual_server
 from pyzk.sim.surroundings import Surroundings
 
@@ -156,19 +156,25 @@ class Operator:
     # --- members that nobody can find -----------------------------------------------
 
     def _is_lost(self, machine: Machine) -> bool:
-        """Tells whether a member has known no true address for a while."""
-        is_lost = not machine.peer.server.is_running and machine.sid not in self._found()
+        """Tells whether a member has known no true address for a while. It may serve reads."""
+        server = machine.peer.server
+        has_leader = server.is_running and not server.is_read_only
+        is_lost = not has_leader and machine.sid not in self._found()
         count = self._lost[machine.sid] = self._lost.get(machine.sid, 0) + 1 if is_lost else 0
         return count > 3
 
     def _found(self) -> dict[int, None]:
-        """Returns the machines that have the newest configuration, and those that can ask one of
-        them, and so on. A member asks those that are voters as far as it knows."""
+        """Returns the machines that have the latest configuration in force, and those that can ask
+        one of them, and so on. A member asks those that are voters as far as it knows.
+
+        It may be an earlier one than the newest: who has put that in force may have crashed before
+        anybody heard of it. Then the others do so when they have elected.
+        """
         machines = [
             each for each in self.world.machines.values() if each.is_up and not each.is_left_broken
         ]
-        newest = self.world.checks.configs.newest.lines()
-        found = {each.sid: None for each in machines if each.member.membership.lines() == newest}
+        latest = self._latest_in_force(machines).lines()
+        found = {each.sid: None for each in machines if each.member.membership.lines() == latest}
         before = -1
         while len(found) != before:
             before = len(found)
@@ -190,17 +196,29 @@ class Operator:
         )
 
     def needs_others(self, sids: list[int]) -> list[int]:
-        """Returns voters without whose help these machines cannot go on; none if they can."""
+        """Returns voters without whose help these machines cannot go on; none if they can. For each
+        change that one of them knows, and does not know to be in force, they need two quorums."""
         needed: list[int] = []
-        configs = [self.world.checks.configs.newest]
-        for sid in sids:
-            configs += _known(self.world.machines[sid])
-        newest = self.world.checks.configs.newest.version
-        for config in configs:
-            is_open = config.version > newest or config is configs[0]
-            if is_open and not verifier_of(config).has_quorum(sids):
+        machines = [self.world.machines[sid] for sid in sids]
+        newest = self.world.checks.configs.newest
+        # Each version has one content, and most machines have the same ones.
+        later = {
+            config.version: config
+            for machine in machines
+            for config in _known(machine)
+            if config.version > newest.version
+        }
+        for config in (newest, self._latest_in_force(machines), *later.values()):
+            if not verifier_of(config).has_quorum(sids):
                 needed += [sid for sid in config.voters if sid not in sids]
         return needed
+
+    def _latest_in_force(self, machines: list[Machine]) -> Membership:
+        """Returns the latest configuration that one of these machines has in force; the newest of
+        all if it is that."""
+        newest = self.world.checks.configs.newest
+        latest = max(map(_in_force, machines), key=lambda each: each.version, default=newest)
+        return latest if latest.version < newest.version else newest
 
 
 def _known(machine: Machine) -> Iterator[Membership]:
@@ -214,6 +232,13 @@ def _known(machine: Machine) -> Iterator[Membership]:
         yield committed
         if last_seen is not None:
             yield last_seen
+        yield from machine.disk.config.unsaved.values()
+
+
+def _in_force(machine: Machine) -> Membership:
+    """Returns the configuration by which a machine goes, or will go when it is started."""
+    configs = machine.configs
+    return configs.committed if configs is not None else machine.disk.config.known()[0]
 
 
 def _names(lines: tuple[QuorumServer, ...]) -> str:

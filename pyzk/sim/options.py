@@ -148,6 +148,23 @@ class Options:
     """Whether servers without a leader serve reads, and new sessions are local ones."""
     readers: int = 0
     """How many of the clients are content with reads."""
+    save_error_s: float = 0.0
+    """The mean time between two times in which the configuration directory of a machine cannot be
+    written."""
+
+    # --- observers that follow followers
+    observer_masters: bool = False
+    """Whether followers take observers (observerMasterPort)."""
+    masterless: tuple[int, ...] = ()
+    """The machines that are not told so: as followers they take none, and as observers they follow
+    the leader."""
+    observer_limit_bytes: int = 0
+    """How many bytes may wait at a follower for one of its observers; 0 for production's limit."""
+    reconnect_delay_ms: int = 0
+    """The longest random time that an observer waits before it connects anew."""
+    master_s: float = 0.0
+    """A follower that has observers is killed or paused, or its connection with one is cut or
+    stalled."""
 
     @property
     def is_calm(self) -> bool:
@@ -181,8 +198,12 @@ class Options:
 _TROUBLES = (
     "crash_s", "crash_point_steps", "disk_point_steps", "disk_error_s", "partition_s", "one_way_s",
     "cut_s", "stall_s", "pause_s", "clock_s", "slow_s", "wipe_s", "all_down_s", "leader_down_s",
-    "port_s", "reconfig_s", "lost_s",
+    "port_s", "reconfig_s", "lost_s", "save_error_s", "master_s",
 )  # fmt: skip
+
+
+_MASTERS = 1 << 64
+"""Keeps what is drawn of observer masters apart from what was drawn before they were simulated."""
 
 
 def draw(seed: int, *, is_static: bool = False) -> Options:
@@ -201,6 +222,7 @@ def draw(seed: int, *, is_static: bool = False) -> Options:
     options.piece_work = rng.choice((0, 1, 10, 30))
     if not is_static:
         _draw_changes(options, Random(seed * 2))
+        _draw_masters(options, Random(seed * 2 + _MASTERS))
     return options
 
 
@@ -348,3 +370,20 @@ def _draw_changes(options: Options, rng: Random) -> None:
         options.observers = rng.choice((0, 0, 1, 2))
     options.spares = rng.choice((0, 1, 2, 2, 3))
     options.wipe_s = options.wipe_s or (rng.choice((0.0, 4.0)))
+
+
+def _draw_masters(options: Options, rng: Random) -> None:
+    """Draw configuration directories that cannot be written, and followers that take observers."""
+    if options.reconfig_s and _chance(rng, 0.2):
+        options.save_error_s = rng.choice((2.0, 5.0))
+    if not _chance(rng, 0.2):
+        return
+    options.observer_masters = True
+    options.observers = max(options.observers, rng.choice((1, 1, 2, 3)))
+    if _chance(rng, 0.3):
+        sids = range(1, options.machines + 1)
+        options.masterless = tuple(sid for sid in sids if _chance(rng, 0.3))
+    if options.data_bytes <= 200:
+        options.observer_limit_bytes = rng.choice((0, 0, 4000))
+    options.reconnect_delay_ms = rng.choice((0, 0, 300))
+    options.master_s = rng.choice((0.0, 1.0, 3.0))

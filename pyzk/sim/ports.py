@@ -28,13 +28,9 @@ from pyzk.server.arrival import Arrival
 from pyzk.server.connection import Connection
 from pyzk.server.outbox import Outgoing
 from pyzk.sim.checks import Checks, Watched
-from pyzk.sim.network import Door, Host, Socket
+from pyzk.sim.network import CLIENT, ELECTION, OBSERVERS, QUORUM, Door, Host, Socket
 from pyzk.sim.surroundings import Surroundings
 
-CLIENT: Final = "client"
-QUORUM: Final = "quorum"
-OBSERVERS: Final = "observers"
-ELECTION: Final = "election"
 TAKE_BYTES: Final = 1 << 14
 WRITTEN_US: Final = 20
 REBIND_US: Final = 5000
@@ -68,7 +64,7 @@ class PortsMachine(Watched, Host, Protocol):
         """Hands a command to the disk, which may end the program."""
         ...
 
-    def act(self, call: Callable[[], object]) -> None:
+    def act(self, call: Callable[..., object], *arguments: object) -> None:
         """Gives the peer an input, and has the driver carry out what comes of it."""
         ...
 
@@ -87,6 +83,8 @@ class MemberPorts:
         self._moves = 0
         """Counts the orders to open the election port anew, which end what is being dialed."""
         self._client_port = 0
+        self._wanted: dict[str, int] = {}
+        """Kind of door -> how often it was ordered elsewhere: only the last order counts."""
 
     def close(self) -> None:
         """Closes everything, as the end of the program does."""
@@ -168,7 +166,13 @@ class MemberPorts:
     def _reopen(self, kind: str, opened: Callable[[], object]) -> None:
         machine = self._machine
         self._at.pop(kind, None)
-        machine.later(machine.rng.randrange(REBIND_US), opened)
+        wanted = self._wanted[kind] = self._wanted.get(kind, 0) + 1
+
+        def rebound() -> None:
+            if self._wanted[kind] == wanted:
+                opened()
+
+        machine.later(machine.rng.randrange(REBIND_US), rebound)
 
     # --- the quorum port ------------------------------------------------------------
 
@@ -180,16 +184,14 @@ class MemberPorts:
 
         def done(socket: Socket | None) -> None:
             if socket is None:
-                self._machine.act(
-                    partial(inputs.link_down, link, "connection refused or timed out")
-                )
+                self._machine.act(inputs.link_down, link, "connection refused or timed out")
                 return
             if link.is_closed:
                 socket.close()
                 return
             socket.owner = self._of_quorum(link)
             link.shell = socket
-            self._machine.act(partial(inputs.link_up, link))
+            self._machine.act(inputs.link_up, link)
 
         is_master = command.addresses[0][1] == self._observer_master_port
         kind = OBSERVERS if is_master else QUORUM
@@ -258,7 +260,7 @@ class MemberPorts:
 
     def _written(self, link: ElectionLink, socket: Socket) -> None:
         if not socket.is_closed:
-            self._machine.act(partial(self._machine.inputs.election_written, link))
+            self._machine.act(self._machine.inputs.election_written, link)
 
     def dial_election(self, dial: DialElection) -> None:
         """Connects to the election port of another member."""
@@ -272,7 +274,7 @@ class MemberPorts:
                     socket.close()
                 return
             if socket is None:
-                machine.act(partial(machine.inputs.election_dial_failed, dial.sid))
+                machine.act(machine.inputs.election_dial_failed, dial.sid)
                 return
 
             def dialed() -> None:
@@ -353,10 +355,10 @@ class SocketOwner:
         self._writable = writable
 
     def received(self, socket: Socket, data: bytes) -> None:
-        self._machine.act(partial(self._received, data))
+        self._machine.act(self._received, data)
 
     def ended(self, socket: Socket, reason: str) -> None:
-        self._machine.act(partial(self._ended, reason))
+        self._machine.act(self._ended, reason)
 
     def writable(self, socket: Socket) -> None:
         if self._writable is not None:

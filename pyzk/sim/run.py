@@ -36,6 +36,8 @@ class Result:
     answers: int = 0
     changes: int = 0
     """How many changes of the configuration were committed."""
+    observed: int = 0
+    """How often an observer has begun to serve behind another server than the leader."""
     settled_ms: int = 0
     """How long it took after the healing until all clients were served and all members equal."""
 
@@ -96,6 +98,7 @@ def simulate(
         result.elections = world.checks.elections
         result.commits = len(world.checks.chain.committed) - 1
         result.answers = world.checks.replies.answers
+        result.observed = world.checks.observed
         result.changes = len(world.checks.configs.history) - 1
     if result.violation:
         result.lines = tuple(trace.lines)
@@ -135,38 +138,47 @@ def _starter(world: World, machine: Machine) -> Callable[[], object]:
 
 def settle_limit_ms(options: Options) -> int:
     """Return how long a healed core of machines may need until it has served every client."""
-    return 20_000 + 4 * options.tick_ms * (options.init_limit + options.sync_limit)
+    limit_ms = 20_000 + 4 * options.tick_ms * (options.init_limit + options.sync_limit)
+    if options.save_error_s:
+        # The pause before a configuration is tried again is as long as it could not be saved.
+        limit_ms += 1000 * (options.duration_s + 1)
+    return limit_ms
 
 
 def _is_settled(world: World, core: list[Machine]) -> bool:
     """Whether every client has its answers and every member of the core the same state."""
     if not all(client.is_done for client in world.clients):
         return False
-    if not all(_serves(world, machine) for machine in core):
+    if any(_lacks(world, machine) for machine in core):
         return False
     tip = world.checks.chain.tip
     return all(world.checks.chain.resolve(machine.database.last_zxid) == tip for machine in core)
 
 
-def _serves(world: World, machine: Machine) -> bool:
-    """Whether a machine serves, with the newest configuration in memory, in its files and in its
-    ports."""
+def _lacks(world: World, machine: Machine) -> str:
+    """What a machine lacks that is to serve, with the newest configuration in memory, in its files
+    and in its ports; nothing if it does."""
     if not machine.is_up or not machine.peer.server.is_running:
-        return False
+        return "does not serve"
     if machine.peer.server.is_read_only:
-        return False
+        return "serves reads only"
     newest = world.checks.configs.newest
     configs = machine.member.configs
-    if configs.committed.lines() != newest.lines() or configs.is_under_way:
-        return False
-    if machine.disk.config.known() != (configs.committed, None):
-        return False
+    if configs.committed.lines() != newest.lines():
+        return f"has version {configs.committed.version:x} in force, not {newest.version:x}"
+    if configs.is_under_way:
+        return f"has version {configs.last_seen.version:x} under way"
+    committed, last_seen = machine.disk.config.known()
+    if committed != configs.committed:
+        return f"has version {committed.version:x} in its files, or another text of it"
+    if last_seen is not None:
+        return f"has version {last_seen.version:x} under way in its files"
     line = newest.member(machine.sid)
     assert line is not None, machine.sid
-    return machine.ports.are_at(line)
+    return "" if machine.ports.are_at(line) else f"does not listen where {line} says"
 
 
 def _what_is_missing(world: World, core: list[Machine]) -> str:
     waiting = [f"c{client.index}" for client in world.clients if not client.is_done]
-    states = [machine.describe() for machine in core]
+    states = [f"{machine.describe()} {_lacks(world, machine)}".rstrip() for machine in core]
     return f"not settled in time: waiting {waiting}; {'; '.join(states)}"

@@ -18,6 +18,8 @@ from pyzk.sim.options import Options
 CLIENT_PORT: Final = 2181
 QUORUM_PORT: Final = 2888
 ELECTION_PORT: Final = 3888
+OBSERVER_PORT: Final = 2191
+"""The port at which followers take observers, where they do."""
 SUPER_USER: Final = "super:secret"
 
 
@@ -56,6 +58,7 @@ def first_membership(options: Options) -> Membership:
 
 def ensemble_config(options: Options, found: EnsembleConfig) -> EnsembleConfig:
     """Return the configuration of a member: what its files have, with the times of this run."""
+    limit_bytes = options.observer_limit_bytes or found.observer_master_limit_bytes
     return attrs.evolve(
         found,
         tick_time_ms=options.tick_ms,
@@ -70,6 +73,8 @@ def ensemble_config(options: Options, found: EnsembleConfig) -> EnsembleConfig:
         max_notification_ms=options.max_notification_ms,
         snapshot_size_factor=options.snapshot_size_factor,
         force_snapshot_sync=options.force_snapshot_sync,
+        observer_master_limit_bytes=limit_bytes,
+        observer_reconnect_delay_ms=options.reconnect_delay_ms,
     )
 
 

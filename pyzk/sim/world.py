@@ -25,10 +25,9 @@ from pyzk.sim.clients import SimClient
 from pyzk.sim.disk import SimDisk
 from pyzk.sim.faults import Faults
 from pyzk.sim.machine import Machine
-from pyzk.sim.network import Door, SimNetwork, Socket
+from pyzk.sim.network import CLIENT, Door, SimNetwork, Socket
 from pyzk.sim.operator import Operator
 from pyzk.sim.options import Options
-from pyzk.sim.ports import CLIENT
 from pyzk.sim.settings import CLIENT_PORT, first_membership, host_of, server_config, sid_of
 from pyzk.sim.surroundings import Described
 from pyzk.sim.trace import Trace

@@ -22,6 +22,7 @@ from pyzk.testing.core.controls import check_leaks, report_leaks
 from pyzk.testing.core.inspection import LeakedClient
 from pyzk.testing.core.loopthread import OnThread
 from pyzk.testing.errors import FixtureError, NotRunningError
+from pyzk.testing.members.changes import add_member, remove_member
 from pyzk.testing.members.engine import EnsembleEngine, MemberEngine
 from pyzk.testing.members.member import EnsembleMember
 
@@ -159,9 +160,26 @@ class ZooKeeperEnsemble(OnThread, MemberList[EnsembleMember]):
 
     # --- members --------------------------------------------------------------------
 
+    def add_member(self, *, observer: bool = False, timeout: float = WAIT_S) -> EnsembleMember:
+        """Start another member, with the next id, and let it join by a reconfiguration; return it
+        when it serves, with a vote unless it is an ``observer``. Clients do not hear of it by
+        themselves. The ensemble needs ``options={"reconfigEnabled": True}``."""
+        with self._living():
+            engine = self._wait(add_member(self._engine, observer, timeout))
+            member = self._members[engine.sid] = EnsembleMember(self, engine)
+        return member
+
+    def remove_member(self, member: int | EnsembleMember, *, timeout: float = WAIT_S) -> None:
+        """Take a member out of the ensemble by a reconfiguration, and stop it for good; return when
+        the others serve. It may be the leader, or down."""
+        sid = sid_of(member)
+        with self._living():
+            self._wait(remove_member(self._engine, sid, timeout))
+            self._members.pop(sid)
+
     @property
     def connect_string(self) -> str:
-        """The connect string for clients: ``host:port`` of every member, observers last."""
+        """The connect string for clients: ``host:port`` of every member, in the order of ids."""
         return ",".join(member.connect_string for member in self.members)
 
     @property

@@ -89,10 +89,10 @@ def test_the_subject_is_what_the_library_reads() -> None:
     assert found[0][0].der == b"\x0c\x02me"
 
 
-@pytest.mark.parametrize("length", range(len(SHOWN.der)))
-def test_a_certificate_that_is_cut_is_none(length: int) -> None:
-    with pytest.raises(CertificateError):
-        Certificate(SHOWN.der[:length])
+def test_a_certificate_that_is_cut_is_none() -> None:
+    for length in range(len(SHOWN.der)):  # it differs from run to run, so there is no test for each
+        with pytest.raises(CertificateError):
+            Certificate(SHOWN.der[:length])
 
 
 @given(st.integers(0, len(SHOWN.der) - 1), st.integers(0, 255))

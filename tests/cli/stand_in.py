@@ -125,6 +125,8 @@ class StandIn:
         """Whether the connection is lost `before` or `after` a reconfiguration is made."""
         self.is_full = False
         """Whether no client gets a session."""
+        self.sessions = 0
+        """How many sessions were asked for."""
         self.tells_identities = True
         """Whether whoAmI is answered, as by 3.7 and later."""
         self.is_open = False
@@ -177,6 +179,7 @@ class StandIn:
         if head.isalpha():
             connection.sendall(self._word(server, head.decode()).encode())
             return
+        self.sessions += 1
         if server.mode == NOT_SERVING or self.is_full or server.is_full:
             return
         asked, _ = ConnectRequest.decode(_exactly(connection, struct.unpack(">i", head)[0]), 0, 44)
@@ -199,14 +202,18 @@ class StandIn:
         if word == "srvr":
             return SRVR.format(zxid=server.zxid, mode=server.mode)
         if word == "conf" and server.claimed_id is not None:
-            return f"serverId={server.claimed_id}\n"
+            return f"serverId={server.claimed_id}\nmembership: \n{self._text(server)}"
         return f"{word} is not executed because it is not in the whitelist.\n"
+
+    def _text(self, server: StandInServer) -> str:
+        """Return the configuration that a server shows."""
+        shown = attrs.evolve(self.membership, version=0) if server.is_fixed else self.membership
+        return config_text(shown) if shown.members else ""
 
     def _answer(
         self, server: StandInServer, opcode: int, body: bytes, identities: list[str]
     ) -> tuple[int, bytes]:
-        shown = attrs.evolve(self.membership, version=0) if server.is_fixed else self.membership
-        text = config_text(shown).encode() if shown.members else b""
+        text = self._text(server).encode()
         stat = Stat(0, self.membership.version, 0, 0, -1, 0, -1, 0, len(text), 0, 0)
         if opcode == OpCode.AUTH:
             packet, _ = AuthPacket.decode(body, 0, len(body))

@@ -16,6 +16,7 @@ from pyzk.four_letter_words import FOUR_LETTER_WORDS
 from pyzk.runtime import logs
 from pyzk.runtime import main as runtime
 from pyzk.testing import ZooKeeperServer
+from tests.certificates import Authority, Issued, write
 
 
 class Served:
@@ -84,6 +85,19 @@ def test_options_are_keys_of_the_file_and_win_over_it(serve: Served, tmp_path: P
     assert serve.loop == "asyncio"
 
 
+def test_later_configurations_of_the_ensemble_may_be_kept_with_the_data(
+    serve: Served, tmp_path: Path
+) -> None:
+    (tmp_path / "myid").write_text("1\n")
+    path = zoo_cfg(tmp_path, f"dataDir={tmp_path}\nclientPort=0\nreconfigEnabled=true\n{MEMBERS}")
+    assert serve(path).exit_code == 0
+    assert serve.config.ensemble is not None
+    assert not serve.config.ensemble.keeps_files
+    assert serve(path, "--config-in-data-dir").exit_code == 0
+    assert serve.config.ensemble is not None
+    assert serve.config.ensemble.keeps_files
+
+
 def test_system_properties_by_d_and_by_file(serve: Served, tmp_path: Path) -> None:
     path = tmp_path / "jvm.properties"
     path.write_text("jute.maxbuffer=7\nzookeeper.snapCount=8\n")
@@ -141,6 +155,7 @@ def test_a_wrong_argument_is_one_line_and_code_2(
             ["--data-log-dir", "d"],
             "--ephemeral does not go with --data-log-dir; in memory there is",
         ),
+        (["--config-in-data-dir"], "--ephemeral does not go with --config-in-data-dir; in mem"),
         (
             ["--audit-log", "f"],
             "--ephemeral does not go with --audit-log; its audit log is a logger",
@@ -235,12 +250,50 @@ def check(*args: str) -> Result:
     return CliRunner().invoke(main, ["config", "check", *args])
 
 
+def tls_cfg(directory: Path, own: Issued, *lines: str) -> str:
+    keys = write(directory / "k.pem", own.pem("geheim"))
+    trust = write(directory / "t.pem", Authority().certificate_pem)
+    return zoo_cfg(
+        directory,
+        f"dataDir=/d\nsecureClientPort=2281\nssl.keyStore.location={keys}\n"
+        f"ssl.keyStore.password=geheim\nssl.trustStore.location={trust}\n"
+        f"ssl.trustStore.password=geheim\n" + "\n".join(lines),
+    )
+
+
+def test_config_check_shows_no_password_of_a_store(tmp_path: Path) -> None:
+    path = tls_cfg(tmp_path, Authority().issue())
+    for option in ((), ("--all",), ("--output", "json")):
+        result = check(path, *option)
+        assert result.exit_code == 0
+        assert "ssl.keyStore.password" in result.stdout
+        assert "geheim" not in result.output
+    assert "ssl.trustStore.password=(set)\n" in check(path).stdout
+
+
+def test_config_check_opens_the_stores(tmp_path: Path) -> None:
+    old = tls_cfg(tmp_path, Authority().issue("old", days=(-9, -1)))
+    result = check(old)
+    assert result.exit_code == 0
+    assert "warning: ssl.keyStore.location: " in result.stderr
+    assert "the certificate of CN=old is valid from" in result.stderr
+    assert result.stderr.endswith("ok, 1 warning: standalone, on 0.0.0.0:2281 (TLS), data in /d\n")
+    assert check(old, "--strict").exit_code == 2
+    (tmp_path / "k.pem").unlink()
+    result = check(old)
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"pyzk: {old}: ssl.keyStore.location: {tmp_path}/k.pem cannot be read: No such file or"
+        " directory\n"
+    )
+
+
 def test_config_check_prints_what_is_set_then_remarks_then_the_verdict(tmp_path: Path) -> None:
     path = zoo_cfg(
         tmp_path,
         "dataDir=/d\nclientPort=0\ntickTime=3000\nsnapcount=1\nflushDelay=1\n"
         "4lw.commands.whitelist=ruok\nskipACL=yes\nenforceQuota=true\n"
-        "DigestAuthenticationProvider.superDigest=super:x\n"
+        "DigestAuthenticationProvider.superDigest=super:D/InIHSb7yEEbrWz8b9l71RjZJU=\n"
         "authProvider.1=org.apache.zookeeper.server.auth.IPAuthenticationProvider\n",
     )
     result = check(path, "-Djute.maxbuffer=9")
@@ -369,7 +422,7 @@ def test_config_check_knows_the_files_of_a_reconfiguration(tmp_path: Path) -> No
     assert f"{proposed}: a reconfiguration to version 100000009 was under way" in result.stderr
     assert "server 3 of 3, observer" in result.stderr
     (tmp_path / "myid").write_text("4\n")
-    assert "server 4 of 3, participant" in check(path).stderr
+    assert "server 4, being added to 3 servers, participant" in check(path).stderr
     (tmp_path / "myid").write_text("5\n")
     refused = check(path)
     assert refused.exit_code == 2

@@ -54,6 +54,37 @@ def test_a_members_file_is_without_complaint(tmp_path: Path) -> None:
         assert config.warnings == ()
 
 
+def test_members_that_may_be_changed_say_so_in_their_files(tmp_path: Path) -> None:
+    made = prepare(tmp_path / "a", 3, 0, 0, can_change=True)
+    for member in made:
+        text = member.config.read_bytes()
+        config = parse_config(text, read_file=lambda name: b"1" if name.endswith("/myid") else None)
+        assert config.ensemble is not None
+        assert config.ensemble.reconfig_enabled
+        assert not config.standalone_enabled
+    assert prepare(tmp_path / "a", None, None, None, can_change=True) == made
+    assert prepare(tmp_path / "a", None, None, None) == made
+    members = make(tmp_path / "b")
+    assert "reconfigEnabled" not in members[0].config.read_text()
+    with pytest.raises(LayoutError, match=r"zoo\.cfg does not have reconfigEnabled=true; set it"):
+        prepare(tmp_path / "b", None, None, None, can_change=True)
+
+
+def test_the_option_of_the_command_reaches_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run(supervisor: object) -> int:
+        return 0
+
+    monkeypatch.setattr("pyzk.cli.ensemble.Supervisor.run", run)
+    arguments = ["ensemble", "2", "--base-port", "0", "--dir"]
+    for name, options in (("a", []), ("b", ["--reconfig-enabled"])):
+        place = tmp_path / name
+        assert CliRunner().invoke(main, [*arguments, str(place), *options]).exit_code == 0
+        text = (place / "1" / "zoo.cfg").read_text()
+        assert ("reconfigEnabled=true\n" in text) is bool(options)
+
+
 def test_what_is_there_is_used_again_as_it_is(tmp_path: Path) -> None:
     made = make(tmp_path)
     made[0].config.write_text(made[0].config.read_text() + "snapCount=1234\n")

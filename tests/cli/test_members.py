@@ -42,7 +42,7 @@ def test_the_members_are_listed_by_any_that_serves(ensemble: StandIn) -> None:
     assert rows[2].endswith("connection refused  -            -    -")
     assert rows[3].split()[1] == "observer"
     assert not blank
-    assert last == "configuration 0x100000000: 3 voters, 1 observer; 2 are a quorum"
+    assert last == "configuration 100000000: 3 voters, 1 observer; 2 are a quorum"
 
 
 def test_as_json_there_is_more(ensemble: StandIn) -> None:
@@ -50,7 +50,7 @@ def test_as_json_there_is_more(ensemble: StandIn) -> None:
     ensemble.stop(3)
     found = json.loads(run(ensemble, "list", "--output", "json").output)
     assert found["exit_code"] == Outcome.DONE
-    assert found["version"] == "0x100000000"
+    assert found["version"] == "100000000"
     assert found["voters"] == [1, 2, 3]
     assert found["groups"] == {"1": [1, 2], "2": [3]}
     assert found["weights"] == {"1": 2, "2": 1, "3": 1}
@@ -70,7 +70,7 @@ def test_a_member_that_goes_by_version_0_is_named(ensemble: StandIn, first: int)
     result = run(ensemble.servers[first].address, "list")
     assert result.exit_code == Outcome.DONE
     warning = (
-        "server 2 goes by version 0 of the configuration, and not by 0x100000000: reconfigEnabled"
+        "server 2 goes by version 0 of the configuration, and not by 100000000: reconfigEnabled"
         " is not true there, or it has not caught up"
     )
     assert result.output.splitlines()[-1] == f"  warning: {warning}"
@@ -86,6 +86,39 @@ def test_where_all_go_by_version_0_there_is_no_contradiction(ensemble: StandIn) 
     assert "warning" not in run(ensemble, "list").output
 
 
+def test_the_list_needs_no_session(ensemble: StandIn) -> None:
+    """A session is a transaction: asking again and again would move the zxid."""
+    ensemble.form(3)
+    ensemble.servers[1].claimed_id = None
+    assert run(ensemble.servers[2].address, "list").exit_code == Outcome.DONE
+    assert run(ensemble.servers[3].address, "list", "--output", "json").exit_code == Outcome.DONE
+    assert ensemble.sessions == 0
+    # What the leader says counts, and what those say that it does not name yet.
+    ensemble.servers[1].claimed_id = 1
+    ensemble.servers[2].is_fixed = True
+    assert "configuration 100000000: 3 voters" in run(ensemble.servers[2].address, "list").output
+    assert ensemble.sessions == 0
+
+
+def test_where_no_server_tells_its_configuration_one_session_is_enough(ensemble: StandIn) -> None:
+    ensemble.form(3)
+    for server in ensemble.servers.values():
+        server.claimed_id = None
+    result = run(ensemble, "list")
+    assert result.exit_code == Outcome.DONE
+    assert "configuration 100000000: 3 voters" in result.output
+    assert ensemble.sessions == 1
+
+
+def test_an_ensemble_of_pyzk_is_listed_without_a_transaction() -> None:
+    with ZooKeeperEnsemble(3) as ensemble:
+        before = ensemble.leader.zxid
+        result = run(ensemble.followers[0].connect_string, "list")
+        assert ensemble.leader.zxid == before
+    assert result.exit_code == Outcome.DONE, result.output
+    assert len(result.output.splitlines()) == 6
+
+
 def test_a_member_that_gives_no_session_is_listed_all_the_same(ensemble: StandIn) -> None:
     ensemble.form(2)
     ensemble.servers[2].is_full = True
@@ -99,13 +132,6 @@ def test_servers_may_be_named_as_for_status(ensemble: StandIn) -> None:
     result = CliRunner().invoke(main, ["members", "list", ensemble.connect_string])
     assert result.exit_code == Outcome.DONE
     assert "1 voter; 1 are a quorum" in result.output
-
-
-def test_an_ensemble_of_pyzk_is_listed() -> None:
-    with ZooKeeperEnsemble(3) as ensemble:
-        result = run(ensemble.connect_string, "list")
-    assert result.exit_code == Outcome.DONE, result.output
-    assert len(result.output.splitlines()) == 6
 
 
 def test_a_server_that_stands_alone_has_no_members() -> None:
@@ -133,7 +159,7 @@ def test_where_nobody_serves_there_is_nothing_to_ask(
 
 
 def test_a_session_that_is_not_given_is_told(ensemble: StandIn) -> None:
-    ensemble.form(1)
+    ensemble.form(1).servers[1].claimed_id = None
     ensemble.is_full = True
     result = run(ensemble, "list", "--timeout", "0.2")
     assert result.exit_code == Outcome.UNAVAILABLE
@@ -164,7 +190,7 @@ def test_an_observer_is_added_and_told_what_it_needs(ensemble: StandIn) -> None:
     ]
     for key in ("DigestAuthenticationProvider.superDigest", "4lw.commands.whitelist", "tickTime"):
         assert key in told[at + 9]
-    assert told[-1] == "done: the configuration is now 0x100000008"
+    assert told[-1] == "done: the configuration is now 100000008"
     assert "note: server 4 is not running yet" in result.output
 
 

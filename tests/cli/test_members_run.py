@@ -21,7 +21,7 @@ def test_a_change_whose_answer_is_lost_is_found_to_be_made(ensemble: StandIn) ->
     ensemble.loses = "after"
     result = change(ensemble, "remove", "3")
     assert result.exit_code == Outcome.DONE, result.output
-    assert "done: the configuration is now 0x100000008" in result.output
+    assert "done: the configuration is now 100000008" in result.output
 
 
 def test_a_change_of_which_nothing_is_heard_is_not_called_undone(

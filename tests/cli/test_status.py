@@ -26,6 +26,7 @@ from pyzk.cli.survey import (
     parse_addresses,
     read_srvr,
 )
+from pyzk.config.members import parse_membership
 from pyzk.testing import ZooKeeperEnsemble, ZooKeeperServer
 from tests.processes import python
 
@@ -415,6 +416,45 @@ def test_followers_that_nobody_asked_after_are_missed() -> None:
     # Who is known to be down is told of once.
     verdict, said = problems(leader, member("", port=2, problem="gone"))
     assert said == "h:2: gone"
+
+
+TWO = parse_membership(b"server.1=a:1:2\nserver.2=b:1:2\nversion=100000008")
+THREE = parse_membership(b"server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\nversion=100000000")
+
+
+def test_a_server_that_was_removed_and_runs_on_is_no_member_any_more() -> None:
+    leader = member("leader", server_id=1, configuration=TWO)
+    other = member("follower", port=2, server_id=2, configuration=TWO)
+    removed = member("follower", port=3, server_id=3, configuration=THREE)
+    assert problems(leader, other)[0] == Verdict.HEALTHY
+    verdict, said = problems(leader, other, removed)
+    assert verdict == Verdict.DEGRADED
+    assert said == (
+        "h:3 is server 3, and no member: version 100000008 of the configuration has the servers 1,"
+        " 2 only. If it was removed, stop it, and take it out of the clients' connect strings; if"
+        " it is new, add it (pyzk members add)"
+    )
+    # Without a leader the latest version counts that anybody has.
+    assert problems(removed, other) == (verdict, said + "; " + problems(other)[1])
+    # Nobody tells the configuration, or the id of the server: nothing is said.
+    for one in (leader, other, removed):
+        one.configuration = None
+    assert problems(leader, other, removed)[0] == Verdict.HEALTHY
+    leader.configuration, removed.server_id = TWO, None
+    assert problems(leader, other, removed)[0] == Verdict.HEALTHY
+
+
+def test_the_configuration_is_in_what_conf_answers(serve: Callable[..., str]) -> None:
+    conf = (
+        "clientPort=1\nserverId={}\nmembership: \nserver.1=a:1:2:participant\n"
+        "server.2=b:1:2:participant;0.0.0.0:5\nversion=100000008"
+    )
+    servers = serve(apache("leader", conf=conf.format(1)), apache("follower", conf=conf.format(3)))
+    result = status(servers)
+    assert result.exit_code == Verdict.DEGRADED
+    assert f"{servers.split(',')[1]} is server 3, and no member: version 100000008" in result.output
+    result = status(serve(apache("leader", conf=conf.format(3) + "\nwhat is this")))
+    assert result.exit_code == Verdict.HEALTHY
 
 
 def test_mismatches_that_a_server_has_counted_are_a_note() -> None:

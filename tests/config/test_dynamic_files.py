@@ -258,3 +258,16 @@ def test_a_server_without_a_file_that_was_removed_does_not_start() -> None:
     with pytest.raises(ConfigError, match=r"server 3 is not in version 5 .* it was removed"):
         given.with_saved(two, None)
     assert given.with_saved(two, of_version(THREE, 6)).me.sid == 3
+
+
+def test_what_was_saved_later_counts_beside_a_file_that_is_never_written() -> None:
+    later, last = of_version(TWO, 5), of_version(THREE, 9)
+    text = "dataDir=/d\ninitLimit=5\nsyncLimit=2\nreconfigEnabled=true\n"
+    text += "pyzk.configInDataDir=true\ndynamicConfigFile=/c/zoo.cfg.dynamic.5\n"
+    files = {"/c/zoo.cfg.dynamic.5": TWO, NEXT: f"{THREE}\nversion=7"}
+    given = start(text, files, sid=2)
+    assert given.keeps_files
+    assert given.last_seen == of_version(THREE, 7)
+    assert given.with_saved(None, None) == given
+    assert given.with_saved(later, last).last_seen == last
+    assert given.with_saved(last, None).last_seen is None

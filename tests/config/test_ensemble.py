@@ -132,6 +132,7 @@ def test_every_field_has_one_row() -> None:
         "quorum_sasl",
         "quorum_tls",
         "warnings",
+        "notes",
     }
 
 
@@ -414,3 +415,102 @@ def test_several_addresses_are_read_when_they_are_allowed() -> None:
     property_only = {"zookeeper.multiAddress.enabled": "true"}
     without = text.replace("multiAddress.enabled=true", "")
     assert told(without, "4", properties=property_only).multi_address_enabled
+
+
+def test_later_configurations_may_be_kept_in_the_data_directory() -> None:
+    key = "pyzk.configInDataDir=true\n"
+    assert not told(ALL).config_in_data_dir
+    config = told(ALL + "reconfigEnabled=true\n" + key)
+    assert config.config_in_data_dir
+    assert config.notes[0][1].startswith("pyzk.configInDataDir: the server lines count until")
+    config = told(ALL, properties={"zookeeper.pyzk.configInDataDir": "true"})
+    assert config.warnings[-1][1].endswith("InDataDir: has no effect without reconfigEnabled=true")
+
+
+# --- what a joiner is told ------------------------------------------------------------
+
+
+def test_a_server_that_joins_is_not_blamed_for_the_lines_of_few() -> None:
+    """docs/operations.md: from one to three, each new server has the lines of the first one and
+    itself."""
+    two = BASIC + PORT + "server.1=h1:1:2\nserver.3=h3:1:2\n"
+    joiner = told(two + "reconfigEnabled=true\n", "3")
+    assert joiner.place == "server 3, one of 2 servers, participant"
+    assert joiner.warnings == ()
+    assert joiner.notes == (
+        (
+            5,
+            "server.1: two participants: right if a server joins another one that runs; if either"
+            " fails, no quorum is left, so use three",
+        ),
+    )
+    assert told(two, "3").notes == ()
+    assert "use three" in told(two, "3").warnings[0][1]
+    # Of an ensemble that has changed, the lines are all there is.
+    text = BASIC + PORT + "reconfigEnabled=true\ndynamicConfigFile=/etc/zoo.cfg.dynamic.100000001\n"
+    changed = told(text, "3", "server.1=h1:1:2\nserver.3=h3:1:2\n")
+    assert "use three" in changed.warnings[0][1]
+    four = ALL + "server.4=h4:1:2\nreconfigEnabled=true\n"
+    assert told(four).warnings == ()
+    assert "4 participants survive no more failures than 3" in told(four).notes[0][1]
+
+
+# --- the port of observer masters -----------------------------------------------------
+
+MASTER = BASIC + "observerMasterPort={}\n"
+PLACED = (
+    "server.1=h1:11:12:participant;21\nserver.2=h2:13:14:participant;h2:23\n"
+    "server.3=h1:15:16:observer;h1:25\nserver.4=h4:17:18:observer;27\n"
+    "server.5=127.0.0.1:41:42:participant;28\nserver.6=localhost:43:44:observer;127.0.0.1:29\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("port", "whose"),
+    [
+        (11, "the quorum port of server.1 (line 5) at h1"),
+        (12, "the election port of server.1 (line 5) at h1"),
+        (14, "the election port of server.2 (line 6) at h2"),
+        (21, "the client port of server.1 (line 5) at h1"),
+        (23, "the client port of server.2 (line 6) at h2"),
+        (16, "the election port of server.3 (line 7) at h1"),
+        (25, "the client port of server.3 (line 7) at h1"),
+        (43, "the quorum port of server.6 (line 10) at localhost"),
+        (29, "the client port of server.6 (line 10) at 127.0.0.1"),
+    ],
+)
+def test_observer_masters_need_a_port_of_their_own(port: int, whose: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(MASTER.format(port) + PLACED)
+    assert str(caught.value) == (
+        f"line 4: observerMasterPort: {port} is {whose}, where a participant would take observers;"
+        " choose another one, the same on all servers"
+    )
+
+
+@pytest.mark.parametrize("port", [0, 17, 18, 27, 31])
+def test_a_port_of_a_host_without_a_participant_is_free_for_observer_masters(port: int) -> None:
+    assert told(MASTER.format(port) + PLACED).observer_master_port == port
+
+
+def test_the_client_port_of_a_member_may_be_in_zoo_cfg_only() -> None:
+    three = MASTER.format(2181) + "clientPort=2181\n" + MEMBERS
+    with pytest.raises(ConfigError, match=r"observerMasterPort: 2181 is the client port of serv"):
+        parse(three)
+    assert told(three + "server.4=h4:1:2:observer\n", "4").observer_master_port == 2181
+
+
+def test_on_all_addresses_of_a_machine_its_own_ports_are_in_the_way() -> None:
+    text = MASTER.format(23) + "server.1=a:1:2;b:23\nserver.2=c:1:2\nclientPort=23\n"
+    assert told(text).observer_master_port == 23
+    with pytest.raises(ConfigError, match=r"23 is the client port of server\.1 \(line 5\) at b"):
+        parse(text + "quorumListenOnAllIPs=true\n")
+
+
+def test_in_a_dynamic_file_the_server_is_named_without_a_line() -> None:
+    text = MASTER.format(2888) + PORT + "dynamicConfigFile=/etc/zoo.cfg.dynamic\n"
+    with pytest.raises(ConfigError, match=r"2888 is the quorum port of server\.1 at h1"):
+        parse(text, dynamic=MEMBERS)
+    # Where a reconfiguration has led to it, the member starts.
+    changed = told(text.replace(".dynamic", ".dynamic.5"), dynamic=MEMBERS)
+    assert changed.warnings[0][1].startswith("observerMasterPort: 2888 is the quorum port of serve")

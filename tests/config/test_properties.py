@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,3 +81,18 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
         return
     lines = [entry.line for entry in entries]
     assert lines == sorted(lines)
+
+
+def test_lines_that_go_on_are_joined_one_after_the_other() -> None:
+    """By the rule as it is said: an odd number of backslashes at the end of all that there is."""
+    for length in range(1, 9):
+        for chars in itertools.product("a\\\n", repeat=length):
+            text = "k=" + "".join(chars)
+            lines = text.split("\n")
+            joined = lines.pop(0)
+            while (len(joined) - len(joined.rstrip("\\"))) % 2:
+                joined = joined[:-1]
+                if not lines:
+                    break
+                joined += lines.pop(0)
+            assert parse_properties(text.encode())[0] == parse_properties(joined.encode())[0], text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import fields, replace
 
@@ -520,3 +521,45 @@ def test_an_audit_logger_in_java_is_an_error_if_the_log_is_enabled() -> None:
     error = refusal("audit.enable=true\naudit.impl.class=com.acme.Audit")
     assert str(error).startswith("line 4: audit.impl.class: 'com.acme.Audit' is a Java class")
     assert "--audit-log FILE" in str(error)
+
+
+SHA1_OF_TEST = "D/InIHSb7yEEbrWz8b9l71RjZJU="
+
+
+@pytest.mark.parametrize(
+    ("value", "algorithm"),
+    [
+        ("super:test", None),
+        ("super:dGVzdA==", None),  # a password that is base64 by chance
+        ("super", None),
+        (SHA1_OF_TEST, None),
+        (f"super:{SHA1_OF_TEST}", "SHA-256"),
+        ("super:" + "A" * 43 + "=", "SHA1"),
+    ],
+)
+def test_a_superuser_whom_no_password_can_make_is_a_warning(
+    value: str, algorithm: str | None
+) -> None:
+    text = f"dataDir=/d\nclientPort=1\nDigestAuthenticationProvider.superDigest={value}\n"
+    if algorithm is not None:
+        text += f"DigestAuthenticationProvider.digestAlg={algorithm}\n"
+    ((line, warning),) = parse_config(text.encode()).warnings
+    assert line == 3
+    assert warning == (
+        f"DigestAuthenticationProvider.superDigest: holds no digest of {algorithm or 'SHA1'}, so no"
+        " password is the superuser's; it takes user:DIGEST, not the password itself"
+        " (docs/operations.md makes one)"
+    )
+    assert value == "super" or value not in warning
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "size"),
+    [("SHA1", 20), ("sha", 20), ("SHA-1", 20), ("MD5", 16), ("SHA256", 32), ("SHA3-224", 28),
+     ("SHA-512/256", 32), ("SHA512", 64)],
+)  # fmt: skip
+def test_a_digest_of_the_right_length_is_taken_for_one(algorithm: str, size: int) -> None:
+    digest = base64.b64encode(bytes(size)).decode()
+    text = f"dataDir=/d\nclientPort=1\nDigestAuthenticationProvider.superDigest=super:{digest}\n"
+    text += f"DigestAuthenticationProvider.digestAlg={algorithm}\n"
+    assert parse_config(text.encode()).warnings == ()

@@ -62,7 +62,7 @@ def test_a_server_may_have_a_secure_port_only() -> None:
 def test_a_member_may_have_a_secure_port_only() -> None:
     config = parse(f"secureClientPort=2281\n{STORES}{MEMBERS}")
     assert config.ensemble is not None
-    assert config.client_port is config.ensemble.client_port is config.ensemble.client_address
+    assert (config.client_port, config.ensemble.client_address) == (None, None)
     with_port = parse(f"secureClientPort=2281\n{STORES}{MEMBERS}".replace("a:1:2", "a:1:2;2181"))
     assert with_port.client_port == 2181
 
@@ -244,6 +244,7 @@ def test_who_asks_for_no_certificates_needs_none_to_trust() -> None:
         ("ssl.crl=yes", "'yes' is not true or false"),
         ("ssl.x509.clientCertIdSanMatchType=9", "'9' is not an integer from 0 to 8"),
         ("ssl.x509.clientCertIdSanMatchRegex=(", "'(' is not a regular expression"),
+        ("ssl.x509.clientCertIdType=SAN", "needs ssl.x509.clientCertIdSanMatchType, the kind of n"),
         ("ssl.x509.clientCertIdType=CN", "'CN' is not san or sdn"),
     ],
 )

@@ -42,7 +42,7 @@ def contents(files: ConfigFiles) -> dict[str, bytes]:
 def start(files: ConfigFiles) -> tuple[int, int | None]:
     """Return the versions that a start of the server finds."""
     found = {f"/c/{name}": content for name, content in contents(files).items()}
-    found["/d/myid"] = b"1"
+    found["/d/myid"] = b"%d" % files.sid
     config = parse_config(found["/c/zoo.cfg"], read_file=found.get, path="/c/zoo.cfg")
     ensemble = config.ensemble
     assert ensemble is not None
@@ -188,6 +188,51 @@ def test_the_first_activation_survives_a_crash_at_any_step(seed: int | None) -> 
     pytest.fail("it is never done")
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_server_can_start_at_any_step_of_being_added(seed: int | None) -> None:
+    """The configuration in force lacks it."""
+    seen = set()
+    for at in range(1, 40):
+        files = files_with(STATIC + LINES + b"server.4=d:1:2;3\n")._replace(sid=4)
+        files.back_up()
+        power_cut(files, at)
+        try:
+            files.propose(SECOND)
+            files.activate(FIRST)
+        except RuntimeError:
+            crash(files, seed)
+            found = start(files)
+            seen.add(found)
+            assert found in ((0, None), (FIRST.version, SECOND.version)), at
+            continue
+        crash(files, seed)
+        assert start(files) == (FIRST.version, SECOND.version)
+        assert (0, None) in seen
+        return
+    pytest.fail("it is never done")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_was_proposed_before_a_new_beginning_never_comes_back(seed: int | None) -> None:
+    """A start by server lines does not read it; one by the files that are written then would."""
+    for at in range(1, 30):
+        files = files_with()
+        files.propose(THIRD)
+        assert start(files) == (0, None)
+        power_cut(files, at)
+        try:
+            files.back_up()
+            files.activate(FIRST)
+        except RuntimeError:
+            crash(files, seed)
+            assert start(files) in ((0, None), (FIRST.version, None)), at
+            continue
+        crash(files, seed)
+        assert start(files) == (FIRST.version, None)
+        return
+    pytest.fail("it is never done")
+
+
 def test_a_zoo_cfg_that_cannot_be_read_any_more_is_said() -> None:
     files = files_with()
     save(files.directory, "zoo.cfg", b"a=\\u12")
@@ -289,3 +334,32 @@ def test_a_crash_does_not_mix_what_is_given_with_what_was_saved(seed: int | None
             continue
         return
     pytest.fail("it is never done")
+
+
+# --- beside a zoo.cfg that is never written -------------------------------------------
+
+
+def test_server_lines_that_are_never_rewritten_give_way_to_what_was_saved() -> None:
+    files = ConfigFiles(MemoryDirectory("/c"), "zoo.cfg", 1, has_static=False)
+    assert files.resume(GIVEN) == (Saved(None, None), False)
+    assert [files.has_saved] == [False]
+    files.propose(FIRST)
+    assert files.resume(GIVEN) == (Saved(None, FIRST), False)
+    files.activate(FIRST)
+    files.propose(SECOND)
+    assert [files.has_saved] == [True]
+    assert files.resume(GIVEN) == (Saved(FIRST, SECOND), False)
+    assert "zoo.cfg.bak" in files.directory.names()
+
+
+def test_server_lines_that_were_changed_since_do_not_count() -> None:
+    files = ConfigFiles(MemoryDirectory("/c"), "zoo.cfg", 1, has_static=False)
+    files.resume(GIVEN)
+    assert files.resume(of_version(0, 2)) == (Saved(None, None), False)
+    files.activate(FIRST)
+    assert files.resume(of_version(0, 2)) == (Saved(FIRST, None), True)
+    # Those who keep zoo.cfg in step with the ensemble are told nothing.
+    as_saved = Membership(FIRST.members, 0, FIRST.groups, FIRST.weights)
+    assert files.resume(as_saved) == (Saved(FIRST, None), False)
+    # A later one that zoo.cfg names, by the name of its dynamic file, counts.
+    assert files.resume(of_version(SECOND.version + 1, 2)) == (Saved(FIRST, None), False)

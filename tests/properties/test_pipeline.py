@@ -6,6 +6,8 @@ is answered once and in order, and nothing is pending when all is durable.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import attrs
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -21,6 +23,14 @@ from tests.properties.requests import check_invariants, closings, requests, stat
 from tests.world import Client, World
 
 CONFIG = ServerConfig(extended_types_enabled=True)
+configs = st.sampled_from(
+    [
+        CONFIG,
+        replace(CONFIG, audit_enable=True),
+        replace(CONFIG, request_throttle_max_requests=1),
+        replace(CONFIG, request_throttle_max_requests=3, audit_enable=True),
+    ]
+)
 fewer = hypothesis_settings(max_examples=hypothesis_settings().max_examples // 2)
 
 
@@ -49,8 +59,8 @@ endings = st.lists(st.tuples(st.integers(0, 2), closings), max_size=2)
 class Life:
     """A world, its clients, and what each of them has asked."""
 
-    def __init__(self) -> None:
-        self.world = World(CONFIG)
+    def __init__(self, config: ServerConfig = CONFIG) -> None:
+        self.world = World(config)
         self.clients: list[Client] = [self.world.connect() for _ in range(3)]
         self.asked: list[list[int]] = [[] for _ in self.clients]
         self.world.is_disk_held = True
@@ -82,15 +92,18 @@ class Life:
         assert not role.prep.changes.made
         assert not role.prep.changes.nodes
         assert not role.prep.changes.owned
-        assert self.world.server.outstanding == 0
+        server = self.world.server
+        assert server.outstanding == 0
+        assert server.queues.line is None or not server.queues.line.waiting
+        assert server.audit is None or not server.audit.under_way
 
 
 @fewer
-@given(steps, endings)
+@given(configs, steps, endings)
 def test_what_is_foretold_logged_and_applied_agree(
-    life_steps: list[Step], closing: list[tuple[int, tuple[int, bytes]]]
+    config: ServerConfig, life_steps: list[Step], closing: list[tuple[int, tuple[int, bytes]]]
 ) -> None:
-    life = Life()
+    life = Life(config)
     for step in life_steps:
         life.take(step)
     closed: set[int] = set()

@@ -9,7 +9,7 @@ from pyzk.config.members import Membership, config_text, parse_member
 from pyzk.quorum.election_messages import Address, Notification, frame, initial_message
 from pyzk.quorum.follower import Follower
 from pyzk.quorum.leader import Leader
-from pyzk.quorum.lifecycle import ACTIVE, LOOKING, MemberLife
+from pyzk.quorum.lifecycle import ACTIVE, LOOKING, SETTLING, MemberLife
 from pyzk.quorum.observer import Observer
 from pyzk.quorum.vote import PeerState
 from pyzk.zxid import make
@@ -271,8 +271,8 @@ def test_who_has_another_role_takes_it_with_the_same_leader() -> None:
     assert lives[0].election.state == PeerState.OBSERVING
 
 
-def test_who_kept_no_log_as_observer_stores_what_it_has_before_it_votes() -> None:
-    """It would acknowledge what only its memory has."""
+def observer_without_log() -> Stage:
+    """Three voters and an observer, 4, that has a znode in memory only."""
     seen = config(1, 2, 3, s4=server(4, "observer"), version=0)
     stage = stage_of({1: seen, 2: seen, 3: seen, 4: seen})
     actor = stage.actors[4]
@@ -282,6 +282,20 @@ def test_who_kept_no_log_as_observer_stores_what_it_has_before_it_votes() -> Non
         perform(stage, line)
     assert life.member.database.last_zxid == make(1, 2)
     assert life.member.logged_zxid < make(1, 1)
+    return stage
+
+
+def has_all_on_disk(stage: Stage) -> bool:
+    perform(stage, "crash 4")
+    perform(stage, "start 4")
+    return stage.actors[4].life.member.database.last_zxid == make(1, 2)
+
+
+def test_who_kept_no_log_as_observer_stores_what_it_has_before_it_votes() -> None:
+    """It would acknowledge what only its memory has."""
+    stage = observer_without_log()
+    actor = stage.actors[4]
+    life = actor.life
     assert life.member.activate_config(config(1, 2, 3, 4), 3, VERSION)
     assert life.role is not None
     life.role.over = "the reconfiguration says so"
@@ -290,9 +304,25 @@ def test_who_kept_no_log_as_observer_stores_what_it_has_before_it_votes() -> Non
     perform(stage, "sync 4 all")
     assert isinstance(life.role, Follower)
     assert life.member.is_settled
-    perform(stage, "crash 4")
-    perform(stage, "start 4")
-    assert actor.life.member.database.last_zxid == make(1, 2)
+    assert has_all_on_disk(stage)
+
+
+def test_an_observer_without_log_that_is_promoted_while_it_looks_stores_before_it_votes() -> None:
+    """Its log would go on behind what only its memory has."""
+    stage = observer_without_log()
+    for sid in (1, 2, 3):
+        perform(stage, f"crash {sid}")
+    settle(stage)
+    life = stage.actors[4].life
+    assert life.election.is_running
+    tell(life, 5, config(1, 2, 3, 4, 5))
+    assert not life.member.is_observer
+    assert (life.phase, life.election.is_running) == (SETTLING, False)
+    stage.drain(stage.actors[4])
+    perform(stage, "sync 4 all")
+    assert (life.phase, life.election.is_running) == (LOOKING, True)
+    assert life.member.logged_zxid == make(1, 2)
+    assert has_all_on_disk(stage)
 
 
 def test_what_was_designated_is_void_once_this_server_looks() -> None:
@@ -325,33 +355,38 @@ def test_who_alone_knows_of_a_proposed_configuration_follows_a_leader_without_it
     assert life.member.server.is_running
 
 
-def two_removed(version: int) -> Stage:
-    """Five members that have removed 1 and 2, and ended. The files of 1, 2 and 3 have all five, in
-    this version."""
+def two_removed(version: int, removed: tuple[int, int] = (1, 2), keys: str = "") -> Stage:
+    """Five members that have removed two of them, and ended. The files of those and of 3 have all
+    five, in this version."""
     stage = Stage()
-    perform(stage, "ensemble 5 reconfigEnabled=true skipACL=yes")
+    perform(stage, f"ensemble 5 reconfigEnabled=true skipACL=yes{keys}")
     everybody = (1, 2, 3, 4, 5)
     gather(stage, *everybody)
     perform(stage, "client A open 3")
     settle(stage)
-    perform(stage, "client A reconfig 1,2")
+    perform(stage, f"client A reconfig {removed[0]},{removed[1]}")
     for _ in range(3):
         for sid in everybody:
             perform(stage, f"sync {sid} all")
         settle(stage)
-    assert stage.actors[3].life.member.membership.voters == (3, 4, 5)
+    left = tuple(sid for sid in everybody if sid not in removed)
+    assert stage.actors[3].life.member.membership.voters == left
     for sid in everybody:
         perform(stage, f"crash {sid}")
-    for sid in (1, 2, 3):
+    for sid in (*removed, 3):
         disk = stage.actors[sid].disk
         disk.committed, disk.proposed = config(*everybody, version=version), None
     return stage
 
 
-def test_who_could_not_write_its_files_knows_a_change_from_its_database() -> None:
+@pytest.mark.parametrize(("version", "keys"), [(make(1, 0), ""), (0, " pyzk.configInDataDir=true")])
+def test_who_could_not_write_its_files_knows_a_change_from_its_database(
+    version: int, keys: str
+) -> None:
     """Three have acknowledged that 1 and 2 are removed and, started again, have the former
-    configuration in their files. They were a quorum of that one, and must not serve by it."""
-    stage = two_removed(make(1, 0))
+    configuration in their files, or the server lines of a zoo.cfg that is never written. They were
+    a quorum of that one, and must not serve by it."""
+    stage = two_removed(version, keys=keys)
     lives = gather(stage, 1, 2, 3)
     assert {each.phase for each in lives} == {LOOKING}
     proposed = stage.actors[1].disk.proposed
@@ -368,3 +403,16 @@ def test_server_lines_in_zoo_cfg_are_a_new_beginning(caplog: pytest.LogCaptureFi
     assert {each.phase for each in lives} == {ACTIVE}
     said = "the voters 1, 2, 3, 4, 5, and the database knows a later configuration with the voters"
     assert any(f"{said} 3, 4, 5: the lines count" in line for line in caplog.messages)
+
+
+def test_who_was_given_new_lines_and_its_old_data_remembers_what_it_has_acknowledged() -> None:
+    """Server 5 has helped to remove itself and 4, and then got lines as for a server that joins.
+    Who tells it the configuration before makes it a member of an ensemble that it has served in."""
+    stage = two_removed(make(1, 0), (4, 5))
+    stage.actors[5].disk.committed = config(1, 2, 3, 4, 5, version=0)
+    lives = gather(stage, 3, 4, 5)
+    assert {each.phase for each in lives} == {LOOKING}, "a quorum of the one before only"
+    assert [each.member.configs.is_under_way for each in lives] == [True, True, True]
+    lives += gather(stage, 1, 2)
+    assert {each.phase for each in lives} == {ACTIVE}
+    assert {each.member.membership.voters for each in lives} == {(1, 2, 3)}

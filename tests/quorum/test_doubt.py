@@ -140,6 +140,30 @@ def test_it_says_once_what_it_waits_for(
     assert sum("no leader yet" in line for line in caplog.messages) == 1
 
 
+def test_it_says_again_what_it_waits_for_when_somebody_has_come(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    life = looking()
+    clock = life.clock
+
+    def pass_time() -> None:
+        end = clock.now_ms + 2 * PATIENCE_MS
+        while clock.now_ms < end:
+            clock.now_ms = max(clock.now_ms, min(end, life.deadline or end))
+            life.wake()
+
+    pass_time()
+    hear(life, 3, NOTHING)
+    pass_time()
+    told = [line for line in caplog.messages if "no leader yet" in line]
+    waits = [line.partition("and waits for ")[2].partition(".")[0] for line in told]
+    assert waits == ["2, 3", "2"]
+    hear(life, 2, NOTHING)
+    stored(life)
+    pass_time()
+    assert sum("no leader yet" in line for line in caplog.messages) == 2
+
+
 def test_its_ackepoch_does_not_count() -> None:
     tally = AckTally([QuorumMaj([1, 2, 3])])
     acks = EpochAcks(tally, 1, make(1, 5))

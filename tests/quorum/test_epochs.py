@@ -173,6 +173,18 @@ def test_a_crash_leaves_the_old_number_or_the_new_one(at: int, seed: int | None)
     assert epochs.current in ((2,) if has_returned else (1, 2))
 
 
+def test_what_a_start_without_data_has_read_is_on_the_disk() -> None:
+    """The process is killed between the new name and its sync; the power goes after the start."""
+    directory = directory_with(b"2", b"0")
+    cut_power(directory, operations() - 1)
+    with pytest.raises(PowerCutError):
+        save_epoch(directory, ACCEPTED, 3)
+    directory.before = lambda _operation, _name: None
+    assert load_epochs(directory, -1)[0].accepted == 3
+    directory.crash()
+    assert load_epochs(directory, -1)[0].accepted == 3
+
+
 @pytest.mark.parametrize("at", range(9))
 @pytest.mark.parametrize("seed", range(6))
 def test_a_first_start_can_be_cut_anywhere(at: int, seed: int) -> None:

@@ -485,13 +485,13 @@ def test_who_joins_keeps_its_files_until_it_is_added_and_who_is_removed_does_not
 
 def test_who_is_about_to_be_added_saves_what_a_start_needs_to_find_the_proposal() -> None:
     """A start reads a proposal only beside a configuration that was in force, and who acknowledges
-    the proposal must not forget it."""
+    the proposal must not forget it. With that configuration alone it could not start."""
     world = serving()
     world.hear(activation(changed(s1="")))
     world.take()
     world.hear(proposal(reconfiguration(changed(NEXT + 1))))
     saves = [each for each in world.take() if each.startswith("save")]
-    assert saves == [f"save active config {NEXT:x}", f"save proposed config {NEXT + 1:x}"]
+    assert saves == [f"save proposed config {NEXT + 1:x}", f"save active config {NEXT:x}"]
 
 
 def test_who_was_almost_added_keeps_the_files_with_which_it_can_start() -> None:
@@ -543,7 +543,8 @@ def test_what_is_saved_in_force_says_where_clients_are_taken_now() -> None:
     world = serving()
     world.hear(activation(JOINED))
     saved = [each for each in world.orders if isinstance(each, SaveConfig)]
-    assert [(each.is_active, each.client_address) for each in saved[-2:]] == [
+    assert [(each.is_active, each.client_address) for each in saved[-3:]] == [
         (False, None),
+        (True, ("0.0.0.0", 2181)),
         (True, ("0.0.0.0", 2181)),
     ]

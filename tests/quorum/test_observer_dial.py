@@ -11,6 +11,7 @@ import pytest
 from pyzk.quorum.commands import DialLeader
 from pyzk.quorum.learner_dial import LATER_TRIES, SOON_TRIES
 from pyzk.quorum.learner_masters import LearnerMasters
+from pyzk.quorum.vote import Vote
 from pyzk.zxid import make
 from tests.quorum.learner_world import INIT_MS, UPTODATE, LearnerWorld, diff, new_leader
 from tests.quorum.learner_world import leader_info as info_of
@@ -156,19 +157,85 @@ def test_between_rounds_an_observer_waits_for_a_random_time() -> None:
     assert waits == {0, 1, 2, 3, 4}
 
 
-def test_an_observer_gives_up_in_the_end_and_says_what_may_be_wrong() -> None:
-    for delay_ms in (0, 100 * INIT_MS):
-        world = observer(observer_reconnect_delay_ms=delay_ms)
-        began = world.clock.now_ms
-        dial = world.dial()
-        while not over(world):
-            refuse(world, dial)
-            while not over(world) and not world.dials:
-                world.advance(DELAY_MS)
-            if world.dials:
-                dial = dialed(world)
-        assert world.clock.now_ms - began <= INIT_MS
-        assert "no observer master can be reached at port 2191 after" in over(world)
+def refuse_for_good(world: LearnerWorld) -> list[tuple[str, int]]:
+    """Everybody refuses until the role ends; return who was dialed, and when."""
+    began = world.clock.now_ms
+    dial = world.dial()
+    tried = []
+    while True:
+        tried.append((host(dial), world.clock.now_ms - began))
+        refuse(world, dial)
+        while not over(world) and not world.dials:
+            due = world.due()
+            assert due is not None
+            world.pass_time(due)
+            world.wake()
+        if over(world):
+            return tried
+        dial = dialed(world)
+
+
+def test_masters_that_refuse_have_half_of_the_time_and_the_leader_the_rest(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A leader that has no quorum without this observer, which it promotes, waits no longer than
+    initLimit."""
+    world = observer()
+    tried = refuse_for_good(world)
+    masters = [at for name, at in tried if name != "host3"]
+    leader = [at for name, at in tried if name == "host3"]
+    assert len(masters) + len(leader) == len(tried)
+    assert max(masters) <= INIT_MS // 2 <= min(leader) <= INIT_MS // 2 + DELAY_MS
+    assert len(leader) == SOON_TRIES + LATER_TRIES + 1
+    assert over(world).startswith("server 3, the leader, cannot be reached after")
+    assert "no voter but the leader takes observers at port 2191" in caplog.text
+
+
+def test_an_observer_that_waits_for_long_gives_up_and_says_what_may_be_wrong() -> None:
+    world = observer(observer_reconnect_delay_ms=100 * INIT_MS)
+    tried = refuse_for_good(world)
+    assert [name for name, _ in tried] != ["host3"]
+    assert "no observer master can be reached at port 2191 after" in over(world)
+
+
+def elected(world: LearnerWorld, round_: int) -> None:
+    """The leader was elected in this round, as far as this server has heard."""
+    world.elections.election.current_vote = Vote(3, 0, round_, 1)
+
+
+@pytest.mark.parametrize(("round_", "is_same"), [(7, True), (8, False)])
+def test_when_the_last_master_of_a_leader_is_gone_the_leader_is_followed_at_once(
+    round_: int, is_same: bool
+) -> None:
+    """A quorum follows it since the same election, so nobody is about to open the port."""
+    world = observer()
+    elected(world, 7)
+    world.serve()
+    world.dials.clear()
+    world.role.stop()
+    world.become(is_observer=True)
+    elected(world, round_)
+    tried = [each for each in refuse_for_good(world) if each[1] == 0]
+    hosts = [name for name, _ in tried]
+    if is_same:
+        assert sorted(hosts[:2]) == ["host1", "host2"]
+        assert hosts[2:] == ["host3"] * len(hosts[2:])
+        assert len(hosts) > 2
+    else:
+        assert len(hosts) == 1, "the other one had its turn in this round"
+        assert hosts != ["host3"]
+
+
+def test_an_observer_that_is_to_vote_goes_to_the_leader() -> None:
+    """Masters open their port when the leader serves, and it may not before it has this vote."""
+    world = observer()
+    configs = world.member.configs
+    members = configs.committed.members
+    promoted = tuple(attrs.evolve(each, is_observer=False) for each in members)
+    configs.is_enabled = True
+    configs.see(attrs.evolve(configs.committed, members=promoted, version=9))
+    assert world.dial().addresses == (("host3", 2888),)
+    assert world.role.link.name == "server 3, the leader"
 
 
 def again(world: LearnerWorld) -> DialLeader:

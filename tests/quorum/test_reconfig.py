@@ -280,3 +280,27 @@ def test_thousands_that_join_are_compared_in_one_pass(monkeypatch: pytest.Monkey
     planned = plan(",".join(f"server.{sid}=h{sid}:1:2;3" for sid in range(4, count)))
     assert len(planned.members) == count - 1
     assert len(looked_at) <= 5 * count
+
+
+@pytest.mark.parametrize("ports", ["0:3888:observer;2181", "2888:0:observer;2181", "2888:3888;0"])
+def test_port_0_is_taken_as_the_original_takes_it(ports: str) -> None:
+    """As 3.9.3 answered, asked for each form; `pyzk members` refuses it before anybody is asked."""
+    line = f"server.4=10.0.0.4:{ports}"
+    whole = "\n".join([*remote().lines(), line])
+    for planned in (plan(line), plan(members=whole)):
+        four = planned.member(4)
+        assert four is not None
+        assert 0 in (
+            four.addresses[0].quorum_port,
+            four.addresses[0].election_port,
+            four.client_port,
+        )
+
+
+@pytest.mark.parametrize("ports", ["0:0:observer;2181", "0:0;0"])
+def test_two_ports_0_are_one_port_twice(ports: str) -> None:
+    line = f"server.4=10.0.0.4:{ports}"
+    with pytest.raises(BadArguments):
+        plan(line)
+    with pytest.raises(BadArguments):
+        plan(members="\n".join([*remote().lines(), line]))

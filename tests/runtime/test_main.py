@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from pyzk.config.ensemble import parse_ensemble
+from pyzk.config.members import parse_membership
 from pyzk.config.server import ServerConfig
 from pyzk.config.settings import Settings
 from pyzk.config.start_files import StartFiles
@@ -44,6 +45,9 @@ class FakeRunner:
     def __init__(
         self, *, start: Exception | None = None, serve: Callable[[], object] = lambda: None
     ) -> None:
+        self.config = CONFIG
+        self.told: ServerConfig | None = None
+        """What it is told by the configuration that it has saved."""
         self.client_address = ("127.0.0.1", 4711)
         self.secure_client_address: tuple[str, int] | None = None
         self.role = "standalone"
@@ -77,7 +81,13 @@ def _restore_signals() -> Iterator[None]:
 
 def run(make: Callable[[], FakeRunner], config: ServerConfig = CONFIG) -> tuple[int, str]:
     out = io.StringIO()
-    code = main.run(config, loop="asyncio", make_runner=lambda _: make(), out=out)
+
+    def made(config: ServerConfig) -> FakeRunner:
+        runner = make()
+        runner.config = runner.told or config
+        return runner
+
+    code = main.run(config, loop="asyncio", make_runner=made, out=out)
     return code, out.getvalue()
 
 
@@ -106,9 +116,20 @@ def test_a_member_says_that_it_has_started_and_what_it_has_become() -> None:
         runner.request_stop()
         return runner
 
-    started, ready = run(make, replace(CONFIG, ensemble=ensemble))[1].splitlines()
+    given = replace(CONFIG, ensemble=ensemble)
+    started, ready = run(make, given)[1].splitlines()
     assert "started on 127.0.0.1:4711, server 3 of 3, observer, looking for a leader," in started
     assert " ready on 127.0.0.1:4711, server 3, observer of server 2, data in " in ready
+
+    def make_of_saved() -> FakeRunner:
+        runner = make()
+        assert ensemble is not None
+        saved = parse_membership(b"server.2=b:1:2\nserver.3=c:1:2\nversion=5")
+        runner.told = replace(CONFIG, ensemble=ensemble.with_saved(saved, None))
+        return runner
+
+    started, _ = run(make_of_saved, given)[1].splitlines()
+    assert "server 3, one of 2 servers, participant, looking for a leader," in started
 
 
 def test_an_ipv6_address_is_bracketed() -> None:

@@ -481,7 +481,7 @@ def test_without_reconfiguration_zoo_cfg_is_not_copied(tmp_path: Path) -> None:
 def test_a_member_serves_on_where_its_configurations_cannot_be_written(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyzk.runtime.unsaved_configs.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("pyzk.quorum.unsaved_configs.FIRST_PAUSE_S", 0.001)
     caplog.set_level("INFO")
     config = config_with_file(tmp_path)
     folder = tmp_path / "conf"
@@ -536,3 +536,44 @@ def test_a_member_without_a_zoo_cfg_has_its_configurations_in_its_storage(
     assert storage.saved_configs == Saved(first, None)
     run(life())
     assert storage.saved_configs == Saved(first, second)
+
+
+KEPT = "pyzk.configInDataDir=true\n"
+
+
+def test_beside_a_zoo_cfg_that_is_never_written_the_newest_is_in_the_data_directory(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    config_with_file(tmp_path)
+    path = tmp_path / "conf" / "zoo.cfg"
+    path.write_text(KEPT + path.read_text())
+    text = path.read_text()
+    first, second = of_version(0x10), of_version(0x20)
+
+    async def body(storage: Storage, answers: Answers) -> None:
+        storage.perform(SaveConfig(1, first, is_active=True), answers)
+        storage.perform(SaveConfig(2, second, is_active=False), answers)
+        while len(answers.told) < 2:
+            answers.changed.clear()
+            await answers.changed.wait()
+
+    async def nothing(storage: Storage, answers: Answers) -> None:
+        pass
+
+    assert serve(config_with_file(tmp_path), body).saved_configs == Saved(None, None)
+    assert [each.name for each in path.parent.iterdir()] == ["zoo.cfg"]
+    assert path.read_text() == text
+    caplog.clear()
+    assert serve(config_with_file(tmp_path), nothing).saved_configs == Saved(first, second)
+    assert f"goes on in version 20 of the ensemble, in {tmp_path}/data/version-2" in caplog.text
+    assert not [each for each in caplog.records if each.levelname == "WARNING"]
+    # Other lines do not count, which is said.
+    path.write_text(text + "server.7=127.0.0.1:5:6;0\n")
+    assert serve(config_with_file(tmp_path), nothing).saved_configs == Saved(first, second)
+    assert f"the server lines of {path} are others than at the first start" in caplog.text
+    # Without the setting zoo.cfg counts, which is said, too.
+    path.write_text(text.removeprefix(KEPT))
+    assert serve(config_with_file(tmp_path), nothing).saved_configs is None
+    said = f"{tmp_path}/data/version-2 do not count, because pyzk.configInDataDir is not true"
+    assert said in caplog.text

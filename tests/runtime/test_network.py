@@ -18,7 +18,7 @@ from pyzk.runtime.dialing import Listening, Where
 from pyzk.runtime.loop import LOOPS, loop_factory
 from pyzk.runtime.network import TcpNetwork
 from tests.runtime.members import free_ports
-from tests.runtime.ports import Core, HangingNetwork
+from tests.runtime.ports import Core, HangingNetwork, is_closed, run_out
 
 pytestmark = pytest.mark.live
 
@@ -126,3 +126,60 @@ async def test_a_listener_that_comes_too_late_is_closed() -> None:
     for _turn in range(5):
         await asyncio.sleep(0)
     assert closed == [True]
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_port_is_had_again_after_an_attempt_that_was_given_up(turns: int) -> None:
+    """It may be given up in the turn of the loop in which it succeeds."""
+    core = Core()
+    (port,) = free_ports(1)
+    where = Where("127.0.0.1", port, "learners", "server.1")
+    for _attempt in range(3):  # the next one gets the same descriptors
+        given_up = Listening(cast("Any", core), TcpNetwork(), asyncio.Protocol, where)
+        given_up.start()
+        for _turn in range(turns):
+            await asyncio.sleep(0)
+        given_up.close()
+        await run_out()
+    listener = await TcpNetwork().listen(asyncio.Protocol, "127.0.0.1", port)
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        await run_out()
+        listener.close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+        assert not is_closed(client)
+        with socket.socket() as squatter:  # the port is free at once
+            squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            squatter.bind(("127.0.0.1", port))
+            squatter.listen()
+
+
+@pytest.mark.parametrize("name", LOOPS[1:])
+@pytest.mark.parametrize("turns", range(5))
+def test_who_was_accepted_as_the_port_closed_is_given_to_its_protocol(
+    name: str, turns: int
+) -> None:
+    if name == "uvloop":
+        pytest.importorskip("uvloop")
+    made: list[asyncio.BaseTransport] = []
+
+    class Taker(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            made.append(transport)
+
+    async def main() -> None:
+        (port,) = free_ports(1)
+        listener = await TcpNetwork().listen(Taker, "127.0.0.1", port)
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            for _turn in range(turns):
+                await asyncio.sleep(0)
+            listener.close()
+            await run_out()
+            # Taken, or refused by the system; not forgotten.
+            assert is_closed(client) != bool(made)
+            for transport in made:
+                transport.close()
+            await run_out()
+
+    with asyncio.Runner(loop_factory=loop_factory(name)) as runner:
+        runner.run(main())

@@ -17,7 +17,17 @@ from pyzk.quorum.link import QuorumLink
 from pyzk.runtime.dialing import MOVED_SILENCE, REMINDER
 from pyzk.runtime.quorum_port import HIGH_WATER_BYTES
 from tests.runtime.members import free_ports
-from tests.runtime.ports import PING, Core, HangingNetwork, accepted, dial, ensemble_at, quorum_port
+from tests.runtime.ports import (
+    PING,
+    Core,
+    HangingNetwork,
+    accepted,
+    dial,
+    ensemble_at,
+    is_closed,
+    quorum_port,
+    run_out,
+)
 
 pytestmark = pytest.mark.live
 
@@ -321,3 +331,92 @@ async def test_a_port_for_observers_that_is_taken_is_tried_until_it_is_free(
     (await dial(number))[1].close()
     await core.until_heard("observer accepted")
     port.abort()
+
+
+# --- the end --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("turns", range(6))
+@pytest.mark.parametrize("end", ["close", "abort"])
+async def test_who_connects_while_the_port_closes_is_dropped(
+    tmp_path: Path, end: str, turns: int
+) -> None:
+    """The loop takes some turns from a connection to its protocol; the port may end meanwhile."""
+    core = Core()
+    port = quorum_port(core, ensemble_at(tmp_path))
+    number = port.ensemble.me.addresses[0].quorum_port
+    port.listen(port.ensemble.me)
+    (await dial(number))[1].close()
+    await core.until_heard("down")
+    with socket.create_connection(("127.0.0.1", number)) as late:
+        for _turn in range(turns):
+            await asyncio.sleep(0)
+        taken = len(core.all("accepted"))
+        getattr(port, end)()
+        await run_out()
+        assert is_closed(late)
+    assert len(core.all("accepted")) == taken
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_dial_that_ends_as_it_succeeds_leaves_no_socket(tmp_path: Path, turns: int) -> None:
+    core = Core()
+    port = quorum_port(core, ensemble_at(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        link = QuorumLink(core.outbox, "the leader", core)
+        port.dial(DialLeader(link, (listener.getsockname(),), 20_000))
+        for _turn in range(turns):
+            await asyncio.sleep(0)
+        heard = core.all("up")
+        port.close()
+        await run_out()
+        assert core.all("up") == heard
+        listener.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            other, _ = listener.accept()
+            with other:
+                assert is_closed(other)
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_second_dial_is_the_one_that_counts(tmp_path: Path, turns: int) -> None:
+    """The first may be about to succeed when it ends."""
+    core = Core()
+    port = quorum_port(core, ensemble_at(tmp_path))
+    with (
+        socket.create_server(("127.0.0.1", 0)) as first,
+        socket.create_server(("127.0.0.1", 0)) as second,
+    ):
+        link = QuorumLink(core.outbox, "the leader", core)
+        port.dial(DialLeader(link, (first.getsockname(),), 20_000))
+        for _turn in range(turns):
+            await asyncio.sleep(0)
+        if core.all("up"):
+            port.abort()
+            return
+        port.dial(DialLeader(link, (second.getsockname(),), 20_000))
+        await core.until_heard("up")
+        await run_out()
+        assert core.heard == [("up", link)]
+        other, _ = second.accept()
+        other.setblocking(False)
+        with other:
+            assert not is_closed(other)
+            port.abort()
+            await run_out()
+            assert is_closed(other)
+
+
+async def test_time_that_is_up_as_a_dial_succeeds_ends_no_link(tmp_path: Path) -> None:
+    core = Core()
+    port = quorum_port(core, ensemble_at(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        link = QuorumLink(core.outbox, "the leader", core)
+        port.dial(DialLeader(link, (listener.getsockname(),), 20_000))
+        while not core.all("up"):
+            await asyncio.sleep(0)
+        core.fire()
+        await run_out()
+        assert core.heard == [("up", link)]
+        port.abort()
+        await run_out()

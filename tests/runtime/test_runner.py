@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import struct
 import sys
@@ -19,6 +20,7 @@ from pyzk.jute.records import PathWatchRequest
 from pyzk.runtime.runner import PeerRunner
 from pyzk.testing import ZooKeeperServer
 from tests.frames import StreamClient, create_request, encode_request
+from tests.runtime.ports import is_closed, run_out
 from tests.testing.raw import RawClient
 
 pytestmark = pytest.mark.live
@@ -113,11 +115,35 @@ def test_the_last_descriptors_are_not_for_clients(
 @pytest.mark.parametrize(("configured", "backlog"), [(-1, 1024), (7, 7)])
 def test_the_backlog_is_the_configured_one(tmp_path: Path, configured: int, backlog: int) -> None:
     async def body(runner: PeerRunner) -> None:
-        (server,) = runner._clients._plain._servers
-        info = server.sockets[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+        (serving,) = runner._clients._plain._served
+        info = serving.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
         assert struct.unpack_from("I", info, 28)[0] == backlog  # tcpi_sacked of a listener
 
     assert _run(tmp_path, body, client_port_listen_backlog=configured) == 0
+
+
+@pytest.mark.parametrize("end", ["close", "kill"])
+@pytest.mark.parametrize("turns", range(6))
+def test_who_connects_while_the_server_ends_is_dropped(
+    tmp_path: Path, turns: int, end: str
+) -> None:
+    """The loop takes some turns from a connection to its protocol."""
+
+    async def main() -> None:
+        runner = PeerRunner(_config(tmp_path))
+        await runner.start()
+        with socket.create_connection(runner.client_address) as late:
+            for _turn in range(turns):
+                await asyncio.sleep(0)
+            if end == "kill":
+                runner.kill()
+                await run_out()
+            else:
+                await runner.close()  # the loop may end at once
+            assert is_closed(late)
+
+    asyncio.run(main())
+    gc.collect()  # a socket that was left open would warn
 
 
 def test_a_client_that_does_not_read_does_not_hold_up_the_others(tmp_path: Path) -> None:

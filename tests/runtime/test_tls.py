@@ -9,6 +9,7 @@ import ssl
 import stat
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -185,6 +186,24 @@ def test_no_tickets_are_handed_out(make: Maker, protocol: str) -> None:
     assert not found.client.session.has_ticket
 
 
+def test_sessions_that_openssl_keeps_are_forgotten(
+    make: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls, "MOST_SESSIONS", 2)
+    contexts, client = make.contexts(protocols=("TLSv1.2",)), plain_client()
+    first = contexts.server()
+    under_way = []
+    for _ in range(2):
+        assert contexts.server() is first
+        under_way.append(Handshake(first, client))
+    assert [each.reason for each in under_way] == ["", ""]
+    second = contexts.server()
+    assert second is not first
+    assert second.session_stats()["number"] == 0
+    assert Handshake(second, client).reason == ""
+    assert Handshake(second, plain_client(None)).reason != ""
+
+
 # ---- protocols and suites
 
 
@@ -267,7 +286,8 @@ def test_hosts(
 
 
 def test_without_lookups_no_name_is_asked_for(make: Maker) -> None:
-    for fields in ({"fips_mode": False}, {"allow_reverse_dns_lookup": True}):
+    several: list[dict[str, Any]] = [{"fips_mode": False}, {"allow_reverse_dns_lookup": True}]
+    for fields in several:
         contexts = TlsContexts(
             make.config(client_hostname_verification=True, **fields), names("a.example")
         )
@@ -337,7 +357,7 @@ def test_a_password_in_a_file_wins(make: Maker, end: str) -> None:
     path = write(make.path / "password", f"{SECRET}{end}".encode())
     config = make.config(key_store_password="wrong", key_store_password_path=path)
     make.keys.write_bytes(SERVER.pem(SECRET))
-    assert TlsContexts(config).server()
+    assert TlsContexts(config).config is config
 
 
 def test_a_password_is_shown_to_nobody(

@@ -308,15 +308,28 @@ def test_ephemerals_that_go_with_their_session_are_told_of_by_every_member(
     ]
 
 
-def test_what_a_learner_cannot_read_is_told_of_when_the_leader_has_refused_it(
+def test_what_cannot_be_read_is_told_of_by_a_leader_and_not_by_a_learner(
     ensemble: Ensemble, lines: Lines
 ) -> None:
-    client = ensemble.connect(ensemble.follower)
-    client.submit(OpCode.CREATE, b"\0\0\0\x09/x")
-    assert lines.take() == []
-    ensemble.commit()
-    (line,) = lines.take()
-    assert line.endswith("operation=create znode_type=persistent result=failure")
+    """A follower of 3.9.3 has nothing to say of it, except for a multi and a reconfig."""
+    for member, told in ((ensemble.leader, 4), (ensemble.follower, 2)):
+        client = ensemble.connect(member)
+        client.submit(OpCode.MULTI, b"\0")
+        client.submit(OpCode.RECONFIG, b"\0")
+        client.submit(OpCode.CREATE, b"\0\0\0\x09/x")
+        client.submit(OpCode.DELETE, b"\0")
+        client.submit(OpCode.SET_ACL, b"\0")
+        ensemble.commit()
+        assert [reply.err for reply in client.replies()] == [-5] * 5
+        said = [line.split("operation=")[1] for line in lines.take()]
+        assert sorted(said) == sorted(
+            [
+                "multiOperation result=failure",
+                "reconfig result=failure",
+                "create znode_type=persistent result=failure",
+                "delete result=failure",
+            ][:told]
+        )
 
 
 def test_writes_that_are_never_answered_are_not_told_of_later(

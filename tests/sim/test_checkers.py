@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 
 import pytest
@@ -21,6 +22,7 @@ from pyzk.jute.records import (
     TxnHeader,
 )
 from pyzk.persistence.txnlog import frame_record
+from pyzk.quorum import packets
 from pyzk.quorum.configurations import Configurations
 from pyzk.quorum.epochs import Epochs
 from pyzk.sim.checkers import Violation
@@ -28,6 +30,7 @@ from pyzk.sim.checkers.chain import Chain
 from pyzk.sim.checkers.configs import ConfigChecker
 from pyzk.sim.checkers.durability import DurabilityChecker
 from pyzk.sim.checkers.epochs import EpochChecker
+from pyzk.sim.checkers.informs import InformChecker
 from pyzk.sim.checkers.model import Model
 from pyzk.sim.checkers.replies import ReplyChecker
 from pyzk.sim.history import DATA, Operation, SessionRecord, Watch
@@ -293,6 +296,32 @@ def test_a_member_does_not_forget_a_change_that_was_committed() -> None:
     story.configs.seen(2, Configurations(first, None, True))
 
 
+def test_a_member_may_forget_what_only_its_lost_data_knew() -> None:
+    story = Story()
+    second = members(1, 2, version=make(1, 1))
+    story.propose(second, 1, 2)
+    story.chain.delivered("h1", make(1, 1))
+    story.configs.logged(2, make(1, 1), reconfig_txn(second))
+    story.configs.synced(2, make(1, 1), lambda: make(1, 1))
+    story.configs.stopped(2)
+    story.configs.wiped(2, 0)
+    story.configs.seen(2, Configurations(members(1, 2, 3), None, True))
+
+
+def test_a_member_that_was_told_of_later_members_need_not_save_what_was_before() -> None:
+    story = Story()
+    zxids = make(1, 1), make(1, 2)
+    first, second = (members(1, 2, version=zxid) for zxid in zxids)
+    story.propose(first, 1, 2)
+    story.chain.delivered("h1", zxids[0])
+    story.configs.written_by_hand(2, first)
+    story.configs.logged(2, zxids[0], reconfig_txn(first))
+    story.configs.synced(2, zxids[0], lambda: 0)
+    story.configs.logged(2, zxids[1], reconfig_txn(second))
+    with pytest.raises(Violation, match="configuration files"):
+        story.configs.synced(2, zxids[1], lambda: 0)
+
+
 def test_who_serves_behind_a_change_has_it_in_force() -> None:
     story = Story()
     config = members(1, 2, version=make(1, 1))
@@ -316,6 +345,21 @@ def test_a_record_with_a_change_is_durable_behind_the_file() -> None:
         story.configs.synced(1, zxid, lambda: 0)
 
 
+@pytest.mark.parametrize(("sid", "needs_file"), [(2, True), (3, False)])
+def test_who_was_removed_need_not_save_the_change_that_did_it(sid: int, needs_file: bool) -> None:
+    """It is committed, and the files of a server that joins again would lack it."""
+    story = Story()
+    config = members(1, 2, version=make(1, 1))
+    story.propose(config, 1, 2)
+    story.configs.logged(3, config.version, reconfig_txn(config))
+    with pytest.raises(Violation, match="configuration files"):
+        story.configs.synced(3, config.version, lambda: 0)
+    story.chain.delivered("h1", config.version)
+    story.configs.logged(sid, config.version, reconfig_txn(config))
+    with pytest.raises(Violation) if needs_file else contextlib.nullcontext():
+        story.configs.synced(sid, config.version, lambda: 0)
+
+
 def test_clients_are_told_the_configuration_in_force() -> None:
     story = Story()
     config = members(1, 2, version=make(1, 1))
@@ -328,6 +372,25 @@ def test_clients_are_told_the_configuration_in_force() -> None:
         story.configs.shown("c1", first, make(1, 5))
 
 
+def test_a_change_that_was_completed_without_its_transaction_is_shown_ahead_of_the_next_one() -> (
+    None
+):
+    completed = members(1, 2, 4, version=make(1, 2))
+    story = configs(chain(), dict.fromkeys((1, 2, 3, 4), completed.version))
+    before, last = members(1, 2, 3), members(1, 2, version=make(2, 3))
+    story.seen(1, Configurations(before, completed, True))
+    story.shown("c1", config_text(before).encode(), make(1, 1))
+    with pytest.raises(Violation, match="shows version"):
+        story.shown("c1", config_text(completed).encode(), make(1, 1))
+    story.seen(1, Configurations(completed, None, True))
+    story._add(last)
+    for config, zxid in ((before, make(1, 1)), (completed, make(1, 1)), (last, make(2, 3))):
+        story.shown("c1", config_text(config).encode(), zxid)
+    for config, zxid in ((last, make(1, 1)), (last, make(2, 2)), (before, make(2, 2))):
+        with pytest.raises(Violation, match="shows version"):
+            story.shown("c1", config_text(config).encode(), zxid)
+
+
 # --- clients ----------------------------------------------------------------------------
 
 
@@ -335,7 +398,8 @@ def told(*payloads: bytes) -> tuple[Model, ReplyChecker, SessionRecord]:
     model = Model()
     for counter, each in enumerate(payloads, 1):
         model.committed(make(1, counter), each)
-    return model, ReplyChecker(model, configs(chain()), False), SessionRecord(0, SESSION)
+    replies = ReplyChecker(model, configs(chain()), False, lambda sid: sid)
+    return model, replies, SessionRecord(0, SESSION)
 
 
 def answer(
@@ -397,14 +461,44 @@ def test_what_a_session_is_told_never_goes_back() -> None:
 
 def test_a_session_lives_for_its_timeout() -> None:
     model, checker, session = told(session_txn(make(1, 1)))
-    session.timeout_ms, session.asked_us = 1000, 5000
-    body = CloseSessionTxn([]).encode()
-    model.committed(make(1, 2), payload(make(1, 2), OpCode.CLOSE_SESSION, body, 0))
-    checker.committed(1_005_000)
+    session.timeout_ms = 1000
+    checker.led(1, 0)
+    checker.granted(session, 1, 5000)
+    ended(model, checker, make(1, 2), 1_005_000)
     checker.expired(session)
-    session.asked_us = 5001
+    checker.granted(session, 1, 5001)
     with pytest.raises(Violation, match="ended after 999 ms"):
         checker.expired(session)
+
+
+def test_what_a_server_grants_behind_its_epoch_lives_for_its_timeout_in_the_next() -> None:
+    model, checker, session = told(session_txn(make(1, 1)))
+    session.timeout_ms = 1000
+    checker.led(1, 0)
+    checker.led(2, 5000)
+    ended(model, checker, make(2, 1), 1_005_000)
+    for epoch, asked_us in ((1, 900_000), (1, 4000), (2, 5000)):
+        checker.granted(session, epoch, asked_us)
+        checker.expired(session)
+    checker.granted(session, 2, 5001)
+    with pytest.raises(Violation, match="ended after 999 ms"):
+        checker.expired(session)
+
+
+def test_a_leader_gives_its_time_to_what_was_granted_behind_the_epoch_before() -> None:
+    model, checker, session = told(session_txn(make(1, 1)))
+    session.timeout_ms = 1000
+    checker.led(2, 5001)
+    ended(model, checker, make(2, 1), 1_005_000)
+    checker.granted(session, 1, 900_000)
+    with pytest.raises(Violation, match="ended after 999 ms"):
+        checker.expired(session)
+
+
+def ended(model: Model, checker: ReplyChecker, zxid: int, now_us: int) -> None:
+    body = CloseSessionTxn([]).encode()
+    model.committed(zxid, payload(zxid, OpCode.CLOSE_SESSION, body, 0))
+    checker.committed(now_us)
 
 
 def test_a_read_only_server_writes_nothing_and_shows_what_is_or_what_may_be_lost() -> None:
@@ -451,3 +545,28 @@ def test_a_read_is_the_state_at_the_zxid_of_its_answer() -> None:
     checker.asked(again)
     with pytest.raises(Violation, match="reads"):
         checker.answered(session, again, 4, make(1, 2), -101, b"")
+
+
+# --- observer masters -----------------------------------------------------------------
+
+
+def informs(beginning: int, zxid: int, *following: int) -> bytes:
+    return packets.encode_bare(beginning, zxid) + b"".join(
+        packets.encode_packet(packets.INFORM, each, b"") for each in following
+    )
+
+
+def test_an_observer_hears_of_everything_behind_what_it_was_given() -> None:
+    checker = InformChecker(chain())
+    checker.sent("h2", "one", informs(packets.DIFF, make(1, 2), make(1, 3), make(1, 4)))
+    data = informs(packets.TRUNC, make(1, 1), make(1, 2))
+    checker.sent("h2", "two", data[:30])
+    checker.sent("h2", "two", data[30:])
+
+
+@pytest.mark.parametrize("following", [(4,), (3, 5), (3, 3), (2,)])
+def test_a_hole_in_what_an_observer_hears_is_a_violation(following: tuple[int, ...]) -> None:
+    checker = InformChecker(chain())
+    with pytest.raises(Violation, match="h2 sends"):
+        zxids = [make(1, each) for each in following]
+        checker.sent("h2", "one", informs(packets.DIFF, make(1, 2), *zxids))

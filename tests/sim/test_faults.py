@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyzk.sim.checkers.model import Znode
 from pyzk.sim.options import LIVENESS, Options
 from pyzk.sim.trace import Trace
 from pyzk.sim.world import World
@@ -37,3 +38,22 @@ def test_a_voter_that_stays_broken_is_mended_where_the_others_have_lost_their_da
     assert [each.sid for each in world.faults.core()] == [1, 2]
     world.machines[2].disk.is_new = False
     assert [each.sid for each in world.faults.core()] == [1, 2, 3]
+
+
+def test_in_the_end_lines_carry_a_snapshot_within_init_limit() -> None:
+    rates = []
+    for rate in (0, 10, 1000):
+        options = Options(1, is_declared_new=True, line_bytes_ms=rate, init_limit=4, tick_ms=200)
+        world = World(options, Trace())
+        world.checks.model._pasts["/"].add(1, Znode(bytes(76_000), 0, 0, 0, 0))
+        world.faults.heal()
+        rates.append(options.line_bytes_ms)
+    assert rates == [0, 400, 1000]
+
+
+def test_an_administrator_proves_as_often_as_others_that_it_is_served() -> None:
+    options = Options(1, admins=1, reconfig=True, reconfig_s=4.0, clients=1)
+    world = World(options, Trace())
+    for client in world.clients:
+        client.prove()
+    assert [client.think_ms for client in world.clients] == [options.think_ms] * 2

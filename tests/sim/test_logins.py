@@ -55,7 +55,7 @@ def test_an_ensemble_with_logins_is_clean(monkeypatch: pytest.MonkeyPatch, seed:
 
 
 @pytest.mark.parametrize("steps", [*pairwise(STEPS)])
-@pytest.mark.parametrize("seed", (11, 1010, 1016))
+@pytest.mark.parametrize("seed", [11, 1010, 1016])
 def test_members_one_step_apart_are_clean(
     monkeypatch: pytest.MonkeyPatch, seed: int, steps: tuple[QuorumSaslConfig | None, ...]
 ) -> None:

@@ -12,6 +12,7 @@ from pyzk.quorum.leader import Leader
 from pyzk.quorum.learner_handler import LearnerHandler
 from pyzk.quorum.lifecycle import MemberLife
 from pyzk.quorum.proposals import AckTally
+from pyzk.server.sessions import Session, SessionTracker
 from pyzk.sim.disk import SimDisk
 from pyzk.sim.machine import Machine
 from pyzk.sim.run import simulate
@@ -85,6 +86,14 @@ def impatient_hold_up(handler: LearnerHandler) -> None:
     handler.link.fail("too much waits for it")
 
 
+_true_touch = SessionTracker.touch
+
+
+def stingy_touch(tracker: SessionTracker, session: Session, now_ms: int) -> None:
+    """Sessions expire before their time."""
+    _true_touch(tracker, session, now_ms - session.timeout_ms // 2)
+
+
 def no_doubt(_what: str, _history: Sequence[int], _last: int) -> str:
     return ""
 
@@ -112,3 +121,9 @@ def test_a_mistake_of_the_core_is_found(
 def test_who_drops_a_learner_that_is_only_behind_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LearnerHandler, "_hold_up", impatient_hold_up)
     assert first_found(start=30)[1] == "calm"
+
+
+@pytest.mark.source
+def test_who_lets_sessions_expire_early_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SessionTracker, "touch", stingy_touch)
+    assert first_found()[1] == "sessions"

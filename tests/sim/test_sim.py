@@ -69,11 +69,12 @@ def test_options_come_from_the_seed_alone() -> None:
     drawn = [draw(seed) for seed in range(200)]
     assert {options.mode for options in drawn} == {SAFETY, LIVENESS}
     assert {options.voters for options in drawn} == {1, 2, 3, 4, 5, 7}
-    for what in ("groups", "reconfig_s", "spares", "read_only", "port_s"):
+    new = "observer_masters", "masterless", "observer_limit_bytes", "master_s", "save_error_s"
+    for what in ("groups", "reconfig_s", "spares", "read_only", "port_s", *new):
         assert any(getattr(options, what) for options in drawn), what
     static = [draw(seed, is_static=True) for seed in range(200)]
     assert {options.voters for options in static} == {3, 5, 7}
-    assert not any(options.reconfig for options in static)
+    assert not any(options.reconfig or options.observer_masters for options in static)
 
 
 def trace_hash(seed: int, hash_seed: str) -> str:

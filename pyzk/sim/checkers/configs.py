@@ -76,6 +76,8 @@ class ConfigChecker:
         self.adopted = 0
         """How often a machine has put a later configuration in force."""
         self._versions = [0]
+        self._without_txn: dict[int, None] = {}
+        """The versions that a leader has completed though no history has the transaction."""
         self._texts: dict[int, list[str]] = {}
         """Version -> its content, as the first machine had it."""
         self._claimed = claimed
@@ -83,6 +85,8 @@ class ConfigChecker:
         self._known: dict[int, _Known] = {}
         self._by_hand: dict[int, Membership] = {}
         """The machines whose files were written by hand, and what was written."""
+        self._newest_by_hand: dict[int, int] = {}
+        """Machine -> the newest version when its files were written by hand last."""
         self._acked: dict[int, int] = {}
         """The latest change that each machine has in its log as a voter before or behind it."""
         self._logged: dict[int, list[int]] = {}
@@ -131,8 +135,14 @@ class ConfigChecker:
     def written_by_hand(self, sid: int, config: Membership) -> None:
         """Takes notice that an operator has written the configuration files of a machine."""
         self._by_hand[sid] = config
+        self._newest_by_hand[sid] = self.newest.version
         self._acked[sid] = NO_CONFIG
         self._known.pop(sid, None)
+
+    def wiped(self, sid: int, version: int) -> None:
+        """Forgets what the log of a machine knew that has lost its data; ``version`` is the latest
+        one in its files, which may be an earlier one, for they could not be written."""
+        self._acked[sid] = min(self._acked.get(sid, NO_CONFIG), version)
 
     def stopped(self, sid: int) -> None:
         """Forgets what a machine had in memory."""
@@ -175,7 +185,13 @@ class ConfigChecker:
             )
 
     def _helps_to_commit(self, sid: int, zxid: int, config: Membership) -> bool:
-        return sid in config.voters or sid in self.history[self.index_at(zxid - 1)].voters
+        """Tells whether an acknowledgement counts: of a voter in the next configuration, or of one
+        in the configuration before while that is in force."""
+        if zxid <= self._newest_by_hand.get(sid, NO_CONFIG):
+            return False  # that was over when it was told of the present members
+        if sid in config.voters:
+            return True
+        return zxid > self.newest.version and sid in self.newest.voters
 
     def _check_content(self, who: str, config: Membership) -> None:
         lines = self._texts.setdefault(config.version, config.lines())
@@ -234,6 +250,7 @@ class ConfigChecker:
                 "configurations",
                 f"h{sid} puts version {version:x} in force behind {self._versions[-1]:x}",
             )
+        self._without_txn[version] = None
         self._add(config)
 
     def serving(self, sid: int, configs: Configurations, zxid: int) -> None:
@@ -247,12 +264,23 @@ class ConfigChecker:
             )
 
     def shown(self, who: str, text: bytes | None, zxid: int) -> None:
-        """Checks what a client is told of the configuration, at ``zxid``."""
-        expected = self.history[self.index_at(zxid)]
+        """Checks what a client is told of the configuration, at ``zxid``.
+
+        What a leader has completed without its transaction is in force from its epoch on, before
+        that has a transaction: then the zxid of an answer is one from before that version.
+        """
+        index = self.index_at(zxid)
         try:
             config = parse_membership(text or b"")
         except ConfigError as error:
             raise Violation("configurations", f"{who}: {text!r} cannot be read: {error}") from None
+        while (
+            self.history[index].version < config.version
+            and index + 1 < len(self.history)
+            and self.history[index + 1].version in self._without_txn
+        ):
+            index += 1
+        expected = self.history[index]
         is_first = not counter_of(config.version) and not expected.version
         if config.version != expected.version and not is_first:
             raise Violation(

@@ -35,6 +35,10 @@ class EpochChecker:
         self._accepted[sid] = accepted
         self._current[sid] = current
 
+    def current(self, sid: int) -> int:
+        """Returns the epoch in which a server was when it was looked at last."""
+        return self._current.get(sid, 0)
+
     def forget(self, sid: int) -> None:
         """Forgets what a server has promised that has lost its disk."""
         self._accepted.pop(sid, None)

@@ -131,6 +131,12 @@ class Model:
         children = self._children.get(path)
         return None if children is None else _after(children.zxids, zxid)
 
+    @property
+    def data_bytes(self) -> int:
+        """How many bytes the paths and data of all znodes have in the end."""
+        last = {path: past.states[-1] for path, past in self._pasts.items()}
+        return sum(len(path) + len(node.data or b"") for path, node in last.items() if node)
+
     # --- the history goes on --------------------------------------------------------
 
     def committed(self, zxid: int, payload: bytes) -> None:

@@ -13,6 +13,7 @@ Pure.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Final
 
 from pyzk.constants import ErrorCode, EventType, OpCode, Xid
@@ -30,7 +31,7 @@ from pyzk.sim.checkers import Violation
 from pyzk.sim.checkers.configs import ConfigChecker
 from pyzk.sim.checkers.model import Model, Told, Znode
 from pyzk.sim.history import CHILDREN, DATA, EXISTS, Operation, SessionRecord, Watch
-from pyzk.zxid import format_zxid
+from pyzk.zxid import epoch_of, format_zxid
 
 WITHOUT_TXN: Final = frozenset(
     {ErrorCode.SESSION_EXPIRED, ErrorCode.SESSION_MOVED, ErrorCode.EPHEMERAL_ON_LOCAL_SESSION}
@@ -47,7 +48,14 @@ _FIRES: Final = {
 class ReplyChecker:
     """Checks everything that any client is told."""
 
-    def __init__(self, model: Model, configs: ConfigChecker, has_local_sessions: bool) -> None:
+    def __init__(
+        self,
+        model: Model,
+        configs: ConfigChecker,
+        has_local_sessions: bool,
+        current_epoch: Callable[[int], int],
+    ) -> None:
+        """``current_epoch`` returns the epoch in which a server is."""
         self.answers = 0
         self._model = model
         self._configs = configs
@@ -56,6 +64,9 @@ class ReplyChecker:
         """Session id -> when its closeSession was committed."""
         self._ended = 0
         self._has_local_sessions = has_local_sessions
+        self._current_epoch = current_epoch
+        self._led_us: dict[int, int] = {}
+        """Epoch -> when its leader began to serve."""
 
     # --- sessions -------------------------------------------------------------------
 
@@ -66,14 +77,32 @@ class ReplyChecker:
             self._ended = len(ended)
             self._ended_us[next(reversed(ended))] = now_us
 
+    def led(self, epoch: int, now_us: int) -> None:
+        """Notes that the leader of an epoch begins to serve."""
+        self._led_us.setdefault(epoch, now_us)
+
+    def granted(self, session: SessionRecord, sid: int, asked_us: int) -> None:
+        """Notes that a server has granted a session that was asked for at ``asked_us``."""
+        session.asked_us = asked_us
+        session.epoch = self._current_epoch(sid)
+
     def expired(self, session: SessionRecord) -> None:
         """Checks that a session which a client was told is gone has ended in its time: it lives for
-        its timeout after the last server has granted it."""
+        its timeout after the last server has granted it.
+
+        A server that is cut off grants sessions until it knows that it has lost its leader, or its
+        quorum. The leader of a later epoch cannot hear of that: it lets each session live for its
+        timeout from its own beginning.
+        """
         session.is_closed = True
         ended_us = self._ended_us.get(session.session_id)
         if ended_us is None or session.is_closing:
             return
-        lived_us = ended_us - session.asked_us
+        since_us = session.asked_us
+        epoch = epoch_of(self._model.ended[session.session_id])
+        if session.epoch < epoch:
+            since_us = min(since_us, self._led_us[epoch])
+        lived_us = ended_us - since_us
         if lived_us < session.timeout_ms * 1000:
             raise Violation(
                 "sessions",

@@ -9,7 +9,7 @@ import asyncio
 import fcntl
 import struct
 import termios
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from pyzk.auth.provider import AuthId
@@ -17,6 +17,7 @@ from pyzk.constants import CreateMode, OpCode
 from pyzk.data.acl import OPEN_ACL
 from pyzk.data.paths import ROOT
 from pyzk.int64 import hex_id
+from pyzk.jute.record import Record
 from pyzk.jute.records import CreateRequest, CreateSessionTxn, SetDataRequest
 from pyzk.server.connection import OPEN
 from pyzk.server.request import Request
@@ -125,27 +126,13 @@ async def load(engine: Engine, tree: Mapping[str, object]) -> None:
     """Create znodes and set the data of those that exist; return when it is durable."""
     engine.need(RUNNING)
     flat = flatten(tree)
-    session_id = 0
-
-    def submit() -> None:
-        nonlocal session_id
-        server = engine.server
-        now = server.clock.now_ms
-        # Writes are a session's: this one lives as long as they take.
-        session = server.sessions.add(server.sessions.allocate_id(), _SESSION_MS, now)
-        session_id = session.session_id
-        engine.own_sessions.add(session_id)
-        begin = CreateSessionTxn(_SESSION_MS)
-        server.role.submit(Request(None, session, 0, OpCode.CREATE_SESSION, begin, (), now))
-        for path, data in flat.items():
-            opcode = OpCode.SET_DATA if path in server.tree.nodes else OpCode.CREATE
-            record = _record(opcode, path, data)
-            server.role.submit(Request(None, session, 0, opcode, record, _SUPER, now))
-        server.sessions.mark_closing(session.session_id)
-        server.close_session(session)
-
+    nodes = engine.server.tree.nodes
+    writes = []
+    for path, data in flat.items():
+        opcode = OpCode.SET_DATA if path in nodes else OpCode.CREATE
+        writes.append((opcode, _record(opcode, path, data)))
     engine.note(f"ordered: load {len(flat)} znodes")
-    engine.perform(submit)
+    session_id = write(engine, writes)
     if engine.is_disk_stalled:
         return
     await engine.waiters.wait(
@@ -158,6 +145,29 @@ async def load(engine: Engine, tree: Mapping[str, object]) -> None:
         node = nodes.get(path)
         if node is None or (node.data or b"") != data:
             raise FixtureError(f"{path} could not be loaded: is its parent an ephemeral znode?")
+
+
+def write(engine: Engine, writes: Iterable[tuple[int, Record]]) -> int:
+    """Hand writes to the server, which no ACL refuses; return the id of the session whose they are.
+    It lives as long as they take."""
+    session_id = 0
+
+    def submit() -> None:
+        nonlocal session_id
+        server = engine.server
+        now = server.clock.now_ms
+        session = server.sessions.add(server.sessions.allocate_id(), _SESSION_MS, now)
+        session_id = session.session_id
+        engine.own_sessions.add(session_id)
+        begin = CreateSessionTxn(_SESSION_MS)
+        server.role.submit(Request(None, session, 0, OpCode.CREATE_SESSION, begin, (), now))
+        for opcode, record in writes:
+            server.role.submit(Request(None, session, 0, opcode, record, _SUPER, now))
+        server.sessions.mark_closing(session.session_id)
+        server.close_session(session)
+
+    engine.perform(submit)
+    return session_id
 
 
 def _record(opcode: int, path: str, data: bytes) -> CreateRequest | SetDataRequest:

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Final
 
 from pyzk.int64 import hex_id
 from pyzk.quorum.learner import Learner
@@ -23,10 +23,13 @@ from pyzk.testing.core.engine import BROKEN, KILLED, NEW, PAUSED, RUNNING, STOPP
 from pyzk.testing.core.inspection import LeakedClient, session_id_of
 from pyzk.testing.core.waiting import Waiters
 from pyzk.testing.errors import FixtureError, NotRunningError
-from pyzk.testing.members.settings import MemberPlace, check_size, configure
+from pyzk.testing.members.settings import MemberPlace, check_size, configure, server_line
 from pyzk.testing.seams.network import MemoryNetwork
 from pyzk.testing.seams.timing import FixtureTime, PacedClock
 from pyzk.zxid import counter_of, epoch_of, format_zxid
+
+if TYPE_CHECKING:
+    from pyzk.quorum.configurations import Configurations
 
 LOOKING: Final = "looking"
 DOWN: Final = (NEW, KILLED, STOPPED, BROKEN)
@@ -47,13 +50,33 @@ class MemberEngine(Engine):
     ) -> None:
         super().__init__(data_dir, host=host, port=0, virtual_clock=False, options=options)
         self.sid = sid
-        self.is_observer = is_observer
+        self._is_observer = is_observer
         self.time = FixtureTime(self.gate, self.observe, is_virtual=False, monotonic_ms=clock)
 
     @property
     def is_up(self) -> bool:
         """Whether the member runs, paused or not."""
         return self.state in (RUNNING, PAUSED)
+
+    @property
+    def configs(self) -> Configurations | None:
+        """The configurations that the member goes by; None while it is down."""
+        return None if self._runner is None else self._runner.configurations
+
+    @property
+    def is_observer(self) -> bool:
+        """Whether the member does not vote, as far as it knows or, if it is down, knew; one that
+        was removed stays what it was."""
+        configs = self.configs
+        me = None if configs is None else configs.committed.member(self.sid)
+        if me is not None:
+            self._is_observer = me.is_observer
+        return self._is_observer
+
+    @property
+    def place(self) -> MemberPlace:
+        """The place of the member among the others."""
+        return MemberPlace(self.sid, self.is_observer, self.port.host, self.port.port)
 
     @property
     def role(self) -> str:
@@ -109,17 +132,26 @@ class EnsembleEngine:
         self.network = MemoryNetwork()
         self.waiters = Waiters()
         self.is_started = False
-        clock = PacedClock(PACE_MS)
+        self._data_dir = data_dir
+        self._host = host
+        self._clock = PacedClock(PACE_MS)
+        self._roles: dict[int, str] = {}
+        self._last_sid = 0
         self.members: dict[int, MemberEngine] = {}
         for sid in range(1, voters + observers + 1):
-            directory = None if data_dir is None else os.path.join(data_dir, str(sid))
-            engine = MemberEngine(
-                sid, sid > voters, directory, host=host, options=options, clock=clock
-            )
-            engine.network = self.network.endpoint(sid, engine.gate, engine.observe)
-            engine.on_observed = self._observed
-            self.members[sid] = engine
-        self._roles: dict[int, str] = {}
+            self.members[sid] = self.make(is_observer=sid > voters)
+
+    def make(self, *, is_observer: bool) -> MemberEngine:
+        """Return a new member, with an id that none has had, which is not started."""
+        self._last_sid += 1
+        sid = self._last_sid
+        directory = None if self._data_dir is None else os.path.join(self._data_dir, str(sid))
+        engine = MemberEngine(
+            sid, is_observer, directory, host=self._host, options=self.options, clock=self._clock
+        )
+        engine.network = self.network.endpoint(sid, engine.gate, engine.observe)
+        engine.on_observed = self.observed
+        return engine
 
     # --- life -----------------------------------------------------------------------
 
@@ -137,13 +169,11 @@ class EnsembleEngine:
 
     def _configure(self) -> None:
         """Give all members their ports, and each the configuration that names them."""
-        places = []
-        for sid, engine in self.members.items():
+        for engine in self.members.values():
             engine.port.hold()
-            places.append(MemberPlace(sid, engine.is_observer, engine.port.host, engine.port.port))
-        for place in places:
-            engine = self.members[place.sid]
-            engine.config = configure(engine.config, place, places, self.options)
+        lines = [server_line(engine.place) for engine in self.members.values()]
+        for engine in self.members.values():
+            engine.config = configure(engine.config, engine.place, lines, self.options)
 
     async def stop(self) -> None:
         """End all members at once, as production does."""
@@ -170,7 +200,7 @@ class EnsembleEngine:
         engine.need(RUNNING, PAUSED, BROKEN)
         await engine.kill()
         self.network.leave(sid)
-        self._observed()
+        self.observed()
 
     async def stop_member(self, sid: int) -> None:
         """End a member as production does; it keeps its port."""
@@ -178,25 +208,34 @@ class EnsembleEngine:
         if engine.is_up:
             await engine.stop()
             self.network.leave(sid)
-            self._observed()
+            self.observed()
 
     async def restart(self, sid: int, timeout: float) -> None:
         """Start a member again; return when it serves, if there is a quorum for it."""
         engine = self.member(sid)
         await self.stop_member(sid)
         await engine.start()
-        self._observed()
+        self.observed()
         if self._could_serve(engine):
             await self.wait_until_serving([sid], timeout)
 
     def _could_serve(self, engine: MemberEngine) -> bool:
         """Tell whether a quorum of voters runs and can be reached from a member."""
-        voters = [each for each in self.members.values() if not each.is_observer]
-        near = sum(
-            each.state == RUNNING and not self.network.is_blocked(each.sid, engine.sid)
-            for each in voters
-        )
-        return near * 2 > len(voters)
+        configs = self.newest_configs()
+        if configs is None or configs.committed.member(engine.sid) is None:
+            return False
+        near = [
+            each.sid
+            for each in self.members.values()
+            if each.state == RUNNING and not self.network.is_blocked(each.sid, engine.sid)
+        ]
+        return is_quorum(configs, near)
+
+    def newest_configs(self) -> Configurations | None:
+        """Return the configurations of that member that runs and knows the latest one in force."""
+        found = [each.configs for each in self.members.values()]
+        known = [configs for configs in found if configs is not None]
+        return max(known, key=lambda configs: configs.committed.version, default=None)
 
     # --- partitions -----------------------------------------------------------------
 
@@ -210,7 +249,7 @@ class EnsembleEngine:
                 self.network.separate(side, other, silent=silent)
         text = " | ".join(" ".join(map(str, side)) for side in sides)
         self.note(f"partition: {text}{' (silent)' if silent else ''}")
-        self._observed()
+        self.observed()
 
     def _check_sides(self, sides: list[list[int]]) -> None:
         if len(sides) < 2 or not all(sides):
@@ -254,17 +293,21 @@ class EnsembleEngine:
         return max(leaders, key=lambda engine: epoch_of(engine.zxid), default=None)
 
     def _has_quorum(self, leader: MemberEngine) -> bool:
-        voters = [engine for engine in self.members.values() if not engine.is_observer]
-        behind = sum(
-            engine is leader
+        configs = leader.configs
+        return configs is not None and is_quorum(configs, self.behind(leader))
+
+    def behind(self, leader: MemberEngine) -> list[int]:
+        """Return the ids of a leader and of all who serve under it, voters or not."""
+        return [
+            engine.sid
+            for engine in self.members.values()
+            if engine is leader
             or (
                 engine.serves
                 and engine.leader_sid == leader.sid
                 and not self.network.is_blocked(engine.sid, leader.sid)
             )
-            for engine in voters
-        )
-        return behind * 2 > len(voters)
+        ]
 
     def need_leader(self) -> MemberEngine:
         """Return the member that leads. Raises NotRunningError."""
@@ -282,7 +325,7 @@ class EnsembleEngine:
             leader = self.leader()
             return None if leader is None or leader.sid == other_than else leader
 
-        await self._wait(lambda: found() is not None, timeout, "no member leads")
+        await self.wait(lambda: found() is not None, timeout, "no member leads")
         leader = found()
         assert leader is not None
         return leader
@@ -299,7 +342,7 @@ class EnsembleEngine:
                 engine.serves and engine.leader_sid == leader.sid for engine in engines
             )
 
-        await self._wait(all_serve, timeout, "not all serve")
+        await self.wait(all_serve, timeout, "not all serve")
 
     async def wait_until_synced(self, timeout: float) -> None:
         """Wait until all members that serve have every transaction that is committed now."""
@@ -313,7 +356,7 @@ class EnsembleEngine:
         target = (await self.wait_for_leader(timeout)).zxid
         if not counter_of(target):
             return  # who serves has what was before its leader's epoch
-        await self._wait(is_synced, timeout, f"not all have {format_zxid(target)}")
+        await self.wait(is_synced, timeout, f"not all have {format_zxid(target)}")
 
     async def elect_new_leader(self, timeout: float) -> MemberEngine:
         """Make another member the leader: the present one is cut off until it is replaced."""
@@ -336,7 +379,7 @@ class EnsembleEngine:
         session_id = session_id_of(session)
         leader = await self.wait_for_leader(timeout)
         await orders.expire_session(leader, session_id)
-        await self._wait(
+        await self.wait(
             lambda: (
                 not any(
                     session_id in engine.server.database.sessions
@@ -358,7 +401,7 @@ class EnsembleEngine:
         self, path: str, exists: bool, data: bytes | None, timeout: float
     ) -> None:
         """Wait until all members that serve have a znode, or do not have it."""
-        for engine in self.members.values():
+        for engine in list(self.members.values()):
             if engine.serves:
                 await orders.wait_for_node(engine, path, exists, data, timeout)
 
@@ -381,20 +424,22 @@ class EnsembleEngine:
     async def drop_connections(self) -> int:
         """Cut every client's connection."""
         dropped = 0
-        for engine in self.members.values():
+        for engine in list(self.members.values()):
             if engine.is_up:
                 dropped += await orders.drop_connections(engine)
         return dropped
 
     # --- what is seen ---------------------------------------------------------------
 
-    async def _wait(self, condition: object, timeout: float, what: str) -> None:
-        assert callable(condition)
+    async def wait(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
+        """Wait for a condition of the ensemble; ``what`` says what holds instead."""
         if not self.is_started:
             raise NotRunningError("the ensemble is not started: call start(), or use it in a with")
         await self.waiters.wait(condition, timeout, lambda: f"{what}; {self.state()}")
 
-    def _observed(self) -> None:
+    def observed(self) -> None:
+        """Follow what an input of a member has changed: roles, and the conditions that tests wait
+        for."""
         for sid, engine in self.members.items():
             role = engine.role
             if self._roles.get(sid) != role:
@@ -415,6 +460,12 @@ class EnsembleEngine:
             pairs = ", ".join(f"{one} and {other}" for one, other in self.network.partitions)
             text += f"; nothing passes between {pairs}"
         return text
+
+
+def is_quorum(configs: Configurations, sids: Iterable[int]) -> bool:
+    """Tell whether these servers are a quorum by the configurations that a member goes by."""
+    found = dict.fromkeys(sids)
+    return all(verifier.has_quorum(found) for verifier in configs.verifiers)
 
 
 PACE_MS: Final = 100

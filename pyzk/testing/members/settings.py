@@ -63,21 +63,23 @@ def check_size(voters: object, observers: object) -> None:
 def configure(
     config: ServerConfig,
     me: MemberPlace,
-    places: Iterable[MemberPlace],
+    server_lines: Iterable[str],
     options: Mapping[str, object],
 ) -> ServerConfig:
-    """Return the configuration of one member. Raises ConfigError."""
+    """Return the configuration of one member; ``server_lines`` are those of the ensemble. Raises
+    ConfigError."""
     settings = {**DEFAULTS, **ENSEMBLE_DEFAULTS, **options}
     lines = [
         f"{name}={text_of(value)}" for name, value in settings.items() if name not in PROPERTIES
     ]
-    lines += [_server_line(place) for place in places]
+    lines += server_lines
     ensemble = parse_ensemble(Settings("\n".join(lines).encode()), StartFiles(str(me.sid).encode()))
     assert ensemble is not None, lines
     return replace(config, client_port=me.client_port, ensemble=ensemble)
 
 
-def _server_line(place: MemberPlace) -> str:
+def server_line(place: MemberPlace) -> str:
+    """Return the line of a member, as zoo.cfg and a reconfiguration have it."""
     host = f"[{place.host}]" if ":" in place.host else place.host
     role = "observer" if place.is_observer else "participant"
     quorum, election = QUORUM_PORT + place.sid, ELECTION_PORT + place.sid

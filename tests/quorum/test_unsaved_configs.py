@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pyzk.config.members import parse_membership
 from pyzk.errors import StorageError
 from pyzk.quorum.commands import SaveConfig
-from pyzk.runtime.unsaved_configs import LAST_PAUSE_S, UnsavedConfigs
+from pyzk.quorum.unsaved_configs import LAST_PAUSE_S, UnsavedConfigs
 
 FULL = StorageError("the disk is full", path="/c/zoo.cfg")
 
@@ -86,13 +86,14 @@ def test_a_later_one_takes_its_place() -> None:
     assert len(hands.planned) == 1
 
 
-def test_the_one_in_force_is_tried_again_beside_a_later_one_that_is_proposed() -> None:
+def test_the_one_in_force_is_tried_again_behind_a_later_one_that_is_proposed() -> None:
+    """Which may be the only one that has this server."""
     hands = Hands()
     active = hands.order(1, True, FULL)
     proposed = hands.order(2, False, FULL)
     assert len(hands.unsaved) == 2
     assert len(hands.planned) == 1
-    assert hands.pass_time() == [active, proposed]
+    assert hands.pass_time() == [proposed, active]
     hands.unsaved.tried(active, None)
     assert len(hands.unsaved) == 1
     hands.unsaved.tried(proposed, FULL)

@@ -1,6 +1,6 @@
 """The configurations of a member that its files do not have, because these cannot be written.
 
-Shell. The member serves on. Each configuration is tried again, after growing pauses, until it is
+Pure. The member serves on. Each configuration is tried again, after growing pauses, until it is
 saved or a later one takes its place. ZooKeeper only logs the failure.
 """
 
@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pyzk.int64 import hex_digits
 from pyzk.quorum.commands import SaveConfig
 
 if TYPE_CHECKING:
     from pyzk.errors import StorageError
-    from pyzk.runtime.seams import Timer
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S: Final = 1.0
 LAST_PAUSE_S: Final = 300.0
 """The pause before a configuration is tried again doubles from the first to the last."""
+
+
+class Timer(Protocol):
+    """A pause that has begun, and can be given up."""
+
+    def cancel(self) -> object: ...
 
 
 class UnsavedConfigs:
@@ -85,7 +90,7 @@ class UnsavedConfigs:
 
     def _try_again(self) -> None:
         self._timer = None
-        for kind in (True, False):  # the one in force first
+        for kind in (False, True):  # a server that is added may start by the proposed one only
             if kind in self._failed:
                 self._save(self._failed[kind])
 

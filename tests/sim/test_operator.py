@@ -1,0 +1,83 @@
+"""What an operator knows of an ensemble, and where machines listen that are told to move."""
+
+from __future__ import annotations
+
+import attrs
+
+from pyzk.config.members import Membership, ServerAddress
+from pyzk.quorum.commands import ListenForClients
+from pyzk.sim.network import CLIENT
+from pyzk.sim.options import LIVENESS, Options
+from pyzk.sim.ports import REBIND_US
+from pyzk.sim.settings import first_membership
+from pyzk.sim.trace import Trace
+from pyzk.sim.world import World
+
+FOUNDED = 0x100000000
+CHANGED = 0x100000005
+
+
+def world_of(voters: int) -> World:
+    return World(Options(1, mode=LIVENESS, is_declared_new=True, voters=voters), Trace())
+
+
+def without_the_last(world: World) -> tuple[Membership, Membership]:
+    """Returns the first configuration of four, and one that removes the last; it is committed."""
+    first = first_membership(world.options)
+    founded = Membership(first.members, FOUNDED, first.groups, first.weights)
+    changed = Membership(first.members[:3], CHANGED, first.groups, first.weights)
+    world.checks.configs._add(founded)
+    world.checks.configs._add(changed)
+    return founded, changed
+
+
+def test_who_knows_a_change_as_proposed_only_needs_a_quorum_of_the_one_before() -> None:
+    """Whoever put it in force may have died before the others heard of it."""
+    world = world_of(4)
+    founded, changed = without_the_last(world)
+    for sid in (1, 2, 3):
+        saved = world.machines[sid].disk.config.saved
+        saved.activate(founded)
+        saved.propose(changed)
+    operator = world.operator
+    assert operator.needs_others([1, 3]) == [2, 4]
+    assert operator.needs_others([1, 2, 3]) == []
+    world.machines[2].disk.config.saved.activate(changed)
+    assert operator.needs_others([1, 2]) == []
+    assert operator.needs_others([1, 3]) == [2, 4]
+    assert operator.needs_others([1]) == [2, 3, 2, 3, 4]
+
+
+def test_nobody_is_lost_who_can_ask_those_that_are_left() -> None:
+    """None of them has the newest configuration in force."""
+    world = world_of(4)
+    for sid in (1, 3):
+        world.machines[sid].start()
+    assert [*world.operator._found()] == [1, 3]
+    without_the_last(world)
+    assert [*world.operator._found()] == [1, 3]
+
+
+def test_who_serves_reads_only_is_lost_if_it_knows_no_true_address() -> None:
+    world = world_of(2)
+    first = first_membership(world.options)
+    elsewhere = attrs.evolve(first.members[0], addresses=(ServerAddress("h1b", 2888, 3888),))
+    moved = Membership((elsewhere, first.members[1]), CHANGED)
+    world.checks.configs._add(moved)
+    world.machines[1].disk.config.saved.activate(moved)
+    member = world.machines[2]
+    for machine in (world.machines[1], member):
+        machine.start()
+    member.inputs._read_only()
+    assert [world.operator._is_lost(member) for _ in range(4)] == [False, False, False, True]
+
+
+def test_a_port_opens_where_the_last_order_says() -> None:
+    world = world_of(3)
+    machine = world.machines[1]
+    machine.start()
+    for port in range(1, 21):
+        machine.ports.listen_for_clients(ListenForClients("h1b", 2 * port))
+        machine.ports.listen_for_clients(ListenForClients("h1", 2 * port + 1))
+        world.run(world.now_us + 2 * REBIND_US)
+        assert machine.ports.places(CLIENT) == (("h1", 2 * port + 1),)
