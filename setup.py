@@ -34,6 +34,7 @@ MODULES = (
     "clock",
     "constants",
     "errors",
+    "metrics",
     "summaries",
     "zxid",
     "persistence/logwriter",

@@ -16,6 +16,8 @@ from typing import Any, Final
 import attrs
 import click
 
+from pyzk.cli.access import Access
+from pyzk.cli.access_options import access_options
 from pyzk.cli.members_change import (
     Change,
     add,
@@ -81,6 +83,7 @@ _reaching: Final = (
         metavar="SECONDS",
         help="How long to wait for each answer.",
     ),
+    access_options,
     output_option,
 )
 _changing: Final = (
@@ -144,7 +147,12 @@ def command() -> None:
 @click.argument("more", nargs=-1, metavar="[HOST:PORT[,HOST:PORT...]]")
 @_with_options(_reaching)
 def list_command(
-    more: tuple[str, ...], servers: str, auth: str | None, timeout_s: float, output: str
+    more: tuple[str, ...],
+    servers: str,
+    auth: str | None,
+    timeout_s: float,
+    access: Access,
+    output: str,
 ) -> None:
     """Show the configuration in force, and how each member is.
 
@@ -153,9 +161,9 @@ def list_command(
     addresses = _addresses(",".join(more) or servers)
     report = Report()
     try:
-        observed = look_at_members(addresses, timeout_s)
+        observed = look_at_members(addresses, timeout_s, access)
         if observed is None:
-            with EnsembleClient(addresses, _credentials(auth), timeout_s) as client:
+            with EnsembleClient(addresses, _credentials(auth), timeout_s, access) as client:
                 observed = client.observe(max_lag=DEFAULT_MAX_LAG, is_writer=False)
     except UnavailableError as error:
         report.fail(Outcome.UNAVAILABLE, "unavailable", str(error))
@@ -253,6 +261,7 @@ def _change(
     servers: str,
     auth: str | None,
     timeout_s: float,
+    access: Access,
     output: str,
     is_dry: bool,
     yes: bool,
@@ -275,7 +284,7 @@ def _change(
     terms = Terms(is_dry, is_forced, wait_s, max_lag, agree)
     addresses, credentials = _addresses(servers), _credentials(auth)
     try:
-        with EnsembleClient(addresses, credentials, timeout_s) as client:
+        with EnsembleClient(addresses, credentials, timeout_s, access) as client:
             report = carry_out(client, wanted, others, terms)
     except UnavailableError as error:
         report = Report(is_dry)

@@ -68,10 +68,12 @@ class Observed:
     tell."""
     unreachable: dict[str, str] = attrs.field(factory=dict)
     """Why an election address cannot be reached, by `host:port`."""
+    place_of: Callable[[QuorumServer], tuple[str, int] | None] = client_place
+    """Returns where a member takes this client; None if nobody knows."""
 
     def of(self, member: QuorumServer) -> SurveyedServer | None:
         """Return what is known of a member; None if nobody knows where it takes clients."""
-        where = client_place(member)
+        where = self.place_of(member)
         if where is not None:
             address = ClientAddress(*where)
             return next((each for each in self.servers if each.address == address), None)

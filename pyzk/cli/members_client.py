@@ -23,8 +23,11 @@ from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.retry import KazooRetry
 
 from pyzk.auth.access import SUPER
-from pyzk.cli.members_change import Change, client_place, same_content
+from pyzk.cli.access import PLAIN, Access
+from pyzk.cli.access_kazoo import FailedLogin, kazoo_client
+from pyzk.cli.members_change import Change, same_content
 from pyzk.cli.members_checks import Observed
+from pyzk.cli.members_places import Places
 from pyzk.cli.status import DEFAULT_MAX_LAG
 from pyzk.cli.survey import (
     ClientAddress,
@@ -149,10 +152,16 @@ class EnsembleClient:
     """A session with an ensemble."""
 
     def __init__(
-        self, servers: Sequence[ClientAddress], auth: tuple[str, str] | None, timeout_s: float
+        self,
+        servers: Sequence[ClientAddress],
+        auth: tuple[str, str] | None,
+        timeout_s: float,
+        access: Access = PLAIN,
     ) -> None:
-        self._given = list(servers)
+        self._places = Places(servers, has_tls=access.tls is not None)
         self._auth = auth
+        self._access = access
+        self._failed_login = FailedLogin()
         self._timeout_s = timeout_s
         self._client: KazooClient | None = None
         self._tells_identities = True
@@ -172,7 +181,9 @@ class EnsembleClient:
     def _connect(self) -> None:
         """Raises UnavailableError."""
         serving = self._serving()
-        client = KazooClient(
+        client = kazoo_client(
+            self._access,
+            self._failed_login,
             hosts=",".join(map(str, serving)),
             timeout=SESSION_S,
             auth_data=None if self._auth is None else [self._auth],
@@ -183,6 +194,8 @@ class EnsembleClient:
         try:
             client.start(timeout=max(self._timeout_s, 1.0))
         except KazooTimeoutError:
+            if self._failed_login.reason is not None:
+                raise self._not_logged_in() from None
             why = "they may be full (maxClientCnxns), or ask for another authentication (--auth)"
             raise UnavailableError(
                 f"no session with {', '.join(map(str, serving))}: {why}"
@@ -194,9 +207,17 @@ class EnsembleClient:
             ) from None
         self._client = client
 
+    def _not_logged_in(self) -> UnavailableError:
+        why = self._failed_login.reason
+        return UnavailableError(
+            "the servers do not accept the credentials"
+            if why is None
+            else f"the login by SASL has failed: {why}"
+        )
+
     def _serving(self) -> list[ClientAddress]:
         """Return the servers to connect to, those that serve. Raises UnavailableError."""
-        found = asyncio.run(look(self._given, self._timeout_s))
+        found = asyncio.run(look(self._places.given, self._timeout_s, self._access))
         serving = [each.address for each in found if each.is_serving and each.mode != "read-only"]
         if serving:
             return serving
@@ -268,7 +289,7 @@ class EnsembleClient:
                     raise UnavailableError(f"no server has answered for {PATIENCE_S:g} s") from None
                 time.sleep(_PAUSE_S)
             except exceptions.AuthFailedError:
-                raise UnavailableError("the servers do not accept the credentials") from None
+                raise self._not_logged_in() from None
             except exceptions.NoAuthError:
                 raise RefusedError(
                     "permission", f"the servers do not let this client read {CONFIG_PATH}: --auth"
@@ -325,12 +346,8 @@ class EnsembleClient:
 
     def _know(self, members: Iterable[QuorumServer]) -> None:
         """Connect to any of these members from now on: one of those given may leave."""
-        for member in members:
-            client = client_place(member)
-            if client is not None and ClientAddress(*client) not in self._given:
-                self._given.append(ClientAddress(*client))
         assert self._client is not None
-        self._client.set_hosts(",".join(map(str, self._given)))
+        self._client.set_hosts(",".join(map(str, self._places.all_of(members))))
 
     def observe(
         self, others: Iterable[QuorumServer] = (), max_lag: int = 0, is_writer: bool = True
@@ -346,12 +363,16 @@ class EnsembleClient:
             has_auth=self._auth is not None,
             can_write=self.anybody_can_write() if is_writer else None,
             is_super=is_super,
+            place_of=self._places.of,
         )
         asyncio.run(self._try_addresses(others, observed))
         return observed
 
     async def _survey(self, members: Iterable[QuorumServer]) -> list[SurveyedServer]:
-        return await survey(_places(members, self._given), self._timeout_s)
+        places = self._places
+        if places.has_tls:
+            places.learn(await survey(places.given, self._timeout_s, self._access))
+        return await survey(places.all_of(members), self._timeout_s, self._access)
 
     async def _try_addresses(self, members: Iterable[QuorumServer], observed: Observed) -> None:
         """Note which hosts nobody knows, and which servers that run have closed election ports."""
@@ -372,31 +393,29 @@ class EnsembleClient:
                 observed.unreachable[place(*pair)] = why
 
 
-def look_at_members(given: Sequence[ClientAddress], timeout_s: float) -> Observed | None:
+def look_at_members(
+    given: Sequence[ClientAddress], timeout_s: float, access: Access = PLAIN
+) -> Observed | None:
     """Return how the members are, without a session, which would be a transaction; None if no
     server that is asked tells the configuration (``conf``). Raises RefusedError."""
-    servers = asyncio.run(survey(given, timeout_s))
+    where = Places(given, has_tls=access.tls is not None)
+    servers = asyncio.run(survey(given, timeout_s, access))
+    where.learn(servers)
     if servers and all(each.is_serving and each.mode == "standalone" for each in servers):
         raise RefusedError(*_STANDALONE)
     configuration = configuration_of(servers)
     for _ in range(_MOST_LOOKS):
         if configuration is None:
             return None
-        places = _places(configuration.members, given)
+        places = where.all_of(configuration.members)
         if set(places) <= {each.address for each in servers}:
             break
-        servers = asyncio.run(survey(places, timeout_s))
+        servers = asyncio.run(survey(places, timeout_s, access))
         # The leader may be among them, and have a later one.
         configuration = configuration_of(servers) or configuration
-    return None if configuration is None else Observed(configuration, servers, DEFAULT_MAX_LAG)
-
-
-def _places(members: Iterable[QuorumServer], given: Iterable[ClientAddress]) -> list[ClientAddress]:
-    """Return where to ask members and the servers that were named."""
-    found = dict.fromkeys(
-        ClientAddress(*where) for where in map(client_place, members) if where is not None
-    )
-    return [*(found | dict.fromkeys(given))]
+    if configuration is None:
+        return None
+    return Observed(configuration, servers, DEFAULT_MAX_LAG, place_of=where.of)
 
 
 async def _try(address: tuple[str, int], timeout_s: float) -> str | None:

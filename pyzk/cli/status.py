@@ -14,6 +14,8 @@ from typing import Any, Final
 import attrs
 import click
 
+from pyzk.cli.access import Access
+from pyzk.cli.access_options import tls_options
 from pyzk.cli.number import Number
 from pyzk.cli.output import JSON, output_option, print_json, print_out
 from pyzk.cli.sources import fail
@@ -407,7 +409,10 @@ def _member_json(member: SurveyedServer, digest: tuple[str, int | None]) -> dict
     metavar="N",
     help="Transactions that a healthy member may be behind.",
 )
-def command(servers: tuple[str, ...], output: str, timeout_s: float, max_lag: int) -> None:
+@tls_options
+def command(
+    servers: tuple[str, ...], output: str, timeout_s: float, max_lag: int, access: Access
+) -> None:
     """Show how the members of an ensemble are; pyzk's and Apache ZooKeeper's.
 
     Name all of them, as in a client's connect string; without one it is 127.0.0.1:2181. Codes:
@@ -424,7 +429,7 @@ def command(servers: tuple[str, ...], output: str, timeout_s: float, max_lag: in
         addresses = parse_addresses(",".join(servers) or DEFAULT_SERVERS)
     except ValueError as error:
         fail(str(error))
-    report = judge(asyncio.run(survey(addresses, timeout_s)), max_lag)
+    report = judge(asyncio.run(survey(addresses, timeout_s, access)), max_lag)
     if output == JSON:
         print_json(as_json(report))
     else:

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 import attrs
 
+from pyzk.cli.access import PLAIN, Access, explain_tls, is_tls_alert
 from pyzk.config.members import Membership, parse_membership
 from pyzk.errors import ConfigError
 from pyzk.int64 import MASK64
@@ -120,37 +121,41 @@ class SurveyedServer:
 # --- asking ---------------------------------------------------------------------------
 
 
-async def survey(addresses: Sequence[ClientAddress], timeout_s: float) -> list[SurveyedServer]:
+async def survey(
+    addresses: Sequence[ClientAddress], timeout_s: float, access: Access = PLAIN
+) -> list[SurveyedServer]:
     """Ask all servers; return them in the given order."""
-    members = await look(addresses, timeout_s)
-    await measure_lag(members, timeout_s)
-    await asyncio.gather(*(_ask_more(member, timeout_s) for member in members))
+    members = await look(addresses, timeout_s, access)
+    await measure_lag(members, timeout_s, access)
+    await asyncio.gather(*(_ask_more(member, timeout_s, access) for member in members))
     return members
 
 
-async def look(addresses: Sequence[ClientAddress], timeout_s: float) -> list[SurveyedServer]:
+async def look(
+    addresses: Sequence[ClientAddress], timeout_s: float, access: Access = PLAIN
+) -> list[SurveyedServer]:
     """Ask all servers for their mode only."""
     members = [SurveyedServer(address) for address in addresses]
-    await asyncio.gather(*(_visit(member, timeout_s) for member in members))
+    await asyncio.gather(*(_visit(member, timeout_s, access) for member in members))
     return members
 
 
-async def _visit(member: SurveyedServer, timeout_s: float) -> None:
+async def _visit(member: SurveyedServer, timeout_s: float, access: Access) -> None:
     try:
-        text = await ask(member.address, "srvr", timeout_s)
+        text = await ask(member.address, "srvr", timeout_s, access)
     except (OSError, ValueError) as error:
         member.problem = explain(error, timeout_s)
         return
     read_srvr(member, text)
 
 
-async def _ask_more(member: SurveyedServer, timeout_s: float) -> None:
+async def _ask_more(member: SurveyedServer, timeout_s: float, access: Access) -> None:
     if not member.is_serving:
         return
     refused = []
     for word, read in (("mntr", _read_mntr), ("conf", _read_conf), ("hash", _read_hash)):
         try:
-            text = await ask(member.address, word, timeout_s)
+            text = await ask(member.address, word, timeout_s, access)
         except (OSError, ValueError) as error:
             member.problem = f"{word}: {explain(error, timeout_s)}"
             return
@@ -161,7 +166,9 @@ async def _ask_more(member: SurveyedServer, timeout_s: float) -> None:
     member.refused = tuple(refused)
 
 
-async def measure_lag(members: Iterable[SurveyedServer], timeout_s: float) -> None:
+async def measure_lag(
+    members: Iterable[SurveyedServer], timeout_s: float, access: Access = PLAIN
+) -> None:
     """Find the learners that lack what the leader had when it was asked, and still lack it."""
     members = list(members)
     leader = leader_of(members)
@@ -175,7 +182,7 @@ async def measure_lag(members: Iterable[SurveyedServer], timeout_s: float) -> No
         if not late:
             break
         await asyncio.sleep(_PAUSE_S)
-        await asyncio.gather(*(_visit(member, timeout_s) for member in late))
+        await asyncio.gather(*(_visit(member, timeout_s, access) for member in late))
         learners = [member for member in learners if member.mode in LEARNERS]
     for member in learners:
         member.lag = _lag(member.zxid, target)
@@ -209,16 +216,17 @@ def configuration_of(members: Iterable[SurveyedServer]) -> Membership | None:
     return max(found, key=lambda each: each.version, default=None)
 
 
-async def ask(address: ClientAddress, word: str, timeout_s: float) -> str:
+async def ask(address: ClientAddress, word: str, timeout_s: float, access: Access = PLAIN) -> str:
     """Return the whole answer to a word. Raises OSError (of which TimeoutError is one), and
     ValueError for what cannot be an answer."""
     async with asyncio.timeout(timeout_s):
-        reader, writer = await asyncio.open_connection(address.host, address.port)
+        reader, writer = await asyncio.open_connection(address.host, address.port, ssl=access.tls)
         try:
             writer.write(word.encode())
             answer = await _read_all(reader)
         finally:
-            writer.close()
+            # Not closed: the answer is whole, and a server may never say goodbye in TLS.
+            writer.transport.abort()
     return answer.decode("utf-8", "replace")
 
 
@@ -239,6 +247,8 @@ def explain(error: Exception, timeout_s: float) -> str:
         return f"no answer within {timeout_s:g} s"
     if isinstance(error, ConnectionRefusedError):
         return "connection refused: nothing listens there"
+    if isinstance(error, OSError) and (text := explain_tls(error)) is not None:
+        return text
     if isinstance(error, OSError):
         # Of several addresses of one name asyncio tells all that went wrong, in one text.
         return error.strerror or str(error)
@@ -255,7 +265,10 @@ def read_srvr(member: SurveyedServer, text: str) -> None:
         # Also what the original does with a connection too many of one host.
         member.problem = "it closes the connection without an answer: this is not the client port"
         member.problem += " of a ZooKeeper, or it has too many connections from here"
-        member.problem += " (maxClientCnxns)"
+        member.problem += " (maxClientCnxns), or it takes TLS only (--tls)"
+        return
+    if is_tls_alert(text):
+        member.problem = "it takes TLS only at this port: --tls"
         return
     if text.startswith("This ZooKeeper instance is not currently serving"):
         member.mode = NOT_SERVING

@@ -1,7 +1,6 @@
-"""The files that a member has beside `zoo.cfg` when it starts.
+"""The files that a member has beside zoo.cfg, as one start reads them.
 
-Pure. Whoever asks hands in what reads a file. ZooKeeper: QuorumPeerConfig.parseProperties, for
-`myid` and dynamicConfigFile.
+Pure. ZooKeeper: QuorumPeerConfig.parse, and its reading of myid and of the dynamic file.
 """
 
 from __future__ import annotations

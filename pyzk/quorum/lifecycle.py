@@ -348,9 +348,10 @@ class MemberLife:
             if election.sends:
                 for sid, payload in election.take_sends():
                     links.send(sid, payload)
-            for sid in election.take_lookers():
-                if self.role is not None:
-                    self.role.looking(sid)
+            if election.lookers:
+                for sid in election.take_lookers():
+                    if self.role is not None:
+                        self.role.looking(sid)
             if self.role is not None and self.role.over is not None:
                 self._end_role(self.role, self.role.over)
                 continue

@@ -44,6 +44,7 @@ class ClientPorts:
         inputs: ClientInputs,
         config: ServerConfig,
         wrap: Wrap | None,
+        wrap_tls: Callable[[asyncio.Protocol], asyncio.Protocol] | None,
         taken_at: Callable[[], None],
         call_later: Callable[[float, Callable[[], object]], Timer],
     ) -> None:
@@ -52,6 +53,7 @@ class ClientPorts:
         self._call_later = call_later
         self._config = config
         self._wrap = wrap
+        self._wrap_tls = wrap_tls
         self._handshakes: Handshakes | None = None
         """The handshakes of both ports; None without TLS."""
         self._reloading: Reloading | None = None
@@ -87,16 +89,18 @@ class ClientPorts:
     def _make_plain(self) -> asyncio.Protocol:
         if self._door is None:
             return self._protocol(is_on_secure_port=False)
-        from pyzk.runtime.tls_link import TlsLink
-
-        return TlsLink(self._door, partial(self._protocol, is_on_secure_port=False)).itself()
+        return self._link(self._door, is_on_secure_port=False)
 
     def _make_secure(self) -> asyncio.Protocol:
+        assert self._secure_door is not None, "it is opened with TLS only"
+        return self._link(self._secure_door, is_on_secure_port=True)
+
+    def _link(self, door: Door, *, is_on_secure_port: bool) -> asyncio.Protocol:
         from pyzk.runtime.tls_link import TlsLink
 
-        assert self._secure_door is not None, "it is opened with TLS only"
-        make = partial(self._protocol, is_on_secure_port=True)
-        return TlsLink(self._secure_door, make).itself()
+        make = partial(self._protocol, is_on_secure_port=is_on_secure_port)
+        link = TlsLink(door, make).itself()
+        return self._wrap_tls(link) if self._wrap_tls else link
 
     def _protocol(self, *, is_on_secure_port: bool) -> asyncio.Protocol:
         protocol = ClientProtocol(self._inputs, is_on_secure_port=is_on_secure_port)

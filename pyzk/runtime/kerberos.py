@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from pyzk.auth.sasl.gssapi import GssapiClient, Step
+from pyzk.auth.sasl.gssapi import GssapiClient, GssContext, Step
 from pyzk.config.jaas import Login
 from pyzk.errors import ConfigError, SaslError
 
@@ -63,6 +63,15 @@ class GssKerberos:
         (self._initiating if is_client else self._accepting).run(step)
 
 
+def client_context(principal: str | None, service: str) -> Callable[[], GssContext]:
+    """Return what begins the context of somebody who has a ticket and goes to a service, on a
+    thread that may wait. Without a ``principal`` it is who the ticket is for. Raises ConfigError if
+    the library is not installed."""
+    library = _library()
+    login = Login(section="", users={}, principal=principal)
+    return lambda: _Context(library, login, "initiate", {}, service)
+
+
 class _Context:
     """One security context; its credentials are acquired at the first step, on that thread."""
 
@@ -85,8 +94,9 @@ class _Context:
     def _begin(self) -> Any:
         library = self._library
         principal = library.NameType.kerberos_principal
+        own = self._login.principal
         credentials = library.Credentials(
-            name=library.Name(self._login.principal, principal),
+            name=None if own is None else library.Name(own, principal),
             usage=self._usage,
             store=self._store or None,
         )

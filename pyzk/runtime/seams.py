@@ -148,6 +148,8 @@ class Seams(NamedTuple):
     listeners: Sequence[socket.socket] | None = None
     """Sockets that listen already; the runner closes them when it ends."""
     wrap: Callable[[ClientProtocol], asyncio.Protocol] | None = None
-    """Puts something between a socket and the protocol that serves it."""
+    """Puts something between a socket, or its TLS, and the protocol that serves it."""
+    wrap_tls: Callable[[asyncio.Protocol], asyncio.Protocol] | None = None
+    """Puts something between a client's socket and its TLS."""
     network: MemberNetwork | None = None
     """The network between this server and the other members of its ensemble."""

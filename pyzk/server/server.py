@@ -18,6 +18,7 @@ from pyzk.constants import EventType, OpCode
 from pyzk.data.acl import OPEN_ACL_ID
 from pyzk.data.database import Database
 from pyzk.data.name_set import KeptLists
+from pyzk.data.node import KeptStats
 from pyzk.data.tree import DataTree
 from pyzk.int64 import hex_id
 from pyzk.metrics import Metrics
@@ -91,6 +92,7 @@ class Server:
         """Session id -> the connection that waits to hear whether that session still lives."""
         self.marks = Marks()
         self.lists = KeptLists(self.metrics)
+        self.stats = KeptStats(database.tree.nodes)
         self.queues = SessionQueues(config, clock, self.metrics, self.sessions)
         self.role: Role
         self.reads: dict[int, ReadHandler] = READS
@@ -139,6 +141,7 @@ class Server:
         """Take another database. No role may be running."""
         assert not self.is_running, "another database while a role is running"
         self.lists = KeptLists(self.metrics)
+        self.stats = KeptStats(database.tree.nodes)
         self.database = database
         self.tree = database.tree
         self._watch_tree()

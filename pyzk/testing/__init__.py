@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pyzk.testing.aio import AsyncZooKeeperServer
+    from pyzk.testing.core.certificates import Certificates, ClientCertificate, GivenCertificates
     from pyzk.testing.core.inspection import LeakedClient, SessionInfo, WatchInfo
     from pyzk.testing.ensemble import ZooKeeperEnsemble
     from pyzk.testing.errors import (
@@ -40,6 +41,9 @@ __all__ = [
     "WatchInfo",
     "LeakedClient",
     "Fault",
+    "Certificates",
+    "GivenCertificates",
+    "ClientCertificate",
     "FixtureError",
     "LeakedClientsError",
     "LeakedClientsWarning",
@@ -56,6 +60,9 @@ _MODULES = {
     "WatchInfo": "core.inspection",
     "LeakedClient": "core.inspection",
     "Fault": "seams.faults",
+    "Certificates": "core.certificates",
+    "GivenCertificates": "core.certificates",
+    "ClientCertificate": "core.certificates",
     "FixtureError": "errors",
     "LeakedClientsError": "errors",
     "LeakedClientsWarning": "errors",

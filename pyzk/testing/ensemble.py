@@ -14,17 +14,21 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from pyzk.testing.core import engine as states
 from pyzk.testing.core.blocking import WAIT_S
 from pyzk.testing.core.controls import check_leaks, report_leaks
 from pyzk.testing.core.inspection import LeakedClient
 from pyzk.testing.core.loopthread import OnThread
+from pyzk.testing.core.security import NO_SECURITY, Secured, Security
 from pyzk.testing.errors import FixtureError, NotRunningError
 from pyzk.testing.members.changes import add_member, remove_member
 from pyzk.testing.members.engine import EnsembleEngine, MemberEngine
 from pyzk.testing.members.member import EnsembleMember
+
+if TYPE_CHECKING:
+    from pyzk.testing.core.security import Tls
 
 _NOT_STARTED = "the ensemble is not started: call start(), or use it as a context manager"
 _STOPPED = "the ensemble is stopped; make another one"
@@ -72,13 +76,15 @@ class MemberList(Generic[_Member]):
         return [member for member in self.members if member.is_observer]
 
 
-class ZooKeeperEnsemble(OnThread, MemberList[EnsembleMember]):
+class ZooKeeperEnsemble(OnThread, MemberList[EnsembleMember], Secured):
     """A ZooKeeper ensemble for tests.
 
     The voters have the ids 1, 2, 3..., the observers the ids after them. With ``data_dir`` None
     everything is in memory; otherwise each member has a directory there, named after its id.
     ``options`` are keys of zoo.cfg for all members. ``leaks`` says what ``stop`` does about clients
-    that are still connected: ``warn``, ``error`` (LeakedClientsError) or ``ignore``.
+    that are still connected: ``warn``, ``error`` (LeakedClientsError) or ``ignore``. ``tls`` and
+    ``sasl`` are for clients, as those of `ZooKeeperServer`; with the option sslQuorum the members
+    talk TLS with each other, too.
     """
 
     def __init__(
@@ -90,6 +96,8 @@ class ZooKeeperEnsemble(OnThread, MemberList[EnsembleMember]):
         host: str = "127.0.0.1",
         options: Mapping[str, object] | None = None,
         leaks: str = "warn",
+        tls: Tls = False,
+        sasl: Mapping[str, str] | None = None,
     ) -> None:
         check_leaks(leaks)
         self._leaks = leaks
@@ -99,6 +107,7 @@ class ZooKeeperEnsemble(OnThread, MemberList[EnsembleMember]):
             data_dir=None if data_dir is None else os.fspath(data_dir),
             host=host,
             options=options or {},
+            security=Security(tls, sasl) if tls or sasl else NO_SECURITY,
         )
         self._why_not = _NOT_STARTED
         self._prepare()
@@ -181,6 +190,10 @@ class ZooKeeperEnsemble(OnThread, MemberList[EnsembleMember]):
     def connect_string(self) -> str:
         """The connect string for clients: ``host:port`` of every member, in the order of ids."""
         return ",".join(member.connect_string for member in self.members)
+
+    @property
+    def _security(self) -> Security:
+        return self._engine.security
 
     @property
     def members(self) -> list[EnsembleMember]:

@@ -26,6 +26,10 @@ class ZooKeeperServer(OnThread, BlockingControls):
     zoo.cfg (or names that production takes with -D) and their values. ``leaks`` says what `stop`
     does about clients that are still connected: ``warn``, ``error`` (LeakedClientsError) or
     ``ignore``.
+
+    With ``tls`` the port takes TLS only: True makes the certificates, `Certificates` or
+    `GivenCertificates` are taken. Clients must show one, unless the option ssl.clientAuth says
+    otherwise. ``sasl`` are users of DIGEST-MD5 and their passwords.
     """
 
     def _prepare(self) -> None:

@@ -136,10 +136,15 @@ async def test_both_ports_serve_the_same_tree(tmp_path: Path) -> None:
             assert await ask(each, b"ruok", tls) == "imok"
             report = await ask(each, b"srvr", tls)
             assert "\nConnections: 3\n" in report
-            assert len((await ask(each, b"cons", tls)).splitlines()) == 4
+            for word in (b"cons", b"stat"):
+                lines = (await ask(each, word, tls)).splitlines()
+                assert len([line for line in lines if line.startswith(" /127.0.0.1:")]) == 2
+            await ask(each, b"crst", tls)
+            reset = [each.stats.packets_received for each in runner.peer.connections]
+            assert sorted(reset) == ([0, 2] if tls is None else [0, 0])
         report = await ask(plain, b"mntr")
         assert value(report, "num_alive_connections") == 3
-        assert value(report, "non_mtls_local_conn_count") == 6
+        assert value(report, "non_mtls_local_conn_count") == 8
         assert value(report, "non_mtls_remote_conn_count") == 0
         await one.close()
         await other.close()

@@ -7,6 +7,7 @@ import attrs
 from pyzk.config.members import Membership, ServerAddress
 from pyzk.quorum.commands import ListenForClients
 from pyzk.sim.network import CLIENT
+from pyzk.sim.operator import PATIENCE
 from pyzk.sim.options import LIVENESS, Options
 from pyzk.sim.ports import REBIND_US
 from pyzk.sim.settings import first_membership
@@ -81,3 +82,41 @@ def test_a_port_opens_where_the_last_order_says() -> None:
         machine.ports.listen_for_clients(ListenForClients("h1", 2 * port + 1))
         world.run(world.now_us + 2 * REBIND_US)
         assert machine.ports.places(CLIENT) == (("h1", 2 * port + 1),)
+
+
+def test_who_got_its_vote_behind_the_loss_of_its_data_is_initialized_if_it_is_needed() -> None:
+    world = world_of(2)
+    for sid, lost in ((2, ()), (2, (2,)), (1, ())):
+        for machine in world.machines.values():
+            machine.disk.is_new = machine.sid != 2
+        world.checks.durability.lost = dict.fromkeys(lost)
+        looks = [world.operator._must_be_initialized(world.machines[sid]) for _ in range(30)]
+        assert looks == [sid == 2 and not lost and look >= PATIENCE for look in range(30)]
+
+
+def test_who_is_not_needed_gets_its_data_from_a_leader() -> None:
+    world = world_of(3)
+    world.machines[3].disk.is_new = False
+    assert not any(world.operator._must_be_initialized(world.machines[3]) for _ in range(30))
+
+
+def test_who_has_removed_itself_is_started_again_if_the_others_need_it() -> None:
+    """They have only seen the change, and need a quorum of the configuration before."""
+    world = world_of(2)
+    first = first_membership(world.options)
+    founded = Membership(first.members, FOUNDED)
+    alone = Membership(first.members[:1], CHANGED)
+    world.checks.configs._add(founded)
+    world.checks.configs._add(alone)
+    files = world.machines[1].disk.config.saved
+    files.activate(founded)
+    files.propose(alone)
+    world.machines[2].disk.config.saved.activate(alone)
+    world.machines[1].start()
+    started = []
+    for is_over in (False, True):
+        world.operator.is_over = is_over
+        world.operator._tend(world.machines[2])
+        started.append(world.machines[2].is_up)
+    assert started == [False, True]
+    assert world.machines[2].ensemble.membership.version == 0

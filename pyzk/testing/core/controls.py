@@ -10,7 +10,7 @@ import warnings
 import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pyzk.runtime.addresses import place
 from pyzk.testing.core import engine as states
@@ -25,6 +25,7 @@ from pyzk.testing.core.inspection import (
     read_tree,
     session_id_of,
 )
+from pyzk.testing.core.security import NO_SECURITY, Secured, Security
 from pyzk.testing.errors import (
     FixtureError,
     LeakedClientsError,
@@ -33,12 +34,15 @@ from pyzk.testing.errors import (
 )
 from pyzk.testing.seams.faults import DELAY, FAIL, SILENCE, Fault, find_error
 
+if TYPE_CHECKING:
+    from pyzk.testing.core.security import Tls
+
 _Result = TypeVar("_Result")
 
 LEAKS: Final = ("warn", "error", "ignore")
 
 
-class Controls:
+class Controls(Secured):
     """Where the server is, its faults, and what is in it.
 
     `ZooKeeperServer` explains the arguments of the constructor.
@@ -53,6 +57,8 @@ class Controls:
         virtual_clock: bool = False,
         options: Mapping[str, object] | None = None,
         leaks: str = "warn",
+        tls: Tls = False,
+        sasl: Mapping[str, str] | None = None,
     ) -> None:
         check_leaks(leaks)
         engine = Engine(
@@ -61,6 +67,7 @@ class Controls:
             port=port,
             virtual_clock=virtual_clock,
             options=options or {},
+            security=Security(tls, sasl) if tls or sasl else NO_SECURITY,
         )
         self._take(engine, leaks)
 
@@ -81,6 +88,10 @@ class Controls:
     @abstractmethod
     def _call(self, function: Callable[[], _Result]) -> _Result:
         """Run a function on the server's loop. Raises NotRunningError."""
+
+    @property
+    def _security(self) -> Security:
+        return self._engine.security
 
     def _check_new(self) -> None:
         if self._engine.state != states.NEW:

@@ -5,6 +5,7 @@ test controls are the things around it, handed in through `pyzk.runtime.seams`:
 
     sockets   `ClientLink`   sees every frame on its way in and out, and may hold, change or lose it
     time      `FixtureTime`  is real, or stands still until `advance`
+    TLS       `TlsSocket`    is below TLS, where there is any, and holds or refuses handshakes
     disk      `Valve`        is in front of `MemoryStorage` or production's `Storage`
     port      `HeldPort`     has the same number across restarts
 
@@ -21,7 +22,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pyzk.config.server import ServerConfig
 from pyzk.int64 import hex_id
@@ -32,6 +33,7 @@ from pyzk.server.connection import CLOSED
 from pyzk.server.server import Server
 from pyzk.testing.core.eventlog import EventLog
 from pyzk.testing.core.inspection import LeakedClient, list_sessions
+from pyzk.testing.core.security import NO_SECURITY, Security
 from pyzk.testing.core.settings import make_config
 from pyzk.testing.core.waiting import Waiters
 from pyzk.testing.errors import FixtureError, NotRunningError
@@ -41,6 +43,9 @@ from pyzk.testing.seams.gate import Gate
 from pyzk.testing.seams.ports import HeldPort
 from pyzk.testing.seams.storage import MemoryStorage, Valve, empty_directories
 from pyzk.testing.seams.timing import FixtureTime
+
+if TYPE_CHECKING:
+    from pyzk.testing.seams.tls_socket import TlsSocket
 
 NEW: Final = "not started"
 RUNNING: Final = "running"
@@ -68,9 +73,15 @@ class Engine:
         port: int,
         virtual_clock: bool,
         options: Mapping[str, object],
+        security: Security = NO_SECURITY,
     ) -> None:
         self.data_dir = data_dir
-        self.config: ServerConfig = make_config(data_dir, host, port, options)
+        self.security = security
+        self.config: ServerConfig = security.applied(
+            make_config(data_dir, host, port, security.options(host, options))
+        )
+        self.takes_plain = security.takes_plain(options)
+        """Whether clients may come without TLS."""
         self.network: MemberNetwork | None = None
         """Where a member of an ensemble reaches the others; None for a single server."""
         self.state = NEW
@@ -83,6 +94,8 @@ class Engine:
         self.waiters = Waiters()
         self.links: dict[ClientLink, None] = {}
         """The open sockets of clients."""
+        self.sockets: dict[TlsSocket, None] = {}
+        """The sockets below TLS, with those whose handshake is under way."""
         self.leaked: list[LeakedClient] = []
         """Clients that were connected at the last stop or reset."""
         self.inputs = 0
@@ -135,6 +148,7 @@ class Engine:
                 time=self.time,
                 listeners=listeners,
                 wrap=partial(self._wrap, self.life),
+                wrap_tls=partial(self._wrap_tls, self.life),
                 network=self.network,
             ),
         )
@@ -147,6 +161,11 @@ class Engine:
 
     def _wrap(self, life: int, protocol: ClientProtocol) -> ClientLink:
         return ClientLink(self, protocol, life)
+
+    def _wrap_tls(self, life: int, link: asyncio.Protocol) -> asyncio.Protocol:
+        from pyzk.testing.seams.tls_socket import TlsSocket  # most have no TLS, and start sooner
+
+        return TlsSocket(self, link, life)
 
     async def stop(self) -> None:
         """End as production does: what was taken is synced and answered."""
@@ -181,6 +200,7 @@ class Engine:
             return
         nowhere = os.open(os.devnull, os.O_RDWR)
         sockets = [link.outlet.socket_number for link in self.links if link.outlet is not None]
+        sockets += [each.socket_number for each in self.sockets]
         for number in sockets + self.port.numbers():
             if number >= 0:
                 # Not closed: the number is still known to objects that will close it.
@@ -241,13 +261,14 @@ class Engine:
     async def _cut_off(self) -> None:
         """Wait until every link knows that its socket is closed; cut those that are slow."""
         for turn in range(_LAST_TURNS):
-            if not self.links:
+            if not self.links and not self.sockets:
                 break
             if turn == 3:
-                for link in list(self.links):
-                    link.cut()
+                for each in (*self.links, *self.sockets):
+                    each.cut()
             await asyncio.sleep(0)
         self.links.clear()
+        self.sockets.clear()
 
     def _leaks(self) -> list[LeakedClient]:
         return [

@@ -307,13 +307,14 @@ def _busy(engine: Engine) -> str:
     for link in engine.links:
         if link.is_busy:
             return f"something is held for {link.address}"
-        if _unread_bytes(link):
+        if link.outlet is not None and _unread_bytes(link.outlet.socket_number):
             return f"{link.address} has sent something that is not read yet"
+    if any(_unread_bytes(each.socket_number) for each in engine.sockets):
+        return "somebody has begun TLS, and its bytes are not read yet"
     return ""
 
 
-def _unread_bytes(link: ClientLink) -> int:
-    number = -1 if link.outlet is None else link.outlet.socket_number
+def _unread_bytes(number: int) -> int:
     if number < 0:
         return 0
     answer = fcntl.ioctl(number, termios.FIONREAD, bytes(4))

@@ -21,6 +21,7 @@ from pyzk.quorum.learner import Learner
 from pyzk.testing.core import orders
 from pyzk.testing.core.engine import BROKEN, KILLED, NEW, PAUSED, RUNNING, STOPPED, Engine
 from pyzk.testing.core.inspection import LeakedClient, session_id_of
+from pyzk.testing.core.security import NO_SECURITY, Security
 from pyzk.testing.core.waiting import Waiters
 from pyzk.testing.errors import FixtureError, NotRunningError
 from pyzk.testing.members.settings import MemberPlace, check_size, configure, server_line
@@ -47,8 +48,16 @@ class MemberEngine(Engine):
         host: str,
         options: Mapping[str, object],
         clock: PacedClock,
+        security: Security,
     ) -> None:
-        super().__init__(data_dir, host=host, port=0, virtual_clock=False, options=options)
+        super().__init__(
+            data_dir,
+            host=host,
+            port=0,
+            virtual_clock=False,
+            options=options,
+            security=security,
+        )
         self.sid = sid
         self._is_observer = is_observer
         self.time = FixtureTime(self.gate, self.observe, is_virtual=False, monotonic_ms=clock)
@@ -126,9 +135,13 @@ class EnsembleEngine:
         data_dir: str | None,
         host: str,
         options: Mapping[str, object],
+        security: Security = NO_SECURITY,
     ) -> None:
         check_size(voters, observers)
-        self.options = dict(options)
+        self.security = security
+        self._given_options = dict(options)
+        self.options = security.options(host, options)
+        """What the lines of each member's configuration say."""
         self.network = MemoryNetwork()
         self.waiters = Waiters()
         self.is_started = False
@@ -147,7 +160,13 @@ class EnsembleEngine:
         sid = self._last_sid
         directory = None if self._data_dir is None else os.path.join(self._data_dir, str(sid))
         engine = MemberEngine(
-            sid, is_observer, directory, host=self._host, options=self.options, clock=self._clock
+            sid,
+            is_observer,
+            directory,
+            host=self._host,
+            options=self._given_options,
+            clock=self._clock,
+            security=self.security,
         )
         engine.network = self.network.endpoint(sid, engine.gate, engine.observe)
         engine.on_observed = self.observed
@@ -159,13 +178,23 @@ class EnsembleEngine:
         """Start all members; return when each of them serves."""
         try:
             self._configure()
-            for engine in self.members.values():
-                await engine.start()
+            await self._start_members()
             self.is_started = True
             await self.wait_until_serving((), START_S)
         except BaseException:
             await self.stop()
             raise
+
+    async def _start_members(self) -> None:
+        if self.security.certificates is None:
+            for engine in self.members.values():
+                await engine.start()
+            return
+        # To read keys takes a member longer than an election takes: all read theirs first.
+        starts = [engine.start() for engine in self.members.values()]
+        for found in await asyncio.gather(*starts, return_exceptions=True):
+            if found is not None:
+                raise found
 
     def _configure(self) -> None:
         """Give all members their ports, and each the configuration that names them."""
