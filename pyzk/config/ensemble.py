@@ -28,12 +28,12 @@ from pyzk.config.members import (
 from pyzk.config.places import check_client_address, listening, taken_from_masters
 from pyzk.config.properties import Entry
 from pyzk.config.settings import Remark, Resolve, Setting, Settings, no_names, of_entry
-from pyzk.config.start_files import StartFiles
 from pyzk.errors import ConfigError
 from pyzk.int64 import hex_digits
 
 if TYPE_CHECKING:
     from pyzk.config.sasl import QuorumSaslConfig
+    from pyzk.config.start_files import StartFiles
     from pyzk.config.tls import TlsConfig
 
 _BY_NAME: Final = {key.name: key for key in KEYS}

@@ -1,8 +1,8 @@
-"""What SASL is told: the keys, the login file and `krb5.conf` to one record for clients, and one
-for the other members.
+"""What SASL is told, for clients and between members.
 
-Pure. ZooKeeper: ServerCnxnFactory.configureSaslLogin, SaslServerCallbackHandler,
-SASLAuthenticationProvider, KerberosUtil; QuorumPeerConfig and QuorumAuth.
+Pure. The keys, the login file and `krb5.conf` become one record for each of the two. ZooKeeper:
+ServerCnxnFactory.configureSaslLogin, SaslServerCallbackHandler, SASLAuthenticationProvider,
+KerberosUtil; QuorumPeerConfig and QuorumAuth.
 
 Where this differs from ZooKeeper, on purpose: a Kerberos principal that is no service is an error
 (there every client is told that there is no SASL); ``~/.java.login.config`` is not read.

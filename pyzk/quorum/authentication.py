@@ -67,6 +67,20 @@ def encode_packet(status: int, token: bytes | None) -> bytes:
     return head + (NULL if token is None else encode_buffer(token))
 
 
+def login_packet_end(data: bytes) -> int | None:
+    """Returns where the packet ends that these bytes begin with, None if that is not here yet.
+    Raises QuorumProtocolError if they begin with none."""
+    if data[:8] != MAGIC_BYTES[: len(data)]:
+        raise QuorumProtocolError(f"no packet of an authentication: {data[:8].hex()}")
+    if len(data) < _HEADER_BYTES:
+        return None
+    length = int.from_bytes(data[12:16], "big", signed=True)
+    if not _EMPTY <= length <= MAX_TOKEN_BYTES:
+        raise QuorumProtocolError(f"a token of {length} bytes")
+    end = _HEADER_BYTES + max(0, length)
+    return end if len(data) >= end else None
+
+
 class ExchangeOwner(Protocol):
     """The link whose first bytes are an exchange."""
 
@@ -136,18 +150,12 @@ class Exchange:
         """Takes the next packet, as (status, token), once it is whole. Raises
         QuorumProtocolError."""
         data = self._received
-        if data[:8] != MAGIC_BYTES[: len(data)]:
-            raise QuorumProtocolError(f"no packet of an authentication: {data[:8].hex()}")
-        if len(data) < _HEADER_BYTES:
-            return None
-        length = int.from_bytes(data[12:16], "big", signed=True)
-        if not _EMPTY <= length <= MAX_TOKEN_BYTES:
-            raise QuorumProtocolError(f"a token of {length} bytes")
-        end = _HEADER_BYTES + max(0, length)
-        if len(data) < end:
+        end = login_packet_end(data)
+        if end is None:
             return None
         self._received = data[end:]
-        token = None if length == _EMPTY else data[_HEADER_BYTES:end]
+        has_token = int.from_bytes(data[12:16], "big", signed=True) != _EMPTY
+        token = data[_HEADER_BYTES:end] if has_token else None
         return int.from_bytes(data[8:12], "big", signed=True), token
 
     def _step(self, token: bytes) -> None:

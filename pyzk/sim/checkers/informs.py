@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from pyzk.jute.packing import unpack_int
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
-from pyzk.quorum.authentication import MAGIC_BYTES
+from pyzk.quorum.authentication import MAGIC_BYTES, login_packet_end
 from pyzk.quorum.stream import QuorumStream
 from pyzk.sim.checkers import Violation
 from pyzk.sim.checkers.chain import Chain
 from pyzk.zxid import format_zxid
 
-_LOGIN_HEAD_BYTES: Final = 16
 _BEGINNINGS: Final = (packets.DIFF, packets.SNAP, packets.TRUNC, packets.PROPOSAL)
 _INFORMS: Final = (packets.INFORM, packets.INFORMANDACTIVATE)
 
@@ -25,28 +23,25 @@ _INFORMS: Final = (packets.INFORM, packets.INFORMANDACTIVATE)
 class _Link:
     """What was written to one link."""
 
-    __slots__ = ("_logins", "last_zxid", "stream")
+    __slots__ = ("_first", "last_zxid", "stream")
 
     def __init__(self) -> None:
         self.stream = QuorumStream()
         self.last_zxid = 0
-        self._logins: bytes | None = b""
-        """The beginning of what may be a login; None behind all of them."""
+        self._first: bytes | None = b""
+        """What may be a part of a login; None behind it."""
 
-    def behind_logins(self, data: bytes) -> bytes:
-        """Returns those of the next bytes that are no part of what members log in with."""
-        if self._logins is None:
+    def behind_login(self, data: bytes) -> bytes:
+        """Returns these bytes without the login that may come first, in whole packets."""
+        if self._first is None:
             return data
-        data = self._logins + data
-        while len(data) >= _LOGIN_HEAD_BYTES and data.startswith(MAGIC_BYTES):
-            end = _LOGIN_HEAD_BYTES + max(0, unpack_int(data, _LOGIN_HEAD_BYTES - 4)[0])
-            if len(data) < end:
-                break
+        data = self._first + data
+        while data.startswith(MAGIC_BYTES) and (end := login_packet_end(data)) is not None:
             data = data[end:]
-        if data.startswith(MAGIC_BYTES) or MAGIC_BYTES.startswith(data):
-            self._logins = data
+        if data[:8] == MAGIC_BYTES[: len(data)]:
+            self._first = data
             return b""
-        self._logins = None
+        self._first = None
         return data
 
 
@@ -63,7 +58,7 @@ class InformChecker:
         known = self._links.get(link)
         if known is None:
             known = self._links[link] = _Link()
-        for item in known.stream.feed(known.behind_logins(data)):
+        for item in known.stream.feed(known.behind_login(data)):
             if isinstance(item, QuorumPacket):
                 self._packet(who, known, item)
 
