@@ -89,7 +89,10 @@ def _with(options: tuple[Callable[[Command], Command], ...], function: Command) 
             fail(str(error))
         function(*arguments, access=access, **others)
 
-    return functools.reduce(lambda made, option: option(made), reversed(options), command)
+    made: Command = command
+    for option in reversed(options):
+        made = option(made)
+    return made
 
 
 @attrs.frozen

@@ -173,8 +173,10 @@ class CommandServer(ExternalServer):
         text = " ".join(arguments)
         if str(cfg) not in text and str(self.port) not in text:
             raise FixtureError(f"{self.option}: it names neither {{port}} nor {{cfg}}")
-        if (self._options or self._security.certificates is not None) and str(cfg) not in text:
-            raise FixtureError(f"{self.option}: options and tls need {{cfg}} in it")
+        if str(cfg) not in text and self._options:
+            raise FixtureError(f"{self.option}: options need {{cfg}} in it")
+        if str(cfg) not in text and self._security.certificates is not None:
+            raise FixtureError(f"{self.option}: tls needs {{cfg}} in it")
         return arguments
 
     def _text(self) -> str:
