@@ -48,7 +48,7 @@ _MARKER = (
     "zk(options=None, virtual_clock=False, on_disk=False, leaks=None, voters=3, observers=0,"
     " tls=False, sasl=None): what zk_server or zk_ensemble is made with: options of zoo.cfg, a"
     " clock that stands still (not for ensembles), a data directory, what to do about clients that"
-    " are still connected at the end; how many members (for ensembles); whether clients come by TLS;"
+    " are still connected at the end; how many members (for ensembles); whether clients use TLS;"
     " users of SASL and their passwords"
 )
 _ENSEMBLE_MARKER = (
@@ -239,9 +239,8 @@ class _Servers:
     def _connected_ensemble(
         self, name: str, connect: str, settings: dict[str, Any]
     ) -> ZooKeeperEnsemble:
-        from pyzk.testing.external.ensemble import ConnectedEnsemble
-
         from pyzk.testing.external import access
+        from pyzk.testing.external.ensemble import ConnectedEnsemble
 
         reached = access.options_of(self._request.config)
         _skip_what_is_only_here(settings, "--pyzk-connect", "options", "data_dir", "host", "sasl")
