@@ -74,8 +74,7 @@ class Server:
         self.access = Access(config, self.registry)
         self.logins: ClientLogins | None = _logins(config, rng)
         """What clients log in at with SASL; None if they cannot."""
-        is_throttled = config.request_throttle_max_requests > 0
-        self.is_guarded = is_throttled or bool(self.access.enforced_schemes)
+        self.is_guarded = bool(self.access.enforced_schemes)
         """Whether every frame is looked at: authentication is enforced, or it may have to wait."""
         self.sessions = SessionTracker(config.tick_time_ms, 0)
         self.connections: dict[Connection, None] = {}
@@ -120,8 +119,13 @@ class Server:
         """The id that `myid` gives; 0 for a server that stands alone. (That one makes session ids
         as server 1 does.)"""
         self._watch_tree()
-        if is_throttled:
-            self.queues.line = RequestThrottle(self)
+        if config.request_throttle_max_requests > 0:
+            self._throttle_requests()
+
+    def _throttle_requests(self) -> None:
+        """Have requests wait in one line beyond the limit that the configuration has."""
+        self.queues.line = RequestThrottle(self)
+        self.is_guarded = True
 
     def _watch_tree(self) -> None:
         """Have the tree count for the metrics."""
