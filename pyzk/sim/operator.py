@@ -8,6 +8,7 @@ rules of docs/operations.md, without which changes of the configuration are not 
 - A machine gives up its data only when no other machine, running or not, counts it as a voter.
 - A member that nobody can find any more, for all addresses that it knows are out of date, is given
   the present lines.
+- A server whose addition is under way runs: the change may wait for it.
 - A server that had no vote when it lost its data, and got one before it had any again, is started
   with --initialize if those that have data are no quorum without it: it has acknowledged nothing.
 """
