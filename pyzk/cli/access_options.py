@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable
 from typing import Any, Final
 
+import attrs
 import click
 
 from pyzk.cli.access import DIGEST, GSSAPI, SERVICE, Access, AccessError, Login, client_context
@@ -79,100 +80,111 @@ def access_options(function: Command) -> Command:
 
 def _with(options: tuple[Callable[[Command], Command], ...], function: Command) -> Command:
     @functools.wraps(function)
-    def command(
-        *arguments: Any,
-        tls: bool,
-        ca: str | None,
-        cert: str | None,
-        key: str | None,
-        key_password_file: str | None,
-        no_check_hostname: bool,
-        no_verify: bool,
-        sasl: str | None = None,
-        sasl_password_file: str | None = None,
-        sasl_service: str = SERVICE,
-        **others: Any,
-    ) -> None:
+    def command(*arguments: Any, **others: Any) -> None:
+        names = attrs.fields_dict(AccessOptions)
+        given = {name: others.pop(name) for name in names if name in others}
         try:
-            access = read_access(
-                tls=tls,
-                ca=ca,
-                cert=cert,
-                key=key,
-                key_password_file=key_password_file,
-                no_check_hostname=no_check_hostname,
-                no_verify=no_verify,
-                sasl=sasl,
-                sasl_password_file=sasl_password_file,
-                sasl_service=sasl_service,
-            )
+            access = AccessOptions(**given).read()
         except AccessError as error:
             fail(str(error))
         function(*arguments, access=access, **others)
 
-    return functools.reduce(lambda made, option: option(made), reversed(options), command)
+    made: Command = command
+    for option in reversed(options):
+        made = option(made)
+    return made
 
 
-def read_access(
-    *,
-    tls: bool = False,
-    ca: str | None = None,
-    cert: str | None = None,
-    key: str | None = None,
-    key_password_file: str | None = None,
-    no_check_hostname: bool = False,
-    no_verify: bool = False,
-    sasl: str | None = None,
-    sasl_password_file: str | None = None,
-    sasl_service: str = SERVICE,
-) -> Access:
-    """Return what these options say, whoever takes them. Raises AccessError."""
-    given = {
-        "--ca": ca,
-        "--cert": cert,
-        "--key": key,
-        "--key-password-file": key_password_file,
-        "--no-check-hostname": no_check_hostname,
-        "--no-verify": no_verify,
-    }
-    context = None
-    if tls:
-        context = client_context(
-            ca=ca,
-            cert=cert,
-            key=key,
-            key_password=_password(key_password_file, KEY_PASSWORD_VARIABLE),
-            verifies=not no_verify,
-            checks_host=not no_check_hostname,
-        )
-    else:
-        for option, value in given.items():
-            if value:
-                raise AccessError(f"{option} is for TLS: it needs --tls")
-    return Access(context, _login(sasl, sasl_password_file, sasl_service))
+@attrs.frozen
+class AccessOptions:
+    """What was given, by the names of the options."""
+
+    tls: bool = False
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    key_password_file: str | None = None
+    no_check_hostname: bool = False
+    no_verify: bool = False
+    sasl: str | None = None
+    sasl_password_file: str | None = None
+    sasl_service: str = SERVICE
+
+    def read(self) -> Access:
+        """Return what they say together. Raises AccessError."""
+        context = None
+        if self.tls:
+            context = client_context(
+                ca=self.ca,
+                cert=self.cert,
+                key=self.key,
+                key_password=self._key_password(),
+                verifies=not self.no_verify,
+                checks_host=not self.no_check_hostname,
+            )
+        else:
+            for name in TLS_NAMES:
+                if getattr(self, name):
+                    option = f"--{name.replace('_', '-')}"
+                    raise AccessError(f"{option} is for TLS: it needs --tls")
+        return Access(context, self._login())
+
+    def kazoo_options(self) -> dict[str, Any]:
+        """Return the same as arguments of a KazooClient, which needs pure-sasl for a login. Raises
+        AccessError."""
+        options: dict[str, Any] = {}
+        if self.tls:
+            options |= {
+                "use_ssl": True,
+                "ca": self.ca,
+                "certfile": self.cert,
+                "keyfile": self.key or self.cert,
+                "keyfile_password": self._key_password(),
+                "verify_certs": not self.no_verify,
+                "check_hostname": not (self.no_verify or self.no_check_hostname),
+            }
+        login = self._login()
+        if login is not None and login.mechanism == DIGEST:
+            options["sasl_options"] = {
+                "mechanism": "DIGEST-MD5",
+                "username": login.user,
+                "password": login.password,
+            }
+        elif login is not None:
+            options["sasl_options"] = {"mechanism": "GSSAPI", "service": login.service}
+            if login.user is not None:
+                options["sasl_options"]["principal"] = login.user
+        return options
+
+    def _key_password(self) -> str | None:
+        return _password(self.key_password_file, KEY_PASSWORD_VARIABLE)
+
+    def _login(self) -> Login | None:
+        sasl, password_file = self.sasl, self.sasl_password_file
+        if sasl is None:
+            if password_file is not None:
+                raise AccessError("--sasl-password-file needs --sasl digest:USER")
+            return None
+        mechanism, _, user = sasl.partition(":")
+        if mechanism == GSSAPI:
+            if password_file is not None:
+                raise AccessError("--sasl gssapi takes the ticket of Kerberos (kinit), no password")
+            login = Login(GSSAPI, user or None, service=self.sasl_service)
+            login.begin("")  # the library may be missing
+            return login
+        if mechanism != DIGEST or not user:
+            raise AccessError(f"--sasl {sasl!r} is neither digest:USER nor gssapi[:PRINCIPAL]")
+        password = _password(password_file, SASL_PASSWORD_VARIABLE)
+        if password is None:
+            raise AccessError(
+                f"--sasl {sasl} needs a password: --sasl-password-file FILE, or the environment"
+                f" variable {SASL_PASSWORD_VARIABLE}"
+            )
+        return Login(DIGEST, user, password)
 
 
-def _login(sasl: str | None, password_file: str | None, service: str) -> Login | None:
-    if sasl is None:
-        if password_file is not None:
-            raise AccessError("--sasl-password-file needs --sasl digest:USER")
-        return None
-    mechanism, _, user = sasl.partition(":")
-    if mechanism == GSSAPI:
-        if password_file is not None:
-            raise AccessError("--sasl gssapi takes the ticket of Kerberos (kinit), no password")
-        login = Login(GSSAPI, user or None, service=service)
-        login.begin("")  # the library may be missing
-        return login
-    if mechanism != DIGEST or not user:
-        raise AccessError(f"--sasl {sasl!r} is neither digest:USER nor gssapi[:PRINCIPAL]")
-    password = _password(password_file, SASL_PASSWORD_VARIABLE)
-    if password is None:
-        raise AccessError(
-            f"--sasl {sasl} needs a password: --sasl-password-file FILE, or the environment"
-            f" variable {SASL_PASSWORD_VARIABLE}"
-        )
-    return Login(DIGEST, user, password)
+TLS_NAMES: Final = ("ca", "cert", "key", "key_password_file", "no_check_hostname", "no_verify")
+"""The options that have no use without TLS."""
 
 
 def _password(path: str | None, variable: str) -> str | None:

@@ -119,8 +119,12 @@ class Server:
         """The id that `myid` gives; a lone server has 0, and makes session ids as server 1 does."""
         self._watch_tree()
         if config.request_throttle_max_requests > 0:
-            self.queues.line = RequestThrottle(self)
-            self.is_guarded = True
+            self._throttle_requests()
+
+    def _throttle_requests(self) -> None:
+        """Have requests wait in one line beyond the limit that the configuration has."""
+        self.queues.line = RequestThrottle(self)
+        self.is_guarded = True
 
     def _watch_tree(self) -> None:
         """Have the tree count for the metrics."""

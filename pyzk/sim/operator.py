@@ -84,7 +84,8 @@ class Operator:
         member = self.world.checks.configs.newest.member(sid)
         if machine.is_up:
             if member is None and not self.is_over and rng.random() < 0.1:
-                self._stop(machine)
+                if not self._is_proposed(sid):
+                    self._stop(machine)
             elif member is not None and self.is_over and self._is_lost(machine):
                 self._write(machine)
                 machine.crash(is_power_lost=False, why="stopped, for its lines are out of date")
@@ -100,6 +101,10 @@ class Operator:
         if member is not None:
             if not machine.is_member_in_files:
                 self._write(machine)
+            self._start(machine)
+        elif self._is_proposed(sid) and not machine.disk.config.unsaved:
+            # The change that adds it may wait for it, and it may not have heard of that.
+            self._write(machine)
             self._start(machine)
         elif not self.is_over and rng.random() < 0.3 and not self._is_proposed(sid):
             if machine.life and rng.random() < 0.5 and self.may_lose_data(sid):

@@ -39,8 +39,8 @@ FIXTURES: Final[Mapping[str, Made]] = {
 _FACTORIES: Final = ("zk_server_factory", "zk_ensemble_factory")
 _CLIENTS: Final = ("zk_client", "zk_client_factory")
 ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
-    SERVER: ("options", "virtual_clock", "on_disk", "leaks"),
-    ENSEMBLE: ("voters", "observers", "options", "on_disk", "leaks"),
+    SERVER: ("options", "virtual_clock", "on_disk", "leaks", "tls", "sasl"),
+    ENSEMBLE: ("voters", "observers", "options", "on_disk", "leaks", "tls", "sasl"),
 }
 MARKERS: Final[Mapping[str, tuple[str, ...]]] = {
     "zk": (*ARGUMENTS[SERVER], "voters", "observers"),
@@ -119,6 +119,8 @@ def _check_value(marker: str, name: str, value: object) -> None:
                 "; the directory is made for the test, data_dir names it"
                 " (a directory of yours: zk_server_factory(data_dir=...))"
             )
+    elif name == "sasl" and not isinstance(value, Mapping | None):
+        expected = "a dictionary of users and passwords"
     elif name == "options" and not isinstance(value, Mapping | None):
         expected = "a dictionary of keys of zoo.cfg"
     if expected:

@@ -45,14 +45,16 @@ if TYPE_CHECKING:
 
 _LEAKS = ("warn", "error", "ignore")
 _MARKER = (
-    "zk(options=None, virtual_clock=False, on_disk=False, leaks=None, voters=3, observers=0): what"
-    " zk_server or zk_ensemble is made with: options of zoo.cfg, a clock that stands still (not"
-    " for ensembles), a data directory, what to do about clients that are still connected at the"
-    " end; how many members (for ensembles)"
+    "zk(options=None, virtual_clock=False, on_disk=False, leaks=None, voters=3, observers=0,"
+    " tls=False, sasl=None): what zk_server or zk_ensemble is made with: options of zoo.cfg, a"
+    " clock that stands still (not for ensembles), a data directory, what to do about clients that"
+    " are still connected at the end; how many members (for ensembles); whether clients use TLS;"
+    " users of SASL and their passwords"
 )
 _ENSEMBLE_MARKER = (
-    "zk_ensemble(voters=3, observers=0, options=None, on_disk=False, leaks=None): what the ensemble"
-    " of zk_ensemble is made with, where other tests of the module use zk_server"
+    "zk_ensemble(voters=3, observers=0, options=None, on_disk=False, leaks=None, tls=False,"
+    " sasl=None): what the ensemble of zk_ensemble is made with, where other tests of the module"
+    " use zk_server"
 )
 _SHOWN_EVENTS = 30
 """How many events a report shows; with -vv it shows all."""
@@ -62,6 +64,20 @@ _RETRY_S = 60.0
 _GRACE_S = 1.0
 """How long a client may take to close its session before its connection is cut."""
 _GRACES = 20
+
+_ACCESS = (
+    ("tls", None, "talk TLS with an external server"),
+    ("ca", "FILE", "whom to trust, PEM; the system's authorities without it"),
+    ("cert", "FILE", "the certificate of all clients, PEM"),
+    ("key", "FILE", "its key, PEM; without it in the file of --pyzk-cert"),
+    ("key-password-file", "FILE", "the password of the key; or the variable PYZK_KEY_PASSWORD"),
+    ("no-check-hostname", None, "take a server's certificate that is for another host"),
+    ("no-verify", None, "take any certificate of a server"),
+    ("sasl", "MECHANISM[:USER]", "log in: digest:USER, or gssapi[:PRINCIPAL]"),
+    ("sasl-password-file", "FILE", "the password of USER; or the variable PYZK_SASL_PASSWORD"),
+    ("sasl-service", "NAME", "what the servers' principals begin with: zookeeper"),
+)
+"""The options of our command line by which an external server is reached: name, value, meaning."""
 
 _UNAVAILABLE = " is not available with an external server"
 
@@ -92,6 +108,11 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         metavar="|".join(_LEAKS),
         help="what to do about clients that are still connected when a server is stopped",
     )
+    for name, value, text in _ACCESS:
+        if value is None:
+            group.addoption(f"--pyzk-{name}", action="store_true", help=text)
+        else:
+            group.addoption(f"--pyzk-{name}", metavar=value, help=text)
     parser.addini("pyzk_command", "default of --pyzk-command")
     parser.addini("pyzk_connect", "default of --pyzk-connect")
     parser.addini("pyzk_leaks", "default of --pyzk-leaks (warn)")
@@ -123,6 +144,13 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"pyzk_leaks is {leaks!r}; give one of {', '.join(_LEAKS)}")
     if _setting(config, "command") and _setting(config, "connect"):
         raise pytest.UsageError("pyzk_command and pyzk_connect: give one of them")
+    given = [name for name, _, _ in _ACCESS if config.getoption(f"pyzk_{name.replace('-', '_')}")]
+    if given and not (_setting(config, "command") or _setting(config, "connect")):
+        raise pytest.UsageError(f"--pyzk-{given[0]} is for --pyzk-command and --pyzk-connect")
+    if given:
+        from pyzk.testing.external import access
+
+        access.check(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -211,10 +239,13 @@ class _Servers:
     def _connected_ensemble(
         self, name: str, connect: str, settings: dict[str, Any]
     ) -> ZooKeeperEnsemble:
+        from pyzk.testing.external import access
         from pyzk.testing.external.ensemble import ConnectedEnsemble
 
-        _skip_what_is_only_here(settings, "--pyzk-connect", "options", "data_dir", "host")
-        found = ConnectedEnsemble(connect, unavailable=_skip)
+        reached = access.options_of(self._request.config)
+        _skip_what_is_only_here(settings, "--pyzk-connect", "options", "data_dir", "host", "sasl")
+        access.skip_tls(settings, reached, _skip)
+        found = ConnectedEnsemble(connect, unavailable=_skip, access=reached)
         ensemble: Any = found  # it refuses by name what it lacks
         self._keep(name, ensemble)
         found.start()
@@ -243,22 +274,33 @@ class _Servers:
             _take_ini(config, settings)
             return ZooKeeperServer(**settings)
         server: object
+        from pyzk.testing.external import access
+
+        reached = access.options_of(config)
         if command:
-            _skip_what_is_only_here(settings, "--pyzk-command", "host", "port")
+            _skip_what_is_only_here(settings, "--pyzk-command", "host", "port", "sasl")
             from pyzk.testing.external.command import CommandServer, skip_properties
 
             skip_properties(settings.get("options") or {}, command, _skip)
             _take_ini(config, settings)
             directory = settings.get("data_dir") or self._directory()
             options = settings.get("options")
-            server = CommandServer(command, directory, options=options, unavailable=_skip)
+            server = CommandServer(
+                command,
+                directory,
+                options=options,
+                unavailable=_skip,
+                access=reached,
+                tls=settings.get("tls", False),
+            )
         else:
             from pyzk.testing.external.server import ConnectedServer
 
             _skip_what_is_only_here(
-                settings, "--pyzk-connect", "options", "data_dir", "host", "port"
+                settings, "--pyzk-connect", "options", "data_dir", "host", "port", "sasl"
             )
-            server = ConnectedServer(connect, unavailable=_skip, on_disk=on_disk)
+            access.skip_tls(settings, reached, _skip)
+            server = ConnectedServer(connect, unavailable=_skip, on_disk=on_disk, access=reached)
         return server  # type: ignore[return-value]  # it refuses by name what it lacks
 
     def stop(self) -> None:
@@ -427,8 +469,9 @@ def zk_ensemble_factory(request: pytest.FixtureRequest) -> Iterator[EnsembleFact
 @pytest.fixture
 def zk_client_factory(request: pytest.FixtureRequest) -> ClientFactory:
     """Make connected kazoo clients: zk_client_factory(server=None, **arguments of KazooClient).
-    The server may be an ensemble, or a member of one; without it, it is that of zk_client. They
-    come back quickly after a restart, and are stopped at the end of the test."""
+    The server may be an ensemble, or a member of one; without it, it is that of zk_client. Beside
+    tls=True they come by TLS, with the certificate of CN=client unless the arguments say otherwise.
+    They come back quickly after a restart, and are stopped at the end of the test."""
     return _client_factory(request, "zk_client_factory()")
 
 
@@ -460,9 +503,10 @@ def _client_factory(request: pytest.FixtureRequest, name: str) -> ClientFactory:
             "connection_retry": quick,
             # A test should fail, not hang, when nothing helps.
             "command_retry": {**quick, "deadline": _RETRY_S},
+            **server.kazoo_options(),
             **arguments,
         }
-        client = kazoo.KazooClient(server.connect_string, **arguments)
+        client = kazoo.KazooClient(**arguments)
         # At the end of the test, not of this fixture: the client ends before its server does.
         request.node.addfinalizer(partial(_end_client, server, client))
         client.start(_START_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import attrs
+import pytest
 
 from pyzk.config.members import Membership, ServerAddress
 from pyzk.quorum.commands import ListenForClients
@@ -10,7 +11,7 @@ from pyzk.sim.network import CLIENT
 from pyzk.sim.operator import PATIENCE
 from pyzk.sim.options import LIVENESS, Options
 from pyzk.sim.ports import REBIND_US
-from pyzk.sim.settings import first_membership
+from pyzk.sim.settings import first_membership, usual_server
 from pyzk.sim.trace import Trace
 from pyzk.sim.world import World
 
@@ -71,6 +72,27 @@ def test_who_serves_reads_only_is_lost_if_it_knows_no_true_address() -> None:
         machine.start()
     member.inputs._read_only()
     assert [world.operator._is_lost(member) for _ in range(4)] == [False, False, False, True]
+
+
+@pytest.mark.parametrize("is_proposed", [True, False])
+def test_who_is_being_added_runs_although_it_may_not_have_heard_of_that(is_proposed: bool) -> None:
+    world = World(Options(1, is_declared_new=True, voters=2, spares=1, reconfig=True), Trace())
+    first, added = world.machines[1], world.machines[3]
+    first.disk.config.saved.activate(Membership(first_membership(world.options).members, FOUNDED))
+    if is_proposed:
+        joined = (*first_membership(world.options).members, usual_server(3, is_observer=False))
+        first.disk.config.saved.propose(Membership(joined, CHANGED))
+    first.start()
+    operator = world.operator
+    operator.is_over = True
+    operator._tend(added)
+    assert added.is_up == is_proposed
+    operator.is_over = False
+    runs = []
+    for _ in range(100):
+        operator._tend(added)
+        runs.append(added.is_up)
+    assert all(runs) == is_proposed
 
 
 def test_a_port_opens_where_the_last_order_says() -> None:

@@ -264,8 +264,10 @@ class Engine:
             if not self.links and not self.sockets:
                 break
             if turn == 3:
-                for each in (*self.links, *self.sockets):
-                    each.cut()
+                for link in list(self.links):
+                    link.cut()
+                for below in list(self.sockets):
+                    below.cut()
             await asyncio.sleep(0)
         self.links.clear()
         self.sockets.clear()

@@ -10,22 +10,31 @@ import os
 import shlex
 import shutil
 import signal
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
+from pyzk.cli.access_options import AccessOptions
 from pyzk.errors import KeeperError
 from pyzk.testing.core.engine import BROKEN, KILLED, NEW, PAUSED, RUNNING, STOPPED, explain
+from pyzk.testing.core.security import UNIFICATION, Security
 from pyzk.testing.core.settings import DEFAULTS, PROPERTIES, text_of
 from pyzk.testing.errors import FixtureError, NotRunningError
 from pyzk.testing.external.plain_client import PlainClient
 from pyzk.testing.external.server import POLL_S, SHOWN_LINES, ExternalServer
 from pyzk.testing.seams.ports import HeldPort
 
+if TYPE_CHECKING:
+    from pyzk.testing.core.certificates import Certificates, GivenCertificates
+    from pyzk.testing.core.security import Tls
+
 START_S: Final = 60.0
 """How long a server may take to start or to stop; it may be a JVM on a busy machine."""
+_WITH_TLS: Final = "org.apache.zookeeper.server.NettyServerCnxnFactory"
+"""The class by which the original has TLS."""
 _ATTEMPT_S: Final = 0.2
 """How long the first handshake may take."""
 
@@ -54,8 +63,17 @@ class CommandServer(ExternalServer):
         *,
         options: Mapping[str, object] | None = None,
         unavailable: Callable[[str], NoReturn] | None = None,
+        access: AccessOptions | None = None,
+        tls: Tls = False,
     ) -> None:
-        super().__init__(unavailable)
+        """With ``tls`` the zoo.cfg has a secureClientPort, and no clientPort; who comes in how is
+        then known, and ``access`` is for a command that has TLS of its own."""
+        self._security = Security(tls, None)
+        certificates = self._security.certificates
+        if certificates is not None:
+            own = certificates.client()
+            access = AccessOptions(tls=True, ca=own.ca_file, cert=own.cert_file, key=own.key_file)
+        super().__init__(unavailable, access)
         self.option = f"--pyzk-command {shlex.quote(command)}"
         self._command = command
         self._directory = Path(directory)
@@ -72,6 +90,28 @@ class CommandServer(ExternalServer):
     @property
     def data_dir(self) -> str:
         return str(self._directory / "data")
+
+    @property
+    def tls(self) -> Certificates | GivenCertificates:
+        """See `ZooKeeperServer.tls`."""
+        return self._security.need_certificates()
+
+    def kazoo_options(self, certificate: Any = None, *, user: str | None = None) -> dict[str, Any]:
+        """See `ZooKeeperServer.kazoo_options`."""
+        __tracebackhide__ = True
+        found: dict[str, Any] = super().kazoo_options(
+            None if self._security.certificates is not None else certificate, user=user
+        )
+        if self._security.certificates is not None:
+            found |= self._security.certificate(certificate).kazoo_options()
+        return found
+
+    def client_ssl_context(self, certificate: Any = None) -> ssl.SSLContext:
+        """See `ZooKeeperServer.client_ssl_context`."""
+        __tracebackhide__ = True
+        if self._security.certificates is None:
+            return super().client_ssl_context(certificate)
+        return self._security.certificate(certificate).ssl_context()
 
     @property
     def _output(self) -> Path:
@@ -133,8 +173,10 @@ class CommandServer(ExternalServer):
         text = " ".join(arguments)
         if str(cfg) not in text and str(self.port) not in text:
             raise FixtureError(f"{self.option}: it names neither {{port}} nor {{cfg}}")
-        if self._options and str(cfg) not in text:
+        if str(cfg) not in text and self._options:
             raise FixtureError(f"{self.option}: options need {{cfg}} in it")
+        if str(cfg) not in text and self._security.certificates is not None:
+            raise FixtureError(f"{self.option}: tls needs {{cfg}} in it")
         return arguments
 
     def _text(self) -> str:
@@ -149,9 +191,18 @@ class CommandServer(ExternalServer):
             "admin.enableServer": "false",
             **{name: value for name, value in self._options.items() if name not in PROPERTIES},
             "dataDir": self.data_dir,
-            "clientPort": self.port,
-            "clientPortAddress": self.host,
         }
+        if self._security.certificates is None:
+            settings |= {"clientPort": self.port, "clientPortAddress": self.host}
+        else:
+            stores = self._security.options(self.host, {})
+            del stores[UNIFICATION]
+            settings |= {
+                "secureClientPort": self.port,
+                "secureClientPortAddress": self.host,
+                "serverCnxnFactory": _WITH_TLS,
+                **stores,
+            }
         return "".join(f"{name}={text_of(value)}\n" for name, value in settings.items())
 
     def _wait_until_ready(self) -> None:
@@ -165,7 +216,7 @@ class CommandServer(ExternalServer):
                 raise FixtureError(f"{self.option}: it ended with status {status}{self._tail()}")
             # The original may never answer a handshake that comes while it starts.
             begun = time.monotonic()
-            with contextlib.suppress(OSError, KeeperError), PlainClient(*self._address, patience):
+            with contextlib.suppress(OSError, KeeperError), self._first_session(patience):
                 return
             if time.monotonic() - begun >= patience:
                 patience *= 2
@@ -173,6 +224,9 @@ class CommandServer(ExternalServer):
                 raise FixtureError(f"{self.option}: not ready after {START_S:g} s{self._tail()}")
             # The server is another process: only its port tells that it serves.
             time.sleep(POLL_S)
+
+    def _first_session(self, patience: float) -> PlainClient:
+        return PlainClient(*self._address, patience, access=self.access)
 
     def _tail(self) -> str:
         return "".join(f"\n  {line}" for line in self.events[-SHOWN_LINES:])

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn, Self
 
 from pyzk.cli import survey
+from pyzk.cli.access_options import AccessOptions
 from pyzk.errors import KeeperError
 from pyzk.testing.core.engine import RUNNING
 from pyzk.testing.ensemble import MemberList, ZooKeeperEnsemble
@@ -32,7 +33,7 @@ class ConnectedMember(ExternalServer):
     offers: type[object] = EnsembleMember
 
     def __init__(self, ensemble: ConnectedEnsemble, address: tuple[str, int]) -> None:
-        super().__init__(ensemble.unavailable)
+        super().__init__(ensemble.unavailable, ensemble.access_options)
         self.option = ensemble.option
         self._place = address
         self._chroot = ensemble.chroot
@@ -46,7 +47,7 @@ class ConnectedMember(ExternalServer):
         """Return what the member says of itself."""
         found = survey.SurveyedServer(survey.ClientAddress(*self._place))
         try:
-            survey.read_srvr(found, ask(*self._place, "srvr", ORDER_S))
+            survey.read_srvr(found, ask(*self._place, "srvr", ORDER_S, self.access))
         except OSError as error:
             found.problem = str(error)
         return found
@@ -100,8 +101,13 @@ class ConnectedEnsemble(ConnectedServer, MemberList[ConnectedMember]):
 
     offers: type[object] = ZooKeeperEnsemble
 
-    def __init__(self, hosts: str, unavailable: Callable[[str], NoReturn] | None = None) -> None:
-        super().__init__(hosts, unavailable)
+    def __init__(
+        self,
+        hosts: str,
+        unavailable: Callable[[str], NoReturn] | None = None,
+        access: AccessOptions | None = None,
+    ) -> None:
+        super().__init__(hosts, unavailable, access=access)
         self._members: list[ConnectedMember] = []
 
     def start(self) -> Self:

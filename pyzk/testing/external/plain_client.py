@@ -12,6 +12,7 @@ import time
 from typing import Final, Self
 
 from pyzk import errors
+from pyzk.cli.access import PLAIN, Access, log_in
 from pyzk.constants import CreateMode, OpCode, Xid
 from pyzk.data.acl import OPEN_ACL
 from pyzk.errors import KeeperError
@@ -24,6 +25,7 @@ from pyzk.jute.records import (
     GetDataResponse,
     PathRequest,
     PathWatchRequest,
+    SASLToken,
     SetDataRequest,
 )
 
@@ -34,21 +36,30 @@ _ERRORS: Final = {
     for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, KeeperError) and kind is not KeeperError
 }
-_Record = CreateRequest | DeleteRequest | PathWatchRequest | SetDataRequest | PathRequest
+_Record = (
+    CreateRequest | DeleteRequest | PathWatchRequest | SetDataRequest | PathRequest | SASLToken
+)
 
 
 class PlainClient:
     """A session with one server: a new one, or with ``session`` one that exists."""
 
     def __init__(
-        self, host: str, port: int, timeout: float, session: tuple[int, bytes] | None = None
+        self,
+        host: str,
+        port: int,
+        timeout: float,
+        session: tuple[int, bytes] | None = None,
+        access: Access = PLAIN,
     ) -> None:
         self._xid = 0
         self._events = 0
-        self._socket = socket.create_connection((host, port), timeout)
+        self._buffer = b""
+        self._socket = connect(host, port, timeout, access)
         try:
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._meet(session or (0, bytes(16)))
+            if access.login is not None:
+                log_in(access.login.begin(host), self._give_token)
         except BaseException:
             self._socket.close()
             raise
@@ -60,6 +71,10 @@ class PlainClient:
         response, _ = ConnectResponse.decode(data, 0, len(data))
         if response.session_id == 0:
             raise errors.SessionExpired
+
+    def _give_token(self, token: bytes) -> bytes:
+        body = self._call(OpCode.SASL, SASLToken(token))
+        return SASLToken.decode(body, 0, len(body))[0].token or b""
 
     # --- what is asked --------------------------------------------------------------
 
@@ -108,15 +123,15 @@ class PlainClient:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            self._socket.settimeout(min(left, PING_S))
-            try:
-                # Only wait here; a frame is read as a whole below.
-                self._socket.recv(1, socket.MSG_PEEK)
-            except TimeoutError:
-                self._call(OpCode.PING, xid=Xid.PING)
-                continue
-            finally:
-                self._socket.settimeout(SESSION_MS / 1000)
+            if not self._buffer:
+                self._socket.settimeout(min(left, PING_S))
+                try:
+                    self._fill()
+                except TimeoutError:
+                    self._call(OpCode.PING, xid=Xid.PING)
+                    continue
+                finally:
+                    self._socket.settimeout(SESSION_MS / 1000)
             self._reply()
         self._events -= 1
         return True
@@ -152,14 +167,17 @@ class PlainClient:
         return self._exactly(length)
 
     def _exactly(self, count: int) -> bytes:
-        parts = []
-        while count:
-            data = self._socket.recv(min(count, 1 << 20))
-            if not data:
-                raise ConnectionError("the server closed the connection")
-            parts.append(data)
-            count -= len(data)
-        return b"".join(parts)
+        while len(self._buffer) < count:
+            self._fill()
+        found, self._buffer = self._buffer[:count], self._buffer[count:]
+        return found
+
+    def _fill(self) -> None:
+        """Read what has come, or wait for it."""
+        data = self._socket.recv(1 << 20)
+        if not data:
+            raise ConnectionError("the server closed the connection")
+        self._buffer += data
 
     # --- the end --------------------------------------------------------------------
 
@@ -176,9 +194,22 @@ class PlainClient:
         self.close()
 
 
-def ask(host: str, port: int, word: str, timeout: float) -> str:
+def connect(host: str, port: int, timeout: float, access: Access) -> socket.socket:
+    """Return a socket that is connected, by TLS if that is how to come in. Raises OSError."""
+    connection = socket.create_connection((host, port), timeout)
+    try:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if access.tls is None:
+            return connection
+        return access.tls.wrap_socket(connection, server_hostname=host)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def ask(host: str, port: int, word: str, timeout: float, access: Access = PLAIN) -> str:
     """Return the answer to a four-letter word. Raises OSError."""
-    with socket.create_connection((host, port), timeout) as connection:
+    with connect(host, port, timeout, access) as connection:
         connection.sendall(word.encode())
         parts = []
         while part := connection.recv(1 << 16):

@@ -10,12 +10,23 @@ from __future__ import annotations
 import contextlib
 import secrets
 import socket
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn, Self
 
+from pyzk.cli.access import AccessError, explain_tls
+from pyzk.cli.access_options import AccessOptions
 from pyzk.data.paths import ROOT
-from pyzk.errors import KeeperError, NoAuth, NodeExists, NoNode, NotEmpty, SessionExpired
+from pyzk.errors import (
+    KeeperError,
+    NoAuth,
+    NodeExists,
+    NoNode,
+    NotEmpty,
+    SaslError,
+    SessionExpired,
+)
 from pyzk.int64 import hex_id
 from pyzk.runtime.addresses import place
 from pyzk.testing.core.engine import NEW, PAUSED, RUNNING, STOPPED, explain
@@ -37,6 +48,12 @@ def _raise_unavailable(text: str) -> NoReturn:
     raise NotAvailableError(text)
 
 
+def _explained(error: Exception) -> str:
+    """Return what was wrong, with the options of this plugin."""
+    told = explain_tls(error) if isinstance(error, OSError) else None
+    return str(error) if told is None else told.replace("--", "--pyzk-")
+
+
 def _split(address: str) -> tuple[str, int]:
     host, colon, port = address.strip().rpartition(":")
     if not colon or not port.isdigit():
@@ -52,8 +69,17 @@ class ExternalServer:
     offers: type[object] = ZooKeeperServer
     """The class whose other names are refused by name."""
 
-    def __init__(self, unavailable: Callable[[str], NoReturn] | None = None) -> None:
+    def __init__(
+        self,
+        unavailable: Callable[[str], NoReturn] | None = None,
+        access: AccessOptions | None = None,
+    ) -> None:
         self.unavailable = unavailable or _raise_unavailable
+        self.access_options = access or AccessOptions()
+        try:
+            self.access = self.access_options.read()
+        except AccessError as error:
+            raise FixtureError(str(error)) from None
         self.state = NEW
         self._chroot = ""
 
@@ -105,9 +131,30 @@ class ExternalServer:
         """No clients: nothing is known of them."""
         return []
 
+    def kazoo_options(self, certificate: object = None, *, user: str | None = None) -> Any:
+        """See `ZooKeeperServer.kazoo_options`; what the server itself asks for is given with the
+        run, and is the same for all clients."""
+        __tracebackhide__ = True
+        if certificate is not None or user is not None:
+            self.unavailable(
+                "kazoo_options of a certificate or a user is not available with an external server"
+                f" ({self.option}): its clients come in as the run says"
+            )
+        return {"hosts": self.connect_string, **self.access_options.kazoo_options()}
+
+    def client_ssl_context(self, certificate: object = None) -> ssl.SSLContext:
+        """See `ZooKeeperServer.client_ssl_context`."""
+        __tracebackhide__ = True
+        if certificate is not None or self.access.tls is None:
+            self.unavailable(
+                "client_ssl_context is not available with an external server"
+                f" ({self.option}), but for its own certificate (--pyzk-tls, --pyzk-cert)"
+            )
+        return self.access.tls
+
     def _client(self, session: tuple[int, bytes] | None = None) -> PlainClient:
         self._need(RUNNING)
-        return PlainClient(*self._address, ORDER_S, session)
+        return PlainClient(*self._address, ORDER_S, session, self.access)
 
     def _need(self, *states: str) -> None:
         if self.state not in states:
@@ -293,8 +340,10 @@ class ExternalServer:
 
         def is_there() -> bool:
             if not exists:
-                return not external_sight.is_session_known(self._servers, session_id, ORDER_S)
-            one = external_sight.find_session(self._servers, session_id, ORDER_S)
+                return not external_sight.is_session_known(
+                    self._servers, session_id, ORDER_S, self.access
+                )
+            one = external_sight.find_session(self._servers, session_id, ORDER_S, self.access)
             found.extend([] if one is None else [one])
             return one is not None
 
@@ -352,8 +401,9 @@ class ConnectedServer(ExternalServer):
         unavailable: Callable[[str], NoReturn] | None = None,
         *,
         on_disk: bool = False,
+        access: AccessOptions | None = None,
     ) -> None:
-        super().__init__(unavailable)
+        super().__init__(unavailable, access)
         self._is_on_disk = on_disk
         self.option = f"--pyzk-connect {hosts}"
         self._hosts, _, chroot = hosts.partition("/")
@@ -398,9 +448,9 @@ class ConnectedServer(ExternalServer):
         problems = []
         for address in self._addresses:
             try:
-                client = PlainClient(*address, ORDER_S)
-            except (OSError, KeeperError) as error:
-                problems.append(f"{place(*address)}: {error}")
+                client = PlainClient(*address, ORDER_S, access=self.access)
+            except (OSError, KeeperError, SaslError) as error:
+                problems.append(f"{place(*address)}: {_explained(error)}")
             else:
                 self._at = address
                 return client

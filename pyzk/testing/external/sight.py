@@ -12,6 +12,7 @@ import socket
 from collections.abc import Iterable
 from typing import Any, Final
 
+from pyzk.cli.access import Access
 from pyzk.int64 import signed
 from pyzk.testing.core.inspection import SessionInfo, WatchInfo
 from pyzk.testing.external.plain_client import ask
@@ -28,32 +29,34 @@ class NotAllowedError(Exception):
 
 
 def find_session(
-    addresses: Iterable[tuple[str, int]], session_id: int, timeout: float
+    addresses: Iterable[tuple[str, int]], session_id: int, timeout: float, access: Access
 ) -> SessionInfo | None:
     """Return a session if ``cons`` of one of these servers shows it as connected. Raises OSError,
     NotAllowedError."""
     for address, text, seconds in (
         (match[1], match[2], int(match[3]) / 1000)
         for place in addresses
-        for match in _CONNECTION.finditer(_ask(place, "cons", timeout))
+        for match in _CONNECTION.finditer(_ask(place, "cons", timeout, access))
     ):
         if signed(int(text, 16)) == session_id:
             return SessionInfo(session_id, seconds, address, (), None)
     return None
 
 
-def is_session_known(addresses: Iterable[tuple[str, int]], session_id: int, timeout: float) -> bool:
+def is_session_known(
+    addresses: Iterable[tuple[str, int]], session_id: int, timeout: float, access: Access
+) -> bool:
     """Tell whether ``dump`` of one of these servers shows a session, connected or not. Raises
     OSError, NotAllowedError."""
     return any(
         signed(int(text, 16)) == session_id
         for place in addresses
-        for text in _SESSION.findall(_ask(place, "dump", timeout))
+        for text in _SESSION.findall(_ask(place, "dump", timeout, access))
     )
 
 
-def _ask(place: tuple[str, int], word: str, timeout: float) -> str:
-    text = ask(*place, word, timeout)
+def _ask(place: tuple[str, int], word: str, timeout: float, access: Access) -> str:
+    text = ask(*place, word, timeout, access)
     if _REFUSED.match(text):
         raise NotAllowedError(f"{word} is not in the server's 4lw.commands.whitelist")
     return text

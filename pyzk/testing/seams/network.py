@@ -229,6 +229,11 @@ class MemoryTransport(asyncio.Transport):
         """Give this end to another protocol: TLS steps aside where there is none."""
         self._protocol = cast("asyncio.Protocol", protocol)
 
+    def write_eof(self) -> None:
+        """Write nothing more; what was written arrives."""
+        if not self._is_closing:
+            self.other.end()
+
     def close(self) -> None:
         """Close this end; what was written arrives."""
         if not self._is_closing:
