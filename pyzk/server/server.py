@@ -116,8 +116,7 @@ class Server:
         self.is_serving = False
         """Whether the role takes clients, and the server is not about to stop."""
         self.server_id = 0
-        """The id that `myid` gives; 0 for a server that stands alone. (That one makes session ids
-        as server 1 does.)"""
+        """The id that `myid` gives; a lone server has 0, and makes session ids as server 1 does."""
         self._watch_tree()
         if config.request_throttle_max_requests > 0:
             self._throttle_requests()

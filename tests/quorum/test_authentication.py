@@ -6,6 +6,8 @@ The packets are those that 3.9.3 sent: magic number, status, token.
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pyzk.errors import SaslError
 from pyzk.quorum.authentication import (
@@ -219,6 +221,17 @@ def test_after_five_challenges_there_is_no_other() -> None:
         exchange.receive(FIRST)
     assert owner.failure == "its login failed: 5 tokens prove nothing"
     assert owner.sent == encode_packet(IN_PROGRESS, b"more") * 5 + REFUSAL
+
+
+@given(st.lists(st.binary(max_size=40), max_size=6), st.booleans())
+def test_no_bytes_of_a_stranger_let_him_in(pieces: list[bytes], looks_right: bool) -> None:
+    """Whatever he sends, he ends his own connection at most."""
+    theirs, ours = acceptor(), connector()
+    for exchange, owner in (theirs, ours):
+        for piece in pieces:
+            if not exchange.is_over:
+                exchange.receive(encode_packet(IN_PROGRESS, piece) if looks_right else piece)
+        assert owner.rest is None
 
 
 # --- Kerberos --------------------------------------------------------------------------------

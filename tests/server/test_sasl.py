@@ -6,7 +6,10 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pyzk.auth.provider import AuthId
 from pyzk.auth.sasl.digest_md5 import DigestMd5Client
 from pyzk.auth.sasl.gssapi import Step
 from pyzk.config.jaas import Login
@@ -134,6 +137,18 @@ def test_an_answer_overtakes_a_write() -> None:
     assert [reply.xid for reply in client.replies()] == [102]
     shared.sync()
     assert [reply.xid for reply in client.replies()] == [101]
+
+
+@given(st.lists(st.one_of(st.binary(max_size=60), st.just(b"")), max_size=5))
+def test_no_tokens_of_a_stranger_let_him_in(tokens: list[bytes]) -> None:
+    """Whatever he sends, he ends his own connection at most."""
+    shared = world()
+    client = shared.connect()
+    for token in tokens:
+        if not client.is_closed:
+            client.submit(OpCode.SASL, SASLToken(token))
+    assert client.connection.auth_ids == (AuthId("ip", "127.0.0.1"),)
+    assert who_am_i(shared.connect()) == {IP}
 
 
 # --- steps that block ------------------------------------------------------------------------
