@@ -27,7 +27,9 @@ _ALERT: Final = "\x15\x03"
 """What an answer of TLS to plaintext begins with."""
 
 _NEEDS_CERTIFICATE: Final = "it asks for a certificate: --cert FILE, and --key FILE"
+_CUT: Final = "it ends the handshake: perhaps it takes no TLS at this port; its log says why"
 _WHY: Final = {
+    "UNEXPECTED_EOF_WHILE_READING": _CUT,
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": _NEEDS_CERTIFICATE,
     "TLSV1_ALERT_UNKNOWN_CA": "it does not trust who has signed the certificate of --cert",
     "SSLV3_ALERT_BAD_CERTIFICATE": "it refuses the certificate of --cert",
@@ -39,7 +41,6 @@ _WHY: Final = {
     "RECORD_LAYER_FAILURE": "it takes no TLS at this port: leave out --tls, or name the other port",
     "TLSV1_ALERT_PROTOCOL_VERSION": "it takes other versions of TLS only",
     "UNSUPPORTED_PROTOCOL": "it offers older versions of TLS only",
-    "UNEXPECTED_EOF_WHILE_READING": "it ends the handshake; its log says why",
 }
 """What OpenSSL reports -> what an operator can do about it."""
 
@@ -130,6 +131,8 @@ def explain_tls(error: OSError) -> str | None:
     if isinstance(error, ssl.SSLError):
         reason = error.reason or str(error)
         return _WHY.get(reason, f"TLS: {reason.replace('_', ' ').lower()}")
+    if isinstance(error, ConnectionError) and not str(error):
+        return _CUT  # so asyncio tells that the other side has left in a handshake
     return None
 
 
@@ -198,6 +201,13 @@ class Access:
     """None: there is no TLS."""
     login: Login | None = None
     """None: nobody logs in."""
+    has_certificate: bool = False
+    """Whether a certificate is shown."""
+
+    @property
+    def has_identity(self) -> bool:
+        """Whether a server may know who comes."""
+        return self.login is not None or self.has_certificate
 
 
 PLAIN: Final = Access()

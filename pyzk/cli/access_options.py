@@ -127,7 +127,7 @@ class AccessOptions:
                 if getattr(self, name):
                     option = f"--{name.replace('_', '-')}"
                     raise AccessError(f"{option} is for TLS: it needs --tls")
-        return Access(context, self._login())
+        return Access(context, self._login(), has_certificate=self.cert is not None)
 
     def kazoo_options(self) -> dict[str, Any]:
         """Return the same as arguments of a KazooClient, which needs pure-sasl for a login. Raises

@@ -137,9 +137,9 @@ def _with_options(options: Sequence[Callable[[Command], Command]]) -> Callable[[
 def command() -> None:
     """Show and change the members of an ensemble while it runs; pyzk's and Apache ZooKeeper's.
 
-    The servers need reconfigEnabled=true, and changes --auth of a superuser. Codes: 0 done, 2 wrong
-    arguments, 3 nobody takes writes, 4 refused and nothing changed, 5 not finished: the same
-    command goes on.
+    The servers need reconfigEnabled=true, and changes a superuser: --auth, --sasl or --cert. Codes:
+    0 done, 2 wrong arguments, 3 nobody takes writes, 4 refused and nothing changed, 5 not finished:
+    the same command goes on.
     """
 
 

@@ -61,6 +61,8 @@ class Observed:
     max_lag: int
     has_auth: bool = False
     """Whether credentials are given."""
+    has_identity: bool = False
+    """Whether this client logs in, or shows a certificate."""
     can_write: bool | None = None
     """Whether anybody may change the configuration; None if the ACL names somebody."""
     is_super: bool | None = None
@@ -84,7 +86,8 @@ class Observed:
         """Whether this client may change the configuration; None if only a change shows it."""
         if self.can_write or self.is_super:
             return True
-        if self.can_write is False and (self.is_super is False or not self.has_auth):
+        is_nobody = not (self.has_auth or self.has_identity)
+        if self.can_write is False and (self.is_super is False or is_nobody):
             return False
         return None
 
@@ -167,6 +170,15 @@ def _permission(change: Change, observed: Observed) -> Iterator[Finding]:
             " (digest:super:PASSWORD), and nobody else may change the members: the password is"
             " wrong, or this server has no DigestAuthenticationProvider.superDigest, or another"
             " one; try another server with -s",
+            can_be_forced=True,
+            is_refused=True,
+        )
+    elif observed.has_identity:
+        yield Finding(
+            "permission",
+            "the server that was asked does not take who comes by --sasl or --cert for a superuser,"
+            " and nobody else may change the members: name him in superUser, or in"
+            " X509AuthenticationProvider.superUser, or give --auth digest:super:PASSWORD",
             can_be_forced=True,
             is_refused=True,
         )

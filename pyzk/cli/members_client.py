@@ -353,7 +353,8 @@ class EnsembleClient:
         self, others: Iterable[QuorumServer] = (), max_lag: int = 0, is_writer: bool = True
     ) -> Observed:
         """Return how the members are, and servers that are none yet."""
-        is_super = self.is_super() if is_writer and self._auth is not None else None
+        is_somebody = self._auth is not None or self._access.has_identity
+        is_super = self.is_super() if is_writer and is_somebody else None
         membership = self.read()
         members = [*membership.members, *others]
         observed = Observed(
@@ -361,6 +362,7 @@ class EnsembleClient:
             asyncio.run(self._survey(members)),
             max_lag,
             has_auth=self._auth is not None,
+            has_identity=self._access.has_identity,
             can_write=self.anybody_can_write() if is_writer else None,
             is_super=is_super,
             place_of=self._places.of,

@@ -1,7 +1,7 @@
 """Certificates of a test: an authority that the library trustme makes, or files that are given.
 
-Shell. The files are in a temporary directory, which is removed with the object. The library and
-cryptography come with the extra ``pyzk-server[testing]``.
+Shell. The files are in a temporary directory, which is removed with the objects that name it. The
+library and cryptography come with the extra ``pyzk-server[testing]``.
 """
 
 from __future__ import annotations
@@ -30,8 +30,15 @@ class ClientCertificate:
     """What a client shows, and whom it trusts, in files of the form PEM."""
 
     def __init__(
-        self, ca_file: str, cert_file: str | None = None, key_file: str | None = None
+        self,
+        ca_file: str,
+        cert_file: str | None = None,
+        key_file: str | None = None,
+        *,
+        keeps: object = None,
     ) -> None:
+        """``keeps`` is what the files are gone with."""
+        self._keeps = keeps
         self.ca_file = ca_file
         """The certificates that it trusts."""
         self.cert_file = cert_file
@@ -76,11 +83,11 @@ def _first(text: str) -> str:
 
 
 class _Directory:
-    """Files that are gone with their owner."""
+    """A temporary directory, which is gone with this object."""
 
-    def __init__(self, owner: object) -> None:
+    def __init__(self) -> None:
         self.path = tempfile.mkdtemp(prefix="pyzk-tls-")
-        weakref.finalize(owner, _remove, self.path, os.getpid())
+        weakref.finalize(self, _remove, self.path, os.getpid())
 
     def write(self, name: str, content: bytes) -> str:
         """Write a file that only this user can read; return its path."""
@@ -108,7 +115,7 @@ class Certificates:
                 f"certificates for tests need the library trustme: pip install '{EXTRA}'"
             ) from error
         self._authority: trustme.CA = trustme.CA()
-        self._files = _Directory(self)
+        self._files = _Directory()
         self.ca_file: str = self._files.write("ca.pem", self._authority.cert_pem.bytes())
         """The certificate of the authority, which servers and clients trust."""
         self._stores: dict[str, str] = {}
@@ -145,6 +152,7 @@ class Certificates:
             self.ca_file,
             self._files.write(f"client-{number}.pem", cert),
             self._files.write(f"client-{number}.key", key),
+            keeps=self._files,
         )
         if not_before is None and not_after is None:
             self._clients[subject] = made
@@ -153,7 +161,7 @@ class Certificates:
     @property
     def anonymous(self) -> ClientCertificate:
         """A client that trusts the servers and shows no certificate."""
-        return ClientCertificate(self.ca_file)
+        return ClientCertificate(self.ca_file, keeps=self._files)
 
 
 class GivenCertificates:
@@ -172,7 +180,7 @@ class GivenCertificates:
         self.ca_file = os.fspath(ca)
         self._key_store = os.fspath(cert)
         if key is not None:
-            self._files = _Directory(self)
+            self._files = _Directory()
             pem = b"\n".join(_content(path) for path in (key, cert))
             self._key_store = self._files.write("server.pem", pem)
         self._client = self.anonymous

@@ -58,6 +58,7 @@ def make_config(
         b"",
         properties=[entry for entry in given if entry.name in PROPERTIES],
         options=[entry for entry in given if entry.name not in PROPERTIES],
+        read_file=_read_if_there,
         has_provider=has_provider,
     )
     for _, warning in config.warnings:
@@ -66,6 +67,15 @@ def make_config(
             said = warning.replace(", so it is ignored", "").replace(", ignored", "")
             raise FixtureError(f"option {said}")
     return config
+
+
+def _read_if_there(path: str) -> bytes | None:
+    """Return what a file holds, say one with logins; None if it is not there."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
 
 
 def text_of(value: object) -> str:
