@@ -10,13 +10,11 @@ certificates of every kind connect, and compares who is taken and which identiti
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import socket
 import ssl
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -26,13 +24,14 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from conformance import oracle, wire
-from conformance.servers import Launcher, NotStartedError, Server, free_port, pyzk_launcher
+from conformance.frames import Address
+from conformance.secured import client_context, secure_server, stores
+from conformance.servers import Launcher, pyzk_launcher
 from tests.certificates import Authority, Issued, named
 
 RECORDING: Final = Path(__file__).parent.parent / "tests/testdata/tls/certificates.json"
 WHO_AM_I: Final = 107
 OUT: Final = "out"
-NETTY: Final = "org.apache.zookeeper.server.NettyServerCnxnFactory"
 
 SCENARIOS: Final[Mapping[str, Mapping[str, str]]] = {
     "need": {"ssl.clientAuth": "need"},
@@ -115,24 +114,11 @@ def cast(lists: str) -> Cast:
 # --- one client -----------------------------------------------------------------------
 
 
-def client_context(own: Issued | None) -> ssl.SSLContext:
-    """Returns the context of a client that takes any server, with this certificate or none."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    if own is not None:
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(own.pem())
-            file.flush()
-            context.load_cert_chain(file.name)
-    return context
-
-
-def outcome(port: int, own: Issued | None) -> str:
+def outcome(address: Address, own: Issued | None) -> str:
     """Returns who a client is for a server, sorted; OUT if it is not taken."""
     try:
         with (
-            socket.create_connection(("127.0.0.1", port), 20) as plain,
+            socket.create_connection(address, 20) as plain,
             client_context(own).wrap_socket(plain) as link,
         ):
             link.sendall(wire.frame(wire.connect(10000, 0, bytes(16), 0, False)))
@@ -166,30 +152,11 @@ def _identities(body: bytes) -> Iterator[str]:
 
 def outcomes(launcher: Launcher, scenario: str, people: Cast, folder: Path) -> dict[str, str]:
     """Returns certificate -> outcome at a server that is started for this scenario."""
-    keys, trust = folder / "keys.pem", folder / "trust.pem"
     config = dict(SCENARIOS[scenario])
-    keys.write_bytes(people.server.pem())
-    trust.write_bytes(people.trusted(config.pop("trusted", "")))
-    port = free_port()
-    config |= {
-        "secureClientPort": str(port),
-        "secureClientPortAddress": "127.0.0.1",
-        "ssl.keyStore.location": str(keys),
-        "ssl.trustStore.location": str(trust),
-        "serverCnxnFactory": NETTY,
-    }
-    with Server(launcher, config, {"zookeeper.admin.enableServer": "false"}):
-        _wait_for(port)
-        return {name: outcome(port, own) for name, own in people.clients.items()}
-
-
-def _wait_for(port: int) -> None:
-    """Waits for the secure port, which the original opens after the other one has answered."""
-    for _ in range(600):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.05)
-    raise NotStartedError(f"nobody listens on the secure port {port}")
+    trusted = people.trusted(config.pop("trusted", ""))
+    config |= stores(folder, "server", people.server, trusted).settings()
+    with secure_server(launcher, config) as (_, address):
+        return {name: outcome(address, own) for name, own in people.clients.items()}
 
 
 def everything(launcher: Launcher) -> dict[str, dict[str, str]]:

@@ -207,12 +207,13 @@ class Metrics:
             percentiles.reset()
 
 
-def _names_from(first: str, kind: type) -> tuple[str, ...]:
-    kinds = Metrics.__annotations__
-    names = list(kinds)
-    return tuple(name for name in names[names.index(first) :] if kinds[name] == kind.__name__)
+_HELD: Final = vars(Metrics)
+_NAMES: Final = tuple(_HELD.get("__mypyc_attrs__") or _HELD["__annotations__"])
+"""All fields in order: annotations to Python, and attributes to mypyc."""
+_COUNTERS_AT: Final = _NAMES.index("watch_bytes")
+_SUMMARIES_AT: Final = _NAMES.index("socket_closing_time")
+_PERCENTILES_AT: Final = _NAMES.index("prep_processor_queue_time_ms")
 
-
-COUNTERS: Final = _names_from("watch_bytes", int)
-SUMMARIES: Final = _names_from("socket_closing_time", Summary)
-PERCENTILE_SUMMARIES: Final = _names_from("prep_processor_queue_time_ms", PercentileSummary)
+COUNTERS: Final[tuple[str, ...]] = _NAMES[_COUNTERS_AT:_SUMMARIES_AT]
+SUMMARIES: Final[tuple[str, ...]] = _NAMES[_SUMMARIES_AT:_PERCENTILES_AT]
+PERCENTILE_SUMMARIES: Final[tuple[str, ...]] = _NAMES[_PERCENTILES_AT:]

@@ -41,10 +41,16 @@ class Summary:
 
     def add_many(self, value: int, count: int) -> None:
         """Add one number, ``count`` times."""
-        if count > 0:
-            self.add(value)
-            self.count += count - 1
-            self.sum += value * (count - 1)
+        if count <= 0:
+            return
+        if self.count == 0:
+            self.min = self.max = value
+        elif value < self.min:
+            self.min = value
+        elif value > self.max:
+            self.max = value
+        self.count += count
+        self.sum += value * count
 
     @property
     def average(self) -> float:
@@ -74,7 +80,7 @@ class PercentileSummary(Summary):
 
     def add_many(self, value: int, count: int) -> None:
         super().add_many(value, count)
-        kept = 1
+        kept = 0
         while kept < count and kept < RESERVOIR:
             self._keep(value)
             kept += 1
@@ -84,8 +90,9 @@ class PercentileSummary(Summary):
         if len(values) < RESERVOIR:
             values.append(value)
         else:
-            values[self._next] = value
-            self._next = (self._next + 1) % RESERVOIR
+            at = self._next
+            values[at] = value
+            self._next = at + 1 if at + 1 < RESERVOIR else 0
 
     def percentiles(self, *quantiles: float) -> list[int]:
         """Return the value below which each share of the kept values lies, interpolated and

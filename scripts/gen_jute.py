@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from pyzk.compiling import mypyc_attr
 from pyzk.errors import Truncated
 from pyzk.jute.archive import (
     NULL,
@@ -225,6 +226,7 @@ def decode_body(name: str, fields: list[tuple[str, str]]) -> Iterator[str]:
 
 def record(name: str, fields: list[tuple[str, str]]) -> Iterator[str]:
     names = ", ".join(f'"{field}"' for field, _ in fields) + ("," if len(fields) == 1 else "")
+    yield "@mypyc_attr(acyclic=True)"
     yield f"class {name}(Record):"
     yield f"    FIELDS: ClassVar[tuple[str, ...]] = ({names})"
     yield "    __slots__ = FIELDS"

@@ -24,9 +24,13 @@ ROWS: Final = {
     "qi": (PACK, UNPACK),
     "iii": (UNPACK,),  # a client's frame: length, xid, opcode
     "iiqi": (PACK,),  # a reply: length and header
-    "iiqii": (PACK,),  # a reply that begins with a buffer
+    "iiqis": (PACK,),  # a reply and its body
+    "iiqii": (PACK,),  # the head of a reply that begins with a buffer
+    "iiqiiss": (PACK,),  # the same with that buffer, and what is behind it
     "iiqiii": (PACK,),  # a watch event
     "ibii": (PACK,),  # an operation of a multi that failed
+    "si": (PACK,),  # the record of a setData: what the client has sent, and the new version
+    "sbi": (PACK,),  # the same of a create, whose record ends with a flag and a number
     "qiqqis": (PACK,),  # a transaction: TxnHeader and record
     "qiqqisiu": (PACK,),  # the same with its TxnDigest
     "qiss": (PACK,),  # the frame of a log record: checksum, length, payload, end

@@ -26,8 +26,8 @@ WITH_VALUE: Final = frozenset(
 )
 OF_THE_MACHINE: Final = re.compile(r"(java|javax|jdk|sun|com\.sun|log4j\d?|logback|org\.slf4j)\.")
 OF_THE_MACHINE_TOO: Final = frozenset({"file.encoding", "user.timezone", "user.language"})
-KNOWN: Final = "java.security.auth.login.config"
-"""A property of the virtual machine about which pyzk has a message."""
+KNOWN: Final = frozenset({"java.security.auth.login.config", "java.security.krb5.conf"})
+"""The properties of the virtual machine that pyzk has, too."""
 USAGE: Final = (
     "this is pyzk's stand-in for java: it starts ZooKeeper servers only"
     f" ({', '.join(name.rpartition('.')[2] for name in SERVERS)} with a zoo.cfg)"
@@ -50,7 +50,7 @@ def translate(words: list[str]) -> list[str]:
             rest.pop(0)
         elif word.startswith("-D"):
             name = word[2:].partition("=")[0]
-            if name == KNOWN or not (OF_THE_MACHINE.match(name) or name in OF_THE_MACHINE_TOO):
+            if name in KNOWN or not (OF_THE_MACHINE.match(name) or name in OF_THE_MACHINE_TOO):
                 properties.append(word)
         elif word == "-jar" or word.startswith("@"):
             raise RefusedError(f"{word} is not understood; {USAGE}")

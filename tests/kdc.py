@@ -53,8 +53,9 @@ def missing() -> str:
 class Realm:
     """The realm while its KDC runs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = REALM) -> None:
         self.folder = folder
+        self.name = name
         self.krb5_conf = folder / "krb5.conf"
         self.environment = os.environ | {
             "PATH": _PATH,
@@ -77,7 +78,7 @@ class Realm:
         self._run("kinit", "-k", "-t", str(keytab), principal)
 
     def _admin(self, query: str) -> None:
-        self._run("kadmin.local", "-r", REALM, "-q", query)
+        self._run("kadmin.local", "-r", self.name, "-q", query)
 
     def _run(self, *command: str) -> None:
         subprocess.run(command, env=self.environment, check=True, capture_output=True, timeout=60)
@@ -85,11 +86,11 @@ class Realm:
     def create(self) -> None:
         """Makes the database."""
         self.write(0)
-        self._run("kdb5_util", "create", "-s", "-r", REALM, "-P", "master")
+        self._run("kdb5_util", "create", "-s", "-r", self.name, "-P", "master")
 
     def write(self, port: int) -> None:
         """Writes the files that name the port."""
-        values = {"realm": REALM, "port": port, "folder": self.folder}
+        values = {"realm": self.name, "port": port, "folder": self.folder}
         self.krb5_conf.write_text(KRB5_CONF.format(**values))
         (self.folder / "kdc.conf").write_text(KDC_CONF.format(**values))
 
@@ -101,7 +102,7 @@ class Realm:
                 port = free.getsockname()[1]
             self.write(port)
             child = subprocess.Popen(
-                ["krb5kdc", "-n", "-r", REALM, "-P", str(self.folder / "pid")],
+                ["krb5kdc", "-n", "-r", self.name, "-P", str(self.folder / "pid")],
                 env=self.environment,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -121,9 +122,9 @@ class Realm:
 
 
 @contextlib.contextmanager
-def realm(folder: Path) -> Iterator[Realm]:
+def realm(folder: Path, name: str = REALM) -> Iterator[Realm]:
     """Runs a realm, which ends with the block."""
-    made = Realm(folder)
+    made = Realm(folder, name)
     made.create()
     child = made.start()
     try:

@@ -73,6 +73,9 @@ def test_every_number_has_its_kind_and_comes_in_the_order_of_mntr() -> None:
     assert [name for name, _ in metrics.counters()] == list(COUNTERS)
     assert [name for name, _ in metrics.summaries()] == list(SUMMARIES)
     assert [name for name, _ in metrics.percentile_summaries()] == list(PERCENTILE_SUMMARIES)
+    assert {type(number) for _, number in metrics.counters()} == {int}
+    assert {type(summary) for _, summary in metrics.summaries()} == {Summary}
+    assert {type(each) for _, each in metrics.percentile_summaries()} == {PercentileSummary}
 
 
 def test_response_sizes() -> None:

@@ -10,7 +10,10 @@ clients, so it answers at once, from memory.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Final, NamedTuple, Protocol, runtime_checkable
+
+X509: Final = "x509"
+"""The scheme whose identities come with the connection, from certificates."""
 
 
 class AuthId(NamedTuple):

@@ -15,7 +15,7 @@ from pyzk.auth.digest import DigestProvider
 from pyzk.auth.ensemble import EnsembleProvider
 from pyzk.auth.ip import IpProvider
 from pyzk.auth.key import KeyProvider
-from pyzk.auth.x509 import SCHEME, X509Provider
+from pyzk.auth.provider import X509
 from pyzk.config.security_keys import PROVIDER_CLASSES
 from pyzk.metrics import Metrics
 
@@ -61,7 +61,7 @@ class ProviderRegistry:
         if config.digest_auth_enabled:
             registry.register(DigestProvider(config.digest_alg, config.super_digest))
         if config.client_tls is not None:
-            registry.register(X509Provider(config))
+            registry.register(_x509(config))
         ingredients = Ingredients(config, metrics or Metrics(), read)
         custom = dict(config.custom_providers)
         for _, name in config.auth_providers:
@@ -84,7 +84,9 @@ class ProviderRegistry:
     def of_certificates(self, chain: Sequence[bytes]) -> tuple[AuthId, ...] | None:
         """Return the identities of who has shown these certificates in a handshake, its own first;
         None if they give none."""
-        provider = self._providers.get(SCHEME)
+        from pyzk.auth.x509 import X509Provider
+
+        provider = self._providers.get(X509)
         return provider.of_certificates(chain) if isinstance(provider, X509Provider) else None
 
     def schemes(self) -> tuple[str, ...]:
@@ -103,12 +105,18 @@ def _sasl_provider(given: Ingredients) -> AuthProvider:
     return SaslProvider(given.config.sasl)
 
 
+def _x509(config: ServerConfig) -> AuthProvider:
+    from pyzk.auth.x509 import X509Provider  # few need it
+
+    return X509Provider(config)
+
+
 BUILT_IN: Final[dict[str, Callable[[Ingredients], AuthProvider]]] = {
     "ip": lambda _: IpProvider(),
     "digest": lambda given: DigestProvider(given.config.digest_alg, given.config.super_digest),
     "sasl": _sasl_provider,
     "ensemble": lambda given: EnsembleProvider(given.config.ensemble_auth_names, given.metrics),
     "key": lambda given: KeyProvider(given.read),
-    "x509": lambda given: X509Provider(given.config),
+    "x509": lambda given: _x509(given.config),
 }
 """Scheme -> what makes its provider, for the schemes that a Java class of the original has."""

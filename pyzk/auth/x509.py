@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyzk.auth import certificate, x500
 from pyzk.auth.certificate import Certificate, CertificateError
-from pyzk.auth.provider import AuthId
+from pyzk.auth.provider import X509, AuthId
 from pyzk.outsiders import about
 
 if TYPE_CHECKING:
@@ -24,14 +24,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SCHEME: Final = "x509"
 _ALTERNATIVE: Final = "SAN"
 
 
 class X509Provider:
     """Makes ids from certificates and compares them as text."""
 
-    scheme: Final = SCHEME
+    scheme: Final = X509
     is_authenticated: Final = True
 
     __slots__ = ("_config", "_extract", "_match")
@@ -50,7 +49,7 @@ class X509Provider:
             own_id = self._id_of(Certificate(chain[0]))
         except CertificateError:
             return None
-        own = AuthId(SCHEME, own_id)
+        own = AuthId(X509, own_id)
         if own_id == self._config.x509_super_user:
             return (AuthId("super", own_id), own)
         return (own,)

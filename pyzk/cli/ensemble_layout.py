@@ -16,9 +16,10 @@ from typing import Final, NamedTuple
 import attrs
 
 from pyzk.config.dynamic_files import parse_dynamic
-from pyzk.config.ensemble import StartFiles, parse_ensemble
+from pyzk.config.ensemble import parse_ensemble
 from pyzk.config.members import Membership, QuorumServer, version_of_file_name
 from pyzk.config.settings import Settings
+from pyzk.config.start_files import StartFiles
 from pyzk.errors import ConfigError
 from pyzk.persistence.filenames import INITIALIZE_NAME
 

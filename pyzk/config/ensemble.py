@@ -8,12 +8,12 @@ ZooKeeper: QuorumPeerConfig, QuorumPeer, and the properties of the quorum packag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import attrs
 
-from pyzk.config.dynamic_files import backup_name, next_name, parse_dynamic, parse_next
+from pyzk.config.dynamic_files import backup_name, parse_dynamic, parse_next
 from pyzk.config.keys import KEYS, MEMBER_PREFIXES
 from pyzk.config.members import (
     WILDCARD,
@@ -32,6 +32,8 @@ from pyzk.errors import ConfigError
 from pyzk.int64 import hex_digits
 
 if TYPE_CHECKING:
+    from pyzk.config.sasl import QuorumSaslConfig
+    from pyzk.config.start_files import StartFiles
     from pyzk.config.tls import TlsConfig
 
 _BY_NAME: Final = {key.name: key for key in KEYS}
@@ -108,6 +110,8 @@ class EnsembleConfig:
     """Whether it takes TLS and plaintext from the others."""
     quorum_cert_reload: bool = False
     """Whether changed files of keys and certificates are read again."""
+    quorum_sasl: QuorumSaslConfig | None = None
+    """How the members prove to each other who they are; None if they do not."""
     quorum_tls: TlsConfig | None = None
     """What TLS between members is told; None if there is none."""
     config_in_data_dir: bool = False
@@ -129,7 +133,9 @@ class EnsembleConfig:
     @property
     def trusts_strangers(self) -> bool:
         """Whether anybody who reaches the ports for members is taken for one of them."""
-        tls = self.quorum_tls
+        sasl, tls = self.quorum_sasl, self.quorum_tls
+        if sasl is not None and sasl.server_requires:
+            return False
         if tls is None or not self.ssl_quorum or self.port_unification:
             return True
         from pyzk.config.tls import NEED  # few need it
@@ -196,39 +202,6 @@ class EnsembleConfig:
         return found if found.members else self.membership
 
 
-class StartFiles(NamedTuple):
-    """The files that a member has beside zoo.cfg, as they were read."""
-
-    myid: bytes | None = None
-    """The content of the file; None if there is none."""
-    myid_path: str = "dataDir/myid"
-    dynamic: bytes | None = None
-    """The content of `Settings.dynamic_file`; None if there is none."""
-    next: bytes | None = None
-    """The content of the file of the configuration that was proposed last; None if there is
-    none."""
-    next_path: str = "zoo.cfg.dynamic.next"
-    config_path: str | None = None
-    """The path of zoo.cfg; None if the settings did not come from a file."""
-
-
-def start_files(
-    settings: Settings, data_dir: str, path: str | None, read: Callable[[str], bytes | None]
-) -> StartFiles:
-    """Read the files that a member has beside the zoo.cfg at ``path``."""
-    myid_path = f"{data_dir}/myid"
-    dynamic = settings.dynamic_file
-    next_path = next_name(path or "zoo.cfg")
-    return StartFiles(
-        read(myid_path),
-        myid_path,
-        read(dynamic) if dynamic else None,
-        read(next_path) if dynamic and path else None,
-        next_path,
-        path,
-    )
-
-
 class Lone(NamedTuple):
     """The only server that is named, which makes this a standalone server."""
 
@@ -263,6 +236,10 @@ def ensemble_values(ensemble: EnsembleConfig) -> list[tuple[str, object]]:
         from pyzk.config import tls
 
         values += tls.effective_values(ensemble.quorum_tls)
+    if ensemble.quorum_sasl is not None:
+        from pyzk.config import sasl
+
+        values += sasl.effective_quorum_values(ensemble.quorum_sasl)
     values += [tuple(line.split("=", 1)) for line in ensemble.membership.lines()]  # type: ignore[misc]
     if ensemble.dynamic_file is not None:
         values.append(("dynamicConfigFile", ensemble.dynamic_file))
@@ -378,6 +355,7 @@ class _Builder:
             client_host=host,
             client_port=port,
             quorum_tls=self._tls(),
+            quorum_sasl=self._sasl(),
             dynamic_file=self.settings.dynamic_file,
             config_file=self.files.config_path,
             warnings=tuple(self.warnings),
@@ -407,6 +385,14 @@ class _Builder:
                 reader = TlsReader(self.settings, QUORUM_TLS, self._warn)
                 return reader.config(f"{name}=true", fips_mode=fips_mode is not False)
         return None
+
+    def _sasl(self) -> QuorumSaslConfig | None:
+        """Return how members prove to each other who they are, if they do."""
+        if not any(name.startswith("quorum.auth.") for name in self.settings.known):
+            return None
+        from pyzk.config.sasl import read_quorum_sasl
+
+        return read_quorum_sasl(self.settings, lambda _: self.files.login)
 
     def _check_members(self, membership: Membership, where: Setting) -> None:
         extended, _ = self._given("extendedTypesEnabled")

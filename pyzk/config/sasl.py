@@ -1,7 +1,8 @@
-"""What SASL is told, for clients: the keys, the login file and `krb5.conf` to one `SaslConfig`.
+"""What SASL is told, for clients and between members.
 
-Pure. ZooKeeper: ServerCnxnFactory.configureSaslLogin, SaslServerCallbackHandler,
-SASLAuthenticationProvider, KerberosUtil.
+Pure. The keys, the login file and `krb5.conf` become one record for each of the two. ZooKeeper:
+ServerCnxnFactory.configureSaslLogin, SaslServerCallbackHandler, SASLAuthenticationProvider,
+KerberosUtil; QuorumPeerConfig and QuorumAuth.
 
 Where this differs from ZooKeeper, on purpose: a Kerberos principal that is no service is an error
 (there every client is told that there is no SASL); ``~/.java.login.config`` is not read.
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pyzk.config.jaas import Login, Module, login_of, parse_jaas
-from pyzk.config.security_keys import SASL_KEYS, SUPER_USER_PREFIX
+from pyzk.config.security_keys import QUORUM_AUTH, SASL_KEYS, SUPER_USER_PREFIX
 from pyzk.config.settings import Setting, Settings
 from pyzk.errors import ConfigError
 
@@ -25,7 +26,7 @@ KERBEROS_FILE_KEY: Final = "java.security.krb5.conf"
 KERBEROS_FILE: Final = "/etc/krb5.conf"
 SUPER: Final = "super"
 """The user whose password SASLAuthenticationProvider.superPassword replaces."""
-_BY_NAME: Final = {key.name: key for key in SASL_KEYS}
+_BY_NAME: Final = {key.name: key for key in (*SASL_KEYS, *QUORUM_AUTH)}
 _SERVICE: Final = re.compile(r"[^/@]+/[^/@]+(@[^/@]+)?")
 _REALM: Final = re.compile(r"\s*default_realm\s*=\s*(\S+)\s*")
 
@@ -58,6 +59,28 @@ class SaslConfig:
 DEFAULTS: Final = SaslConfig()
 
 
+@dataclass(frozen=True, kw_only=True)
+class QuorumSaslConfig:
+    """How the members of an ensemble prove to each other who they are."""
+
+    server: Login
+    """What others log in at who connect to this server."""
+    learner: Login
+    """How this server logs in at those that it connects to."""
+    learner_requires: bool = False
+    """Whether it does log in there."""
+    server_requires: bool = False
+    """Whether who connects to this server has to log in."""
+    service_principal: str = "zkquorum/localhost"
+    """The Kerberos principal of those that it connects to; the host may be ``_HOST``."""
+    kerberos_file: str | None = None
+
+    @property
+    def is_kerberos(self) -> bool:
+        """Whether any of it asks for Kerberos."""
+        return self.server.is_kerberos or self.learner.is_kerberos
+
+
 class LoginFile:
     """The login file of one start; what is asked of it is found in its sections."""
 
@@ -66,12 +89,9 @@ class LoginFile:
         self.setting = settings.find(_BY_NAME[LOGIN_FILE_KEY])
         self._takes_digest = _value(settings, DIGEST_KEY) is not False
         self._sections: Mapping[str, tuple[Module, ...]] = {}
-        self.path = ""
-        if self.setting is None or not self.setting.value:
+        self.path = login_path(settings)
+        if self.setting is None or not self.path:
             return
-        # A file that is named so may be a URL; "=" in front of it says that it is the only one.
-        path = self.setting.value.removeprefix("=").removeprefix("file:")
-        self.path = f"/{path.lstrip('/')}" if path.startswith("//") else path
         text = read_file(self.path)
         if text is None:
             raise self.setting.wrong(f"there is no file {self.path}")
@@ -103,6 +123,14 @@ class LoginFile:
         return ConfigError(f"{self.path}{where}: {error.message}", key=LOGIN_FILE_KEY)
 
 
+def login_path(settings: Settings) -> str:
+    """Return the path of the login file, "" if none is named."""
+    setting = settings.find(_BY_NAME[LOGIN_FILE_KEY])
+    # A file that is named so may be a URL; "=" in front of it says that it is the only one.
+    path = "" if setting is None else setting.value.removeprefix("=").removeprefix("file:")
+    return f"/{path.lstrip('/')}" if path.startswith("//") else path
+
+
 def check_service(login: Login) -> None:
     """Raise ConfigError unless those who log in here with Kerberos find a service."""
     if login.principal is not None and not _SERVICE.fullmatch(login.principal):
@@ -117,7 +145,7 @@ def read_sasl(
     settings: Settings, read_file: ReadFile, warn: Callable[[Setting, str], None]
 ) -> SaslConfig | None:
     """Return what SASL is told; None if nothing concerns it. Raises ConfigError."""
-    given = {name: _value(settings, name) for name in _BY_NAME}
+    given = {key.name: _value(settings, key.name) for key in SASL_KEYS}
     super_users = [
         setting.value
         for name, setting in settings.properties.items()
@@ -153,6 +181,59 @@ def read_sasl(
         auth_to_local=_text(given["security.auth_to_local"]) or DEFAULTS.auth_to_local,
         default_realm=realm,
         kerberos_file=_text(path),
+    )
+
+
+ENABLE_KEY: Final = "quorum.auth.enableSasl"
+LEARNER_KEY: Final = "quorum.auth.learnerRequireSasl"
+SERVER_KEY: Final = "quorum.auth.serverRequireSasl"
+
+
+def is_quorum_sasl_asked(settings: Settings) -> bool:
+    """Return whether members are to prove to each other who they are."""
+    return _value(settings, ENABLE_KEY) is True
+
+
+def read_quorum_sasl(settings: Settings, read_file: ReadFile) -> QuorumSaslConfig | None:
+    """Return how members prove to each other who they are; None if they do not. Raises ConfigError,
+    also where a key asks for less than another one."""
+    learner, server = _value(settings, LEARNER_KEY) is True, _value(settings, SERVER_KEY) is True
+    is_asked = is_quorum_sasl_asked(settings)
+    for is_on, name, needed, is_there in (
+        (learner, LEARNER_KEY, ENABLE_KEY, is_asked),
+        (server, SERVER_KEY, ENABLE_KEY, is_asked),
+        (server, SERVER_KEY, LEARNER_KEY, learner),
+    ):
+        if is_on and not is_there:
+            raise ConfigError(f"needs {needed}=true", key=name)
+    if not is_asked:
+        return None
+    file = LoginFile(settings, read_file)
+    logins = []
+    for key, usual in (
+        ("quorum.auth.server.saslLoginContext", "QuorumServer"),
+        ("quorum.auth.learner.saslLoginContext", "QuorumLearner"),
+    ):
+        section = _text(_value(settings, key)) or usual
+        login = file.login(section)
+        if login is None:
+            where = f"{file.path} has no" if file.path else f"{LOGIN_FILE_KEY} names no file with a"
+            raise ConfigError(f"{where} section {section}", key=ENABLE_KEY)
+        logins.append(login)
+    check_service(logins[0])
+    if not logins[1].is_kerberos and logins[1].user is None:
+        raise ConfigError(
+            f"the section {logins[1].section} has no username, with which this server logs in",
+            key=LOGIN_FILE_KEY,
+        )
+    principal = _text(_value(settings, "quorum.auth.kerberos.servicePrincipal"))
+    return QuorumSaslConfig(
+        server=logins[0],
+        learner=logins[1],
+        learner_requires=learner,
+        server_requires=server,
+        service_principal=principal or QuorumSaslConfig.service_principal,
+        kerberos_file=_text(_value(settings, KERBEROS_FILE_KEY)),
     )
 
 
@@ -212,6 +293,18 @@ def effective_values(config: SaslConfig) -> list[tuple[str, object]]:
         ("security.auth_to_local", config.auth_to_local),
     ]
     return [(name, value) for name, value in values if value]
+
+
+def effective_quorum_values(config: QuorumSaslConfig) -> list[tuple[str, object]]:
+    """Return (key, value) of the settings of members."""
+    return [
+        (ENABLE_KEY, True),
+        (LEARNER_KEY, config.learner_requires),
+        (SERVER_KEY, config.server_requires),
+        ("quorum.auth.server.saslLoginContext", config.server.section),
+        ("quorum.auth.learner.saslLoginContext", config.learner.section),
+        ("quorum.auth.kerberos.servicePrincipal", config.service_principal),
+    ]
 
 
 def _text(value: object) -> str | None:

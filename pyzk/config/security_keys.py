@@ -30,7 +30,6 @@ from pyzk.config.kinds import (
     Key,
     Kind,
     Status,
-    later,
     member,
     unused,
 )
@@ -88,13 +87,35 @@ SASL: Final = (
 )
 
 QUORUM_AUTH: Final = (
-    later("quorum.auth.enableSasl", "false", known=True),
-    later("quorum.auth.serverRequireSasl", "false", known=True),
-    later("quorum.auth.learnerRequireSasl", "false", known=True),
-    later("quorum.auth.server.saslLoginContext", "QuorumServer", known=True),
-    later("quorum.auth.learner.saslLoginContext", "QuorumLearner", known=True),
-    later("quorum.auth.kerberos.servicePrincipal", "zkquorum/localhost", known=True),
+    Key("quorum.auth.enableSasl", BOOL, None, Status.ENSEMBLE, known=True, default="false"),
+    Key("quorum.auth.learnerRequireSasl", BOOL, None, Status.ENSEMBLE, known=True, default="false"),
+    Key("quorum.auth.serverRequireSasl", BOOL, None, Status.ENSEMBLE, known=True, default="false"),
+    Key(
+        "quorum.auth.learner.saslLoginContext",
+        OPTIONAL,
+        None,
+        Status.ENSEMBLE,
+        known=True,
+        default="QuorumLearner",
+    ),
+    Key(
+        "quorum.auth.server.saslLoginContext",
+        OPTIONAL,
+        None,
+        Status.ENSEMBLE,
+        known=True,
+        default="QuorumServer",
+    ),
+    Key(
+        "quorum.auth.kerberos.servicePrincipal",
+        OPTIONAL,
+        None,
+        Status.ENSEMBLE,
+        known=True,
+        default="zkquorum/localhost",
+    ),
 )
+"""Read by `pyzk/config/sasl.py`, into one record."""
 
 CLIENT_PREFIX: Final = "ssl."
 QUORUM_PREFIX: Final = "ssl.quorum."
@@ -208,10 +229,3 @@ PROVIDER_CLASSES: Final = {
 """Value of authProvider.<x> -> the scheme that this class of the original has."""
 PROVIDER_GROUP: Final = "pyzk.auth_providers"
 """The group of the entry points that other packages have for schemes of their own."""
-PROTECTIONS: Final = (
-    "quorum.auth.enableSasl",
-    "quorum.auth.serverRequireSasl",
-    "quorum.auth.learnerRequireSasl",
-)
-"""The keys that protect the links between members: a member that ignored one would be less safe
-than it was told to be."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from pyzk.compiling import mypyc_attr
 from pyzk.constants import (
     CONTAINER_OWNER,
     EXTENDED_MASK,
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 _TTL_MASK: Final = 0xFFFFFFFFFF
 
 
+# Most often one is made, answered and freed before the next is made.
+@mypyc_attr(acyclic=True, free_list_len=1)
 class Applied:
     """What a transaction did: the error it ended with, the path and the Stat to answer with. In
     front of the Stat of a reconfig is its text."""
@@ -151,7 +154,7 @@ class DataTree:
             if path != ROOT:
                 parent = self.nodes[parent_of(path)]
                 parent.add_child(path, path.rindex("/") + 1)
-                parent.stat = None
+                parent.forget_stat()
             self.data_size += len(path)
         else:
             node.children = old.children
@@ -343,8 +346,11 @@ class DataTree:
         path, data, acl = body.path, body.data, body.acl
         parent_cversion = body.parent_cversion
         nodes = self.nodes
-        slash = path.rfind("/")
-        parent_path = path[:slash] or ROOT
+        foretold_parent = None if foretold is None else foretold.parent
+        if foretold_parent is None:
+            parent_path = path[: path.rfind("/")] or ROOT
+        else:
+            parent_path = foretold_parent.path
         parent = nodes.get(parent_path)
         if parent is None:
             return Applied(kind, ErrorCode.NO_NODE, path)
@@ -359,10 +365,10 @@ class DataTree:
             parent.cversion = parent_cversion
             parent.pzxid = zxid
         if old is None:
-            parent.add_child(path, slash + 1)
-        parent.stat = None
+            parent.add_child(path, 1 if parent_path == ROOT else len(parent_path) + 1)
+        parent.forget_stat()
         if self.digests:
-            self._redigest(parent_path, parent, None if foretold is None else foretold.parent)
+            self._redigest(parent_path, parent, foretold_parent)
         if old is not None:
             if old.mark < self._frozen:
                 old = self._replace(path, old)
@@ -376,14 +382,15 @@ class DataTree:
         node = DataNode(data, acl_id, zxid, zxid, time, time, 0, 0, 0, owner, zxid)
         node.mark = self._frozen
         nodes[path] = node
-        self.data_size += len(path) + (len(data) if data else 0)
+        size = 0 if data is None else len(data)
+        self.data_size += len(path) + size
         if owner:
             self.note_owner(path, node)
         if self.digests:
             self._redigest(path, node, foretold)
         self.quota.created(path, node, nodes)
         if self.written is not None:
-            self.written.add(path, len(data) if data else 0)
+            self.written.add(path, size)
         self.watches.node_created(path, parent_path, zxid, acl_id, parent.acl_id)
         # A plain create is answered with the path alone.
         return Applied(kind, 0, path, b"" if kind == OpCode.CREATE else node.encode_stat())
@@ -421,7 +428,7 @@ class DataTree:
                 self.digest -= node.digest
                 if self._undigested:
                     self._undigested.pop(path, None)
-        parent.stat = None
+        parent.forget_stat()
         if self.digests:
             self._redigest(parent_path, parent, None if foretold is None else foretold.parent)
         if node is None:
@@ -448,9 +455,9 @@ class DataTree:
         node.version = body.version
         node.mzxid = header.zxid
         node.mtime = header.time
-        node.stat = None
-        size = len(data) if data else 0
-        difference = size - (len(old) if old else 0)
+        node.forget_stat()
+        size = 0 if data is None else len(data)
+        difference = size - (0 if old is None else len(old))
         self.data_size += difference
         if self.digests:
             self._redigest(path, node, foretold)
@@ -470,7 +477,7 @@ class DataTree:
         node.version = -1
         node.mzxid = version
         node.mtime = wall_ms
-        node.stat = None
+        node.forget_stat()
         self.watches.node_changed(CONFIG, version, node.acl_id)
 
     def _apply_reconfig(
@@ -492,7 +499,7 @@ class DataTree:
             node = self._replace(path, node)
         self._set_acl(node, body.acl)
         node.aversion = body.version
-        node.stat = None
+        node.forget_stat()
         if self.digests:
             self._redigest(path, node, foretold)
         return Applied(kind, 0, path, node.encode_stat())

@@ -29,9 +29,9 @@ def encode_string(value: str | None) -> bytes:
     """Return the length and the bytes of a string."""
     if value is None:
         return NULL
-    if value.isascii():
+    try:
         raw = value.encode("ascii")
-    else:
+    except UnicodeEncodeError:
         raw = _encode_code_units(value)
     return pack_int(len(raw)) + raw
 

@@ -224,6 +224,40 @@ if NATIVE:
             return _iiqiii.pack(v0, v1, v2, v3, v4, v5)
         return out.getvalue()
 
+    def pack_iiqiiss(v0: int, v1: int, v2: int, v3: int, v4: int, v5: bytes, v6: bytes) -> bytes:
+        out = _out
+        out.truncate(0)
+        try:
+            write_i32_be(out, v0)
+            write_i32_be(out, v1)
+            write_i64_be(out, v2)
+            write_i32_be(out, v3)
+            write_i32_be(out, v4)
+            if len(v5) > LONG_BYTES:
+                raise ValueError
+            out.write(v5)
+            if len(v6) > LONG_BYTES:
+                raise ValueError
+            out.write(v6)
+        except ValueError:
+            return _iiqii.pack(v0, v1, v2, v3, v4) + v5 + v6
+        return out.getvalue()
+
+    def pack_iiqis(v0: int, v1: int, v2: int, v3: int, v4: bytes) -> bytes:
+        out = _out
+        out.truncate(0)
+        try:
+            write_i32_be(out, v0)
+            write_i32_be(out, v1)
+            write_i64_be(out, v2)
+            write_i32_be(out, v3)
+            if len(v4) > LONG_BYTES:
+                raise ValueError
+            out.write(v4)
+        except ValueError:
+            return _iiqi.pack(v0, v1, v2, v3) + v4
+        return out.getvalue()
+
     def pack_iq(v0: int, v1: int) -> bytes:
         out = _out
         out.truncate(0)
@@ -474,6 +508,31 @@ if NATIVE:
             return _qqqqiiiqq.pack(v0, v1, v2, v3, v4, v5, v6, v7, v8)
         return out.getvalue()
 
+    def pack_sbi(v0: bytes, v1: bool, v2: int) -> bytes:
+        out = _out
+        out.truncate(0)
+        try:
+            if len(v0) > LONG_BYTES:
+                raise ValueError
+            out.write(v0)
+            out.append(1 if v1 else 0)
+            write_i32_be(out, v2)
+        except ValueError:
+            return v0 + _bi.pack(v1, v2)
+        return out.getvalue()
+
+    def pack_si(v0: bytes, v1: int) -> bytes:
+        out = _out
+        out.truncate(0)
+        try:
+            if len(v0) > LONG_BYTES:
+                raise ValueError
+            out.write(v0)
+            write_i32_be(out, v1)
+        except ValueError:
+            return v0 + _int.pack(v1)
+        return out.getvalue()
+
     def pack_ssqqqqqiiiq(v0: bytes, v1: bytes, v2: int, v3: int, v4: int, v5: int, v6: int, v7: int, v8: int, v9: int, v10: int) -> bytes:
         out = _out
         out.truncate(0)
@@ -515,6 +574,14 @@ else:
     pack_iiqi: Final = _iiqi.pack
     pack_iiqii: Final = _iiqii.pack
     pack_iiqiii: Final = _iiqiii.pack
+
+    def pack_iiqiiss(v0: int, v1: int, v2: int, v3: int, v4: int, v5: bytes, v6: bytes) -> bytes:
+        return _iiqii.pack(v0, v1, v2, v3, v4) + v5 + v6
+
+
+    def pack_iiqis(v0: int, v1: int, v2: int, v3: int, v4: bytes) -> bytes:
+        return _iiqi.pack(v0, v1, v2, v3) + v4
+
     pack_iq: Final = _iq.pack
     unpack_iq: Final = _iq.unpack_from
     pack_iqi: Final = _iqi.pack
@@ -547,6 +614,14 @@ else:
     pack_qqqqiiiqiiq: Final = _qqqqiiiqiiq.pack
     unpack_qqqqiiiqiiq: Final = _qqqqiiiqiiq.unpack_from
     pack_qqqqiiiqq: Final = _qqqqiiiqq.pack
+
+    def pack_sbi(v0: bytes, v1: bool, v2: int) -> bytes:
+        return v0 + _bi.pack(v1, v2)
+
+
+    def pack_si(v0: bytes, v1: int) -> bytes:
+        return v0 + _int.pack(v1)
+
 
     def pack_ssqqqqqiiiq(v0: bytes, v1: bytes, v2: int, v3: int, v4: int, v5: int, v6: int, v7: int, v8: int, v9: int, v10: int) -> bytes:
         return v0 + v1 + _qqqqqiiiq.pack(v2, v3, v4, v5, v6, v7, v8, v9, v10)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from pyzk.compiling import mypyc_attr
 from pyzk.errors import Truncated
 from pyzk.jute.archive import (
     NULL,
@@ -68,6 +69,7 @@ def _decode_string_list(buffer: bytes, offset: int, end: int) -> tuple[list[str 
     return items, offset
 
 
+@mypyc_attr(acyclic=True)
 class ACL(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("perms", "scheme", "id")
     __slots__ = FIELDS
@@ -110,6 +112,7 @@ class ACL(Record):
         return hash((self.perms, self.scheme, self.id))
 
 
+@mypyc_attr(acyclic=True)
 class Stat(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("czxid", "mzxid", "ctime", "mtime", "version", "cversion", "aversion", "ephemeral_owner", "data_length", "num_children", "pzxid")
     __slots__ = FIELDS
@@ -152,6 +155,7 @@ class Stat(Record):
         return Stat(czxid, mzxid, ctime, mtime, version, cversion, aversion, ephemeral_owner, data_length, num_children, pzxid), offset
 
 
+@mypyc_attr(acyclic=True)
 class ClientInfo(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("auth_scheme", "user")
     __slots__ = FIELDS
@@ -181,6 +185,7 @@ class ClientInfo(Record):
         return ClientInfo(auth_scheme, user), offset
 
 
+@mypyc_attr(acyclic=True)
 class ConnectRequest(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("protocol_version", "last_zxid_seen", "timeout_ms", "session_id", "password", "read_only")
     __slots__ = FIELDS
@@ -224,6 +229,7 @@ class ConnectRequest(Record):
         return ConnectRequest(protocol_version, last_zxid_seen, timeout_ms, session_id, password, read_only), offset
 
 
+@mypyc_attr(acyclic=True)
 class ConnectResponse(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("protocol_version", "timeout_ms", "session_id", "password", "read_only")
     __slots__ = FIELDS
@@ -265,6 +271,7 @@ class ConnectResponse(Record):
         return ConnectResponse(protocol_version, timeout_ms, session_id, password, read_only), offset
 
 
+@mypyc_attr(acyclic=True)
 class MultiHeader(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("type", "done", "err")
     __slots__ = FIELDS
@@ -291,6 +298,7 @@ class MultiHeader(Record):
         return MultiHeader(type, done, err), offset
 
 
+@mypyc_attr(acyclic=True)
 class AuthPacket(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("type", "scheme", "auth")
     __slots__ = FIELDS
@@ -325,6 +333,7 @@ class AuthPacket(Record):
         return AuthPacket(type, scheme, auth), offset
 
 
+@mypyc_attr(acyclic=True)
 class SASLToken(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("token",)
     __slots__ = FIELDS
@@ -344,6 +353,7 @@ class SASLToken(Record):
         return SASLToken(token), offset
 
 
+@mypyc_attr(acyclic=True)
 class WatcherEvent(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("type", "state", "path")
     __slots__ = FIELDS
@@ -377,6 +387,7 @@ class WatcherEvent(Record):
         return WatcherEvent(type, state, path), offset
 
 
+@mypyc_attr(acyclic=True)
 class CreateRequest(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("path", "data", "acl", "flags")
     __slots__ = FIELDS
@@ -415,6 +426,7 @@ class CreateRequest(Record):
         return CreateRequest(path, data, acl, flags), offset
 
 
+@mypyc_attr(acyclic=True)
 class CreateTTLRequest(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("path", "data", "acl", "flags", "ttl")
     __slots__ = FIELDS
@@ -455,6 +467,7 @@ class CreateTTLRequest(Record):
         return CreateTTLRequest(path, data, acl, flags, ttl), offset
 
 
+@mypyc_attr(acyclic=True)
 class DeleteRequest(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("path", "version")
     __slots__ = FIELDS
@@ -485,6 +498,7 @@ class DeleteRequest(Record):
         return DeleteRequest(path, version), offset
 
 
+@mypyc_attr(acyclic=True)
 class DeleteContainerRequest(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("path",)
     __slots__ = FIELDS
@@ -504,6 +518,7 @@ class DeleteContainerRequest(Record):
         return DeleteContainerRequest(path), offset
 
 
+@mypyc_attr(acyclic=True)
 class PathRequest(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("path",)
     __slots__ = FIELDS
@@ -523,6 +538,7 @@ class PathRequest(Record):
         return PathRequest(path), offset
 
 
+@mypyc_attr(acyclic=True)
 class PathWatchRequest(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("path", "watch")
     __slots__ = FIELDS
@@ -553,6 +569,7 @@ class PathWatchRequest(Record):
         return PathWatchRequest(path, watch), offset
 
 
+@mypyc_attr(acyclic=True)
 class SetDataRequest(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("path", "data", "version")
     __slots__ = FIELDS
@@ -587,6 +604,7 @@ class SetDataRequest(Record):
         return SetDataRequest(path, data, version), offset
 
 
+@mypyc_attr(acyclic=True)
 class CheckVersionRequest(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("path", "version")
     __slots__ = FIELDS
@@ -617,6 +635,7 @@ class CheckVersionRequest(Record):
         return CheckVersionRequest(path, version), offset
 
 
+@mypyc_attr(acyclic=True)
 class SetACLRequest(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("path", "acl", "version")
     __slots__ = FIELDS
@@ -651,6 +670,7 @@ class SetACLRequest(Record):
         return SetACLRequest(path, acl, version), offset
 
 
+@mypyc_attr(acyclic=True)
 class SetWatches(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("relative_zxid", "data_watches", "exist_watches", "child_watches")
     __slots__ = FIELDS
@@ -689,6 +709,7 @@ class SetWatches(Record):
         return SetWatches(relative_zxid, data_watches, exist_watches, child_watches), offset
 
 
+@mypyc_attr(acyclic=True)
 class SetWatches2(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("relative_zxid", "data_watches", "exist_watches", "child_watches", "persistent_watches", "persistent_recursive_watches")
     __slots__ = FIELDS
@@ -735,6 +756,7 @@ class SetWatches2(Record):
         return SetWatches2(relative_zxid, data_watches, exist_watches, child_watches, persistent_watches, persistent_recursive_watches), offset
 
 
+@mypyc_attr(acyclic=True)
 class AddWatchRequest(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("path", "mode")
     __slots__ = FIELDS
@@ -765,6 +787,7 @@ class AddWatchRequest(Record):
         return AddWatchRequest(path, mode), offset
 
 
+@mypyc_attr(acyclic=True)
 class CheckWatchesRequest(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("path", "type")
     __slots__ = FIELDS
@@ -795,6 +818,7 @@ class CheckWatchesRequest(Record):
         return CheckWatchesRequest(path, type), offset
 
 
+@mypyc_attr(acyclic=True)
 class ReconfigRequest(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("joining_servers", "leaving_servers", "new_members", "cur_config_id")
     __slots__ = FIELDS
@@ -833,6 +857,7 @@ class ReconfigRequest(Record):
         return ReconfigRequest(joining_servers, leaving_servers, new_members, cur_config_id), offset
 
 
+@mypyc_attr(acyclic=True)
 class PathResponse(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("path",)
     __slots__ = FIELDS
@@ -852,6 +877,7 @@ class PathResponse(Record):
         return PathResponse(path), offset
 
 
+@mypyc_attr(acyclic=True)
 class Create2Response(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("path", "stat")
     __slots__ = FIELDS
@@ -880,6 +906,7 @@ class Create2Response(Record):
         return Create2Response(path, stat), offset
 
 
+@mypyc_attr(acyclic=True)
 class StatResponse(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("stat",)
     __slots__ = FIELDS
@@ -899,6 +926,7 @@ class StatResponse(Record):
         return StatResponse(stat), offset
 
 
+@mypyc_attr(acyclic=True)
 class GetDataResponse(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("data", "stat")
     __slots__ = FIELDS
@@ -926,6 +954,7 @@ class GetDataResponse(Record):
         return GetDataResponse(data, stat), offset
 
 
+@mypyc_attr(acyclic=True)
 class GetACLResponse(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("acl", "stat")
     __slots__ = FIELDS
@@ -953,6 +982,7 @@ class GetACLResponse(Record):
         return GetACLResponse(acl, stat), offset
 
 
+@mypyc_attr(acyclic=True)
 class GetChildrenResponse(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("children",)
     __slots__ = FIELDS
@@ -979,6 +1009,7 @@ class GetChildrenResponse(Record):
         return GetChildrenResponse(children), offset
 
 
+@mypyc_attr(acyclic=True)
 class GetChildren2Response(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("children", "stat")
     __slots__ = FIELDS
@@ -1013,6 +1044,7 @@ class GetChildren2Response(Record):
         return GetChildren2Response(children, stat), offset
 
 
+@mypyc_attr(acyclic=True)
 class ErrorResponse(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("err",)
     __slots__ = FIELDS
@@ -1035,6 +1067,7 @@ class ErrorResponse(Record):
         return ErrorResponse(err), offset
 
 
+@mypyc_attr(acyclic=True)
 class WhoAmIResponse(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("client_info",)
     __slots__ = FIELDS
@@ -1060,6 +1093,7 @@ class WhoAmIResponse(Record):
         return WhoAmIResponse(client_info), offset
 
 
+@mypyc_attr(acyclic=True)
 class TxnHeader(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("client_id", "cxid", "zxid", "time", "type")
     __slots__ = FIELDS
@@ -1090,6 +1124,7 @@ class TxnHeader(Record):
         return TxnHeader(client_id, cxid, zxid, time, type), offset
 
 
+@mypyc_attr(acyclic=True)
 class CreateTxn(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("path", "data", "acl", "ephemeral", "parent_cversion")
     __slots__ = FIELDS
@@ -1131,6 +1166,7 @@ class CreateTxn(Record):
         return CreateTxn(path, data, acl, ephemeral, parent_cversion), offset
 
 
+@mypyc_attr(acyclic=True)
 class CreateTxnV0(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("path", "data", "acl", "ephemeral")
     __slots__ = FIELDS
@@ -1170,6 +1206,7 @@ class CreateTxnV0(Record):
         return CreateTxnV0(path, data, acl, ephemeral), offset
 
 
+@mypyc_attr(acyclic=True)
 class CreateTTLTxn(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("path", "data", "acl", "parent_cversion", "ttl")
     __slots__ = FIELDS
@@ -1211,6 +1248,7 @@ class CreateTTLTxn(Record):
         return CreateTTLTxn(path, data, acl, parent_cversion, ttl), offset
 
 
+@mypyc_attr(acyclic=True)
 class CreateContainerTxn(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("path", "data", "acl", "parent_cversion")
     __slots__ = FIELDS
@@ -1250,6 +1288,7 @@ class CreateContainerTxn(Record):
         return CreateContainerTxn(path, data, acl, parent_cversion), offset
 
 
+@mypyc_attr(acyclic=True)
 class DeleteTxn(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("path",)
     __slots__ = FIELDS
@@ -1270,6 +1309,7 @@ class DeleteTxn(Record):
         return DeleteTxn(path), offset
 
 
+@mypyc_attr(acyclic=True)
 class SetDataTxn(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("path", "data", "version")
     __slots__ = FIELDS
@@ -1305,6 +1345,7 @@ class SetDataTxn(Record):
         return SetDataTxn(path, data, version), offset
 
 
+@mypyc_attr(acyclic=True)
 class SetACLTxn(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("path", "acl", "version")
     __slots__ = FIELDS
@@ -1340,6 +1381,7 @@ class SetACLTxn(Record):
         return SetACLTxn(path, acl, version), offset
 
 
+@mypyc_attr(acyclic=True)
 class CheckVersionTxn(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("path", "version")
     __slots__ = FIELDS
@@ -1371,6 +1413,7 @@ class CheckVersionTxn(Record):
         return CheckVersionTxn(path, version), offset
 
 
+@mypyc_attr(acyclic=True)
 class CreateSessionTxn(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("timeout_ms",)
     __slots__ = FIELDS
@@ -1393,6 +1436,7 @@ class CreateSessionTxn(Record):
         return CreateSessionTxn(timeout_ms), offset
 
 
+@mypyc_attr(acyclic=True)
 class CloseSessionTxn(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("paths_to_delete",)
     __slots__ = FIELDS
@@ -1419,6 +1463,7 @@ class CloseSessionTxn(Record):
         return CloseSessionTxn(paths_to_delete), offset
 
 
+@mypyc_attr(acyclic=True)
 class ErrorTxn(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("err",)
     __slots__ = FIELDS
@@ -1441,6 +1486,7 @@ class ErrorTxn(Record):
         return ErrorTxn(err), offset
 
 
+@mypyc_attr(acyclic=True)
 class Txn(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("type", "data")
     __slots__ = FIELDS
@@ -1472,6 +1518,7 @@ class Txn(Record):
         return Txn(type, data), offset
 
 
+@mypyc_attr(acyclic=True)
 class MultiTxn(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("txns",)
     __slots__ = FIELDS
@@ -1497,6 +1544,7 @@ class MultiTxn(Record):
         return MultiTxn(txns), offset
 
 
+@mypyc_attr(acyclic=True)
 class TxnDigest(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("version", "tree_digest")
     __slots__ = FIELDS
@@ -1521,6 +1569,7 @@ class TxnDigest(Record):
         return TxnDigest(version, tree_digest), offset
 
 
+@mypyc_attr(acyclic=True)
 class Id(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("scheme", "id")
     __slots__ = FIELDS
@@ -1548,6 +1597,7 @@ class Id(Record):
         return Id(scheme, id), offset
 
 
+@mypyc_attr(acyclic=True)
 class QuorumPacket(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("type", "zxid", "data", "authinfo")
     __slots__ = FIELDS
@@ -1589,6 +1639,7 @@ class QuorumPacket(Record):
         return QuorumPacket(type, zxid, data, authinfo), offset
 
 
+@mypyc_attr(acyclic=True)
 class LearnerInfo(Record):
     FIELDS: ClassVar[tuple[str, ...]] = ("server_id", "protocol_version", "config_version")
     __slots__ = FIELDS

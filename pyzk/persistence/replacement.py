@@ -151,6 +151,9 @@ def complete_replacement(snap_directory: Directory, log_directory: Directory) ->
     notes = []
     if PLAN_NAME in snap_directory.names():
         plan = _read(snap_directory)
+        # A process may have been killed before its name was durable. What is removed of the logs
+        # by a plan that a loss of power takes back is missing then.
+        snap_directory.sync()
         _perform(snap_directory, log_directory, plan)
         notes.append(
             f"{snap_directory.path}: the server died while it cut its history at zxid"

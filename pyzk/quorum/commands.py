@@ -36,6 +36,7 @@ class DialLeader(Command):
         self, link: QuorumLink, addresses: tuple[tuple[str, int], ...], timeout_ms: int
     ) -> None:
         self.link: QuorumLink = link
+        link.host = addresses[0][0]
         self.addresses: tuple[tuple[str, int], ...] = addresses
         self.timeout_ms: int = timeout_ms
 

@@ -17,6 +17,9 @@ written again on a new connection: a notification that was lost with the old one
 one that comes twice does no harm. A message for a server without connection dials it. A failed dial
 is not repeated by itself; the election repeats its notifications, and that dials again.
 
+With quorum.auth.enableSasl a login follows the initial message (`quorum.authentication`), also on a
+connection that the rule above is going to close. Until it is over the link is kept by nobody.
+
 The orders go into the outbox: `DialElection`, `SendVote` and `CloseElection`.
 
 ZooKeeper: QuorumCnxManager
@@ -30,6 +33,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pyzk.errors import QuorumProtocolError
 from pyzk.outsiders import about, about_host
+from pyzk.quorum.authentication import AcceptorExchange
 from pyzk.quorum.commands import CloseElection, DialElection, SendVote
 from pyzk.quorum.election_link import ElectionLink, LinkState
 from pyzk.quorum.election_messages import (
@@ -44,12 +48,15 @@ from pyzk.quorum.election_messages import (
 if TYPE_CHECKING:
     from pyzk.clock import Clock
     from pyzk.config.members import Membership
+    from pyzk.quorum.authentication import QuorumLogins
     from pyzk.server.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
 MAX_HANDSHAKES: Final = 64
 """How many accepted connections may not have said who they are; one more closes the oldest."""
+MOMENT_MS: Final = 1000
+"""Who has connected and says nothing for so long does not log in: the login would come at once."""
 MAX_STRANGERS: Final = 256
 """How many connections servers outside the configuration may have; further ones are closed."""
 STRANGERS: Final = "servers outside the configuration"
@@ -99,10 +106,12 @@ class ElectionLinks:
         outbox: Outbox,
         handshake_timeout_ms: int,
         multi_address: bool = False,
+        logins: QuorumLogins | None = None,
     ) -> None:
         """Takes in ``own`` where this server listens, as others know it.
 
-        ``handshake_timeout_ms`` is ``quorumCnxnTimeoutMs``, or tickTime * syncLimit.
+        ``handshake_timeout_ms`` is ``quorumCnxnTimeoutMs``, or tickTime * syncLimit. Without
+        ``logins`` nobody proves who he is.
         """
         assert own, "a server that others could not dial back"
         self.sid: int = sid
@@ -114,9 +123,12 @@ class ElectionLinks:
         self.links: dict[int, ElectionLink] = {}
         """sid -> the connection to that server."""
         self._outbox: Outbox = outbox
+        self._logins: QuorumLogins | None = logins
         self.messages: list[tuple[int, bytes]] = []
         """The notifications that have come for the election, as (sid, notification)."""
         self._greeting: dict[ElectionLink, None] = {}
+        """The links that are not kept yet, the oldest first; those that were dialed, too, while
+        this server logs in there."""
         self._dialing: dict[int, None] = {}
         self._pending: dict[int, bytes] = {}
         self._last_sent: dict[int, bytes] = {}
@@ -189,8 +201,9 @@ class ElectionLinks:
         """Takes a connection that somebody has opened. If too many have not said who they are, the
         oldest is closed, so that they cannot keep out one that says it at once."""
         link = ElectionLink(name, LinkState.GREETING, None)
-        if len(self._greeting) >= MAX_HANDSHAKES:
-            oldest = next(iter(self._greeting))
+        strangers = [each for each in self._greeting if each.sid is None]
+        if len(strangers) >= MAX_HANDSHAKES:
+            oldest = strangers[0]
             log.warning(
                 "%s: closed, %d connections have not said who they are",
                 oldest.name,
@@ -198,9 +211,12 @@ class ElectionLinks:
                 extra=about_host(oldest.name),
             )
             self._close(oldest)
+        self._await(link)
+        return link
+
+    def _await(self, link: ElectionLink) -> None:
         link.deadline = self.clock.now_ms + self.handshake_timeout_ms
         self._greeting[link] = None
-        return link
 
     def dialed(self, sid: int, name: str) -> ElectionLink:
         """Takes the news that a dial has succeeded; returns the link."""
@@ -208,13 +224,49 @@ class ElectionLinks:
         if sid not in self._dialing:
             self._close(link)  # close() came in between
             return link
-        del self._dialing[sid]
-        self._write(link, initial_message(self.sid, self.own, self.multi_address))
+        self.write(link, initial_message(self.sid, self.own, self.multi_address))
+        exchange = None
+        if self._logins is not None:
+            exchange = self._logins.connector(_LinkExchange(self, link), self._host_of(sid))
+        if exchange is None:
+            self._logged_in(link, sid)
+        else:
+            link.state = LinkState.LOGGING_IN
+            link.exchange = exchange
+            self._await(link)
+            exchange.start()
+        return link
+
+    def _host_of(self, sid: int) -> str:
+        known = self.addresses.candidates(sid)
+        return known[0].host if known else ""
+
+    def _logged_in(self, link: ElectionLink, sid: int) -> None:
+        """Keeps a link that was dialed, or closes it: the other side dials back."""
+        self._dialing.pop(sid, None)
         if sid > self.sid:
             self._close(link)
         else:
             self._keep(link, sid)
-        return link
+
+    def passed(self, link: ElectionLink, rest: bytes) -> None:
+        """Takes the news that the other side may be who it says, and what has come behind that."""
+        link.exchange = None
+        self._greeting.pop(link, None)
+        initial, sid = link.initial, link.sid
+        if initial is not None:
+            link.initial = None
+            self._admit(link, initial)
+        else:
+            assert sid is not None, link.name
+            self._logged_in(link, sid)
+        if rest and link.state == LinkState.UP:
+            self._take(link, rest)
+
+    def failed(self, link: ElectionLink, reason: str) -> None:
+        """Closes a link on which somebody has not proved who he is."""
+        log.warning("%s: %s", link.name, reason, extra=about_host(link.name))
+        self._close(link)
 
     def dial_failed(self, sid: int) -> None:
         """Takes the news that no address of ``sid`` could be reached. Its message still waits."""
@@ -225,24 +277,42 @@ class ElectionLinks:
         """Takes bytes that have come; a peer that breaks the protocol loses its link."""
         if link.state == LinkState.CLOSED:
             return
-        try:
-            if link.state == LinkState.GREETING:
-                link.greeting += chunk
+        if link.exchange is not None:
+            link.exchange.receive(chunk)
+            return
+        if link.state == LinkState.GREETING:
+            link.greeting += chunk
+            try:
                 decoded = decode_initial_message(link.greeting)
-                if decoded is None:
-                    return
-                initial, taken = decoded
-                chunk, link.greeting = link.greeting[taken:], b""
-                del self._greeting[link]
-                if not self._admit(link, initial) or not chunk:
-                    return
-            sid = link.sid
-            assert sid is not None, link.name
+            except QuorumProtocolError as error:
+                self.failed(link, str(error))
+                return
+            if decoded is None:
+                return
+            initial, taken = decoded
+            chunk, link.greeting = link.greeting[taken:], b""
+            if self._logins is not None:
+                link.state = LinkState.LOGGING_IN
+                link.initial = initial
+                link.exchange = self._logins.acceptor(_LinkExchange(self, link))
+                link.silent_until = min(link.deadline, self.clock.now_ms + MOMENT_MS)
+                if chunk:
+                    link.exchange.receive(chunk)
+                return
+            del self._greeting[link]
+            if not self._admit(link, initial) or not chunk:
+                return
+        self._take(link, chunk)
+
+    def _take(self, link: ElectionLink, chunk: bytes) -> None:
+        """Takes notifications that have come."""
+        sid = link.sid
+        assert sid is not None, link.name
+        try:
             for payload in link.scanner.feed(chunk):
                 self.messages.append((sid, payload))
         except QuorumProtocolError as error:
-            log.warning("%s: %s", link.name, error, extra=about_host(link.name))
-            self._close(link)
+            self.failed(link, str(error))
 
     def written(self, link: ElectionLink) -> None:
         """Takes the news that the last message has left this process, and sends the next one."""
@@ -252,16 +322,25 @@ class ElectionLinks:
             self._write_pending(link, sid)
 
     def closed(self, link: ElectionLink) -> None:
-        """Takes the news that the connection is gone."""
+        """Takes the news that the connection is gone. Somebody with a smaller sid, who need not log
+        in, has said all he had to say: he is to be dialed."""
+        initial = link.initial
+        if initial is not None and initial.sid < self.sid and _may_be_silent(link):
+            link.initial = None
+            self._admit(link, initial)
         self._forget(link)
 
     def wake(self) -> None:
         """Closes the connections that have not said in time who they are."""
         now = self.clock.now_ms
-        for link in [link for link in self._greeting if link.deadline <= now]:
+        for link in [link for link in self._greeting if _due(link) <= now]:
+            if _may_be_silent(link):
+                self.passed(link, b"")
+                continue
             log.warning(
-                "%s did not say who it is for %d ms",
+                "%s did not %s for %d ms",
                 link.name,
+                "say who it is" if link.exchange is None else "go on with the login",
                 self.handshake_timeout_ms,
                 extra=about_host(link.name),
             )
@@ -270,9 +349,7 @@ class ElectionLinks:
     @property
     def deadline(self) -> int | None:
         """The monotonic ms at which ``wake`` is wanted; None while no greeting is awaited."""
-        for link in self._greeting:
-            return link.deadline  # the oldest comes first
-        return None
+        return min(map(_due, self._greeting), default=None)
 
     # --- rules ----------------------------------------------------------------------
 
@@ -344,6 +421,8 @@ class ElectionLinks:
         addresses = given or self.addresses.candidates(sid)
         if sid in self._dialing or not addresses or not self._has_room(sid):
             return
+        if any(link.initial is not None and link.initial.sid == sid for link in self._greeting):
+            return  # it has connected, and would do so anew
         self._dialing[sid] = None
         self._outbox.commands.append(DialElection(sid, addresses))
 
@@ -366,9 +445,10 @@ class ElectionLinks:
         if payload is not None:
             self._last_sent[sid] = payload
             link.is_busy = True
-            self._write(link, frame(payload))
+            self.write(link, frame(payload))
 
-    def _write(self, link: ElectionLink, data: bytes) -> None:
+    def write(self, link: ElectionLink, data: bytes) -> None:
+        """Writes bytes to a link."""
         self._outbox.commands.append(SendVote(link, data))
 
     def _close(self, link: ElectionLink) -> None:
@@ -377,8 +457,15 @@ class ElectionLinks:
             self._forget(link)
 
     def _forget(self, link: ElectionLink) -> None:
+        if link.exchange is not None:
+            link.exchange.stop()
+            link.exchange = None
+            if link.sid is not None:
+                self._dialing.pop(link.sid, None)
+                self._forget_stranger(link.sid)
         link.state = LinkState.CLOSED
         link.greeting = b""
+        link.initial = None
         self._greeting.pop(link, None)
         sid = link.sid
         if sid is not None and self.links.get(sid) is link:
@@ -391,3 +478,32 @@ class ElectionLinks:
         if not self.addresses.is_known(sid) and sid not in self.links:
             self._pending.pop(sid, None)
             self._last_sent.pop(sid, None)
+
+
+class _LinkExchange:
+    """What an exchange asks of its link."""
+
+    def __init__(self, links: ElectionLinks, link: ElectionLink) -> None:
+        self._links: ElectionLinks = links
+        self._link: ElectionLink = link
+        self.name: str = link.name
+
+    def exchange_sends(self, data: bytes) -> None:
+        self._links.write(self._link, data)
+
+    def exchange_passed(self, rest: bytes) -> None:
+        self._links.passed(self._link, rest)
+
+    def exchange_failed(self, reason: str) -> None:
+        self._links.failed(self._link, reason)
+
+
+def _due(link: ElectionLink) -> int:
+    """Returns the monotonic ms at which a link that is not kept is to be looked at."""
+    return link.silent_until if _may_be_silent(link) else link.deadline
+
+
+def _may_be_silent(link: ElectionLink) -> bool:
+    """Returns whether who has connected need not log in, and has not begun to."""
+    exchange = link.exchange
+    return isinstance(exchange, AcceptorExchange) and exchange.may_be_silent

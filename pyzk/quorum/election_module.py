@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pyzk.clock import Clock
     from pyzk.config.ensemble import EnsembleConfig
     from pyzk.config.members import QuorumServer
+    from pyzk.quorum.authentication import QuorumLogins
     from pyzk.quorum.configurations import Configurations
     from pyzk.server.outbox import Outbox
 
@@ -36,6 +37,7 @@ class ElectionModule:
         me: QuorumServer,
         clock: Clock,
         outbox: Outbox,
+        logins: QuorumLogins | None = None,
     ) -> None:
         """Makes the election of the server ``me``, which need not be in a configuration."""
         sid = ensemble.my_sid
@@ -62,6 +64,7 @@ class ElectionModule:
             outbox,
             handshake_ms,
             ensemble.multi_address_enabled,
+            logins,
         )
         self.lost_links: LostLinks = LostLinks(sid, places(me), clock)
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyzk.config.members import parse_membership
 from pyzk.data.txn import decode_txn
+from pyzk.quorum.authentication import QuorumLogins
 from pyzk.quorum.commands import Reload, TruncateLog
 from pyzk.quorum.doubt import Doubt
 from pyzk.quorum.election import Decision, Election
@@ -96,7 +97,12 @@ class MemberLife:
         self.clock: Clock = clock
         self.phase: int = SETTLING
         self.role: MemberRole | None = None
-        elections = ElectionModule(ensemble, self.member.configs, self.member.me, clock, outbox)
+        sasl, configs = ensemble.quorum_sasl, self.member.configs
+        self.logins: QuorumLogins | None = (
+            None if sasl is None else QuorumLogins(sasl, configs, server, rng, self.pump)
+        )
+        """How the members prove to each other who they are; None if they do not."""
+        elections = ElectionModule(ensemble, configs, self.member.me, clock, outbox, self.logins)
         self.member.elections = elections
         self.links: ElectionLinks = elections.links
         self.election: Election = elections.election
@@ -342,9 +348,10 @@ class MemberLife:
             if election.sends:
                 for sid, payload in election.take_sends():
                     links.send(sid, payload)
-            for sid in election.take_lookers():
-                if self.role is not None:
-                    self.role.looking(sid)
+            if election.lookers:
+                for sid in election.take_lookers():
+                    if self.role is not None:
+                        self.role.looking(sid)
             if self.role is not None and self.role.over is not None:
                 self._end_role(self.role, self.role.over)
                 continue
@@ -465,13 +472,18 @@ class MemberLife:
     def link_accepted(self, name: str) -> QuorumLink | None:
         """Takes a connection to the quorum port; None refuses it, for this server does not lead."""
         role = self.role
-        return role.link_accepted(name) if isinstance(role, Leader) else None
+        return self._taken(role.link_accepted(name) if isinstance(role, Leader) else None)
 
     def observer_accepted(self, name: str) -> QuorumLink | None:
         """Takes a connection to the port of an observer master; None refuses it, for this server
         does not follow."""
         role = self.role
-        return role.observer_accepted(name) if isinstance(role, Follower) else None
+        return self._taken(role.observer_accepted(name) if isinstance(role, Follower) else None)
+
+    def _taken(self, link: QuorumLink | None) -> QuorumLink | None:
+        if link is not None:
+            link.accepted(self.logins)
+        return link
 
     def link_received(self, link: QuorumLink, data: bytes) -> None:
         """Takes bytes that have come on a link of the quorum port."""
@@ -481,7 +493,7 @@ class MemberLife:
     def link_up(self, link: QuorumLink) -> None:
         """Takes the news that a link that was dialed is connected."""
         if not link.is_closed:
-            link.owner.link_up(link)
+            link.dialed(self.logins)
             self.pump()
 
     def link_down(self, link: QuorumLink, reason: str) -> None:

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from pyzk.errors import QuorumProtocolError
 from pyzk.jute.records import QuorumPacket
+from pyzk.quorum.authentication import ConnectorExchange, Exchange, QuorumLogins
 from pyzk.quorum.snapshot_stream import SnapshotPart
 from pyzk.quorum.stream import QuorumStream, StreamItem
 from pyzk.server.outbox import Outbox, Outgoing
@@ -53,11 +54,13 @@ class QuorumLink(Outgoing):
 
     __slots__ = (
         "_ahead",
+        "_exchange",
         "_queue",
         "_stream",
         "_waiting",
         "has_failed",
         "has_received",
+        "host",
         "is_closed",
         "is_held",
         "is_paused",
@@ -90,6 +93,10 @@ class QuorumLink(Outgoing):
         """Whether packets that have come wait until ``go_on``."""
         self.shell: object = None
         """What the world keeps with this link, for example its socket."""
+        self.host: str = ""
+        """What the configuration calls the machine that is dialed."""
+        self._exchange: Exchange | None = None
+        """The authentication that comes first; None once it is over, or if there is none."""
         self._waiting: deque[StreamItem] = deque()
         self._stream: QuorumStream = QuorumStream()
         self._queue: deque[bytes | Iterator[bytes]] = deque()
@@ -151,6 +158,8 @@ class QuorumLink(Outgoing):
         """Takes nothing more; what is queued is still written."""
         if not self.is_closed:
             self.is_closed = True
+            if self._exchange is not None:
+                self._exchange.stop()
             if not self.is_dirty:
                 self._mark()
 
@@ -173,10 +182,47 @@ class QuorumLink(Outgoing):
         self.is_dirty = True
         self.outbox.links.append(self)
 
+    # --- who is there ---------------------------------------------------------------
+
+    def dialed(self, logins: QuorumLogins | None) -> None:
+        """Takes the news that the link, which was dialed, is connected. The owner hears of it once
+        this server has logged in there, if it does."""
+        exchange = None if logins is None else logins.connector(self, self.host)
+        if exchange is None:
+            self.owner.link_up(self)
+        else:
+            self._exchange = exchange
+            exchange.start()
+
+    def accepted(self, logins: QuorumLogins | None) -> None:
+        """Lets nothing through to the owner of a link that was accepted, until it is known that
+        the other side may connect."""
+        if logins is not None:
+            self._exchange = logins.acceptor(self)
+
+    def exchange_sends(self, data: bytes) -> None:
+        self.send(data)
+
+    def exchange_passed(self, rest: bytes) -> None:
+        is_dialed = isinstance(self._exchange, ConnectorExchange)
+        self._exchange = None
+        if is_dialed:
+            self.owner.link_up(self)
+        if rest:
+            self.receive(rest)
+
+    def exchange_failed(self, reason: str) -> None:
+        self._exchange = None
+        self.fail(reason)
+
     # --- the driver's ---------------------------------------------------------------
 
     def receive(self, data: bytes) -> None:
         """Takes bytes that have come."""
+        if self._exchange is not None:
+            if not self.is_closed:
+                self._exchange.receive(data)
+            return
         self.has_received = True
         if not self.is_closed:
             self.owner.bytes_came(self)
@@ -210,6 +256,8 @@ class QuorumLink(Outgoing):
         if self.is_closed:
             return
         self.is_closed = True
+        if self._exchange is not None:
+            self._exchange.stop()
         self._queue.clear()
         self.queued_bytes = self._ahead = 0
         self.owner.link_down(self, reason)

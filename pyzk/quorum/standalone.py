@@ -9,7 +9,6 @@ ZooKeeper: ZooKeeperServer with its Prep-, Sync- and FinalRequestProcessor
 from __future__ import annotations
 
 import logging
-from collections import deque
 from random import Random
 from typing import TYPE_CHECKING, Final
 
@@ -52,7 +51,8 @@ class Standalone:
         self._server = server
         self._outbox = server.outbox
         self.prep: Prep
-        self._proposed: deque[Request] = deque()
+        self._proposed: list[Request] = []
+        """The writes that are not applied yet, in order."""
         self._piece = Piece(server)
         self._durable_zxid = 0
         self._trigger = SnapshotTrigger(
@@ -118,15 +118,16 @@ class Standalone:
         durable_zxid = self._durable_zxid
         piece = self._piece
         piece.begin()
-        while proposed:
-            request = proposed[0]
+        count = 0
+        for request in proposed:
             if request.zxid > durable_zxid:
                 break
             if piece.is_over():
                 break
-            proposed.popleft()
+            count += 1
             foretold = request.foretold if request.zxid & SPOT_CHECK_MASK else None
             applied = database.commit(request, request.body, request.digest, b"", foretold)
             queues.finish(request, applied)
+        del proposed[:count]
         self.prep.changes.applied(database.last_zxid)
         queues.end_batch()

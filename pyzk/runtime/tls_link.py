@@ -57,6 +57,7 @@ class TlsLink:
         "_inner",
         "_is_choked",
         "_is_closing",
+        "_is_refused",
         "_make",
         "_outgoing",
         "_ready",
@@ -97,6 +98,8 @@ class TlsLink:
         """What has come behind the handshake, while the other side is being checked."""
         self._is_choked = False
         self._is_closing = False
+        self._is_refused = False
+        """Whether the other side has been told no, and may still read that."""
         self.host = ""
         self.port = 0
         self.certificates: tuple[bytes, ...] = ()
@@ -154,7 +157,9 @@ class TlsLink:
         if self._inner is not None:
             self._decrypt(data)
         elif self._is_closing or not data:
-            return
+            self._shaken_bytes += len(data)
+            if self._shaken_bytes > HANDSHAKE_BYTES:
+                self._drop()
         elif self._rest is not None:
             self._rest.append(data)  # one piece may have been read before the pause
         elif self._tls is not None:
@@ -214,7 +219,7 @@ class TlsLink:
                 return
             except ssl.SSLError as error:
                 self._send()
-                self.turn_away(_reason(error))
+                self._refuse(_reason(error))
                 return
         self._send()
         self._established(tls, data[offset:])
@@ -241,7 +246,7 @@ class TlsLink:
         try:
             check()
         except TlsPeerError as error:
-            self.turn_away(str(error))
+            self._refuse(str(error))
         else:
             self._open(rest)
 
@@ -257,7 +262,8 @@ class TlsLink:
         if failure is not None:
             if not isinstance(failure, TlsPeerError):
                 log.error("a certificate cannot be checked", exc_info=failure)
-            self.turn_away(str(failure))
+            self._transport.resume_reading()
+            self._refuse(str(failure))
             return
         self._transport.resume_reading()
         self._open(b"".join(rest))
@@ -284,12 +290,32 @@ class TlsLink:
         self._door.handshakes.end(self)
 
     def turn_away(self, reason: str, *, is_failure: bool = True) -> None:
-        """End a handshake that fails."""
+        """End a handshake that fails, or has failed and is still being told so."""
+        if self._is_refused:
+            self._over()
+            self._drop()
+        elif not self._is_closing:
+            self._over()
+            self._failed(reason, is_failure)
+            self._close_below()
+
+    def _refuse(self, reason: str) -> None:
+        """End a handshake by an alert, and give the other side a short time to read it.
+
+        It may have written behind its handshake. A socket that is closed with that unread is reset:
+        the alert is lost then, and the C client ends by SIGPIPE as it writes on. Until the end this
+        counts as a handshake, so that the limit of those holds for it.
+        """
+        transport = self._transport
         if self._is_closing:
             return
-        self._over()
-        self._failed(reason, is_failure)
-        self._close_below()
+        if self._dialed is not None or transport is None or transport.is_closing():
+            self.turn_away(reason)
+            return
+        self._is_closing = self._is_refused = True
+        self._failed(reason)
+        self._limit(LAST_BYTES_TIMEOUT_S)
+        transport.write_eof()
 
     def _failed(self, reason: str, is_failure: bool = True) -> None:
         """Tell whoever wants to know that there is no TLS."""

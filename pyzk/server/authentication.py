@@ -9,8 +9,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from pyzk.auth.ip import peer_address
-from pyzk.auth.provider import AuthId, TurnedAwayError
-from pyzk.auth.x509 import SCHEME as X509
+from pyzk.auth.provider import X509, AuthId, TurnedAwayError
 from pyzk.constants import MAX_IDENTITIES, MAX_IDENTITIES_BYTES, ErrorCode
 from pyzk.errors import JuteError, SaslError
 from pyzk.jute.archive import NULL, encode_buffer, encode_string

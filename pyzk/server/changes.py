@@ -7,8 +7,6 @@ been applied. A multi that fails takes its changes back.
 
 from __future__ import annotations
 
-from collections import deque
-
 from pyzk.data.java_order import FIRST_CAPACITY, HashTable
 from pyzk.data.name_set import NameSet
 from pyzk.data.pending import PendingNode
@@ -21,12 +19,11 @@ class OutstandingChanges:
         self.nodes: dict[str, PendingNode] = {}
         self.owned: dict[int, dict[str, int]] = {}
         """Session id -> path of an ephemeral that is not in the tree yet -> its pending creates."""
-        self.made: deque[PendingNode] = deque()
-        """The states in the order of the proposals; empty when the tree has all of them."""
-        self.fresh: list[PendingNode] = []
-        """The states of the transaction that is being prepared; whoever prepares it clears it."""
+        self.made: list[PendingNode] = []
+        """The states in the order of the proposals; empty when the tree has all of them. (A list:
+        calls of a deque's methods are slow in the compiled form.)"""
         self._hidden: list[PendingNode | None] | None = None
-        """In a multi: what was pending before each of the fresh states."""
+        """In a multi: what was pending before each of its states."""
 
     def put(self, node: PendingNode) -> None:
         """Make ``node`` the newest state of its path."""
@@ -35,7 +32,6 @@ class OutstandingChanges:
             self._hidden.append(self.nodes.get(path))
         self.nodes[path] = node
         self.made.append(node)
-        self.fresh.append(node)
 
     def begin(self) -> None:
         """Begin a multi: the changes from here on can be rolled back."""
@@ -57,7 +53,6 @@ class OutstandingChanges:
                 del self.nodes[node.path]
             else:
                 self.nodes[node.path] = before
-        self.fresh.clear()
         self._hidden = None
 
     def own(self, session_id: int, path: str) -> None:
@@ -102,12 +97,13 @@ class OutstandingChanges:
         """Forget the changes up to ``zxid``: the tree has them now."""
         made = self.made
         nodes = self.nodes
-        while made:
-            node = made[0]
+        count = 0
+        for node in made:
             if node.zxid > zxid:
-                return
-            made.popleft()
+                break
+            count += 1
             if nodes.get(node.path) is node:
                 del nodes[node.path]
             if node.is_create and node.ephemeral_owner:
                 self._disown(node)
+        del made[:count]

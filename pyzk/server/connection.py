@@ -37,7 +37,7 @@ from pyzk.server.connection_stats import ConnectionStats
 from pyzk.server.decoders import decode_create, decode_set_data
 from pyzk.server.garbage import describe_bytes
 from pyzk.server.handshake import Handshake
-from pyzk.server.operations import CREATE_DECODER, SET_DATA_DECODER, TAGS, WriteDecoder
+from pyzk.server.operations import CREATE_DECODER, SET_DATA_DECODER, WriteDecoder
 from pyzk.server.reads import sync, unreadable
 from pyzk.server.reply import encode_applied, encode_error, encode_event, says_moved
 from pyzk.server.request import QueuedRead, Request
@@ -336,7 +336,7 @@ class Connection:
             if count > unordered:
                 server.sessions.touch(session, server.clock.now_ms)
             server.metrics.packets_received += count
-            self.stats.served(count, replied, xid, TAGS.get(opcode, "NA"), tree.last_zxid)
+            self.stats.served(count, replied, xid, opcode, tree.last_zxid)
             if replied:
                 server.count_replies(replied, size, smallest, largest)
         return offset

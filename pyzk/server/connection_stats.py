@@ -5,7 +5,46 @@ Pure. ZooKeeper: ServerCnxn.
 
 from __future__ import annotations
 
+from typing import Final
+
 from pyzk.clock import Clock
+from pyzk.constants import OpCode
+
+_NONE: Final = 1 << 31
+"""What no client sends as an opcode."""
+
+_TAGS: Final = {
+    OpCode.PING: "PING",
+    OpCode.CREATE_SESSION: "SESS",
+    OpCode.CLOSE_SESSION: "CLOS",
+    OpCode.CREATE: "CREA",
+    OpCode.CREATE2: "CREA",
+    OpCode.CREATE_CONTAINER: "CREA",
+    OpCode.CREATE_TTL: "CREA",
+    OpCode.DELETE: "DELE",
+    OpCode.DELETE_CONTAINER: "DELE",
+    OpCode.SET_DATA: "SETD",
+    OpCode.SET_ACL: "SETA",
+    OpCode.MULTI: "MULT",
+    OpCode.MULTI_READ: "MLTR",
+    OpCode.RECONFIG: "RECO",
+    OpCode.SYNC: "SYNC",
+    OpCode.CHECK: "CHEC",
+    OpCode.EXISTS: "EXIS",
+    OpCode.GET_DATA: "GETD",
+    OpCode.GET_ACL: "GETA",
+    OpCode.GET_CHILDREN: "GETC",
+    OpCode.GET_CHILDREN2: "GETC",
+    OpCode.GET_ALL_CHILDREN_NUMBER: "GETACN",
+    OpCode.GET_EPHEMERALS: "GETE",
+    OpCode.SET_WATCHES: "SETW",
+    OpCode.SET_WATCHES2: "STW2",
+    OpCode.ADD_WATCH: "ADDW",
+    OpCode.CHECK_WATCHES: "CHKW",
+    OpCode.REMOVE_WATCHES: "REMW",
+    OpCode.WHO_AM_I: "HOMI",
+}
+"""Opcode -> what ``cons`` shows as the last operation of a connection."""
 
 
 class ConnectionStats:
@@ -18,7 +57,7 @@ class ConnectionStats:
         "established_wall_ms",
         "last_cxid",
         "last_latency_ms",
-        "last_op",
+        "last_opcode",
         "last_response_ms",
         "last_zxid",
         "max_latency_ms",
@@ -36,7 +75,7 @@ class ConnectionStats:
 
     def reset_latency(self) -> None:
         """Forget requests and latencies; keep the counts of packets."""
-        self.last_op = "NA"
+        self.last_opcode = _NONE
         self.last_cxid = -1
         self.last_zxid = -1
         self.last_response_ms = 0
@@ -55,10 +94,10 @@ class ConnectionStats:
         """Note that so many frames have come; a four-letter word is one."""
         self.packets_received += count
 
-    def served(self, count: int, replied: int, xid: int, last_op: str, zxid: int) -> None:
+    def served(self, count: int, replied: int, xid: int, opcode: int, zxid: int) -> None:
         """Note a chunk of ``count`` frames, ``replied`` of them answered at once."""
         self.packets_received += count
-        self.last_op = last_op
+        self.last_opcode = opcode
         self.last_cxid = xid
         if replied:
             self.last_zxid = zxid
@@ -77,6 +116,11 @@ class ConnectionStats:
             self.max_latency_ms = latency_ms
         self.average_count += 1
         self.average_sum += latency_ms
+
+    @property
+    def last_op(self) -> str:
+        """The last request, as ``cons`` names it."""
+        return _TAGS.get(self.last_opcode, "NA")
 
     @property
     def average_latency_ms(self) -> int:

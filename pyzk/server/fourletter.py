@@ -208,26 +208,35 @@ def _srvr(server: Server, asking: Connection | None) -> str:
 
 def _stat(server: Server, asking: Connection | None) -> Iterator[str]:
     yield f"{_version(server)}Clients:\n"
-    for connection in _still_open(server):
+    for connection in _still_open(server, asking):
         yield f"{_brief(connection, asking)})\n"
     yield f"\n{_statistics(server)}"
 
 
 def _cons(server: Server, asking: Connection | None) -> Iterator[str]:
-    for connection in _still_open(server):
+    for connection in _still_open(server, asking):
         yield f"{_full(connection, asking)}\n"
     yield "\n"
 
 
-def _still_open(server: Server) -> Iterator[Connection]:
+def _still_open(server: Server, asking: Connection | None) -> Iterator[Connection]:
     """Yield those connections of now that are still open when their turn comes."""
-    for connection in list(server.connections):
+    for connection in _neighbours(server, asking):
         if connection in server.connections:
             yield connection
 
 
+def _neighbours(server: Server, asking: Connection | None) -> list[Connection]:
+    """Return the connections of the port where the word has come: those of the other one are not
+    shown there, as in the original."""
+    if asking is None:
+        return list(server.connections)
+    port = asking.is_on_secure_port
+    return [each for each in server.connections if each.is_on_secure_port == port]
+
+
 def _crst(server: Server, asking: Connection | None) -> str:
-    for connection in server.connections:
+    for connection in _neighbours(server, asking):
         connection.stats.reset()
     return "Connection stats reset.\n"
 

@@ -17,13 +17,10 @@ from pyzk.jute.records import (
     DeleteRequest,
     MultiHeader,
     PathWatchRequest,
-    SetDataRequest,
 )
-from pyzk.server.decoders import read_create, read_set_data
+from pyzk.server.decoders import Create, RawCreate, SetData, read_create, read_set_data
 
-WriteRecord = (
-    CreateRequest | CreateTTLRequest | DeleteRequest | SetDataRequest | CheckVersionRequest
-)
+WriteRecord = Create | CreateTTLRequest | DeleteRequest | SetData | CheckVersionRequest
 MultiOp = tuple[int, WriteRecord]
 ReadOp = tuple[int, PathWatchRequest]
 
@@ -76,7 +73,7 @@ def _operation(kind: int, record: WriteRecord) -> int:
         if record.flags in CreateMode.WITH_TTL or record.flags not in CreateMode.ALL:
             return OpCode.CREATE_TTL
         return OpCode.CREATE
-    if not isinstance(record, CreateRequest):
+    if not isinstance(record, (CreateRequest, RawCreate)):
         return kind
     # The order is the original's: it decides whether a zxid is taken.
     if record.flags not in CreateMode.ALL:

@@ -19,7 +19,7 @@ from pyzk.jute.records import (
     ReconfigRequest,
     SetACLRequest,
 )
-from pyzk.server.decoders import decode_create, decode_set_data
+from pyzk.server.decoders import RawCreate, decode_create, decode_set_data
 from pyzk.server.multi import NullAcl, decode_writes
 from pyzk.server.reads import READS, ReadHandler
 
@@ -31,7 +31,6 @@ __all__ = [
     "READ_ONLY_READS",
     "READ_ONLY_WRITES",
     "SET_DATA_DECODER",
-    "TAGS",
     "WRITES",
     "ReadHandler",
     "WriteDecoder",
@@ -101,7 +100,7 @@ def makes_ephemeral(request: Request) -> bool:
         return False  # an unreadable multi
     return any(
         kind in (OpCode.CREATE, OpCode.CREATE2)
-        and isinstance(create, CreateRequest)
+        and isinstance(create, (CreateRequest, RawCreate))
         and create.flags in CreateMode.EPHEMERALS
         for kind, create in creates
     )
@@ -144,36 +143,3 @@ READ_ONLY_READS: Final[dict[int, ReadHandler]] = {
     ),
 }
 """On a read-only server every write is answered like a read: with an error."""
-
-TAGS: Final = {
-    OpCode.PING: "PING",
-    OpCode.CREATE_SESSION: "SESS",
-    OpCode.CLOSE_SESSION: "CLOS",
-    OpCode.CREATE: "CREA",
-    OpCode.CREATE2: "CREA",
-    OpCode.CREATE_CONTAINER: "CREA",
-    OpCode.CREATE_TTL: "CREA",
-    OpCode.DELETE: "DELE",
-    OpCode.DELETE_CONTAINER: "DELE",
-    OpCode.SET_DATA: "SETD",
-    OpCode.SET_ACL: "SETA",
-    OpCode.MULTI: "MULT",
-    OpCode.MULTI_READ: "MLTR",
-    OpCode.RECONFIG: "RECO",
-    OpCode.SYNC: "SYNC",
-    OpCode.CHECK: "CHEC",
-    OpCode.EXISTS: "EXIS",
-    OpCode.GET_DATA: "GETD",
-    OpCode.GET_ACL: "GETA",
-    OpCode.GET_CHILDREN: "GETC",
-    OpCode.GET_CHILDREN2: "GETC",
-    OpCode.GET_ALL_CHILDREN_NUMBER: "GETACN",
-    OpCode.GET_EPHEMERALS: "GETE",
-    OpCode.SET_WATCHES: "SETW",
-    OpCode.SET_WATCHES2: "STW2",
-    OpCode.ADD_WATCH: "ADDW",
-    OpCode.CHECK_WATCHES: "CHKW",
-    OpCode.REMOVE_WATCHES: "REMW",
-    OpCode.WHO_AM_I: "HOMI",
-}
-"""Opcode -> what ``cons`` shows as the last operation of a connection."""

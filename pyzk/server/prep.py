@@ -67,7 +67,16 @@ from pyzk.jute.records import (
     SetDataTxn,
 )
 from pyzk.server.changes import OutstandingChanges
-from pyzk.server.decoders import Prepared, create_body, encoded_body, set_data_bytes
+from pyzk.server.decoders import (
+    Create,
+    Prepared,
+    RawCreate,
+    RawSetData,
+    SetData,
+    create_body,
+    encoded_body,
+    set_data_body,
+)
 from pyzk.server.multi import MultiOp
 from pyzk.server.request import REFUSED, Request
 
@@ -107,7 +116,8 @@ class Prep:
     def prepare(self, request: Request) -> bytes:
         """Make a transaction of a request: fill in its zxid, time, type, body and digest. Return
         the payload to log."""
-        if not self.changes.made:
+        made = len(self.changes.made)
+        if not made:
             self._digest = self._tree.digest
         zxid = request.zxid = self.next_zxid
         self.next_zxid = zxid + 1
@@ -120,7 +130,7 @@ class Prep:
             else:
                 request.body, encoded = self._prepare_one(request, opcode, request.record, zxid)
             if self._has_digests:
-                self._settle_digests()
+                self._settle_digests(made)
                 request.foretold = self._foretold
                 if encoded:
                     request.digest = self._digest
@@ -129,7 +139,6 @@ class Prep:
             request.body = failure = ErrorTxn(error.code)
             encoded = failure.encode()
         request.record = None  # the transaction has what is left of it, which may be long
-        self.changes.fresh.clear()
         return encode_txn(request, encoded, request.digest)
 
     def _prepare_one(
@@ -139,9 +148,9 @@ class Prep:
         self._foretold = None
         # The most frequent two are called by name, which a compiler binds early.
         if kind == OpCode.SET_DATA:
-            assert isinstance(record, SetDataRequest), record
+            assert isinstance(record, (RawSetData, SetDataRequest)), record
             return self._set_data(request, kind, record, zxid)
-        if kind == OpCode.CREATE and isinstance(record, CreateRequest):
+        if kind == OpCode.CREATE and isinstance(record, (RawCreate, CreateRequest)):
             return self._create(request, kind, record, zxid)
         return HANDLERS[kind](self, request, kind, record, zxid)
 
@@ -182,10 +191,13 @@ class Prep:
         self.changes.put(gone)
         return gone
 
-    def _settle_digests(self) -> None:
-        """Compute the digests of the znodes that the transaction changes."""
+    def _settle_digests(self, first: int) -> None:
+        """Compute the digests of the znodes that the transaction changes: their states are those
+        from the ``first`` on."""
         digest = self._digest
-        for node in self.changes.fresh:
+        made = self.changes.made
+        for at in range(first, len(made)):
+            node = made[at]
             if node.is_fresh:
                 node.is_fresh = False
                 digest -= node.digest
@@ -196,10 +208,12 @@ class Prep:
     # --- checks ---------------------------------------------------------------------
 
     def _check_session(self, request: Request) -> None:
-        session = self._sessions.get(request.client_id)
-        if session is None:
-            self._check_unknown(request.client_id)
-            return
+        session = request.session
+        if session is None or not session.is_tracked:
+            session = self._sessions.get(request.client_id)
+            if session is None:
+                self._check_unknown(request.client_id)
+                return
         if session.is_closing:
             raise SessionExpired(hex_id(request.client_id))
         if session.owner is not request.owner:
@@ -241,7 +255,7 @@ class Prep:
     # --- creates --------------------------------------------------------------------
 
     def _create(
-        self, request: Request, kind: int, record: CreateRequest | CreateTTLRequest, zxid: int
+        self, request: Request, kind: int, record: Create | CreateTTLRequest, zxid: int
     ) -> Prepared:
         flags = record.flags
         is_plain = flags == CreateMode.PERSISTENT
@@ -301,7 +315,7 @@ class Prep:
             self.changes.own(owner, path)
         return prepared
 
-    def _check_mode(self, kind: int, record: CreateRequest | CreateTTLRequest) -> None:
+    def _check_mode(self, kind: int, record: Create | CreateTTLRequest) -> None:
         """Check flags and TTL, which comes before the check of the session."""
         flags = record.flags
         if flags not in CreateMode.ALL:
@@ -370,7 +384,7 @@ class Prep:
         self._foretold = self._delete_pending(path, node, parent_path, parent, zxid)
         return encoded_body(DeleteTxn(path))
 
-    def _set_data(self, request: Request, kind: int, record: SetDataRequest, zxid: int) -> Prepared:
+    def _set_data(self, request: Request, kind: int, record: SetData, zxid: int) -> Prepared:
         self._check_session(request)
         path = record.path
         node = self._find(path) if path is not None else None
@@ -385,15 +399,14 @@ class Prep:
             self._tree.quota.check(self._tree.nodes, path, 0, difference)
         _check_version(record.version, node.version)
         version = to_int32(node.version + 1)
-        body = SetDataTxn(path, data, version)
-        encoded = set_data_bytes(record, body)
-        self._check_size(encoded)
+        prepared = set_data_body(record, path, version)
+        self._check_size(prepared[1])
         pending = self._foretold = self._change(path, node, zxid)
         pending.version = version
         pending.data = data
         pending.mzxid = zxid
         pending.mtime = request.time
-        return body, encoded
+        return prepared
 
     def _set_acl(self, request: Request, kind: int, record: SetACLRequest, zxid: int) -> Prepared:
         """Change the ACL; like in the original, later requests are checked against the old one

@@ -31,7 +31,7 @@ from pyzk.jute.archive import (
     encode_string,
     encode_strings,
 )
-from pyzk.jute.packing import pack_iiqii, pack_int, unpack_int
+from pyzk.jute.packing import pack_iiqii, pack_iiqiiss, pack_int, unpack_int
 from pyzk.jute.records import (
     ACL,
     AddWatchRequest,
@@ -47,6 +47,7 @@ from pyzk.jute.records import (
 from pyzk.server.multi import WrongOperation, decode_reads
 from pyzk.server.reply import (
     HEADER_BYTES,
+    LONG_BYTES,
     MULTI_END,
     encode_error,
     encode_error_result,
@@ -62,9 +63,6 @@ if TYPE_CHECKING:
 MULTI_READ_LIMIT_BYTES: Final = 64 << 20
 """The results of one multiRead may have so many bytes: with more for its client to read no
 connection is kept open."""
-
-LARGE_BYTES: Final = 1 << 14
-"""From this length on a join is faster than two concatenations."""
 
 _DATA_REPLY_BYTES: Final = HEADER_BYTES + 4 + STAT_BYTES
 
@@ -113,7 +111,11 @@ def get_data(
     if length < 0 or stop >= end:
         path, watch = _path_and_watch(buffer, offset, end)
     else:
-        path = decode_text(buffer[start:stop])
+        raw = buffer[start:stop]
+        try:
+            path = raw.decode()
+        except UnicodeDecodeError:
+            path = decode_text(raw)
         watch = buffer[stop]
     tree = server.tree
     node = tree.nodes.get(path) or tree.find(path)
@@ -125,15 +127,15 @@ def get_data(
         return encode_error(xid, tree.last_zxid, ErrorCode.NO_AUTH)
     if watch:
         tree.watches.add_data(path, connection)
-    stat = node.stat or node.encode_stat()
+    stat = node.stat or server.stats.encode(path, node)
     data = node.data
     if data is None:
         return pack_iiqii(_DATA_REPLY_BYTES, xid, tree.last_zxid, 0, -1) + stat
     length = len(data)
-    head = pack_iiqii(_DATA_REPLY_BYTES + length, xid, tree.last_zxid, 0, length)
-    if length > LARGE_BYTES:
-        return b"".join((head, data, stat))  # `+` would copy the data twice
-    return head + data + stat
+    size = _DATA_REPLY_BYTES + length
+    if length > LONG_BYTES:
+        return b"".join((pack_iiqii(size, xid, tree.last_zxid, 0, length), data, stat))
+    return pack_iiqiiss(size, xid, tree.last_zxid, 0, length, data, stat)
 
 
 def exists(
@@ -150,7 +152,7 @@ def exists(
         tree.watches.add_data(path, connection)
     if node is None:
         return encode_error(xid, tree.last_zxid, ErrorCode.NO_NODE)
-    return encode_reply(xid, tree.last_zxid, node.stat or node.encode_stat())
+    return encode_reply(xid, tree.last_zxid, node.stat or server.stats.encode(path, node))
 
 
 def get_children(

@@ -11,9 +11,11 @@ from typing import Final
 from pyzk.constants import ErrorCode, OpCode, Xid
 from pyzk.data.tree import Applied
 from pyzk.jute.archive import encode_string
-from pyzk.jute.packing import pack_ibi, pack_ibii, pack_iiqi, pack_iiqiii
+from pyzk.jute.packing import pack_ibi, pack_ibii, pack_iiqi, pack_iiqiii, pack_iiqis
 
 HEADER_BYTES: Final = 16
+LONG_BYTES: Final = 1 << 12
+"""A body that is longer is copied once, and a shorter one packed with what is around it."""
 MULTI_END: Final = pack_ibi(-1, True, -1)
 _SYNC_CONNECTED: Final = 3
 """The state in watch events; a server sends only this one."""
@@ -21,7 +23,10 @@ _SYNC_CONNECTED: Final = 3
 
 def encode_reply(xid: int, zxid: int, body: bytes, err: int = ErrorCode.OK) -> bytes:
     """Return the frame of a reply that has a body."""
-    return pack_iiqi(HEADER_BYTES + len(body), xid, zxid, err) + body
+    size = HEADER_BYTES + len(body)
+    if size > LONG_BYTES:
+        return pack_iiqi(size, xid, zxid, err) + body
+    return pack_iiqis(size, xid, zxid, err, body)
 
 
 def encode_head(xid: int, zxid: int, length: int) -> bytes:

@@ -18,6 +18,7 @@ from pyzk.constants import EventType, OpCode
 from pyzk.data.acl import OPEN_ACL_ID
 from pyzk.data.database import Database
 from pyzk.data.name_set import KeptLists
+from pyzk.data.node import KeptStats
 from pyzk.data.tree import DataTree
 from pyzk.int64 import hex_id
 from pyzk.metrics import Metrics
@@ -91,6 +92,7 @@ class Server:
         """Session id -> the connection that waits to hear whether that session still lives."""
         self.marks = Marks()
         self.lists = KeptLists(self.metrics)
+        self.stats = KeptStats(database.tree.nodes)
         self.queues = SessionQueues(config, clock, self.metrics, self.sessions)
         self.role: Role
         self.reads: dict[int, ReadHandler] = READS
@@ -114,12 +116,15 @@ class Server:
         self.is_serving = False
         """Whether the role takes clients, and the server is not about to stop."""
         self.server_id = 0
-        """The id that `myid` gives; 0 for a server that stands alone. (That one makes session ids
-        as server 1 does.)"""
+        """The id that `myid` gives; a lone server has 0, and makes session ids as server 1 does."""
         self._watch_tree()
         if config.request_throttle_max_requests > 0:
-            self.queues.line = RequestThrottle(self)
-            self.is_guarded = True
+            self._throttle_requests()
+
+    def _throttle_requests(self) -> None:
+        """Have requests wait in one line beyond the limit that the configuration has."""
+        self.queues.line = RequestThrottle(self)
+        self.is_guarded = True
 
     def _watch_tree(self) -> None:
         """Have the tree count for the metrics."""
@@ -139,6 +144,7 @@ class Server:
         """Take another database. No role may be running."""
         assert not self.is_running, "another database while a role is running"
         self.lists = KeptLists(self.metrics)
+        self.stats = KeptStats(database.tree.nodes)
         self.database = database
         self.tree = database.tree
         self._watch_tree()

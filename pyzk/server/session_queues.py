@@ -15,7 +15,6 @@ also those of a single connection.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 from pyzk.clock import Clock
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from pyzk.server.request_throttle import RequestThrottle
     from pyzk.server.role import Role
 
-Queue = deque[Request | QueuedRead]
+Queue = list[Request | QueuedRead]
 
 
 class SessionQueues:
@@ -259,7 +258,7 @@ class SessionQueues:
         if request.large_bytes:
             self.large.end(request)
         if queue and queue[0] is request:
-            queue.popleft()
+            queue.pop(0)
             if queue:
                 self._drain(queue)
 
@@ -289,7 +288,7 @@ class SessionQueues:
             if isinstance(head, Request):
                 session = head.session
                 if head.opcode == OpCode.CLOSE_SESSION and session is not None and session.is_local:
-                    queue.popleft()
+                    queue.pop(0)
                     self.finish(head, Applied(head.opcode))
                 return
             connection = head.connection
@@ -303,7 +302,7 @@ class SessionQueues:
 
     def _answer_read(self, queue: Queue, head: QueuedRead) -> int:
         """Answer the read at the head of a queue; return the length of the reply."""
-        queue.popleft()
+        queue.pop(0)
         if head.large_bytes:
             self.large.end(head)
         self._count_out_read(head)
@@ -350,7 +349,7 @@ class SessionQueues:
     def _abandon(self, queue: Queue) -> None:
         """Forget what is queued in a session that is over; nobody is told."""
         while queue:
-            request = queue.popleft()
+            request = queue.pop(0)
             self.large.end(request)
             if isinstance(request, QueuedRead):
                 self._count_out_read(request)

@@ -44,6 +44,7 @@ class Session:
         "connection",
         "is_closing",
         "is_local",
+        "is_tracked",
         "owner",
         "queue",
         "session_id",
@@ -59,13 +60,15 @@ class Session:
         self.is_closing = False
         self.is_local = False
         """Whether only this member knows the session."""
+        self.is_tracked = False
+        """Whether a tracker has this session, which it does from its begin to its end."""
         self.owner: object = None
         """On the leader: the server through which the client came last, as the server itself or the
         handler of a learner; None until it is known."""
         self.connection: Connection | None = None
-        self.queue: deque[Request | QueuedRead] = deque()
+        self.queue: list[Request | QueuedRead] = []
         """The writes under way, in order, each with the reads that wait behind it; only
-        `SessionQueues` changes it."""
+        `SessionQueues` changes it. (A list: there are few, and an idle session should be small.)"""
 
 
 class SessionTracker:
@@ -103,6 +106,7 @@ class SessionTracker:
         if session is None:
             session = self.sessions[session_id] = Session(session_id, timeout_ms)
             session.is_local = is_local
+            session.is_tracked = True
         session.timeout_ms = timeout_ms
         self.touch(session, now_ms)
         return session
@@ -152,8 +156,10 @@ class SessionTracker:
     def remove(self, session_id: int) -> Session | None:
         """Forget a session whose closeSession has been applied."""
         session = self.sessions.pop(session_id, None)
-        if session is not None and not session.is_closing:
-            self._leave_bucket(session, session.bucket_ms)
+        if session is not None:
+            session.is_tracked = False
+            if not session.is_closing:
+                self._leave_bucket(session, session.bucket_ms)
         return session
 
     @property

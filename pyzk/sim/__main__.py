@@ -24,8 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run what the command line asks for; return the exit code."""
     options = _parser().parse_args(arguments)
     logging.getLogger("pyzk").propagate = False
-    # Nearly all objects live until the end of their run.
-    gc.set_threshold(100_000, 20, 20)
+    # Nearly all objects live until the end of their run, and are collected then.
+    gc.disable()
+    gc.freeze()
     if options.seed is None and not options.seeds:
         options.seed = random.SystemRandom().randrange(1 << 32)
     overrides = dict(_override(text) for text in options.set)
@@ -90,7 +91,9 @@ class _Job:
         self.is_static = is_static
 
     def __call__(self, seed: int) -> Result:
-        return simulate(seed, overrides=self.overrides, is_static=self.is_static)
+        result = simulate(seed, overrides=self.overrides, is_static=self.is_static)
+        gc.collect()
+        return result
 
 
 def _many(seeds: range, job: _Job, jobs: int, keep_going: bool) -> int:

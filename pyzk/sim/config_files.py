@@ -9,10 +9,11 @@ from __future__ import annotations
 import attrs
 
 from pyzk.config import dynamic_files
-from pyzk.config.ensemble import EnsembleConfig, read_members, start_files
+from pyzk.config.ensemble import EnsembleConfig, read_members
 from pyzk.config.keys import MEMBER_PREFIXES
 from pyzk.config.members import MemberLines, Membership, version_of_file_name
 from pyzk.config.settings import Settings, no_names
+from pyzk.config.start_files import start_files
 from pyzk.errors import ConfigError
 from pyzk.persistence.config_files import ConfigFiles
 from pyzk.persistence.directory import MemoryDirectory, save

@@ -8,6 +8,9 @@ rules of docs/operations.md, without which changes of the configuration are not 
 - A machine gives up its data only when no other machine, running or not, counts it as a voter.
 - A member that nobody can find any more, for all addresses that it knows are out of date, is given
   the present lines.
+- A server whose addition is under way runs: the change may wait for it.
+- A server that had no vote when it lost its data, and got one before it had any again, is started
+  with --initialize if those that have data are no quorum without it: it has acknowledged nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ from pyzk.sim.surroundings import Surroundings
 
 LEAST_US: Final = 200_000
 MOST_US: Final = 1_500_000
+PATIENCE: Final = 25
+"""How often an operator sees a server without data before it is taken for one that gets none."""
 
 
 class OperatedWorld(Surroundings, Protocol):
@@ -53,6 +58,8 @@ class Operator:
         """The machines that the operator has stopped, or not started yet."""
         self._lost: dict[int, int] = {}
         """Machine -> how often in a row it was seen to know no address that is true."""
+        self._empty: dict[int, int] = {}
+        """Machine -> how often in a row it was seen without data in the end."""
 
     def begin(self) -> None:
         """Looks at the machines now and then from now on."""
@@ -78,10 +85,15 @@ class Operator:
         member = self.world.checks.configs.newest.member(sid)
         if machine.is_up:
             if member is None and not self.is_over and rng.random() < 0.1:
-                self._stop(machine)
+                if not self._is_proposed(sid):
+                    self._stop(machine)
             elif member is not None and self.is_over and self._is_lost(machine):
                 self._write(machine)
                 machine.crash(is_power_lost=False, why="stopped, for its lines are out of date")
+                self.world.start(machine)
+            elif self.is_over and self._must_be_initialized(machine):
+                machine.crash(is_power_lost=False, why="stopped, for --initialize")
+                machine.disk.is_new = True
                 self.world.start(machine)
             return
         if sid not in self._away and machine.is_member_in_files:
@@ -91,12 +103,27 @@ class Operator:
             if not machine.is_member_in_files:
                 self._write(machine)
             self._start(machine)
+        elif self._is_proposed(sid) and not machine.disk.config.unsaved:
+            # The change that adds it may wait for it, and it may not have heard of that.
+            self._write(machine)
+            self._start(machine)
         elif not self.is_over and rng.random() < 0.3 and not self._is_proposed(sid):
             if machine.life and rng.random() < 0.5 and self.may_lose_data(sid):
                 self.world.say(machine, "its data are removed")
                 self.lose_data(machine)
             self._write(machine)
             self._start(machine)
+
+        elif self.is_over and self._is_needed(sid):
+            # It has removed itself, and those that are left have not heard that this is so.
+            self._write(machine)
+            self._start(machine)
+
+    def _is_needed(self, sid: int) -> bool:
+        """Tells whether the machines that run cannot go on without this one."""
+        machines = self.world.machines.values()
+        running = [each.sid for each in machines if each.is_up and not each.is_left_broken]
+        return bool(running) and sid in self.needs_others(running)
 
     def _stop(self, machine: Machine) -> None:
         """Stops a machine that is no member, which may come back."""
@@ -152,6 +179,22 @@ class Operator:
         """Removes the data directory of a machine that does not run."""
         machine.disk.wipe()
         self.world.checks.wiped(machine)
+
+    def _must_be_initialized(self, machine: Machine) -> bool:
+        """Tells whether nobody can lead without the vote of a server that has had no data for a
+        while, and had none when it got its vote."""
+        if machine.disk.has_data or machine.sid in self.world.checks.durability.lost:
+            self._empty[machine.sid] = 0
+            return False
+        self._empty[machine.sid] = self._empty.get(machine.sid, 0) + 1
+        if self._empty[machine.sid] <= PATIENCE:
+            return False
+        with_data = [
+            each.sid
+            for each in self.world.machines.values()
+            if each.disk.has_data and not each.is_left_broken
+        ]
+        return machine.sid in self.needs_others(with_data)
 
     # --- members that nobody can find -----------------------------------------------
 

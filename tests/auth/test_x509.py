@@ -13,7 +13,7 @@ from tests.certificates import Authority
 
 CA = Authority()
 BOB = CA.issue("bob", names=["spiffe://a/bob", "spiffe://a/ops", "h.example"])
-SAN = {"x509_id_type": "SAN", "x509_san_match_regex": "/bob$"}
+SAN = {"x509_id_type": "SAN", "x509_san_match_type": 6, "x509_san_match_regex": "/bob$"}
 
 
 def provider(**fields: object) -> X509Provider:

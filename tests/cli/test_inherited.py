@@ -111,12 +111,13 @@ from pyzk.config.server import ServerConfig
 from pyzk.runtime import main, process
 process.AGAIN_AFTER_S = 0.0
 class Hangs:
+    config = ServerConfig(data_dir="d", client_port=1)
     client_address, role = ("127.0.0.1", 1), "standalone"
     async def start(self): pass
     async def serve_until_stopped(self): await asyncio.Event().wait()
     def when_serving(self, call): call()
     def request_stop(self): print("stopping", flush=True)
-main.run(ServerConfig(data_dir="d", client_port=1), make_runner=lambda _: Hangs())
+main.run(Hangs.config, make_runner=lambda _: Hangs())
 """
     with begun("-c", code) as child:
         assert child.stdout is not None

@@ -7,10 +7,11 @@ import shlex
 import attrs
 import pytest
 
-from pyzk.config.ensemble import EnsembleConfig, StartFiles, parse_ensemble
+from pyzk.config.ensemble import EnsembleConfig, parse_ensemble
 from pyzk.config.keys import KEYS
 from pyzk.config.members import config_text
 from pyzk.config.settings import Property, Settings
+from pyzk.config.start_files import StartFiles
 from pyzk.errors import ConfigError
 
 BASIC = "tickTime=2000\ninitLimit=10\nsyncLimit=5\n"
@@ -128,6 +129,7 @@ def test_every_field_has_one_row() -> None:
     assert set(attrs.fields_dict(EnsembleConfig)) - set(rows) == {
         *derived,
         *files,
+        "quorum_sasl",
         "quorum_tls",
         "warnings",
         "notes",

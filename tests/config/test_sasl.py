@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from pyzk.config.sasl import SaslConfig, default_realm
+from pyzk.config.ensemble import ensemble_values
+from pyzk.config.sasl import QuorumSaslConfig, SaslConfig, default_realm
 from pyzk.config.server import Property, ServerConfig, effective_values, parse_config
 from pyzk.errors import ConfigError
 
@@ -182,3 +183,106 @@ def test_the_file_of_kerberos_alone_asks_for_nothing() -> None:
 def test_a_realm_outside_its_section_does_not_count() -> None:
     assert default_realm("/x", {"/x": b"[realms]\ndefault_realm=A\n"}.get) == ""
     assert default_realm("", {"": KRB5.encode()}.get) == ""
+
+
+# --- members ---------------------------------------------------------------------------------
+
+MEMBERS = "initLimit=5\nsyncLimit=5\nserver.1=h1:1:2\nserver.2=h2:1:2\nserver.3=h3:1:2\n"
+QUORUM = (
+    f'QuorumServer {{ {DIGEST} required user_m="hidden"; }};\n'
+    f'QuorumLearner {{ {DIGEST} required username="m" password="hidden"; }};\n'
+)
+ENABLED = "quorum.auth.enableSasl=true\n"
+LEARNERS = "quorum.auth.learnerRequireSasl=true\n"
+SERVERS = "quorum.auth.serverRequireSasl=true\n"
+
+
+def quorum(text: str, jaas: str | None = QUORUM, **own: str) -> QuorumSaslConfig | None:
+    config = parse(MEMBERS + text, jaas, {"/d/myid": "1"}, **own)
+    assert config.ensemble is not None
+    assert "hidden" not in repr(config)
+    return config.ensemble.quorum_sasl
+
+
+def test_members_do_not_log_in_unless_they_are_told_to() -> None:
+    assert quorum("") is None
+    assert quorum("quorum.auth.enableSasl=false\n", jaas=None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "learner", "server"),
+    [
+        (ENABLED, False, False),
+        (ENABLED + LEARNERS, True, False),
+        (ENABLED + LEARNERS + SERVERS, True, True),
+    ],
+)
+def test_the_three_steps(text: str, learner: bool, server: bool) -> None:
+    found = quorum(text)
+    assert found is not None
+    assert (found.learner_requires, found.server_requires) == (learner, server)
+    assert found.server.users == {"m": "hidden"}
+    assert (found.learner.user, found.learner.password) == ("m", "hidden")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (LEARNERS, "quorum.auth.learnerRequireSasl: needs quorum.auth.enableSasl=true"),
+        (SERVERS, "quorum.auth.serverRequireSasl: needs quorum.auth.enableSasl=true"),
+        (ENABLED + SERVERS, "serverRequireSasl: needs quorum.auth.learnerRequireSasl=true"),
+    ],
+)
+def test_a_step_cannot_be_left_out(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        quorum(text)
+
+
+def test_members_with_other_sections_and_kerberos() -> None:
+    krb = f'{KERBEROS} required useKeyTab=true keyTab="/k" principal'
+    found = quorum(
+        ENABLED + "quorum.auth.server.saslLoginContext=S\nquorum.auth.learner.saslLoginContext=L\n"
+        "quorum.auth.kerberos.servicePrincipal=zk/_HOST\n",
+        f'S {{ {krb}="zk/h1@R"; }}; L {{ {krb}="learner/h1@R"; }};',
+        java_security_krb5_conf="/krb",
+    )
+    assert found is not None
+    assert found.is_kerberos
+    assert (found.server.section, found.learner.section) == ("S", "L")
+    assert found.service_principal == "zk/_HOST"
+    assert found.kerberos_file == "/krb"
+
+
+@pytest.mark.parametrize(
+    ("jaas", "message"),
+    [
+        ("", "enableSasl: /jaas has no section QuorumServer"),
+        ("QuorumServer { };", "enableSasl: /jaas has no section QuorumServer"),
+        (QUORUM.replace("QuorumLearner", "Q"), "enableSasl: /jaas has no section QuorumLearner"),
+        (QUORUM.replace("username", "user"), "the section QuorumLearner has no username"),
+        (QUORUM.replace("};\n", "};\n {", 1), "/jaas line 2: expected the name of a section"),
+    ],
+)
+def test_a_login_file_that_lacks_something(jaas: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        quorum(ENABLED, jaas)
+
+
+def test_a_login_file_of_members_that_is_not_there() -> None:
+    with pytest.raises(ConfigError, match="there is no file /gone"):
+        quorum(ENABLED, None, java_security_auth_login_config="/gone")
+
+
+def test_members_trust_nobody_who_has_to_log_in() -> None:
+    for text, trusts in ((ENABLED + LEARNERS, True), (ENABLED + LEARNERS + SERVERS, False)):
+        config = parse(MEMBERS + text, QUORUM, {"/d/myid": "1"})
+        assert config.ensemble is not None
+        assert config.ensemble.trusts_strangers is trusts
+
+
+def test_the_values_of_members_are_shown_without_secrets() -> None:
+    config = parse(MEMBERS + ENABLED, QUORUM, {"/d/myid": "1"})
+    assert config.ensemble is not None
+    values = ensemble_values(config.ensemble)
+    assert ("quorum.auth.enableSasl", True) in values
+    assert "hidden" not in str(values)

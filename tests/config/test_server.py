@@ -201,7 +201,6 @@ def test_sasl_for_sessions_is_enforced_authentication() -> None:
     ("line", "warning"),
     [
         ("metricsProvider.httpPort=1", "metricsProvider.httpPort: not supported yet, ignored"),
-        ("quorum.auth.enableSasl=true", "quorum.auth.enableSasl: not supported yet, ignored"),
         ("admin.enableServer=true", "admin.enableServer: not supported yet, ignored"),
         ("cluster.size=5", "cluster.size: unknown, ignored"),
         ("snapCount=1", "snapCount: raised to the least value, 2"),
@@ -409,7 +408,7 @@ def test_one_server_is_a_member_if_it_shall_not_stand_alone() -> None:
         (
             THREE + "quorum.auth.enableSasl=true",
             b"1",
-            "line 8: quorum.auth.enableSasl: is not supp",
+            "quorum.auth.enableSasl: java.security.auth.login.config names no file with a section",
         ),
         ("weight.1=1", b"1", "line 3: weight.1: no participant has any weight"),
     ],

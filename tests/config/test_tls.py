@@ -244,6 +244,7 @@ def test_who_asks_for_no_certificates_needs_none_to_trust() -> None:
         ("ssl.crl=yes", "'yes' is not true or false"),
         ("ssl.x509.clientCertIdSanMatchType=9", "'9' is not an integer from 0 to 8"),
         ("ssl.x509.clientCertIdSanMatchRegex=(", "'(' is not a regular expression"),
+        ("ssl.x509.clientCertIdType=SAN", "needs ssl.x509.clientCertIdSanMatchType, the kind of n"),
         ("ssl.x509.clientCertIdType=CN", "'CN' is not san or sdn"),
     ],
 )

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyzk.constants import CONTAINER_OWNER
-from pyzk.data.node import JOINED_BYTES, DataNode, compute_digest, to_int32
+from pyzk.data.node import (
+    JOINED_BYTES,
+    STAT_BYTES,
+    DataNode,
+    KeptStats,
+    compute_digest,
+    to_int32,
+)
 from pyzk.jute.records import Stat
 
 ints = st.integers(-(1 << 31), (1 << 31) - 1)
@@ -71,10 +78,11 @@ def test_the_wire_cversion_is_twice_the_creations_less_the_children() -> None:
 
 def test_the_wire_stat_is_kept_until_a_field_changes() -> None:
     node = DataNode(b"a", -1)
-    raw = node.encode_stat()
+    raw = KeptStats({"/a": node}).encode("/a", node)
     assert node.encode_stat() is raw
     node.set_data_quietly(b"abc")
     assert stat_of(node).data_length == 3
+    assert node.encode_stat() is node.encode_stat(), "the new one is kept as well"
     assert node.data == b"abc"
     assert node.version == 0
 
@@ -149,3 +157,37 @@ def test_long_data_is_digested_like_short_data(length: int) -> None:
 def test_a_path_with_surrogates_has_a_digest_too() -> None:
     """Such a path cannot be created, but a log may hold anything."""
     assert compute_digest("/\ud800", DataNode(b"", -1)) > 0
+
+
+# --- the stats that are kept ----------------------------------------------------------
+
+
+def test_only_the_stats_of_the_znodes_read_last_are_kept() -> None:
+    nodes = {f"/{number}": DataNode(bytes(number), -1) for number in range(5)}
+    stats = KeptStats(nodes, 3)
+    for path in ("/0", "/1", "/0", "/2", "/3", "/0", "/3", "/4"):
+        node = nodes[path]
+        node.set_data_quietly(b"changed")  # which makes it no younger
+        assert stats.encode(path, node) == node.stat == node.encode_stat()
+    assert [path for path, node in nodes.items() if node.stat] == ["/0", "/3", "/4"]
+
+
+def test_a_stat_that_nobody_reads_is_not_kept() -> None:
+    node = DataNode(b"x", -1)
+    assert len(node.encode_stat()) == STAT_BYTES
+    node.set_data_quietly(b"y")
+    assert len(node.encode_stat()) == STAT_BYTES
+    assert node.stat is None
+
+
+def test_the_stat_of_a_znode_that_was_made_anew_may_be_dropped_early() -> None:
+    nodes = {"/a": DataNode(b"", -1), "/b": DataNode(b"", -1), "/c": DataNode(b"", -1)}
+    stats = KeptStats(nodes, 2)
+    stats.encode("/a", nodes["/a"])
+    nodes["/a"] = DataNode(b"new", -1)
+    stats.encode("/a", nodes["/a"])
+    stats.encode("/b", nodes["/b"])
+    assert nodes["/a"].stat is None, "the oldest entry has its path"
+    del nodes["/a"]
+    stats.encode("/c", nodes["/c"])
+    assert [bool(node.stat) for node in nodes.values()] == [True, True]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -258,6 +259,38 @@ def test_a_database_is_stored_or_not_wherever_the_power_goes(seed: int | None) -
         left = [name for name in disk.snapshots.names() if name.startswith(RECEIVED_PREFIX)]
         assert left == []
     assert results == {True, False}
+
+
+def killed_behind_the_plan(act: Callable[[Disk], object]) -> Disk:
+    """Return a disk whose server was killed when the plan had its name, and that was not durable
+    yet: only a loss of power takes it back."""
+    for operation in itertools.count(1):
+        disk = filled()
+        disk.die_at(operation)
+        with pytest.raises(StorageError):
+            act(disk)
+        if PLAN_NAME in disk.snapshots.names():
+            disk.snapshots.before = disk.logs.before = lambda _what, _name: None
+            disk.operations = 0
+            return disk
+    raise AssertionError
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    ("act", "replaced"),
+    [(store, RECEIVED), (lambda disk: disk.files.truncate(10, 0), PAYLOADS[:10])],
+    ids=["SNAP", "TRUNC"],
+)
+def test_a_start_goes_by_no_plan_that_a_loss_of_power_can_take_back(
+    act: Callable[[Disk], object], replaced: list[bytes], seed: int | None
+) -> None:
+    operations = 0
+    for disk in broken_off(partial(killed_behind_the_plan, act), Disk.load, seed):
+        operations += 1
+        database = disk.load()
+        assert same(database, replaced) or same(database, PAYLOADS), operations
+    assert operations >= 10
 
 
 def test_a_view_that_was_closed_becomes_no_snapshot() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from pyzk.clock import Clock
 from pyzk.config.members import parse_membership
+from pyzk.quorum.authentication import QuorumLogins
 from pyzk.quorum.commands import CloseElection, DialElection, SendVote
 from pyzk.quorum.election_link import ElectionLink, LinkState
 from pyzk.quorum.election_links import (
@@ -45,7 +46,13 @@ def hello(sid: int, *addresses: Address) -> bytes:
 class Port:
     """Server 2 of 1, 2, 3, and what it wants done."""
 
-    def __init__(self, clock: Clock, sid: int = 2, multi_address: bool = False) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        sid: int = 2,
+        multi_address: bool = False,
+        logins: QuorumLogins | None = None,
+    ) -> None:
         self.addresses = ElectionAddresses({each: at(each) for each in (1, 2, 3)})
         self.outbox = Outbox()
         self.links = ElectionLinks(
@@ -56,6 +63,7 @@ class Port:
             self.outbox,
             TIMEOUT_MS,
             multi_address=multi_address,
+            logins=logins,
         )
 
     def accept(self, data: bytes = b"") -> ElectionLink:

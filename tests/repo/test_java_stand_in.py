@@ -36,9 +36,9 @@ def test_a_standalone_server_by_port_and_directory() -> None:
     assert translate(words) == ["serve", "2181", "/data", "2000"]
 
 
-def test_a_login_that_there_is_none_for_reaches_pyzk_which_says_so() -> None:
-    login = "-Djava.security.auth.login.config=/jaas.conf"
-    assert translate([login, QUORUM_PEER_MAIN, "zoo.cfg"]) == ["serve", login, "zoo.cfg"]
+def test_where_logins_and_kerberos_are_reaches_pyzk() -> None:
+    words = ["-Djava.security.auth.login.config=/jaas.conf", "-Djava.security.krb5.conf=/krb5.conf"]
+    assert translate([*words, QUORUM_PEER_MAIN, "zoo.cfg"]) == ["serve", *words, "zoo.cfg"]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import os
 import random
 import socket
 import ssl
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from pyzk.jute.records import (
     PathWatchRequest,
     WhoAmIResponse,
 )
+from pyzk.runtime.client_port import ClientProtocol
 from pyzk.runtime.client_ports import SecurePortError
 from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
@@ -134,10 +136,15 @@ async def test_both_ports_serve_the_same_tree(tmp_path: Path) -> None:
             assert await ask(each, b"ruok", tls) == "imok"
             report = await ask(each, b"srvr", tls)
             assert "\nConnections: 3\n" in report
-            assert len((await ask(each, b"cons", tls)).splitlines()) == 4
+            for word in (b"cons", b"stat"):
+                lines = (await ask(each, word, tls)).splitlines()
+                assert len([line for line in lines if line.startswith(" /127.0.0.1:")]) == 2
+            await ask(each, b"crst", tls)
+            reset = [each.stats.packets_received for each in runner.peer.connections]
+            assert sorted(reset) == ([0, 2] if tls is None else [0, 0])
         report = await ask(plain, b"mntr")
         assert value(report, "num_alive_connections") == 3
-        assert value(report, "non_mtls_local_conn_count") == 6
+        assert value(report, "non_mtls_local_conn_count") == 8
         assert value(report, "non_mtls_remote_conn_count") == 0
         await one.close()
         await other.close()
@@ -196,6 +203,32 @@ async def test_who_shows_no_certificate_stays_outside_or_comes_in(tmp_path: Path
         assert value(report, "auth_failed_count") == 1
     async with served(tmp_path / "none", f"{SECURE}ssl.clientAuth=none\n") as runner:
         assert await ask(secure(runner), b"ruok", AUTHORITY.client()) == "imok"
+
+
+async def test_what_stands_before_a_client_has_what_tls_has_decrypted(tmp_path: Path) -> None:
+    """So the faults of a test server."""
+    heard = bytearray()
+
+    class Between(asyncio.Protocol):
+        def __init__(self, inner: ClientProtocol) -> None:
+            self.inner = inner
+
+        def data_received(self, data: bytes) -> None:
+            heard.extend(data)
+            self.inner.data_received(data)
+
+        def __getattribute__(self, name: str) -> object:
+            own = ("inner", "data_received", "__class__")
+            return object.__getattribute__(self, name) if name in own else getattr(self.inner, name)
+
+    config = config_of(tmp_path, SECURE)
+    runner = PeerRunner(config, Seams(storage=MemoryStorage(config), wrap=Between))
+    await runner.start()
+    client = await StreamClient.connect(*secure(runner), tls=bob())
+    assert await client.create("/a-name") == 0
+    assert b"/a-name" in heard
+    await client.close()
+    runner.kill()
 
 
 # --- limits ---------------------------------------------------------------------------
@@ -373,8 +406,9 @@ async def attack(address: tuple[str, int], count: int) -> None:
         await asyncio.gather(*(one((number + each) % len(kinds)) for each in range(50)))
 
 
+@pytest.mark.parametrize("rounds", [4, pytest.param(18, marks=pytest.mark.slow)])
 async def test_thousands_of_attacks_leave_nothing_and_harm_nobody(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, rounds: int
 ) -> None:
     caplog.set_level("CRITICAL")
     async with served(tmp_path, f"{UNIFIED}{SECURE}maxClientCnxns=0\n") as runner:
@@ -382,7 +416,7 @@ async def test_thousands_of_attacks_leave_nothing_and_harm_nobody(
         await attack(runner.client_address, 200)
         await attack(secure(runner), 300)
         descriptors, memory = len(os.listdir("/proc/self/fd")), resident_bytes()
-        for _round in range(4):
+        for _round in range(rounds):
             await attack(secure(runner), 500)
             assert await client.create("/a", CreateMode.EPHEMERAL_SEQUENTIAL) == 0
         await attack(runner.client_address, 500)
@@ -394,6 +428,32 @@ async def test_thousands_of_attacks_leave_nothing_and_harm_nobody(
         assert await client.create("/b") == 0
         assert runner.failure is None
         await client.close()
+
+
+async def test_no_client_sends_data_before_its_handshake_is_over(tmp_path: Path) -> None:
+    """Early data could be sent twice by somebody in between: nobody gets a ticket for it."""
+    trusted, own, key = AUTHORITY.files(tmp_path, "bob")
+
+    def connect(port: int) -> str:
+        done = subprocess.run(
+            [
+                *("openssl", "s_client", "-connect", f"{HOST}:{port}", "-CAfile", trusted),
+                *("-cert", own, "-key", key, "-sess_out", tmp_path / "session", "-ign_eof"),
+            ],
+            input="ruok",
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        return done.stdout
+
+    async with served(tmp_path / "server", SECURE) as runner:
+        said = await asyncio.to_thread(connect, secure(runner)[1])
+        assert "imok" in said
+        assert "Early data was not sent" in said
+        assert "Post-Handshake New Session Ticket" not in said
+        assert not (tmp_path / "session").exists()
 
 
 # --- the start, and new keys ----------------------------------------------------------

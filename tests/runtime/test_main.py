@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from pyzk.config.ensemble import StartFiles, parse_ensemble
+from pyzk.config.ensemble import parse_ensemble
 from pyzk.config.members import parse_membership
 from pyzk.config.server import ServerConfig
 from pyzk.config.settings import Settings
+from pyzk.config.start_files import StartFiles
 from pyzk.errors import (
     ConfigError,
     Corrupt,

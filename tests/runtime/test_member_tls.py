@@ -23,6 +23,8 @@ from pyzk.runtime.network import TcpNetwork
 from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
 from pyzk.runtime.tls_network import TlsNetwork
+from pyzk.testing.seams.gate import Gate
+from pyzk.testing.seams.network import MemoryNetwork
 from tests.frames import OPEN, StreamClient
 from tests.runtime.members import (
     Ensemble,
@@ -188,6 +190,7 @@ async def test_an_ensemble_is_turned_to_tls_and_back_while_it_runs(tmp_path: Pat
         await made.close()
 
 
+@pytest.mark.slow
 async def test_observers_of_a_follower_talk_tls_too(tmp_path: Path) -> None:
     ports = free_ports(13)
     servers = "".join(
@@ -406,6 +409,42 @@ async def test_silence_is_plaintext_after_the_time_to_detect(tmp_path: Path) -> 
     assert await reader.readexactly(10) == b"said first"
     writer.close()
     listener.close()
+
+
+async def test_the_network_of_a_test_ensemble_has_tls_too(tmp_path: Path) -> None:
+    memory = MemoryNetwork()
+    met: list[Above] = []
+
+    class Above(asyncio.Protocol):
+        def __init__(self) -> None:
+            self.heard = b""
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.transport = transport
+            met.append(self)
+
+        def data_received(self, data: bytes) -> None:
+            self.heard += data
+
+    def network(sid: int, extra: str) -> TlsNetwork:
+        config = member_config(tmp_path, extra=extra + stores(tmp_path / "stores"))
+        ensemble = ensemble_of(config)
+        assert ensemble.quorum_tls is not None
+        endpoint = memory.endpoint(sid, Gate(), lambda: None)
+        return TlsNetwork(endpoint, ensemble, ensemble.quorum_tls, FakeTimer)
+
+    await network(1, BOTH).listen(Above, None, 2888)
+    for sid, extra, is_tls in ((2, TLS, True), (3, BOTH, False)):
+        here = Above()
+        met.clear()
+        await network(sid, extra).connect(lambda: here, HOST, 2888)  # noqa: B023
+        data = os.urandom(300_000)
+        while not met:
+            await asyncio.sleep(0)
+        here.transport.write(data)  # type: ignore[attr-defined]
+        while len(met) < 2 or met[-1].heard != data:
+            await asyncio.sleep(0)
+        assert (here.transport.get_extra_info("tls") is not None) is is_tls
 
 
 async def test_files_are_looked_at_until_the_end(tmp_path: Path) -> None:

@@ -22,10 +22,7 @@ class Reachable(HangingNetwork):
         self.host = host
 
     async def listen(self, make: object, host: str | None, port: int) -> TcpListener:
-        listener = TcpListener.__new__(TcpListener)
-        listener._servers = []
-        listener.address = (self.host, port)
-        return listener
+        return TcpListener((self.host, port))
 
 
 TLS = TlsConfig(key_store="key.pem")

@@ -13,10 +13,11 @@ from typing import cast
 import pytest
 
 from pyzk.outsiders import SUBJECT
+from pyzk.runtime.client_port import LAST_BYTES_TIMEOUT_S
 from pyzk.runtime.tls_door import HANDSHAKE_TIMEOUT_S, Door, Handshakes
 from pyzk.runtime.tls_link import HANDSHAKE_BYTES, RECORD_BYTES, TlsLink
 from tests.runtime.ports import FakeTimer
-from tests.runtime.tls_place import AUTHORITY, Place, client_hello, end_of, gone
+from tests.runtime.tls_place import AUTHORITY, STRANGER, Place, client_hello, end_of, gone
 from tests.tls import HOST, Contexts
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("loop_choice")]
@@ -425,6 +426,65 @@ async def test_a_handshake_that_is_cut_leaves_nothing(caplog: pytest.LogCaptureF
         assert all(link.is_closing() for link in links)
         referrers = [gc.get_referrers(link) for link in links]
         assert all(each == [links] for each in referrers), "only this test knows them"
+
+
+def refused_twice(port: int, context: ssl.SSLContext) -> str:
+    """Shows a certificate that is refused, and sends on behind it, as the C client does."""
+    with socket.create_connection((HOST, port)) as sock, context.wrap_socket(sock) as tls:
+        incoming = sock_until_end(tls)
+        for _ in range(2):  # the first would be answered by a reset, the second ended by it
+            socket.socket.send(tls, b"more")
+        return incoming
+
+
+def sock_until_end(tls: ssl.SSLSocket) -> str:
+    try:
+        while tls.recv(1 << 16):
+            pass
+    except ssl.SSLError as error:
+        assert socket.socket.recv(tls, 1) == b"", "no end behind the alert"
+        return error.reason or ""
+    return "an end without an alert"
+
+
+async def test_who_is_refused_reads_why_and_may_go_on_writing() -> None:
+    """A socket that is closed at once is reset: a C client dies of SIGPIPE then."""
+    context = AUTHORITY.server(ssl.CERT_REQUIRED)
+    async with Place(context).opened() as place:
+        stranger = AUTHORITY.client("stranger", STRANGER.ca)
+        loop = asyncio.get_running_loop()
+        trying = loop.run_in_executor(None, refused_twice, place.port, stranger)
+        assert await trying == "TLSV1_ALERT_UNKNOWN_CA"
+        await place.until(lambda: not place.door.handshakes.count)
+        assert place.failed == 1
+        assert place.waiting == []
+
+
+async def test_who_is_refused_does_not_stay() -> None:
+    context = AUTHORITY.server(ssl.CERT_REQUIRED)
+    stranger = AUTHORITY.client("stranger", STRANGER.ca)
+
+    async def refused(place: Place) -> asyncio.StreamWriter:
+        _, writer = await place.dial(stranger)
+        await place.until(lambda: place.failed)
+        place.failed = 0
+        return writer
+
+    async with Place(context).opened() as place:
+        first = await refused(place)
+        assert (place.waiting, place.door.handshakes.count) == ([LAST_BYTES_TIMEOUT_S], 1)
+        place.fire()
+        await place.until(lambda: not place.door.handshakes.count)
+        second = await refused(place)
+        place.links[-1].turn_away("there are too many")
+        await place.until(lambda: not place.door.handshakes.count)
+        assert place.waiting == []
+        third = await refused(place)
+        place.links[-1].data_received(bytes(HANDSHAKE_BYTES + 1))
+        await place.until(lambda: not place.door.handshakes.count)
+        assert place.failed == 0, "each is told of once"
+        for each in (first, second, third):
+            each.transport.abort()
 
 
 # --- attacks on an open connection ----------------------------------------------------

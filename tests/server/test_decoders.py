@@ -8,15 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyzk.data.acl import OPEN_LIST
+from pyzk.constants import OpCode
+from pyzk.data.acl import OPEN_ACL, OPEN_LIST
 from pyzk.errors import JuteError
 from pyzk.jute.records import ACL, CreateRequest, CreateTxn, SetDataRequest, SetDataTxn
 from pyzk.server.decoders import (
     OPEN_BYTES,
     RawCreate,
     RawSetData,
+    create_body,
     decode_create,
     decode_set_data,
+    set_data_body,
 )
 from tests.frames import OPEN, create_request
 
@@ -30,9 +33,19 @@ creates = st.builds(CreateRequest, paths, datas, acls | st.just(OPEN), ints)
 changes = st.builds(SetDataRequest, paths, datas, ints)
 
 
+def as_request(record: object) -> object:
+    """The record of the request, also for what was read into that of its transaction."""
+    if isinstance(record, RawCreate):
+        assert (record.ephemeral, record.parent_cversion) == (False, 0)
+        return CreateRequest(record.path, record.data, record.acl, record.flags)
+    if isinstance(record, RawSetData):
+        return SetDataRequest(record.path, record.data, record.version)
+    return record
+
+
 def outcome(decode: Callable[[], object]) -> object:
     try:
-        return decode()
+        return as_request(decode())
     except JuteError:
         return "unreadable"
 
@@ -47,7 +60,7 @@ def decode_alike(
     """The quick decoder reads what the generated one reads, also from a part of the request."""
     buffer = before + request.encode() + behind
     start = len(before)
-    assert decode(buffer, start, len(buffer)) == request
+    assert as_request(decode(buffer, start, len(buffer))) == request
     cut = data.draw(st.integers(start, len(buffer)))
     assert outcome(lambda: decode(buffer, start, cut)) == outcome(
         lambda: request.decode(buffer, start, cut)[0]
@@ -86,13 +99,19 @@ def test_the_bytes_kept_are_the_beginning_of_the_transaction(
     create = decode_create(raw, 0, len(raw))
     assert isinstance(create, RawCreate)
     assert create.acl is OPEN_LIST
-    whole = CreateTxn(path, data, OPEN, is_ephemeral, number).encode()
+    created = CreateTxn(path, data, OPEN, is_ephemeral, number)
+    whole = created.encode()
     assert whole == create.raw + bytes([is_ephemeral]) + number.to_bytes(4, signed=True)
+    prepared, owner = create_body(
+        OpCode.CREATE, create.path, data, OPEN_ACL, is_ephemeral, create, number, 7
+    )
+    assert (prepared, owner) == ((created, whole), 7 * is_ephemeral)
     raw = SetDataRequest(path, data, 0).encode()
     change = decode_set_data(raw, 0, len(raw))
     assert isinstance(change, RawSetData)
     whole = SetDataTxn(path, data, number).encode()
     assert whole == change.raw + number.to_bytes(4, signed=True)
+    assert set_data_body(change, path, number) == (SetDataTxn(path, data, number), whole)
 
 
 @pytest.mark.parametrize("data", [None, b""])

@@ -13,7 +13,7 @@ import pytest
 from conformance.known_differences import OURS_IN_MNTR
 from pyzk.clock import Clock
 from pyzk.config.server import ServerConfig
-from pyzk.constants import CONTAINER_OWNER
+from pyzk.constants import CONTAINER_OWNER, OpCode
 from pyzk.data.database import Database
 from pyzk.data.node import DataNode
 from pyzk.data.tree import DataTree
@@ -56,6 +56,7 @@ class FakeConnection:
         self.host = "127.0.0.1"
         self.port = port
         self.is_stalled = False
+        self.is_on_secure_port = False
         self.outstanding = 0
         self.session = session
         self.session_id = 0 if session is None else session.session_id
@@ -255,12 +256,12 @@ def test_cons(server: FakeServer) -> None:
     server.connections[1:] = [asking, two]
     asking.stats.received(1)
     for connection, numbers in (
-        (one, ("CREA", 0xD, 0x12, 5179526, 52, 0, 91, 14, 14 * 23)),
-        (two, ("ADDW", 0x6, 0x9, 5178533, 1, 0, 31, 7, 7 * 6)),
+        (one, (OpCode.CREATE, 0xD, 0x12, 5179526, 52, 0, 91, 14, 14 * 23)),
+        (two, (OpCode.ADD_WATCH, 0x6, 0x9, 5178533, 1, 0, 31, 7, 7 * 6)),
     ):
         stats = connection.stats
         (
-            stats.last_op,
+            stats.last_opcode,
             stats.last_cxid,
             stats.last_zxid,
             stats.last_response_ms,

@@ -12,8 +12,9 @@ from typing import Final
 import pytest
 
 from conformance.known_differences import OURS_IN_MNTR
-from pyzk.config.ensemble import StartFiles, parse_ensemble
+from pyzk.config.ensemble import parse_ensemble
 from pyzk.config.settings import Settings
+from pyzk.config.start_files import StartFiles
 from pyzk.data.node import DataNode
 from pyzk.server import fourletter
 from tests.server.test_fourletter import THEIR_VERSION, FakeServer

@@ -52,6 +52,13 @@ def unknown() -> Session:
     return Session(78, 10_000)
 
 
+@pytest.fixture
+def ended(world: World) -> Session:
+    session = world.server.sessions.add(79, 10_000, world.clock.now_ms)
+    world.server.sessions.remove(79)
+    return session
+
+
 WRITES: list[tuple[int, object, int]] = [
     # opcode, a record that fails anyway, the error that comes before the session's
     (OpCode.CREATE, CreateRequest("bad", b"", [], 0), 0),
@@ -69,10 +76,17 @@ WRITES: list[tuple[int, object, int]] = [
 
 @pytest.mark.parametrize(("opcode", "record", "earlier"), WRITES)
 def test_the_session_is_judged_before_all_but_flags(
-    world: World, closing: Session, unknown: Session, opcode: int, record: object, earlier: int
+    world: World,
+    closing: Session,
+    unknown: Session,
+    ended: Session,
+    opcode: int,
+    record: object,
+    earlier: int,
 ) -> None:
     assert prepare(world, closing, opcode, record) == (earlier or CLOSING)
     assert prepare(world, unknown, opcode, record) == (earlier or UNKNOWN)
+    assert prepare(world, ended, opcode, record) == (earlier or UNKNOWN)
 
 
 def test_an_ephemeral_of_an_unknown_session_is_expired(

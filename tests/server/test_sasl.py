@@ -6,7 +6,10 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pyzk.auth.provider import AuthId
 from pyzk.auth.sasl.digest_md5 import DigestMd5Client
 from pyzk.auth.sasl.gssapi import Step
 from pyzk.config.jaas import Login
@@ -136,6 +139,18 @@ def test_an_answer_overtakes_a_write() -> None:
     assert [reply.xid for reply in client.replies()] == [101]
 
 
+@given(st.lists(st.one_of(st.binary(max_size=60), st.just(b"")), max_size=5))
+def test_no_tokens_of_a_stranger_let_him_in(tokens: list[bytes]) -> None:
+    """Whatever he sends, he ends his own connection at most."""
+    shared = world()
+    client = shared.connect()
+    for token in tokens:
+        if not client.is_closed:
+            client.submit(OpCode.SASL, SASLToken(token))
+    assert client.connection.auth_ids == (AuthId("ip", "127.0.0.1"),)
+    assert who_am_i(shared.connect()) == {IP}
+
+
 # --- steps that block ------------------------------------------------------------------------
 
 
@@ -144,16 +159,22 @@ class Threads:
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
+        self.principal = "zookeeper/host@R"
+        self.peer_name = "bob@R"
+        self.service = ""
 
     def run(self, step: Step) -> None:
         self.steps.append(step)
 
     def accept(self, login: Login) -> FakeContext:
-        assert login.principal == "zookeeper/host@R"
-        return FakeContext(is_initiator=False)
+        assert login.principal == self.principal
+        context = FakeContext(is_initiator=False)
+        context.peer_name = self.peer_name
+        return context
 
     def initiate(self, login: Login, service: str) -> FakeContext:
-        raise AssertionError(service)
+        self.service = service
+        return FakeContext(is_initiator=True)
 
     def finish(self, shared: World) -> None:
         """Do the one step that is under way, and hand back what has come of it."""

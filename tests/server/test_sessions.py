@@ -122,7 +122,9 @@ def test_a_closing_session_is_touched_no_more() -> None:
     tracker.mark_closing(1)
     tracker.touch(session, 90_000)
     assert tracker.deadline is None
+    was_tracked = session.is_tracked
     assert tracker.remove(1) is session
+    assert (was_tracked, session.is_tracked) == (True, False)
     assert tracker.remove(1) is None
     tracker.mark_closing(1)
 

@@ -23,6 +23,7 @@ from pyzk.jute.records import (
 )
 from pyzk.persistence.txnlog import frame_record
 from pyzk.quorum import packets
+from pyzk.quorum.authentication import MAGIC_BYTES
 from pyzk.quorum.configurations import Configurations
 from pyzk.quorum.epochs import Epochs
 from pyzk.sim.checkers import Violation
@@ -562,6 +563,16 @@ def test_an_observer_hears_of_everything_behind_what_it_was_given() -> None:
     data = informs(packets.TRUNC, make(1, 1), make(1, 2))
     checker.sent("h2", "two", data[:30])
     checker.sent("h2", "two", data[30:])
+
+
+@pytest.mark.parametrize("size", [1, 7, 19, 200])
+def test_members_may_log_in_first(size: int) -> None:
+    token, nothing = (MAGIC_BYTES + b"\0\0\0\1" + each for each in (b"\0\0\0\3abc", b"\xff" * 4))
+    data = token + nothing + token + informs(packets.DIFF, make(1, 2), make(1, 3), make(1, 5))
+    checker = InformChecker(chain())
+    with pytest.raises(Violation, match="h2 sends 0x100000005"):
+        for at in range(0, len(data), size):
+            checker.sent("h2", "one", data[at : at + size])
 
 
 @pytest.mark.parametrize("following", [(4,), (3, 5), (3, 3), (2,)])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import attrs
+import pytest
 
 from pyzk.config.members import Membership, ServerAddress
 from pyzk.quorum.commands import ListenForClients
 from pyzk.sim.network import CLIENT
+from pyzk.sim.operator import PATIENCE
 from pyzk.sim.options import LIVENESS, Options
 from pyzk.sim.ports import REBIND_US
-from pyzk.sim.settings import first_membership
+from pyzk.sim.settings import first_membership, usual_server
 from pyzk.sim.trace import Trace
 from pyzk.sim.world import World
 
@@ -72,6 +74,27 @@ def test_who_serves_reads_only_is_lost_if_it_knows_no_true_address() -> None:
     assert [world.operator._is_lost(member) for _ in range(4)] == [False, False, False, True]
 
 
+@pytest.mark.parametrize("is_proposed", [True, False])
+def test_who_is_being_added_runs_although_it_may_not_have_heard_of_that(is_proposed: bool) -> None:
+    world = World(Options(1, is_declared_new=True, voters=2, spares=1, reconfig=True), Trace())
+    first, added = world.machines[1], world.machines[3]
+    first.disk.config.saved.activate(Membership(first_membership(world.options).members, FOUNDED))
+    if is_proposed:
+        joined = (*first_membership(world.options).members, usual_server(3, is_observer=False))
+        first.disk.config.saved.propose(Membership(joined, CHANGED))
+    first.start()
+    operator = world.operator
+    operator.is_over = True
+    operator._tend(added)
+    assert added.is_up == is_proposed
+    operator.is_over = False
+    runs = []
+    for _ in range(100):
+        operator._tend(added)
+        runs.append(added.is_up)
+    assert all(runs) == is_proposed
+
+
 def test_a_port_opens_where_the_last_order_says() -> None:
     world = world_of(3)
     machine = world.machines[1]
@@ -81,3 +104,41 @@ def test_a_port_opens_where_the_last_order_says() -> None:
         machine.ports.listen_for_clients(ListenForClients("h1", 2 * port + 1))
         world.run(world.now_us + 2 * REBIND_US)
         assert machine.ports.places(CLIENT) == (("h1", 2 * port + 1),)
+
+
+def test_who_got_its_vote_behind_the_loss_of_its_data_is_initialized_if_it_is_needed() -> None:
+    world = world_of(2)
+    for sid, lost in ((2, ()), (2, (2,)), (1, ())):
+        for machine in world.machines.values():
+            machine.disk.is_new = machine.sid != 2
+        world.checks.durability.lost = dict.fromkeys(lost)
+        looks = [world.operator._must_be_initialized(world.machines[sid]) for _ in range(30)]
+        assert looks == [sid == 2 and not lost and look >= PATIENCE for look in range(30)]
+
+
+def test_who_is_not_needed_gets_its_data_from_a_leader() -> None:
+    world = world_of(3)
+    world.machines[3].disk.is_new = False
+    assert not any(world.operator._must_be_initialized(world.machines[3]) for _ in range(30))
+
+
+def test_who_has_removed_itself_is_started_again_if_the_others_need_it() -> None:
+    """They have only seen the change, and need a quorum of the configuration before."""
+    world = world_of(2)
+    first = first_membership(world.options)
+    founded = Membership(first.members, FOUNDED)
+    alone = Membership(first.members[:1], CHANGED)
+    world.checks.configs._add(founded)
+    world.checks.configs._add(alone)
+    files = world.machines[1].disk.config.saved
+    files.activate(founded)
+    files.propose(alone)
+    world.machines[2].disk.config.saved.activate(alone)
+    world.machines[1].start()
+    started = []
+    for is_over in (False, True):
+        world.operator.is_over = is_over
+        world.operator._tend(world.machines[2])
+        started.append(world.machines[2].is_up)
+    assert started == [False, True]
+    assert world.machines[2].ensemble.membership.version == 0

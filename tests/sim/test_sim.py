@@ -21,11 +21,12 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(autouse=True)
 def process_of_its_own() -> Iterator[None]:
     """Undoes what the command line sets for its whole process: later tests need the log."""
-    logger, thresholds = logging.getLogger("pyzk"), gc.get_threshold()
+    logger = logging.getLogger("pyzk")
     propagates = logger.propagate
     yield
     logger.propagate = propagates
-    gc.set_threshold(*thresholds)
+    gc.unfreeze()
+    gc.enable()
 
 
 def assert_clean(seed: int, *, is_static: bool = False) -> None:

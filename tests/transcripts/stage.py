@@ -14,9 +14,10 @@ from random import Random
 import attrs
 
 from pyzk.clock import Clock
-from pyzk.config.ensemble import EnsembleConfig, StartFiles, parse_ensemble
+from pyzk.config.ensemble import EnsembleConfig, parse_ensemble
 from pyzk.config.server import ServerConfig, parse_config
 from pyzk.config.settings import Settings
+from pyzk.config.start_files import StartFiles
 from pyzk.data.database import Database
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.quorum.commands import (

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from conformance import certificates
-from conformance.certificates import OUT, RECORDING, SCENARIOS, Cast, client_context
+from conformance.certificates import OUT, RECORDING, SCENARIOS, Cast
+from conformance.secured import client_context
 from pyzk.config.server import ServerConfig, parse_config
 from pyzk.runtime.tls import TlsContexts, TlsPeerError, peer_chain
 from pyzk.server.arrival import Arrival

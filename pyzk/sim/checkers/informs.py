@@ -10,6 +10,7 @@ from typing import Final
 
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
+from pyzk.quorum.authentication import MAGIC_BYTES, login_packet_end
 from pyzk.quorum.stream import QuorumStream
 from pyzk.sim.checkers import Violation
 from pyzk.sim.checkers.chain import Chain
@@ -22,11 +23,26 @@ _INFORMS: Final = (packets.INFORM, packets.INFORMANDACTIVATE)
 class _Link:
     """What was written to one link."""
 
-    __slots__ = ("last_zxid", "stream")
+    __slots__ = ("_first", "last_zxid", "stream")
 
     def __init__(self) -> None:
         self.stream = QuorumStream()
         self.last_zxid = 0
+        self._first: bytes | None = b""
+        """What may be a part of a login; None behind it."""
+
+    def behind_login(self, data: bytes) -> bytes:
+        """Returns these bytes without the login that may come first, in whole packets."""
+        if self._first is None:
+            return data
+        data = self._first + data
+        while data.startswith(MAGIC_BYTES) and (end := login_packet_end(data)) is not None:
+            data = data[end:]
+        if data[:8] == MAGIC_BYTES[: len(data)]:
+            self._first = data
+            return b""
+        self._first = None
+        return data
 
 
 class InformChecker:
@@ -42,7 +58,7 @@ class InformChecker:
         known = self._links.get(link)
         if known is None:
             known = self._links[link] = _Link()
-        for item in known.stream.feed(data):
+        for item in known.stream.feed(known.behind_login(data)):
             if isinstance(item, QuorumPacket):
                 self._packet(who, known, item)
 

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from pyzk.config.ensemble import StartFiles, parse_ensemble
+from pyzk.config.ensemble import parse_ensemble
 from pyzk.config.server import ServerConfig
 from pyzk.config.settings import Settings
+from pyzk.config.start_files import StartFiles
 from pyzk.testing.core.settings import DEFAULTS, PROPERTIES, text_of
 from pyzk.testing.errors import FixtureError
 

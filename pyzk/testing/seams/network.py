@@ -21,7 +21,7 @@ import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, cast
 
 from pyzk.testing.seams.gate import Gate
 
@@ -224,6 +224,15 @@ class MemoryTransport(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return self._is_closing
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Give this end to another protocol: TLS steps aside where there is none."""
+        self._protocol = cast("asyncio.Protocol", protocol)
+
+    def write_eof(self) -> None:
+        """Write nothing more; what was written arrives."""
+        if not self._is_closing:
+            self.other.end()
 
     def close(self) -> None:
         """Close this end; what was written arrives."""
