@@ -32,7 +32,8 @@ _WHY: Final = {
     "UNEXPECTED_EOF_WHILE_READING": _CUT,
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": _NEEDS_CERTIFICATE,
     "TLSV1_ALERT_UNKNOWN_CA": "it does not trust who has signed the certificate of --cert",
-    "SSLV3_ALERT_BAD_CERTIFICATE": "it refuses the certificate of --cert",
+    # Java says so also if there is none.
+    "SSLV3_ALERT_BAD_CERTIFICATE": f"it refuses the client's certificate, or {_NEEDS_CERTIFICATE}",
     "SSLV3_ALERT_CERTIFICATE_EXPIRED": "the certificate of --cert has expired",
     "SSLV3_ALERT_CERTIFICATE_REVOKED": "the certificate of --cert is revoked",
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "it refuses the certificate of --cert; its log says why",

@@ -145,6 +145,8 @@ async def _visit(member: SurveyedServer, timeout_s: float, access: Access) -> No
         text = await ask(member.address, "srvr", timeout_s, access)
     except (OSError, ValueError) as error:
         member.problem = explain(error, timeout_s)
+        if isinstance(error, TimeoutError) and access.tls is None:
+            member.problem += " (as the original does at a port that takes TLS only: --tls)"
         return
     read_srvr(member, text)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives import serialization
@@ -389,6 +392,51 @@ def kerberos_options(kdc: Realm, directory: Path) -> dict[str, object]:
         "java.security.krb5.conf": os.environ["KRB5_CONFIG"],
         "authProvider.sasl": provider,
     }
+
+
+# --- docs/security.md ------------------------------------------------------------------
+
+SECTION = (
+    (Path(__file__).parents[2] / "docs" / "security.md")
+    .read_text()
+    .partition("\n## Our own tools\n")[2]
+    .partition("\n## ")[0]
+)
+
+
+def test_the_commands_of_the_documentation_work(
+    certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [line for line in SECTION.splitlines() if line.startswith("pyzk ")]
+    assert len(lines) == 3
+    bob = certificates.client("CN=bob")
+    assert bob.cert_file is not None
+    assert bob.key_file is not None
+    cert, key = Path(bob.cert_file).read_bytes(), Path(bob.key_file).read_bytes()
+    (tmp_path / "ca.pem").write_bytes(Path(bob.ca_file).read_bytes())
+    (tmp_path / "bob.crt").write_bytes(cert)
+    (tmp_path / "bob.key").write_bytes(key)
+    (tmp_path / "bob.pem").write_bytes(key + cert)
+    (tmp_path / "alice.password").write_text("secret\n")
+    monkeypatch.chdir(tmp_path)
+    options = {"reconfigEnabled": True, "superUser": "alice"}
+    with ZooKeeperEnsemble(3, tls=certificates, sasl=USERS, options=options) as ensemble:
+        for line in lines:
+            command = line.replace("zk1:2281,zk2:2281", ensemble.connect_string)
+            command = command.replace("zk1:2281", ensemble[1].connect_string)
+            result = run(*shlex.split(command)[1:])
+            assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("command", [["status"], ["members", "list"], ["members", "replace"]])
+def test_every_option_is_documented(command: list[str]) -> None:
+    shown = run(*command, "--help").output
+    named = set(re.findall(r"`(--[a-z-]+)", SECTION))
+    options = {f"--{each.replace('_', '-')}" for each in attrs.fields_dict(AccessOptions)}
+    assert options <= named
+    missing = {option for option in options if option not in shown}
+    sasl = {"--sasl", "--sasl-password-file", "--sasl-service"}
+    assert missing == (sasl if command == ["status"] else set())
 
 
 # --- where members are, by TLS --------------------------------------------------------

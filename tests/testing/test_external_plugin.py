@@ -116,6 +116,66 @@ def test_what_a_client_can_tell_or_do_needs_no_server_here(
     run(CLIENTS).assert_outcomes(passed=2)
 
 
+BY_TLS = """
+def test_by_tls(zk_server, zk_client):
+    zk_client.create("/a", b"1")
+    assert zk_server.tree() == {"/a": b"1"}
+    zk_server.expire_session(zk_client)
+@pytest.mark.zk(tls=True)
+def test_that_asks_for_tls(zk_server, zk_client):
+    zk_client.create("/a", b"1")
+    zk_server.tls
+@pytest.mark.zk(sasl={"alice": "secret"})
+def test_that_asks_for_users(zk_server):
+    pass
+"""
+
+
+def test_a_server_that_runs_is_reached_by_tls(run: Run) -> None:
+    with ZooKeeperServer(tls=True) as server:
+        own = server.tls.client()
+        assert own.cert_file is not None
+        assert own.key_file is not None
+        files = ["--pyzk-ca", own.ca_file, "--pyzk-cert", own.cert_file, "--pyzk-key", own.key_file]
+        result = run(BY_TLS, "--pyzk-connect", server.connect_string, "--pyzk-tls", *files)
+        result.assert_outcomes(passed=1, skipped=2)
+        result.stdout.fnmatch_lines_random(
+            [
+                "SKIPPED*:*tls is not available with an external server (--pyzk-connect *",
+                "SKIPPED*:*sasl is not available with an external server (--pyzk-connect)",
+            ]
+        )
+    with ZooKeeperServer() as server:
+        result = run(BY_TLS, "--pyzk-connect", server.connect_string)
+        result.assert_outcomes(passed=1, skipped=2)
+        result.stdout.fnmatch_lines(["SKIPPED*:*(--pyzk-connect) without --pyzk-tls"])
+
+
+def test_clients_of_a_server_that_runs_log_in(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("puresasl", reason="kazoo logs in with pure-sasl")
+    monkeypatch.setenv("PYZK_SASL_PASSWORD", "secret")
+    options = {"sessionRequireClientSASLAuth": True}
+    with ZooKeeperServer(sasl={"alice": "secret"}, options=options) as server:
+        code = BY_TLS.partition("@pytest")[0]
+        ways = ["--pyzk-connect", server.connect_string]
+        run(code, *ways, "--pyzk-sasl", "digest:alice").assert_outcomes(passed=1)
+        run(code, *ways).assert_outcomes(errors=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--pyzk-tls"], "--pyzk-tls is for --pyzk-command and --pyzk-connect"),
+        (["--pyzk-connect", "a:1", "--pyzk-ca", "x"], "--pyzk-ca is for TLS: it needs --pyzk-tls"),
+        (["--pyzk-connect", "a:1", "--pyzk-sasl", "x"], "--pyzk-sasl 'x' is neither digest:USER"),
+    ],
+)
+def test_wrong_options_about_tls_end_the_run(run: Run, options: list[str], said: str) -> None:
+    result = run(BY_TLS, *options)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*{said}*"])
+
+
 def test_options_of_the_ini_file_skip_nothing(run: Run, zk_server: ZooKeeperServer) -> None:
     result = run(
         """

@@ -20,6 +20,8 @@ UNWANTED = {
     *("platform", "getpass", "pyzk.cli", "pyzk.runtime.main", "pyzk.runtime.storage"),
     *("pyzk.runtime.disk", "pyzk.runtime.files", "pyzk.testing.aio", "pyzk.testing.control.http"),
     *("pyzk.testing.external.server", "pyzk.testing.kazoo_harness", "pyzk.testing.pytest_plugin"),
+    *("pyzk.testing.core.certificates", "pyzk.testing.seams.tls_socket", "pyzk.runtime.tls_link"),
+    *("trustme", "cryptography", "pyzk.config.tls", "pyzk.config.sasl", "pyzk.auth.sasl"),
     *("pyzk.quorum.link", "pyzk.quorum.contract", "pyzk.quorum.lifecycle"),
 }
 

@@ -32,6 +32,10 @@ class Seen:
         return len(self.made) == 5
     def observers(self):
         return len(self.made.observers) == 2
+    def tls(self):
+        return self.made.tls is not None
+    def sasl(self):
+        return self.made.kazoo_options(user="alice")["sasl_options"]["password"] == "secret"
 """
 VALUES = {
     "options": "{'maxSessionTimeout': 7000}",
@@ -40,6 +44,8 @@ VALUES = {
     "leaks": "'error'",
     "voters": "5",
     "observers": "2",
+    "tls": "True",
+    "sasl": "{'alice': 'secret'}",
 }
 SERVERS = ["zk_server", "zk_server_factory", "zk_server_module", "zk_server_session"]
 ENSEMBLES = ["zk_ensemble", "zk_ensemble_factory"]

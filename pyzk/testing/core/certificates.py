@@ -131,7 +131,8 @@ class Certificates:
         if host not in self._stores:
             issued = self._authority.issue_cert(*dict.fromkeys((*_HOSTS, host)))
             name = f"server-{len(self._stores) + 1}.pem"
-            pem = issued.private_key_and_cert_chain_pem.bytes()
+            chain = [each.bytes() for each in issued.cert_chain_pems]
+            pem = b"".join((_pkcs8(issued.private_key_pem.bytes()), *chain))
             self._stores[host] = self._files.write(name, pem)
         return self._stores[host]
 
@@ -244,4 +245,16 @@ def _issue(
         if not isinstance(extension.value, x509.SubjectAlternativeName):
             builder = builder.add_extension(extension.value, extension.critical)
     made = builder.sign(signer, hashes.SHA256())  # type: ignore[arg-type]  # it is an EC key
-    return made.public_bytes(serialization.Encoding.PEM), pattern.private_key_pem.bytes()
+    key = _pkcs8(pattern.private_key_pem.bytes())
+    return made.public_bytes(serialization.Encoding.PEM), key
+
+
+def _pkcs8(pem: bytes) -> bytes:
+    """Return a key in the form that Java reads, too."""
+    from cryptography.hazmat.primitives import serialization
+
+    return serialization.load_pem_private_key(pem, None).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )

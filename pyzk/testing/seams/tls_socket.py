@@ -77,6 +77,7 @@ class TlsSocket(asyncio.Protocol):
         self._address = f"{peer[0]}:{peer[1]}"
         self._engine.sockets[self] = None
         self._meet()
+        self._engine.observe()
 
     def _meet(self) -> None:
         engine = self._engine
@@ -123,6 +124,7 @@ class TlsSocket(asyncio.Protocol):
         self._transport = None
         if self._is_met:
             self._lose(error)
+        self._engine.observe()
 
     def _lose(self, error: Exception | None) -> None:
         if self._engine.gate.is_closed:
