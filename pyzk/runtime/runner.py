@@ -454,8 +454,8 @@ class PeerRunner(ClientInputs):
                 self._take_fed()
             self._is_ending_turn = True
             self._driver.end_turn()
-        except StorageError as error:
-            self._storage_failed(error)
+        except StorageError as failure:
+            self._storage_failed(failure)
             return
         except Exception as error:
             self._break(error)

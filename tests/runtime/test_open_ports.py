@@ -13,6 +13,8 @@ from pyzk.config.tls import TlsConfig
 from pyzk.runtime.network import TcpListener
 from tests.runtime.ports import Core, HangingNetwork, election_port, ensemble_at
 
+pytestmark = pytest.mark.source  # the ports are given a stand-in of the core
+
 
 class Reachable(HangingNetwork):
     """Every port that is listened on is open at once, at this address."""
