@@ -41,6 +41,9 @@ DEBIAN_JARS: Final = Path("/usr/share/java")
 DEBIAN_CLASS_PATH: Final = (
     *("zookeeper", "curator-recipes", "curator-framework", "curator-client", "guava"),
     "failureaccess",
+    # For TLS.
+    *(f"netty-{name}" for name in ("buffer", "codec", "common", "handler", "resolver")),
+    *("netty-transport", "netty-transport-native-epoll", "netty-transport-native-unix-common"),
 )
 DEBIAN_LOGGER: Final = "slf4j-simple"
 CLI_MT: Final = Path("/usr/lib/zookeeper/bin/cli_mt")

@@ -46,7 +46,7 @@ class CustomProvider:
             ids = self._provider.authenticate(address, auth)
             return None if ids is None else tuple(_checked(each) for each in ids)
 
-        return self._or(None, ask)
+        return self._or(None, ask, may_turn_away=True)
 
     def is_valid(self, acl_id: str) -> bool:
         return self._or(False, lambda: bool(self._provider.is_valid(acl_id)))
@@ -57,12 +57,14 @@ class CustomProvider:
     def user_name(self, own_id: str) -> str:
         return self._or(own_id, lambda: str(self._provider.user_name(own_id)))
 
-    def _or(self, otherwise: _Answer, ask: Callable[[], _Answer]) -> _Answer:
+    def _or(
+        self, otherwise: _Answer, ask: Callable[[], _Answer], *, may_turn_away: bool = False
+    ) -> _Answer:
         try:
             return ask()
-        except TurnedAwayError:
-            raise
-        except Exception:
+        except Exception as error:
+            if may_turn_away and isinstance(error, TurnedAwayError):
+                raise
             log.exception(
                 "the provider of the scheme %s has failed, which counts as a no",
                 self.scheme,

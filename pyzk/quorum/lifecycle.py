@@ -119,6 +119,7 @@ class MemberLife:
 
     def start(self) -> None:
         """Begins to look for a leader."""
+        self.member.forget_unlogged_config()
         self.member.see_config_of_database()
         self._settle()
         self.pump()

@@ -28,7 +28,7 @@ from pyzk.quorum.learner_masters import LearnerMasters
 from pyzk.quorum.verifier import QuorumVerifier, verifier_of
 from pyzk.server.outbox import Outbox, TakeSnapshot
 from pyzk.server.snapshot_trigger import SnapshotTrigger
-from pyzk.zxid import counter_of
+from pyzk.zxid import counter_of, epoch_of
 
 if TYPE_CHECKING:
     from pyzk.clock import Clock
@@ -346,17 +346,49 @@ class Member:
     def see_config_of_leader(self, seen: Membership) -> None:
         """Takes the last configuration that the leader has seen (NEWLEADER). A later one that was
         proposed here was never committed, for the leader would have it."""
-        configs = self.configs
-        if seen.version < configs.last_seen.version and configs.forget_proposed():
-            committed = configs.committed
-            is_member = committed.member(self.sid) is not None
-            self.was_added = is_member and committed.version != 0
-            if is_member:  # else it could not start with what is left
-                # It replaces the other one in its file: a start passes over what is not later.
-                self.order(SaveConfig(self.ticket(), committed, is_active=False))
-            if self.elections is not None:
-                self.elections.see(configs)
+        if seen.version < self.configs.last_seen.version:
+            self._forget_proposed()
         self.see_config(seen)
+
+    def forget_unlogged_config(self) -> None:
+        """Forgets, at a start, a proposed configuration whose record did not get to the log in the
+        epoch of its proposal: this server has not acknowledged it, so it is as if it had not seen
+        it. If it was committed, a quorum of the one in force has the record, and lets nobody lead
+        who lacks it. If not, those that have the record may be voters of the proposed one only:
+        they cannot lead, and are ahead of those that can, so nobody could lead who asks for them.
+
+        In a later epoch this server has acknowledged a leader that completes the change, with or
+        without its record. ZooKeeper: none, the file counts
+        """
+        configs = self.configs
+        version = configs.last_seen.version
+        last_zxid = self.database.last_zxid
+        if (
+            configs.is_under_way
+            and counter_of(version)  # a name for the first one has no record
+            and 0 <= last_zxid < version
+            and self.epochs.current == epoch_of(version)
+            and configs.committed.member(self.sid) is not None
+        ):
+            log.info(
+                "server %d has not logged version %x of the configuration, and forgets it",
+                self.sid,
+                version,
+            )
+            self._forget_proposed()
+
+    def _forget_proposed(self) -> None:
+        configs = self.configs
+        if not configs.forget_proposed():
+            return
+        committed = configs.committed
+        is_member = committed.member(self.sid) is not None
+        self.was_added = is_member and committed.version != 0
+        if is_member:  # else it could not start with what is left
+            # It replaces the other one in its file: a start passes over what is not later.
+            self.order(SaveConfig(self.ticket(), committed, is_active=False))
+        if self.elections is not None:
+            self.elections.see(configs)
 
     def activate_config(self, config: Membership, leader: int | None, zxid: int) -> bool:
         """Puts a configuration in force, unless it is not later than the one that is: in the files,

@@ -137,7 +137,9 @@ class RequestThrottle:
         now_ms = server.clock.now_ms
         waited_ms = now_ms - head.received_ms
         server.metrics.request_throttle_queue_time_ms.add(waited_ms)
-        if session is None or (connection.state == CLOSED and head.opcode in server.reads):
+        if session is None or not session.is_tracked:
+            return 0  # it is over, and a leader's answer to a learner would find nobody
+        if connection.state == CLOSED and head.opcode in server.reads:
             return 0
         before = connection.outstanding
         if head.opcode not in server.reads:

@@ -15,7 +15,7 @@ also those of a single connection.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pyzk.clock import Clock
 from pyzk.config.server import ServerConfig
@@ -40,6 +40,11 @@ if TYPE_CHECKING:
     from pyzk.server.role import Role
 
 Queue = list[Request | QueuedRead]
+
+OWN_REQUESTS: Final = 1000
+"""So many requests of a connection may be under way beyond globalOutstandingLimit if their xids do
+not count for it: more than any client library has, and short enough a queue to take from its head.
+"""
 
 
 class SessionQueues:
@@ -151,7 +156,9 @@ class SessionQueues:
         connection.outstanding += 1
         self.outstanding += 1
         self.outstanding_bytes += size
-        if self.outstanding > self.outstanding_limit and xid > 0:
+        if self.outstanding > self.outstanding_limit and (
+            xid > 0 or connection.outstanding > OWN_REQUESTS
+        ):
             self.throttle(connection)
 
     def throttle(self, connection: Connection) -> None:
@@ -298,25 +305,31 @@ class SessionQueues:
                     connection.stall(STALL_CHOKED)
                     return
                 size = 0
-            size += self._answer_read(queue, head)
+            size += self._answer_reads(queue, OUT_HIGH_BYTES - size)
 
-    def _answer_read(self, queue: Queue, head: QueuedRead) -> int:
-        """Answer the read at the head of a queue; return the length of the reply."""
-        queue.pop(0)
-        if head.large_bytes:
-            self.large.end(head)
-        self._count_out_read(head)
-        return 0 if head.connection.state == CLOSED else head.connection.answer_read(head)
+    def _answer_reads(self, queue: Queue, room: int) -> int:
+        """Answer reads at the head of a queue, one at least, until the replies have more bytes than
+        ``room``; return how many they have. (No read touches the queue. To take them out one by one
+        would cost the square of their number.)"""
+        count = size = 0
+        for head in queue:
+            if isinstance(head, Request) or (count and size > room):
+                break
+            count += 1
+            if head.large_bytes:
+                self.large.end(head)
+            self._count_out_read(head)
+            if head.connection.state != CLOSED:
+                size += head.connection.answer_read(head)
+        del queue[:count]
+        return size
 
     def answer_parked(self, session: Session) -> None:
         """Answer parked reads although their client does not take replies: a write of the session
         comes behind them, and must not wait for that."""
         queue = session.queue
-        while queue:
-            head = queue[0]
-            if isinstance(head, Request):
-                return
-            self._answer_read(queue, head)
+        while queue and isinstance(queue[0], QueuedRead):
+            self._answer_reads(queue, OUT_HIGH_BYTES)
 
     def _park(self, queue: Queue) -> bool:
         """Let reads wait for their client to take replies, which may take any time: they no longer
@@ -348,8 +361,7 @@ class SessionQueues:
 
     def _abandon(self, queue: Queue) -> None:
         """Forget what is queued in a session that is over; nobody is told."""
-        while queue:
-            request = queue.pop(0)
+        for request in queue:
             self.large.end(request)
             if isinstance(request, QueuedRead):
                 self._count_out_read(request)
@@ -358,6 +370,7 @@ class SessionQueues:
                 self.audit.abandoned(request)
             if request.connection is not None:
                 self.count_out(request.connection, request.size)
+        queue.clear()
 
     def _note_update(self, latency_ms: int, size: int) -> None:
         """Note that a write was answered with ``size`` bytes."""

@@ -56,6 +56,19 @@ def test_no_question_about_an_acl_raises() -> None:
     assert provider.user_name("x") == "x"
 
 
+def test_only_a_login_turns_a_client_away() -> None:
+    class Refuser(Broken):
+        def is_valid(self, acl_id: str) -> bool:
+            raise TurnedAwayError("not here")
+
+        matches = user_name = is_valid
+
+    provider = CustomProvider(Refuser(), "refuser")
+    assert not provider.is_valid("x")
+    assert not provider.matches("x", "x")
+    assert provider.user_name("x") == "x"
+
+
 def test_it_may_turn_clients_away() -> None:
     with pytest.raises(TurnedAwayError):
         CustomProvider(Broken(), "broken").authenticate("127.0.0.1", b"away")

@@ -345,6 +345,7 @@ def test_who_alone_knows_of_a_proposed_configuration_follows_a_leader_without_it
     one. That one was elected by the quorums that it needs; who only follows adds nothing."""
     now = config(1, 2, 3)
     stage = stage_of({1: now, 2: now, 3: now})
+    perform(stage, "restore 1 accepted=1 current=1 log=0x100000002")
     stage.actors[1].disk.proposed = proposed
     others = gather(stage, 2, 3)
     assert all(each.phase == ACTIVE for each in others)
@@ -353,6 +354,52 @@ def test_who_alone_knows_of_a_proposed_configuration_follows_a_leader_without_it
     assert isinstance(life.role, Follower)
     assert not life.member.configs.is_under_way, "the leader has no such configuration"
     assert life.member.server.is_running
+
+
+def one_becomes_two(**logs: str) -> Stage:
+    """Server 1 has proposed that 2, which follows without a vote, is to be a voter, and ended."""
+    stage = stage_of({1: config(1), 2: config(1)})
+    for name, log in logs.items():
+        perform(stage, f"restore {name[1:]} {log}")
+    for sid in (1, 2):
+        stage.actors[sid].disk.proposed = config(1, 2, version=VERSION + 1)
+    return stage
+
+
+def test_a_change_is_void_where_only_those_have_it_that_cannot_lead() -> None:
+    """The leader has the change in its files and not in its log. Who has it is ahead, so it must
+    not be made to follow where its vote is needed, and is no voter yet that could lead."""
+    stage = one_becomes_two(s2="accepted=1 current=1 log=0x100000002")
+    lives = gather(stage, 1, 2)
+    assert roles(lives) == ["Leader", "Follower"]
+    assert {each.phase for each in lives} == {ACTIVE}
+    assert not any(each.member.configs.is_under_way for each in lives)
+    proposed = stage.actors[1].disk.proposed
+    assert proposed is not None
+    assert proposed.version == VERSION, "nor do the files know of it"
+    assert lives[1].member.database.last_zxid == make(1, 1), "its log was cut"
+
+
+@pytest.mark.parametrize(
+    ("log", "is_kept"),
+    [
+        ("accepted=1 current=1", False),
+        ("accepted=2 current=1", False),
+        ("accepted=1 current=1 log=0x100000002", True),
+        ("accepted=2 current=2", True),
+    ],
+    ids=["not logged", "not logged, epoch accepted", "logged", "acknowledged with a later epoch"],
+)
+def test_a_start_knows_the_change_that_it_may_have_acknowledged(log: str, is_kept: bool) -> None:
+    (life,) = gather(one_becomes_two(s1=log), 1)
+    assert life.member.configs.is_under_way == is_kept
+    assert life.phase == (LOOKING if is_kept else ACTIVE)
+
+
+def test_who_only_the_proposed_configuration_has_keeps_it() -> None:
+    stage = one_becomes_two(s2="accepted=1 current=1")
+    (life,) = gather(stage, 2)
+    assert life.member.configs.is_under_way
 
 
 def two_removed(version: int, removed: tuple[int, int] = (1, 2), keys: str = "") -> Stage:

@@ -191,6 +191,29 @@ def test_a_learner_forwards_no_more_than_the_limit() -> None:
     assert ensemble.follower.server.outstanding == 0
 
 
+@pytest.mark.parametrize("key", ["request_throttle_drop_stale", "request_stale_connection_check"])
+def test_a_learner_submits_nothing_in_a_session_that_is_over(key: str) -> None:
+    """Its leader would answer in the name of a session that nobody knows here any more."""
+    config = replace(CONFIG, **{key: False}, audit_enable=True)  # type: ignore[arg-type]
+    ensemble = Ensemble(config)
+    follower = ensemble.follower
+    client, other = ensemble.connect(follower), ensemble.connect(follower)
+    burst(client, *[SEQUENTIAL] * 2)
+    burst(other, SEQUENTIAL, EXISTS, SEQUENTIAL)
+    ensemble.forward()
+    session = ensemble.leader.server.sessions.sessions[other.session_id]
+    ensemble.leader.server.close_session(session)
+    for _ in range(4):
+        ensemble.commit()
+    assert other.is_closed
+    server = follower.server
+    line, audit = server.queues.line, server.audit
+    assert line is not None
+    assert audit is not None
+    assert (len(line.waiting), server.outstanding, audit.under_way) == (0, 0, 0)
+    assert server.queues.outstanding_bytes == 0
+
+
 # --- stale requests -------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ import pytest
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.jute.records import PathWatchRequest
+from pyzk.server.session_queues import OWN_REQUESTS
 from tests.frames import create_request, encode_request
 from tests.server.calls import burst
 from tests.world import Client, World
@@ -94,6 +95,44 @@ def test_requests_of_the_client_library_itself_do_not_stop_it(
     assert not is_stalled(client)
     burst(client, SEQUENTIAL)
     assert is_stalled(client)
+
+
+def test_but_no_xid_lets_a_client_have_any_number_under_way(world: World, client: Client) -> None:
+    world.is_disk_held = True
+    burst(client, SEQUENTIAL)
+    client.send(encode_request(-8, OpCode.WHO_AM_I) * 3000)
+    assert is_stalled(client)
+    assert OWN_REQUESTS < world.server.outstanding < OWN_REQUESTS + 3
+    world.sync()
+    assert len(client.replies()) == 3001
+    assert not is_stalled(client)
+    assert world.server.outstanding == 0
+
+
+@pytest.mark.source  # another list than the session's own
+def test_reads_are_not_taken_out_of_their_queue_one_by_one() -> None:
+    class Counted(list[object]):
+        shifts = 0
+
+        def pop(self, *_: object) -> object:
+            Counted.shifts += 1
+            return super().pop(*_)  # type: ignore[arg-type]
+
+    world = World(ServerConfig(global_outstanding_limit=5000))
+    client, gone = world.connect(), world.connect()
+    for each in (client, gone):
+        session = each.connection.session
+        assert session is not None
+        session.queue = Counted()  # type: ignore[assignment]
+    world.is_disk_held = True
+    for each in (client, gone):
+        burst(each, SEQUENTIAL)
+        each.send(encode_request(1, OpCode.WHO_AM_I) * 1000)
+    gone.connection.closed()
+    world.sync()
+    assert len(client.replies()) == 1001
+    assert world.server.outstanding == 0
+    assert Counted.shifts <= 2
 
 
 def test_a_stopped_connection_that_ends_is_forgotten(world: World, client: Client) -> None:
