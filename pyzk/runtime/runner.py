@@ -457,8 +457,8 @@ class PeerRunner(ClientInputs):
         except StorageError as error:
             self._storage_failed(error)
             return
-        except Exception as error:
-            self._break(error)
+        except Exception as bug:
+            self._break(bug)
             return
         finally:
             self._is_ending_turn = False

@@ -102,8 +102,8 @@ def answer_sasl(connection: Connection, xid: int, body: bytes) -> None:
         return
     try:
         answer = mechanism.step(packet.token)
-    except SaslError as error:
-        _failed(connection, logins, xid, str(error))
+    except SaslError as failure:
+        _failed(connection, logins, xid, str(failure))
         return
     _stepped(connection, logins, xid, mechanism, answer)
 

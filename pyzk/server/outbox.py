@@ -63,9 +63,9 @@ class SaslStep(Command):
             self._answer = self.mechanism.step(self._token)
         except SaslError as error:
             self._failure = str(error) or "no reason is known"
-        except Exception as error:
+        except Exception as bug:
             # A library has met what it did not expect. The thread, and who waits, must go on.
-            self._failure = f"the step has failed: {type(error).__name__}"
+            self._failure = f"the step has failed: {type(bug).__name__}"
             log.exception("a step of a SASL login has failed", extra=about("a login"))
 
     def finish(self) -> None:
