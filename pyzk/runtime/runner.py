@@ -457,8 +457,8 @@ class PeerRunner(ClientInputs):
         except StorageError as failure:
             self._storage_failed(failure)
             return
-        except Exception as error:
-            self._break(error)
+        except Exception as bug:
+            self._break(bug)
             return
         finally:
             self._is_ending_turn = False

@@ -6,16 +6,20 @@ has answered. A crash may fall between any two entries.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pyzk.errors import SaslError
+from pyzk.outsiders import about
 
 if TYPE_CHECKING:
     from pyzk.auth.sasl.gssapi import StepWorld
     from pyzk.auth.sasl.mechanism import Mechanism
     from pyzk.server.connection import Connection
+
+log = logging.getLogger(__name__)
 
 Stepped = Callable[[bytes | None, str], None]
 """Takes the next token of an exchange, None if there is none to send, and the reason of a failure,
@@ -59,6 +63,10 @@ class SaslStep(Command):
             self._answer = self.mechanism.step(self._token)
         except SaslError as error:
             self._failure = str(error) or "no reason is known"
+        except Exception as bug:
+            # A library has met what it did not expect. The thread, and who waits, must go on.
+            self._failure = f"the step has failed: {type(bug).__name__}"
+            log.exception("a step of a SASL login has failed", extra=about("a login"))
 
     def finish(self) -> None:
         """Tells whoever waits what has come of it."""

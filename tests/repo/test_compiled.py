@@ -67,6 +67,21 @@ def test_the_lists_name_what_is_there() -> None:
         assert [name for name in whole_folders() if name.startswith(prefix)], prefix
 
 
+@pytest.mark.parametrize("name", compiled_modules())
+def test_a_name_stands_for_one_kind_of_exception(name: str) -> None:
+    """In a function, mypyc gives a name the type that it is first bound to, also one that Python
+    deletes at the end of ``except``: the second kind is a TypeError there."""
+    module = ast.parse((ROOT / "pyzk" / f"{name.replace('.', '/')}.py").read_text())
+    for function in ast.walk(module):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            kinds: dict[str, set[str]] = {}
+            for node in ast.walk(function):
+                if isinstance(node, ast.ExceptHandler) and node.name and node.type:
+                    kinds.setdefault(node.name, set()).add(ast.unparse(node.type))
+            mixed = {bound: names for bound, names in kinds.items() if len(names) > 1}
+            assert not mixed, f"{function.name} in line {function.lineno}"
+
+
 class Finds(importlib.abc.MetaPathFinder):
     """Finds nothing, and refuses one package."""
 

@@ -235,3 +235,31 @@ def test_steps_are_done_on_threads_and_come_back_as_inputs() -> None:
     assert sorted(done, key=repr) == [
         (None, "no ticket"), (b"0", ""), (b"1", ""), (b"2", ""), (b"3", ""),
     ]  # fmt: skip
+
+
+def test_a_step_that_breaks_costs_one_login_and_no_thread(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken(Slow):
+        def step(self, token: bytes) -> bytes | None:
+            raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "a name that is no text")
+
+    async def run() -> list[tuple[bytes | None, str]]:
+        loop = asyncio.get_running_loop()
+        done: list[tuple[bytes | None, str]] = []
+        all_done = loop.create_future()
+
+        def take_in(source: str, what: object, call: Callable[[], object]) -> None:
+            call()
+            if len(done) == 3:
+                all_done.set_result(None)
+
+        threads = kerberos.Threads(1, loop, take_in)
+        for mechanism in (Broken(), Broken(), Slow()):
+            threads.run(SaslStep(threads, mechanism, b"", lambda *answer: done.append(answer)))
+        await asyncio.wait_for(all_done, 10)
+        return done
+
+    failed = "the step has failed: UnicodeDecodeError"
+    assert asyncio.run(run()) == [(None, failed), (None, failed), (b"", "")]
+    assert "a name that is no text" in caplog.text
