@@ -163,6 +163,21 @@ def test_plaintext_is_refused_unless_a_test_wants_both(
             assert tls_client.is_cut()
 
 
+def test_keys_of_tls_work_without_certificates_of_the_fixture(certificates: Certificates) -> None:
+    """As `pyzk serve --ephemeral -Dssl...` has them."""
+    options = {
+        "client.portUnification": True,
+        "ssl.keyStore.location": certificates.key_store(),
+        "ssl.trustStore.location": certificates.ca_file,
+    }
+    with ZooKeeperServer(options=options) as server:
+        assert ask(server.host, server.port, "ruok", PATIENCE_S) == "imok"
+        access = Access(certificates.client().ssl_context())
+        assert ask(server.host, server.port, "ruok", PATIENCE_S, access) == "imok"
+        with pytest.raises(FixtureError, match="there is no TLS here"):
+            _ = server.tls
+
+
 def test_given_certificates_are_used(certificates: Certificates, tmp_path: Path) -> None:
     pem = Path(certificates.key_store()).read_bytes()
     end = b"-----END PRIVATE KEY-----\n"
