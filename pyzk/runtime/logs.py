@@ -142,7 +142,14 @@ def audit_to_file(path: str, form: str = "text") -> None:
     from logging.handlers import RotatingFileHandler  # few need it
 
     class AuditFile(RotatingFileHandler):
-        """Says so in the log when a line is lost, as it is when the disk is full."""
+        """Says so in the log when a line is lost, as it is when the disk is full, and writes on to
+        a file that cannot be set aside."""
+
+        def doRollover(self) -> None:  # noqa: N802 - its name there
+            try:
+                super().doRollover()
+            except OSError:
+                _log.exception("the audit log cannot be set aside, and grows", extra=about(path))
 
         def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - its name there
             _log.exception("the audit log cannot be written: a line is lost", extra=about(path))
@@ -155,7 +162,13 @@ def audit_to_file(path: str, form: str = "text") -> None:
                 with contextlib.suppress(OSError):
                     stream.close()
 
-    handler = AuditFile(path, maxBytes=AUDIT_FILE_BYTES, backupCount=AUDIT_FILES, encoding="utf-8")
+    handler = AuditFile(
+        path,
+        maxBytes=AUDIT_FILE_BYTES,
+        backupCount=AUDIT_FILES,
+        encoding="utf-8",
+        errors="backslashreplace",
+    )
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     logger = logging.getLogger(LOGGER)
     logger.handlers[:] = [handler]

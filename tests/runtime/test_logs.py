@@ -281,6 +281,30 @@ def test_a_long_file_is_set_aside_and_ten_of_them_are_kept(
     assert names == {"audit.log", *(f"audit.log.{number}" for number in range(1, 11))}
 
 
+def test_a_file_that_cannot_be_set_aside_grows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "AUDIT_FILE_BYTES", 200)
+    stream = io.StringIO()
+    logs.set_up("info", "text", stream)
+    logs.audit_to_file(str(tmp_path / "audit.log"))
+    (tmp_path / "audit.log.9").touch()
+    (tmp_path / "audit.log.10").mkdir()
+    for _ in range(5):
+        tell(EVENT)
+    assert (tmp_path / "audit.log").read_text().count("user=bob") == 5
+    assert stream.getvalue().count("the audit log cannot be set aside, and grows") == 1
+
+
+@pytest.mark.parametrize("form", logs.FORMATS)
+def test_no_name_keeps_a_line_out_of_the_file(tmp_path: Path, form: str) -> None:
+    """The provider of another package may make text of anything."""
+    logs.set_up("info", "text", io.StringIO())
+    logs.audit_to_file(str(tmp_path / "audit.log"), form)
+    tell(AuditEvent("delete", "success", user="b\udcffb"))
+    assert "b\\udcffb" in (tmp_path / "audit.log").read_text()
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_line_that_is_lost_is_said_in_the_log() -> None:
     stream = io.StringIO()
