@@ -38,8 +38,8 @@ def scenarios() -> Iterator[Scenario]:
                     partial(composition, names, settings),
                 )
         yield Scenario(
-            f"turned-to-tls-{version}-pyzk-pyzk",
+            f"turned-to-tls-pyzk-{version}-pyzk",
             "from plaintext to TLS and back while kazoo clients work",
-            partial(turned, [version, PYZK, PYZK], PLAIN, STEPS),
+            partial(turned, [PYZK, version, PYZK], PLAIN, STEPS),
             600,
         )

@@ -55,15 +55,18 @@ def composition(names: Sequence[str], settings: Settings, look: Look | None = No
 def turned(
     names: Sequence[str], before: Settings, steps: Sequence[Settings], look: Look | None = None
 ) -> str:
-    """Each member is restarted with the next settings while kazoo clients work, the leader last."""
+    """Each member is restarted with the next settings while kazoo clients work, the leader last, so
+    that the two with the highest ids lead in turn."""
     with GuardedEnsemble(names, before) as ensemble:
         ensemble.start()
         with Load(ensemble.hosts) as load:
             load.start()
             load.progress()
+            led_by = []
             for settings in steps:
                 ensemble.guard(settings)
                 leader = ensemble.leader()
+                led_by.append(leader.launcher.name)
                 for member in sorted(ensemble.voters, key=lambda m: (m is leader, m.sid)):
                     member.stop()
                     load.progress()
@@ -75,4 +78,6 @@ def turned(
             words = load.finish()
         restarts = sum(member.starts for member in ensemble.voters)
         check(restarts == (1 + len(steps)) * len(names), f"{restarts} starts")
+        missing = {member.launcher.name for member in ensemble.voters} - set(led_by)
+        check(not missing, f"never led by {', '.join(missing)}")
         return f"{words}; {restarts} starts; {compare.all_agree(ensemble)}"
