@@ -27,6 +27,7 @@ LOGIN_FILE: Final = "java.security.auth.login.config"
 PASSWORD: Final = "apassword"
 """Of the stores; Java knows no PKCS12 or JKS without one."""
 USERS: Final[Mapping[str, str]] = {"alice": "a-secret", "bob": "b-secret"}
+MEMBER_PASSWORD: Final = "m-secret"
 PEM, JKS = "pem", "jks"
 
 
@@ -88,10 +89,24 @@ def _keytool(*arguments: str) -> None:
 def login_file(folder: Path, logins: Mapping[str, str] = USERS) -> Path:
     """Writes a login file of a server that knows these users and their passwords."""
     path = folder / "server-login.conf"
-    options = "\n".join(f'    user_{name}="{password}"' for name, password in logins.items())
-    module = "org.apache.zookeeper.server.auth.DigestLoginModule"
-    path.write_text(f"Server {{\n    {module} required\n{options};\n}};\n")
+    path.write_text(_section("Server", {f"user_{name}": logins[name] for name in logins}))
     return path
+
+
+def member_login_file(folder: Path, password: str = MEMBER_PASSWORD) -> Path:
+    """Writes a login file of members that all have one name, and this password."""
+    path = folder / f"member-login-{password}.conf"
+    server = _section("QuorumServer", {"user_member": password})
+    learner = _section("QuorumLearner", {"username": "member", "password": password})
+    path.write_text(server + learner)
+    return path
+
+
+def _section(name: str, options: Mapping[str, str]) -> str:
+    """Returns a section of a login file, for DIGEST-MD5."""
+    lines = "\n".join(f'    {option}="{value}"' for option, value in options.items())
+    module = "org.apache.zookeeper.server.auth.DigestLoginModule"
+    return f"{name} {{\n    {module} required\n{lines};\n}};\n"
 
 
 def sasl_settings(file: Path) -> tuple[dict[str, str], dict[str, str]]:

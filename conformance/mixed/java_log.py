@@ -43,6 +43,7 @@ EXPECTED: Final = (
     r"Connection request from old client|AuthenticationProvider|Authentication",
     # The other members' side.
     r"QuorumCnxManager",
+    r"SaslQuorumServerCallbackHandler Using DIGEST-MD5 for quorum authorization",
     r"(Learner|Follower) (Unexpected exception|Exception when following the leader)",
     # The first one after a synchronization, or of an epoch.
     r"(Learner|Follower) Got zxid (0x\w+ expected 0x1$|0x\w+00000001 expected)",

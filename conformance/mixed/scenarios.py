@@ -9,7 +9,16 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from conformance import wire
-from conformance.mixed import compare, encrypted, exercise, joins, migration, scenarios_of_changes
+from conformance.mixed import (
+    authenticated,
+    compare,
+    encrypted,
+    exercise,
+    joins,
+    migration,
+    scenarios_of_changes,
+)
+from conformance.mixed.compositions import all_exercises, led_by_either
 from conformance.mixed.ensemble import Ensemble
 from conformance.mixed.load import Load
 from conformance.mixed.members import PYZK, check, eventually, implementation
@@ -19,25 +28,19 @@ from conformance.mixed.scenario import VERSIONS, Scenario
 def composition(names: list[str]) -> str:
     """Three voters, of which the last leads: all exercises through each, and all agree."""
     with Ensemble([implementation(name) for name in names]) as ensemble:
-        ensemble.start(leader=len(names))
-        words = exercise.everything(ensemble)
-        return f"{words}; {compare.all_agree(ensemble)}"
+        return all_exercises(ensemble)
 
 
 def compositions() -> Iterator[Scenario]:
     """0 to 3 servers of this project with each version of the original, led by each."""
     for version in VERSIONS:
-        for count in range(4 if version == VERSIONS[0] else 3):
-            for leader in {PYZK, version} if 0 < count < 3 else {PYZK if count else version}:
-                others = [PYZK] * count + [version] * (3 - count)
-                others.remove(leader)
-                names = [*others, leader]
-                name = f"three-{version}-{count}-pyzk-led-by-{leader}"
-                yield Scenario(
-                    name,
-                    f"{', '.join(others)} led by {leader}: everything through each member",
-                    partial(composition, names),
-                )
+        for names in led_by_either(version, range(4 if version == VERSIONS[0] else 3)):
+            *others, leader = names
+            yield Scenario(
+                f"three-{version}-{names.count(PYZK)}-pyzk-led-by-{leader}",
+                f"{', '.join(others)} led by {leader}: everything through each member",
+                partial(composition, names),
+            )
 
 
 def kill_each(names: list[str]) -> str:
@@ -252,6 +255,7 @@ def all_scenarios() -> list[Scenario]:
         *later_configurations(),
         *migrations(),
         *encrypted.scenarios(),
+        *authenticated.scenarios(),
         *scenarios_of_changes.all_scenarios(),
     ]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import attrs
 
-from pyzk.config.dynamic_files import backup_name, parse_dynamic, parse_next
+from pyzk.config.dynamic_files import parse_dynamic, parse_next
 from pyzk.config.keys import KEYS, MEMBER_PREFIXES
 from pyzk.config.members import (
     WILDCARD,
@@ -21,10 +21,10 @@ from pyzk.config.members import (
     Membership,
     QuorumServer,
     canonical_host,
-    parse_id,
     parse_membership,
     version_of_file_name,
 )
+from pyzk.config.own_id import find_me, find_server, read_own_id
 from pyzk.config.places import check_client_address, listening, taken_from_masters
 from pyzk.config.properties import Entry
 from pyzk.config.settings import Remark, Resolve, Setting, Settings, no_names, of_entry
@@ -145,7 +145,7 @@ class EnsembleConfig:
     @property
     def me(self) -> QuorumServer:
         """This server; one that is about to be added is in the last seen configuration only."""
-        found = _find(self.my_sid, self.membership, self.last_seen)
+        found = find_server(self.my_sid, self.membership, self.last_seen)
         assert found is not None, self.my_sid
         return found
 
@@ -172,7 +172,7 @@ class EnsembleConfig:
         last_seen = max(proposed, key=lambda each: each.version, default=None)
         if last_seen is not None and last_seen.version <= found.version:
             last_seen = None
-        me = _find(self.my_sid, found, last_seen)
+        me = find_server(self.my_sid, found, last_seen)
         if me is None:
             raise ConfigError(
                 f"server {self.my_sid} is not in version {hex_digits(found.version)} of the"
@@ -335,11 +335,11 @@ class _Builder:
                 )
             member = membership.member(voters[0])
             assert member is not None, voters
-            return Lone(member, self._read_myid()[1] == member.sid)
+            return Lone(member, read_own_id(self.files)[1] == member.sid)
         self._limits()
         self._check_members(membership, where)
         last_seen = self._last_seen(membership)
-        me = self._me(membership, last_seen)
+        me = find_me(self.files, membership, last_seen, self.settings.dynamic_file)
         self._peer_type(me)
         is_in_force = membership.member(me.sid) is not None
         host, port = self._client_address(me, is_in_force=is_in_force)
@@ -425,57 +425,6 @@ class _Builder:
             return None
         self.warnings.append((None, _under_way(proposed, self.files.next_path)))
         return proposed
-
-    def _me(self, membership: Membership, last_seen: Membership | None) -> QuorumServer:
-        path = self.files.myid_path
-        sids = [member.sid for member in membership.members]
-        listed = ", ".join(str(sid) for sid in sids)
-        if self.files.myid is None:
-            import shlex  # it is needed only here
-
-            raise ConfigError(
-                f"there is no {path}; it must hold the id of this server, the N of its own"
-                f" server.N line, one of {listed}: echo N > {shlex.quote(path)}",
-                key="myid",
-            )
-        first, sid = self._read_myid()
-        if sid is None:
-            shown = f"holds {first[:40]!r}, which is not a server id" if first else "is empty"
-            raise ConfigError(
-                f"{path} {shown}; it must hold the id of this server, one of {listed}", key="myid"
-            )
-        me = _find(sid, membership, last_seen)
-        if me is None:
-            if membership.version:
-                raise ConfigError(self._not_a_member(sid, membership, listed), key="myid")
-            raise ConfigError(
-                f"{path} holds {sid}, but there is no server.{sid}, only {listed}; add the line on"
-                " every server, or correct the file",
-                key="myid",
-            )
-        return me
-
-    def _not_a_member(self, sid: int, membership: Membership, listed: str) -> str:
-        """Return why a server that reconfigurations have left out does not start."""
-        dynamic = self.settings.dynamic_file
-        backup = backup_name(self.files.config_path or "zoo.cfg")
-        return (
-            f"{self.files.myid_path} holds {sid}, but version {hex_digits(membership.version)} of"
-            f" the ensemble, in {dynamic}, has the servers {listed} only: server {sid} was removed,"
-            " or stopped before it was added. To let it join, give zoo.cfg the server lines of the"
-            f" present members and of server {sid} instead of dynamicConfigFile (those with which"
-            f" it was started first are in {backup}), start it, and add it with reconfig"
-        )
-
-    def _read_myid(self) -> tuple[str, int | None]:
-        """Return the first line of the file, and the server id that it is; None if it is not
-        one."""
-        lines = (self.files.myid or b"").decode("utf-8", "replace").lstrip("\ufeff").splitlines()
-        first = lines[0].strip() if lines else ""
-        try:
-            return first, parse_id(first, "server id")
-        except ValueError:
-            return first, None
 
     def _peer_type(self, me: QuorumServer) -> None:
         asked, setting = self._given("peerType")
@@ -581,15 +530,6 @@ def _under_way(proposed: Membership, path: str) -> str:
         f"{path}: a reconfiguration to version {hex_digits(proposed.version)} was under way when"
         " this server stopped; it needs quorums of both until a leader says how that ended"
     )
-
-
-def _find(sid: int, membership: Membership, last_seen: Membership | None) -> QuorumServer | None:
-    """Return a server as the configuration in force has it, else as the proposed one does; None if
-    neither has it."""
-    found = membership.member(sid)
-    if found is None and last_seen is not None:
-        found = last_seen.member(sid)
-    return found
 
 
 def _membership(entries: Iterable[Entry]) -> Membership:

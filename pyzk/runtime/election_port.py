@@ -86,8 +86,9 @@ class ElectionPort(Port):
         self._has_warned = True
         log.warning(
             "who can reach %s at the ports of server.%d is taken for a member of the ensemble, and"
-            " can read and change everything: keep others away from these ports, or set"
-            " sslQuorum=true with ssl.quorum.* on all members",
+            " can read and change everything: keep others away from these ports, or have all"
+            " members ask for certificates (sslQuorum=true, ssl.quorum.*) or logins"
+            " (quorum.auth.serverRequireSasl=true, quorum.auth.*)",
             host,
             self.ensemble.my_sid,
         )

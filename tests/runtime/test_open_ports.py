@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from pyzk.config.jaas import Login
+from pyzk.config.sasl import QuorumSaslConfig
 from pyzk.config.tls import TlsConfig
 from pyzk.runtime.network import TcpListener
 from tests.runtime.ports import Core, HangingNetwork, election_port, ensemble_at
@@ -28,6 +30,12 @@ class Reachable(HangingNetwork):
 
 
 TLS = TlsConfig(key_store="key.pem")
+OFFERED = QuorumSaslConfig(
+    server=Login(section="QuorumServer", users={"member": "secret"}),
+    learner=Login(section="QuorumLearner", users={}, user="member", password="secret"),
+)
+USED = replace(OFFERED, learner_requires=True)
+REQUIRED = replace(USED, server_requires=True)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "2001:db8::7", "fe80::1%eth0"])
@@ -40,7 +48,8 @@ async def test_a_start_says_once_that_whoever_reaches_the_ports_is_trusted(
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1
     assert f"who can reach {host} at the ports of server.1 is taken for a member" in warnings[0]
-    assert "sslQuorum=true" in warnings[0]
+    for remedy in ("sslQuorum=true", "quorum.auth.serverRequireSasl=true"):
+        assert remedy in warnings[0]
     port.abort()
 
 
@@ -57,6 +66,11 @@ async def test_a_start_says_once_that_whoever_reaches_the_ports_is_trusted(
             {"ssl_quorum": True, "quorum_tls": replace(TLS, client_auth="none")},
             True,
         ),
+        ("10.0.0.7", {"quorum_sasl": OFFERED}, True),
+        ("10.0.0.7", {"quorum_sasl": USED}, True),
+        ("10.0.0.7", {"quorum_sasl": REQUIRED}, False),
+        ("10.0.0.7", {"quorum_sasl": OFFERED, "ssl_quorum": True, "quorum_tls": TLS}, False),
+        ("10.0.0.7", {"quorum_sasl": REQUIRED, "port_unification": True, "quorum_tls": TLS}, False),
     ],
 )
 async def test_nothing_is_said_where_nobody_is_trusted(
