@@ -29,6 +29,8 @@ _crc32: Final = zlib.crc32
 STAT_BYTES: Final = 68
 KEPT_STATS: Final = 1 << 16
 """The wire Stats of so many znodes are kept: 7 MB."""
+KEPT_PATH: Final = 256
+"""The most characters of the path of such a znode: the path stays when the znode is gone."""
 JOINED_BYTES: Final = 1024
 """Data up to this length is copied so that one call computes a digest, and not two."""
 _NO_CHILDREN: Final = bytes(4)
@@ -207,8 +209,8 @@ class KeptStats:
         self._at = 0
 
     def encode(self, path: str, node: DataNode) -> bytes:
-        """Return the wire Stat of a znode, and keep it."""
-        if node.stat is None:
+        """Return the wire Stat of a znode, and keep it unless the path is long."""
+        if node.stat is None and len(path) <= KEPT_PATH:
             node.stat = b""
             self._note(path, node)
         return node.encode_stat()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pyzk.constants import CONTAINER_OWNER
 from pyzk.data.node import (
     JOINED_BYTES,
+    KEPT_PATH,
     STAT_BYTES,
     DataNode,
     KeptStats,
@@ -170,6 +171,17 @@ def test_only_the_stats_of_the_znodes_read_last_are_kept() -> None:
         node.set_data_quietly(b"changed")  # which makes it no younger
         assert stats.encode(path, node) == node.stat == node.encode_stat()
     assert [path for path, node in nodes.items() if node.stat] == ["/0", "/3", "/4"]
+
+
+def test_no_long_path_is_kept_for_a_stat() -> None:
+    """Its znode may be gone: 65,536 of such paths could have 64 GB."""
+    path, longest = "/" + "x" * KEPT_PATH, "/" + "y" * (KEPT_PATH - 1)
+    nodes = {path: DataNode(b"x", -1), longest: DataNode(b"x", -1)}
+    stats = KeptStats(nodes)
+    for each, node in nodes.items():
+        assert stats.encode(each, node) == node.encode_stat()
+    assert nodes[path].stat is None
+    assert nodes[longest].stat
 
 
 def test_a_stat_that_nobody_reads_is_not_kept() -> None:
