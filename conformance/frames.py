@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import ssl
 import time
 from typing import NamedTuple
 
@@ -34,12 +35,19 @@ class ClosedError(OSError):
 
 
 class Channel:
-    """A TCP connection, read frame by frame."""
+    """A TCP connection, with TLS or without, read frame by frame."""
 
-    def __init__(self, address: Address, connect_timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        address: Address,
+        connect_timeout: float = 10.0,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         self.socket = socket.create_connection(address, connect_timeout)
         with contextlib.suppress(OSError):  # a server that resets at once has done so by now
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context is not None:
+            self.socket = context.wrap_socket(self.socket)
         self.received = bytearray()
         self.eof = False
 
@@ -67,13 +75,21 @@ class Channel:
                 self._read()
 
     def _readable(self, timeout: float) -> bool:
+        if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+            return True
         return bool(select.select([self.socket], [], [], timeout)[0])
 
     def _read(self) -> None:
+        patience = self.socket.gettimeout()
+        self.socket.settimeout(0)  # what is there may be half a record, or a word of TLS itself
         try:
             data = self.socket.recv(1 << 20)
+        except (ssl.SSLWantReadError, BlockingIOError):
+            return
         except OSError:
             data = b""
+        finally:
+            self.socket.settimeout(patience)
         self.eof = not data
         self.received += data
 
@@ -86,10 +102,12 @@ class Channel:
 class Client:
     """A session on one connection."""
 
-    def __init__(self, address: Address, timeout: float = 10.0) -> None:
+    def __init__(
+        self, address: Address, timeout: float = 10.0, context: ssl.SSLContext | None = None
+    ) -> None:
         self.address = address
         self.timeout = timeout
-        self.channel = Channel(address, timeout)
+        self.channel = Channel(address, timeout, context)
         self.events: list[Frame] = []
         self.session = 0
         self.password = bytes(16)

@@ -22,6 +22,7 @@ from typing import Final
 
 import attrs
 
+from conformance import c_client
 from conformance.servers import Launcher
 
 SPARK: Final = "pyspark==4.0.1"
@@ -36,6 +37,7 @@ DEBIAN_PACKAGES: Final = (
     "zookeeper",
     "zookeeper-bin",
     "libcurator-recipes-java",
+    *c_client.PACKAGES,
 )
 DEBIAN_JARS: Final = Path("/usr/share/java")
 DEBIAN_CLASS_PATH: Final = (
@@ -69,10 +71,11 @@ class Oracle:
         quick = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         return ["java", *quick, *flags, "-cp", self.class_path, main, *arguments]
 
-    def cli(self, address: tuple[str, int], *command: str) -> list[str]:
+    def cli(self, address: tuple[str, int], properties: dict[str, str] | None = None) -> list[str]:
         """The command line of its interactive client."""
         server = f"{address[0]}:{address[1]}"
-        return self.java("org.apache.zookeeper.ZooKeeperMain", "-server", server, *command)
+        main = "org.apache.zookeeper.ZooKeeperMain"
+        return self.java(main, "-server", server, properties=properties)
 
     def txnlog(self, file: Path) -> list[str]:
         """The command line that prints a transaction log."""
@@ -88,6 +91,11 @@ class Oracle:
         if self.version.startswith("3.8"):
             class_path = f"{class_path}:{DEBIAN_JARS / DEBIAN_LOGGER}.jar"
         return Launcher(f"zookeeper-{self.version}", "", class_path)
+
+
+def secure_cli_mt() -> Path:
+    """Where the C client with TLS and SASL is."""
+    return home() / "c-client" / "cli_mt"
 
 
 def home() -> Path:
@@ -132,7 +140,7 @@ def _installed(version: str) -> bool:
 
 def install_debian() -> str | None:
     """Installs ZooKeeper 3.8, cli_mt and Curator from Debian; returns the reason if it cannot."""
-    if _installed("3.8") and CLI_MT.exists():
+    if _installed("3.8") and CLI_MT.exists() and secure_cli_mt().exists():
         return None
     if shutil.which("apt-get") is None:
         return "this is not Debian: there is no apt-get"
@@ -178,13 +186,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     problems = []
     if options.action == "install":
-        problems = [reason for reason in (install_debian(), install_release()) if reason]
+        steps = (install_debian, install_release, lambda: c_client.install(secure_cli_mt()))
+        problems = [reason for reason in (step() for step in steps) if reason]
     for version in ("3.8", "3.9"):
         try:
             print(f"ZooKeeper {find(version).version}: installed")
         except OracleMissingError as missing:
             problems.append(str(missing))
-    print(f"cli_mt: {'installed' if CLI_MT.exists() else 'not installed'}")
+    for what, program in (("cli_mt", CLI_MT), ("cli_mt with TLS and SASL", secure_cli_mt())):
+        print(f"{what}: {'installed' if program.exists() else 'not installed'}")
     for problem in problems:
         print(f"oracle: {problem}", file=sys.stderr)
     return 1 if problems else 0

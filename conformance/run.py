@@ -64,12 +64,15 @@ def orders(options: Options) -> str:
         raise FailedError(str(error)) from error
 
 
-def differential(enforce_quota: bool) -> Callable[[Options], str]:
-    """Returns the differential run: random commands on both servers."""
+def differential(
+    enforce_quota: bool = False, door: str = "plain", share: int = 1
+) -> Callable[[Options], str]:
+    """Returns the differential run: random commands on both servers, ``share`` times fewer."""
 
     def run(options: Options) -> str:
-        pair = machine.Pair(pyzk_launcher(options.command), oracle.launcher("3.9"), enforce_quota)
-        examples = options.examples // 3 if enforce_quota else options.examples
+        ours, theirs = pyzk_launcher(options.command), oracle.launcher("3.9")
+        pair = machine.Pair(ours, theirs, enforce_quota, door)
+        examples = max(options.examples // share, 1)
         difference = machine.compare(pair, examples, STEPS, options.seed)
         if difference is not None:
             raise FailedError(difference)
@@ -122,8 +125,10 @@ PARTS: Final[dict[str, Callable[[Options], str]]] = {
     "order of names": orders,
     "audit log": audit_log,
     "kill -9": kills,
-    "differential": differential(enforce_quota=False),
-    "differential, hard quotas": differential(enforce_quota=True),
+    "differential": differential(),
+    "differential, hard quotas": differential(enforce_quota=True, share=3),
+    "differential, TLS and certificates": differential(door="tls", share=10),
+    "differential, logins by SASL": differential(door="sasl", share=10),
     "one directory in turn": turns,
     "mixed ensembles": mixed,
 }

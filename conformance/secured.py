@@ -130,17 +130,17 @@ def secure_server(
         **keys,
     }
     with Server(launcher, config, properties) as server:
-        wait_for_port(port)
+        wait_for_port(server, port)
         yield server, ("127.0.0.1", port)
 
 
-def wait_for_port(port: int) -> None:
-    """Waits for a secure port, which the original opens after the other one has answered."""
+def wait_for_port(server: Server, port: int) -> None:
+    """Waits for the secure port, which the original opens after the other one has answered."""
     for _ in range(600):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.05)
-    raise NotStartedError(f"nobody listens on the secure port {port}")
+    raise NotStartedError(f"nobody listens on the secure port {port}\n{server.log_tail()}")
 
 
 def client_context(own: Issued | None) -> ssl.SSLContext:

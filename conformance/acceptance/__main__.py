@@ -6,22 +6,27 @@ Shell.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from conformance import oracle, wire
-from conformance.acceptance import kazoo_client, transcripts
+from conformance import oracle, secured, wire
+from conformance.acceptance import kazoo_client, logins, transcripts
+from conformance.acceptance.kazoo_client import Target
+from conformance.acceptance.logins import PROTOCOLS, Attempt
 from conformance.frames import new_session
 from conformance.mixed.changing import ChangingEnsemble
 from conformance.oracle import CLI_MT, OracleMissingError
 from conformance.servers import Launcher, Server, pyzk_launcher
+from tests.certificates import Authority
 
 CONFIG: Final = {"tickTime": "2000"}
 PROPERTIES: Final = {"zookeeper.extendedTypesEnabled": "true"}
@@ -69,6 +74,87 @@ def zkcli(version: str) -> Callable[[Launcher], str]:
     return run
 
 
+# --- by TLS and after logins -----------------------------------------------------------
+
+
+@contextlib.contextmanager
+def secure(launcher: Launcher, kind: str, login: bool) -> Iterator[tuple[Attempt, Path]]:
+    """Runs a server with TLS or logins; gives what a client needs to come in, and a folder.
+
+    ``kind`` is that of the stores of both sides.
+    """
+    with tempfile.TemporaryDirectory(prefix="pyzk-secure-") as name:
+        folder = Path(name)
+        if login:
+            keys, more = secured.sasl_settings(secured.login_file(folder))
+            with Server(launcher, {**CONFIG, **keys}, {**PROPERTIES, **more}) as server:
+                alice = ("alice", secured.USERS["alice"])
+                yield Attempt("one", server.address, login=alice), folder
+            return
+        authority = Authority()
+        trusted = authority.certificate_pem
+        issued = authority.issue("server", names=["localhost", "127.0.0.1"])
+        own = authority.issue("alice")
+        stores = secured.stores(folder, "server", issued, trusted, kind)
+        config = {**CONFIG, **stores.settings(), **PROTOCOLS}
+        with secured.secure_server(launcher, config, PROPERTIES) as (_, address):
+            client = secured.stores(folder, "client", own, trusted, kind)
+            yield Attempt("one", address, client, own), folder
+
+
+def secure_zkcli(version: str, kind: str, login: bool = False) -> Callable[[Launcher], str]:
+    """Returns the check of zkCli by TLS, or after a login."""
+
+    def run(ours: Launcher) -> str:
+        original = oracle.find(version)
+
+        def session(launcher: Launcher) -> Transcript:
+            with secure(launcher, kind, login) as (attempt, folder):
+                properties = logins.java_properties([attempt], folder)
+                properties |= logins.java_settings(attempt)
+                return transcripts.zkcli(original, attempt.address, properties)
+
+        return same_transcript(session, ours)
+
+    return run
+
+
+def secure_cli_mt(login: bool) -> Callable[[Launcher], str]:
+    """Returns the check of the C client by TLS, or after a login."""
+
+    def run(ours: Launcher) -> str:
+        program = oracle.secure_cli_mt()
+        if not program.exists():
+            raise SkippedError(f"{program} is missing; `python -m conformance.oracle install`")
+
+        def session(launcher: Launcher) -> Transcript:
+            with secure(launcher, secured.PEM, login) as (attempt, folder):
+                words = logins.c_options(attempt, folder)
+                return transcripts.cli_mt(program, attempt.address, words)
+
+        return same_transcript(session, ours)
+
+    return run
+
+
+def secure_kazoo(login: bool) -> Callable[[Launcher], str]:
+    """Returns the check of kazoo's scenarios by TLS, or after logins."""
+
+    def run(ours: Launcher) -> str:
+        with secure(ours, secured.PEM, login) as (attempt, folder):
+            return scenarios(Target(attempt.address, logins.kazoo_options(attempt, folder)))
+
+    return run
+
+
+def who_comes_in(ours: Launcher) -> str:
+    """Compares what becomes of certificates and passwords, right and wrong, with all clients."""
+    differences, summary = logins.compare(ours, oracle.launcher("3.9"))
+    if differences:
+        raise FailedError("\n".join(differences))
+    return summary
+
+
 def zkcli_reconfig(version: str) -> Callable[[Launcher], str]:
     """Returns the check that zkCli of a version changes an ensemble, and shows its configuration,
     with the words that it prints on the original."""
@@ -101,7 +187,7 @@ def cli_mt(ours: Launcher) -> str:
 
     def session(launcher: Launcher) -> Transcript:
         with Server(launcher, CONFIG, PROPERTIES) as server:
-            return transcripts.cli_mt(server.address)
+            return transcripts.cli_mt(CLI_MT, server.address)
 
     return same_transcript(session, ours)
 
@@ -142,12 +228,17 @@ def curator(version: str) -> Callable[[Launcher], str]:
 def kazoo(ours: Launcher) -> str:
     """Runs kazoo's scenarios, all on one server."""
     with Server(ours, CONFIG, PROPERTIES) as server:
-        for scenario in kazoo_client.SCENARIOS:
-            try:
-                scenario(server.address)
-            except Exception:
-                text = f"{scenario.__name__}: {traceback.format_exc(limit=-4)}"
-                raise FailedError(text) from None
+        return scenarios(Target(server.address))
+
+
+def scenarios(target: Target) -> str:
+    """Runs kazoo's scenarios by one way into a server."""
+    for scenario in kazoo_client.SCENARIOS:
+        try:
+            scenario(target)
+        except Exception:
+            text = f"{scenario.__name__}: {traceback.format_exc(limit=-4)}"
+            raise FailedError(text) from None
     return f"{len(kazoo_client.SCENARIOS)} scenarios"
 
 
@@ -160,6 +251,16 @@ CLIENTS: Final[dict[str, Callable[[Launcher], str]]] = {
     "zkCli-3.8-reconfig": zkcli_reconfig("3.8"),
     "curator-3.9": curator("3.9"),
     "curator-3.8": curator("3.8"),
+    "kazoo-tls": secure_kazoo(login=False),
+    "kazoo-sasl": secure_kazoo(login=True),
+    "cli_mt-tls": secure_cli_mt(login=False),
+    "cli_mt-sasl": secure_cli_mt(login=True),
+    "zkCli-3.9-tls-jks": secure_zkcli("3.9", secured.JKS),
+    "zkCli-3.9-tls-pem": secure_zkcli("3.9", secured.PEM),
+    "zkCli-3.8-tls": secure_zkcli("3.8", secured.JKS),
+    "zkCli-3.9-sasl": secure_zkcli("3.9", secured.PEM, login=True),
+    "zkCli-3.8-sasl": secure_zkcli("3.8", secured.PEM, login=True),
+    "logins": who_comes_in,
 }
 
 

@@ -2,16 +2,17 @@
 
 Shell.
 
-Each scenario gets the address and raises AssertionError when the client did not get what it should.
+Each scenario gets a target and raises AssertionError when the client did not get what it should.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
+import attrs
 import kazoo.exceptions
 from kazoo.client import KazooClient, KazooState
 from kazoo.security import make_digest_acl
@@ -21,10 +22,19 @@ from conformance.frames import Address
 PATIENCE_S: Final = 15.0
 
 
+@attrs.frozen
+class Target:
+    """Where the clients connect, and with what: TLS, a login, or nothing."""
+
+    address: Address
+    options: Mapping[str, Any] = attrs.field(factory=dict)
+
+
 @contextmanager
-def client(address: Address, **options: Any) -> Iterator[Any]:
+def client(target: Target, **options: Any) -> Iterator[Any]:
     """Gives a started client, and stops it in the end."""
-    made = KazooClient(hosts=f"{address[0]}:{address[1]}", timeout=10.0, **options)
+    host, port = target.address
+    made = KazooClient(hosts=f"{host}:{port}", timeout=10.0, **target.options, **options)
     made.start(timeout=PATIENCE_S)
     try:
         yield made
@@ -33,9 +43,9 @@ def client(address: Address, **options: Any) -> Iterator[Any]:
         made.close()
 
 
-def nodes(address: Address) -> None:
+def nodes(target: Target) -> None:
     """Create, read, change, delete; sequences, ephemerals, errors."""
-    with client(address) as one, client(address) as two:
+    with client(target) as one, client(target) as two:
         one.ensure_path("/nodes/a/b")
         assert one.create("/nodes/s-", b"x", sequence=True) == "/nodes/s-0000000001"
         path, stat = one.create("/nodes/e", b"data", ephemeral=True, include_data=True)
@@ -62,9 +72,9 @@ def expect(error: type[Exception], call: Callable[..., Any], *arguments: Any) ->
     raise AssertionError(f"{call.__name__}{arguments} did not raise {error.__name__}")
 
 
-def transactions(address: Address) -> None:
+def transactions(target: Target) -> None:
     """Transactions: all or nothing."""
-    with client(address) as one:
+    with client(target) as one:
         one.create("/transactions")
         batch = one.transaction()
         batch.create("/transactions/a", b"1")
@@ -83,9 +93,9 @@ def transactions(address: Address) -> None:
         assert one.get_children("/transactions") == []
 
 
-def permissions(address: Address) -> None:
+def permissions(target: Target) -> None:
     """Digest identities and access control lists."""
-    with client(address, auth_data=[("digest", "alice:a")]) as alice, client(address) as other:
+    with client(target, auth_data=[("digest", "alice:a")]) as alice, client(target) as other:
         acl = [make_digest_acl("alice", "a", all=True)]
         alice.create("/private", b"secret", acl=acl)
         expect(kazoo.exceptions.NoAuthError, other.get, "/private")
@@ -96,9 +106,9 @@ def permissions(address: Address) -> None:
         alice.delete("/private")
 
 
-def watchers(address: Address) -> None:
+def watchers(target: Target) -> None:
     """DataWatch, ChildrenWatch and plain watches."""
-    with client(address) as one, client(address) as two:
+    with client(target) as one, client(target) as two:
         one.ensure_path("/watchers")
         seen: list[Any] = []
         children: list[list[str]] = []
@@ -127,11 +137,11 @@ def watchers(address: Address) -> None:
         assert fired.wait(PATIENCE_S)
 
 
-def lock(address: Address) -> None:
+def lock(target: Target) -> None:
     """Lock: four threads on two clients, never two inside."""
     inside: list[int] = []
     together: list[int] = []
-    with client(address) as one, client(address) as two:
+    with client(target) as one, client(target) as two:
 
         def work(which: Any) -> None:
             for _ in range(5):
@@ -151,10 +161,10 @@ def lock(address: Address) -> None:
             assert not two.Semaphore("/semaphore", max_leases=1).acquire(blocking=False)
 
 
-def election(address: Address) -> None:
+def election(target: Target) -> None:
     """Election: the next one leads when the first gives up."""
     led: list[str] = []
-    with client(address) as one, client(address) as two:
+    with client(target) as one, client(target) as two:
         threads = [
             threading.Thread(target=c.Election("/election", name).run, args=(led.append, name))
             for c, name in ((one, "one"), (two, "two"))
@@ -166,9 +176,9 @@ def election(address: Address) -> None:
         assert sorted(led) == ["one", "two"], led
 
 
-def counter_queue_party(address: Address) -> None:
+def counter_queue_party(target: Target) -> None:
     """Counter, Queue, LockingQueue, Party, Barrier and DoubleBarrier."""
-    with client(address) as one, client(address) as two:
+    with client(target) as one, client(target) as two:
         first, second = one.Counter("/counter"), two.Counter("/counter")
         for _ in range(5):
             first += 2
@@ -203,9 +213,9 @@ def counter_queue_party(address: Address) -> None:
             assert not thread.is_alive()
 
 
-def reconnection(address: Address) -> None:
+def reconnection(target: Target) -> None:
     """A broken connection: the session, its ephemerals and its watches go on."""
-    with client(address) as one, client(address) as two:
+    with client(target) as one, client(target) as two:
         one.create("/mine", ephemeral=True)
         one.ensure_path("/watched")
         states: list[str] = []
@@ -228,9 +238,9 @@ def reconnection(address: Address) -> None:
         assert fired.wait(PATIENCE_S)
 
 
-def bulk(address: Address) -> None:
+def bulk(target: Target) -> None:
     """Many requests under way at once."""
-    with client(address) as one:
+    with client(target) as one:
         one.ensure_path("/bulk")
         made = [one.create_async(f"/bulk/n{number:04d}", bytes(100)) for number in range(1000)]
         for result in made:
@@ -239,7 +249,7 @@ def bulk(address: Address) -> None:
         one.delete("/bulk", recursive=True)
 
 
-SCENARIOS: Final[tuple[Callable[[Address], None], ...]] = (
+SCENARIOS: Final[tuple[Callable[[Target], None], ...]] = (
     nodes,
     transactions,
     permissions,

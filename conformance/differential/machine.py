@@ -4,6 +4,8 @@ Shell.
 
     python -m conformance.differential.machine --examples 100
     python -m conformance.differential.machine --first 3.9 --second 3.8      what it can find
+    python -m conformance.differential.machine --door tls                    with certificates
+    python -m conformance.differential.machine --door sasl                   after logins
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ import itertools
 import json
 import os
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import Any, ClassVar
 
 from hypothesis import HealthCheck, Phase, note, seed, settings
@@ -24,6 +28,7 @@ from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from conformance import oracle, wire
 from conformance.differential import requests as rq
+from conformance.differential.doors import DOORS
 from conformance.differential.world import Answers, World
 from conformance.servers import Launcher, Server, pyzk_launcher
 
@@ -40,8 +45,18 @@ MOST_CLIENTS = 4
 class Pair:
     """The two servers. They are started again when their states are no longer the same."""
 
-    def __init__(self, first: Launcher, second: Launcher, enforce_quota: bool = False) -> None:
+    def __init__(
+        self,
+        first: Launcher,
+        second: Launcher,
+        enforce_quota: bool = False,
+        door: str = "plain",
+    ) -> None:
         self.launchers = (first, second)
+        self.folder = tempfile.TemporaryDirectory(prefix="pyzk-doors-")
+        self.door = DOORS[door](Path(self.folder.name))
+        self.has_logins = door == "sasl"
+        self.has_identities = door != "plain"
         self.enforce_quota = enforce_quota
         self.properties = dict(PROPERTIES)
         if enforce_quota:
@@ -57,7 +72,11 @@ class Pair:
         self.stop()
         self.starts += 1
         for launcher in self.launchers:
-            server = Server(launcher, {"maxSessionTimeout": "40000"}, self.properties)
+            config = {"maxSessionTimeout": "40000"}
+            if self.has_identities:
+                # Handshakes take their time: what was left must not expire on one server only.
+                config["minSessionTimeout"] = "40000"
+            server = self.door.server(launcher, config, self.properties)
             self.servers.append(server)
             server.start()
 
@@ -71,6 +90,10 @@ class Pair:
             server.cleanup()
         self.servers = []
 
+    def _world(self, server: Server) -> World:
+        entrance = self.door.address(server)
+        return World(server.launcher.name, server.address, self.door, entrance)
+
     def worlds(self) -> list[World]:
         """Returns a world on each server, in the same state."""
         if not self.servers:
@@ -78,7 +101,7 @@ class Pair:
         starts: list[object] = []
         for _ in range(2):
             prefix = rq.example_prefix(next(self.numbers))
-            worlds = [World(server.launcher.name, server.address) for server in self.servers]
+            worlds = [self._world(server) for server in self.servers]
             try:
                 starts = [world.begin(prefix) for world in worlds]
             except OSError as error:
@@ -235,6 +258,20 @@ class Comparison(RuleBasedStateMachine):
         """Logs in with another identity, or fails to."""
         self.send(self.connected(choice), [request])
 
+    @precondition(lambda self: self.pair.has_identities)
+    @rule(choice=st.integers(0, 3), requests=rq.protected)
+    def protected(self, choice: int, requests: list[rq.Request]) -> None:
+        """Makes and reads nodes that are for certain certificates or logins, by two clients."""
+        for offset, request in enumerate(requests):
+            self.send(self.connected(choice + offset % 2), [request])
+
+    @precondition(lambda self: self.pair.has_logins)
+    @rule(choice=st.integers(0, 3), login=st.sampled_from(rq.SASL_LOGINS))
+    def log_in(self, choice: int, login: tuple[str, str]) -> None:
+        """Logs in by SASL, where there may have been a login already."""
+        index = self.connected(choice)
+        self.both(f"client{index}: logs in, {login}", "log_in", index, *login)
+
     @rule(choice=st.integers(0, 3), how=st.integers(0, 2), data=st.data())
     def end(self, choice: int, how: int, data: st.DataObject) -> None:
         """Sends a request that costs the connection or ends the session."""
@@ -308,12 +345,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--seed", type=int, default=None, help="default: another one each time")
     parser.add_argument("--enforce-quota", action="store_true")
+    parser.add_argument("--door", choices=DOORS, default="plain", help="how clients come in")
     options = parser.parse_args(arguments)
     sides = [
         pyzk_launcher() if name == "pyzk" else oracle.launcher(name)
         for name in (options.first, options.second)
     ]
-    pair = Pair(sides[0], sides[1], options.enforce_quota)
+    pair = Pair(sides[0], sides[1], options.enforce_quota, options.door)
     chance = options.seed if options.seed is not None else int.from_bytes(os.urandom(4), "big")
     begin = time.monotonic()
     difference = compare(pair, options.examples, options.steps, chance)

@@ -15,7 +15,7 @@ import hashlib
 import attrs
 from hypothesis import strategies as st
 
-from conformance import wire
+from conformance import secured, wire
 from conformance.wire import Acl
 
 PREFIX = "\x00prefix"
@@ -380,6 +380,41 @@ auths = st.one_of(
     st.just(Request("auth", wire.auth("digest", SUPER.encode()), text="super")),
     st.just(Request("auth", wire.auth("ip", b"127.0.0.1"), text="ip")),
 )
+SASL_LOGINS = (
+    *secured.USERS.items(),
+    ("alice", "wrong"),
+    ("eve", "a-secret"),
+)
+
+
+def _protected() -> list[Request]:
+    """Requests about nodes that are for those with certain certificates or logins."""
+    ids = [
+        *(("x509", name) for name in ("CN=alice", "CN=bob", "cn=alice", "CN=eve,O=x", "none", "")),
+        *(("sasl", name) for name in ("alice", "bob", "eve@REALM", "eve/host@REALM", "a/b/c", "")),
+        *(("auth", ""), ("super", "CN=alice")),
+    ]
+    found = []
+    for path in (f"{_TOP}/a", f"{_TOP}/b"):
+        for scheme, name in ids:
+            for rights in (
+                (Acl(31, scheme, name),),
+                (Acl(1, "world", "anyone"), Acl(30, scheme, name)),
+            ):
+                for op, body in (
+                    ("create", wire.create(path, b"own", rights)),
+                    ("setACL", wire.set_acl(path, rights)),
+                ):
+                    found.append(Request(op, body, text=f"{path!r}, {rights}"))
+        for _ in range(len(ids)):
+            found.append(Request("getData", wire.path_watch(path), text=repr(path)))
+            found.append(Request("getACL", wire.string(path), text=repr(path)))
+            found.append(Request("setData", wire.set_data(path, b"set", -1), text=repr(path)))
+        found.append(Request("delete", wire.path_version(path, -1), text=repr(path)))
+    return [*found, *[Request("whoAmI")] * 4]
+
+
+protected = st.lists(st.sampled_from(_protected()), min_size=2, max_size=8)
 out_of_band = st.one_of(
     st.just(Request("sasl", wire.buffer(b"token"), text="token")),
     st.just(Request("sasl", wire.buffer(None), text="none")),

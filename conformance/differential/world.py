@@ -9,6 +9,7 @@ the command, so that watch events are complete without waiting.
 from __future__ import annotations
 
 from conformance import wire
+from conformance.differential.doors import Door, log_in, plain_token
 from conformance.differential.requests import SUPER, Request
 from conformance.frames import Address, Client, ClosedError, new_session
 
@@ -25,8 +26,9 @@ _TIMES = ("ctime", "mtime")
 class Slot:
     """A client: a session, and mostly a connection."""
 
-    def __init__(self, label: str, client: Client) -> None:
-        self.label = label
+    def __init__(self, number: int, client: Client) -> None:
+        self.number = number
+        self.label = f"client{number}"
         self.client = client
         self.connected = True
         self.over = False
@@ -36,9 +38,12 @@ class Slot:
 class World:
     """All clients of one example on one server."""
 
-    def __init__(self, name: str, address: Address) -> None:
+    def __init__(self, name: str, address: Address, door: Door, entrance: Address) -> None:
+        """``address`` is the plaintext port; clients come in by the door, at ``entrance``."""
         self.name = name
         self.address = address
+        self.door = door
+        self.entrance = entrance
         self.slots: list[Slot] = []
         self.sessions: dict[int, str] = {}
         self.base = 0
@@ -97,13 +102,24 @@ class World:
 
     def connect(self, timeout_ms: int, read_only: bool | None) -> Answers:
         """Adds a client."""
-        label = f"client{len(self.slots)}"
-        client = Client(self.address)
+        client = self.door.client(self.entrance, len(self.slots))
         client.connect(timeout_ms, read_only=read_only)
-        self.sessions[client.session] = label
-        slot = Slot(label, client)
+        slot = Slot(len(self.slots), client)
+        self.sessions[client.session] = slot.label
         self.slots.append(slot)
-        return self._collect({label: [("connected", client.negotiated_ms)]})
+        entered = self.door.enter(client, slot.number)
+        return self._collect({slot.label: [("connected", client.negotiated_ms), *entered]})
+
+    def log_in(self, index: int, user: str, password: str) -> Answers:
+        """Lets a client log in by SASL, for the first time or once more."""
+        slot = self.slots[index]
+        received = log_in(slot.client, user, password)
+        last = received[-1]
+        if isinstance(last, str) or (isinstance(last, tuple) and last[0]):
+            received.append(self._rest(slot.client))
+            slot.connected = False
+            slot.client.channel.close()
+        return self._collect({slot.label: received})
 
     def drop(self, index: int) -> Answers:
         """Breaks the client's connection; its session goes on."""
@@ -123,6 +139,8 @@ class World:
         except ClosedError:
             return self._collect({f"{slot.label} again": ["closed without an answer"]})
         received.append(("reattached", client.negotiated_ms, client.session == slot.client.session))
+        if client.negotiated_ms > 0:
+            received += self.door.enter(client, slot.number)
         if client.negotiated_ms <= 0:
             received.append(self._rest(client))
             client.channel.close()
@@ -138,7 +156,7 @@ class World:
         return self._collect(answers)
 
     def _reattached(self, slot: Slot, password: bytes, seen: int) -> Client:
-        client = Client(self.address)
+        client = self.door.client(self.entrance, slot.number)
         client.xid = slot.client.xid
         try:
             client.connect(10000, slot.client.session, password, seen)
@@ -230,6 +248,8 @@ class World:
             return {name: self._normal(item, name) for name, item in value.items()}
         if isinstance(value, list):
             return [self._normal(item) for item in value]
+        if key == "token" and isinstance(value, str):
+            return plain_token(bytes.fromhex(value))
         if key in _TIMES:
             return "zero" if value == 0 else "a time"
         if key in _ZXIDS and isinstance(value, str):

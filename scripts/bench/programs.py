@@ -10,7 +10,7 @@ import json
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,14 +45,21 @@ class Times:
     whole_server: float
 
 
-def build(folder: Path, name: str = "zkload") -> Path:
-    """Compile one of the programs. Raises SystemExit if there is no compiler."""
+TLS: Final = ("-DTLS", "-lssl", "-lcrypto")
+"""What makes zkload talk TLS."""
+
+
+def build(folder: Path, name: str = "zkload", options: Sequence[str] = ()) -> Path:
+    """Compile one of the programs. Raises SystemExit if there is no compiler or library."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         raise SystemExit("bench: no C compiler (gcc or cc) on the PATH")
     program = folder / name
     source = str(FOLDER / f"{name}.c")
-    subprocess.run([compiler, "-O2", "-w", "-pthread", "-o", str(program), source], check=True)
+    command = [compiler, "-O2", "-w", "-pthread", "-o", str(program), source, *options]
+    if subprocess.run(command).returncode:
+        needed = " (TLS needs OpenSSL's headers: libssl-dev)" if options else ""
+        raise SystemExit(f"bench: {name}.c cannot be compiled{needed}")
     return program
 
 
@@ -62,8 +69,9 @@ def limit_launcher(folder: Path) -> Launcher:
 
 
 def address_of(server: Server) -> str:
-    """The connect string of a server."""
-    return f"{server.address[0]}:{server.address[1]}"
+    """The connect string of a server: of its secure port if it has one."""
+    host, port = server.address
+    return f"{host}:{server.config.get('secureClientPort', port)}"
 
 
 def load(program: Path, server: Server, point: Point, times: Times) -> dict[str, Any]:
