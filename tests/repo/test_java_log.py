@@ -79,3 +79,16 @@ def test_a_connection_that_went_is_no_complaint_and_a_digest_is() -> None:
 def test_a_fault_before_any_leader_has_no_leader() -> None:
     _, (seen,) = java_log.read(PIF, "3.8.0")
     assert seen.leader_port == 0
+
+
+def test_a_member_that_goes_before_a_login_is_no_complaint_and_a_failed_login_is() -> None:
+    failed = "2026-11-30 09:48:37,294 WARN SaslQuorumAuthServer Failed to authenticate using SASL"
+    stays = (
+        "2026-11-30 09:48:37,317 WARN SaslQuorumAuthServer Maintaining learner connection despite"
+        " SASL authentication failure."
+    )
+    assert java_log.read(f"{failed}\njava.io.EOFException: null\n{stays}", "3.9.3") == ([], [])
+    wrong = "javax.security.sasl.SaslException: DIGEST-MD5: digest response format violation."
+    for entry in (f"{failed}\n{wrong}", failed.replace("WARN", "ERROR")):
+        (complaint,), _ = java_log.read(f"{entry}\n{stays}", "3.9.3")
+        assert complaint.startswith(failed[:23])
