@@ -128,6 +128,7 @@ class ClientPorts:
                 self._call_later,
                 handshakes,
                 takes_plain=not is_secure,
+                frames_apart=True,
                 admits=partial(inputs.admits, is_on_secure_port=is_secure),
                 failed=inputs.handshake_failed,
             )

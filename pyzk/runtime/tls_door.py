@@ -188,6 +188,7 @@ class Door:
         *,
         takes_plain: bool = False,
         tells_plain: bool = False,
+        frames_apart: bool = False,
         detection_timeout_s: float | None = None,
         admits: Callable[[str, int], bool] = _anybody,
         failed: Callable[[], None] = lambda: None,
@@ -203,6 +204,10 @@ class Door:
         self.takes_plain = takes_plain
         self.tells_plain = tells_plain
         """Whether the log says who is taken without TLS."""
+        self.frames_apart = frames_apart
+        """Whether each frame ends a record. The C client looks for more at its socket only, and so
+        answers that share a record would wait there, one for each time that something else comes.
+        """
         self.detection_timeout_s = detection_timeout_s
         """How long the first byte may take; then plaintext is assumed. None: as long as the whole
         handshake, and then the connection ends."""

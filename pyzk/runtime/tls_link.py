@@ -53,6 +53,8 @@ class TlsLink:
     __slots__ = (
         "_dialed",
         "_door",
+        "_frame_head",
+        "_frame_rest",
         "_incoming",
         "_inner",
         "_is_choked",
@@ -96,6 +98,9 @@ class TlsLink:
         self._shaken_bytes = 0
         self._rest: list[bytes] | None = None
         """What has come behind the handshake, while the other side is being checked."""
+        self._frame_head = b""
+        self._frame_rest = 0
+        """What has been written of the length of a frame, and how much of a frame has not been."""
         self._is_choked = False
         self._is_closing = False
         self._is_refused = False
@@ -430,20 +435,37 @@ class TlsLink:
             return
         outgoing = self._outgoing
         size = len(data)
+        view = memoryview(data)
+        frames_apart = self._door.frames_apart
+        pieces: list[bytes] = []
+        sent = 0
+        end = 0
         try:
-            sent = tls.write(data if size <= RECORD_BYTES else data[:RECORD_BYTES])
-            if sent == size:
-                transport.write(outgoing.read())
-                return
-            pieces = [outgoing.read()]
-            view = memoryview(data)
             while sent < size:
-                sent += tls.write(view[sent : sent + RECORD_BYTES])
-                pieces.append(outgoing.read())
+                if sent == end:
+                    end = self._frame_end(view, sent) if frames_apart else size
+                sent += tls.write(view[sent : min(end, sent + RECORD_BYTES)])
+                if sent == size or outgoing.pending >= RECORD_BYTES:
+                    pieces.append(outgoing.read())
         except ssl.SSLError as error:
             self._broken(_reason(error))
             return
-        transport.write(b"".join(pieces))
+        transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def _frame_end(self, view: memoryview, start: int) -> int:
+        """Return where the frame ends that begins or goes on here, at most the end of all."""
+        size = len(view)
+        if not self._frame_rest:
+            missing = 4 - len(self._frame_head)
+            head = self._frame_head + bytes(view[start : start + missing])
+            if len(head) < 4:
+                self._frame_head = head
+                return size
+            self._frame_head = b""
+            self._frame_rest = missing + int.from_bytes(head, "big")
+        end = min(start + self._frame_rest, size)
+        self._frame_rest -= end - start
+        return end
 
     def _send(self) -> None:
         """Write what TLS has for the other side."""

@@ -76,6 +76,44 @@ async def test_records_may_come_a_byte_at_a_time_and_many_at_once() -> None:
         await gone(writer)
 
 
+def records(port: int, context: ssl.SSLContext, count: int) -> list[bytes]:
+    """Returns the plaintext of each record, one read for each, as the C client reads."""
+    with socket.create_connection((HOST, port)) as sock, context.wrap_socket(sock) as tls:
+        tls.sendall(b"go")
+        return [tls.recv(1 << 16) for _ in range(count)]
+
+
+@pytest.mark.parametrize("cut", [1, 3, 4, 6, 10, 1000])
+async def test_each_frame_ends_a_record(cut: int) -> None:
+    """The C client looks at its socket only: what waits inside of TLS stays there."""
+    frames = [size.to_bytes(4, "big") + os.urandom(size) for size in (5, 0, 1, 20_000, 7)]
+    data = b"".join(frames)
+    async with Place(frames_apart=True).opened() as place:
+        loop = asyncio.get_running_loop()
+        reading = loop.run_in_executor(None, records, place.port, AUTHORITY.client(), 6)
+        above = await place.one()
+        above.transport.write(data)
+        first, empty, one, *long, last = await reading
+        assert [first, empty, one, b"".join(long), last] == frames
+        assert [len(each) for each in long] == [RECORD_BYTES, 20_004 - RECORD_BYTES]
+        reading = loop.run_in_executor(None, records, place.port, AUTHORITY.client(), 7)
+        above = await place.one()
+        above.transport.write(data[:cut])
+        above.transport.write(data[cut:])
+        assert frames[-1] in await reading
+
+
+async def test_text_needs_no_frames() -> None:
+    text = b"Zookeeper version: 3.9.3\n" * 1000
+    async with Place(frames_apart=True).opened() as place:
+        reader, writer = await place.dial()
+        above = await place.one()
+        above.transport.write(text)
+        above.transport.close()
+        assert await reader.read() == text
+        await gone(writer)
+
+
 async def test_who_is_paused_leaves_bytes_in_the_socket() -> None:
     async with Place().opened() as place:
         _, writer = await place.dial()

@@ -75,6 +75,7 @@ class Place:
         check: Callable[[Sequence[bytes], str, str, bool], None] | None = None,
         limit: int = 100,
         takes_plain: bool = False,
+        frames_apart: bool = False,
         detection_timeout_s: float | None = None,
         admits: Callable[[str, int], bool] = lambda host, descriptor: True,
     ) -> None:
@@ -93,6 +94,7 @@ class Place:
             self._call_later,
             WatchedHandshakes(self, limit),
             takes_plain=takes_plain,
+            frames_apart=frames_apart,
             detection_timeout_s=detection_timeout_s,
             admits=admits,
             failed=self._note_failed,
