@@ -77,7 +77,9 @@ class Channel:
     def _readable(self, timeout: float) -> bool:
         if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
             return True
-        return bool(select.select([self.socket], [], [], timeout)[0])
+        poll = select.poll()  # a run may have more descriptors than select() takes
+        poll.register(self.socket, select.POLLIN)
+        return bool(poll.poll(timeout * 1000))
 
     def _read(self) -> None:
         patience = self.socket.gettimeout()

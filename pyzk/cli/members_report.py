@@ -297,7 +297,10 @@ def render_verdict(report: Report) -> str:
     lines += [f"  problem: {each.text}" for each in report.problems]
     lines += [f"  in spite of: {each.text}" for each in report.overridden]
     if report.problems and all(x.can_be_forced and not x.is_refused for x in report.problems):
-        lines.append("  note: with --force it is tried in spite of that")
+        if report.is_dry and all(each.may_pass for each in report.problems):
+            lines.append("  note: without --dry-run it waits for that, as long as --wait says")
+        else:
+            lines.append("  note: with --force it is tried in spite of that")
     lines += [f"  note: {text}" for text in report.notes]
     return "\n".join(lines) + "\n"
 

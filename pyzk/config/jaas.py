@@ -106,11 +106,13 @@ class _Parser:
         flag_line = self._next.line
         flag = self._take("word", f"{', '.join(FLAGS)} behind {name}").lower()
         if flag not in FLAGS:
-            raise ConfigError(f"{flag!r} is none of {', '.join(FLAGS)}", flag_line)
+            raise ConfigError(
+                f"expected {', '.join(FLAGS)} behind {name}, found another word", flag_line
+            )
         options = {}
         while self._next.kind != ";":
             key = self._take("word", f"an option of {name}, or the ; behind the last one")
-            self._take("=", f"= behind the option {key}")
+            self._take("=", "= behind the name of an option")
             value_line = self._next.line
             value = self._take("word", f'a value for the option {key}, in " if it is no word')
             options[key] = self._expanded(value, key, value_line)
@@ -120,7 +122,9 @@ class _Parser:
     def _take(self, kind: str, expected: str) -> str:
         token = self._next
         if token.kind != kind:
-            raise ConfigError(f"expected {expected}, found {token.text}", token.line)
+            # A word may be a password that is in the wrong place: it is not shown.
+            found = "a word" if token.kind == "word" else token.text
+            raise ConfigError(f"expected {expected}, found {found}", token.line)
         if kind != "end":
             self._next = next(self._tokens)
         return token.text

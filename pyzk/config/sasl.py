@@ -16,7 +16,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pyzk.config.jaas import Login, Module, login_of, parse_jaas
-from pyzk.config.security_keys import QUORUM_AUTH, SASL_KEYS, SUPER_USER_PREFIX
+from pyzk.config.security_keys import (
+    AUTH_PROVIDER_PREFIX,
+    PROVIDER_CLASSES,
+    QUORUM_AUTH,
+    SASL_KEYS,
+    SUPER_USER_PREFIX,
+)
 from pyzk.config.settings import Setting, Settings
 from pyzk.errors import ConfigError
 
@@ -155,12 +161,13 @@ def read_sasl(
         super_users.insert(0, str(given["superUser"]))
     path = given.pop(KERBEROS_FILE_KEY)
     if not super_users and not any(value is not None for value in given.values()):
+        _say_missing(settings, "", warn)
         return None
     file = LoginFile(settings, read_file)
     section = given["sasl.serverconfig"]
     login = file.login(str(section or "Server"))
     if login is None:
-        _say_missing(settings, file, warn)
+        _say_missing(settings, file.path, warn)
     else:
         check_service(login)
         _advise(login, settings, warn)
@@ -237,11 +244,17 @@ def read_quorum_sasl(settings: Settings, read_file: ReadFile) -> QuorumSaslConfi
     )
 
 
-def _say_missing(settings: Settings, file: LoginFile, warn: Callable[[Setting, str], None]) -> None:
+def _say_missing(settings: Settings, path: str, warn: Callable[[Setting, str], None]) -> None:
     section = settings.find(_BY_NAME["sasl.serverconfig"])
     if section is not None:
-        where = f"{file.path} has no such section" if file.path else f"{LOGIN_FILE_KEY} is not set"
+        where = f"{path} has no such section" if path else f"{LOGIN_FILE_KEY} is not set"
         warn(section, f"{where}, so no client can log in with SASL")
+        return
+    for name, setting in settings.properties.items():
+        is_sasl = PROVIDER_CLASSES.get(setting.value) == "sasl"
+        if is_sasl and name.startswith(AUTH_PROVIDER_PREFIX):
+            where = f"{path} has no section Server" if path else f"-D{LOGIN_FILE_KEY} is not given"
+            warn(setting, f"{where}, so no client can log in with SASL")
 
 
 def _advise(login: Login, settings: Settings, warn: Callable[[Setting, str], None]) -> None:

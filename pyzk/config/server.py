@@ -218,7 +218,9 @@ class _Builder:
             )
 
     def _take_sasl(self) -> None:
-        if any(map(concerns_sasl, self.settings.properties)):
+        found = self.settings.properties
+        has_provider = any(PROVIDER_CLASSES.get(each.value) == "sasl" for each in found.values())
+        if has_provider or any(map(concerns_sasl, found)):
             from pyzk.config.sasl import read_sasl  # most need it not, and start sooner
 
             self.values["sasl"] = read_sasl(self.settings, self.read_file, self._warn)

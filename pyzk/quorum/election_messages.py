@@ -37,6 +37,8 @@ PROTOCOL_V2: Final = -65535
 MAX_FRAME_BYTES: Final = 524_288
 MAX_ROUND: Final = 1 << 62
 """A later round cannot come from counting elections, and would soon not fit into its field."""
+_TLS_RECORD: Final = b"\x16\x03"
+"""What a TLS handshake begins with; no server has such an id, 1.6e18."""
 FORMAT_VERSION: Final = 2
 """The version of the notifications that this server sends."""
 GENERIC_OBSERVER: Final = (1 << 63) - 1
@@ -103,6 +105,11 @@ def decode_initial_message(buffer: bytes) -> tuple[InitialMessage, int] | None:
     if len(buffer) < LONG_BYTES:
         return None
     (version,) = unpack_long(buffer)
+    if buffer.startswith(_TLS_RECORD):
+        raise QuorumProtocolError(
+            "it talks TLS on the election port, which takes plaintext here (sslQuorum,"
+            " portUnification)"
+        )
     if version >= 0:
         return InitialMessage(version, (), None), LONG_BYTES
     if version not in (PROTOCOL_V1, PROTOCOL_V2):

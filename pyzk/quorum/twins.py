@@ -67,8 +67,9 @@ class LostLinks:
             return
         log.error(
             "server %d has ended %d connections of this one within %d ms, and lives: either it does"
-            " not hear from this server in time, or another server has its id, %d. No two servers"
-            " may have the same myid; this one is at %s",
+            " not hear from this server in time, or it refuses them (its log says why, TLS for"
+            " instance), or another server has its id, %d. No two servers may have the same myid;"
+            " this one is at %s",
             other,
             MANY,
             now - times[0],

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 MAGIC: Final = b"\xfe\xed\xfe\xed"
 JCEKS_MAGIC: Final = b"\xce\xce\xce\xce"
+NO_PASSWORD: Final = "it needs a password, and none is set; or the file is damaged"  # noqa: S105
 
 _WHITENER: Final = b"Mighty Aphrodite"
 _DIGEST_BYTES: Final = 20
@@ -54,7 +55,7 @@ def parse(content: bytes, password: str) -> Jks:
     body, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
     found = hashlib.sha1(_password_bytes(password) + _WHITENER + body).digest()
     if not hmac.compare_digest(found, digest):
-        raise JksError("the password is wrong, or the file is damaged")
+        raise JksError("the password is wrong, or the file is damaged" if password else NO_PASSWORD)
     try:
         return _Reader(body).store()
     except (struct.error, UnicodeDecodeError):

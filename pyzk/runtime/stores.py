@@ -47,14 +47,14 @@ class KeyMaterial(NamedTuple):
     chain: tuple[x509.Certificate, ...]
 
 
-def kind_of(path: str, given: str | None) -> str:
-    """Return what kind of store a file is, by what was said or else by its name. Raises
-    StoreError."""
+def kind_of(path: str, given: str | None, type_key: str = "the type") -> str:
+    """Return what kind of store a file is, by what was said with ``type_key`` or else by its name.
+    Raises StoreError."""
     kind = given or _KINDS.get(path[path.rfind(".") :] if "." in path else "")
     if kind is None:
         raise StoreError(
-            f"the name of {path} does not tell the kind of the file: it ends in none of"
-            f" {', '.join(_KINDS)}; set the type"
+            "its name does not tell the kind of the file: it ends in none of"
+            f" {', '.join(_KINDS)}; set {type_key}"
         )
     if kind == BCFKS:
         raise StoreError(
@@ -173,7 +173,8 @@ def _pkcs12(content: bytes, password: str) -> pkcs12.PKCS12KeyAndCertificates:
             continue
     if content.lstrip().startswith(b"-----BEGIN"):
         raise StoreError("it is a PEM file; set the type to PEM, or name it *.pem")
-    raise StoreError(f"{_WRONG_PASSWORD}; it must be a PKCS12 or JKS store")
+    reason = _WRONG_PASSWORD if password else jks.NO_PASSWORD
+    raise StoreError(f"{reason}; it must be a PKCS12 or JKS store")
 
 
 # --- keys and chains ------------------------------------------------------------------

@@ -216,7 +216,8 @@ class TlsContexts:
         if password_path is not None:
             password = _password_in(self._content(f"{store}.passwordPath", password_path))
         try:
-            return read(content, stores.kind_of(path, kind), password)
+            kind = stores.kind_of(path, kind, config.key(f"{store}.type"))
+            return read(content, kind, password)
         except stores.StoreError as error:
             raise ConfigError(f"{path}: {error}", key=config.key(f"{store}.location")) from None
 

@@ -89,8 +89,8 @@ def test_a_value_may_name_system_properties() -> None:
         ("Server {", 1, "expected a login module or } in the section Server, found the end"),
         ("A { M required; }", 1, "expected ; behind the section A, found the end"),
         ("A { M required }", 1, "expected an option of M, or the ; behind the last one, found }"),
-        ("A {\n M nonsense;};", 2, "'nonsense' is none of required, requisite"),
-        ("A { M required\na b;};", 2, "expected = behind the option a, found b"),
+        ("A {\n M nonsense;};", 2, "optional behind M, found another word"),
+        ("A { M required\na b;};", 2, "expected = behind the name of an option, found a word"),
         ("A { M required a=;};", 1, "expected a value for the option a"),
         ("A { M required\n a=1st;};", 2, "a word may not begin with '1' here"),
         ("A { M required a=-b;};", 1, "a word may not begin with '-' here"),
@@ -109,6 +109,23 @@ def test_what_is_refused_names_its_line(text: str, line: int, message: str) -> N
         parse(text, none="")
     assert caught.value.line == line
     assert message in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "users",
+    [
+        'user_bob "bobsecret"',
+        "user_bob bobsecret",
+        'user_bob="bobsecret" "bobsecret"',
+        'user_bob="a" bobsecret',
+        'user_bob="a"; user_carol bobsecret',
+        'user_bob="a"; user_carol "bobsecret"',
+    ],
+)
+def test_a_password_in_the_wrong_place_is_not_shown(users: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(f"Server {{ DigestLoginModule required {users}; }};")
+    assert "bobsecret" not in str(caught.value)
 
 
 def test_a_file_that_is_not_text_is_refused() -> None:

@@ -137,6 +137,17 @@ def test_a_section_that_is_asked_for_and_not_there() -> None:
     assert parse("sasl.serverconfig=Other", jaas=None).warnings == ((3, expected),)
 
 
+def test_a_provider_without_a_section_to_log_in_at() -> None:
+    line = "authProvider.x=org.apache.zookeeper.server.auth.SASLAuthenticationProvider"
+    expected = "authProvider.x: /jaas has no section Server, so no client can log in with SASL"
+    assert parse(line, jaas="Srver { };").warnings == ((3, expected),)
+    expected = (
+        "authProvider.x: -Djava.security.auth.login.config is not given, so no client can log in"
+        " with SASL"
+    )
+    assert parse(line, jaas=None).warnings == ((3, expected),)
+
+
 def test_a_section_in_which_nobody_can_log_in() -> None:
     config = parse(jaas=f"Server {{ {DIGEST} required; }};")
     assert config.warnings[0][1].endswith(

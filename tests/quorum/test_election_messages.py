@@ -94,6 +94,7 @@ def test_an_initial_message_may_come_in_pieces_and_with_a_tail() -> None:
     ("data", "message"),
     [
         (struct.pack(">q", -1), "unknown protocol version -1 "),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "talks TLS on the election port"),
         (struct.pack(">q", -65537), "unknown protocol version -65537"),
         (bytes.fromhex("5f2435013501edcc")[::-1], "unknown protocol version"),
         (initial(PROTOCOL_V1, -1, b"a:1"), "says that its sid is -1"),

@@ -138,6 +138,9 @@ def test_stores_that_are_no_use() -> None:
     wrong = "the password is wrong, or the file is damaged"
     assert refusal(java("ec.p12"), "PKCS12", "x").startswith(wrong)
     assert refusal(java("ec.jks"), "JKS", "x") == wrong
+    missing = "it needs a password, and none is set; or the file is damaged"
+    assert refusal(java("ec.p12"), "PKCS12", "").startswith(missing)
+    assert refusal(java("ec.jks"), "JKS", "") == missing
     assert refusal(java("other.jks"), "JKS") == "the key has another password than the store"
     assert "has no private key" in refusal(java("trust.jks"), "JKS")
     assert "has no private key" in refusal(java("trust.p12"), "PKCS12")
