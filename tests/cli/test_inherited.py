@@ -112,7 +112,7 @@ from pyzk.runtime import main, process
 process.AGAIN_AFTER_S = 0.0
 class Hangs:
     config = ServerConfig(data_dir="d", client_port=1)
-    client_address, role = ("127.0.0.1", 1), "standalone"
+    client_address, secure_client_address, role = ("127.0.0.1", 1), None, "standalone"
     async def start(self): pass
     async def serve_until_stopped(self): await asyncio.Event().wait()
     def when_serving(self, call): call()
