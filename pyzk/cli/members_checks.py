@@ -74,7 +74,26 @@ class Observed:
     """Returns where a member takes this client; None if nobody knows."""
 
     def of(self, member: QuorumServer) -> SurveyedServer | None:
-        """Return what is known of a member; None if nobody knows where it takes clients."""
+        """Return what is known of a member; None if nobody knows where it takes clients.
+
+        An answer that is somebody else's is no answer: a server must not count for two members.
+        """
+        answer = self.answer_of(member)
+        if answer is None or answer.problem is not None or answer.server_id == member.sid:
+            return answer
+        others = [each for each in self.membership.members if each.sid != member.sid]
+        if answer.server_id is not None:
+            who = f"answered as server {answer.server_id}"
+        elif any(self.place_of(x) == answer.address for x in others):
+            who = "several members are asked here, and it does not say which it is"
+        else:
+            return answer
+        return SurveyedServer(
+            answer.address, f"{who}: name with --server where server {member.sid} takes clients"
+        )
+
+    def answer_of(self, member: QuorumServer) -> SurveyedServer | None:
+        """Return what was answered where a member should be, whoever it was."""
         where = self.place_of(member)
         if where is not None:
             address = ClientAddress(*where)
@@ -307,13 +326,20 @@ def _in_sync(change: Change, observed: Observed) -> Iterator[Finding]:
         why = observed.why_not_in_sync(member)
         if why is None:
             continue
-        server = observed.of(member)
-        if server is not None and server.mode in ("standalone", "read-only"):
+        if _is_stranger(observed, member) and member in change.changed:
             continue  # told below
         text = f"server {member.sid} is not in sync: {why}"
         if change.before.member(member.sid) is None and member.sid not in change.needed:
             text += "; start it" + (", or add it with --observer" if can_observe else "")
         yield Finding("not-in-sync", text, can_be_forced=True, may_pass=True)
+
+
+def _is_stranger(observed: Observed, member: QuorumServer) -> bool:
+    server = observed.answer_of(member)
+    if server is None:
+        return False
+    is_other = server.is_serving and server.server_id not in (None, member.sid)
+    return is_other or server.mode in ("standalone", "read-only")
 
 
 def _needed(change: Change) -> list[QuorumServer]:
@@ -332,7 +358,7 @@ def _needed(change: Change) -> list[QuorumServer]:
 def _strangers(change: Change, observed: Observed) -> Iterator[Finding]:
     """A server that is to be a member, or to get a vote, must be the one that is meant."""
     for member in change.changed:
-        server = observed.of(member)
+        server = observed.answer_of(member)
         if server is None or not server.is_serving:
             continue
         if server.mode == "standalone":
@@ -352,7 +378,7 @@ def _strangers(change: Change, observed: Observed) -> Iterator[Finding]:
             )
         elif server.server_id not in (None, member.sid):
             others = [each for each in change.before.members if each.sid != member.sid]
-            if any(observed.of(each) is server for each in others):
+            if any(observed.answer_of(each) is server for each in others):
                 continue  # an address that another member has, which is told of
             yield Finding(
                 "stranger",

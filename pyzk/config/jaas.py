@@ -62,6 +62,12 @@ class _Token(NamedTuple):
     """``word`` for a word or a quoted string, a mark for itself, ``end``."""
     text: str
     line: int
+    is_quoted: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The text for a message. What stood in quotation marks may be a misplaced password."""
+        return "a word" if self.is_quoted else self.text
 
 
 def parse_jaas(data: bytes, properties: Mapping[str, str]) -> dict[str, tuple[Module, ...]]:
@@ -88,30 +94,32 @@ class _Parser:
         found: dict[str, tuple[Module, ...]] = {}
         while self._next.kind != "end":
             line = self._next.line
+            shown = self._next.shown
             name = self._take("word", "the name of a section")
-            self._take("{", f"{{ behind the name {name}")
+            self._take("{", f"{{ behind the name {shown}")
             modules = []
             while self._next.kind != "}":
-                modules.append(self._module(name))
+                modules.append(self._module(shown))
             self._take("}", "}")
-            self._take(";", f"; behind the section {name}")
+            self._take(";", f"; behind the section {shown}")
             if name in found:
-                raise ConfigError(f"the section {name} is there twice", line)
+                raise ConfigError(f"the section {shown} is there twice", line)
             found[name] = tuple(modules)
         return found
 
     def _module(self, section: str) -> Module:
         line = self._next.line
+        shown = self._next.shown
         name = self._take("word", f"a login module or }} in the section {section}")
         flag_line = self._next.line
-        flag = self._take("word", f"{', '.join(FLAGS)} behind {name}").lower()
+        flag = self._take("word", f"{', '.join(FLAGS)} behind {shown}").lower()
         if flag not in FLAGS:
             raise ConfigError(
-                f"expected {', '.join(FLAGS)} behind {name}, found another word", flag_line
+                f"expected {', '.join(FLAGS)} behind {shown}, found another word", flag_line
             )
         options = {}
         while self._next.kind != ";":
-            key = self._take("word", f"an option of {name}, or the ; behind the last one")
+            key = self._take("word", f"an option of {shown}, or the ; behind the last one")
             self._take("=", "= behind the name of an option")
             value_line = self._next.line
             value = self._take("word", f'a value for the option {key}, in " if it is no word')
@@ -154,7 +162,7 @@ def _tokens(text: str) -> Iterator[_Token]:
             raise ConfigError(_misplaced(text, at), line)
         kind, found = match.lastgroup, match.group()
         if match.group("quoted") is not None:
-            yield _Token("word", _ESCAPE.sub(_unescaped, match.group("text")), line)
+            yield _Token("word", _ESCAPE.sub(_unescaped, match.group("text")), line, is_quoted=True)
         elif kind == "word":
             yield _Token("word", found, line)
         elif kind == "mark":

@@ -30,7 +30,7 @@ from pyzk.persistence.filenames import ACCEPTED_EPOCH, CURRENT_EPOCH, TEMPORARY,
 from pyzk.persistence.replacement import complete_replacement
 from pyzk.persistence.replay import Replay, compare_digest, sync_file
 from pyzk.persistence.snapshot import LoadedSnapshot, read_snapshot, write_snapshot
-from pyzk.zxid import format_zxid
+from pyzk.zxid import counter_of, format_zxid
 
 if TYPE_CHECKING:
     from pyzk.config.server import ServerConfig
@@ -332,7 +332,10 @@ class _Recovery:
         sent."""
         if self.until is not None or filenames.logs(self.log_directory.names()):
             return
-        if snapshot.zxid > 0 or self.options.is_foreign:
+        # Without a transaction the first snapshots of epochs are all there is; had this server
+        # begun a log since, `newest_log` would have missed it.
+        snapshots = filenames.snapshots(self.snap_directory.names())
+        if self.options.is_foreign or any(counter_of(each.zxid) > 0 for each in snapshots):
             self.note(
                 f"there is no log in {self.log_directory.path}: what is loaded ends with the"
                 f" snapshot, at zxid {format_zxid(snapshot.zxid)}. That is right for a restored"

@@ -7,6 +7,7 @@ import pytest
 
 from pyzk.cli.members_change import Change, add, demote, promote, remove, replacement
 from pyzk.cli.members_checks import Findings, Observed, check
+from pyzk.cli.members_report import render_list
 from pyzk.cli.survey import NOT_SERVING, ClientAddress, SurveyedServer
 from pyzk.config.members import Membership, QuorumServer, parse_membership
 from tests.cli.test_members_change import GROUPS, THREE, membership, server
@@ -221,6 +222,38 @@ def test_a_member_whose_clients_nobody_knows_is_found_by_its_id() -> None:
 
 
 # --- somebody else --------------------------------------------------------------------
+
+
+def test_an_answer_of_another_member_does_not_count_for_this_one() -> None:
+    """As by TLS, where members of one host are looked for at one port."""
+    now = membership()
+    one = surveyed("a", "leader", server_id=1)
+    observed = Observed(now, [one], 0, has_auth=True, place_of=lambda member: one.address)
+    members = now.members
+    assert [observed.why_not_in_sync(each) is None for each in members] == [True, False, False]
+    assert "a:2181: answered as server 1: name with --server" in str(
+        observed.why_not_in_sync(members[1])
+    )
+    assert [row.split()[4:] for row in render_list(observed).splitlines()[1:4]] == [
+        ["leader", "0x100000007", "-", "3.9.3"],
+        ["answered", "as", "server", "1", "-", "-", "-"],
+        ["answered", "as", "server", "1", "-", "-", "-"],
+    ]
+    assert [each.check for each in check(remove(now, [3]), observed).problems] == ["quorum-lost"]
+
+
+def test_an_answer_without_an_id_counts_for_none_of_several_members() -> None:
+    now = membership()
+    one = surveyed("a", "leader")
+    observed = Observed(now, [one], 0, has_auth=True, place_of=lambda member: one.address)
+    for member in now.members:
+        assert "several members are asked here" in str(observed.why_not_in_sync(member))
+
+
+def test_a_member_that_answers_for_a_new_server_is_a_stranger() -> None:
+    state = surveyed("d", "follower", server_id=2)
+    for text in (NEW, WATCHER):
+        assert problems(add(membership(), [server(text)]), state) == ["stranger"]
 
 
 @pytest.mark.parametrize(

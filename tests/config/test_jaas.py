@@ -120,6 +120,9 @@ def test_what_is_refused_names_its_line(text: str, line: int, message: str) -> N
         'user_bob="a" bobsecret',
         'user_bob="a"; user_carol bobsecret',
         'user_bob="a"; user_carol "bobsecret"',
+        'user_bob="a"; "bobsecret"',
+        'user_bob="a"; "bobsecret" required =',
+        'user_bob="a"; }; "bobsecret"',
     ],
 )
 def test_a_password_in_the_wrong_place_is_not_shown(users: str) -> None:

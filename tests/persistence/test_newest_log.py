@@ -188,6 +188,21 @@ def test_a_server_that_was_never_written_to_says_nothing_but_the_first_time() ->
     assert "there is no log" in note
 
 
+@pytest.mark.parametrize(
+    ("zxids", "is_told"),
+    [([0, 0x100000000, 0x200000000], False), ([0x100000003, 0x200000000], True)],
+)
+def test_a_member_is_told_only_if_there_was_a_transaction(zxids: list[int], is_told: bool) -> None:
+    """Each epoch of an ensemble begins with a snapshot, also if nobody has written yet."""
+    directory = MemoryDirectory()
+    for zxid in zxids:
+        database = database_of([])
+        database.tree.last_zxid = zxid
+        write_snapshot(directory, database.freeze())
+    assert bool(recover(directory, directory, OPTIONS).notes) == is_told
+    assert recover(directory, directory, OPTIONS._replace(is_foreign=True)).notes
+
+
 @pytest.mark.parametrize("names", [["acceptedEpoch"], ["acceptedEpoch", "currentEpoch"]])
 def test_no_new_database_where_a_member_has_been(names: list[str]) -> None:
     directory = MemoryDirectory()
