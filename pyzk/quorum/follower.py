@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from pyzk.constants import OpCode
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
+from pyzk.quorum.forwarding import encode_too_late
 from pyzk.quorum.learner import Learner
 from pyzk.quorum.learner_phases import BROADCAST
 from pyzk.quorum.observer_master import ObserverMaster
@@ -22,6 +23,7 @@ from pyzk.quorum.observer_master import ObserverMaster
 if TYPE_CHECKING:
     from pyzk.quorum.link import QuorumLink
     from pyzk.quorum.member import Member
+    from pyzk.server.request import Request
 
 
 class Follower(Learner):
@@ -106,6 +108,17 @@ class Follower(Learner):
         """Returns what mntr shows of a follower: something if it takes observers."""
         master = self.observers
         return super().gauges() if master is None else master.gauges()
+
+    def submit(self, request: Request) -> None:
+        """Sends a write, or a sync, to the leader, unless its session has written at an observer
+        since."""
+        places = self.asked.places
+        if places is not None and places.refuses(
+            request.opcode, request.client_id, self.member.server
+        ):
+            self.link.send(encode_too_late(request.client_id, request.cxid))
+        else:
+            super().submit(request)
 
     # --- what the leader proposes and commits -----------------------------------------
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pyzk.auth.provider import AuthId
 from pyzk.constants import OpCode
 from pyzk.errors import BadArguments, JuteError, KeeperError, MarshallingError, Unimplemented
-from pyzk.jute.records import CreateSessionTxn, Id
+from pyzk.jute.records import CreateSessionTxn, DeleteRequest, Id
 from pyzk.quorum.packets import ForwardedRequest, encode_request
 from pyzk.server.operations import WRITES
 from pyzk.server.request import REFUSED, Request
@@ -31,6 +31,15 @@ def encode_forward(request: Request) -> bytes:
     return encode_request(
         ForwardedRequest(request.client_id, request.cxid, request.opcode, body, ids or None)
     )
+
+
+def encode_too_late(session_id: int, cxid: int) -> bytes:
+    """Returns a REQUEST in place of one that must not take effect any more: the leader makes an
+    error of it, which whoever waits for that one hears of. The root can be deleted nowhere. (A
+    record that nobody can read would do as well, but a leader of 3.9 gives such an error the zxid
+    of the transaction before.)"""
+    body = DeleteRequest("/", -1).encode()
+    return encode_request(ForwardedRequest(session_id, cxid, OpCode.DELETE, body, None))
 
 
 def decode_forward(origin: object, forwarded: ForwardedRequest, received_ms: int) -> Request:

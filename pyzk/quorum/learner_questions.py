@@ -17,6 +17,7 @@ from pyzk.quorum.learner_handler import LearnerHandler
 
 if TYPE_CHECKING:
     from pyzk.jute.records import QuorumPacket
+    from pyzk.quorum.session_places import SessionPlaces
     from pyzk.server.connection import Connection
     from pyzk.server.request import Request
     from pyzk.server.server import Server
@@ -30,6 +31,8 @@ class LeaderQuestions:
         self.syncs: deque[Request | LearnerHandler] = deque()
         self.revalidations: dict[int, deque[tuple[Connection | LearnerHandler, int]]] = {}
         """session -> (who asked, timeout in ms) of each question, in order."""
+        self.places: SessionPlaces | None = None
+        """Where sessions are behind a follower that takes observers; None for other learners."""
 
     def clear(self) -> None:
         """Forgets all questions."""
@@ -69,7 +72,15 @@ class LeaderQuestions:
             master = asker.master
             if is_valid:
                 master.touched([(session_id, timeout_ms)])
+                self._came(session_id, asker)
+                self._server.session_moved(session_id)
             master.send_batch()
             asker.send(packets.encode_validity(session_id, is_valid))
         else:
+            if is_valid and self._server.attaching.get(session_id) is asker:
+                self._came(session_id, self._server)
             self._server.revalidated(asker, session_id, timeout_ms, is_valid)
+
+    def _came(self, session_id: int, place: object) -> None:
+        if self.places is not None:
+            self.places.came(session_id, place)

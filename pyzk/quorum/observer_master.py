@@ -9,7 +9,8 @@ a leader. What is different:
 - What the follower applies is sent on as INFORM, made of its own PROPOSAL at the COMMIT.
 - Requests and questions go to the leader on the follower's link, among those of its own clients,
   and the answers come back the same way (`learner_questions`). The leader knows of no observer: all
-  their sessions are owned by the follower.
+  their sessions are owned by the follower, which itself refuses what comes from where a session is
+  no longer (`session_places`).
 - Which sessions live is told to the leader in the follower's own answers to PING.
 - What the leader would end its link with the follower for ends the link with the observer here.
 
@@ -35,6 +36,7 @@ from pyzk.constants import OpCode
 from pyzk.errors import QuorumProtocolError
 from pyzk.quorum import packets
 from pyzk.quorum.commands import ListenForObservers, StopListeningForObservers
+from pyzk.quorum.forwarding import encode_too_late
 from pyzk.quorum.leader_sync import Synchronizer
 from pyzk.quorum.leader_traffic import LearnerTraffic
 from pyzk.quorum.learner_handler import (
@@ -45,6 +47,7 @@ from pyzk.quorum.learner_handler import (
     LearnerMaster,
     check_timeout,
 )
+from pyzk.quorum.session_places import SessionPlaces
 from pyzk.zxid import counter_of, epoch_of, format_zxid
 
 if TYPE_CHECKING:
@@ -77,6 +80,8 @@ class ObserverMaster(LearnerMaster):
         self.last_proposed = member.database.last_zxid
         self._upstream: QuorumLink = upstream
         self._asked: LeaderQuestions = asked
+        self._places: SessionPlaces = SessionPlaces(member.database.sessions)
+        asked.places = self._places
         self._sessions: LearnerSessions = sessions
         self._synchronizer: Synchronizer = Synchronizer(self)
         self._traffic: LearnerTraffic = LearnerTraffic()
@@ -256,10 +261,15 @@ class ObserverMaster(LearnerMaster):
         raise QuorumProtocolError(f"ACK {format_zxid(zxid)} of an observer")
 
     def requested(self, handler: LearnerHandler, forwarded: ForwardedRequest) -> None:
-        """Sends on to the leader what an observer asks in a client's name."""
+        """Sends on to the leader what an observer asks in a client's name, unless the session has
+        written elsewhere since."""
         if forwarded.type == OpCode.SYNC:
             self._asked.syncs.append(handler)
-        self._upstream.send(packets.encode_request(forwarded))
+        session_id = forwarded.session
+        if self._places.refuses(forwarded.type, session_id, handler):
+            self._upstream.send(encode_too_late(session_id, forwarded.cxid))
+        else:
+            self._upstream.send(packets.encode_request(forwarded))
 
     def touched(self, sessions: list[tuple[int, int]]) -> None:
         """Notes the sessions that live, until the leader asks; those that nobody knows are left

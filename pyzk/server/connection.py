@@ -144,7 +144,7 @@ class Connection:
         self._missing = 1
         """How many bytes must come before ``_held`` can hold a whole frame."""
         self.is_stale = False
-        """Whether the session has moved to another member; only the leader knows."""
+        """Whether the session has moved to another member, which follows this one."""
         # Last: compiled, attributes that are set before ``self`` is handed out cost no checks.
         self.handshake: Handshake | None = Handshake(self)
         """What brings this connection its session; None when that is open, or never will be."""

@@ -399,9 +399,14 @@ class Server:
             return False
         self.touch_session(session_id, timeout_ms)
         session.owner = origin
-        if session.connection is not None:
-            session.connection.session_moved()
+        self.session_moved(session_id)
         return True
+
+    def session_moved(self, session_id: int) -> None:
+        """Serve nothing more of a session here: a learner's client has it now."""
+        session = self.sessions.sessions.get(session_id)
+        if session is not None and session.connection is not None:
+            session.connection.session_moved()
 
     def revalidate_here(self, connection: Connection, session_id: int, timeout_ms: int) -> None:
         """On a server that tracks all sessions: tell whether the session that a client has come
