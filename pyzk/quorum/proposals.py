@@ -117,10 +117,12 @@ class EpochAcks:
 
     def add(self, sid: int, bit: int, current_epoch: int, last_zxid: int) -> None:
         """Takes an ACKEPOCH; ``bit`` is what it counts. Raises QuorumProtocolError for a server
-        that is ahead: it must not be made to follow, for what it has may be committed."""
+        that is ahead: it must not be made to follow, for what it has may be committed. One with the
+        leader's last zxid has the same history, and is not ahead, whatever its epoch is."""
         if current_epoch == NOT_COUNTED:
             return
-        if (current_epoch, last_zxid) > (self._current_epoch, self._last_zxid):
+        own = (self._current_epoch, self._last_zxid)
+        if last_zxid != self._last_zxid and (current_epoch, last_zxid) > own:
             raise QuorumProtocolError(
                 f"server {sid} is ahead: epoch {current_epoch}, zxid {format_zxid(last_zxid)};"
                 f" the leader has {self._current_epoch}, {format_zxid(self._last_zxid)}"

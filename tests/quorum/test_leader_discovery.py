@@ -170,6 +170,7 @@ def test_the_current_epoch_is_stored_when_a_quorum_has_acknowledged_and_before_n
         (make(2, 6), 2, True),
         (make(1, 9), 2, False),
         (make(1, 1), 3, True),
+        (make(2, 6), 3, True),
         (make(2, 9), 1, False),
     ],
 )
@@ -182,6 +183,17 @@ def test_a_learner_that_is_ahead_is_dropped(zxid: int, epoch: int, is_ahead: boo
     assert learner.is_closed() == is_ahead
     assert ((CURRENT, 3) in world.saved) != is_ahead
     assert not world.over()
+
+
+def test_who_has_nothing_more_than_the_leader_is_not_ahead_whatever_its_epoch_is() -> None:
+    """The leader of epoch 3 brought it this far, and died before it had written anything."""
+    database = database_of([create(make(2, 5), "/a")])
+    world = LeaderWorld(epochs=Epochs(3, 2), database=database)
+    learner = world.learner(2)
+    learner.info(accepted=3)
+    learner.ack_epoch(make(2, 5), 3)
+    assert (CURRENT, 4) in world.saved
+    assert learner.fresh()[1:] == ["DIFF 0x200000005", "NEWLEADER 0x400000000 version=0"]
 
 
 def test_a_learner_that_had_accepted_the_epoch_before_is_not_counted() -> None:

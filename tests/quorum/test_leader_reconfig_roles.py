@@ -309,6 +309,21 @@ def test_who_is_ahead_in_the_next_configuration_stops_a_leader_that_is_not() -> 
     assert world.saved[-1] == ("acceptedEpoch", 2)
 
 
+def test_who_is_promoted_may_have_heard_of_an_epoch_that_nobody_else_has_left() -> None:
+    """The leader of epoch 2 had 4 acknowledge it first, and lost its disk. Only voters in force can
+    lead, and the change cannot be completed without 4."""
+    world = unfinished("\n".join([line(1), line(4), line(5), "version=9"]))
+    two, four = world.learner(2), world.learner(4, is_observer=True)
+    two.info(accepted=1)
+    four.info(accepted=2)
+    two.ack_epoch(make(1, 1), 1)
+    four.ack_epoch(make(1, 1), 2)
+    for learner in (two, four):
+        learner.ack_new_leader()
+    assert world.is_serving()
+    assert world.member.membership.version == 9
+
+
 def test_a_leader_that_an_unfinished_change_removes_leads_no_longer() -> None:
     world = unfinished("\n".join([line(2), line(3), "version=9"]))
     two, three = world.with_learners(2, 3)
