@@ -30,8 +30,9 @@ class LeaderIntake:
         self._own_bit: int = own_bit
         self.proposed_bytes: int = 0
         """Bytes of the proposals that are not committed."""
-        self._deferred: deque[tuple[LearnerHandler, ForwardedRequest]] = deque()
-        """Requests of learners, in the order in which they came."""
+        self._deferred: deque[tuple[LearnerHandler, ForwardedRequest, int]] = deque()
+        """Requests of learners, in the order in which they came, each with how often its session
+        had moved by then."""
         self._slow: list[LearnerHandler] = []
         """The learners for which more bytes wait than ``marks.queue_bytes``."""
 
@@ -86,9 +87,15 @@ class LeaderIntake:
             # It is refused, for its session has moved: now, because REVALIDATE does not wait, and
             # could bring the session back, with what it has written elsewhere, before this one.
             return False
-        self._deferred.append((handler, forwarded))
+        self._deferred.append((handler, forwarded, 0 if session is None else session.moves))
         return True
 
-    def next_deferred(self) -> tuple[LearnerHandler, ForwardedRequest] | None:
-        """Returns a request whose wait is over, if there is one."""
-        return self._deferred.popleft() if self._deferred and not self.is_full else None
+    def next_deferred(self) -> tuple[LearnerHandler, ForwardedRequest, bool] | None:
+        """Returns a request whose wait is over, if there is one, and whether its session has moved
+        meanwhile. It may have come back, with what a client of this server wrote, who does not wait
+        in this line."""
+        if not self._deferred or self.is_full:
+            return None
+        handler, forwarded, moves = self._deferred.popleft()
+        session = self._member.server.sessions.sessions.get(forwarded.session)
+        return handler, forwarded, session is not None and session.moves != moves

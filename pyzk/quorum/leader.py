@@ -523,15 +523,18 @@ class Leader(LearnerMaster):
         """Takes what a learner asks in a client's name. SYNC is answered when everything is
         committed that was proposed by now, and never by an error: its answers carry no name."""
         if not self.intake.defers(handler, forwarded):
-            self._take_request(handler, forwarded)
+            self._take_request(handler, forwarded, False)
 
-    def _take_request(self, handler: LearnerHandler, forwarded: ForwardedRequest) -> None:
+    def _take_request(
+        self, handler: LearnerHandler, forwarded: ForwardedRequest, has_moved: bool
+    ) -> None:
         if forwarded.type == OpCode.SYNC:
             self.traffic.syncs.append((self.last_proposed, handler))
             if self.last_proposed <= self.last_committed:
                 self.traffic.send(self.last_committed)  # ahead of what is committed from here on
         else:
-            self.submit(decode_forward(handler, forwarded, self.member.clock.now_ms))
+            origin = None if has_moved else handler  # nobody owns a session as None
+            self.submit(decode_forward(origin, forwarded, self.member.clock.now_ms))
 
     def touched(self, sessions: list[tuple[int, int]]) -> None:
         """Counts these sessions as alive: a learner has heard from their clients."""

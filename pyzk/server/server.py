@@ -398,7 +398,7 @@ class Server:
         if session is None or session.is_local:
             return False
         self.touch_session(session_id, timeout_ms)
-        session.owner = origin
+        session.move(origin)
         self.session_moved(session_id)
         return True
 
@@ -413,7 +413,7 @@ class Server:
         back with still lives."""
         session = self._living(session_id)
         if session is not None:
-            session.owner = self
+            session.move(self)
         self.revalidated(connection, session_id, timeout_ms, session is not None)
 
     def _living(self, session_id: int) -> Session | None:

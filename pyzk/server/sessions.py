@@ -45,6 +45,7 @@ class Session:
         "is_closing",
         "is_local",
         "is_tracked",
+        "moves",
         "owner",
         "queue",
         "session_id",
@@ -65,10 +66,18 @@ class Session:
         self.owner: object = None
         """On the leader: the server through which the client came last, as the server itself or the
         handler of a learner; None until it is known."""
+        self.moves = 0
+        """On the leader: how often it has come through another server than before."""
         self.connection: Connection | None = None
         self.queue: list[Request | QueuedRead] = []
         """The writes under way, in order, each with the reads that wait behind it; only
         `SessionQueues` changes it. (A list: there are few, and an idle session should be small.)"""
+
+    def move(self, owner: object) -> None:
+        """Note that the client comes through this server from now on."""
+        if self.owner is not owner:
+            self.owner = owner
+            self.moves += 1
 
 
 class SessionTracker:

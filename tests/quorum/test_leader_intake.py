@@ -86,6 +86,19 @@ def test_what_a_session_has_sent_before_it_moved_does_not_wait_until_it_comes_ba
     assert applied(world) == ["/owned", "/later"]
 
 
+def test_what_waits_of_a_session_that_was_elsewhere_meanwhile_is_refused() -> None:
+    """A client of the leader, where the session was meanwhile, waits in another line."""
+    world, (first, second) = established(marks=Marks(proposal_bytes=SIZE))
+    first.create("/owned", data=bytes(SIZE))
+    first.create("/early", data=bytes(SIZE))
+    second.send(packets.encode_revalidate(SESSION, 6000))
+    first.send(packets.encode_revalidate(SESSION, 6000))
+    first.create("/later", data=bytes(SIZE))
+    for _ in range(3):
+        second.ack_all()
+    assert applied(world) == ["/owned", "/later"]
+
+
 def test_a_sync_waits_behind_what_came_before_it() -> None:
     _, (first, second) = established(marks=Marks(proposal_bytes=SIZE))
     for number in range(3):

@@ -446,12 +446,18 @@ def _(right: Right, learner: Follower, link: QuorumLink, packet: QuorumPacket) -
 
 
 @swap("SYNC ahead of the commit of what was proposed before", "pipeline/sync", Leader._take_request)
-def _(right: Right, leader: Leader, handler: LearnerHandler, forwarded: ForwardedRequest) -> None:
+def _(
+    right: Right,
+    leader: Leader,
+    handler: LearnerHandler,
+    forwarded: ForwardedRequest,
+    has_moved: bool,
+) -> None:
     if forwarded.type != OpCode.SYNC:
-        right(leader, handler, forwarded)
+        right(leader, handler, forwarded, has_moved)
         return
     kept, leader.last_proposed = leader.last_proposed, leader.last_committed
-    right(leader, handler, forwarded)
+    right(leader, handler, forwarded, has_moved)
     leader.last_proposed = kept
 
 
