@@ -33,7 +33,7 @@ from pyzk.quorum.commands import (
     StoreDatabase,
     TruncateLog,
 )
-from pyzk.quorum.epochs import Epochs, load_epochs
+from pyzk.quorum.epochs import CURRENT, Epochs, load_epochs
 from pyzk.quorum.storage_commands import StorageAnswers, carry_out, freeze, save_config
 from pyzk.quorum.unsaved_configs import UnsavedConfigs
 from pyzk.sim.config_files import MachineFiles
@@ -182,6 +182,13 @@ class SimDisk:
     def has_data(self) -> bool:
         """Whether a start finds a database, or makes one; a member that has none does not vote."""
         return self.is_new or bool(snapshots(self.snapshots.names()))
+
+    @property
+    def history(self) -> tuple[int, int]:
+        """The current epoch and the last zxid that no crash can take: who is ahead of whom."""
+        directory = self.snapshots
+        current = int(directory.read(CURRENT, 0, 16)) if CURRENT in directory.names() else 0
+        return current, self.durable_zxid
 
     def _forget(self) -> None:
         """Forget what a program has in memory."""

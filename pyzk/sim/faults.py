@@ -167,10 +167,10 @@ class Faults:
         def act() -> None:
             if machine.life != life or machine.is_up or machine.is_left_broken:
                 return
-            # It does not vote until it has the data of a leader, so the others that have theirs
-            # must be a quorum, or nobody would ever lead again.
+            # It does not vote until it has the data of a leader, so one of the others that have
+            # theirs must find a quorum among them, or nobody would ever lead again.
             others = self._with_data([sid for sid in self.world.machines if sid != machine.sid])
-            if not self.is_over and not self.world.operator.needs_others(others):
+            if not self.is_over and self.world.operator.can_go_on(others):
                 checks.durability.lost[machine.sid] = None
                 self._remove_data(machine)
             self._restart(machine, life)
@@ -426,9 +426,9 @@ class Faults:
         return [machines[sid] for sid in core]
 
     def _core(self) -> list[int]:
-        """Return the members that survive: a quorum, also of a change that may be under way, not
-        much more, and perhaps an observer."""
-        rng, options = self.rng, self.options
+        """Return the members that survive: a quorum, also of a change that may be under way, with
+        one who can lead it, not much more, and perhaps an observer."""
+        rng, options, operator = self.rng, self.options, self.world.operator
         configs = self.world.checks.configs
         newest = configs.newest
         changes = configs.under_way()
@@ -442,6 +442,7 @@ class Faults:
             is_alone = not options.leader_serves and len(core) == 1
             with_data = self._with_data(core)
             has_quorum = all(verifier.has_quorum(with_data) for verifier in verifiers)
+            has_quorum = has_quorum and operator.can_go_on(with_data)
             if not has_quorum or is_alone or rng.random() < 0.15:
                 core.append(sid)
         core += [sid for sid in newest.observers if sid not in core and rng.random() < 0.7]

@@ -256,6 +256,19 @@ class Operator:
                 needed += [sid for sid in config.voters if sid not in sids]
         return needed
 
+    def can_go_on(self, sids: list[int]) -> bool:
+        """Tells whether one of these machines, which have data, can lead: it is elected only if it
+        has a weight in the configuration in force, and nobody follows it who is ahead of it. So
+        those that are not must be enough for each change that is under way."""
+        machines = self.world.machines
+        in_force = verifier_of(self._latest_in_force([machines[sid] for sid in sids]))
+        histories = {sid: machines[sid].disk.history for sid in sids}
+        return any(
+            in_force.weight(leader)
+            and not self.needs_others([sid for sid in sids if not _is_ahead(histories[sid], own)])
+            for leader, own in histories.items()
+        )
+
     def _latest_in_force(self, machines: list[Machine]) -> Membership:
         """Returns the latest configuration that one of these machines has in force; the newest of
         all if it is that."""
@@ -282,6 +295,11 @@ def _in_force(machine: Machine) -> Membership:
     """Returns the configuration by which a machine goes, or will go when it is started."""
     configs = machine.configs
     return configs.committed if configs is not None else machine.disk.config.known()[0]
+
+
+def _is_ahead(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Tells whether a history is ahead of another one; a last zxid has one past."""
+    return one[1] != other[1] and one > other
 
 
 def _names(lines: tuple[QuorumServer, ...]) -> str:

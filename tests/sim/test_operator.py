@@ -7,6 +7,7 @@ import pytest
 
 from pyzk.config.members import Membership, ServerAddress
 from pyzk.quorum.commands import ListenForClients
+from pyzk.quorum.epochs import CURRENT, save_epoch
 from pyzk.sim.network import CLIENT
 from pyzk.sim.operator import PATIENCE
 from pyzk.sim.options import LIVENESS, Options
@@ -48,6 +49,34 @@ def test_who_knows_a_change_as_proposed_only_needs_a_quorum_of_the_one_before() 
     assert operator.needs_others([1, 2]) == []
     assert operator.needs_others([1, 3]) == [2, 4]
     assert operator.needs_others([1]) == [2, 3, 2, 3, 4]
+
+
+def test_a_change_needs_somebody_who_is_elected_and_has_enough_that_are_not_ahead() -> None:
+    """In force is a configuration in which server 1 has no weight, and is never elected. A change
+    is under way that has no weights, and needs three of the four."""
+    world = world_of(4)
+    lines = first_membership(world.options).members
+    groups = (1, (1, 2)), (2, (3,)), (3, (4,))
+    weights = (1, 0), (2, 1), (3, 1), (4, 1)
+    in_force = Membership(lines, FOUNDED, groups, weights)
+    world.checks.configs._add(in_force)
+    for sid, zxid in (1, CHANGED + 2), (2, CHANGED), (3, FOUNDED), (4, FOUNDED):
+        world.machines[sid].life = 1
+        disk = world.machines[sid].disk
+        disk.config.saved.activate(in_force)
+        disk.durable_zxid = zxid
+    operator = world.operator
+    assert operator.can_go_on([1, 2, 4])
+    world.machines[2].disk.config.saved.propose(Membership(lines, CHANGED))
+    assert operator.needs_others([1, 2, 4]) == []
+    assert not operator.can_go_on([1, 2, 4])
+    assert operator.can_go_on([2, 3, 4])
+    world.machines[1].disk.durable_zxid = CHANGED
+    assert operator.can_go_on([1, 2, 4])
+    save_epoch(world.machines[1].disk.snapshots, CURRENT, 2)
+    assert operator.can_go_on([1, 2, 4])
+    world.machines[1].disk.durable_zxid = FOUNDED
+    assert not operator.can_go_on([1, 2, 4])
 
 
 def test_nobody_is_lost_who_can_ask_those_that_are_left() -> None:
