@@ -18,10 +18,7 @@ from typing import Final
 
 PACKAGES: Final = ("gcc", "libc6-dev", "libssl-dev", "libsasl2-dev", "libsasl2-modules")
 JUTE: Final = Path("/usr/share/java/zookeeper-jute.jar")
-SUITE: Final = (
-    "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]"
-    " URI bookworm main\n"
-)
+KEYS: Final = "/usr/share/keyrings/debian-archive-keyring.gpg"
 LIBRARY: Final = (
     *("zookeeper.c", "recordio.c", "zk_log.c", "zk_hashtable.c", "addrvec.c", "mt_adaptor.c"),
     *("zk_sasl.c", "hashtable/hashtable.c", "hashtable/hashtable_itr.c"),
@@ -54,7 +51,7 @@ def _source(scratch: Path) -> Path:
     """Fetches the source of Debian's package; returns the folder with the release in it."""
     lists, sources = scratch / "lists", scratch / "sources.list"
     (lists / "partial").mkdir(parents=True)
-    sources.write_text(SUITE)
+    sources.write_text(_suites(scratch))
     apt = [
         *("apt-get", "-qq", "-o", f"Dir::Etc::sourcelist={sources}"),
         *("-o", "Dir::Etc::sourceparts=-", "-o", f"Dir::State::lists={lists}"),
@@ -67,6 +64,13 @@ def _source(scratch: Path) -> Path:
         packed.extractall(scratch, filter="data")
     (folder,) = scratch.glob("apache-zookeeper-*")
     return folder
+
+
+def _suites(folder: Path) -> str:
+    """Returns lines for apt: the sources of what this machine has its packages from."""
+    place = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
+    told = _run(["apt-get", "indextargets", "--format", place, "Created-By: Packages"], folder)
+    return "".join(f"deb-src [signed-by={KEYS}] {each}\n" for each in sorted({*told.splitlines()}))
 
 
 def _build(release: Path, target: Path) -> None:
@@ -88,5 +92,6 @@ def _build(release: Path, target: Path) -> None:
     _run([*command, "-lssl", "-lcrypto", "-lsasl2", "-lpthread", "-lm"], client)
 
 
-def _run(command: list[str], folder: Path) -> None:
-    subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+def _run(command: list[str], folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout
