@@ -25,7 +25,7 @@ NETTY: Final = "org.apache.zookeeper.server.NettyServerCnxnFactory"
 SASL_PROVIDER: Final = "org.apache.zookeeper.server.auth.SASLAuthenticationProvider"
 LOGIN_FILE: Final = "java.security.auth.login.config"
 PASSWORD: Final = "apassword"
-"""Of the stores; Java knows no PKCS12 or JKS without one."""
+"""The password of the key and trust stores; Java knows no PKCS12 or JKS without one."""
 USERS: Final[Mapping[str, str]] = {"alice": "a-secret", "bob": "b-secret"}
 MEMBER_PASSWORD: Final = "m-secret"
 PEM, JKS = "pem", "jks"

@@ -40,7 +40,7 @@ class Metrics:
     non_mtls_remote_conn_count: int = 0
     """How many clients have come without TLS, on a server that has it."""
     non_mtls_local_conn_count: int = 0
-    """The same of clients on the machine of the server."""
+    """How many clients on the machine of the server have come without TLS, if the server has it."""
 
     # counters
     watch_bytes: int = 0

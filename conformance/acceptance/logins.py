@@ -41,7 +41,7 @@ LOGINS: Final = Path(__file__).parent / "Logins.java"
 PATIENCE_S: Final = 40.0
 TRIES: Final = {"max_tries": 1, "delay": 0.05, "backoff": 1}
 BROKEN: Final = 2
-"""So many broken connections are a no: all clients go on trying for ever."""
+"""How many broken connections count as a refusal, for all clients go on trying for ever."""
 PROTOCOLS: Final = {"ssl.enabledProtocols": "TLSv1.2,TLSv1.3"}
 """3.9.3 offers 1.3 only, which the Java client 3.8 does not."""
 PIPE: Final = "an end by SIGPIPE"

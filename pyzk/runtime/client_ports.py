@@ -76,7 +76,7 @@ class ClientPorts:
 
     @property
     def secure_address(self) -> tuple[str, int] | None:
-        """The same of secureClientPort."""
+        """Where clients connect to secureClientPort; None if there is none."""
         return self._secure.address if self._secure.address[1] else None
 
     @property

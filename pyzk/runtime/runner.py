@@ -116,7 +116,7 @@ class PeerRunner(ClientInputs):
         another one when a reconfiguration has moved it. Without a client port it is that of
         secureClientPort."""
         self.secure_client_address: tuple[str, int] | None = None
-        """The same of secureClientPort; None if there is none."""
+        """The address of secureClientPort once ``start`` has returned; None if there is none."""
         self._host: Host | None = None
         self.failure: BaseException | None = None
         """The error that stopped the server; None if it runs, or ended because it was asked to."""
