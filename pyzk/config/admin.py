@@ -49,6 +49,8 @@ class AdminConfig:
     rate_limiter_interval_ms: int = 300_000
     use_x_forwarded_for: bool = False
     """Whether the ip id of who asks is what the header X-Forwarded-For says."""
+    cert_reload: bool = False
+    """Whether changed files of keys and certificates are read again."""
     tls: TlsConfig | None = None
     """What TLS on the port is told, by the keys of members; None if it takes none."""
 
@@ -112,7 +114,13 @@ def read_admin(
                 "has no effect without admin.forceHttps or admin.portUnification",
             )
         return config
-    return dataclasses.replace(config, tls=_tls(config, settings, values, warn))
+    reload = settings.known.get("sslQuorumReloadCertFiles")
+    reloads = reload is not None and reload.value.lower() == "true"
+    return dataclasses.replace(
+        config,
+        cert_reload=reloads or values.get("client_cert_reload", False),
+        tls=_tls(config, settings, values, warn),
+    )
 
 
 def _tls(

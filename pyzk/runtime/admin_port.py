@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from pyzk.runtime.http_port import HttpPort
+from pyzk.runtime.http_port import CallLater, HttpPort, HttpTls
 
 if TYPE_CHECKING:
     from pyzk.config.admin import AdminConfig
     from pyzk.runtime.admin_world import AdminWorld
+    from pyzk.runtime.tls import TlsContexts
 
 PAGES: Final = (
     "pyzk.runtime.admin_commands",
@@ -36,8 +39,34 @@ def application(world: AdminWorld) -> web.Application:
     return made
 
 
-async def open_admin_port(world: AdminWorld, config: AdminConfig) -> HttpPort:
-    """Open the port that the configuration asks for. Raises OSError."""
-    port = HttpPort(application(world), max(config.idle_timeout_ms, 0) / 1000 or 30.0)
+async def open_admin_port(
+    world: AdminWorld,
+    config: AdminConfig,
+    contexts: TlsContexts | None,
+    call_later: CallLater,
+    admits: Callable[[int], bool],
+) -> HttpPort:
+    """Open the port that the configuration asks for; with ``contexts`` it takes TLS. Raises
+    OSError."""
+    tls = None
+    if contexts is not None:
+        tls = HttpTls(
+            contexts,
+            call_later,
+            takes_plain=not config.force_https,
+            reloads=config.cert_reload,
+            came_plain=partial(_count_plain, world),
+        )
+    port = HttpPort(
+        application(world),
+        "admin port",
+        idle_timeout_s=config.idle_timeout_ms / 1000 if config.idle_timeout_ms > 0 else None,
+        tls=tls,
+        admits=admits,
+    )
     await port.open(config.host, config.server_port)
     return port
+
+
+def _count_plain(world: AdminWorld) -> None:
+    world.peer.metrics.insecure_admin_count += 1

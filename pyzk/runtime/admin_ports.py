@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pyzk.quorum.configurations import Configurations
     from pyzk.quorum.peer import Peer
     from pyzk.runtime.http_port import HttpPort
+    from pyzk.runtime.seams import Timer
+    from pyzk.runtime.tls import TlsContexts
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +43,11 @@ class Runner(Protocol):
     clock: Clock
     client_address: tuple[str, int]
     secure_client_address: tuple[str, int] | None
+    first_reserved_descriptor: int
 
     @property
     def configurations(self) -> Configurations | None: ...
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer: ...
     def perform(self, order: Callable[[], None]) -> None: ...
     def read_clock(self) -> None: ...
 
@@ -97,6 +101,11 @@ class AdminPorts:
                 f"true needs a package that is not installed: pip install '{EXTRA}'",
                 key="admin.enableServer",
             )
+        self._contexts: TlsContexts | None = None
+        if config is not None and config.tls is not None and _has_library():
+            from pyzk.runtime.tls import TlsContexts  # few need it
+
+            self._contexts = TlsContexts(config.tls)
         self._opening: asyncio.Task[object] | None = None
         self._port: HttpPort | None = None
         self._is_over = False
@@ -133,7 +142,13 @@ class AdminPorts:
         from pyzk.runtime.admin_port import open_admin_port
 
         try:
-            self._port = await open_admin_port(RunnerWorld(self._runner), config)
+            self._port = await open_admin_port(
+                RunnerWorld(self._runner),
+                config,
+                self._contexts,
+                self._runner.call_later,
+                self._admits,
+            )
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else error.strerror or str(error)
             log.warning(
@@ -143,7 +158,16 @@ class AdminPorts:
                 reason,
             )
             return
-        log.info("admin server on http://%s%s", place(*self._port.address), config.command_url)
+        log.info(
+            "admin server on %s://%s%s",
+            "https" if config.force_https else "http",
+            place(*self._port.address),
+            config.command_url,
+        )
+
+    def _admits(self, descriptor: int) -> bool:
+        """Tell whether a connection may have this descriptor: the last ones are for the disk."""
+        return descriptor < self._runner.first_reserved_descriptor
 
     async def close(self) -> None:
         """Close the ports."""
