@@ -92,6 +92,7 @@ def parse_config(
     """
     settings = Settings(text, properties, options)
     builder = _Builder(settings, read_file, resolve or no_names, is_directory, path, has_provider)
+    builder.values["file_text"] = None if path is None else text
     try:
         return builder.build()
     except ConfigError as error:
@@ -237,6 +238,8 @@ class _Builder:
                 self._unknown(name, setting)
                 others.append((name.removeprefix("zookeeper."), setting.value))
         self.values["other_properties"] = tuple(others)
+        found = self.settings.properties.items()
+        self.values["properties"] = tuple((name, setting.value) for name, setting in found)
 
     def _unknown(self, name: str, setting: Setting) -> None:
         from pyzk.config import hints  # a start that is right does without it

@@ -63,7 +63,7 @@ def test_every_field_has_one_row() -> None:
     names = {field.name for field in fields(ServerConfig)}
     assert len(rows) == len(set(rows))
     others = {"auth_providers", "client_tls", "ensemble", "initialize", "warnings", "notes"}
-    others |= {"admin", "custom_providers", "other_properties", "sasl"}
+    others |= {"admin", "custom_providers", "file_text", "other_properties", "properties", "sasl"}
     assert names - set(rows) == others
 
 
