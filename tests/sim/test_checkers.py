@@ -323,6 +323,36 @@ def test_a_member_that_was_told_of_later_members_need_not_save_what_was_before()
         story.configs.synced(2, zxids[1], lambda: 0)
 
 
+@pytest.mark.parametrize(
+    ("in_force", "needs_file"),
+    [
+        ((1, 3), False),  # added and removed while it was away: it joins by the lines that it has
+        ((1, 2), True),  # it is a member by what is in force, which must be in its files
+        ((), True),  # it goes by its lines alone, and may help to commit the change
+    ],
+)
+def test_a_member_that_joins_need_not_save_what_had_added_it(
+    in_force: tuple[int, ...], needs_file: bool
+) -> None:
+    story = Story()
+    lines = members(1, 3)
+    story.configs.written_by_hand(2, lines)
+    added = members(1, 2, 3, version=make(1, 1))
+    later = members(*in_force or (1, 3), version=make(1, 2))
+    story.propose(added, 1, 2, 3)
+    story.propose(later, 1, 2, 3, last=added.version)
+    story.chain.delivered("h1", later.version)
+    story.configs.seen(2, Configurations(later if in_force else lines, None, True))
+    story.configs.logged(2, added.version, reconfig_txn(added))
+    if needs_file:
+        with pytest.raises(Violation, match="configuration files"):
+            story.configs.synced(2, added.version, lambda: 0)
+    else:
+        story.configs.synced(2, added.version, lambda: 0)
+        story.configs.stopped(2)
+        story.configs.seen(2, Configurations(lines, None, True))
+
+
 def test_who_serves_behind_a_change_has_it_in_force() -> None:
     story = Story()
     config = members(1, 2, version=make(1, 1))
