@@ -22,8 +22,6 @@ from pyzk.jute.records import (
     TxnHeader,
 )
 from pyzk.persistence.txnlog import frame_record
-from pyzk.quorum import packets
-from pyzk.quorum.authentication import MAGIC_BYTES
 from pyzk.quorum.configurations import Configurations
 from pyzk.quorum.epochs import Epochs
 from pyzk.sim.checkers import Violation
@@ -31,7 +29,6 @@ from pyzk.sim.checkers.chain import Chain
 from pyzk.sim.checkers.configs import ConfigChecker
 from pyzk.sim.checkers.durability import DurabilityChecker
 from pyzk.sim.checkers.epochs import EpochChecker
-from pyzk.sim.checkers.informs import InformChecker
 from pyzk.sim.checkers.model import Model
 from pyzk.sim.checkers.replies import ReplyChecker
 from pyzk.sim.history import DATA, Operation, SessionRecord, Watch
@@ -576,38 +573,3 @@ def test_a_read_is_the_state_at_the_zxid_of_its_answer() -> None:
     checker.asked(again)
     with pytest.raises(Violation, match="reads"):
         checker.answered(session, again, 4, make(1, 2), -101, b"")
-
-
-# --- observer masters -----------------------------------------------------------------
-
-
-def informs(beginning: int, zxid: int, *following: int) -> bytes:
-    return packets.encode_bare(beginning, zxid) + b"".join(
-        packets.encode_packet(packets.INFORM, each, b"") for each in following
-    )
-
-
-def test_an_observer_hears_of_everything_behind_what_it_was_given() -> None:
-    checker = InformChecker(chain())
-    checker.sent("h2", "one", informs(packets.DIFF, make(1, 2), make(1, 3), make(1, 4)))
-    data = informs(packets.TRUNC, make(1, 1), make(1, 2))
-    checker.sent("h2", "two", data[:30])
-    checker.sent("h2", "two", data[30:])
-
-
-@pytest.mark.parametrize("size", [1, 7, 19, 200])
-def test_members_may_log_in_first(size: int) -> None:
-    token, nothing = (MAGIC_BYTES + b"\0\0\0\1" + each for each in (b"\0\0\0\3abc", b"\xff" * 4))
-    data = token + nothing + token + informs(packets.DIFF, make(1, 2), make(1, 3), make(1, 5))
-    checker = InformChecker(chain())
-    with pytest.raises(Violation, match="h2 sends 0x100000005"):
-        for at in range(0, len(data), size):
-            checker.sent("h2", "one", data[at : at + size])
-
-
-@pytest.mark.parametrize("following", [(4,), (3, 5), (3, 3), (2,)])
-def test_a_hole_in_what_an_observer_hears_is_a_violation(following: tuple[int, ...]) -> None:
-    checker = InformChecker(chain())
-    with pytest.raises(Violation, match="h2 sends"):
-        zxids = [make(1, each) for each in following]
-        checker.sent("h2", "one", informs(packets.DIFF, make(1, 2), *zxids))
