@@ -33,7 +33,6 @@ that holds up the others is dropped; ZooKeeper lets its queue grow.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -44,6 +43,7 @@ from pyzk.outsiders import about
 from pyzk.quorum import packets
 from pyzk.quorum.learner_numbers import LearnerNumbers
 from pyzk.quorum.link import QuorumLink
+from pyzk.quorum.round_trip import RoundTrip
 from pyzk.quorum.snapshot_stream import SnapshotPart
 from pyzk.zxid import counter_of, epoch_of, format_zxid
 
@@ -79,8 +79,6 @@ ESTABLISHED: Final = "the leader is established"
 
 STRANGERS: Final = 64
 """The most links at one time that have not said who they are."""
-PINGS: Final = 64
-"""Of so many PINGs that are not answered it is known when they were sent."""
 _NEVER: Final = 1 << 62
 
 
@@ -241,10 +239,7 @@ class LearnerHandler:
         """The number of beats for which it has held up the writes of all."""
         self._held: list[bytes] | None = None
         self._held_bytes: int = 0
-        self._pinged: deque[tuple[int, int]] = deque(maxlen=PINGS)
-        """(zxid, monotonic ms of its sending) of each PING that is not answered."""
-        self.round_trip_ms: int = -1
-        """The time from a PING to its answer, at the last one that came; -1 before that."""
+        self.round_trip: RoundTrip = RoundTrip()
         self._awaited: int = 0
         """A proposal whose ACK is awaited, or 0."""
         self._awaited_beat: int = 0
@@ -353,7 +348,7 @@ class LearnerHandler:
         self.numbers.zxid = self.master.last_proposed or self.numbers.zxid
         if self.phase == ACTIVE:
             master = self.master
-            self._pinged.append((master.last_proposed, master.member.clock.now_ms))
+            self.round_trip.sent(master.last_proposed, master.member.clock.now_ms)
             self.link.send_ahead(data)
         elif self.phase >= SYNCING:
             self.link.send(data)
@@ -546,25 +541,14 @@ class LearnerHandler:
         elif epoch_of(zxid) != self.master.epoch:
             raise QuorumProtocolError(f"ACK of NEWLEADER {format_zxid(zxid)}, another epoch")
         elif self.phase == ACTIVE:
-            self._pinged.clear()  # UPTODATE has come; what came before that is not answered
+            self.round_trip.forget()  # UPTODATE has come
 
     def _on_ping(self, packet: QuorumPacket) -> None:
         """Learns which sessions live, and how long the way there and back takes."""
-        self._measure(packet.zxid)
+        self.round_trip.answered(packet.zxid, self.master.member.clock.now_ms)
         touched = packets.touched_sessions(packet)
         if touched:
             self.master.touched(touched)
-
-    def _measure(self, zxid: int) -> None:
-        """Notes the round trip of a PING that is answered. The answer repeats its zxid; one that
-        comes unasked, as a learner with a slow disk sends it, most often has another one."""
-        pinged = self._pinged
-        for at, (pinged_zxid, sent_ms) in enumerate(pinged):
-            if pinged_zxid == zxid:
-                self.round_trip_ms = self.master.member.clock.now_ms - sent_ms
-                for _ in range(at + 1):
-                    pinged.popleft()
-                return
 
     def _on_revalidate(self, packet: QuorumPacket) -> None:
         """Answers whether a session lives, if that is known here."""

@@ -6,8 +6,9 @@ import pytest
 
 from pyzk.quorum import packets
 from pyzk.quorum.follower import Follower
-from pyzk.quorum.learner_handler import PINGS, LearnerHandler
+from pyzk.quorum.learner_handler import LearnerHandler
 from pyzk.quorum.observer import Observer
+from pyzk.quorum.round_trip import PINGS
 from pyzk.zxid import make
 from tests.quorum.leader_world import TICK_MS, LeaderWorld, Learner
 from tests.quorum.learner_world import LearnerWorld, ping
@@ -33,7 +34,7 @@ def beat(world: LeaderWorld) -> None:
 def test_the_round_trip_is_unknown_before_the_first_answer() -> None:
     world, _, handler = established()
     beat(world)
-    assert handler.round_trip_ms == -1
+    assert handler.round_trip.ms == -1
 
 
 def test_the_round_trip_is_the_time_from_a_ping_to_its_answer() -> None:
@@ -41,7 +42,7 @@ def test_the_round_trip_is_the_time_from_a_ping_to_its_answer() -> None:
     beat(world)
     world.clock.now_ms += 7
     learner.send(packets.encode_ping_reply(world.leader.last_proposed, {}))
-    assert handler.round_trip_ms == 7
+    assert handler.round_trip.ms == 7
 
 
 def test_a_round_trip_longer_than_the_pause_between_pings_is_measured_whole() -> None:
@@ -52,7 +53,7 @@ def test_a_round_trip_longer_than_the_pause_between_pings_is_measured_whole() ->
     beat(world)
     for _ in range(3):
         learner.send(packets.encode_ping_reply(zxid, {}))
-        assert handler.round_trip_ms == 2 * HALF_TICK_MS
+        assert handler.round_trip.ms == 2 * HALF_TICK_MS
         beat(world)
 
 
@@ -61,12 +62,12 @@ def test_an_answer_that_nobody_asked_for_is_no_measure() -> None:
     beat(world)
     world.clock.now_ms += 5
     learner.send(packets.encode_ping_reply(make(1, 99), {}))
-    assert handler.round_trip_ms == -1
+    assert handler.round_trip.ms == -1
     world.clock.now_ms += 5
     learner.send(packets.encode_ping_reply(world.leader.last_proposed, {}))
-    assert handler.round_trip_ms == 10
+    assert handler.round_trip.ms == 10
     learner.send(packets.encode_ping_reply(world.leader.last_proposed, {}))
-    assert handler.round_trip_ms == 10
+    assert handler.round_trip.ms == 10
 
 
 def test_a_ping_that_has_overtaken_uptodate_is_not_waited_for() -> None:
@@ -76,14 +77,14 @@ def test_a_ping_that_has_overtaken_uptodate_is_not_waited_for() -> None:
     beat(world)
     world.clock.now_ms += 3
     learner.send(packets.encode_ping_reply(world.leader.last_proposed, {}))
-    assert handler.round_trip_ms == 3
+    assert handler.round_trip.ms == 3
 
 
 def test_of_a_learner_that_answers_nothing_not_every_ping_is_kept() -> None:
     _, _, handler = established()
     for _ in range(2 * PINGS):
         handler.ping(packets.encode_bare(packets.PING, 0))
-    assert len(handler._pinged) == PINGS
+    assert len(handler.round_trip._sent) == PINGS
 
 
 @pytest.mark.parametrize("is_observer", [False, True])
