@@ -12,6 +12,7 @@ from pyzk.config.settings import Remark
 from pyzk.constants import MAX_TXN_BYTES
 
 if TYPE_CHECKING:
+    from pyzk.config.admin import AdminConfig
     from pyzk.config.ensemble import EnsembleConfig
     from pyzk.config.sasl import SaslConfig
     from pyzk.config.tls import TlsConfig
@@ -168,6 +169,8 @@ class ServerConfig:
     audit_impl_class: str = ""
     """The Java class that writes the audit log; "" stands for the original's own."""
 
+    admin: AdminConfig | None = None
+    """What the admin server, by HTTP, is told; None if there is none."""
     ensemble: EnsembleConfig | None = None
     """The place among the other members; None on a lone server."""
 
