@@ -1,7 +1,7 @@
 """One connection of HTTP, and how many there may be.
 
 Shell. It stands between its socket, or the TLS of that, and aiohttp, and notes how long the other
-side is silent or slow. ZooKeeper: the idle timeout of Jetty's ServerConnector; its limits are memory and threads
+side is silent or slow. ZooKeeper: the idle timeout of Jetty's ServerConnector
 """
 
 from __future__ import annotations
