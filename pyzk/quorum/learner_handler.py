@@ -41,6 +41,7 @@ from pyzk.int64 import hex_id
 from pyzk.jute.records import QuorumPacket
 from pyzk.outsiders import about
 from pyzk.quorum import packets
+from pyzk.quorum.learner_numbers import LearnerNumbers
 from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.snapshot_stream import SnapshotPart
 from pyzk.zxid import counter_of, epoch_of, format_zxid
@@ -223,6 +224,7 @@ class LearnerHandler:
         self.told_zxid: int = 0
         """The last transaction that the learner can have and acknowledge; what is held back does
         not count."""
+        self.numbers: LearnerNumbers = LearnerNumbers(self.link, master.member.clock.wall_ms)
         self._queue_bytes: int = master.queue_bytes
         self.mark_bytes: int = self._queue_bytes
         """No further writes are taken while more than this waits for it."""
@@ -341,6 +343,7 @@ class LearnerHandler:
     def ping(self, data: bytes) -> None:
         """Queues a PING; before NEWLEADER it would be taken for something else. It stands in no
         order with proposals, and does not wait behind them: the answer says which sessions live."""
+        self.numbers.zxid = self.master.last_proposed or self.numbers.zxid
         if self.phase == ACTIVE:
             self.link.send_ahead(data)
         elif self.phase >= SYNCING:
@@ -365,6 +368,11 @@ class LearnerHandler:
     def queued_bytes(self) -> int:
         """The bytes that wait for it, a snapshot not counted."""
         return self.link.queued_bytes + self._held_bytes
+
+    @property
+    def queued_packets(self) -> int:
+        """How many pieces wait for it, each of one packet or several."""
+        return self.link.queued + len(self._held or ())
 
     @property
     def is_behind(self) -> bool:
@@ -544,6 +552,7 @@ class LearnerHandler:
 
     def _on_request(self, packet: QuorumPacket) -> None:
         """Hands a client's write, or sync, to the leader."""
+        self.numbers.requests += 1
         self.master.requested(self, packets.forwarded_request(packet))
 
 

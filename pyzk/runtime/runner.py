@@ -44,6 +44,7 @@ from pyzk.server.host import NO_PORT, Host
 if TYPE_CHECKING:
     from pyzk.auth.sasl.gssapi import Kerberos
     from pyzk.quorum.configurations import Configurations
+    from pyzk.runtime.admin_ports import AdminPorts
     from pyzk.runtime.member_ports import MemberPorts
     from pyzk.server.arrival import Arrival
 
@@ -91,6 +92,8 @@ class PeerRunner(ClientInputs):
         self._network = seams.network
         self._member: MemberPorts | None = None
         """The ports of a member of an ensemble; None for a lone server."""
+        self.admin: AdminPorts | None = None
+        """The ports for HTTP; None if the configuration has none."""
         self._loop: asyncio.AbstractEventLoop
         self._timer: Timer | None = None
         self._driver: Driver
@@ -129,17 +132,21 @@ class PeerRunner(ClientInputs):
         """
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
+        if self.config.admin is not None:
+            from pyzk.runtime.admin_ports import AdminPorts  # few tests need it
+
+            self.admin = AdminPorts(self)
         self._clients.open(self._listeners)
         try:
             database = self._storage.open()
             self._take_saved()
-            self._read_clock()
+            self.read_clock()
             self._make_peer(database)
             self._describe()
             self._storage.start(self._loop, self._log_synced, self._storage_failed)
             if self._member is not None:
                 await self._member.listen()
-                self._read_clock()
+                self.read_clock()
             self._driver.start(wants_snapshot=self._storage.wants_snapshot)
         except BaseException:
             self._clients.close()
@@ -149,6 +156,8 @@ class PeerRunner(ClientInputs):
             self._storage.release()
             raise
         await self._clients.serve()
+        if self.admin is not None:
+            self.admin.open()
 
     def _take_saved(self) -> None:
         """Goes by the configurations of the ensemble that a member has saved beside its data, if it
@@ -243,7 +252,8 @@ class PeerRunner(ClientInputs):
 
     # --- inputs ---------------------------------------------------------------------
 
-    def _read_clock(self) -> None:
+    def read_clock(self) -> None:
+        """Sets the clock of the core to now."""
         if self._time is not None:
             self._time.read(self.clock)
             return
@@ -277,7 +287,7 @@ class PeerRunner(ClientInputs):
         """Takes a client that has connected; None refuses it."""
         if self._is_closing:
             return None  # the loop had accepted it when the port closed; nobody would close it
-        self._read_clock()
+        self.read_clock()
         if not self._has_descriptors(arrival.host, arrival.descriptor):
             return None
         return self.peer.accept(arrival)
@@ -316,7 +326,7 @@ class PeerRunner(ClientInputs):
         )
         self._fed = []
         self._fed_bytes = 0
-        self._read_clock()
+        self.read_clock()
         metrics = self.peer.metrics
         written = metrics.response_bytes
         for connection, data in fed:
@@ -333,7 +343,7 @@ class PeerRunner(ClientInputs):
         """Takes the news that a reason for a connection to stall is gone."""
         if self._is_closing:
             return
-        self._read_clock()
+        self.read_clock()
         self._recent.append((connection, "resume"))
         try:
             connection.resume(reason)
@@ -358,7 +368,7 @@ class PeerRunner(ClientInputs):
             self._break(error)
 
     def _log_synced(self, zxid: int) -> None:
-        self._read_clock()
+        self.read_clock()
         self._recent.append(("log_synced", zxid))
         try:
             self.peer.log_synced(zxid)
@@ -368,7 +378,7 @@ class PeerRunner(ClientInputs):
 
     def _wake(self) -> None:
         self.settle()  # a session whose client has been heard does not expire
-        self._read_clock()
+        self.read_clock()
         self._recent.append(("wake", self.clock.now_ms))
         self._timer = None
         try:
@@ -385,7 +395,7 @@ class PeerRunner(ClientInputs):
         """Takes an input of a member: from another member, or an answer of its disk."""
         if self._is_closing:
             return
-        self._read_clock()
+        self.read_clock()
         self._recent.append((source, _shown(what)))
         try:
             call()
@@ -403,7 +413,7 @@ class PeerRunner(ClientInputs):
     def perform(self, order: Callable[[], None]) -> None:
         """Does something to the peer that is not one of its inputs, as an operator may order."""
         self.settle()
-        self._read_clock()
+        self.read_clock()
         self._recent.append(("order", ""))
         try:
             order()
@@ -494,6 +504,8 @@ class PeerRunner(ClientInputs):
 
     async def close(self) -> None:
         """Closes the ports, the connections and the storage; what was logged is synced."""
+        if self.admin is not None:
+            await self.admin.close()
         self._cancel_timer()
         self._storage.stop_timers()
         self._clients.close()
@@ -554,6 +566,8 @@ class PeerRunner(ClientInputs):
         self._fed.clear()
         if self._member is not None:
             self._member.abort()
+        if self.admin is not None:
+            self.admin.abort()
         self._clients.close()
         for connection in list(self.peer.connections):
             protocol = connection.shell

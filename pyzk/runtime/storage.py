@@ -20,6 +20,7 @@ from pyzk.data.database import Database, FrozenDatabase
 from pyzk.errors import MissingLogError, StorageError
 from pyzk.int64 import hex_digits
 from pyzk.metrics import Metrics
+from pyzk.persistence import filenames
 from pyzk.persistence.config_files import ConfigFiles, Saved
 from pyzk.persistence.directory import Directory
 from pyzk.persistence.filenames import VERSION_DIRECTORY
@@ -396,9 +397,13 @@ class Storage:
         log.error("old files were not purged: %s", error)
 
     def report(self) -> StorageReport:
-        """Return what the four-letter words show of the storage."""
+        """Return what the four-letter words and the admin server show of the storage."""
         directories = self._directories
-        return StorageReport(_total_size(directories.snapshots), _total_size(directories.logs))
+        return StorageReport(
+            _total_size(directories.snapshots),
+            _total_size(directories.logs),
+            *_newest_snapshot(directories.snapshots),
+        )
 
     # --- the end --------------------------------------------------------------------
 
@@ -470,6 +475,18 @@ def _nothing() -> None:
 
 def _total_size(directory: Directory) -> int:
     return sum(map(partial(_size, directory), directory.names()))
+
+
+def _newest_snapshot(directory: Directory) -> tuple[int, int]:
+    """Return the zxid of the newest snapshot, and when it was written, in seconds; -1 for both if
+    there is none."""
+    for found in reversed(filenames.snapshots(directory.names())):
+        try:
+            written_s = os.stat(os.path.join(directory.path, found.name)).st_mtime
+        except OSError:
+            continue  # purged in between
+        return found.zxid, int(written_s)
+    return -1, -1
 
 
 def _size(directory: Directory, name: str) -> int:
