@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from pyzk.quorum.configurations import Configurations
     from pyzk.quorum.peer import Peer
     from pyzk.runtime.http_port import HttpPort
-    from pyzk.runtime.seams import Timer
+    from pyzk.runtime.seams import ServerStorage, Timer
     from pyzk.runtime.tls import TlsContexts
 
 log = logging.getLogger(__name__)
 
 EXTRA: Final = "pyzk-server[admin]"
-_LIBRARY: Final = "aiohttp"
+LIBRARY: Final = "aiohttp"
 
 
 class Runner(Protocol):
@@ -48,6 +48,8 @@ class Runner(Protocol):
 
     @property
     def configurations(self) -> Configurations | None: ...
+    @property
+    def storage(self) -> ServerStorage: ...
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer: ...
     def perform(self, order: Callable[[], None]) -> None: ...
     def read_clock(self) -> None: ...
@@ -92,6 +94,10 @@ class RunnerWorld:
         assert isinstance(runner, ClientInputs), runner
         return runner
 
+    @property
+    def storage(self) -> ServerStorage:
+        return self._runner.storage
+
     def take_in(self, call: Callable[[], None]) -> None:
         """Gives the peer an input."""
         self._runner.perform(call)
@@ -117,6 +123,11 @@ class AdminPorts:
         self._opening: asyncio.Task[object] | None = None
         self._port: HttpPort | None = None
         self._is_over = False
+
+    @property
+    def port(self) -> HttpPort | None:
+        """The port of the admin server; None while it is not open."""
+        return self._port
 
     @property
     def address(self) -> tuple[str, int] | None:
@@ -160,8 +171,8 @@ class AdminPorts:
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else error.strerror or str(error)
             log.warning(
-                "no admin server on %s: %s; choose another port with admin.serverPort"
-                " (admin.enableServer=false: none)",
+                "no admin server on %s: %s; choose another place with admin.serverPort and"
+                " admin.serverAddress, or none with admin.enableServer=false",
                 place(config.server_address, config.server_port),
                 reason,
             )
@@ -194,4 +205,4 @@ class AdminPorts:
 
 
 def _has_library() -> bool:
-    return importlib.util.find_spec(_LIBRARY) is not None
+    return importlib.util.find_spec(LIBRARY) is not None

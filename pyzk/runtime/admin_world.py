@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pyzk.quorum.configurations import Configurations
     from pyzk.quorum.peer import Peer
     from pyzk.runtime.client_port import ClientInputs
+    from pyzk.runtime.seams import ServerStorage
 
 
 class AdminWorld(Protocol):
@@ -50,6 +51,11 @@ class AdminWorld(Protocol):
     @property
     def clients(self) -> ClientInputs:
         """What the protocol of a client's connection gives its bytes to."""
+        ...
+
+    @property
+    def storage(self) -> ServerStorage:
+        """The disk of the server."""
         ...
 
     def take_in(self, call: Callable[[], None]) -> None:
