@@ -51,8 +51,10 @@ class _Makers:
         self, name: str, say: Say | str | None, crl: Path | None = None, **more: Any
     ) -> Issued:
         """Signs a certificate that names a place where ``say`` is asked, or ``say`` itself."""
-        place = say
-        if callable(say):
+        place: str | None
+        if say is None or isinstance(say, str):
+            place = say
+        else:
             place = self._responder.place(name.replace(" ", "-").replace(",", ""), say)
         found = self._root.issue("x", ocsp=place, crl=None if crl is None else crl.as_uri(), **more)
         if crl == self._bad:
