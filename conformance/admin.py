@@ -199,7 +199,7 @@ def lone(launcher: Launcher) -> Iterator[dict[str, AdminServer]]:
     try:
         server.port = free_port()
         server.begin()
-        await_that(server, "ruok", "error", None)
+        await_that(server, "isro", "read_only", False)
         clients = [new_session(server.address, timeout) for timeout in (20_000, 30_000)]
         use(*clients)
         yield {"standalone": server}
