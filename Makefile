@@ -48,7 +48,7 @@ $(VENV)/.runtime: pyproject.toml | $(RUN)
 $(VENV)/.test: $(VENV)/.runtime
 	@echo "setting up $(VENV) for tests (once)" >&2
 	@$(PIP) install --only-binary uvloop $(EDITABLE) -e '.[test]' || { \
-		$(PIP) install 'aiohttp>=3.9' 'cryptography>=42.0' 'hypothesis>=6.100' \
+		$(PIP) install 'aiohttp>=3.9' 'cryptography>=43.0' 'hypothesis>=6.100' \
 			'prometheus_client>=0.20' 'pure-sasl>=0.6' 'pytest>=8.0' \
 			'pytest-xdist>=3.5' 'trustme>=1.1'; }
 	@touch $@
