@@ -44,7 +44,7 @@ UNORDERED: Final = (
 )
 """Objects whose names Java lists in an order of its own: that of a hash table, or of methods."""
 SETS: Final = re.compile(
-    r"(avg|min|max|cnt|sum|p\d+)_\w+_(per_namespace|learner_handler_qp_\w+)|\w+_per_namespace"
+    r"(avg|min|max|cnt|sum|p\d+)_.+_learner_handler_qp_\w+|.+_per_namespace", re.DOTALL
 )
 """Metrics by namespace and by learner: those of what was done."""
 PLACE: Final = re.compile(r":\d+\Z")
@@ -147,7 +147,9 @@ def _monitor(wanted: dict[str, Any], got: dict[str, Any]) -> list[str]:
     got.clear()
     found = [f"{name} is missing" for name in one if name not in other]
     found += [f"{name} is not there" for name in other if name not in one]
-    found += [f"{name} is a {other[name]}" for name in one if other.get(name) != one[name]]
+    found += [
+        f"{name} is a {other[name]}" for name in one if other.get(name, one[name]) != one[name]
+    ]
     begin = list(one).index("watch_bytes")
     if not found and list(other)[begin:] != list(one)[begin:]:
         found.append("the names have another order")
