@@ -238,8 +238,13 @@ class _Builder:
                 self._unknown(name, setting)
                 others.append((name.removeprefix("zookeeper."), setting.value))
         self.values["other_properties"] = tuple(others)
-        found = self.settings.properties.items()
-        self.values["properties"] = tuple((name, setting.value) for name, setting in found)
+        members = {
+            f"zookeeper.{key}": setting
+            for key, setting in self.settings.members.items()
+            if key != "dynamicConfigFile"
+        }
+        found = {**self.settings.properties, **members}
+        self.values["properties"] = tuple((name, each.value) for name, each in found.items())
 
     def _unknown(self, name: str, setting: Setting) -> None:
         from pyzk.config import hints  # a start that is right does without it

@@ -26,14 +26,18 @@ if TYPE_CHECKING:
     from pyzk.quorum.configurations import Configurations
     from pyzk.quorum.peer import Peer
     from pyzk.runtime.http_port import HttpPort
+<<<<<<< HEAD
     from pyzk.runtime.metrics_port import MetricsPort
     from pyzk.runtime.seams import Timer
+=======
+    from pyzk.runtime.seams import ServerStorage, Timer
+>>>>>>> w-int
     from pyzk.runtime.tls import TlsContexts
 
 log = logging.getLogger(__name__)
 
 EXTRA: Final = "pyzk-server[admin]"
-_LIBRARY: Final = "aiohttp"
+LIBRARY: Final = "aiohttp"
 
 
 class Runner(Protocol):
@@ -48,6 +52,8 @@ class Runner(Protocol):
 
     @property
     def configurations(self) -> Configurations | None: ...
+    @property
+    def storage(self) -> ServerStorage: ...
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer: ...
     def perform(self, order: Callable[[], None]) -> None: ...
     def read_clock(self) -> None: ...
@@ -85,6 +91,10 @@ class RunnerWorld:
     def configurations(self) -> Configurations | None:
         return self._runner.configurations
 
+    @property
+    def storage(self) -> ServerStorage:
+        return self._runner.storage
+
     def take_in(self, call: Callable[[], None]) -> None:
         """Gives the peer an input."""
         self._runner.perform(call)
@@ -121,6 +131,11 @@ class AdminPorts:
     def metrics_address(self) -> tuple[str, int] | None:
         """Where Prometheus asks for metrics; None if the configuration has no port for that."""
         return None if self._metrics is None else self._metrics.address
+
+    @property
+    def port(self) -> HttpPort | None:
+        """The port of the admin server; None while it is not open."""
+        return self._port
 
     @property
     def address(self) -> tuple[str, int] | None:
@@ -168,8 +183,8 @@ class AdminPorts:
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else error.strerror or str(error)
             log.warning(
-                "no admin server on %s: %s; choose another port with admin.serverPort"
-                " (admin.enableServer=false: none)",
+                "no admin server on %s: %s; choose another place with admin.serverPort and"
+                " admin.serverAddress, or none with admin.enableServer=false",
                 place(config.server_address, config.server_port),
                 reason,
             )
@@ -206,4 +221,4 @@ class AdminPorts:
 
 
 def _has_library() -> bool:
-    return importlib.util.find_spec(_LIBRARY) is not None
+    return importlib.util.find_spec(LIBRARY) is not None

@@ -1,7 +1,7 @@
-"""One connection of HTTP, between its socket or TLS and aiohttp: how long it may be silent or slow,
-and how many there may be.
+"""One connection of HTTP, and how many there may be.
 
-Shell. ZooKeeper: the idle timeout of Jetty's ServerConnector; its limits are memory and threads
+Shell. It stands between its socket, or the TLS of that, and aiohttp, and notes how long the other
+side is silent or slow. ZooKeeper: the idle timeout of Jetty's ServerConnector
 """
 
 from __future__ import annotations
@@ -140,17 +140,21 @@ class Connections:
         name: str,
         idle_timeout_s: float | None,
         admits: Callable[[int], bool],
-        limit: int = MOST_CONNECTIONS,
     ) -> None:
         """``idle_timeout_s`` is None for no limit. ``admits`` is asked whether a connection may
         have this descriptor."""
         self._name = name
         self._idle_timeout_s = idle_timeout_s
         self._admits = admits
-        self._limit = limit
+        self._limit = MOST_CONNECTIONS
         self._all: dict[RequestHandler, HttpConnection] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._is_over = False
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._all)
 
     def now(self) -> float:
         """Return the seconds of the loop's clock."""

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import web
 
+from pyzk.admin.answer import BAD_REQUEST, FORBIDDEN, SERVER_ERROR, error_page
 from pyzk.outsiders import about, one_line
+from pyzk.runtime.http_answer import send
 from pyzk.runtime.http_connection import Connections, HttpConnection
 from pyzk.runtime.listening import DEFAULT_BACKLOG, Serving, open_sockets, serve
 from pyzk.runtime.tls_door import Door, Handshakes, Reloading
@@ -97,6 +99,11 @@ class HttpPort:
         self._connections = Connections(name, idle_timeout_s, admits)
         self.address: tuple[str, int] = ("", 0)
         """Where the port is, once it is open."""
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections there are."""
+        return self._connections.count
 
     # --- the sockets that listen ------------------------------------------------------
 
@@ -179,16 +186,26 @@ class HttpPort:
             tls.came_plain()
         try:
             if request.method == "TRACE":
-                return web.Response(status=web.HTTPForbidden.status_code)
+                return web.Response(status=FORBIDDEN)
             return await handler(request)
-        except (web.HTTPException, asyncio.CancelledError, ConnectionError):
+        except web.HTTPException as error:
+            if error.status < BAD_REQUEST:
+                raise  # a redirection
+            return await self._page(request, error.status, error.reason)
+        except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:
             path = one_line(request.path[:200])
             log.exception("%s: %s %s has failed", self._name, request.method, path)
-            raise web.HTTPInternalServerError from None
+            if request.writer.output_size:
+                raise ConnectionResetError from None  # the answer has begun
+            return await self._page(request, SERVER_ERROR, "Server Error")
         finally:
             connection.request_ends()
+
+    async def _page(self, request: web.Request, status: int, reason: str) -> web.StreamResponse:
+        """Answers with the page for what goes wrong outside of any command."""
+        return await send(request, error_page(status, request.path, reason))
 
     async def _before_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         response.headers["Server"] = "pyzk"

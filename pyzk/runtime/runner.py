@@ -206,6 +206,11 @@ class PeerRunner(ClientInputs):
         """The configurations of the ensemble that a member goes by; None for a lone server."""
         return None if self._member is None else self._member.configurations
 
+    @property
+    def storage(self) -> ServerStorage:
+        """The disk of the server."""
+        return self._storage
+
     def when_serving(self, call: Callable[[], None]) -> None:
         """Calls back once clients are served: at once, or when a member has found its place."""
         if self.role:
