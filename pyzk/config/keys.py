@@ -46,6 +46,7 @@ from pyzk.config.kinds import (
     member,
     unused,
 )
+from pyzk.config.metrics_provider import METRICS, PREFIX
 from pyzk.config.security_keys import AUTH, QUORUM_AUTH, SASL, TLS
 
 
@@ -241,7 +242,6 @@ OTHER: Final = (
         "org.apache.zookeeper.server.NIOServerCnxnFactory",
         "org.apache.zookeeper.server.NettyServerCnxnFactory",
     ),
-    later("metricsProvider.className", known=True),
     Key("audit.enable", BOOL, "audit_enable"),
     Key("audit.impl.class", TEXT, "audit_impl_class"),
     later("pathStats.enabled", "false"),
@@ -290,6 +290,7 @@ GROUPS: Final[dict[str, tuple[Key, ...]]] = {
     "Authentication between members": QUORUM_AUTH,
     "TLS": TLS,
     "Admin server": ADMIN,
+    "Metrics": METRICS,
     "Administration and tuning": OTHER,
 }
 
@@ -298,5 +299,5 @@ KNOWN: Final = {key.name: key for key in KEYS if key.known}
 SECRETS: Final = frozenset(key.name for key in KEYS if key.is_secret)
 """The keys whose values are shown to nobody."""
 
-KNOWN_PREFIXES: Final = ("metricsProvider.",)
+KNOWN_PREFIXES: Final = (PREFIX,)
 MEMBER_PREFIXES: Final = ("server.", "group.", "weight.")

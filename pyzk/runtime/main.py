@@ -46,6 +46,7 @@ from pyzk.runtime.addresses import place
 from pyzk.runtime.client_ports import SecurePortError
 from pyzk.runtime.environment import is_compiled, raise_descriptor_limit, user_name
 from pyzk.runtime.logs import tell_failure
+from pyzk.runtime.metrics_port import MetricsPortError
 from pyzk.runtime.process import end_at_another, handle, heeded_signals, ignore
 
 _log = logging.getLogger(__name__)
@@ -293,6 +294,8 @@ def explain(error: Exception, config: ServerConfig) -> tuple[str, int]:
     where = place(config.client_port_address or "*", config.client_port or 0)
     if isinstance(error, SecurePortError):
         where = place(config.secure_client_port_address or "*", config.secure_client_port or 0)
+    elif isinstance(error, MetricsPortError):
+        where = place(config.metrics_http_host, config.metrics_http_port)
     return (
         f"cannot listen on {where}: {reason}; {_advice(error, config)}",
         ExitCode.UNEXPECTED_ERROR,
@@ -300,12 +303,15 @@ def explain(error: Exception, config: ServerConfig) -> tuple[str, int]:
 
 
 def _advice(error: OSError, config: ServerConfig) -> str:
-    """Return what to do when the client port cannot be had. A member has few options, because other
+    """Return what to do when a port cannot be had. A member has few options, because other
     programs know its port."""
     ensemble = config.ensemble
     cause: BaseException | None = error
     if isinstance(error, SecurePortError):
         port, host = "secureClientPort in zoo.cfg", "secureClientPortAddress in zoo.cfg"
+        cause = error.__cause__
+    elif isinstance(error, MetricsPortError):
+        port, host = "metricsProvider.httpPort in zoo.cfg", "metricsProvider.httpHost in zoo.cfg"
         cause = error.__cause__
     elif ensemble is None:
         port, host = "--port, or clientPort in zoo.cfg", "--host, or clientPortAddress"

@@ -34,7 +34,9 @@ from pyzk.runtime.environment import (
     describe_environment,
     file_descriptors,
     first_reserved_descriptor,
+    process_numbers,
     user_name,
+    versions,
 )
 from pyzk.runtime.seams import Seams, ServerStorage, Timer
 from pyzk.runtime.unread import Unread
@@ -132,12 +134,12 @@ class PeerRunner(ClientInputs):
         """
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
-        if self.config.admin is not None:
-            from pyzk.runtime.admin_ports import AdminPorts  # few tests need it
-
-            self.admin = AdminPorts(self)
         self._clients.open(self._listeners)
         try:
+            if self.config.admin is not None or self.config.is_told_to_prometheus:
+                from pyzk.runtime.admin_ports import AdminPorts  # few tests need it
+
+                self.admin = AdminPorts(self)
             database = self._storage.open()
             self._take_saved()
             self.read_clock()
@@ -151,6 +153,8 @@ class PeerRunner(ClientInputs):
         except BaseException:
             self._clients.close()
             self._cancel_timer()
+            if self.admin is not None:
+                self.admin.abort()
             if self._member is not None:
                 self._member.abort()
             self._storage.release()
@@ -218,6 +222,8 @@ class PeerRunner(ClientInputs):
         self._host = Host(
             storage_report=self._storage.report,
             file_descriptors=file_descriptors,
+            process=process_numbers,
+            versions=versions,
             environment=describe_environment,
             tls_handshakes=partial(getattr, self._clients, "handshake_count"),
             user=user_name(),
