@@ -48,8 +48,9 @@ $(VENV)/.runtime: pyproject.toml | $(RUN)
 $(VENV)/.test: $(VENV)/.runtime
 	@echo "setting up $(VENV) for tests (once)" >&2
 	@$(PIP) install --only-binary uvloop $(EDITABLE) -e '.[test]' || { \
-		$(PIP) install 'cryptography>=42.0' 'hypothesis>=6.100' 'pure-sasl>=0.6' \
-			'pytest>=8.0' 'pytest-xdist>=3.5' 'trustme>=1.1'; }
+		$(PIP) install 'aiohttp>=3.9' 'cryptography>=42.0' 'hypothesis>=6.100' \
+			'prometheus_client>=0.20' 'pure-sasl>=0.6' 'pytest>=8.0' \
+			'pytest-xdist>=3.5' 'trustme>=1.1'; }
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.test
@@ -148,6 +149,7 @@ generate: $(VENV)/.runtime ## write the generated files again
 	@$(RUN) -m scripts.gen_packing
 	@$(RUN) -m scripts.gen_config_table
 	@$(RUN) -m scripts.gen_word_table
+	@$(RUN) -m scripts.gen_admin_table
 	@$(RUN) -m scripts.gen_zab
 
 .PHONY: generated
@@ -156,6 +158,7 @@ generated: $(VENV)/.runtime ## fail if a generated file differs from what its ge
 	@$(RUN) -m scripts.gen_packing --check
 	@$(RUN) -m scripts.gen_config_table --check
 	@$(RUN) -m scripts.gen_word_table --check
+	@$(RUN) -m scripts.gen_admin_table --check
 	@$(RUN) -m scripts.gen_zab --check
 
 # ---- beside the original (PYZK_ORACLE names the directory of its jars; skipped aloud without Java)

@@ -18,6 +18,7 @@ from pyzk.runtime.process import open_standard_streams
 COMMANDS: Final = {
     "serve": ("pyzk.cli.serve", "Run a server."),
     "ensemble": ("pyzk.cli.ensemble", "Run an ensemble on this machine."),
+    "container": ("pyzk.cli.container", "Run a server as its container's environment says."),
     "status": ("pyzk.cli.status", "Show how the members of an ensemble are."),
     "members": ("pyzk.cli.members", "Show and change the members of an ensemble."),
     "config": ("pyzk.cli.config", "Look at a configuration."),

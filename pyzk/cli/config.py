@@ -13,6 +13,7 @@ import click
 
 from pyzk.cli.output import JSON, output_option, print_json, print_out
 from pyzk.cli.sources import fail, load, property_options
+from pyzk.config import admin
 from pyzk.config.keys import SECRETS
 from pyzk.config.members import bracketed
 from pyzk.config.security_keys import CLIENT_PREFIX, QUORUM_PREFIX
@@ -90,7 +91,8 @@ def _with_stores(config: ServerConfig, zoo_cfg: str | None) -> ServerConfig:
     process with one line if a store is no use."""
     found: list[str] = []
     members = None if config.ensemble is None else config.ensemble.quorum_tls
-    for each in (config.client_tls, members):
+    admin_tls = None if config.admin is None else config.admin.tls
+    for each in (config.client_tls, members, admin_tls):
         if each is not None:
             from pyzk.runtime.tls import TlsContexts  # few need it
 
@@ -112,6 +114,7 @@ def _report(config: ServerConfig, values: dict[str, str]) -> dict[str, object]:
 
 def _values(config: ServerConfig, with_defaults: bool) -> list[tuple[str, object]]:
     values, usual = effective_values(config), dict(effective_values(DEFAULTS))
+    usual |= admin.usual_values()
     if config.client_tls is not None:
         usual |= usual_values(CLIENT_PREFIX)
     if config.ensemble is not None:

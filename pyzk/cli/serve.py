@@ -30,6 +30,9 @@ _OPTIONS: Final = {
     "whitelist": "4lw.commands.whitelist",
     "config_in_data_dir": "pyzk.configInDataDir",
     "no_fsync": "forceSync",
+    "admin_port": "admin.serverPort",
+    "admin_host": "admin.serverAddress",
+    "no_admin": "admin.enableServer",
 }
 
 _POSITIONS: Final = (
@@ -70,11 +73,14 @@ def _words(words: tuple[str, ...]) -> tuple[str | None, list[Property]]:
 
 def _given(options: Mapping[str, str | None]) -> list[Property]:
     """Return the keys that options of the command line set."""
-    return [
+    given = [
         Property(_OPTIONS[name], value, "--" + name.replace("_", "-"))
         for name, value in options.items()
         if value is not None
     ]
+    # Who asks for it must get it, or an error.
+    asked = [each for each in given if each.label in ("--admin-port", "--admin-host")]
+    return given + [Property(_OPTIONS["no_admin"], "true", each.label) for each in asked[:1]]
 
 
 def _check_combination(context: click.Context) -> None:
@@ -91,6 +97,9 @@ def _check_combination(context: click.Context) -> None:
     for name, text in ({} if is_ephemeral else _ONLY_EPHEMERAL).items():
         if is_given(name):
             fail(f"{text} is for tests: it needs --ephemeral")
+    for name in ("admin_port", "admin_host"):
+        if is_given("no_admin") and is_given(name):
+            fail(f"--no-admin does not go with --{name.replace('_', '-')}")
     if is_given("virtual_clock") and not is_given("control_port"):
         fail("--virtual-clock needs --control-port: otherwise time would never pass")
 
@@ -137,6 +146,11 @@ def _open_log_file(path: str | None, form: str, max_bytes: int, count: int) -> N
     help="Keep later configurations of the ensemble there; never write ZOO_CFG.",
 )
 @click.option("--no-fsync", flag_value="no", help="Answer writes before they are on disk.")
+@click.option(
+    "--admin-port", metavar="PORT", help="Port of the admin server (HTTP); 0: a free one."
+)
+@click.option("--admin-host", metavar="ADDRESS", help="Address of the admin server.")
+@click.option("--no-admin", flag_value="false", help="No admin server.")
 @property_options[0]
 @property_options[1]
 @click.option(

@@ -23,6 +23,8 @@ DEFAULTS = (
     Property("dataDir", "./pyzk-data", "dataDir"),
 )
 """The address to serve on where no zoo.cfg is given: only this machine can reach it."""
+_ADMIN_DEFAULT = Property("zookeeper.admin.serverAddress", "127.0.0.1", "admin.serverAddress")
+"""The address of the admin server then; a property, for -D to win over it."""
 
 KERBEROS_VARIABLE = "KRB5_CONFIG"
 """The environment variable that names another krb5.conf to what has to do with Kerberos."""
@@ -67,7 +69,13 @@ def read_config(
     """Return the configuration. Raises ConfigError and OSError."""
     if zoo_cfg is None:
         all_options = (*DEFAULTS, *options)
-        return parse_config(b"", properties, all_options, _read_if_there, has_provider=has_provider)
+        return parse_config(
+            b"",
+            (_ADMIN_DEFAULT, *properties),
+            all_options,
+            _read_if_there,
+            has_provider=has_provider,
+        )
     return parse_config(
         _read(zoo_cfg),
         properties,

@@ -12,6 +12,7 @@ from pyzk.config.settings import Remark
 from pyzk.constants import MAX_TXN_BYTES
 
 if TYPE_CHECKING:
+    from pyzk.config.admin import AdminConfig
     from pyzk.config.ensemble import EnsembleConfig
     from pyzk.config.sasl import SaslConfig
     from pyzk.config.tls import TlsConfig
@@ -129,6 +130,13 @@ class ServerConfig:
     custom_providers: tuple[tuple[str, object], ...] = ()
     """The (entry point, provider) of those that are no class of the original; whoever runs the
     server makes them, and the registry looks what they are."""
+    properties: tuple[tuple[str, str], ...] = dataclasses.field(
+        default=(), repr=False, compare=False
+    )
+    """The (name, value) of the system properties, as they were given or as the lines of zoo.cfg
+    become such."""
+    file_text: bytes | None = dataclasses.field(default=None, repr=False, compare=False)
+    """What stood in zoo.cfg at the start; None if there was none."""
     other_properties: tuple[tuple[str, str], ...] = dataclasses.field(default=(), repr=False)
     """The (name, value) of the settings that no row of the table asks for, which custom providers
     may know; the names are without ``zookeeper.``."""
@@ -164,6 +172,8 @@ class ServerConfig:
     audit_impl_class: str = ""
     """The Java class that writes the audit log; "" stands for the original's own."""
 
+    admin: AdminConfig | None = None
+    """What the admin server, by HTTP, is told; None if there is none."""
     ensemble: EnsembleConfig | None = None
     """The place among the other members; None on a lone server."""
 

@@ -34,6 +34,9 @@ from pyzk.config.kinds import (
     unused,
 )
 
+X_FORWARDED_FOR: Final = Key("IPAuthenticationProvider.usexforwardedfor", BOOL, default="false")
+"""It concerns the admin server alone, which reads it: clients have no such header."""
+
 AUTH: Final = (
     Key("skipACL", YES_NO, "skip_acl"),
     Key("enableEagerACLCheck", BOOL, "enable_eager_acl_check", Status.ENSEMBLE),
@@ -43,8 +46,7 @@ AUTH: Final = (
     Key("DigestAuthenticationProvider.enabled", BOOL, "digest_auth_enabled"),
     Key("DigestAuthenticationProvider.digestAlg", DIGEST, "digest_alg"),
     Key("DigestAuthenticationProvider.superDigest", OPTIONAL, "super_digest", is_secret=True),
-    # It concerns the admin server alone: the protocol of clients has no such header.
-    unused("IPAuthenticationProvider.usexforwardedfor", "false"),
+    X_FORWARDED_FOR,
     Key("X509AuthenticationProvider.superUser", OPTIONAL, "x509_super_user"),
     Key("ssl.x509.clientCertIdType", ID_TYPE, "x509_id_type"),
     Key("ssl.x509.clientCertIdSanMatchType", NAME_TYPE, "x509_san_match_type"),

@@ -304,6 +304,31 @@ class WatchManager:
         paths = self._data.watchers.get(watcher)
         return None if paths is None else list(paths)
 
+    def child_watched(self) -> list[str]:
+        """Return the paths in the child table."""
+        return list(self._children.paths)
+
+    def child_watchers_of(self, path: str) -> list[Watcher]:
+        """Return the watchers of one path in the child table."""
+        return list(self._children.paths.get(path, ()))
+
+    def child_paths_of(self, watcher: Watcher) -> list[str]:
+        """Return the paths of one watcher in the child table."""
+        return list(self._children.watchers.get(watcher, ()))
+
+    def kinds_of(self, path: str, watcher: Watcher) -> list[int]:
+        """Return the WatchKind of every watch that one watcher has at one path."""
+        modes = self._data.modes(path, watcher)
+        kinds = [kind for mode, kind in _DATA_KINDS if modes & mode]
+        if self._children.modes(path, watcher) & STANDARD:
+            kinds.append(WatchKind.CHILDREN)
+        return kinds
+
+    def count_of(self, watcher: Watcher) -> int:
+        """Return how many paths one watcher has, counted in each table."""
+        data, children = self._data.watchers, self._children.watchers
+        return len(data.get(watcher, ())) + len(children.get(watcher, ()))
+
     def entries(self) -> list[tuple[str, int, Watcher]]:
         """Return every watch as (path, WatchKind, watcher): by path, in the order of
         registration."""

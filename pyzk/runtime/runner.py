@@ -44,6 +44,7 @@ from pyzk.server.host import NO_PORT, Host
 if TYPE_CHECKING:
     from pyzk.auth.sasl.gssapi import Kerberos
     from pyzk.quorum.configurations import Configurations
+    from pyzk.runtime.admin_ports import AdminPorts
     from pyzk.runtime.member_ports import MemberPorts
     from pyzk.server.arrival import Arrival
 
@@ -91,6 +92,8 @@ class PeerRunner(ClientInputs):
         self._network = seams.network
         self._member: MemberPorts | None = None
         """The ports of a member of an ensemble; None for a lone server."""
+        self.admin: AdminPorts | None = None
+        """The ports for HTTP; None if the configuration has none."""
         self._loop: asyncio.AbstractEventLoop
         self._timer: Timer | None = None
         self._driver: Driver
@@ -129,17 +132,21 @@ class PeerRunner(ClientInputs):
         """
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
+        if self.config.admin is not None:
+            from pyzk.runtime.admin_ports import AdminPorts  # few tests need it
+
+            self.admin = AdminPorts(self)
         self._clients.open(*self._listeners)
         try:
             database = self._storage.open()
             self._take_saved()
-            self._read_clock()
+            self.read_clock()
             self._make_peer(database)
             self._describe()
             self._storage.start(self._loop, self._log_synced, self._storage_failed)
             if self._member is not None:
                 await self._member.listen()
-                self._read_clock()
+                self.read_clock()
             self._driver.start(wants_snapshot=self._storage.wants_snapshot)
         except BaseException:
             self._clients.close()
@@ -149,6 +156,8 @@ class PeerRunner(ClientInputs):
             self._storage.release()
             raise
         await self._clients.serve()
+        if self.admin is not None:
+            self.admin.open()
 
     def _take_saved(self) -> None:
         """Goes by the configurations of the ensemble that a member has saved beside its data, if it
@@ -192,6 +201,11 @@ class PeerRunner(ClientInputs):
     def configurations(self) -> Configurations | None:
         """The configurations of the ensemble that a member goes by; None for a lone server."""
         return None if self._member is None else self._member.configurations
+
+    @property
+    def storage(self) -> ServerStorage:
+        """The disk of the server."""
+        return self._storage
 
     def when_serving(self, call: Callable[[], None]) -> None:
         """Calls back once clients are served: at once, or when a member has found its place."""
@@ -249,7 +263,8 @@ class PeerRunner(ClientInputs):
 
     # --- inputs ---------------------------------------------------------------------
 
-    def _read_clock(self) -> None:
+    def read_clock(self) -> None:
+        """Sets the clock of the core to now."""
         if self._time is not None:
             self._time.read(self.clock)
             return
@@ -283,7 +298,7 @@ class PeerRunner(ClientInputs):
         """Takes a client that has connected; None refuses it."""
         if self._is_closing:
             return None  # the loop had accepted it when the port closed; nobody would close it
-        self._read_clock()
+        self.read_clock()
         if not self._has_descriptors(arrival.host, arrival.descriptor):
             return None
         return self.peer.accept(arrival)
@@ -322,7 +337,7 @@ class PeerRunner(ClientInputs):
         )
         self._fed = []
         self._fed_bytes = 0
-        self._read_clock()
+        self.read_clock()
         metrics = self.peer.metrics
         written = metrics.response_bytes
         for connection, data in fed:
@@ -339,7 +354,7 @@ class PeerRunner(ClientInputs):
         """Takes the news that a reason for a connection to stall is gone."""
         if self._is_closing:
             return
-        self._read_clock()
+        self.read_clock()
         self._recent.append((connection, "resume"))
         try:
             connection.resume(reason)
@@ -364,7 +379,7 @@ class PeerRunner(ClientInputs):
             self._break(error)
 
     def _log_synced(self, zxid: int) -> None:
-        self._read_clock()
+        self.read_clock()
         self._recent.append(("log_synced", zxid))
         try:
             self.peer.log_synced(zxid)
@@ -374,7 +389,7 @@ class PeerRunner(ClientInputs):
 
     def _wake(self) -> None:
         self.settle()  # a session whose client has been heard does not expire
-        self._read_clock()
+        self.read_clock()
         self._recent.append(("wake", self.clock.now_ms))
         self._timer = None
         try:
@@ -391,7 +406,7 @@ class PeerRunner(ClientInputs):
         """Takes an input of a member: from another member, or an answer of its disk."""
         if self._is_closing:
             return
-        self._read_clock()
+        self.read_clock()
         self._recent.append((source, _shown(what)))
         try:
             call()
@@ -409,7 +424,7 @@ class PeerRunner(ClientInputs):
     def perform(self, order: Callable[[], None]) -> None:
         """Does something to the peer that is not one of its inputs, as an operator may order."""
         self.settle()
-        self._read_clock()
+        self.read_clock()
         self._recent.append(("order", ""))
         try:
             order()
@@ -500,6 +515,8 @@ class PeerRunner(ClientInputs):
 
     async def close(self) -> None:
         """Closes the ports, the connections and the storage; what was logged is synced."""
+        if self.admin is not None:
+            await self.admin.close()
         self._cancel_timer()
         self._storage.stop_timers()
         self._clients.close()
@@ -560,6 +577,8 @@ class PeerRunner(ClientInputs):
         self._fed.clear()
         if self._member is not None:
             self._member.abort()
+        if self.admin is not None:
+            self.admin.abort()
         self._clients.close()
         for connection in list(self.peer.connections):
             protocol = connection.shell

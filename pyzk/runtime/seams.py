@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pyzk.clock import Clock
 from pyzk.data.database import Database
+from pyzk.errors import StorageError
 from pyzk.metrics import Metrics
+from pyzk.persistence.directory import Directory
 from pyzk.persistence.report import StorageReport
 
 if TYPE_CHECKING:
@@ -67,6 +69,17 @@ class MemberInputs(Protocol):
         ...
 
 
+class WrittenSnapshot(NamedTuple):
+    """A snapshot that is on the disk."""
+
+    directory: Directory
+    name: str
+
+
+SnapshotAnswer = Callable[[WrittenSnapshot | StorageError], None]
+"""Takes a snapshot that was asked for, or why there is none."""
+
+
 class ServerStorage(Protocol):
     """Makes transactions durable; `pyzk.runtime.storage.Storage` is the real one."""
 
@@ -104,6 +117,11 @@ class ServerStorage(Protocol):
         ...
 
     def take_snapshot(self, database: Database) -> None: ...
+    def write_snapshot(self, database: Database, answer: SnapshotAnswer) -> None:
+        """Writes a snapshot of the present state, or of a moment soon; then answers, on the
+        loop."""
+        ...
+
     def perform(self, command: StorageCommand, answer: Callable[[Outcome], None]) -> None:
         """Does what a member wants done, behind everything that was appended; then answers, on the
         loop."""

@@ -20,6 +20,7 @@ from pyzk.data.database import Database, FrozenDatabase
 from pyzk.errors import MissingLogError, StorageError
 from pyzk.int64 import hex_digits
 from pyzk.metrics import Metrics
+from pyzk.persistence import filenames
 from pyzk.persistence.config_files import ConfigFiles, Saved
 from pyzk.persistence.directory import Directory
 from pyzk.persistence.filenames import VERSION_DIRECTORY
@@ -39,6 +40,7 @@ from pyzk.runtime.files import (
     open_data_directories,
 )
 from pyzk.runtime.mailbox import Mailbox
+from pyzk.runtime.seams import SnapshotAnswer, WrittenSnapshot
 from pyzk.zxid import format_zxid
 
 if TYPE_CHECKING:
@@ -83,6 +85,10 @@ class Storage:
         self._mailbox: Mailbox | None = None
         self._purge_timer: asyncio.TimerHandle | None = None
         self._snapshot_begun = 0.0
+        self._asked: list[SnapshotAnswer] = []
+        """Who wants to hear of the next snapshot that begins."""
+        self._listeners: list[SnapshotAnswer] = []
+        """Who wants to hear of the snapshot that is being written."""
         self._due: Database | None = None
         """The database of which a snapshot is due when the one that is being written ends."""
 
@@ -287,25 +293,45 @@ class Storage:
             self._due = database
             return
         self._due = None
+        self._listeners, self._asked = self._asked, []
         self._snapshot_begun = time.monotonic()
         self._snapshots.take(database.freeze(), self._snapshot_done, self._snapshot_failed)
+
+    def write_snapshot(self, database: Database, answer: SnapshotAnswer) -> None:
+        """Have a snapshot written that is asked for by name, and say when it is there."""
+        self._asked.append(answer)
+        self.take_snapshot(database)
+
+    def _answer(self, written: WrittenSnapshot | StorageError) -> None:
+        """Tell those that wait for the snapshot that has ended."""
+        listeners, self._listeners = self._listeners, []
+        for each in listeners:
+            each(written)
+
+    def _give_up_snapshots(self, error: StorageError) -> None:
+        """Take no snapshot that is under way or due, and tell those that wait for it."""
+        self._due = None
+        self._listeners += self._asked
+        self._asked = []
+        self._answer(error)
 
     def _snapshot_done(self, name: str) -> None:
         took_ms = int((time.monotonic() - self._snapshot_begun) * 1000)
         self.metrics.snap_count += 1
         self.metrics.snapshottime.add(took_ms)
         log.info("wrote %s in %d ms", name, took_ms)
+        self._answer(WrittenSnapshot(self._directories.snapshots, name))
         if self._due is not None:
             self.take_snapshot(self._due)
 
     def _snapshot_failed(self, error: StorageError) -> None:
         """Go on after a snapshot that failed: the log has everything, and the next snapshot may
         succeed."""
-        self._due = None
         self.metrics.snapshot_error_count += 1
         log.error(
             "no snapshot was written; the server goes on, and tries it again later: %s", error
         )
+        self._give_up_snapshots(error)
 
     # --- commands of a member -------------------------------------------------------
 
@@ -339,7 +365,7 @@ class Storage:
         else:
             # Nobody else touches the files meanwhile; the next record begins a new log.
             snapshots.cancel()
-            self._due = None
+            self._give_up_snapshots(_replaced(directories.snapshots))
             disk.roll()
             disk.run(partial(_locked, snapshots.files_lock, work), done)
 
@@ -396,15 +422,19 @@ class Storage:
         log.error("old files were not purged: %s", error)
 
     def report(self) -> StorageReport:
-        """Return what the four-letter words show of the storage."""
+        """Return what the four-letter words and the admin server show of the storage."""
         directories = self._directories
-        return StorageReport(_total_size(directories.snapshots), _total_size(directories.logs))
+        return StorageReport(
+            _total_size(directories.snapshots),
+            _total_size(directories.logs),
+            *_newest_snapshot(directories.snapshots),
+        )
 
     # --- the end --------------------------------------------------------------------
 
     def stop_timers(self) -> None:
         """Cancel what is planned on the loop."""
-        self._due = None
+        self._give_up_snapshots(StorageError("the server stops", path=self._config.data_dir))
         if self._unsaved is not None:
             self._unsaved.stop()
         if self._purge_timer is not None:
@@ -459,6 +489,11 @@ def _told_full(error: StorageError, config: ServerConfig) -> StorageError | None
     return full_disk_error(error, config.data_dir, need)
 
 
+def _replaced(directory: Directory) -> StorageError:
+    """Return why a snapshot is not written to its end."""
+    return StorageError("the state is being replaced by another one", path=directory.path)
+
+
 def _locked(lock: threading.Lock, work: Callable[[], Outcome]) -> Outcome:
     with lock:
         return work()
@@ -470,6 +505,18 @@ def _nothing() -> None:
 
 def _total_size(directory: Directory) -> int:
     return sum(map(partial(_size, directory), directory.names()))
+
+
+def _newest_snapshot(directory: Directory) -> tuple[int, int]:
+    """Return the zxid of the newest snapshot, and when it was written, in seconds; -1 for both if
+    there is none."""
+    for found in reversed(filenames.snapshots(directory.names())):
+        try:
+            written_s = os.stat(os.path.join(directory.path, found.name)).st_mtime
+        except OSError:
+            continue  # purged in between
+        return found.zxid, int(written_s)
+    return -1, -1
 
 
 def _size(directory: Directory, name: str) -> int:

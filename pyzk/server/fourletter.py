@@ -242,9 +242,14 @@ def _crst(server: Server, asking: Connection | None) -> str:
 
 
 def _srst(server: Server, asking: Connection | None) -> str:
+    reset_statistics(server)
+    return "Server stats reset.\n"
+
+
+def reset_statistics(server: Server) -> None:
+    """Set the numbers of a server to what they are at its start."""
     server.metrics.reset()
     server.database.tree.quota.violations.clear()
-    return "Server stats reset.\n"
 
 
 def _mntr(server: Server, asking: Connection | None) -> str:

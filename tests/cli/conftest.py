@@ -11,7 +11,7 @@ import pytest
 
 from pyzk.cli import members, members_client, members_run
 from tests.cli.stand_in import StandIn
-from tests.processes import ENVIRONMENT, Child, begun
+from tests.processes import ENVIRONMENT, NO_ADMIN, Child, begun
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +28,7 @@ def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Callable[...,
     with contextlib.ExitStack() as stack:
 
         def start(*arguments: str, **options: Any) -> Child:
-            command = ("-m", "pyzk", "serve", *arguments)
+            command = ("-m", "pyzk", "serve", NO_ADMIN, *arguments)
             return stack.enter_context(begun(*command, cwd=tmp_path, env=environment, **options))
 
         yield start

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from pyzk import __version__
 from pyzk.cli import COMMANDS, ephemeral, main, sources
+from pyzk.config.admin import AdminConfig
 from pyzk.config.server import ServerConfig
 from pyzk.errors import ConfigError
 from pyzk.four_letter_words import FOUR_LETTER_WORDS
@@ -74,7 +75,10 @@ def zoo_cfg(directory: Path, text: str) -> str:
 def test_without_arguments_it_serves_this_machine_only(serve: Served) -> None:
     assert serve().exit_code == 0
     assert serve.config == ServerConfig(
-        data_dir="./pyzk-data", client_port=2181, client_port_address="127.0.0.1"
+        data_dir="./pyzk-data",
+        client_port=2181,
+        client_port_address="127.0.0.1",
+        admin=AdminConfig(server_address="127.0.0.1"),
     )
     assert serve.logs == ("info", "text")
     assert serve.loop == "auto"
@@ -145,6 +149,25 @@ def test_a_log_file_that_cannot_be_written_is_an_error(serve: Served, tmp_path: 
     assert result.exit_code == 2
     assert result.stderr == (
         f"pyzk: cannot write the log, {tmp_path}/none/pyzk.log: No such file or directory\n"
+    )
+
+
+def test_options_for_the_admin_server(serve: Served, tmp_path: Path) -> None:
+    path = zoo_cfg(tmp_path, "dataDir=/d\nclientPort=1\nadmin.enableServer=false\n")
+    asked = AdminConfig(is_required=True, server_port=0, server_address="::1")
+    everywhere = AdminConfig(server_address="0.0.0.0")
+    for arguments, expected in (
+        ((path,), None),
+        ((path, "--admin-port", "0", "--admin-host", "::1"), asked),
+        (("--no-admin",), None),
+        (("-Dzookeeper.admin.serverAddress=0.0.0.0",), everywhere),
+    ):
+        assert serve(*arguments).exit_code == 0
+        assert serve.config.admin == expected
+    refused = serve("--no-admin", "--admin-port", "1")
+    assert (refused.exit_code, refused.output) == (
+        2,
+        "pyzk: --no-admin does not go with --admin-port\n",
     )
 
 
@@ -397,7 +420,7 @@ def test_config_check_prints_the_defaults_when_asked(tmp_path: Path) -> None:
 
 def test_config_check_prints_all_of_it_as_json(tmp_path: Path) -> None:
     path = zoo_cfg(
-        tmp_path, "dataDir=/d\nclientPort=1\nskipACL=yes\noraclePath=/o\nadmin.serverPort=1\n"
+        tmp_path, "dataDir=/d\nclientPort=1\nskipACL=yes\noraclePath=/o\npathStats.delay=1\n"
     )
     result = check("--output", "json", path)
     assert (result.exit_code, result.stderr) == (0, "")
@@ -405,7 +428,7 @@ def test_config_check_prints_all_of_it_as_json(tmp_path: Path) -> None:
         "place": "standalone, on 0.0.0.0:1, data in /d",
         "values": {"dataDir": "/d", "dataLogDir": "/d", "clientPort": "1", "skipACL": "yes"},
         "warnings": [{"line": 4, "text": "oraclePath: not supported yet, ignored"}],
-        "notes": [{"line": 5, "text": "admin.serverPort: has no effect in pyzk"}],
+        "notes": [{"line": 5, "text": "pathStats.delay: has no effect in pyzk"}],
     }
 
 

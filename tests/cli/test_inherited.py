@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from pyzk.runtime import process
-from tests.processes import ENVIRONMENT, begun
+from tests.processes import ENVIRONMENT, NO_ADMIN, begun
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("at_a_terminal")]
 
 Child = subprocess.Popen[str]
 Start = Callable[..., Child]
 KINDS = {
-    "serve": ("serve", "--port", "0"),
+    "serve": ("serve", "--port", "0", NO_ADMIN),
     "in memory": ("serve", "--ephemeral", "--port", "0"),
     "ensemble": ("ensemble", "2", "--base-port", "0"),
 }

@@ -24,7 +24,7 @@ LAYERS = {
     "jute": 1,
     "data": 2, "auth": 2, "persistence": 2,
     "server": 3,
-    "quorum": 4,
+    "quorum": 4, "admin": 4,
     "runtime": 5, "sim": 5,
     "cli": 6, "__main__": 6, "testing": 6,
 }  # fmt: skip
@@ -32,7 +32,11 @@ LAST_PURE_LAYER = 4
 PURE_ABOVE = "pyzk.sim"
 """The simulator is pure, too, all but its command."""
 SHELLS_WITHIN = ("pyzk.sim.__main__",)
-STRANGERS = (("pyzk.sim", "pyzk.runtime"), ("pyzk.runtime", "pyzk.sim"))
+STRANGERS = (
+    ("pyzk.sim", "pyzk.runtime"),
+    ("pyzk.runtime", "pyzk.sim"),
+    ("pyzk.quorum", "pyzk.admin"),
+)
 """(who, whom it must not know), though the layers would allow it."""
 
 WINGS = {

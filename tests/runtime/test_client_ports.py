@@ -43,7 +43,7 @@ AUTHORITY = Authority()
 PLAIN = "clientPort=0\nclientPortAddress=127.0.0.1\n"
 SECURE = "secureClientPort=0\nsecureClientPortAddress=127.0.0.1\n"
 UNIFIED = f"{PLAIN}client.portUnification=true\n"
-WORDS = "4lw.commands.whitelist=*\n"
+WORDS = "4lw.commands.whitelist=*\nadmin.enableServer=false\n"
 
 
 def config_of(directory: Path, text: str) -> ServerConfig:

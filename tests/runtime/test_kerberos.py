@@ -19,7 +19,7 @@ from pyzk.runtime import kerberos
 from pyzk.runtime.kerberos import GssKerberos
 from pyzk.server.outbox import SaslStep
 from tests.kdc import REALM, Realm, missing, realm
-from tests.processes import begun
+from tests.processes import NO_ADMIN, begun
 
 CLIENT = """
 from kazoo.client import KazooClient
@@ -160,7 +160,7 @@ def test_kazoo_logs_in(kdc: Realm, tmp_path: Path, patience: float) -> None:
     kdc.log_in("bob", kdc.keytab("bob"))
     environment = kdc.environment | {"PYTHONPATH": os.getcwd()}
     arguments = (
-        "-m", "pyzk", "serve", "--port", "0", "-Dzookeeper.authProvider.1=" + SASL,
+        "-m", "pyzk", "serve", NO_ADMIN, "--port", "0", "-Dzookeeper.authProvider.1=" + SASL,
         f"-Djava.security.auth.login.config={tmp_path / 'jaas.conf'}",
     )  # fmt: skip
     with begun(*arguments, cwd=tmp_path, env=environment) as server:

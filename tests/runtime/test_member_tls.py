@@ -204,7 +204,7 @@ async def test_observers_of_a_follower_talk_tls_too(tmp_path: Path) -> None:
     for sid in (1, 2, 3):
         text = (
             f"dataDir={tmp_path / str(sid)}\ntickTime=500\ninitLimit=10\nsyncLimit=10\n"
-            f"preAllocSize=64\n{TLS}{stores(tmp_path / 'stores')}"
+            f"preAllocSize=64\nadmin.enableServer=false\n{TLS}{stores(tmp_path / 'stores')}"
             f"observerMasterPort={ports[9 + sid]}\nquorumListenOnAllIPs=false\n{servers}"
         )
         config = parse_config(text.encode(), (), (), lambda _, sid=sid: str(sid).encode())  # type: ignore[misc]

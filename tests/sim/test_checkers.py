@@ -22,8 +22,6 @@ from pyzk.jute.records import (
     TxnHeader,
 )
 from pyzk.persistence.txnlog import frame_record
-from pyzk.quorum import packets
-from pyzk.quorum.authentication import MAGIC_BYTES
 from pyzk.quorum.configurations import Configurations
 from pyzk.quorum.epochs import Epochs
 from pyzk.sim.checkers import Violation
@@ -31,7 +29,6 @@ from pyzk.sim.checkers.chain import Chain
 from pyzk.sim.checkers.configs import ConfigChecker
 from pyzk.sim.checkers.durability import DurabilityChecker
 from pyzk.sim.checkers.epochs import EpochChecker
-from pyzk.sim.checkers.informs import InformChecker
 from pyzk.sim.checkers.model import Model
 from pyzk.sim.checkers.replies import ReplyChecker
 from pyzk.sim.history import DATA, Operation, SessionRecord, Watch
@@ -323,6 +320,36 @@ def test_a_member_that_was_told_of_later_members_need_not_save_what_was_before()
         story.configs.synced(2, zxids[1], lambda: 0)
 
 
+@pytest.mark.parametrize(
+    ("in_force", "needs_file"),
+    [
+        ((1, 3), False),  # added and removed while it was away: it joins by the lines that it has
+        ((1, 2), True),  # it is a member by what is in force, which must be in its files
+        ((), True),  # it goes by its lines alone, and may help to commit the change
+    ],
+)
+def test_a_member_that_joins_need_not_save_what_had_added_it(
+    in_force: tuple[int, ...], needs_file: bool
+) -> None:
+    story = Story()
+    lines = members(1, 3)
+    story.configs.written_by_hand(2, lines)
+    added = members(1, 2, 3, version=make(1, 1))
+    later = members(*in_force or (1, 3), version=make(1, 2))
+    story.propose(added, 1, 2, 3)
+    story.propose(later, 1, 2, 3, last=added.version)
+    story.chain.delivered("h1", later.version)
+    story.configs.seen(2, Configurations(later if in_force else lines, None, True))
+    story.configs.logged(2, added.version, reconfig_txn(added))
+    if needs_file:
+        with pytest.raises(Violation, match="configuration files"):
+            story.configs.synced(2, added.version, lambda: 0)
+    else:
+        story.configs.synced(2, added.version, lambda: 0)
+        story.configs.stopped(2)
+        story.configs.seen(2, Configurations(lines, None, True))
+
+
 def test_who_serves_behind_a_change_has_it_in_force() -> None:
     story = Story()
     config = members(1, 2, version=make(1, 1))
@@ -546,38 +573,3 @@ def test_a_read_is_the_state_at_the_zxid_of_its_answer() -> None:
     checker.asked(again)
     with pytest.raises(Violation, match="reads"):
         checker.answered(session, again, 4, make(1, 2), -101, b"")
-
-
-# --- observer masters -----------------------------------------------------------------
-
-
-def informs(beginning: int, zxid: int, *following: int) -> bytes:
-    return packets.encode_bare(beginning, zxid) + b"".join(
-        packets.encode_packet(packets.INFORM, each, b"") for each in following
-    )
-
-
-def test_an_observer_hears_of_everything_behind_what_it_was_given() -> None:
-    checker = InformChecker(chain())
-    checker.sent("h2", "one", informs(packets.DIFF, make(1, 2), make(1, 3), make(1, 4)))
-    data = informs(packets.TRUNC, make(1, 1), make(1, 2))
-    checker.sent("h2", "two", data[:30])
-    checker.sent("h2", "two", data[30:])
-
-
-@pytest.mark.parametrize("size", [1, 7, 19, 200])
-def test_members_may_log_in_first(size: int) -> None:
-    token, nothing = (MAGIC_BYTES + b"\0\0\0\1" + each for each in (b"\0\0\0\3abc", b"\xff" * 4))
-    data = token + nothing + token + informs(packets.DIFF, make(1, 2), make(1, 3), make(1, 5))
-    checker = InformChecker(chain())
-    with pytest.raises(Violation, match="h2 sends 0x100000005"):
-        for at in range(0, len(data), size):
-            checker.sent("h2", "one", data[at : at + size])
-
-
-@pytest.mark.parametrize("following", [(4,), (3, 5), (3, 3), (2,)])
-def test_a_hole_in_what_an_observer_hears_is_a_violation(following: tuple[int, ...]) -> None:
-    checker = InformChecker(chain())
-    with pytest.raises(Violation, match="h2 sends"):
-        zxids = [make(1, each) for each in following]
-        checker.sent("h2", "one", informs(packets.DIFF, make(1, 2), *zxids))

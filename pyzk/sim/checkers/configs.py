@@ -12,7 +12,8 @@ first members; a leader that finds no other gives it the version (epoch, 0).
 - In one epoch no change is proposed while another one is under way.
 - A member goes to later versions only, and remembers over crashes what it has acknowledged.
 - A server that shows the state behind a change has that configuration in force, or a later one.
-- When a record with a change is durable, so is the file that names it.
+- When a record with a change is durable, so is the file that names it; but for a machine that joins
+  and is brought up to date with changes that had added and removed it while it was away.
 """
 
 from __future__ import annotations
@@ -318,10 +319,25 @@ class ConfigChecker:
             return
         newest = max(each for each in logged if each <= zxid)
         self._logged[sid] = [each for each in logged if each > zxid]
-        self._acked[sid] = newest
         saved = saved_version()
+        if not saved and self._joins(sid, newest):
+            return
+        self._acked[sid] = newest
         if saved < newest:
             raise Violation(
                 "configuration files",
                 f"h{sid} has {format_zxid(newest)} in its log, and its files have {saved:x}",
             )
+
+    def _joins(self, sid: int, version: int) -> bool:
+        """Tells whether a change was over for a machine that has logged it: it goes by a later
+        configuration, which is in force and does not have it. It was added and removed while it was
+        away, so all that its files have are the lines with which it is to join, and by others it
+        could not start. It helps to commit nothing by what it is brought up to date with."""
+        known = self._known.get(sid)
+        return (
+            sid in self._by_hand
+            and known is not None
+            and known.committed.version > version
+            and known.committed.member(sid) is None
+        )

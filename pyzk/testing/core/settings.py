@@ -29,6 +29,7 @@ DEFAULTS: Final[Mapping[str, object]] = {
     # The log in memory stays small: when it is larger, a snapshot replaces it.
     "snapSizeLimitInKb": 65_536,
     "preAllocSize": 64,
+    "admin.enableServer": "false",
 }
 
 _ARGUMENTS: Final = {"dataDir": "data_dir", "clientPort": "port", "clientPortAddress": "host"}

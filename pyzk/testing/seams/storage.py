@@ -21,6 +21,7 @@ from pyzk.data.database import Database
 from pyzk.metrics import Metrics
 from pyzk.persistence import filenames, newest_log
 from pyzk.persistence.directory import MemoryDirectory
+from pyzk.persistence.filenames import snapshot_name
 from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.member_files import MemberFiles
 from pyzk.persistence.recovery import RecoveryOptions
@@ -28,7 +29,7 @@ from pyzk.persistence.report import StorageReport
 from pyzk.persistence.snapshot import write_snapshot
 from pyzk.persistence.txnlog import LogScan, frame_record, framed_zxid
 from pyzk.quorum.epochs import Epochs, load_epochs
-from pyzk.runtime.seams import ServerStorage
+from pyzk.runtime.seams import ServerStorage, SnapshotAnswer, WrittenSnapshot
 from pyzk.testing.seams.gate import Gate
 
 if TYPE_CHECKING:
@@ -145,6 +146,15 @@ class MemoryStorage:
         kept = [record for record in self._records if framed_zxid(record) > applied]
         self._synced -= len(self._records) - len(kept)
         self._records = kept
+
+    def write_snapshot(self, database: Database, answer: SnapshotAnswer) -> None:
+        """Take a snapshot, and answer in the next turn of the loop."""
+        self.take_snapshot(database)
+        directory = self._snapshots
+        assert directory is not None, "it was written just now"
+        if self._loop is not None:
+            written = WrittenSnapshot(directory, snapshot_name(database.last_zxid))
+            self._loop.call_soon(answer, written)
 
     # --- commands of a member -------------------------------------------------------
 
@@ -334,6 +344,9 @@ class Valve:
 
     def take_snapshot(self, database: Database) -> None:
         self._inner.take_snapshot(database)
+
+    def write_snapshot(self, database: Database, answer: SnapshotAnswer) -> None:
+        self._inner.write_snapshot(database, answer)
 
     def report(self) -> StorageReport:
         return self._inner.report()
