@@ -167,6 +167,9 @@ class ServerConfig:
     connection_throttle_local_session_weight: int = 1
     connection_throttle_renew_session_weight: int = 2
 
+    log_level: str = "info"
+    """The level of the log: debug, info, warning or error."""
+
     audit_enable: bool = False
     audit_impl_class: str = ""
     """The Java class that writes the audit log; "" stands for the original's own."""

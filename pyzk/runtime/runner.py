@@ -87,7 +87,7 @@ class PeerRunner(ClientInputs):
         seams = seams or Seams()
         self._storage: ServerStorage = seams.storage or file_storage(config)
         self._time = seams.time
-        self._listeners = seams.listeners
+        self._listeners = seams.listeners, seams.secure_listeners
         self._clients = ClientPorts(
             self, config, seams.wrap, seams.wrap_tls, self._clients_taken_at, self.call_later
         )
@@ -134,7 +134,7 @@ class PeerRunner(ClientInputs):
         """
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
-        self._clients.open(self._listeners)
+        self._clients.open(*self._listeners)
         try:
             if self.config.admin is not None or self.config.is_told_to_prometheus:
                 from pyzk.runtime.admin_ports import AdminPorts  # few tests need it
@@ -253,6 +253,12 @@ class PeerRunner(ClientInputs):
         if self._host is not None:
             self._host.client_address = plain or ("", NO_PORT)
             self._host.secure_client_port = NO_PORT if secure is None else secure[1]
+
+    def reload_keys(self) -> bool:
+        """Reads the files of keys and certificates again if they have changed; tells whether there
+        are new ones."""
+        are_new = self._clients.reload_keys()
+        return (self._member is not None and self._member.reload_keys()) or are_new
 
     def take_clients_at(self, host: str, port: int) -> None:
         """Takes clients at another address from now on; those that are connected stay."""
