@@ -26,12 +26,8 @@ if TYPE_CHECKING:
     from pyzk.quorum.configurations import Configurations
     from pyzk.quorum.peer import Peer
     from pyzk.runtime.http_port import HttpPort
-<<<<<<< HEAD
     from pyzk.runtime.metrics_port import MetricsPort
-    from pyzk.runtime.seams import Timer
-=======
     from pyzk.runtime.seams import ServerStorage, Timer
->>>>>>> w-int
     from pyzk.runtime.tls import TlsContexts
 
 log = logging.getLogger(__name__)
