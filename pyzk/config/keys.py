@@ -246,6 +246,8 @@ OTHER: Final = (
     Key("pyzk.logLevel", LOG_LEVEL, "log_level"),
     Key("audit.enable", BOOL, "audit_enable"),
     Key("audit.impl.class", TEXT, "audit_impl_class"),
+    Key("pyzk.console.write", BOOL, "console_write"),
+    Key("pyzk.console.hosts", LIST, "console_hosts"),
     later("pathStats.enabled", "false"),
     unused("pathStats.slotCapacity", "60"),
     unused("pathStats.slotDuration", "15"),
