@@ -174,6 +174,7 @@ def _general(name: str) -> x509.GeneralName:
 
 
 def write(path: Path, content: bytes) -> str:
-    """Write a file, and return its path as a key of zoo.cfg has it."""
+    """Write a file for its owner alone, and return its path as a key of zoo.cfg has it."""
+    path.touch(0o600)
     path.write_bytes(content)
     return str(path)

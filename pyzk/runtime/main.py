@@ -43,7 +43,7 @@ from pyzk.errors import (
     StorageError,
 )
 from pyzk.exit_codes import ExitCode
-from pyzk.runtime import logs
+from pyzk.runtime import logs, secret_files
 from pyzk.runtime import loop as event_loop
 from pyzk.runtime.addresses import place
 from pyzk.runtime.client_ports import SecurePortError
@@ -117,6 +117,9 @@ def run(
     manager = _manager()
     for line, text in config.warnings:
         _log.warning("configuration: %s%s", f"line {line}: " if line else "", text)
+    secrets = secret_files.warning(config)
+    if secrets is not None:
+        _log.warning("configuration: %s", secrets)
     for line, text in config.notes:
         _log.info("configuration: %s%s", f"line {line}: " if line else "", text)
     raise_descriptor_limit()
