@@ -34,7 +34,9 @@ from pyzk.runtime.environment import (
     describe_environment,
     file_descriptors,
     first_reserved_descriptor,
+    process_numbers,
     user_name,
+    versions,
 )
 from pyzk.runtime.seams import Seams, ServerStorage, Timer
 from pyzk.runtime.unread import Unread
@@ -85,7 +87,7 @@ class PeerRunner(ClientInputs):
         seams = seams or Seams()
         self._storage: ServerStorage = seams.storage or file_storage(config)
         self._time = seams.time
-        self._listeners = seams.listeners
+        self._listeners = seams.listeners, seams.secure_listeners
         self._clients = ClientPorts(
             self, config, seams.wrap, seams.wrap_tls, self._clients_taken_at, self.call_later
         )
@@ -132,12 +134,12 @@ class PeerRunner(ClientInputs):
         """
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
-        if self.config.admin is not None:
-            from pyzk.runtime.admin_ports import AdminPorts  # few tests need it
-
-            self.admin = AdminPorts(self)
-        self._clients.open(self._listeners)
+        self._clients.open(*self._listeners)
         try:
+            if self.config.admin is not None or self.config.is_told_to_prometheus:
+                from pyzk.runtime.admin_ports import AdminPorts  # few tests need it
+
+                self.admin = AdminPorts(self)
             database = self._storage.open()
             self._take_saved()
             self.read_clock()
@@ -151,6 +153,8 @@ class PeerRunner(ClientInputs):
         except BaseException:
             self._clients.close()
             self._cancel_timer()
+            if self.admin is not None:
+                self.admin.abort()
             if self._member is not None:
                 self._member.abort()
             self._storage.release()
@@ -218,6 +222,8 @@ class PeerRunner(ClientInputs):
         self._host = Host(
             storage_report=self._storage.report,
             file_descriptors=file_descriptors,
+            process=process_numbers,
+            versions=versions,
             environment=describe_environment,
             tls_handshakes=partial(getattr, self._clients, "handshake_count"),
             user=user_name(),
@@ -247,6 +253,12 @@ class PeerRunner(ClientInputs):
         if self._host is not None:
             self._host.client_address = plain or ("", NO_PORT)
             self._host.secure_client_port = NO_PORT if secure is None else secure[1]
+
+    def reload_keys(self) -> bool:
+        """Reads the files of keys and certificates again if they have changed; tells whether there
+        are new ones."""
+        are_new = self._clients.reload_keys()
+        return (self._member is not None and self._member.reload_keys()) or are_new
 
     def take_clients_at(self, host: str, port: int) -> None:
         """Takes clients at another address from now on; those that are connected stay."""

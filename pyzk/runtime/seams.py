@@ -180,10 +180,14 @@ class Seams(NamedTuple):
     storage: ServerStorage | None = None
     time: TimeSource | None = None
     listeners: Sequence[socket.socket] | None = None
-    """Sockets that listen already; the runner closes them when it ends."""
+    """Sockets that listen already at the client port; the runner closes them when it ends."""
     wrap: Callable[[ClientProtocol], asyncio.Protocol] | None = None
     """Puts something between a socket, or its TLS, and the protocol that serves it."""
     wrap_tls: Callable[[asyncio.Protocol], asyncio.Protocol] | None = None
     """Puts something between a client's socket and its TLS."""
     network: MemberNetwork | None = None
     """The network between this server and the other members of its ensemble."""
+    secure_listeners: Sequence[socket.socket] | None = None
+    """Sockets that listen already at secureClientPort; the runner closes them when it ends."""
+    admin_listeners: Sequence[socket.socket] | None = None
+    """Sockets that listen already at the port of the admin server."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -110,6 +111,43 @@ def test_a_ticket_of_the_cache(kdc: Realm, library: GssKerberos) -> None:
             section="Client", users={}, principal=f"eve@{REALM}", ticket_cache=ticket_cache
         )
         assert exchange(*sides(library, theirs, ours)).startswith(f"eve@{REALM}")
+
+
+@pytest.mark.live
+def test_changed_tickets_are_refused_and_nothing_else_happens(
+    kdc: Realm, library: GssKerberos
+) -> None:
+    """The library that reads them is C."""
+    rng = Random(7)
+    login = service(kdc.keytab("zookeeper/localhost"))
+    ours = user("dora", kdc.keytab("dora"))
+    _, client = sides(library, login, ours)
+    ticket = client.step(b"")
+    assert ticket is not None
+    taken = 0
+    for number in range(400):
+        changed = bytearray(ticket)
+        for _ in range(rng.randint(1, 3)):
+            at, end = sorted((rng.randrange(len(changed)), rng.randrange(len(changed))))
+            if number % 4 == 0:
+                changed[at] ^= 1 << rng.randrange(8)
+            elif number % 4 == 1:
+                changed[at:end] = rng.randbytes(rng.randrange(20))
+            elif number % 4 == 2:
+                del changed[end:]
+            else:
+                changed[at:at] = changed[at:end]
+            if not changed:
+                break
+        theirs, _ = sides(library, login, ours)
+        try:
+            theirs.step(bytes(changed))
+        except SaslError:
+            assert not theirs.is_complete
+        else:
+            taken += 1  # what nobody looks at has changed, a reserved bit, say
+    assert taken < 40
+    assert exchange(*sides(library, login, ours)) == f"dora@{REALM}=dora@{REALM}"
 
 
 @pytest.mark.live

@@ -67,9 +67,7 @@ def outcome(config: ServerConfig, own: Issued | None) -> str:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_everybody_is_who_he_is_for_the_original(
-    scenario: str, people: Cast, folder: Path
-) -> None:
+def test_everybody_is_who_he_is_for_the_original(scenario: str, people: Cast, folder: Path) -> None:
     recorded = RECORDED[scenario]
     config = config_of(scenario, people, folder)
     assert {name: outcome(config, own) for name, own in people.clients.items()} == {
