@@ -90,7 +90,16 @@ ODD_WORDS: Final[dict[str, str]] = {
 ONLY_OURS_IN_ADMIN: Final = ("shed_connections",)
 """Commands of the admin server that 3.9 does not have; the release after it does."""
 
-ADMIN_QUESTIONS: Final[dict[str, str]] = {}
+_NO_CONTENT_TYPE: Final = (
+    "the original's index has no content type, and a browser may show it as text"
+)
+ADMIN_QUESTIONS: Final[dict[str, str]] = {
+    **{
+        f"{method} {path}": _NO_CONTENT_TYPE
+        for method in ("GET", "HEAD", "POST")
+        for path in ("/commands", "/commands/")
+    },
+}
 """Requests to the admin server that get another answer, those of one version with its number, and
 why."""
 

@@ -50,7 +50,7 @@ RECORDED: Final[dict[str, dict[str, list[dict[str, Any]]]]] = {
 }
 MEMBERS: Final = ("leader", "follower", "observer")
 
-MASKED: Final = TIMES | PLACES | COUNTS | ACTIVITY
+MASKED: Final = TIMES | COUNTS | ACTIVITY | (PLACES - {"initial_configuration"})
 
 
 @attrs.frozen
