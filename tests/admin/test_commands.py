@@ -35,7 +35,9 @@ def test_the_index_has_a_link_for_each_command(world: World, path: str) -> None:
     assert lines[1::2] == ["<br/>"] * len(COMMANDS)
 
 
-@pytest.mark.parametrize("name", ["nosuch", "RUOK", "ruok/", "/", "/ruok", "ruok/extra", " ruok", "é", "a\nb"])
+@pytest.mark.parametrize(
+    "name", ["nosuch", "RUOK", "ruok/", "/", "/ruok", "ruok/extra", " ruok", "é", "a\nb"]
+)
 def test_what_is_no_command_is_said_with_status_200(world: World, name: str) -> None:
     assert body_of(world.peer, name) == {"command": name, "error": f"Unknown command: {name}"}
 
