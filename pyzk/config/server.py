@@ -238,8 +238,13 @@ class _Builder:
                 self._unknown(name, setting)
                 others.append((name.removeprefix("zookeeper."), setting.value))
         self.values["other_properties"] = tuple(others)
-        found = self.settings.properties.items()
-        self.values["properties"] = tuple((name, setting.value) for name, setting in found)
+        members = {
+            f"zookeeper.{key}": setting
+            for key, setting in self.settings.members.items()
+            if key != "dynamicConfigFile"
+        }
+        found = {**self.settings.properties, **members}
+        self.values["properties"] = tuple((name, each.value) for name, each in found.items())
 
     def _unknown(self, name: str, setting: Setting) -> None:
         from pyzk.config import hints  # a start that is right does without it
@@ -419,6 +424,10 @@ class _Builder:
             raise self.given["audit_impl_class"].wrong(
                 f"{config.audit_impl_class!r} is a Java class that pyzk cannot run; remove it, and"
                 " the events go to the logger pyzk.audit (pyzk serve --audit-log FILE)"
+            )
+        if config.console_write and not config.audit_enable:
+            raise self.given["console_write"].wrong(
+                "needs audit.enable=true: every change from the console is in the audit log"
             )
         if config.x509_id_type == "SAN" and config.x509_san_match_type is None:
             raise self.given["x509_id_type"].wrong(

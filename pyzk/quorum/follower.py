@@ -16,6 +16,7 @@ from pyzk.constants import OpCode
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
 from pyzk.quorum.forwarding import encode_too_late
+from pyzk.quorum.leader_pulse import LeaderPulse
 from pyzk.quorum.learner import Learner
 from pyzk.quorum.learner_phases import BROADCAST
 from pyzk.quorum.observer_master import ObserverMaster
@@ -35,6 +36,7 @@ class Follower(Learner):
         """Zxids of proposals that the log has been given."""
         self.observers: ObserverMaster | None = None
         """The observers that follow this server, while it serves; None if it takes none."""
+        self.pulse: LeaderPulse = LeaderPulse()
 
     def packet(self, link: QuorumLink, packet: QuorumPacket) -> None:
         """Takes a packet of the leader. Raises QuorumProtocolError if its time has not come."""
@@ -137,6 +139,11 @@ class Follower(Learner):
     def _begin_logging(self, zxid: int, payload: bytes) -> None:
         super()._begin_logging(zxid, payload)
         self._unacknowledged.append(zxid)
+
+    def _on_ping(self, packet: QuorumPacket) -> None:
+        """Notes how far the leader is, and answers."""
+        self.pulse.heard(packet.zxid, self.member.clock)
+        super()._on_ping(packet)
 
     def _on_proposal(self, packet: QuorumPacket) -> None:
         """Logs the proposal; its ACK is sent when the log is durable."""

@@ -43,6 +43,7 @@ from pyzk.outsiders import about
 from pyzk.quorum import packets
 from pyzk.quorum.learner_numbers import LearnerNumbers
 from pyzk.quorum.link import QuorumLink
+from pyzk.quorum.round_trip import RoundTrip
 from pyzk.quorum.snapshot_stream import SnapshotPart
 from pyzk.zxid import counter_of, epoch_of, format_zxid
 
@@ -238,6 +239,7 @@ class LearnerHandler:
         """The number of beats for which it has held up the writes of all."""
         self._held: list[bytes] | None = None
         self._held_bytes: int = 0
+        self.round_trip: RoundTrip = RoundTrip()
         self._awaited: int = 0
         """A proposal whose ACK is awaited, or 0."""
         self._awaited_beat: int = 0
@@ -345,6 +347,8 @@ class LearnerHandler:
         order with proposals, and does not wait behind them: the answer says which sessions live."""
         self.numbers.zxid = self.master.last_proposed or self.numbers.zxid
         if self.phase == ACTIVE:
+            master = self.master
+            self.round_trip.sent(master.last_proposed, master.member.clock.now_ms)
             self.link.send_ahead(data)
         elif self.phase >= SYNCING:
             self.link.send(data)
@@ -536,9 +540,12 @@ class LearnerHandler:
             self.master.acked(self, zxid)
         elif epoch_of(zxid) != self.master.epoch:
             raise QuorumProtocolError(f"ACK of NEWLEADER {format_zxid(zxid)}, another epoch")
+        elif self.phase == ACTIVE:
+            self.round_trip.forget()  # UPTODATE has come
 
     def _on_ping(self, packet: QuorumPacket) -> None:
-        """Learns which sessions live."""
+        """Learns which sessions live, and how long the way there and back takes."""
+        self.round_trip.answered(packet.zxid, self.master.member.clock.now_ms)
         touched = packets.touched_sessions(packet)
         if touched:
             self.master.touched(touched)

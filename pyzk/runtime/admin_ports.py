@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from pyzk.errors import ConfigError
 from pyzk.runtime.addresses import place
+from pyzk.runtime.client_port import ClientInputs
 from pyzk.runtime.loop import spawn
 
 if TYPE_CHECKING:
@@ -26,13 +27,14 @@ if TYPE_CHECKING:
     from pyzk.quorum.configurations import Configurations
     from pyzk.quorum.peer import Peer
     from pyzk.runtime.http_port import HttpPort
-    from pyzk.runtime.seams import Timer
+    from pyzk.runtime.metrics_port import MetricsPort
+    from pyzk.runtime.seams import ServerStorage, Timer
     from pyzk.runtime.tls import TlsContexts
 
 log = logging.getLogger(__name__)
 
 EXTRA: Final = "pyzk-server[admin]"
-_LIBRARY: Final = "aiohttp"
+LIBRARY: Final = "aiohttp"
 
 
 class Runner(Protocol):
@@ -47,6 +49,8 @@ class Runner(Protocol):
 
     @property
     def configurations(self) -> Configurations | None: ...
+    @property
+    def storage(self) -> ServerStorage: ...
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer: ...
     def perform(self, order: Callable[[], None]) -> None: ...
     def read_clock(self) -> None: ...
@@ -84,6 +88,17 @@ class RunnerWorld:
     def configurations(self) -> Configurations | None:
         return self._runner.configurations
 
+    @property
+    def clients(self) -> ClientInputs:
+        """Returns what takes the bytes of clients: the runner itself."""
+        runner = self._runner
+        assert isinstance(runner, ClientInputs), runner
+        return runner
+
+    @property
+    def storage(self) -> ServerStorage:
+        return self._runner.storage
+
     def take_in(self, call: Callable[[], None]) -> None:
         """Gives the peer an input."""
         self._runner.perform(call)
@@ -93,7 +108,8 @@ class AdminPorts:
     """The ports for HTTP that a server's configuration asks for."""
 
     def __init__(self, runner: Runner) -> None:
-        """Look whether what the configuration asks for can be had. Raises ConfigError."""
+        """Look whether what the configuration asks for can be had, and bind the port for metrics.
+        Raises ConfigError, and MetricsPortError."""
         self._runner = runner
         config = runner.config.admin
         if config is not None and config.is_required and not _has_library():
@@ -101,6 +117,7 @@ class AdminPorts:
                 f"true needs a package that is not installed: pip install '{EXTRA}'",
                 key="admin.enableServer",
             )
+        self._metrics: MetricsPort | None = None
         self._contexts: TlsContexts | None = None
         if config is not None and config.tls is not None and _has_library():
             from pyzk.runtime.tls import TlsContexts  # few need it
@@ -109,6 +126,20 @@ class AdminPorts:
         self._opening: asyncio.Task[object] | None = None
         self._port: HttpPort | None = None
         self._is_over = False
+        if runner.config.is_told_to_prometheus:
+            from pyzk.runtime.metrics_port import MetricsPort  # few need it
+
+            self._metrics = MetricsPort(runner.config)
+
+    @property
+    def metrics_address(self) -> tuple[str, int] | None:
+        """Where Prometheus asks for metrics; None if the configuration has no port for that."""
+        return None if self._metrics is None else self._metrics.address
+
+    @property
+    def port(self) -> HttpPort | None:
+        """The port of the admin server; None while it is not open."""
+        return self._port
 
     @property
     def address(self) -> tuple[str, int] | None:
@@ -117,6 +148,8 @@ class AdminPorts:
 
     def open(self) -> None:
         """Open the ports, soon."""
+        if self._metrics is not None:
+            self._metrics.open(RunnerWorld(self._runner), self._admits)
         config = self._runner.config.admin
         if config is None:
             return
@@ -133,6 +166,8 @@ class AdminPorts:
         """Wait until the ports are open, or cannot be."""
         if self._opening is not None:
             await asyncio.wait([self._opening])
+        if self._metrics is not None:
+            await self._metrics.opened()
 
     async def _open(self, config: AdminConfig) -> None:
         loop = asyncio.get_running_loop()
@@ -152,8 +187,8 @@ class AdminPorts:
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else error.strerror or str(error)
             log.warning(
-                "no admin server on %s: %s; choose another port with admin.serverPort"
-                " (admin.enableServer=false: none)",
+                "no admin server on %s: %s; choose another place with admin.serverPort and"
+                " admin.serverAddress, or none with admin.enableServer=false",
                 place(config.server_address, config.server_port),
                 reason,
             )
@@ -175,6 +210,8 @@ class AdminPorts:
         await self.opened()
         if self._port is not None:
             await self._port.close()
+        if self._metrics is not None:
+            await self._metrics.close()
 
     def abort(self) -> None:
         """Close the ports as the end of a killed process does."""
@@ -183,7 +220,9 @@ class AdminPorts:
             self._opening.cancel()
         if self._port is not None:
             self._port.abort()
+        if self._metrics is not None:
+            self._metrics.abort()
 
 
 def _has_library() -> bool:
-    return importlib.util.find_spec(_LIBRARY) is not None
+    return importlib.util.find_spec(LIBRARY) is not None

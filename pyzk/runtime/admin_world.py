@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pyzk.config.server import ServerConfig
     from pyzk.quorum.configurations import Configurations
     from pyzk.quorum.peer import Peer
+    from pyzk.runtime.client_port import ClientInputs
+    from pyzk.runtime.seams import ServerStorage
 
 
 class AdminWorld(Protocol):
@@ -44,6 +46,16 @@ class AdminWorld(Protocol):
     @property
     def configurations(self) -> Configurations | None:
         """The configurations of the ensemble that a member goes by; None for a lone server."""
+        ...
+
+    @property
+    def clients(self) -> ClientInputs:
+        """What the protocol of a client's connection gives its bytes to."""
+        ...
+
+    @property
+    def storage(self) -> ServerStorage:
+        """The disk of the server."""
         ...
 
     def take_in(self, call: Callable[[], None]) -> None:

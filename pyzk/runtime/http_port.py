@@ -16,12 +16,16 @@ from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import web
 
+from pyzk.admin.answer import BAD_REQUEST, FORBIDDEN, SERVER_ERROR, error_page
 from pyzk.outsiders import about, one_line
+from pyzk.runtime.http_answer import send
 from pyzk.runtime.http_connection import Connections, HttpConnection
 from pyzk.runtime.listening import DEFAULT_BACKLOG, Serving, open_sockets, serve
 from pyzk.runtime.tls_door import Door, Handshakes, Reloading
 
 if TYPE_CHECKING:
+    import socket
+
     from pyzk.runtime.seams import Timer
     from pyzk.runtime.tls import TlsContexts
 
@@ -96,12 +100,20 @@ class HttpPort:
         self.address: tuple[str, int] = ("", 0)
         """Where the port is, once it is open."""
 
+    @property
+    def connection_count(self) -> int:
+        """How many connections there are."""
+        return self._connections.count
+
     # --- the sockets that listen ------------------------------------------------------
 
     async def open(self, host: str | None, port: int) -> None:
         """Listen at a host, or at all addresses of the machine if it is None, and serve. Raises
         OSError."""
-        sockets = open_sockets(host, port, DEFAULT_BACKLOG)
+        await self.serve(open_sockets(host, port, DEFAULT_BACKLOG))
+
+    async def serve(self, sockets: list[socket.socket]) -> None:
+        """Serve at sockets that listen already; they belong to the port from now on."""
         name = sockets[0].getsockname()
         try:
             await self._runner.setup()
@@ -168,22 +180,32 @@ class HttpPort:
     async def _around(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answers a request, and sees to it that its connection knows of it."""
         connection = self._connections.of(request.protocol)
-        connection.request_begins()
+        connection.request_begins(request.content)
         tls = self._tls
         if tls is not None and not connection.is_tls and connection.requests == 1:
             tls.came_plain()
         try:
             if request.method == "TRACE":
-                return web.Response(status=web.HTTPForbidden.status_code)
+                return web.Response(status=FORBIDDEN)
             return await handler(request)
-        except (web.HTTPException, asyncio.CancelledError, ConnectionError):
+        except web.HTTPException as error:
+            if error.status < BAD_REQUEST:
+                raise  # a redirection
+            return await self._page(request, error.status, error.reason)
+        except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:
             path = one_line(request.path[:200])
             log.exception("%s: %s %s has failed", self._name, request.method, path)
-            raise web.HTTPInternalServerError from None
+            if request.writer.output_size:
+                raise ConnectionResetError from None  # the answer has begun
+            return await self._page(request, SERVER_ERROR, "Server Error")
         finally:
             connection.request_ends()
+
+    async def _page(self, request: web.Request, status: int, reason: str) -> web.StreamResponse:
+        """Answers with the page for what goes wrong outside of any command."""
+        return await send(request, error_page(status, request.path, reason))
 
     async def _before_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         response.headers["Server"] = "pyzk"

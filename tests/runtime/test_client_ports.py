@@ -554,6 +554,23 @@ async def test_new_keys_are_taken_without_a_restart(
     assert len(made) == 1
 
 
+async def test_new_keys_are_taken_when_that_is_asked_for(tmp_path: Path) -> None:
+    def name_of(address: tuple[str, int]) -> bytes:
+        with socket.create_connection(address) as sock, bob().wrap_socket(sock) as tls:
+            return tls.getpeercert(binary_form=True) or b""
+
+    loop = asyncio.get_running_loop()
+    async with served(tmp_path, SECURE) as runner:
+        first = await loop.run_in_executor(None, name_of, secure(runner))
+        assert not runner.reload_keys()
+        AUTHORITY.stores(tmp_path)
+        assert runner.reload_keys()
+        assert await loop.run_in_executor(None, name_of, secure(runner)) != first
+        (tmp_path / "keys.pem").write_text("no key")
+        assert not runner.reload_keys()
+        assert await loop.run_in_executor(None, name_of, secure(runner)) != first
+
+
 async def test_files_that_change_change_nothing_unless_asked_for(tmp_path: Path) -> None:
     async with served(tmp_path, SECURE) as runner:
         assert runner._clients._reloading is None
