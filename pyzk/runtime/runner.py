@@ -221,7 +221,7 @@ class PeerRunner(ClientInputs):
             versions=versions,
             environment=describe_environment,
             tls_handshakes=partial(getattr, self._clients, "handshake_count"),
-            sync_wait_ms=self._storage.sync_wait_ms,
+            sync_wait_ms=self.storage.sync_wait_ms,
             user=user_name(),
             kerberos=self._kerberos(),
         )
