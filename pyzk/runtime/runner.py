@@ -221,6 +221,7 @@ class PeerRunner(ClientInputs):
             versions=versions,
             environment=describe_environment,
             tls_handshakes=partial(getattr, self._clients, "handshake_count"),
+            sync_wait_ms=self.storage.sync_wait_ms,
             user=user_name(),
             kerberos=self._kerberos(),
         )
@@ -250,8 +251,7 @@ class PeerRunner(ClientInputs):
             self._host.secure_client_port = NO_PORT if secure is None else secure[1]
 
     def reload_keys(self) -> bool:
-        """Reads the files of keys and certificates again if they have changed; tells whether there
-        are new ones."""
+        """Reads keys and certificates again if their files have changed; tells whether it did."""
         are_new = self._clients.reload_keys()
         return (self._member is not None and self._member.reload_keys()) or are_new
 

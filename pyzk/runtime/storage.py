@@ -466,6 +466,10 @@ class Storage:
             *_newest_snapshot(directories.snapshots),
         )
 
+    def sync_wait_ms(self) -> int:
+        """Return for how long the disk has been at the sync of the log that is under way."""
+        return 0 if self._disk is None else self._disk.busy_ms
+
     # --- the end --------------------------------------------------------------------
 
     def stop_timers(self) -> None:

@@ -242,6 +242,10 @@ class MemoryStorage:
         size = 0 if snapshots is None else sum(map(snapshots.size, snapshots.names()))
         return StorageReport(size, sum(map(len, self._records)))
 
+    def sync_wait_ms(self) -> int:
+        """Return 0: nothing waits for memory."""
+        return 0
+
     # --- the end --------------------------------------------------------------------
 
     def stop_timers(self) -> None:
@@ -403,6 +407,9 @@ class Valve:
 
     def report(self) -> StorageReport:
         return self._inner.report()
+
+    def sync_wait_ms(self) -> int:
+        return self._inner.sync_wait_ms()
 
     def stop_timers(self) -> None:
         self._inner.stop_timers()
