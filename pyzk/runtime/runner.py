@@ -171,12 +171,11 @@ class PeerRunner(ClientInputs):
             return
         told = ensemble.with_saved(saved.committed, saved.last_seen)
         host = None if told.client_host == WILDCARD else told.client_host
-        has_moved = told.client_address != ensemble.client_address
-        self.config = replace(
-            self.config, ensemble=told, client_port=told.client_port, client_port_address=host
-        )
-        if has_moved:
-            self._clients.open_elsewhere(host, told.client_port)
+        port = told.client_port
+        config = replace(self.config, ensemble=told, client_port=port)
+        self.config = replace(config, client_port_address=host)
+        if told.client_address != ensemble.client_address:
+            self._clients.open_elsewhere(host, port)
 
     def _make_peer(self, database: Database) -> None:
         config = self.config
@@ -550,6 +549,8 @@ class PeerRunner(ClientInputs):
 
     def _end(self, code: int) -> None:
         if not self._stopped.done():
+            if code:
+                self.peer.metrics.unrecoverable_error_count += 1
             self._stopped.set_result(code)
 
     def fail(self, error: Exception) -> None:
