@@ -48,7 +48,7 @@ $(VENV)/.runtime: pyproject.toml | $(RUN)
 $(VENV)/.test: $(VENV)/.runtime
 	@echo "setting up $(VENV) for tests (once)" >&2
 	@$(PIP) install --only-binary uvloop $(EDITABLE) -e '.[test]' || { \
-		$(PIP) install 'aiohttp>=3.9' 'cryptography>=42.0' 'hypothesis>=6.100' \
+		$(PIP) install 'aiohttp>=3.9' 'cryptography>=43.0' 'hypothesis>=6.100' \
 			'prometheus_client>=0.20' 'pure-sasl>=0.6' 'pytest>=8.0' \
 			'pytest-xdist>=3.5' 'trustme>=1.1'; }
 	@touch $@
@@ -151,6 +151,7 @@ generate: $(VENV)/.runtime ## write the generated files again
 	@$(RUN) -m scripts.gen_word_table
 	@$(RUN) -m scripts.gen_admin_table
 	@$(RUN) -m scripts.gen_zab
+	@$(RUN) -m scripts.gen_metrics_table
 
 .PHONY: generated
 generated: $(VENV)/.runtime ## fail if a generated file differs from what its generator writes
@@ -160,6 +161,7 @@ generated: $(VENV)/.runtime ## fail if a generated file differs from what its ge
 	@$(RUN) -m scripts.gen_word_table --check
 	@$(RUN) -m scripts.gen_admin_table --check
 	@$(RUN) -m scripts.gen_zab --check
+	@$(RUN) -m scripts.gen_metrics_table --check
 
 # ---- beside the original (PYZK_ORACLE names the directory of its jars; skipped aloud without Java)
 

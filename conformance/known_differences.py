@@ -87,5 +87,12 @@ ODD_WORDS: Final[dict[str, str]] = {
 }
 """Four-letter words that get another answer."""
 
+ONLY_OURS_IN_ADMIN: Final = ("shed_connections",)
+"""Commands of the admin server that 3.9 does not have; the release after it does."""
+
+ADMIN_QUESTIONS: Final[dict[str, str]] = {}
+"""Requests to the admin server that get another answer, those of one version with its number, and
+why."""
+
 OURS_IN_MNTR: Final = ("zk_unsaved_configs", "zk_tree_digest", "zk_tree_digest_zxid")
 """What mntr has behind all that the original has."""

@@ -47,6 +47,7 @@ from pyzk.config.kinds import (
     member,
     unused,
 )
+from pyzk.config.metrics_provider import METRICS, PREFIX
 from pyzk.config.security_keys import AUTH, QUORUM_AUTH, SASL, TLS
 
 
@@ -242,10 +243,11 @@ OTHER: Final = (
         "org.apache.zookeeper.server.NIOServerCnxnFactory",
         "org.apache.zookeeper.server.NettyServerCnxnFactory",
     ),
-    later("metricsProvider.className", known=True),
     Key("pyzk.logLevel", LOG_LEVEL, "log_level"),
     Key("audit.enable", BOOL, "audit_enable"),
     Key("audit.impl.class", TEXT, "audit_impl_class"),
+    Key("pyzk.console.write", BOOL, "console_write"),
+    Key("pyzk.console.hosts", LIST, "console_hosts"),
     later("pathStats.enabled", "false"),
     unused("pathStats.slotCapacity", "60"),
     unused("pathStats.slotDuration", "15"),
@@ -292,6 +294,7 @@ GROUPS: Final[dict[str, tuple[Key, ...]]] = {
     "Authentication between members": QUORUM_AUTH,
     "TLS": TLS,
     "Admin server": ADMIN,
+    "Metrics": METRICS,
     "Administration and tuning": OTHER,
 }
 
@@ -300,5 +303,5 @@ KNOWN: Final = {key.name: key for key in KEYS if key.known}
 SECRETS: Final = frozenset(key.name for key in KEYS if key.is_secret)
 """The keys whose values are shown to nobody."""
 
-KNOWN_PREFIXES: Final = ("metricsProvider.",)
+KNOWN_PREFIXES: Final = (PREFIX,)
 MEMBER_PREFIXES: Final = ("server.", "group.", "weight.")

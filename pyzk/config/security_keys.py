@@ -161,7 +161,7 @@ def _rows(*, is_for_clients: bool) -> dict[str, TlsRow]:
         ),
         "allowReverseDnsLookup": TlsRow(BOOL, "allow_reverse_dns_lookup", value=not is_for_clients),
         "crl": TlsRow(BOOL, "crl", value=False),
-        "ocsp": TlsRow(BOOL, value=False, status=Status.REFUSED),
+        "ocsp": TlsRow(BOOL, "ocsp", value=False),
         "handshakeDetectionTimeoutMillis": TlsRow(PLAIN_INT, value=5000),
         "context.supplier.class": TlsRow(OPTIONAL, status=Status.REFUSED),
     }

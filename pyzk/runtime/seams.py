@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pyzk.clock import Clock
-from pyzk.data.database import Database
+from pyzk.data.database import Database, FrozenDatabase
 from pyzk.errors import StorageError
 from pyzk.metrics import Metrics
 from pyzk.persistence.directory import Directory
@@ -20,6 +20,7 @@ from pyzk.persistence.report import StorageReport
 
 if TYPE_CHECKING:
     from pyzk.persistence.config_files import Saved
+    from pyzk.persistence.replacement import Received
     from pyzk.quorum.commands import StorageCommand
     from pyzk.quorum.epochs import Epochs
     from pyzk.quorum.storage_commands import Outcome
@@ -120,6 +121,21 @@ class ServerStorage(Protocol):
     def write_snapshot(self, database: Database, answer: SnapshotAnswer) -> None:
         """Writes a snapshot of the present state, or of a moment soon; then answers, on the
         loop."""
+        ...
+
+    @property
+    def upload_directory(self) -> Directory:
+        """Where a snapshot is put while it comes, under a name that no start loads."""
+        ...
+
+    def receive(self, frozen: FrozenDatabase) -> Received:
+        """Begins the file of a database that is to replace what is here; any thread may do so.
+        Raises StorageError."""
+        ...
+
+    def install(self, received: Received, zxid: int, answer: Callable[[], None]) -> None:
+        """Replaces everything by a database that was received, behind all that was appended; then
+        answers, on the loop. Until then nothing may be appended."""
         ...
 
     def perform(self, command: StorageCommand, answer: Callable[[Outcome], None]) -> None:

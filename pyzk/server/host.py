@@ -32,6 +32,8 @@ class Host:
         user: str = "",
         tls_handshakes: Callable[[], int] = lambda: 0,
         sync_wait_ms: Callable[[], int] = lambda: 0,
+        process: Callable[[], Mapping[str, float]] = dict,
+        versions: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self.client_address: tuple[str, int] = client_address
         """The address and the port where clients connect; where the configuration says port 0, this
@@ -56,5 +58,10 @@ class Host:
         """Returns for how long the disk has been at the sync of the log that is under way."""
         self.kerberos: Kerberos | None = kerberos
         """Kerberos; None where no login asks for it."""
+        self.process: Callable[[], Mapping[str, float]] = process
+        """Returns the numbers of this process by the names in ``metric_families.PROCESS_KINDS``;
+        those that the system does not tell are missing."""
+        self.versions: Callable[[], Mapping[str, str]] = versions
+        """Returns the versions of what runs here, by the name of the label that has them."""
         self.user: str = user
         """The name of the user whom the server runs as; the audit log has it."""

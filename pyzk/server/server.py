@@ -26,6 +26,7 @@ from pyzk.outsiders import about
 from pyzk.server.audit import Audit
 from pyzk.server.authentication import identify
 from pyzk.server.connection import Connection
+from pyzk.server.frequent import Tops
 from pyzk.server.host import Host
 from pyzk.server.marks import Marks
 from pyzk.server.operations import (
@@ -39,7 +40,7 @@ from pyzk.server.operations import (
     WriteDecoder,
 )
 from pyzk.server.outbox import Outbox
-from pyzk.server.request import Request
+from pyzk.server.request import QueuedRead, Request
 from pyzk.server.request_throttle import RequestThrottle
 from pyzk.server.screening import Screen
 from pyzk.server.session_queues import SessionQueues
@@ -101,6 +102,7 @@ class Server:
         """The writes that `screen` looks at before they are submitted; ``writes`` has the rest."""
         self.audit = self.queues.audit = Audit(self) if config.audit_enable else None
         self.screen = Screen(self, self.audit)
+        self.tops: Tops = Tops(config.metrics_top_paths, config.metrics_top_clients)
         self.is_member = False
         """Whether this is a member of an ensemble."""
         self.is_read_only = False
@@ -134,7 +136,10 @@ class Server:
             EventType.NODE_DATA_CHANGED: self.metrics.node_changed_watch_count,
             EventType.NODE_CHILDREN_CHANGED: self.metrics.node_children_watch_count,
         }
+        self.tree.watches.metrics = self.metrics
         self.tree.written = self.metrics.written
+        self.database.metrics = self.metrics
+        self.metrics.digest_mismatches_count += self.database.digest_mismatches
         if self.audit is not None:
             self.tree.on_ephemeral_deleted = self.audit.ephemeral_deleted
 
@@ -175,6 +180,10 @@ class Server:
         else:
             self.reads, self.writes = READS, WRITES
         self.writes, self.screened_writes = self.screen.split(self.writes)
+        if self.tops.paths is not None:
+            self.reads = self.tops.paths.of_reads(self.reads)
+            self.writes = self.tops.paths.of_writes(self.writes)
+            self.screened_writes = self.tops.paths.of_writes(self.screened_writes)
         sharers = voters - 1 if voters > 2 else 1
         self.queues.begin(
             role,
@@ -293,6 +302,8 @@ class Server:
             by_host[connection.host] = left
         else:
             by_host.pop(connection.host, None)
+        if self.tops.clients is not None:
+            self.tops.clients.add(connection.host, connection.stats.packets_received)
         self.handshakes.pop(connection, None)
         if self.attaching.get(connection.session_id) is connection:
             del self.attaching[connection.session_id]
@@ -451,9 +462,13 @@ class Server:
             metrics.count_response(smallest)
         metrics.count_response(largest)
 
-    def count_read(self, latency_ms: int, size: int) -> None:
+    def count_read(self, read: QueuedRead, latency_ms: int, size: int) -> None:
         """Note a read that waited behind a write."""
         metrics = self.metrics
+        slow = self.queues.slow
+        if latency_ms >= slow.threshold_ms:
+            metrics.slow_requests += 1
+            slow.saw_read(read, latency_ms)
         metrics.latency.add(latency_ms)
         metrics.readlatency.add(latency_ms)
         metrics.response_bytes += size

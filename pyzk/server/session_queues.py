@@ -33,6 +33,7 @@ from pyzk.server.connection import (
 from pyzk.server.operations import makes_ephemeral
 from pyzk.server.request import QueuedRead, Request, WaitingRequest
 from pyzk.server.sessions import Session, SessionTracker
+from pyzk.server.slow_requests import SlowRequests
 
 if TYPE_CHECKING:
     from pyzk.server.audit import Audit
@@ -71,6 +72,8 @@ class SessionQueues:
         """What is told how writes end; None if there is no audit log."""
         self.line: RequestThrottle | None = None
         """The requests that wait until less is under way; None if there is no limit to them."""
+        self.slow: SlowRequests = SlowRequests(clock, config.slow_request_ms)
+        """What says which requests took long."""
         self._clock: Clock = clock
         self._metrics: Metrics = metrics
         self._may_upgrade: bool = config.local_sessions_upgrading_enabled
@@ -188,9 +191,7 @@ class SessionQueues:
         if request.opcode < 0:
             self._finish_session(request, applied.err)
         elif connection is not None:
-            self._note_update(
-                self._clock.now_ms - request.received_ms, connection.answer(request, applied)
-            )
+            self._note_update(request, connection.answer(request, applied))
         session = request.session
         if session is not None:
             self._leave(request, session.queue)
@@ -372,11 +373,14 @@ class SessionQueues:
                 self.count_out(request.connection, request.size)
         queue.clear()
 
-    def _note_update(self, latency_ms: int, size: int) -> None:
+    def _note_update(self, request: Request, size: int) -> None:
         """Note that a write was answered with ``size`` bytes."""
+        latency_ms = self._clock.now_ms - request.received_ms
         if latency_ms != self._latency_ms:
             self._count_latencies()
             self._latency_ms = latency_ms
+            if latency_ms >= self.slow.threshold_ms:
+                self.slow.saw_write(request, latency_ms)
         self._latency_count += 1
         self._response_bytes += size
         if self._largest_response < 0:
@@ -389,6 +393,8 @@ class SessionQueues:
     def _count_latencies(self) -> None:
         """Tell the metrics of the last writes in a row that had one latency."""
         metrics = self._metrics
+        if self._latency_ms >= self.slow.threshold_ms:
+            metrics.slow_requests += self._latency_count
         metrics.latency.add_many(self._latency_ms, self._latency_count)
         metrics.updatelatency.add_many(self._latency_ms, self._latency_count)
         self._latency_count = 0

@@ -76,7 +76,7 @@ def test_the_digests_are_those_that_are_kept() -> None:
     for number in range(130):
         client.create(f"/{number}")
     digests = body_of(world.peer, "hash")["digests"]
-    assert [list(each) for each in digests] == [["zxid", "digest_version", "digest"]]
+    assert [list(each) for each in digests] == [["zxid", "digest", "digest_version"]]
     assert digests[0]["zxid"] == 128
     assert digests[0]["digest"] == world.database.digest_log[0][2]
 

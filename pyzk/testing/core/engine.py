@@ -76,12 +76,7 @@ class Engine:
         security: Security = NO_SECURITY,
     ) -> None:
         self.data_dir = data_dir
-        self.security = security
-        self.config: ServerConfig = security.applied(
-            make_config(data_dir, host, port, security.options(host, options))
-        )
-        self.takes_plain = security.takes_plain(options)
-        """Whether clients may come without TLS."""
+        self.secure(security, options, host, port)
         self.network: MemberNetwork | None = None
         """Where a member of an ensemble reaches the others; None for a single server."""
         self.state = NEW
@@ -113,6 +108,17 @@ class Engine:
         self._known: dict[int, None] = {}
         """Session ids at the last look."""
         self._expired = 0
+
+    def secure(
+        self, security: Security, options: Mapping[str, object], host: str, port: int
+    ) -> None:
+        """Take in what the server is told, from the next start on."""
+        self.security = security
+        self.config: ServerConfig = security.applied(
+            make_config(self.data_dir, host, port, security.options(host, options))
+        )
+        self.takes_plain = security.takes_plain(options)
+        """Whether clients may come without TLS."""
 
     # --- life -----------------------------------------------------------------------
 
