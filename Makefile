@@ -158,6 +158,7 @@ generate: $(VENV)/.runtime ## write the generated files again
 	@$(RUN) -m scripts.gen_word_table
 	@$(RUN) -m scripts.gen_admin_table
 	@$(RUN) -m scripts.gen_zab
+	@$(RUN) -m scripts.gen_metrics_table
 
 .PHONY: generated
 generated: $(VENV)/.runtime ## fail if a generated file differs from what its generator writes
@@ -167,6 +168,7 @@ generated: $(VENV)/.runtime ## fail if a generated file differs from what its ge
 	@$(RUN) -m scripts.gen_word_table --check
 	@$(RUN) -m scripts.gen_admin_table --check
 	@$(RUN) -m scripts.gen_zab --check
+	@$(RUN) -m scripts.gen_metrics_table --check
 
 # ---- beside the original (PYZK_ORACLE names the directory of its jars; skipped aloud without Java)
 

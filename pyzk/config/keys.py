@@ -22,6 +22,7 @@ from pyzk.config.kinds import (
     HTTP_VERSION,
     INT,
     LIST,
+    LOG_LEVEL,
     LONG,
     NUMBER,
     PATH,
@@ -46,6 +47,7 @@ from pyzk.config.kinds import (
     member,
     unused,
 )
+from pyzk.config.metrics_provider import METRICS, PREFIX
 from pyzk.config.security_keys import AUTH, QUORUM_AUTH, SASL, TLS
 
 
@@ -202,7 +204,7 @@ ENSEMBLE: Final = (
     member("leader.maxConcurrentSnapSyncs", INT, "max_concurrent_snap_syncs", POSITIVE),
     member("leader.maxConcurrentDiffSyncs", INT, "max_concurrent_diff_syncs", POSITIVE),
     member("leader.maxTimeToWaitForEpoch", INT, "max_time_to_wait_for_epoch_ms"),
-    ensemble("leader.ackLoggingFrequency", INT, "1000"),
+    member("leader.ackLoggingFrequency", INT, "ack_logging_frequency"),
     ensemble("leader.closeSocketAsync", BOOL, "false"),
     ensemble("learner.closeSocketAsync", BOOL, "false"),
     ensemble("learner.asyncSending", BOOL, "false"),
@@ -241,7 +243,7 @@ OTHER: Final = (
         "org.apache.zookeeper.server.NIOServerCnxnFactory",
         "org.apache.zookeeper.server.NettyServerCnxnFactory",
     ),
-    later("metricsProvider.className", known=True),
+    Key("pyzk.logLevel", LOG_LEVEL, "log_level"),
     Key("audit.enable", BOOL, "audit_enable"),
     Key("audit.impl.class", TEXT, "audit_impl_class"),
     Key("pyzk.console.write", BOOL, "console_write"),
@@ -292,6 +294,7 @@ GROUPS: Final[dict[str, tuple[Key, ...]]] = {
     "Authentication between members": QUORUM_AUTH,
     "TLS": TLS,
     "Admin server": ADMIN,
+    "Metrics": METRICS,
     "Administration and tuning": OTHER,
 }
 
@@ -300,5 +303,5 @@ KNOWN: Final = {key.name: key for key in KEYS if key.known}
 SECRETS: Final = frozenset(key.name for key in KEYS if key.is_secret)
 """The keys whose values are shown to nobody."""
 
-KNOWN_PREFIXES: Final = ("metricsProvider.",)
+KNOWN_PREFIXES: Final = (PREFIX,)
 MEMBER_PREFIXES: Final = ("server.", "group.", "weight.")

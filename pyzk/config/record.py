@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, Final
 
+from pyzk.config.metrics_provider import DEFAULT as DEFAULT_METRICS
+from pyzk.config.metrics_provider import PROMETHEUS
 from pyzk.config.settings import Remark
 from pyzk.constants import MAX_TXN_BYTES
 
@@ -165,6 +167,9 @@ class ServerConfig:
     connection_throttle_local_session_weight: int = 1
     connection_throttle_renew_session_weight: int = 2
 
+    log_level: str = "info"
+    """The level of the log: debug, info, warning or error."""
+
     audit_enable: bool = False
     audit_impl_class: str = ""
     """The Java class that writes the audit log; "" stands for the original's own."""
@@ -177,6 +182,22 @@ class ServerConfig:
     knows."""
     admin: AdminConfig | None = None
     """What the admin server, by HTTP, is told; None if there is none."""
+
+    metrics_provider: str = DEFAULT_METRICS
+    """The class of the original whose way of giving metrics away this server has."""
+    metrics_http_host: str = WILDCARD
+    """Where Prometheus asks for metrics, if its provider is configured."""
+    metrics_http_port: int = 7000
+    """The port there; 0 takes any free one."""
+    metrics_export_jvm_info: bool = True
+    """Whether Prometheus is told of the process, too."""
+    metrics_top_paths: int = 0
+    """Of how many of the most frequent paths the number of requests is told; 0 counts none."""
+    metrics_top_clients: int = 0
+    """Of how many of the busiest clients the number of requests is told; 0 counts none."""
+    slow_request_ms: int = 0
+    """The time from which on a request is slow; 0 means that none is."""
+
     ensemble: EnsembleConfig | None = None
     """The place among the other members; None on a lone server."""
 
@@ -196,6 +217,12 @@ class ServerConfig:
         for name, value in derived.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
+
+    @property
+    def is_told_to_prometheus(self) -> bool:
+        """Whether metrics are given away as PrometheusMetricsProvider does, on a port of its own
+        and in ``mntr``."""
+        return self.metrics_provider == PROMETHEUS
 
     @property
     def max_txn_bytes(self) -> int:

@@ -23,6 +23,7 @@ from pyzk.data.paths import ROOT
 from pyzk.errors import MarshallingError
 
 if TYPE_CHECKING:
+    from pyzk.metrics import Metrics
     from pyzk.summaries import Summary
 
 STANDARD: Final = 1
@@ -39,7 +40,7 @@ CHANGE_WORK: Final = 8
 class WatchEvent:
     """What a watcher is told: one trigger, whoever hears of it."""
 
-    __slots__ = ("acl_id", "frame", "path", "type", "zxid")
+    __slots__ = ("acl_id", "frame", "path", "type", "withheld", "zxid")
 
     def __init__(self, event_type: int, path: str, zxid: int, acl_id: int) -> None:
         self.type = event_type
@@ -50,6 +51,8 @@ class WatchEvent:
         parent for an event about children."""
         self.frame: bytes | None = None
         """The event as it is on the wire; None until a watcher has encoded it."""
+        self.withheld = 0
+        """How many watchers may not read it."""
 
 
 class Watcher(Protocol):
@@ -166,13 +169,15 @@ class WatchTable:
 class WatchManager:
     """Holds the two tables, and decides which change triggers what in which order."""
 
-    __slots__ = ("_children", "_data", "fired", "work")
+    __slots__ = ("_children", "_data", "fired", "metrics", "work")
 
     def __init__(self) -> None:
         self._data = WatchTable()
         self._children = WatchTable()
         self.fired: dict[int, Summary] | None = None
         """How many watchers a trigger hit, as summaries by event type; the server sets it."""
+        self.metrics: Metrics | None = None
+        """Where the bytes of events are counted; the server sets it."""
         self.work = 0
         """How much the changes of the tree have cost so far, in the time that one event takes
         (0.5 us): it tells when a transaction, or many of them, have held others up for long."""
@@ -257,6 +262,9 @@ class WatchManager:
         self.work += len(hit)
         if self.fired is not None:
             self.fired[event_type].add(len(hit))
+        if self.metrics is not None and event.frame is not None:
+            twice = 0 if not told else sum(watcher in told for watcher in hit)
+            self.metrics.watch_bytes += (len(hit) - twice - event.withheld) * len(event.frame)
 
     # -- asking and removing (checkWatches, removeWatches, the end of a connection)
 

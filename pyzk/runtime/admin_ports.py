@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pyzk.quorum.configurations import Configurations
     from pyzk.quorum.peer import Peer
     from pyzk.runtime.http_port import HttpPort
+    from pyzk.runtime.metrics_port import MetricsPort
     from pyzk.runtime.seams import ServerStorage, Timer
     from pyzk.runtime.tls import TlsContexts
 
@@ -107,7 +108,8 @@ class AdminPorts:
     """The ports for HTTP that a server's configuration asks for."""
 
     def __init__(self, runner: Runner) -> None:
-        """Look whether what the configuration asks for can be had. Raises ConfigError."""
+        """Look whether what the configuration asks for can be had, and bind the port for metrics.
+        Raises ConfigError, and MetricsPortError."""
         self._runner = runner
         config = runner.config.admin
         if config is not None and config.is_required and not _has_library():
@@ -115,6 +117,7 @@ class AdminPorts:
                 f"true needs a package that is not installed: pip install '{EXTRA}'",
                 key="admin.enableServer",
             )
+        self._metrics: MetricsPort | None = None
         self._contexts: TlsContexts | None = None
         if config is not None and config.tls is not None and _has_library():
             from pyzk.runtime.tls import TlsContexts  # few need it
@@ -123,6 +126,15 @@ class AdminPorts:
         self._opening: asyncio.Task[object] | None = None
         self._port: HttpPort | None = None
         self._is_over = False
+        if runner.config.is_told_to_prometheus:
+            from pyzk.runtime.metrics_port import MetricsPort  # few need it
+
+            self._metrics = MetricsPort(runner.config)
+
+    @property
+    def metrics_address(self) -> tuple[str, int] | None:
+        """Where Prometheus asks for metrics; None if the configuration has no port for that."""
+        return None if self._metrics is None else self._metrics.address
 
     @property
     def port(self) -> HttpPort | None:
@@ -136,6 +148,8 @@ class AdminPorts:
 
     def open(self) -> None:
         """Open the ports, soon."""
+        if self._metrics is not None:
+            self._metrics.open(RunnerWorld(self._runner), self._admits)
         config = self._runner.config.admin
         if config is None:
             return
@@ -152,6 +166,8 @@ class AdminPorts:
         """Wait until the ports are open, or cannot be."""
         if self._opening is not None:
             await asyncio.wait([self._opening])
+        if self._metrics is not None:
+            await self._metrics.opened()
 
     async def _open(self, config: AdminConfig) -> None:
         loop = asyncio.get_running_loop()
@@ -194,6 +210,8 @@ class AdminPorts:
         await self.opened()
         if self._port is not None:
             await self._port.close()
+        if self._metrics is not None:
+            await self._metrics.close()
 
     def abort(self) -> None:
         """Close the ports as the end of a killed process does."""
@@ -202,6 +220,8 @@ class AdminPorts:
             self._opening.cancel()
         if self._port is not None:
             self._port.abort()
+        if self._metrics is not None:
+            self._metrics.abort()
 
 
 def _has_library() -> bool:

@@ -24,6 +24,8 @@ from pyzk.runtime.listening import DEFAULT_BACKLOG, Serving, open_sockets, serve
 from pyzk.runtime.tls_door import Door, Handshakes, Reloading
 
 if TYPE_CHECKING:
+    import socket
+
     from pyzk.runtime.seams import Timer
     from pyzk.runtime.tls import TlsContexts
 
@@ -108,7 +110,10 @@ class HttpPort:
     async def open(self, host: str | None, port: int) -> None:
         """Listen at a host, or at all addresses of the machine if it is None, and serve. Raises
         OSError."""
-        sockets = open_sockets(host, port, DEFAULT_BACKLOG)
+        await self.serve(open_sockets(host, port, DEFAULT_BACKLOG))
+
+    async def serve(self, sockets: list[socket.socket]) -> None:
+        """Serve at sockets that listen already; they belong to the port from now on."""
         name = sockets[0].getsockname()
         try:
             await self._runner.setup()
@@ -175,7 +180,7 @@ class HttpPort:
     async def _around(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answers a request, and sees to it that its connection knows of it."""
         connection = self._connections.of(request.protocol)
-        connection.request_begins()
+        connection.request_begins(request.content)
         tls = self._tls
         if tls is not None and not connection.is_tls and connection.requests == 1:
             tls.came_plain()

@@ -248,8 +248,11 @@ def _srst(server: Server, asking: Connection | None) -> str:
 
 def reset_statistics(server: Server) -> None:
     """Set the numbers of a server to what they are at its start."""
-    server.metrics.reset()
-    server.database.tree.quota.violations.clear()
+    if server.config.is_told_to_prometheus:
+        server.metrics.reset_statistics()  # its counters never go back
+    else:
+        server.metrics.reset()
+        server.database.tree.quota.violations.clear()
 
 
 def _mntr(server: Server, asking: Connection | None) -> str:

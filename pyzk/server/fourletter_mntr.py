@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyzk.data import paths
 from pyzk.server.fourletter_text import java_double
-from pyzk.summaries import Summary
+from pyzk.summaries import PercentileSummary, Summary
 
 PEER_STATES: Final = {"leader": "leading", "follower": "following", "observer": "observing"}
 
@@ -56,7 +56,25 @@ def monitor_values(server: Server, version: str) -> Iterator[tuple[str, MonitorV
     master = server.role.gauges().get("observer_master_id")
     if master is not None:
         yield "observer_master_id", master
-    yield from _gauges(server).items()
+    if server.config.is_told_to_prometheus:
+        yield from _samples(server)
+    else:
+        yield from _numbers(server)
+
+
+def _samples(server: Server) -> Iterator[tuple[str, float]]:
+    """Yield what Prometheus is told: names with labels, numbers with a fraction."""
+    from pyzk.server.metric_families import families  # it has the gauges from here
+
+    for family in families(server):
+        for sample in family.samples:
+            labels = ",".join(f'{name}="{value}"' for name, value in sample.labels)
+            yield f"{sample.name}{{{labels}}}" if labels else sample.name, float(sample.value)
+
+
+def _numbers(server: Server) -> Iterator[tuple[str, MonitorValue]]:
+    """Yield what the original's default provider of metrics has, and what only pyzk has."""
+    yield from gauges(server).items()
     tree = server.database.tree
     for name, by_namespace in tree.quota.by_namespace(tree.nodes).items():
         for namespace, usage in by_namespace.items():
@@ -68,12 +86,11 @@ def monitor_values(server: Server, version: str) -> Iterator[tuple[str, MonitorV
     for name, summary in metrics.summaries():
         yield from _summary(name, summary)
     for name, percentiles in metrics.percentile_summaries():
-        yield from _summary(name, percentiles)
-        values = percentiles.percentiles(0.5, 0.95, 0.99, 0.999)
-        for label, value in zip(("p50", "p95", "p99", "p999"), values, strict=True):
-            yield f"{label}_{name}", value
-    for namespace, summary in metrics.written.summaries.items():
-        yield from _summary(f"{namespace}_write_per_namespace", summary)
+        yield from _detailed_summary(name, percentiles)
+    for namespace, written in metrics.written.summaries.items():
+        yield from _summary(f"{namespace}_write_per_namespace", written)
+    for sid, latencies in metrics.ack_latency.items():
+        yield from _detailed_summary(f"{sid}_ack_latency", latencies)
     yield "unsaved_configs", metrics.unsaved_configs
     if tree.digests:
         yield "tree_digest", tree.digest
@@ -94,7 +111,14 @@ def _summary(name: str, summary: Summary) -> Iterator[tuple[str, MonitorValue]]:
     yield f"sum_{name}", summary.sum
 
 
-def _gauges(server: Server) -> dict[str, int | float]:
+def _detailed_summary(name: str, summary: PercentileSummary) -> Iterator[tuple[str, MonitorValue]]:
+    yield from _summary(name, summary)
+    values = summary.percentiles(0.5, 0.95, 0.99, 0.999)
+    for label, value in zip(("p50", "p95", "p99", "p999"), values, strict=True):
+        yield f"{label}_{name}", value
+
+
+def gauges(server: Server) -> dict[str, int | float]:
     """Return what is true now, by name in the original's order."""
     metrics = server.metrics
     tree = server.database.tree

@@ -14,48 +14,9 @@ from pyzk.cli import COMMANDS, ephemeral, main, sources
 from pyzk.config.admin import AdminConfig
 from pyzk.config.server import ServerConfig
 from pyzk.four_letter_words import FOUR_LETTER_WORDS
-from pyzk.runtime import logs
-from pyzk.runtime import main as runtime
 from pyzk.testing import ZooKeeperServer
 from tests.certificates import Authority, Issued, write
-
-
-class Served:
-    """What `pyzk serve` would have run with."""
-
-    def __init__(self) -> None:
-        self.config = ServerConfig()
-        self.loop = ""
-        self.logs: tuple[str, str] = ("", "")
-        self.announcement = (False, False)
-
-    def __call__(self, *args: str) -> Result:
-        return CliRunner().invoke(main, ["serve", *args])
-
-
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Served:
-    served = Served()
-
-    def run(
-        config: ServerConfig, *, loop: str, connect_string_only: bool, must_be_heard: bool
-    ) -> int:
-        served.config, served.loop = config, loop
-        served.announcement = (connect_string_only, must_be_heard)
-        return 0
-
-    def set_up(level: str, form: str) -> None:
-        served.logs = (level, form)
-
-    monkeypatch.setattr(runtime, "run", run)
-    monkeypatch.setattr(logs, "set_up", set_up)
-    return served
-
-
-def zoo_cfg(directory: Path, text: str) -> str:
-    path = directory / "zoo.cfg"
-    path.write_text(text)
-    return str(path)
+from tests.cli.served import Served, zoo_cfg
 
 
 def test_without_arguments_it_serves_this_machine_only(serve: Served) -> None:

@@ -208,7 +208,7 @@ def test_sasl_for_sessions_is_enforced_authentication() -> None:
 @pytest.mark.parametrize(
     ("line", "warning"),
     [
-        ("metricsProvider.httpPort=1", "metricsProvider.httpPort: not supported yet, ignored"),
+        ("metricsProvider.httpsPort=1", "metricsProvider.httpsPort: not supported yet, ignored"),
         ("cluster.size=5", "cluster.size: unknown, ignored"),
         ("snapCount=1", "snapCount: raised to the least value, 2"),
         ("commitLogCount=1", "commitLogCount: raised to the least value, 500"),

@@ -16,6 +16,7 @@ from scripts import (
     gen_admin_table,
     gen_config_table,
     gen_jute,
+    gen_metrics_table,
     gen_packing,
     gen_word_table,
     gen_zab,
@@ -35,6 +36,11 @@ def test_the_rows_of_numbers_are_those_of_the_records_and_of_their_table() -> No
 def test_the_table_of_keys_is_what_the_parser_works_from() -> None:
     text = gen_config_table.TARGET.read_text()
     assert gen_config_table.generate(text) == text, "run `make generate`"
+
+
+def test_the_tables_of_metrics_are_what_a_server_tells() -> None:
+    text = gen_metrics_table.TARGET.read_text()
+    assert gen_metrics_table.generate(text) == text, "run `make generate`"
 
 
 def test_the_table_of_words_is_the_list_of_words() -> None:

@@ -56,6 +56,7 @@ CIRCLES: Mapping[tuple[str, ...], str] = {
         "pyzk.config.hints",
         "pyzk.config.keys",
         "pyzk.config.kinds",
+        "pyzk.config.metrics_provider",
         "pyzk.config.security_keys",
     ): "a key that cannot be read asks for hints, which know all keys; imported when it happens",
     (
@@ -64,7 +65,9 @@ CIRCLES: Mapping[tuple[str, ...], str] = {
         "pyzk.server.connection",
         "pyzk.server.fourletter",
         "pyzk.server.fourletter_mntr",
+        "pyzk.server.frequent",
         "pyzk.server.handshake",
+        "pyzk.server.metric_families",
         "pyzk.server.operations",
         "pyzk.server.outbox",
         "pyzk.server.reads",
@@ -75,6 +78,7 @@ CIRCLES: Mapping[tuple[str, ...], str] = {
         "pyzk.server.server",
         "pyzk.server.session_queues",
         "pyzk.server.sessions",
+        "pyzk.server.slow_requests",
     ): "a connection, its session and its requests lead to each other, where each call counts",
 }
 """Modules that need each other's types, or import each other late, and why that is left so. When
