@@ -28,6 +28,7 @@ NOT_FOUND: Final = 404
 METHOD_NOT_ALLOWED: Final = 405
 TOO_MANY_REQUESTS: Final = 429
 SERVER_ERROR: Final = 500
+NOT_IMPLEMENTED: Final = 501
 UNAVAILABLE: Final = 503
 
 Fields = dict[str, Value]

@@ -18,6 +18,7 @@ from pyzk.admin import server_answers as server
 from pyzk.admin.answer import (
     FORBIDDEN,
     METHOD_NOT_ALLOWED,
+    NOT_IMPLEMENTED,
     OK,
     SERVER_ERROR,
     Answer,
@@ -168,8 +169,10 @@ def answer(asked: Asked) -> Answer | None:
         return bare(FORBIDDEN)
     if asked.method == "OPTIONS":
         return bare(OK, (("Allow", "GET, HEAD, POST, TRACE, OPTIONS"),))
-    if asked.method not in ("GET", "HEAD", "POST"):
+    if asked.method in ("PUT", "DELETE"):
         return bare(METHOD_NOT_ALLOWED)
+    if asked.method not in ("GET", "HEAD", "POST"):
+        return bare(NOT_IMPLEMENTED)
     if not asked.name:
         return index(asked.url)
     command = find(asked.name)

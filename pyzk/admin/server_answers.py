@@ -86,7 +86,7 @@ def hash_of_tree(asked: Asked) -> Fields:
     """Returns the last digests of the tree that are kept."""
     return {
         "digests": [
-            {"zxid": zxid, "digest_version": version, "digest": digest}
+            {"zxid": zxid, "digest": digest, "digest_version": version}
             for zxid, version, digest in asked.peer.server.database.digest_log
         ]
     }

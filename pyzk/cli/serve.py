@@ -13,7 +13,8 @@ from typing import Final
 import click
 from click.core import ParameterSource
 
-from pyzk.cli.sources import fail, load, load_properties, property_options
+from pyzk.cli.number import Number
+from pyzk.cli.sources import fail, load, load_properties, property_options, read_config
 from pyzk.config.server import Property, ServerConfig
 from pyzk.runtime import logs, parent
 from pyzk.runtime import main as runtime
@@ -47,6 +48,7 @@ _NOT_EPHEMERAL: Final = {
     "data_log_dir": "--data-log-dir; in memory there is none",
     "initialize": "--initialize; in memory every server is new",
     "config_in_data_dir": "--config-in-data-dir; in memory there is none",
+    "log_file": "--log-file; its lines are on standard error",
     "audit_log": "--audit-log; its audit log is a logger, pyzk.audit",
     "no_fsync": "--no-fsync; in memory there is nothing to sync",
     "loop": "--loop",
@@ -115,6 +117,17 @@ def _open_audit_log(path: str | None, form: str, config: ServerConfig) -> None:
         fail(f"cannot write the audit log, {path}: {error.strerror}")
 
 
+def _open_log_file(path: str | None, form: str, max_bytes: int, count: int) -> None:
+    """Send the log to its file, if it has one, or end the process with one line that says why
+    not."""
+    if path is None:
+        return
+    try:
+        logs.log_to_file(path, form, max_bytes, count)
+    except OSError as error:
+        fail(f"cannot write the log, {path}: {error.strerror}")
+
+
 @click.command("serve")
 @click.argument("words", nargs=-1, metavar="[ZOO_CFG | PORT DATADIR [TICKTIME [MAXCNXNS]]]")
 @click.option("--port", metavar="PORT", help="Client port; 0 takes a free one.")
@@ -141,9 +154,28 @@ def _open_audit_log(path: str | None, form: str, config: ServerConfig) -> None:
 @property_options[0]
 @property_options[1]
 @click.option(
-    "--log-level", type=click.Choice(logs.LEVELS), help="Default: info; with --ephemeral warning."
+    "--log-level",
+    type=click.Choice(logs.LEVELS),
+    help="Default: pyzk.logLevel in ZOO_CFG, else info; with --ephemeral warning.",
 )
 @click.option("--log-format", type=click.Choice(logs.FORMATS), default="text", show_default=True)
+@click.option("--log-file", metavar="FILE", help="File for the log; default: standard error.")
+@click.option(
+    "--log-file-size",
+    type=Number("a number of bytes", 0),
+    default=logs.LOG_FILE_BYTES,
+    show_default=True,
+    metavar="BYTES",
+    help="When the log file is set aside; 0: never, another program does it.",
+)
+@click.option(
+    "--log-file-count",
+    type=Number("a number of files", 1),
+    default=logs.LOG_FILES,
+    show_default=True,
+    metavar="N",
+    help="How many log files that were set aside are kept.",
+)
 @click.option(
     "--audit-log", metavar="FILE", help="File for the audit log alone; it needs audit.enable=true."
 )
@@ -167,6 +199,9 @@ def command(
     properties_file: str | None,
     log_level: str | None,
     log_format: str,
+    log_file: str | None,
+    log_file_size: int,
+    log_file_count: int,
     audit_log: str | None,
     loop: str,
     initialize: bool,
@@ -180,7 +215,8 @@ def command(
     """Run a server in the foreground, as ZOO_CFG says.
 
     Without arguments it listens on 127.0.0.1:2181 and keeps its data in ./pyzk-data. One line on
-    standard output says when it is ready; logs go to standard error. SIGTERM and Ctrl-C stop it.
+    standard output says when it is ready; logs go to standard error. SIGTERM and Ctrl-C stop it;
+    SIGHUP opens log files anew and reads certificates and the level of the log again.
     """
     logs.set_up(log_level or ("warning" if ephemeral else "info"), log_format)
     _check_combination(context)
@@ -200,9 +236,19 @@ def command(
             )
         )
     zoo_cfg, positional = _words(words)
-    config = load(zoo_cfg, properties, properties_file, [*positional, *given])
+    _open_log_file(log_file, log_format, log_file_size, log_file_count)
+    options_given = [*positional, *given]
+    config = load(zoo_cfg, properties, properties_file, options_given)
+    if log_level is None:
+        logs.set_level(config.log_level)
     _open_audit_log(audit_log, log_format, config)
     config = replace(config, initialize=initialize)
+
+    system_properties = load_properties(properties, properties_file)
+
+    def read_level() -> str:
+        return read_config(zoo_cfg, system_properties, options_given).log_level
+
     if exit_with_parent:
         parent.exit_with_parent()
     raise SystemExit(
@@ -211,5 +257,6 @@ def command(
             loop=loop,
             connect_string_only=print_connect_string,
             must_be_heard=exit_with_parent,
+            read_level=None if log_level else read_level,
         )
     )

@@ -56,29 +56,36 @@ def load(
     """Return the configuration, or end the process with one line that says what is wrong."""
     given = load_properties(properties, properties_file)
     try:
-        if zoo_cfg is None:
-            all_options = (*DEFAULTS, *options)
-            return parse_config(
-                b"",
-                (_ADMIN_DEFAULT, *given),
-                all_options,
-                _read_if_there,
-                has_provider=has_provider,
-            )
-        return parse_config(
-            _read(zoo_cfg),
-            given,
-            options,
-            _read_if_there,
-            resolve,
-            os.path.isdir,
-            os.path.abspath(zoo_cfg),
-            has_provider,
-        )
+        return read_config(zoo_cfg, given, options)
     except ConfigError as error:
         fail(f"{zoo_cfg}: {error}" if zoo_cfg is not None else str(error))
     except OSError as error:
         fail(f"cannot read {error.filename}: {error.strerror}")
+
+
+def read_config(
+    zoo_cfg: str | None, properties: Iterable[Property], options: Iterable[Property]
+) -> ServerConfig:
+    """Return the configuration. Raises ConfigError and OSError."""
+    if zoo_cfg is None:
+        all_options = (*DEFAULTS, *options)
+        return parse_config(
+            b"",
+            (_ADMIN_DEFAULT, *properties),
+            all_options,
+            _read_if_there,
+            has_provider=has_provider,
+        )
+    return parse_config(
+        _read(zoo_cfg),
+        properties,
+        options,
+        _read_if_there,
+        resolve,
+        os.path.isdir,
+        os.path.abspath(zoo_cfg),
+        has_provider,
+    )
 
 
 def load_properties(

@@ -215,6 +215,9 @@ PROTOCOL: Final = _choice(
 ID_TYPE: Final = _choice({"san": "SAN", "sdn": "SDN"}, fold=True)
 NAME_TYPE: Final = _integer(0, 8)
 COMPRESSION: Final = _choice({"": "", "gz": "gz", "snappy": "snappy"}, fold=True)
+LOG_LEVEL: Final = _choice(
+    {"debug": "debug", "info": "info", "warning": "warning", "error": "error"}, fold=True
+)
 PEER_TYPE: Final = _choice({"participant": "participant", "observer": "observer"}, fold=True)
 ELECTION: Final = Kind("3", lambda text: whole_number(text, 3, 3))
 TEXT: Final = Kind("text", str)

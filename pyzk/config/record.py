@@ -167,10 +167,19 @@ class ServerConfig:
     connection_throttle_local_session_weight: int = 1
     connection_throttle_renew_session_weight: int = 2
 
+    log_level: str = "info"
+    """The level of the log: debug, info, warning or error."""
+
     audit_enable: bool = False
     audit_impl_class: str = ""
     """The Java class that writes the audit log; "" stands for the original's own."""
 
+    console_write: bool = False
+    """Whether the console changes znodes for who has digest credentials; it never does without an
+    audit log."""
+    console_hosts: tuple[str, ...] = ()
+    """The names of this server by which browsers come to the console, beside those that it
+    knows."""
     admin: AdminConfig | None = None
     """What the admin server, by HTTP, is told; None if there is none."""
 

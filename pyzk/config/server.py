@@ -425,6 +425,10 @@ class _Builder:
                 f"{config.audit_impl_class!r} is a Java class that pyzk cannot run; remove it, and"
                 " the events go to the logger pyzk.audit (pyzk serve --audit-log FILE)"
             )
+        if config.console_write and not config.audit_enable:
+            raise self.given["console_write"].wrong(
+                "needs audit.enable=true: every change from the console is in the audit log"
+            )
         if config.x509_id_type == "SAN" and config.x509_san_match_type is None:
             raise self.given["x509_id_type"].wrong(
                 "needs ssl.x509.clientCertIdSanMatchType, the kind of name: 6 for a URI, 2 for DNS"

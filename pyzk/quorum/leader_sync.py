@@ -46,6 +46,14 @@ class Synchronizer:
         """Synchronizes a learner whose ACKEPOCH has come."""
         self._run(handler, LogOnDisk(self._master.member.database.log_complete_after), [])
 
+    def start_all(self, handlers: list[LearnerHandler]) -> None:
+        """Synchronizes several learners; a failure ends the link of that one."""
+        for handler in handlers:
+            try:
+                self.start(handler)
+            except QuorumProtocolError as error:
+                handler.link.fail(str(error))
+
     def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None:
         """Takes the records of the log, or None if a snapshot is cheaper."""
         handler = self._reading.pop(ticket, None)

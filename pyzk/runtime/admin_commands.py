@@ -18,6 +18,7 @@ from pyzk.admin.answer import Asked
 from pyzk.admin.visitors import Visitor, address_of, refusal
 from pyzk.outsiders import about
 from pyzk.runtime.addresses import peer_of
+from pyzk.runtime.admin_restore import RestoreCommand
 from pyzk.runtime.admin_snapshot import SnapshotCommand
 from pyzk.runtime.http_answer import send
 
@@ -41,7 +42,10 @@ def routes(world: AdminWorld) -> list[web.RouteDef]:
     assert config is not None, "an admin server is configured"
     pages = CommandPages(world)
     url = config.command_url
-    return [web.route("*", url, pages.answer), web.route("*", f"{url}/{{name:.*}}", pages.answer)]
+    return [
+        web.route("*", url, pages.answer),
+        web.route("*", f"{url}/{{name:[\\s\\S]*}}", pages.answer),
+    ]
 
 
 def visitor_of(world: AdminWorld, request: web.Request) -> Visitor:
@@ -70,6 +74,7 @@ class CommandPages:
         self._world = world
         self._url = config.command_url
         self._carried: dict[str, Carry] = {
+            "restore": RestoreCommand(world, config).answer,
             "snapshot": SnapshotCommand(world, config).answer,
             "shed_connections": self._shed,
         }

@@ -1,6 +1,7 @@
 """The admin server: one port for HTTP, and the pages that are on it.
 
-Shell. Each page module has a function ``routes(world: AdminWorld) -> list[web.RouteDef]``.
+Shell. Each page module has a function ``routes(world: AdminWorld) -> list[web.RouteDef]``, or one
+``attach(application, world)`` if there is something to begin and to end with the port.
 ZooKeeper: JettyAdminServer
 """
 
@@ -35,7 +36,11 @@ def application(world: AdminWorld) -> web.Application:
     made = web.Application()
     for name in PAGES:
         if importlib.util.find_spec(name) is not None:
-            made.add_routes(importlib.import_module(name).routes(world))
+            page = importlib.import_module(name)
+            if hasattr(page, "attach"):
+                page.attach(made, world)
+            else:
+                made.add_routes(page.routes(world))
     return made
 
 

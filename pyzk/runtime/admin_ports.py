@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from pyzk.errors import ConfigError
 from pyzk.runtime.addresses import place
+from pyzk.runtime.client_port import ClientInputs
 from pyzk.runtime.loop import spawn
 
 if TYPE_CHECKING:
@@ -86,6 +87,13 @@ class RunnerWorld:
     @property
     def configurations(self) -> Configurations | None:
         return self._runner.configurations
+
+    @property
+    def clients(self) -> ClientInputs:
+        """Returns what takes the bytes of clients: the runner itself."""
+        runner = self._runner
+        assert isinstance(runner, ClientInputs), runner
+        return runner
 
     @property
     def storage(self) -> ServerStorage:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pyzk.config.server import ServerConfig
     from pyzk.quorum.configurations import Configurations
     from pyzk.quorum.peer import Peer
+    from pyzk.runtime.client_port import ClientInputs
     from pyzk.runtime.seams import ServerStorage
 
 
@@ -45,6 +46,11 @@ class AdminWorld(Protocol):
     @property
     def configurations(self) -> Configurations | None:
         """The configurations of the ensemble that a member goes by; None for a lone server."""
+        ...
+
+    @property
+    def clients(self) -> ClientInputs:
+        """What the protocol of a client's connection gives its bytes to."""
         ...
 
     @property

@@ -106,6 +106,8 @@ class DiskThread:
         """How many of them the thread has finished, and posted the answers. While both numbers are
         equal the thread waits, and the writer is the loop's."""
         self._sync_times = SyncTimes()
+        self._busy_since_s = 0.0
+        """When the thread has begun what it is doing; 0 while it waits."""
         self._abandoned = False
         self._thread = threading.Thread(target=self._run, name="disk", daemon=True)
 
@@ -121,6 +123,13 @@ class DiskThread:
     def is_idle(self) -> bool:
         """Whether the thread has done all that it was given, and posted the answers."""
         return self._finished == self._handed
+
+    @property
+    def busy_ms(self) -> int:
+        """For how long the thread has been at the sync, or other work, that is under way; 0 if it
+        is at none. A disk that hangs shows here, and nowhere else."""
+        since_s = self._busy_since_s
+        return int((self._now() - since_s) * 1000) if since_s else 0
 
     def commit_here(self, record: bytes) -> bool:
         """Write and sync a record on the thread of the caller, the loop, if that takes about as
@@ -222,7 +231,9 @@ class DiskThread:
             if item is _ROLL:
                 self._writer.roll()
             elif isinstance(item, _Work):
+                self._busy_since_s = self._now()
                 call = item.run()
+                self._busy_since_s = 0.0
                 if not self._abandoned:
                     self._post(call)
             elif item is _CLOSE:
@@ -230,8 +241,9 @@ class DiskThread:
             self._finished += count
 
     def _commit(self, records: list[bytes], zxid: int, handed: list[tuple[int, float]]) -> None:
-        start = self._now()
+        start = self._busy_since_s = self._now()
         self._writer.commit(records)
+        self._busy_since_s = 0.0
         took_s = self._now() - start
         if self._abandoned:
             return

@@ -15,6 +15,7 @@ from pyzk.outsiders import about
 from pyzk.runtime.addresses import peer_of, place
 
 if TYPE_CHECKING:
+    from aiohttp import StreamReader
     from aiohttp.web_protocol import RequestHandler
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ MOST_CONNECTIONS: Final = 200
 _LOOKS_PER_TIMEOUT: Final = 4
 _MOST_S: Final = 1.0
 """The seconds between two looks at all connections, at most."""
+_TAKEN_WITHIN_S: Final = 0.1
+"""In so many seconds a request that has come is taken."""
 
 
 class HttpConnection(asyncio.Protocol):
@@ -40,8 +43,8 @@ class HttpConnection(asyncio.Protocol):
         """Whether the other side sends nothing more, but may read."""
         self.requests = 0
         """How many requests have begun."""
-        self.is_busy = False
-        """Whether a request is being answered."""
+        self._body: StreamReader | None = None
+        """The body of the request that is being answered; None if there is none."""
         self._has_begun = False
         """Whether something has come since the last request was answered."""
         self.since = 0.0
@@ -76,7 +79,16 @@ class HttpConnection(asyncio.Protocol):
             return False
         self.is_half_closed = True
         self.inner.eof_received()
-        return self.is_busy or self._has_begun
+        if self._body is not None:
+            return self._body.is_eof()  # otherwise the rest of it never comes
+        if self._has_begun:
+            # A whole request is taken in the next turns of the loop, half of one never.
+            asyncio.get_running_loop().call_later(_TAKEN_WITHIN_S, self._end_of_requests)
+        return self._has_begun
+
+    def _end_of_requests(self) -> None:
+        if not self.is_busy and self.transport is not None:
+            self.transport.close()
 
     def pause_writing(self) -> None:
         self.inner.pause_writing()
@@ -92,16 +104,21 @@ class HttpConnection(asyncio.Protocol):
 
     # --- called by the port ---------------------------------------------------------
 
-    def request_begins(self) -> None:
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being answered."""
+        return self._body is not None
+
+    def request_begins(self, body: StreamReader) -> None:
         """Note that a request has come whole, but for its body."""
         self.requests += 1
-        self.is_busy = True
+        self._body = body
         self._has_begun = False
         self.since = self._connections.now()
 
     def request_ends(self) -> None:
         """Note that a request is answered."""
-        self.is_busy = False
+        self._body = None
         self.since = self._connections.now()
 
     def look(self, now: float, idle_timeout_s: float) -> str | None:

@@ -180,7 +180,7 @@ class HttpPort:
     async def _around(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answers a request, and sees to it that its connection knows of it."""
         connection = self._connections.of(request.protocol)
-        connection.request_begins()
+        connection.request_begins(request.content)
         tls = self._tls
         if tls is not None and not connection.is_tls and connection.requests == 1:
             tls.came_plain()

@@ -128,7 +128,7 @@ class LogFile(logging.Handler):
         self._file = RotatedFile(path, f"the log file {path}", max_bytes, count, _own_log)
         self._file.setFormatter(logging.Formatter("%(message)s"))
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal may come, and be logged, while it is held
         self._waiting = 0
         """How many characters wait in the queue."""
         self._lost = 0

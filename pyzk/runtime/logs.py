@@ -19,6 +19,7 @@ from pyzk.audit_log import EVENT, LOGGER, AuditEvent
 from pyzk.outsiders import SUBJECT, one_line
 
 LEVELS: Final = ("debug", "info", "warning", "error")
+DEFAULT_LEVEL: Final = "info"
 FORMATS: Final = ("text", "json")
 
 _log = logging.getLogger(__name__)
@@ -120,7 +121,7 @@ def tell_left_out(*, is_end: bool = False) -> None:
     _quieter.sweep(is_end=is_end)
 
 
-def set_up(level: str = "info", form: str = "text", stream: TextIO | None = None) -> None:
+def set_up(level: str = DEFAULT_LEVEL, form: str = "text", stream: TextIO | None = None) -> None:
     """Send every log line of the process to `stream` (standard error) in the format `form`."""
     assert level in LEVELS, level
     assert form in FORMATS, form

@@ -85,9 +85,9 @@ class PeerRunner(ClientInputs):
         """The sockets of clients have lower descriptors."""
         self.peer: Peer
         seams = seams or Seams()
-        self._storage: ServerStorage = seams.storage or file_storage(config)
+        self.storage: ServerStorage = seams.storage or file_storage(config)
         self._time = seams.time
-        self._listeners = seams.listeners
+        self._listeners = seams.listeners, seams.secure_listeners
         self._clients = ClientPorts(
             self, config, seams.wrap, seams.wrap_tls, self._clients_taken_at, self.call_later
         )
@@ -134,22 +134,22 @@ class PeerRunner(ClientInputs):
         """
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
-        self._clients.open(self._listeners)
+        self._clients.open(*self._listeners)
         try:
             if self.config.admin is not None or self.config.is_told_to_prometheus:
                 from pyzk.runtime.admin_ports import AdminPorts  # few tests need it
 
                 self.admin = AdminPorts(self)
-            database = self._storage.open()
+            database = self.storage.open()
             self._take_saved()
             self.read_clock()
             self._make_peer(database)
             self._describe()
-            self._storage.start(self._loop, self._log_synced, self._storage_failed)
+            self.storage.start(self._loop, self._log_synced, self._storage_failed)
             if self._member is not None:
                 await self._member.listen()
                 self.read_clock()
-            self._driver.start(wants_snapshot=self._storage.wants_snapshot)
+            self._driver.start(wants_snapshot=self.storage.wants_snapshot)
         except BaseException:
             self._clients.close()
             self._cancel_timer()
@@ -157,7 +157,7 @@ class PeerRunner(ClientInputs):
                 self.admin.abort()
             if self._member is not None:
                 self._member.abort()
-            self._storage.release()
+            self.storage.release()
             raise
         await self._clients.serve()
         if self.admin is not None:
@@ -166,16 +166,15 @@ class PeerRunner(ClientInputs):
     def _take_saved(self) -> None:
         """Goes by the configurations of the ensemble that a member has saved beside its data, if it
         has. Raises ConfigError, and OSError when the client port cannot be opened there."""
-        saved, ensemble = self._storage.saved_configs, self.config.ensemble
+        saved, ensemble = self.storage.saved_configs, self.config.ensemble
         if saved is None or ensemble is None:
             return
         told = ensemble.with_saved(saved.committed, saved.last_seen)
         host = None if told.client_host == WILDCARD else told.client_host
-        port = told.client_port
-        config = replace(self.config, ensemble=told, client_port=port)
+        config = replace(self.config, ensemble=told, client_port=told.client_port)
         self.config = replace(config, client_port_address=host)
         if told.client_address != ensemble.client_address:
-            self._clients.open_elsewhere(host, port)
+            self._clients.open_elsewhere(host, told.client_port)
 
     def _make_peer(self, database: Database) -> None:
         config = self.config
@@ -189,10 +188,10 @@ class PeerRunner(ClientInputs):
         from pyzk.quorum.lifecycle import member_peer
         from pyzk.runtime.member_ports import MemberPorts
 
-        epochs = self._storage.epochs
+        epochs = self.storage.epochs
         assert epochs is not None, "storage of a member was opened"
         self.peer, life = member_peer(config, ensemble, database, epochs, self.clock, rng)
-        self._member = MemberPorts(self, life, ensemble, self._storage, self._network)
+        self._member = MemberPorts(self, life, ensemble, self.storage, self._network)
         self._driver = Driver(self.peer, self, self._member)
 
     @property
@@ -205,11 +204,6 @@ class PeerRunner(ClientInputs):
         """The configurations of the ensemble that a member goes by; None for a lone server."""
         return None if self._member is None else self._member.configurations
 
-    @property
-    def storage(self) -> ServerStorage:
-        """The disk of the server."""
-        return self._storage
-
     def when_serving(self, call: Callable[[], None]) -> None:
         """Calls back once clients are served: at once, or when a member has found its place."""
         if self.role:
@@ -219,18 +213,19 @@ class PeerRunner(ClientInputs):
 
     def _describe(self) -> None:
         self._host = Host(
-            storage_report=self._storage.report,
+            storage_report=self.storage.report,
             file_descriptors=file_descriptors,
             process=process_numbers,
             versions=versions,
             environment=describe_environment,
             tls_handshakes=partial(getattr, self._clients, "handshake_count"),
+            sync_wait_ms=self.storage.sync_wait_ms,
             user=user_name(),
             kerberos=self._kerberos(),
         )
         self._clients_taken_at()
         self.peer.run_on(self._host)
-        self._storage.metrics = self.peer.metrics
+        self.storage.metrics = self.peer.metrics
 
     def _kerberos(self) -> Kerberos | None:
         """Returns Kerberos if a login asks for it. Raises ConfigError if it is not installed."""
@@ -252,6 +247,11 @@ class PeerRunner(ClientInputs):
         if self._host is not None:
             self._host.client_address = plain or ("", NO_PORT)
             self._host.secure_client_port = NO_PORT if secure is None else secure[1]
+
+    def reload_keys(self) -> bool:
+        """Reads keys and certificates again if their files have changed; tells whether it did."""
+        are_new = self._clients.reload_keys()
+        return (self._member is not None and self._member.reload_keys()) or are_new
 
     def take_clients_at(self, host: str, port: int) -> None:
         """Takes clients at another address from now on; those that are connected stay."""
@@ -443,15 +443,15 @@ class PeerRunner(ClientInputs):
             and len(records) == 1
             and len(records[0]) <= MAX_LONE_BYTES
             and self._member is None
-            and self._storage.commit_here(records[0])
+            and self.storage.commit_here(records[0])
         ):
             self._durable_zxid = last_zxid
         else:
-            self._storage.append(records, last_zxid)
+            self.storage.append(records, last_zxid)
 
     def take_snapshot(self, database: Database) -> None:
         """Has a snapshot of the present state written."""
-        self._storage.take_snapshot(database)
+        self.storage.take_snapshot(database)
 
     def write(self, connection: Connection) -> None:
         """Writes to a client."""
@@ -517,7 +517,7 @@ class PeerRunner(ClientInputs):
         if self.admin is not None:
             await self.admin.close()
         self._cancel_timer()
-        self._storage.stop_timers()
+        self.storage.stop_timers()
         self._clients.close()
         self.settle()
         self.peer.stop_serving()
@@ -525,10 +525,10 @@ class PeerRunner(ClientInputs):
         # From here on nothing more is taken; what was, is synced and answered.
         self._is_closing = True
         protocols = [connection.shell for connection in self.peer.connections]
-        if self._storage.blocks:
-            await asyncio.get_running_loop().run_in_executor(None, self._storage.close)
+        if self.storage.blocks:
+            await asyncio.get_running_loop().run_in_executor(None, self.storage.close)
         else:
-            self._storage.close()
+            self.storage.close()
         await asyncio.sleep(0)  # the answers to what was synced last
         for protocol in protocols:
             if isinstance(protocol, ClientProtocol):
@@ -542,9 +542,9 @@ class PeerRunner(ClientInputs):
         """Ends like a process that is killed: clients hear nothing, unsynced records are lost."""
         self._is_closing = True
         self._cancel_timer()
-        self._storage.stop_timers()
+        self.storage.stop_timers()
         self._drop_everything()
-        self._storage.abandon()
+        self.storage.abandon()
 
     def _end(self, code: int) -> None:
         if not self._stopped.done():

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from pyzk.config.server import ServerConfig
 from pyzk.data.database import Database, FrozenDatabase
@@ -27,6 +27,7 @@ from pyzk.persistence.filenames import VERSION_DIRECTORY
 from pyzk.persistence.logwriter import ROOM_BYTES, LogWriter, check_room
 from pyzk.persistence.member_files import MemberFiles
 from pyzk.persistence.recovery import RecoveryOptions, recover
+from pyzk.persistence.replacement import Received
 from pyzk.persistence.report import StorageReport
 from pyzk.quorum.commands import ReadLog, SaveConfig, SaveEpoch, StorageCommand
 from pyzk.quorum.epochs import Epochs, load_epochs
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from pyzk.config.ensemble import EnsembleConfig
 
 log = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
 
 _HOUR_S: Final = 3600.0
 CONFIG_NAME: Final = "zoo.cfg"
@@ -342,6 +345,39 @@ class Storage:
         )
         self._give_up_snapshots(error)
 
+    # --- another database -------------------------------------------------------------
+
+    @property
+    def upload_directory(self) -> Directory:
+        """Return where a snapshot is put while it comes."""
+        return self._directories.snapshots
+
+    def receive(self, frozen: FrozenDatabase) -> Received:
+        """Begin the file of a database that is to replace what is here."""
+        return Received(
+            self._directories.snapshots,
+            self._directories.logs,
+            frozen,
+            suffix=self._options.snapshot_suffix,
+            last_zxid_section=self._config.serialize_last_processed_zxid,
+        )
+
+    def install(self, received: Received, zxid: int, answer: Callable[[], None]) -> None:
+        """Replace everything by a database that was received, then answer."""
+        disk, snapshots = self._disk, self._snapshots
+        assert disk is not None
+        assert snapshots is not None
+
+        def installed(_: None) -> None:
+            self._complete_after = zxid
+            answer()
+
+        # Nobody else touches the files meanwhile; the next record begins a new log.
+        snapshots.cancel()
+        self._give_up_snapshots(_replaced(self._directories.snapshots))
+        disk.roll()
+        disk.run(partial(_locked, snapshots.files_lock, partial(received.install, zxid)), installed)
+
     # --- commands of a member -------------------------------------------------------
 
     def perform(self, command: StorageCommand, answer: Callable[[Outcome], None]) -> None:
@@ -439,6 +475,10 @@ class Storage:
             *_newest_snapshot(directories.snapshots),
         )
 
+    def sync_wait_ms(self) -> int:
+        """Return for how long the disk has been at the sync of the log that is under way."""
+        return 0 if self._disk is None else self._disk.busy_ms
+
     # --- the end --------------------------------------------------------------------
 
     def stop_timers(self) -> None:
@@ -522,7 +562,7 @@ def _replaced(directory: Directory) -> StorageError:
     return StorageError("the state is being replaced by another one", path=directory.path)
 
 
-def _locked(lock: threading.Lock, work: Callable[[], Outcome]) -> Outcome:
+def _locked(lock: threading.Lock, work: Callable[[], _Result]) -> _Result:
     with lock:
         return work()
 

@@ -21,6 +21,7 @@ from pyzk.data.name_set import KeptLists
 from pyzk.data.node import KeptStats
 from pyzk.data.tree import DataTree
 from pyzk.int64 import hex_id
+from pyzk.jute.archive import INT_BYTES
 from pyzk.metrics import Metrics
 from pyzk.outsiders import about
 from pyzk.server.audit import Audit
@@ -464,10 +465,10 @@ class Server:
         metrics = self.metrics
         metrics.latency.add_many(0, count)
         metrics.readlatency.add_many(0, count)
-        metrics.response_bytes += size
+        metrics.response_bytes += size - count * INT_BYTES
         if smallest != largest:
-            metrics.count_response(smallest)
-        metrics.count_response(largest)
+            metrics.count_response(smallest - INT_BYTES)
+        metrics.count_response(largest - INT_BYTES)
 
     def count_read(self, read: QueuedRead, latency_ms: int, size: int) -> None:
         """Note a read that waited behind a write."""
@@ -478,8 +479,8 @@ class Server:
             slow.saw_read(read, latency_ms)
         metrics.latency.add(latency_ms)
         metrics.readlatency.add(latency_ms)
-        metrics.response_bytes += size
-        metrics.count_response(size)
+        metrics.response_bytes += size - INT_BYTES
+        metrics.count_response(size - INT_BYTES)
 
 
 def _logins(config: ServerConfig, rng: Random) -> ClientLogins | None:

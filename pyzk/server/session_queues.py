@@ -21,6 +21,7 @@ from pyzk.clock import Clock
 from pyzk.config.server import ServerConfig
 from pyzk.constants import ErrorCode, OpCode
 from pyzk.data.tree import Applied
+from pyzk.jute.archive import INT_BYTES
 from pyzk.jute.records import CreateSessionTxn, TxnHeader
 from pyzk.metrics import Metrics
 from pyzk.server.connection import (
@@ -413,6 +414,7 @@ class SessionQueues:
             metrics.slow_requests += self._latency_count
         metrics.latency.add_many(self._latency_ms, self._latency_count)
         metrics.updatelatency.add_many(self._latency_ms, self._latency_count)
+        self._response_bytes -= self._latency_count * INT_BYTES
         self._latency_count = 0
 
     def _count_made(self, made_ms: int) -> None:
@@ -447,8 +449,8 @@ class SessionQueues:
         metrics = self._metrics
         metrics.response_bytes += self._response_bytes
         if self._smallest_response != self._largest_response:
-            metrics.count_response(self._smallest_response)
-        metrics.count_response(self._largest_response)
+            metrics.count_response(self._smallest_response - INT_BYTES)
+        metrics.count_response(self._largest_response - INT_BYTES)
         self._response_bytes = 0
         self._largest_response = -1
 

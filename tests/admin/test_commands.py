@@ -35,7 +35,9 @@ def test_the_index_has_a_link_for_each_command(world: World, path: str) -> None:
     assert lines[1::2] == ["<br/>"] * len(COMMANDS)
 
 
-@pytest.mark.parametrize("name", ["nosuch", "RUOK", "ruok/", "ruok/extra", " ruok", "é", "a\nb"])
+@pytest.mark.parametrize(
+    "name", ["nosuch", "RUOK", "ruok/", "/", "/ruok", "ruok/extra", " ruok", "é", "a\nb"]
+)
 def test_what_is_no_command_is_said_with_status_200(world: World, name: str) -> None:
     assert body_of(world.peer, name) == {"command": name, "error": f"Unknown command: {name}"}
 
@@ -89,6 +91,7 @@ def test_a_wrong_method_is_an_error_of_the_server(world: World) -> None:
         ("OPTIONS", 200, {"Allow": "GET, HEAD, POST, TRACE, OPTIONS"}),
         ("PUT", 405, {}),
         ("DELETE", 405, {}),
+        ("PATCH", 501, {}),
     ],
 )
 def test_other_methods_have_answers_without_a_body(

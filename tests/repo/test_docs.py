@@ -24,6 +24,8 @@ _PATH = re.compile(r"(?<![\w/.-])((?:pyzk|tests|scripts|docs|conformance|changel
 _MODULE = re.compile(r"(?<![\w./])((?:pyzk|conformance|scripts)(?:\.[a-z_]+)+)\b")
 _LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
+_KEYS = {key.name for key in KEYS}
+
 
 def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
@@ -35,8 +37,8 @@ def code_of(path: Path) -> str:
 
 def exists(module: str) -> bool:
     """Whether a dotted name is a module, or something that its parent module mentions."""
-    if module in (LOGGER, PROVIDER_GROUP):
-        return True  # a logger, and a group of entry points
+    if module in (LOGGER, PROVIDER_GROUP) or module in _KEYS:
+        return True  # a logger, a group of entry points, a key of zoo.cfg
     path = ROOT / module.replace(".", "/")
     if path.is_dir() or path.with_suffix(".py").exists():
         return True

@@ -14,6 +14,7 @@ from pyzk.config.server import ServerConfig, parse_config
 from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
 from tests.conftest import TIMEOUT_FACTOR
+from tests.frames import StreamClient
 
 PATIENCE_S = 30.0 * TIMEOUT_FACTOR
 LOOPBACK = "127.0.0.1"
@@ -54,6 +55,18 @@ def place_of(runner: PeerRunner) -> tuple[str, int]:
     address = runner.admin.address
     assert address is not None
     return address
+
+
+@contextlib.asynccontextmanager
+async def client_of(runner: PeerRunner) -> AsyncIterator[StreamClient]:
+    """A client with a session."""
+    client = await StreamClient.connect(*runner.client_address)
+    try:
+        yield client
+    finally:
+        client.writer.close()
+        with contextlib.suppress(ConnectionError):
+            await client.writer.wait_closed()
 
 
 class Reply(NamedTuple):

@@ -3,39 +3,26 @@ and who may ask for them."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from pyzk.constants import OpCode
 from pyzk.data.tree import DataTree
 from pyzk.errors import StorageError
 from pyzk.persistence.directory import MemoryDirectory
 from pyzk.persistence.snapshot import LoadedSnapshot, read_snapshot
 from pyzk.runtime.files import FileDirectory
-from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
 from pyzk.testing.seams.storage import MemoryStorage
-from tests.frames import StreamClient
-from tests.runtime.admin import AS_SUPER, admin_server, ask, config_of, place_of
+from tests.frames import create_request
+from tests.runtime.admin import AS_SUPER, admin_server, ask, client_of, config_of, place_of
 
 pytestmark = pytest.mark.live
 
 OFTEN = "admin.rateLimiterIntervalInMS=0\n"
 URL = "/commands/snapshot"
-
-
-@contextlib.asynccontextmanager
-async def client_of(runner: PeerRunner) -> AsyncIterator[StreamClient]:
-    client = await StreamClient.connect(*runner.client_address)
-    try:
-        yield client
-    finally:
-        client.writer.close()
-        with contextlib.suppress(ConnectionError):
-            await client.writer.wait_closed()
 
 
 def loaded(body: bytes, zxid: int) -> LoadedSnapshot:
@@ -76,11 +63,15 @@ async def test_without_streaming_it_says_what_there_is(tmp_path: Path) -> None:
 
 async def test_a_large_one_comes_whole(tmp_path: Path) -> None:
     async with admin_server(tmp_path, OFTEN) as runner, client_of(runner) as client:
-        for at in range(2000):
-            assert await client.create(f"/{at:0400d}") == 0
+        for at in range(10):
+            request = create_request(f"/{at}", bytes([at]) * 200_000)
+            assert (await client.call(OpCode.CREATE, request)).err == 0
         reply = await ask(place_of(runner), URL, headers=AS_SUPER)
-        assert len(reply.body) > 500_000
-        assert len(loaded(reply.body, 2001).database.tree.nodes) == 2000 + 4
+        assert len(reply.body) > 2_000_000
+        nodes = loaded(reply.body, 11).database.tree.nodes
+        assert [nodes[f"/{at}"].data for at in range(10)] == [
+            bytes([at]) * 200_000 for at in range(10)
+        ]
 
 
 async def test_who_may_have_it(tmp_path: Path) -> None:

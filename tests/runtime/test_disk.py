@@ -411,3 +411,43 @@ def test_purge_beside_the_loop() -> None:
     thread.purge(3, removed.append, loop.errors.append)
     loop.run_until(lambda: loop.errors)
     thread.close()
+
+
+def test_a_disk_that_hangs_shows_for_how_long() -> None:
+    directory, loop, clock = MemoryDirectory(), Loop(), Clock()
+    in_write, go_on = threading.Event(), threading.Event()
+
+    def hold(operation: str, name: str) -> None:
+        if operation == "write":
+            in_write.set()
+            assert go_on.wait(20)
+
+    directory.before = hold
+    clock.time = 10.0
+    disk = disk_thread(directory, loop, clock=clock)
+    assert disk.busy_ms == 0
+    disk.append(RECORDS[:1], 1)
+    assert in_write.wait(20)
+    clock.time = 16.5
+    assert disk.busy_ms == 6500
+    go_on.set()
+    loop.run_until(lambda: loop.synced == [1])
+    wait_for(disk)
+    assert disk.busy_ms == 0
+
+    in_work, go_on_too = threading.Event(), threading.Event()
+
+    def work() -> None:
+        in_work.set()
+        assert go_on_too.wait(20)
+
+    answered: list[None] = []
+    disk.run(work, answered.append)
+    assert in_work.wait(20)
+    clock.time += 2
+    assert disk.busy_ms == 2000
+    go_on_too.set()
+    loop.run_until(lambda: answered)
+    wait_for(disk)
+    assert disk.busy_ms == 0
+    disk.close()

@@ -464,6 +464,24 @@ async def test_files_are_looked_at_until_the_end(tmp_path: Path) -> None:
     assert unasked == []
 
 
+async def test_a_reload_reads_the_keys_of_members_too(tmp_path: Path) -> None:
+    network = network_of(tmp_path, TLS, [])
+    before = network._door.contexts.server()
+    assert not network.reload_keys()
+    stores(tmp_path / "stores")
+    assert network.reload_keys()
+    assert network._door.contexts.server() is not before
+
+    runner = PeerRunner(member_config(tmp_path, ports=free_ports(9), extra=TLS + stores(tmp_path)))
+    await runner.start()
+    try:
+        assert not runner.reload_keys()
+        stores(tmp_path)
+        assert runner.reload_keys()
+    finally:
+        await runner.close()
+
+
 async def test_keys_that_cannot_be_read_prevent_the_start(tmp_path: Path) -> None:
     config = member_config(tmp_path, extra=TLS + stores(tmp_path / "stores"))
     (tmp_path / "stores" / "trusted.pem").unlink()

@@ -120,6 +120,12 @@ class Engine:
         self.takes_plain = security.takes_plain(options)
         """Whether clients may come without TLS."""
 
+    @property
+    def admin_address(self) -> tuple[str, int] | None:
+        """Where the admin server is; None while there is none."""
+        admin = None if self._runner is None else self._runner.admin
+        return None if admin is None else admin.address
+
     # --- life -----------------------------------------------------------------------
 
     async def start(self) -> None:
@@ -159,6 +165,8 @@ class Engine:
             ),
         )
         await runner.start()
+        if runner.admin is not None:
+            await runner.admin.opened()
         runner.peer.server.marks.divide_nothing()
         self._runner = runner
         self._known = dict.fromkeys(runner.peer.server.sessions.sessions)
