@@ -171,11 +171,10 @@ class PeerRunner(ClientInputs):
             return
         told = ensemble.with_saved(saved.committed, saved.last_seen)
         host = None if told.client_host == WILDCARD else told.client_host
-        port = told.client_port
-        config = replace(self.config, ensemble=told, client_port=port)
+        config = replace(self.config, ensemble=told, client_port=told.client_port)
         self.config = replace(config, client_port_address=host)
         if told.client_address != ensemble.client_address:
-            self._clients.open_elsewhere(host, port)
+            self._clients.open_elsewhere(host, told.client_port)
 
     def _make_peer(self, database: Database) -> None:
         config = self.config
