@@ -37,6 +37,7 @@ from pyzk.quorum.forwarding import decode_forward
 from pyzk.quorum.intake import LeaderIntake
 from pyzk.quorum.leader_config import LeaderConfig
 from pyzk.quorum.leader_gauges import LearnerLine, leader_gauges, learner_lines
+from pyzk.quorum.leader_latencies import LeaderLatencies
 from pyzk.quorum.leader_sync import Synchronizer
 from pyzk.quorum.leader_traffic import LearnerTraffic
 from pyzk.quorum.learner_handler import (
@@ -103,6 +104,7 @@ class Leader(LearnerMaster):
         self._config: LeaderConfig = LeaderConfig(self, self.traffic)
         self._tally: AckTally = self._config.tally
         self._own_bit: int = self._tally.bit(member.sid)
+        self._latencies: LeaderLatencies = LeaderLatencies(member, self._own_bit)
         self._new_epoch: NewEpoch = NewEpoch(self._tally)
         self._epoch_acks: EpochAcks = EpochAcks(
             self._tally, member.epochs.current, member.database.last_zxid
@@ -329,8 +331,9 @@ class Leader(LearnerMaster):
         """Lets the learner wait until currentEpoch is saved."""
 
     def _synchronize_one(self, handler: LearnerHandler) -> None:
-        """Sends the learner what it lacks, and NEWLEADER."""
-        self._synchronizer.start(handler)
+        """Sends the learner what it lacks, and NEWLEADER, unless it has to wait."""
+        if not self._config.lets_wait(handler):
+            self._synchronizer.start(handler)
 
     def _count_epoch_ack(self, sid: int, bit: int, current_epoch: int, last_zxid: int) -> None:
         acks = self._epoch_acks
@@ -346,12 +349,8 @@ class Leader(LearnerMaster):
 
     def _synchronize_all(self) -> None:
         """Sends the learners that wait what they lack, and NEWLEADER; counts the own disk."""
-        for handler in list(self.handlers):
-            if handler.phase == AWAIT_SYNC:
-                try:
-                    self._synchronizer.start(handler)
-                except QuorumProtocolError as error:
-                    handler.link.fail(str(error))
+        ready = [each for each in self.handlers if each.phase == AWAIT_SYNC]
+        self._synchronizer.start_all([each for each in ready if not self._config.lets_wait(each)])
         self._count_new_leader_ack(self._own_bit)
 
     def log_read(self, ticket: int, records: list[tuple[int, bytes]] | None) -> None:
@@ -364,9 +363,7 @@ class Leader(LearnerMaster):
 
     def start_forwarding(self, handler: LearnerHandler, after: int) -> None:
         """Queues what is proposed and not committed, and registers for all that comes later."""
-        change = self._config.zxid
-        handler.told_zxid = change - 1 if change else self.last_proposed
-        self.traffic.add(handler, self._outstanding, after, change)
+        self._config.forward(handler, self._outstanding, after)
 
     def new_leader_queued(self, handler: LearnerHandler) -> None:
         """Queues a change of the configuration that is under way, and what was proposed behind it:
@@ -389,6 +386,7 @@ class Leader(LearnerMaster):
 
     def _count_new_leader_ack(self, bit: int) -> None:
         self._new_leader_acks |= bit
+        self._synchronizer.start_all(self._config.synced(self._new_leader_acks))
         if self._tally.is_quorum(self._new_leader_acks):
             self._go(QUORUM_SYNCED)
 
@@ -443,8 +441,7 @@ class Leader(LearnerMaster):
         if self.over is not None or zxid < first:
             return
         self._self_acked = zxid
-        for each in range(max(first, self.last_committed + 1), zxid + 1):
-            self._outstanding[each].acks |= self._own_bit
+        self._latencies.synced(self._outstanding, max(first, self.last_committed + 1), zxid)
         self._commit()
 
     def acked(self, handler: LearnerHandler, zxid: int) -> None:
@@ -452,7 +449,7 @@ class Leader(LearnerMaster):
         handler.acked(zxid)
         proposal = self._outstanding.get(zxid)
         if proposal is not None:
-            proposal.acks |= handler.bit
+            self._latencies.acked(handler.sid, proposal, handler.bit)
             if zxid == self.last_committed + 1:
                 self._commit()
 
@@ -509,9 +506,10 @@ class Leader(LearnerMaster):
                 server.metrics.commit_count += self._uncounted_commits
                 self._uncounted_commits = 0
                 server.queues.end_batch()
-        server.metrics.proposal_count += self.last_proposed - self._counted
-        self._counted = self.last_proposed
+        self._counted = server.metrics.count_proposals(self._counted, self.last_proposed)
         self.traffic.send(self.last_committed)
+        if self.traffic.later:
+            self._config.tell_later(self._outstanding)
 
     def send_batch(self) -> None:
         """Sends what was proposed and committed since the last time, then the SYNCs behind it."""

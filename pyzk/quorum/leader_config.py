@@ -15,11 +15,19 @@ is in NEWLEADER, needs a quorum of its own for every step up to UPTODATE, and is
 observer that it promotes counts for that quorum: it is one until then, and has all on disk that a
 follower would have.
 
+Whom only the next configuration gives a vote, or a weight, cannot be elected, follows nobody who
+lacks what it has, and is needed if the change is to be completed. So it has nothing that a quorum
+of the configuration in force lacks: it is sent the change, and what is proposed behind it, when
+such a quorum has that on disk, and everything at once behind the news that the change is in force.
+A new leader synchronizes such learners when such a quorum has acknowledged NEWLEADER
+(docs/decisions/0043).
+
 Where this differs from ZooKeeper, on purpose: a new leader needs the quorums of both configurations
 for the epoch and its acknowledgement, too, so that nobody is made to follow who is ahead. What was
 proposed behind a change needs only the next configuration once that is in force. Once established,
 a leader names in NEWLEADER only what is in force, and sends a change that is under way behind
 UPTODATE: a learner of ZooKeeper puts in force at UPTODATE what NEWLEADER names, committed or not.
+Voters-to-be, who are told of everything at once by ZooKeeper, are told later, as said above.
 A leader that another one is to replace takes no learners, proposes nothing, and ends after
 syncLimit though learners have stayed. Who is still being sent what it lacks does not count for the
 quorum that a change needs: with ZooKeeper it does, and if it is lost then, so is that quorum.
@@ -66,8 +74,14 @@ class LeaderConfig:
         self._traffic: LearnerTraffic = traffic
         self.tally: AckTally = AckTally(self._member.configs.verifiers)
         """The quorums that a proposal needs that is made now."""
-        self._earlier: AckTally = self.tally
-        """The quorums that suffice for what was proposed ahead of the change under way."""
+        self._earlier: AckTally = self.tally.copy()
+        """The quorums of the configuration in force: they suffice for what was proposed ahead of
+        the change under way."""
+        self._earlier.use((self._member.configs.verifier,))
+        self._waiting: list[LearnerHandler] = []
+        """The learners that are synchronized only when those that can be elected are."""
+        self._is_synced: bool = not self._member.configs.is_enabled
+        """Whether nobody waits for that any more."""
         self._planned: Membership = self._member.membership
         """The configuration that was planned last; it may have been refused after that."""
         self.zxid: int = 0
@@ -139,6 +153,54 @@ class LeaderConfig:
                 return 0
         return self.tally.bit(sid)
 
+    # --- who must not be ahead ------------------------------------------------------
+
+    def _can_be_elected(self, sid: int) -> bool:
+        verifier = self._member.configs.verifier
+        return sid in verifier.voters and verifier.weight(sid) != 0
+
+    def lets_wait(self, handler: LearnerHandler) -> bool:
+        """Tells whether a new leader lets a learner wait for what it lacks, until `synced` names
+        it."""
+        if self._is_synced or self._can_be_elected(handler.sid):
+            return False
+        self._waiting.append(handler)
+        return True
+
+    def synced(self, acks: int) -> list[LearnerHandler]:
+        """Takes those that have acknowledged NEWLEADER; returns the learners whose wait ends."""
+        if self._is_synced or not self._earlier.is_quorum(acks):
+            return []
+        self._is_synced = True
+        waiting, self._waiting = self._waiting, []
+        return [each for each in waiting if not each.link.is_closed]
+
+    def is_told_later(self, handler: LearnerHandler) -> bool:
+        """Tells whether a follower hears of the change under way, and of what is proposed behind
+        it, only when a quorum of those that can be elected has it."""
+        is_needed = self.zxid != 0 and self.tally.is_voter(handler.sid)
+        return is_needed and not self._can_be_elected(handler.sid)
+
+    def forward(
+        self, handler: LearnerHandler, outstanding: dict[int, Proposal], after: int
+    ) -> None:
+        """Queues what is proposed behind ``after``, up to the change under way, and registers the
+        learner for all that comes later."""
+        change = self.zxid
+        handler.told_zxid = change - 1 if change else self._master.last_proposed
+        is_told_later = self.is_told_later(handler)
+        self._traffic.add(handler, outstanding, after, change, is_told_later)
+
+    def tell_later(self, outstanding: dict[int, Proposal]) -> None:
+        """Sends those that hear of it later what a quorum of the configuration in force has now."""
+        traffic = self._traffic
+        zxid = traffic.told_later + 1
+        while (proposal := outstanding.get(zxid)) is not None:
+            if not self._earlier.is_quorum(proposal.acks):
+                break
+            traffic.tell_later(zxid, proposal)
+            zxid += 1
+
     # --- a change -------------------------------------------------------------------
 
     def plan(self, request: ReconfigRequest, zxid: int) -> bytes:
@@ -180,6 +242,11 @@ class LeaderConfig:
         for handler in self._master.handlers:
             if not handler.is_observer:
                 handler.bit = self.tally.bit(handler.sid)
+        self._master.send_batch()  # all followers get what was proposed ahead of the change
+        traffic = self._traffic
+        traffic.set_apart(
+            [each for each in traffic.followers if self.is_told_later(each)], zxid - 1
+        )
 
     def tally_for(self, zxid: int) -> AckTally:
         """Returns the quorums that a proposal needs."""
@@ -188,11 +255,18 @@ class LeaderConfig:
     def commit(self, zxid: int, proposal: Proposal, outstanding: dict[int, Proposal]) -> None:
         """Queues the news that a proposal is committed, while a change is under way; if it is that,
         puts it in force first."""
+        traffic = self._traffic
+        if traffic.later and zxid > traffic.told_later:
+            traffic.tell_later(zxid, proposal)
         if zxid == self.zxid:
             self.activate(zxid, proposal.acks, outstanding)
-            self._traffic.activate(zxid, proposal.payload, self.designated)
+            traffic.activate(zxid, proposal.payload, self.designated)
+            traffic.activate_later(zxid, self.designated)
+            self._master.send_batch()
+            traffic.join(outstanding)
         else:
-            self._traffic.commit(zxid, proposal.payload)
+            traffic.commit(zxid, proposal.payload)
+            traffic.commit_later(zxid)
 
     def activate(self, zxid: int, acks: int, outstanding: dict[int, Proposal]) -> None:
         """Puts the configuration in force that was proposed last; ``acks`` are those that have it,

@@ -32,6 +32,10 @@ class LearnerTraffic:
         """The learners that get PROPOSAL and COMMIT; each change makes another list."""
         self.observers: list[LearnerHandler] = []
         """The learners that get INFORM."""
+        self.later: list[LearnerHandler] = []
+        """The followers that hear of a proposal only when those have it that can be elected."""
+        self.told_later: int = 0
+        """The last proposal that those have been sent."""
         self.batch: list[bytes] = []
         """The packets that wait for all followers."""
         self.batch_zxid: int = 0
@@ -42,7 +46,12 @@ class LearnerTraffic:
         """(zxid, who asked): SYNC is answered behind the commit of zxid."""
 
     def add(
-        self, handler: LearnerHandler, outstanding: dict[int, Proposal], after: int, change: int
+        self,
+        handler: LearnerHandler,
+        outstanding: dict[int, Proposal],
+        after: int,
+        change: int,
+        is_told_later: bool = False,
     ) -> None:
         """Queues the proposals behind ``after``, and registers a learner for all that comes later;
         ``change``, if it is not 0, and the proposals behind it are left to ``propose_from``.
@@ -51,7 +60,10 @@ class LearnerTraffic:
         if handler.is_observer:
             self.observers = [*self.observers, handler]
             return
-        self.followers = [*self.followers, handler]
+        if is_told_later:
+            self.later = [*self.later, handler]
+        else:
+            self.followers = [*self.followers, handler]
         for zxid in [zxid for zxid in outstanding if zxid > after]:
             proposal = outstanding[zxid]
             proposal.acks &= ~handler.bit  # what it has acked on an earlier link
@@ -61,19 +73,56 @@ class LearnerTraffic:
     def propose_from(
         self, handler: LearnerHandler, outstanding: dict[int, Proposal], first: int
     ) -> None:
-        """Queues the proposals from ``first`` on for one learner."""
-        for zxid in [zxid for zxid in outstanding if zxid >= first]:
+        """Queues the proposals from ``first`` on for one learner, those that it may have by now."""
+        end = self.told_later if handler in self.later else max(outstanding, default=0)
+        for zxid in [zxid for zxid in outstanding if first <= zxid <= end]:
             _propose(handler, zxid, outstanding[zxid])
 
     def remove(self, handler: LearnerHandler) -> None:
         """Sends nothing more to a learner."""
         self.followers = [each for each in self.followers if each is not handler]
         self.observers = [each for each in self.observers if each is not handler]
+        self.later = [each for each in self.later if each is not handler]
 
     def clear(self) -> None:
         """Sends nothing more to anybody."""
         self.followers = []
         self.observers = []
+        self.later = []
+
+    # --- who hears of a change later ------------------------------------------------
+
+    def set_apart(self, later: list[LearnerHandler], told: int) -> None:
+        """Tells these followers of what is proposed behind ``told`` only by ``tell_later``, and of
+        what is committed by ``commit_later``. Nothing may wait in the batch."""
+        self.followers = [each for each in self.followers if each not in later]
+        self.later = later
+        self.told_later = told
+
+    def tell_later(self, zxid: int, proposal: Proposal) -> None:
+        """Sends a proposal to those that were set apart."""
+        self.told_later = zxid
+        for handler in self.later:
+            _propose(handler, zxid, proposal)
+
+    def commit_later(self, zxid: int) -> None:
+        """Sends a COMMIT to those that were set apart: ahead of a SYNC, which is sent as soon as
+        the others have theirs."""
+        for handler in self.later:
+            handler.propose(packets.encode_bare(packets.COMMIT, zxid), 0)
+
+    def activate_later(self, zxid: int, leader: int) -> None:
+        """Sends those that were set apart the news that a change is in force."""
+        for handler in self.later:
+            handler.propose(packets.encode_commit_and_activate(zxid, leader), 0)
+
+    def join(self, outstanding: dict[int, Proposal]) -> None:
+        """Sends those that were set apart what they were not told yet; from now on they hear of
+        everything at once. Nothing may wait in the batch."""
+        later, self.later = self.later, []
+        self.followers = [*self.followers, *later]
+        for handler in later:
+            self.propose_from(handler, outstanding, self.told_later + 1)
 
     def commit(self, zxid: int, payload: bytes) -> None:
         """Queues the news that the proposal ``zxid`` is committed."""

@@ -85,7 +85,7 @@ class PeerRunner(ClientInputs):
         """The sockets of clients have lower descriptors."""
         self.peer: Peer
         seams = seams or Seams()
-        self._storage: ServerStorage = seams.storage or file_storage(config)
+        self.storage: ServerStorage = seams.storage or _file_storage(config)
         self._time = seams.time
         self._listeners = seams.listeners, seams.secure_listeners
         self._clients = ClientPorts(
@@ -140,16 +140,16 @@ class PeerRunner(ClientInputs):
                 from pyzk.runtime.admin_ports import AdminPorts  # few tests need it
 
                 self.admin = AdminPorts(self)
-            database = self._storage.open()
+            database = self.storage.open()
             self._take_saved()
             self.read_clock()
             self._make_peer(database)
             self._describe()
-            self._storage.start(self._loop, self._log_synced, self._storage_failed)
+            self.storage.start(self._loop, self._log_synced, self._storage_failed)
             if self._member is not None:
                 await self._member.listen()
                 self.read_clock()
-            self._driver.start(wants_snapshot=self._storage.wants_snapshot)
+            self._driver.start(wants_snapshot=self.storage.wants_snapshot)
         except BaseException:
             self._clients.close()
             self._cancel_timer()
@@ -157,7 +157,7 @@ class PeerRunner(ClientInputs):
                 self.admin.abort()
             if self._member is not None:
                 self._member.abort()
-            self._storage.release()
+            self.storage.release()
             raise
         await self._clients.serve()
         if self.admin is not None:
@@ -166,16 +166,14 @@ class PeerRunner(ClientInputs):
     def _take_saved(self) -> None:
         """Goes by the configurations of the ensemble that a member has saved beside its data, if it
         has. Raises ConfigError, and OSError when the client port cannot be opened there."""
-        saved, ensemble = self._storage.saved_configs, self.config.ensemble
+        saved, ensemble = self.storage.saved_configs, self.config.ensemble
         if saved is None or ensemble is None:
             return
         told = ensemble.with_saved(saved.committed, saved.last_seen)
         host = None if told.client_host == WILDCARD else told.client_host
-        has_moved = told.client_address != ensemble.client_address
-        self.config = replace(
-            self.config, ensemble=told, client_port=told.client_port, client_port_address=host
-        )
-        if has_moved:
+        config = replace(self.config, ensemble=told, client_port=told.client_port)
+        self.config = replace(config, client_port_address=host)
+        if told.client_address != ensemble.client_address:
             self._clients.open_elsewhere(host, told.client_port)
 
     def _make_peer(self, database: Database) -> None:
@@ -190,10 +188,10 @@ class PeerRunner(ClientInputs):
         from pyzk.quorum.lifecycle import member_peer
         from pyzk.runtime.member_ports import MemberPorts
 
-        epochs = self._storage.epochs
+        epochs = self.storage.epochs
         assert epochs is not None, "storage of a member was opened"
         self.peer, life = member_peer(config, ensemble, database, epochs, self.clock, rng)
-        self._member = MemberPorts(self, life, ensemble, self._storage, self._network)
+        self._member = MemberPorts(self, life, ensemble, self.storage, self._network)
         self._driver = Driver(self.peer, self, self._member)
 
     @property
@@ -206,11 +204,6 @@ class PeerRunner(ClientInputs):
         """The configurations of the ensemble that a member goes by; None for a lone server."""
         return None if self._member is None else self._member.configurations
 
-    @property
-    def storage(self) -> ServerStorage:
-        """The disk of the server."""
-        return self._storage
-
     def when_serving(self, call: Callable[[], None]) -> None:
         """Calls back once clients are served: at once, or when a member has found its place."""
         if self.role:
@@ -220,18 +213,19 @@ class PeerRunner(ClientInputs):
 
     def _describe(self) -> None:
         self._host = Host(
-            storage_report=self._storage.report,
+            storage_report=self.storage.report,
             file_descriptors=file_descriptors,
             process=process_numbers,
             versions=versions,
             environment=describe_environment,
             tls_handshakes=partial(getattr, self._clients, "handshake_count"),
+            sync_wait_ms=self.storage.sync_wait_ms,
             user=user_name(),
             kerberos=self._kerberos(),
         )
         self._clients_taken_at()
         self.peer.run_on(self._host)
-        self._storage.metrics = self.peer.metrics
+        self.storage.metrics = self.peer.metrics
 
     def _kerberos(self) -> Kerberos | None:
         """Returns Kerberos if a login asks for it. Raises ConfigError if it is not installed."""
@@ -255,8 +249,7 @@ class PeerRunner(ClientInputs):
             self._host.secure_client_port = NO_PORT if secure is None else secure[1]
 
     def reload_keys(self) -> bool:
-        """Reads the files of keys and certificates again if they have changed; tells whether there
-        are new ones."""
+        """Reads keys and certificates again if their files have changed; tells whether it did."""
         are_new = self._clients.reload_keys()
         return (self._member is not None and self._member.reload_keys()) or are_new
 
@@ -450,15 +443,15 @@ class PeerRunner(ClientInputs):
             and len(records) == 1
             and len(records[0]) <= MAX_LONE_BYTES
             and self._member is None
-            and self._storage.commit_here(records[0])
+            and self.storage.commit_here(records[0])
         ):
             self._durable_zxid = last_zxid
         else:
-            self._storage.append(records, last_zxid)
+            self.storage.append(records, last_zxid)
 
     def take_snapshot(self, database: Database) -> None:
         """Has a snapshot of the present state written."""
-        self._storage.take_snapshot(database)
+        self.storage.take_snapshot(database)
 
     def write(self, connection: Connection) -> None:
         """Writes to a client."""
@@ -524,7 +517,7 @@ class PeerRunner(ClientInputs):
         if self.admin is not None:
             await self.admin.close()
         self._cancel_timer()
-        self._storage.stop_timers()
+        self.storage.stop_timers()
         self._clients.close()
         self.settle()
         self.peer.stop_serving()
@@ -532,10 +525,10 @@ class PeerRunner(ClientInputs):
         # From here on nothing more is taken; what was, is synced and answered.
         self._is_closing = True
         protocols = [connection.shell for connection in self.peer.connections]
-        if self._storage.blocks:
-            await asyncio.get_running_loop().run_in_executor(None, self._storage.close)
+        if self.storage.blocks:
+            await asyncio.get_running_loop().run_in_executor(None, self.storage.close)
         else:
-            self._storage.close()
+            self.storage.close()
         await asyncio.sleep(0)  # the answers to what was synced last
         for protocol in protocols:
             if isinstance(protocol, ClientProtocol):
@@ -549,12 +542,14 @@ class PeerRunner(ClientInputs):
         """Ends like a process that is killed: clients hear nothing, unsynced records are lost."""
         self._is_closing = True
         self._cancel_timer()
-        self._storage.stop_timers()
+        self.storage.stop_timers()
         self._drop_everything()
-        self._storage.abandon()
+        self.storage.abandon()
 
     def _end(self, code: int) -> None:
         if not self._stopped.done():
+            if code:
+                self.peer.metrics.unrecoverable_error_count += 1
             self._stopped.set_result(code)
 
     def fail(self, error: Exception) -> None:
@@ -597,9 +592,7 @@ def _shown(what: object) -> object:
     return what[:_SHOWN_BYTES] if isinstance(what, bytes) else what
 
 
-def file_storage(config: ServerConfig) -> ServerStorage:
-    """Returns the machine's own disk as storage."""
-    # Test servers in memory have no use for it, and their start-up is measured.
-    from pyzk.runtime.storage import Storage
+def _file_storage(config: ServerConfig) -> ServerStorage:
+    from pyzk.runtime.storage import Storage  # servers in memory start sooner without
 
     return Storage(config)

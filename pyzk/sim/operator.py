@@ -20,6 +20,7 @@ from random import Random
 from typing import Final, Protocol
 
 from pyzk.config.members import Membership, QuorumServer
+from pyzk.quorum.lifecycle import LOOKING
 from pyzk.quorum.verifier import verifier_of
 from pyzk.sim.changes import drawn_server
 from pyzk.sim.checks import Checks
@@ -199,9 +200,12 @@ class Operator:
     # --- members that nobody can find -----------------------------------------------
 
     def _is_lost(self, machine: Machine) -> bool:
-        """Tells whether a member has known no true address for a while. It may serve reads."""
+        """Tells whether a member has known no true address for a while. It may serve reads. As long
+        as it waits for its disk, or has a role and has not begun to serve, it asks nobody."""
         server = machine.peer.server
         has_leader = server.is_running and not server.is_read_only
+        if machine.inputs.phase != LOOKING and not has_leader:
+            return False
         is_lost = not has_leader and machine.sid not in self._found()
         count = self._lost[machine.sid] = self._lost.get(machine.sid, 0) + 1 if is_lost else 0
         return count > 3

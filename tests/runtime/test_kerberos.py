@@ -13,6 +13,7 @@ from random import Random
 
 import pytest
 
+from pyzk import cli
 from pyzk.auth.sasl.gssapi import GssapiClient, GssapiServer
 from pyzk.config.jaas import Login
 from pyzk.errors import ConfigError, SaslError
@@ -226,6 +227,21 @@ def test_without_the_library_there_is_no_start(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ConfigError, match=r"pip install 'pyzk-server\[kerberos\]'"):
         GssKerberos(loop, ignore)
     loop.close()
+
+
+def test_config_check_sees_that_the_library_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "gssapi", None)
+    (tmp_path / "jaas.conf").write_text(JAAS.format(keytab="/k", realm=REALM))
+    (tmp_path / "zoo.cfg").write_text(f"dataDir={tmp_path}\nclientPort=1\n")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(
+            ["config", "check", str(tmp_path / "zoo.cfg"),
+             f"-Djava.security.auth.login.config={tmp_path}/jaas.conf"]
+        )  # fmt: skip
+    assert ended.value.code == 2
+    assert "pip install 'pyzk-server[kerberos]'" in capfd.readouterr().err
 
 
 class Slow:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from pyzk.config.members import parse_membership
 from pyzk.config.server import ServerConfig
 from pyzk.config.settings import Settings
 from pyzk.config.start_files import StartFiles
+from pyzk.config.tls import TlsConfig
 from pyzk.errors import (
     ConfigError,
     Corrupt,
@@ -46,6 +48,7 @@ class FakeRunner:
         self, *, start: Exception | None = None, serve: Callable[[], object] = lambda: None
     ) -> None:
         self.config = CONFIG
+        self.peer: Any = None
         self.told: ServerConfig | None = None
         """What it is told by the configuration that it has saved."""
         self.client_address = ("127.0.0.1", 4711)
@@ -339,6 +342,12 @@ def test_what_a_member_cannot_load_it_can_get_from_the_others(
         assert told.endswith(f"; restore this file from a backup{rest}\n")
 
 
+def stopped_at_once() -> FakeRunner:
+    runner = FakeRunner()
+    runner.request_stop()
+    return runner
+
+
 def test_warnings_and_notes_of_the_configuration_are_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -347,13 +356,8 @@ def test_warnings_and_notes_of_the_configuration_are_logged(
         notes=((4, "z: no effect"),),
     )  # fmt: skip
 
-    def make() -> FakeRunner:
-        runner = FakeRunner()
-        runner.request_stop()
-        return runner
-
     with caplog.at_level("INFO"):
-        run(make, config)
+        run(stopped_at_once, config)
     texts = [record.getMessage() for record in caplog.records]
     assert texts[:3] == [
         "configuration: line 3: x: unknown",
@@ -385,6 +389,20 @@ def test_a_closed_standard_output_does_not_stop_the_server() -> None:
 
 
 # --- the audit log --------------------------------------------------------------------
+
+
+def test_one_line_names_files_with_secrets_that_everybody_may_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = tmp_path / "k.pem"
+    keys.write_text("x")
+    keys.chmod(0o644)
+    config = replace(CONFIG, client_tls=TlsConfig(key_store=str(keys)))
+    run(stopped_at_once, config)
+    assert [text for text in caplog.messages if str(keys) in text] == [
+        "configuration: every user of this machine can read files that hold secrets (chmod o-r):"
+        f" ssl.keyStore.location: {keys}"
+    ]
 
 
 def events(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -58,6 +58,11 @@ def forgetful_begin(config: LeaderConfig) -> None:
 _true_begin = LeaderConfig.begin_epoch
 
 
+def told_at_once(*_arguments: object) -> bool:
+    """Followers that cannot be elected yet hear of a change at once."""
+    return False
+
+
 def no_adoption(*_arguments: object) -> bool:
     """A member that looks for a leader passes over later configurations of others."""
     return False

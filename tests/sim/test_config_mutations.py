@@ -40,6 +40,24 @@ CROWDED = {"admins": 3, "reconfig_s": 0.05, "sync_us": 40_000}
 """Changes take long, and others are asked for meanwhile."""
 DYING = {"admins": 2, "reconfig_s": 0.1, "sync_us": 40_000, "crash_point_steps": 60}
 """Changes take long, and leaders die meanwhile."""
+GROWING = {
+    "voters": 1,
+    "standalone": False,
+    "leader_serves": True,
+    "admins": 2,
+    "reconfig_s": 0.1,
+    "sync_us": 40_000,
+    "slow_syncs": 0.1,
+    "latency_us": 100,
+    "think_ms": 5,
+    "operations": 60,
+    "pipeline": 10,
+    "leader_down_s": 3.0,
+    **dict.fromkeys(("all_down_s", "crash_s", "partition_s", "pause_s", "port_s"), 0.0),
+    **dict.fromkeys(("slow_s", "stall_s", "wipe_s"), 0.0),
+    **dict.fromkeys(("crash_point_steps", "disk_point_steps"), 0),
+}
+"""The only voter has a slow disk, and dies while others are to get votes."""
 MISSING = {"admins": 2, "reconfig_s": 0.2, "crash_s": 1.5}
 """Members are away while others become their leaders."""
 
@@ -75,7 +93,10 @@ MISTAKES = {
         "begin_epoch",
         mistakes.forgetful_begin,
         DYING,
-        ("configurations", "durability"),
+        ("configurations", "configuration files", "durability"),
+    ),
+    "told at once": Mistake(
+        LeaderConfig, "is_told_later", mistakes.told_at_once, GROWING, ("progress",)
     ),
     "no adoption": Mistake(Election, "_is_newer", mistakes.no_adoption, MISSING, ("progress",)),
 }

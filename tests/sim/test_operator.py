@@ -8,6 +8,7 @@ import pytest
 from pyzk.config.members import Membership, ServerAddress
 from pyzk.quorum.commands import ListenForClients
 from pyzk.quorum.epochs import CURRENT, save_epoch
+from pyzk.quorum.lifecycle import ACTIVE, LOOKING, SETTLING
 from pyzk.sim.network import CLIENT
 from pyzk.sim.operator import PATIENCE
 from pyzk.sim.options import LIVENESS, Options
@@ -100,6 +101,10 @@ def test_who_serves_reads_only_is_lost_if_it_knows_no_true_address() -> None:
     for machine in (world.machines[1], member):
         machine.start()
     member.inputs._read_only()
+    for phase in (SETTLING, ACTIVE):
+        member.inputs.phase = phase
+        assert not any(world.operator._is_lost(member) for _ in range(9)), "it asks nobody"
+    member.inputs.phase = LOOKING
     assert [world.operator._is_lost(member) for _ in range(4)] == [False, False, False, True]
 
 
