@@ -196,3 +196,28 @@ def test_writes_meanwhile_are_replaced_on_all_members(
     ensemble.wait_until_synced()
     for member in ensemble:
         assert member.tree() == NEW
+
+
+@pytest.mark.parametrize("moment", ["at once", "when it looks", "when it leads again"])
+def test_a_leader_that_dies_meanwhile_leaves_one_state_to_all(
+    ensemble: ZooKeeperEnsemble, snapshot: bytes, moment: str
+) -> None:
+    leader = leader_of(ensemble)
+    with RawClient(leader) as client:
+        assert client.create("/old").err == 0
+    ensemble.wait_until_synced()
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(post, leader, f"{URL}?force=true", snapshot)
+        while moment != "at once" and leader.role == "leader" and not asking.done():
+            pass
+        while moment == "when it leads again" and leader.role != "leader" and not asking.done():
+            pass
+        leader.kill()
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            asking.result()
+    ensemble.wait_for_leader()
+    ensemble.restart(leader)
+    ensemble.wait_until_synced()
+    trees = [member.tree() for member in ensemble]
+    assert trees[0] in ({"/old": b""}, NEW)
+    assert trees == [trees[0]] * 4
