@@ -498,7 +498,11 @@ def test_a_directory_that_would_be_made_by_a_slip_is_refused(serve: Served, tmp_
         (["config", "chekc", "zoo.cfg"], "There is no command 'chekc'; there is check."),
         (["srve"], f"There is no command 'srve'; there is {', '.join(COMMANDS)}."),
         *(
-            (arguments, "It belongs behind `status`, `config check` or a command of `members`.")
+            (
+                arguments,
+                "It belongs behind `status`, `health`, `purge`, `config check` or a"
+                " command of `members`.",
+            )
             for arguments in (
                 ["--output", "json", "status"],
                 ["ensemble", "--output", "json"],
