@@ -110,7 +110,7 @@ class Server:
         """Whether this member has found no leader, and serves reads meanwhile."""
         self.has_local_sessions = False
         """Whether new sessions are known to this member only."""
-        self.started_ms = clock.now_ms
+        self.started_ms = self._unavailable_since_ms = clock.now_ms
         self.trace_mask = 306
         """The trace mask, set by stmk and shown by gtmk; nothing else looks at it."""
         self.host: Host = Host((config.client_port_address or "", 0))
@@ -194,10 +194,17 @@ class Server:
         )
         self.is_running = True
         self.is_serving = takes_clients
+        if self.is_member and not self.is_read_only:
+            took_ms = self.clock.now_ms - self._unavailable_since_ms
+            self.metrics.unavailable_time.add(took_ms)
+            if mode == "leader":
+                self.metrics.leader_unavailable_time.add(took_ms)
 
     def end(self) -> None:
         """Serve nobody until the next role begins: close every connection, leave requests under way
         without an answer, forget all sessions and what waits in them."""
+        if self.is_running and not self.is_read_only:
+            self._unavailable_since_ms = self.clock.now_ms
         self.is_running = self.is_serving = False
         for connection in list(self.connections):
             connection.close()

@@ -142,7 +142,7 @@ class MemoryStorage:
         frozen = database.freeze()
         directory = MemoryDirectory("memory")
         write_snapshot(directory, frozen)
-        self.metrics.snap_count += 1
+        self.metrics.snapshottime.add(0)
         self._snapshots = directory
         # Records that are not applied yet are not in the snapshot.
         applied = frozen.zxid
