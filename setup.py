@@ -51,6 +51,7 @@ MODULES = (
 LEFT_OUT = (
     "server/fourletter",  # and its helpers: text for operators, nobody waits for it
     "server/garbage",  # likewise
+    "server/metric_families",  # likewise
     # What runs only while an ensemble forms or changes: a tenth of the compilation.
     "quorum/authentication",
     "quorum/contract",

@@ -47,6 +47,12 @@ DEBIAN_CLASS_PATH: Final = (
     *(f"netty-{name}" for name in ("buffer", "codec", "common", "handler", "resolver")),
     *("netty-transport", "netty-transport-native-epoll", "netty-transport-native-unix-common"),
 )
+ADMIN_CLASS_PATH: Final = (
+    *(f"jetty9-{name}" for name in ("server", "http", "io", "util", "servlet", "security")),
+    *("jetty9-util-ajax", "servlet-api", "metrics-core"),
+    *("jackson-annotations", "jackson-core", "jackson-databind"),
+)
+"""What the admin server needs beside; Debian's zookeeper depends on it."""
 DEBIAN_LOGGER: Final = "slf4j-simple"
 CLI_MT: Final = Path("/usr/lib/zookeeper/bin/cli_mt")
 LOG4J: Final = Path(__file__).parent / "log4j"
@@ -84,6 +90,17 @@ class Oracle:
     def snapshot(self, file: Path) -> list[str]:
         """The command line that prints a snapshot."""
         return self.java("org.apache.zookeeper.server.SnapshotFormatter", str(file))
+
+    def admin_launcher(self) -> Launcher:
+        """How to run it as a server that has an admin server: with Jetty, from Debian. Raises
+        OracleMissingError if that is not there."""
+        plain = self.launcher()
+        jars = [DEBIAN_JARS / f"{name}.jar" for name in ADMIN_CLASS_PATH]
+        missing = [jar.name for jar in jars if not jar.exists()]
+        if missing:
+            raise OracleMissingError(f"{DEBIAN_JARS} has no {', '.join(missing)} (Debian's Jetty)")
+        path = ":".join([str(plain.java_class_path), *map(str, jars)])
+        return attrs.evolve(plain, java_class_path=path)
 
     def launcher(self) -> Launcher:
         """How to run it as a server."""

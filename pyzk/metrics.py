@@ -10,7 +10,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from pyzk.summaries import PercentileSummary, Summary, WrittenByNamespace
+from pyzk.constants import OpCode
+from pyzk.summaries import MEDIAN_RESERVOIR, PercentileSummary, Summary, WrittenByNamespace
+
+UNKNOWN_OPERATION: Final = 127
+"""The place in ``operations`` of all requests that no opcode stands for."""
+_OPERATIONS: Final = 128
+_FIRST_OPCODE: Final = OpCode.CLOSE_SESSION
+_LAST_OPCODE: Final = OpCode.WHO_AM_I
 
 
 class Metrics:
@@ -30,6 +37,14 @@ class Metrics:
     fsync_threshold_exceed_count: int = 0
     written: WrittenByNamespace
     """How many bytes of paths and data were written, by first path component."""
+    operations: list[int]
+    """How many requests of clients there were, by opcode; the negative ones stand ``_OPERATIONS``
+    further on. A reset leaves it, and the next one."""
+    slow_requests: int = 0
+    """How many requests took as long as ``pyzk.slowRequestMs``."""
+    ack_latency: dict[str, PercentileSummary]
+    """The sid of a learner -> the time from a proposal to its ACK, in ms; one in so many counts
+    (leader.ackLoggingFrequency)."""
     unsaved_configs: int = 0
     """How many configurations of the ensemble the files do not have because these cannot be
     written; a reset leaves it."""
@@ -167,10 +182,15 @@ class Metrics:
     def __init__(self) -> None:
         self.latency = Summary()
         self.written = WrittenByNamespace()
+        self.operations = [0] * _OPERATIONS
+        self.ack_latency = {}
         for name in SUMMARIES:
-            setattr(self, name, Summary())
+            setattr(self, name, PercentileSummary(MEDIAN_RESERVOIR))
         for name in PERCENTILE_SUMMARIES:
             setattr(self, name, PercentileSummary())
+        # All that a read or a write does in between is to wait for that.
+        self.read_commitproc_time_ms = self.readlatency
+        self.write_commitproc_time_ms = self.updatelatency
 
     def count_response(self, size: int) -> None:
         """Note the length of one reply."""
@@ -180,11 +200,37 @@ class Metrics:
         if size < self.min_client_response_size or self.min_client_response_size < 0:
             self.min_client_response_size = size
 
+    def count_frames(self, count: int, opcode: int, in_a_row: int) -> None:
+        """Note so many frames of a client, the last ``in_a_row`` of which were of one kind; those
+        before them are in ``operations`` already."""
+        self.packets_received += count
+        self.count_operations(opcode, in_a_row)
+
+    def count_operations(self, opcode: int, count: int) -> int:
+        """Note so many requests in a row of one kind; return how many."""
+        known = _FIRST_OPCODE <= opcode <= _LAST_OPCODE
+        self.operations[opcode & UNKNOWN_OPERATION if known else UNKNOWN_OPERATION] += count
+        return count
+
+    def count_proposals(self, before: int, last: int) -> int:
+        """Note the proposals of this leader behind the zxid ``before`` up to and with ``last``,
+        each of which it has prepared; return ``last``."""
+        self.proposal_count += last - before
+        self.prep_processor_request_queued += last - before
+        return last
+
+    def count_ack(self, sid: int, latency_ms: int) -> None:
+        """Note how long a learner took to acknowledge a proposal."""
+        summary = self.ack_latency.get(str(sid))
+        if summary is None:
+            summary = self.ack_latency[str(sid)] = PercentileSummary()
+        summary.add(latency_ms)
+
     def counters(self) -> list[tuple[str, int]]:
         """Return every counter, in order."""
         return [(name, getattr(self, name)) for name in COUNTERS]
 
-    def summaries(self) -> list[tuple[str, Summary]]:
+    def summaries(self) -> list[tuple[str, PercentileSummary]]:
         """Return every summary without percentiles, in order, but not those by namespace."""
         return [(name, getattr(self, name)) for name in SUMMARIES]
 
@@ -192,13 +238,19 @@ class Metrics:
         """Return every summary with percentiles, in order."""
         return [(name, getattr(self, name)) for name in PERCENTILE_SUMMARIES]
 
-    def reset(self) -> None:
-        """Set everything to what it is at the start (srst); the summaries stay the same objects."""
+    def reset_statistics(self) -> None:
+        """Set what the original counts apart from its metrics to what it is at the start; that is
+        all that srst does where Prometheus is the provider of metrics."""
         self.packets_received = self.packets_sent = self.fsync_threshold_exceed_count = 0
         self.last_client_response_size = -1
         self.min_client_response_size = self.max_client_response_size = -1
         self.latency.reset()
+
+    def reset(self) -> None:
+        """Set everything to what it is at the start (srst); the summaries stay the same objects."""
+        self.reset_statistics()
         self.written.reset()
+        self.ack_latency.clear()
         for name in COUNTERS:
             setattr(self, name, 0)
         for _, summary in self.summaries():

@@ -1,7 +1,8 @@
 """Summaries of many numbers: how many, their sum, the least, the greatest, percentiles.
 
 Pure. Answers to AvgMinMaxCounter, AvgMinMaxPercentileCounter and the sets of them. A summary with
-percentiles keeps the last 4096 values; the original keeps 4096 drawn at random.
+percentiles keeps the last 4096 values; the original keeps 4096 drawn at random. One without keeps
+fewer, for the median that Prometheus is told.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from typing import Final
 
 RESERVOIR: Final = 4096
 """The number of values that a summary with percentiles keeps."""
+MEDIAN_RESERVOIR: Final = 512
+"""The number of values that a summary keeps of which only the median is told."""
 NAMESPACES: Final = 1000
 """The number of namespaces whose writes are counted; further ones are not."""
 _NO_PREFIX: Final = "\0"
@@ -65,58 +68,110 @@ class Summary:
 
 
 class PercentileSummary(Summary):
-    """A summary that also knows percentiles of its last values."""
+    """A summary that also knows percentiles of its last values.
 
-    __slots__ = ("_next", "_values")
+    Values come in rows, most often of zeros: rows are kept, not values, so that to add a row costs
+    the same however long it is."""
 
-    def __init__(self) -> None:
+    __slots__ = ("_counts", "_kept", "_last", "_next", "_values")
+
+    def __init__(self, kept: int = RESERVOIR) -> None:
+        """``kept`` is how many values are kept."""
         super().__init__()
+        self._kept = kept
         self._values: list[int] = []
+        """The values of the rows; when it is full the oldest is at ``_next``."""
+        self._counts: list[int] = []
+        """How many values each row has."""
         self._next = 0
+        self._last = -1
+        """Where the newest row is; -1 if there is none."""
 
     def add(self, value: int) -> None:
-        super().add(value)
-        self._keep(value)
+        self.add_many(value, 1)
 
     def add_many(self, value: int, count: int) -> None:
-        super().add_many(value, count)
-        kept = 0
-        while kept < count and kept < RESERVOIR:
-            self._keep(value)
-            kept += 1
-
-    def _keep(self, value: int) -> None:
-        values = self._values
-        if len(values) < RESERVOIR:
-            values.append(value)
+        if count <= 0:
+            return
+        if self.count == 0:
+            self.min = self.max = value
+        elif value < self.min:
+            self.min = value
+        elif value > self.max:
+            self.max = value
+        self.count += count
+        self.sum += value * count
+        last = self._last
+        if last >= 0 and self._values[last] == value:
+            self._counts[last] += count
         else:
-            at = self._next
-            values[at] = value
-            self._next = at + 1 if at + 1 < RESERVOIR else 0
+            self._begin_row(value, count)
+
+    def _begin_row(self, value: int, count: int) -> None:
+        values = self._values
+        if len(values) < self._kept:
+            self._last = len(values)
+            values.append(value)
+            self._counts.append(count)
+            return
+        at = self._last = self._next
+        values[at] = value
+        self._counts[at] = count
+        self._next = at + 1 if at + 1 < self._kept else 0
 
     def percentiles(self, *quantiles: float) -> list[int]:
         """Return the value below which each share of the kept values lies, interpolated and
         rounded."""
-        values = sorted(self._values)
-        return [_quantile(values, quantile) for quantile in quantiles]
+        return self.recent(self._kept, *quantiles)
+
+    def recent(self, count: int, *quantiles: float) -> list[int]:
+        """Return the same of the last ``count`` values only, or of those that are kept."""
+        rows = self._rows(min(count, self._kept))
+        total = sum(number for _, number in rows)
+        return [_quantile(rows, total, quantile) for quantile in quantiles]
+
+    def _rows(self, count: int) -> list[tuple[int, int]]:
+        """Return the last ``count`` values as (value, how many), the least first."""
+        values, counts = self._values, self._counts
+        by_value: dict[int, int] = {}
+        at = self._last
+        for _ in range(len(values)):
+            if count <= 0:
+                break
+            number = min(counts[at], count)
+            count -= number
+            by_value[values[at]] = by_value.get(values[at], 0) + number
+            at = at - 1 if at else len(values) - 1
+        return sorted(by_value.items())
 
     def reset(self) -> None:
         super().reset()
         self._values.clear()
+        self._counts.clear()
         self._next = 0
+        self._last = -1
 
 
-def _quantile(ordered: list[int], quantile: float) -> int:
-    if not ordered:
+def _quantile(rows: list[tuple[int, int]], total: int, quantile: float) -> int:
+    if not total:
         return 0
-    position = quantile * (len(ordered) + 1)
+    position = quantile * (total + 1)
     index = int(position)
     if index < 1:
-        return ordered[0]
-    if index >= len(ordered):
-        return ordered[-1]
-    low, high = ordered[index - 1], ordered[index]
+        return rows[0][0]
+    if index >= total:
+        return rows[-1][0]
+    low, high = _at(rows, index - 1), _at(rows, index)
     return int(low + (position - index) * (high - low) + 0.5)
+
+
+def _at(rows: list[tuple[int, int]], index: int) -> int:
+    """Return the value at an index of all values in order."""
+    for value, count in rows:
+        if index < count:
+            return value
+        index -= count
+    raise AssertionError(index)
 
 
 class WrittenByNamespace:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     pkcs12,
 )
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 NOW = datetime.now(UTC)
 
@@ -76,11 +76,14 @@ class Authority(Issued):
         name: str = "Test CA",
         parent: Authority | None = None,
         days: tuple[float, float] = (-1, 30),
+        ocsp: str | None = None,
     ) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = named(name)
         builder = _builder(subject, parent.certificate.subject if parent else subject, key, days)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        if ocsp is not None:
+            builder = builder.add_extension(_responder(ocsp), False)
         signed = builder.sign((parent or self._of(key)).key, hashes.SHA256())
         above = (parent.certificate, *parent.signers) if parent else ()
         super().__init__(signed, key, above)
@@ -96,11 +99,12 @@ class Authority(Issued):
         names: Sequence[str] = (),
         days: tuple[float, float] = (-1, 30),
         crl: str | None = None,
+        ocsp: str | None = None,
         purposes: Sequence[x509.ObjectIdentifier] = (),
     ) -> Issued:
         """Sign a certificate for a subject. ``names`` are hosts, addresses or URIs; ``days`` from
-        now it is valid; ``crl`` is where the list of those revoked is; ``purposes`` are what it is
-        for, if it says so."""
+        now it is valid; ``crl`` is where the list of those revoked is, ``ocsp`` where the responder
+        is; ``purposes`` are what it is for, if it says so."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = named(subject) if isinstance(subject, str) else subject
         builder = _builder(name, self.certificate.subject, key, days)
@@ -114,11 +118,16 @@ class Authority(Issued):
         if crl is not None:
             place = x509.DistributionPoint([x509.UniformResourceIdentifier(crl)], None, None, None)
             builder = builder.add_extension(x509.CRLDistributionPoints([place]), False)
+        if ocsp is not None:
+            builder = builder.add_extension(_responder(ocsp), False)
         signers = (self.certificate, *self.signers)
         return Issued(builder.sign(self.key, hashes.SHA256()), key, signers[:-1])
 
-    def revoke(self, *revoked: Issued, days: tuple[float, float] = (-1, 1)) -> bytes:
-        """The list of those revoked, as DER."""
+    def revoke(
+        self, *revoked: Issued, days: tuple[float, float] = (-1, 1), since: float = -1
+    ) -> bytes:
+        """The list of those revoked, as DER; ``days`` from now it is valid, and they are revoked
+        ``since`` days from now."""
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self.certificate.subject)
@@ -129,7 +138,7 @@ class Authority(Issued):
             builder = builder.add_revoked_certificate(
                 x509.RevokedCertificateBuilder()
                 .serial_number(each.certificate.serial_number)
-                .revocation_date(NOW + timedelta(days=days[0]))
+                .revocation_date(NOW + timedelta(days=since))
                 .build()
             )
         return builder.sign(self.key, hashes.SHA256()).public_bytes(Encoding.DER)
@@ -152,6 +161,12 @@ def _builder(
     )
 
 
+def _responder(place: str) -> x509.AuthorityInformationAccess:
+    name = x509.UniformResourceIdentifier(place)
+    one = x509.AccessDescription(AuthorityInformationAccessOID.OCSP, name)
+    return x509.AuthorityInformationAccess([one])
+
+
 def _general(name: str) -> x509.GeneralName:
     if "://" in name:
         return x509.UniformResourceIdentifier(name)
@@ -162,6 +177,7 @@ def _general(name: str) -> x509.GeneralName:
 
 
 def write(path: Path, content: bytes) -> str:
-    """Write a file, and return its path as a key of zoo.cfg has it."""
+    """Write a file for its owner alone, and return its path as a key of zoo.cfg has it."""
+    path.touch(0o600)
     path.write_bytes(content)
     return str(path)

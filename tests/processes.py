@@ -15,6 +15,8 @@ Child = subprocess.Popen[str]
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.getcwd()}
 # As a user's: what is not written yet when a pipe breaks must not be tried again at the end.
 ENVIRONMENT.pop("PYTHONUNBUFFERED", None)
+NO_ADMIN = "--no-admin"
+"""The option of `pyzk serve` without which each of them would want the same port for HTTP."""
 
 
 _PIPES: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyzk.metrics import COUNTERS, PERCENTILE_SUMMARIES, SUMMARIES, Metrics
-from pyzk.summaries import NAMESPACES, RESERVOIR, PercentileSummary, Summary
+from pyzk.summaries import (
+    MEDIAN_RESERVOIR,
+    NAMESPACES,
+    RESERVOIR,
+    PercentileSummary,
+    Summary,
+)
 
 
 def test_an_empty_summary_is_all_zero() -> None:
@@ -63,6 +69,29 @@ def test_percentiles_are_those_of_the_last_values() -> None:
     assert summary.percentiles(0.5) == [0]
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), max_size=30),
+    st.integers(1, 12),
+    st.integers(0, 20),
+)
+def test_recent_values_are_the_last_ones(
+    rows: list[tuple[int, int]], kept: int, recent: int
+) -> None:
+    summary = PercentileSummary(kept)
+    every: list[int] = []
+    for value, count in rows:
+        summary.add_many(value, count)
+        every += [value] * count
+    for count in (recent, kept):
+        wanted = sorted(every[-min(count, kept) :]) if count else []
+        got = summary.recent(count, 0.0, 1.0)
+        assert got == ([wanted[0], wanted[-1]] if wanted else [0, 0])
+    plain = PercentileSummary(1000)
+    for value in every[-kept:]:
+        plain.add(value)
+    assert summary.percentiles(0.25, 0.5, 0.9) == plain.percentiles(0.25, 0.5, 0.9)
+
+
 def test_every_number_has_its_kind_and_comes_in_the_order_of_mntr() -> None:
     metrics = Metrics()
     assert COUNTERS[:2] == ("watch_bytes", "stale_requests_dropped")
@@ -74,8 +103,18 @@ def test_every_number_has_its_kind_and_comes_in_the_order_of_mntr() -> None:
     assert [name for name, _ in metrics.summaries()] == list(SUMMARIES)
     assert [name for name, _ in metrics.percentile_summaries()] == list(PERCENTILE_SUMMARIES)
     assert {type(number) for _, number in metrics.counters()} == {int}
-    assert {type(summary) for _, summary in metrics.summaries()} == {Summary}
-    assert {type(each) for _, each in metrics.percentile_summaries()} == {PercentileSummary}
+    kept = {len(_filled(each)) for _, each in metrics.summaries()}
+    assert kept == {MEDIAN_RESERVOIR}
+    kept = {len(_filled(each)) for _, each in metrics.percentile_summaries()}
+    assert kept == {RESERVOIR}
+
+
+def _filled(summary: PercentileSummary) -> list[int]:
+    """All values that a summary keeps of many, no two the same."""
+    for value in range(2 * RESERVOIR):
+        summary.add(value)
+    low = summary.percentiles(0.0)[0]
+    return list(range(low, 2 * RESERVOIR))
 
 
 def test_response_sizes() -> None:

@@ -13,12 +13,14 @@ import click
 
 from pyzk.cli.output import JSON, output_option, print_json, print_out
 from pyzk.cli.sources import fail, load, property_options
+from pyzk.config import admin
 from pyzk.config.keys import SECRETS
 from pyzk.config.members import bracketed
 from pyzk.config.security_keys import CLIENT_PREFIX, QUORUM_PREFIX
 from pyzk.config.server import DEFAULTS, WILDCARD, ServerConfig, effective_values
 from pyzk.config.tls import usual_values
 from pyzk.errors import ConfigError
+from pyzk.runtime import secret_files
 
 
 class _Group(click.Group):
@@ -56,16 +58,16 @@ def check(
 ) -> None:
     """Say what ZOO_CFG means, whether its values are right, and what of it will be ignored.
 
-    It starts nothing, opens no ports and reads no data but myid and, for TLS, the stores of keys
-    and certificates; it looks up no names but those of
-    a client address that is given twice. So `pyzk serve` may still meet a port that is taken, a
+    It starts nothing, opens no ports and reads no data but myid, login files and, for TLS, the
+    stores of keys and certificates; it looks up no names but those of a client address that is
+    given twice. So `pyzk serve` may still meet a port that is taken, a
     name that nobody knows, or a directory that cannot be used.
 
     Standard output has the effective values that are not ZooKeeper's defaults, one KEY=VALUE a
     line; standard error has notes, warnings and, as its last line, the verdict. With `--output
     json` all of it is on standard output. A wrong value ends it with one line and code 2.
     """
-    config = _with_stores(load(zoo_cfg, properties, properties_file), zoo_cfg)
+    config = _with_files(load(zoo_cfg, properties, properties_file), zoo_cfg)
     values = {name: _show(name, value) for name, value in _values(config, with_defaults)}
     if output == JSON:
         print_json(_report(config, values))
@@ -85,20 +87,37 @@ def check(
     click.echo(f"{name}: ok, {counts}: {_place(config)}", err=True)
 
 
-def _with_stores(config: ServerConfig, zoo_cfg: str | None) -> ServerConfig:
-    """Return the configuration with a warning for each certificate whose time it is not, or end the
-    process with one line if a store is no use."""
+def _with_files(config: ServerConfig, zoo_cfg: str | None) -> ServerConfig:
+    """Return the configuration with a warning for each certificate whose time it is not, and for
+    files with secrets that everybody may read; or end the process with one line if a store is no
+    use, or a library is missing."""
     found: list[str] = []
     members = None if config.ensemble is None else config.ensemble.quorum_tls
-    for each in (config.client_tls, members):
-        if each is not None:
-            from pyzk.runtime.tls import TlsContexts  # few need it
+    admin_tls = None if config.admin is None else config.admin.tls
+    try:
+        for each in (config.client_tls, members, admin_tls):
+            if each is not None:
+                from pyzk.runtime.tls import TlsContexts  # few need it
 
-            try:
                 TlsContexts(each, warn=found.append)
-            except ConfigError as error:
-                fail(f"{zoo_cfg}: {error}")
+        if _is_kerberos(config):
+            from pyzk.runtime import kerberos  # likewise
+
+            kerberos.library()
+    except ConfigError as error:
+        fail(str(error) if zoo_cfg is None else f"{zoo_cfg}: {error}")
+    secrets = secret_files.warning(config)
+    if secrets is not None:
+        found.append(secrets)
     return replace(config, warnings=(*config.warnings, *((None, text) for text in found)))
+
+
+def _is_kerberos(config: ServerConfig) -> bool:
+    members = None if config.ensemble is None else config.ensemble.quorum_sasl
+    clients = None if config.sasl is None else config.sasl.login
+    return (clients is not None and clients.is_kerberos) or (
+        members is not None and members.is_kerberos
+    )
 
 
 def _report(config: ServerConfig, values: dict[str, str]) -> dict[str, object]:
@@ -112,6 +131,7 @@ def _report(config: ServerConfig, values: dict[str, str]) -> dict[str, object]:
 
 def _values(config: ServerConfig, with_defaults: bool) -> list[tuple[str, object]]:
     values, usual = effective_values(config), dict(effective_values(DEFAULTS))
+    usual |= admin.usual_values()
     if config.client_tls is not None:
         usual |= usual_values(CLIENT_PREFIX)
     if config.ensemble is not None:

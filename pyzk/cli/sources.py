@@ -23,6 +23,8 @@ DEFAULTS = (
     Property("dataDir", "./pyzk-data", "dataDir"),
 )
 """The address to serve on where no zoo.cfg is given: only this machine can reach it."""
+_ADMIN_DEFAULT = Property("zookeeper.admin.serverAddress", "127.0.0.1", "admin.serverAddress")
+"""The address of the admin server then; a property, for -D to win over it."""
 
 KERBEROS_VARIABLE = "KRB5_CONFIG"
 """The environment variable that names another krb5.conf to what has to do with Kerberos."""
@@ -54,23 +56,36 @@ def load(
     """Return the configuration, or end the process with one line that says what is wrong."""
     given = load_properties(properties, properties_file)
     try:
-        if zoo_cfg is None:
-            all_options = (*DEFAULTS, *options)
-            return parse_config(b"", given, all_options, _read_if_there, has_provider=has_provider)
-        return parse_config(
-            _read(zoo_cfg),
-            given,
-            options,
-            _read_if_there,
-            resolve,
-            os.path.isdir,
-            os.path.abspath(zoo_cfg),
-            has_provider,
-        )
+        return read_config(zoo_cfg, given, options)
     except ConfigError as error:
         fail(f"{zoo_cfg}: {error}" if zoo_cfg is not None else str(error))
     except OSError as error:
         fail(f"cannot read {error.filename}: {error.strerror}")
+
+
+def read_config(
+    zoo_cfg: str | None, properties: Iterable[Property], options: Iterable[Property]
+) -> ServerConfig:
+    """Return the configuration. Raises ConfigError and OSError."""
+    if zoo_cfg is None:
+        all_options = (*DEFAULTS, *options)
+        return parse_config(
+            b"",
+            (_ADMIN_DEFAULT, *properties),
+            all_options,
+            _read_if_there,
+            has_provider=has_provider,
+        )
+    return parse_config(
+        _read(zoo_cfg),
+        properties,
+        options,
+        _read_if_there,
+        resolve,
+        os.path.isdir,
+        os.path.abspath(zoo_cfg),
+        has_provider,
+    )
 
 
 def load_properties(

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from pyzk.errors import ConfigError
@@ -210,6 +210,8 @@ class Login:
     uses_keytab: bool = False
     ticket_cache: str | None = None
     """The file with tickets; None stands for that of the user."""
+    path: str = field(default="", compare=False)
+    """The login file that has the section; "" if there is none."""
 
     @property
     def is_kerberos(self) -> bool:

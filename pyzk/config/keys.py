@@ -13,13 +13,16 @@ from __future__ import annotations
 from typing import Final
 
 from pyzk.config.kinds import (
+    ANY_PORT,
     BOOL,
     COMPRESSION,
     COUNT,
     ELECTION,
     HOST,
+    HTTP_VERSION,
     INT,
     LIST,
+    LOG_LEVEL,
     LONG,
     NUMBER,
     PATH,
@@ -33,6 +36,7 @@ from pyzk.config.kinds import (
     RATIO,
     TEXT,
     THRESHOLD,
+    URL_PATH,
     WIDE_COUNT,
     YES_NO,
     Key,
@@ -43,6 +47,7 @@ from pyzk.config.kinds import (
     member,
     unused,
 )
+from pyzk.config.metrics_provider import METRICS, PREFIX
 from pyzk.config.security_keys import AUTH, QUORUM_AUTH, SASL, TLS
 
 
@@ -199,7 +204,7 @@ ENSEMBLE: Final = (
     member("leader.maxConcurrentSnapSyncs", INT, "max_concurrent_snap_syncs", POSITIVE),
     member("leader.maxConcurrentDiffSyncs", INT, "max_concurrent_diff_syncs", POSITIVE),
     member("leader.maxTimeToWaitForEpoch", INT, "max_time_to_wait_for_epoch_ms"),
-    ensemble("leader.ackLoggingFrequency", INT, "1000"),
+    member("leader.ackLoggingFrequency", INT, "ack_logging_frequency"),
     ensemble("leader.closeSocketAsync", BOOL, "false"),
     ensemble("learner.closeSocketAsync", BOOL, "false"),
     ensemble("learner.asyncSending", BOOL, "false"),
@@ -215,6 +220,22 @@ ENSEMBLE: Final = (
     Key("follower.nodelay", BOOL, None, Status.ENSEMBLE, own=True, default="true"),
 )
 
+# Read by pyzk/config/admin.py, into one record, which has the defaults, too.
+ADMIN: Final = (
+    Key("admin.enableServer", BOOL, default="true"),
+    Key("admin.serverAddress", HOST, default="0.0.0.0"),  # noqa: S104 - a default to print
+    Key("admin.serverPort", ANY_PORT, default="8080"),
+    Key("admin.idleTimeout", INT, default="30000", own_unit="milliseconds"),
+    Key("admin.commandURL", URL_PATH, default="/commands"),
+    Key("admin.httpVersion", HTTP_VERSION, default="11"),
+    Key("admin.portUnification", BOOL, default="false"),
+    Key("admin.forceHttps", BOOL, default="false"),
+    Key("admin.needClientAuth", BOOL, default="false"),
+    Key("admin.snapshot.enabled", BOOL, default="true"),
+    Key("admin.restore.enabled", BOOL, default="true"),
+    Key("admin.rateLimiterIntervalInMS", INT, default="300000", own_unit="milliseconds"),
+)
+
 OTHER: Final = (
     later(
         "serverCnxnFactory",
@@ -222,22 +243,11 @@ OTHER: Final = (
         "org.apache.zookeeper.server.NIOServerCnxnFactory",
         "org.apache.zookeeper.server.NettyServerCnxnFactory",
     ),
-    later("metricsProvider.className", known=True),
-    # Only `false` switches the original's admin server off, and off is what pyzk has.
-    later("admin.enableServer", "true", "false"),
-    unused("admin.serverAddress", "0.0.0.0"),  # noqa: S104 - a default to print
-    unused("admin.serverPort", "8080"),
-    unused("admin.idleTimeout", "30000"),
-    unused("admin.commandURL", "/commands"),
-    unused("admin.httpVersion", "11"),
-    later("admin.portUnification", "false"),
-    later("admin.forceHttps", "false"),
-    later("admin.needClientAuth", "false"),
-    unused("admin.snapshot.enabled", "true"),
-    unused("admin.restore.enabled", "true"),
-    unused("admin.rateLimiterIntervalInMS", "300000"),
+    Key("pyzk.logLevel", LOG_LEVEL, "log_level"),
     Key("audit.enable", BOOL, "audit_enable"),
     Key("audit.impl.class", TEXT, "audit_impl_class"),
+    Key("pyzk.console.write", BOOL, "console_write"),
+    Key("pyzk.console.hosts", LIST, "console_hosts"),
     later("pathStats.enabled", "false"),
     unused("pathStats.slotCapacity", "60"),
     unused("pathStats.slotDuration", "15"),
@@ -283,6 +293,8 @@ GROUPS: Final[dict[str, tuple[Key, ...]]] = {
     "Ensembles": ENSEMBLE,
     "Authentication between members": QUORUM_AUTH,
     "TLS": TLS,
+    "Admin server": ADMIN,
+    "Metrics": METRICS,
     "Administration and tuning": OTHER,
 }
 
@@ -291,5 +303,5 @@ KNOWN: Final = {key.name: key for key in KEYS if key.known}
 SECRETS: Final = frozenset(key.name for key in KEYS if key.is_secret)
 """The keys whose values are shown to nobody."""
 
-KNOWN_PREFIXES: Final = ("metricsProvider.",)
+KNOWN_PREFIXES: Final = (PREFIX,)
 MEMBER_PREFIXES: Final = ("server.", "group.", "weight.")

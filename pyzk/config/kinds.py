@@ -156,6 +156,17 @@ def _expression(text: str) -> object:
     return text
 
 
+def _http_version(text: str) -> object:
+    return _decoded_number(text, 10, 11)
+
+
+def _url_path(text: str) -> object:
+    """Return the path without slashes at its end."""
+    if not re.fullmatch(r"/[!$&'()*+,;=:@/\w.~-]*", text, re.ASCII) or not text.strip("/"):
+        raise ValueError(text)
+    return text.rstrip("/")
+
+
 _DIGESTS: Final = re.compile(
     r"MD5|SHA|SHA-?1|SHA-?(224|256|384|512)|SHA-512/(224|256)|SHA3-(224|256|384|512)", re.IGNORECASE
 )
@@ -178,6 +189,9 @@ PLAIN_INT: Final = _integer(decode=False)
 PLAIN_COUNT: Final = _integer(0, decode=False)
 PLAIN_POSITIVE: Final = _integer(1, decode=False)
 PORT: Final = _integer(0, 65535, decode=False)
+ANY_PORT: Final = _integer(0, 65535)
+HTTP_VERSION: Final = Kind("10 or 11, for HTTP 1.0 and 1.1", _http_version)
+URL_PATH: Final = Kind("a path that begins with /", _url_path)
 BOOL: Final = _choice({"true": True, "false": False}, fold=True)
 YES_NO: Final = _choice({"yes": True, "no": False}, fold=False)
 STORE_TYPE: Final = _choice(
@@ -201,6 +215,9 @@ PROTOCOL: Final = _choice(
 ID_TYPE: Final = _choice({"san": "SAN", "sdn": "SDN"}, fold=True)
 NAME_TYPE: Final = _integer(0, 8)
 COMPRESSION: Final = _choice({"": "", "gz": "gz", "snappy": "snappy"}, fold=True)
+LOG_LEVEL: Final = _choice(
+    {"debug": "debug", "info": "info", "warning": "warning", "error": "error"}, fold=True
+)
 PEER_TYPE: Final = _choice({"participant": "participant", "observer": "observer"}, fold=True)
 ELECTION: Final = Kind("3", lambda text: whole_number(text, 3, 3))
 TEXT: Final = Kind("text", str)

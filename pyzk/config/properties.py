@@ -66,6 +66,22 @@ def without_keys(data: bytes, is_removed: Callable[[str], bool]) -> bytes:
     return "".join(kept).encode("iso-8859-1")
 
 
+def with_values_hidden(data: bytes, is_hidden: Callable[[str], bool], shown: str) -> bytes:
+    """Return the file with another value for the keys that are hidden; all else stays as it is.
+    Raises ConfigError as `parse_properties` does."""
+    pieces = _LINE_END_KEPT.split(data.decode("iso-8859-1"))
+    ends = [*pieces[1::2], ""]
+    lines = pieces[0::2]
+    out: list[str] = []
+    for first, end, text in _logical_lines(lines):
+        key = _split(first + 1, text).key if text else ""
+        if text and is_hidden(key):
+            out.append(f"{key}={shown}{ends[end - 1]}")
+        else:
+            out += [lines[at] + ends[at] for at in range(first, end)]
+    return "".join(out).encode("iso-8859-1", "replace")
+
+
 def escaped(value: str) -> str:
     """Return a value as it must be written to be read as itself."""
     out = value.replace("\\", "\\\\")

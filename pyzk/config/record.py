@@ -8,10 +8,13 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, Final
 
+from pyzk.config.metrics_provider import DEFAULT as DEFAULT_METRICS
+from pyzk.config.metrics_provider import PROMETHEUS
 from pyzk.config.settings import Remark
 from pyzk.constants import MAX_TXN_BYTES
 
 if TYPE_CHECKING:
+    from pyzk.config.admin import AdminConfig
     from pyzk.config.ensemble import EnsembleConfig
     from pyzk.config.sasl import SaslConfig
     from pyzk.config.tls import TlsConfig
@@ -129,6 +132,13 @@ class ServerConfig:
     custom_providers: tuple[tuple[str, object], ...] = ()
     """The (entry point, provider) of those that are no class of the original; whoever runs the
     server makes them, and the registry looks what they are."""
+    properties: tuple[tuple[str, str], ...] = dataclasses.field(
+        default=(), repr=False, compare=False
+    )
+    """The (name, value) of the system properties, as they were given or as the lines of zoo.cfg
+    become such."""
+    file_text: bytes | None = dataclasses.field(default=None, repr=False, compare=False)
+    """What stood in zoo.cfg at the start; None if there was none."""
     other_properties: tuple[tuple[str, str], ...] = dataclasses.field(default=(), repr=False)
     """The (name, value) of the settings that no row of the table asks for, which custom providers
     may know; the names are without ``zookeeper.``."""
@@ -157,9 +167,36 @@ class ServerConfig:
     connection_throttle_local_session_weight: int = 1
     connection_throttle_renew_session_weight: int = 2
 
+    log_level: str = "info"
+    """The level of the log: debug, info, warning or error."""
+
     audit_enable: bool = False
     audit_impl_class: str = ""
     """The Java class that writes the audit log; "" stands for the original's own."""
+
+    console_write: bool = False
+    """Whether the console changes znodes for who has digest credentials; it never does without an
+    audit log."""
+    console_hosts: tuple[str, ...] = ()
+    """The names of this server by which browsers come to the console, beside those that it
+    knows."""
+    admin: AdminConfig | None = None
+    """What the admin server, by HTTP, is told; None if there is none."""
+
+    metrics_provider: str = DEFAULT_METRICS
+    """The class of the original whose way of giving metrics away this server has."""
+    metrics_http_host: str = WILDCARD
+    """Where Prometheus asks for metrics, if its provider is configured."""
+    metrics_http_port: int = 7000
+    """The port there; 0 takes any free one."""
+    metrics_export_jvm_info: bool = True
+    """Whether Prometheus is told of the process, too."""
+    metrics_top_paths: int = 0
+    """Of how many of the most frequent paths the number of requests is told; 0 counts none."""
+    metrics_top_clients: int = 0
+    """Of how many of the busiest clients the number of requests is told; 0 counts none."""
+    slow_request_ms: int = 0
+    """The time from which on a request is slow; 0 means that none is."""
 
     ensemble: EnsembleConfig | None = None
     """The place among the other members; None on a lone server."""
@@ -180,6 +217,12 @@ class ServerConfig:
         for name, value in derived.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
+
+    @property
+    def is_told_to_prometheus(self) -> bool:
+        """Whether metrics are given away as PrometheusMetricsProvider does, on a port of its own
+        and in ``mntr``."""
+        return self.metrics_provider == PROMETHEUS
 
     @property
     def max_txn_bytes(self) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from pyzk.config.jaas import Login, Module, login_of, parse_jaas
@@ -122,7 +122,7 @@ class LoginFile:
                 " Krb5LoginModule there logs in with Kerberos",
                 key=DIGEST_KEY,
             )
-        return found
+        return replace(found, path=self.path)
 
     def _wrong(self, error: ConfigError) -> ConfigError:
         where = "" if error.line is None else f" line {error.line}"

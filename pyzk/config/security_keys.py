@@ -34,6 +34,9 @@ from pyzk.config.kinds import (
     unused,
 )
 
+X_FORWARDED_FOR: Final = Key("IPAuthenticationProvider.usexforwardedfor", BOOL, default="false")
+"""It concerns the admin server alone, which reads it: clients have no such header."""
+
 AUTH: Final = (
     Key("skipACL", YES_NO, "skip_acl"),
     Key("enableEagerACLCheck", BOOL, "enable_eager_acl_check", Status.ENSEMBLE),
@@ -43,8 +46,7 @@ AUTH: Final = (
     Key("DigestAuthenticationProvider.enabled", BOOL, "digest_auth_enabled"),
     Key("DigestAuthenticationProvider.digestAlg", DIGEST, "digest_alg"),
     Key("DigestAuthenticationProvider.superDigest", OPTIONAL, "super_digest", is_secret=True),
-    # It concerns the admin server alone: the protocol of clients has no such header.
-    unused("IPAuthenticationProvider.usexforwardedfor", "false"),
+    X_FORWARDED_FOR,
     Key("X509AuthenticationProvider.superUser", OPTIONAL, "x509_super_user"),
     Key("ssl.x509.clientCertIdType", ID_TYPE, "x509_id_type"),
     Key("ssl.x509.clientCertIdSanMatchType", NAME_TYPE, "x509_san_match_type"),
@@ -159,7 +161,7 @@ def _rows(*, is_for_clients: bool) -> dict[str, TlsRow]:
         ),
         "allowReverseDnsLookup": TlsRow(BOOL, "allow_reverse_dns_lookup", value=not is_for_clients),
         "crl": TlsRow(BOOL, "crl", value=False),
-        "ocsp": TlsRow(BOOL, value=False, status=Status.REFUSED),
+        "ocsp": TlsRow(BOOL, "ocsp", value=False),
         "handshakeDetectionTimeoutMillis": TlsRow(PLAIN_INT, value=5000),
         "context.supplier.class": TlsRow(OPTIONAL, status=Status.REFUSED),
     }

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from pyzk.config import admin
 from pyzk.config.keys import KEYS, KNOWN
 from pyzk.config.kinds import PATH, Key, Status
 from pyzk.config.properties import parse_properties
@@ -91,6 +92,7 @@ def parse_config(
     """
     settings = Settings(text, properties, options)
     builder = _Builder(settings, read_file, resolve or no_names, is_directory, path, has_provider)
+    builder.values["file_text"] = None if path is None else text
     try:
         return builder.build()
     except ConfigError as error:
@@ -99,7 +101,7 @@ def parse_config(
 
 def effective_values(config: ServerConfig) -> list[tuple[str, object]]:
     """Return (key, value) of every setting that has a field, in the order of the table, then those
-    of TLS on the client ports, and of SASL."""
+    of TLS on the client ports, of SASL, and of the admin server."""
     values = [(key.name, getattr(config, key.field)) for key in KEYS if key.field is not None]
     if config.client_tls is not None:
         from pyzk.config import tls
@@ -109,7 +111,7 @@ def effective_values(config: ServerConfig) -> list[tuple[str, object]]:
         from pyzk.config import sasl
 
         values += sasl.effective_values(config.sasl)
-    return values
+    return values + admin.effective_values(config.admin)
 
 
 class _Builder:
@@ -147,6 +149,7 @@ class _Builder:
         self._take_auth_providers()
         self._take_tls()
         self._take_sasl()
+        self.values["admin"] = admin.read_admin(self.settings, self.values, self._warn, self._note)
         self._leftovers()
         if self.settings.members:
             self._members()
@@ -235,6 +238,13 @@ class _Builder:
                 self._unknown(name, setting)
                 others.append((name.removeprefix("zookeeper."), setting.value))
         self.values["other_properties"] = tuple(others)
+        members = {
+            f"zookeeper.{key}": setting
+            for key, setting in self.settings.members.items()
+            if key != "dynamicConfigFile"
+        }
+        found = {**self.settings.properties, **members}
+        self.values["properties"] = tuple((name, each.value) for name, each in found.items())
 
     def _unknown(self, name: str, setting: Setting) -> None:
         from pyzk.config import hints  # a start that is right does without it
@@ -414,6 +424,10 @@ class _Builder:
             raise self.given["audit_impl_class"].wrong(
                 f"{config.audit_impl_class!r} is a Java class that pyzk cannot run; remove it, and"
                 " the events go to the logger pyzk.audit (pyzk serve --audit-log FILE)"
+            )
+        if config.console_write and not config.audit_enable:
+            raise self.given["console_write"].wrong(
+                "needs audit.enable=true: every change from the console is in the audit log"
             )
         if config.x509_id_type == "SAN" and config.x509_san_match_type is None:
             raise self.given["x509_id_type"].wrong(

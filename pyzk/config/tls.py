@@ -29,10 +29,6 @@ NONE: Final = "none"
 _OPENSSL_DEFAULTS: Final = tuple(
     OPENSSL_NAMES[name] for name in DEFAULT_SUITES if name not in TLS_13_SUITES
 )
-_CRL_INSTEAD: Final = (
-    "asks for OCSP, which pyzk does not do; ssl.crl=true checks revocation by the lists that the"
-    " certificates name. Remove it on this server if that is acceptable"
-)
 
 Say = Callable[[Setting, str], None]
 """Takes a sentence about a setting, for the operator."""
@@ -71,6 +67,9 @@ class TlsConfig:
     """Whether the name of an address is looked up, if the certificate is not for the address."""
     crl: bool = False
     """Whether certificates are looked up in the revocation lists that they name."""
+    ocsp: bool = False
+    """Whether the OCSP responders that certificates name are asked, and the lists where those do
+    not answer."""
     handshake_detection_timeout_ms: int = 5000
     """The time in which a port for both learns whether a connection is TLS."""
     fips_mode: bool = True
@@ -154,8 +153,6 @@ class TlsReader:
                 "names a Java class, which pyzk cannot run; give keyStore.location and"
                 " trustStore.location instead"
             )
-        if self._values.get("ocsp"):
-            raise self._given["ocsp"].wrong(_CRL_INSTEAD)
         if self._values.get("authProvider", "x509") != "x509":
             raise self._given["authProvider"].wrong("pyzk has x509 only; remove it")
         for store in ("keyStore", "trustStore"):

@@ -21,6 +21,7 @@ from pyzk.data.snapshot_view import SnapshotView
 from pyzk.data.tree import Applied, DataTree
 from pyzk.data.txn import DIGEST_VERSION, LoggedTxn
 from pyzk.jute.records import ACL, CreateSessionTxn, TxnHeader
+from pyzk.metrics import Metrics
 from pyzk.zxid import format_zxid, make
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,8 @@ class Database:
         self.digest_log: deque[tuple[int, int, int]] = deque(maxlen=DIGEST_LOG_LIMIT)
         """The (zxid, digest version, digest) of every 128th transaction."""
         self.digest_mismatches = 0
+        self.metrics: Metrics | None = None
+        """What counts further mismatches, too; None until a server has this database."""
         self.fuzzy_until = 0
         """The zxid up to which a loaded fuzzy snapshot may have effects; up to there no digests are
         compared."""
@@ -124,6 +127,8 @@ class Database:
         if zxid <= self.fuzzy_until:
             return
         self.digest_mismatches += 1
+        if self.metrics is not None:
+            self.metrics.digest_mismatches_count += 1
         if self.digest_mismatches in (1, 10, 100, 1000) or self.digest_mismatches % 10000 == 0:
             log.error(
                 "tree digest differs at zxid %s: transaction says %d, tree has %d (%d so far)",

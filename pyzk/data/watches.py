@@ -23,6 +23,7 @@ from pyzk.data.paths import ROOT
 from pyzk.errors import MarshallingError
 
 if TYPE_CHECKING:
+    from pyzk.metrics import Metrics
     from pyzk.summaries import Summary
 
 STANDARD: Final = 1
@@ -39,7 +40,7 @@ CHANGE_WORK: Final = 8
 class WatchEvent:
     """What a watcher is told: one trigger, whoever hears of it."""
 
-    __slots__ = ("acl_id", "frame", "path", "type", "zxid")
+    __slots__ = ("acl_id", "frame", "path", "type", "withheld", "zxid")
 
     def __init__(self, event_type: int, path: str, zxid: int, acl_id: int) -> None:
         self.type = event_type
@@ -50,6 +51,8 @@ class WatchEvent:
         parent for an event about children."""
         self.frame: bytes | None = None
         """The event as it is on the wire; None until a watcher has encoded it."""
+        self.withheld = 0
+        """How many watchers may not read it."""
 
 
 class Watcher(Protocol):
@@ -166,13 +169,15 @@ class WatchTable:
 class WatchManager:
     """Holds the two tables, and decides which change triggers what in which order."""
 
-    __slots__ = ("_children", "_data", "fired", "work")
+    __slots__ = ("_children", "_data", "fired", "metrics", "work")
 
     def __init__(self) -> None:
         self._data = WatchTable()
         self._children = WatchTable()
         self.fired: dict[int, Summary] | None = None
         """How many watchers a trigger hit, as summaries by event type; the server sets it."""
+        self.metrics: Metrics | None = None
+        """Where the bytes of events are counted; the server sets it."""
         self.work = 0
         """How much the changes of the tree have cost so far, in the time that one event takes
         (0.5 us): it tells when a transaction, or many of them, have held others up for long."""
@@ -257,6 +262,9 @@ class WatchManager:
         self.work += len(hit)
         if self.fired is not None:
             self.fired[event_type].add(len(hit))
+        if self.metrics is not None and event.frame is not None:
+            twice = 0 if not told else sum(watcher in told for watcher in hit)
+            self.metrics.watch_bytes += (len(hit) - twice - event.withheld) * len(event.frame)
 
     # -- asking and removing (checkWatches, removeWatches, the end of a connection)
 
@@ -303,6 +311,31 @@ class WatchManager:
         has gone."""
         paths = self._data.watchers.get(watcher)
         return None if paths is None else list(paths)
+
+    def child_watched(self) -> list[str]:
+        """Return the paths in the child table."""
+        return list(self._children.paths)
+
+    def child_watchers_of(self, path: str) -> list[Watcher]:
+        """Return the watchers of one path in the child table."""
+        return list(self._children.paths.get(path, ()))
+
+    def child_paths_of(self, watcher: Watcher) -> list[str]:
+        """Return the paths of one watcher in the child table."""
+        return list(self._children.watchers.get(watcher, ()))
+
+    def kinds_of(self, path: str, watcher: Watcher) -> list[int]:
+        """Return the WatchKind of every watch that one watcher has at one path."""
+        modes = self._data.modes(path, watcher)
+        kinds = [kind for mode, kind in _DATA_KINDS if modes & mode]
+        if self._children.modes(path, watcher) & STANDARD:
+            kinds.append(WatchKind.CHILDREN)
+        return kinds
+
+    def count_of(self, watcher: Watcher) -> int:
+        """Return how many paths one watcher has, counted in each table."""
+        data, children = self._data.watchers, self._children.watchers
+        return len(data.get(watcher, ())) + len(children.get(watcher, ()))
 
     def entries(self) -> list[tuple[str, int, Watcher]]:
         """Return every watch as (path, WatchKind, watcher): by path, in the order of

@@ -28,10 +28,10 @@ from contextlib import closing
 from typing import Final, NamedTuple
 
 from pyzk.data.database import FrozenDatabase
-from pyzk.errors import Corrupt
+from pyzk.errors import Corrupt, StorageError
 from pyzk.persistence import filenames, newest_log, txnlog
 from pyzk.persistence.directory import Directory, join, remove_all, save
-from pyzk.persistence.snapshot import SnapshotWriter, write_nodes
+from pyzk.persistence.snapshot import SnapshotWriter, add_nodes
 from pyzk.persistence.txnlog import LogScan
 from pyzk.zxid import format_zxid
 
@@ -120,19 +120,70 @@ def receive(
     Older logs are removed as well: nobody knows whether they lead to the snapshot without a hole,
     and falling back to them would lead to another history. Does not close the view.
     """
-    remove_received(snap_directory)
-    writer = SnapshotWriter(
-        snap_directory,
-        frozen,
-        suffix=suffix,
-        last_zxid_section=last_zxid_section,
-        prefix=RECEIVED_PREFIX,
+    received = Received(
+        snap_directory, log_directory, frozen, suffix=suffix, last_zxid_section=last_zxid_section
     )
-    name = write_nodes(writer, frozen).removeprefix(RECEIVED_PREFIX)
-    snapshots = [each.name for each in filenames.snapshots(snap_directory.names())]
-    logs = [each.name for each in filenames.logs(log_directory.names())]
-    others = [each for each in reversed(snapshots) if each != name]
-    return Replacement(frozen.zxid, tuple(reversed(logs)), (), name, tuple(others))
+    received.write()
+    return received.finish(frozen.zxid)
+
+
+class Received:
+    """A database that is to replace what a server has: written while that goes on, all but its
+    zxid, which is known only when it comes in force."""
+
+    def __init__(
+        self,
+        snap_directory: Directory,
+        log_directory: Directory,
+        frozen: FrozenDatabase,
+        *,
+        suffix: str = "",
+        last_zxid_section: bool = True,
+    ) -> None:
+        """Begin the file. Raises StorageError."""
+        remove_received(snap_directory)
+        self._snap_directory = snap_directory
+        self._log_directory = log_directory
+        self._frozen = frozen
+        self._writer = SnapshotWriter(
+            snap_directory,
+            frozen,
+            suffix=suffix,
+            last_zxid_section=last_zxid_section,
+            prefix=RECEIVED_PREFIX,
+        )
+
+    def write(self) -> None:
+        """Write everything but the end; it is durable when this returns. Raises StorageError, and
+        then nothing of it is left."""
+        try:
+            add_nodes(self._writer, self._frozen)
+            self._writer.sync()
+        except StorageError:
+            self.abort()
+            raise
+
+    def finish(self, zxid: int) -> Replacement:
+        """Write the end, with the zxid of the state; return the plan that leaves nothing but it.
+        Raises StorageError, and then nothing of it is left."""
+        try:
+            name = self._writer.commit_at(zxid).removeprefix(RECEIVED_PREFIX)
+        except StorageError:
+            self.abort()
+            raise
+        snapshots = [each.name for each in filenames.snapshots(self._snap_directory.names())]
+        logs = [each.name for each in filenames.logs(self._log_directory.names())]
+        others = [each for each in reversed(snapshots) if each != name]
+        return Replacement(zxid, tuple(reversed(logs)), (), name, tuple(others))
+
+    def install(self, zxid: int) -> None:
+        """Put it in force as the state at ``zxid``; all of it is durable when this returns. Raises
+        StorageError; the next start then finds this state or the earlier one, whole."""
+        replace(self._snap_directory, self._log_directory, self.finish(zxid))
+
+    def abort(self) -> None:
+        """Give up: remove what was written."""
+        self._writer.abort()
 
 
 # --- doing ----------------------------------------------------------------------------

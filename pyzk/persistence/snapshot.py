@@ -109,6 +109,8 @@ class SnapshotWriter:
         prefix: str = "",
     ) -> None:
         self.name = prefix + snapshot_name(frozen.zxid, suffix)
+        self._prefix = prefix
+        self._suffix = suffix
         self.bytes_written = 0
         self._directory = directory
         self._zxid = frozen.zxid
@@ -130,6 +132,18 @@ class SnapshotWriter:
                 self._write(self._encoder.nodes(nodes[start : index + 1]))
                 start, size = index + 1, 0
         self._write(self._encoder.nodes(nodes[start:]))
+
+    def sync(self) -> None:
+        """Have what was written so far on the disk, so that `commit` takes no time."""
+        assert self._file is not None, "the snapshot is closed"
+        self._file.sync()
+        self._unsynced = 0
+
+    def commit_at(self, zxid: int) -> str:
+        """Do what `commit` does, for a state that is given another zxid."""
+        self._zxid = zxid
+        self.name = self._prefix + snapshot_name(zxid, self._suffix)
+        return self.commit()
 
     def commit(self) -> str:
         """Make the snapshot complete, durable and visible; return its name."""
@@ -191,17 +205,22 @@ def write_snapshot(
 
 def write_nodes(writer: SnapshotWriter, frozen: FrozenDatabase) -> str:
     """Write all that the view has, and commit; return the name."""
-    count = 0
     try:
-        while nodes := frozen.nodes.read(NODES_PER_READ):
-            count += len(nodes)
-            writer.add(nodes)
-        if count < frozen.nodes.total:  # and the snapshot would look whole
-            raise StorageError("the view was closed before it was written", path=writer.name)
+        add_nodes(writer, frozen)
         return writer.commit()
     except StorageError:
         writer.abort()
         raise
+
+
+def add_nodes(writer: SnapshotWriter, frozen: FrozenDatabase) -> None:
+    """Write all that the view has. Raises StorageError if it was closed before."""
+    count = 0
+    while nodes := frozen.nodes.read(NODES_PER_READ):
+        count += len(nodes)
+        writer.add(nodes)
+    if count < frozen.nodes.total:  # and the snapshot would look whole
+        raise StorageError("the view was closed before it was written", path=writer.name)
 
 
 class LoadedSnapshot(NamedTuple):
@@ -218,21 +237,26 @@ class LoadedSnapshot(NamedTuple):
     """The length of the longest string or data in the file."""
 
 
-def looks_complete(directory: Directory, name: str) -> bool:
-    """Tell by a few bytes whether a snapshot may be whole, by the same test as Java."""
-    if name.endswith(".gz"):
+def looks_complete(directory: Directory, name: str, suffix: str | None = None) -> bool:
+    """Tell by a few bytes whether a snapshot may be whole, by the same test as Java. ``suffix``
+    says how it is compressed, if the name does not."""
+    end = name if suffix is None else suffix
+    if end.endswith(".gz"):
         return directory.read(name, 0, 2) == compression.GZIP_MAGIC
-    if name.endswith(".snappy"):
+    if end.endswith(".snappy"):
         return directory.read(name, 0, 8) == compression.SNAPPY_MAGIC
     size = directory.size(name)
     return size >= 10 and directory.read(name, size - len(_END), len(_END)) == _END
 
 
-def read_snapshot(directory: Directory, name: str, zxid: int, tree: DataTree) -> LoadedSnapshot:
-    """Load a snapshot into an empty tree. Raises `Corrupt` for anything but a whole one."""
-    if not looks_complete(directory, name):
+def read_snapshot(
+    directory: Directory, name: str, zxid: int, tree: DataTree, suffix: str | None = None
+) -> LoadedSnapshot:
+    """Load a snapshot into an empty tree; ``suffix`` says how it is compressed, if the name does
+    not. Raises `Corrupt` for anything but a whole one."""
+    if not looks_complete(directory, name, suffix):
         raise Corrupt("the snapshot is not complete", path=join(directory, name))
-    reader = _SnapshotReader(directory, name)
+    reader = _SnapshotReader(directory, name, name if suffix is None else suffix)
     try:
         return reader.load(zxid, tree)
     except (ValueError, JuteError) as error:
@@ -242,10 +266,11 @@ def read_snapshot(directory: Directory, name: str, zxid: int, tree: DataTree) ->
 class _SnapshotReader:
     """A window over the uncompressed bytes; everything behind ``position`` has been consumed."""
 
-    def __init__(self, directory: Directory, name: str) -> None:
+    def __init__(self, directory: Directory, name: str, kind: str) -> None:
+        """``kind`` ends with what says how the file is compressed."""
         self._directory = directory
         self._name = name
-        self._decompressor = compression.decompressor(name)
+        self._decompressor = compression.decompressor(kind)
         self._file_offset = 0
         self._size = directory.size(name)
         self._buffer = b""

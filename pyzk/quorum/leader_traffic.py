@@ -151,8 +151,10 @@ class LearnerTraffic:
         informs = self.informs
         if informs:
             self.informs = []
-            data = informs[0] if len(informs) == 1 else b"".join(informs)
+            count = len(informs)
+            data = informs[0] if count == 1 else b"".join(informs)
             for handler in self.observers:
+                handler.numbers.informed(committed_zxid, count)
                 handler.send(data)
         syncs = self.syncs
         while syncs and syncs[0][0] <= committed_zxid:

@@ -41,7 +41,9 @@ from pyzk.int64 import hex_id
 from pyzk.jute.records import QuorumPacket
 from pyzk.outsiders import about
 from pyzk.quorum import packets
+from pyzk.quorum.learner_numbers import LearnerNumbers
 from pyzk.quorum.link import QuorumLink
+from pyzk.quorum.round_trip import RoundTrip
 from pyzk.quorum.snapshot_stream import SnapshotPart
 from pyzk.zxid import counter_of, epoch_of, format_zxid
 
@@ -223,6 +225,7 @@ class LearnerHandler:
         self.told_zxid: int = 0
         """The last transaction that the learner can have and acknowledge; what is held back does
         not count."""
+        self.numbers: LearnerNumbers = LearnerNumbers(self.link, master.member.clock.wall_ms)
         self._queue_bytes: int = master.queue_bytes
         self.mark_bytes: int = self._queue_bytes
         """No further writes are taken while more than this waits for it."""
@@ -236,6 +239,7 @@ class LearnerHandler:
         """The number of beats for which it has held up the writes of all."""
         self._held: list[bytes] | None = None
         self._held_bytes: int = 0
+        self.round_trip: RoundTrip = RoundTrip()
         self._awaited: int = 0
         """A proposal whose ACK is awaited, or 0."""
         self._awaited_beat: int = 0
@@ -341,7 +345,10 @@ class LearnerHandler:
     def ping(self, data: bytes) -> None:
         """Queues a PING; before NEWLEADER it would be taken for something else. It stands in no
         order with proposals, and does not wait behind them: the answer says which sessions live."""
+        self.numbers.zxid = self.master.last_proposed or self.numbers.zxid
         if self.phase == ACTIVE:
+            master = self.master
+            self.round_trip.sent(master.last_proposed, master.member.clock.now_ms)
             self.link.send_ahead(data)
         elif self.phase >= SYNCING:
             self.link.send(data)
@@ -365,6 +372,11 @@ class LearnerHandler:
     def queued_bytes(self) -> int:
         """The bytes that wait for it, a snapshot not counted."""
         return self.link.queued_bytes + self._held_bytes
+
+    @property
+    def queued_packets(self) -> int:
+        """How many pieces wait for it, each of one packet or several."""
+        return self.link.queued + len(self._held or ())
 
     @property
     def is_behind(self) -> bool:
@@ -528,9 +540,12 @@ class LearnerHandler:
             self.master.acked(self, zxid)
         elif epoch_of(zxid) != self.master.epoch:
             raise QuorumProtocolError(f"ACK of NEWLEADER {format_zxid(zxid)}, another epoch")
+        elif self.phase == ACTIVE:
+            self.round_trip.forget()  # UPTODATE has come
 
     def _on_ping(self, packet: QuorumPacket) -> None:
-        """Learns which sessions live."""
+        """Learns which sessions live, and how long the way there and back takes."""
+        self.round_trip.answered(packet.zxid, self.master.member.clock.now_ms)
         touched = packets.touched_sessions(packet)
         if touched:
             self.master.touched(touched)
@@ -544,6 +559,7 @@ class LearnerHandler:
 
     def _on_request(self, packet: QuorumPacket) -> None:
         """Hands a client's write, or sync, to the leader."""
+        self.numbers.requests += 1
         self.master.requested(self, packets.forwarded_request(packet))
 
 

@@ -68,6 +68,8 @@ class QuorumLink(Outgoing):
         "outbox",
         "owner",
         "queued_bytes",
+        "received",
+        "sent",
         "shell",
         "taken_bytes",
     )
@@ -87,6 +89,10 @@ class QuorumLink(Outgoing):
         """How many bytes wait to be taken, a snapshot not counted."""
         self.taken_bytes: int = 0
         """How many bytes were taken since the beginning, snapshots not counted."""
+        self.received: int = 0
+        """How many packets have come."""
+        self.sent: int = 0
+        """How many pieces were taken: a piece is what was queued at once, one packet or several."""
         self.is_paused: bool = False
         """Whether the driver does not read the socket for now."""
         self.is_held: bool = False
@@ -227,11 +233,13 @@ class QuorumLink(Outgoing):
         if not self.is_closed:
             self.owner.bytes_came(self)
         try:
-            self._waiting += self._stream.feed(data)
+            came = self._stream.feed(data)
         except QuorumProtocolError as error:
             self._waiting.clear()
             self.fail(str(error))
             return
+        self.received += len(came)
+        self._waiting += came
         if not self.is_held:
             self._take_waiting()
 
@@ -266,6 +274,11 @@ class QuorumLink(Outgoing):
     def has_output(self) -> bool:
         return bool(self._queue)
 
+    @property
+    def queued(self) -> int:
+        """How many pieces wait to be taken; a snapshot is one."""
+        return len(self._queue)
+
     def take(self, limit: int = TAKE_BYTES) -> bytes:
         """Returns about ``limit`` bytes to write next; none if nothing is queued."""
         queue = self._queue
@@ -275,6 +288,7 @@ class QuorumLink(Outgoing):
                 queue.clear()
                 self.queued_bytes = self._ahead = 0
                 self.taken_bytes += len(only)
+                self.sent += 1
                 return only
         out: list[bytes] = []
         size = 0
@@ -286,6 +300,7 @@ class QuorumLink(Outgoing):
                     self._ahead -= 1
                 self.queued_bytes -= len(head)
                 self.taken_bytes += len(head)
+                self.sent += 1
                 piece = head
             else:
                 piece = next(head, b"")

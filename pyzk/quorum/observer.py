@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from pyzk.data.txn import LoggedTxn
 from pyzk.jute.records import QuorumPacket
 from pyzk.quorum import packets
+from pyzk.quorum.leader_pulse import LeaderPulse
 from pyzk.quorum.learner import Learner
 from pyzk.quorum.learner_phases import BROADCAST
 from pyzk.quorum.observer_dial import ObserverDial
@@ -28,6 +29,7 @@ class Observer(Learner):
     def __init__(self, member: Member, leader_sid: int) -> None:
         super().__init__(member, leader_sid, "observer", is_observer=True)
         self._dial = ObserverDial(member, leader_sid)
+        self.pulse: LeaderPulse = LeaderPulse()
 
     def start(self) -> None:
         """Begins to connect with the leader or an observer master, now or a little later."""
@@ -48,6 +50,11 @@ class Observer(Learner):
     def gauges(self) -> dict[str, int]:
         """Returns the id of the server that this observer hears from."""
         return {"observer_master_id": self.sync.source_sid}
+
+    def _on_ping(self, packet: QuorumPacket) -> None:
+        """Notes how far its master is, and answers."""
+        self.pulse.heard(packet.zxid, self.member.clock)
+        super()._on_ping(packet)
 
     def _on_inform(self, packet: QuorumPacket) -> None:
         """Logs and applies the transaction."""

@@ -78,6 +78,11 @@ class Peer:
         self._container_check_ms: int = self.clock.now_ms + self._container_interval_ms
 
     @property
+    def life(self) -> Life:
+        """What decides the role of this server."""
+        return self._life
+
+    @property
     def database(self) -> Database:
         """The replicated state; a member replaces it when it is synchronized."""
         return self.server.database

@@ -70,6 +70,22 @@ class Standalone:
         server.begin(self, server.tracked_sessions())
         self.prep = Prep(server)
 
+    def begin_restore(self) -> int:
+        """Serves nobody until `restored` brings another database; returns the last zxid that was
+        given to a write. Writes that are not answered yet never will be."""
+        self._server.end()
+        self._outbox.take_log()
+        self._proposed.clear()
+        return self.prep.next_zxid - 1
+
+    def restored(self, database: Database) -> None:
+        """Serves another database, which is on the disk as it is."""
+        server = self._server
+        server.attach(database)
+        self._durable_zxid = database.last_zxid
+        server.begin(self, server.tracked_sessions())
+        self.prep = Prep(server)
+
     def flush(self) -> None:
         """Does nothing: what an input leads to is in the outbox at once."""
 
@@ -130,4 +146,5 @@ class Standalone:
             queues.finish(request, applied)
         del proposed[:count]
         self.prep.changes.applied(database.last_zxid)
+        server.metrics.prep_processor_request_queued += count
         queues.end_batch()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pyzk.config.server import ServerConfig
     from pyzk.runtime.seams import MemberInputs, Timer
-    from pyzk.runtime.tls_door import Door, Handshakes, Reloading
+    from pyzk.runtime.tls_door import Door, Handshakes, ReloadedContexts, Reloading
 
 HANDSHAKE_LIMIT: Final = 1000
 """The most handshakes of TLS under way if netty.server.outstandingHandshake.limit is not set."""
@@ -57,6 +57,8 @@ class ClientPorts:
         self._handshakes: Handshakes | None = None
         """The handshakes of both ports; None without TLS."""
         self._reloading: Reloading | None = None
+        self._contexts: ReloadedContexts | None = None
+        """The keys of both ports; None without TLS."""
         backlog = config.client_port_listen_backlog
         backlog = backlog if backlog > 0 else DEFAULT_BACKLOG
 
@@ -116,7 +118,7 @@ class ClientPorts:
         from pyzk.runtime.tls_door import Door, Handshakes, Reloading
 
         inputs = self._inputs
-        contexts = TlsContexts(config.client_tls)
+        contexts = self._contexts = TlsContexts(config.client_tls)
         limit = config.tls_handshake_limit
         limit = limit if limit > 0 else HANDSHAKE_LIMIT
         handshakes = self._handshakes = Handshakes(limit, inputs.handshake_exceeded)
@@ -140,11 +142,20 @@ class ClientPorts:
         if config.client_cert_reload:
             self._reloading = Reloading(contexts, self._call_later)
 
+    def reload_keys(self) -> bool:
+        """Read the files of keys and certificates again if they have changed; return whether there
+        are new ones. Files that are no use are named in the log, and not taken."""
+        return self._contexts is not None and self._contexts.reload_if_changed()
+
     # --- the sockets that listen --------------------------------------------------------
 
-    def open(self, listeners: Sequence[socket.socket] | None) -> None:
-        """Have the ports, or take sockets that listen already for the client port. Raises OSError,
-        SecurePortError if it is about secureClientPort, and ConfigError for what TLS needs."""
+    def open(
+        self,
+        listeners: Sequence[socket.socket] | None,
+        secure_listeners: Sequence[socket.socket] | None = None,
+    ) -> None:
+        """Have the ports, or take sockets that listen already. Raises OSError, SecurePortError if
+        it is about secureClientPort, and ConfigError for what TLS needs."""
         self._read_keys()
         config = self._config
         if config.client_port is not None:
@@ -152,7 +163,7 @@ class ClientPorts:
         if config.secure_client_port is not None:
             try:
                 self._secure.open(
-                    config.secure_client_port_address, config.secure_client_port, None
+                    config.secure_client_port_address, config.secure_client_port, secure_listeners
                 )
             except OSError as error:
                 self.close()

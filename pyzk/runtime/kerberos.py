@@ -37,7 +37,7 @@ class GssKerberos:
         """Load the library. Raises ConfigError if it is not installed."""
         if kerberos_file is not None:
             os.environ[_FILE_VARIABLE] = kerberos_file
-        self._gssapi = _library()
+        self._gssapi = library()
         self._accepting = Threads(ACCEPTING_THREADS, loop, take_in)
         self._initiating = Threads(INITIATING_THREADS, loop, take_in)
 
@@ -67,9 +67,9 @@ def client_context(principal: str | None, service: str) -> Callable[[], GssConte
     """Return what begins the context of somebody who has a ticket and goes to a service, on a
     thread that may wait. Without a ``principal`` it is who the ticket is for. Raises ConfigError if
     the library is not installed."""
-    library = _library()
+    gssapi = library()
     login = Login(section="", users={}, principal=principal)
-    return lambda: _Context(library, login, "initiate", {}, service)
+    return lambda: _Context(gssapi, login, "initiate", {}, service)
 
 
 class _Context:
@@ -170,7 +170,8 @@ class Threads:
         self._take_in("SASL step", "", step.finish)
 
 
-def _library() -> Any:
+def library() -> Any:
+    """Return the library. Raises ConfigError if it is not installed."""
     try:
         import gssapi
     except ImportError as error:

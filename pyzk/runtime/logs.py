@@ -16,9 +16,10 @@ import time
 from typing import Final, TextIO
 
 from pyzk.audit_log import EVENT, LOGGER, AuditEvent
-from pyzk.outsiders import SUBJECT, about, one_line
+from pyzk.outsiders import SUBJECT, one_line
 
 LEVELS: Final = ("debug", "info", "warning", "error")
+DEFAULT_LEVEL: Final = "info"
 FORMATS: Final = ("text", "json")
 
 _log = logging.getLogger(__name__)
@@ -32,6 +33,9 @@ together."""
 _OTHERS: Final = ("", "others")
 _SHOWN: Final = 500
 """The characters that are kept of a line that was left out."""
+_IS_WRITTEN: Final = "_is_written"
+"""The attribute of a record that has what the first handler's `Quieter` decided: each of several
+handlers writes it, or none does."""
 
 
 class _LeftOut:
@@ -67,6 +71,12 @@ class Quieter(logging.Filter):
         subject: str | None = record.__dict__.get(SUBJECT)
         if subject is None:
             return True
+        is_written: bool | None = record.__dict__.get(_IS_WRITTEN)
+        if is_written is None:
+            is_written = record.__dict__[_IS_WRITTEN] = self._lets_through(record, subject)
+        return is_written
+
+    def _lets_through(self, record: logging.LogRecord, subject: str) -> bool:
         now = time.monotonic()
         if now >= self._sweep_at:
             self._sweep_at = now + SWEEP_S
@@ -102,6 +112,8 @@ class Quieter(logging.Filter):
 
 
 _quieter = Quieter()
+_on_stderr: logging.Handler | None = None
+"""Writes to standard error while the log goes to a file; None if it goes to standard error."""
 
 
 def tell_left_out(*, is_end: bool = False) -> None:
@@ -109,7 +121,7 @@ def tell_left_out(*, is_end: bool = False) -> None:
     _quieter.sweep(is_end=is_end)
 
 
-def set_up(level: str = "info", form: str = "text", stream: TextIO | None = None) -> None:
+def set_up(level: str = DEFAULT_LEVEL, form: str = "text", stream: TextIO | None = None) -> None:
     """Send every log line of the process to `stream` (standard error) in the format `form`."""
     assert level in LEVELS, level
     assert form in FORMATS, form
@@ -120,13 +132,12 @@ def set_up(level: str = "info", form: str = "text", stream: TextIO | None = None
     logging.logProcesses = False
     logging.logMultiprocessing = False
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
-    global _quieter  # one for the process, as the root logger is
-    _quieter = Quieter()
-    handler.addFilter(_quieter)
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    handler.setFormatter(_formatter(form))
+    global _quieter, _on_stderr  # one for the process, as the root logger is
+    _quieter, _on_stderr = Quieter(), None
+    logging.getLogger().handlers.clear()
+    add_handler(handler)
+    set_level(level)
     # Who asks for an audit log wants all of it.
     logging.getLogger(LOGGER).setLevel(logging.INFO)
 
@@ -139,54 +150,92 @@ the example that comes with ZooKeeper."""
 
 def audit_to_file(path: str, form: str = "text") -> None:
     """Send the audit log to a file of its own, and no longer to the other lines. Raises OSError."""
-    from logging.handlers import RotatingFileHandler  # few need it
+    from pyzk.runtime.log_files import RotatedFile  # few need it
 
-    class AuditFile(RotatingFileHandler):
-        """Says so in the log when a line is lost, as it is when the disk is full, and writes on to
-        a file that cannot be set aside."""
-
-        def doRollover(self) -> None:  # noqa: N802 - its name there
-            try:
-                super().doRollover()
-            except OSError:
-                _log.exception("the audit log cannot be set aside, and grows", extra=about(path))
-
-        def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - its name there
-            _log.exception("the audit log cannot be written: a line is lost", extra=about(path))
-            self.forget()
-
-        def forget(self) -> None:
-            """Open the file anew for the next line: otherwise what is lost would pile up."""
-            stream, self.stream = self.stream, None
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
-
-    handler = AuditFile(
-        path,
-        maxBytes=AUDIT_FILE_BYTES,
-        backupCount=AUDIT_FILES,
-        encoding="utf-8",
-        errors="backslashreplace",
-    )
-    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    handler = RotatedFile(path, "the audit log", AUDIT_FILE_BYTES, AUDIT_FILES)
+    handler.setFormatter(_formatter(form))
     logger = logging.getLogger(LOGGER)
     logger.handlers[:] = [handler]
     logger.propagate = False
 
 
+LOG_FILE_BYTES: Final = 10_000_000
+LOG_FILES: Final = 10
+"""The length at which the log file is set aside, and how many of those are kept."""
+
+
+def log_to_file(
+    path: str, form: str = "text", max_bytes: int = LOG_FILE_BYTES, count: int = LOG_FILES
+) -> None:
+    """Send every log line of the process to a file, and to standard error only what goes wrong with
+    that file, and why the process ends. Call it after `set_up`. Raises OSError."""
+    from pyzk.runtime import log_files
+
+    global _on_stderr  # one for the process, as the root logger is
+    root = logging.getLogger()
+    file = log_files.LogFile(path, _formatter(form), max_bytes, count)
+    _on_stderr = root.handlers[0]
+    root.removeHandler(_on_stderr)
+    add_handler(file)
+    log_files.tell_of_files(_on_stderr)
+
+
+def add_handler(handler: logging.Handler) -> None:
+    """Have another handler see the lines of the log, those about outsiders as seldom as all do."""
+    handler.addFilter(_quieter)
+    logging.getLogger().addHandler(handler)
+
+
+def reopen() -> None:
+    """Open the files of the log and of the audit log by their names again."""
+    for handler in _handlers():
+        again = getattr(handler, "reopen", None)
+        if again is not None:
+            again()
+
+
+def flush() -> None:
+    """Wait, but not long, until the lines that were logged are written: the process is going to end
+    without the interpreter's own end."""
+    for handler in _handlers():
+        handler.flush()
+
+
+def set_level(level: str) -> None:
+    """Show the lines of this level, and of those above it, from now on."""
+    assert level in LEVELS, level
+    logging.getLogger().setLevel(level.upper())
+
+
+def level() -> str:
+    """Return the level that is set."""
+    return logging.getLevelName(logging.getLogger().level).lower()
+
+
+def _handlers() -> list[logging.Handler]:
+    return [*logging.getLogger().handlers, *logging.getLogger(LOGGER).handlers]
+
+
+def _formatter(form: str) -> logging.Formatter:
+    return JsonFormatter() if form == "json" else TextFormatter()
+
+
 def tell_failure(reason: str) -> None:
     """Write the one line that says why the process ends to standard error, in the format that is
-    set up.
+    set up, and to the log file if there is one.
 
     As text it is `pyzk: ` and the reason, without a time.
     """
-    is_json = any(isinstance(each.formatter, JsonFormatter) for each in logging.root.handlers)
-    if is_json:
+    handlers = logging.getLogger().handlers
+    is_json = any(isinstance(each.formatter, JsonFormatter) for each in handlers)
+    if is_json or _on_stderr is not None:
         logging.getLogger("pyzk").error("%s", reason)
-        return
-    with contextlib.suppress(OSError):
-        sys.stderr.write(f"pyzk: {reason}\n")
+    if not is_json:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"pyzk: {reason}\n")
+    elif _on_stderr is not None:
+        error = {"name": "pyzk", "levelno": logging.ERROR, "levelname": "ERROR", "msg": reason}
+        _on_stderr.handle(logging.makeLogRecord(error))
 
 
 def timestamp(created: float) -> str:

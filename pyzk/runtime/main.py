@@ -8,15 +8,18 @@ are kept where it has one.
 
     start ------------------------ serve ------------------- close ---------------------- exit
       signal: exit at once, 0        signal: request_stop      another: exit at once, 1
+      SIGHUP: reload when it serves  SIGHUP: reload            SIGHUP: nothing
 
 A signal while the server starts ends the process on the spot: nothing has been acknowledged yet,
 and recovery may be killed at any point. Another signal, a second or more after the first, ends a
-close that does not end.
+close that does not end. SIGHUP is such a signal only if the terminal has closed. A service manager
+is told of all this if there is one (`pyzk.runtime.systemd`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import logging
@@ -28,7 +31,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import FrameType
-from typing import Final, Protocol, TextIO
+from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
 from pyzk import __version__, audit_log
 from pyzk.config.server import ServerConfig
@@ -40,16 +43,32 @@ from pyzk.errors import (
     StorageError,
 )
 from pyzk.exit_codes import ExitCode
-from pyzk.runtime import logs
+from pyzk.runtime import logs, secret_files
 from pyzk.runtime import loop as event_loop
 from pyzk.runtime.addresses import place
 from pyzk.runtime.client_ports import SecurePortError
 from pyzk.runtime.environment import is_compiled, raise_descriptor_limit, user_name
 from pyzk.runtime.logs import tell_failure
-from pyzk.runtime.process import end_at_another, handle, heeded_signals, ignore
+from pyzk.runtime.metrics_port import MetricsPortError
+from pyzk.runtime.process import (
+    HangUp,
+    end_at_another,
+    exit_at_once,
+    handle,
+    heeded_signals,
+    ignore,
+)
+from pyzk.runtime.reload import Reloads, reload
+
+if TYPE_CHECKING:
+    from pyzk.quorum.peer import Peer
+    from pyzk.runtime.health_socket import HealthSocket
+    from pyzk.runtime.systemd import Manager
 
 _log = logging.getLogger(__name__)
 
+_OF_A_MANAGER: Final = ("NOTIFY_SOCKET", "LISTEN_FDS")
+"""The environment variables by which a service manager shows itself."""
 SWITCH_INTERVAL_S: Final = 0.0002
 """The time for which another thread may keep the event loop waiting."""
 
@@ -57,6 +76,8 @@ SWITCH_INTERVAL_S: Final = 0.0002
 class Runner(Protocol):
     """What this module asks of pyzk.runtime.runner.PeerRunner."""
 
+    @property
+    def peer(self) -> Peer: ...
     @property
     def config(self) -> ServerConfig:
         """What the server was told; for a member, with the configuration that it had saved."""
@@ -72,6 +93,7 @@ class Runner(Protocol):
     @property
     def role(self) -> str: ...
     def when_serving(self, call: Callable[[], None]) -> None: ...
+    def reload_keys(self) -> bool: ...
 
 
 def run(
@@ -82,47 +104,38 @@ def run(
     out: TextIO | None = None,
     connect_string_only: bool = False,
     must_be_heard: bool = False,
+    read_level: Callable[[], str] | None = None,
 ) -> int:
     """Serve until a signal; return the exit code. The caller sets up logging.
 
     With ``connect_string_only`` the connect string is all that is printed when it serves. If it
     ``must_be_heard`` and standard output is closed by then, it stops: whoever started it is gone.
+    ``read_level`` is asked at SIGHUP (`pyzk.runtime.reload`).
     """
     if not __debug__:
         # Asserts are the contract of the core: without them it would go on in a broken state.
         return refuse("does not run under python -O or PYTHONOPTIMIZE", ExitCode.INVALID_INVOCATION)
     signals = heeded_signals()
-    handle(signals, _exit_while_starting)
+    hang_up = HangUp()
+    handle(signals, partial(_signal_while_starting, hang_up))
     for line, text in config.warnings:
         _log.warning("configuration: %s%s", f"line {line}: " if line else "", text)
+    secrets = secret_files.warning(config)
+    if secrets is not None:
+        _log.warning("configuration: %s", secrets)
     for line, text in config.notes:
         _log.info("configuration: %s%s", f"line {line}: " if line else "", text)
     raise_descriptor_limit()
 
-    where = f"data in {os.path.abspath(config.data_dir)}"
-
-    def tell(runner: Runner, line: str) -> None:
-        is_heard = announce(line, out)
-        if must_be_heard and not is_heard:
-            runner.request_stop()
-
-    def say(runner: Runner) -> None:
-        ensemble = runner.config.ensemble
-        if ensemble is not None and not connect_string_only:
-            role = f"{ensemble.place}, looking for a leader"
-            tell(runner, status_line("started", *runner.client_address, role, where))
-        runner.when_serving(partial(say_ready, runner))
-
-    def say_ready(runner: Runner) -> None:
-        if connect_string_only:
-            tell(runner, connect_string(*runner.client_address))
-            return
-        ensemble = config.ensemble
-        role = runner.role if ensemble is None else f"server {ensemble.my_sid}, {runner.role}"
-        tell(runner, status_line("ready", *runner.client_address, role, where))
-
+    say = _Announcement(config, out, connect_string_only, must_be_heard).begin
     try:
-        return event_loop.run(_serve(config, make_runner or _peer_runner, say, signals), loop)
+        manager = _manager()
+        make = make_runner or _peer_runner(config, manager)
+        is_real = make_runner is None
+        serving = _Serving(say, signals, hang_up, read_level, manager, has_health=is_real)
+        return event_loop.run(serving.serve(config, make), loop)
+    except ConfigError as error:
+        return refuse(*explain(error, config))
     except ImportError as error:
         if error.name != "uvloop":
             raise
@@ -131,55 +144,175 @@ def run(
         ignore(signals)
 
 
+class _Announcement:
+    """The lines on standard output that say how far a server is."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        out: TextIO | None,
+        connect_string_only: bool,
+        must_be_heard: bool,
+    ) -> None:
+        self._config = config
+        self._out = out
+        self._connect_string_only = connect_string_only
+        self._must_be_heard = must_be_heard
+        self._where = f"data in {os.path.abspath(config.data_dir)}"
+
+    def begin(self, runner: Runner) -> None:
+        """Say that a member has started, and, when clients are served, that the server is ready."""
+        ensemble = runner.config.ensemble
+        if ensemble is not None and not self._connect_string_only:
+            role = f"{ensemble.place}, looking for a leader"
+            line = status_line("started", *runner.client_address, role, self._where)
+            self._tell(runner, line)
+        runner.when_serving(partial(self._ready, runner))
+
+    def _ready(self, runner: Runner) -> None:
+        if self._connect_string_only:
+            self._tell(runner, connect_string(*runner.client_address))
+            return
+        ensemble = self._config.ensemble
+        role = runner.role if ensemble is None else f"server {ensemble.my_sid}, {runner.role}"
+        self._tell(runner, status_line("ready", *runner.client_address, role, self._where))
+
+    def _tell(self, runner: Runner, line: str) -> None:
+        is_heard = announce(line, self._out)
+        if self._must_be_heard and not is_heard:
+            runner.request_stop()
+
+
 def refuse(reason: str, code: int) -> int:
     """Print the one line that says why the server does not run; return `code`."""
     tell_failure(reason)
     return code
 
 
-async def _serve(
-    config: ServerConfig,
-    make_runner: Callable[[ServerConfig], Runner],
-    say: Callable[[Runner], None],
-    signals: Sequence[int],
-) -> int:
-    try:
-        runner = make_runner(config)
-        await runner.start()
-    except (ConfigError, StorageError, ElectionPortError, OSError) as error:
-        _audit(config, audit_log.SERVER_START, audit_log.FAILURE)
-        return refuse(*explain(error, config))
-    except Exception:
-        _audit(config, audit_log.SERVER_START, audit_log.FAILURE)
-        _log.exception("cannot start: this is a bug in pyzk")
-        return ExitCode.UNEXPECTED_ERROR
-    _audit(config, audit_log.SERVER_START, audit_log.SUCCESS)
-    spare_the_collector()
-    share_the_interpreter()
-    asyncio_loop = asyncio.get_running_loop()
+class _Serving:
+    """One server from its start to its end, and what reaches it from outside meanwhile."""
 
-    def received(number: int, _frame: FrameType | None) -> None:
-        end_at_another(signals, ExitCode.UNEXPECTED_ERROR)
-        asyncio_loop.call_soon_threadsafe(_stop, runner, number)
+    def __init__(
+        self,
+        say: Callable[[Runner], None],
+        signals: Sequence[int],
+        hang_up: HangUp,
+        read_level: Callable[[], str] | None,
+        manager: Manager | None,
+        *,
+        has_health: bool,
+    ) -> None:
+        self._has_health = has_health
+        self._say = say
+        self._signals = signals
+        self._hang_up = hang_up
+        self._read_level = read_level
+        self._manager = manager
 
-    handle(signals, received)
-    _log_start(runner)
-    say(runner)
-    _tell_left_out(asyncio_loop)
-    try:
-        code = await runner.serve_until_stopped()
-    except StorageError as error:
-        then = ", then start the server again" if error.remedy else ""
-        reason = f"stopped serving: {error}{then}{_other_remedy(error, config)}"
-        return refuse(reason, ExitCode.UNEXPECTED_ERROR)
-    except Exception:
-        _log.exception("stopped serving: this is a bug in pyzk")
-        return ExitCode.UNEXPECTED_ERROR
-    finally:
-        _audit(config, audit_log.SERVER_STOP, audit_log.INVOKED)
-    logs.tell_left_out(is_end=True)
-    _log.info("stopped")
-    return code
+    async def serve(
+        self, config: ServerConfig, make_runner: Callable[[ServerConfig], Runner]
+    ) -> int:
+        """Start the server, serve, and return the exit code."""
+        try:
+            runner = make_runner(config)
+            await runner.start()
+        except (ConfigError, StorageError, ElectionPortError, OSError) as error:
+            _audit(config, audit_log.SERVER_START, audit_log.FAILURE)
+            reason, code = explain(error, config)
+            self._tell_end(reason)
+            return refuse(reason, code)
+        except Exception:
+            _audit(config, audit_log.SERVER_START, audit_log.FAILURE)
+            _log.exception("cannot start: this is a bug in pyzk")
+            return ExitCode.UNEXPECTED_ERROR
+        _audit(config, audit_log.SERVER_START, audit_log.SUCCESS)
+        spare_the_collector()
+        share_the_interpreter()
+        self._heed_signals(runner)
+        health = await _open_health(runner) if self._has_health else None
+        _log_start(runner)
+        if self._manager is not None:
+            self._manager.begin(runner)
+        self._say(runner)
+        _tell_left_out(asyncio.get_running_loop())
+        try:
+            code = await runner.serve_until_stopped()
+        except StorageError as error:
+            then = ", then start the server again" if error.remedy else ""
+            reason = f"stopped serving: {error}{then}{_other_remedy(error, config)}"
+            self._tell_end(reason)
+            return refuse(reason, ExitCode.UNEXPECTED_ERROR)
+        except Exception:
+            _log.exception("stopped serving: this is a bug in pyzk")
+            return ExitCode.UNEXPECTED_ERROR
+        finally:
+            if health is not None:
+                health.close()
+            _audit(config, audit_log.SERVER_STOP, audit_log.INVOKED)
+            self._tell_end("stopped")
+        logs.tell_left_out(is_end=True)
+        _log.info("stopped")
+        return code
+
+    def _heed_signals(self, runner: Runner) -> None:
+        loop = asyncio.get_running_loop()
+        reloads = Reloads(loop, partial(self._reload, runner))
+
+        def received(number: int, _frame: FrameType | None) -> None:
+            if number == signal.SIGHUP and not self._hang_up.is_end():
+                _call_soon(loop, reloads.ask)
+                return
+            ignore({signal.SIGHUP}.intersection(self._signals))
+            others = [each for each in self._signals if each != signal.SIGHUP]
+            end_at_another(others, ExitCode.UNEXPECTED_ERROR)
+            _call_soon(loop, self._stop, runner, number)
+
+        handle(self._signals, received)
+        if self._hang_up.is_reload_due:
+            reloads.ask()
+
+    def _stop(self, runner: Runner, number: int) -> None:
+        name = signal.Signals(number).name
+        _log.info("%s: stopping", name)
+        self._tell_end(f"{name}: stopping")
+        runner.request_stop()
+
+    def _reload(self, runner: Runner) -> None:
+        if self._manager is not None:
+            self._manager.reloading()
+        try:
+            reload(runner.reload_keys, self._read_level)
+        finally:
+            if self._manager is not None:
+                self._manager.reloaded()
+
+    def _tell_end(self, why: str) -> None:
+        if self._manager is not None:
+            self._manager.stopping(why)
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, call: Callable[..., object], *args: object) -> None:
+    """Call something on the loop, from a signal handler; after the end of the loop do nothing."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(call, *args)
+
+
+async def _open_health(runner: Runner) -> HealthSocket:
+    """Open the socket at which `pyzk health` asks."""
+    from pyzk.runtime.health_socket import HealthSocket
+
+    health = HealthSocket(runner)
+    await health.open(may_move=runner.config.ensemble is not None)
+    return health
+
+
+def _manager() -> Manager | None:
+    """Return the service manager that has started this process, if there is one."""
+    if not any(name in os.environ for name in _OF_A_MANAGER):
+        return None
+    from pyzk.runtime.systemd import Manager  # few have one, and start-up is measured
+
+    return Manager.of_environment(os.environ)
 
 
 def _audit(config: ServerConfig, operation: str, result: str) -> None:
@@ -216,10 +349,13 @@ def spare_the_collector() -> None:
     gc.set_threshold(50_000, 50, 1000)
 
 
-def _peer_runner(config: ServerConfig) -> Runner:
+def _peer_runner(config: ServerConfig, manager: Manager | None) -> Callable[[ServerConfig], Runner]:
+    """Return what makes the runner. Raises ConfigError for sockets that were handed over and are
+    not those of the configuration."""
     from pyzk.runtime.runner import PeerRunner
 
-    return PeerRunner(config)
+    seams = None if manager is None else manager.seams(config)
+    return lambda config: PeerRunner(config, seams)
 
 
 def _log_start(runner: Runner) -> None:
@@ -264,14 +400,12 @@ def abandon_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _stop(runner: Runner, number: int) -> None:
-    _log.info("%s: stopping", signal.Signals(number).name)
-    runner.request_stop()
-
-
-def _exit_while_starting(number: int, _frame: FrameType | None) -> None:
+def _signal_while_starting(hang_up: HangUp, number: int, _frame: FrameType | None) -> None:
+    if number == signal.SIGHUP and not hang_up.is_end():
+        hang_up.is_reload_due = True
+        return
     _log.info("%s: exiting before the server was ready", signal.Signals(number).name)
-    os._exit(ExitCode.EXECUTION_FINISHED)
+    exit_at_once(ExitCode.EXECUTION_FINISHED)
 
 
 def explain(error: Exception, config: ServerConfig) -> tuple[str, int]:
@@ -293,6 +427,8 @@ def explain(error: Exception, config: ServerConfig) -> tuple[str, int]:
     where = place(config.client_port_address or "*", config.client_port or 0)
     if isinstance(error, SecurePortError):
         where = place(config.secure_client_port_address or "*", config.secure_client_port or 0)
+    elif isinstance(error, MetricsPortError):
+        where = place(config.metrics_http_host, config.metrics_http_port)
     return (
         f"cannot listen on {where}: {reason}; {_advice(error, config)}",
         ExitCode.UNEXPECTED_ERROR,
@@ -300,12 +436,15 @@ def explain(error: Exception, config: ServerConfig) -> tuple[str, int]:
 
 
 def _advice(error: OSError, config: ServerConfig) -> str:
-    """Return what to do when the client port cannot be had. A member has few options, because other
+    """Return what to do when a port cannot be had. A member has few options, because other
     programs know its port."""
     ensemble = config.ensemble
     cause: BaseException | None = error
     if isinstance(error, SecurePortError):
         port, host = "secureClientPort in zoo.cfg", "secureClientPortAddress in zoo.cfg"
+        cause = error.__cause__
+    elif isinstance(error, MetricsPortError):
+        port, host = "metricsProvider.httpPort in zoo.cfg", "metricsProvider.httpHost in zoo.cfg"
         cause = error.__cause__
     elif ensemble is None:
         port, host = "--port, or clientPort in zoo.cfg", "--host, or clientPortAddress"

@@ -166,6 +166,11 @@ class MemberPorts:
         """Hands the member the log records that it asked for."""
         self._inputs.take_in("log read", ticket, partial(self._life.log_read, ticket, records))
 
+    def reload_keys(self) -> bool:
+        """Reads the files of the members' keys again if they have changed; tells whether there are
+        new ones."""
+        return self._tls is not None and self._tls.reload_keys()
+
     # --- the end --------------------------------------------------------------------
 
     def close(self) -> None:

@@ -30,6 +30,7 @@ from collections.abc import Callable
 from typing import Final
 
 from pyzk.runtime.logs import tell_failure
+from pyzk.runtime.process import exit_at_once
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def _stop(reason: str) -> None:
         tell_failure(f"{reason}: stopping")
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE_S)
-    os._exit(0)
+    exit_at_once(0)
 
 
 def watch_parent(gone: Callable[[str], object], *, tells: bool = True) -> threading.Thread:

@@ -13,12 +13,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 _log = logging.getLogger(__name__)
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""The signals that tell a process to end: an order, Ctrl-C, a terminal that closes."""
+"""The signals that tell a process to end: an order, Ctrl-C, a terminal that closes. For a server
+the last one may mean something else: `HangUp`."""
 AGAIN_AFTER_S = 1.0
 """The seconds after a signal in which another one is the same order, which came in two ways: GNU
 `timeout` sends one to the process and one to its group, `make` passes on what it gets."""
@@ -60,9 +61,41 @@ def end_at_another(numbers: Iterable[int], code: int) -> None:
     def received(number: int, _frame: FrameType | None) -> None:
         if is_another(first_s):
             _log.warning("%s again: exiting without closing", signal.Signals(number).name)
-            os._exit(code)
+            exit_at_once(code)
 
     handle(numbers, received)
+
+
+def exit_at_once(code: int) -> NoReturn:
+    """End the process without closing anything, when what was logged is written."""
+    from pyzk.runtime import logs  # whoever has logged something has it
+
+    logs.flush()
+    os._exit(code)
+
+
+def has_terminal() -> bool:
+    """Return whether the process has a terminal that controls it. One that is closed does not count
+    any more."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+class HangUp:
+    """What SIGHUP means: the end, if the terminal is closed that the process was started at;
+    otherwise somebody wants files to be read again, as it is the custom of servers."""
+
+    def __init__(self) -> None:
+        self._had_terminal = has_terminal()
+        self.is_reload_due = False
+        """Whether somebody has asked for it while the server could not do it yet."""
+
+    def is_end(self) -> bool:
+        """Return what a SIGHUP that comes now means."""
+        return self._had_terminal and not has_terminal()
 
 
 def ignore(numbers: Iterable[int]) -> None:

@@ -1,14 +1,15 @@
-"""Revocation: the lists that certificates name, fetched, verified and looked into.
+"""Revocation: the responders and the lists that certificates name, asked and looked into.
 
-Shell. It waits for the network, so it runs beside the loop. As in the JDK, a certificate whose list
-cannot be had is refused, and what was fetched is kept for half a minute, a failure, too.
-ZooKeeper: X509Util with ssl.crl; the JDK: PKIXRevocationChecker without OCSP.
+Shell. It waits for the network, so it runs beside the loop. As in the JDK each certificate of a
+chain is looked up but for what is trusted itself; with OCSP the responder is asked first, and the
+list is the second try; who can be looked up in neither is refused. What was fetched is kept for
+half a minute, of a list a failure, too.
+ZooKeeper: X509Util with ssl.crl and ssl.ocsp; the JDK: RevocationChecker.
 """
 
 from __future__ import annotations
 
 import threading
-import urllib.request
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -17,51 +18,107 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from pyzk.runtime.fetching import fetch
+from pyzk.runtime.ocsp import NoAnswerError, Responders
+
 TIMEOUT_S: Final = 15.0
 """The longest wait for a list, the JDK's."""
 MAX_BYTES: Final = 20 * 1024 * 1024
 """The longest list."""
+MOST_LISTS: Final = 100
+"""The most lists that are kept."""
 _SCHEMES: Final = ("http://", "https://", "file:")
 _KEEP: Final = timedelta(seconds=30)
 
 Kept = tuple[datetime, x509.CertificateRevocationList | None]
 """(until when, the list; None for a failure)."""
 
-_kept: dict[str, Kept] = {}
-_lock: Final = threading.Lock()
 
+class Revocation:
+    """What one kind of port asks about certificates, and what it has heard.
 
-def why_not(chain_der: Sequence[bytes], anchors: Sequence[x509.Certificate]) -> str | None:
-    """Return why one of these certificates is not to be trusted, None if all are.
-
-    The chain begins with the peer's own; the last is signed by one of ``anchors`` or is one.
+    Many threads may ask.
     """
-    try:
-        chain = [x509.load_der_x509_certificate(each) for each in chain_der]
-    except ValueError:
-        return "cannot be read"
-    for at, certificate in enumerate(chain):
-        if certificate in anchors:
-            return None
-        signers = [*chain[at + 1 : at + 2], *anchors]
-        reason = _reason(certificate, [each for each in signers if _is_above(each, certificate)])
-        if reason is not None:
-            return reason
-    return None
 
+    def __init__(self, key: str, responders: Responders | None = None) -> None:
+        """``key`` is the configuration key that asks for it, for messages. Without ``responders``
+        only lists are looked into."""
+        self._key = key
+        self._responders = responders
+        self._kept: dict[str, Kept] = {}
+        self._lock = threading.Lock()
 
-def _reason(certificate: x509.Certificate, signers: Sequence[x509.Certificate]) -> str | None:
-    places = list(_places(certificate))
-    if not places:
-        return "names no revocation list, and ssl.crl asks for one"
-    for place in places:
-        found = _list_at(place)
-        if found is None or not any(_is_by(found, each) for each in signers):
-            continue
-        if found.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
-            return "is revoked"
+    def why_not(
+        self, chain_der: Sequence[bytes], anchors: Sequence[x509.Certificate]
+    ) -> str | None:
+        """Return why one of these certificates is not to be trusted, None if all are.
+
+        The chain begins with the peer's own; the last is signed by one of ``anchors`` or is one.
+        """
+        try:
+            chain = [x509.load_der_x509_certificate(each) for each in chain_der]
+        except ValueError:
+            return "cannot be read"
+        for at, certificate in enumerate(chain):
+            if certificate in anchors:
+                return None
+            above = [*chain[at + 1 : at + 2], *anchors]
+            signers = [each for each in above if _is_above(each, certificate)]
+            reason = self._reason(certificate, signers)
+            if reason is not None:
+                return reason
         return None
-    return f"cannot be looked up in the revocation list at {', '.join(places)}"
+
+    def _reason(
+        self, certificate: x509.Certificate, signers: Sequence[x509.Certificate]
+    ) -> str | None:
+        unasked = ""
+        if self._responders is not None:
+            try:
+                return "is revoked" if self._is_revoked(certificate, signers) else None
+            except NoAnswerError as error:
+                unasked = f"{error}; it "
+        places = list(_places(certificate))
+        if not places:
+            either = " or the other" if unasked else ""
+            return f"{unasked}names no revocation list, and {self._key} asks for one{either}"
+        for place in places:
+            found = self._list_at(place)
+            if found is None or not any(_is_by(found, each) for each in signers):
+                continue
+            entry = found.get_revoked_certificate_by_serial_number(certificate.serial_number)
+            is_revoked = entry is not None and entry.revocation_date_utc <= datetime.now(UTC)
+            return "is revoked" if is_revoked else None
+        where = ", ".join(places)
+        return f"{unasked}cannot be looked up in the revocation list at {where}"
+
+    def _is_revoked(
+        self, certificate: x509.Certificate, signers: Sequence[x509.Certificate]
+    ) -> bool:
+        """Ask the responder. Raises NoAnswerError."""
+        assert self._responders is not None, self
+        for each in signers:
+            try:
+                certificate.verify_directly_issued_by(each)
+            except (InvalidSignature, TypeError, ValueError):
+                continue  # another one of the same name
+            return self._responders.is_revoked(certificate, each)
+        raise NoAnswerError("is signed by nobody who is known here")
+
+    def _list_at(self, place: str) -> x509.CertificateRevocationList | None:
+        """Return the list at a place, as it was fetched before if it is not due again."""
+        now = datetime.now(UTC)
+        with self._lock:
+            until, kept = self._kept.get(place, (now, None))
+        if now < until:
+            return kept
+        found = _fetch(place)
+        with self._lock:
+            self._kept.pop(place, None)
+            if len(self._kept) >= MOST_LISTS:
+                del self._kept[next(iter(self._kept))]
+            self._kept[place] = now + _KEEP, found
+        return found
 
 
 def _is_above(signer: x509.Certificate, certificate: x509.Certificate) -> bool:
@@ -108,29 +165,11 @@ def _is_partial(extensions: Iterable[x509.Extension[x509.ExtensionType]]) -> boo
     return False
 
 
-def _list_at(place: str) -> x509.CertificateRevocationList | None:
-    """Return the list at a place, as it was fetched before if it is not due again."""
-    now = datetime.now(UTC)
-    with _lock:
-        until, kept = _kept.get(place, (now, None))
-    if now < until:
-        return kept
-    found = _fetch(place)
-    with _lock:
-        _kept[place] = now + _KEEP, found
-    return found
-
-
 def _fetch(place: str) -> x509.CertificateRevocationList | None:
     try:
-        with urllib.request.urlopen(place, timeout=TIMEOUT_S) as answer:  # noqa: S310 - see _SCHEMES
-            content = answer.read(MAX_BYTES + 1)
+        content = fetch(place, limit_bytes=MAX_BYTES, timeout_s=TIMEOUT_S)
+        if content.startswith(b"-----"):
+            return x509.load_pem_x509_crl(content)
+        return x509.load_der_x509_crl(content)
     except (OSError, ValueError):
-        return None
-    if len(content) > MAX_BYTES:
-        return None
-    load = x509.load_pem_x509_crl if content.startswith(b"-----") else x509.load_der_x509_crl
-    try:
-        return load(content)
-    except ValueError:
         return None

@@ -34,7 +34,9 @@ from pyzk.runtime.environment import (
     describe_environment,
     file_descriptors,
     first_reserved_descriptor,
+    process_numbers,
     user_name,
+    versions,
 )
 from pyzk.runtime.seams import Seams, ServerStorage, Timer
 from pyzk.runtime.unread import Unread
@@ -44,6 +46,7 @@ from pyzk.server.host import NO_PORT, Host
 if TYPE_CHECKING:
     from pyzk.auth.sasl.gssapi import Kerberos
     from pyzk.quorum.configurations import Configurations
+    from pyzk.runtime.admin_ports import AdminPorts
     from pyzk.runtime.member_ports import MemberPorts
     from pyzk.server.arrival import Arrival
 
@@ -82,15 +85,17 @@ class PeerRunner(ClientInputs):
         """The sockets of clients have lower descriptors."""
         self.peer: Peer
         seams = seams or Seams()
-        self._storage: ServerStorage = seams.storage or file_storage(config)
+        self.storage: ServerStorage = seams.storage or _file_storage(config)
         self._time = seams.time
-        self._listeners = seams.listeners
+        self._listeners = seams.listeners, seams.secure_listeners
         self._clients = ClientPorts(
             self, config, seams.wrap, seams.wrap_tls, self._clients_taken_at, self.call_later
         )
         self._network = seams.network
         self._member: MemberPorts | None = None
         """The ports of a member of an ensemble; None for a lone server."""
+        self.admin: AdminPorts | None = None
+        """The ports for HTTP; None if the configuration has none."""
         self._loop: asyncio.AbstractEventLoop
         self._timer: Timer | None = None
         self._driver: Driver
@@ -129,40 +134,46 @@ class PeerRunner(ClientInputs):
         """
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
-        self._clients.open(self._listeners)
+        self._clients.open(*self._listeners)
         try:
-            database = self._storage.open()
+            if self.config.admin is not None or self.config.is_told_to_prometheus:
+                from pyzk.runtime.admin_ports import AdminPorts  # few tests need it
+
+                self.admin = AdminPorts(self)
+            database = self.storage.open()
             self._take_saved()
-            self._read_clock()
+            self.read_clock()
             self._make_peer(database)
             self._describe()
-            self._storage.start(self._loop, self._log_synced, self._storage_failed)
+            self.storage.start(self._loop, self._log_synced, self._storage_failed)
             if self._member is not None:
                 await self._member.listen()
-                self._read_clock()
-            self._driver.start(wants_snapshot=self._storage.wants_snapshot)
+                self.read_clock()
+            self._driver.start(wants_snapshot=self.storage.wants_snapshot)
         except BaseException:
             self._clients.close()
             self._cancel_timer()
+            if self.admin is not None:
+                self.admin.abort()
             if self._member is not None:
                 self._member.abort()
-            self._storage.release()
+            self.storage.release()
             raise
         await self._clients.serve()
+        if self.admin is not None:
+            self.admin.open()
 
     def _take_saved(self) -> None:
         """Goes by the configurations of the ensemble that a member has saved beside its data, if it
         has. Raises ConfigError, and OSError when the client port cannot be opened there."""
-        saved, ensemble = self._storage.saved_configs, self.config.ensemble
+        saved, ensemble = self.storage.saved_configs, self.config.ensemble
         if saved is None or ensemble is None:
             return
         told = ensemble.with_saved(saved.committed, saved.last_seen)
         host = None if told.client_host == WILDCARD else told.client_host
-        has_moved = told.client_address != ensemble.client_address
-        self.config = replace(
-            self.config, ensemble=told, client_port=told.client_port, client_port_address=host
-        )
-        if has_moved:
+        config = replace(self.config, ensemble=told, client_port=told.client_port)
+        self.config = replace(config, client_port_address=host)
+        if told.client_address != ensemble.client_address:
             self._clients.open_elsewhere(host, told.client_port)
 
     def _make_peer(self, database: Database) -> None:
@@ -177,10 +188,10 @@ class PeerRunner(ClientInputs):
         from pyzk.quorum.lifecycle import member_peer
         from pyzk.runtime.member_ports import MemberPorts
 
-        epochs = self._storage.epochs
+        epochs = self.storage.epochs
         assert epochs is not None, "storage of a member was opened"
         self.peer, life = member_peer(config, ensemble, database, epochs, self.clock, rng)
-        self._member = MemberPorts(self, life, ensemble, self._storage, self._network)
+        self._member = MemberPorts(self, life, ensemble, self.storage, self._network)
         self._driver = Driver(self.peer, self, self._member)
 
     @property
@@ -202,16 +213,19 @@ class PeerRunner(ClientInputs):
 
     def _describe(self) -> None:
         self._host = Host(
-            storage_report=self._storage.report,
+            storage_report=self.storage.report,
             file_descriptors=file_descriptors,
+            process=process_numbers,
+            versions=versions,
             environment=describe_environment,
             tls_handshakes=partial(getattr, self._clients, "handshake_count"),
+            sync_wait_ms=self.storage.sync_wait_ms,
             user=user_name(),
             kerberos=self._kerberos(),
         )
         self._clients_taken_at()
         self.peer.run_on(self._host)
-        self._storage.metrics = self.peer.metrics
+        self.storage.metrics = self.peer.metrics
 
     def _kerberos(self) -> Kerberos | None:
         """Returns Kerberos if a login asks for it. Raises ConfigError if it is not installed."""
@@ -234,6 +248,11 @@ class PeerRunner(ClientInputs):
             self._host.client_address = plain or ("", NO_PORT)
             self._host.secure_client_port = NO_PORT if secure is None else secure[1]
 
+    def reload_keys(self) -> bool:
+        """Reads keys and certificates again if their files have changed; tells whether it did."""
+        are_new = self._clients.reload_keys()
+        return (self._member is not None and self._member.reload_keys()) or are_new
+
     def take_clients_at(self, host: str, port: int) -> None:
         """Takes clients at another address from now on; those that are connected stay."""
         ensemble = self.config.ensemble
@@ -243,7 +262,8 @@ class PeerRunner(ClientInputs):
 
     # --- inputs ---------------------------------------------------------------------
 
-    def _read_clock(self) -> None:
+    def read_clock(self) -> None:
+        """Sets the clock of the core to now."""
         if self._time is not None:
             self._time.read(self.clock)
             return
@@ -277,7 +297,7 @@ class PeerRunner(ClientInputs):
         """Takes a client that has connected; None refuses it."""
         if self._is_closing:
             return None  # the loop had accepted it when the port closed; nobody would close it
-        self._read_clock()
+        self.read_clock()
         if not self._has_descriptors(arrival.host, arrival.descriptor):
             return None
         return self.peer.accept(arrival)
@@ -316,7 +336,7 @@ class PeerRunner(ClientInputs):
         )
         self._fed = []
         self._fed_bytes = 0
-        self._read_clock()
+        self.read_clock()
         metrics = self.peer.metrics
         written = metrics.response_bytes
         for connection, data in fed:
@@ -333,7 +353,7 @@ class PeerRunner(ClientInputs):
         """Takes the news that a reason for a connection to stall is gone."""
         if self._is_closing:
             return
-        self._read_clock()
+        self.read_clock()
         self._recent.append((connection, "resume"))
         try:
             connection.resume(reason)
@@ -358,7 +378,7 @@ class PeerRunner(ClientInputs):
             self._break(error)
 
     def _log_synced(self, zxid: int) -> None:
-        self._read_clock()
+        self.read_clock()
         self._recent.append(("log_synced", zxid))
         try:
             self.peer.log_synced(zxid)
@@ -368,7 +388,7 @@ class PeerRunner(ClientInputs):
 
     def _wake(self) -> None:
         self.settle()  # a session whose client has been heard does not expire
-        self._read_clock()
+        self.read_clock()
         self._recent.append(("wake", self.clock.now_ms))
         self._timer = None
         try:
@@ -385,7 +405,7 @@ class PeerRunner(ClientInputs):
         """Takes an input of a member: from another member, or an answer of its disk."""
         if self._is_closing:
             return
-        self._read_clock()
+        self.read_clock()
         self._recent.append((source, _shown(what)))
         try:
             call()
@@ -403,7 +423,7 @@ class PeerRunner(ClientInputs):
     def perform(self, order: Callable[[], None]) -> None:
         """Does something to the peer that is not one of its inputs, as an operator may order."""
         self.settle()
-        self._read_clock()
+        self.read_clock()
         self._recent.append(("order", ""))
         try:
             order()
@@ -423,15 +443,15 @@ class PeerRunner(ClientInputs):
             and len(records) == 1
             and len(records[0]) <= MAX_LONE_BYTES
             and self._member is None
-            and self._storage.commit_here(records[0])
+            and self.storage.commit_here(records[0])
         ):
             self._durable_zxid = last_zxid
         else:
-            self._storage.append(records, last_zxid)
+            self.storage.append(records, last_zxid)
 
     def take_snapshot(self, database: Database) -> None:
         """Has a snapshot of the present state written."""
-        self._storage.take_snapshot(database)
+        self.storage.take_snapshot(database)
 
     def write(self, connection: Connection) -> None:
         """Writes to a client."""
@@ -494,8 +514,10 @@ class PeerRunner(ClientInputs):
 
     async def close(self) -> None:
         """Closes the ports, the connections and the storage; what was logged is synced."""
+        if self.admin is not None:
+            await self.admin.close()
         self._cancel_timer()
-        self._storage.stop_timers()
+        self.storage.stop_timers()
         self._clients.close()
         self.settle()
         self.peer.stop_serving()
@@ -503,10 +525,10 @@ class PeerRunner(ClientInputs):
         # From here on nothing more is taken; what was, is synced and answered.
         self._is_closing = True
         protocols = [connection.shell for connection in self.peer.connections]
-        if self._storage.blocks:
-            await asyncio.get_running_loop().run_in_executor(None, self._storage.close)
+        if self.storage.blocks:
+            await asyncio.get_running_loop().run_in_executor(None, self.storage.close)
         else:
-            self._storage.close()
+            self.storage.close()
         await asyncio.sleep(0)  # the answers to what was synced last
         for protocol in protocols:
             if isinstance(protocol, ClientProtocol):
@@ -520,12 +542,14 @@ class PeerRunner(ClientInputs):
         """Ends like a process that is killed: clients hear nothing, unsynced records are lost."""
         self._is_closing = True
         self._cancel_timer()
-        self._storage.stop_timers()
+        self.storage.stop_timers()
         self._drop_everything()
-        self._storage.abandon()
+        self.storage.abandon()
 
     def _end(self, code: int) -> None:
         if not self._stopped.done():
+            if code:
+                self.peer.metrics.unrecoverable_error_count += 1
             self._stopped.set_result(code)
 
     def fail(self, error: Exception) -> None:
@@ -554,6 +578,8 @@ class PeerRunner(ClientInputs):
         self._fed.clear()
         if self._member is not None:
             self._member.abort()
+        if self.admin is not None:
+            self.admin.abort()
         self._clients.close()
         for connection in list(self.peer.connections):
             protocol = connection.shell
@@ -566,9 +592,7 @@ def _shown(what: object) -> object:
     return what[:_SHOWN_BYTES] if isinstance(what, bytes) else what
 
 
-def file_storage(config: ServerConfig) -> ServerStorage:
-    """Returns the machine's own disk as storage."""
-    # Test servers in memory have no use for it, and their start-up is measured.
-    from pyzk.runtime.storage import Storage
+def _file_storage(config: ServerConfig) -> ServerStorage:
+    from pyzk.runtime.storage import Storage  # servers in memory start sooner without
 
     return Storage(config)

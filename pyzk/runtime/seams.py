@@ -12,12 +12,15 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pyzk.clock import Clock
-from pyzk.data.database import Database
+from pyzk.data.database import Database, FrozenDatabase
+from pyzk.errors import StorageError
 from pyzk.metrics import Metrics
+from pyzk.persistence.directory import Directory
 from pyzk.persistence.report import StorageReport
 
 if TYPE_CHECKING:
     from pyzk.persistence.config_files import Saved
+    from pyzk.persistence.replacement import Received
     from pyzk.quorum.commands import StorageCommand
     from pyzk.quorum.epochs import Epochs
     from pyzk.quorum.storage_commands import Outcome
@@ -67,6 +70,17 @@ class MemberInputs(Protocol):
         ...
 
 
+class WrittenSnapshot(NamedTuple):
+    """A snapshot that is on the disk."""
+
+    directory: Directory
+    name: str
+
+
+SnapshotAnswer = Callable[[WrittenSnapshot | StorageError], None]
+"""Takes a snapshot that was asked for, or why there is none."""
+
+
 class ServerStorage(Protocol):
     """Makes transactions durable; `pyzk.runtime.storage.Storage` is the real one."""
 
@@ -104,12 +118,37 @@ class ServerStorage(Protocol):
         ...
 
     def take_snapshot(self, database: Database) -> None: ...
+    def write_snapshot(self, database: Database, answer: SnapshotAnswer) -> None:
+        """Writes a snapshot of the present state, or of a moment soon; then answers, on the
+        loop."""
+        ...
+
+    @property
+    def upload_directory(self) -> Directory:
+        """Where a snapshot is put while it comes, under a name that no start loads."""
+        ...
+
+    def receive(self, frozen: FrozenDatabase) -> Received:
+        """Begins the file of a database that is to replace what is here; any thread may do so.
+        Raises StorageError."""
+        ...
+
+    def install(self, received: Received, zxid: int, answer: Callable[[], None]) -> None:
+        """Replaces everything by a database that was received, behind all that was appended; then
+        answers, on the loop. Until then nothing may be appended."""
+        ...
+
     def perform(self, command: StorageCommand, answer: Callable[[Outcome], None]) -> None:
         """Does what a member wants done, behind everything that was appended; then answers, on the
         loop."""
         ...
 
     def report(self) -> StorageReport: ...
+    def sync_wait_ms(self) -> int:
+        """Returns for how long the disk has been at the sync of the log that is under way, in ms;
+        0 if none is."""
+        ...
+
     def stop_timers(self) -> None: ...
     def close(self) -> None: ...
     def abandon(self) -> None: ...
@@ -146,10 +185,14 @@ class Seams(NamedTuple):
     storage: ServerStorage | None = None
     time: TimeSource | None = None
     listeners: Sequence[socket.socket] | None = None
-    """Sockets that listen already; the runner closes them when it ends."""
+    """Sockets that listen already at the client port; the runner closes them when it ends."""
     wrap: Callable[[ClientProtocol], asyncio.Protocol] | None = None
     """Puts something between a socket, or its TLS, and the protocol that serves it."""
     wrap_tls: Callable[[asyncio.Protocol], asyncio.Protocol] | None = None
     """Puts something between a client's socket and its TLS."""
     network: MemberNetwork | None = None
     """The network between this server and the other members of its ensemble."""
+    secure_listeners: Sequence[socket.socket] | None = None
+    """Sockets that listen already at secureClientPort; the runner closes them when it ends."""
+    admin_listeners: Sequence[socket.socket] | None = None
+    """Sockets that listen already at the port of the admin server."""

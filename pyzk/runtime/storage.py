@@ -13,19 +13,21 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from pyzk.config.server import ServerConfig
 from pyzk.data.database import Database, FrozenDatabase
 from pyzk.errors import MissingLogError, StorageError
 from pyzk.int64 import hex_digits
 from pyzk.metrics import Metrics
+from pyzk.persistence import filenames
 from pyzk.persistence.config_files import ConfigFiles, Saved
 from pyzk.persistence.directory import Directory
 from pyzk.persistence.filenames import VERSION_DIRECTORY
 from pyzk.persistence.logwriter import ROOM_BYTES, LogWriter, check_room
 from pyzk.persistence.member_files import MemberFiles
 from pyzk.persistence.recovery import RecoveryOptions, recover
+from pyzk.persistence.replacement import Received
 from pyzk.persistence.report import StorageReport
 from pyzk.quorum.commands import ReadLog, SaveConfig, SaveEpoch, StorageCommand
 from pyzk.quorum.epochs import Epochs, load_epochs
@@ -39,12 +41,15 @@ from pyzk.runtime.files import (
     open_data_directories,
 )
 from pyzk.runtime.mailbox import Mailbox
+from pyzk.runtime.seams import SnapshotAnswer, WrittenSnapshot
 from pyzk.zxid import format_zxid
 
 if TYPE_CHECKING:
     from pyzk.config.ensemble import EnsembleConfig
 
 log = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
 
 _HOUR_S: Final = 3600.0
 CONFIG_NAME: Final = "zoo.cfg"
@@ -81,8 +86,13 @@ class Storage:
         self._snapshots: SnapshotThread | None = None
         self._loop: asyncio.AbstractEventLoop
         self._mailbox: Mailbox | None = None
+        self._start_times: StartTimes | None = None
         self._purge_timer: asyncio.TimerHandle | None = None
         self._snapshot_begun = 0.0
+        self._asked: list[SnapshotAnswer] = []
+        """Who wants to hear of the next snapshot that begins."""
+        self._listeners: list[SnapshotAnswer] = []
+        """Who wants to hear of the snapshot that is being written."""
         self._due: Database | None = None
         """The database of which a snapshot is due when the one that is being written ends."""
 
@@ -110,11 +120,18 @@ class Storage:
             config.data_dir, config.data_log_dir, autocreate=config.datadir_autocreate
         )
         begun = time.monotonic()
+        loaded: list[float] = []
         options = self._options._replace(
             initialize=directories.initialize or config.initialize,
             is_foreign=directories.is_foreign,
         )
-        recovered = recover(directories.snapshots, directories.logs, options)
+        recovered = recover(
+            directories.snapshots,
+            directories.logs,
+            options,
+            lambda: loaded.append(time.monotonic()),
+        )
+        self._start_times = StartTimes(begun, loaded, time.monotonic(), recovered.replayed)
         for note in recovered.notes:
             log.warning("recovery: %s", note)
         if config.initialize and not recovered.is_new:
@@ -233,6 +250,8 @@ class Storage:
         """Start the threads; both callbacks run on the loop."""
         config = self._config
         self._loop = loop
+        if self._start_times is not None:
+            self._start_times.count(self.metrics)
         self._unsaved = UnsavedConfigs(loop.call_later, self._save_again)
         self._mailbox = Mailbox(loop)
         post = self._mailbox.post
@@ -287,25 +306,77 @@ class Storage:
             self._due = database
             return
         self._due = None
+        self._listeners, self._asked = self._asked, []
         self._snapshot_begun = time.monotonic()
         self._snapshots.take(database.freeze(), self._snapshot_done, self._snapshot_failed)
 
+    def write_snapshot(self, database: Database, answer: SnapshotAnswer) -> None:
+        """Have a snapshot written that is asked for by name, and say when it is there."""
+        self._asked.append(answer)
+        self.take_snapshot(database)
+
+    def _answer(self, written: WrittenSnapshot | StorageError) -> None:
+        """Tell those that wait for the snapshot that has ended."""
+        listeners, self._listeners = self._listeners, []
+        for each in listeners:
+            each(written)
+
+    def _give_up_snapshots(self, error: StorageError) -> None:
+        """Take no snapshot that is under way or due, and tell those that wait for it."""
+        self._due = None
+        self._listeners += self._asked
+        self._asked = []
+        self._answer(error)
+
     def _snapshot_done(self, name: str) -> None:
         took_ms = int((time.monotonic() - self._snapshot_begun) * 1000)
-        self.metrics.snap_count += 1
         self.metrics.snapshottime.add(took_ms)
         log.info("wrote %s in %d ms", name, took_ms)
+        self._answer(WrittenSnapshot(self._directories.snapshots, name))
         if self._due is not None:
             self.take_snapshot(self._due)
 
     def _snapshot_failed(self, error: StorageError) -> None:
         """Go on after a snapshot that failed: the log has everything, and the next snapshot may
         succeed."""
-        self._due = None
         self.metrics.snapshot_error_count += 1
         log.error(
             "no snapshot was written; the server goes on, and tries it again later: %s", error
         )
+        self._give_up_snapshots(error)
+
+    # --- another database -------------------------------------------------------------
+
+    @property
+    def upload_directory(self) -> Directory:
+        """Return where a snapshot is put while it comes."""
+        return self._directories.snapshots
+
+    def receive(self, frozen: FrozenDatabase) -> Received:
+        """Begin the file of a database that is to replace what is here."""
+        return Received(
+            self._directories.snapshots,
+            self._directories.logs,
+            frozen,
+            suffix=self._options.snapshot_suffix,
+            last_zxid_section=self._config.serialize_last_processed_zxid,
+        )
+
+    def install(self, received: Received, zxid: int, answer: Callable[[], None]) -> None:
+        """Replace everything by a database that was received, then answer."""
+        disk, snapshots = self._disk, self._snapshots
+        assert disk is not None
+        assert snapshots is not None
+
+        def installed(_: None) -> None:
+            self._complete_after = zxid
+            answer()
+
+        # Nobody else touches the files meanwhile; the next record begins a new log.
+        snapshots.cancel()
+        self._give_up_snapshots(_replaced(self._directories.snapshots))
+        disk.roll()
+        disk.run(partial(_locked, snapshots.files_lock, partial(received.install, zxid)), installed)
 
     # --- commands of a member -------------------------------------------------------
 
@@ -339,7 +410,7 @@ class Storage:
         else:
             # Nobody else touches the files meanwhile; the next record begins a new log.
             snapshots.cancel()
-            self._due = None
+            self._give_up_snapshots(_replaced(directories.snapshots))
             disk.roll()
             disk.run(partial(_locked, snapshots.files_lock, work), done)
 
@@ -396,15 +467,23 @@ class Storage:
         log.error("old files were not purged: %s", error)
 
     def report(self) -> StorageReport:
-        """Return what the four-letter words show of the storage."""
+        """Return what the four-letter words and the admin server show of the storage."""
         directories = self._directories
-        return StorageReport(_total_size(directories.snapshots), _total_size(directories.logs))
+        return StorageReport(
+            _total_size(directories.snapshots),
+            _total_size(directories.logs),
+            *_newest_snapshot(directories.snapshots),
+        )
+
+    def sync_wait_ms(self) -> int:
+        """Return for how long the disk has been at the sync of the log that is under way."""
+        return 0 if self._disk is None else self._disk.busy_ms
 
     # --- the end --------------------------------------------------------------------
 
     def stop_timers(self) -> None:
         """Cancel what is planned on the loop."""
-        self._due = None
+        self._give_up_snapshots(StorageError("the server stops", path=self._config.data_dir))
         if self._unsaved is not None:
             self._unsaved.stop()
         if self._purge_timer is not None:
@@ -438,6 +517,25 @@ class Storage:
             self._directories.close()
 
 
+class StartTimes:
+    """How long it took to load the database."""
+
+    def __init__(self, begun: float, loaded: list[float], end: float, replayed: int) -> None:
+        """``loaded`` is when there was a snapshot, empty if there was none; ``replayed`` is how
+        many transactions came behind it."""
+        self._begun, self._loaded, self._end = begun, loaded, end
+        self._replayed = replayed
+
+    def count(self, metrics: Metrics) -> None:
+        """Tell the metrics."""
+        metrics.dbinittime.add(int((self._end - self._begun) * 1000))
+        for loaded in self._loaded:
+            metrics.startup_snap_load_time.add(int((loaded - self._begun) * 1000))
+            if self._replayed:
+                metrics.startup_txns_load_time.add(int((self._end - loaded) * 1000))
+                metrics.startup_txns_loaded.add(self._replayed)
+
+
 def _told_where(error: MissingLogError) -> StorageError:
     """Return the error for a missing log; it says where the log is if it is where it was
     written."""
@@ -459,7 +557,12 @@ def _told_full(error: StorageError, config: ServerConfig) -> StorageError | None
     return full_disk_error(error, config.data_dir, need)
 
 
-def _locked(lock: threading.Lock, work: Callable[[], Outcome]) -> Outcome:
+def _replaced(directory: Directory) -> StorageError:
+    """Return why a snapshot is not written to its end."""
+    return StorageError("the state is being replaced by another one", path=directory.path)
+
+
+def _locked(lock: threading.Lock, work: Callable[[], _Result]) -> _Result:
     with lock:
         return work()
 
@@ -470,6 +573,18 @@ def _nothing() -> None:
 
 def _total_size(directory: Directory) -> int:
     return sum(map(partial(_size, directory), directory.names()))
+
+
+def _newest_snapshot(directory: Directory) -> tuple[int, int]:
+    """Return the zxid of the newest snapshot, and when it was written, in seconds; -1 for both if
+    there is none."""
+    for found in reversed(filenames.snapshots(directory.names())):
+        try:
+            written_s = os.stat(os.path.join(directory.path, found.name)).st_mtime
+        except OSError:
+            continue  # purged in between
+        return found.zxid, int(written_s)
+    return -1, -1
 
 
 def _size(directory: Directory, name: str) -> int:

@@ -2,7 +2,7 @@
 
 Shell. A private key is on no disk but in its owner's file: OpenSSL, which reads keys from files
 only, gets it in memory, encrypted with a password of this moment. What a context cannot check, host
-names as ZooKeeper compares them and revocation lists, `check_peer` checks after a handshake.
+names as ZooKeeper compares them and revocation, `check_peer` checks after a handshake.
 ZooKeeper: X509Util, ZKTrustManager.
 
 Where this differs from ZooKeeper, on purpose: a trusted certificate that has expired is trusted no
@@ -31,6 +31,7 @@ from pyzk.errors import ConfigError, PyzkError
 if TYPE_CHECKING:
     from cryptography import x509
 
+    from pyzk.runtime.revocation import Revocation
     from pyzk.runtime.stores import KeyMaterial
 
 log = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ class TlsContexts:
         self._server: ssl.SSLContext
         self._client: ssl.SSLContext
         self._take(self._load())
+        self._revocation = self._revocation_of(config)
 
     def server(self) -> ssl.SSLContext:
         """Return the context for the next who connects to this server."""
@@ -110,7 +112,7 @@ class TlsContexts:
         """Whether `check_peer` may wait for the network, so that it must not run on the loop."""
         config = self.config
         verifies = config.verifies_clients or config.verifies_servers
-        return config.crl or (verifies and config.looks_up_names)
+        return self._revocation is not None or (verifies and config.looks_up_names)
 
     def check_peer(
         self, chain_der: Sequence[bytes], host: str, address: str, is_server: bool
@@ -127,12 +129,22 @@ class TlsContexts:
         config = self.config
         if config.verifies_servers if is_server else config.verifies_clients:
             self._check_host(chain_der[0], host, address)
-        if config.crl:
-            from pyzk.runtime import revocation  # few need it
-
-            reason = revocation.why_not(chain_der, self._loaded.anchors)
+        if self._revocation is not None:
+            reason = self._revocation.why_not(chain_der, self._loaded.anchors)
             if reason is not None:
                 raise TlsPeerError(f"the certificate of {host or address} {reason}")
+
+    @staticmethod
+    def _revocation_of(config: TlsConfig) -> Revocation | None:
+        """Return what looks certificates up, None if nothing does."""
+        if not (config.crl or config.ocsp):
+            return None
+        from pyzk.runtime.ocsp import Responders  # few need it
+        from pyzk.runtime.revocation import Revocation
+
+        if config.ocsp:
+            return Revocation(config.key("ocsp"), Responders())
+        return Revocation(config.key("crl"))
 
     def _check_host(self, certificate: bytes, host: str, address: str) -> None:
         try:

@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
@@ -451,6 +451,10 @@ class TlsLink:
             self._broken(_reason(error))
             return
         transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def writelines(self, pieces: Iterable[bytes | bytearray | memoryview]) -> None:
+        """Encrypts bytes in several pieces and writes them."""
+        self.write(b"".join(pieces))
 
     def _frame_end(self, view: memoryview, start: int) -> int:
         """Return where the frame ends that begins or goes on here, at most the end of all."""

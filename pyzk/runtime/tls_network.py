@@ -41,7 +41,7 @@ class TlsNetwork:
         """Read the keys. Raises ConfigError."""
         self._network = network
         self._dials_tls = ensemble.ssl_quorum
-        contexts = TlsContexts(config)
+        contexts = self._contexts = TlsContexts(config)
         self._door = Door(
             contexts,
             "ports for other members",
@@ -90,6 +90,11 @@ class TlsNetwork:
     async def check(self, host: str) -> None:
         """Look a name up and do nothing else. Raises OSError."""
         await self._network.check(host)
+
+    def reload_keys(self) -> bool:
+        """Read the files of keys and certificates again if they have changed; return whether there
+        are new ones."""
+        return self._contexts.reload_if_changed()
 
     def close(self) -> None:
         """Look at the files of the keys no more."""

@@ -165,6 +165,7 @@ class Connection:
         """Take the next bytes of the client."""
         if self.state == CLOSED:
             return
+        self.server.metrics.bytes_received_count += len(data)
         held = self._held
         if held or self.stalled:
             held.append(data)
@@ -258,7 +259,6 @@ class Connection:
                 " (largeRequestMaxBytes)"
             )
             return False
-        self.server.metrics.bytes_received_count += 4
         if self.state == OPEN:
             self.refuse(
                 f"its frame has {length} bytes,"
@@ -283,20 +283,20 @@ class Connection:
     def _serve(self, data: bytes, offset: int, end: int, limit: int) -> int:
         """Serve whole frames from ``offset`` on, up to one with more than ``limit`` bytes; return
         the offset behind the last one served."""
-        server = self.server
-        session = self.session
+        server, session, out = self.server, self.session, self.out
         assert session is not None
-        tree, queue, out = server.tree, session.queue, self.out
-        is_full = server.queues.is_full
-        is_guarded = server.is_guarded or self.is_stale
+        tree, queue = server.tree, session.queue
+        is_full, is_guarded = server.queues.is_full, server.is_guarded or self.is_stale
         reads, writes = server.reads, server.writes
-        count = unordered = replied = size = largest = xid = opcode = 0
+        count = counted = unordered = replied = size = largest = xid = opcode = 0
         smallest = limit_bytes = OUT_HIGH_BYTES
         while end - offset >= 12:
             length, xid_, opcode_ = unpack_iii(data, offset)
             body_end = offset + 4 + length
             if length < 8 or length > limit or body_end > end:
                 break
+            if opcode_ != opcode and count > counted:
+                counted += server.metrics.count_operations(opcode, count - counted)
             xid, opcode = xid_, opcode_
             if is_full and self._must_wait(opcode, length):
                 break
@@ -335,7 +335,7 @@ class Connection:
         if count:
             if count > unordered:
                 server.sessions.touch(session, server.clock.now_ms)
-            server.metrics.packets_received += count
+            server.metrics.count_frames(count, opcode, count - counted)
             self.stats.served(count, replied, xid, opcode, tree.last_zxid)
             if replied:
                 server.count_replies(replied, size, smallest, largest)
@@ -344,11 +344,9 @@ class Connection:
     def _dispatch(self, xid: int, opcode: int, body: bytes) -> int:
         """Serve a frame that is no plain read or write, or cannot be treated as one now. Return the
         length of the reply if it was a read that is answered, else 0."""
-        if opcode == OpCode.AUTH:
-            authenticate(self, xid, body)
-            return 0
-        if opcode == OpCode.SASL:
-            answer_sasl(self, xid, body)
+        if opcode in (OpCode.AUTH, OpCode.SASL):
+            take = authenticate if opcode == OpCode.AUTH else answer_sasl
+            take(self, xid, body)
             return 0
         server = self.server
         if server.access.is_refused(self.auth_ids):
@@ -509,12 +507,12 @@ class Connection:
 
     def deliver(self, event: WatchEvent) -> None:
         """Send a watch event, if the client may read the znode. The driver writes it after what
-        clients wait for, for many may be told at once; a reply that comes before that goes out
-        behind the event."""
+        clients wait for, for many may be told at once; a later reply goes out behind it."""
         if self.state == CLOSED:
             return
         acl_id = event.acl_id
         if acl_id != OPEN_ACL_ID and not self.server.permits(acl_id, _READ_PERM, self.auth_ids):
+            event.withheld += 1
             return
         frame = event.frame
         if frame is None:
@@ -569,13 +567,13 @@ class Connection:
         self.send(reply)
         latency_ms = server.clock.now_ms - read.received_ms
         self.stats.answered(zxid, latency_ms)
-        server.count_read(latency_ms, len(reply))
+        server.count_read(read, latency_ms, len(reply))
         return len(reply)
 
     # --- the end --------------------------------------------------------------------
 
     def refuse(self, reason: str) -> None:
-        """Close, with one log line that says why."""
+        """Close, with a log line that says why."""
         log.warning("closing %s: %s", self, reason, extra=about(self.host))
         self.close()
 

@@ -242,9 +242,17 @@ def _crst(server: Server, asking: Connection | None) -> str:
 
 
 def _srst(server: Server, asking: Connection | None) -> str:
-    server.metrics.reset()
-    server.database.tree.quota.violations.clear()
+    reset_statistics(server)
     return "Server stats reset.\n"
+
+
+def reset_statistics(server: Server) -> None:
+    """Set the numbers of a server to what they are at its start."""
+    if server.config.is_told_to_prometheus:
+        server.metrics.reset_statistics()  # its counters never go back
+    else:
+        server.metrics.reset()
+        server.database.tree.quota.violations.clear()
 
 
 def _mntr(server: Server, asking: Connection | None) -> str:

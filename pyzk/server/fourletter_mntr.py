@@ -1,4 +1,4 @@
-"""The lines of mntr: what monitoring reads.
+"""The values of mntr: what monitoring reads, as lines here and as JSON on the admin port.
 
 Pure. Answers to MonitorCommand and DefaultMetricsProvider. All names of a server of the original
 are there, alone or in an ensemble, in its order, whether they can change here or not. The one
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyzk.data import paths
 from pyzk.server.fourletter_text import java_double
-from pyzk.summaries import Summary
+from pyzk.summaries import PercentileSummary, Summary
 
 PEER_STATES: Final = {"leader": "leading", "follower": "following", "observer": "observing"}
 
@@ -36,8 +36,17 @@ if TYPE_CHECKING:
     from pyzk.server.server import Server
 
 
+MonitorValue = str | int | float
+
+
 def monitor_lines(server: Server, version: str) -> Iterator[tuple[str, str]]:
-    """Yield every (name, value) without the prefix ``zk_``."""
+    """Yield every (name, value) of the lines, without the prefix ``zk_``."""
+    for name, value in monitor_values(server, version):
+        yield name, java_double(value) if isinstance(value, float) else str(value)
+
+
+def monitor_values(server: Server, version: str) -> Iterator[tuple[str, MonitorValue]]:
+    """Yield every (name, value); the first of them are texts, the others numbers."""
     yield "version", version
     mode = server.role.mode
     yield "server_state", mode
@@ -46,31 +55,46 @@ def monitor_lines(server: Server, version: str) -> Iterator[tuple[str, str]]:
         yield "peer_state", f"{PEER_STATES[mode]} - broadcast"
     master = server.role.gauges().get("observer_master_id")
     if master is not None:
-        yield "observer_master_id", str(master)
-    for name, gauge in _gauges(server).items():
-        yield name, _number(gauge)
+        yield "observer_master_id", master
+    if server.config.is_told_to_prometheus:
+        yield from _samples(server)
+    else:
+        yield from _numbers(server)
+
+
+def _samples(server: Server) -> Iterator[tuple[str, float]]:
+    """Yield what Prometheus is told: names with labels, numbers with a fraction."""
+    from pyzk.server.metric_families import families  # it has the gauges from here
+
+    for family in families(server):
+        for sample in family.samples:
+            labels = ",".join(f'{name}="{value}"' for name, value in sample.labels)
+            yield f"{sample.name}{{{labels}}}" if labels else sample.name, float(sample.value)
+
+
+def _numbers(server: Server) -> Iterator[tuple[str, MonitorValue]]:
+    """Yield what the original's default provider of metrics has, and what only pyzk has."""
+    yield from gauges(server).items()
     tree = server.database.tree
     for name, by_namespace in tree.quota.by_namespace(tree.nodes).items():
         for namespace, usage in by_namespace.items():
-            yield f"{namespace}_{name}", str(usage)
+            yield f"{namespace}_{name}", usage
     metrics = server.metrics
-    for name, count in metrics.counters():
-        yield name, str(count)
+    yield from metrics.counters()
     for namespace, count in tree.quota.violations.items():
-        yield f"{namespace}_quota_exceeded_error_per_namespace", str(count)
+        yield f"{namespace}_quota_exceeded_error_per_namespace", count
     for name, summary in metrics.summaries():
         yield from _summary(name, summary)
     for name, percentiles in metrics.percentile_summaries():
-        yield from _summary(name, percentiles)
-        values = percentiles.percentiles(0.5, 0.95, 0.99, 0.999)
-        for label, value in zip(("p50", "p95", "p99", "p999"), values, strict=True):
-            yield f"{label}_{name}", str(value)
-    for namespace, summary in metrics.written.summaries.items():
-        yield from _summary(f"{namespace}_write_per_namespace", summary)
-    yield "unsaved_configs", str(metrics.unsaved_configs)
+        yield from _detailed_summary(name, percentiles)
+    for namespace, written in metrics.written.summaries.items():
+        yield from _summary(f"{namespace}_write_per_namespace", written)
+    for sid, latencies in metrics.ack_latency.items():
+        yield from _detailed_summary(f"{sid}_ack_latency", latencies)
+    yield "unsaved_configs", metrics.unsaved_configs
     if tree.digests:
-        yield "tree_digest", str(tree.digest)
-        yield "tree_digest_zxid", str(tree.last_zxid)
+        yield "tree_digest", tree.digest
+        yield "tree_digest_zxid", tree.last_zxid
 
 
 def committed_configuration(server: Server) -> bytes:
@@ -79,19 +103,22 @@ def committed_configuration(server: Server) -> bytes:
     return b"" if node is None else node.data or b""
 
 
-def _summary(name: str, summary: Summary) -> Iterator[tuple[str, str]]:
-    yield f"avg_{name}", java_double(summary.average)
-    yield f"min_{name}", str(summary.min)
-    yield f"max_{name}", str(summary.max)
-    yield f"cnt_{name}", str(summary.count)
-    yield f"sum_{name}", str(summary.sum)
+def _summary(name: str, summary: Summary) -> Iterator[tuple[str, MonitorValue]]:
+    yield f"avg_{name}", summary.average
+    yield f"min_{name}", summary.min
+    yield f"max_{name}", summary.max
+    yield f"cnt_{name}", summary.count
+    yield f"sum_{name}", summary.sum
 
 
-def _number(value: int | float) -> str:
-    return str(value) if isinstance(value, int) else java_double(value)
+def _detailed_summary(name: str, summary: PercentileSummary) -> Iterator[tuple[str, MonitorValue]]:
+    yield from _summary(name, summary)
+    values = summary.percentiles(0.5, 0.95, 0.99, 0.999)
+    for label, value in zip(("p50", "p95", "p99", "p999"), values, strict=True):
+        yield f"{label}_{name}", value
 
 
-def _gauges(server: Server) -> dict[str, int | float]:
+def gauges(server: Server) -> dict[str, int | float]:
     """Return what is true now, by name in the original's order."""
     metrics = server.metrics
     tree = server.database.tree

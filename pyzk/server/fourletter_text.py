@@ -18,6 +18,8 @@ _MONTHS: Final = (
 
 def java_double(value: float) -> str:
     """Return ``0.0``, ``16.0833``, ``1.0E7``, ``5.0E-4``: what Double.toString gives."""
+    if value != value:
+        return "NaN"
     if value == 0 or 1e-3 <= abs(value) < 1e7:
         return repr(float(value))
     mantissa, _, exponent = f"{value!r}".partition("e")

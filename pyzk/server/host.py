@@ -31,6 +31,9 @@ class Host:
         kerberos: Kerberos | None = None,
         user: str = "",
         tls_handshakes: Callable[[], int] = lambda: 0,
+        sync_wait_ms: Callable[[], int] = lambda: 0,
+        process: Callable[[], Mapping[str, float]] = dict,
+        versions: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self.client_address: tuple[str, int] = client_address
         """The address and the port where clients connect; where the configuration says port 0, this
@@ -51,7 +54,14 @@ class Host:
         ``<none>``, java.home ``sys.prefix``, java.class.path ``sys.path`` joined by colons.
         The word itself adds zookeeper.version, and shows a key without value as ``<NA>``.
         """
+        self.sync_wait_ms: Callable[[], int] = sync_wait_ms
+        """Returns for how long the disk has been at the sync of the log that is under way."""
         self.kerberos: Kerberos | None = kerberos
         """Kerberos; None where no login asks for it."""
+        self.process: Callable[[], Mapping[str, float]] = process
+        """Returns the numbers of this process by the names in ``metric_families.PROCESS_KINDS``;
+        those that the system does not tell are missing."""
+        self.versions: Callable[[], Mapping[str, str]] = versions
+        """Returns the versions of what runs here, by the name of the label that has them."""
         self.user: str = user
         """The name of the user whom the server runs as; the audit log has it."""

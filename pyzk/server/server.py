@@ -21,11 +21,13 @@ from pyzk.data.name_set import KeptLists
 from pyzk.data.node import KeptStats
 from pyzk.data.tree import DataTree
 from pyzk.int64 import hex_id
+from pyzk.jute.archive import INT_BYTES
 from pyzk.metrics import Metrics
 from pyzk.outsiders import about
 from pyzk.server.audit import Audit
 from pyzk.server.authentication import identify
 from pyzk.server.connection import Connection
+from pyzk.server.frequent import Tops
 from pyzk.server.host import Host
 from pyzk.server.marks import Marks
 from pyzk.server.operations import (
@@ -39,7 +41,7 @@ from pyzk.server.operations import (
     WriteDecoder,
 )
 from pyzk.server.outbox import Outbox
-from pyzk.server.request import Request
+from pyzk.server.request import QueuedRead, Request
 from pyzk.server.request_throttle import RequestThrottle
 from pyzk.server.screening import Screen
 from pyzk.server.session_queues import SessionQueues
@@ -101,13 +103,14 @@ class Server:
         """The writes that `screen` looks at before they are submitted; ``writes`` has the rest."""
         self.audit = self.queues.audit = Audit(self) if config.audit_enable else None
         self.screen = Screen(self, self.audit)
+        self.tops: Tops = Tops(config.metrics_top_paths, config.metrics_top_clients)
         self.is_member = False
         """Whether this is a member of an ensemble."""
         self.is_read_only = False
         """Whether this member has found no leader, and serves reads meanwhile."""
         self.has_local_sessions = False
         """Whether new sessions are known to this member only."""
-        self.started_ms = clock.now_ms
+        self.started_ms = self._unavailable_since_ms = clock.now_ms
         self.trace_mask = 306
         """The trace mask, set by stmk and shown by gtmk; nothing else looks at it."""
         self.host: Host = Host((config.client_port_address or "", 0))
@@ -134,7 +137,10 @@ class Server:
             EventType.NODE_DATA_CHANGED: self.metrics.node_changed_watch_count,
             EventType.NODE_CHILDREN_CHANGED: self.metrics.node_children_watch_count,
         }
+        self.tree.watches.metrics = self.metrics
         self.tree.written = self.metrics.written
+        self.database.metrics = self.metrics
+        self.metrics.digest_mismatches_count += self.database.digest_mismatches
         if self.audit is not None:
             self.tree.on_ephemeral_deleted = self.audit.ephemeral_deleted
 
@@ -175,6 +181,10 @@ class Server:
         else:
             self.reads, self.writes = READS, WRITES
         self.writes, self.screened_writes = self.screen.split(self.writes)
+        if self.tops.paths is not None:
+            self.reads = self.tops.paths.of_reads(self.reads)
+            self.writes = self.tops.paths.of_writes(self.writes)
+            self.screened_writes = self.tops.paths.of_writes(self.screened_writes)
         sharers = voters - 1 if voters > 2 else 1
         self.queues.begin(
             role,
@@ -184,10 +194,17 @@ class Server:
         )
         self.is_running = True
         self.is_serving = takes_clients
+        if self.is_member and not self.is_read_only:
+            took_ms = self.clock.now_ms - self._unavailable_since_ms
+            self.metrics.unavailable_time.add(took_ms)
+            if mode == "leader":
+                self.metrics.leader_unavailable_time.add(took_ms)
 
     def end(self) -> None:
         """Serve nobody until the next role begins: close every connection, leave requests under way
         without an answer, forget all sessions and what waits in them."""
+        if self.is_running and not self.is_read_only:
+            self._unavailable_since_ms = self.clock.now_ms
         self.is_running = self.is_serving = False
         for connection in list(self.connections):
             connection.close()
@@ -293,6 +310,8 @@ class Server:
             by_host[connection.host] = left
         else:
             by_host.pop(connection.host, None)
+        if self.tops.clients is not None:
+            self.tops.clients.add(connection.host, connection.stats.packets_received)
         self.handshakes.pop(connection, None)
         if self.attaching.get(connection.session_id) is connection:
             del self.attaching[connection.session_id]
@@ -446,18 +465,22 @@ class Server:
         metrics = self.metrics
         metrics.latency.add_many(0, count)
         metrics.readlatency.add_many(0, count)
-        metrics.response_bytes += size
+        metrics.response_bytes += size - count * INT_BYTES
         if smallest != largest:
-            metrics.count_response(smallest)
-        metrics.count_response(largest)
+            metrics.count_response(smallest - INT_BYTES)
+        metrics.count_response(largest - INT_BYTES)
 
-    def count_read(self, latency_ms: int, size: int) -> None:
+    def count_read(self, read: QueuedRead, latency_ms: int, size: int) -> None:
         """Note a read that waited behind a write."""
         metrics = self.metrics
+        slow = self.queues.slow
+        if latency_ms >= slow.threshold_ms:
+            metrics.slow_requests += 1
+            slow.saw_read(read, latency_ms)
         metrics.latency.add(latency_ms)
         metrics.readlatency.add(latency_ms)
-        metrics.response_bytes += size
-        metrics.count_response(size)
+        metrics.response_bytes += size - INT_BYTES
+        metrics.count_response(size - INT_BYTES)
 
 
 def _logins(config: ServerConfig, rng: Random) -> ClientLogins | None:

@@ -8,9 +8,15 @@ The environment variables are those that kazoo's harness reads:
 
     ZOOKEEPER_PORT_OFFSET        the client port; not set: the operating system gives one
     ZOOKEEPER_CLUSTER_SIZE       always 1 here; another number gives a warning
-    ZOOKEEPER_JAAS_AUTH          refused, as pyzk has no SASL yet
+    ZOOKEEPER_JAAS_AUTH          digest: the users super and jaasuser of kazoo's harness may log in;
+                                 gssapi: the key of the server is $KRB5_TEST_ENV/server.keytab, and
+                                 the realm that of $KRB5_CONFIG
     ZOOKEEPER_VERSION, ZOOKEEPER_PATH, ZOOKEEPER_CLASSPATH, ZOOKEEPER_OBSERVER_START_ID,
     ZOOKEEPER_LOCAL_SESSION_RO   not needed, ignored
+
+The client port takes TLS, too, from the moment that a test asks for a secure address or for the
+certificates of a client (extra ``pyzk-server[testing]``). If the server runs then, it starts again
+with the same data.
 
 Two things differ: `lose_connection` and `expire_session` happen on the server, too, so that the
 ephemerals of an expired session are gone; and `cluster[0].server` is a `ZooKeeperServer`, with all
@@ -23,13 +29,15 @@ import atexit
 import contextlib
 import logging
 import os
+import shutil
 import tempfile
 import threading
 import unittest
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kazoo.client import KazooClient
 from kazoo.exceptions import KazooException
@@ -37,14 +45,19 @@ from kazoo.protocol.connection import _SESSION_EXPIRED
 from kazoo.protocol.states import KazooState
 
 from pyzk.testing.core.inspection import session_id_of
+from pyzk.testing.core.security import UNIFICATION, Security
 from pyzk.testing.errors import FixtureError
 from pyzk.testing.server import ZooKeeperServer
+
+if TYPE_CHECKING:
+    from pyzk.testing.core.certificates import Certificates
 
 __all__ = ["KazooTestCase", "KazooTestHarness", "ZookeeperCluster", "get_global_cluster"]
 
 log: Final = logging.getLogger(__name__)
 
 _VARIABLES: Final = ("ZOOKEEPER_PORT_OFFSET", "ZOOKEEPER_CLUSTER_SIZE", "ZOOKEEPER_JAAS_AUTH")
+_OUR_FILES: Final = {"jaas.conf"}
 _OPTIONS: Final = {
     # What kazoo's harness writes into its zoo.cfg; the password of super is "test".
     "tickTime": 2000,
@@ -52,7 +65,20 @@ _OPTIONS: Final = {
     "maxSessionTimeout": 40_000,
     "reconfigEnabled": "true",
     "DigestAuthenticationProvider.superDigest": "super:D/InIHSb7yEEbrWz8b9l71RjZJU=",
+    "authProvider.1": "org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
 }
+_DIGEST, _GSSAPI = "digest", "gssapi"
+_USERS: Final = {"super": "super_secret", "jaasuser": "jaas_password"}
+"""The logins of ZOOKEEPER_JAAS_AUTH=digest."""
+_PRINCIPAL: Final = "zookeeper/127.0.0.1@KAZOOTEST.ORG"
+_LOGIN_FILE: Final = """\
+Server {{
+    com.sun.security.auth.module.Krb5LoginModule required
+    useKeyTab=true storeKey=true keyTab="{keytab}" principal="zookeeper/127.0.0.1@KAZOOTEST.ORG";
+}};
+"""
+"""The login file of ZOOKEEPER_JAAS_AUTH=gssapi."""
+_KEYTAB: Final = "${KRB5_TEST_ENV}/server.keytab"
 _LOSS_S: Final = 5.0
 _RECONNECT_S: Final = 15.0
 
@@ -74,15 +100,62 @@ class ServerInfo(NamedTuple):
 class ManagedZooKeeper:
     """One server of the cluster."""
 
-    def __init__(self, server_id: int, port: int = 0) -> None:
+    def __init__(
+        self,
+        server_id: int,
+        port: int,
+        logins: str,
+        make_certificates: Callable[[], Certificates],
+    ) -> None:
+        """``logins`` are those of ZOOKEEPER_JAAS_AUTH. ``make_certificates`` returns those that all
+        servers have."""
         self._id = server_id
+        self._make_certificates = make_certificates
         self._port = port
+        self._logins = logins
+        self._users = _USERS if logins == _DIGEST else None
         self._working_path: str | None = None
+        self._certificates: Certificates | None = None
         self.server = self._new()
 
     def _new(self) -> ZooKeeperServer:
         # kazoo's harness allows clients that outlive the cluster.
-        return ZooKeeperServer(port=self._port, options=_OPTIONS, leaks="ignore")
+        return ZooKeeperServer(
+            port=self._port,
+            options=self._options(),
+            leaks="ignore",
+            tls=self._certificates or False,
+            sasl=self._users,
+        )
+
+    def _options(self) -> dict[str, object]:
+        options = dict(_OPTIONS)
+        if self._certificates is not None:
+            options[UNIFICATION] = "true"
+        return options | self._of_kerberos() if self._logins == _GSSAPI else options
+
+    def _of_kerberos(self) -> dict[str, object]:
+        """Return the options of a server whose key the environment names."""
+        path = os.path.join(self.working_path, "jaas.conf")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(_LOGIN_FILE.format(keytab=os.path.expandvars(_KEYTAB)))
+        options: dict[str, object] = {"java.security.auth.login.config": path}
+        if "KRB5_CONFIG" in os.environ:
+            options["java.security.krb5.conf"] = os.environ["KRB5_CONFIG"]
+        return options
+
+    def secure(self, certificates: Certificates) -> None:
+        """Take TLS beside plaintext from now on; what runs starts again with its data."""
+        if certificates is self._certificates:
+            return
+        self._certificates = certificates
+        if self.server.state == "not started":
+            self.server = self._new()
+            return
+        security = Security(certificates, self._users)
+        self.server._engine.secure(security, self._options(), self.host, self.server.port)
+        if self.running:
+            self.server.restart()
 
     def run(self) -> None:
         """Start, or start again with the same data."""
@@ -109,14 +182,15 @@ class ManagedZooKeeper:
 
     def reset(self) -> None:
         """Stop, and forget the data."""
-        self.stop()
-        self.server = self._new()
+        if self.server.state != "not started":
+            self.stop()
+            self.server = self._new()
 
     def destroy(self) -> None:
         """Stop, and leave nothing behind."""
         self.reset()
-        if self._working_path is not None and not os.listdir(self._working_path):
-            os.rmdir(self._working_path)
+        if self._working_path is not None and set(os.listdir(self._working_path)) <= _OUR_FILES:
+            shutil.rmtree(self._working_path)
             self._working_path = None
 
     @property
@@ -142,19 +216,22 @@ class ManagedZooKeeper:
         return f"{self.host}:{self.client_port}"
 
     @property
-    def secure_client_port(self) -> NoReturn:
-        """Refused."""
-        _refuse_tls()
+    def secure_client_port(self) -> int:
+        """The client port, which takes TLS from now on. Raises ImportError if the library for
+        certificates is missing."""
+        self.secure(self._make_certificates())
+        return self.client_port
 
     @property
-    def secure_address(self) -> NoReturn:
-        """Refused."""
-        _refuse_tls()
+    def secure_address(self) -> str:
+        """``host:port``, for clients with TLS. Raises as `secure_client_port`."""
+        return f"{self.host}:{self.secure_client_port}"
 
     @property
     def server_info(self) -> ServerInfo:
         """The server's number and its port."""
-        return ServerInfo(self._id, self.client_port)
+        secure_port = 0 if self._certificates is None else self.client_port
+        return ServerInfo(self._id, self.client_port, secure_port)
 
     @property
     def working_path(self) -> str:
@@ -171,8 +248,9 @@ class ManagedZooKeeper:
 class ZookeeperCluster:
     """The servers of kazoo's harness: always a single one."""
 
-    def __init__(self, port: int = 0) -> None:
-        self._servers = [ManagedZooKeeper(1, port)]
+    def __init__(self, port: int = 0, logins: str = "") -> None:
+        self._certificates: Certificates | None = None
+        self._servers = [ManagedZooKeeper(1, port, logins, self._make_certificates)]
 
     def __getitem__(self, number: int) -> ManagedZooKeeper:
         try:
@@ -213,13 +291,32 @@ class ZookeeperCluster:
         """Return the last events of all servers."""
         return [line for server in self for line in server.get_logs()]
 
-    def get_ssl_client_configuration(self) -> NoReturn:
-        """Refused."""
-        _refuse_tls()
+    def get_ssl_client_configuration(self) -> dict[str, bytes]:
+        """Return the certificate of the client CN=client, its key, and the authority that it
+        trusts, as PEM. The servers take TLS from now on. Raises ImportError if the library for
+        certificates is missing."""
+        self.secure()
+        mine = self._make_certificates().client()
+        files = {
+            "client_key": mine.key_file,
+            "client_cert": mine.cert_file,
+            "ca_cert": mine.ca_file,
+        }
+        return {name: Path(file or "").read_bytes() for name, file in files.items()}
 
+    def secure(self) -> None:
+        """Have all servers take TLS beside plaintext."""
+        for server in self:
+            server.secure(self._make_certificates())
 
-def _refuse_tls() -> NoReturn:
-    raise FixtureError("pyzk has no TLS yet: there is no secure port")
+    def _make_certificates(self) -> Certificates:
+        """Return the certificates of this cluster. Raises ImportError if the library for them is
+        missing."""
+        if self._certificates is None:
+            from pyzk.testing.core.certificates import Certificates
+
+            self._certificates = Certificates()
+        return self._certificates
 
 
 _cluster: ZookeeperCluster | None = None
@@ -236,10 +333,9 @@ def get_global_cluster() -> ZookeeperCluster:
         log.info("the environment has changed: another cluster")
         _cluster.terminate()
         _cluster = None
-    if settings["ZOOKEEPER_JAAS_AUTH"]:
-        raise FixtureError(
-            f"ZOOKEEPER_JAAS_AUTH={settings['ZOOKEEPER_JAAS_AUTH']}: pyzk has no SASL yet"
-        )
+    logins = settings["ZOOKEEPER_JAAS_AUTH"] or ""
+    if logins not in ("", _DIGEST, _GSSAPI):
+        raise FixtureError(f"ZOOKEEPER_JAAS_AUTH={logins} is neither {_DIGEST} nor {_GSSAPI}")
     size = _number("ZOOKEEPER_CLUSTER_SIZE", settings, 1)
     if size != 1:
         warnings.warn(
@@ -247,7 +343,7 @@ def get_global_cluster() -> ZookeeperCluster:
             " there is pyzk.testing.ZooKeeperEnsemble",
             stacklevel=2,
         )
-    _cluster = ZookeeperCluster(_number("ZOOKEEPER_PORT_OFFSET", settings, 0))
+    _cluster = ZookeeperCluster(_number("ZOOKEEPER_PORT_OFFSET", settings, 0), logins)
     _cluster_settings = settings
     atexit.register(_cluster.terminate)
     return _cluster
@@ -300,7 +396,7 @@ class KazooTestHarness(unittest.TestCase):
 
     @property
     def secure_servers(self) -> str:
-        """Refused."""
+        """The connect string of the servers, for clients with TLS."""
         return ",".join(server.secure_address for server in self.cluster)
 
     def make_event(self) -> Any:
@@ -370,7 +466,7 @@ class KazooTestHarness(unittest.TestCase):
     def setup_zookeeper(self, **client_options: Any) -> None:
         """Start the server, if it does not run, and a client in a new chroot."""
         if client_options.get("use_ssl"):
-            _refuse_tls()
+            self.cluster.secure()
         self.cluster.start()
         namespace = "/kazootests" + uuid.uuid4().hex
         self.hosts = self.servers + namespace

@@ -11,56 +11,21 @@ from click.testing import CliRunner, Result
 
 from pyzk import __version__
 from pyzk.cli import COMMANDS, ephemeral, main, sources
+from pyzk.config.admin import AdminConfig
 from pyzk.config.server import ServerConfig
 from pyzk.four_letter_words import FOUR_LETTER_WORDS
-from pyzk.runtime import logs
-from pyzk.runtime import main as runtime
 from pyzk.testing import ZooKeeperServer
 from tests.certificates import Authority, Issued, write
-
-
-class Served:
-    """What `pyzk serve` would have run with."""
-
-    def __init__(self) -> None:
-        self.config = ServerConfig()
-        self.loop = ""
-        self.logs: tuple[str, str] = ("", "")
-        self.announcement = (False, False)
-
-    def __call__(self, *args: str) -> Result:
-        return CliRunner().invoke(main, ["serve", *args])
-
-
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Served:
-    served = Served()
-
-    def run(
-        config: ServerConfig, *, loop: str, connect_string_only: bool, must_be_heard: bool
-    ) -> int:
-        served.config, served.loop = config, loop
-        served.announcement = (connect_string_only, must_be_heard)
-        return 0
-
-    def set_up(level: str, form: str) -> None:
-        served.logs = (level, form)
-
-    monkeypatch.setattr(runtime, "run", run)
-    monkeypatch.setattr(logs, "set_up", set_up)
-    return served
-
-
-def zoo_cfg(directory: Path, text: str) -> str:
-    path = directory / "zoo.cfg"
-    path.write_text(text)
-    return str(path)
+from tests.cli.served import Served, zoo_cfg
 
 
 def test_without_arguments_it_serves_this_machine_only(serve: Served) -> None:
     assert serve().exit_code == 0
     assert serve.config == ServerConfig(
-        data_dir="./pyzk-data", client_port=2181, client_port_address="127.0.0.1"
+        data_dir="./pyzk-data",
+        client_port=2181,
+        client_port_address="127.0.0.1",
+        admin=AdminConfig(server_address="127.0.0.1"),
     )
     assert serve.logs == ("info", "text")
     assert serve.loop == "auto"
@@ -83,6 +48,25 @@ def test_options_are_keys_of_the_file_and_win_over_it(serve: Served, tmp_path: P
     assert not config.force_sync
     assert serve.logs == ("debug", "json")
     assert serve.loop == "asyncio"
+
+
+def test_options_for_the_admin_server(serve: Served, tmp_path: Path) -> None:
+    path = zoo_cfg(tmp_path, "dataDir=/d\nclientPort=1\nadmin.enableServer=false\n")
+    asked = AdminConfig(is_required=True, server_port=0, server_address="::1")
+    everywhere = AdminConfig(server_address="0.0.0.0")
+    for arguments, expected in (
+        ((path,), None),
+        ((path, "--admin-port", "0", "--admin-host", "::1"), asked),
+        (("--no-admin",), None),
+        (("-Dzookeeper.admin.serverAddress=0.0.0.0",), everywhere),
+    ):
+        assert serve(*arguments).exit_code == 0
+        assert serve.config.admin == expected
+    refused = serve("--no-admin", "--admin-port", "1")
+    assert (refused.exit_code, refused.output) == (
+        2,
+        "pyzk: --no-admin does not go with --admin-port\n",
+    )
 
 
 def test_later_configurations_of_the_ensemble_may_be_kept_with_the_data(
@@ -334,7 +318,7 @@ def test_config_check_prints_the_defaults_when_asked(tmp_path: Path) -> None:
 
 def test_config_check_prints_all_of_it_as_json(tmp_path: Path) -> None:
     path = zoo_cfg(
-        tmp_path, "dataDir=/d\nclientPort=1\nskipACL=yes\noraclePath=/o\nadmin.serverPort=1\n"
+        tmp_path, "dataDir=/d\nclientPort=1\nskipACL=yes\noraclePath=/o\npathStats.delay=1\n"
     )
     result = check("--output", "json", path)
     assert (result.exit_code, result.stderr) == (0, "")
@@ -342,7 +326,7 @@ def test_config_check_prints_all_of_it_as_json(tmp_path: Path) -> None:
         "place": "standalone, on 0.0.0.0:1, data in /d",
         "values": {"dataDir": "/d", "dataLogDir": "/d", "clientPort": "1", "skipACL": "yes"},
         "warnings": [{"line": 4, "text": "oraclePath: not supported yet, ignored"}],
-        "notes": [{"line": 5, "text": "admin.serverPort: has no effect in pyzk"}],
+        "notes": [{"line": 5, "text": "pathStats.delay: has no effect in pyzk"}],
     }
 
 
@@ -514,7 +498,10 @@ def test_a_directory_that_would_be_made_by_a_slip_is_refused(serve: Served, tmp_
         (["config", "chekc", "zoo.cfg"], "There is no command 'chekc'; there is check."),
         (["srve"], f"There is no command 'srve'; there is {', '.join(COMMANDS)}."),
         *(
-            (arguments, "It belongs behind `status`, `config check` or a command of `members`.")
+            (
+                arguments,
+                "It belongs behind `status`, `health`, `config check` or a command of `members`.",
+            )
             for arguments in (
                 ["--output", "json", "status"],
                 ["ensemble", "--output", "json"],

@@ -15,17 +15,24 @@ from pathlib import Path
 import pytest
 
 from pyzk.runtime import process
-from tests.processes import ENVIRONMENT, begun
+from tests.processes import ENVIRONMENT, NO_ADMIN, begun
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("at_a_terminal")]
 
 Child = subprocess.Popen[str]
 Start = Callable[..., Child]
 KINDS = {
-    "serve": ("serve", "--port", "0"),
+    "serve": ("serve", "--port", "0", NO_ADMIN),
     "in memory": ("serve", "--ephemeral", "--port", "0"),
     "ensemble": ("ensemble", "2", "--base-port", "0"),
 }
+ENDS = [
+    pytest.param(kind, number, id=f"{kind}-{number.name}")
+    for kind in KINDS
+    for number in process.SIGNALS
+    if (kind, number) != ("serve", signal.SIGHUP)
+]
+"""What ends a process; to a server a SIGHUP means something else (test_service_process.py)."""
 TWICE = "kill -{0} $1; kill -{0} $1"
 """As GNU `timeout` does it: to the process, and then to its group."""
 
@@ -79,8 +86,7 @@ def status(child: Child) -> str:
     return path.read_text()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("number", process.SIGNALS)
+@pytest.mark.parametrize(("kind", "number"), ENDS)
 def test_a_signal_that_was_blocked_is_heeded(
     start: Start, kind: str, number: signal.Signals, patience: float
 ) -> None:
@@ -93,8 +99,7 @@ def test_a_signal_that_was_blocked_is_heeded(
     assert child.wait(patience) == 0
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("number", process.SIGNALS)
+@pytest.mark.parametrize(("kind", "number"), ENDS)
 def test_a_signal_that_comes_twice_at_once_counts_once(
     start: Start, kind: str, number: signal.Signals, patience: float
 ) -> None:

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from pyzk.cli import main, members, members_client
+from pyzk.cli.client_addresses import parse_addresses
 from pyzk.cli.members_change import Change
 from pyzk.cli.members_report import SUPER_KEY, Outcome
-from pyzk.cli.survey import parse_addresses
 from pyzk.config.members import Membership
 from pyzk.constants import ErrorCode
 from pyzk.testing import ZooKeeperEnsemble, ZooKeeperServer

@@ -11,7 +11,12 @@ from pyzk.config import dynamic_files
 from pyzk.config.dynamic_files import dynamic_text, naming, next_text, parse_dynamic, parse_next
 from pyzk.config.ensemble import EnsembleConfig
 from pyzk.config.members import Membership, parse_membership
-from pyzk.config.properties import escaped, parse_properties, without_keys
+from pyzk.config.properties import (
+    escaped,
+    parse_properties,
+    with_values_hidden,
+    without_keys,
+)
 from pyzk.config.server import parse_config
 from pyzk.errors import ConfigError
 
@@ -98,6 +103,13 @@ def test_nothing_is_removed_that_is_not_asked_for() -> None:
     text = b"\n#a\na=1\\\n\n\\\n!b\r\nb=2"
     assert without_keys(text, lambda _: False) == text
     assert without_keys(text, lambda key: key == "a") == b"\n#a\n\\\n!b\r\nb=2"
+
+
+def test_a_hidden_value_is_replaced_with_all_its_lines_and_nothing_else() -> None:
+    text = b"\n#a=1\r\n a = 1\\\n  2\r\nb=2\na:3\n\xff=4\na"
+    assert with_values_hidden(text, lambda _: False, "X") == text
+    hidden = with_values_hidden(text, lambda key: key == "a", "X")
+    assert hidden == b"\n#a=1\r\na=X\r\nb=2\na=X\n\xff=4\na=X"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ from dataclasses import fields, replace
 
 import pytest
 
-from pyzk.config.keys import KEYS
+from pyzk.config.admin import AdminConfig
+from pyzk.config.keys import ADMIN, KEYS
 from pyzk.config.kinds import Key, Status
+from pyzk.config.security_keys import X_FORWARDED_FOR
 from pyzk.config.server import DEFAULTS, Property, ServerConfig, effective_values, parse_config
 from pyzk.constants import MAX_REQUEST_BYTES, MAX_TXN_BYTES
 from pyzk.errors import ConfigError
@@ -61,7 +63,7 @@ def test_every_field_has_one_row() -> None:
     names = {field.name for field in fields(ServerConfig)}
     assert len(rows) == len(set(rows))
     others = {"auth_providers", "client_tls", "ensemble", "initialize", "warnings", "notes"}
-    others |= {"custom_providers", "other_properties", "sasl"}
+    others |= {"admin", "custom_providers", "file_text", "other_properties", "properties", "sasl"}
     assert names - set(rows) == others
 
 
@@ -77,7 +79,13 @@ def test_a_default_without_field_is_accepted_silently(key: Key) -> None:
 
 def test_the_defaults_are_the_originals() -> None:
     config = parse()
-    assert config == replace(DEFAULTS, data_dir="/data", data_log_dir="/data", client_port=2181)
+    assert config == replace(
+        DEFAULTS,
+        data_dir="/data",
+        data_log_dir="/data",
+        client_port=2181,
+        admin=AdminConfig(),
+    )
     assert config.tick_time_ms == 3000
     assert (config.min_session_timeout_ms, config.max_session_timeout_ms) == (6000, 60000)
     assert config.jute_max_buffer == config.jute_max_buffer_extra == 1048575
@@ -200,8 +208,7 @@ def test_sasl_for_sessions_is_enforced_authentication() -> None:
 @pytest.mark.parametrize(
     ("line", "warning"),
     [
-        ("metricsProvider.httpPort=1", "metricsProvider.httpPort: not supported yet, ignored"),
-        ("admin.enableServer=true", "admin.enableServer: not supported yet, ignored"),
+        ("metricsProvider.httpsPort=1", "metricsProvider.httpsPort: not supported yet, ignored"),
         ("cluster.size=5", "cluster.size: unknown, ignored"),
         ("snapCount=1", "snapCount: raised to the least value, 2"),
         ("commitLogCount=1", "commitLogCount: raised to the least value, 500"),
@@ -477,7 +484,8 @@ def test_effective_values_name_every_field_once() -> None:
     values = dict(effective_values(parse("tickTime=5")))
     assert values["tickTime"] == 5
     assert values["jute.maxbuffer"] == 1048575
-    assert len(values) == len([key for key in KEYS if key.field])
+    others = {key.name for key in (*ADMIN, X_FORWARDED_FOR)}  # one record has them
+    assert set(values) == {key.name for key in KEYS if key.field} | others
 
 
 @pytest.mark.parametrize("name", ["com.acme.Digest", "org.x.DigestAuthenticationProvider", ""])

@@ -137,6 +137,7 @@ def test_the_defaults() -> None:
     assert not found.client_hostname_verification
     assert not found.allow_reverse_dns_lookup
     assert not found.crl
+    assert not found.ocsp
     members = quorum("")
     assert members.client_hostname_verification
     assert members.allow_reverse_dns_lookup
@@ -148,7 +149,7 @@ def test_every_key_of_a_set() -> None:
         "ssl.keyStore.password=p1\nssl.keyStore.passwordPath=/p1\nssl.keyStore.type=pem\n"
         "ssl.trustStore.password=p2\nssl.trustStore.passwordPath=/p2\nssl.trustStore.type=PKCS12\n"
         "ssl.clientAuth=WANT\nssl.hostnameVerification=false\nssl.clientHostnameVerification=true\n"
-        "ssl.allowReverseDnsLookup=true\nssl.crl=true\nssl.handshakeDetectionTimeoutMillis=7\n"
+        "ssl.allowReverseDnsLookup=true\nssl.crl=true\nssl.ocsp=true\nssl.handshakeDetectionTimeoutMillis=7\n"
         "ssl.protocol=TLSv1.2\nfips-mode=false\n"
     )
     assert found == TlsConfig(
@@ -166,6 +167,7 @@ def test_every_key_of_a_set() -> None:
         client_hostname_verification=True,
         allow_reverse_dns_lookup=True,
         crl=True,
+        ocsp=True,
         handshake_detection_timeout_ms=7,
         fips_mode=False,
     )
@@ -230,7 +232,6 @@ def test_who_asks_for_no_certificates_needs_none_to_trust() -> None:
     ("line", "message"),
     [
         ("ssl.context.supplier.class=a.B", "names a Java class, which pyzk cannot run; give keySt"),
-        ("ssl.ocsp=true", "asks for OCSP, which pyzk does not do; ssl.crl=true checks revocation"),
         ("ssl.authProvider=mine", "pyzk has x509 only; remove it"),
         ("ssl.keyStore.type=BCFKS", "BCFKS is Bouncy Castle's own format, which pyzk cannot read"),
         ("ssl.trustStore.type=bcfks", "BCFKS is Bouncy Castle's own format, which pyzk cannot re"),
@@ -253,9 +254,7 @@ def test_what_cannot_be_had_is_an_error_that_names_the_key(line: str, message: s
     assert refusal(f"secureClientPort=1\n{STORES}{line}").startswith(f"line 5: {key}: {message}")
 
 
-@pytest.mark.parametrize(
-    "suffix", ["context.supplier.class=a.B", "ocsp=true", "keyStore.type=BCFKS"]
-)
+@pytest.mark.parametrize("suffix", ["context.supplier.class=a.B", "keyStore.type=BCFKS"])
 def test_what_members_cannot_have_is_an_error_too(suffix: str) -> None:
     text = f"clientPort=1\nsslQuorum=true\n{MEMBERS}{QUORUM_STORES}ssl.quorum.{suffix}"
     assert f"ssl.quorum.{suffix.partition('=')[0]}: " in refusal(text)

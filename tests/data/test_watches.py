@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyzk.constants import ErrorCode, EventType
+from pyzk.constants import ErrorCode, EventType, WatchKind
 from pyzk.data.watches import WatchEvent, WatchManager
 from pyzk.errors import MarshallingError
 from pyzk.summaries import Summary
@@ -253,6 +253,29 @@ def test_an_unknown_kind_is_a_marshalling_error() -> None:
         assert caught.value.code == ErrorCode.MARSHALLING_ERROR
         with pytest.raises(MarshallingError):
             watches.remove("/p", kind, Client())
+
+
+def test_each_watch_is_told_by_path_and_by_watcher() -> None:
+    watches, one, two = WatchManager(), Client(1), Client(2)
+    for kind, adder in ADDERS.items():
+        adder(watches, f"/{kind}", one)
+        adder(watches, "/all", one)
+    watches.add_child("/all", two)
+    assert watches.child_watched() == ["/child", "/all", "/persistent"]
+    assert watches.child_watchers_of("/all") == [one, two]
+    assert watches.child_watchers_of("/data") == []
+    assert watches.child_paths_of(one) == ["/child", "/all", "/persistent"]
+    assert watches.child_paths_of(Client(3)) == []
+    assert watches.kinds_of("/all", one) == [
+        WatchKind.DATA,
+        WatchKind.PERSISTENT,
+        WatchKind.PERSISTENT_RECURSIVE,
+        WatchKind.CHILDREN,
+    ]
+    assert watches.kinds_of("/all", two) == [WatchKind.CHILDREN]
+    assert watches.kinds_of("/persistent", one) == [WatchKind.PERSISTENT]
+    assert watches.kinds_of("/data", two) == []
+    assert (watches.count_of(one), watches.count_of(two), watches.count_of(Client(3))) == (7, 1, 0)
 
 
 def test_reports_show_the_data_table_only() -> None:

@@ -17,7 +17,7 @@ from pyzk.persistence.directory import MemoryDirectory
 from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.member_files import MemberFiles
 from pyzk.persistence.recovery import RecoveryOptions, recover
-from pyzk.persistence.replacement import PLAN_NAME, RECEIVED_PREFIX, plan_truncation
+from pyzk.persistence.replacement import PLAN_NAME, RECEIVED_PREFIX, Received, plan_truncation
 from pyzk.persistence.snapshot import SnapshotWriter, write_snapshot
 from tests.persistence.disks import contents, create_payload, flip, framed, get, put, workload
 from tests.transactions import database_of, new_session
@@ -300,6 +300,74 @@ def test_a_view_that_was_closed_becomes_no_snapshot() -> None:
     with pytest.raises(StorageError, match="closed before it was written"):
         disk.files.store(frozen)
     assert same(disk.load(), PAYLOADS)
+
+
+# --- a database that comes while the server serves --------------------------------------
+
+
+LATER = [create_payload(zxid, f"/later{zxid}") for zxid in range(21, 24)]
+BEHIND = [create_payload(zxid, f"/behind{zxid}") for zxid in range(25, 27)]
+
+
+def restore(disk: Disk) -> None:
+    """The server goes on while the database is written, and changes to it at 0x18."""
+    frozen = database_of(RECEIVED).freeze()
+    received = Received(disk.snapshots, disk.logs, frozen)
+    received.write()
+    frozen.close()
+    write(disk, LATER)
+    received.install(24)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_restore_is_done_or_not_wherever_the_power_goes(seed: int | None) -> None:
+    results = set()
+    for disk in broken_off(filled, restore, seed):
+        database = disk.load()
+        done = database.last_zxid == 24
+        results.add(done)
+        if done:
+            assert contents(database) == contents(database_of(RECEIVED))
+        else:
+            # What was logged meanwhile is there as far as it was durable.
+            assert 20 <= database.last_zxid <= 23
+            assert same(database, (PAYLOADS + LATER)[: database.last_zxid])
+        left = [name for name in disk.snapshots.names() if name.startswith(RECEIVED_PREFIX)]
+        assert left == []
+    assert results == {True, False}
+
+
+def test_what_is_written_behind_a_restore_follows_it() -> None:
+    disk = filled()
+    restore(disk)
+    write(disk, BEHIND)
+    disk.crash(None)
+    assert (disk.snapshots.names(), disk.logs.names()) == (
+        [newest_log.NAME, "snapshot.18"],
+        ["log.19"],
+    )
+    database = disk.load()
+    assert database.last_zxid == 26
+    assert set(database.tree.nodes) == {
+        *database_of(RECEIVED).tree.nodes,
+        "/behind25",
+        "/behind26",
+    }
+
+
+def test_a_restore_that_is_given_up_leaves_nothing() -> None:
+    disk = filled()
+    frozen = database_of(RECEIVED).freeze()
+    before = disk.snapshots.names()
+    received = Received(disk.snapshots, disk.logs, frozen)
+    received.write()
+    assert disk.snapshots.names() != before
+    received.abort()
+    assert disk.snapshots.names() == before
+    frozen.close()
+    with pytest.raises(StorageError, match="closed before it was written"):
+        Received(disk.snapshots, disk.logs, frozen).write()
+    assert disk.snapshots.names() == before
 
 
 # --- the plan -------------------------------------------------------------------------

@@ -24,6 +24,8 @@ _PATH = re.compile(r"(?<![\w/.-])((?:pyzk|tests|scripts|docs|conformance|changel
 _MODULE = re.compile(r"(?<![\w./])((?:pyzk|conformance|scripts)(?:\.[a-z_]+)+)\b")
 _LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
+_KEYS = {key.name for key in KEYS}
+
 
 def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
@@ -35,8 +37,8 @@ def code_of(path: Path) -> str:
 
 def exists(module: str) -> bool:
     """Whether a dotted name is a module, or something that its parent module mentions."""
-    if module in (LOGGER, PROVIDER_GROUP):
-        return True  # a logger, and a group of entry points
+    if module in (LOGGER, PROVIDER_GROUP) or module in _KEYS:
+        return True  # a logger, a group of entry points, a key of zoo.cfg
     path = ROOT / module.replace(".", "/")
     if path.is_dir() or path.with_suffix(".py").exists():
         return True
@@ -128,7 +130,13 @@ def test_a_key_that_is_documented_as_working_is_read_and_no_other() -> None:
         path.read_text() for path in (ROOT / "pyzk").rglob("*.py") if path.parent.name != "config"
     )
     # Some work inside the configuration itself.
-    inside = ("standaloneEnabled", "jute.maxbuffer.extrasize", "audit.impl.class", "fips-mode")
+    inside = (
+        "standaloneEnabled",
+        "jute.maxbuffer.extrasize",
+        "audit.impl.class",
+        "fips-mode",
+        "metricsProvider.className",
+    )
     keys = [key for key in KEYS if key.field and key.name not in inside]
     works = {key.name for key in keys if key.status in (Status.YES, Status.ENSEMBLE)}
     is_read = {key.name for key in keys if re.search(rf"config\.{key.field}\b", source)}

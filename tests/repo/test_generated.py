@@ -11,7 +11,16 @@ from types import ModuleType
 import pytest
 
 from pyzk.quorum import learner, learner_handler
-from scripts import changelog, gen_config_table, gen_jute, gen_packing, gen_word_table, gen_zab
+from scripts import (
+    changelog,
+    gen_admin_table,
+    gen_config_table,
+    gen_jute,
+    gen_metrics_table,
+    gen_packing,
+    gen_word_table,
+    gen_zab,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,9 +38,19 @@ def test_the_table_of_keys_is_what_the_parser_works_from() -> None:
     assert gen_config_table.generate(text) == text, "run `make generate`"
 
 
+def test_the_tables_of_metrics_are_what_a_server_tells() -> None:
+    text = gen_metrics_table.TARGET.read_text()
+    assert gen_metrics_table.generate(text) == text, "run `make generate`"
+
+
 def test_the_table_of_words_is_the_list_of_words() -> None:
     text = gen_word_table.TARGET.read_text()
     assert gen_word_table.generate(text) == text, "run `make generate`"
+
+
+def test_the_table_of_admin_commands_is_the_list_of_commands() -> None:
+    text = gen_admin_table.TARGET.read_text()
+    assert gen_admin_table.generate(text) == text, "run `make generate`"
 
 
 @pytest.mark.source

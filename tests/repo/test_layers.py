@@ -24,7 +24,7 @@ LAYERS = {
     "jute": 1,
     "data": 2, "auth": 2, "persistence": 2,
     "server": 3,
-    "quorum": 4,
+    "quorum": 4, "admin": 4,
     "runtime": 5, "sim": 5,
     "cli": 6, "__main__": 6, "testing": 6,
 }  # fmt: skip
@@ -32,7 +32,11 @@ LAST_PURE_LAYER = 4
 PURE_ABOVE = "pyzk.sim"
 """The simulator is pure, too, all but its command."""
 SHELLS_WITHIN = ("pyzk.sim.__main__",)
-STRANGERS = (("pyzk.sim", "pyzk.runtime"), ("pyzk.runtime", "pyzk.sim"))
+STRANGERS = (
+    ("pyzk.sim", "pyzk.runtime"),
+    ("pyzk.runtime", "pyzk.sim"),
+    ("pyzk.quorum", "pyzk.admin"),
+)
 """(who, whom it must not know), though the layers would allow it."""
 
 WINGS = {
@@ -52,6 +56,7 @@ CIRCLES: Mapping[tuple[str, ...], str] = {
         "pyzk.config.hints",
         "pyzk.config.keys",
         "pyzk.config.kinds",
+        "pyzk.config.metrics_provider",
         "pyzk.config.security_keys",
     ): "a key that cannot be read asks for hints, which know all keys; imported when it happens",
     (
@@ -60,7 +65,9 @@ CIRCLES: Mapping[tuple[str, ...], str] = {
         "pyzk.server.connection",
         "pyzk.server.fourletter",
         "pyzk.server.fourletter_mntr",
+        "pyzk.server.frequent",
         "pyzk.server.handshake",
+        "pyzk.server.metric_families",
         "pyzk.server.operations",
         "pyzk.server.outbox",
         "pyzk.server.reads",
@@ -71,6 +78,7 @@ CIRCLES: Mapping[tuple[str, ...], str] = {
         "pyzk.server.server",
         "pyzk.server.session_queues",
         "pyzk.server.sessions",
+        "pyzk.server.slow_requests",
     ): "a connection, its session and its requests lead to each other, where each call counts",
 }
 """Modules that need each other's types, or import each other late, and why that is left so. When

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 GENERATED = {"pyzk/jute/packing.py", "pyzk/jute/records.py"}
 MAX_LINES = 600
 MAX_FUNCTION_LINES = 60
-PURE_PACKAGES = ("jute", "data", "auth", "persistence", "server", "quorum")
+PURE_PACKAGES = ("jute", "data", "auth", "persistence", "server", "quorum", "admin")
 FOR_USERS = {"pyzk/testing/__init__.py"}
 """What help() shows to users: how it is made comes last there."""
 BAD_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc", "manager"}

@@ -43,7 +43,7 @@ def member_config(
     ]
     text = (
         f"dataDir={directory}\ntickTime=500\ninitLimit=10\nsyncLimit=10\npreAllocSize=64\n"
-        f"standaloneEnabled=false\n{extra}\n" + "\n".join(lines)
+        f"standaloneEnabled=false\nadmin.enableServer=false\n{extra}\n" + "\n".join(lines)
     )
     myid = str(sid).encode()
     config = parse_config(text.encode(), (), (), lambda _: myid)

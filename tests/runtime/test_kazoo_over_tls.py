@@ -32,7 +32,9 @@ AUTHORITY = Authority()
 def serving(directory: Path, text: str, loop: str) -> Iterator[PeerRunner]:
     """A server in a thread of its own."""
     stores = AUTHORITY.stores(directory)
-    config = parse_config(f"dataDir={directory}\n{stores}{text}".encode(), (), ())
+    config = parse_config(
+        f"dataDir={directory}\nadmin.enableServer=false\n{stores}{text}".encode(), (), ()
+    )
     runner = PeerRunner(config, Seams(storage=MemoryStorage(config)))
     is_ready = threading.Event()
 

@@ -9,9 +9,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from pyzk import cli
 from pyzk.auth.sasl.gssapi import GssapiClient, GssapiServer
 from pyzk.config.jaas import Login
 from pyzk.errors import ConfigError, SaslError
@@ -19,7 +21,7 @@ from pyzk.runtime import kerberos
 from pyzk.runtime.kerberos import GssKerberos
 from pyzk.server.outbox import SaslStep
 from tests.kdc import REALM, Realm, missing, realm
-from tests.processes import begun
+from tests.processes import NO_ADMIN, begun
 
 CLIENT = """
 from kazoo.client import KazooClient
@@ -113,6 +115,43 @@ def test_a_ticket_of_the_cache(kdc: Realm, library: GssKerberos) -> None:
 
 
 @pytest.mark.live
+def test_changed_tickets_are_refused_and_nothing_else_happens(
+    kdc: Realm, library: GssKerberos
+) -> None:
+    """The library that reads them is C."""
+    rng = Random(7)
+    login = service(kdc.keytab("zookeeper/localhost"))
+    ours = user("dora", kdc.keytab("dora"))
+    _, client = sides(library, login, ours)
+    ticket = client.step(b"")
+    assert ticket is not None
+    taken = 0
+    for number in range(400):
+        changed = bytearray(ticket)
+        for _ in range(rng.randint(1, 3)):
+            at, end = sorted((rng.randrange(len(changed)), rng.randrange(len(changed))))
+            if number % 4 == 0:
+                changed[at] ^= 1 << rng.randrange(8)
+            elif number % 4 == 1:
+                changed[at:end] = rng.randbytes(rng.randrange(20))
+            elif number % 4 == 2:
+                del changed[end:]
+            else:
+                changed[at:at] = changed[at:end]
+            if not changed:
+                break
+        theirs, _ = sides(library, login, ours)
+        try:
+            theirs.step(bytes(changed))
+        except SaslError:
+            assert not theirs.is_complete
+        else:
+            taken += 1  # what nobody looks at has changed, a reserved bit, say
+    assert taken < 40
+    assert exchange(*sides(library, login, ours)) == f"dora@{REALM}=dora@{REALM}"
+
+
+@pytest.mark.live
 def test_what_fails_says_why(kdc: Realm, library: GssKerberos) -> None:
     theirs = service(kdc.keytab("zookeeper/localhost"))
     ours = user("bob", kdc.keytab("bob"))
@@ -160,7 +199,7 @@ def test_kazoo_logs_in(kdc: Realm, tmp_path: Path, patience: float) -> None:
     kdc.log_in("bob", kdc.keytab("bob"))
     environment = kdc.environment | {"PYTHONPATH": os.getcwd()}
     arguments = (
-        "-m", "pyzk", "serve", "--port", "0", "-Dzookeeper.authProvider.1=" + SASL,
+        "-m", "pyzk", "serve", NO_ADMIN, "--port", "0", "-Dzookeeper.authProvider.1=" + SASL,
         f"-Djava.security.auth.login.config={tmp_path / 'jaas.conf'}",
     )  # fmt: skip
     with begun(*arguments, cwd=tmp_path, env=environment) as server:
@@ -188,6 +227,21 @@ def test_without_the_library_there_is_no_start(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ConfigError, match=r"pip install 'pyzk-server\[kerberos\]'"):
         GssKerberos(loop, ignore)
     loop.close()
+
+
+def test_config_check_sees_that_the_library_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "gssapi", None)
+    (tmp_path / "jaas.conf").write_text(JAAS.format(keytab="/k", realm=REALM))
+    (tmp_path / "zoo.cfg").write_text(f"dataDir={tmp_path}\nclientPort=1\n")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(
+            ["config", "check", str(tmp_path / "zoo.cfg"),
+             f"-Djava.security.auth.login.config={tmp_path}/jaas.conf"]
+        )  # fmt: skip
+    assert ended.value.code == 2
+    assert "pip install 'pyzk-server[kerberos]'" in capfd.readouterr().err
 
 
 class Slow:

@@ -13,7 +13,7 @@ import pytest
 
 from pyzk.config.jaas import Login
 from pyzk.config.sasl import QuorumSaslConfig
-from tests.processes import begun
+from tests.processes import NO_ADMIN, begun
 from tests.runtime.members import Ensemble, connect, ensemble_of, is_there
 
 pytestmark = pytest.mark.live
@@ -43,7 +43,7 @@ client.stop()
 def test_kazoo_logs_in(tmp_path: Path, patience: float) -> None:
     (tmp_path / "jaas.conf").write_text(USERS)
     arguments = (
-        "-m", "pyzk", "serve", "--port", "0", f"-Dzookeeper.authProvider.1={SASL}",
+        "-m", "pyzk", "serve", NO_ADMIN, "--port", "0", f"-Dzookeeper.authProvider.1={SASL}",
         f"-Djava.security.auth.login.config={tmp_path / 'jaas.conf'}",
     )  # fmt: skip
     environment = os.environ | {"PYTHONPATH": os.getcwd()}

@@ -11,28 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from pyzk.audit_log import LOGGER, AuditEvent, tell
+from pyzk.audit_log import AuditEvent, tell
 from pyzk.outsiders import about, about_host
 from pyzk.runtime import logs
+from tests.runtime.logging_state import restored
 
 
 @pytest.fixture(autouse=True)
 def _restore_logging() -> Iterator[None]:
-    root, audit = logging.getLogger(), logging.getLogger(LOGGER)
-    handlers, level = root.handlers[:], root.level
-    audit_level = audit.level
-    switches = ("raiseExceptions", "logThreads", "logProcesses", "logMultiprocessing")
-    before = {name: getattr(logging, name) for name in switches}
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for handler in audit.handlers:
-        handler.close()
-    audit.handlers[:] = []
-    audit.propagate = True
-    audit.setLevel(audit_level)
-    for name, value in before.items():
-        setattr(logging, name, value)
+    with restored():
+        yield
 
 
 def test_timestamps_are_utc_with_milliseconds() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from pyzk.config.members import parse_membership
 from pyzk.config.server import ServerConfig
 from pyzk.config.settings import Settings
 from pyzk.config.start_files import StartFiles
+from pyzk.config.tls import TlsConfig
 from pyzk.errors import (
     ConfigError,
     Corrupt,
@@ -30,7 +32,7 @@ from pyzk.errors import (
 from pyzk.exit_codes import ExitCode
 from pyzk.persistence.directory import MemoryDirectory
 from pyzk.persistence.txnlog import HEADER, LogScan
-from pyzk.runtime import main
+from pyzk.runtime import main, process
 from pyzk.runtime.environment import user_name
 from pyzk.runtime.process import SIGNALS
 from tests.persistence.disks import put
@@ -46,11 +48,14 @@ class FakeRunner:
         self, *, start: Exception | None = None, serve: Callable[[], object] = lambda: None
     ) -> None:
         self.config = CONFIG
+        self.peer: Any = None
         self.told: ServerConfig | None = None
         """What it is told by the configuration that it has saved."""
         self.client_address = ("127.0.0.1", 4711)
         self.secure_client_address: tuple[str, int] | None = None
         self.role = "standalone"
+        self.reloads = 0
+        """How often it was told to read its keys again."""
         self._start = start
         self._serve = serve
         self._stopped = asyncio.Event()
@@ -69,6 +74,10 @@ class FakeRunner:
 
     def when_serving(self, call: Callable[[], None]) -> None:
         call()
+
+    def reload_keys(self) -> bool:
+        self.reloads += 1
+        return False
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +100,14 @@ def run(make: Callable[[], FakeRunner], config: ServerConfig = CONFIG) -> tuple[
     return code, out.getvalue()
 
 
-@pytest.mark.usefixtures("at_a_terminal")
+@pytest.fixture
+def closing_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal that is there at the start only."""
+    found = [True]
+    monkeypatch.setattr(process, "has_terminal", lambda: bool(found) and found.pop())
+
+
+@pytest.mark.usefixtures("at_a_terminal", "closing_terminal")
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_stops_it_with_code_0(number: int) -> None:
     code, out = run(lambda: FakeRunner(serve=lambda: os.kill(os.getpid(), number)))
@@ -99,6 +115,52 @@ def test_a_signal_stops_it_with_code_0(number: int) -> None:
     assert out.startswith("pyzk ")
     assert out.endswith(f" ready on 127.0.0.1:4711, standalone, data in {os.path.abspath('d')}\n")
     assert out.count("\n") == 1
+
+
+@pytest.mark.usefixtures("at_a_terminal")
+@pytest.mark.parametrize("has_terminal", [True, False])
+def test_without_a_terminal_that_closes_a_hang_up_means_reload(
+    has_terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "has_terminal", lambda: has_terminal)
+    made: list[FakeRunner] = []
+
+    class Reloaded(FakeRunner):
+        def reload_keys(self) -> bool:
+            super().reload_keys()
+            self.request_stop()
+            return True
+
+    def make() -> FakeRunner:
+        made.append(Reloaded(serve=storm))
+        return made[0]
+
+    def storm() -> None:
+        for _ in range(100):
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    assert run(make)[0] == ExitCode.EXECUTION_FINISHED
+    assert made[0].reloads == 1
+
+
+@pytest.mark.usefixtures("at_a_terminal")
+def test_a_hang_up_while_it_starts_is_heeded_when_it_serves() -> None:
+    made: list[FakeRunner] = []
+
+    class Starting(FakeRunner):
+        async def start(self) -> None:
+            os.kill(os.getpid(), signal.SIGHUP)
+
+        def reload_keys(self) -> bool:
+            self.request_stop()
+            return super().reload_keys()
+
+    def make() -> FakeRunner:
+        made.append(Starting())
+        return made[0]
+
+    assert run(make)[0] == ExitCode.EXECUTION_FINISHED
+    assert made[0].reloads == 1
 
 
 def test_a_member_says_that_it_has_started_and_what_it_has_become() -> None:
@@ -280,6 +342,12 @@ def test_what_a_member_cannot_load_it_can_get_from_the_others(
         assert told.endswith(f"; restore this file from a backup{rest}\n")
 
 
+def stopped_at_once() -> FakeRunner:
+    runner = FakeRunner()
+    runner.request_stop()
+    return runner
+
+
 def test_warnings_and_notes_of_the_configuration_are_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -288,13 +356,8 @@ def test_warnings_and_notes_of_the_configuration_are_logged(
         notes=((4, "z: no effect"),),
     )  # fmt: skip
 
-    def make() -> FakeRunner:
-        runner = FakeRunner()
-        runner.request_stop()
-        return runner
-
     with caplog.at_level("INFO"):
-        run(make, config)
+        run(stopped_at_once, config)
     texts = [record.getMessage() for record in caplog.records]
     assert texts[:3] == [
         "configuration: line 3: x: unknown",
@@ -326,6 +389,20 @@ def test_a_closed_standard_output_does_not_stop_the_server() -> None:
 
 
 # --- the audit log --------------------------------------------------------------------
+
+
+def test_one_line_names_files_with_secrets_that_everybody_may_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = tmp_path / "k.pem"
+    keys.write_text("x")
+    keys.chmod(0o644)
+    config = replace(CONFIG, client_tls=TlsConfig(key_store=str(keys)))
+    run(stopped_at_once, config)
+    assert [text for text in caplog.messages if str(keys) in text] == [
+        "configuration: every user of this machine can read files that hold secrets (chmod o-r):"
+        f" ssl.keyStore.location: {keys}"
+    ]
 
 
 def events(caplog: pytest.LogCaptureFixture) -> list[str]:

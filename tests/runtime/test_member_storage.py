@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -577,3 +578,19 @@ def test_beside_a_zoo_cfg_that_is_never_written_the_newest_is_in_the_data_direct
     assert serve(config_with_file(tmp_path), nothing).saved_configs is None
     said = f"{tmp_path}/data/version-2 do not count, because pyzk.configInDataDir is not true"
     assert said in caplog.text
+
+
+def test_the_storage_tells_which_snapshot_is_its_newest(tmp_path: Path) -> None:
+    storage = Storage(replace(member_config(tmp_path), initialize=True))
+    storage.open()
+    folder = tmp_path / "version-2"
+    (folder / "snapshot.0").unlink(missing_ok=True)
+    report = storage.report()
+    assert (report.last_snapshot_zxid, report.last_snapshot_s) == (-1, -1)
+    for name, written_s in (("snapshot.1f.gz", 50), ("snapshot.9", 60), ("snapshot.aa.tmp", 70)):
+        (folder / name).touch()
+        os.utime(folder / name, (written_s, written_s))
+    (folder / "snapshot.20").symlink_to("nothing")  # as one that is purged meanwhile
+    report = storage.report()
+    assert (report.last_snapshot_zxid, report.last_snapshot_s) == (0x1F, 50)
+    storage.release()

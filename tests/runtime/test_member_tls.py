@@ -204,7 +204,7 @@ async def test_observers_of_a_follower_talk_tls_too(tmp_path: Path) -> None:
     for sid in (1, 2, 3):
         text = (
             f"dataDir={tmp_path / str(sid)}\ntickTime=500\ninitLimit=10\nsyncLimit=10\n"
-            f"preAllocSize=64\n{TLS}{stores(tmp_path / 'stores')}"
+            f"preAllocSize=64\nadmin.enableServer=false\n{TLS}{stores(tmp_path / 'stores')}"
             f"observerMasterPort={ports[9 + sid]}\nquorumListenOnAllIPs=false\n{servers}"
         )
         config = parse_config(text.encode(), (), (), lambda _, sid=sid: str(sid).encode())  # type: ignore[misc]
@@ -462,6 +462,24 @@ async def test_files_are_looked_at_until_the_end(tmp_path: Path) -> None:
     unasked: list[FakeTimer] = []
     network_of(tmp_path, TLS, unasked).close()
     assert unasked == []
+
+
+async def test_a_reload_reads_the_keys_of_members_too(tmp_path: Path) -> None:
+    network = network_of(tmp_path, TLS, [])
+    before = network._door.contexts.server()
+    assert not network.reload_keys()
+    stores(tmp_path / "stores")
+    assert network.reload_keys()
+    assert network._door.contexts.server() is not before
+
+    runner = PeerRunner(member_config(tmp_path, ports=free_ports(9), extra=TLS + stores(tmp_path)))
+    await runner.start()
+    try:
+        assert not runner.reload_keys()
+        stores(tmp_path)
+        assert runner.reload_keys()
+    finally:
+        await runner.close()
 
 
 async def test_keys_that_cannot_be_read_prevent_the_start(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ async def test_a_member_without_a_file_goes_by_what_it_has_saved(
     await serving(runner)
     answered: list[object] = []
     for command in (SaveConfig(1, first, is_active=True), SaveConfig(2, second, is_active=False)):
-        runner._storage.perform(command, answered.append)
+        runner.storage.perform(command, answered.append)
     while len(answered) < 2:
         await asyncio.sleep(0.005)
     await runner.close()

@@ -37,6 +37,7 @@ ssl.trustStore.location={trust}
 ssl.trustStore.password={SECRETS[1]}
 ssl.quorum.keyStore.passwordPath={folder}/password
 ssl.keyStore.pasword={SECRETS[0]}
+admin.enableServer=false
 """
     return write(folder / "zoo.cfg", config.encode())
 

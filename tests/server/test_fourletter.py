@@ -22,9 +22,10 @@ from pyzk.four_letter_words import FOUR_LETTER_WORDS
 from pyzk.metrics import Metrics
 from pyzk.persistence.report import StorageReport
 from pyzk.server import fourletter
-from pyzk.server.connection import Connection
+from pyzk.server.connection import OPEN, Connection
 from pyzk.server.connection_stats import ConnectionStats
 from pyzk.server.fourletter_text import java_date, java_double, socket_address
+from pyzk.server.frequent import Tops
 from pyzk.server.host import Host
 from pyzk.server.server import Server
 from pyzk.server.sessions import Session, SessionTracker
@@ -56,6 +57,7 @@ class FakeConnection:
         self.host = "127.0.0.1"
         self.port = port
         self.is_stalled = False
+        self.state = OPEN
         self.is_on_secure_port = False
         self.outstanding = 0
         self.session = session
@@ -82,8 +84,9 @@ class FakeServer:
         self.connections: list[FakeConnection] = []
         self.throttle = ConnectionThrottle(self.config, self.clock, Random(0))
         self.role = FakeRole(mode)
-        self.is_serving = True
+        self.is_serving = self.is_running = True
         self.has_local_sessions = False
+        self.tops = Tops(0, 0)
         self.server_id = 0
         self.host = Host(
             ("0.0.0.0", 28526),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import tempfile
 import threading
 import unittest
 from collections.abc import Iterator
@@ -17,11 +18,16 @@ from tests.processes import python
 pytest.importorskip("kazoo.client")
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import NoAuthError
+from kazoo.exceptions import AuthFailedError, NoAuthError
+from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import KazooState
+from kazoo.security import make_acl
 
+from pyzk.cli.access import Access, Login
+from pyzk.cli.access_kazoo import FailedLogin, kazoo_client
 from pyzk.testing import FixtureError, kazoo_harness
 from pyzk.testing.kazoo_harness import KazooTestCase, KazooTestHarness, get_global_cluster
+from tests import kdc
 from tests.conftest import TIMEOUT_FACTOR
 
 ROOT = Path(__file__).parents[2]
@@ -134,15 +140,47 @@ class TestHarness(KazooTestHarness):
             self.teardown_zookeeper()
         assert self.client is None
 
-    def test_there_is_no_tls_yet(self) -> None:
-        for use in (
-            lambda: self.setup_zookeeper(use_ssl=True),
-            lambda: self.secure_servers,
-            lambda: self.cluster[0].secure_client_port,
-            self.cluster.get_ssl_client_configuration,
-        ):
-            with pytest.raises(FixtureError, match="no TLS yet"):
-                use()
+    def test_the_same_by_tls(self) -> None:
+        pytest.importorskip("trustme")
+        found = self.cluster.get_ssl_client_configuration()
+        assert set(found) == {"client_key", "client_cert", "ca_cert"}
+        with tempfile.TemporaryDirectory() as name:
+            files = {each: Path(name, each) for each in found}
+            for each, file in files.items():
+                file.write_bytes(found[each])
+            self.setup_zookeeper(
+                use_ssl=True,
+                ca=str(files["ca_cert"]),
+                certfile=str(files["client_cert"]),
+                keyfile=str(files["client_key"]),
+            )
+            try:
+                assert self.hosts.startswith(self.secure_servers + "/")
+                mine = make_acl("x509", "CN=client", all=True)
+                self.client.create("/a", b"x", acl=[mine])
+                self.lose_connection()
+                assert self.client.get("/a")[0] == b"x"
+                plain = self._get_client()
+                plain.start()
+                with pytest.raises(NoAuthError):
+                    plain.get("/a")
+            finally:
+                self.teardown_zookeeper()
+
+    def test_tls_may_come_later(self) -> None:
+        """The server starts again with its data, and plaintext goes on."""
+        pytest.importorskip("trustme")
+        self.cluster.reset()
+        self.cluster[0]._certificates = None
+        self.setup_zookeeper()
+        try:
+            self.client.create("/a", b"x")
+            assert self.cluster[0].server_info.secure_client_port == 0
+            assert self.secure_servers == self.servers
+            assert self.client.retry(self.client.get, "/a")[0] == b"x"
+            assert self.cluster[0].server_info.secure_client_port == self.cluster[0].client_port
+        finally:
+            self.teardown_zookeeper()
 
 
 def test_it_works_under_unittest() -> None:
@@ -208,7 +246,7 @@ def test_a_larger_cluster_is_told(environment: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("ZOOKEEPER_JAAS_AUTH", "digest", "ZOOKEEPER_JAAS_AUTH=digest: pyzk has no SASL yet"),
+        ("ZOOKEEPER_JAAS_AUTH", "ntlm", "ZOOKEEPER_JAAS_AUTH=ntlm is neither digest nor gssapi"),
         ("ZOOKEEPER_PORT_OFFSET", "high", "ZOOKEEPER_PORT_OFFSET=high is not a number"),
     ],
 )
@@ -220,13 +258,62 @@ def test_what_cannot_be_is_told(
         get_global_cluster()
 
 
+def test_kazoos_users_may_log_in(
+    environment: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("puresasl")
+    environment.setenv("ZOOKEEPER_JAAS_AUTH", "digest")
+    cluster = get_global_cluster()
+    cluster.start()
+    login = {"mechanism": "DIGEST-MD5", "username": "jaasuser", "password": "jaas_password"}
+    client = KazooClient(cluster[0].address, sasl_options=login)
+    client.start()
+    client.create("/a", acl=[make_acl("sasl", "jaasuser", all=True)])
+    client.stop()
+    client.close()
+    client = KazooClient(cluster[0].address, sasl_options={**login, "password": "wrong"})
+    # kazoo counts it as connected until the answer to the login is there.
+    with pytest.raises((AuthFailedError, KazooTimeoutError)):
+        client.start()
+        client.exists("/")
+    client.stop()
+    client.close()
+    assert any("its SASL login failed" in line for line in caplog.messages)
+
+
+@pytest.mark.live
+def test_kazoos_realm_may_log_in(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("gssapi", reason="the library gssapi (pyzk-server[kerberos]) is missing")
+    if kdc.missing():
+        pytest.skip(f"no realm can be made here: {kdc.missing()} (Debian's krb5-kdc) is missing")
+    with kdc.realm(tmp_path, "KAZOOTEST.ORG") as made:
+        made.keytab("zookeeper/127.0.0.1").rename(tmp_path / "server.keytab")
+        made.log_in("client", made.keytab("client"))
+        for name, value in made.environment.items():
+            if name.startswith("KRB5"):
+                environment.setenv(name, value)
+        environment.setenv("KRB5_TEST_ENV", str(tmp_path))
+        environment.setenv("ZOOKEEPER_JAAS_AUTH", "gssapi")
+        cluster = get_global_cluster()
+        cluster.start()
+        access = Access(login=Login("gssapi", None))
+        client = kazoo_client(access, FailedLogin(), hosts=cluster[0].address)
+        client.start()
+        client.create("/a", acl=[make_acl("auth", "", all=True)])
+        assert client.get_acls("/a")[0][0].id.id == "client@KAZOOTEST.ORG"
+        client.stop()
+        client.close()
+        path = cluster[0].working_path
+        cluster.terminate()
+        assert not os.path.exists(path)
+
+
 # --- kazoo's own tests ----------------------------------------------------------------
 
 NOT_FOR_ONE_SERVER = (
     "test_update_host_list",  # stops one of three
     "TestReadOnlyMode",  # likewise
     "TestReconfig",  # a standalone server has no reconfig
-    "TestSSLClient",
     # It drops its connection right behind a write, and fails if that has been answered: here the
     # server is in the same process, and often faster. The suite on real processes has it.
     "test_connection_dropped",
@@ -247,7 +334,7 @@ sys.modules["kazoo.testing"] = testing
     "name",
     [
         "barrier", "cache", "client", "connection", "counter", "election", "interrupt", "lease",
-        "lock", "partitioner", "party", "queue", "security", "watchers",
+        "lock", "partitioner", "party", "queue", "sasl", "security", "watchers",
     ],
 )  # fmt: skip
 def test_kazoos_own_tests_pass(tmp_path: Path, name: str) -> None:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Final
 from pyzk.config.server import ServerConfig
 from pyzk.int64 import hex_id
 from pyzk.runtime.client_port import ClientProtocol
-from pyzk.runtime.runner import PeerRunner, file_storage
+from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import MemberNetwork, Seams, ServerStorage
 from pyzk.server.connection import CLOSED
 from pyzk.server.server import Server
@@ -76,12 +76,7 @@ class Engine:
         security: Security = NO_SECURITY,
     ) -> None:
         self.data_dir = data_dir
-        self.security = security
-        self.config: ServerConfig = security.applied(
-            make_config(data_dir, host, port, security.options(host, options))
-        )
-        self.takes_plain = security.takes_plain(options)
-        """Whether clients may come without TLS."""
+        self.secure(security, options, host, port)
         self.network: MemberNetwork | None = None
         """Where a member of an ensemble reaches the others; None for a single server."""
         self.state = NEW
@@ -114,6 +109,23 @@ class Engine:
         """Session ids at the last look."""
         self._expired = 0
 
+    def secure(
+        self, security: Security, options: Mapping[str, object], host: str, port: int
+    ) -> None:
+        """Take in what the server is told, from the next start on."""
+        self.security = security
+        self.config: ServerConfig = security.applied(
+            make_config(self.data_dir, host, port, security.options(host, options))
+        )
+        self.takes_plain = security.takes_plain(options)
+        """Whether clients may come without TLS."""
+
+    @property
+    def admin_address(self) -> tuple[str, int] | None:
+        """Where the admin server is; None while there is none."""
+        admin = None if self._runner is None else self._runner.admin
+        return None if admin is None else admin.address
+
     # --- life -----------------------------------------------------------------------
 
     async def start(self) -> None:
@@ -138,7 +150,13 @@ class Engine:
         self.time.skip(1)
         if self.data_dir is None and self._memory is None:
             self._memory = MemoryStorage(self.config)
-        storage: ServerStorage = self._memory or file_storage(self.config)
+        storage: ServerStorage
+        if self._memory is not None:
+            storage = self._memory
+        else:
+            from pyzk.runtime.storage import Storage  # servers in memory start sooner without
+
+            storage = Storage(self.config)
         self._valve = Valve(storage, self.gate, self.observe)
         listeners = self.port.listeners()
         runner = PeerRunner(
@@ -153,6 +171,8 @@ class Engine:
             ),
         )
         await runner.start()
+        if runner.admin is not None:
+            await runner.admin.opened()
         runner.peer.server.marks.divide_nothing()
         self._runner = runner
         self._known = dict.fromkeys(runner.peer.server.sessions.sessions)

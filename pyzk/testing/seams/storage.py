@@ -17,10 +17,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pyzk.config.server import ServerConfig
-from pyzk.data.database import Database
+from pyzk.data.database import Database, FrozenDatabase
 from pyzk.metrics import Metrics
 from pyzk.persistence import filenames, newest_log
-from pyzk.persistence.directory import MemoryDirectory
+from pyzk.persistence.directory import Directory, MemoryDirectory
+from pyzk.persistence.filenames import snapshot_name
 from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.member_files import MemberFiles
 from pyzk.persistence.recovery import RecoveryOptions
@@ -28,11 +29,12 @@ from pyzk.persistence.report import StorageReport
 from pyzk.persistence.snapshot import write_snapshot
 from pyzk.persistence.txnlog import LogScan, frame_record, framed_zxid
 from pyzk.quorum.epochs import Epochs, load_epochs
-from pyzk.runtime.seams import ServerStorage
+from pyzk.runtime.seams import ServerStorage, SnapshotAnswer, WrittenSnapshot
 from pyzk.testing.seams.gate import Gate
 
 if TYPE_CHECKING:
     from pyzk.persistence.config_files import ConfigFiles, Saved
+    from pyzk.persistence.replacement import Received
     from pyzk.quorum.commands import StorageCommand
     from pyzk.quorum.storage_commands import Outcome
 
@@ -61,6 +63,8 @@ class MemoryStorage:
         self._complete_after = 0
         self._snapshots: MemoryDirectory | None = None
         """The last snapshot; None stands for an empty tree at ``_first_zxid``."""
+        self._received: MemoryDirectory | None = None
+        """The snapshot that is to replace what is here."""
         self._first_zxid = 0
         self._records: list[bytes] = []
         """Framed records after the snapshot; those before ``_synced`` survive a kill."""
@@ -138,13 +142,52 @@ class MemoryStorage:
         frozen = database.freeze()
         directory = MemoryDirectory("memory")
         write_snapshot(directory, frozen)
-        self.metrics.snap_count += 1
+        self.metrics.snapshottime.add(0)
         self._snapshots = directory
         # Records that are not applied yet are not in the snapshot.
         applied = frozen.zxid
         kept = [record for record in self._records if framed_zxid(record) > applied]
         self._synced -= len(self._records) - len(kept)
         self._records = kept
+
+    def write_snapshot(self, database: Database, answer: SnapshotAnswer) -> None:
+        """Take a snapshot, and answer in the next turn of the loop."""
+        self.take_snapshot(database)
+        directory = self._snapshots
+        assert directory is not None, "it was written just now"
+        if self._loop is not None:
+            written = WrittenSnapshot(directory, snapshot_name(database.last_zxid))
+            self._loop.call_soon(answer, written)
+
+    # --- another database -------------------------------------------------------------
+
+    @property
+    def upload_directory(self) -> Directory:
+        """Return a directory of its own for what comes."""
+        return MemoryDirectory("memory upload")
+
+    def receive(self, frozen: FrozenDatabase) -> Received:
+        """Begin the file of a database that is to replace what is here."""
+        from pyzk.persistence.replacement import Received  # a server starts sooner without
+
+        self._received = MemoryDirectory("memory")
+        return Received(self._received, MemoryDirectory("memory log"), frozen)
+
+    def install(self, received: Received, zxid: int, answer: Callable[[], None]) -> None:
+        """Replace everything by a database that was received; then answer."""
+        if self._loop is not None:
+            self._loop.call_soon(self._install, received, zxid, answer)
+
+    def _install(self, received: Received, zxid: int, answer: Callable[[], None]) -> None:
+        self._sync()
+        if self._loop is None:
+            return
+        received.install(zxid)
+        self._snapshots = self._received
+        self._records = []
+        self._synced = 0
+        self._complete_after = zxid
+        answer()
 
     # --- commands of a member -------------------------------------------------------
 
@@ -198,6 +241,10 @@ class MemoryStorage:
         snapshots = self._snapshots
         size = 0 if snapshots is None else sum(map(snapshots.size, snapshots.names()))
         return StorageReport(size, sum(map(len, self._records)))
+
+    def sync_wait_ms(self) -> int:
+        """Return 0: nothing waits for memory."""
+        return 0
 
     # --- the end --------------------------------------------------------------------
 
@@ -335,8 +382,34 @@ class Valve:
     def take_snapshot(self, database: Database) -> None:
         self._inner.take_snapshot(database)
 
+    def write_snapshot(self, database: Database, answer: SnapshotAnswer) -> None:
+        self._inner.write_snapshot(database, answer)
+
+    @property
+    def upload_directory(self) -> Directory:
+        return self._inner.upload_directory
+
+    def receive(self, frozen: FrozenDatabase) -> Received:
+        return self._inner.receive(frozen)
+
+    def install(self, received: Received, zxid: int, answer: Callable[[], None]) -> None:
+        self._unanswered += 1
+        self._reach(partial(self._inner.install, received, zxid, partial(self._installed, answer)))
+
+    def _installed(self, answer: Callable[[], None]) -> None:
+        """Pass on that a database is installed, now or when the server is no longer paused."""
+        if self._gate.is_closed:
+            self._gate.add(partial(self._installed, answer))
+            return
+        self._unanswered -= 1
+        answer()
+        self._observe()
+
     def report(self) -> StorageReport:
         return self._inner.report()
+
+    def sync_wait_ms(self) -> int:
+        return self._inner.sync_wait_ms()
 
     def stop_timers(self) -> None:
         self._inner.stop_timers()

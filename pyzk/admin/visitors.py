@@ -1,0 +1,91 @@
+"""Who asks on the admin port, and what that identity may do.
+
+Pure. The header `Authorization` has a scheme and, behind a blank, what it needs: `digest
+user:password`, `ip`, or `x509` where the visitor has shown a certificate.
+
+ZooKeeper: Commands.handleAuthentication and handleAuthorization, as they are from 3.9.4 on:
+each permission must be given (ZOOKEEPER-4964).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from pyzk.admin.answer import FORBIDDEN, UNAUTHORIZED, Answer, reply
+from pyzk.auth.custom import CustomProvider
+from pyzk.auth.ip import peer_address
+from pyzk.auth.provider import X509, AuthId, TurnedAwayError
+from pyzk.constants import Perms
+from pyzk.data.paths import ROOT
+
+if TYPE_CHECKING:
+    from pyzk.server.server import Server
+
+PERMISSIONS: Final = (Perms.READ, Perms.WRITE, Perms.CREATE, Perms.DELETE, Perms.ADMIN)
+"""All permissions on a znode, each of which a command of this kind needs."""
+_BY_BYTES: Final = ("digest", "ip")
+"""The schemes of the original that take a visitor of HTTP at their word."""
+
+
+class Visitor:
+    """Who asks: the header, the address, and the certificates of TLS."""
+
+    __slots__ = ("address", "authorization", "certificates")
+
+    def __init__(
+        self,
+        authorization: str | None,
+        address: str,
+        certificates: Sequence[bytes] = (),
+    ) -> None:
+        self.authorization: str | None = authorization
+        """The header `Authorization`; None if there is none."""
+        self.address: str = peer_address(address)
+        self.certificates: Sequence[bytes] = certificates
+        """What the visitor has shown in the handshake of TLS: DER, its own first."""
+
+
+def address_of(peer: str, forwarded_for: str | None, *, counts: bool) -> str:
+    """Return the address of a visitor: that of the socket's other end, or the last one of the
+    header `X-Forwarded-For`, if that ``counts`` and is there."""
+    if counts and forwarded_for is not None:
+        named = [each.strip() for each in forwarded_for.split(",") if each.strip()]
+        if named:
+            return named[-1]
+    return peer
+
+
+def identities(server: Server, visitor: Visitor) -> tuple[AuthId, ...] | None:
+    """Return the identities of a visitor; None if it proves none."""
+    words = (visitor.authorization or "").split(" ")
+    while words and not words[-1]:
+        words.pop()
+    if len(words) not in (1, 2):
+        return None
+    scheme = words[0]
+    if scheme == X509:
+        return server.registry.of_certificates(visitor.certificates) or None
+    provider = server.registry.get(scheme)
+    if provider is None or not (scheme in _BY_BYTES or isinstance(provider, CustomProvider)):
+        return None
+    auth = words[1].encode("utf-8", "surrogateescape") if len(words) == 2 else None
+    try:
+        return provider.authenticate(visitor.address, auth) or None
+    except TurnedAwayError:
+        return None
+
+
+def refusal(server: Server, visitor: Visitor, command: str) -> Answer | None:
+    """Return the answer to a visitor who may not have all that is on this server; None to one who
+    may. ``command`` is what was asked for, by the name that was given."""
+    if visitor.authorization is None:
+        return reply(command, error="Auth info is missing for the command", status=UNAUTHORIZED)
+    found = identities(server, visitor)
+    if found is None:
+        return reply(command, error="Not authenticated", status=UNAUTHORIZED)
+    root = server.tree.find(ROOT)
+    assert root is not None, "a tree has a root"
+    if not all(server.permits(root.acl_id, each, found) for each in PERMISSIONS):
+        return reply(command, error="Not authorized", status=FORBIDDEN)
+    return None

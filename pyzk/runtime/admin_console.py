@@ -1,0 +1,491 @@
+"""The console on the admin port: one page, and what it asks for.
+
+Shell. The files of the page are in `pyzk/admin/console/page`, those below are all that is served of
+it. What the page asks for is made by `pyzk.admin.console`, on the loop of the server; what is long,
+one at a time and in pieces, so that clients are served in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from aiohttp import web
+
+from pyzk.admin.console import Json, View, error_name, guard, nodes, sessions
+from pyzk.admin.console.listing import Listings, Work
+from pyzk.admin.console.members import epochs_view, members_view
+from pyzk.admin.console.numbers import numbers_view, server_view
+from pyzk.admin.console.visitor import RefusedCredentials, Visitor, visitor
+from pyzk.admin.console.writing import Conversation, operation
+from pyzk.auth.provider import X509
+from pyzk.constants import ErrorCode, Perms
+from pyzk.data.paths import CONFIG
+from pyzk.errors import KeeperError
+from pyzk.int64 import signed
+from pyzk.runtime.addresses import peer_of
+from pyzk.runtime.console_client import ConsoleClient
+from pyzk.runtime.recent_log import RecentLog
+
+if TYPE_CHECKING:
+    from pyzk.data.tree import DataTree
+    from pyzk.quorum.peer import Peer
+    from pyzk.runtime.admin_world import AdminWorld
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+FILES: Final = {
+    "console.css": "text/css",
+    "app.js": "text/javascript",
+    "api.js": "text/javascript",
+    "charts.js": "text/javascript",
+    "data.js": "text/javascript",
+    "dom.js": "text/javascript",
+    "lists.js": "text/javascript",
+    "members.js": "text/javascript",
+    "node.js": "text/javascript",
+    "overview.js": "text/javascript",
+    "sessions.js": "text/javascript",
+    "tree.js": "text/javascript",
+    "write.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
+"""The files of the page by name, beside index.html, and their types."""
+
+PAGE_HEADERS: Final = {
+    # Nothing but the files of this server, and nothing that stands in the page itself, is run.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-cache",
+}
+DATA_HEADERS: Final = PAGE_HEADERS | {"Cache-Control": "no-store"}
+MAX_BODY_BYTES: Final = 1 << 20
+MAX_WRITES: Final = 16
+"""How many writes of visitors may be under way."""
+MAX_LOG_EVENTS: Final = 200
+LOGS_WITH_PATHS: Final = ("pyzk.data.quota",)
+"""Loggers whose lines name znodes: only who may read everything is shown them."""
+LOG_LEVELS: Final = ("INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+class _Refused(Exception):  # noqa: N818 - what has happened
+    """A request is answered with an error."""
+
+    def __init__(self, status: int, error: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.error = error
+
+
+def attach(application: web.Application, world: AdminWorld) -> None:
+    """Put the console into an application."""
+    console = Console(world)
+    application.add_routes(console.routes())
+    application.on_startup.append(console.begin)
+    application.on_cleanup.append(console.end)
+
+
+Handler = Callable[["_Asked"], Awaitable[View]]
+
+
+class _Asked:
+    """One request for data: its body and its visitor."""
+
+    def __init__(self, request: web.Request, body: dict[str, Json], who: Visitor) -> None:
+        self.request = request
+        self.visitor = who
+        self._body = body
+
+    @property
+    def body(self) -> dict[str, Json]:
+        return self._body
+
+    def text(self, name: str, otherwise: str | None = None) -> str:
+        value = self._body.get(name, otherwise)
+        if not isinstance(value, str):
+            raise _Refused(400, "BAD_REQUEST", f"{name} must be text")
+        return value
+
+    def number(self, name: str, otherwise: int) -> int:
+        value = self._body.get(name, otherwise)
+        if not isinstance(value, int):
+            raise _Refused(400, "BAD_REQUEST", f"{name} must be a whole number")
+        return value
+
+    def texts(self, name: str) -> list[str]:
+        value = self._body.get(name, [])
+        if not isinstance(value, list):
+            raise _Refused(400, "BAD_REQUEST", f"{name} must be a list of texts")
+        return [each for each in value if isinstance(each, str)]
+
+
+class _Steps(Generic[Result]):
+    """Something long, of which each call does the next piece."""
+
+    result: Result
+
+    def __init__(self, work: Work[Result]) -> None:
+        self._work = work
+
+    def is_over(self) -> bool:
+        """Does a piece; tells whether it was the last, and ``result`` is there."""
+        try:
+            next(self._work)
+        except StopIteration as end:
+            self.result = end.value
+            return True
+        return False
+
+
+class Console:
+    """The pages of one server."""
+
+    def __init__(self, world: AdminWorld) -> None:
+        self._world = world
+        self._listings = Listings()
+        self._one_at_a_time = asyncio.Lock()
+        self._writes = 0
+        self._log = RecentLog()
+        self._own_names = {socket.gethostname().lower(), socket.getfqdn().lower()}
+
+    @property
+    def _peer(self) -> Peer:
+        return self._world.peer
+
+    @property
+    def _can_write(self) -> bool:
+        config = self._world.config
+        return config.console_write and config.audit_enable
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes: the page, its files, and a route for each thing that it asks for."""
+        folder = resources.files("pyzk.admin.console") / "page"
+        made = [web.get("/", _file((folder / "index.html").read_bytes(), "text/html"))]
+        for name, kind in FILES.items():
+            made.append(web.get(f"/console/{name}", _file((folder / name).read_bytes(), kind)))
+        for name, handler in {
+            "state": self._state,
+            "node": self._node,
+            "data": self._data,
+            "children": self._children,
+            "sessions": self._sessions,
+            "session": self._session,
+            "watches": self._watches,
+            "write": self._write,
+        }.items():
+            made.append(web.post(f"/console/api/{name}", self._answering(handler)))
+        return made
+
+    async def begin(self, application: web.Application) -> None:
+        """Keeps the last events of the log from now on."""
+        self._log.begin()
+
+    async def end(self, application: web.Application) -> None:
+        """Keeps them no longer."""
+        self._log.end()
+
+    # --- a request --------------------------------------------------------------------
+
+    def _answering(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
+        """Return what answers a request as JSON, whatever becomes of it."""
+
+        async def answer(request: web.Request) -> web.Response:
+            try:
+                asked = await self._asked(request, is_write=handler == self._write)
+                return _json(200, await handler(asked))
+            except _Refused as refused:
+                return _json(refused.status, {"error": refused.error, "message": str(refused)})
+            except RefusedCredentials as refused:
+                return _json(401, {"error": "AUTH_FAILED", "message": str(refused)})
+            except KeeperError as error:
+                view: View = {"error": error_name(error.code), "message": str(error)[:_SHOWN]}
+                return _json(_STATUS.get(error.code, 400), view)
+
+        return answer
+
+    async def _asked(self, request: web.Request, *, is_write: bool) -> _Asked:
+        """Return the request, if it is one that the console takes. Raises _Refused."""
+        tls = _tls_of(request)
+        reason = guard.refusal(
+            request.headers, self._names(), is_secure=tls is not None, is_write=is_write
+        )
+        if reason is not None:
+            raise _Refused(403, "FORBIDDEN", reason)
+        if request.content_length is not None and request.content_length > MAX_BODY_BYTES:
+            raise _Refused(413, "TOO_LARGE", f"a request has up to {MAX_BODY_BYTES} bytes")
+        try:
+            body = json.loads(await request.read() or b"{}")
+        except (ValueError, RecursionError):
+            raise _Refused(400, "BAD_REQUEST", "the body must be JSON") from None
+        if not isinstance(body, dict):
+            raise _Refused(400, "BAD_REQUEST", "the body must be a JSON object")
+        who = visitor(
+            self._peer.server,
+            _peer_of(request)[0],
+            request.headers.get("Authorization"),
+            () if self._identity_of(tls) is None else tls.certificates,
+            is_forwarded=_is_forwarded(request),
+        )
+        return _Asked(request, body, who)
+
+    def _names(self) -> set[str]:
+        """Return the names by which this server is known."""
+        config = self._world.config
+        names = self._own_names | {each.lower() for each in config.console_hosts}
+        if config.admin is not None:
+            names.add(config.admin.server_address.lower())
+        configurations = self._world.configurations
+        if configurations is not None:
+            for member in configurations.committed.members:
+                names.update(each.host.lower() for each in member.addresses)
+                names.add(member.client_host.lower())
+        return names
+
+    def _tree_for(self, asked: _Asked) -> DataTree:
+        """Return the tree, if the visitor may ask for it now. Raises _Refused."""
+        server = self._peer.server
+        if not server.is_running:
+            raise _Refused(503, "NOT_SERVING", "this server does not serve now")
+        if asked.visitor.is_refused:
+            raise _Refused(
+                403,
+                "SESSION_CLOSED_REQUIRE_AUTH",
+                "this server serves only who has authenticated as enforce.auth.schemes demands",
+            )
+        return server.tree
+
+    async def _in_pieces(self, work: Work[Result]) -> Result:
+        """Returns the result of something long; clients are served between its pieces."""
+        steps = _Steps(work)
+        if steps.is_over():  # most of it is short, and done now
+            return steps.result
+        async with self._one_at_a_time:
+            while True:
+                await asyncio.sleep(0)
+                if steps.is_over():
+                    return steps.result
+
+    # --- what is asked for ------------------------------------------------------------
+
+    async def _state(self, asked: _Asked) -> View:
+        """Returns what changes all the time, and what has changed of the open znodes."""
+        peer, world = self._peer, self._world
+        clock = world.clock
+        server = peer.server
+        view: View = {
+            "time": clock.wall_ms,
+            "server": server_view(peer),
+            "epochs": epochs_view(peer),
+            "visitor": asked.visitor.view() | {"canWrite": self._can_write},
+            "members": None,
+            "tokens": {},
+            "log": self._events(asked),
+        }
+        configurations, ensemble = world.configurations, world.config.ensemble
+        if configurations is not None and ensemble is not None:
+            node = server.tree.nodes.get(CONFIG)
+            shows = node is None or asked.visitor.may(node, Perms.READ)
+            view["members"] = members_view(
+                peer, configurations.committed, ensemble.my_sid, shows_addresses=shows
+            )
+        if server.is_running and not asked.visitor.is_refused:
+            view["tokens"] = nodes.tokens_view(server.tree, asked.visitor, asked.texts("open"))
+        view["numbers"] = await self._in_pieces(numbers_view(server))
+        return view
+
+    def _events(self, asked: _Asked) -> Json:
+        """Return the last lines of the log that the visitor has not got yet."""
+        after = asked.number("log", 0)
+        shows_paths = asked.visitor.is_super
+        told: list[Json] = [
+            {
+                "number": each.number,
+                "time": int(each.time_s * 1000),
+                "level": each.level,
+                "logger": each.logger,
+                "message": each.message,
+            }
+            for each in self._log.events(after)
+            if each.level in LOG_LEVELS and (shows_paths or each.logger not in LOGS_WITH_PATHS)
+        ]
+        return told[-MAX_LOG_EVENTS:]
+
+    async def _node(self, asked: _Asked) -> View:
+        return nodes.node_view(self._tree_for(asked), asked.visitor, asked.text("path"))
+
+    async def _data(self, asked: _Asked) -> View:
+        return nodes.data_view(
+            self._tree_for(asked),
+            asked.visitor,
+            asked.text("path"),
+            asked.number("offset", 0),
+            asked.number("length", nodes.PIECE_BYTES),
+        )
+
+    async def _children(self, asked: _Asked) -> View:
+        window = nodes.Window(
+            asked.text("path"),
+            asked.number("start", 0),
+            asked.number("count", nodes.WINDOW),
+            asked.text("filter", ""),
+            asked.texts("locate"),
+        )
+        tree, now_ms = self._tree_for(asked), self._world.clock.now_ms
+        return await self._in_pieces(
+            nodes.children(tree, asked.visitor, window, self._listings, now_ms)
+        )
+
+    async def _sessions(self, asked: _Asked) -> View:
+        self._tree_for(asked)
+        return await self._in_pieces(
+            sessions.sessions(
+                self._peer.server,
+                asked.number("start", 0),
+                asked.number("count", sessions.WINDOW),
+                asked.text("filter", ""),
+                self._listings,
+                self._world.clock.now_ms,
+            )
+        )
+
+    async def _session(self, asked: _Asked) -> View:
+        self._tree_for(asked)
+        try:
+            number = int(asked.text("id"), 16)
+        except ValueError:
+            raise _Refused(400, "BAD_REQUEST", "id must be a hexadecimal number") from None
+        found = await self._in_pieces(
+            sessions.session_view(
+                self._peer.server,
+                asked.visitor,
+                signed(number & (1 << 64) - 1),
+                self._world.clock.now_ms,
+            )
+        )
+        if found is None:
+            raise _Refused(404, "NO_SESSION", "there is no such session: it has ended or expired")
+        return found
+
+    async def _watches(self, asked: _Asked) -> View:
+        self._tree_for(asked)
+        return await self._in_pieces(
+            sessions.watches(
+                self._peer.server,
+                asked.visitor,
+                asked.number("start", 0),
+                asked.number("count", sessions.WINDOW),
+                asked.text("filter", ""),
+                self._listings,
+                self._world.clock.now_ms,
+            )
+        )
+
+    # --- writing ----------------------------------------------------------------------
+
+    async def _write(self, asked: _Asked) -> View:
+        """Has a write done in the visitor's name."""
+        if not self._can_write:
+            raise _Refused(403, "READ_ONLY", "the console is read only: pyzk.console.write=false")
+        authorization = asked.request.headers.get("Authorization")
+        if authorization is None:
+            raise _Refused(401, "AUTH_FAILED", "a write needs digest credentials")
+        self._tree_for(asked)
+        conversation = Conversation(operation(asked.body), authorization.partition(" ")[2])
+        if self._writes >= MAX_WRITES:
+            raise _Refused(503, "BUSY", f"{MAX_WRITES} writes of the console are under way")
+        self._writes += 1
+        try:
+            client = ConsoleClient(
+                self._world.clients,
+                conversation,
+                _peer_of(asked.request),
+                self._identity_of(_tls_of(asked.request)),
+                has_address=not _is_forwarded(asked.request),
+            )
+            outcome = await client.run()
+        finally:
+            self._writes -= 1
+        if outcome.error:
+            status = 409 if outcome.is_known else 504
+            raise _Refused(status, outcome.error, _meaning(outcome.error, outcome.is_known))
+        return outcome.view()
+
+    def _identity_of(self, tls: Any) -> Any:
+        """Return the TLS of a visitor if a certificate is an identity here, else None. It is, if
+        clients are known by theirs, and the admin port trusts whom the client port trusts."""
+        config = self._world.config
+        if tls is None or config.client_tls is None or config.admin is None:
+            return None
+        trusted = None if config.admin.tls is None else config.admin.tls.trust_store
+        is_same = trusted is not None and trusted == config.client_tls.trust_store
+        return tls if is_same and self._peer.server.registry.get(X509) is not None else None
+
+
+_SHOWN: Final = 500
+"""The characters that are shown of what a message is about."""
+_STATUS: Final = {
+    ErrorCode.NO_NODE: 404,
+    ErrorCode.NO_AUTH: 403,
+    ErrorCode.BAD_ARGUMENTS: 400,
+}
+
+
+def _meaning(error: str, is_known: bool) -> str:
+    if is_known:
+        return f"the server has refused the write: {error}"
+    return f"nobody knows whether the write has happened: {error}"
+
+
+def _peer_of(request: web.Request) -> tuple[str, int]:
+    transport = request.transport
+    if transport is None:
+        raise _Refused(400, "GONE", "the connection has ended")
+    return peer_of(transport)
+
+
+def _tls_of(request: web.Request) -> Any:
+    """Return what the handshake of TLS has shown of the visitor; None without TLS."""
+    transport = request.transport
+    return None if transport is None else transport.get_extra_info("tls")
+
+
+def _is_forwarded(request: web.Request) -> bool:
+    """Tell whether a proxy has passed the request on; who says so without need gains nothing."""
+    headers = request.headers
+    return any(name in headers for name in ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"))
+
+
+def _json(status: int, view: View) -> web.Response:
+    body = json.dumps(view, separators=(",", ":")).encode("ascii")
+    return web.Response(
+        status=status, body=body, content_type="application/json", headers=DATA_HEADERS
+    )
+
+
+def _file(body: bytes, kind: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Return what answers with a file, or says that the browser has it already."""
+    tag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
+    headers = PAGE_HEADERS | {"ETag": tag}
+
+    async def answer(request: web.Request) -> web.Response:
+        if tag in request.headers.get("If-None-Match", ""):
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=body, content_type=kind, charset="utf-8", headers=headers)
+
+    return answer

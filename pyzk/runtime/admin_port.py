@@ -1,0 +1,77 @@
+"""The admin server: one port for HTTP, and the pages that are on it.
+
+Shell. Each page module has a function ``routes(world: AdminWorld) -> list[web.RouteDef]``, or one
+``attach(application, world)`` if there is something to begin and to end with the port.
+ZooKeeper: JettyAdminServer
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from pyzk.runtime.http_port import CallLater, HttpPort, HttpTls
+
+if TYPE_CHECKING:
+    from pyzk.config.admin import AdminConfig
+    from pyzk.runtime.admin_world import AdminWorld
+    from pyzk.runtime.tls import TlsContexts
+
+PAGES: Final = (
+    "pyzk.runtime.admin_commands",
+    "pyzk.runtime.admin_metrics",
+    "pyzk.runtime.admin_health",
+    "pyzk.runtime.admin_console",
+)
+"""The modules that have pages; an earlier one has a path that two of them want."""
+
+
+def application(world: AdminWorld) -> web.Application:
+    """Return the application with all pages."""
+    made = web.Application()
+    for name in PAGES:
+        if importlib.util.find_spec(name) is not None:
+            page = importlib.import_module(name)
+            if hasattr(page, "attach"):
+                page.attach(made, world)
+            else:
+                made.add_routes(page.routes(world))
+    return made
+
+
+async def open_admin_port(
+    world: AdminWorld,
+    config: AdminConfig,
+    contexts: TlsContexts | None,
+    call_later: CallLater,
+    admits: Callable[[int], bool],
+) -> HttpPort:
+    """Open the port that the configuration asks for; with ``contexts`` it takes TLS. Raises
+    OSError."""
+    tls = None
+    if contexts is not None:
+        tls = HttpTls(
+            contexts,
+            call_later,
+            takes_plain=not config.force_https,
+            reloads=config.cert_reload,
+            came_plain=partial(_count_plain, world),
+        )
+    port = HttpPort(
+        application(world),
+        "admin port",
+        idle_timeout_s=config.idle_timeout_ms / 1000 if config.idle_timeout_ms > 0 else None,
+        tls=tls,
+        admits=admits,
+    )
+    await port.open(config.host, config.server_port)
+    return port
+
+
+def _count_plain(world: AdminWorld) -> None:
+    world.peer.metrics.insecure_admin_count += 1

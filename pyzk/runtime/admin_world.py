@@ -1,0 +1,63 @@
+"""What the pages of the admin server may ask of the process that they are in.
+
+Shell. A page reads the core on the loop, in one go; what is long it makes in pieces. Whatever
+changes the state is an input, and goes through ``take_in``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pyzk.clock import Clock
+    from pyzk.config.server import ServerConfig
+    from pyzk.quorum.configurations import Configurations
+    from pyzk.quorum.peer import Peer
+    from pyzk.runtime.client_port import ClientInputs
+    from pyzk.runtime.seams import ServerStorage
+
+
+class AdminWorld(Protocol):
+    """The server that the pages are about; `pyzk.runtime.admin_ports.RunnerWorld`."""
+
+    @property
+    def config(self) -> ServerConfig:
+        """What the server was told; for a member, with the configuration that it had saved."""
+        ...
+
+    @property
+    def peer(self) -> Peer: ...
+    @property
+    def clock(self) -> Clock:
+        """The clock of the core, set to now."""
+        ...
+
+    @property
+    def client_address(self) -> tuple[str, int]:
+        """Where clients connect."""
+        ...
+
+    @property
+    def secure_client_address(self) -> tuple[str, int] | None:
+        """Where clients connect to secureClientPort; None if there is none."""
+        ...
+
+    @property
+    def configurations(self) -> Configurations | None:
+        """The configurations of the ensemble that a member goes by; None for a lone server."""
+        ...
+
+    @property
+    def clients(self) -> ClientInputs:
+        """What the protocol of a client's connection gives its bytes to."""
+        ...
+
+    @property
+    def storage(self) -> ServerStorage:
+        """The disk of the server."""
+        ...
+
+    def take_in(self, call: Callable[[], None]) -> None:
+        """Gives the peer an input: sets the clock, calls, and carries out what comes of it."""
+        ...

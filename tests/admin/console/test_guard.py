@@ -1,0 +1,106 @@
+"""Which requests are taken: none of another site's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from pyzk.admin.console.guard import HEADER, host_of, is_own, refusal
+
+KNOWN = {"zk1.example.com"}
+
+
+def headers(more: Mapping[str, str]) -> dict[str, str]:
+    made = {HEADER: "1", "Host": "127.0.0.1:8080", "Origin": "http://127.0.0.1:8080"}
+    made["Sec-Fetch-Site"] = "same-origin"
+    return {name: value for name, value in {**made, **more}.items() if value}
+
+
+def asks(*, is_secure: bool = False, is_write: bool = True, **more: str) -> str | None:
+    return asks_with(more, is_secure=is_secure, is_write=is_write)
+
+
+def asks_with(more: Mapping[str, str], *, is_secure: bool, is_write: bool) -> str | None:
+    return refusal(headers(more), KNOWN, is_secure=is_secure, is_write=is_write)
+
+
+def test_the_page_of_this_server_may_ask() -> None:
+    assert asks() is None
+    assert asks_with({"Origin": "", "Sec-Fetch-Site": ""}, is_secure=False, is_write=False) is None
+
+
+def test_a_proxy_may_take_off_tls() -> None:
+    host = "zk1.example.com"
+    assert asks(Host=host, Origin=f"https://{host}") is None
+    assert asks(Host=host, Origin="https://ZK1.example.com") is None
+
+
+@pytest.mark.parametrize("is_write", [False, True])
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({HEADER: ""}, "needs the header"),
+        ({"Sec-Fetch-Site": "cross-site"}, "another site"),
+        ({"Sec-Fetch-Site": "same-site"}, "another site"),
+        ({"Origin": "http://evil.example"}, "another origin"),
+        ({"Origin": "http://127.0.0.1:8081"}, "another origin"),
+        ({"Origin": "null"}, "another origin"),
+        ({"Host": ""}, "another origin"),
+        # A site has given its own name the address of this server.
+        ({"Host": "evil.example:8080", "Origin": "http://evil.example:8080"}, "not known as"),
+    ],
+)
+def test_no_other_site_may(more: dict[str, str], reason: str, is_write: bool) -> None:
+    found = asks_with(more, is_secure=False, is_write=is_write)
+    assert found is not None
+    assert reason in found
+
+
+def test_a_write_says_where_it_comes_from() -> None:
+    assert asks(Origin="") == "a write needs the header Origin"
+
+
+def test_by_tls_the_certificate_has_named_the_host() -> None:
+    host = "any.example"
+    assert asks(Host=host, Origin=f"https://{host}", is_secure=True) is None
+    assert asks(Host=host, Origin="https://other.example", is_secure=True) is not None
+
+
+def test_no_host_is_no_known_host() -> None:
+    assert refusal({HEADER: "1"}, KNOWN, is_secure=False, is_write=False) is not None
+
+
+@pytest.mark.parametrize(
+    ("place", "host"),
+    [
+        ("a.b:80", "a.b"),
+        ("A.b", "a.b"),
+        ("a.b.:80", "a.b"),
+        ("[::1]:8080", "::1"),
+        ("[fe80::1]", "fe80::1"),
+        ("", ""),
+    ],
+)
+def test_the_host_of_a_place(place: str, host: str) -> None:
+    assert host_of(place) == host
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        ("127.0.0.1", True),
+        ("10.1.2.3", True),
+        ("::1", True),
+        ("localhost", True),
+        ("zk1", True),
+        ("a.localhost", True),
+        ("zk1.example.com", True),
+        ("example.com", False),
+        ("127.0.0.1.evil.example", False),
+        ("localhost.evil.example", False),
+        ("", False),
+    ],
+)
+def test_whose_host_it_is(host: str, own: bool) -> None:
+    assert is_own(host, KNOWN) == own
