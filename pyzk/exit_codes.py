@@ -8,6 +8,16 @@ from __future__ import annotations
 from typing import Final
 
 
+class HealthCode:
+    """Exit codes of `pyzk health`; 2 is that of wrong arguments."""
+
+    HEALTHY: Final = 0
+    NOT_READY: Final = 1
+    """The server answers, and says that it is not ready."""
+    NO_ANSWER: Final = 3
+    """No server answers, or what answers is none."""
+
+
 class ExitCode:
     """Exit codes of the process; docs/operations.md says what to do about each."""
 

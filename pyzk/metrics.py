@@ -188,6 +188,9 @@ class Metrics:
             setattr(self, name, PercentileSummary(MEDIAN_RESERVOIR))
         for name in PERCENTILE_SUMMARIES:
             setattr(self, name, PercentileSummary())
+        # All that a read or a write does in between is to wait for that.
+        self.read_commitproc_time_ms = self.readlatency
+        self.write_commitproc_time_ms = self.updatelatency
 
     def count_response(self, size: int) -> None:
         """Note the length of one reply."""
@@ -208,6 +211,13 @@ class Metrics:
         known = _FIRST_OPCODE <= opcode <= _LAST_OPCODE
         self.operations[opcode & UNKNOWN_OPERATION if known else UNKNOWN_OPERATION] += count
         return count
+
+    def count_proposals(self, before: int, last: int) -> int:
+        """Note the proposals of this leader behind the zxid ``before`` up to and with ``last``,
+        each of which it has prepared; return ``last``."""
+        self.proposal_count += last - before
+        self.prep_processor_request_queued += last - before
+        return last
 
     def count_ack(self, sid: int, latency_ms: int) -> None:
         """Note how long a learner took to acknowledge a proposal."""

@@ -171,7 +171,7 @@ SUMMARIES: Final = {
     "follower_sync_time": Note("time to be synchronized by the leader", "ms", "follower, once"),
     "fsynctime": Note("time to write and sync a batch of records", "ms", _DISK),
     "inflight_snap_count": Note(
-        "learners being sent a snapshot, when one more begins or ends", "", "leader"
+        "learners being sent a snapshot, when one more begins", "", "leader"
     ),
     "restore_time": Note("time of a restore", "ms", "admin server"),
     "snapshottime": Note("time to write a snapshot", "ms", "each snapshot"),
@@ -185,7 +185,7 @@ SUMMARIES: Final = {
     "write_commit_proc_issued": Note("transactions applied in one go", "", "once a batch"),
     "dbinittime": Note("time to load the database", "ms", _START),
     "inflight_diff_count": Note(
-        "learners being sent what they lack, when one more begins or ends", "", "leader"
+        "learners being sent what they lack, when one more begins", "", "leader"
     ),
     "election_time": Note("time of an election", "ms", "election"),
     "sync_processor_batch_size": Note("records synced together", "", _DISK),

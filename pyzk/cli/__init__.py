@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "ensemble": ("pyzk.cli.ensemble", "Run an ensemble on this machine."),
     "container": ("pyzk.cli.container", "Run a server as its container's environment says."),
     "status": ("pyzk.cli.status", "Show how the members of an ensemble are."),
+    "health": ("pyzk.cli.health", "Tell whether one server is ready, or alive."),
     "members": ("pyzk.cli.members", "Show and change the members of an ensemble."),
     "config": ("pyzk.cli.config", "Look at a configuration."),
 }
@@ -34,7 +35,8 @@ def _explained() -> Iterator[None]:
         if error.option_name != "--output":
             raise
         said = (
-            f"{error.message} It belongs behind `status`, `config check` or a command of `members`."
+            f"{error.message} It belongs behind `status`, `health`, `config check` or a command of"
+            " `members`."
         )
         raise click.NoSuchOption(error.option_name, said, ctx=error.ctx) from None
 

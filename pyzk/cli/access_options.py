@@ -17,35 +17,12 @@ import click
 
 from pyzk.cli.access import DIGEST, GSSAPI, SERVICE, Access, AccessError, Login, client_context
 from pyzk.cli.sources import fail
+from pyzk.cli.tls_flags import KEY_PASSWORD_VARIABLE, TLS_NAMES, TLS_OPTIONS
 
-KEY_PASSWORD_VARIABLE: Final = "PYZK_KEY_PASSWORD"  # noqa: S105  its name
 SASL_PASSWORD_VARIABLE: Final = "PYZK_SASL_PASSWORD"  # noqa: S105  its name
 
 Command = Callable[..., None]
 
-_TLS: Final = (
-    click.option(
-        "--tls",
-        is_flag=True,
-        help="Talk TLS: the ports named are secureClientPorts, or take both kinds.",
-    ),
-    click.option(
-        "--ca", metavar="FILE", help="Whom to trust, PEM. Default: the system's authorities."
-    ),
-    click.option("--cert", metavar="FILE", help="The client's certificate, with its chain; PEM."),
-    click.option("--key", metavar="FILE", help="Its key, PEM; default: in the file of --cert."),
-    click.option(
-        "--key-password-file",
-        metavar="FILE",
-        help=f"The password of the key; or the environment variable {KEY_PASSWORD_VARIABLE}.",
-    ),
-    click.option(
-        "--no-check-hostname",
-        is_flag=True,
-        help="Take a server's certificate that is for another host.",
-    ),
-    click.option("--no-verify", is_flag=True, help="Take any certificate of a server."),
-)
 _SASL: Final = (
     click.option(
         "--sasl",
@@ -69,13 +46,13 @@ _SASL: Final = (
 
 def tls_options(function: Command) -> Command:
     """Add the options of TLS to a command; its function has the parameter ``access``."""
-    return _with(_TLS, function)
+    return _with(TLS_OPTIONS, function)
 
 
 def access_options(function: Command) -> Command:
     """Add the options of TLS and of SASL to a command; its function has the parameter
     ``access``."""
-    return _with((*_TLS, *_SASL), function)
+    return _with((*TLS_OPTIONS, *_SASL), function)
 
 
 def _with(options: tuple[Callable[[Command], Command], ...], function: Command) -> Command:
@@ -181,10 +158,6 @@ class AccessOptions:
                 f" variable {SASL_PASSWORD_VARIABLE}"
             )
         return Login(DIGEST, user, password)
-
-
-TLS_NAMES: Final = ("ca", "cert", "key", "key_password_file", "no_check_hostname", "no_verify")
-"""The options that have no use without TLS."""
 
 
 def _password(path: str | None, variable: str) -> str | None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from pyzk.cli import survey
+from pyzk.cli.client_addresses import ClientAddress
 from pyzk.cli.ensemble_layout import LOOPBACK, MemberFolder, connect_string
 from pyzk.exit_codes import ExitCode
 from pyzk.runtime.process import handle, heeded_signals, ignore, is_another
@@ -117,7 +118,7 @@ class Supervisor:
     ) -> None:
         self._members = [MemberProcess(files, command_of(files, options)) for files in members]
         self._addresses = [
-            survey.ClientAddress(LOOPBACK, member.files.ports.client) for member in self._members
+            ClientAddress(LOOPBACK, member.files.ports.client) for member in self._members
         ]
         self._say = say
         self._restart = restart

@@ -18,6 +18,7 @@ import click
 
 from pyzk.cli.access import Access
 from pyzk.cli.access_options import access_options
+from pyzk.cli.client_addresses import ClientAddress, parse_addresses
 from pyzk.cli.members_change import (
     Change,
     add,
@@ -47,7 +48,6 @@ from pyzk.cli.number import Number
 from pyzk.cli.output import JSON, output_option, print_json, print_out
 from pyzk.cli.sources import fail
 from pyzk.cli.status import DEFAULT_MAX_LAG, DEFAULT_SERVERS, DEFAULT_TIMEOUT_S
-from pyzk.cli.survey import ClientAddress, parse_addresses
 from pyzk.config.members import Membership, QuorumServer
 
 DEFAULT_WAIT_S: Final = 60.0

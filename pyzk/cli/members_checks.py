@@ -13,8 +13,9 @@ from typing import Final
 
 import attrs
 
+from pyzk.cli.client_addresses import ClientAddress
 from pyzk.cli.members_change import Change, client_place
-from pyzk.cli.survey import LEARNERS, NOT_SERVING, ClientAddress, SurveyedServer, leader_of
+from pyzk.cli.survey import LEARNERS, NOT_SERVING, SurveyedServer, leader_of
 from pyzk.config.members import Membership, QuorumServer
 from pyzk.int64 import hex_digits
 from pyzk.quorum.verifier import verifier_of

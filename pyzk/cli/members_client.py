@@ -25,12 +25,12 @@ from kazoo.retry import KazooRetry
 from pyzk.auth.access import SUPER
 from pyzk.cli.access import PLAIN, Access
 from pyzk.cli.access_kazoo import FailedLogin, kazoo_client
+from pyzk.cli.client_addresses import ClientAddress
 from pyzk.cli.members_change import Change, same_content
 from pyzk.cli.members_checks import Observed
 from pyzk.cli.members_places import Places
 from pyzk.cli.status import DEFAULT_MAX_LAG
 from pyzk.cli.survey import (
-    ClientAddress,
     SurveyedServer,
     configuration_of,
     explain,

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from pyzk.cli.client_addresses import ClientAddress
 from pyzk.cli.members_change import client_place
-from pyzk.cli.survey import ClientAddress, SurveyedServer
+from pyzk.cli.survey import SurveyedServer
 from pyzk.config.members import QuorumServer
 
 

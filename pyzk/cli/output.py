@@ -5,14 +5,12 @@ Shell.
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Final
 
 import click
 
 from pyzk.exit_codes import ExitCode
-from pyzk.runtime.main import abandon_output, refuse
 
 TEXT: Final = "text"
 JSON: Final = "json"
@@ -29,6 +27,8 @@ output_option = click.option(
 
 def print_json(report: object) -> None:
     """Write a report for programs."""
+    import json  # the other form does without
+
     print_out(json.dumps(report, indent=2) + "\n")
 
 
@@ -42,9 +42,17 @@ def print_out(text: str) -> None:
         click.echo(text, nl=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        abandon_output()
+        _abandon_output()
     except OSError as error:
-        abandon_output()
+        from pyzk.runtime.main import refuse  # it imports much
+
+        _abandon_output()
         raise SystemExit(
             refuse(f"cannot write to standard output: {error.strerror}", ExitCode.UNEXPECTED_ERROR)
         ) from None
+
+
+def _abandon_output() -> None:
+    from pyzk.runtime.main import abandon_output  # it imports much
+
+    abandon_output()

@@ -16,6 +16,7 @@ import click
 
 from pyzk.cli.access import Access
 from pyzk.cli.access_options import tls_options
+from pyzk.cli.client_addresses import parse_addresses
 from pyzk.cli.number import Number
 from pyzk.cli.output import JSON, output_option, print_json, print_out
 from pyzk.cli.sources import fail
@@ -25,7 +26,6 @@ from pyzk.cli.survey import (
     SurveyedServer,
     configuration_of,
     leader_of,
-    parse_addresses,
     survey,
 )
 from pyzk.int64 import hex_digits

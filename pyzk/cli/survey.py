@@ -11,18 +11,17 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import attrs
 
 from pyzk.cli.access import PLAIN, Access, explain_tls, is_tls_alert
+from pyzk.cli.client_addresses import ClientAddress
 from pyzk.config.members import Membership, parse_membership
 from pyzk.errors import ConfigError
 from pyzk.int64 import MASK64
-from pyzk.runtime.addresses import place
 from pyzk.zxid import counter_of, epoch_of
 
-DEFAULT_PORT: Final = 2181
 MAX_ANSWER: Final = 1 << 24
 """The longest answer that is accepted."""
 PATIENCE_S: Final = 0.5
@@ -38,38 +37,6 @@ _COMMIT: Final = re.compile(r"^(\d+\.\d+\.\d+)-(?:[0-9a-f]{40}\b|\$\{.*\})")
 _DIGEST: Final = re.compile(r"^([0-9a-f]+): (-?\d+)$", re.MULTILINE)
 _MEMBERSHIP: Final = "\nmembership: \n"
 _SERVER_ID: Final = re.compile(r"^serverId=(-?\d+)$", re.MULTILINE)
-
-
-class ClientAddress(NamedTuple):
-    """Where a server takes clients."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return place(*self)
-
-
-def parse_addresses(text: str) -> list[ClientAddress]:
-    """Return the addresses of a connect string, without its chroot. Raises ValueError with what is
-    wrong."""
-    found: list[ClientAddress] = []
-    for part in text.partition("/")[0].split(","):
-        entry = part.strip()
-        if not entry:
-            continue
-        match = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::(\d{1,5}))?", entry)
-        if match is None:
-            raise ValueError(f"{entry!r} is not HOST:PORT; an IPv6 address stands in brackets")
-        port = int(match[3] or DEFAULT_PORT)
-        if not 0 < port < 1 << 16:
-            raise ValueError(f"{entry!r}: a port is a number from 1 to 65535")
-        address = ClientAddress(match[1] or match[2], port)
-        if address not in found:
-            found.append(address)
-    if not found:
-        raise ValueError("no server is named; expected HOST:PORT[,HOST:PORT...]")
-    return found
 
 
 @attrs.define

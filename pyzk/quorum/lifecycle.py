@@ -193,6 +193,7 @@ class MemberLife:
         member = self.member
         self.phase = LOOKING
         self.looking_since_ms = self.clock.now_ms
+        member.server.metrics.looking_count += 1
         zxid = member.database.last_zxid
         log.info(
             "server %d looks for a leader; last zxid %s, epoch %d",
@@ -352,7 +353,7 @@ class MemberLife:
             if election.lookers:
                 for sid in election.take_lookers():
                     if self.role is not None:
-                        self.role.looking(sid)
+                        self._hear_looker(self.role, sid)
             if self.role is not None and self.role.over is not None:
                 self._end_role(self.role, self.role.over)
                 continue
@@ -366,6 +367,13 @@ class MemberLife:
                 return
             election.decision = None
             self._become(decision)
+
+    def _hear_looker(self, role: MemberRole, sid: int) -> None:
+        """Tells the role that a server looks for a leader: it may end of that."""
+        before = role.over
+        role.looking(sid)
+        if isinstance(role, Leader) and before is None and role.over is not None:
+            self.member.server.metrics.quit_leading_due_to_disloyal_voter += 1
 
     def flush(self) -> None:
         """Sends what the requests of clients have led to."""

@@ -7,12 +7,14 @@ in brackets. ZooKeeper: InetSocketAddress.
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import socket
 import struct
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import asyncio
 
 UNKNOWN_PEER: Final = ("unknown", 0)
 

@@ -42,7 +42,10 @@ def routes(world: AdminWorld) -> list[web.RouteDef]:
     assert config is not None, "an admin server is configured"
     pages = CommandPages(world)
     url = config.command_url
-    return [web.route("*", url, pages.answer), web.route("*", f"{url}/{{name:.*}}", pages.answer)]
+    return [
+        web.route("*", url, pages.answer),
+        web.route("*", f"{url}/{{name:[\\s\\S]*}}", pages.answer),
+    ]
 
 
 def visitor_of(world: AdminWorld, request: web.Request) -> Visitor:

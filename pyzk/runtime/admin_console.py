@@ -239,7 +239,7 @@ class Console:
             self._peer.server,
             _peer_of(request)[0],
             request.headers.get("Authorization"),
-            () if tls is None else tls.certificates,
+            () if self._identity_of(tls) is None else tls.certificates,
             is_forwarded=_is_forwarded(request),
         )
         return _Asked(request, body, who)
@@ -415,7 +415,7 @@ class Console:
                 self._world.clients,
                 conversation,
                 _peer_of(asked.request),
-                self._tls_for_write(asked.request),
+                self._identity_of(_tls_of(asked.request)),
                 has_address=not _is_forwarded(asked.request),
             )
             outcome = await client.run()
@@ -426,10 +426,15 @@ class Console:
             raise _Refused(status, outcome.error, _meaning(outcome.error, outcome.is_known))
         return outcome.view()
 
-    def _tls_for_write(self, request: web.Request) -> Any:
-        """Return what the client port is to know of TLS: nothing, if the ids of certificates mean
-        nothing here, for it would refuse them."""
-        return _tls_of(request) if self._peer.server.registry.get(X509) is not None else None
+    def _identity_of(self, tls: Any) -> Any:
+        """Return the TLS of a visitor if a certificate is an identity here, else None. It is, if
+        clients are known by theirs, and the admin port trusts whom the client port trusts."""
+        config = self._world.config
+        if tls is None or config.client_tls is None or config.admin is None:
+            return None
+        trusted = None if config.admin.tls is None else config.admin.tls.trust_store
+        is_same = trusted is not None and trusted == config.client_tls.trust_store
+        return tls if is_same and self._peer.server.registry.get(X509) is not None else None
 
 
 _SHOWN: Final = 500

@@ -61,6 +61,8 @@ from pyzk.runtime.process import (
 from pyzk.runtime.reload import Reloads, reload
 
 if TYPE_CHECKING:
+    from pyzk.quorum.peer import Peer
+    from pyzk.runtime.health_socket import HealthSocket
     from pyzk.runtime.systemd import Manager
 
 _log = logging.getLogger(__name__)
@@ -74,6 +76,8 @@ SWITCH_INTERVAL_S: Final = 0.0002
 class Runner(Protocol):
     """What this module asks of pyzk.runtime.runner.PeerRunner."""
 
+    @property
+    def peer(self) -> Peer: ...
     @property
     def config(self) -> ServerConfig:
         """What the server was told; for a member, with the configuration that it had saved."""
@@ -114,7 +118,6 @@ def run(
     signals = heeded_signals()
     hang_up = HangUp()
     handle(signals, partial(_signal_while_starting, hang_up))
-    manager = _manager()
     for line, text in config.warnings:
         _log.warning("configuration: %s%s", f"line {line}: " if line else "", text)
     secrets = secret_files.warning(config)
@@ -124,31 +127,12 @@ def run(
         _log.info("configuration: %s%s", f"line {line}: " if line else "", text)
     raise_descriptor_limit()
 
-    where = f"data in {os.path.abspath(config.data_dir)}"
-
-    def tell(runner: Runner, line: str) -> None:
-        is_heard = announce(line, out)
-        if must_be_heard and not is_heard:
-            runner.request_stop()
-
-    def say(runner: Runner) -> None:
-        ensemble = runner.config.ensemble
-        if ensemble is not None and not connect_string_only:
-            role = f"{ensemble.place}, looking for a leader"
-            tell(runner, status_line("started", *runner.client_address, role, where))
-        runner.when_serving(partial(say_ready, runner))
-
-    def say_ready(runner: Runner) -> None:
-        if connect_string_only:
-            tell(runner, connect_string(*runner.client_address))
-            return
-        ensemble = config.ensemble
-        role = runner.role if ensemble is None else f"server {ensemble.my_sid}, {runner.role}"
-        tell(runner, status_line("ready", *runner.client_address, role, where))
-
+    say = _Announcement(config, out, connect_string_only, must_be_heard).begin
     try:
+        manager = _manager()
         make = make_runner or _peer_runner(config, manager)
-        serving = _Serving(say, signals, hang_up, read_level, manager)
+        is_real = make_runner is None
+        serving = _Serving(say, signals, hang_up, read_level, manager, has_health=is_real)
         return event_loop.run(serving.serve(config, make), loop)
     except ConfigError as error:
         return refuse(*explain(error, config))
@@ -158,6 +142,45 @@ def run(
         return refuse("uvloop is not installed; use --loop asyncio", ExitCode.INVALID_INVOCATION)
     finally:
         ignore(signals)
+
+
+class _Announcement:
+    """The lines on standard output that say how far a server is."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        out: TextIO | None,
+        connect_string_only: bool,
+        must_be_heard: bool,
+    ) -> None:
+        self._config = config
+        self._out = out
+        self._connect_string_only = connect_string_only
+        self._must_be_heard = must_be_heard
+        self._where = f"data in {os.path.abspath(config.data_dir)}"
+
+    def begin(self, runner: Runner) -> None:
+        """Say that a member has started, and, when clients are served, that the server is ready."""
+        ensemble = runner.config.ensemble
+        if ensemble is not None and not self._connect_string_only:
+            role = f"{ensemble.place}, looking for a leader"
+            line = status_line("started", *runner.client_address, role, self._where)
+            self._tell(runner, line)
+        runner.when_serving(partial(self._ready, runner))
+
+    def _ready(self, runner: Runner) -> None:
+        if self._connect_string_only:
+            self._tell(runner, connect_string(*runner.client_address))
+            return
+        ensemble = self._config.ensemble
+        role = runner.role if ensemble is None else f"server {ensemble.my_sid}, {runner.role}"
+        self._tell(runner, status_line("ready", *runner.client_address, role, self._where))
+
+    def _tell(self, runner: Runner, line: str) -> None:
+        is_heard = announce(line, self._out)
+        if self._must_be_heard and not is_heard:
+            runner.request_stop()
 
 
 def refuse(reason: str, code: int) -> int:
@@ -176,7 +199,10 @@ class _Serving:
         hang_up: HangUp,
         read_level: Callable[[], str] | None,
         manager: Manager | None,
+        *,
+        has_health: bool,
     ) -> None:
+        self._has_health = has_health
         self._say = say
         self._signals = signals
         self._hang_up = hang_up
@@ -203,6 +229,7 @@ class _Serving:
         spare_the_collector()
         share_the_interpreter()
         self._heed_signals(runner)
+        health = await _open_health(runner) if self._has_health else None
         _log_start(runner)
         if self._manager is not None:
             self._manager.begin(runner)
@@ -219,6 +246,8 @@ class _Serving:
             _log.exception("stopped serving: this is a bug in pyzk")
             return ExitCode.UNEXPECTED_ERROR
         finally:
+            if health is not None:
+                health.close()
             _audit(config, audit_log.SERVER_STOP, audit_log.INVOKED)
             self._tell_end("stopped")
         logs.tell_left_out(is_end=True)
@@ -266,6 +295,15 @@ def _call_soon(loop: asyncio.AbstractEventLoop, call: Callable[..., object], *ar
     """Call something on the loop, from a signal handler; after the end of the loop do nothing."""
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(call, *args)
+
+
+async def _open_health(runner: Runner) -> HealthSocket:
+    """Open the socket at which `pyzk health` asks."""
+    from pyzk.runtime.health_socket import HealthSocket
+
+    health = HealthSocket(runner)
+    await health.open(may_move=runner.config.ensemble is not None)
+    return health
 
 
 def _manager() -> Manager | None:

@@ -31,6 +31,7 @@ class Host:
         kerberos: Kerberos | None = None,
         user: str = "",
         tls_handshakes: Callable[[], int] = lambda: 0,
+        sync_wait_ms: Callable[[], int] = lambda: 0,
         process: Callable[[], Mapping[str, float]] = dict,
         versions: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
@@ -53,6 +54,8 @@ class Host:
         ``<none>``, java.home ``sys.prefix``, java.class.path ``sys.path`` joined by colons.
         The word itself adds zookeeper.version, and shows a key without value as ``<NA>``.
         """
+        self.sync_wait_ms: Callable[[], int] = sync_wait_ms
+        """Returns for how long the disk has been at the sync of the log that is under way."""
         self.kerberos: Kerberos | None = kerberos
         """Kerberos; None where no login asks for it."""
         self.process: Callable[[], Mapping[str, float]] = process

@@ -12,6 +12,7 @@ from pyzk.admin.commands import answer
 from pyzk.admin.server_answers import MOST_IN_ORDER
 from pyzk.config.server import ServerConfig
 from pyzk.constants import AddWatchMode, CreateMode, OpCode
+from pyzk.jute.records import DeleteRequest, PathWatchRequest
 from pyzk.persistence.report import StorageReport
 from pyzk.server.arrival import Arrival
 from pyzk.server.host import NO_PORT, Host
@@ -106,6 +107,25 @@ def test_the_numbers_of_the_server_are_those_of_its_metrics(world: World) -> Non
     assert stats["num_alive_client_connections"] == 1
     assert stats["server_state"] == "standalone"
     assert stats["client_response_stats"] == body_of(world.peer, "srvr")["client_response"]
+
+
+def test_the_sizes_of_answers_are_those_of_frames_without_their_lengths(world: World) -> None:
+    client = world.connect()
+    client.ping()
+    assert body_of(world.peer, "srvr")["client_response"]["last_buffer_size"] == 16
+    client.create("/abc")
+    assert body_of(world.peer, "srvr")["client_response"] == {
+        "last_buffer_size": 24,
+        "min_buffer_size": 16,
+        "max_buffer_size": 24,
+    }
+    world.is_disk_held = True
+    client.submit(OpCode.DELETE, DeleteRequest("/abc", -1))
+    client.submit(OpCode.EXISTS, PathWatchRequest("/abc", False))
+    world.sync()
+    world.settle()
+    assert body_of(world.peer, "srvr")["client_response"]["last_buffer_size"] == 16
+    assert body_of(world.peer, "mntr")["response_bytes"] == 16 + 24 + 16 + 16
 
 
 def test_monitor_has_numbers_and_no_texts(world: World) -> None:

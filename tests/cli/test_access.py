@@ -21,10 +21,11 @@ from pyzk.cli import main
 from pyzk.cli.access import Access, AccessError, Login, log_in
 from pyzk.cli.access_kazoo import FailedLogin, kazoo_client
 from pyzk.cli.access_options import AccessOptions
+from pyzk.cli.client_addresses import ClientAddress
 from pyzk.cli.members_places import Places
 from pyzk.cli.members_report import Outcome
 from pyzk.cli.status import Verdict
-from pyzk.cli.survey import ClientAddress, SurveyedServer
+from pyzk.cli.survey import SurveyedServer
 from pyzk.config.members import parse_membership
 from pyzk.errors import SaslError
 from pyzk.testing import (

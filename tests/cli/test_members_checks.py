@@ -5,10 +5,11 @@ from __future__ import annotations
 import attrs
 import pytest
 
+from pyzk.cli.client_addresses import ClientAddress
 from pyzk.cli.members_change import Change, add, demote, promote, remove, replacement
 from pyzk.cli.members_checks import Findings, Observed, check
 from pyzk.cli.members_report import render_list
-from pyzk.cli.survey import NOT_SERVING, ClientAddress, SurveyedServer
+from pyzk.cli.survey import NOT_SERVING, SurveyedServer
 from pyzk.config.members import Membership, QuorumServer, parse_membership
 from tests.cli.test_members_change import GROUPS, THREE, membership, server
 

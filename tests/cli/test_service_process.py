@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import ENVIRONMENT, Child, end
+from tests.processes import ENVIRONMENT, NO_ADMIN, Child, end
 from tests.runtime.members import free_ports
 from tests.runtime.notified import NotifySocket, notify_socket
 
@@ -36,7 +36,7 @@ def serve(tmp_path: Path, manager: NotifySocket) -> Iterator[Serve]:
 
     def serve(*arguments: str, shell: str = 'exec "$@"', **variables: str) -> Child:
         child = subprocess.Popen(
-            ["sh", "-c", shell, "sh", sys.executable, "-m", "pyzk", "serve", *arguments],
+            ["sh", "-c", shell, "sh", sys.executable, "-m", "pyzk", "serve", NO_ADMIN, *arguments],
             cwd=tmp_path,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -269,7 +269,7 @@ def test_a_terminal_that_closes_ends_the_server(tmp_path: Path, patience: float)
         os.chdir(tmp_path)
         os.execve(
             sys.executable,
-            [sys.executable, "-m", "pyzk", "serve", "--port", "0", "--log-file", "log"],
+            [sys.executable, "-m", "pyzk", "serve", NO_ADMIN, "--port", "0", "--log-file", "log"],
             ENVIRONMENT,
         )
     os.close(writing)

@@ -191,9 +191,31 @@ def test_slow_sync_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> No
     disk = disk_thread(MemoryDirectory(), loop, threshold_ms=-1)
     disk.append(RECORDS[:1], 1)
     disk.close()
+    loop.run_posted()
     assert loop.metrics.fsync_threshold_exceed_count == 1
     assert "every write waits for it" in caplog.text
     assert loop.metrics.fsynctime.count == 1
+
+
+def test_waits_and_batches_are_counted() -> None:
+    loop, clock = Loop(), Clock()
+    disk = disk_thread(MemoryDirectory(), loop, clock=clock)
+    clock.step = 0.25
+    disk.append(RECORDS[:2], 2)
+    disk.close()
+    loop.run_posted()
+    metrics = loop.metrics
+    assert metrics.sync_processor_request_queued == metrics.sync_processor_batch_size.sum == 2
+    assert metrics.sync_processor_batch_size.count == 1
+    assert (metrics.fsynctime.count, metrics.fsynctime.sum) == (1, 250)
+    flush = metrics.sync_processor_queue_flush_time_ms
+    wait, both = (
+        metrics.sync_processor_queue_time_ms,
+        metrics.sync_processor_queue_and_flush_time_ms,
+    )
+    assert (flush.count, flush.sum) == (1, 250)
+    assert (wait.count, wait.sum) == (2, 500)
+    assert (both.count, both.sum) == (2, 1000)
 
 
 def test_abandoned_thread_tells_nothing_more() -> None:
@@ -389,3 +411,43 @@ def test_purge_beside_the_loop() -> None:
     thread.purge(3, removed.append, loop.errors.append)
     loop.run_until(lambda: loop.errors)
     thread.close()
+
+
+def test_a_disk_that_hangs_shows_for_how_long() -> None:
+    directory, loop, clock = MemoryDirectory(), Loop(), Clock()
+    in_write, go_on = threading.Event(), threading.Event()
+
+    def hold(operation: str, name: str) -> None:
+        if operation == "write":
+            in_write.set()
+            assert go_on.wait(20)
+
+    directory.before = hold
+    clock.time = 10.0
+    disk = disk_thread(directory, loop, clock=clock)
+    assert disk.busy_ms == 0
+    disk.append(RECORDS[:1], 1)
+    assert in_write.wait(20)
+    clock.time = 16.5
+    assert disk.busy_ms == 6500
+    go_on.set()
+    loop.run_until(lambda: loop.synced == [1])
+    wait_for(disk)
+    assert disk.busy_ms == 0
+
+    in_work, go_on_too = threading.Event(), threading.Event()
+
+    def work() -> None:
+        in_work.set()
+        assert go_on_too.wait(20)
+
+    answered: list[None] = []
+    disk.run(work, answered.append)
+    assert in_work.wait(20)
+    clock.time += 2
+    assert disk.busy_ms == 2000
+    go_on_too.set()
+    loop.run_until(lambda: answered)
+    wait_for(disk)
+    assert disk.busy_ms == 0
+    disk.close()

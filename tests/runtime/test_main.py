@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,7 @@ class FakeRunner:
         self, *, start: Exception | None = None, serve: Callable[[], object] = lambda: None
     ) -> None:
         self.config = CONFIG
+        self.peer: Any = None
         self.told: ServerConfig | None = None
         """What it is told by the configuration that it has saved."""
         self.client_address = ("127.0.0.1", 4711)

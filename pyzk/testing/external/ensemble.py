@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn, Self
 
 from pyzk.cli import survey
 from pyzk.cli.access_options import AccessOptions
+from pyzk.cli.client_addresses import ClientAddress
 from pyzk.errors import KeeperError
 from pyzk.testing.core.engine import RUNNING
 from pyzk.testing.ensemble import MemberList, ZooKeeperEnsemble
@@ -45,7 +46,7 @@ class ConnectedMember(ExternalServer):
 
     def look(self) -> survey.SurveyedServer:
         """Return what the member says of itself."""
-        found = survey.SurveyedServer(survey.ClientAddress(*self._place))
+        found = survey.SurveyedServer(ClientAddress(*self._place))
         try:
             survey.read_srvr(found, ask(*self._place, "srvr", ORDER_S, self.access))
         except OSError as error:

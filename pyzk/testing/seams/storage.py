@@ -142,7 +142,7 @@ class MemoryStorage:
         frozen = database.freeze()
         directory = MemoryDirectory("memory")
         write_snapshot(directory, frozen)
-        self.metrics.snap_count += 1
+        self.metrics.snapshottime.add(0)
         self._snapshots = directory
         # Records that are not applied yet are not in the snapshot.
         applied = frozen.zxid
@@ -241,6 +241,10 @@ class MemoryStorage:
         snapshots = self._snapshots
         size = 0 if snapshots is None else sum(map(snapshots.size, snapshots.names()))
         return StorageReport(size, sum(map(len, self._records)))
+
+    def sync_wait_ms(self) -> int:
+        """Return 0: nothing waits for memory."""
+        return 0
 
     # --- the end --------------------------------------------------------------------
 
@@ -403,6 +407,9 @@ class Valve:
 
     def report(self) -> StorageReport:
         return self._inner.report()
+
+    def sync_wait_ms(self) -> int:
+        return self._inner.sync_wait_ms()
 
     def stop_timers(self) -> None:
         self._inner.stop_timers()
