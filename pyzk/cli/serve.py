@@ -6,8 +6,9 @@ ZooKeeper: zkServer.sh start-foreground, and the positional form of ZooKeeperSer
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import click
@@ -128,6 +129,28 @@ def _open_log_file(path: str | None, form: str, max_bytes: int, count: int) -> N
         fail(f"cannot write the log, {path}: {error.strerror}")
 
 
+def _level_now(
+    zoo_cfg: str | None, properties: Iterable[Property], given: Iterable[Property]
+) -> str:
+    """Return the level of the log that is configured now. Raises ConfigError and OSError."""
+    return read_config(zoo_cfg, properties, given).log_level
+
+
+def _serve_in_memory(context: click.Context, given: Sequence[Property]) -> int:
+    """Run a server for tests; return the exit code."""
+    from pyzk.cli import ephemeral
+
+    params = context.params
+    properties = load_properties(params["properties"], params["properties_file"])
+    is_virtual = params["virtual_clock"]
+    return ephemeral.run(
+        ephemeral.make_server(given, properties, virtual_clock=is_virtual),
+        control_port=ephemeral.port_number(params["control_port"], "--control-port"),
+        connect_string_only=params["print_connect_string"],
+        with_parent=params["exit_with_parent"],
+    )
+
+
 @click.command("serve")
 @click.argument("words", nargs=-1, metavar="[ZOO_CFG | PORT DATADIR [TICKTIME [MAXCNXNS]]]")
 @click.option("--port", metavar="PORT", help="Client port; 0 takes a free one.")
@@ -222,33 +245,16 @@ def command(
     _check_combination(context)
     given = _given(options)
     if ephemeral:
-        from pyzk.cli import ephemeral as test_server
-
-        server = test_server.make_server(
-            given, load_properties(properties, properties_file), virtual_clock=virtual_clock
-        )
-        raise SystemExit(
-            test_server.run(
-                server,
-                control_port=test_server.port_number(control_port, "--control-port"),
-                connect_string_only=print_connect_string,
-                with_parent=exit_with_parent,
-            )
-        )
+        raise SystemExit(_serve_in_memory(context, given))
     zoo_cfg, positional = _words(words)
     _open_log_file(log_file, log_format, log_file_size, log_file_count)
-    options_given = [*positional, *given]
-    config = load(zoo_cfg, properties, properties_file, options_given)
+    given = [*positional, *given]
+    config = load(zoo_cfg, properties, properties_file, given)
     if log_level is None:
         logs.set_level(config.log_level)
     _open_audit_log(audit_log, log_format, config)
     config = replace(config, initialize=initialize)
-
-    system_properties = load_properties(properties, properties_file)
-
-    def read_level() -> str:
-        return read_config(zoo_cfg, system_properties, options_given).log_level
-
+    of_java = load_properties(properties, properties_file)
     if exit_with_parent:
         parent.exit_with_parent()
     raise SystemExit(
@@ -257,6 +263,6 @@ def command(
             loop=loop,
             connect_string_only=print_connect_string,
             must_be_heard=exit_with_parent,
-            read_level=None if log_level else read_level,
+            read_level=None if log_level else partial(_level_now, zoo_cfg, of_java, given),
         )
     )

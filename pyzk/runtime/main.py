@@ -127,28 +127,7 @@ def run(
         _log.info("configuration: %s%s", f"line {line}: " if line else "", text)
     raise_descriptor_limit()
 
-    where = f"data in {os.path.abspath(config.data_dir)}"
-
-    def tell(runner: Runner, line: str) -> None:
-        is_heard = announce(line, out)
-        if must_be_heard and not is_heard:
-            runner.request_stop()
-
-    def say(runner: Runner) -> None:
-        ensemble = runner.config.ensemble
-        if ensemble is not None and not connect_string_only:
-            role = f"{ensemble.place}, looking for a leader"
-            tell(runner, status_line("started", *runner.client_address, role, where))
-        runner.when_serving(partial(say_ready, runner))
-
-    def say_ready(runner: Runner) -> None:
-        if connect_string_only:
-            tell(runner, connect_string(*runner.client_address))
-            return
-        ensemble = config.ensemble
-        role = runner.role if ensemble is None else f"server {ensemble.my_sid}, {runner.role}"
-        tell(runner, status_line("ready", *runner.client_address, role, where))
-
+    say = _Announcement(config, out, connect_string_only, must_be_heard).begin
     try:
         manager = _manager()
         make = make_runner or _peer_runner(config, manager)
@@ -163,6 +142,45 @@ def run(
         return refuse("uvloop is not installed; use --loop asyncio", ExitCode.INVALID_INVOCATION)
     finally:
         ignore(signals)
+
+
+class _Announcement:
+    """The lines on standard output that say how far a server is."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        out: TextIO | None,
+        connect_string_only: bool,
+        must_be_heard: bool,
+    ) -> None:
+        self._config = config
+        self._out = out
+        self._connect_string_only = connect_string_only
+        self._must_be_heard = must_be_heard
+        self._where = f"data in {os.path.abspath(config.data_dir)}"
+
+    def begin(self, runner: Runner) -> None:
+        """Say that a member has started, and, when clients are served, that the server is ready."""
+        ensemble = runner.config.ensemble
+        if ensemble is not None and not self._connect_string_only:
+            role = f"{ensemble.place}, looking for a leader"
+            line = status_line("started", *runner.client_address, role, self._where)
+            self._tell(runner, line)
+        runner.when_serving(partial(self._ready, runner))
+
+    def _ready(self, runner: Runner) -> None:
+        if self._connect_string_only:
+            self._tell(runner, connect_string(*runner.client_address))
+            return
+        ensemble = self._config.ensemble
+        role = runner.role if ensemble is None else f"server {ensemble.my_sid}, {runner.role}"
+        self._tell(runner, status_line("ready", *runner.client_address, role, self._where))
+
+    def _tell(self, runner: Runner, line: str) -> None:
+        is_heard = announce(line, self._out)
+        if self._must_be_heard and not is_heard:
+            runner.request_stop()
 
 
 def refuse(reason: str, code: int) -> int:
@@ -342,16 +360,22 @@ def _peer_runner(config: ServerConfig, manager: Manager | None) -> Callable[[Ser
 
 def _log_start(runner: Runner) -> None:
     kind = type(asyncio.get_running_loop()).__module__.partition(".")[0]
-    secure = runner.secure_client_address
     _log.info(
-        "serving on %s%s (Python %s, %s core, %s, process %d)",
-        place(*runner.client_address),
-        "" if secure is None else f", with TLS on {place(*secure)}",
+        "serving %s (Python %s, %s core, %s, process %d)",
+        _places(runner.client_address, runner.secure_client_address),
         platform.python_version(),
         "compiled" if is_compiled() else "interpreted",
         kind,
         os.getpid(),
     )
+
+
+def _places(client: tuple[str, int], secure: tuple[str, int] | None) -> str:
+    """Return where clients come in; a server with a secure port only has it as its client port."""
+    if secure is None:
+        return f"on {place(*client)}"
+    with_tls = f"with TLS on {place(*secure)}"
+    return with_tls if secure == client else f"on {place(*client)}, {with_tls}"
 
 
 def status_line(state: str, host: str, port: int, role: str, where: str) -> str:

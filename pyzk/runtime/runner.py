@@ -85,7 +85,7 @@ class PeerRunner(ClientInputs):
         """The sockets of clients have lower descriptors."""
         self.peer: Peer
         seams = seams or Seams()
-        self.storage: ServerStorage = seams.storage or file_storage(config)
+        self.storage: ServerStorage = seams.storage or _file_storage(config)
         self._time = seams.time
         self._listeners = seams.listeners, seams.secure_listeners
         self._clients = ClientPorts(
@@ -592,9 +592,7 @@ def _shown(what: object) -> object:
     return what[:_SHOWN_BYTES] if isinstance(what, bytes) else what
 
 
-def file_storage(config: ServerConfig) -> ServerStorage:
-    """Returns the machine's own disk as storage."""
-    # Test servers in memory have no use for it, and their start-up is measured.
-    from pyzk.runtime.storage import Storage
+def _file_storage(config: ServerConfig) -> ServerStorage:
+    from pyzk.runtime.storage import Storage  # servers in memory start sooner without
 
     return Storage(config)

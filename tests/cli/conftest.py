@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 
 from pyzk.cli import members, members_client, members_run
+from pyzk.config.server import ServerConfig
+from pyzk.runtime import logs
+from pyzk.runtime import main as runtime
+from tests.cli.served import Served
 from tests.cli.stand_in import StandIn
 from tests.processes import ENVIRONMENT, NO_ADMIN, Child, begun
 
@@ -43,3 +47,33 @@ def ensemble(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     monkeypatch.delenv(members.AUTH_VARIABLE, raising=False)
     with StandIn() as made:
         yield made
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Served:
+    """Takes what `pyzk serve` would run."""
+    served = Served()
+
+    def run(
+        config: ServerConfig,
+        *,
+        loop: str,
+        connect_string_only: bool,
+        must_be_heard: bool,
+        read_level: Callable[[], str] | None,
+    ) -> int:
+        served.config, served.loop, served.read_level = config, loop, read_level
+        served.announcement = (connect_string_only, must_be_heard)
+        return 0
+
+    def set_up(level: str, form: str) -> None:
+        served.logs = (level, form)
+
+    monkeypatch.setattr(runtime, "run", run)
+
+    def set_level(level: str) -> None:
+        served.level = level
+
+    monkeypatch.setattr(logs, "set_up", set_up)
+    monkeypatch.setattr(logs, "set_level", set_level)
+    return served

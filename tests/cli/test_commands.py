@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,62 +13,10 @@ from pyzk import __version__
 from pyzk.cli import COMMANDS, ephemeral, main, sources
 from pyzk.config.admin import AdminConfig
 from pyzk.config.server import ServerConfig
-from pyzk.errors import ConfigError
 from pyzk.four_letter_words import FOUR_LETTER_WORDS
-from pyzk.runtime import logs
-from pyzk.runtime import main as runtime
 from pyzk.testing import ZooKeeperServer
 from tests.certificates import Authority, Issued, write
-
-
-class Served:
-    """What `pyzk serve` would have run with."""
-
-    def __init__(self) -> None:
-        self.config = ServerConfig()
-        self.loop = ""
-        self.logs: tuple[str, str] = ("", "")
-        self.announcement = (False, False)
-        self.level = ""
-        self.read_level: Callable[[], str] | None = None
-
-    def __call__(self, *args: str) -> Result:
-        return CliRunner().invoke(main, ["serve", *args])
-
-
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Served:
-    served = Served()
-
-    def run(
-        config: ServerConfig,
-        *,
-        loop: str,
-        connect_string_only: bool,
-        must_be_heard: bool,
-        read_level: Callable[[], str] | None,
-    ) -> int:
-        served.config, served.loop, served.read_level = config, loop, read_level
-        served.announcement = (connect_string_only, must_be_heard)
-        return 0
-
-    def set_up(level: str, form: str) -> None:
-        served.logs = (level, form)
-
-    monkeypatch.setattr(runtime, "run", run)
-
-    def set_level(level: str) -> None:
-        served.level = level
-
-    monkeypatch.setattr(logs, "set_up", set_up)
-    monkeypatch.setattr(logs, "set_level", set_level)
-    return served
-
-
-def zoo_cfg(directory: Path, text: str) -> str:
-    path = directory / "zoo.cfg"
-    path.write_text(text)
-    return str(path)
+from tests.cli.served import Served, zoo_cfg
 
 
 def test_without_arguments_it_serves_this_machine_only(serve: Served) -> None:
@@ -101,55 +48,6 @@ def test_options_are_keys_of_the_file_and_win_over_it(serve: Served, tmp_path: P
     assert not config.force_sync
     assert serve.logs == ("debug", "json")
     assert serve.loop == "asyncio"
-
-
-def test_the_level_of_the_log_may_stand_in_the_file_and_be_changed_there(
-    serve: Served, tmp_path: Path
-) -> None:
-    text = "dataDir=/d\nclientPort=0\n"
-    path = zoo_cfg(tmp_path, text + "pyzk.logLevel=WARNING\n")
-    assert serve(path).exit_code == 0
-    assert serve.level == "warning"
-    assert serve.read_level is not None
-    assert serve.read_level() == "warning"
-    zoo_cfg(tmp_path, text)
-    assert serve.read_level() == "info"
-    zoo_cfg(tmp_path, text + "pyzk.logLevel=loud\n")
-    with pytest.raises(ConfigError, match="debug or info or warning or error"):
-        serve.read_level()
-    (tmp_path / "zoo.cfg").unlink()
-    with pytest.raises(FileNotFoundError):
-        serve.read_level()
-
-
-def test_a_level_of_the_command_line_stays(serve: Served, tmp_path: Path) -> None:
-    path = zoo_cfg(tmp_path, "dataDir=/d\nclientPort=0\npyzk.logLevel=debug\n")
-    assert serve(path, "--log-level", "error").exit_code == 0
-    assert (serve.logs, serve.level, serve.read_level) == (("error", "text"), "", None)
-
-
-def test_the_log_may_go_to_a_file(
-    serve: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[tuple[object, ...]] = []
-    monkeypatch.setattr(logs, "log_to_file", lambda *arguments: asked.append(arguments))
-    path = zoo_cfg(tmp_path, "dataDir=/d\nclientPort=0\n")
-    assert serve(path, "--log-file", "/l/pyzk.log").exit_code == 0
-    size, count = ("--log-file-size", "0"), ("--log-file-count", "3")
-    assert serve(path, "--log-file", "x", *size, *count, "--log-format", "json").exit_code == 0
-    assert asked == [
-        ("/l/pyzk.log", "text", logs.LOG_FILE_BYTES, logs.LOG_FILES),
-        ("x", "json", 0, 3),
-    ]
-
-
-def test_a_log_file_that_cannot_be_written_is_an_error(serve: Served, tmp_path: Path) -> None:
-    path = zoo_cfg(tmp_path, "dataDir=/d\nclientPort=0\n")
-    result = serve(path, "--log-file", str(tmp_path / "none" / "pyzk.log"))
-    assert result.exit_code == 2
-    assert result.stderr == (
-        f"pyzk: cannot write the log, {tmp_path}/none/pyzk.log: No such file or directory\n"
-    )
 
 
 def test_options_for_the_admin_server(serve: Served, tmp_path: Path) -> None:
@@ -372,6 +270,23 @@ def test_config_check_opens_the_stores(tmp_path: Path) -> None:
         f"pyzk: {old}: ssl.keyStore.location: {tmp_path}/k.pem cannot be read: No such file or"
         " directory\n"
     )
+
+
+def test_config_check_leaves_out_what_is_usual_of_sasl(tmp_path: Path) -> None:
+    (tmp_path / "jaas.conf").write_text(
+        'Server { org.apache.zookeeper.server.auth.DigestLoginModule required user_bob="s"; };\n'
+    )
+    (tmp_path / "jaas.conf").chmod(0o600)
+    path = zoo_cfg(tmp_path, "dataDir=/d\nclientPort=0\nallowSaslFailedClients=true\n")
+    result = check(path, f"-Djava.security.auth.login.config={tmp_path}/jaas.conf")
+    assert result.stdout.splitlines() == [
+        "dataDir=/d",
+        "dataLogDir=/d",
+        "clientPort=0",
+        "allowSaslFailedClients=true",
+    ]
+    shown = check(path, "--all", f"-Djava.security.auth.login.config={tmp_path}/jaas.conf").stdout
+    assert "sasl.serverconfig=Server\n" in shown
 
 
 def test_config_check_prints_what_is_set_then_remarks_then_the_verdict(tmp_path: Path) -> None:
@@ -600,7 +515,11 @@ def test_a_directory_that_would_be_made_by_a_slip_is_refused(serve: Served, tmp_
         (["config", "chekc", "zoo.cfg"], "There is no command 'chekc'; there is check."),
         (["srve"], f"There is no command 'srve'; there is {', '.join(COMMANDS)}."),
         *(
-            (arguments, "It belongs behind `status`, `config check` or a command of `members`.")
+            (
+                arguments,
+                "It belongs behind `status`, `health`, `purge`, `config check` or a"
+                " command of `members`.",
+            )
             for arguments in (
                 ["--output", "json", "status"],
                 ["ensemble", "--output", "json"],
