@@ -15,7 +15,7 @@ EDITABLE := --config-settings editable_mode=compat
 PYTHON ?= $(shell for p in python3.11 python3 python3.13 python3.12 python3.14 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
 CODE := setup.py pyzk tests scripts $(wildcard conformance)
-FAST := not slow and not live and not conformance
+FAST := not slow and not live and not conformance and not browser
 # The core, compiled, in a copy of the package in .build (docs/decisions/0013, scripts/compiled.py).
 # COMPILE=no: neither made nor used. (The spellings of scripts/can_compile.py.)
 COMPILE ?= yes
@@ -89,6 +89,13 @@ PARALLEL := $(if $(ARGS),,-n auto --dist worksteal -o faulthandler_timeout=0)
 test: $(VENV)/.test ## the fast tests, about a minute (options: make test ARGS="-k session")
 	@$(PYTEST) $(PARALLEL) -m "$(FAST)" $(ARGS)
 
+# Keeps pictures of what it saw, and what it measured, in .build/screenshots.
+.PHONY: browser-test
+browser-test: $(VENV)/.test ## the console in a headless Chromium (Debian: apt-get install chromium-driver)
+	@$(PIP) install 'selenium>=4.20' || echo "selenium cannot be installed"
+	@$(PYTEST) -m browser $(ARGS) tests/browser
+	@cat .build/screenshots/figures.txt 2>/dev/null || true
+
 # (pytest's 5: there is none.)
 .PHONY: test-slow
 test-slow: $(VENV)/.test ## the tests that `make test` leaves out: slow ones, real processes and sockets
@@ -106,7 +113,7 @@ rewrite: $(VENV)/.test ## write anew what the transcripts print (tests/transcrip
 
 .PHONY: test-all
 test-all: $(VENV)/.test ## all tests that need no Java
-	@$(PYTEST) -m "not conformance" $(ARGS)
+	@$(PYTEST) -m "not conformance and not browser" $(ARGS)
 
 # SEED=n traces one; without SEED or SEEDS a random one runs, and is named.
 .PHONY: sim
@@ -148,6 +155,7 @@ generate: $(VENV)/.runtime ## write the generated files again
 	@$(RUN) -m scripts.gen_jute
 	@$(RUN) -m scripts.gen_packing
 	@$(RUN) -m scripts.gen_config_table
+	@$(RUN) -m scripts.gen_dashboard
 	@$(RUN) -m scripts.gen_word_table
 	@$(RUN) -m scripts.gen_admin_table
 	@$(RUN) -m scripts.gen_zab
@@ -158,6 +166,7 @@ generated: $(VENV)/.runtime ## fail if a generated file differs from what its ge
 	@$(RUN) -m scripts.gen_jute --check
 	@$(RUN) -m scripts.gen_packing --check
 	@$(RUN) -m scripts.gen_config_table --check
+	@$(RUN) -m scripts.gen_dashboard --check
 	@$(RUN) -m scripts.gen_word_table --check
 	@$(RUN) -m scripts.gen_admin_table --check
 	@$(RUN) -m scripts.gen_zab --check
@@ -172,6 +181,10 @@ conformance: $(VENV)/.test ## compare with a real ZooKeeper, command by command,
 .PHONY: mixed
 mixed: $(VENV)/.test ## ensembles of pyzk and Apache ZooKeeper in every mixture (options: make mixed ARGS="--only NAME")
 	@$(RUN) -m conformance.mixed $(ARGS)
+
+.PHONY: prometheus
+prometheus: $(VENV)/.test ## Debian's Prometheus scrapes a live ensemble (skipped aloud where there is none)
+	@$(RUN) -m conformance.prometheus $(ARGS)
 
 .PHONY: migration
 migration: $(VENV)/.test ## a live ensemble of Apache ZooKeeper becomes one of pyzk, and goes back, in both ways

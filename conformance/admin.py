@@ -288,10 +288,12 @@ def answers(launcher: Launcher, scene: str) -> dict[tuple[str, Question], Answer
         }
 
 
-def run(version: str, scene: str, *, is_verbose: bool = False) -> list[str]:
-    """Returns what is different in a scene, but for what is known."""
+def run(
+    version: str, scene: str, launcher: Launcher, *, is_verbose: bool = False
+) -> tuple[list[str], int]:
+    """Returns what is different in a scene, but for what is known, and how much was compared."""
     theirs = answers(oracle.find(version).admin_launcher(), scene)
-    ours = answers(pyzk_launcher(), scene)
+    ours = answers(launcher, scene)
     masked = MASKED if scene == "alone" else MASKED_OF_MEMBERS
     wrong = []
     for (role, question), answer in theirs.items():
@@ -299,8 +301,7 @@ def run(version: str, scene: str, *, is_verbose: bool = False) -> list[str]:
         known = ADMIN_QUESTIONS.get(str(question)) or ADMIN_QUESTIONS.get(f"{version} {question}")
         if problem and (is_verbose or not known):
             wrong.append(f"{version} {role}: {question}: {problem}{' (known)' if known else ''}")
-    sys.stdout.write(f"{version} {scene}: {len(theirs)} answers, {len(wrong)} differences\n")
-    return wrong
+    return wrong, len(theirs)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -310,17 +311,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--scene", choices=sorted(SCENES), action="append")
     parser.add_argument("--verbose", action="store_true", help="show known differences, too")
     options = parser.parse_args(arguments)
-    wrong: list[str] = []
+    is_different = False
     for version in options.oracle or ("3.8", "3.9"):
-        try:
-            oracle.find(version)
-        except oracle.OracleMissingError as error:
-            sys.stdout.write(f"SKIPPED {version}: {error}\n")
-            continue
         for scene in options.scene or SCENES:
-            wrong += run(version, scene, is_verbose=options.verbose)
-    sys.stdout.writelines(f"{line}\n" for line in wrong)
-    return 1 if wrong else 0
+            try:
+                wrong, count = run(version, scene, pyzk_launcher(), is_verbose=options.verbose)
+            except oracle.OracleMissingError as error:
+                sys.stdout.write(f"SKIPPED {version}, {scene}: {error}\n")
+                continue
+            sys.stdout.write(f"{version}, {scene}: {count} answers, {len(wrong)} differences\n")
+            sys.stdout.writelines(f"    {line}\n" for line in wrong)
+            is_different = is_different or bool(wrong)
+    return int(is_different)
 
 
 if __name__ == "__main__":

@@ -90,9 +90,34 @@ ODD_WORDS: Final[dict[str, str]] = {
 ONLY_OURS_IN_ADMIN: Final = ("shed_connections",)
 """Commands of the admin server that 3.9 does not have; the release after it does."""
 
-ADMIN_QUESTIONS: Final[dict[str, str]] = {}
+_NO_CONTENT_TYPE: Final = (
+    "the original's index has no content type, and a browser may show it as text"
+)
+ADMIN_QUESTIONS: Final[dict[str, str]] = {
+    **{
+        f"{method} {path}": _NO_CONTENT_TYPE
+        for method in ("GET", "HEAD", "POST")
+        for path in ("/commands", "/commands/")
+    },
+    **{f"3.8 OPTIONS /commands{path}": "POST came with 3.9" for path in ("", "/ruok", "/nosuch")},
+    **{
+        f"3.8 POST /commands/{path}": "POST came with 3.9, and here it is answered as there"
+        for path in ("nosuch", "ruok", "stmk?traceMask=1")
+    },
+}
 """Requests to the admin server that get another answer, those of one version with its number, and
 why."""
+
+# Of the path of a request no more is compared than clients send: Jetty takes `;x` out of it, goes
+# up at `..`, reads bytes that are no UTF-8 as ISO-8859-1, and refuses `%zz` and `%00` with 400;
+# here all of these are names of commands that there are not.
+
+SINCE_39_IN_MNTR: Final = (
+    *("restore_error_count", "restore_rate_limited_count"),
+    *("snapshot_error_count", "snapshot_rate_limited_count"),
+    *(f"{kind}_restore_time" for kind in ("avg", "min", "max", "cnt", "sum")),
+)
+"""What mntr has since 3.9, without its prefix."""
 
 OURS_IN_MNTR: Final = ("zk_unsaved_configs", "zk_tree_digest", "zk_tree_digest_zxid")
 """What mntr has behind all that the original has."""

@@ -92,10 +92,15 @@ class Oracle:
         return self.java("org.apache.zookeeper.server.SnapshotFormatter", str(file))
 
     def admin_launcher(self) -> Launcher:
-        """How to run it as a server that has an admin server: with Jetty, from Debian."""
+        """How to run it as a server that has an admin server: with Jetty, from Debian. Raises
+        OracleMissingError if that is not there."""
         plain = self.launcher()
-        jars = [str(DEBIAN_JARS / f"{name}.jar") for name in ADMIN_CLASS_PATH]
-        return attrs.evolve(plain, java_class_path=":".join([str(plain.java_class_path), *jars]))
+        jars = [DEBIAN_JARS / f"{name}.jar" for name in ADMIN_CLASS_PATH]
+        missing = [jar.name for jar in jars if not jar.exists()]
+        if missing:
+            raise OracleMissingError(f"{DEBIAN_JARS} has no {', '.join(missing)} (Debian's Jetty)")
+        path = ":".join([str(plain.java_class_path), *map(str, jars)])
+        return attrs.evolve(plain, java_class_path=path)
 
     def launcher(self) -> Launcher:
         """How to run it as a server."""

@@ -18,8 +18,8 @@ from tests.certificates import Authority, Issued
 from tests.ocsp import GOOD, REVOKED, UNKNOWN, Responder, Say, answer, refusal
 
 MINUTE_S: Final = 60.0
-SILENT: Final = ("silent", "silent, listed as good")
-"""Clients whose responder says nothing."""
+SILENT_LISTED: Final = "silent, listed as good"
+"""The client whose responder says nothing, and whose list is good."""
 
 
 def asked_clients(root: Authority, responder: Responder, folder: Path) -> dict[str, Issued | None]:
@@ -51,11 +51,11 @@ class _Makers:
         self, name: str, say: Say | str | None, crl: Path | None = None, **more: Any
     ) -> Issued:
         """Signs a certificate that names a place where ``say`` is asked, or ``say`` itself."""
-        place: str | None
-        if say is None or isinstance(say, str):
-            place = say
-        else:
-            place = self._responder.place(name.replace(" ", "-").replace(",", ""), say)
+        place = say if isinstance(say, str) else None
+        if callable(say):
+            part = name.replace(" ", "-").replace(",", "")
+            assert part not in self._responder.says, part
+            place = self._responder.place(part, say)
         found = self._root.issue("x", ocsp=place, crl=None if crl is None else crl.as_uri(), **more)
         if crl == self._bad:
             self._revoked.append(found)
@@ -71,7 +71,7 @@ class _Makers:
             "good, listed as revoked": self._issue("good listed", good, self._bad),
             "revoked": self._issue("revoked", bad),
             "revoked, listed as good": self._issue("revoked listed", bad, self._good),
-            "revoked from tomorrow on": self._issue("later", later),
+            "revoked from tomorrow on": self._issue("revoked later", later),
             "unknown": self._issue("unknown", unknown),
             "unknown, listed as good": self._issue("unknown good", unknown, self._good),
             "unknown, listed as revoked": self._issue("unknown bad", unknown, self._bad),
@@ -144,8 +144,10 @@ class _Makers:
         missing = self._good.with_name("missing.crl")
         return {
             **found,
-            "try later, listed as good": self._issue("later", said["try later"], self._good),
-            "silent, listed as good": self._issue("silent good", said["silent"], self._good),
+            "try later, listed as good": self._issue(
+                "try later listed", said["try later"], self._good
+            ),
+            SILENT_LISTED: self._issue("silent good", said["silent"], self._good),
             "not there": self._issue("", self._closed),
             "not there, listed as good": self._issue("", self._closed, self._good),
             "not there, listed as revoked": self._issue("", self._closed, self._bad),
@@ -154,7 +156,14 @@ class _Makers:
             "names nothing": self._issue("", None),
             "names a list, good": self._issue("", None, self._good),
             "names a list, revoked": self._issue("", None, self._bad),
+            "names a list, revoked from tomorrow on": self._revoked_later(),
         }
+
+    def _revoked_later(self) -> Issued:
+        file = self._good.with_name("later.crl")
+        found = self._issue("", None, file)
+        file.write_bytes(self._root.revoke(found, since=1))
+        return found
 
     def in_chains(self) -> Mapping[str, Issued | None]:
         """Returns clients through an authority about which is asked as well."""

@@ -19,7 +19,7 @@ from typing import Final
 
 import attrs
 
-from conformance import audit, disk, durability, hash_set_orders, oracle, replay
+from conformance import admin, audit, disk, durability, hash_set_orders, oracle, replay
 from conformance.differential import machine
 from conformance.mixed import scenarios
 from conformance.mixed.members import MixedError
@@ -99,6 +99,17 @@ def audit_log(options: Options) -> str:
     return f"{count} lines equal"
 
 
+def admin_server(options: Options) -> str:
+    """Compares the answers of the admin servers in every scene."""
+    total = 0
+    for scene in admin.SCENES:
+        found, count = admin.run("3.9", scene, pyzk_launcher(options.command))
+        if found:
+            raise FailedError("\n".join(found))
+        total += count
+    return f"{total} answers of the admin server equal"
+
+
 def kills(options: Options) -> str:
     """Does a few rounds of kill -9; make kill9 does many."""
     launcher = pyzk_launcher(options.command)
@@ -124,6 +135,7 @@ PARTS: Final[dict[str, Callable[[Options], str]]] = {
     "recordings": recordings,
     "order of names": orders,
     "audit log": audit_log,
+    "admin server": admin_server,
     "kill -9": kills,
     "differential": differential(),
     "differential, hard quotas": differential(enforce_quota=True, share=3),

@@ -179,7 +179,9 @@ class Metrics:
     sync_processor_queue_flush_time_ms: PercentileSummary
     write_commitproc_time_ms: PercentileSummary
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_member: bool = False) -> None:
+        """``is_member``: these are the metrics of a member of an ensemble. As in the original a
+        lone server has no numbers of commits."""
         self.latency = Summary()
         self.written = WrittenByNamespace()
         self.operations = [0] * _OPERATIONS
@@ -188,6 +190,10 @@ class Metrics:
             setattr(self, name, PercentileSummary(MEDIAN_RESERVOIR))
         for name in PERCENTILE_SUMMARIES:
             setattr(self, name, PercentileSummary())
+        if is_member:
+            # All that a read or a write does in between is to wait for that.
+            self.read_commitproc_time_ms = self.readlatency
+            self.write_commitproc_time_ms = self.updatelatency
 
     def count_response(self, size: int) -> None:
         """Note the length of one reply."""
@@ -208,6 +214,13 @@ class Metrics:
         known = _FIRST_OPCODE <= opcode <= _LAST_OPCODE
         self.operations[opcode & UNKNOWN_OPERATION if known else UNKNOWN_OPERATION] += count
         return count
+
+    def count_proposals(self, before: int, last: int) -> int:
+        """Note the proposals of this leader behind the zxid ``before`` up to and with ``last``,
+        each of which it has prepared; return ``last``."""
+        self.proposal_count += last - before
+        self.prep_processor_request_queued += last - before
+        return last
 
     def count_ack(self, sid: int, latency_ms: int) -> None:
         """Note how long a learner took to acknowledge a proposal."""

@@ -37,6 +37,8 @@ from typing import Final, NoReturn
 from scripts.can_compile import RUNTIME_LIBRARY, is_refused, why_not
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+PAGE: Final = "admin/console/page/*"
+"""The files of the console: data of the package, as pyproject.toml says."""
 KEPT: Final = 2
 """Compiled copies that stay: the newest, and one that a running server may have been started on."""
 LOOK_S: Final = 0.5
@@ -63,8 +65,11 @@ class CompileError(Exception):
 def inputs(root: Path) -> list[Path]:
     """Return the files that decide what is compiled, relative to `root`."""
     names = ("setup.py", "pyproject.toml", "scripts/build_backend.py", "scripts/can_compile.py")
-    modules = sorted((root / "pyzk").rglob("*.py"))
-    return [*map(Path, names), Path("pyzk/py.typed"), *(each.relative_to(root) for each in modules)]
+    package = root / "pyzk"
+    modules = sorted(package.rglob("*.py"))
+    page = sorted(each for each in package.glob(PAGE) if each.is_file())
+    found = (each.relative_to(root) for each in [*modules, *page])
+    return [*map(Path, names), Path("pyzk/py.typed"), *found]
 
 
 def fingerprint(root: Path) -> str:

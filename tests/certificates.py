@@ -123,8 +123,11 @@ class Authority(Issued):
         signers = (self.certificate, *self.signers)
         return Issued(builder.sign(self.key, hashes.SHA256()), key, signers[:-1])
 
-    def revoke(self, *revoked: Issued, days: tuple[float, float] = (-1, 1)) -> bytes:
-        """The list of those revoked, as DER."""
+    def revoke(
+        self, *revoked: Issued, days: tuple[float, float] = (-1, 1), since: float = -1
+    ) -> bytes:
+        """The list of those revoked, as DER; ``days`` from now it is valid, and they are revoked
+        ``since`` days from now."""
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self.certificate.subject)
@@ -135,7 +138,7 @@ class Authority(Issued):
             builder = builder.add_revoked_certificate(
                 x509.RevokedCertificateBuilder()
                 .serial_number(each.certificate.serial_number)
-                .revocation_date(NOW + timedelta(days=days[0]))
+                .revocation_date(NOW + timedelta(days=since))
                 .build()
             )
         return builder.sign(self.key, hashes.SHA256()).public_bytes(Encoding.DER)

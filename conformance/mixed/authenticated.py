@@ -13,7 +13,7 @@ from typing import Final
 from conformance.mixed import compare, exercise
 from conformance.mixed.compositions import led_by_either
 from conformance.mixed.encrypted import CHECKING_NAMES, PLAIN, TLS
-from conformance.mixed.guarded import GuardedEnsemble, Settings, composition, turned
+from conformance.mixed.guarded import GuardedEnsemble, Settings, composition, observed, turned
 from conformance.mixed.members import NOT_SERVING, PYZK, MixedMember, check, eventually
 from conformance.mixed.scenario import VERSIONS, Scenario
 
@@ -26,7 +26,7 @@ REQUIRED: Final = USED | {SERVERS: "true"}
 STEPS: Final = (OFFERED, USED, REQUIRED, USED, OFFERED, PLAIN)
 """From nothing to logins that are required and back, each a restart of every member."""
 LOGGED_IN: Final = (
-    r"has logged in as member$"
+    r"has logged in as (member$|learner/127\.0\.0\.1@)"
     r"|SaslQuorumAuthServer.* Successfully completed the authentication using SASL"
 )
 REFUSED: Final = (
@@ -41,8 +41,9 @@ def _logins(member: MixedMember) -> int:
 
 
 def everybody_has_taken_logins(ensemble: GuardedEnsemble, settings: Settings) -> None:
-    """Checks that each member has accepted logins of others."""
-    for member in ensemble.running:
+    """Checks that each voter has accepted logins of others; nobody dials an observer that has the
+    highest id."""
+    for member in ensemble.voters:
         check(_logins(member) > 0, f"nobody has logged in at {member}")
 
 
@@ -101,6 +102,13 @@ def scenarios() -> Iterator[Scenario]:
                 composition, names, REQUIRED | TLS | CHECKING_NAMES, everybody_has_taken_logins
             ),
         )
+    for version in VERSIONS:
+        for kind, other in ((PYZK, version), (version, PYZK)):
+            yield Scenario(
+                f"sasl-observer-{kind}-of-{other}",
+                f"three voters ({other}) and an observer ({kind}) log in at each other",
+                partial(observed, [other] * 3, kind, REQUIRED, everybody_has_taken_logins),
+            )
     for kind in (PYZK, newest):
         for word, settings, password in (
             ("wrong-password", REQUIRED, "another"),

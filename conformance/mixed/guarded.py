@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from conformance import secured
-from conformance.mixed import compare
+from conformance.mixed import compare, exercise
 from conformance.mixed.compositions import all_exercises
 from conformance.mixed.ensemble import Ensemble
 from conformance.mixed.load import Load
@@ -24,8 +24,12 @@ class GuardedEnsemble(Ensemble):
     """An ensemble with a certificate for loopback and a login file, and settings that ask for them
     or not."""
 
-    def __init__(self, names: Sequence[str], settings: Settings) -> None:
-        super().__init__([implementation(name) for name in names])
+    def __init__(
+        self, names: Sequence[str], settings: Settings, observers: Sequence[str] = ()
+    ) -> None:
+        super().__init__(
+            [implementation(name) for name in names], [implementation(name) for name in observers]
+        )
         authority = Authority()
         own = authority.issue("127.0.0.1", names=["127.0.0.1", "localhost"])
         stores = secured.stores(self.root, "member", own, authority.certificate_pem)
@@ -52,12 +56,27 @@ def composition(names: Sequence[str], settings: Settings, look: Look | None = No
         return words
 
 
+def observed(names: Sequence[str], kind: str, settings: Settings, look: Look | None = None) -> str:
+    """Three voters, of which the last leads, and an observer: all exercises through each."""
+    with GuardedEnsemble(names, settings, [kind]) as ensemble:
+        ensemble.start(leader=len(names))
+        check(ensemble[len(names) + 1].mode() == "observer", "the observer does not observe")
+        words = exercise.everything(ensemble)
+        if look is not None:
+            look(ensemble, settings)
+        return f"{words}; {compare.all_agree(ensemble)}"
+
+
 def turned(
-    names: Sequence[str], before: Settings, steps: Sequence[Settings], look: Look | None = None
+    names: Sequence[str],
+    before: Settings,
+    steps: Sequence[Settings],
+    look: Look | None = None,
+    make: Callable[[Sequence[str], Settings], GuardedEnsemble] = GuardedEnsemble,
 ) -> str:
     """Each member is restarted with the next settings while kazoo clients work, the leader last, so
     that the two with the highest ids lead in turn."""
-    with GuardedEnsemble(names, before) as ensemble:
+    with make(names, before) as ensemble:
         ensemble.start()
         with Load(ensemble.hosts) as load:
             load.start()

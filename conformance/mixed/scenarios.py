@@ -15,6 +15,7 @@ from conformance.mixed import (
     encrypted,
     exercise,
     joins,
+    kerberos,
     migration,
     scenarios_of_changes,
 )
@@ -256,6 +257,7 @@ def all_scenarios() -> list[Scenario]:
         *migrations(),
         *encrypted.scenarios(),
         *authenticated.scenarios(),
+        *kerberos.scenarios(),
         *scenarios_of_changes.all_scenarios(),
     ]
 

@@ -23,6 +23,7 @@ from pyzk.cli.ensemble_layout import (
     MIN_VOTERS,
     LayoutError,
     MemberFolder,
+    admin_addresses,
     connect_string,
     prepare,
 )
@@ -65,6 +66,7 @@ from pyzk.runtime.process import SIGNALS
     is_flag=True,
     help="Let members be added and removed while it runs (pyzk members).",
 )
+@click.option("--admin", is_flag=True, help="Give each member an admin server (HTTP).")
 @click.option("--restart", is_flag=True, help="Start a member again when it has died.")
 @property_options[0]
 @click.option("--log-level", type=click.Choice(logs.LEVELS), default="info", show_default=True)
@@ -78,6 +80,7 @@ def command(
     directory: str | None,
     base_port: int | None,
     reconfig_enabled: bool,
+    admin: bool,
     restart: bool,
     properties: tuple[str, ...],
     log_level: str,
@@ -99,12 +102,16 @@ def command(
 
             watch_parent()
         place = _place(directory, ends)
-        members = _prepare(place, voters, observers, base_port, reconfig_enabled)
+        members = _prepare(
+            place, voters, observers, base_port, can_change=reconfig_enabled, has_admin=admin
+        )
         options = [*(f"-D{each}" for each in properties), "--log-level", log_level]
         if not print_connect_string:
             kept = "" if directory is not None else ", removed at the end"
             announce(f"pyzk {__version__}: an ensemble of {len(members)} in {place}{kept}")
             announce(f"client ports {connect_string(members)}")
+            if admin:
+                announce(f"admin servers {admin_addresses(members)}")
         supervisor = Supervisor(
             members,
             options,
@@ -131,10 +138,14 @@ def _prepare(
     voters: int | None,
     observers: int | None,
     base_port: int | None,
+    *,
     can_change: bool,
+    has_admin: bool,
 ) -> list[MemberFolder]:
     try:
-        return prepare(place, voters, observers, base_port, can_change=can_change)
+        return prepare(
+            place, voters, observers, base_port, can_change=can_change, has_admin=has_admin
+        )
     except LayoutError as error:
         fail(str(error))
     except OSError as error:

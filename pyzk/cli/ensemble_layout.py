@@ -15,10 +15,11 @@ from typing import Final, NamedTuple
 
 import attrs
 
+from pyzk.config import admin
 from pyzk.config.dynamic_files import parse_dynamic
 from pyzk.config.ensemble import parse_ensemble
 from pyzk.config.members import Membership, QuorumServer, version_of_file_name
-from pyzk.config.settings import Settings
+from pyzk.config.settings import Setting, Settings
 from pyzk.config.start_files import StartFiles
 from pyzk.errors import ConfigError
 from pyzk.persistence.filenames import INITIALIZE_NAME
@@ -29,6 +30,7 @@ LOG_NAME: Final = "server.log"
 DATA_NAME: Final = "data"
 QUORUM_OFFSET: Final = 1000
 ELECTION_OFFSET: Final = 2000
+ADMIN_OFFSET: Final = 3000
 """The distances from a member's client port to its other ports, where they begin with
 --base-port."""
 MIN_VOTERS: Final = 2
@@ -41,8 +43,9 @@ initLimit=10
 syncLimit=5
 maxClientCnxns=0
 4lw.commands.whitelist=*
-admin.enableServer=false
 """
+_NO_ADMIN: Final = "admin.enableServer=false\n"
+_ADMIN: Final = f"admin.enableServer=true\nadmin.serverAddress={LOOPBACK}\nadmin.serverPort="
 
 
 _RECONFIG: Final = """\
@@ -70,6 +73,8 @@ class MemberFolder(NamedTuple):
     is_observer: bool
     folder: Path
     ports: Ports
+    admin_port: int | None = None
+    """The port of its admin server; None if it has none."""
 
     @property
     def config(self) -> Path:
@@ -96,6 +101,12 @@ def connect_string(members: Iterable[MemberFolder]) -> str:
     return ",".join(f"{LOOPBACK}:{member.ports.client}" for member in members)
 
 
+def admin_addresses(members: Iterable[MemberFolder]) -> str:
+    """Return where the admin servers are, separated by commas."""
+    found = [member.admin_port for member in members if member.admin_port is not None]
+    return ",".join(f"http://{LOOPBACK}:{port}" for port in found)
+
+
 def prepare(
     directory: Path,
     voters: int | None,
@@ -103,9 +114,11 @@ def prepare(
     base_port: int | None,
     *,
     can_change: bool = False,
+    has_admin: bool = False,
 ) -> list[MemberFolder]:
     """Return the members that are there, or make them. None stands for what is there, or for what
-    is usual; ``can_change`` asks for an ensemble that takes reconfigurations.
+    is usual; ``can_change`` asks for an ensemble that takes reconfigurations, ``has_admin`` for an
+    admin server beside each member.
 
     Raises LayoutError, OSError.
     """
@@ -114,9 +127,11 @@ def prepare(
         _check_same(directory, found, voters, observers, base_port)
         if can_change:
             _check_changeable(found)
+        if has_admin:
+            _check_admin(found)
         members = found
     else:
-        members = _plan(directory, voters or DEFAULT_VOTERS, observers or 0, base_port)
+        members = _plan(directory, voters or DEFAULT_VOTERS, observers or 0, base_port, has_admin)
     check_free(members)
     if found is None:
         _write(members, _SETTINGS + _RECONFIG if can_change else _SETTINGS)
@@ -188,7 +203,23 @@ def _folder(directory: Path, config: Path, member: QuorumServer) -> MemberFolder
     if member.client_port is None:
         raise LayoutError(f"{config}: end the line server.{sid} with ;{LOOPBACK}: and a port")
     ports = Ports(member.client_port, address.quorum_port, address.election_port)
-    return MemberFolder(sid, member.is_observer, directory / str(sid), ports)
+    return MemberFolder(
+        sid, member.is_observer, directory / str(sid), ports, _admin_port_in(config)
+    )
+
+
+def _admin_port_in(config: Path) -> int | None:
+    """Return the port of the admin server that zoo.cfg asks for, None if it asks for none."""
+    try:
+        settings = Settings(config.read_bytes())
+        found = admin.read_admin(settings, {}, _say_nothing, _say_nothing)
+    except ConfigError as error:
+        raise LayoutError(f"{config}: {error}") from None
+    return None if found is None else found.server_port
+
+
+def _say_nothing(setting: Setting, text: str) -> None:
+    """Say nothing: the member itself does, in its log."""
 
 
 def read_membership(config: Path, sid: int) -> Membership:
@@ -244,6 +275,16 @@ def _check_changeable(found: Sequence[MemberFolder]) -> None:
             )
 
 
+def _check_admin(found: Sequence[MemberFolder]) -> None:
+    """Raise LayoutError if a member that is there has no admin server."""
+    for member in found:
+        if member.admin_port is None:
+            raise LayoutError(
+                f"{member.config} has admin.enableServer=false; give each member a port of its own"
+                " there, admin.serverPort, or leave --admin out"
+            )
+
+
 def _list(sids: Iterable[int]) -> str:
     return ", ".join(map(str, sids))
 
@@ -252,23 +293,36 @@ def _list(sids: Iterable[int]) -> str:
 
 
 def _plan(
-    directory: Path, voters: int, observers: int, base_port: int | None
+    directory: Path, voters: int, observers: int, base_port: int | None, has_admin: bool
 ) -> list[MemberFolder]:
     count = voters + observers
-    ports = _chosen(count, DEFAULT_BASE_PORT if base_port is None else base_port)
+    first = DEFAULT_BASE_PORT if base_port is None else base_port
+    ports = _chosen(count, first)
+    admin_ports = _chosen_for_admin(count, first) if has_admin else [None] * count
     return [
-        MemberFolder(at + 1, at >= voters, directory / str(at + 1), ports[at])
+        MemberFolder(at + 1, at >= voters, directory / str(at + 1), ports[at], admin_ports[at])
         for at in range(count)
     ]
+
+
+def _chosen_for_admin(count: int, base_port: int) -> Sequence[int | None]:
+    if base_port == 0:
+        return free_ports(count)
+    _check_highest(base_port, ADMIN_OFFSET + count - 1, count)
+    return range(base_port + ADMIN_OFFSET, base_port + ADMIN_OFFSET + count)
+
+
+def _check_highest(base_port: int, distance: int, count: int) -> None:
+    if base_port + distance > MAX_PORT:
+        most = MAX_PORT - distance
+        raise LayoutError(f"--base-port {base_port}: {most} is the highest for {count} servers")
 
 
 def _chosen(count: int, base_port: int) -> list[Ports]:
     if base_port == 0:
         free = free_ports(3 * count)
         return [Ports(*free[at : at + 3]) for at in range(0, 3 * count, 3)]
-    if base_port + ELECTION_OFFSET + count - 1 > MAX_PORT:
-        most = MAX_PORT - ELECTION_OFFSET - count + 1
-        raise LayoutError(f"--base-port {base_port}: {most} is the highest for {count} servers")
+    _check_highest(base_port, ELECTION_OFFSET + count - 1, count)
     return [
         Ports(port, port + QUORUM_OFFSET, port + ELECTION_OFFSET)
         for port in range(base_port, base_port + count)
@@ -290,7 +344,10 @@ def free_ports(count: int) -> list[int]:
 def check_free(members: Iterable[MemberFolder]) -> None:
     """Raise LayoutError if a port is in use, because a member would say so only in its log."""
     for member in members:
-        for port, name in zip(member.ports, ("client", "quorum", "election"), strict=True):
+        ports = [*zip(member.ports, ("client", "quorum", "election"), strict=True)]
+        if member.admin_port is not None:
+            ports.append((member.admin_port, "admin"))
+        for port, name in ports:
             with socket.socket() as sock:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
@@ -313,4 +370,5 @@ def _write(members: Sequence[MemberFolder], settings: str) -> None:
         (member.data / INITIALIZE_NAME).touch()
     # Last: with this file a folder is a member's.
     for member in members:
-        member.config.write_text(f"{settings}dataDir={member.data.absolute()}\n{servers}")
+        own = _NO_ADMIN if member.admin_port is None else f"{_ADMIN}{member.admin_port}\n"
+        member.config.write_text(f"{settings}{own}dataDir={member.data.absolute()}\n{servers}")

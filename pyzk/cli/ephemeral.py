@@ -11,13 +11,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Final
 
 from pyzk.cli.sources import DEFAULTS, fail
 from pyzk.config.server import Property
 from pyzk.errors import ConfigError, PyzkError
 from pyzk.exit_codes import ExitCode
+from pyzk.runtime.addresses import place
 from pyzk.runtime.environment import raise_descriptor_limit
 from pyzk.runtime.main import (
     announce,
@@ -27,6 +28,7 @@ from pyzk.runtime.main import (
     status_line,
 )
 from pyzk.runtime.process import end_at_another, heeded_signals, ignore
+from pyzk.testing.errors import FixtureError
 from pyzk.testing.server import ZooKeeperServer
 
 _DEFAULTS: Final = {name: value for name, value, _ in DEFAULTS}
@@ -95,6 +97,8 @@ def run(
             server.start()
             ends.callback(server.stop)
             lines = [_first_line(server, connect_string_only)]
+            with suppress(FixtureError):  # nobody has asked for one
+                lines.append(f"admin http://{place(*server.admin_address)}")
             if control_port is not None:
                 # An endpoint that nobody asked for costs nothing: its imports take 20 ms.
                 from pyzk.testing.control.http import ControlEndpoint

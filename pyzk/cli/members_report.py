@@ -223,10 +223,13 @@ def _quorum(membership: Membership) -> str:
 
 
 def render_step(step: Step, observed: Observed, number: int, count: int) -> str:
-    """Return what one change is going to do."""
+    """Return what one change is going to do.
+
+    How the servers are is shown with the first one only: nobody knows how they will be later.
+    """
     change = step.change
     lines = [change.title if count == 1 else f"step {number} of {count}: {change.title}"]
-    rows = [("", "ID", "BEFORE", "AFTER", "NOW")]
+    rows = [("", "ID", *(["MODE"] if number == 1 else []), "BEFORE", "AFTER")]
     sids = {member.sid for member in (*change.before.members, *change.after.members)}
     for sid in sorted(sids):
         before, after = change.before.member(sid), change.after.member(sid)
@@ -234,8 +237,8 @@ def render_step(step: Step, observed: Observed, number: int, count: int) -> str:
         if before != after:
             mark = "+" if before is None else "-" if after is None else "*"
             text = "-" if after is None else str(after)
-        now = _how(observed, after if before is None else before)
-        rows.append((mark, str(sid), "-" if before is None else str(before), text, now))
+        mode = [_how(observed, after if before is None else before)] if number == 1 else []
+        rows.append((mark, str(sid), *mode, "-" if before is None else str(before), text))
     lines += [f"  {line}" for line in _table(rows)]
     lines.append(f"  {_voters(change)}")
     lines += [f"  note: {text}" for text in step.notes]
@@ -245,7 +248,7 @@ def render_step(step: Step, observed: Observed, number: int, count: int) -> str:
 def _voters(change: Change) -> str:
     before, after = len(change.before.voters), len(change.after.voters)
     count = _count(after, "voter")
-    count += ", as before" if before == after else f" (it is {before} now)"
+    count += ", as before" if before == after else f" ({before} before)"
     return f"{count}; {_quorum(change.after)}"
 
 

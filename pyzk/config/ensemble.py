@@ -103,6 +103,9 @@ class EnsembleConfig:
     """The share of the snapshot's size up to which the log on disk is used to synchronize a
     learner; it is not used if this is negative."""
     force_snapshot_sync: bool = False
+    ack_logging_frequency: int = 1000
+    """Of one in so many proposals it is measured how soon each learner acknowledges it; 0 measures
+    none."""
 
     ssl_quorum: bool = False
     """Whether this server connects to the others by TLS, and takes only that."""

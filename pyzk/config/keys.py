@@ -204,7 +204,7 @@ ENSEMBLE: Final = (
     member("leader.maxConcurrentSnapSyncs", INT, "max_concurrent_snap_syncs", POSITIVE),
     member("leader.maxConcurrentDiffSyncs", INT, "max_concurrent_diff_syncs", POSITIVE),
     member("leader.maxTimeToWaitForEpoch", INT, "max_time_to_wait_for_epoch_ms"),
-    ensemble("leader.ackLoggingFrequency", INT, "1000"),
+    member("leader.ackLoggingFrequency", INT, "ack_logging_frequency"),
     ensemble("leader.closeSocketAsync", BOOL, "false"),
     ensemble("learner.closeSocketAsync", BOOL, "false"),
     ensemble("learner.asyncSending", BOOL, "false"),

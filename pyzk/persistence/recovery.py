@@ -17,6 +17,7 @@ ZooKeeper: FileTxnSnapLog.restore, FileTxnLog.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pyzk.constants import MAX_TXN_BYTES
@@ -125,11 +126,15 @@ class Recovered(NamedTuple):
 
 
 def recover(
-    snap_directory: Directory, log_directory: Directory, options: RecoveryOptions
+    snap_directory: Directory,
+    log_directory: Directory,
+    options: RecoveryOptions,
+    has_snapshot: Callable[[], None] | None = None,
 ) -> Recovered:
-    """Load the database. Raises `StorageError` if it cannot be known to be complete."""
+    """Load the database; ``has_snapshot`` is called when the snapshot is loaded and the log is
+    next. Raises `StorageError` if it cannot be known to be complete."""
     check_directories(snap_directory, log_directory)
-    return _Recovery(snap_directory, log_directory, options).run()
+    return _Recovery(snap_directory, log_directory, options, None, has_snapshot).run()
 
 
 def recover_until(
@@ -163,12 +168,14 @@ class _Recovery:
         log_directory: Directory,
         options: RecoveryOptions,
         until: int | None = None,
+        has_snapshot: Callable[[], None] | None = None,
     ) -> None:
         self.snap_directory = snap_directory
         self.log_directory = log_directory
         self.options = options
         self.until = until
         """The last zxid to load, with no file changed; None: everything is loaded."""
+        self.has_snapshot = has_snapshot
         self.notes: list[str] = []
         self.unreadable: list[tuple[NamedZxid, StorageError]] = []
 
@@ -184,6 +191,8 @@ class _Recovery:
             if self._has_records():
                 return self._from_logs_alone()
             return self._new_database()
+        if self.has_snapshot is not None:
+            self.has_snapshot()
         named, loaded = snapshot
         self._note_lonely(named)
         database = loaded.database

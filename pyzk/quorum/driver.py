@@ -76,6 +76,8 @@ class Driver:
         self._is_turn_open: bool = False
         self._armed_ms: int = _NEVER_MS
         """When the timer goes off."""
+        self._due_ms: int = _NEVER_MS
+        """When it should go off, which may not be in the past."""
         self._is_telling: bool = False
         """Whether clients that have events wait for the end of the turn."""
         self._is_closing: bool = False
@@ -89,6 +91,7 @@ class Driver:
     def wake(self) -> None:
         """Wakes the peer: the time of the last ``wake_at`` has come."""
         self._armed_ms = _NEVER_MS
+        self._peer.metrics.jvm_pause_time_ms.add(max(0, self._peer.clock.now_ms - self._due_ms))
         self._peer.wake()
         self.flush()
         self._arm()
@@ -212,6 +215,7 @@ class Driver:
 
     def _arm(self) -> None:
         self._armed_ms = self._peer.deadline
+        self._due_ms = max(self._armed_ms, self._peer.clock.now_ms)
         self._effects.wake_at(self._armed_ms)
 
     def _carry_out(self, command: Command) -> None:

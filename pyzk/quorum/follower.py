@@ -20,6 +20,7 @@ from pyzk.quorum.leader_pulse import LeaderPulse
 from pyzk.quorum.learner import Learner
 from pyzk.quorum.learner_phases import BROADCAST
 from pyzk.quorum.observer_master import ObserverMaster
+from pyzk.quorum.txn_times import TxnTimes
 
 if TYPE_CHECKING:
     from pyzk.quorum.link import QuorumLink
@@ -34,6 +35,8 @@ class Follower(Learner):
         super().__init__(member, leader_sid, "follower", is_observer=False)
         self._unacknowledged: deque[int] = deque()
         """Zxids of proposals that the log has been given."""
+        self._made: TxnTimes = TxnTimes()
+        """When those were made."""
         self.observers: ObserverMaster | None = None
         """The observers that follow this server, while it serves; None if it takes none."""
         self.pulse: LeaderPulse = LeaderPulse()
@@ -134,11 +137,15 @@ class Follower(Learner):
         acks: list[bytes] = []
         while waiting and waiting[0] <= zxid:
             acks.append(ack(packets.ACK, waiting.popleft()))
+        server = self.member.server
+        latency = server.metrics.proposal_ack_creation_latency
+        self._made.take(len(acks), server.clock.wall_ms, latency)
         self.link.send_ahead(b"".join(acks))
 
     def _begin_logging(self, zxid: int, payload: bytes) -> None:
         super()._begin_logging(zxid, payload)
         self._unacknowledged.append(zxid)
+        self._made.add(self.member.clock.wall_ms)
 
     def _on_ping(self, packet: QuorumPacket) -> None:
         """Notes how far the leader is, and answers."""
@@ -156,7 +163,14 @@ class Follower(Learner):
         uncommitted.queue.append((zxid, payload, txn))
         self.member.log_txn(zxid, payload)
         self._unacknowledged.append(zxid)
-        self.member.server.metrics.learner_proposal_received_count += 1
+        made_ms = txn.header.time
+        self._made.add(made_ms)
+        server = self.member.server
+        metrics = server.metrics
+        metrics.learner_proposal_received_count += 1
+        took_ms = server.clock.wall_ms - made_ms
+        if took_ms >= 0:
+            metrics.proposal_latency.add(took_ms)
 
     def _on_commit(self, packet: QuorumPacket) -> None:
         """Applies the oldest proposal, which the packet must name."""

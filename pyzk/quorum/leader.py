@@ -37,6 +37,7 @@ from pyzk.quorum.forwarding import decode_forward
 from pyzk.quorum.intake import LeaderIntake
 from pyzk.quorum.leader_config import LeaderConfig
 from pyzk.quorum.leader_gauges import LearnerLine, leader_gauges, learner_lines
+from pyzk.quorum.leader_latencies import LeaderLatencies
 from pyzk.quorum.leader_sync import Synchronizer
 from pyzk.quorum.leader_traffic import LearnerTraffic
 from pyzk.quorum.learner_handler import (
@@ -103,6 +104,7 @@ class Leader(LearnerMaster):
         self._config: LeaderConfig = LeaderConfig(self, self.traffic)
         self._tally: AckTally = self._config.tally
         self._own_bit: int = self._tally.bit(member.sid)
+        self._latencies: LeaderLatencies = LeaderLatencies(member, self._own_bit)
         self._new_epoch: NewEpoch = NewEpoch(self._tally)
         self._epoch_acks: EpochAcks = EpochAcks(
             self._tally, member.epochs.current, member.database.last_zxid
@@ -439,8 +441,7 @@ class Leader(LearnerMaster):
         if self.over is not None or zxid < first:
             return
         self._self_acked = zxid
-        for each in range(max(first, self.last_committed + 1), zxid + 1):
-            self._outstanding[each].acks |= self._own_bit
+        self._latencies.synced(self._outstanding, max(first, self.last_committed + 1), zxid)
         self._commit()
 
     def acked(self, handler: LearnerHandler, zxid: int) -> None:
@@ -448,7 +449,7 @@ class Leader(LearnerMaster):
         handler.acked(zxid)
         proposal = self._outstanding.get(zxid)
         if proposal is not None:
-            proposal.acks |= handler.bit
+            self._latencies.acked(handler.sid, proposal, handler.bit)
             if zxid == self.last_committed + 1:
                 self._commit()
 
@@ -505,8 +506,7 @@ class Leader(LearnerMaster):
                 server.metrics.commit_count += self._uncounted_commits
                 self._uncounted_commits = 0
                 server.queues.end_batch()
-        server.metrics.proposal_count += self.last_proposed - self._counted
-        self._counted = self.last_proposed
+        self._counted = server.metrics.count_proposals(self._counted, self.last_proposed)
         self.traffic.send(self.last_committed)
         if self.traffic.later:
             self._config.tell_later(self._outstanding)

@@ -84,6 +84,7 @@ class Synchronizer:
             return
         handler.is_snapshot = plan.kind == packets.SNAP
         self._throttle(handler)
+        self._count(handler)
         log.info(
             "%r, last zxid %s, is sent %s %s: %s",
             handler,
@@ -121,16 +122,29 @@ class Synchronizer:
         """Refuses an observer while too many others are being synchronized; voters never."""
         if not handler.is_observer:
             return
-        limit = self._limits[handler.is_snapshot]
-        busy = 0
-        for each in self._master.handlers:
-            if each.is_syncing and each.is_snapshot == handler.is_snapshot:
-                busy += 1
+        limit, busy = self._limits[handler.is_snapshot], self._busy(handler)
         if busy >= limit:
             kind = "snapshots" if handler.is_snapshot else "logs"
             raise QuorumProtocolError(
                 f"{busy} learners are being sent {kind}; {limit} is the limit"
             )
+
+    def _busy(self, handler: LearnerHandler) -> int:
+        """Return how many others are being sent the same."""
+        busy = 0
+        for each in self._master.handlers:
+            if each.is_syncing and each is not handler and each.is_snapshot == handler.is_snapshot:
+                busy += 1
+        return busy
+
+    def _count(self, handler: LearnerHandler) -> None:
+        """Note how many are being sent the same, with this one."""
+        metrics = self._master.member.server.metrics
+        busy = self._busy(handler) + 1
+        if handler.is_snapshot:
+            metrics.inflight_snap_count.add(busy)
+        else:
+            metrics.inflight_diff_count.add(busy)
 
 
 def _send_history(handler: LearnerHandler, plan: SyncPlan, payloads: dict[int, bytes]) -> None:

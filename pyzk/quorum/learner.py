@@ -466,6 +466,7 @@ class Learner:
         self._sessions = server.learner_sessions()
         voters = 0 if self.is_observer else len(member.membership.voters)
         server.begin(self, self._sessions, voters)
+        self.sync.count(is_observer=self.is_observer)
         log.info(
             "server %d is %s of server %d in epoch %d; last zxid %s",
             member.sid,

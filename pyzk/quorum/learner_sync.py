@@ -62,6 +62,8 @@ class Synchronization:
         self.has_failed_to_truncate: bool = False
         """Whether the disk could not do what a TRUNC asked for, once already."""
         self._truncated_to: int = 0
+        self._begun_ms: int = member.clock.now_ms
+        """When synchronization began."""
 
     # --- the three ways ---------------------------------------------------------------
 
@@ -106,7 +108,16 @@ class Synchronization:
                 f"{packets.describe(packet)} for a learner that needs a snapshot"
             )
 
+    def count(self, *, is_observer: bool) -> None:
+        """Notes, when this learner serves, how long it took from DIFF, SNAP or TRUNC on."""
+        member = self._member
+        took_ms = member.clock.now_ms - self._begun_ms
+        metrics = member.server.metrics
+        summary = metrics.observer_sync_time if is_observer else metrics.follower_sync_time
+        summary.add(took_ms)
+
     def _begin(self, packet: QuorumPacket, base_zxid: int) -> None:
+        self._begun_ms = self._member.clock.now_ms
         if not 0 <= packet.zxid < make(self.epoch + 1, 0):
             raise QuorumProtocolError(f"{packets.describe(packet)} in epoch {self.epoch}")
         self.uncommitted.begin(self.epoch, base_zxid)

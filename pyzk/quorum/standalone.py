@@ -146,4 +146,5 @@ class Standalone:
             queues.finish(request, applied)
         del proposed[:count]
         self.prep.changes.applied(database.last_zxid)
+        server.metrics.prep_processor_request_queued += count
         queues.end_batch()

@@ -162,7 +162,8 @@ class Console:
         self._one_at_a_time = asyncio.Lock()
         self._writes = 0
         self._log = RecentLog()
-        self._own_names = {socket.gethostname().lower(), socket.getfqdn().lower()}
+        # Not socket.getfqdn, which may wait for a name service.
+        self._own_name = socket.gethostname().lower()
 
     @property
     def _peer(self) -> Peer:
@@ -239,7 +240,7 @@ class Console:
             self._peer.server,
             _peer_of(request)[0],
             request.headers.get("Authorization"),
-            () if tls is None else tls.certificates,
+            () if self._identity_of(tls) is None else tls.certificates,
             is_forwarded=_is_forwarded(request),
         )
         return _Asked(request, body, who)
@@ -247,7 +248,7 @@ class Console:
     def _names(self) -> set[str]:
         """Return the names by which this server is known."""
         config = self._world.config
-        names = self._own_names | {each.lower() for each in config.console_hosts}
+        names = {self._own_name} | {each.lower() for each in config.console_hosts}
         if config.admin is not None:
             names.add(config.admin.server_address.lower())
         configurations = self._world.configurations
@@ -415,7 +416,7 @@ class Console:
                 self._world.clients,
                 conversation,
                 _peer_of(asked.request),
-                self._tls_for_write(asked.request),
+                self._identity_of(_tls_of(asked.request)),
                 has_address=not _is_forwarded(asked.request),
             )
             outcome = await client.run()
@@ -426,10 +427,15 @@ class Console:
             raise _Refused(status, outcome.error, _meaning(outcome.error, outcome.is_known))
         return outcome.view()
 
-    def _tls_for_write(self, request: web.Request) -> Any:
-        """Return what the client port is to know of TLS: nothing, if the ids of certificates mean
-        nothing here, for it would refuse them."""
-        return _tls_of(request) if self._peer.server.registry.get(X509) is not None else None
+    def _identity_of(self, tls: Any) -> Any:
+        """Return the TLS of a visitor if a certificate is an identity here, else None. It is, if
+        clients are known by theirs, and the admin port trusts whom the client port trusts."""
+        config = self._world.config
+        if tls is None or config.client_tls is None or config.admin is None:
+            return None
+        trusted = None if config.admin.tls is None else config.admin.tls.trust_store
+        is_same = trusted is not None and trusted == config.client_tls.trust_store
+        return tls if is_same and self._peer.server.registry.get(X509) is not None else None
 
 
 _SHOWN: Final = 500

@@ -138,6 +138,8 @@ class ClientProtocol:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.shell = None
+            if connection.state != CLOSED:
+                connection.server.metrics.connection_drop_count += 1
             self._runner.lost(connection)
 
     def pause_writing(self) -> None:

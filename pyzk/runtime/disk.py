@@ -72,7 +72,8 @@ class _Work:
         return partial(self.answer, self.work())
 
 
-_Item = tuple[list[bytes], int] | _Roll | _Work | _Close
+_Item = tuple[list[bytes], int, float] | _Roll | _Work | _Close
+"""Among others, records: framed, the last zxid, and when the loop has handed them over."""
 
 
 class DiskThread:
@@ -116,7 +117,8 @@ class DiskThread:
 
     def append(self, records: list[bytes], last_zxid: int) -> None:
         """Take framed records in zxid order; the list belongs to the disk thread from now on."""
-        self._hand((records, last_zxid))
+        self._metrics.sync_processor_request_queued += len(records)
+        self._hand((records, last_zxid, self._now()))
 
     @property
     def is_idle(self) -> bool:
@@ -148,7 +150,9 @@ class DiskThread:
         self._writer.commit([record])
         end = self._now()
         self._sync_times.note_of_loop(end - start, end)
-        self._count(end - start)
+        self._metrics.sync_processor_request_queued += 1
+        self._count([(1, 0.0)], end - start)
+        self._warn((end - start) * 1000)
         return True
 
     def roll(self) -> None:
@@ -203,10 +207,12 @@ class DiskThread:
         while True:
             item = get()
             records: list[bytes] = []
+            handed: list[tuple[int, float]] = []
             zxid = size = 0
             count = 1
             while isinstance(item, tuple):
-                more, zxid = item
+                more, zxid, at = item
+                handed.append((len(more), at))
                 if records:
                     records.extend(more)
                 else:
@@ -222,7 +228,7 @@ class DiskThread:
             if self._abandoned:
                 return
             if records:
-                self._commit(records, zxid)
+                self._commit(records, zxid, handed)
             if item is _ROLL:
                 self._writer.roll()
             elif isinstance(item, _Work):
@@ -235,22 +241,45 @@ class DiskThread:
                 return
             self._finished += count
 
-    def _commit(self, records: list[bytes], zxid: int) -> None:
+    def _commit(self, records: list[bytes], zxid: int, handed: list[tuple[int, float]]) -> None:
         start = self._busy_since_s = self._now()
         self._writer.commit(records)
         self._busy_since_s = 0.0
         took_s = self._now() - start
         if self._abandoned:
             return
-        self._post(partial(self._on_synced, zxid))
+        self._post(partial(self._synced, zxid, handed, start, took_s))
         self._sync_times.note(took_s)
-        self._count(took_s)
+        self._warn(took_s * 1000)
 
-    def _count(self, took_s: float) -> None:
+    # --- on the event loop ------------------------------------------------------------
+
+    def _synced(
+        self, zxid: int, handed: list[tuple[int, float]], start: float, took_s: float
+    ) -> None:
+        self._on_synced(zxid)
+        waits = [(count, start - at) for count, at in handed]
+        self._count(waits, took_s)
+
+    def _count(self, waits: list[tuple[int, float]], took_s: float) -> None:
+        """Note a sync: ``waits`` says of how many records how long they had waited for it, in
+        seconds."""
         took_ms = took_s * 1000
-        self._metrics.fsynctime.add(int(took_ms))
+        metrics = self._metrics
+        metrics.fsynctime.add(int(took_ms))
+        metrics.sync_processor_queue_flush_time_ms.add(int(took_ms))
+        metrics.sync_processor_batch_size.add(sum(count for count, _ in waits))
+        for count, waited_s in waits:
+            waited_ms = waited_s * 1000
+            metrics.sync_processor_queue_time_ms.add_many(int(waited_ms), count)
+            both_ms = int(waited_ms + took_ms)
+            metrics.sync_processor_queue_and_flush_time_ms.add_many(both_ms, count)
         if took_ms > self._warning_threshold_ms:
-            self._metrics.fsync_threshold_exceed_count += 1
+            metrics.fsync_threshold_exceed_count += 1
+
+    def _warn(self, took_ms: float) -> None:
+        """Log a sync that took long; on the thread that has done it."""
+        if took_ms > self._warning_threshold_ms:
             log.warning(
                 "fsync of the transaction log took %d ms; every write waits for it."
                 " Is the disk shared or slow?",

@@ -211,8 +211,8 @@ def ask(place: str, question: bytes) -> bytes:
 def read(
     content: bytes, question: ocsp.OCSPRequest, issuer: x509.Certificate, now: datetime
 ) -> tuple[bool, datetime | None]:
-    """Return what an answer says: whether the certificate is revoked, and when there will be a
-    newer one. Raises NoAnswerError if it says neither yes nor no, or cannot be believed."""
+    """Return what an answer says: whether the certificate is revoked by now, and when there will be
+    a newer one. Raises NoAnswerError if it says neither yes nor no, or cannot be believed."""
     try:
         answer = ocsp.load_der_ocsp_response(content)
         if answer.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
@@ -223,13 +223,14 @@ def read(
         if single.this_update_utc > now + _SKEW or (due or single.this_update_utc) < now - _SKEW:
             raise NoAnswerError("its answer is of another time")
         status = single.certificate_status
+        since = single.revocation_time_utc
     except ValueError:
         raise NoAnswerError("its answer cannot be read") from None
     except UnsupportedAlgorithm:
         raise NoAnswerError("its answer is signed in a way that nobody here knows") from None
     if status is ocsp.OCSPCertStatus.UNKNOWN:
         raise NoAnswerError("it does not know the certificate")
-    return status is ocsp.OCSPCertStatus.REVOKED, due
+    return since is not None and since <= now, due
 
 
 def _about(answer: ocsp.OCSPResponse, question: ocsp.OCSPRequest) -> ocsp.OCSPSingleResponse:

@@ -86,9 +86,9 @@ class Revocation:
             found = self._list_at(place)
             if found is None or not any(_is_by(found, each) for each in signers):
                 continue
-            number = certificate.serial_number
-            is_in_it = found.get_revoked_certificate_by_serial_number(number) is not None
-            return "is revoked" if is_in_it else None
+            entry = found.get_revoked_certificate_by_serial_number(certificate.serial_number)
+            is_revoked = entry is not None and entry.revocation_date_utc <= datetime.now(UTC)
+            return "is revoked" if is_revoked else None
         where = ", ".join(places)
         return f"{unasked}cannot be looked up in the revocation list at {where}"
 

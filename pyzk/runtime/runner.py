@@ -85,7 +85,7 @@ class PeerRunner(ClientInputs):
         """The sockets of clients have lower descriptors."""
         self.peer: Peer
         seams = seams or Seams()
-        self.storage: ServerStorage = seams.storage or file_storage(config)
+        self.storage: ServerStorage = seams.storage or _file_storage(config)
         self._time = seams.time
         self._listeners = seams.listeners, seams.secure_listeners
         self._clients = ClientPorts(
@@ -171,11 +171,9 @@ class PeerRunner(ClientInputs):
             return
         told = ensemble.with_saved(saved.committed, saved.last_seen)
         host = None if told.client_host == WILDCARD else told.client_host
-        has_moved = told.client_address != ensemble.client_address
-        self.config = replace(
-            self.config, ensemble=told, client_port=told.client_port, client_port_address=host
-        )
-        if has_moved:
+        config = replace(self.config, ensemble=told, client_port=told.client_port)
+        self.config = replace(config, client_port_address=host)
+        if told.client_address != ensemble.client_address:
             self._clients.open_elsewhere(host, told.client_port)
 
     def _make_peer(self, database: Database) -> None:
@@ -550,6 +548,8 @@ class PeerRunner(ClientInputs):
 
     def _end(self, code: int) -> None:
         if not self._stopped.done():
+            if code:
+                self.peer.metrics.unrecoverable_error_count += 1
             self._stopped.set_result(code)
 
     def fail(self, error: Exception) -> None:
@@ -592,9 +592,7 @@ def _shown(what: object) -> object:
     return what[:_SHOWN_BYTES] if isinstance(what, bytes) else what
 
 
-def file_storage(config: ServerConfig) -> ServerStorage:
-    """Returns the machine's own disk as storage."""
-    # Test servers in memory have no use for it, and their start-up is measured.
-    from pyzk.runtime.storage import Storage
+def _file_storage(config: ServerConfig) -> ServerStorage:
+    from pyzk.runtime.storage import Storage  # servers in memory start sooner without
 
     return Storage(config)

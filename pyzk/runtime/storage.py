@@ -87,6 +87,7 @@ class Storage:
         self._snapshots: SnapshotThread | None = None
         self._loop: asyncio.AbstractEventLoop
         self._mailbox: Mailbox | None = None
+        self._start_times: StartTimes | None = None
         self._purge_timer: asyncio.TimerHandle | None = None
         self._snapshot_begun = 0.0
         self._asked: list[SnapshotAnswer] = []
@@ -120,11 +121,18 @@ class Storage:
             config.data_dir, config.data_log_dir, autocreate=config.datadir_autocreate
         )
         begun = time.monotonic()
+        loaded: list[float] = []
         options = self._options._replace(
             initialize=directories.initialize or config.initialize,
             is_foreign=directories.is_foreign,
         )
-        recovered = recover(directories.snapshots, directories.logs, options)
+        recovered = recover(
+            directories.snapshots,
+            directories.logs,
+            options,
+            lambda: loaded.append(time.monotonic()),
+        )
+        self._start_times = StartTimes(begun, loaded, time.monotonic(), recovered.replayed)
         for note in recovered.notes:
             log.warning("recovery: %s", note)
         if config.initialize and not recovered.is_new:
@@ -243,6 +251,8 @@ class Storage:
         """Start the threads; both callbacks run on the loop."""
         config = self._config
         self._loop = loop
+        if self._start_times is not None:
+            self._start_times.count(self.metrics)
         self._unsaved = UnsavedConfigs(loop.call_later, self._save_again)
         self._mailbox = Mailbox(loop)
         post = self._mailbox.post
@@ -322,7 +332,6 @@ class Storage:
 
     def _snapshot_done(self, name: str) -> None:
         took_ms = int((time.monotonic() - self._snapshot_begun) * 1000)
-        self.metrics.snap_count += 1
         self.metrics.snapshottime.add(took_ms)
         log.info("wrote %s in %d ms", name, took_ms)
         self._answer(WrittenSnapshot(self._directories.snapshots, name))
@@ -508,6 +517,25 @@ class Storage:
         """Unlock the directories."""
         if hasattr(self, "_directories"):
             self._directories.close()
+
+
+class StartTimes:
+    """How long it took to load the database."""
+
+    def __init__(self, begun: float, loaded: list[float], end: float, replayed: int) -> None:
+        """``loaded`` is when there was a snapshot, empty if there was none; ``replayed`` is how
+        many transactions came behind it."""
+        self._begun, self._loaded, self._end = begun, loaded, end
+        self._replayed = replayed
+
+    def count(self, metrics: Metrics) -> None:
+        """Tell the metrics."""
+        metrics.dbinittime.add(int((self._end - self._begun) * 1000))
+        for loaded in self._loaded:
+            metrics.startup_snap_load_time.add(int((loaded - self._begun) * 1000))
+            if self._replayed:
+                metrics.startup_txns_load_time.add(int((self._end - loaded) * 1000))
+                metrics.startup_txns_loaded.add(self._replayed)
 
 
 def _told_where(error: MissingLogError) -> StorageError:

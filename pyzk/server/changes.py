@@ -10,12 +10,16 @@ from __future__ import annotations
 from pyzk.data.java_order import FIRST_CAPACITY, HashTable
 from pyzk.data.name_set import NameSet
 from pyzk.data.pending import PendingNode
+from pyzk.metrics import Metrics
 
 
 class OutstandingChanges:
     """The pending znodes by path, and the order in which they were made."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics: Metrics = metrics
+        self._counted: int = 0
+        """How many of the states in ``made`` are in the metrics."""
         self.nodes: dict[str, PendingNode] = {}
         self.owned: dict[int, dict[str, int]] = {}
         """Session id -> path of an ephemeral that is not in the tree yet -> its pending creates."""
@@ -107,3 +111,6 @@ class OutstandingChanges:
             if node.is_create and node.ephemeral_owner:
                 self._disown(node)
         del made[:count]
+        self._metrics.outstanding_changes_removed += count
+        self._metrics.outstanding_changes_queued += count + len(made) - self._counted
+        self._counted = len(made)

@@ -43,6 +43,7 @@ class Handshake:
         """Serve a ConnectRequest."""
         server = self._connection.server
         if not server.is_serving:
+            server.metrics.cnxn_closed_without_zk_server_running += 1
             self._connection.refuse("this server is not serving now")
             return
         try:

@@ -95,7 +95,7 @@ class Prep:
 
     def __init__(self, server: Server, plan: PlanReconfig | None = None) -> None:
         """Prepares for a leader, which plans changes of its ensemble, or for a lone server."""
-        self.changes = OutstandingChanges()
+        self.changes = OutstandingChanges(server.metrics)
         self._plan: PlanReconfig | None = plan
         self.next_zxid = server.tree.last_zxid + 1
         self._server = server

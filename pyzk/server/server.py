@@ -21,6 +21,7 @@ from pyzk.data.name_set import KeptLists
 from pyzk.data.node import KeptStats
 from pyzk.data.tree import DataTree
 from pyzk.int64 import hex_id
+from pyzk.jute.archive import INT_BYTES
 from pyzk.metrics import Metrics
 from pyzk.outsiders import about
 from pyzk.server.audit import Audit
@@ -70,7 +71,7 @@ class Server:
         self.tree: DataTree = database.tree
         self.clock = clock
         self.outbox = outbox
-        self.metrics = Metrics()
+        self.metrics = Metrics(is_member=config.ensemble is not None)
         self.registry = ProviderRegistry.from_config(config, self.metrics, self._data_of)
         self.access = Access(config, self.registry)
         self.logins: ClientLogins | None = _logins(config, rng)
@@ -109,7 +110,7 @@ class Server:
         """Whether this member has found no leader, and serves reads meanwhile."""
         self.has_local_sessions = False
         """Whether new sessions are known to this member only."""
-        self.started_ms = clock.now_ms
+        self.started_ms = self._unavailable_since_ms = clock.now_ms
         self.trace_mask = 306
         """The trace mask, set by stmk and shown by gtmk; nothing else looks at it."""
         self.host: Host = Host((config.client_port_address or "", 0))
@@ -193,10 +194,17 @@ class Server:
         )
         self.is_running = True
         self.is_serving = takes_clients
+        if self.is_member and not self.is_read_only:
+            took_ms = self.clock.now_ms - self._unavailable_since_ms
+            self.metrics.unavailable_time.add(took_ms)
+            if mode == "leader":
+                self.metrics.leader_unavailable_time.add(took_ms)
 
     def end(self) -> None:
         """Serve nobody until the next role begins: close every connection, leave requests under way
         without an answer, forget all sessions and what waits in them."""
+        if self.is_running and not self.is_read_only:
+            self._unavailable_since_ms = self.clock.now_ms
         self.is_running = self.is_serving = False
         for connection in list(self.connections):
             connection.close()
@@ -457,10 +465,10 @@ class Server:
         metrics = self.metrics
         metrics.latency.add_many(0, count)
         metrics.readlatency.add_many(0, count)
-        metrics.response_bytes += size
+        metrics.response_bytes += size - count * INT_BYTES
         if smallest != largest:
-            metrics.count_response(smallest)
-        metrics.count_response(largest)
+            metrics.count_response(smallest - INT_BYTES)
+        metrics.count_response(largest - INT_BYTES)
 
     def count_read(self, read: QueuedRead, latency_ms: int, size: int) -> None:
         """Note a read that waited behind a write."""
@@ -471,8 +479,8 @@ class Server:
             slow.saw_read(read, latency_ms)
         metrics.latency.add(latency_ms)
         metrics.readlatency.add(latency_ms)
-        metrics.response_bytes += size
-        metrics.count_response(size)
+        metrics.response_bytes += size - INT_BYTES
+        metrics.count_response(size - INT_BYTES)
 
 
 def _logins(config: ServerConfig, rng: Random) -> ClientLogins | None:

@@ -21,6 +21,7 @@ from pyzk.clock import Clock
 from pyzk.config.server import ServerConfig
 from pyzk.constants import ErrorCode, OpCode
 from pyzk.data.tree import Applied
+from pyzk.jute.archive import INT_BYTES
 from pyzk.jute.records import CreateSessionTxn, TxnHeader
 from pyzk.metrics import Metrics
 from pyzk.server.connection import (
@@ -79,7 +80,12 @@ class SessionQueues:
         self._may_upgrade: bool = config.local_sessions_upgrading_enabled
         self._sessions: SessionTracker = sessions
         self._role: Role
-        # What the metrics are told of the writes of a batch, when it ends.
+        # What the metrics are told of the transactions and the writes of a batch, when it ends.
+        self._made_ms: int = 0
+        self._made_count: int = 0
+        """How many transactions in a row were made at that time and are not counted yet."""
+        self._applied_count: int = 0
+        """How many transactions this batch has applied."""
         self._latency_ms: int = 0
         self._latency_count: int = 0
         """How many writes in a row had that latency and are not counted yet."""
@@ -100,7 +106,7 @@ class SessionQueues:
     def end(self, sessions: SessionTracker) -> None:
         """Forget what is under way: the role has ended, and every connection is closed."""
         self._sessions = sessions
-        self.outstanding = self.outstanding_bytes = 0
+        self.outstanding = self.outstanding_bytes = self._made_count = self._applied_count = 0
         self.is_held = False
         self.large.clear()
         if self.audit is not None:
@@ -182,6 +188,11 @@ class SessionQueues:
         """Answer a request whose transaction has been applied, and the reads behind it."""
         if self.audit is not None:
             self.audit.finished(request, applied)
+        made_ms = request.time  # on a learner the request has none: ``committed`` has counted it
+        if made_ms:
+            if made_ms != self._made_ms:
+                self._count_made(made_ms)
+            self._made_count += 1
         connection = request.connection
         if connection is not None:
             # Not count_out: the hot path saves the call.
@@ -199,6 +210,9 @@ class SessionQueues:
     def committed(self, header: TxnHeader, applied: Applied) -> None:
         """On a learner: a transaction has been applied. If a client of this server asked for it,
         its request is the oldest of that session, and is finished."""
+        if header.time != self._made_ms:
+            self._count_made(header.time)
+        self._made_count += 1
         session = self._sessions.sessions.get(header.client_id)
         if session is None:
             return
@@ -233,6 +247,8 @@ class SessionQueues:
         less is under way."""
         if self._latency_count:
             self._count_updates()
+        if self._made_count:
+            self._count_applied()
         if self.line is not None:
             self.line.go_on()
         while self.throttled and self.outstanding <= self.outstanding_limit and not self.is_full:
@@ -323,6 +339,7 @@ class SessionQueues:
             if head.connection.state != CLOSED:
                 size += head.connection.answer_read(head)
         del queue[:count]
+        self._metrics.reads_after_write_in_session_queue.add(count)
         return size
 
     def answer_parked(self, session: Session) -> None:
@@ -397,7 +414,35 @@ class SessionQueues:
             metrics.slow_requests += self._latency_count
         metrics.latency.add_many(self._latency_ms, self._latency_count)
         metrics.updatelatency.add_many(self._latency_ms, self._latency_count)
+        self._response_bytes -= self._latency_count * INT_BYTES
         self._latency_count = 0
+
+    def _count_made(self, made_ms: int) -> None:
+        """Tell the metrics of the last transactions in a row that were made at one time; the next
+        one was made at another."""
+        count, self._made_count = self._made_count, 0
+        took_ms = self._clock.wall_ms - self._made_ms
+        self._made_ms = made_ms
+        if not count:
+            return
+        self._applied_count += count
+        if took_ms < 0:
+            return  # the clock of the leader is ahead of this one
+        metrics = self._metrics
+        metrics.propagation_latency.add_many(took_ms, count)
+        # What a quorum has is applied at once, and so is what a learner hears of.
+        if self._role.mode == "leader":
+            metrics.quorum_ack_latency.add_many(took_ms, count)
+        elif self._role.mode != "standalone":
+            metrics.commit_propagation_latency.add_many(took_ms, count)
+
+    def _count_applied(self) -> None:
+        """Tell the metrics of the transactions of a batch."""
+        self._count_made(self._made_ms)
+        count, self._applied_count = self._applied_count, 0
+        if self._role.mode != "standalone":
+            self._metrics.request_commit_queued += count
+            self._metrics.write_commit_proc_issued.add(count)
 
     def _count_updates(self) -> None:
         """Tell the metrics of the writes of a batch."""
@@ -405,8 +450,8 @@ class SessionQueues:
         metrics = self._metrics
         metrics.response_bytes += self._response_bytes
         if self._smallest_response != self._largest_response:
-            metrics.count_response(self._smallest_response)
-        metrics.count_response(self._largest_response)
+            metrics.count_response(self._smallest_response - INT_BYTES)
+        metrics.count_response(self._largest_response - INT_BYTES)
         self._response_bytes = 0
         self._largest_response = -1
 

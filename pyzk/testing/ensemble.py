@@ -22,6 +22,7 @@ from pyzk.testing.core.controls import check_leaks, report_leaks
 from pyzk.testing.core.inspection import LeakedClient
 from pyzk.testing.core.loopthread import OnThread
 from pyzk.testing.core.security import NO_SECURITY, Secured, Security
+from pyzk.testing.core.settings import with_admin
 from pyzk.testing.errors import FixtureError, NotRunningError
 from pyzk.testing.members.changes import add_member, remove_member
 from pyzk.testing.members.engine import EnsembleEngine, MemberEngine
@@ -84,7 +85,7 @@ class ZooKeeperEnsemble(OnThread, MemberList[EnsembleMember], Secured):
     ``options`` are keys of zoo.cfg for all members. ``leaks`` says what ``stop`` does about clients
     that are still connected: ``warn``, ``error`` (LeakedClientsError) or ``ignore``. ``tls`` and
     ``sasl`` are for clients, as those of `ZooKeeperServer`; with the option sslQuorum the members
-    talk TLS with each other, too.
+    talk TLS with each other, too. ``admin`` gives each member an admin server.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class ZooKeeperEnsemble(OnThread, MemberList[EnsembleMember], Secured):
         leaks: str = "warn",
         tls: Tls = False,
         sasl: Mapping[str, str] | None = None,
+        admin: bool = False,
     ) -> None:
         check_leaks(leaks)
         self._leaks = leaks
@@ -106,7 +108,7 @@ class ZooKeeperEnsemble(OnThread, MemberList[EnsembleMember], Secured):
             observers,
             data_dir=None if data_dir is None else os.fspath(data_dir),
             host=host,
-            options=options or {},
+            options=with_admin(options, has_admin=admin),
             security=Security(tls, sasl) if tls or sasl else NO_SECURITY,
         )
         self._why_not = _NOT_STARTED

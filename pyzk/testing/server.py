@@ -29,7 +29,8 @@ class ZooKeeperServer(OnThread, BlockingControls):
 
     With ``tls`` the port takes TLS only: True makes the certificates, `Certificates` or
     `GivenCertificates` are taken. Clients must show one, unless the option ssl.clientAuth says
-    otherwise. ``sasl`` are users of DIGEST-MD5 and their passwords.
+    otherwise. ``sasl`` are users of DIGEST-MD5 and their passwords. With ``admin`` there is an
+    admin server (HTTP) at ``admin_address``.
     """
 
     def _prepare(self) -> None:

@@ -42,6 +42,7 @@ from scripts.bench.programs import (
     load,
     without_errors,
 )
+from scripts.bench.watched import server_to_watch, watched
 
 Figures = dict[str, float]
 """Figures by their name, which says the unit; of those with a rate (/s) more is better."""
@@ -274,6 +275,15 @@ def many_watches(bench: Bench) -> Figures:
     }
 
 
+def looked_at(bench: Bench) -> Figures:
+    """Get from a great many znodes, alone and while others look at the server from outside."""
+    server, port = server_to_watch(bench.server)
+    with server:
+        another = attrs.evolve(bench, server=server)
+        another.shape("fill", "/many", bench.sizes.znodes, DATA_BYTES, WINDOW, FOLDER)
+        return watched(bench.zkload, server, port, bench.times)
+
+
 SHAPES: Final[Mapping[str, Callable[[Bench], Figures]]] = {
     "start": cold_start,
     "mixed": writes_beside_reads,
@@ -282,6 +292,7 @@ SHAPES: Final[Mapping[str, Callable[[Bench], Figures]]] = {
     "znodes": many_znodes,
     "sessions": many_sessions,
     "watches": many_watches,
+    "looked-at": looked_at,
 }
 
 

@@ -32,7 +32,8 @@ def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Callable[...,
     with contextlib.ExitStack() as stack:
 
         def start(*arguments: str, **options: Any) -> Child:
-            command = ("-m", "pyzk", "serve", NO_ADMIN, *arguments)
+            admin = () if "--admin-port" in arguments else (NO_ADMIN,)
+            command = ("-m", "pyzk", "serve", *admin, *arguments)
             return stack.enter_context(begun(*command, cwd=tmp_path, env=environment, **options))
 
         yield start

@@ -15,6 +15,8 @@ from pyzk.cli.ensemble_layout import (
     MemberFolder,
     Ports,
     _chosen,
+    _chosen_for_admin,
+    admin_addresses,
     check_free,
     connect_string,
     free_ports,
@@ -209,3 +211,41 @@ def test_wrong_arguments_are_code_2(arguments: tuple[str, ...], said: str) -> No
     assert result.exit_code == 2
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == mask
     assert said in result.output
+
+
+# --- admin servers --------------------------------------------------------------------
+
+
+def test_each_member_may_have_an_admin_server(tmp_path: Path) -> None:
+    made = prepare(tmp_path, 3, 0, 0, has_admin=True)
+    ports = [member.admin_port for member in made]
+    assert len(set(ports)) == 3
+    for member in made:
+        text = member.config.read_text()
+        assert f"admin.serverAddress=127.0.0.1\nadmin.serverPort={member.admin_port}\n" in text
+    assert prepare(tmp_path, None, None, None) == made
+    assert prepare(tmp_path, None, None, None, has_admin=True) == made
+    assert admin_addresses(made).split(",")[2] == f"http://127.0.0.1:{ports[2]}"
+
+
+def test_members_without_one_do_not_get_it(tmp_path: Path) -> None:
+    made = prepare(tmp_path, 3, 0, 0)
+    assert [member.admin_port for member in made] == [None] * 3
+    with pytest.raises(LayoutError, match=r"has admin\.enableServer=false"):
+        prepare(tmp_path, None, None, None, has_admin=True)
+
+
+def test_the_ports_of_admin_servers_follow_the_others() -> None:
+    assert _chosen_for_admin(2, 2181) == range(5181, 5183)
+    with pytest.raises(LayoutError, match="62534 is the highest"):
+        _chosen_for_admin(2, 62535)
+
+
+def test_a_taken_admin_port_is_told(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        free = free_ports(3)
+        with pytest.raises(LayoutError, match=f"port {port}, the admin port of server 7"):
+            check_free([MemberFolder(7, False, tmp_path, Ports(*free), port)])

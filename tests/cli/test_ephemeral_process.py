@@ -86,6 +86,12 @@ def test_a_port_in_use_is_code_1(start: Start, patience: float) -> None:
             assert err.count("\n") == 1
 
 
+def test_its_admin_server_is_told_if_it_has_one(start: Start) -> None:
+    child = start("--ephemeral", "--port", "0", "--print-connect-string", "--admin-port", "0")
+    line(child)
+    assert re.fullmatch(r"admin http://127\.0\.0\.1:[1-9]\d*\n", line(child))
+
+
 def test_faults_over_http(start: Start, patience: float) -> None:
     child = start(
         *("--ephemeral", "--port", "0", "--print-connect-string"),

@@ -199,14 +199,24 @@ def test_the_table_says_what_becomes_of_each(ensemble: StandIn) -> None:
     result = change(ensemble, "promote", "4", "--dry-run")
     rows = [row.split() for row in result.output.splitlines()]
     assert rows[0] == ["give", "server", "4", "a", "vote"]
-    assert rows[1] == ["ID", "BEFORE", "AFTER", "NOW"]
-    assert rows[2] == ["1", ensemble.servers[1].line(), "the", "same", "leader"]
+    assert rows[1] == ["ID", "MODE", "BEFORE", "AFTER"]
+    assert rows[2] == ["1", "leader", ensemble.servers[1].line(), "the", "same"]
     four = ensemble.servers[4]
-    assert rows[5] == ["*", "4", four.line("observer"), four.line(), "observer"]
-    assert rows[6] == ["4", "voters", "(it", "is", "3", "now);", "3", "are", "a", "quorum"]
+    assert rows[5] == ["*", "4", "observer", four.line("observer"), four.line()]
+    assert rows[6] == ["4", "voters", "(3", "before);", "3", "are", "a", "quorum"]
     result = change(ensemble, "remove", "3", "--dry-run")
-    assert f"  -  3   {ensemble.servers[3].line()}" in result.output
-    assert "2 voters (it is 3 now)" in result.output
+    assert f"  -  3   follower  {ensemble.servers[3].line()}" in result.output
+    assert "2 voters (3 before)" in result.output
+
+
+def test_nobody_knows_how_servers_are_when_a_later_step_begins(ensemble: StandIn) -> None:
+    ensemble.form(3)
+    new = ensemble.start(4, "observer")
+    result = change(ensemble, "replace", "3", f"4={new.line()}", "--dry-run")
+    rows = [row.split() for row in result.output.splitlines()]
+    first, second = (rows[at + 1] for at, row in enumerate(rows) if row[:1] == ["step"])
+    assert first == ["ID", "MODE", "BEFORE", "AFTER"]
+    assert second == ["ID", "BEFORE", "AFTER"]
 
 
 def test_roles_change_and_members_leave(ensemble: StandIn) -> None:

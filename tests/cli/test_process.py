@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
+import re
 import signal
 import socket
 from collections.abc import Callable
@@ -177,3 +179,18 @@ def test_a_start_loads_nothing_that_it_does_not_need(environment: dict[str, str]
     loaded = {name.partition(".")[0] for name in result.stdout.split()}
     unwanted = {"click", "hypothesis", "kazoo", "multiprocessing", "pytest", "sqlite3", "xml"}
     assert not loaded & unwanted
+
+
+def test_the_admin_server_is_where_the_options_say(start: Start, patience: float) -> None:
+    process = start("--port", "0", "--admin-port", "0")
+    ready(process)
+    assert process.stderr is not None
+    told = next(line for line in process.stderr if "admin server on" in line)
+    found = re.search(r"http://127\.0\.0\.1:([0-9]+)/commands$", told.strip())
+    assert found is not None, told
+    connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=patience)
+    connection.request("GET", "/commands/ruok")
+    assert connection.getresponse().status == 200
+    connection.close()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(patience) == 0

@@ -15,17 +15,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pyzk.cli import main
+from pyzk.cli.client_addresses import ClientAddress, parse_addresses
 from pyzk.cli.status import Verdict, judge, render
-from pyzk.cli.survey import (
-    NOT_SERVING,
-    ClientAddress,
-    SurveyedServer,
-    ask,
-    leader_of,
-    measure_lag,
-    parse_addresses,
-    read_srvr,
-)
+from pyzk.cli.survey import NOT_SERVING, SurveyedServer, ask, leader_of, measure_lag, read_srvr
 from pyzk.config.members import parse_membership
 from pyzk.testing import ZooKeeperEnsemble, ZooKeeperServer
 from tests.processes import python

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
+from pyzk.data.txn import decode_txn
 from pyzk.jute.records import CreateSessionTxn, PathRequest, PathWatchRequest
 from pyzk.quorum import packets
 from pyzk.server.passwords import session_password
@@ -87,6 +88,33 @@ def test_commits_come_in_the_order_of_the_proposals() -> None:
     assert world.role.over is not None
     assert "COMMIT 0x100000002, but 0x100000001 is the oldest proposal" in world.role.over
     assert world.paths() == []
+
+
+def test_a_follower_times_what_it_hears_logs_and_applies() -> None:
+    world = serving()
+    payloads = [create(E1 + n, f"/{n}") for n in (1, 2)]
+    made_ms, later_ms = (decode_txn(payload).header.time for payload in payloads)
+    assert later_ms == made_ms + 1
+    world.clock.wall_ms = made_ms + 3
+    world.hear(*map(proposal, payloads))
+    world.clock.wall_ms += 4
+    world.answer()
+    world.clock.wall_ms += 5
+    world.hear(commit(E1 + 1), commit(E1 + 2))
+    metrics = world.server.metrics
+    for summary, took_ms in (
+        (metrics.proposal_latency, 3),
+        (metrics.proposal_ack_creation_latency, 7),
+        (metrics.commit_propagation_latency, 12),
+        (metrics.propagation_latency, 12),
+    ):
+        assert (summary.count, summary.min, summary.max) == (2, took_ms - 1, took_ms)
+    assert metrics.quorum_ack_latency.count == metrics.proposal_count == 0
+    assert metrics.request_commit_queued == metrics.learner_commit_received_count == 2
+    assert (metrics.follower_sync_time.count, metrics.observer_sync_time.count) == (1, 0)
+    world.clock.wall_ms = made_ms - 1
+    world.hear(proposal(create(E1 + 3)))
+    assert metrics.proposal_latency.count == 2, "the leader's clock is ahead"
 
 
 def test_a_payload_of_another_zxid_than_its_packet_ends_the_link() -> None:

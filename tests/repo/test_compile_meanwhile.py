@@ -108,6 +108,13 @@ def test_a_source_that_has_come_or_gone_counts(root: Path) -> None:
     assert len(set(names)) == 3
 
 
+def test_every_file_of_the_package_is_copied() -> None:
+    package = ROOT / "pyzk"
+    files = {each.relative_to(ROOT) for each in package.rglob("*") if each.is_file()}
+    of_python = {each for each in files if "__pycache__" in each.parts}
+    assert files - of_python <= set(compiled.inputs(ROOT))
+
+
 def test_sources_that_change_meanwhile_are_not_in_it(root: Path) -> None:
     before = compiled.tree_of(root)
 

@@ -209,7 +209,7 @@ async def test_every_role_tells_its_metrics(tmp_path: Path) -> None:
         first = await members.start(1)
         alone, kinds = await scraped(await address(first))
         assert "uptime" not in alone, "no gauges while a member looks for a leader"
-        assert "looking_count" in alone
+        assert alone["looking_count"] == 1
         assert kinds["process_open_fds"] == "gauge"
         for sid in (2, 3):
             await members.start(sid)
@@ -219,7 +219,12 @@ async def test_every_role_tells_its_metrics(tmp_path: Path) -> None:
             samples, _ = await scraped(await address(runner))
             found[runner.peer.status().mode] = samples
             assert samples["quorum_size"] == 3
+            assert samples["unavailable_time_count"] == 1
+            assert samples["dbinittime_count"] == 1
         assert found["leader"]["learners"] == 2
+        assert found["leader"]["leader_unavailable_time_count"] == 1
+        assert found["leader"]["diff_count"] + found["leader"]["snap_count"] == 2
+        assert found["follower"]["follower_sync_time_count"] == 1
         assert "learners" not in found["follower"]
 
 

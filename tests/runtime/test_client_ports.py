@@ -361,6 +361,39 @@ async def test_the_end_is_announced_behind_the_answer_to_a_word(tmp_path: Path) 
         assert await loop.run_in_executor(None, ask_and_wait, secure(runner)) == b"imok"
 
 
+async def test_the_end_is_announced_behind_the_last_answer_of_a_session(tmp_path: Path) -> None:
+    """Also where many answers are under way, which are more than a socket takes at once."""
+
+    def leave(address: tuple[str, int]) -> list[tuple[int, int, bytes]]:
+        with socket.create_connection(address) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
+            with bob().wrap_socket(sock, suppress_ragged_eofs=False) as tls:
+                tls.sendall(connect_frame(0, bytes(16)))
+                left = 41
+                while left:
+                    left -= len(tls.recv(left))
+                reads = [
+                    encode_request(xid, OpCode.GET_DATA, PathWatchRequest("/a", False))
+                    for xid in range(50)
+                ]
+                tls.sendall(b"".join(reads) + encode_request(50, OpCode.CLOSE_SESSION, b""))
+                answer = bytearray()
+                while chunk := tls.recv(1000):  # an end without a word is an error
+                    answer += chunk
+        return replies_in(bytes(answer))
+
+    async with served(tmp_path, PLAIN + SECURE) as runner:
+        client = await StreamClient.connect(*runner.client_address)
+        data = random.Random(1).randbytes(100_000)
+        create = CreateRequest("/a", data, OPEN, 0)
+        assert (await client.call(OpCode.CREATE, create)).err == 0
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(None, leave, secure(runner))
+        assert [(xid, err) for xid, err, _ in found] == [(xid, 0) for xid in range(51)]
+        assert all(data in body for _, _, body in found[:50])
+        await client.close()
+
+
 # --- attacks --------------------------------------------------------------------------
 
 

@@ -191,9 +191,31 @@ def test_slow_sync_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> No
     disk = disk_thread(MemoryDirectory(), loop, threshold_ms=-1)
     disk.append(RECORDS[:1], 1)
     disk.close()
+    loop.run_posted()
     assert loop.metrics.fsync_threshold_exceed_count == 1
     assert "every write waits for it" in caplog.text
     assert loop.metrics.fsynctime.count == 1
+
+
+def test_waits_and_batches_are_counted() -> None:
+    loop, clock = Loop(), Clock()
+    disk = disk_thread(MemoryDirectory(), loop, clock=clock)
+    clock.step = 0.25
+    disk.append(RECORDS[:2], 2)
+    disk.close()
+    loop.run_posted()
+    metrics = loop.metrics
+    assert metrics.sync_processor_request_queued == metrics.sync_processor_batch_size.sum == 2
+    assert metrics.sync_processor_batch_size.count == 1
+    assert (metrics.fsynctime.count, metrics.fsynctime.sum) == (1, 250)
+    flush = metrics.sync_processor_queue_flush_time_ms
+    wait, both = (
+        metrics.sync_processor_queue_time_ms,
+        metrics.sync_processor_queue_and_flush_time_ms,
+    )
+    assert (flush.count, flush.sum) == (1, 250)
+    assert (wait.count, wait.sum) == (2, 500)
+    assert (both.count, both.sum) == (2, 1000)
 
 
 def test_abandoned_thread_tells_nothing_more() -> None:

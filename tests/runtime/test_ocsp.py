@@ -50,6 +50,11 @@ def test_yes_and_no() -> None:
     assert refused(answer(question(), ROOT, ROOT, UNKNOWN)) == "it does not know the certificate"
 
 
+def test_who_will_be_revoked_is_not_yet() -> None:
+    assert not read(answer(question(), ROOT, ROOT, REVOKED, revoked_days_ago=-1))
+    assert read(answer(question(), ROOT, ROOT, REVOKED, revoked_days_ago=0.001))
+
+
 def test_the_responder_may_be_named_by_its_key() -> None:
     assert not read(answer(question(), ROOT, ROOT, by_key=True))
     sent = [RESPONDER.certificate]

@@ -45,6 +45,12 @@ def test_a_certificate_is_revoked_or_not(lists: Lists) -> None:
     assert lists.why_not(bad) == "is revoked"
 
 
+def test_who_will_be_revoked_is_not_yet(lists: Lists) -> None:
+    mine = lists.issue()
+    write(lists.path, ROOT.revoke(mine, since=1))
+    assert lists.why_not(mine) is None
+
+
 def test_a_list_that_cannot_be_had(lists: Lists) -> None:
     expected = f"cannot be looked up in the revocation list at {lists.place}"
     mine = lists.issue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pyzk.data.pending import PendingNode
+from pyzk.metrics import Metrics
 from pyzk.server.changes import OutstandingChanges
 
 
@@ -17,7 +18,7 @@ def pending(path: str, zxid: int, *, owner: int = 0, is_create: bool = False) ->
 
 @pytest.fixture
 def changes() -> OutstandingChanges:
-    return OutstandingChanges()
+    return OutstandingChanges(Metrics())
 
 
 def test_the_newest_state_of_a_path_covers_the_others(changes: OutstandingChanges) -> None:

@@ -248,7 +248,7 @@ def test_a_snapshot_in_memory_takes_the_place_of_the_log() -> None:
             assert client.create(f"/n{number:02}").err == 0
         memory = server._engine._memory
         assert memory is not None
-        assert memory.metrics.snap_count > 0
+        assert memory.metrics.snapshottime.count > 0
         assert len(memory._records) < 30
         server.kill()
         server.restart()

@@ -50,7 +50,7 @@ RECORDED: Final[dict[str, dict[str, list[dict[str, Any]]]]] = {
 }
 MEMBERS: Final = ("leader", "follower", "observer")
 
-MASKED: Final = TIMES | PLACES | COUNTS | ACTIVITY
+MASKED: Final = TIMES | COUNTS | ACTIVITY | (PLACES - {"initial_configuration"})
 
 
 @attrs.frozen
@@ -250,3 +250,52 @@ def test_a_member_answers_as_recorded(ensemble: ZooKeeperEnsemble, role: str) ->
     wrong = replay(role, asker_on_loop(ensemble, role))
     # The fixture has no zoo.cfg, and other keys.
     assert [each for each in wrong if "GET system_properties: zookeeper." not in each] == []
+
+
+@pytest.mark.parametrize(
+    ("command", "wanted", "got", "problem"),
+    [
+        ("x", '{"a": 1}', '{"a": 2}', "a: 2 in place of 1"),
+        ("x", '{"a": 1}', '{"a": "1"}', "a: '1' in place of 1"),
+        ("x", '{"a": 1}', '{"a": true}', "a: True in place of 1"),
+        ("x", '{"uptime": 1}', '{"uptime": 1.0}', "uptime: 1.0 in place of 1"),
+        ("x", '{"a": 1, "b": 2}', '{"b": 2, "a": 1}', ": the names are ['b', 'a']"),
+        ("x", '{"a": [1, 2]}', '{"a": [1]}', "a: [1] in place of [1, 2]"),
+        ("x", '{"a": "h:1"}', '{"a": "g:2"}', "a: g:2 in place of h:1"),
+        ("x", '{"error": "no"}', '{"error": null}', "error: None in place of 'no'"),
+        (
+            "dump",
+            '{"expiry_time_to_session_ids": {"5": [72057748889141248], "6": []}}',
+            '{"expiry_time_to_session_ids": {"7": []}}',
+            "expiry: [], not [['session 0']]",
+        ),
+        ("environment", '{"a": "1"}', '{"b": "1"}', "the names are ['b']"),
+        ("system_properties", "{}", '{"b": "", "a": "", "c": "", "d": ""}', "names are not sorted"),
+        ("system_properties", "{}", '{"b": "", "command": "", "error": null}', "b is not there"),
+        ("system_properties", '{"zookeeper.a": "1"}', '{"c": 1}', "zookeeper.a: None in place of"),
+        ("monitor", '{"a": 1, "watch_bytes": 1}', '{"watch_bytes": 1}', "a is missing"),
+        ("monitor", '{"watch_bytes": 1}', '{"a": 1, "watch_bytes": 1}', "a is not there"),
+        (
+            "monitor",
+            '{"watch_bytes": 1}',
+            '{"watch_bytes": 1.0}',
+            "watch_bytes is a <class 'float'>",
+        ),
+    ],
+)
+def test_the_comparison_finds_a_difference(
+    command: str, wanted: str, got: str, problem: str
+) -> None:
+    assert any(problem in each for each in differences(command, wanted, got, TIMES))
+
+
+def test_the_comparison_lets_pass_what_two_servers_cannot_share() -> None:
+    wanted = '{"uptime": 5, "a": "h:1", "id": 72057748889141248}'
+    got = '{"uptime": 6, "a": "h:2", "id": 72057748889141299}'
+    assert differences("x", wanted, got, TIMES) == []
+    ours = index_differences(
+        "", '<a href="/commands/shed_connections">shed_connections</a>\n<br/>\n'
+    )
+    assert ours == []
+    assert index_differences("", "") == ["shed_connections is missing"]
+    assert index_differences("x", "") == ["shed_connections is missing"]

@@ -1,8 +1,9 @@
-"""Who 3.9.3 takes, and as whom, by the certificate: recorded by conformance.certificates."""
+"""Who ZooKeeper takes, and as whom, by the certificate: recorded by conformance.certificates."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from conformance import certificates
 from conformance.certificates import OUT, RECORDING, SCENARIOS, Cast
 from conformance.secured import client_context
 from pyzk.config.server import ServerConfig, parse_config
+from pyzk.runtime import ocsp
 from pyzk.runtime.tls import TlsContexts, TlsPeerError, peer_chain
 from pyzk.server.arrival import Arrival
 from tests.certificates import Issued, write
+from tests.ocsp import Responder
 from tests.runtime.test_tls import Handshake
 from tests.world import World
 
@@ -27,11 +30,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def people(folder: Path) -> Cast:
-    lists = folder / "revoked.crl"
-    made = certificates.cast(lists.as_uri())
-    lists.write_bytes(made.revocations)
-    return made
+def people(folder: Path) -> Iterator[Cast]:
+    with Responder() as responder:
+        yield certificates.cast(folder, responder)
 
 
 def config_of(scenario: str, people: Cast, folder: Path) -> ServerConfig:
@@ -67,10 +68,13 @@ def outcome(config: ServerConfig, own: Issued | None) -> str:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_everybody_is_who_he_is_for_the_original(scenario: str, people: Cast, folder: Path) -> None:
+def test_everybody_is_who_he_is_for_the_original(
+    scenario: str, people: Cast, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ocsp, "ask", people.responder.ask)
     recorded = RECORDED[scenario]
     config = config_of(scenario, people, folder)
-    assert {name: outcome(config, own) for name, own in people.clients.items()} == {
+    assert {name: outcome(config, own) for name, own in people.of(scenario).items()} == {
         name: certificates.expected(scenario, name, said) for name, said in recorded.items()
     }
 

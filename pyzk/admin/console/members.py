@@ -17,7 +17,7 @@ from pyzk.quorum.leader import Leader
 from pyzk.quorum.learner import Learner
 from pyzk.quorum.learner_handler import ACTIVE, AWAIT_INFO, SYNCED, SYNCING, LearnerHandler
 from pyzk.quorum.observer import Observer
-from pyzk.zxid import epoch_of
+from pyzk.zxid import epoch_of, make
 
 if TYPE_CHECKING:
     from pyzk.config.members import Membership, QuorumServer
@@ -170,7 +170,8 @@ def _behind(role: Follower | Observer, last_zxid: int) -> View:
     """Return how far a learner is behind, as of the last PING."""
     if role.pulse.zxid < 0:
         return {"note": "no PING has come yet"}
-    return {"lag": lag(role.pulse.zxid, last_zxid)}
+    # Who serves has all of the history that the epoch began with.
+    return {"lag": lag(role.pulse.zxid, max(last_zxid, make(role.epoch, 0)))}
 
 
 def _learner(handler: LearnerHandler, peer: Peer) -> View:

@@ -26,6 +26,7 @@ from pyzk.testing.core.inspection import (
     session_id_of,
 )
 from pyzk.testing.core.security import NO_SECURITY, Secured, Security
+from pyzk.testing.core.settings import with_admin
 from pyzk.testing.errors import (
     FixtureError,
     LeakedClientsError,
@@ -59,6 +60,7 @@ class Controls(Secured):
         leaks: str = "warn",
         tls: Tls = False,
         sasl: Mapping[str, str] | None = None,
+        admin: bool = False,
     ) -> None:
         check_leaks(leaks)
         engine = Engine(
@@ -66,7 +68,7 @@ class Controls(Secured):
             host=host,
             port=port,
             virtual_clock=virtual_clock,
-            options=options or {},
+            options=with_admin(options, has_admin=admin),
             security=Security(tls, sasl) if tls or sasl else NO_SECURITY,
         )
         self._take(engine, leaks)
@@ -134,6 +136,20 @@ class Controls(Secured):
     def connect_string(self) -> str:
         """The connect string for clients: ``host:port``."""
         return place(self.host, self.port)
+
+    @property
+    def admin_address(self) -> tuple[str, int]:
+        """Host and port of the admin server (HTTP); another port after each start. Raises
+        FixtureError if there is none."""
+        address = self._engine.admin_address
+        if address is None:
+            from pyzk.runtime.admin_ports import EXTRA  # start-up is measured
+
+            raise FixtureError(
+                "there is no admin server; the argument admin=True asks for one, and it needs"
+                f" pip install '{EXTRA}'"
+            )
+        return address
 
     @property
     def data_dir(self) -> str | None:

@@ -52,6 +52,8 @@ def make_config(
         "clientPort": port,
         "clientPortAddress": host,
         **DEFAULTS,
+        "admin.serverAddress": host,
+        "admin.serverPort": 0,
         **options,
     }
     given = [Property(name, text_of(value), name) for name, value in settings.items()]
@@ -68,6 +70,12 @@ def make_config(
             said = warning.replace(", so it is ignored", "").replace(", ignored", "")
             raise FixtureError(f"option {said}")
     return config
+
+
+def with_admin(options: Mapping[str, object] | None, *, has_admin: bool) -> Mapping[str, object]:
+    """Return the options of a server, which has an admin server if ``has_admin`` says so."""
+    asked: dict[str, object] = {"admin.enableServer": "true"} if has_admin else {}
+    return {**asked, **(options or {})}
 
 
 def _read_if_there(path: str) -> bytes | None:

@@ -13,7 +13,7 @@ from tests.admin.console.looking import world
 from tests.quorum.leader_world import LeaderWorld, membership
 from tests.quorum.learner_world import LearnerWorld, commit, ping, proposal
 from tests.quorum.test_leader_broadcast import own_create
-from tests.transactions import create
+from tests.transactions import create, database_of
 
 
 def leading(observers: int = 1) -> LeaderWorld:
@@ -108,6 +108,15 @@ def test_a_learner_knows_itself_and_its_leader() -> None:
         "note": None,
     }
     assert told[1]["lag"] is told[1]["zxid"] is told[1]["state"] is told[1]["roundTripMs"] is None
+
+
+def test_a_learner_is_not_behind_before_the_first_transaction_of_an_epoch() -> None:
+    made = LearnerWorld(database=database_of([create(make(1, 7))]), epochs=(1, 1))
+    made.serve(2)
+    made.hear(ping(make(2, 0)))
+    view: Any = members_view(made.peer, membership(5), 4, shows_addresses=False)
+    told = {row["sid"]: row for row in view["members"]}
+    assert (told[4]["zxid"], told[4]["lag"]) == ("0x100000007", 0)
 
 
 def test_epochs_are_those_of_a_member() -> None:

@@ -97,7 +97,7 @@ export class Overview {
     this.figure("ephemerals", number(gauges.ephemerals));
     this.figure("watches", number(gauges.watches));
     this.figure("expired sessions", number(counters.stale_sessions_expired));
-    this.figure("refused connections", number(counters.connection_rejected));
+    this.figure("refused clients", number(counters.connection_rejected));
     const rows = [["requests", "latency"], ["reads", "readlatency"], ["updates", "updatelatency"], ["log sync", "fsynctime"], ["quorum's ACK", "quorum_ack_latency"], ["snapshot", "snapshottime"], ["election", "election_time"]];
     replace(this.summaries, rows.map(([name, key]) => {
       const told = numbers.summaries[key];
