@@ -182,6 +182,10 @@ conformance: $(VENV)/.test ## compare with a real ZooKeeper, command by command,
 mixed: $(VENV)/.test ## ensembles of pyzk and Apache ZooKeeper in every mixture (options: make mixed ARGS="--only NAME")
 	@$(RUN) -m conformance.mixed $(ARGS)
 
+.PHONY: prometheus
+prometheus: $(VENV)/.test ## Debian's Prometheus scrapes a live ensemble (skipped aloud where there is none)
+	@$(RUN) -m conformance.prometheus $(ARGS)
+
 .PHONY: migration
 migration: $(VENV)/.test ## a live ensemble of Apache ZooKeeper becomes one of pyzk, and goes back, in both ways
 	@$(RUN) -m conformance.mixed.migration $(ARGS)
