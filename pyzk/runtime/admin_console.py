@@ -162,7 +162,8 @@ class Console:
         self._one_at_a_time = asyncio.Lock()
         self._writes = 0
         self._log = RecentLog()
-        self._own_names = {socket.gethostname().lower(), socket.getfqdn().lower()}
+        # Not socket.getfqdn, which may wait for a name service.
+        self._own_name = socket.gethostname().lower()
 
     @property
     def _peer(self) -> Peer:
@@ -247,7 +248,7 @@ class Console:
     def _names(self) -> set[str]:
         """Return the names by which this server is known."""
         config = self._world.config
-        names = self._own_names | {each.lower() for each in config.console_hosts}
+        names = {self._own_name} | {each.lower() for each in config.console_hosts}
         if config.admin is not None:
             names.add(config.admin.server_address.lower())
         configurations = self._world.configurations

@@ -517,7 +517,8 @@ def test_a_directory_that_would_be_made_by_a_slip_is_refused(serve: Served, tmp_
         *(
             (
                 arguments,
-                "It belongs behind `status`, `health`, `config check` or a command of `members`.",
+                "It belongs behind `status`, `health`, `purge`, `config check` or a"
+                " command of `members`.",
             )
             for arguments in (
                 ["--output", "json", "status"],

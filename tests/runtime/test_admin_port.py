@@ -149,6 +149,13 @@ async def test_a_long_answer_comes_in_pieces(tmp_path: Path) -> None:
         reply = await ask(place_of(runner), "/commands/watches_by_path")
         assert reply.headers["Transfer-Encoding"] == "chunked"
         assert len(reply.json["path_to_session_ids"]) == 3000
+        head = await ask(place_of(runner), "/commands/watches_by_path", "HEAD")
+        assert (head.status, head.body) == (200, b"")
+        assert head.headers["Content-Length"] is None
+        async with stranger(place_of(runner)) as visitor:
+            visitor.send(b"HEAD /commands/watches_by_path HTTP/1.1\r\nHost: h\r\n\r\n" + RUOK)
+            await visitor.reader.readuntil(b"\r\n\r\n")
+            assert (await visitor.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
 
 
 async def test_several_requests_on_one_connection(tmp_path: Path) -> None:

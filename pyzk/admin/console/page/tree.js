@@ -7,6 +7,8 @@ import { NodePanel } from "./node.js";
 
 const ROW = 28;
 const WINDOW = 100;
+const OPEN_CHARS = 100000;
+const DEEP = 100; // to open a path below so many others each is asked for; by hand it goes deeper
 
 export function join(path, name) {
   return path === "/" ? `/${name}` : `${path}/${name}`;
@@ -167,8 +169,14 @@ export class Tree {
     return found;
   }
 
+  // The paths whose changes the state is to tell: not too many, nor too long.
   get openPaths() {
-    return [...this.branches().map((each) => each.path), this.chosen].filter((path) => path !== null).slice(0, 100);
+    let left = OPEN_CHARS;
+    return [this.chosen, ...this.branches().map((each) => each.path)].filter((path) => {
+      if (path === null) return false;
+      left -= path.length;
+      return left > 0;
+    }).slice(0, 100);
   }
 
   update(state) {
@@ -211,6 +219,7 @@ export class Tree {
     let branch = this.root;
     const names = path === "/" ? [] : path.slice(1).split("/");
     this.active = { branch: null, place: null };
+    if (names.length > DEEP) { this.draw(); return; }
     for (const [depth, name] of names.entries()) {
       const answer = await this.load(branch, 0, 1, [name]);
       if (path !== this.chosen) return;
