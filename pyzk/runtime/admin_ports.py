@@ -185,7 +185,9 @@ class AdminPorts:
                 self._admits,
             )
         except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else error.strerror or str(error)
+            # A name that does not resolve has a negative number, of another list than errno's.
+            number = error.errno or 0
+            reason = os.strerror(number) if number > 0 else error.strerror or str(error)
             log.warning(
                 "no admin server on %s: %s; choose another place with admin.serverPort and"
                 " admin.serverAddress, or none with admin.enableServer=false",
@@ -199,6 +201,11 @@ class AdminPorts:
             place(*self._port.address),
             config.command_url,
         )
+
+    def reload_keys(self) -> bool:
+        """Read the files of keys and certificates again if they have changed; tell whether there
+        are new ones."""
+        return self._contexts is not None and self._contexts.reload_if_changed()
 
     def _admits(self, descriptor: int) -> bool:
         """Tell whether a connection may have this descriptor: the last ones are for the disk."""

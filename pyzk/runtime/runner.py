@@ -251,6 +251,7 @@ class PeerRunner(ClientInputs):
     def reload_keys(self) -> bool:
         """Reads keys and certificates again if their files have changed; tells whether it did."""
         are_new = self._clients.reload_keys()
+        are_new = (self.admin is not None and self.admin.reload_keys()) or are_new
         return (self._member is not None and self._member.reload_keys()) or are_new
 
     def take_clients_at(self, host: str, port: int) -> None:
