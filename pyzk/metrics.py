@@ -179,7 +179,9 @@ class Metrics:
     sync_processor_queue_flush_time_ms: PercentileSummary
     write_commitproc_time_ms: PercentileSummary
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_member: bool = False) -> None:
+        """``is_member``: these are the metrics of a member of an ensemble. As in the original a
+        lone server has no numbers of commits."""
         self.latency = Summary()
         self.written = WrittenByNamespace()
         self.operations = [0] * _OPERATIONS
@@ -188,9 +190,10 @@ class Metrics:
             setattr(self, name, PercentileSummary(MEDIAN_RESERVOIR))
         for name in PERCENTILE_SUMMARIES:
             setattr(self, name, PercentileSummary())
-        # All that a read or a write does in between is to wait for that.
-        self.read_commitproc_time_ms = self.readlatency
-        self.write_commitproc_time_ms = self.updatelatency
+        if is_member:
+            # All that a read or a write does in between is to wait for that.
+            self.read_commitproc_time_ms = self.readlatency
+            self.write_commitproc_time_ms = self.updatelatency
 
     def count_response(self, size: int) -> None:
         """Note the length of one reply."""

@@ -36,6 +36,7 @@ from conformance.secured import JKS, PEM, USERS, Stores
 from conformance.servers import Launcher, Server
 from tests import kdc
 from tests.certificates import Authority, Issued
+from tests.ocsp import Responder
 
 LOGINS: Final = Path(__file__).parent / "Logins.java"
 PATIENCE_S: Final = 40.0
@@ -445,9 +446,7 @@ def compare(ours: Launcher, theirs: Launcher) -> tuple[list[str], str]:
     """Returns the differences of two servers, and a summary."""
     with tempfile.TemporaryDirectory(prefix="pyzk-logins-") as name, contextlib.ExitStack() as ends:
         folder = Path(name)
-        lists = folder / "revoked.crl"
-        people = cast(lists.as_uri())
-        lists.write_bytes(people.revocations)
+        people = cast(folder, ends.enter_context(Responder()))
         realm = ends.enter_context(realm_of(folder))
         both = []
         for number, launcher in enumerate((ours, theirs)):
@@ -469,5 +468,5 @@ def _differences(ours: Tries, theirs: Tries) -> Iterator[str]:
             if found != (OUT if said == PIPE else said):
                 line = f"{client}, {name}: {theirs.launcher.name} {said!r}"
                 yield f"{line}, {ours.launcher.name} {found!r}"
-            elif not said.startswith(certain):
-                yield f"{client}, {name}: {said!r} at both, though it must be {certain!r}"
+            elif not found.startswith(certain):
+                yield f"{client}, {name}: {found!r} at both, though it must be {certain!r}"

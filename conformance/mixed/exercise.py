@@ -25,6 +25,7 @@ EPHEMERAL: Final = 1
 SEQUENTIAL: Final = 2
 CONTAINER: Final = 4
 PERSISTENT_TTL: Final = 5
+BAD_ARGUMENTS: Final = -8
 NO_NODE: Final = -101
 NO_AUTH: Final = -102
 SESSION_MOVED: Final = -118
@@ -162,6 +163,24 @@ def answers_are_equal(ensemble: Ensemble) -> None:
     for member in ensemble.running[1:]:
         for ours, theirs in zip(found[member.sid], found[first.sid], strict=True):
             check(ours == theirs, f"answers differ:\n  {member}: {ours}\n  {first}: {theirs}")
+
+
+def the_root_stays(ensemble: Ensemble) -> None:
+    """Its deletion fails through every member, as a transaction of its own, with a zxid of its own:
+    so a follower may put it in the place of a write that it may not send on."""
+    for member in ensemble.running:
+        client = ensemble.client(member.sid)
+        zxids = []
+        for op, body, err in (
+            ("setData", wire.set_data("/", b""), 0),
+            ("delete", wire.path_version("/"), BAD_ARGUMENTS),
+            ("setData", wire.set_data("/", b""), 0),
+        ):
+            answer = client.call(op, body)
+            check(answer.err == err, f"{op} / at {member}: error {answer.err}, not {err}")
+            zxids.append(answer.zxid)
+        check(zxids[0] < zxids[1] < zxids[2], f"zxids at {member}: {zxids}")
+        client.close_session()
 
 
 def writes_are_seen_everywhere(ensemble: Ensemble) -> None:
@@ -474,6 +493,7 @@ def identities_are_known(ensemble: Ensemble) -> None:
 
 ALL: Final[tuple[Callable[[Ensemble], None], ...]] = (
     answers_are_equal,
+    the_root_stays,
     writes_are_seen_everywhere,
     requests_are_answered_in_order,
     sessions_move,

@@ -85,9 +85,9 @@ class PeerRunner(ClientInputs):
         """The sockets of clients have lower descriptors."""
         self.peer: Peer
         seams = seams or Seams()
-        self.storage: ServerStorage = seams.storage or file_storage(config)
+        self.storage: ServerStorage = seams.storage or _file_storage(config)
         self._time = seams.time
-        self._listeners = seams.listeners, seams.secure_listeners
+        self._seams = seams
         self._clients = ClientPorts(
             self, config, seams.wrap, seams.wrap_tls, self._clients_taken_at, self.call_later
         )
@@ -134,12 +134,12 @@ class PeerRunner(ClientInputs):
         """
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
-        self._clients.open(*self._listeners)
+        self._clients.open(self._seams.listeners, self._seams.secure_listeners)
         try:
             if self.config.admin is not None or self.config.is_told_to_prometheus:
                 from pyzk.runtime.admin_ports import AdminPorts  # few tests need it
 
-                self.admin = AdminPorts(self)
+                self.admin = AdminPorts(self, self._seams.admin_listeners)
             database = self.storage.open()
             self._take_saved()
             self.read_clock()
@@ -171,11 +171,10 @@ class PeerRunner(ClientInputs):
             return
         told = ensemble.with_saved(saved.committed, saved.last_seen)
         host = None if told.client_host == WILDCARD else told.client_host
-        port = told.client_port
-        config = replace(self.config, ensemble=told, client_port=port)
+        config = replace(self.config, ensemble=told, client_port=told.client_port)
         self.config = replace(config, client_port_address=host)
         if told.client_address != ensemble.client_address:
-            self._clients.open_elsewhere(host, port)
+            self._clients.open_elsewhere(host, told.client_port)
 
     def _make_peer(self, database: Database) -> None:
         config = self.config
@@ -252,6 +251,7 @@ class PeerRunner(ClientInputs):
     def reload_keys(self) -> bool:
         """Reads keys and certificates again if their files have changed; tells whether it did."""
         are_new = self._clients.reload_keys()
+        are_new = (self.admin is not None and self.admin.reload_keys()) or are_new
         return (self._member is not None and self._member.reload_keys()) or are_new
 
     def take_clients_at(self, host: str, port: int) -> None:
@@ -593,9 +593,7 @@ def _shown(what: object) -> object:
     return what[:_SHOWN_BYTES] if isinstance(what, bytes) else what
 
 
-def file_storage(config: ServerConfig) -> ServerStorage:
-    """Returns the machine's own disk as storage."""
-    # Test servers in memory have no use for it, and their start-up is measured.
-    from pyzk.runtime.storage import Storage
+def _file_storage(config: ServerConfig) -> ServerStorage:
+    from pyzk.runtime.storage import Storage  # servers in memory start sooner without
 
     return Storage(config)

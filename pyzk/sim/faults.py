@@ -373,6 +373,7 @@ class Faults:
         left = [sid for sid in machines if sid not in core]
         self._say(f"healed: {_names(core)}; left as they are: {_names(left)}")
         options.spikes = options.slow_syncs = 0.0
+        options.latency_us = min(options.latency_us, _most_latency_us(options))
         options.socket_bytes = max(options.socket_bytes, 1 << 14)
         if options.line_bytes_ms:
             options.line_bytes_ms = max(options.line_bytes_ms, self._needed_rate())
@@ -466,6 +467,13 @@ class Faults:
                 network.block(machine.sid, sid)
             if how in ("apart", "deaf"):
                 network.block(sid, machine.sid)
+
+
+def _most_latency_us(options: Options) -> int:
+    """Return with what latency a session outlives its own beginning: that is a write through a
+    follower, with a connection before it, and a client gives a server up after two thirds of the
+    session's timeout."""
+    return options.session_timeout_ms * 1000 // 40
 
 
 def _names(keys: list[int]) -> str:

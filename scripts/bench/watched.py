@@ -8,8 +8,10 @@ and without a pause. What counts is how much longer the slowest hundredth of the
 from __future__ import annotations
 
 import http.client
+import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -115,6 +117,7 @@ def server_to_watch(like: Server) -> tuple[Server, int]:
 
 def watched(zkload: Path, server: Server, port: int, times: Times) -> dict[str, float]:
     """Measure the reads alone, and while the server is looked at."""
+    _wait_until_open(port)
     has = [each for each in QUESTIONS if ask(port, each, lambda: False)[0] == 200]
     alone = _gets(zkload, server, times)
     watcher = Watcher(port, has)
@@ -132,6 +135,19 @@ def watched(zkload: Path, server: Server, port: int, times: Times) -> dict[str, 
         "looked at: MB received": watcher.received / 1e6,
     }
     return figures | {f"looked at: {name}": count for name, count in watcher.answered.items()}
+
+
+def _wait_until_open(port: int) -> None:
+    """Wait for the port for HTTP: a server opens it when it serves clients already."""
+    end = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), TIMEOUT_S).close()
+            return
+        except ConnectionRefusedError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
 
 
 def _gets(zkload: Path, server: Server, times: Times) -> dict[str, float]:

@@ -51,6 +51,15 @@ def test_in_the_end_lines_carry_a_snapshot_within_init_limit() -> None:
     assert rates == [0, 400, 1000]
 
 
+def test_in_the_end_a_session_outlives_its_own_beginning() -> None:
+    found = []
+    for timeout_ms in (400, 4000):
+        options = Options(1, is_declared_new=True, latency_us=40_000, session_timeout_ms=timeout_ms)
+        World(options, Trace()).faults.heal()
+        found.append(options.latency_us)
+    assert found == [10_000, 40_000]
+
+
 def test_an_administrator_proves_as_often_as_others_that_it_is_served() -> None:
     options = Options(1, admins=1, reconfig=True, reconfig_s=4.0, clients=1)
     world = World(options, Trace())

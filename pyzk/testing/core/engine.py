@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Final
 from pyzk.config.server import ServerConfig
 from pyzk.int64 import hex_id
 from pyzk.runtime.client_port import ClientProtocol
-from pyzk.runtime.runner import PeerRunner, file_storage
+from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import MemberNetwork, Seams, ServerStorage
 from pyzk.server.connection import CLOSED
 from pyzk.server.server import Server
@@ -150,7 +150,13 @@ class Engine:
         self.time.skip(1)
         if self.data_dir is None and self._memory is None:
             self._memory = MemoryStorage(self.config)
-        storage: ServerStorage = self._memory or file_storage(self.config)
+        storage: ServerStorage
+        if self._memory is not None:
+            storage = self._memory
+        else:
+            from pyzk.runtime.storage import Storage  # servers in memory start sooner without
+
+            storage = Storage(self.config)
         self._valve = Valve(storage, self.gate, self.observe)
         listeners = self.port.listeners()
         runner = PeerRunner(
@@ -275,8 +281,8 @@ class Engine:
     async def _cut_off(self) -> None:
         """Wait until every link knows that its socket is closed; cut those that are slow."""
         for turn in range(_LAST_TURNS):
-            if not self.links and not self.sockets:
-                break
+            if not self.links and not self.sockets and self.config.admin is None:
+                break  # visitors of an admin server are known to nobody here
             if turn == 3:
                 for link in list(self.links):
                     link.cut()
