@@ -196,7 +196,9 @@ class AdminPorts:
                 self._sockets,
             )
         except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else error.strerror or str(error)
+            # A name that does not resolve has a negative number, of another list than errno's.
+            number = error.errno or 0
+            reason = os.strerror(number) if number > 0 else error.strerror or str(error)
             log.warning(
                 "no admin server on %s: %s; choose another place with admin.serverPort and"
                 " admin.serverAddress, or none with admin.enableServer=false",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import socket
 from pathlib import Path
@@ -270,6 +271,21 @@ def test_config_check_opens_the_stores(tmp_path: Path) -> None:
         f"pyzk: {old}: ssl.keyStore.location: {tmp_path}/k.pem cannot be read: No such file or"
         " directory\n"
     )
+
+
+def test_config_check_sees_that_the_library_for_tls_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tls_cfg(tmp_path, Authority().issue())
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: None if name == "cryptography" else find_spec(name),
+    )
+    result = check(path)
+    assert result.exit_code == 2
+    assert "pip install 'pyzk-server[tls]'" in result.stderr
 
 
 def test_config_check_leaves_out_what_is_usual_of_sasl(tmp_path: Path) -> None:

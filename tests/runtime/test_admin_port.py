@@ -363,6 +363,19 @@ async def test_a_certificate_that_is_needed(tmp_path: Path) -> None:
             await ask(place, "/commands/ruok", context=AUTHORITY.client())
 
 
+async def test_new_certificates_are_taken(tmp_path: Path) -> None:
+    text = f"admin.forceHttps=true\n{tls_lines(tmp_path)}"
+    async with admin_server(tmp_path, text) as runner:
+        place = place_of(runner)
+        assert not runner.reload_keys()
+        other = Authority()
+        other.stores(tmp_path / "stores", "ssl.quorum.")
+        assert runner.reload_keys()
+        assert (await ask(place, "/commands/ruok", context=other.client())).status == 200
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await ask(place, "/commands/ruok", context=AUTHORITY.client())
+
+
 async def test_keys_that_are_missing_end_the_start(tmp_path: Path) -> None:
     text = (
         f"admin.forceHttps=true\nssl.quorum.keyStore.location={tmp_path}/k.pem\n"
