@@ -93,7 +93,7 @@ test: $(VENV)/.test ## the fast tests, about a minute (options: make test ARGS="
 .PHONY: browser-test
 browser-test: $(VENV)/.test ## the console in a headless Chromium (Debian: apt-get install chromium-driver)
 	@$(PIP) install 'selenium>=4.20' || echo "selenium cannot be installed"
-	@$(PYTEST) -m browser $(ARGS) tests/browser
+	@$(PYTEST) -m browser -o faulthandler_timeout=0 $(ARGS) tests/browser
 	@cat .build/screenshots/figures.txt 2>/dev/null || true
 
 # (pytest's 5: there is none.)

@@ -7,6 +7,8 @@ fewer, for the median that Prometheus is told.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import accumulate
 from typing import Final
 
 RESERVOIR: Final = 4096
@@ -126,23 +128,25 @@ class PercentileSummary(Summary):
 
     def recent(self, count: int, *quantiles: float) -> list[int]:
         """Return the same of the last ``count`` values only, or of those that are kept."""
-        rows = self._rows(min(count, self._kept))
-        total = sum(number for _, number in rows)
-        return [_quantile(rows, total, quantile) for quantile in quantiles]
+        rows = sorted(self._rows(min(count, self._kept)))
+        values = [value for value, _ in rows]
+        ends = list(accumulate([number for _, number in rows]))
+        return [_quantile(values, ends, quantile) for quantile in quantiles]
 
     def _rows(self, count: int) -> list[tuple[int, int]]:
-        """Return the last ``count`` values as (value, how many), the least first."""
-        values, counts = self._values, self._counts
-        by_value: dict[int, int] = {}
-        at = self._last
-        for _ in range(len(values)):
-            if count <= 0:
-                break
-            number = min(counts[at], count)
-            count -= number
-            by_value[values[at]] = by_value.get(values[at], 0) + number
-            at = at - 1 if at else len(values) - 1
-        return sorted(by_value.items())
+        """Return the last ``count`` values as (value, how many), the newest first."""
+        begin = self._last + 1  # of the older half, which goes on where the newest row ends
+        values = self._values[begin:] + self._values[:begin]
+        counts = self._counts[begin:] + self._counts[:begin]
+        values.reverse()
+        counts.reverse()
+        ends = list(accumulate(counts))
+        whole = bisect_right(ends, count)
+        rows = list(zip(values[:whole], counts[:whole], strict=True))
+        left = count - ends[whole - 1] if whole else count
+        if whole < len(values) and left > 0:
+            rows.append((values[whole], left))
+        return rows
 
     def reset(self) -> None:
         super().reset()
@@ -152,26 +156,20 @@ class PercentileSummary(Summary):
         self._last = -1
 
 
-def _quantile(rows: list[tuple[int, int]], total: int, quantile: float) -> int:
-    if not total:
+def _quantile(values: list[int], ends: list[int], quantile: float) -> int:
+    """Return a quantile of values in order; ``ends`` says how many there are up to and with each
+    of them."""
+    if not ends:
         return 0
+    total = ends[-1]
     position = quantile * (total + 1)
     index = int(position)
     if index < 1:
-        return rows[0][0]
+        return values[0]
     if index >= total:
-        return rows[-1][0]
-    low, high = _at(rows, index - 1), _at(rows, index)
+        return values[-1]
+    low, high = values[bisect_right(ends, index - 1)], values[bisect_right(ends, index)]
     return int(low + (position - index) * (high - low) + 0.5)
-
-
-def _at(rows: list[tuple[int, int]], index: int) -> int:
-    """Return the value at an index of all values in order."""
-    for value, count in rows:
-        if index < count:
-            return value
-        index -= count
-    raise AssertionError(index)
 
 
 class WrittenByNamespace:

@@ -26,7 +26,7 @@ class Branch {
     this.rows = new Map();
     this.open = new Map();
     this.failure = null;
-    this.loading = false;
+    this.loading = null;
   }
 
   get depth() { return this.parent === null ? 0 : this.parent.depth + 1; }
@@ -114,9 +114,19 @@ export class Tree {
 
   // --- what the server says
 
+  // One request for a branch at a time; returns the answer, undefined if there is none.
   async load(branch, start, count = WINDOW, locate = []) {
-    if (branch.loading) { branch.again = true; return; }
-    branch.loading = true;
+    while (branch.loading !== null) await branch.loading;
+    branch.loading = this.fetch(branch, start, count, locate);
+    try {
+      return await branch.loading;
+    } finally {
+      branch.loading = null;
+      this.draw();
+    }
+  }
+
+  async fetch(branch, start, count, locate) {
     try {
       const answer = await ask("children", { path: branch.path, start, count, locate });
       if (answer.token !== branch.token) branch.rows.clear();
@@ -137,9 +147,7 @@ export class Tree {
       branch.open.clear();
       branch.rows.clear();
       branch.token = null;
-    } finally {
-      branch.loading = false;
-      this.draw();
+      return undefined;
     }
   }
 
@@ -227,8 +235,8 @@ export class Tree {
       if (place === null || place === undefined) break;
       if (!branch.rows.has(place)) await this.load(branch, Math.max(0, place - 10));
       this.active = { branch, place };
-      if (depth === names.length - 1) break;
-      if (!branch.open.has(name)) await this.expand(branch, place);
+      const row = branch.rows.get(place);
+      if (!branch.open.has(name) && (depth < names.length - 1 || (row && row.children > 0))) await this.expand(branch, place);
       branch = branch.open.get(name);
       if (branch === undefined) break;
       branch.place = place;
@@ -269,7 +277,7 @@ export class Tree {
     }
     const row = branch.rows.get(place);
     if (row === undefined) {
-      if (!branch.loading) this.load(branch, Math.max(0, place - 20));
+      if (branch.loading === null) this.load(branch, Math.max(0, place - 20));
       return el("div", { id: `row-${index}`, class: "row muted", role: "treeitem", "aria-level": depth + 1 }, this.indent(depth), "…");
     }
     return this.item(index, isActive, {
