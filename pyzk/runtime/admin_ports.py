@@ -213,11 +213,6 @@ class AdminPorts:
             config.command_url,
         )
 
-    def reload_keys(self) -> bool:
-        """Read the files of keys and certificates again if they have changed; tell whether there
-        are new ones."""
-        return self._contexts is not None and self._contexts.reload_if_changed()
-
     def _close_sockets(self) -> None:
         """Close the sockets that were handed over and are not served."""
         while self._sockets:
