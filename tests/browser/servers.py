@@ -132,9 +132,10 @@ class Members:
 
     def __init__(self, directory: Path, ports: list[int]) -> None:
         lines = [
-            "tickTime=500",
-            "initLimit=20",
-            "syncLimit=10",
+            # A server that stands still for longer than a tick gives its sessions more time.
+            "tickTime=2000",
+            "initLimit=10",
+            "syncLimit=5",
             "maxSessionTimeout=60000",
             "standaloneEnabled=false",
             "audit.enable=true",

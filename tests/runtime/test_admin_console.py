@@ -166,6 +166,7 @@ def test_the_page_needs_nothing_that_its_policy_forbids() -> None:
     assert "<style" not in index
     assert " style=" not in index
     assert " on" not in index.replace(" on the", "")
+    assert all(f'"/console/{name}"' in index for name in FILES)
     assert index.count("<script") == index.count('<script type="module" src=')
 
 
