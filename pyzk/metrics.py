@@ -43,6 +43,9 @@ class Metrics:
     sets: int = 0
     creates: int = 0
     pings: int = 0
+    rarer_opcode: int = 0
+    rarer_count: int = 0
+    """The opcode of the last other requests, and how many of these came in a row."""
     rarer_operations: list[int]
     slow_requests: int = 0
     """How many requests took as long as ``pyzk.slowRequestMs``."""
@@ -225,15 +228,26 @@ class Metrics:
         elif opcode == OpCode.PING:
             self.pings += count
         else:
-            known = _FIRST_OPCODE <= opcode <= _LAST_OPCODE
-            place = opcode & UNKNOWN_OPERATION if known else UNKNOWN_OPERATION
-            self.rarer_operations[place] += count
+            if opcode != self.rarer_opcode:
+                self._end_row(opcode)
+            self.rarer_count += count
         return count
+
+    def _end_row(self, opcode: int) -> None:
+        """Put the newest of the rarer requests to the others; what comes now has this opcode."""
+        last = self.rarer_opcode
+        known = _FIRST_OPCODE <= last <= _LAST_OPCODE
+        self.rarer_operations[last & UNKNOWN_OPERATION if known else UNKNOWN_OPERATION] += (
+            self.rarer_count
+        )
+        self.rarer_opcode = opcode
+        self.rarer_count = 0
 
     @property
     def operations(self) -> list[int]:
         """How many requests of clients there were, by opcode; the negative ones stand
         ``_OPERATIONS`` further on."""
+        self._end_row(self.rarer_opcode)
         found = list(self.rarer_operations)
         found[OpCode.GET_DATA] = self.gets
         found[OpCode.SET_DATA] = self.sets
