@@ -129,6 +129,17 @@ def test_waiting_goes_on_for_longer_than_a_session(
     assert pings.fired == 3
 
 
+def test_the_answer_to_a_ping_may_take_longer_than_its_interval(
+    zk_server: ZooKeeperServer, connected: ConnectedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyzk.testing.external.plain_client.PING_S", 0.01)
+    connected.load({"/a": b"1"})
+    slow = zk_server.delay("ping", 0.1, times=1)
+    with pytest.raises(TimeoutError, match="/a exists"):
+        connected.wait_for_node("/a", data=b"2", timeout=0.2)
+    assert slow.fired == 1
+
+
 def test_what_an_acl_keeps_is_told(zk_server: ZooKeeperServer, connected: ConnectedServer) -> None:
     connected.load({"/a/b": b""})
     chroot = connected.connect_string.partition("/")[2]

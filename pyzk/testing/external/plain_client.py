@@ -123,17 +123,22 @@ class PlainClient:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            if not self._buffer:
-                self._socket.settimeout(min(left, PING_S))
-                try:
-                    self._fill()
-                except TimeoutError:
-                    self._call(OpCode.PING, xid=Xid.PING)
-                    continue
-                finally:
-                    self._socket.settimeout(SESSION_MS / 1000)
-            self._reply()
+            if self._buffer or self._has_come(min(left, PING_S)):
+                self._reply()
+            else:
+                self._call(OpCode.PING, xid=Xid.PING)
         self._events -= 1
+        return True
+
+    def _has_come(self, within_s: float) -> bool:
+        """Tell whether something comes within so many seconds. A reply may take longer."""
+        self._socket.settimeout(within_s)
+        try:
+            self._fill()
+        except TimeoutError:
+            return False
+        finally:
+            self._socket.settimeout(SESSION_MS / 1000)
         return True
 
     # --- frames ---------------------------------------------------------------------
