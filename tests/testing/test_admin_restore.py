@@ -217,6 +217,7 @@ def test_a_leader_that_dies_meanwhile_leaves_one_state_to_all(
             asking.result()
     ensemble.wait_for_leader()
     ensemble.restart(leader)
+    ensemble.wait_until_serving()  # the observer may still look for the leader
     ensemble.wait_until_synced()
     trees = [member.tree() for member in ensemble]
     assert trees[0] in ({"/old": b""}, NEW)
