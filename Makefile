@@ -93,7 +93,7 @@ test: $(VENV)/.test ## the fast tests, about a minute (options: make test ARGS="
 .PHONY: browser-test
 browser-test: $(VENV)/.test ## the console in a headless Chromium (Debian: apt-get install chromium-driver)
 	@$(PIP) install 'selenium>=4.20' || echo "selenium cannot be installed"
-	@$(PYTEST) -m browser $(ARGS) tests/browser
+	@$(PYTEST) -m browser -o faulthandler_timeout=0 $(ARGS) tests/browser
 	@cat .build/screenshots/figures.txt 2>/dev/null || true
 
 # (pytest's 5: there is none.)
@@ -155,6 +155,7 @@ generate: $(VENV)/.runtime ## write the generated files again
 	@$(RUN) -m scripts.gen_jute
 	@$(RUN) -m scripts.gen_packing
 	@$(RUN) -m scripts.gen_config_table
+	@$(RUN) -m scripts.gen_dashboard
 	@$(RUN) -m scripts.gen_word_table
 	@$(RUN) -m scripts.gen_admin_table
 	@$(RUN) -m scripts.gen_zab
@@ -165,6 +166,7 @@ generated: $(VENV)/.runtime ## fail if a generated file differs from what its ge
 	@$(RUN) -m scripts.gen_jute --check
 	@$(RUN) -m scripts.gen_packing --check
 	@$(RUN) -m scripts.gen_config_table --check
+	@$(RUN) -m scripts.gen_dashboard --check
 	@$(RUN) -m scripts.gen_word_table --check
 	@$(RUN) -m scripts.gen_admin_table --check
 	@$(RUN) -m scripts.gen_zab --check
@@ -179,6 +181,10 @@ conformance: $(VENV)/.test ## compare with a real ZooKeeper, command by command,
 .PHONY: mixed
 mixed: $(VENV)/.test ## ensembles of pyzk and Apache ZooKeeper in every mixture (options: make mixed ARGS="--only NAME")
 	@$(RUN) -m conformance.mixed $(ARGS)
+
+.PHONY: prometheus
+prometheus: $(VENV)/.test ## Debian's Prometheus scrapes a live ensemble (skipped aloud where there is none)
+	@$(RUN) -m conformance.prometheus $(ARGS)
 
 .PHONY: migration
 migration: $(VENV)/.test ## a live ensemble of Apache ZooKeeper becomes one of pyzk, and goes back, in both ways

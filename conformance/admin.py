@@ -47,7 +47,7 @@ MASKED_OF_MEMBERS: Final = MASKED | ACTIVITY
 ROLES: Final = ("leader", "follower", "observer")
 LATER: Final = ("snapshot", "restore", "shed_connections")
 """Commands that 3.8 does not have, or 3.9 neither; their own test is in tests/runtime."""
-PATIENCE_S: Final = 60.0
+PATIENCE_S: Final = 180.0
 
 
 @attrs.frozen

@@ -108,6 +108,10 @@ ADMIN_QUESTIONS: Final[dict[str, str]] = {
 """Requests to the admin server that get another answer, those of one version with its number, and
 why."""
 
+# Of the path of a request no more is compared than clients send: Jetty takes `;x` out of it, goes
+# up at `..`, reads bytes that are no UTF-8 as ISO-8859-1, and refuses `%zz` and `%00` with 400;
+# here all of these are names of commands that there are not.
+
 SINCE_39_IN_MNTR: Final = (
     *("restore_error_count", "restore_rate_limited_count"),
     *("snapshot_error_count", "snapshot_rate_limited_count"),

@@ -7,6 +7,8 @@ fewer, for the median that Prometheus is told.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import accumulate
 from typing import Final
 
 RESERVOIR: Final = 4096
@@ -71,21 +73,25 @@ class PercentileSummary(Summary):
     """A summary that also knows percentiles of its last values.
 
     Values come in rows, most often of zeros: rows are kept, not values, so that to add a row costs
-    the same however long it is."""
+    the same however long it is. The newest row is in plain attributes: a number in a list is an
+    object, and to make one costs the compiled form more than all the rest."""
 
-    __slots__ = ("_counts", "_kept", "_last", "_next", "_values")
+    __slots__ = ("_counts", "_kept", "_last", "_next", "_row_count", "_row_value", "_values")
 
     def __init__(self, kept: int = RESERVOIR) -> None:
         """``kept`` is how many values are kept."""
         super().__init__()
         self._kept = kept
+        self._row_value = 0
+        self._row_count = 0
+        """The newest row: its value, and how many there are of it; 0 before the first."""
         self._values: list[int] = []
-        """The values of the rows; when it is full the oldest is at ``_next``."""
+        """The values of the other rows; when it is full the oldest is at ``_next``."""
         self._counts: list[int] = []
-        """How many values each row has."""
+        """How many values each of those has."""
         self._next = 0
         self._last = -1
-        """Where the newest row is; -1 if there is none."""
+        """Where the newest of those is; -1 if there is none."""
 
     def add(self, value: int) -> None:
         self.add_many(value, 1)
@@ -101,21 +107,24 @@ class PercentileSummary(Summary):
             self.max = value
         self.count += count
         self.sum += value * count
-        last = self._last
-        if last >= 0 and self._values[last] == value:
-            self._counts[last] += count
-        else:
-            self._begin_row(value, count)
+        if value != self._row_value:
+            self._end_row()
+            self._row_value = value
+        self._row_count += count
 
-    def _begin_row(self, value: int, count: int) -> None:
+    def _end_row(self) -> None:
+        """Put the newest row to the others."""
+        count, self._row_count = self._row_count, 0
+        if not count:
+            return
         values = self._values
         if len(values) < self._kept:
             self._last = len(values)
-            values.append(value)
+            values.append(self._row_value)
             self._counts.append(count)
             return
         at = self._last = self._next
-        values[at] = value
+        values[at] = self._row_value
         self._counts[at] = count
         self._next = at + 1 if at + 1 < self._kept else 0
 
@@ -126,52 +135,48 @@ class PercentileSummary(Summary):
 
     def recent(self, count: int, *quantiles: float) -> list[int]:
         """Return the same of the last ``count`` values only, or of those that are kept."""
-        rows = self._rows(min(count, self._kept))
-        total = sum(number for _, number in rows)
-        return [_quantile(rows, total, quantile) for quantile in quantiles]
+        rows = sorted(self._rows(min(count, self._kept)))
+        values = [value for value, _ in rows]
+        ends = list(accumulate([number for _, number in rows]))
+        return [_quantile(values, ends, quantile) for quantile in quantiles]
 
     def _rows(self, count: int) -> list[tuple[int, int]]:
-        """Return the last ``count`` values as (value, how many), the least first."""
-        values, counts = self._values, self._counts
-        by_value: dict[int, int] = {}
-        at = self._last
-        for _ in range(len(values)):
-            if count <= 0:
-                break
-            number = min(counts[at], count)
-            count -= number
-            by_value[values[at]] = by_value.get(values[at], 0) + number
-            at = at - 1 if at else len(values) - 1
-        return sorted(by_value.items())
+        """Return the last ``count`` values as (value, how many), the newest first."""
+        begin = self._last + 1  # of the older half, which goes on where the newest row ends
+        values = [*self._values[begin:], *self._values[:begin], self._row_value]
+        counts = [*self._counts[begin:], *self._counts[:begin], self._row_count]
+        values.reverse()
+        counts.reverse()
+        ends = list(accumulate(counts))
+        whole = bisect_right(ends, count)
+        rows = list(zip(values[:whole], counts[:whole], strict=True))
+        left = count - ends[whole - 1] if whole else count
+        if whole < len(values) and left > 0:
+            rows.append((values[whole], left))
+        return rows
 
     def reset(self) -> None:
         super().reset()
         self._values.clear()
         self._counts.clear()
-        self._next = 0
+        self._row_count = self._next = 0
         self._last = -1
 
 
-def _quantile(rows: list[tuple[int, int]], total: int, quantile: float) -> int:
+def _quantile(values: list[int], ends: list[int], quantile: float) -> int:
+    """Return a quantile of values in order; ``ends`` says how many there are up to and with each
+    of them."""
+    total = ends[-1] if ends else 0
     if not total:
         return 0
     position = quantile * (total + 1)
     index = int(position)
     if index < 1:
-        return rows[0][0]
+        return values[0]
     if index >= total:
-        return rows[-1][0]
-    low, high = _at(rows, index - 1), _at(rows, index)
+        return values[-1]
+    low, high = values[bisect_right(ends, index - 1)], values[bisect_right(ends, index)]
     return int(low + (position - index) * (high - low) + 0.5)
-
-
-def _at(rows: list[tuple[int, int]], index: int) -> int:
-    """Return the value at an index of all values in order."""
-    for value, count in rows:
-        if index < count:
-            return value
-        index -= count
-    raise AssertionError(index)
 
 
 class WrittenByNamespace:

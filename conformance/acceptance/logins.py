@@ -468,5 +468,5 @@ def _differences(ours: Tries, theirs: Tries) -> Iterator[str]:
             if found != (OUT if said == PIPE else said):
                 line = f"{client}, {name}: {theirs.launcher.name} {said!r}"
                 yield f"{line}, {ours.launcher.name} {found!r}"
-            elif not said.startswith(certain):
-                yield f"{client}, {name}: {said!r} at both, though it must be {certain!r}"
+            elif not found.startswith(certain):
+                yield f"{client}, {name}: {found!r} at both, though it must be {certain!r}"

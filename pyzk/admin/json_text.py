@@ -98,7 +98,8 @@ def _scalar(value: Value) -> str | None:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float):
-        return java_double(value)
+        # JSON has no number that is none; the original's library writes the word.
+        return '"NaN"' if value != value else java_double(value)
     return "null" if value is None else None
 
 

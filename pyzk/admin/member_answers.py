@@ -34,7 +34,10 @@ def leader(asked: Asked) -> Fields:
     if role is None:
         return {"error": "server is not initialized"}
     sid = role.member.sid if isinstance(role, Leader) else role.leader_sid
-    hosts = dict.fromkeys(each.host for each in role.member.addresses_of(sid))
+    found = role.member.membership.member(sid)
+    # A leader that is only proposed yet, or no longer in the configuration in force.
+    addresses = role.member.addresses_of(sid) if found is None else found.addresses
+    hosts = dict.fromkeys(each.host for each in addresses)
     return {
         "is_leader": isinstance(role, Leader),
         "leader_id": sid,

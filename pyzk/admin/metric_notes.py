@@ -81,7 +81,11 @@ GAUGES: Final = {
 }
 
 COUNTERS: Final = {
-    "watch_bytes": Note("bytes of watch events for clients", "bytes", "each change of a znode"),
+    "watch_bytes": Note(
+        "bytes of watch events for clients, without the lengths in front of them",
+        "bytes",
+        "each change of a znode",
+    ),
     "stale_requests_dropped": Note(
         "requests in line whose client has gone, or has waited too long", "", "throttle"
     ),
@@ -118,7 +122,9 @@ COUNTERS: Final = {
     "outstanding_changes_queued": Note(
         "changes of znodes that were under way", "", "leader, alone; once a batch"
     ),
-    "request_commit_queued": Note("transactions that were committed here", "", "once a batch"),
+    "request_commit_queued": Note(
+        "transactions that were committed here", "", "member, once a batch"
+    ),
     "ensemble_auth_skip": Note("clients of the scheme ensemble without names", "", "each client"),
     "proposal_count": Note("proposals of this leader", "", "leader, once a batch"),
     "large_requests_rejected": Note(
@@ -182,7 +188,7 @@ SUMMARIES: Final = {
     "reads_after_write_in_session_queue": Note(
         "reads answered together that had waited for a write of their session", "", _BATCH
     ),
-    "write_commit_proc_issued": Note("transactions applied in one go", "", "once a batch"),
+    "write_commit_proc_issued": Note("transactions applied in one go", "", "member, once a batch"),
     "dbinittime": Note("time to load the database", "ms", _START),
     "inflight_diff_count": Note(
         "learners being sent what they lack, when one more begins", "", "leader"
@@ -199,7 +205,9 @@ SUMMARIES: Final = {
         "how late the event loop was for its timer: as long no client was served", "ms", _LOOP
     ),
     "read_commitproc_time_ms": Note(
-        "the numbers of readlatency: a read takes as long as it waits for writes", "ms", _BATCH
+        "of a member, the numbers of readlatency: a read takes as long as it waits for writes",
+        "ms",
+        _BATCH,
     ),
     "updatelatency": Note("time from a write to its reply", "ms", _BATCH),
     "request_throttle_queue_time_ms": Note("time of requests in line", "ms", "throttle"),
@@ -238,7 +246,9 @@ SUMMARIES: Final = {
     "sync_processor_queue_time_ms": Note("time of records until the disk takes them", "ms", _DISK),
     "sync_processor_queue_flush_time_ms": Note("time of a sync", "ms", _DISK),
     "write_commitproc_time_ms": Note(
-        "the numbers of updatelatency: a write takes as long as its commit", "ms", _BATCH
+        "of a member, the numbers of updatelatency: a write takes as long as its commit",
+        "ms",
+        _BATCH,
     ),
     "ack_latency": Note(
         "time until a learner has acknowledged a transaction, by sid: of one in"

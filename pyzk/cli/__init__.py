@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "status": ("pyzk.cli.status", "Show how the members of an ensemble are."),
     "health": ("pyzk.cli.health", "Tell whether one server is ready, or alive."),
     "members": ("pyzk.cli.members", "Show and change the members of an ensemble."),
+    "purge": ("pyzk.cli.purge", "Remove snapshots and logs that nothing needs any more."),
     "config": ("pyzk.cli.config", "Look at a configuration."),
 }
 
@@ -35,8 +36,8 @@ def _explained() -> Iterator[None]:
         if error.option_name != "--output":
             raise
         said = (
-            f"{error.message} It belongs behind `status`, `health`, `config check` or a command of"
-            " `members`."
+            f"{error.message} It belongs behind `status`, `health`, `purge`, `config check` or a"
+            " command of `members`."
         )
         raise click.NoSuchOption(error.option_name, said, ctx=error.ctx) from None
 

@@ -134,6 +134,10 @@ def _values(config: ServerConfig, with_defaults: bool) -> list[tuple[str, object
     usual |= admin.usual_values()
     if config.client_tls is not None:
         usual |= usual_values(CLIENT_PREFIX)
+    if config.sasl is not None or config.ensemble is not None:
+        from pyzk.config import sasl
+
+        usual |= sasl.usual_values()
     if config.ensemble is not None:
         from pyzk.config.ensemble import ensemble_defaults, ensemble_values
 

@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -35,13 +36,16 @@ _IN_DATA_DIR = "zookeeper.pyzk.configInDataDir=true"
 
 @click.command("container")
 @click.option("--print", "print_only", is_flag=True, help="Print the settings; start nothing.")
-def command(print_only: bool) -> None:
+@click.option("--health", "asks_health", is_flag=True, help="Ask the server that runs here.")
+def command(print_only: bool, asks_health: bool) -> None:
     """Run a server as the environment variables of its container say.
 
     It takes the variables of the images `zookeeper` and `bitnami/zookeeper` (docs/containers.md has
     the table). If there is a file /conf/zoo.cfg, that counts instead. SIGTERM stops it.
+
+    `--health` is the health check of the image: `pyzk health`, at the port that the variables say.
     """
-    if not print_only:
+    if not print_only and not asks_health:
         _be_process_1()
     environment = dict(os.environ)
     zoo_cfg = next(filter(os.path.isfile, config_paths(environment)), None)
@@ -52,6 +56,8 @@ def command(print_only: bool) -> None:
     if print_only:
         _print(asked, zoo_cfg)
         return
+    if asks_health:
+        _ask_health(asked, zoo_cfg)
     logs.set_up(asked.log_level, asked.log_format)
     for warning in asked.warnings:
         _log.warning("environment: %s", warning)
@@ -89,6 +95,19 @@ def _print(asked: Plan, zoo_cfg: str | None) -> None:
     for kind, remarks in (("note", asked.notes), ("warning", asked.warnings)):
         for remark in remarks:
             click.echo(f"{kind}: {remark}", err=True)
+
+
+def _ask_health(asked: Plan, zoo_cfg: str | None) -> NoReturn:
+    """Ask the server of this container whether it is ready, and end with the code of `health`."""
+    from pyzk.cli.health import command as health  # a server does without it
+
+    target = zoo_cfg
+    if target is None:
+        content = _bytes(os.path.join(asked.data_dir, "myid"))
+        sid = read_own_id(StartFiles(content))[1]
+        target = asked.client_place(asked.my_id if sid is None else sid)
+    health.main([target], prog_name="pyzk health")
+    raise AssertionError("health ends the process")
 
 
 # ---- from what is asked for to a configuration

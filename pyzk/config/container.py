@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from pyzk.config.container_logins import is_yes, login_file
@@ -77,18 +77,19 @@ _LEVELS: Final = {
     "warning": "warning", "error": "error", "fatal": "error", "off": "error",
 }  # fmt: skip
 _FIRST_ID: Final = "PYZK_FIRST_ID"
+_ANYWHERE: Final = ("", "0.0.0.0", "[::]", "::")  # noqa: S104 - what a server line says
 _ORDINAL: Final = re.compile(r".*-(\d+)")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What an environment asks for."""
+    """What an environment asks for. What may be secret is not shown."""
 
-    options: tuple[Property, ...]
+    options: tuple[Property, ...] = field(repr=False)
     """The settings, named as keys of zoo.cfg; none of a key is there twice."""
-    properties: tuple[Property, ...]
+    properties: tuple[Property, ...] = field(repr=False)
     """System properties of ZooKeeper, by their full names."""
-    login: str
+    login: str = field(repr=False)
     """The text of the login file that LOGIN_FILE stands for; "" if there is none."""
     my_id: int
     my_id_label: str
@@ -108,6 +109,15 @@ class Plan:
         """Return the lines of the members, as zoo.cfg has them."""
         lines = [(name, value) for name, value, _ in self.options if is_about_members(name)]
         return "".join(_line(name, value) for name, value in lines).encode("ascii")
+
+    def client_place(self, my_id: int) -> str:
+        """Return where a client of this container reaches server ``my_id``: HOST:PORT."""
+        found = {name: value for name, value, _ in self.options}
+        host, _, port = found.get(f"server.{my_id}", "").partition(";")[2].rpartition(":")
+        if not port:
+            port = found.get("clientPort", found.get("secureClientPort", CLIENT_PORT))
+            host = found.get("clientPortAddress", "")
+        return f"{host if host not in _ANYWHERE else '127.0.0.1'}:{port}"
 
     @property
     def is_reconfigurable(self) -> bool:
@@ -242,6 +252,7 @@ class _Planner:
             self._log_in_or_not()
             self._servers(my_id)
             self._tls()
+            self._admin_server()
             self._metrics()
             login = self._login()
             self._any_keys()
@@ -457,6 +468,14 @@ class _Planner:
         return text
 
     # ---- seen from outside
+
+    def _admin_server(self) -> None:
+        """Leave out the usual address of an admin server that there is not."""
+        setting = self.settings.get("admin.enableServer")
+        address = self.settings.get("admin.serverAddress")
+        if setting is not None and setting.value == "false" and address is not None:
+            if not address.label:
+                del self.settings["admin.serverAddress"]
 
     def _metrics(self) -> None:
         switch = "ZOO_ENABLE_PROMETHEUS_METRICS"

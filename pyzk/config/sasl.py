@@ -320,5 +320,12 @@ def effective_quorum_values(config: QuorumSaslConfig) -> list[tuple[str, object]
     ]
 
 
+def usual_values() -> list[tuple[str, object]]:
+    """Return (key, value) of what SASL is told where nobody says anything."""
+    keys = (*SASL_KEYS, *QUORUM_AUTH)
+    switches = {"true": True, "false": False}
+    return [(key.name, switches.get(key.default, key.default)) for key in keys]
+
+
 def _text(value: object) -> str | None:
     return None if value is None else str(value)

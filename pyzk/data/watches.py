@@ -33,6 +33,8 @@ RECURSIVE: Final = 4
 """A mode that stays, and is hit by changes of all descendants."""
 
 
+LENGTH_BYTES: Final = 4
+"""The bytes in front of a frame that say how long it is; watch_bytes goes without them."""
 CHANGE_WORK: Final = 8
 """What a change of a znode counts in ``WatchManager.work``; an event counts 1."""
 
@@ -264,7 +266,8 @@ class WatchManager:
             self.fired[event_type].add(len(hit))
         if self.metrics is not None and event.frame is not None:
             twice = 0 if not told else sum(watcher in told for watcher in hit)
-            self.metrics.watch_bytes += (len(hit) - twice - event.withheld) * len(event.frame)
+            length = len(event.frame) - LENGTH_BYTES
+            self.metrics.watch_bytes += (len(hit) - twice - event.withheld) * length
 
     # -- asking and removing (checkWatches, removeWatches, the end of a connection)
 

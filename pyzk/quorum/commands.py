@@ -18,6 +18,7 @@ from pyzk.server.outbox import Command
 if TYPE_CHECKING:
     from pyzk.config.members import Membership, QuorumServer
     from pyzk.data.database import Database
+    from pyzk.persistence.replacement import Received
     from pyzk.quorum.election_link import ElectionLink
     from pyzk.quorum.election_messages import Address
     from pyzk.quorum.link import QuorumLink
@@ -215,6 +216,19 @@ class StoreDatabase(StorageCommand):
     def __init__(self, ticket: int, database: Database) -> None:
         self.ticket: int = ticket
         self.database: Database = database
+
+
+class InstallDatabase(StorageCommand):
+    """Put a database in force that was received and written aside, as the state at ``zxid``: older
+    snapshots and all logs go. The answer is ``stored``."""
+
+    __slots__ = ("database", "received", "zxid")
+
+    def __init__(self, ticket: int, received: Received, database: Database, zxid: int) -> None:
+        self.ticket: int = ticket
+        self.received: Received = received
+        self.database: Database = database
+        self.zxid: int = zxid
 
 
 class ReadLog(StorageCommand):

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 from pyzk.config.members import parse_membership
 from pyzk.data.txn import decode_txn
 from pyzk.quorum.authentication import QuorumLogins
-from pyzk.quorum.commands import Reload, TruncateLog
+from pyzk.quorum.commands import InstallDatabase, Reload, TruncateLog
 from pyzk.quorum.doubt import Doubt
 from pyzk.quorum.election import Decision, Election
 from pyzk.quorum.election_link import ElectionLink, LinkState
@@ -45,13 +45,14 @@ from pyzk.quorum.vote import PeerState
 from pyzk.server.outbox import Outbox
 from pyzk.server.readonly import ReadOnly
 from pyzk.server.server import Server
-from pyzk.zxid import format_zxid
+from pyzk.zxid import format_zxid, make
 
 if TYPE_CHECKING:
     from pyzk.clock import Clock
     from pyzk.config.ensemble import EnsembleConfig
     from pyzk.config.server import ServerConfig
     from pyzk.data.database import Database
+    from pyzk.persistence.replacement import Received
     from pyzk.quorum.epochs import Epochs
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ SETTLING: Final = 0
 LOOKING: Final = 1
 ACTIVE: Final = 2
 
+END_OF_EPOCH: Final = 0xFFFFFFFF
+"""The counter behind that of the last proposal of an epoch (`leader.LAST_COUNTER`)."""
 READ_ONLY_AFTER_MS: Final = 2000
 """A member serves reads after it has looked for a leader for so long, or a tick if that is more."""
 
@@ -112,6 +115,8 @@ class MemberLife:
         self._supporters: tuple[int, ...] = ()
         """The sids of the servers that elected the present leader."""
         self._unapplied: Unapplied = Unapplied()
+        self._restoration: tuple[Received, Database] | None = None
+        """The state that is to replace that of the ensemble, until it is ordered."""
         self._look_at_ms: int | None = None
         """When an observer that has lost its leader looks for another one."""
         self._stand_at_ms: int | None = None
@@ -166,6 +171,9 @@ class MemberLife:
         member = self.member
         if not member.is_settled or member.pending:
             return
+        if self._restoration is not None:
+            self._install(*self._restoration)
+            return
         if not member.is_database_whole:
             self._unapplied.clear()  # the log has them
             member.reload()
@@ -182,6 +190,30 @@ class MemberLife:
             self._go_over()
         else:
             self._look()
+
+    def restore(self, received: Received, database: Database) -> bool:
+        """Gives the ensemble another state, from this server, if it leads; returns whether it does.
+
+        The state gets the last zxid of the epoch, which no proposal ever has: it is ahead of all
+        that other members have, so that this server leads again, and they get it by SNAP.
+        """
+        role = self.role
+        if not isinstance(role, Leader) or role.phase != BROADCAST or role.over is not None:
+            return False
+        self._restoration = (received, database)
+        self._end_role(role, "the state of the ensemble is being replaced")
+        self.pump()
+        return True
+
+    def _install(self, received: Received, database: Database) -> None:
+        """Orders the state that replaces all others to be put in force."""
+        member = self.member
+        self._restoration = None
+        self._unapplied.clear()
+        zxid = make(member.epochs.current, END_OF_EPOCH)
+        assert zxid > member.logged_zxid, (zxid, member.logged_zxid)
+        database.tree.last_zxid = database.log_complete_after = zxid
+        member.order(InstallDatabase(member.ticket(), received, database, zxid))
 
     def _fast_forward(self) -> None:
         database = self.member.database
@@ -402,7 +434,10 @@ class MemberLife:
 
     def stored(self, ticket: int) -> None:
         """Takes the news that what the command with this ticket did is durable."""
-        self.member.answered(ticket)
+        command = self.member.answered(ticket)
+        if isinstance(command, InstallDatabase):
+            log.info("the state that replaces that of the ensemble is in force on this server")
+            self.member.replace_database(command.database, command.zxid)
         if self.role is not None:
             self.role.stored(ticket)
         elif self.phase == SETTLING:

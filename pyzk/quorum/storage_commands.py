@@ -15,6 +15,7 @@ from pyzk.errors import StorageError
 from pyzk.persistence.config_files import ConfigFiles
 from pyzk.persistence.member_files import MemberFiles
 from pyzk.quorum.commands import (
+    InstallDatabase,
     ReadLog,
     SaveConfig,
     SaveEpoch,
@@ -72,6 +73,9 @@ def carry_out(
     if isinstance(command, SaveEpoch):
         save_epoch(files.snapshots, command.name, command.epoch)
         return Outcome(lambda answers: answers.stored(ticket))
+    if isinstance(command, InstallDatabase):
+        command.received.install(command.zxid)
+        return Outcome(lambda answers: answers.stored(ticket), command.zxid, command.zxid)
     if isinstance(command, ReadLog):
         is_cheap = partial(is_affordable, factor=size_factor)
         records = files.read_log(command.after, command.until, is_cheap)

@@ -20,6 +20,7 @@ from pyzk.outsiders import about
 from pyzk.runtime.addresses import peer_of
 from pyzk.runtime.admin_restore import RestoreCommand
 from pyzk.runtime.admin_snapshot import SnapshotCommand
+from pyzk.runtime.environment import HOST_NAME
 from pyzk.runtime.http_answer import send
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class CommandPages:
             "shed_connections": self._shed,
         }
         """Name of a command -> what carries it out."""
+        HOST_NAME.look_up()  # now, so that nobody who asks for the environment holds the loop up
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answers a request for a command, or for the list of all."""

@@ -76,6 +76,9 @@ PAGE_HEADERS: Final = {
 }
 DATA_HEADERS: Final = PAGE_HEADERS | {"Cache-Control": "no-store"}
 MAX_BODY_BYTES: Final = 1 << 20
+"""The longest request that writes."""
+MAX_QUESTION_BYTES: Final = 1 << 18
+"""The longest request that reads: its JSON is parsed in one go."""
 MAX_WRITES: Final = 16
 """How many writes of visitors may be under way."""
 MAX_LOG_EVENTS: Final = 200
@@ -162,7 +165,8 @@ class Console:
         self._one_at_a_time = asyncio.Lock()
         self._writes = 0
         self._log = RecentLog()
-        self._own_names = {socket.gethostname().lower(), socket.getfqdn().lower()}
+        # Not socket.getfqdn, which may wait for a name service.
+        self._own_name = socket.gethostname().lower()
 
     @property
     def _peer(self) -> Peer:
@@ -227,10 +231,12 @@ class Console:
         )
         if reason is not None:
             raise _Refused(403, "FORBIDDEN", reason)
-        if request.content_length is not None and request.content_length > MAX_BODY_BYTES:
-            raise _Refused(413, "TOO_LARGE", f"a request has up to {MAX_BODY_BYTES} bytes")
+        limit = MAX_BODY_BYTES if is_write else MAX_QUESTION_BYTES
+        told = b"" if (request.content_length or 0) > limit else await request.read()
+        if (request.content_length or 0) > limit or len(told) > limit:
+            raise _Refused(413, "TOO_LARGE", f"a request of this kind has up to {limit} bytes")
         try:
-            body = json.loads(await request.read() or b"{}")
+            body = json.loads(told or b"{}")
         except (ValueError, RecursionError):
             raise _Refused(400, "BAD_REQUEST", "the body must be JSON") from None
         if not isinstance(body, dict):
@@ -247,7 +253,7 @@ class Console:
     def _names(self) -> set[str]:
         """Return the names by which this server is known."""
         config = self._world.config
-        names = self._own_names | {each.lower() for each in config.console_hosts}
+        names = {self._own_name} | {each.lower() for each in config.console_hosts}
         if config.admin is not None:
             names.add(config.admin.server_address.lower())
         configurations = self._world.configurations

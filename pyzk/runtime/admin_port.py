@@ -18,6 +18,8 @@ from aiohttp import web
 from pyzk.runtime.http_port import CallLater, HttpPort, HttpTls
 
 if TYPE_CHECKING:
+    import socket
+
     from pyzk.config.admin import AdminConfig
     from pyzk.runtime.admin_world import AdminWorld
     from pyzk.runtime.tls import TlsContexts
@@ -50,9 +52,10 @@ async def open_admin_port(
     contexts: TlsContexts | None,
     call_later: CallLater,
     admits: Callable[[int], bool],
+    sockets: list[socket.socket],
 ) -> HttpPort:
-    """Open the port that the configuration asks for; with ``contexts`` it takes TLS. Raises
-    OSError."""
+    """Open the port that the configuration asks for, or take ``sockets`` that listen already; with
+    ``contexts`` it takes TLS. Raises OSError."""
     tls = None
     if contexts is not None:
         tls = HttpTls(
@@ -69,7 +72,10 @@ async def open_admin_port(
         tls=tls,
         admits=admits,
     )
-    await port.open(config.host, config.server_port)
+    if sockets:
+        await port.serve(sockets)
+    else:
+        await port.open(config.host, config.server_port)
     return port
 
 

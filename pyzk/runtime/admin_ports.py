@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pyzk.errors import ConfigError
@@ -21,6 +21,8 @@ from pyzk.runtime.client_port import ClientInputs
 from pyzk.runtime.loop import spawn
 
 if TYPE_CHECKING:
+    import socket
+
     from pyzk.clock import Clock
     from pyzk.config.admin import AdminConfig
     from pyzk.config.server import ServerConfig
@@ -107,10 +109,12 @@ class RunnerWorld:
 class AdminPorts:
     """The ports for HTTP that a server's configuration asks for."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, sockets: Sequence[socket.socket] | None = None) -> None:
         """Look whether what the configuration asks for can be had, and bind the port for metrics.
-        Raises ConfigError, and MetricsPortError."""
+        ``sockets`` listen already for the admin server, if there are any. Raises ConfigError, and
+        MetricsPortError."""
         self._runner = runner
+        self._sockets = list(sockets or ())
         config = runner.config.admin
         if config is not None and config.is_required and not _has_library():
             raise ConfigError(
@@ -146,6 +150,11 @@ class AdminPorts:
         """Where the admin server is; None while it is not open."""
         return None if self._port is None else self._port.address
 
+    def reload_keys(self) -> bool:
+        """Read the files of keys and certificates again if they have changed; return whether there
+        are new ones."""
+        return self._contexts is not None and self._contexts.reload_if_changed()
+
     def open(self) -> None:
         """Open the ports, soon."""
         if self._metrics is not None:
@@ -159,6 +168,7 @@ class AdminPorts:
                 " line)",
                 EXTRA,
             )
+            self._close_sockets()
             return
         self._opening = spawn(self._open(config), "admin port")
 
@@ -183,9 +193,12 @@ class AdminPorts:
                 self._contexts,
                 self._runner.call_later,
                 self._admits,
+                self._sockets,
             )
         except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else error.strerror or str(error)
+            # A name that does not resolve has a negative number, of another list than errno's.
+            number = error.errno or 0
+            reason = os.strerror(number) if number > 0 else error.strerror or str(error)
             log.warning(
                 "no admin server on %s: %s; choose another place with admin.serverPort and"
                 " admin.serverAddress, or none with admin.enableServer=false",
@@ -200,6 +213,11 @@ class AdminPorts:
             config.command_url,
         )
 
+    def _close_sockets(self) -> None:
+        """Close the sockets that were handed over and are not served."""
+        while self._sockets:
+            self._sockets.pop().close()
+
     def _admits(self, descriptor: int) -> bool:
         """Tell whether a connection may have this descriptor: the last ones are for the disk."""
         return descriptor < self._runner.first_reserved_descriptor
@@ -208,6 +226,7 @@ class AdminPorts:
         """Close the ports."""
         self._is_over = True
         await self.opened()
+        self._close_sockets()
         if self._port is not None:
             await self._port.close()
         if self._metrics is not None:
@@ -216,6 +235,7 @@ class AdminPorts:
     def abort(self) -> None:
         """Close the ports as the end of a killed process does."""
         self._is_over = True
+        self._close_sockets()
         if self._opening is not None:
             self._opening.cancel()
         if self._port is not None:

@@ -35,6 +35,7 @@ from pyzk.admin.answer import (
     reply,
 )
 from pyzk.admin.rate_limit import RateLimit
+from pyzk.config.members import config_text
 from pyzk.errors import StorageError
 from pyzk.persistence.recovery import RecoveryOptions
 from pyzk.persistence.upload import UPLOAD_NAME, load_upload
@@ -56,6 +57,14 @@ log = logging.getLogger(__name__)
 PIECE_BYTES: Final = 1 << 20
 """The bytes of a body that are written at once."""
 CONFLICT: Final = 409
+LEADER: Final = "leader"
+_OFFLINE: Final = (
+    "Or stop all servers; on each, empty version-2 in dataDir and in dataLogDir, and put the"
+    " snapshot there, with the name snapshot.ZXID, where ZXID is its header last_zxid without 0x;"
+    " then start them"
+)
+_LOOKS_S: Final = 0.05
+"""The seconds between two looks at whether an ensemble has the state."""
 _NAME: Final = "restore"
 
 
@@ -81,7 +90,7 @@ class RestoreCommand:
     async def answer(self, request: web.Request, asked: Asked) -> web.StreamResponse:
         """Answers a request that may replace the state."""
         metrics = self._world.peer.metrics
-        refused = self._refusal(request)
+        refused = self._refusal(request, asked)
         if refused is not None:
             return await send(request, refused)
         self._is_under_way = True
@@ -99,7 +108,7 @@ class RestoreCommand:
         log.warning("the state of this server was restored, at zxid %s", format_zxid(zxid))
         return await send(request, reply(_NAME, {"last_zxid": zxid}))
 
-    def _refusal(self, request: web.Request) -> Answer | None:
+    def _refusal(self, request: web.Request, asked: Asked) -> Answer | None:
         """Returns the answer to a request that is not looked into, in the original's order."""
         world = self._world
         if not self._config.restore_enabled:
@@ -110,25 +119,38 @@ class RestoreCommand:
             return reply(_NAME, error=error, status=SERVER_ERROR)
         if not request.body_exists:
             return reply(_NAME, error="The body must be a snapshot", status=BAD_REQUEST)
-        if not isinstance(world.peer.life, Standalone):
-            return reply(_NAME, error=self._on_each_server(), status=CONFLICT)
+        conflict = self._conflict(is_forced=asked.query.get("force", "").lower() == "true")
+        if conflict:
+            return reply(_NAME, error=conflict, status=CONFLICT)
         if self._is_under_way or self._is_final or not self._limit.takes(world.clock.now_ms):
             world.peer.metrics.restore_rate_limited_count += 1
             error = "The last snapshot that was to be restored came just now"
             return reply(_NAME, error=error, status=TOO_MANY_REQUESTS)
         return None
 
-    def _on_each_server(self) -> str:
-        """Returns what to do in an ensemble."""
+    def _conflict(self, *, is_forced: bool) -> str:
+        """Returns why a member of an ensemble does not do it, and what to do on each server; "" if
+        nothing prevents it."""
+        configurations = self._world.configurations
+        if configurations is None:
+            return ""
         ensemble = self._world.config.ensemble
         assert ensemble is not None, "a member has one"
-        sids = [str(each.sid) for each in ensemble.membership.members]
+        mode = self._world.peer.status().mode
+        others = [
+            each.sid for each in configurations.committed.members if each.sid != ensemble.my_sid
+        ]
+        if mode == LEADER and (is_forced or not others):
+            return ""
+        who = f"This is server {ensemble.my_sid}, {mode} of an ensemble: {_named(others)}"
+        if mode == LEADER:
+            return (
+                f"{who}. With ?force=true they all get the snapshot from this server, and lose the"
+                f" present state; then nothing is to be done on them. {_OFFLINE}"
+            )
         return (
-            f"This is server {ensemble.my_sid} of an ensemble of {', '.join(sids)}, and the others"
-            " have the present state: they would give it back to this server. To restore the"
-            " ensemble, stop all of its servers; on each, empty version-2 in dataDir and in"
-            " dataLogDir, and put the snapshot there as snapshot.ZXID, with the header last_zxid"
-            " for ZXID, without 0x; then start them"
+            f"{who}, and would give it back to this server. Send the snapshot to the leader, with"
+            f" ?force=true: then all servers get it, and nothing is to be done on them. {_OFFLINE}"
         )
 
     async def _restore(self, request: web.Request) -> int:
@@ -152,6 +174,17 @@ class RestoreCommand:
             raise RestoreError(SERVER_ERROR, str(error)) from None
         # Whoever asked may go: what has begun is done to its end.
         return await asyncio.shield(asyncio.ensure_future(self._put_in_force(database, received)))
+
+    async def _put_in_force(self, database: Database, received: Received) -> int:
+        """Replaces the state; from here on there is no way back but a crash. Returns its zxid.
+        Raises RestoreError."""
+        self._is_final = True
+        try:
+            if isinstance(self._world.peer.life, Standalone):
+                return await self._put_in_force_here(database, received)
+            return await self._put_in_force_everywhere(database, received)
+        finally:
+            self._is_final = False
 
     async def _take_body(self, request: web.Request, directory: Directory) -> None:
         """Writes the body to a file, as it comes."""
@@ -206,10 +239,16 @@ class RestoreCommand:
             if collects:
                 gc.enable()
         database.kill_dead_sessions()  # as a start does
+        configurations = self._world.configurations
+        if configurations is not None:
+            # What the snapshot says of the ensemble must not be taken for a later configuration.
+            now = configurations.last_seen
+            text = config_text(now).encode()
+            database.tree.install_config(text, now.version, self._world.clock.wall_ms)
         return database
 
-    async def _put_in_force(self, database: Database, received: Received) -> int:
-        """Replaces the state; from here on there is no way back but a crash."""
+    async def _put_in_force_here(self, database: Database, received: Received) -> int:
+        """Replaces the state of a lone server."""
         world = self._world
         life = world.peer.life
         assert isinstance(life, Standalone), life
@@ -229,14 +268,50 @@ class RestoreCommand:
                 done.set_result(None)
 
         log.warning("the state of this server is being replaced; clients are disconnected")
-        self._is_final = True
         world.take_in(begin)
         world.storage.install(received, database.last_zxid, finish)
-        try:
-            await done
-        finally:
-            self._is_final = False
+        await done
         return database.last_zxid
+
+    async def _put_in_force_everywhere(self, database: Database, received: Received) -> int:
+        """Replaces the state of an ensemble, from its leader; returns when a quorum has it."""
+        world = self._world
+        ensemble = world.config.ensemble
+        assert ensemble is not None, "a member has one"
+        from pyzk.quorum.lifecycle import MemberLife  # a lone server does without
+
+        leads: list[bool] = []
+
+        def begin() -> None:
+            life = world.peer.life
+            leads.append(isinstance(life, MemberLife) and life.restore(received, database))
+
+        log.warning("the state of the ensemble is being replaced, from this server")
+        world.take_in(begin)
+        if not leads[0]:
+            await asyncio.to_thread(received.abort)
+            raise RestoreError(CONFLICT, "This server does not lead any more; nothing has changed")
+        patience_s = 2 * ensemble.tick_time_ms * ensemble.init_limit_ticks / 1000
+        loop = asyncio.get_running_loop()
+        until = loop.time() + patience_s
+        while loop.time() < until:
+            await asyncio.sleep(_LOOKS_S)
+            status = world.peer.status()
+            if not status.is_running or not database.last_zxid:
+                continue
+            if world.peer.database is not database:
+                raise RestoreError(
+                    SERVER_ERROR,
+                    "Another server was elected before this one could lead again: the ensemble has"
+                    " the earlier state; try it once more",
+                )
+            if status.mode == LEADER:
+                return database.last_zxid
+        raise RestoreError(
+            SERVER_ERROR,
+            "The state is in force on this server, but no quorum has taken it for"
+            f" {patience_s:g} s; it is the ensemble's if this server leads when there is one",
+        )
 
 
 async def _written(received: Received) -> None:
@@ -250,6 +325,11 @@ async def _written(received: Received) -> None:
             await writing
             await asyncio.to_thread(received.abort)
         raise
+
+
+def _named(others: list[int]) -> str:
+    servers = ", ".join(map(str, others))
+    return f"the others, {servers}, have the present state"
 
 
 def _remove(directory: Directory) -> None:

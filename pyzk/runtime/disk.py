@@ -22,6 +22,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final, TypeVar
 
@@ -318,7 +319,9 @@ class SnapshotThread:
         post: Post,
         suffix: str = "",
         last_zxid_section: bool = True,
+        files_lock: AbstractContextManager[object] | None = None,
     ) -> None:
+        """``files_lock`` is held while files appear or go, also in other processes."""
         self._snap_directory = snap_directory
         self._log_directory = log_directory
         self._post = post
@@ -326,7 +329,7 @@ class SnapshotThread:
         self._last_zxid_section = last_zxid_section
         self._queue: queue.SimpleQueue[Callable[[], bool]] = queue.SimpleQueue()
         self._job: SnapshotJob | None = None
-        self.files_lock = threading.Lock()
+        self.files_lock = threading.Lock() if files_lock is None else files_lock
         """The lock that is held while files appear or go: by this thread, and by whoever replaces
         the history."""
         self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)

@@ -23,6 +23,34 @@ refused; or a quarter of all, if that is less."""
 _MANY_DESCRIPTORS: Final = 10240
 
 
+class HostName:
+    """The full name of this machine, which a name server knows: it may answer late, or never."""
+
+    def __init__(self) -> None:
+        self._full: str | None = None
+        self._is_asked = False
+
+    def look_up(self) -> None:
+        """Begin to ask, on a thread of its own, unless that has begun before."""
+        if not self._is_asked:
+            self._is_asked = True
+            threading.Thread(target=self._ask, name="host name", daemon=True).start()
+
+    def _ask(self) -> None:
+        self._full = socket.getfqdn()
+
+    def __str__(self) -> str:
+        """Return the full name; as long as that is being looked up, the one that the machine has
+        for itself."""
+        if self._full is None and not self._is_asked:
+            self._is_asked = True
+            self._ask()
+        return self._full or socket.gethostname()
+
+
+HOST_NAME: Final = HostName()
+
+
 def describe_environment() -> Mapping[str, str]:
     """Return the values of ``envi`` by name."""
     # Only where it is asked for: start-up is measured.
@@ -33,7 +61,7 @@ def describe_environment() -> Mapping[str, str]:
     total = os.sysconf("SC_PHYS_PAGES") * page >> 20
     free = os.sysconf("SC_AVPHYS_PAGES") * page >> 20
     return {
-        "host.name": socket.getfqdn(),
+        "host.name": str(HOST_NAME),
         "java.version": f"<none: {platform.python_implementation()} {platform.python_version()}>",
         "java.vendor": "<none>",
         "java.home": sys.prefix,

@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Final
 
@@ -372,3 +373,37 @@ def _lock(path: str, setting: str) -> int:
         os.close(fd)
         raise storage_error(error, "lock", name) from error
     return fd
+
+
+class FilesLock:
+    """Held while files of a data directory appear or go: by a thread of the server that has the
+    directory, or by `pyzk purge` beside it. The process waits for its turn.
+
+    It is the directory itself that is locked, so there is no further file, and who may read the
+    directory may take the lock. Some file systems over a network know no such lock.
+    """
+
+    def __init__(self, path: str, *, is_required: bool = False) -> None:
+        """``path`` is the directory of the snapshots. The server of a directory goes on where the
+        file system has no lock; whoever comes beside it must have the lock (``is_required``)."""
+        self._path = path
+        self._is_required = is_required
+        self._among_threads = threading.Lock()
+        self._fd = -1
+
+    def __enter__(self) -> None:
+        """Raises StorageError if a lock that is required cannot be had."""
+        self._among_threads.acquire()
+        try:
+            self._fd = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+        except OSError as error:
+            if self._is_required:
+                self.__exit__()
+                raise storage_error(error, "lock the files of", self._path) from error
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        self._among_threads.release()

@@ -37,13 +37,16 @@ async def send(request: web.Request, answer: Answer) -> web.StreamResponse:
         headers["Content-Type"] = answer.content_type
     elif size:
         headers["Content-Type"] = "text/html;charset=iso-8859-1"  # a browser would not guess it
-    if is_whole or request.method == "HEAD":
+    if is_whole:
         return web.Response(status=answer.status, body=b"".join(begun), headers=headers)
     response = web.StreamResponse(status=answer.status, headers=headers)
     await response.prepare(request)
-    await response.write(b"".join(begun))
-    for piece in pieces:
-        await response.write(piece)
-        await asyncio.sleep(0)
+    if (
+        request.method != "HEAD"
+    ):  # which asks for what a GET has, and how long that is, is not known
+        await response.write(b"".join(begun))
+        for piece in pieces:
+            await response.write(piece)
+            await asyncio.sleep(0)
     await response.write_eof()
     return response

@@ -18,9 +18,10 @@ from aiohttp import web
 
 from pyzk.admin.answer import BAD_REQUEST, FORBIDDEN, SERVER_ERROR, error_page
 from pyzk.outsiders import about, one_line
+from pyzk.runtime.addresses import look_up
 from pyzk.runtime.http_answer import send
 from pyzk.runtime.http_connection import Connections, HttpConnection
-from pyzk.runtime.listening import DEFAULT_BACKLOG, Serving, open_sockets, serve
+from pyzk.runtime.listening import DEFAULT_BACKLOG, Serving, listen_at, serve
 from pyzk.runtime.tls_door import Door, Handshakes, Reloading
 
 if TYPE_CHECKING:
@@ -110,7 +111,9 @@ class HttpPort:
     async def open(self, host: str | None, port: int) -> None:
         """Listen at a host, or at all addresses of the machine if it is None, and serve. Raises
         OSError."""
-        await self.serve(open_sockets(host, port, DEFAULT_BACKLOG))
+        # A name is looked up aside: clients are served already.
+        found = None if host is None else await asyncio.to_thread(look_up, host, port)
+        await self.serve(listen_at(found, port, DEFAULT_BACKLOG))
 
     async def serve(self, sockets: list[socket.socket]) -> None:
         """Serve at sockets that listen already; they belong to the port from now on."""

@@ -360,16 +360,22 @@ def _peer_runner(config: ServerConfig, manager: Manager | None) -> Callable[[Ser
 
 def _log_start(runner: Runner) -> None:
     kind = type(asyncio.get_running_loop()).__module__.partition(".")[0]
-    secure = runner.secure_client_address
     _log.info(
-        "serving on %s%s (Python %s, %s core, %s, process %d)",
-        place(*runner.client_address),
-        "" if secure is None else f", with TLS on {place(*secure)}",
+        "serving %s (Python %s, %s core, %s, process %d)",
+        _places(runner.client_address, runner.secure_client_address),
         platform.python_version(),
         "compiled" if is_compiled() else "interpreted",
         kind,
         os.getpid(),
     )
+
+
+def _places(client: tuple[str, int], secure: tuple[str, int] | None) -> str:
+    """Return where clients come in; a server with a secure port only has it as its client port."""
+    if secure is None:
+        return f"on {place(*client)}"
+    with_tls = f"with TLS on {place(*secure)}"
+    return with_tls if secure == client else f"on {place(*client)}, {with_tls}"
 
 
 def status_line(state: str, host: str, port: int, role: str, where: str) -> str:

@@ -270,7 +270,7 @@ def _may_respond(certificate: x509.Certificate, issuer: x509.Certificate, now: d
     try:
         certificate.verify_directly_issued_by(issuer)
         purposes = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (x509.ExtensionNotFound, InvalidSignature, TypeError, ValueError):
+    except (InvalidSignature, TypeError, UnsupportedAlgorithm, ValueError, x509.ExtensionNotFound):
         return False
     return (
         ExtendedKeyUsageOID.OCSP_SIGNING in purposes

@@ -100,7 +100,7 @@ class Revocation:
         for each in signers:
             try:
                 certificate.verify_directly_issued_by(each)
-            except (InvalidSignature, TypeError, ValueError):
+            except (InvalidSignature, TypeError, UnsupportedAlgorithm, ValueError):
                 continue  # another one of the same name
             return self._responders.is_revoked(certificate, each)
         raise NoAnswerError("is signed by nobody who is known here")

@@ -87,7 +87,7 @@ class PeerRunner(ClientInputs):
         seams = seams or Seams()
         self.storage: ServerStorage = seams.storage or _file_storage(config)
         self._time = seams.time
-        self._listeners = seams.listeners, seams.secure_listeners
+        self._seams = seams
         self._clients = ClientPorts(
             self, config, seams.wrap, seams.wrap_tls, self._clients_taken_at, self.call_later
         )
@@ -134,12 +134,12 @@ class PeerRunner(ClientInputs):
         """
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
-        self._clients.open(*self._listeners)
+        self._clients.open(self._seams.listeners, self._seams.secure_listeners)
         try:
             if self.config.admin is not None or self.config.is_told_to_prometheus:
                 from pyzk.runtime.admin_ports import AdminPorts  # few tests need it
 
-                self.admin = AdminPorts(self)
+                self.admin = AdminPorts(self, self._seams.admin_listeners)
             database = self.storage.open()
             self._take_saved()
             self.read_clock()
@@ -251,6 +251,7 @@ class PeerRunner(ClientInputs):
     def reload_keys(self) -> bool:
         """Reads keys and certificates again if their files have changed; tells whether it did."""
         are_new = self._clients.reload_keys()
+        are_new = (self.admin is not None and self.admin.reload_keys()) or are_new
         return (self._member is not None and self._member.reload_keys()) or are_new
 
     def take_clients_at(self, host: str, port: int) -> None:

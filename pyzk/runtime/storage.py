@@ -9,9 +9,9 @@ import asyncio
 import gc
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -37,6 +37,7 @@ from pyzk.runtime.disk import DiskThread, SnapshotThread
 from pyzk.runtime.files import (
     ConfigDirectory,
     DataDirectories,
+    FilesLock,
     full_disk_error,
     open_data_directories,
 )
@@ -275,6 +276,7 @@ class Storage:
             post=post,
             suffix=self._options.snapshot_suffix,
             last_zxid_section=config.serialize_last_processed_zxid,
+            files_lock=FilesLock(os.path.join(config.data_dir, VERSION_DIRECTORY)),
         )
         self._disk.start()
         self._snapshots.start()
@@ -562,7 +564,7 @@ def _replaced(directory: Directory) -> StorageError:
     return StorageError("the state is being replaced by another one", path=directory.path)
 
 
-def _locked(lock: threading.Lock, work: Callable[[], _Result]) -> _Result:
+def _locked(lock: AbstractContextManager[object], work: Callable[[], _Result]) -> _Result:
     with lock:
         return work()
 

@@ -172,7 +172,11 @@ def _listener(descriptor: int, name: str) -> socket.socket:
 
 
 def check_places(
-    sockets: Sequence[socket.socket], host: str | None, port: int | None, key: str
+    sockets: Sequence[socket.socket],
+    host: str | None,
+    port: int | None,
+    key: str,
+    address_key: str,
 ) -> None:
     """Check that sockets listen where the configuration says: at this port, if it is not 0, and, if
     it names a host, at no other address. Raises ConfigError.
@@ -194,7 +198,7 @@ def check_places(
             raise ConfigError(
                 f"is {host}, but the socket that is handed over listens on {place(*where)}: change"
                 " one of them",
-                key=f"{key}Address",
+                key=address_key,
             )
 
 
@@ -240,13 +244,26 @@ class Manager:
         if not found:
             return None
         check_places(
-            found.get(CLIENT, ()), config.client_port_address, config.client_port, "clientPort"
+            found.get(CLIENT, ()),
+            config.client_port_address,
+            config.client_port,
+            "clientPort",
+            "clientPortAddress",
         )
         check_places(
             found.get(SECURE_CLIENT, ()),
             config.secure_client_port_address,
             config.secure_client_port,
             "secureClientPort",
+            "secureClientPortAddress",
+        )
+        admin = config.admin
+        check_places(
+            found.get(ADMIN, ()),
+            None if admin is None else admin.host,
+            None if admin is None else admin.server_port,
+            "admin.serverPort",
+            "admin.serverAddress",
         )
         return Seams(
             listeners=found.get(CLIENT),

@@ -71,7 +71,7 @@ class Server:
         self.tree: DataTree = database.tree
         self.clock = clock
         self.outbox = outbox
-        self.metrics = Metrics()
+        self.metrics = Metrics(is_member=config.ensemble is not None)
         self.registry = ProviderRegistry.from_config(config, self.metrics, self._data_of)
         self.access = Access(config, self.registry)
         self.logins: ClientLogins | None = _logins(config, rng)

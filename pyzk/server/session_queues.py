@@ -439,9 +439,10 @@ class SessionQueues:
     def _count_applied(self) -> None:
         """Tell the metrics of the transactions of a batch."""
         self._count_made(self._made_ms)
-        self._metrics.request_commit_queued += self._applied_count
-        self._metrics.write_commit_proc_issued.add(self._applied_count)
-        self._applied_count = 0
+        count, self._applied_count = self._applied_count, 0
+        if self._role.mode != "standalone":
+            self._metrics.request_commit_queued += count
+            self._metrics.write_commit_proc_issued.add(count)
 
     def _count_updates(self) -> None:
         """Tell the metrics of the writes of a batch."""

@@ -102,3 +102,14 @@ def test_a_long_answer_comes_in_pieces_and_takes_its_members_meanwhile() -> None
 def test_many_short_values_come_in_pieces_too() -> None:
     found = list(pieces(Rows(range(1000))))
     assert [piece.count(b",") for piece in found] == [399, 400, 200]
+
+
+def test_a_value_that_ends_with_a_piece_has_no_empty_one_behind_it() -> None:
+    # "[ " and the last " ]" belong to members: so many values are one more part.
+    found = list(pieces(Rows(range(json_text.PARTS_PER_PIECE - 1))))
+    assert [piece.endswith(b" ]") for piece in found] == [True]
+
+
+def test_a_number_that_is_none_is_a_word() -> None:
+    text = b"".join(pieces({"quantile": float("nan"), "other": 1.5})).decode()
+    assert json.loads(text) == {"quantile": "NaN", "other": 1.5}

@@ -66,6 +66,14 @@ def test_a_leader_with_two_addresses_names_both() -> None:
     assert body_of(world.peer, "leader")["leader_ip"] == "10.0.0.1|10.0.0.2"
 
 
+def test_a_leader_that_is_in_no_configuration_has_no_address() -> None:
+    world = LearnerWorld()
+    world.serve()
+    world.role.leader_sid = 9
+    body = body_of(world.peer, "leader")
+    assert (body["leader_id"], body["leader_ip"]) == (9, "")
+
+
 @pytest.mark.parametrize("mode", ["alone", "read only"])
 def test_who_has_no_ensemble_or_no_leader_knows_nothing_of_it(mode: str) -> None:
     peer = World().peer

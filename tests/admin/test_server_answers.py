@@ -9,7 +9,8 @@ import pytest
 
 from pyzk.admin.answer import Asked
 from pyzk.admin.commands import answer
-from pyzk.admin.server_answers import MOST_IN_ORDER
+from pyzk.admin.json_text import Entries, Rows
+from pyzk.admin.server_answers import MOST_IN_ORDER, dump
 from pyzk.config.server import ServerConfig
 from pyzk.constants import AddWatchMode, CreateMode, OpCode
 from pyzk.jute.records import DeleteRequest, PathWatchRequest
@@ -312,3 +313,27 @@ def test_a_long_list_shows_those_of_its_beginning_that_are_still_there(command: 
         # When they expire was in the first piece, in one list.
         assert text.count(str(client.session_id)) == (command == "dump")
     assert str(late.session_id) not in text
+
+
+def test_a_dump_leaves_out_who_has_gone_since_its_beginning(world: World) -> None:
+    clients = [world.connect(timeout_ms=timeout_ms) for timeout_ms in (9000, 20000, 30000)]
+    for number, client in enumerate(clients):
+        client.create(f"/{number}", flags=CreateMode.EPHEMERAL)
+    fields = dump(Asked(world.peer, "/dump"))
+    lists = []
+    for name in ("expiry_time_to_session_ids", "session_id_to_ephemeral_paths"):
+        entries = fields[name]
+        assert isinstance(entries, Entries)
+        members = iter(entries.members)
+        next(members)
+        lists.append(members)
+    clients[1].submit(OpCode.CLOSE_SESSION)
+    expiring, ephemerals = ([*each] for each in lists)
+    assert [list(rows.members) for _, rows in expiring if isinstance(rows, Rows)] == [
+        [clients[2].session_id]
+    ]
+    assert [owner for owner, _ in ephemerals] == [clients[2].session_id]
+
+
+def test_whoever_serves_is_ok(world: World) -> None:
+    assert body_of(world.peer, "ruok") == {"command": "ruok", "error": None}

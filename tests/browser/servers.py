@@ -46,12 +46,16 @@ class Server:
             SUPER,
         ]
         self._config.write_text("\n".join([*common, *lines, ""]))
+        self._begun_at = 0
+        """Where in the log the present process began."""
         self._process: subprocess.Popen[bytes] | None = None
         self.admin_port = 0
         self.client_port = 0
 
     def start(self) -> None:
         """Starts the process; its ports are known when `wait` has returned."""
+        self._log.touch()
+        self._begun_at = self._log.stat().st_size
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pyzk", "serve", str(self._config), "--initialize"],
@@ -65,8 +69,7 @@ class Server:
         """Waits until the admin port is open."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
-            text = self._log.read_text()
-            found = _ADMIN.search(text)
+            found = _ADMIN.search(self._log.read_text()[self._begun_at :])
             if found:
                 self.admin_port = int(found[1])
                 address = str(self.state()["server"]["clientAddress"])
@@ -172,10 +175,10 @@ import sys, time
 from kazoo.client import KazooClient
 client = KazooClient(sys.argv[1], timeout=float(sys.argv[2]))
 client.start(timeout=30)
-client.ensure_path("/app/members")
-client.create("/app/members/worker", b"here", ephemeral=True)
-client.get("/app/members/worker", watch=print)
-client.get_children("/app", watch=print)
+client.ensure_path("/service/workers")
+client.create("/service/workers/lively", b"here", ephemeral=True)
+client.get("/service/workers/lively", watch=print)
+client.get_children("/service", watch=print)
 print(hex(client.client_id[0]), flush=True)
 time.sleep(600)
 """

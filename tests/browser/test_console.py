@@ -37,9 +37,9 @@ VIEWS = {
     "overview": "zxid",
     "tree/app": "plain text",
     "sessions": "Choose one",
-    "watches": "/app",
+    "watches": "/service",
     "ensemble": "this server",
-    "log": "quorum",
+    "log": "the last lines of this server",
 }
 
 
@@ -168,12 +168,12 @@ def test_the_tree_is_walked_with_the_keyboard(members: Members, page: Browser) -
     page.until_text("[role=treeitem]", "node-0000")
     tree.send_keys(Keys.ARROW_RIGHT)
     page.until(lambda: active() == "node-0000", "not inside")
-    assert page.one("[role=treeitem].active").get_attribute("aria-level") == "3"
+    page.until(lambda: page.all("[role=treeitem].active[aria-level='3']"), "another level")
     tree.send_keys(Keys.PAGE_DOWN, Keys.ENTER)
     page.until(lambda: "node-00" in page.text(".crumbs"), "nothing is opened")
     tree.send_keys(Keys.ARROW_LEFT)
     page.until(lambda: active() == "app", "not back at the parent")
-    assert page.one("[role=treeitem].active").get_attribute("aria-expanded") == "true"
+    page.until(lambda: page.all("[role=treeitem].active[aria-expanded=true]"), "not open")
     tree.send_keys(Keys.ARROW_LEFT)
     page.until(lambda: "node-0000" not in page.text("[role=tree]"), "not closed")
     tree.send_keys(Keys.END)
@@ -287,30 +287,30 @@ def test_a_session_and_its_ephemeral_vanish_when_it_expires(
     with client_process(server.client_port, 6.0) as (session, process):
         page.open(f"{server.url}#/sessions")
         page.click("[role=option]", session)
-        page.until_text(".detail", "/app/members/worker")
+        page.until_text(".detail", "/service/workers/lively")
         page.picture("session")
-        page.open(f"{server.url}#/tree/app/members/worker")
+        page.open(f"{server.url}#/tree/service/workers/lively")
         page.until_text(".data", "here")
         page.until_text(".node", session)
         page.open(f"{server.url}#/sessions/{session}")
-        page.until_text(".detail", "/app/members/worker")
+        page.until_text(".detail", "/service/workers/lively")
         process.kill()
         page.until_text(".detail", f"Session {session} is over")
         page.picture("session-over")
         page.until_no_text("[role=option]", session)
-        page.open(f"{server.url}#/tree/app/members")
-        page.until_text(".node", "/ app")
-        assert "worker" not in page.text("[role=tree]")
+        page.open(f"{server.url}#/tree/service/workers")
+        page.until_text(".crumbs", "workers")
+        assert "lively" not in page.text("[role=tree]")
 
 
 def test_an_ephemeral_vanishes_from_the_open_tree(members: Members, page: Browser) -> None:
     server = members.servers[members.wait_for_leader()]
     with client_process(server.client_port, 6.0) as (_, process):
-        page.open(f"{server.url}#/tree/app/members/worker")
-        page.until_text("[role=tree]", "worker")
+        page.open(f"{server.url}#/tree/service/workers/lively")
+        page.until_text("[role=tree]", "lively")
         page.until_text(".data", "here")
         process.kill()
-        page.until_no_text("[role=tree]", "worker")
+        page.until_no_text("[role=tree]", "lively")
         page.until_text(".node", "There is no such znode")
 
 
@@ -373,7 +373,7 @@ def test_a_million_znodes(tmp_path: Path, page: Browser) -> None:
             "const tree = document.querySelector('[role=tree]');"
             "tree.scrollTop = tree.scrollHeight / 2"
         )
-        page.until_text("[role=tree]", "node-0999")
+        page.until_text("[role=tree]", "node-1003")
         page.picture("big-tree")
         page.press("[role=tree]", "\ue010")  # End
         page.until_text("[role=tree]", "zookeeper")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import os
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,15 @@ def need_namespaces() -> None:
     reason = _why_not()
     if reason:
         pytest.skip(reason)
+
+
+def need_python(before: tuple[str, ...]) -> None:
+    """Skip the test where whoever this command makes of us cannot reach this Python and pyzk."""
+    command = [*before, sys.executable, "-c", "import pyzk.cli"]
+    environment = os.environ | {"PYTHONPATH": os.getcwd()}
+    done = subprocess.run(command, env=environment, cwd="/", capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("this Python, or this folder, is open to its owner only")
 
 
 def inside(*before: str, command: tuple[str, ...]) -> tuple[str, ...]:

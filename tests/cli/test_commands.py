@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import socket
 from pathlib import Path
@@ -272,6 +273,38 @@ def test_config_check_opens_the_stores(tmp_path: Path) -> None:
     )
 
 
+def test_config_check_sees_that_the_library_for_tls_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tls_cfg(tmp_path, Authority().issue())
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: None if name == "cryptography" else find_spec(name),
+    )
+    result = check(path)
+    assert result.exit_code == 2
+    assert "pip install 'pyzk-server[tls]'" in result.stderr
+
+
+def test_config_check_leaves_out_what_is_usual_of_sasl(tmp_path: Path) -> None:
+    (tmp_path / "jaas.conf").write_text(
+        'Server { org.apache.zookeeper.server.auth.DigestLoginModule required user_bob="s"; };\n'
+    )
+    (tmp_path / "jaas.conf").chmod(0o600)
+    path = zoo_cfg(tmp_path, "dataDir=/d\nclientPort=0\nallowSaslFailedClients=true\n")
+    result = check(path, f"-Djava.security.auth.login.config={tmp_path}/jaas.conf")
+    assert result.stdout.splitlines() == [
+        "dataDir=/d",
+        "dataLogDir=/d",
+        "clientPort=0",
+        "allowSaslFailedClients=true",
+    ]
+    shown = check(path, "--all", f"-Djava.security.auth.login.config={tmp_path}/jaas.conf").stdout
+    assert "sasl.serverconfig=Server\n" in shown
+
+
 def test_config_check_prints_what_is_set_then_remarks_then_the_verdict(tmp_path: Path) -> None:
     path = zoo_cfg(
         tmp_path,
@@ -500,7 +533,8 @@ def test_a_directory_that_would_be_made_by_a_slip_is_refused(serve: Served, tmp_
         *(
             (
                 arguments,
-                "It belongs behind `status`, `health`, `config check` or a command of `members`.",
+                "It belongs behind `status`, `health`, `purge`, `config check` or a"
+                " command of `members`.",
             )
             for arguments in (
                 ["--output", "json", "status"],

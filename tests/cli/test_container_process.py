@@ -21,6 +21,7 @@ from tests.cli.namespaces import (
     children_of,
     inside,
     need_namespaces,
+    need_python,
     process_1,
 )
 from tests.cli.test_process import ask
@@ -64,6 +65,7 @@ def run(tmp_path: Path, environment: dict[str, str]) -> Iterator[Run]:
                 "ZOO_CONF_DIR": str(tmp_path / "conf"),
                 "ZOO_DATA_DIR": str(tmp_path / name / "data"),
                 "ZOO_DATA_LOG_DIR": str(tmp_path / name / "datalog"),
+                "ZOO_ADMINSERVER_ENABLED": "false",
             }
             child = subprocess.Popen(
                 command,
@@ -186,7 +188,7 @@ def test_myid_stays_and_another_id_is_a_warning(run: Run, tmp_path: Path, patien
 def test_a_zoo_cfg_that_is_there_counts(run: Run, tmp_path: Path, patience: float) -> None:
     (tmp_path / "conf").mkdir()
     own = tmp_path / "own"
-    text = f"dataDir={own}\nclientPort=0\nclientPortAddress=127.0.0.1\n"
+    text = f"dataDir={own}\nclientPort=0\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n"
     (tmp_path / "conf" / "zoo.cfg").write_text(text)
     child = run(ZOO_TICK_TIME="5", ZOO_MY_ID="3")
     assert f"data in {own}\n" in line(child)
@@ -228,6 +230,28 @@ def test_what_it_would_do(tmp_path: Path, environment: dict[str, str]) -> None:
     assert not (tmp_path / "d").exists()
 
 
+def test_the_health_check_asks_where_the_variables_say(
+    run: Run, tmp_path: Path, environment: dict[str, str], patience: float
+) -> None:
+    (port,) = free_ports(1)
+    told = LOOPBACK | {"ZOO_PORT": str(port)}
+    places = {
+        "ZOO_CONF_DIR": str(tmp_path / "conf"),
+        "ZOO_DATA_DIR": str(tmp_path / "one" / "data"),
+    }
+
+    def health() -> tuple[int, str]:
+        env = bare(environment) | told | places
+        done = python("-m", "pyzk", "container", "--health", env=env, check=False)
+        return done.returncode, done.stdout
+
+    child = run(**told)
+    line(child)
+    assert health() == (0, f"127.0.0.1:{port} is ready: standalone\n")
+    stop(child, patience)
+    assert health()[0] == 3
+
+
 # ---- as in a container
 
 
@@ -252,22 +276,22 @@ def test_it_runs_without_privileges_on_a_root_that_is_read_only(
     run: Run, tmp_path: Path, patience: float
 ) -> None:
     need_namespaces()
-    places = [tmp_path / "one" / name for name in ("data", "datalog")]
-    for place in places:
-        place.mkdir(parents=True)
-        os.chown(place, 1000, 1000)
-    for parent in (tmp_path, *tmp_path.parents[:-1]):
-        if not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o011)
-    before = [f"mount --bind {place} {place}" for place in places]
-    before.append("mount -o remount,bind,ro /")
-    child = run(command=inside(*before, command=(*LIKE_A_POD, *COMMAND)), **LOOPBACK)
+    need_python(LIKE_A_POD)
+    volumes = [tmp_path / "one" / name for name in ("data", "datalog")]
+    for volume in volumes:
+        volume.mkdir(parents=True)
+        os.chown(volume, 1000, 1000)
+    before = ["mount -t tmpfs none /mnt", "mkdir /mnt/data /mnt/datalog"]
+    before += [f"mount --bind {volume} /mnt/{volume.name}" for volume in volumes]
+    before += ["mount -o remount,bind,ro /mnt", "mount -o remount,bind,ro /"]
+    places = {"ZOO_DATA_DIR": "/mnt/data", "ZOO_DATA_LOG_DIR": "/mnt/datalog"}
+    child = run(command=inside(*before, command=(*LIKE_A_POD, *COMMAND)), **LOOPBACK, **places)
     said = line(child)
     assert "ready" in said, (tmp_path / "one.log").read_text()
     assert b"Mode: standalone" in ask(port_of(said), b"srvr")
     os.kill(process_1(child), signal.SIGTERM)
     assert child.wait(patience) == 0
-    assert (places[0] / "myid").stat().st_uid == 1000
+    assert (volumes[0] / "myid").stat().st_uid == 1000
 
 
 def test_names_that_nobody_knows_yet(run: Run, tmp_path: Path, patience: float) -> None:

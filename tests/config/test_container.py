@@ -153,7 +153,21 @@ def test_variables_that_an_orchestrator_makes_for_a_service_are_none() -> None:
     assert asked(environment).options == asked().options
 
 
-# ---- metrics
+# ---- seen from outside
+
+
+def test_the_admin_server_of_bitnamis_image() -> None:
+    without = asked(OPEN)
+    assert "admin.serverAddress" not in values(without)
+    assert config(without).admin is None
+    assert not any("admin" in text for _, text in config(without).notes)
+    found = config(asked(OPEN, ZOO_ENABLE_ADMIN_SERVER="yes")).admin
+    assert found is not None
+    assert (found.server_address, found.server_port) == ("127.0.0.1", 8080)
+    variables = {"ZOO_ADMIN_SERVER_ADDRESS": "127.0.0.9", "ZOO_ADMIN_SERVER_PORT_NUMBER": "81"}
+    found = config(asked(OPEN | variables, ZOO_ENABLE_ADMIN_SERVER="yes")).admin
+    assert found is not None
+    assert (found.server_address, found.server_port) == ("127.0.0.9", 81)
 
 
 def test_metrics_on_a_port_of_their_own() -> None:

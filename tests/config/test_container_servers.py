@@ -136,3 +136,20 @@ def test_later_configurations_are_kept_beside_the_data() -> None:
     assert whole.ensemble.config_in_data_dir
     assert whole.warnings == ()
     assert not asked(ZOO_SERVERS=FOUR).is_reconfigurable
+
+
+@pytest.mark.parametrize(
+    ("variables", "place"),
+    [
+        ({}, "127.0.0.1:2181"),
+        ({"ZOO_PORT_NUMBER": "2190"}, "127.0.0.1:2190"),
+        ({"ZOO_SERVERS": FOUR}, "127.0.0.1:2181"),
+        ({"ZOO_SERVERS": "server.1=a:1:2;3 server.2=b:1:2;127.0.0.7:9"}, "127.0.0.7:9"),
+        ({"ZOO_SERVERS": "server.1=a:1:2;3 server.2=b:1:2;0.0.0.0:9"}, "127.0.0.1:9"),
+        ({"ZOO_SERVERS": "server.1=a:1:2;3 server.2=b:1:2;[fd00::1]:9"}, "[fd00::1]:9"),
+        ({"ZOO_CFG_EXTRA": "clientPortAddress=10.0.0.1"}, "10.0.0.1:2181"),
+        ({"ZOO_TLS_CLIENT_ENABLE": "yes"}, "127.0.0.1:3181"),
+    ],
+)
+def test_where_the_health_check_asks(variables: dict[str, str], place: str) -> None:
+    assert asked(variables).client_place(2) == place

@@ -18,6 +18,7 @@ def test_a_quorum_is_timed_from_the_making_of_each_transaction() -> None:
     assert metrics.quorum_ack_latency.percentiles(0.0, 1.0) == [20, 25]
     assert metrics.propagation_latency.count == metrics.quorum_ack_latency.count == 2
     assert metrics.request_commit_queued == metrics.prep_processor_request_queued == 2
+    assert metrics.write_commit_proc_issued.sum == 2
     assert metrics.commit_propagation_latency.count == 0
 
 

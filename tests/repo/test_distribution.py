@@ -11,7 +11,7 @@ import pytest
 from tests.processes import python
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = (".ci", "changelog.d", "conformance", "docs", "pyzk", "scripts", "tests")
+FOLDERS = (".ci", "changelog.d", "conformance", "deploy", "docs", "pyzk", "scripts", "tests")
 
 
 def setup(*arguments: str) -> str:

@@ -35,10 +35,16 @@ def code_of(path: Path) -> str:
     return "\n".join(_CODE.findall(path.read_text()))
 
 
+UNIT_SUFFIXES = {each.suffix[1:] for each in (ROOT / "deploy" / "systemd").iterdir()} | {"conf"}
+"""What ends the name of a file for systemd, in the repository or where it is installed."""
+
+
 def exists(module: str) -> bool:
     """Whether a dotted name is a module, or something that its parent module mentions."""
     if module in (LOGGER, PROVIDER_GROUP) or module in _KEYS:
         return True  # a logger, a group of entry points, a key of zoo.cfg
+    if module.partition(".")[2] in UNIT_SUFFIXES:
+        return True
     path = ROOT / module.replace(".", "/")
     if path.is_dir() or path.with_suffix(".py").exists():
         return True

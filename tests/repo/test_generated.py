@@ -15,6 +15,7 @@ from scripts import (
     changelog,
     gen_admin_table,
     gen_config_table,
+    gen_dashboard,
     gen_jute,
     gen_metrics_table,
     gen_packing,
@@ -41,6 +42,10 @@ def test_the_table_of_keys_is_what_the_parser_works_from() -> None:
 def test_the_tables_of_metrics_are_what_a_server_tells() -> None:
     text = gen_metrics_table.TARGET.read_text()
     assert gen_metrics_table.generate(text) == text, "run `make generate`"
+
+
+def test_the_dashboard_is_made_of_its_panels() -> None:
+    assert gen_dashboard.TARGET.read_text() == gen_dashboard.generate(), "run `make generate`"
 
 
 def test_the_table_of_words_is_the_list_of_words() -> None:

@@ -15,6 +15,7 @@ from pyzk.data.watches import WatchEvent
 from pyzk.errors import ConfigError
 from pyzk.runtime import admin_ports, http_connection
 from pyzk.runtime.runner import PeerRunner
+from pyzk.runtime.seams import Seams
 from tests.runtime.admin import (
     LOOPBACK,
     admin_server,
@@ -54,6 +55,27 @@ async def test_the_url_of_the_commands_is_the_configured_one(tmp_path: Path) -> 
         assert (await ask(place, "/a/b/ruok")).status == 200
         assert b'<a href="/a/b/ruok">ruok</a>' in (await ask(place, "/a/b")).body
         assert (await ask(place, "/commands/ruok")).status == 404
+
+
+async def test_it_takes_sockets_that_listen_already(tmp_path: Path) -> None:
+    with socket.create_server((LOOPBACK, 0)) as made:
+        made.setblocking(False)
+        seams = Seams(admin_listeners=[made.dup()])
+        async with admin_server(tmp_path, seams=seams) as runner:
+            assert place_of(runner) == made.getsockname()
+            assert (await ask(place_of(runner), "/commands/ruok")).status == 200
+
+
+async def test_sockets_that_nobody_can_serve_are_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_ports, "_has_library", lambda: False)
+    made = socket.create_server((LOOPBACK, 0))
+    seams = Seams(admin_listeners=[made])
+    async with admin_server(tmp_path, seams=seams, is_required=False) as runner:
+        assert runner.admin is not None
+        assert runner.admin.address is None
+        assert made.fileno() == -1
 
 
 async def test_a_taken_port_is_a_warning_and_the_server_serves(
@@ -149,6 +171,13 @@ async def test_a_long_answer_comes_in_pieces(tmp_path: Path) -> None:
         reply = await ask(place_of(runner), "/commands/watches_by_path")
         assert reply.headers["Transfer-Encoding"] == "chunked"
         assert len(reply.json["path_to_session_ids"]) == 3000
+        head = await ask(place_of(runner), "/commands/watches_by_path", "HEAD")
+        assert (head.status, head.body) == (200, b"")
+        assert head.headers["Content-Length"] is None
+        async with stranger(place_of(runner)) as visitor:
+            visitor.send(b"HEAD /commands/watches_by_path HTTP/1.1\r\nHost: h\r\n\r\n" + RUOK)
+            await visitor.reader.readuntil(b"\r\n\r\n")
+            assert (await visitor.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
 
 
 async def test_several_requests_on_one_connection(tmp_path: Path) -> None:
@@ -330,6 +359,19 @@ async def test_a_certificate_that_is_needed(tmp_path: Path) -> None:
         place = place_of(runner)
         reply = await ask(place, "/commands/ruok", context=AUTHORITY.client("bob"))
         assert reply.status == 200
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await ask(place, "/commands/ruok", context=AUTHORITY.client())
+
+
+async def test_new_certificates_are_taken(tmp_path: Path) -> None:
+    text = f"admin.forceHttps=true\n{tls_lines(tmp_path)}"
+    async with admin_server(tmp_path, text) as runner:
+        place = place_of(runner)
+        assert not runner.reload_keys()
+        other = Authority()
+        other.stores(tmp_path / "stores", "ssl.quorum.")
+        assert runner.reload_keys()
+        assert (await ask(place, "/commands/ruok", context=other.client())).status == 200
         with pytest.raises((ssl.SSLError, ConnectionError)):
             await ask(place, "/commands/ruok", context=AUTHORITY.client())
 

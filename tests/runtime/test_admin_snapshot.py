@@ -46,7 +46,7 @@ async def test_it_is_the_file_with_the_state_at_its_zxid(tmp_path: Path) -> None
         assert client.session_id in found.database.sessions
         again = await ask(place_of(runner), "/commands/last_snapshot")
         assert again.json["zxid"] == "2"
-        assert runner.peer.metrics.snap_count == 1
+        assert runner.peer.metrics.snapshottime.count == 1
 
 
 async def test_without_streaming_it_says_what_there_is(tmp_path: Path) -> None:

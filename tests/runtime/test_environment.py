@@ -1,12 +1,15 @@
-"""The limit of open files: raised at the start, and a part of it kept from clients."""
+"""The limit of open files, a part of which is kept from clients; and the name of the machine."""
 
 from __future__ import annotations
 
 import resource
+import socket
+import threading
 
 import pytest
 
 from pyzk.runtime import environment
+from pyzk.runtime.environment import HostName
 
 
 class _Limits:
@@ -55,3 +58,33 @@ def test_without_a_limit_clients_may_have_them_all(monkeypatch: pytest.MonkeyPat
     endless = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
     monkeypatch.setattr(resource, "getrlimit", _Limits(*endless).get)
     assert environment.first_reserved_descriptor() > 1 << 20
+
+
+def test_a_host_name_that_is_looked_up_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_known, asked = threading.Event(), threading.Event()
+
+    def look_up() -> str:
+        asked.set()
+        assert is_known.wait(20)
+        return "full.name"
+
+    monkeypatch.setattr(socket, "getfqdn", look_up)
+    monkeypatch.setattr(socket, "gethostname", lambda: "name")
+    name = HostName()
+    name.look_up()
+    name.look_up()
+    assert asked.wait(20)
+    assert str(name) == "name"
+    is_known.set()
+    (thread,) = [each for each in threading.enumerate() if each.name == "host name"]
+    thread.join(20)
+    assert str(name) == "full.name"
+
+
+def test_a_host_name_that_is_not_looked_up_yet_is_asked_for_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = ["full.name"]
+    monkeypatch.setattr(socket, "getfqdn", answers.pop)
+    name = HostName()
+    assert [str(name), str(name)] == ["full.name", "full.name"]

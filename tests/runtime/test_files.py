@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from pyzk.errors import DirectoryLockedError, StorageError
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.runtime.files import (
     FileDirectory,
+    FilesLock,
     full_disk_error,
     open_data_directories,
     storage_error,
@@ -312,3 +315,41 @@ def test_other_errors_are_no_full_disk() -> None:
         error = StorageError("x", path="d/probe")
         error.__cause__ = cause
         assert full_disk_error(error, "d", "") is None
+
+
+def test_the_files_of_a_directory_are_changed_by_one_at_a_time(tmp_path: Path) -> None:
+    lock = FilesLock(str(tmp_path))
+    other = FilesLock(str(tmp_path))
+    order: list[str] = []
+
+    def change() -> None:
+        with other:
+            order.append("other")
+
+    thread = threading.Thread(target=change)
+    with lock:
+        thread.start()
+        order.append("first")
+    thread.join(20)
+    assert order == ["first", "other"]
+    with lock:
+        pass
+
+
+def test_a_file_system_without_locks_stops_only_who_comes_beside_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(fd: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    lock = FilesLock(str(tmp_path))
+    for _ in range(2):
+        with lock:
+            pass
+    needed = FilesLock(str(tmp_path), is_required=True)
+    for _ in range(2):
+        with pytest.raises(StorageError, match="cannot lock the files of: No locks available"):
+            needed.__enter__()
+    with pytest.raises(StorageError, match="No such file"):
+        FilesLock(str(tmp_path / "none"), is_required=True).__enter__()

@@ -391,6 +391,21 @@ def test_a_closed_standard_output_does_not_stop_the_server() -> None:
 # --- the audit log --------------------------------------------------------------------
 
 
+def test_the_line_that_says_where_clients_come_in(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    for secure, expected in (
+        (None, "serving on 127.0.0.1:4711 ("),
+        (("127.0.0.1", 4712), "serving on 127.0.0.1:4711, with TLS on 127.0.0.1:4712 ("),
+        (("127.0.0.1", 4711), "serving with TLS on 127.0.0.1:4711 ("),
+    ):
+        caplog.clear()
+        runner = FakeRunner()
+        runner.secure_client_address = secure
+        runner.request_stop()
+        run(lambda runner=runner: runner, CONFIG)  # type: ignore[misc]
+        assert any(text.startswith(expected) for text in caplog.messages), caplog.messages
+
+
 def test_one_line_names_files_with_secrets_that_everybody_may_read(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

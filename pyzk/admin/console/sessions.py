@@ -35,6 +35,8 @@ SHOWN_WATCHERS: Final = 20
 _WEIGHED: Final = PIECE // 4
 """The paths of a piece in which each is judged by the ACLs."""
 
+_NOW: Final = "now"
+"""The token of a list that nothing tells the changes of: it is good for a moment only."""
 _KINDS: Final = {
     WatchKind.CHILDREN: "children",
     WatchKind.DATA: "data",
@@ -48,11 +50,10 @@ def sessions(
 ) -> Work[View]:
     """Return a part of the sessions, in the order of their ids. With a filter only those that have
     the text in their id or their client's address."""
-    token = f"{server.tree.last_zxid}"
-    listing = listings.find("sessions", token, now_ms)
+    listing = listings.find("sessions", _NOW, now_ms)
     if listing is None:
         ids = yield from _ids(server)
-        listing = Listing((yield from sort(ids)), token, now_ms)
+        listing = Listing((yield from sort(ids)), "", now_ms)
         listings.keep("sessions", listing)
     ordered = listing.names
     if filter:
@@ -235,16 +236,15 @@ def watches(
     a filter only those that have the text. What the visitor may not see is counted, whatever the
     filter."""
     manager = server.tree.watches
-    all_watched = [*manager.watched(), *manager.child_watched()]
     key = ("watches", visitor.auth_ids)
-    token = f"{server.tree.last_zxid}.{len(all_watched)}"
-    listing = listings.find(key, token, now_ms)
+    listing = listings.find(key, _NOW, now_ms)
     if listing is None:
+        all_watched = [*manager.watched(), *manager.child_watched()]
         seen: list[str] = []
         for begin in range(0, len(all_watched), _WEIGHED):
             seen += [path for path in all_watched[begin : begin + _WEIGHED] if visitor.sees(path)]
             yield
-        listing = Listing((yield from sort(seen)), token, now_ms)
+        listing = Listing((yield from sort(seen)), "", now_ms)
         listing.hidden = len(all_watched) - len(seen)
         listings.keep(key, listing)
     ordered = listing.names

@@ -183,11 +183,15 @@ class MemoryStorage:
         if self._loop is None:
             return
         received.install(zxid)
+        self._take_received()
+        self._complete_after = zxid
+        answer()
+
+    def _take_received(self) -> None:
+        """Replace snapshot and records by the snapshot that was received."""
         self._snapshots = self._received
         self._records = []
         self._synced = 0
-        self._complete_after = zxid
-        answer()
 
     # --- commands of a member -------------------------------------------------------
 
@@ -198,7 +202,7 @@ class MemoryStorage:
 
     def _perform(self, command: StorageCommand, answer: OnDone) -> None:
         # A server that stands alone starts sooner without.
-        from pyzk.quorum.commands import SaveConfig, SaveEpoch
+        from pyzk.quorum.commands import InstallDatabase, SaveConfig, SaveEpoch
         from pyzk.quorum.storage_commands import carry_out, freeze
 
         self._sync()
@@ -220,8 +224,11 @@ class MemoryStorage:
         )
         if frozen is not None:
             frozen.close()
-        if outcome.complete_after is not None:
+        if isinstance(command, InstallDatabase):
+            self._take_received()
+        elif outcome.complete_after is not None:
             self._take(files)
+        if outcome.complete_after is not None:
             self._complete_after = outcome.complete_after
         answer(outcome)
 

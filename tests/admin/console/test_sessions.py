@@ -194,6 +194,22 @@ def test_a_kept_list_is_for_those_identities_alone() -> None:
     assert paths(who(made, "bob:secret")) == 5004
 
 
+def test_a_watch_that_takes_the_place_of_another_is_seen_at_once() -> None:
+    made = world()
+    client = made.connect()
+    listings = Listings()
+
+    def paths() -> list[Any]:
+        rows: Any = done(sessions.watches(made.server, who(made), 0, 9, "", listings, 0))["rows"]
+        return [row["path"] for row in rows]
+
+    made.tree.watches.add_data("/a", client.connection)
+    assert paths() == ["/a"]
+    made.tree.watches.remove_watcher(client.connection)
+    made.tree.watches.add_data("/b", client.connection)
+    assert paths() == ["/b"]
+
+
 def test_not_all_of_a_large_session_is_shown() -> None:
     made = world()
     client = made.connect()

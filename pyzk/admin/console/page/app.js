@@ -1,7 +1,7 @@
 // The console: one page whose views change with the part of the address behind the #.
 
 import { ask, meaning, user } from "./api.js";
-import { badge, clock, el, empty, replace, setText, toast } from "./dom.js";
+import { address, badge, clock, el, empty, replace, setText, toast } from "./dom.js";
 import { Members } from "./members.js";
 import { EVERY_MS, Overview, note } from "./overview.js";
 import { Sessions, Watches } from "./sessions.js";
@@ -64,12 +64,6 @@ function make(name) {
     case "log": return new Log();
     default: return new Overview();
   }
-}
-
-// A path as part of an address; half characters, which names of old servers may have, become marks.
-function address(path) {
-  const whole = path.toWellFormed ? path.toWellFormed() : path;
-  return encodeURI(whole).replace(/#/g, "%23").replace(/\?/g, "%3F");
 }
 
 function pathOf(text) {

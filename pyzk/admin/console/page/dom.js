@@ -35,6 +35,12 @@ export function shown(name) {
   return name.replace(UNSEEN, (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
+// A path as part of an address; half characters, which names of old servers may have, become marks.
+export function address(path) {
+  const whole = path.toWellFormed ? path.toWellFormed() : path;
+  return encodeURI(whole).replace(/#/g, "%23").replace(/\?/g, "%3F");
+}
+
 const whole = new Intl.NumberFormat("en");
 
 export function number(value) {

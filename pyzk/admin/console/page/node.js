@@ -2,7 +2,7 @@
 
 import { ask, meaning } from "./api.js";
 import { DataCard } from "./data.js";
-import { badge, bytes, duration, el, empty, moment, number, replace, shown, toast } from "./dom.js";
+import { address, badge, bytes, duration, el, empty, moment, number, replace, shown, toast } from "./dom.js";
 import { RemoteRows } from "./lists.js";
 import { writeButtons } from "./write.js";
 
@@ -65,7 +65,7 @@ export class NodePanel {
   crumbs(path) {
     const names = path === "/" ? [] : path.slice(1).split("/");
     const link = (name, target, isLast) => el("a", {
-      href: `#/tree${encodeURI(target)}`, class: "crumb mono", "aria-current": isLast ? "page" : null, text: shown(name),
+      href: `#/tree${address(target)}`, class: "crumb mono", "aria-current": isLast ? "page" : null, text: shown(name),
       onclick: (event) => { event.preventDefault(); this.go(target); },
     });
     const parts = [link("/", "/", names.length === 0)];
@@ -170,7 +170,7 @@ export class NodePanel {
     const target = path === "/" ? `/${row.name}` : `${path}/${row.name}`;
     return el("div", { class: "row", role: "listitem" },
       row.cut ? el("span", { class: "mono name", text: `${shown(row.name)}… (${number(row.cut)} characters)` })
-        : el("a", { class: "mono name", href: `#/tree${encodeURI(target)}`, text: shown(row.name), onclick: (event) => { event.preventDefault(); this.go(target); } }),
+        : el("a", { class: "mono name", href: `#/tree${address(target)}`, text: shown(row.name), onclick: (event) => { event.preventDefault(); this.go(target); } }),
       row.locked ? badge("no access", "warn") : null,
       row.kind && row.kind !== "persistent" ? badge(row.kind, row.kind === "ephemeral" ? "info" : "") : null,
       el("span", { class: "amount muted", text: row.bytes === undefined ? "" : bytes(row.bytes) }));

@@ -1,11 +1,11 @@
 // Sessions with their ephemerals and watches, and the watches by path.
 
 import { ask, meaning } from "./api.js";
-import { badge, duration, el, empty, moment, number, replace, shown } from "./dom.js";
+import { address, badge, duration, el, empty, moment, number, replace, shown } from "./dom.js";
 import { RemoteRows } from "./lists.js";
 
 function pathLink(path) {
-  return el("a", { class: "mono path", href: `#/tree${encodeURI(path).replace(/#/g, "%23").replace(/\?/g, "%3F")}`, text: shown(path) });
+  return el("a", { class: "mono path", href: `#/tree${address(path)}`, text: shown(path) });
 }
 
 function problem(error) {

@@ -7,6 +7,8 @@ import { NodePanel } from "./node.js";
 
 const ROW = 28;
 const WINDOW = 100;
+const OPEN_CHARS = 100000;
+const DEEP = 100; // to open a path below so many others each is asked for; by hand it goes deeper
 
 export function join(path, name) {
   return path === "/" ? `/${name}` : `${path}/${name}`;
@@ -24,7 +26,7 @@ class Branch {
     this.rows = new Map();
     this.open = new Map();
     this.failure = null;
-    this.loading = false;
+    this.loading = null;
   }
 
   get depth() { return this.parent === null ? 0 : this.parent.depth + 1; }
@@ -112,9 +114,19 @@ export class Tree {
 
   // --- what the server says
 
+  // One request for a branch at a time; returns the answer, undefined if there is none.
   async load(branch, start, count = WINDOW, locate = []) {
-    if (branch.loading) { branch.again = true; return; }
-    branch.loading = true;
+    while (branch.loading !== null) await branch.loading;
+    branch.loading = this.fetch(branch, start, count, locate);
+    try {
+      return await branch.loading;
+    } finally {
+      branch.loading = null;
+      this.draw();
+    }
+  }
+
+  async fetch(branch, start, count, locate) {
     try {
       const answer = await ask("children", { path: branch.path, start, count, locate });
       if (answer.token !== branch.token) branch.rows.clear();
@@ -135,9 +147,7 @@ export class Tree {
       branch.open.clear();
       branch.rows.clear();
       branch.token = null;
-    } finally {
-      branch.loading = false;
-      this.draw();
+      return undefined;
     }
   }
 
@@ -167,8 +177,14 @@ export class Tree {
     return found;
   }
 
+  // The paths whose changes the state is to tell: not too many, nor too long.
   get openPaths() {
-    return [...this.branches().map((each) => each.path), this.chosen].filter((path) => path !== null).slice(0, 100);
+    let left = OPEN_CHARS;
+    return [this.chosen, ...this.branches().map((each) => each.path)].filter((path) => {
+      if (path === null) return false;
+      left -= path.length;
+      return left > 0;
+    }).slice(0, 100);
   }
 
   update(state) {
@@ -211,6 +227,7 @@ export class Tree {
     let branch = this.root;
     const names = path === "/" ? [] : path.slice(1).split("/");
     this.active = { branch: null, place: null };
+    if (names.length > DEEP) { this.draw(); return; }
     for (const [depth, name] of names.entries()) {
       const answer = await this.load(branch, 0, 1, [name]);
       if (path !== this.chosen) return;
@@ -218,14 +235,14 @@ export class Tree {
       if (place === null || place === undefined) break;
       if (!branch.rows.has(place)) await this.load(branch, Math.max(0, place - 10));
       this.active = { branch, place };
-      if (depth === names.length - 1) break;
-      if (!branch.open.has(name)) await this.expand(branch, place);
+      const row = branch.rows.get(place);
+      if (!branch.open.has(name) && (depth < names.length - 1 || (row && row.children > 0))) await this.expand(branch, place);
       branch = branch.open.get(name);
       if (branch === undefined) break;
       branch.place = place;
     }
     this.draw();
-    this.rows.show(this.activeRow());
+    this.rows.show(this.activeRow(), true);
   }
 
   activeName() {
@@ -260,7 +277,7 @@ export class Tree {
     }
     const row = branch.rows.get(place);
     if (row === undefined) {
-      if (!branch.loading) this.load(branch, Math.max(0, place - 20));
+      if (branch.loading === null) this.load(branch, Math.max(0, place - 20));
       return el("div", { id: `row-${index}`, class: "row muted", role: "treeitem", "aria-level": depth + 1 }, this.indent(depth), "…");
     }
     return this.item(index, isActive, {
