@@ -73,21 +73,25 @@ class PercentileSummary(Summary):
     """A summary that also knows percentiles of its last values.
 
     Values come in rows, most often of zeros: rows are kept, not values, so that to add a row costs
-    the same however long it is."""
+    the same however long it is. The newest row is in plain attributes: a number in a list is an
+    object, and to make one costs the compiled form more than all the rest."""
 
-    __slots__ = ("_counts", "_kept", "_last", "_next", "_values")
+    __slots__ = ("_counts", "_kept", "_last", "_next", "_row_count", "_row_value", "_values")
 
     def __init__(self, kept: int = RESERVOIR) -> None:
         """``kept`` is how many values are kept."""
         super().__init__()
         self._kept = kept
+        self._row_value = 0
+        self._row_count = 0
+        """The newest row: its value, and how many there are of it; 0 before the first."""
         self._values: list[int] = []
-        """The values of the rows; when it is full the oldest is at ``_next``."""
+        """The values of the other rows; when it is full the oldest is at ``_next``."""
         self._counts: list[int] = []
-        """How many values each row has."""
+        """How many values each of those has."""
         self._next = 0
         self._last = -1
-        """Where the newest row is; -1 if there is none."""
+        """Where the newest of those is; -1 if there is none."""
 
     def add(self, value: int) -> None:
         self.add_many(value, 1)
@@ -103,21 +107,24 @@ class PercentileSummary(Summary):
             self.max = value
         self.count += count
         self.sum += value * count
-        last = self._last
-        if last >= 0 and self._values[last] == value:
-            self._counts[last] += count
-        else:
-            self._begin_row(value, count)
+        if value != self._row_value:
+            self._end_row()
+            self._row_value = value
+        self._row_count += count
 
-    def _begin_row(self, value: int, count: int) -> None:
+    def _end_row(self) -> None:
+        """Put the newest row to the others."""
+        count, self._row_count = self._row_count, 0
+        if not count:
+            return
         values = self._values
         if len(values) < self._kept:
             self._last = len(values)
-            values.append(value)
+            values.append(self._row_value)
             self._counts.append(count)
             return
         at = self._last = self._next
-        values[at] = value
+        values[at] = self._row_value
         self._counts[at] = count
         self._next = at + 1 if at + 1 < self._kept else 0
 
@@ -136,8 +143,8 @@ class PercentileSummary(Summary):
     def _rows(self, count: int) -> list[tuple[int, int]]:
         """Return the last ``count`` values as (value, how many), the newest first."""
         begin = self._last + 1  # of the older half, which goes on where the newest row ends
-        values = self._values[begin:] + self._values[:begin]
-        counts = self._counts[begin:] + self._counts[:begin]
+        values = [*self._values[begin:], *self._values[:begin], self._row_value]
+        counts = [*self._counts[begin:], *self._counts[:begin], self._row_count]
         values.reverse()
         counts.reverse()
         ends = list(accumulate(counts))
@@ -152,16 +159,16 @@ class PercentileSummary(Summary):
         super().reset()
         self._values.clear()
         self._counts.clear()
-        self._next = 0
+        self._row_count = self._next = 0
         self._last = -1
 
 
 def _quantile(values: list[int], ends: list[int], quantile: float) -> int:
     """Return a quantile of values in order; ``ends`` says how many there are up to and with each
     of them."""
-    if not ends:
+    total = ends[-1] if ends else 0
+    if not total:
         return 0
-    total = ends[-1]
     position = quantile * (total + 1)
     index = int(position)
     if index < 1:

@@ -54,6 +54,10 @@ class _NoAnswerError(Exception):
     """Nobody answers; the text says why."""
 
 
+class _TurnedAwayError(_NoAnswerError):
+    """The other side ends the connection without a word."""
+
+
 class _Patience:
     """The time that is left for everything together."""
 
@@ -120,7 +124,8 @@ def _reason(error: Exception, patience: _Patience) -> str:
 
 
 def _ask_here(where: ClientAddress, question: str, patience: _Patience) -> Found | None:
-    """Ask the server of this machine that takes clients at an address; None if there is none."""
+    """Ask the server of this machine that takes clients at an address; None if there is none, or
+    if it has too many visitors."""
     if sys.platform != "linux":
         return None
     host, is_loopback = _address(where.host)
@@ -131,9 +136,13 @@ def _ask_here(where: ClientAddress, question: str, patience: _Patience) -> Found
                 sock.connect(name)
             except OSError:
                 continue
-            return _guarded(
-                patience, lambda sock=sock: _exchange_http(sock, _LOOPBACK, question, patience)
-            )._replace(asked="local")
+            try:
+                found = _exchange_http(sock, _LOOPBACK, question, patience)
+            except (_TurnedAwayError, BrokenPipeError, ConnectionResetError):
+                return None
+            except (OSError, _NoAnswerError) as error:
+                found = Found(HealthCode.NO_ANSWER, _reason(error, patience))
+            return found._replace(asked="local")
     return None
 
 
@@ -162,7 +171,10 @@ def _ask_http(url: str, question: str, patience: _Patience, tls: ssl.SSLContext 
 def _exchange_http(sock: socket.socket, host: str, question: str, patience: _Patience) -> Found:
     request = f"GET {_PATHS[question]} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     sock.sendall(request.encode())
-    head, _, body = _read_all(sock, patience).partition(b"\r\n\r\n")
+    answer = _read_all(sock, patience)
+    if not answer:
+        raise _TurnedAwayError("it closes the connection without an answer")
+    head, _, body = answer.partition(b"\r\n\r\n")
     words = head.partition(b"\r\n")[0].split()
     if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
         raise _NoAnswerError("what answers does not talk HTTP")

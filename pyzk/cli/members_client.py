@@ -49,7 +49,7 @@ PATIENCE_S: Final = 30.0
 """The seconds for which a change may be without an answer, and for which the ensemble may be
 without a leader behind it."""
 _PAUSE_S: Final = 0.2
-_MOST_LOOKS: Final = 3
+_MOST_LOOKS: Final = 4
 """How often servers are asked for the members, each time those that the last ones have named."""
 
 _log = logging.getLogger("pyzk.cli.members.client")
@@ -374,7 +374,11 @@ class EnsembleClient:
         places = self._places
         if places.has_tls:
             places.learn(await survey(places.given, self._timeout_s, self._access))
-        return await survey(places.all_of(members), self._timeout_s, self._access)
+        members = list(members)
+        servers = await survey(places.all_of(members), self._timeout_s, self._access)
+        if await places.ask_the_lost(members, servers, self._timeout_s):
+            servers = await survey(places.all_of(members), self._timeout_s, self._access)
+        return servers
 
     async def _try_addresses(self, members: Iterable[QuorumServer], observed: Observed) -> None:
         """Note which hosts nobody knows, and which servers that run have closed election ports."""
@@ -409,6 +413,7 @@ def look_at_members(
     for _ in range(_MOST_LOOKS):
         if configuration is None:
             return None
+        asyncio.run(where.ask_the_lost(configuration.members, servers, timeout_s))
         places = where.all_of(configuration.members)
         if set(places) <= {each.address for each in servers}:
             break

@@ -5,16 +5,19 @@ an ensemble's configuration. So with TLS there are two cases. If one of the serv
 is at the client port of its line, client ports take TLS, and the lines are right for all. Otherwise
 a server that was named counts for the member whose id it says (``conf``), or else whose host it is
 on; all others are asked at the same port as the first that was named, which is right wherever all
-members have the same secureClientPort.
+members have the same secureClientPort. Who is not found there is asked once for its
+secureClientPort (``conf``), without TLS, at the client port of its line. That tells nobody
+anything, and a wrong answer leads to a server that has to prove by its certificate who it is.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 
 from pyzk.cli.client_addresses import ClientAddress
 from pyzk.cli.members_change import client_place
-from pyzk.cli.survey import SurveyedServer
+from pyzk.cli.survey import SurveyedServer, secure_port_of
 from pyzk.config.members import QuorumServer
 
 
@@ -27,6 +30,8 @@ class Places:
         self._is_unified = False
         """Whether client ports take TLS."""
         self._by_id: dict[int, ClientAddress] = {}
+        self._was_asked: dict[int, None] = {}
+        """The members that were asked for their secureClientPort."""
 
     def learn(self, servers: Iterable[SurveyedServer]) -> None:
         """Take in which of the servers that were asked is which member."""
@@ -54,3 +59,36 @@ class Places:
             self._is_unified = True
         found = dict.fromkeys(each for each in map(self.of, members) if each is not None)
         return [*(found | dict.fromkeys(self.given))]
+
+    async def ask_the_lost(
+        self,
+        members: Iterable[QuorumServer],
+        servers: Iterable[SurveyedServer],
+        timeout_s: float,
+    ) -> bool:
+        """Ask those members for their secureClientPort that are not where they were looked for, as
+        ``servers`` show; return whether one was found."""
+        if not self.has_tls or self._is_unified:
+            return False
+        answers = {each.address: each for each in servers}
+        lost = [member for member in members if self._is_lost(member, answers)]
+        self._was_asked |= dict.fromkeys(member.sid for member in lost)
+        plain = [ClientAddress(*where) for member in lost if (where := client_place(member))]
+        ports = await asyncio.gather(
+            *(
+                secure_port_of(where, member.sid, timeout_s)
+                for member, where in zip(lost, plain, strict=True)
+            )
+        )
+        for member, where, port in zip(lost, plain, ports, strict=True):
+            if port:
+                self._by_id[member.sid] = ClientAddress(where.host, port)
+        return any(ports)
+
+    def _is_lost(self, member: QuorumServer, answers: dict[ClientAddress, SurveyedServer]) -> bool:
+        where = self.of(member)
+        answer = None if where is None else answers.get(where)
+        if answer is None or member.sid in self._by_id or member.sid in self._was_asked:
+            return False
+        is_other = answer.server_id is not None and answer.server_id != member.sid
+        return client_place(member) is not None and (answer.problem is not None or is_other)

@@ -37,6 +37,7 @@ _COMMIT: Final = re.compile(r"^(\d+\.\d+\.\d+)-(?:[0-9a-f]{40}\b|\$\{.*\})")
 _DIGEST: Final = re.compile(r"^([0-9a-f]+): (-?\d+)$", re.MULTILINE)
 _MEMBERSHIP: Final = "\nmembership: \n"
 _SERVER_ID: Final = re.compile(r"^serverId=(-?\d+)$", re.MULTILINE)
+_SECURE_PORT: Final = re.compile(r"^secureClientPort=(\d+)$", re.MULTILINE)
 
 
 @attrs.define
@@ -197,6 +198,19 @@ async def ask(address: ClientAddress, word: str, timeout_s: float, access: Acces
             # Not closed: the answer is whole, and a server may never say goodbye in TLS.
             writer.transport.abort()
     return answer.decode("utf-8", "replace")
+
+
+async def secure_port_of(address: ClientAddress, sid: int, timeout_s: float) -> int:
+    """Return the secureClientPort of server ``sid``, which is asked without TLS; 0 if it has none,
+    or does not say so, or another server answers."""
+    try:
+        text = await ask(address, "conf", timeout_s)
+    except (OSError, ValueError):
+        return 0
+    found, port = _SERVER_ID.search(text), _SECURE_PORT.search(text)
+    if found is None or port is None or int(found[1]) != sid or int(port[1]) >= 1 << 16:
+        return 0
+    return int(port[1])
 
 
 async def _read_all(reader: asyncio.StreamReader) -> bytes:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from pyzk.config.container_logins import is_yes, login_file
@@ -83,13 +83,13 @@ _ORDINAL: Final = re.compile(r".*-(\d+)")
 
 @dataclass(frozen=True)
 class Plan:
-    """What an environment asks for."""
+    """What an environment asks for. What may be secret is not shown."""
 
-    options: tuple[Property, ...]
+    options: tuple[Property, ...] = field(repr=False)
     """The settings, named as keys of zoo.cfg; none of a key is there twice."""
-    properties: tuple[Property, ...]
+    properties: tuple[Property, ...] = field(repr=False)
     """System properties of ZooKeeper, by their full names."""
-    login: str
+    login: str = field(repr=False)
     """The text of the login file that LOGIN_FILE stands for; "" if there is none."""
     my_id: int
     my_id_label: str

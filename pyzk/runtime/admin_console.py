@@ -76,6 +76,9 @@ PAGE_HEADERS: Final = {
 }
 DATA_HEADERS: Final = PAGE_HEADERS | {"Cache-Control": "no-store"}
 MAX_BODY_BYTES: Final = 1 << 20
+"""The longest request that writes."""
+MAX_QUESTION_BYTES: Final = 1 << 18
+"""The longest request that reads: its JSON is parsed in one go."""
 MAX_WRITES: Final = 16
 """How many writes of visitors may be under way."""
 MAX_LOG_EVENTS: Final = 200
@@ -228,10 +231,12 @@ class Console:
         )
         if reason is not None:
             raise _Refused(403, "FORBIDDEN", reason)
-        if request.content_length is not None and request.content_length > MAX_BODY_BYTES:
-            raise _Refused(413, "TOO_LARGE", f"a request has up to {MAX_BODY_BYTES} bytes")
+        limit = MAX_BODY_BYTES if is_write else MAX_QUESTION_BYTES
+        told = b"" if (request.content_length or 0) > limit else await request.read()
+        if (request.content_length or 0) > limit or len(told) > limit:
+            raise _Refused(413, "TOO_LARGE", f"a request of this kind has up to {limit} bytes")
         try:
-            body = json.loads(await request.read() or b"{}")
+            body = json.loads(told or b"{}")
         except (ValueError, RecursionError):
             raise _Refused(400, "BAD_REQUEST", "the body must be JSON") from None
         if not isinstance(body, dict):

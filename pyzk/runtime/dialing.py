@@ -108,6 +108,8 @@ class DialAttempt:
         self._task: asyncio.Future[None] | None = None
         self._timer: Timer | None = None
         self._is_over = False
+        self._is_late = False
+        """Whether the time of this address is over: its connection, if there is one, is dropped."""
 
     def start(self) -> None:
         """Try the next address."""
@@ -117,18 +119,26 @@ class DialAttempt:
             return
         host, port = self._addresses.popleft()
         self._place = place(host, port)
+        self._is_late = False
         task = asyncio.ensure_future(self._network.connect(self._made, host, port))
         self._task = task
-        self._timer = self._inputs.call_later(self._each_s, task.cancel)
+        self._timer = self._inputs.call_later(self._each_s, self._give_up)
         task.add_done_callback(self._done)
+
+    def _give_up(self) -> None:
+        """End the attempt at this address."""
+        self._is_late = True
+        assert self._task is not None, "no attempt to give up"
+        self._task.cancel()
 
     def _made(self) -> asyncio.Protocol:
         """Return the protocol of a connection that was made.
 
         The task ends one turn of the loop later, and may be cancelled until then: by the timer, or
-        because another attempt takes the place of this one.
+        because another attempt takes the place of this one. uvloop closes the connection of a task
+        that is cancelled, and says so to nobody.
         """
-        if self._is_over:
+        if self._is_over or self._is_late:
             return _Unwanted()
         self._is_over = True
         if self._timer is not None:

@@ -196,9 +196,10 @@ def reopen() -> None:
 
 def flush() -> None:
     """Wait, but not long, until the lines that were logged are written: the process is going to end
-    without the interpreter's own end."""
+    without the interpreter's own end. Where they cannot be written they are lost."""
     for handler in _handlers():
-        handler.flush()
+        with contextlib.suppress(OSError, ValueError):
+            handler.flush()
 
 
 def set_level(level: str) -> None:

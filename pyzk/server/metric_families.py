@@ -194,11 +194,12 @@ def _ours(server: Server) -> Iterator[Family]:
     name = "pyzk_info"
     yield Family(name, GAUGE, [Sample(name, tuple(server.host.versions().items()), 1)])
     name = "pyzk_requests_total"
+    counted = metrics.operations
     requests = [
-        Sample(name, (("operation", label),), metrics.operations[opcode & UNKNOWN_OPERATION])
+        Sample(name, (("operation", label),), counted[opcode & UNKNOWN_OPERATION])
         for opcode, label in operation_names.NAMES.items()
     ]
-    unknown = sum(metrics.operations) - sum(int(each.value) for each in requests)
+    unknown = sum(counted) - sum(int(each.value) for each in requests)
     requests.append(Sample(name, (("operation", "unknown"),), unknown))
     yield Family(name, COUNTER, requests)
     name = "pyzk_slow_requests_total"

@@ -39,7 +39,7 @@ VIEWS = {
     "sessions": "Choose one",
     "watches": "/service",
     "ensemble": "this server",
-    "log": "quorum",
+    "log": "the last lines of this server",
 }
 
 

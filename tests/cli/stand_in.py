@@ -96,6 +96,8 @@ class StandInServer:
     zxid: int
     claimed_id: int | None
     """The id that `conf` shows; None: the word is not allowed."""
+    secure_port: int = -1
+    """What `conf` shows as secureClientPort; -1 as in the original means that there is none."""
     is_fixed: bool = False
     """Whether it goes by version 0 of the configuration."""
     is_full: bool = False
@@ -202,7 +204,8 @@ class StandIn:
         if word == "srvr":
             return SRVR.format(zxid=server.zxid, mode=server.mode)
         if word == "conf" and server.claimed_id is not None:
-            return f"serverId={server.claimed_id}\nmembership: \n{self._text(server)}"
+            ids = f"secureClientPort={server.secure_port}\nserverId={server.claimed_id}\n"
+            return f"{ids}membership: \n{self._text(server)}"
         return f"{word} is not executed because it is not in the whitelist.\n"
 
     def _text(self, server: StandInServer) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shlex
@@ -35,6 +36,7 @@ from pyzk.testing import (
     ZooKeeperEnsemble,
     ZooKeeperServer,
 )
+from tests.cli.stand_in import StandIn
 from tests.conftest import TIMEOUT_FACTOR
 from tests.kdc import REALM, Realm, missing, realm
 
@@ -484,3 +486,77 @@ def test_who_says_its_id_is_where_it_was_asked() -> None:
     other = SurveyedServer(ClientAddress("zk2", 2281), server_id=2)
     where.learn([one, other])
     assert found(where) == ["10.0.0.1:2282", "zk2:2281", "zk3:2281"]
+
+
+class Lost:
+    """Three members of one host by TLS, of which only server 1 was named, and has answered."""
+
+    NAMED = ClientAddress("127.0.0.1", 2281)
+
+    def __init__(self, ensemble: StandIn) -> None:
+        self.members = ensemble.form(3).membership.members
+        self.where = places("127.0.0.1:2281")
+        self.answers = [SurveyedServer(self.NAMED, server_id=1)]
+        self.where.learn(self.answers)
+
+    def ask(self) -> list[int]:
+        """Ask for the secure ports; return where members are looked for then."""
+        asyncio.run(self.where.ask_the_lost(self.members, self.answers, 5.0))
+        found = [self.where.of(member) for member in self.members]
+        return [0 if each is None else each.port for each in found]
+
+
+def test_by_tls_who_is_not_where_it_was_looked_for_says_where_it_is() -> None:
+    with StandIn() as ensemble:
+        lost = Lost(ensemble)
+        ensemble.servers[2].secure_port = 2282
+        assert lost.ask() == [2281, 2282, 2281]
+        ensemble.servers[3].secure_port = 2283
+        assert lost.ask() == [2281, 2282, 2281], "each is asked once"
+
+
+def test_who_does_not_answer_where_it_was_looked_for_says_where_it_is() -> None:
+    with StandIn() as ensemble:
+        lost = Lost(ensemble)
+        ensemble.servers[2].secure_port = 2282
+        lost.answers = [SurveyedServer(Lost.NAMED, "connection refused")]
+        assert lost.ask() == [2281, 2282, 2281]
+
+
+def test_who_cannot_be_asked_for_its_secure_port_is_looked_for_as_before() -> None:
+    with StandIn() as ensemble:
+        lost = Lost(ensemble)
+        ensemble.servers[2].claimed_id = None  # conf is not in its whitelist
+        ensemble.servers[2].secure_port = 2282
+        ensemble.stop(3)
+        assert lost.ask() == [2281, 2281, 2281]
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536])
+def test_a_secure_port_that_cannot_be_one_is_none(port: int) -> None:
+    with StandIn() as ensemble:
+        lost = Lost(ensemble)
+        ensemble.servers[2].secure_port = port
+        assert lost.ask() == [2281, 2281, 2281]
+
+
+def test_another_server_s_secure_port_is_not_a_member_s() -> None:
+    with StandIn() as ensemble:
+        lost = Lost(ensemble)
+        ensemble.servers[2].claimed_id = 7
+        ensemble.servers[2].secure_port = 2282
+        assert lost.ask() == [2281, 2281, 2281]
+
+
+def test_nobody_is_asked_without_tls_who_was_found_or_was_not_looked_for() -> None:
+    with StandIn() as ensemble:
+        lost = Lost(ensemble)
+        ensemble.servers[2].secure_port = 2282
+        lost.answers = []
+        assert lost.ask() == [2281, 2281, 2281], "nobody was asked yet"
+        lost.answers = [SurveyedServer(Lost.NAMED, server_id=2)]
+        assert lost.ask() == [2281, 2281, 2281], "that was server 2"
+        lost.where = places("127.0.0.1:2281", has_tls=False)
+        lost.answers = [SurveyedServer(Lost.NAMED, server_id=1)]
+        plain = [ensemble.servers[sid].client.number for sid in (1, 2, 3)]
+        assert lost.ask() == plain

@@ -7,6 +7,7 @@ import select
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -197,6 +198,8 @@ def test_the_port_of_a_url_is_that_of_an_admin_server(monkeypatch: pytest.Monkey
         raise ConnectionRefusedError
 
     monkeypatch.setattr(socket, "create_connection", refuse)
+    # Who runs the tests may have a server at this port.
+    monkeypatch.setattr("pyzk.cli.health.names_for", lambda *_, **__: [])
     assert health("http://[::1]").exit_code == 3
     assert health("localhost").exit_code == 3
     assert asked == [("::1", 8080), ("localhost", 2181)]
@@ -221,7 +224,7 @@ def test_what_is_wrong_is_said_by_the_server(stand: Stand) -> None:
     [
         (b"Zookeeper version", "what answers does not talk HTTP"),
         (b"HTTP/1.1\r\n\r\n", "what answers does not talk HTTP"),
-        (b"", "what answers does not talk HTTP"),
+        (b"", "it closes the connection without an answer"),
         (http("404 Not Found", "no"), "what answers is no server of pyzk (status 404)"),
         (b"HTTP/1.1 200 OK\r\n\r\n<html>", "what answers is no server of pyzk (status 200)"),
         (http("200 OK", {"checks": [{}], "role": 1}), "what answers is no server of pyzk"),
@@ -321,6 +324,24 @@ def test_a_server_that_does_not_answer_there_is_not_asked_elsewhere(stand: Stand
 
 
 @on_linux
+def test_where_there_are_too_many_visitors_the_client_port_is_asked(stand: Stand) -> None:
+    where = stand(srvr("leader"))
+    host, port = where.split(":")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(name_of(host, int(port)))
+        listener.listen()
+
+        def turn_away() -> None:
+            listener.accept()[0].close()
+
+        thread = threading.Thread(target=turn_away)
+        thread.start()
+        result = health(where, "--output", "json")
+        thread.join(20)
+    assert (result.exit_code, json.loads(result.output)["asked"]) == (0, "srvr")
+
+
+@on_linux
 @pytest.mark.live
 def test_a_probe_comes_in_where_a_host_is_full_and_takes_nobodys_place(
     start: Callable[..., Child], patience: float
@@ -351,3 +372,29 @@ def test_little_is_imported() -> None:
         [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True
     ).stdout
     assert out.splitlines()[-1] == "[]"
+
+
+@on_linux
+@pytest.mark.live
+def test_a_member_without_a_quorum_is_alive_and_says_why_it_is_not_ready(
+    start: Callable[..., Child], tmp_path: Path
+) -> None:
+    client, *others = free_ports(5)
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "myid").write_text("1")
+    (tmp_path / "zoo.cfg").write_text(
+        "dataDir=d\ntickTime=500\ninitLimit=5\nsyncLimit=5\n"
+        f"server.1=127.0.0.1:{others[0]}:{others[1]};127.0.0.1:{client}\n"
+        f"server.2=127.0.0.1:{others[2]}:{others[3]};127.0.0.1:1\n"
+    )
+    process = start("zoo.cfg")
+    assert process.stdout is not None
+    assert "looking for a leader" in process.stdout.readline()
+    where = f"127.0.0.1:{client}"
+    result = health(where)
+    assert (result.exit_code, result.output) == (
+        1,
+        f"{where} is not ready: serving: no clients are served: there is no leader yet;"
+        " quorum: looks for a leader\n",
+    )
+    assert health(where, "--live").exit_code == 0

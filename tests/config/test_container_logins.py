@@ -86,6 +86,21 @@ def test_no_secret_is_in_what_is_shown() -> None:
         assert secret not in shown
 
 
+@pytest.mark.parametrize("secret", ["geheim", '"geheim"', "geheim # x", "geheim=", "\\geheim'"])
+def test_no_secret_is_in_a_warning_of_the_configuration(secret: str) -> None:
+    made = asked(
+        OPEN,
+        ZOO_TLS_CLIENT_ENABLE="yes",
+        ZOO_TLS_CLIENT_KEYSTORE_FILE="/k.jks",
+        ZOO_TLS_CLIENT_KEYSTORE_PASSWORD=secret,
+        ZOO_TLS_CLIENT_TRUSTSTORE_FILE="/t.jks",
+        ZOO_CFG_ssl_quorum_keyStore_password=secret,
+        ZOO_CFG_EXTRA=f"DigestAuthenticationProvider.superDigest=super:{secret}",
+    )
+    whole = config(made)
+    assert "geheim" not in repr((made, made.text(), whole.warnings, whole.notes))
+
+
 @pytest.mark.parametrize(
     ("changes", "key"),
     [

@@ -19,7 +19,7 @@ from pyzk.constants import CreateMode, OpCode
 from pyzk.data.node import DataNode
 from pyzk.errors import ConfigError
 from pyzk.jute.records import ACL, AuthPacket, CreateRequest
-from pyzk.runtime.admin_console import FILES, MAX_BODY_BYTES, PAGE_HEADERS
+from pyzk.runtime.admin_console import FILES, MAX_BODY_BYTES, MAX_QUESTION_BYTES, PAGE_HEADERS
 from pyzk.runtime.runner import PeerRunner
 from tests.conftest import TIMEOUT_FACTOR
 from tests.frames import OPEN, StreamClient
@@ -244,14 +244,16 @@ async def test_a_body_that_is_no_object_is_refused(tmp_path: Path, body: bytes) 
 
 async def test_a_large_body_is_refused(tmp_path: Path) -> None:
     async with console(tmp_path) as page:
-        body = json.dumps({"path": "x" * MAX_BODY_BYTES}).encode()
-        reply = await page.request("POST", "/console/api/node", body, {HEADER: "1"})
-        assert reply.status == 413
+        for name, limit in (("node", MAX_QUESTION_BYTES), ("write", MAX_BODY_BYTES)):
+            reply = await page.ask(name, path="x" * limit)
+            assert reply.status == 413
+        reply = await page.ask("write", path="x" * MAX_QUESTION_BYTES)
+        assert reply.status == 403  # it is read, and refused for another reason
 
 
 async def test_a_long_path_is_no_problem(tmp_path: Path) -> None:
     async with console(tmp_path) as page:
-        path = "/" + "x" * 500_000
+        path = "/" + "x" * 200_000
         page.runner.peer.server.tree.load_node(path, DataNode(b"far", -1))
         assert (await page.ask("node", path=path)).json["stat"]["dataLength"] == 3
 

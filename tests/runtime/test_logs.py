@@ -201,6 +201,20 @@ def test_a_line_about_a_host_leaves_out_its_port() -> None:
     assert about_host("server 3") == about("server 3")
 
 
+def test_a_process_ends_also_if_its_lines_cannot_be_written() -> None:
+    class Broken(io.StringIO):
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    logs.set_up("info", "text", Broken())
+    logging.getLogger("pyzk.x").info("a")
+    logs.flush()
+    closed = io.StringIO()
+    logs.set_up("info", "text", closed)
+    closed.close()
+    logs.flush()
+
+
 # --- the audit log --------------------------------------------------------------------
 
 EVENT = AuditEvent("create", "success", session="0x1", user="bob", znode="/a\tb\n")

@@ -14,7 +14,7 @@ import pytest
 
 from pyzk.runtime import addresses
 from pyzk.runtime import network as networks
-from pyzk.runtime.dialing import Listening, Where
+from pyzk.runtime.dialing import DialAttempt, Listening, Where
 from pyzk.runtime.loop import LOOPS, loop_factory
 from pyzk.runtime.network import TcpNetwork
 from tests.runtime.members import free_ports
@@ -98,6 +98,60 @@ def test_a_connection_that_is_closed_at_once_closes_no_other_file(
     assert len(opened) == 20
     for descriptor in opened:
         os.close(descriptor)  # an OSError if somebody else did
+
+
+class Met(asyncio.Protocol):
+    """A protocol that knows whether its connection is there."""
+
+    transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+
+
+@pytest.mark.parametrize("name", LOOPS[1:])
+@pytest.mark.parametrize("turns", range(12))
+def test_a_connection_is_either_there_or_was_not_made_in_time(name: str, turns: int) -> None:
+    """The time of an attempt may be over in the turn of the loop in which it succeeds. Then uvloop
+    closes the handle, as of any task that is cancelled, and tells the protocol nothing."""
+    if name == "uvloop":
+        pytest.importorskip("uvloop")
+
+    found: list[tuple[int, int]] = []
+
+    async def main() -> None:
+        core = Core()
+        (port,) = free_ports(1)
+        network = TcpNetwork()
+        listener = await network.listen(asyncio.Protocol, "127.0.0.1", port)
+        made: list[Met] = []
+        failed: list[str] = []
+
+        def make() -> Met:
+            made.append(Met())
+            return made[-1]
+
+        where = [("127.0.0.1", port)]
+        attempt = DialAttempt(cast("Any", core), network, make, where, 5.0, failed.append)
+        attempt.start()
+        for _turn in range(turns):
+            await asyncio.sleep(0)
+        core.fire()
+        for _turn in range(30):
+            await asyncio.sleep(0)
+        there = [each.transport for each in made if each.transport is not None]
+        found.append((len(there), len(failed)))
+        for transport in there:
+            transport.write(b"x")
+            transport.abort()
+        listener.close()
+
+    with asyncio.Runner(loop_factory=loop_factory(name)) as runner:
+        runner.run(main())
+    assert found in ([(1, 0)], [(0, 1)])
 
 
 async def test_a_listener_that_comes_too_late_is_closed() -> None:

@@ -53,10 +53,13 @@ export class VirtualRows {
     this.spacer.replaceChildren(...made);
   }
 
-  show(index) {
+  // Have a row in sight; with others around it if it comes from far away.
+  show(index, isFar = false) {
     const top = index * this.rowHeight;
     const box = this.element;
-    if (top < box.scrollTop) box.scrollTop = top;
+    const isSeen = top >= box.scrollTop && top + this.rowHeight <= box.scrollTop + box.clientHeight;
+    if (isFar && !isSeen) box.scrollTop = top - box.clientHeight / 3;
+    else if (top < box.scrollTop) box.scrollTop = top;
     else if (top + this.rowHeight > box.scrollTop + box.clientHeight) {
       box.scrollTop = top + this.rowHeight - box.clientHeight;
     }

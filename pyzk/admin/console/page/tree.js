@@ -242,7 +242,7 @@ export class Tree {
       branch.place = place;
     }
     this.draw();
-    this.rows.show(this.activeRow());
+    this.rows.show(this.activeRow(), true);
   }
 
   activeName() {
