@@ -11,7 +11,6 @@ import asyncio
 import hashlib
 import json
 import logging
-import socket
 from collections.abc import Awaitable, Callable
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -30,6 +29,7 @@ from pyzk.data.paths import CONFIG
 from pyzk.errors import KeeperError
 from pyzk.int64 import signed
 from pyzk.runtime.addresses import peer_of
+from pyzk.runtime.admin_world import names_of
 from pyzk.runtime.console_client import ConsoleClient
 from pyzk.runtime.recent_log import RecentLog
 
@@ -165,8 +165,6 @@ class Console:
         self._one_at_a_time = asyncio.Lock()
         self._writes = 0
         self._log = RecentLog()
-        # Not socket.getfqdn, which may wait for a name service.
-        self._own_name = socket.gethostname().lower()
 
     @property
     def _peer(self) -> Peer:
@@ -227,7 +225,7 @@ class Console:
         """Return the request, if it is one that the console takes. Raises _Refused."""
         tls = _tls_of(request)
         reason = guard.refusal(
-            request.headers, self._names(), is_secure=tls is not None, is_write=is_write
+            request.headers, names_of(self._world), is_secure=tls is not None, is_write=is_write
         )
         if reason is not None:
             raise _Refused(403, "FORBIDDEN", reason)
@@ -249,19 +247,6 @@ class Console:
             is_forwarded=_is_forwarded(request),
         )
         return _Asked(request, body, who)
-
-    def _names(self) -> set[str]:
-        """Return the names by which this server is known."""
-        config = self._world.config
-        names = {self._own_name} | {each.lower() for each in config.console_hosts}
-        if config.admin is not None:
-            names.add(config.admin.server_address.lower())
-        configurations = self._world.configurations
-        if configurations is not None:
-            for member in configurations.committed.members:
-                names.update(each.host.lower() for each in member.addresses)
-                names.add(member.client_host.lower())
-        return names
 
     def _tree_for(self, asked: _Asked) -> DataTree:
         """Return the tree, if the visitor may ask for it now. Raises _Refused."""
