@@ -49,6 +49,7 @@ FILES: Final = {
     "charts.js": "text/javascript",
     "data.js": "text/javascript",
     "dom.js": "text/javascript",
+    "json.js": "text/javascript",
     "lists.js": "text/javascript",
     "members.js": "text/javascript",
     "node.js": "text/javascript",
