@@ -6,7 +6,17 @@ from collections.abc import Mapping
 
 import pytest
 
-from pyzk.admin.console.guard import HEADER, host_of, is_own, refusal
+from pyzk.admin.console.guard import (
+    EVERYBODY,
+    HEADER,
+    LOCAL,
+    NOBODY,
+    host_of,
+    host_refusal,
+    is_for,
+    is_own,
+    refusal,
+)
 
 KNOWN = {"zk1.example.com"}
 
@@ -104,3 +114,22 @@ def test_the_host_of_a_place(place: str, host: str) -> None:
 )
 def test_whose_host_it_is(host: str, own: bool) -> None:
     assert is_own(host, KNOWN) == own
+
+
+@pytest.mark.parametrize("is_loopback", [False, True])
+@pytest.mark.parametrize("is_forwarded", [False, True])
+def test_whom_the_console_is_for(is_loopback: bool, is_forwarded: bool) -> None:
+    def found(policy: str) -> bool:
+        return is_for(policy, is_loopback=is_loopback, is_forwarded=is_forwarded)
+
+    assert found(EVERYBODY)
+    assert not found(NOBODY)
+    assert found(LOCAL) == (is_loopback and not is_forwarded)
+
+
+def test_the_page_needs_a_host_of_this_server_too() -> None:
+    assert host_refusal({"Host": "127.0.0.1:80"}, KNOWN, is_secure=False) is None
+    assert host_refusal({"Host": "evil.example"}, KNOWN, is_secure=True) is None
+    found = host_refusal({"Host": "evil.example"}, KNOWN, is_secure=False)
+    assert found is not None
+    assert "not known as 'evil.example'" in found
