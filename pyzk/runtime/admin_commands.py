@@ -15,11 +15,13 @@ from aiohttp import web
 
 from pyzk.admin import commands, shedding
 from pyzk.admin.answer import Asked
+from pyzk.admin.hosts import outside_reason
 from pyzk.admin.visitors import Visitor, address_of, refusal
 from pyzk.outsiders import about
 from pyzk.runtime.addresses import peer_of
 from pyzk.runtime.admin_restore import RestoreCommand
 from pyzk.runtime.admin_snapshot import SnapshotCommand
+from pyzk.runtime.admin_world import names_of
 from pyzk.runtime.environment import HOST_NAME
 from pyzk.runtime.http_answer import send
 
@@ -62,7 +64,10 @@ def visitor_of(world: AdminWorld, request: web.Request) -> Visitor:
         host, request.headers.get("X-Forwarded-For"), counts=config.use_x_forwarded_for
     )
     return Visitor(
-        request.headers.get("Authorization"), address, () if tls is None else tls.certificates
+        request.headers.get("Authorization"),
+        address,
+        () if tls is None else tls.certificates,
+        outside_reason(request.headers, names_of(world), is_secure=tls is not None),
     )
 
 

@@ -6,8 +6,11 @@ changes the state is an input, and goes through ``take_in``.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
+
+from pyzk.admin.hosts import known_names
 
 if TYPE_CHECKING:
     from pyzk.clock import Clock
@@ -61,3 +64,9 @@ class AdminWorld(Protocol):
     def take_in(self, call: Callable[[], None]) -> None:
         """Gives the peer an input: sets the clock, calls, and carries out what comes of it."""
         ...
+
+
+def names_of(world: AdminWorld) -> set[str]:
+    """Return the names by which the server is known, in lower case."""
+    # Not socket.getfqdn, which may wait for a name service.
+    return known_names(world.config, world.configurations, socket.gethostname())

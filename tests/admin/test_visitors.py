@@ -9,7 +9,7 @@ import pytest
 from pyzk.admin.visitors import Visitor, address_of, identities, refusal
 from pyzk.auth.digest import generate_digest
 from pyzk.auth.provider import AuthId
-from pyzk.config.server import ServerConfig
+from pyzk.config.server import ServerConfig, parse_config
 from pyzk.constants import Perms
 from pyzk.jute.records import ACL
 from tests.world import World
@@ -83,6 +83,69 @@ def test_skip_acl_lets_everybody_in_who_says_who_it_is() -> None:
     world = world_with(ACL(1, "digest", BOB), config=ServerConfig(skip_acl=True))
     assert status(world, "digest al:x") == 200
     assert status(world, None) == 401
+
+
+def error_of(world: World, visitor: Visitor) -> str | None:
+    """What a visitor is told; None if nothing is refused."""
+    answer = refusal(world.server, visitor, "snapshot")
+    if answer is None:
+        return None
+    assert answer.status == 403
+    return str(json.loads(b"".join(answer.body))["error"])
+
+
+@pytest.mark.parametrize(
+    ("world", "authorization"),
+    [
+        (World(SUPER), "digest a:b"),
+        (World(SUPER), "ip"),
+        (world_with(ACL(Perms.ALL, "ip", "10.0.0.1")), "ip"),
+        (world_with(ACL(1, "digest", BOB), config=ServerConfig(skip_acl=True)), "digest a:b"),
+    ],
+    ids=["open, digest", "open, ip", "by address", "skipACL"],
+)
+def test_another_site_may_not_where_no_secret_is_needed(world: World, authorization: str) -> None:
+    assert error_of(world, Visitor(authorization, "10.0.0.1")) is None
+    found = error_of(world, Visitor(authorization, "10.0.0.1", (), "the host is evil.com"))
+    assert found == "Not authorized: the host is evil.com"
+
+
+def test_a_secret_is_enough_by_whatever_name_the_server_is_asked() -> None:
+    bobs = world_with(ACL(Perms.ALL, "digest", BOB))
+    for world, authorization in (
+        (bobs, "digest bob:secret"),
+        (bobs, "digest super:test"),
+        (World(SUPER), "digest super:test"),
+    ):
+        assert error_of(world, Visitor(authorization, "10.0.0.1", (), "unknown")) is None
+    assert error_of(bobs, Visitor("digest a:b", "10.0.0.1", (), "unknown")) == "Not authorized"
+
+
+def test_enforced_authentication_is_enforced() -> None:
+    enforced = parse_config(
+        b"dataDir=/d\nclientPort=0\nauthProvider.sasl="
+        b"org.apache.zookeeper.server.auth.SASLAuthenticationProvider\n"
+        b"sessionRequireClientSASLAuth=true\n"
+        b"DigestAuthenticationProvider.superDigest="
+        + generate_digest("super:test").encode()
+        + b"\n",
+    )
+    world = World(enforced)
+    for authorization in ("digest a:b", "ip"):
+        found = error_of(world, Visitor(authorization, "10.0.0.1"))
+        assert found is not None
+        assert "sessionRequireClientSASLAuth demands" in found
+    assert error_of(world, Visitor("digest super:test", "10.0.0.1")) is None
+
+
+def test_an_enforced_scheme_that_a_visitor_has() -> None:
+    by_address = ServerConfig(enforce_auth_enabled=True, enforce_auth_schemes=("ip",))
+    assert error_of(World(by_address), Visitor("digest a:b", "10.0.0.1")) is None
+    by_digest = World(ServerConfig(enforce_auth_enabled=True, enforce_auth_schemes=("digest",)))
+    assert error_of(by_digest, Visitor("digest a:b", "10.0.0.1")) is None
+    assert error_of(by_digest, Visitor("ip", "10.0.0.1")) is not None
+    # A digest may be made up: another site's page gets nothing by one.
+    assert error_of(by_digest, Visitor("digest a:b", "10.0.0.1", (), "evil")) is not None
 
 
 def test_a_scheme_that_is_switched_off() -> None:

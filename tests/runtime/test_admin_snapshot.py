@@ -198,3 +198,54 @@ async def test_what_sheds_nothing(tmp_path: Path) -> None:
         assert (await ask(place, SHED, "GET", AS_SUPER)).status == 500
         large = await ask(place, SHED, "POST", AS_SUPER, b" " * 100_000)
         assert large.status == 413
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", URL), ("POST", "/commands/restore"), ("POST", "/commands/shed_connections")],
+)
+async def test_another_site_gets_nothing_through_a_browser(
+    tmp_path: Path, method: str, path: str
+) -> None:
+    async with admin_server(tmp_path, OFTEN) as runner:
+        place = place_of(runner)
+        own = f"{place[0]}:{place[1]}"
+        anybody = {"Authorization": "digest a:b"}
+        for more, reason in (
+            ({"Host": f"evil.com:{place[1]}"}, "pyzk.console.hosts must name that host"),
+            ({"Host": "evil.com", "Origin": "http://evil.com"}, "not known as 'evil.com'"),
+            ({"Host": own, "Origin": "http://evil.com"}, "another origin"),
+            ({"Host": own, "Sec-Fetch-Site": "cross-site"}, "another site"),
+        ):
+            reply = await ask(place, path, method, {**anybody, **more}, b"")
+            assert reply.status == 403
+            assert reason in reply.json["error"]
+        assert runner.peer.metrics.snapshottime.count == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "authorization"),
+    [
+        ("127.0.0.1:8080", "digest a:b"),
+        ("localhost", "digest a:b"),
+        ("zk.example.com:8080", "digest a:b"),
+        ("another.example.com", "digest super:test"),
+    ],
+)
+async def test_a_script_may_use_a_known_name_or_a_real_password(
+    tmp_path: Path, host: str, authorization: str
+) -> None:
+    text = f"{OFTEN}pyzk.console.hosts=zk.example.com\n"
+    async with admin_server(tmp_path, text) as runner:
+        headers = {"Host": host, "Authorization": authorization}
+        assert (await ask(place_of(runner), URL, headers=headers)).status == 200
+
+
+async def test_enforced_authentication_counts_here_too(tmp_path: Path) -> None:
+    text = f"{OFTEN}enforce.auth.enabled=true\nenforce.auth.schemes=digest\n"
+    async with admin_server(tmp_path, text) as runner:
+        place = place_of(runner)
+        reply = await ask(place, URL, headers={"Authorization": "ip"})
+        assert reply.status == 403
+        assert "enforce.auth.schemes" in reply.json["error"]
+        assert (await ask(place, URL, headers={"Authorization": "digest a:b"})).status == 200
