@@ -16,7 +16,8 @@ from pyzk.runtime.addresses import peer_of, place
 
 if TYPE_CHECKING:
     from aiohttp import StreamReader
-    from aiohttp.web_protocol import RequestHandler
+
+    from pyzk.runtime.http_fault import QuietHandler
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ _TAKEN_WITHIN_S: Final = 0.1
 class HttpConnection(asyncio.Protocol):
     """Passes on what its socket has for aiohttp, and notes when that was."""
 
-    def __init__(self, connections: Connections, inner: RequestHandler) -> None:
+    def __init__(self, connections: Connections, inner: QuietHandler) -> None:
         self._connections = connections
         self.inner = inner
         self.transport: asyncio.Transport | None = None
@@ -69,10 +70,19 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.transport is None:
             return
-        if not self._has_begun and not self.is_busy:
+        if self.awaits_body:
+            self.since = self._connections.now()
+        elif not self._has_begun and not self.is_busy:
             self._has_begun = True
             self.since = self._connections.now()
         self.inner.data_received(data)
+        self._end_if_broken()
+
+    def _end_if_broken(self) -> None:
+        """Closes the connection if the body of its request can never come whole: something that is
+        no part of it is there already, and aiohttp lets whoever reads the body wait."""
+        if self.awaits_body and self.inner.has_more and not self.is_dropped:
+            self._connections.drop(self, "the body of its request is broken")
 
     def eof_received(self) -> bool:
         if self.transport is None:
@@ -109,12 +119,23 @@ class HttpConnection(asyncio.Protocol):
         """Whether a request is being answered."""
         return self._body is not None
 
+    @property
+    def awaits_body(self) -> bool:
+        """Whether a request is being answered whose body is not here whole."""
+        return self._body is not None and not self._body.is_eof()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits for a request, or for the rest of one."""
+        return not self.is_busy or self.awaits_body
+
     def request_begins(self, body: StreamReader) -> None:
         """Note that a request has come whole, but for its body."""
         self.requests += 1
         self._body = body
         self._has_begun = False
         self.since = self._connections.now()
+        self._end_if_broken()
 
     def request_ends(self) -> None:
         """Note that a request is answered."""
@@ -126,6 +147,11 @@ class HttpConnection(asyncio.Protocol):
         transport = self.transport
         if transport is None:
             return None
+        if self.awaits_body:
+            if not transport.is_reading():
+                self.since = now  # it sends faster than the server can take
+            is_late = now - self.since >= idle_timeout_s
+            return "the body of its request does not come" if is_late else None
         unsent = transport.get_write_buffer_size()
         if unsent != self._unsent or (self.is_busy and not unsent):
             # It reads; or it waits for the server, which is not its fault.
@@ -149,7 +175,8 @@ class Connections:
     """All connections of one port.
 
     One too many costs the host that has the most of them: the one that waits longest for a
-    request, or else the one that has just come. So a host that opens thousands keeps nobody out.
+    request or for the rest of one, or else the one that has just come. So a host that opens
+    thousands keeps nobody out, nor does it keep its own health checks out by what it leaves open.
     """
 
     def __init__(
@@ -164,7 +191,7 @@ class Connections:
         self._idle_timeout_s = idle_timeout_s
         self._admits = admits
         self._limit = MOST_CONNECTIONS
-        self._all: dict[RequestHandler, HttpConnection] = {}
+        self._all: dict[QuietHandler, HttpConnection] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._is_over = False
 
@@ -172,6 +199,11 @@ class Connections:
     def count(self) -> int:
         """How many there are."""
         return len(self._all)
+
+    @property
+    def busy_count(self) -> int:
+        """How many of them are being answered."""
+        return sum(each.is_busy for each in self._all.values())
 
     def now(self) -> float:
         """Return the seconds of the loop's clock."""
@@ -181,7 +213,7 @@ class Connections:
         """Return the connection that a handler of aiohttp has. Raises ConnectionError if it is
         gone."""
         try:
-            return self._all[cast("RequestHandler", handler)]
+            return self._all[cast("QuietHandler", handler)]
         except KeyError:
             raise ConnectionResetError("the connection is gone") from None
 
@@ -198,10 +230,11 @@ class Connections:
         for each in list(self._all.values()):
             reason = each.look(now, timeout_s)
             if reason is not None:
-                self._drop(each, reason)
+                self.drop(each, reason)
         self.start()
 
-    def _drop(self, connection: HttpConnection, reason: str) -> None:
+    def drop(self, connection: HttpConnection, reason: str) -> None:
+        """Close a connection at once, and say why in the log if there is a reason to give."""
         if reason:
             log.info(
                 "closing %s on the %s: %s",
@@ -231,16 +264,16 @@ class Connections:
                 extra=about(connection.host),
             )
             return False
-        self._drop(victim, f"{self._limit} others are there")
+        self.drop(victim, f"{self._limit} others are there")
         return True
 
     def _victim(self) -> HttpConnection:
         by_host: dict[str, list[HttpConnection]] = {}
         for each in self._all.values():
             by_host.setdefault(each.host, []).append(each)
-        # The newest one of the busiest host, if all of that host's are being answered.
+        # The newest one of the busiest host, if all requests of that host are whole.
         busiest = max(by_host.values(), key=len)
-        waiting = [each for each in busiest[:-1] if not each.is_busy and not each.is_dropped]
+        waiting = [each for each in busiest[:-1] if each.is_waiting and not each.is_dropped]
         return min(waiting, key=lambda each: each.since, default=busiest[-1])
 
     def lost(self, connection: HttpConnection) -> None:

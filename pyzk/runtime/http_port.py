@@ -12,15 +12,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import web
 
 from pyzk.admin.answer import BAD_REQUEST, FORBIDDEN, SERVER_ERROR, error_page
-from pyzk.outsiders import about, one_line
+from pyzk.outsiders import one_line
 from pyzk.runtime.addresses import look_up
 from pyzk.runtime.http_answer import send
 from pyzk.runtime.http_connection import Connections, HttpConnection
+from pyzk.runtime.http_fault import Complaints, QuietHandler
 from pyzk.runtime.listening import DEFAULT_BACKLOG, Serving, listen_at, serve
 from pyzk.runtime.tls_door import Door, Handshakes, Reloading
 
@@ -82,16 +83,20 @@ class HttpPort:
         may have this descriptor."""
         application.middlewares.append(self._around)
         application.on_response_prepare.append(self._before_headers)
+        self._options: dict[str, Any] = {
+            "access_log": None,
+            "keepalive_timeout": 3600.0,  # HttpConnection sees to it
+            "lingering_time": LINGERING_S,
+            "auto_decompress": False,
+            "logger": Complaints(name),
+        }
+        """Those of each connection in aiohttp."""
         self._runner = web.AppRunner(
             application,
             handle_signals=False,
-            access_log=None,
-            keepalive_timeout=3600.0,  # HttpConnection sees to it
-            lingering_time=LINGERING_S,
-            auto_decompress=False,
-            logger=_Complaints(name),
             shutdown_timeout=SHUTDOWN_TIMEOUT_S,
             handler_cancellation=True,
+            **self._options,
         )
         self._name = name
         self._tls = tls
@@ -105,6 +110,11 @@ class HttpPort:
     def connection_count(self) -> int:
         """How many connections there are."""
         return self._connections.count
+
+    @property
+    def busy_count(self) -> int:
+        """On how many connections a request is being answered."""
+        return self._connections.busy_count
 
     # --- the sockets that listen ------------------------------------------------------
 
@@ -156,7 +166,8 @@ class HttpPort:
         server = self._runner.server
         if server is None:
             return _Late()  # the loop had accepted it when the port closed
-        return HttpConnection(self._connections, server())
+        inner = QuietHandler(server, loop=asyncio.get_running_loop(), **self._options)
+        return HttpConnection(self._connections, inner)
 
     def stop_listening(self) -> None:
         """Take no more connections."""
@@ -225,23 +236,3 @@ class _Late(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         cast("asyncio.Transport", transport).abort()
-
-
-class _Complaints(logging.LoggerAdapter[logging.Logger]):
-    """What aiohttp has to say: one line, without a trace, for what a stranger has sent."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(log, {})
-        self._name = name
-
-    def exception(self, msg: object, *args: object, **kwargs: object) -> None:
-        """Takes what goes wrong outside of a handler: a request that is none, in general."""
-        error = kwargs.get("exc_info")
-        host = str(args[0]) if args else ""
-        log.info(
-            "%s: no request of HTTP from %s: %s",
-            self._name,
-            host,
-            one_line(str(error))[:200],
-            extra=about(host),
-        )

@@ -272,6 +272,86 @@ async def test_a_request_that_comes_byte_by_byte_is_given_up(tmp_path: Path) -> 
         assert b"200" not in ended.result()
 
 
+STATE = b"POST /console/api/state HTTP/1.1\r\nHost: h\r\nX-Pyzk-Console: 1\r\n"
+SHED = b"POST /commands/shed HTTP/1.1\r\nHost: h\r\nAuthorization: digest super:test\r\n"
+RESTORE = SHED.replace(b"/shed", b"/restore")
+LENGTH = b"Content-Length: 100\r\n\r\n{"
+CHUNKS = b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_begun",
+    [STATE + LENGTH, STATE + CHUNKS, SHED + LENGTH, SHED + CHUNKS, RESTORE + LENGTH],
+    ids=["console", "console, chunked", "shed", "shed, chunked", "restore"],
+)
+async def test_a_body_that_does_not_come_is_given_up(
+    tmp_path: Path, request_begun: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with admin_server(tmp_path, SHORT) as runner, stranger(place_of(runner)) as visitor:
+        visitor.send(request_begun)
+        assert await visitor.rest() == b""
+        assert (await ask(place_of(runner), "/commands/ruok")).status == 200
+    assert "on the admin port: the body of its request does not come" in caplog.text
+
+
+async def test_a_body_that_comes_slowly_is_waited_for(tmp_path: Path) -> None:
+    async with admin_server(tmp_path, "admin.idleTimeout=1000\n") as runner:
+        loop = asyncio.get_running_loop()
+        async with stranger(place_of(runner)) as visitor:
+            visitor.send(STATE + b"Content-Length: 32\r\n\r\n{")
+            begun = loop.time()
+            ended = asyncio.ensure_future(visitor.reader.readuntil(b"\r\n"))
+            for _ in range(30):  # longer than the timeout, and never silent for half of it
+                await asyncio.wait([ended], timeout=0.05)
+                visitor.send(b" ")
+            visitor.send(b"}")
+            assert await ended == b"HTTP/1.1 200 OK\r\n"
+            assert loop.time() - begun > 1.2
+
+
+async def test_a_body_that_the_server_does_not_read_yet_is_no_fault_of_its_visitor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on = asyncio.Event()
+
+    async def late(request: object, answer: object) -> object:
+        from aiohttp import web
+
+        await may_go_on.wait()
+        return web.Response(text="here it is")
+
+    monkeypatch.setattr("pyzk.runtime.admin_commands.send", late)
+    async with admin_server(tmp_path, SHORT) as runner, stranger(place_of(runner)) as visitor:
+        body = b"x" * (32 << 20)
+        visitor.send(RUOK.replace(b"\r\n\r\n", b"\r\nContent-Length: %d\r\n\r\n" % len(body)))
+        visitor.send(body)
+        ended = asyncio.ensure_future(visitor.reader.readuntil(b"here it is"))
+        await asyncio.wait([ended], timeout=1.0)  # five times as long as it may be silent
+        assert not ended.done()
+        may_go_on.set()
+        await ended
+
+
+async def test_bodies_that_do_not_come_keep_no_health_check_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_connection, "MOST_CONNECTIONS", 3)
+    async with admin_server(tmp_path, "admin.idleTimeout=0\n") as runner:
+        place = place_of(runner)
+        assert runner.admin is not None
+        port = runner.admin.port
+        assert port is not None
+        async with stranger(place) as first, stranger(place) as second, stranger(place) as third:
+            for count, each in enumerate((first, second, third), 1):
+                each.send(STATE + LENGTH)
+                while port.busy_count < count:
+                    await asyncio.sleep(0)
+            assert (await ask(place, "/livez")).status == 200
+            assert await first.rest() == b""
+            assert port.busy_count == 2
+
+
 async def test_a_visitor_who_does_not_read_is_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
