@@ -339,7 +339,7 @@ class _Recovery:
         remedy = "restore a snapshot from a backup"
         check_acls(database.tree, path, remedy)
         if self.until is None:
-            check_owners(database.tree, path, _OWNERS_REMEDY)
+            check_owners(database, path, _OWNERS_REMEDY, skips_living=True)
             check_zxid(database, path, remedy)
 
     def _note_lonely(self, snapshot: NamedZxid) -> None:

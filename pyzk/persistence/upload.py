@@ -68,7 +68,7 @@ def load_upload(directory: Directory, name: str, options: RecoveryOptions) -> Da
                 remedy=_REMEDY,
             )
     check_acls(tree, path, _REMEDY)
-    check_owners(tree, path, _REMEDY)
+    check_owners(database, path, _REMEDY)
     tree.last_zxid = max(loaded.last_zxid, loaded.digest_zxid)
     notes: list[str] = []
     compare_digest(loaded, notes)

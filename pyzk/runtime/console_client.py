@@ -51,20 +51,22 @@ class ConsoleClient(asyncio.Transport):
         self._is_closing = False
 
     async def run(self) -> Outcome:
-        """Has the conversation, and returns how the write has ended."""
-        self._protocol.connection_made(self)
-        connection = self._protocol.connection
-        if connection is not None:
-            if not self._has_address:
-                connection.auth_ids = tuple(
-                    each for each in connection.auth_ids if each.scheme != "ip"
-                )
-            self._feed(self._conversation.begin())
+        """Has the conversation, and returns how the write has ended. Whoever cancels this, because
+        the visitor is gone, ends the conversation."""
         try:
+            self._protocol.connection_made(self)
+            connection = self._protocol.connection
+            if connection is not None:
+                if not self._has_address:
+                    connection.auth_ids = tuple(
+                        each for each in connection.auth_ids if each.scheme != "ip"
+                    )
+                self._feed(self._conversation.begin())
             async with asyncio.timeout(TIMEOUT_S):
                 reason = await self._ended
         except TimeoutError:
             reason = f"no answer within {TIMEOUT_S:.0f} s"
+        finally:
             self.abort()
         return self._conversation.ended(reason)
 

@@ -119,9 +119,11 @@ def test_what_would_go_with_a_session_and_leave_others_behind_is_refused(
     database = database_of([*PAYLOADS, create(21, "/n2/below", b"")])
     node = database.tree.nodes[path]
     node.ephemeral_owner = session_id
-    content = written(database)
-    with pytest.raises(Corrupt, match=error):
-        load(content)
+    for is_living in (False, True):
+        if is_living:
+            database.sessions[session_id] = 4000
+        with pytest.raises(Corrupt, match=error):
+            load(written(database))
 
 
 def test_containers_and_ttl_znodes_may_have_children() -> None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from pyzk.admin.console.guard import HEADER
+from pyzk.admin.console.writing import Conversation, operation
 from pyzk.config.server import ServerConfig, parse_config
 from pyzk.constants import CreateMode, OpCode
 from pyzk.data.node import DataNode
@@ -21,6 +22,7 @@ from pyzk.errors import ConfigError
 from pyzk.jute.records import ACL, AuthPacket, CreateRequest
 from pyzk.runtime import admin_console
 from pyzk.runtime.admin_console import FILES, MAX_BODY_BYTES, MAX_QUESTION_BYTES, PAGE_HEADERS
+from pyzk.runtime.console_client import ConsoleClient
 from pyzk.runtime.runner import PeerRunner
 from tests.conftest import TIMEOUT_FACTOR
 from tests.frames import OPEN, StreamClient
@@ -570,3 +572,24 @@ async def test_many_writes_at_once_are_all_answered(tmp_path: Path) -> None:
             *(page.as_bob("write", operation="create", path=f"/{each}") for each in range(12))
         )
         assert [each.status for each in replies] == [200] * 12
+
+
+async def test_a_visitor_who_hangs_up_takes_the_conversation_along(tmp_path: Path) -> None:
+    """Or as many as one likes would be under way, whatever MAX_WRITES says."""
+    async with console(tmp_path, WRITES) as page:
+        server = page.runner.peer.server
+        asked = operation({"operation": "create", "path": "/a"})
+        for _ in range(3):
+            client = ConsoleClient(
+                page.runner, Conversation(asked, "bob:x"), (HOST, 1), None, has_address=True
+            )
+            writing = asyncio.ensure_future(client.run())
+            while not server.connections:
+                await asyncio.sleep(0)
+            writing.cancel()
+            await asyncio.wait([writing])
+            assert writing.cancelled()
+            await asyncio.sleep(0)  # the transport tells its protocol in the next turn
+            assert server.connections == {}
+            assert client.is_closing()
+        assert "/a" not in server.tree.nodes
