@@ -69,6 +69,16 @@ setup: $(VENV)/.dev ## make the project-local environment .venv (other targets d
 serve: $(VENV)/.runtime ## serve on 127.0.0.1:2181, data in ./pyzk-data (options: make serve ARGS="--port 0")
 	@exec $(if $(WANTED),$(COMPILED) serve) $(BIN)/pyzk serve $(ARGS)
 
+# Not in .runtime: a server without it starts faster, and has one port less.
+$(VENV)/.admin: $(VENV)/.runtime
+	@echo "adding the admin server to $(VENV) (once)" >&2
+	@$(PIP) install --only-binary uvloop $(EDITABLE) -e '.[admin]' || \
+		$(PIP) install 'aiohttp>=3.9' 'prometheus_client>=0.20'
+	@touch $@
+
+.PHONY: admin
+admin: $(VENV)/.admin ## add the admin server (metrics, health, console: port 8080) for make serve: make admin serve
+
 .PHONY: compile
 compile: $(VENV)/.runtime ## compile the core now, one to three minutes (C compiler needed; once for each change)
 	@$(COMPILED) now

@@ -174,9 +174,10 @@ class Injector:
         return True
 
     def _victim(self, is_leader: bool) -> int | None:
-        free = self.claims.free(self.cluster.members)
+        members = dict(self.cluster.members)  # meanwhile one may be removed
+        free = self.claims.free(members)
         if is_leader:
-            free = [sid for sid in free if mode(self.cluster[sid]) == "leader"]
+            free = [sid for sid in free if mode(members[sid]) == "leader"]
         return self.chance.choice(free) if free else None
 
     def _later(self, seconds: float, undo: Callable[[], None], sid: int | None = None) -> None:

@@ -24,6 +24,8 @@ SLOW_SYNC_MS: Final = 5000
 """A server whose disk has been at one sync of the log for longer is not ready: no write is answered
 meanwhile."""
 READ_ONLY: Final = "read-only"
+CHECKS: Final = {LIVE: ("loop",), READY: ("serving", "quorum", "configuration", "disk")}
+"""The names of the checks, by question; a lone server has no quorum and no configuration."""
 
 OK: Final = 200
 UNAVAILABLE: Final = 503
@@ -47,6 +49,8 @@ class Verdict(NamedTuple):
     role: str
     """The role in words, as `follower of server 2`; `looking` while a member has none."""
     checks: tuple[Check, ...]
+    warnings: tuple[str, ...] = ()
+    """What was asked for and cannot be, in sentences."""
 
     @property
     def is_ok(self) -> bool:
@@ -59,12 +63,20 @@ class Verdict(NamedTuple):
         return OK if self.is_ok else UNAVAILABLE
 
     def without(self, names: Collection[str]) -> Verdict:
-        """Return the verdict without checks that somebody does not care about."""
-        return self._replace(checks=tuple(each for each in self.checks if each.name not in names))
+        """Return the verdict without checks that somebody does not care about. A name that no check
+        has is a warning, as with Kubernetes: a probe that is misspelled must not fail a server."""
+        known = CHECKS[self.question]
+        warnings = tuple(
+            f"no check is called {name!r}, so none is left out; there are {', '.join(known)}"
+            for name in dict.fromkeys(names)
+            if name not in known
+        )
+        kept = tuple(each for each in self.checks if each.name not in names)
+        return self._replace(checks=kept, warnings=warnings)
 
     def as_json(self) -> dict[str, object]:
-        """Return the verdict as values that JSON has."""
-        return {
+        """Return the verdict as values that JSON has; "warnings" is there only if there are any."""
+        found: dict[str, object] = {
             "status": "ok" if self.is_ok else "failed",
             "role": self.role,
             "checks": [
@@ -72,6 +84,9 @@ class Verdict(NamedTuple):
                 for check in self.checks
             ],
         }
+        if self.warnings:
+            found["warnings"] = list(self.warnings)
+        return found
 
     def json_text(self) -> str:
         """Return it as one line of JSON."""
@@ -86,6 +101,7 @@ class Verdict(NamedTuple):
             f" {check.detail}"
             for check in self.checks
         ]
+        found += [f"warn: {warning}" for warning in self.warnings]
         found.append(f"{self.question} check {'passed' if self.is_ok else 'failed'}")
         return "\n".join(found) + "\n"
 

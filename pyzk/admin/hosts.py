@@ -70,7 +70,12 @@ def outside_reason(
     origin = headers.get("Origin")
     if origin is not None and origin.partition("://")[2].lower() != host.lower():
         return f"the request comes from another origin, {origin[:_SHOWN]}"
-    name = host_of(host)
-    if not is_secure and not is_own(name, known):
-        return f"the server is not known as {name[:_SHOWN]!r}: if it is, {KEY} must name that host"
-    return None
+    return host_reason(headers, known, is_secure=is_secure)
+
+
+def host_reason(headers: Mapping[str, str], known: Iterable[str], *, is_secure: bool) -> str | None:
+    """Return why a request names no host of this server; None if it does."""
+    name = host_of(headers.get("Host", ""))
+    if is_secure or is_own(name, known):
+        return None
+    return f"the server is not known as {name[:_SHOWN]!r}: if it is, {KEY} must name that host"

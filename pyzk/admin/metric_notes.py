@@ -252,7 +252,7 @@ SUMMARIES: Final = {
     ),
     "ack_latency": Note(
         "time until a learner has acknowledged a transaction, by sid: of one in"
-        " leader.ackLoggingFrequency",
+        " leader.ackLoggingFrequency=1000, so it is empty while there are few writes",
         "ms",
         "leader",
     ),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from pyzk.config.keys import SECRETS
+from pyzk.config.keys import KEYS, SECRETS
 from pyzk.config.properties import with_values_hidden
 from pyzk.server.fourletter import ENVIRONMENT_KEYS, VERSION
 
@@ -32,7 +32,11 @@ _CONSTANT: Final = {
     "line.separator": "\n",
     "path.separator": ":",
 }
-_LOOKS_SECRET: Final = re.compile(r"(?i)(passw(or)?d|superdigest|secret)\Z")
+_LOOKS_SECRET: Final = re.compile(
+    r"(?i)(passw(or)?d|passphrase|superdigest|secret|token|credential|(api|access|private)[._-]?key)s?\Z"
+)
+_ARE_SHOWN: Final = frozenset(key.name for key in KEYS if not key.is_secret)
+"""The keys whose values are known to be no secrets, whatever their names look like."""
 
 
 def environment(asked: Asked) -> Fields:
@@ -67,4 +71,7 @@ def initial_configuration(asked: Asked) -> Fields:
 
 def is_secret(name: str) -> bool:
     """Returns whether the value of a key or a property is shown to nobody."""
-    return name.removeprefix("zookeeper.") in SECRETS or _LOOKS_SECRET.search(name) is not None
+    plain = name.removeprefix("zookeeper.")
+    if plain in _ARE_SHOWN:
+        return False
+    return plain in SECRETS or _LOOKS_SECRET.search(name) is not None

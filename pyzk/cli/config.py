@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import click
 
-from pyzk.cli.output import JSON, output_option, print_json, print_out
+from pyzk.cli.output import JSON, output_option, print_json, print_out, print_remarks
 from pyzk.cli.sources import fail, load, property_options
 from pyzk.config import admin
 from pyzk.config.keys import SECRETS
@@ -73,10 +73,8 @@ def check(
         print_json(_report(config, values))
     else:
         print_out("".join(f"{name}={value}\n" for name, value in values.items()))
-        for kind, remarks in (("note", config.notes), ("warning", config.warnings)):
-            for line, text in remarks:
-                where = f"line {line}: " if line else ""
-                click.echo(f"{kind}: {where}{text}", err=True)
+        print_remarks("note", config.notes)
+        print_remarks("warning", config.warnings)
     warnings = _count(config.warnings, "warning")
     if strict and config.warnings:
         fail(f"refused: {warnings}, and --strict was given")

@@ -17,15 +17,15 @@ from typing import NoReturn
 
 import click
 
-from pyzk.cli.output import print_out
-from pyzk.cli.sources import fail, load, resolve
+from pyzk.cli.output import print_out, print_remarks
+from pyzk.cli.sources import ReadFile, fail, load, read_if_there, resolve
 from pyzk.config.container import Plan, config_paths, configure, data_dir_of, plan
 from pyzk.config.own_id import read_own_id
 from pyzk.config.server import ServerConfig
 from pyzk.config.start_files import StartFiles
 from pyzk.errors import ConfigError
 from pyzk.exit_codes import ExitCode
-from pyzk.runtime import logs, process
+from pyzk.runtime import logs, process, secret_files
 from pyzk.runtime import main as runtime
 from pyzk.runtime.auth_providers import has_provider
 
@@ -54,8 +54,7 @@ def command(print_only: bool, asks_health: bool) -> None:
     except ConfigError as error:
         fail(str(error))
     if print_only:
-        _print(asked, zoo_cfg)
-        return
+        raise SystemExit(_print(asked, zoo_cfg))
     if asks_health:
         _ask_health(asked, zoo_cfg)
     logs.set_up(asked.log_level, asked.log_format)
@@ -63,8 +62,9 @@ def command(print_only: bool, asks_health: bool) -> None:
         _log.warning("environment: %s", warning)
     for note in asked.notes:
         _log.info("environment: %s", note)
-    config = _from_file(asked, zoo_cfg) if zoo_cfg is not None else _from_environment(asked)
-    raise SystemExit(runtime.run(config))
+    _write_my_id(asked, _data_dir(asked, zoo_cfg))
+    config = _config(asked, zoo_cfg, read_if_there)
+    raise SystemExit(runtime.run(config, called=asked.called(zoo_cfg)))
 
 
 def _be_process_1() -> None:
@@ -86,15 +86,42 @@ def _text(path: str) -> str:
         return file.read()
 
 
-def _print(asked: Plan, zoo_cfg: str | None) -> None:
-    """Print what would be run. Passwords are not shown."""
-    lines = [f"# myid: {asked.my_id}\n"]
+def _print(asked: Plan, zoo_cfg: str | None) -> int:
+    """Print what would be run, and all that the start would say about it; return the exit code.
+    Passwords are not shown. What the start refuses is refused here with the same line."""
+    path = _my_id_path(_data_dir(asked, zoo_cfg))
+    try:
+        content = None if path is None else read_if_there(path)
+    except OSError as error:
+        return runtime.refuse(
+            f"cannot read {path}: {error.strerror}", ExitCode.UNABLE_TO_ACCESS_DATADIR
+        )
+
+    def read(name: str) -> bytes | None:
+        is_my_id = path is not None and os.path.normpath(name) == os.path.normpath(path)
+        if is_my_id and content is None:
+            return f"{asked.my_id}\n".encode()  # the start would write it
+        return read_if_there(name)
+
+    config = _config(asked, zoo_cfg, read)
+    sid = asked.my_id
+    doubt = None
+    if path is not None and content is not None:
+        first, found = read_own_id(StartFiles(content, path))
+        sid = found if found is not None else sid
+        doubt = _doubt(asked, first, found, path)
+    lines = [f"# myid: {sid}\n"]
     if zoo_cfg is not None:
         lines.append(f"# {zoo_cfg} counts\n")
     print_out("".join([*lines, asked.text()]))
-    for kind, remarks in (("note", asked.notes), ("warning", asked.warnings)):
-        for remark in remarks:
-            click.echo(f"{kind}: {remark}", err=True)
+    print_remarks("note", [(None, text) for text in asked.notes])
+    print_remarks("note", config.notes)
+    print_remarks("warning", [(None, text) for text in (*asked.warnings, doubt) if text])
+    print_remarks("warning", config.warnings)
+    secrets = secret_files.warning(config)
+    if secrets is not None:
+        print_remarks("warning", [(None, secrets)])
+    return ExitCode.EXECUTION_FINISHED
 
 
 def _ask_health(asked: Plan, zoo_cfg: str | None) -> NoReturn:
@@ -103,7 +130,7 @@ def _ask_health(asked: Plan, zoo_cfg: str | None) -> NoReturn:
 
     target = zoo_cfg
     if target is None:
-        content = _bytes(os.path.join(asked.data_dir, "myid"))
+        content = read_if_there(os.path.join(asked.data_dir, "myid"))
         sid = read_own_id(StartFiles(content))[1]
         target = asked.client_place(asked.my_id if sid is None else sid)
     health.main([target], prog_name="pyzk health")
@@ -113,50 +140,57 @@ def _ask_health(asked: Plan, zoo_cfg: str | None) -> NoReturn:
 # ---- from what is asked for to a configuration
 
 
-def _from_environment(asked: Plan) -> ServerConfig:
-    _write_my_id(asked, asked.data_dir)
+def _config(asked: Plan, zoo_cfg: str | None, read_file: ReadFile) -> ServerConfig:
+    """Return the configuration, or end the process with one line that says what is wrong."""
+    if zoo_cfg is not None:
+        return _from_file(asked, zoo_cfg, read_file)
     try:
-        return configure(asked, _bytes, resolve, os.path.isdir, has_provider)
+        return configure(asked, read_file, resolve, os.path.isdir, has_provider)
     except ConfigError as error:
         fail(str(error))
     except OSError as error:
         fail(f"cannot read {error.filename}: {error.strerror}")
 
 
-def _bytes(path: str) -> bytes | None:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except FileNotFoundError:
-        return None
-
-
-def _from_file(asked: Plan, zoo_cfg: str) -> ServerConfig:
+def _from_file(asked: Plan, zoo_cfg: str, read_file: ReadFile) -> ServerConfig:
     """Return what a zoo.cfg says that somebody has put into the container."""
-    try:
-        with open(zoo_cfg, "rb") as file:
-            data_dir = data_dir_of(file.read())
-    except ConfigError as error:
-        fail(f"{zoo_cfg}: {error}")
-    except OSError as error:
-        fail(f"cannot read {zoo_cfg}: {error.strerror}")
-    if data_dir:
-        _write_my_id(asked, data_dir)
     properties = [f"{name}={value}" for name, value, _ in asked.properties]
     if not os.access(os.path.dirname(zoo_cfg) or ".", os.W_OK):
         # As a ConfigMap: later configurations of the ensemble could not be saved beside it.
         properties.insert(0, _IN_DATA_DIR)
-    return load(zoo_cfg, properties)
+    return load(zoo_cfg, properties, read_file=read_file)
+
+
+def _data_dir(asked: Plan, zoo_cfg: str | None) -> str:
+    """Return the directory of `myid`; "" if a zoo.cfg counts that names none. Ends the process with
+    one line if that cannot be read."""
+    if zoo_cfg is None:
+        return asked.data_dir
+    try:
+        with open(zoo_cfg, "rb") as file:
+            return data_dir_of(file.read()) or ""
+    except ConfigError as error:
+        fail(f"{zoo_cfg}: {error}")
+    except OSError as error:
+        fail(f"cannot read {zoo_cfg}: {error.strerror}")
+
+
+def _my_id_path(data_dir: str) -> str | None:
+    return os.path.join(data_dir, "myid") if data_dir else None
 
 
 def _write_my_id(asked: Plan, data_dir: str) -> None:
     """Write the file myid if there is none, and compare it with what the environment says if there
     is one. Ends the process with one line if it cannot be written."""
-    path = os.path.join(data_dir, "myid")
+    path = _my_id_path(data_dir)
+    if path is None:
+        return
     try:
-        content = _bytes(path)
+        content = read_if_there(path)
         if content is not None:
-            _compare(asked, content, path)
+            doubt = _doubt(asked, *read_own_id(StartFiles(content, path)), path)
+            if doubt is not None:
+                _log.warning("environment: %s", doubt)
             return
         os.makedirs(data_dir, exist_ok=True)
         draft = f"{path}.tmp"
@@ -173,14 +207,12 @@ def _write_my_id(asked: Plan, data_dir: str) -> None:
     _log.info("wrote %s: this is server %d", path, asked.my_id)
 
 
-def _compare(asked: Plan, content: bytes, path: str) -> None:
-    first, sid = read_own_id(StartFiles(content, path))
-    if asked.my_id_label and sid != asked.my_id:
-        _log.warning(
-            "environment: %s makes this server %d, but %s, which is there already and counts, holds"
-            " %r; is this the volume of another server?",
-            asked.my_id_label,
-            asked.my_id,
-            path,
-            first,
-        )
+def _doubt(asked: Plan, first: str, sid: int | None, path: str) -> str | None:
+    """Return a warning if the id that is stored, ``sid`` in the line ``first`` of the file, is not
+    the one of the environment."""
+    if not asked.my_id_label or sid == asked.my_id:
+        return None
+    return (
+        f"{asked.my_id_label} makes this server {asked.my_id}, but {path}, which is there already"
+        f" and counts, holds {first!r}; is this the volume of another server?"
+    )

@@ -6,11 +6,15 @@ Shell.
 from __future__ import annotations
 
 import sys
-from typing import Final
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from pyzk.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from pyzk.config.settings import Remark
 
 TEXT: Final = "text"
 JSON: Final = "json"
@@ -50,6 +54,13 @@ def print_out(text: str) -> None:
         raise SystemExit(
             refuse(f"cannot write to standard output: {error.strerror}", ExitCode.UNEXPECTED_ERROR)
         ) from None
+
+
+def print_remarks(kind: str, remarks: Iterable[Remark]) -> None:
+    """Write notes or warnings about a configuration to standard error; ``kind`` is the word."""
+    for line, text in remarks:
+        where = f"line {line}: " if line else ""
+        click.echo(f"{kind}: {where}{text}", err=True)
 
 
 def _abandon_output() -> None:

@@ -8,6 +8,7 @@ PurgeTxnLog
 from __future__ import annotations
 
 import os
+import stat
 
 import click
 
@@ -20,7 +21,7 @@ from pyzk.persistence import purge
 from pyzk.persistence.directory import Directory
 from pyzk.persistence.filenames import VERSION_DIRECTORY
 from pyzk.persistence.replacement import PLAN_NAME
-from pyzk.runtime.files import FileDirectory, FilesLock
+from pyzk.runtime.files import FileDirectory, FilesLock, storage_error
 from pyzk.runtime.main import refuse
 
 
@@ -83,7 +84,7 @@ def _purge(snap_path: str, log_path: str, count: int, *, dry_run: bool) -> list[
     """Remove what is not needed; return its paths and sizes, in the order of the removal. Raises
     StorageError."""
     for path in dict.fromkeys((snap_path, log_path)):
-        if not os.path.isdir(path):
+        if not _is_directory(path):
             fail(f"{path} is no directory of a server's data")
     snapshots, logs = FileDirectory(snap_path), FileDirectory(log_path)
     with FilesLock(snap_path, is_required=True):
@@ -98,6 +99,17 @@ def _purge(snap_path: str, log_path: str, count: int, *, dry_run: bool) -> list[
         if not dry_run:
             purge.purge(snapshots, logs, count)
     return found
+
+
+def _is_directory(path: str) -> bool:
+    """Return whether there is such a directory. Raises StorageError if that cannot be seen, as by a
+    user who may not look there."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise storage_error(error, "use", path) from error
 
 
 def _sized(directory: Directory, path: str, names: list[str]) -> list[tuple[str, int]]:

@@ -6,7 +6,7 @@ Shell. The subcommands that take a `zoo.cfg` share it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 import click
@@ -17,14 +17,17 @@ from pyzk.exit_codes import ExitCode
 from pyzk.runtime.auth_providers import has_provider
 from pyzk.runtime.main import refuse
 
+ReadFile = Callable[[str], bytes | None]
+
 DEFAULTS = (
     Property("clientPort", "2181", "clientPort"),
     Property("clientPortAddress", "127.0.0.1", "clientPortAddress"),
     Property("dataDir", "./pyzk-data", "dataDir"),
 )
 """The address to serve on where no zoo.cfg is given: only this machine can reach it."""
-_ADMIN_DEFAULT = Property("zookeeper.admin.serverAddress", "127.0.0.1", "admin.serverAddress")
-"""The address of the admin server then; a property, for -D to win over it."""
+_ADMIN_DEFAULT = Property("zookeeper.admin.serverAddress", "127.0.0.1", "")
+"""The address of the admin server then; a property, for -D to win over it. Nobody has given it, so
+no remark is made about it."""
 
 KERBEROS_VARIABLE = "KRB5_CONFIG"
 """The environment variable that names another krb5.conf to what has to do with Kerberos."""
@@ -52,11 +55,16 @@ def load(
     properties: Iterable[str] = (),
     properties_file: str | None = None,
     options: Iterable[Property] = (),
+    read_file: ReadFile | None = None,
 ) -> ServerConfig:
-    """Return the configuration, or end the process with one line that says what is wrong."""
+    """Return the configuration, or end the process with one line that says what is wrong.
+
+    ``read_file`` returns the content of a file that the configuration names, such as myid, None if
+    there is none; by default it is that on disk.
+    """
     given = load_properties(properties, properties_file)
     try:
-        return read_config(zoo_cfg, given, options)
+        return read_config(zoo_cfg, given, options, read_file)
     except ConfigError as error:
         fail(f"{zoo_cfg}: {error}" if zoo_cfg is not None else str(error))
     except OSError as error:
@@ -64,23 +72,27 @@ def load(
 
 
 def read_config(
-    zoo_cfg: str | None, properties: Iterable[Property], options: Iterable[Property]
+    zoo_cfg: str | None,
+    properties: Iterable[Property],
+    options: Iterable[Property],
+    read_file: ReadFile | None = None,
 ) -> ServerConfig:
-    """Return the configuration. Raises ConfigError and OSError."""
+    """Return the configuration; ``read_file`` is that of `load`. Raises ConfigError and OSError."""
+    read = read_file or read_if_there
     if zoo_cfg is None:
         all_options = (*DEFAULTS, *options)
         return parse_config(
             b"",
             (_ADMIN_DEFAULT, *properties),
             all_options,
-            _read_if_there,
+            read,
             has_provider=has_provider,
         )
     return parse_config(
         _read(zoo_cfg),
         properties,
         options,
-        _read_if_there,
+        read,
         resolve,
         os.path.isdir,
         os.path.abspath(zoo_cfg),
@@ -123,7 +135,8 @@ def _read(path: str) -> bytes:
         return file.read()
 
 
-def _read_if_there(path: str) -> bytes | None:
+def read_if_there(path: str) -> bytes | None:
+    """Return the content of a file, None if there is none. Raises any other OSError."""
     try:
         return _read(path)
     except FileNotFoundError:

@@ -87,7 +87,8 @@ def read_admin(
     settings: Settings, values: Mapping[str, Any], warn: Say, note: Say
 ) -> AdminConfig | None:
     """Return what the admin server is told; None if there is none, and then a note names each key
-    that is there for nothing. ``values`` are those of a ServerConfig so far. Raises ConfigError."""
+    that somebody has given for nothing. ``values`` are those of a ServerConfig so far. Raises
+    ConfigError."""
     found: dict[str, Any] = {}
     given: dict[str, Setting] = {}
     is_enabled: object = None
@@ -103,7 +104,7 @@ def read_admin(
         given[key.name] = setting
     if is_enabled is False:
         for name, setting in given.items():
-            if name != _SWITCH:
+            if name != _SWITCH and setting.label:
                 note(setting, "has no effect with admin.enableServer=false")
         return None
     config = AdminConfig(is_required=is_enabled is True, **found)

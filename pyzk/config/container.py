@@ -29,6 +29,7 @@ from pyzk.config.container_variables import (
     VARIABLES,
     Form,
     Variable,
+    called,
     is_of_a_service,
     unknown_variables,
 )
@@ -77,6 +78,14 @@ _LEVELS: Final = {
     "warning": "warning", "error": "error", "fatal": "error", "off": "error",
 }  # fmt: skip
 _FIRST_ID: Final = "PYZK_FIRST_ID"
+_OF_ADDRESSES: Final = (
+    "clientPort",
+    "clientPortAddress",
+    "secureClientPort",
+    "secureClientPortAddress",
+    "metricsProvider.httpPort",
+    "metricsProvider.httpHost",
+)
 _ANYWHERE: Final = ("", "0.0.0.0", "[::]", "::")  # noqa: S104 - what a server line says
 _ORDINAL: Final = re.compile(r".*-(\d+)")
 
@@ -118,6 +127,19 @@ class Plan:
             port = found.get("clientPort", found.get("secureClientPort", CLIENT_PORT))
             host = found.get("clientPortAddress", "")
         return f"{host if host not in _ANYWHERE else '127.0.0.1'}:{port}"
+
+    def called(self, zoo_cfg: str | None) -> dict[str, str]:
+        """Return, for each key of an address, the variables to change it by, or the ``zoo_cfg``
+        that counts in their place; for a `server.N` of them, where its client port is."""
+        if zoo_cfg is not None:
+            return {key: f"{key} in {zoo_cfg}" for key in _OF_ADDRESSES}
+        given = {name: label for name, _, label in self.options}
+        found = {key: called(key, given.get(key, "")) for key in _OF_ADDRESSES}
+        port = found["clientPort"]
+        for key in given:
+            if key.startswith("server."):
+                found[key] = f"behind the ; of {key} in {SERVERS}, or {port} where that has no ;"
+        return found
 
     @property
     def is_reconfigurable(self) -> bool:

@@ -59,6 +59,12 @@ def _of_bitnami(text: str, client_port: str) -> dict[str, str]:
     words = [word for word in SEPARATORS.split(text) if word]
     for place, word in enumerate(words, start=1):
         match = (_WITH_ID if have_ids else _WITHOUT_ID).fullmatch(word)
+        if match is None and have_ids and _WITHOUT_ID.fullmatch(word):
+            raise _wrong(
+                f"{shown(word)} is not understood beside addresses with ::N: the two forms must not"
+                " be mixed; give HOST:2888:3888::N for every server, or HOST:2888:3888 for every"
+                " server"
+            )
         if match is None:
             raise _wrong(
                 f"{shown(word)} is not understood; expected server.N=HOST:2888:3888;2181 for each"

@@ -206,6 +206,15 @@ def unknown_variables(environment: Mapping[str, str]) -> list[tuple[str, str]]:
     return found
 
 
+def called(key: str, label: str) -> str:
+    """Return which variables give a key of zoo.cfg; ``label`` is the one that has given it, or
+    ""."""
+    names = [each.name for each in VARIABLES if each.key == key]
+    if label.startswith(ANY_KEY) or label in names:
+        return label
+    return " or ".join(names) or label or f"{key}=... in {ANY_KEY}EXTRA"
+
+
 def _closest(name: str, names: Iterable[str]) -> str:
     import difflib  # a start without mistakes does without it
 

@@ -218,6 +218,7 @@ COMPRESSION: Final = _choice({"": "", "gz": "gz", "snappy": "snappy"}, fold=True
 LOG_LEVEL: Final = _choice(
     {"debug": "debug", "info": "info", "warning": "warning", "error": "error"}, fold=True
 )
+CONSOLE: Final = _choice({"local": "local", "true": "true", "false": "false"}, fold=True)
 PEER_TYPE: Final = _choice({"participant": "participant", "observer": "observer"}, fold=True)
 ELECTION: Final = Kind("3", lambda text: whole_number(text, 3, 3))
 TEXT: Final = Kind("text", str)

@@ -23,6 +23,10 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 _LINE_END_KEPT = re.compile(r"(\r\n|\n|\r)")
 _KEY = re.compile(r"(?:[^=: \t\f\\]|\\.?)*", re.DOTALL)
 _HEX4 = re.compile(r"[0-9a-fA-F]{4}")
+_IN_COMMENT = re.compile(
+    r"^[ \t\f]*[#!]+[ \t\f]*([\w.$-]+)[ \t\f]+(?=[^\s=:])|(?<![\w.$-])([\w.$-]+)[\"']?[ \t\f]*[=:]"
+)
+"""What may be a key in a comment: its first word, and what stands in front of a separator."""
 
 
 class Entry(NamedTuple):
@@ -67,8 +71,9 @@ def without_keys(data: bytes, is_removed: Callable[[str], bool]) -> bytes:
 
 
 def with_values_hidden(data: bytes, is_hidden: Callable[[str], bool], shown: str) -> bytes:
-    """Return the file with another value for the keys that are hidden; all else stays as it is.
-    Raises ConfigError as `parse_properties` does."""
+    """Return the file with another value for the keys that are hidden, in comments too: a line that
+    is commented out may have been in use. All else stays as it is. Raises ConfigError as
+    `parse_properties` does."""
     pieces = _LINE_END_KEPT.split(data.decode("iso-8859-1"))
     ends = [*pieces[1::2], ""]
     lines = pieces[0::2]
@@ -77,9 +82,20 @@ def with_values_hidden(data: bytes, is_hidden: Callable[[str], bool], shown: str
         key = _split(first + 1, text).key if text else ""
         if text and is_hidden(key):
             out.append(f"{key}={shown}{ends[end - 1]}")
-        else:
+        elif text:
             out += [lines[at] + ends[at] for at in range(first, end)]
+        else:
+            out.append(_comment_hidden(lines[first], is_hidden, shown) + ends[first])
     return "".join(out).encode("iso-8859-1", "replace")
+
+
+def _comment_hidden(line: str, is_hidden: Callable[[str], bool], shown: str) -> str:
+    """Return a comment without what follows the first key that is hidden."""
+    for found in _IN_COMMENT.finditer(line):
+        which = 1 if found[1] is not None else 2
+        if is_hidden(found[which]):
+            return f"{line[: found.end(which)]}={shown}"
+    return line
 
 
 def escaped(value: str) -> str:

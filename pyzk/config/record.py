@@ -174,6 +174,9 @@ class ServerConfig:
     audit_impl_class: str = ""
     """The Java class that writes the audit log; "" stands for the original's own."""
 
+    console_enabled: str = "local"
+    """Whom the console is for: local (visitors on this machine), true (everybody who reaches the
+    admin port) or false (nobody: there is none)."""
     console_write: bool = False
     """Whether the console changes znodes for who has digest credentials; it never does without an
     audit log."""

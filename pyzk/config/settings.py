@@ -31,7 +31,8 @@ def no_names(host: str) -> str | None:
 
 
 class Property(NamedTuple):
-    """A setting from outside the file; `label` is its name in messages (`-Djute.maxbuffer`)."""
+    """A setting from outside the file; `label` is its name in messages (`-Djute.maxbuffer`), "" for
+    a default that nobody has given."""
 
     name: str
     value: str

@@ -31,6 +31,7 @@ from pyzk.persistence.filenames import ACCEPTED_EPOCH, CURRENT_EPOCH, TEMPORARY,
 from pyzk.persistence.replacement import complete_replacement
 from pyzk.persistence.replay import Replay, compare_digest, sync_file
 from pyzk.persistence.snapshot import LoadedSnapshot, read_snapshot, write_snapshot
+from pyzk.persistence.soundness import check_acls, check_owners, check_zxid
 from pyzk.zxid import counter_of, format_zxid
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ log = logging.getLogger(__name__)
 
 MAX_CANDIDATES = 100
 """Older snapshots than this many are not tried, as in Java."""
+_OWNERS_REMEDY: Final = (
+    "set zookeeper.extendedTypesEnabled or zookeeper.emulate353TTLNodes again if it was set before:"
+    " without it TTL znodes look like that, and would be deleted; or restore a snapshot from a"
+    " backup"
+)
 _SUFFIXES: Final = {"": "", "gz": ".gz", "snappy": ".snappy"}
 
 
@@ -205,7 +211,7 @@ class _Recovery:
         replay = Replay(self.log_directory, database, loaded, self.until, self.notes)
         replay.run()
         self._check_claims(database.last_zxid)
-        self._check_acls(database)
+        self._check_state(database)
         self._note_longest(max(loaded.longest, replay.longest))
         if self.until is None:
             sync_file(self.snap_directory, named.name)
@@ -293,7 +299,7 @@ class _Recovery:
         database = self.options.new_database()
         replay = Replay(self.log_directory, database, None, self.until, self.notes)
         replay.run()
-        self._check_acls(database)
+        self._check_state(database)
         self._note_longest(replay.longest)
         self.note("there is no snapshot: the database was built from the logs alone")
         return Recovered(database, None, 0, database.last_zxid, replay.applied, self.notes)
@@ -327,14 +333,14 @@ class _Recovery:
                     remedy="restore the snapshot, or remove it to give those transactions up",
                 )
 
-    def _check_acls(self, database: Database) -> None:
-        unknown = database.tree.acls.unknown()
-        if unknown:
-            raise Corrupt(
-                f"znodes use ACL lists that are not defined anywhere: {unknown[:10]}",
-                path=self.snap_directory.path,
-                remedy="restore a snapshot from a backup",
-            )
+    def _check_state(self, database: Database) -> None:
+        """Refuse what cannot be served, or could not be read back later."""
+        path = self.snap_directory.path
+        remedy = "restore a snapshot from a backup"
+        check_acls(database.tree, path, remedy)
+        if self.until is None:
+            check_owners(database.tree, path, _OWNERS_REMEDY)
+            check_zxid(database, path, remedy)
 
     def _note_lonely(self, snapshot: NamedZxid) -> None:
         """Note a snapshot without any log: it may be a restored backup, or one that a leader has

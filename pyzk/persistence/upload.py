@@ -18,6 +18,8 @@ from pyzk.persistence.directory import join
 from pyzk.persistence.filenames import TEMPORARY
 from pyzk.persistence.replay import compare_digest
 from pyzk.persistence.snapshot import HEADER, read_snapshot
+from pyzk.persistence.soundness import MAX_EPOCH, check_acls, check_owners
+from pyzk.zxid import format_zxid, make
 
 if TYPE_CHECKING:
     from pyzk.data.database import Database
@@ -28,6 +30,9 @@ log = logging.getLogger(__name__)
 
 UPLOAD_NAME: Final = f"received.upload{TEMPORARY}"
 """The name of the file while it comes; a start removes it."""
+LAST_ZXID: Final = make(MAX_EPOCH - (1 << 20), 0)
+"""The highest zxid that is taken: a million epochs are left then. Who comes near the end of them
+will not serve for long, and who reaches it, never again."""
 _KINDS: Final = (
     (HEADER[:4], ""),
     (compression.GZIP_MAGIC, ".gz"),
@@ -38,7 +43,8 @@ _REMEDY: Final = "send the body of the command snapshot, or a file snapshot.* th
 
 def load_upload(directory: Directory, name: str, options: RecoveryOptions) -> Database:
     """Load the snapshot in a file; its last zxid is that of the state. Raises Corrupt for anything
-    that is not a whole one, StorageError if it cannot be read."""
+    that is not a whole one, or that no server could go on from, StorageError if it cannot be
+    read."""
     path = join(directory, name)
     head = directory.read(name, 0, 16)
     suffix = next((end for magic, end in _KINDS if head.startswith(magic)), None)
@@ -54,13 +60,15 @@ def load_upload(directory: Directory, name: str, options: RecoveryOptions) -> Da
             remedy=_REMEDY,
         )
     tree = database.tree
-    unknown = tree.acls.unknown()
-    if unknown:
-        raise Corrupt(
-            f"znodes use ACL lists that are not defined anywhere: {unknown[:10]}",
-            path=path,
-            remedy=_REMEDY,
-        )
+    for zxid in (loaded.last_zxid, loaded.digest_zxid):
+        if not 0 <= zxid <= LAST_ZXID:
+            raise Corrupt(
+                f"{format_zxid(zxid)} is no zxid after which there can be others for long",
+                path=path,
+                remedy=_REMEDY,
+            )
+    check_acls(tree, path, _REMEDY)
+    check_owners(tree, path, _REMEDY)
     tree.last_zxid = max(loaded.last_zxid, loaded.digest_zxid)
     notes: list[str] = []
     compare_digest(loaded, notes)

@@ -14,8 +14,9 @@ knocks.
 
 At most one message waits for each server, the newest. The last one written is remembered and
 written again on a new connection: a notification that was lost with the old one would be missed,
-one that comes twice does no harm. A message for a server without connection dials it. A failed dial
-is not repeated by itself; the election repeats its notifications, and that dials again.
+one that comes twice does no harm. That ends with the election, unlike in ZooKeeper: later it may be
+true no longer. A message for a server without connection dials it. A failed dial is not repeated by
+itself; the election repeats its notifications, and that dials again.
 
 With quorum.auth.enableSasl a login follows the initial message (`quorum.authentication`), also on a
 connection that the rule above is going to close. Until it is over the link is kept by nobody.
@@ -186,6 +187,12 @@ class ElectionLinks:
         for sid in sorted({*self._pending, *self._last_sent}):
             self._forget_stranger(sid)
         return False
+
+    def forget_sent(self) -> None:
+        """Writes nothing a second time that was written so far: the election is over, and what it
+        said of this server, that it had no data for instance, may be true no longer when another
+        server connects. Who still looks asks again, and is answered."""
+        self._last_sent.clear()
 
     def close(self) -> None:
         """Closes all links: this server ends, or starts its elections anew."""

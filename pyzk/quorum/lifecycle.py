@@ -322,6 +322,7 @@ class MemberLife:
         member = self.member
         member.server.end()  # the read-only server
         self.phase = ACTIVE
+        self.links.forget_sent()
         self._stand_at_ms = None
         self._supporters = supporters
         role: MemberRole

@@ -23,12 +23,13 @@ from pyzk.admin.console.members import epochs_view, members_view
 from pyzk.admin.console.numbers import numbers_view, server_view
 from pyzk.admin.console.visitor import RefusedCredentials, Visitor, visitor
 from pyzk.admin.console.writing import Conversation, operation
+from pyzk.admin.hosts import host_reason
 from pyzk.auth.provider import X509
 from pyzk.constants import ErrorCode, Perms
 from pyzk.data.paths import CONFIG
 from pyzk.errors import KeeperError
 from pyzk.int64 import signed
-from pyzk.runtime.addresses import peer_of
+from pyzk.runtime.addresses import is_loopback, peer_of
 from pyzk.runtime.admin_world import names_of
 from pyzk.runtime.console_client import ConsoleClient
 from pyzk.runtime.recent_log import RecentLog
@@ -49,6 +50,7 @@ FILES: Final = {
     "charts.js": "text/javascript",
     "data.js": "text/javascript",
     "dom.js": "text/javascript",
+    "json.js": "text/javascript",
     "lists.js": "text/javascript",
     "members.js": "text/javascript",
     "node.js": "text/javascript",
@@ -75,6 +77,8 @@ PAGE_HEADERS: Final = {
     "Cache-Control": "no-cache",
 }
 DATA_HEADERS: Final = PAGE_HEADERS | {"Cache-Control": "no-store"}
+PROXY_HEADERS: Final = ("forwarded", "via", "x-real-ip")
+"""The headers with which a proxy passes a request on, beside all that begin with x-forwarded-."""
 MAX_BODY_BYTES: Final = 1 << 20
 """The longest request that writes."""
 MAX_QUESTION_BYTES: Final = 1 << 18
@@ -97,7 +101,9 @@ class _Refused(Exception):  # noqa: N818 - what has happened
 
 
 def attach(application: web.Application, world: AdminWorld) -> None:
-    """Put the console into an application."""
+    """Put the console into an application, if there is one."""
+    if world.config.console_enabled == guard.NOBODY:
+        return
     console = Console(world)
     application.add_routes(console.routes())
     application.on_startup.append(console.begin)
@@ -105,6 +111,7 @@ def attach(application: web.Application, world: AdminWorld) -> None:
 
 
 Handler = Callable[["_Asked"], Awaitable[View]]
+Answer = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class _Asked:
@@ -178,9 +185,12 @@ class Console:
     def routes(self) -> list[web.RouteDef]:
         """Return the routes: the page, its files, and a route for each thing that it asks for."""
         folder = resources.files("pyzk.admin.console") / "page"
-        made = [web.get("/", _file((folder / "index.html").read_bytes(), "text/html"))]
-        for name, kind in FILES.items():
-            made.append(web.get(f"/console/{name}", _file((folder / name).read_bytes(), kind)))
+        pages = {"/": ("index.html", "text/html")}
+        pages |= {f"/console/{name}": (name, kind) for name, kind in FILES.items()}
+        made = [
+            web.get(path, self._showing(_file((folder / name).read_bytes(), kind)))
+            for path, (name, kind) in pages.items()
+        ]
         for name, handler in {
             "state": self._state,
             "node": self._node,
@@ -204,11 +214,37 @@ class Console:
 
     # --- a request --------------------------------------------------------------------
 
-    def _answering(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
+    def _is_for(self, request: web.Request) -> bool:
+        """Tell whether the console is for the visitor who asks."""
+        return guard.is_for(
+            self._world.config.console_enabled,
+            is_loopback=is_loopback(_peer_of(request)[0]),
+            is_forwarded=_is_forwarded(request),
+        )
+
+    def _showing(self, page: Answer) -> Answer:
+        """Return what answers with a page, to those whom it is for."""
+
+        async def answer(request: web.Request) -> web.Response:
+            try:
+                if not self._is_for(request):
+                    return _told(403, guard.NOT_LOCAL)
+                is_secure = _tls_of(request) is not None
+                names = names_of(self._world)
+                reason = host_reason(request.headers, names, is_secure=is_secure)
+            except _Refused as refused:
+                return _told(refused.status, f"{refused}\n")
+            return await page(request) if reason is None else _told(403, f"{reason}\n")
+
+        return answer
+
+    def _answering(self, handler: Handler) -> Answer:
         """Return what answers a request as JSON, whatever becomes of it."""
 
         async def answer(request: web.Request) -> web.Response:
             try:
+                if not self._is_for(request):
+                    return _told(403, guard.NOT_LOCAL)
                 asked = await self._asked(request, is_write=handler == self._write)
                 return _json(200, await handler(asked))
             except _Refused as refused:
@@ -458,8 +494,8 @@ def _tls_of(request: web.Request) -> Any:
 
 def _is_forwarded(request: web.Request) -> bool:
     """Tell whether a proxy has passed the request on; who says so without need gains nothing."""
-    headers = request.headers
-    return any(name in headers for name in ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"))
+    names = [name.lower() for name in request.headers]
+    return any(name in PROXY_HEADERS or name.startswith("x-forwarded-") for name in names)
 
 
 def _json(status: int, view: View) -> web.Response:
@@ -469,7 +505,11 @@ def _json(status: int, view: View) -> web.Response:
     )
 
 
-def _file(body: bytes, kind: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _told(status: int, text: str) -> web.Response:
+    return web.Response(status=status, text=text, headers=DATA_HEADERS)
+
+
+def _file(body: bytes, kind: str) -> Answer:
     """Return what answers with a file, or says that the browser has it already."""
     tag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
     headers = PAGE_HEADERS | {"ETag": tag}

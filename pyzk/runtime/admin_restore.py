@@ -21,7 +21,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -40,6 +39,7 @@ from pyzk.errors import StorageError
 from pyzk.persistence.recovery import RecoveryOptions
 from pyzk.persistence.upload import UPLOAD_NAME, load_upload
 from pyzk.quorum.standalone import Standalone
+from pyzk.runtime.disk_room import NoRoomError, look_for_room
 from pyzk.runtime.http_answer import send
 from pyzk.zxid import format_zxid
 
@@ -170,7 +170,7 @@ class RestoreCommand:
                 await _written(received)
             finally:
                 frozen.close()
-        except StorageError as error:
+        except (StorageError, NoRoomError) as error:
             raise RestoreError(SERVER_ERROR, str(error)) from None
         # Whoever asked may go: what has begun is done to its end.
         return await asyncio.shield(asyncio.ensure_future(self._put_in_force(database, received)))
@@ -190,7 +190,7 @@ class RestoreCommand:
         """Writes the body to a file, as it comes."""
         expected = request.content_length
         if expected is not None:
-            await self._look_for_room(directory, 2 * expected)
+            await look_for_room(directory, 2 * expected, self._world.config)
         file = await asyncio.to_thread(directory.create, UPLOAD_NAME)
         timeout_s = (
             self._config.idle_timeout_ms / 1000 if self._config.idle_timeout_ms > 0 else None
@@ -205,7 +205,7 @@ class RestoreCommand:
                 waiting += piece
                 is_over = not piece
                 if is_over or len(waiting) >= PIECE_BYTES:
-                    await self._look_for_room(directory, 2 * len(waiting))
+                    await look_for_room(directory, 2 * len(waiting), self._world.config)
                     await asyncio.to_thread(file.write_at, bytes(waiting), offset)
                     offset += len(waiting)
                     waiting.clear()
@@ -213,21 +213,6 @@ class RestoreCommand:
             raise RestoreError(BAD_REQUEST, "The body does not come to its end") from None
         finally:
             await asyncio.to_thread(file.close)
-
-    async def _look_for_room(self, directory: Directory, needed: int) -> None:
-        """Refuses what would leave no room for the log, without which the server stops."""
-        try:
-            found = await asyncio.to_thread(os.statvfs, directory.path)
-        except OSError:
-            return  # it is no directory of the disk
-        free = found.f_bavail * found.f_frsize
-        kept = 2 * self._world.config.pre_alloc_size_kb * 1024
-        if free < needed + kept:
-            raise RestoreError(
-                SERVER_ERROR,
-                f"There is no room in {directory.path}: {free >> 20} MiB are free, and"
-                f" {needed >> 20} MiB are needed beside {kept >> 20} MiB for the log",
-            )
 
     def _load(self, directory: Directory) -> Database:
         collects = gc.isenabled()

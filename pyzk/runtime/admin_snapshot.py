@@ -24,10 +24,12 @@ from pyzk.admin.answer import (
 from pyzk.admin.rate_limit import RateLimit
 from pyzk.errors import StorageError
 from pyzk.persistence.filenames import snapshots
+from pyzk.runtime.disk_room import NoRoomError, look_for_room
 from pyzk.runtime.http_answer import send
 
 if TYPE_CHECKING:
     from pyzk.config.admin import AdminConfig
+    from pyzk.data.database import Database
     from pyzk.runtime.admin_world import AdminWorld
     from pyzk.runtime.seams import WrittenSnapshot
 
@@ -35,6 +37,9 @@ log = logging.getLogger(__name__)
 
 PIECE_BYTES: Final = 1 << 17
 """The bytes that are read and sent at once."""
+NODE_BYTES: Final = 76
+"""The bytes of a znode in a snapshot, beside its path and its data."""
+SESSION_BYTES: Final = 12
 _NAME: Final = "snapshot"
 
 
@@ -46,6 +51,8 @@ class SnapshotCommand:
         self._is_enabled = config.snapshot_enabled
         # The original takes the number for microseconds here, and for milliseconds at restore.
         self._limit = RateLimit(config.rate_limiter_interval_ms // 1000, world.clock.now_ms)
+        self._under_way = 0
+        """How many snapshots that were asked for are not on the disk yet."""
 
     async def answer(self, request: web.Request, asked: Asked) -> web.StreamResponse:
         """Answers a request that may have the snapshot."""
@@ -63,7 +70,8 @@ class SnapshotCommand:
         try:
             written = await self._written()
             size = await asyncio.to_thread(written.directory.size, written.name)
-        except StorageError as error:
+        except (StorageError, NoRoomError) as error:
+            log.warning("who asked for a snapshot got none: %s", error)
             return await send(request, reply(_NAME, error=str(error), status=SERVER_ERROR))
         zxid = snapshots([written.name])[0].zxid
         headers = (("last_zxid", f"0x{zxid:x}"), ("snapshot_size", str(size)))
@@ -73,10 +81,12 @@ class SnapshotCommand:
         return await _stream(request, written, size, dict(headers))
 
     async def _written(self) -> WrittenSnapshot:
-        """Returns the snapshot, once it is on the disk. Raises StorageError."""
+        """Returns the snapshot, once it is on the disk. Raises StorageError, NoRoomError."""
+        world = self._world
         ready: asyncio.Future[WrittenSnapshot] = asyncio.get_running_loop().create_future()
 
         def answer(written: WrittenSnapshot | StorageError) -> None:
+            self._under_way -= 1
             if ready.done():
                 return  # who asked is gone
             if isinstance(written, StorageError):
@@ -84,8 +94,24 @@ class SnapshotCommand:
             else:
                 ready.set_result(written)
 
-        self._world.storage.write_snapshot(self._world.peer.database, answer)
+        # One that is being written has not taken all of its room; any number wait for the next.
+        needed = _largest_size(world.peer.database) * (2 if self._under_way else 1)
+        is_begun = False
+        self._under_way += 1
+        try:
+            await look_for_room(world.storage.upload_directory, needed, world.config)
+            is_begun = True
+            world.storage.write_snapshot(world.peer.database, answer)
+        finally:
+            if not is_begun:
+                self._under_way -= 1
         return await ready
+
+
+def _largest_size(database: Database) -> int:
+    """Return the bytes of a snapshot of this state without compression; ACL lists are few."""
+    tree = database.tree
+    return tree.data_size + NODE_BYTES * len(tree.nodes) + SESSION_BYTES * len(database.sessions)
 
 
 async def _stream(

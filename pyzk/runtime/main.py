@@ -28,7 +28,7 @@ import platform
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
@@ -105,12 +105,14 @@ def run(
     connect_string_only: bool = False,
     must_be_heard: bool = False,
     read_level: Callable[[], str] | None = None,
+    called: Mapping[str, str] | None = None,
 ) -> int:
     """Serve until a signal; return the exit code. The caller sets up logging.
 
     With ``connect_string_only`` the connect string is all that is printed when it serves. If it
     ``must_be_heard`` and standard output is closed by then, it stops: whoever started it is gone.
-    ``read_level`` is asked at SIGHUP (`pyzk.runtime.reload`).
+    ``read_level`` is asked at SIGHUP (`pyzk.runtime.reload`). ``called`` says what the user changes
+    a key by where there is no zoo.cfg: variables of a container.
     """
     if not __debug__:
         # Asserts are the contract of the core: without them it would go on in a broken state.
@@ -132,7 +134,9 @@ def run(
         manager = _manager()
         make = make_runner or _peer_runner(config, manager)
         is_real = make_runner is None
-        serving = _Serving(say, signals, hang_up, read_level, manager, has_health=is_real)
+        serving = _Serving(
+            say, signals, hang_up, read_level, manager, has_health=is_real, called=called
+        )
         return event_loop.run(serving.serve(config, make), loop)
     except ConfigError as error:
         return refuse(*explain(error, config))
@@ -201,8 +205,10 @@ class _Serving:
         manager: Manager | None,
         *,
         has_health: bool,
+        called: Mapping[str, str] | None,
     ) -> None:
         self._has_health = has_health
+        self._called = called
         self._say = say
         self._signals = signals
         self._hang_up = hang_up
@@ -218,7 +224,7 @@ class _Serving:
             await runner.start()
         except (ConfigError, StorageError, ElectionPortError, OSError) as error:
             _audit(config, audit_log.SERVER_START, audit_log.FAILURE)
-            reason, code = explain(error, config)
+            reason, code = explain(error, config, self._called)
             self._tell_end(reason)
             return refuse(reason, code)
         except Exception:
@@ -414,8 +420,11 @@ def _signal_while_starting(hang_up: HangUp, number: int, _frame: FrameType | Non
     exit_at_once(ExitCode.EXECUTION_FINISHED)
 
 
-def explain(error: Exception, config: ServerConfig) -> tuple[str, int]:
-    """Return one line for the operator and the exit code, for an error while the server starts."""
+def explain(
+    error: Exception, config: ServerConfig, called: Mapping[str, str] | None = None
+) -> tuple[str, int]:
+    """Return one line for the operator and the exit code, for an error while the server starts;
+    ``called`` is that of `run`."""
     if isinstance(error, ConfigError):
         return f"configuration: {error}", ExitCode.INVALID_INVOCATION
     if isinstance(error, DirectoryLockedError):
@@ -436,30 +445,34 @@ def explain(error: Exception, config: ServerConfig) -> tuple[str, int]:
     elif isinstance(error, MetricsPortError):
         where = place(config.metrics_http_host, config.metrics_http_port)
     return (
-        f"cannot listen on {where}: {reason}; {_advice(error, config)}",
+        f"cannot listen on {where}: {reason}; {_advice(error, config, called)}",
         ExitCode.UNEXPECTED_ERROR,
     )
 
 
-def _advice(error: OSError, config: ServerConfig) -> str:
+def _advice(error: OSError, config: ServerConfig, called: Mapping[str, str] | None) -> str:
     """Return what to do when a port cannot be had. A member has few options, because other
     programs know its port."""
     ensemble = config.ensemble
     cause: BaseException | None = error
+    names = ("clientPort", "clientPortAddress")
     if isinstance(error, SecurePortError):
-        port, host = "secureClientPort in zoo.cfg", "secureClientPortAddress in zoo.cfg"
+        names = ("secureClientPort", "secureClientPortAddress")
         cause = error.__cause__
     elif isinstance(error, MetricsPortError):
-        port, host = "metricsProvider.httpPort in zoo.cfg", "metricsProvider.httpHost in zoo.cfg"
+        names = ("metricsProvider.httpPort", "metricsProvider.httpHost")
         cause = error.__cause__
-    elif ensemble is None:
-        port, host = "--port, or clientPort in zoo.cfg", "--host, or clientPortAddress"
-    elif ensemble.me.client_port is None:
-        port, host = "clientPort in zoo.cfg", "clientPortAddress in zoo.cfg"
+    if called is not None:
+        port, host = (called[name] for name in names)
     else:
+        port, host = (f"{name} in zoo.cfg" for name in names)
+        if names[0] == "clientPort" and ensemble is None:
+            port, host = "--port, or clientPort in zoo.cfg", "--host, or clientPortAddress"
+    if names[0] == "clientPort" and ensemble is not None and ensemble.me.client_port is not None:
         mine = ensemble.my_sid
+        where = (called or {}).get(f"server.{mine}", f"behind the ; of server.{mine}")
         port = host = (
-            f"behind the ; of server.{mine}, on all members; or, if this is not server {mine},"
+            f"{where}, on all members; or, if this is not server {mine},"
             f" correct myid ({config.data_dir}/myid holds {mine})"
         )
     if isinstance(cause, socket.gaierror):

@@ -170,7 +170,9 @@ class Faults:
             # It does not vote until it has the data of a leader, so one of the others that have
             # theirs must find a quorum among them, or nobody would ever lead again.
             others = self._with_data([sid for sid in self.world.machines if sid != machine.sid])
-            if not self.is_over and self.world.operator.can_go_on(others):
+            operator = self.world.operator
+            can_lose = operator.asks_others(machine.sid) and operator.can_go_on(others)
+            if not self.is_over and can_lose:
                 checks.durability.lost[machine.sid] = None
                 self._remove_data(machine)
             self._restart(machine, life)

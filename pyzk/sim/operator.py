@@ -171,10 +171,16 @@ class Operator:
 
     def may_lose_data(self, sid: int) -> bool:
         """Tells whether no machine but itself counts a server as a voter."""
-        if sid in self.world.checks.configs.newest.voters:
+        if sid in self.world.checks.configs.newest.voters or not self.asks_others(sid):
             return False
         others = [each for each in self.world.machines.values() if each.sid != sid]
         return not any(sid in config.voters for each in others for config in _known(each))
+
+    def asks_others(self, sid: int) -> bool:
+        """Tells whether a server that finds no data asks others before it begins a new database: it
+        does not if it is a quorum by itself, as far as its files know."""
+        known = _known(self.world.machines[sid])
+        return not any(verifier_of(each).has_quorum([sid]) for each in known)
 
     def lose_data(self, machine: Machine) -> None:
         """Removes the data directory of a machine that does not run."""

@@ -70,9 +70,21 @@ def test_the_lines_of_members_are_properties_too_and_the_file_that_has_them_is_n
         ("javax.net.ssl.keyStorePassword", True),
         ("my.passwd", True),
         ("my.secret", True),
+        ("my.apiToken", True),
+        ("my.api-key", True),
+        ("MY_API_KEY", True),
+        ("my.apikey", True),
+        ("aws.credentials", True),
+        ("my.credential", True),
+        ("my.passphrase", True),
+        ("my.privateKey", True),
+        ("my.secrets", True),
+        ("my.tokens", True),
         ("ssl.keyStore.passwordPath", False),
         ("zookeeper.ssl.keyStore.location", False),
         ("secretary", False),
+        ("zookeeper.connection_throttle_tokens", False),
+        ("connection_throttle_tokens", False),
     ],
 )
 def test_what_is_secret_is_known_by_its_name(name: str, is_hidden: bool) -> None:
@@ -84,6 +96,9 @@ def test_no_secret_is_shown() -> None:
         b"dataDir=/d\nclientPort=2181\n"
         + f"DigestAuthenticationProvider.superDigest={SECRET}\n".encode()
         + b"ssl.keyStore.password = hush \\\n   hush\nssl.trustStore.password=\n"
+        + f"#DigestAuthenticationProvider.superDigest={SECRET}\n".encode()
+        + b" ! ssl.keyStore.password: hush1\n# was -Dzookeeper.my.apiToken=hush2\n"
+        + b"my.apiToken=hush3\n"
     )
     world = world_of(text, Property("my.secret", "hush", "-Dmy.secret"))
     for command in ("system_properties", "initial_configuration", "environment"):
@@ -93,6 +108,7 @@ def test_no_secret_is_shown() -> None:
     body = body_of(world.peer, "sysp")
     assert body["zookeeper.ssl.keyStore.password"] == "(hidden)"
     assert body["zookeeper.ssl.trustStore.password"] == ""
+    assert body["zookeeper.my.apiToken"] == "(hidden)"
 
 
 def test_the_initial_configuration_is_the_text_of_the_file() -> None:

@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -172,7 +171,7 @@ class Members:
 
 
 _CLIENT = """
-import sys, time
+import sys
 from kazoo.client import KazooClient
 client = KazooClient(sys.argv[1], timeout=float(sys.argv[2]))
 client.start(timeout=30)
@@ -181,23 +180,28 @@ client.create("/service/workers/lively", b"here", ephemeral=True)
 client.get("/service/workers/lively", watch=print)
 client.get_children("/service", watch=print)
 print(hex(client.client_id[0]), flush=True)
-time.sleep(600)
+sys.stdin.read()
+client.stop()
 """
 
 
 @contextlib.contextmanager
 def client_process(port: int, timeout_s: float) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """A client with an ephemeral and watches, that can be killed; and the id of its session."""
+    """A client with an ephemeral and watches, that can be killed; and the id of its session. At
+    the end it closes its session, or its ephemeral would be in the way of the next one."""
     process = subprocess.Popen(
         [sys.executable, "-c", _CLIENT, f"{HOST}:{port}", str(timeout_s)],
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env=ENVIRONMENT,
     )
     try:
         assert process.stdout is not None
-        yield process.stdout.readline().strip(), process
+        session = process.stdout.readline().strip()
+        assert session, "the client has no session or no ephemeral"
+        yield session, process
+        process.communicate(timeout=PATIENCE_S)  # the end of its input
     finally:
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.communicate()

@@ -22,6 +22,8 @@ from tests.runtime.members import free_ports
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(bool(why_not()), reason=why_not())]
 
 JSON = b'{"name": "orders", "replicas": 3, "id": 12345678901234567890, "tags": ["a", {"b": null}]}'
+DEEP = b"[" * 32_000 + b"]" * 32_000
+"""With every level indented it would have two thousand million characters."""
 HOSTILE = (
     "<img src=x onerror=alert(1)>",
     '"><svg onload=alert(2)>',
@@ -85,6 +87,7 @@ def _fill(client: KazooClient) -> None:
     for number in range(300):
         client.create(f"/app/node-{number:04d}", str(number).encode())
     client.create("/config", JSON)
+    client.create("/deep", DEEP)
     client.create("/binary", bytes(range(256)) * 16)
     client.create("/large", b"\xe2\x82\xac" * 333_000)
     client.create("/secret", b"hush", acl=[make_digest_acl("bob", "secret", all=True)])
@@ -206,6 +209,15 @@ def test_data_are_shown_as_json_as_text_and_in_hexadecimal(members: Members, pag
     assert page.driver.execute_script(script) == 333_000
     sizes = [size for name, size, _ in page.requests() if "/api/" in name]
     assert max(sizes) < MAX_ANSWER_BYTES
+    assert page.problems() == []
+
+
+def test_json_of_any_depth_is_shown_at_once(members: Members, page: Browser) -> None:
+    server = members.servers[members.wait_for_leader()]
+    page.open(f"{server.url}#/tree/deep")
+    page.until_text(".data", "Shown as it is")
+    script = "return document.querySelector('.data pre').textContent.length"
+    assert page.driver.execute_script(script) == len(DEEP)
     assert page.problems() == []
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -31,7 +32,8 @@ from tests.runtime.members import free_ports
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("at_a_terminal")]
 
 COMMAND = (sys.executable, "-m", "pyzk", "container")
-LOOPBACK = {"ZOO_PORT": "0", "ZOO_CFG_EXTRA": "clientPortAddress=127.0.0.1"}
+ON_LOOPBACK = "clientPortAddress=127.0.0.1"
+LOOPBACK = {"ZOO_PORT": "0", "ZOO_CFG_EXTRA": ON_LOOPBACK}
 
 LOG_IN = """
 import sys
@@ -219,6 +221,73 @@ def test_what_cannot_be_is_one_line(
     last = done.stderr.splitlines()[-1]
     assert f"{last}\n".startswith(text)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("is_printed", [False, True])
+@pytest.mark.parametrize(
+    ("variables", "text"),
+    [
+        (
+            {"ZOO_TICK_TIME": "abc"},
+            "pyzk: ZOO_TICK_TIME: 'abc' is not an integer of at least 1 (milliseconds)\n",
+        ),
+        (
+            {"ZOO_ADMINSERVER_ENABLED": "yes"},
+            "pyzk: ZOO_ADMINSERVER_ENABLED: 'yes' is not true or false\n",
+        ),
+    ],
+)
+def test_print_refuses_what_the_start_refuses(
+    tmp_path: Path,
+    environment: dict[str, str],
+    variables: dict[str, str],
+    text: str,
+    is_printed: bool,
+) -> None:
+    own = {"ZOO_DATA_DIR": str(tmp_path), "ZOO_CONF_DIR": str(tmp_path)} | variables
+    words = ["--print"] if is_printed else []
+    env = bare(environment) | own
+    done = python("-m", "pyzk", "container", *words, env=env, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(text)
+
+
+def test_print_shows_the_warnings_of_the_configuration_and_the_id_that_counts(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    servers = " ".join(f"server.{n}=127.0.0.{n}:2888:3888;2181" for n in (1, 2, 3))
+    own = {"ZOO_CONF_DIR": str(tmp_path), "ZOO_DATA_DIR": f"{tmp_path}/", "ZOO_SERVERS": servers}
+    env = bare(environment) | own | {"ZOO_CFG_EXTRA": "tickTim=5", "ZOO_MY_ID": "3"}
+    done = python("-m", "pyzk", "container", "--print", env=env)
+    assert done.stdout.startswith("# myid: 3\n")
+    assert "\nwarning: ZOO_CFG_EXTRA: tickTim: " in done.stderr
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "myid").write_text("1\n")
+    done = python("-m", "pyzk", "container", "--print", env=env)
+    assert done.stdout.startswith("# myid: 1\n")
+    assert f"\nwarning: ZOO_MY_ID makes this server 3, but {tmp_path}/myid, which" in done.stderr
+
+
+def test_print_shows_the_warnings_of_a_zoo_cfg_that_counts(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    lines = "".join(f"server.{n}=127.0.0.{n}:2888:3888;2181\n" for n in (1, 2, 3))
+    (tmp_path / "zoo.cfg").write_text(
+        f"dataDir={tmp_path}/d\ntickTim=5\ninitLimit=5\nsyncLimit=2\n{lines}"
+    )
+    env = bare(environment) | {"ZOO_CONF_DIR": str(tmp_path), "ZOO_MY_ID": "2"}
+    done = python("-m", "pyzk", "container", "--print", env=env)
+    assert done.stdout == f"# myid: 2\n# {tmp_path}/zoo.cfg counts\n"
+    assert "\nwarning: line 2: tickTim: " in f"\n{done.stderr}"
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_port_that_is_taken_is_told_by_its_variable(run: Run, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        child = run(ZOO_PORT=str(taken.getsockname()[1]), ZOO_CFG_EXTRA=ON_LOOPBACK)
+        assert child.wait() == 1
+        log = (tmp_path / "one.log").read_text()
+        assert log.endswith("choose another one, 0 for any that is free: ZOO_PORT\n")
 
 
 def test_what_it_would_do(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -114,6 +114,13 @@ def test_wrong_arguments_are_code_2(arguments: tuple[str, ...], said: str) -> No
     assert said in result.output
 
 
+def test_a_directory_that_cannot_be_used_is_code_3(tmp_path: Path) -> None:
+    os.symlink("version-2", tmp_path / "version-2")
+    result = purge("--data-dir", str(tmp_path))
+    assert result.exit_code == 3
+    assert f"pyzk: {tmp_path}/version-2: cannot use: Too many levels of" in result.output
+
+
 def test_a_history_that_is_half_given_up_is_left_alone(tmp_path: Path) -> None:
     data = Data(tmp_path)
     (data.snapshots / PLAN_NAME).write_text("")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pyzk.cli.sources import read_config
 from pyzk.config.admin import AdminConfig
 from pyzk.config.server import Property, ServerConfig, effective_values, parse_config
 from pyzk.errors import ConfigError
@@ -72,6 +73,15 @@ def test_without_a_server_each_of_the_others_is_a_note() -> None:
     assert config.notes == (
         (4, "admin.serverPort: has no effect with admin.enableServer=false"),
         (5, "admin.forceHttps: has no effect with admin.enableServer=false"),
+    )
+
+
+def test_no_note_is_made_about_a_default_that_nobody_gave() -> None:
+    off = [Property("admin.enableServer", "false", "--no-admin")]
+    assert read_config(None, (), off).notes == ()
+    given = [Property("zookeeper.admin.serverAddress", "::1", "-Da")]
+    assert read_config(None, given, off).notes == (
+        (None, "-Da: has no effect with admin.enableServer=false"),
     )
 
 

@@ -10,7 +10,7 @@ from pyzk.config.container import (
     data_dir_of,
 )
 from pyzk.config.container_variables import VARIABLES, Image, unknown_variables
-from tests.config.environments import OPEN, asked, config, given, refusal, values
+from tests.config.environments import FOUR, OPEN, asked, config, given, refusal, values
 
 # ---- defaults
 
@@ -212,3 +212,22 @@ def test_the_data_directory_of_a_zoo_cfg() -> None:
 
 def test_every_image_is_in_the_table() -> None:
     assert {each.image for each in VARIABLES} == set(Image)
+
+
+def test_what_an_address_is_changed_by() -> None:
+    usual = asked().called(None)
+    assert usual["clientPort"] == "ZOO_PORT or ZOO_PORT_NUMBER"
+    assert usual["clientPortAddress"] == "clientPortAddress=... in ZOO_CFG_EXTRA"
+    assert usual["secureClientPort"] == "ZOO_TLS_PORT_NUMBER"
+    assert asked(ZOO_PORT_NUMBER="1").called(None)["clientPort"] == "ZOO_PORT_NUMBER"
+    extra = asked(ZOO_CFG_EXTRA="clientPort=1").called(None)
+    assert extra["clientPort"] == "ZOO_CFG_EXTRA: clientPort"
+    told = asked(ZOO_ENABLE_PROMETHEUS_METRICS="yes").called(None)
+    assert told["metricsProvider.httpPort"] == "ZOO_PROMETHEUS_METRICS_PORT_NUMBER"
+    member = asked(ZOO_MY_ID="4", ZOO_SERVERS=FOUR).called(None)
+    assert member["server.4"] == (
+        "behind the ; of server.4 in ZOO_SERVERS, or ZOO_PORT or ZOO_PORT_NUMBER where that has"
+        " no ;"
+    )
+    own = asked(has_config=True).called("/conf/zoo.cfg")
+    assert own["clientPort"] == "clientPort in /conf/zoo.cfg"

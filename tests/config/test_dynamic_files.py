@@ -109,7 +109,26 @@ def test_a_hidden_value_is_replaced_with_all_its_lines_and_nothing_else() -> Non
     text = b"\n#a=1\r\n a = 1\\\n  2\r\nb=2\na:3\n\xff=4\na"
     assert with_values_hidden(text, lambda _: False, "X") == text
     hidden = with_values_hidden(text, lambda key: key == "a", "X")
-    assert hidden == b"\n#a=1\r\na=X\r\nb=2\na=X\n\xff=4\na=X"
+    assert hidden == b"\n#a=X\r\na=X\r\nb=2\na=X\n\xff=4\na=X"
+
+
+@pytest.mark.parametrize(
+    ("comment", "shown"),
+    [
+        (b"#a=1", b"#a=X"),
+        (b" \t! ## a : 1\\\r\nb=2", b" \t! ## a=X\r\nb=2"),  # a comment is never continued
+        (b"#a 1", b"#a=X"),
+        (b"# b=2", b"# b=2"),
+        (b"#was: a=1 (b=2)", b"#was: a=X"),
+        (b"# -Dzookeeper.a=1", b"# -Dzookeeper.a=1"),
+        (b"# the a is set elsewhere", b"# the a is set elsewhere"),
+        (b"# a", b"# a"),
+        (b"# \\u12 is no escape", b"# \\u12 is no escape"),
+        (b"#", b"#"),
+    ],
+)
+def test_a_hidden_value_is_replaced_in_a_comment_too(comment: bytes, shown: bytes) -> None:
+    assert with_values_hidden(comment, lambda key: key == "a", "X") == shown
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,11 @@ from pyzk.runtime import systemd
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "deploy" / "systemd"
 SERVICES = sorted(UNITS.glob("*.service"))
-ALL = [*SERVICES, UNITS / "pyzk.socket", UNITS / "pyzk-purge.timer"]
+TIMERS = sorted(UNITS.glob("*.timer"))
+ALL = [*SERVICES, UNITS / "pyzk.socket", *TIMERS]
+NEEDS_ANALYZE = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="needs systemd-analyze"
+)
 
 
 def values(unit: Path, key: str) -> list[str]:
@@ -39,9 +43,12 @@ def test_the_commands_exist_with_their_options(unit: Path) -> None:
         assert option in shown
 
 
-def test_the_template_differs_in_its_places_only() -> None:
-    one = (UNITS / "pyzk.service").read_text().splitlines()[2:]
-    template = (UNITS / "pyzk@.service").read_text().splitlines()[2:]
+@pytest.mark.parametrize(
+    ("name", "comments"), [("pyzk.service", 2), ("pyzk-purge.service", 1), ("pyzk-purge.timer", 1)]
+)
+def test_the_template_differs_in_its_places_only(name: str, comments: int) -> None:
+    one = (UNITS / name).read_text().splitlines()[comments:]
+    template = (UNITS / name.replace(".", "@.")).read_text().splitlines()[comments:]
     assert [line for line in template if "%i" in line]
     without = [line.replace("/%i", "").replace(" (%i)", "") for line in template]
     assert without == one
@@ -75,7 +82,22 @@ def test_codes_that_another_start_does_not_change_are_not_tried_again() -> None:
 
 
 @pytest.mark.live
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+@NEEDS_ANALYZE
+@pytest.mark.parametrize("unit", SERVICES, ids=name_of)
+def test_systemd_calls_what_they_may_do_ok(unit: Path) -> None:
+    """The number differs between versions of systemd: OK ends at 2.0."""
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", "--threshold=20", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.live
+@NEEDS_ANALYZE
 def test_systemd_understands_them(tmp_path: Path) -> None:
     for unit in ALL:
         text = unit.read_text().replace("/usr/bin/pyzk", sys.executable)

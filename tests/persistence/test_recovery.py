@@ -9,13 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyzk.constants import OpCode
-from pyzk.errors import StorageError
+from pyzk.data.tree import ttl_owner
+from pyzk.errors import Corrupt, StorageError
 from pyzk.jute.records import ACL, DeleteTxn
 from pyzk.persistence.directory import MemoryDirectory
 from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.recovery import Recovered, RecoveryOptions, recover
 from pyzk.persistence.snapshot import SnapshotWriter, write_snapshot
 from pyzk.persistence.txnlog import HEADER
+from pyzk.zxid import make
 from tests.persistence.disks import contents, create_payload, flip, framed, get, put, seed, workload
 from tests.transactions import create, database_of, new_session, txn
 
@@ -363,3 +365,31 @@ def test_no_crash_loses_a_synced_record(steps: list[int], seed_value: int, errat
         assert synced <= recovered.last_zxid <= max(appended, last)
         assert contents(recovered.database) == contents(database_of(workload(recovered.last_zxid)))
         last = recovered.last_zxid
+
+
+def test_a_parent_that_a_session_owns_is_refused_before_it_goes() -> None:
+    """It would be deleted at the session's end, and no later snapshot could be read."""
+    directory = MemoryDirectory()
+    database = database_of([*PAYLOADS, create(21, "/n2/below")])
+    database.tree.nodes["/n2"].ephemeral_owner = ttl_owner(1000)
+    write_snapshot(directory, database.freeze())
+    with pytest.raises(Corrupt, match=r"'/n2' belongs to session .*, though it has children"):
+        load(directory)
+    assert directory.names() == ["snapshot.15"]
+    options = OPTIONS._replace(extended_types=True)  # which the message asks for
+    assert load(directory, options).database.tree.ttls == {"/n2": None}
+
+
+def test_a_last_zxid_without_a_next_one_is_refused() -> None:
+    database = database_of(PAYLOADS)
+    end = make(0x7FFF_FFFF, 0)
+    for zxid in ((1 << 63) - 1, end):
+        directory = MemoryDirectory()
+        database.tree.last_zxid = zxid
+        write_snapshot(directory, database.freeze())
+        with pytest.raises(Corrupt, match="no zxid is left for further transactions"):
+            load(directory)
+    directory = MemoryDirectory()
+    database.tree.last_zxid = end - 1
+    write_snapshot(directory, database.freeze())
+    assert load(directory).last_zxid == end - 1

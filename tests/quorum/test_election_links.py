@@ -253,6 +253,16 @@ def test_the_last_message_is_written_again_on_a_new_connection(port: Port) -> No
     assert port.writes(newer) == [], "once"
 
 
+def test_what_was_said_in_an_election_that_is_over_is_not_written_again(port: Port) -> None:
+    """It may have been true then that this server had no data, or an earlier configuration."""
+    older = port.connect(3)
+    port.links.send(3, b"1")
+    port.links.written(older)
+    port.links.closed(older)
+    port.links.forget_sent()
+    assert port.writes(port.accept(hello(3))) == []
+
+
 def test_a_message_that_waits_comes_instead_of_the_last_one(port: Port) -> None:
     older = port.connect(3)
     port.links.send(3, b"1")

@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 import pytest
 
 from pyzk.admin.console.guard import HEADER
-from pyzk.config.server import parse_config
+from pyzk.config.server import ServerConfig, parse_config
 from pyzk.constants import CreateMode, OpCode
 from pyzk.data.node import DataNode
 from pyzk.errors import ConfigError
 from pyzk.jute.records import ACL, AuthPacket, CreateRequest
+from pyzk.runtime import admin_console
 from pyzk.runtime.admin_console import FILES, MAX_BODY_BYTES, MAX_QUESTION_BYTES, PAGE_HEADERS
 from pyzk.runtime.runner import PeerRunner
 from tests.conftest import TIMEOUT_FACTOR
@@ -28,6 +29,7 @@ pytestmark = [pytest.mark.live, pytest.mark.usefixtures("loop_choice")]
 
 PATIENCE_S = 30.0 * TIMEOUT_FACTOR
 HOST = "127.0.0.1"
+FOR_ALL = "pyzk.console.enabled=true\n"
 WRITES = "audit.enable=true\npyzk.console.write=true\n"
 BOB = "digest bob:secret"
 
@@ -322,7 +324,7 @@ async def test_a_visitor_without_rights_sees_no_secrets(tmp_path: Path) -> None:
 
 
 async def test_a_proxy_has_no_address_of_its_visitors(tmp_path: Path) -> None:
-    async with console(tmp_path) as page:
+    async with console(tmp_path, FOR_ALL) as page:
         tree = page.runner.peer.server.tree
         acl = tree.acls.intern((ACL(31, "ip", HOST),))
         tree.load_node("/here", DataNode(b"", acl))
@@ -388,6 +390,81 @@ async def test_nothing_is_read_from_a_server_that_does_not_serve(tmp_path: Path)
         page.runner.peer.server.is_running = True
 
 
+# --- whom it is for ---------------------------------------------------------------------
+
+PROXIES = (
+    "X-Forwarded-For",
+    "x-forwarded-proto",
+    "X-Forwarded-Host",
+    "Forwarded",
+    "X-Real-IP",
+    "Via",
+)
+PATHS = ("/", "/console/app.js", "/console/icon.svg")
+
+
+async def assert_shut(page: Page, headers: dict[str, str] | None = None) -> None:
+    replies = [await page.request("GET", path, headers=headers) for path in PATHS]
+    replies += [await page.ask(name, headers, path="/") for name in ("state", "node", "write")]
+    for reply in replies:
+        assert reply.status == 403
+        assert reply.headers["Content-Type"] == "text/plain; charset=utf-8"
+        assert reply.headers["Cache-Control"] == "no-store"
+        assert "ETag" not in reply.headers
+        for word in ("pyzk.console.enabled=true", "SSH tunnel", "kubectl port-forward"):
+            assert word in reply.body.decode()
+
+
+async def assert_open(page: Page, headers: dict[str, str] | None = None) -> None:
+    for path in PATHS:
+        assert (await page.request("GET", path, headers=headers)).status == 200
+    assert (await page.ask("node", headers, path="/")).status == 200
+
+
+@pytest.mark.parametrize("host", ["10.1.2.3", "fe80::1%eth0", "unknown"])
+async def test_a_stranger_is_not_let_in_unless_the_configuration_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setattr(admin_console, "peer_of", lambda _: (host, 5))
+    async with console(tmp_path / "1") as page:
+        await assert_shut(page)
+        assert (await page.request("GET", "/commands/ruok")).status == 200
+    async with console(tmp_path / "2", FOR_ALL) as page:
+        await assert_open(page)
+
+
+@pytest.mark.parametrize("header", PROXIES)
+async def test_who_comes_through_a_proxy_is_a_stranger(tmp_path: Path, header: str) -> None:
+    async with console(tmp_path / "1", "pyzk.console.enabled=local\n") as page:
+        await assert_shut(page, {header: HOST})
+        await assert_open(page)
+    async with console(tmp_path / "2", FOR_ALL) as page:
+        await assert_open(page, {header: "10.1.2.3"})
+
+
+def test_the_console_is_for_visitors_on_this_machine_unless_told_otherwise() -> None:
+    assert ServerConfig().console_enabled == "local"
+    with pytest.raises(ConfigError, match="not local or true or false"):
+        parse_config(b"dataDir=/d\nclientPort=0\npyzk.console.enabled=yes\n", (), ())
+
+
+async def test_there_need_be_no_console(tmp_path: Path) -> None:
+    async with console(tmp_path, "pyzk.console.enabled=False\n") as page:
+        for path in (*PATHS, "/console/", "/console/api/state"):
+            assert (await page.request("GET", path)).status == 404
+        assert (await page.ask("state")).status == 404
+        assert (await page.request("GET", "/commands/ruok")).status == 200
+
+
+async def test_the_page_is_not_shown_under_another_sites_name(tmp_path: Path) -> None:
+    async with console(tmp_path) as page:
+        for path in PATHS:
+            reply = await page.request("GET", path, headers={"Host": "evil.example:80"})
+            assert reply.status == 403
+            assert b"pyzk.console.hosts" in reply.body
+            assert reply.headers["Content-Type"] == "text/plain; charset=utf-8"
+
+
 # --- writing ----------------------------------------------------------------------------
 
 
@@ -438,7 +515,7 @@ async def test_a_write_that_the_acl_forbids_is_refused(tmp_path: Path) -> None:
 
 
 async def test_the_address_of_a_proxy_writes_nothing(tmp_path: Path) -> None:
-    async with console(tmp_path, WRITES) as page:
+    async with console(tmp_path, WRITES + FOR_ALL) as page:
         tree = page.runner.peer.server.tree
         node = DataNode(b"old", tree.acls.intern((ACL(31, "ip", HOST),)))
         tree.load_node("/a", node)

@@ -23,9 +23,26 @@ async def test_the_pages_say_how_the_server_is(tmp_path: Path) -> None:
         reply = await ask(place, "/readyz")
         assert (reply.status, reply.json["status"]) == (503, "failed")
         assert [each["ok"] for each in reply.json["checks"]] == [True, False]
-        assert (await ask(place, "/readyz?exclude=disk")).status == 200
+        reply = await ask(place, "/readyz?exclude=disk")
+        assert (reply.status, "warnings" in reply.json) == (200, False)
         assert (await ask(place, "/livez")).status == 200
         reply = await ask(place, "/readyz?verbose")
         assert reply.status == 503
         assert reply.body.endswith(b"readyz check failed\n")
         assert reply.headers["Content-Type"].startswith("text/plain")
+
+
+async def test_a_check_that_there_is_not_is_a_warning(tmp_path: Path) -> None:
+    warning = (
+        "no check is called 'foo', so none is left out; there are serving, quorum, configuration,"
+        " disk"
+    )
+    async with admin_server(tmp_path) as runner:
+        place = place_of(runner)
+        reply = await ask(place, "/readyz?exclude=foo&exclude=quorum&exclude=foo")
+        assert (reply.status, reply.json["warnings"]) == (200, [warning])
+        assert [each["name"] for each in reply.json["checks"]] == ["serving", "disk"]
+        reply = await ask(place, "/readyz?exclude=foo&verbose")
+        assert reply.body.endswith(f"\nwarn: {warning}\nreadyz check passed\n".encode())
+        reply = await ask(place, "/livez?exclude=disk")
+        assert (reply.status, len(reply.json["warnings"])) == (200, 1)

@@ -12,11 +12,14 @@ import pytest
 from pyzk.constants import OpCode
 from pyzk.errors import StorageError
 from pyzk.jute.records import PathWatchRequest
+from pyzk.persistence.directory import MemoryDirectory
+from pyzk.persistence.snapshot import write_snapshot
 from pyzk.runtime.files import FileDirectory
 from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
 from pyzk.testing.seams.storage import MemoryStorage
 from tests.frames import StreamClient
+from tests.persistence.disks import get
 from tests.runtime.admin import (
     AS_SUPER,
     Reply,
@@ -27,6 +30,7 @@ from tests.runtime.admin import (
     place_of,
     stranger,
 )
+from tests.transactions import create, database_of
 
 pytestmark = pytest.mark.live
 
@@ -148,6 +152,32 @@ async def test_what_is_no_snapshot_changes_nothing(
         names = {each.name for each in (tmp_path / "b" / "version-2").iterdir()}
         assert not {name for name in names if "received" in name}
     assert await reopened(tmp_path / "b") == {"/old", "/new"}
+
+
+@pytest.mark.parametrize(
+    ("path", "zxid", "error"),
+    [
+        ("/a", 3, "znode '/a' belongs to session 0x1234, though it has children"),
+        ("/", 3, "znode '/' belongs to session 0x1234, though every tree has it"),
+        ("", (1 << 63) - 1, "0x7fffffffffffffff is no zxid after which"),
+    ],
+)
+async def test_what_would_end_the_server_later_changes_nothing(
+    tmp_path: Path, path: str, zxid: int, error: str
+) -> None:
+    database = database_of([create(1, "/a"), create(2, "/a/b"), create(3, "/c")])
+    if path:
+        database.tree.nodes[path].ephemeral_owner = 0x1234
+    database.tree.last_zxid = zxid
+    directory = MemoryDirectory()
+    body = get(directory, write_snapshot(directory, database.freeze()))
+    async with admin_server(tmp_path, OFTEN) as runner, client_of(runner) as client:
+        assert await client.create("/old") == 0
+        reply = await restore(runner, body)
+        assert reply.status == 500
+        assert error in reply.json["error"]
+        assert await client.create("/new") == 0
+    assert await reopened(tmp_path) == {"/old", "/new"}
 
 
 async def test_a_snapshot_without_its_last_zxid_is_none(tmp_path: Path) -> None:

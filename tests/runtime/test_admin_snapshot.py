@@ -4,6 +4,7 @@ and who may ask for them."""
 from __future__ import annotations
 
 import errno
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,42 @@ async def test_a_full_disk_costs_the_snapshot_only(
         assert runner.peer.metrics.snapshot_error_count == 1
         assert await client.create("/a") == 0
         assert (await ask(place_of(runner), URL, headers=AS_SUPER)).status == 200
+
+
+async def test_what_would_leave_no_room_for_the_log_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file stays, so that who asks again and again would stop the server."""
+    async with admin_server(tmp_path, OFTEN) as runner, client_of(runner) as client:
+        for at in range(10):
+            request = create_request(f"/{at}", bytes([at]) * 200_000)
+            assert (await client.call(OpCode.CREATE, request)).err == 0
+        place, log_bytes = place_of(runner), 2 * runner.config.pre_alloc_size_kb * 1024
+        first = await ask(place, f"{URL}?streaming=false", headers=AS_SUPER)
+        size = int(first.headers["snapshot_size"])
+        assert await client.create("/later") == 0
+        names = sorted(each.name for each in (tmp_path / "version-2").iterdir())
+        for free in (0, log_bytes, log_bytes + size - 1000):
+            monkeypatch.setattr("os.statvfs", partial(_Disk, free))
+            reply = await ask(place, URL, headers=AS_SUPER)
+            assert reply.status == 500
+            assert reply.json["error"].startswith(f"There is no room in {tmp_path}/version-2: ")
+            assert sorted(each.name for each in (tmp_path / "version-2").iterdir()) == names
+        assert await client.create("/still") == 0
+        monkeypatch.setattr("os.statvfs", partial(_Disk, log_bytes + size + 1000))
+        for _ in range(3):  # the room of one that is written is free again for the next
+            reply = await ask(place, URL, headers=AS_SUPER)
+            assert reply.status == 200
+            assert len(reply.body) > size
+
+
+class _Disk:
+    """A file system with so much room."""
+
+    f_frsize = 1
+
+    def __init__(self, free: int, _: str) -> None:
+        self.f_bavail = free
 
 
 async def test_a_visitor_who_goes_costs_nothing(tmp_path: Path) -> None:

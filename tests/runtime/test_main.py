@@ -285,6 +285,14 @@ def test_a_member_is_told_what_its_own_lines_can_do(
     ):
         assert run(partial(FakeRunner, start=error), config) == (1, "")
         assert capsys.readouterr().err.endswith(f"; {advice}\n")
+    if line:
+        error = OSError(errno.EADDRINUSE, "in use")
+        names = {"clientPort": "P", "clientPortAddress": "A"}
+        assert main.explain(error, config, names | {"server.1": "in V"})[0].endswith(
+            "; another server uses this port; stop it, or choose another one: in V, on all"
+            f" members; {OR_MYID}"
+        )
+        assert f"another one: {port}" in main.explain(error, config, names)[0]
 
 
 def test_a_bug_while_starting_or_serving_is_code_1(caplog: pytest.LogCaptureFixture) -> None:

@@ -176,3 +176,16 @@ def test_who_has_removed_itself_is_started_again_if_the_others_need_it() -> None
         started.append(world.machines[2].is_up)
     assert started == [False, True]
     assert world.machines[2].ensemble.membership.version == 0
+
+
+def test_who_is_a_quorum_by_itself_as_far_as_it_knows_loses_no_data() -> None:
+    """It would ask nobody before it begins a new database."""
+    world = World(Options(1, is_declared_new=True, voters=2, spares=1, reconfig=True), Trace())
+    first = first_membership(world.options)
+    machine = world.machines[3]
+    machine.life = 1
+    mine = usual_server(3, is_observer=False)
+    machine.disk.config.write_by_hand(Membership((*first.members, mine), 0))
+    assert world.operator.may_lose_data(3)
+    machine.disk.config.write_by_hand(Membership((mine,), 0))
+    assert not world.operator.may_lose_data(3)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from pyzk import __version__
 from pyzk.admin.console import Json, View
 from pyzk.admin.console.listing import PIECE, Work
+from pyzk.config.members import bracketed
 from pyzk.int64 import hex_id
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def server_view(peer: Peer) -> View:
         "readOnly": server.is_read_only,
         "zxid": hex_id(status.last_zxid),
         "uptimeMs": server.clock.now_ms - server.started_ms,
-        "clientAddress": f"{host.client_address[0]}:{host.client_address[1]}",
+        "clientAddress": f"{bracketed(host.client_address[0])}:{host.client_address[1]}",
         "secureClientPort": host.secure_client_port,
         "tickTimeMs": server.config.tick_time_ms,
     }

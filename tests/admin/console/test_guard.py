@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from pyzk.admin.console.guard import HEADER, refusal
+from pyzk.admin.console.guard import EVERYBODY, HEADER, LOCAL, NOBODY, is_for, refusal
+from pyzk.admin.hosts import host_reason
 
 KNOWN = {"zk1.example.com"}
 
@@ -69,3 +70,22 @@ def test_by_tls_the_certificate_has_named_the_host() -> None:
 
 def test_no_host_is_no_known_host() -> None:
     assert refusal({HEADER: "1"}, KNOWN, is_secure=False, is_write=False) is not None
+
+
+@pytest.mark.parametrize("is_loopback", [False, True])
+@pytest.mark.parametrize("is_forwarded", [False, True])
+def test_whom_the_console_is_for(is_loopback: bool, is_forwarded: bool) -> None:
+    def found(policy: str) -> bool:
+        return is_for(policy, is_loopback=is_loopback, is_forwarded=is_forwarded)
+
+    assert found(EVERYBODY)
+    assert not found(NOBODY)
+    assert found(LOCAL) == (is_loopback and not is_forwarded)
+
+
+def test_the_page_needs_a_host_of_this_server_too() -> None:
+    assert host_reason({"Host": "127.0.0.1:80"}, KNOWN, is_secure=False) is None
+    assert host_reason({"Host": "evil.example"}, KNOWN, is_secure=True) is None
+    found = host_reason({"Host": "evil.example"}, KNOWN, is_secure=False)
+    assert found is not None
+    assert "not known as 'evil.example'" in found

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from pyzk.admin.console.listing import done
 from pyzk.admin.console.members import epochs_view, lag, members_view
 from pyzk.admin.console.numbers import numbers_view, server_view
 from pyzk.quorum import packets
+from pyzk.server.host import Host
 from pyzk.zxid import make
 from tests.admin.console.looking import world
 from tests.quorum.leader_world import LeaderWorld, membership
@@ -151,3 +154,12 @@ def test_numbers_are_those_of_now() -> None:
     assert set(told["summaries"]["readlatency"]) == {
         *("count", "sum", "min", "max", "average", "p50", "p99")
     }
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"), [("::1", "[::1]:37003"), ("10.0.0.1", "10.0.0.1:37003")]
+)
+def test_the_address_of_clients_has_brackets_where_it_needs_them(host: str, shown: str) -> None:
+    made = world()
+    made.peer.run_on(Host(client_address=(host, 37003)))
+    assert server_view(made.peer)["clientAddress"] == shown

@@ -2,6 +2,7 @@
 
 import { ask, fromBase64 } from "./api.js";
 import { bytes, el, number, replace, toast } from "./dom.js";
+import { pretty } from "./json.js";
 import { VirtualRows } from "./lists.js";
 
 const PIECE = 1 << 18;
@@ -19,28 +20,6 @@ export function textOf(data) {
 function parses(text) {
   if (!/^\s*[[{]/.test(text)) return false;
   try { JSON.parse(text); return true; } catch { return false; }
-}
-
-// Indent JSON without touching what is between its marks: numbers keep all their digits.
-export function pretty(text) {
-  const parts = text.match(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g) || [];
-  const out = [];
-  let depth = 0;
-  const line = () => out.push(["", `\n${"  ".repeat(depth)}`]);
-  parts.forEach((part, at) => {
-    const next = parts[at + 1];
-    if (part === "{" || part === "[") {
-      out.push(["", part]);
-      if (next !== "}" && next !== "]") { depth += 1; line(); }
-    } else if (part === "}" || part === "]") {
-      const before = parts[at - 1];
-      if (before !== "{" && before !== "[") { depth -= 1; line(); }
-      out.push(["", part]);
-    } else if (part === ",") { out.push(["", ","]); line(); }
-    else if (part === ":") out.push(["", ": "]);
-    else out.push([part[0] === '"' ? (next === ":" ? "key" : "string") : "value", part]);
-  });
-  return out;
 }
 
 function hexRow(data, index, width) {
@@ -117,8 +96,13 @@ export class DataCard {
     else replace(this.body, el("p", { class: "muted", text: this.isWhole ? "This is no JSON object or array." : "Load all of it to see it as JSON." }));
   }
 
+  // JSON that would be too long with its lines indented is shown as it is.
   json(text) {
     const parts = pretty(text);
+    if (parts === null) {
+      return [el("p", { class: "muted small", text: "Shown as it is: indented it would be too long for this page." }),
+        el("pre", { class: "content", tabindex: "0", text })];
+    }
     if (text.length > COLOURED) return el("pre", { class: "content", tabindex: "0", text: parts.map((each) => each[1]).join("") });
     return el("pre", { class: "content", tabindex: "0" }, parts.map(([kind, part]) => (kind ? el("span", { class: `json-${kind}`, text: part }) : part)));
   }
