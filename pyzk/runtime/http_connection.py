@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 MOST_CONNECTIONS: Final = 200
 """The most connections of one port."""
+_OWN_ANSWER_S: Final = 1.0
+"""A page that itself gives up a body that does not come has so long to say so."""
+BROKEN_BODY: Final = "the body of its request is broken"
 _LOOKS_PER_TIMEOUT: Final = 4
 _MOST_S: Final = 1.0
 """The seconds between two looks at all connections, at most."""
@@ -82,7 +85,7 @@ class HttpConnection(asyncio.Protocol):
         """Closes the connection if the body of its request can never come whole: something that is
         no part of it is there already, and aiohttp lets whoever reads the body wait."""
         if self.awaits_body and self.inner.has_more and not self.is_dropped:
-            self._connections.drop(self, "the body of its request is broken")
+            self._connections.drop(self, BROKEN_BODY)
 
     def eof_received(self) -> bool:
         if self.transport is None:
@@ -150,7 +153,7 @@ class HttpConnection(asyncio.Protocol):
         if self.awaits_body:
             if not transport.is_reading():
                 self.since = now  # it sends faster than the server can take
-            is_late = now - self.since >= idle_timeout_s
+            is_late = now - self.since >= idle_timeout_s + _OWN_ANSWER_S
             return "the body of its request does not come" if is_late else None
         unsent = transport.get_write_buffer_size()
         if unsent != self._unsent or (self.is_busy and not unsent):

@@ -15,12 +15,13 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from pyzk.admin.answer import BAD_REQUEST, FORBIDDEN, SERVER_ERROR, error_page
 from pyzk.outsiders import one_line
 from pyzk.runtime.addresses import look_up
 from pyzk.runtime.http_answer import send
-from pyzk.runtime.http_connection import Connections, HttpConnection
+from pyzk.runtime.http_connection import BROKEN_BODY, Connections, HttpConnection
 from pyzk.runtime.http_fault import Complaints, QuietHandler
 from pyzk.runtime.listening import DEFAULT_BACKLOG, Serving, listen_at, serve
 from pyzk.runtime.tls_door import Door, Handshakes, Reloading
@@ -208,6 +209,10 @@ class HttpPort:
             return await self._page(request, error.status, error.reason)
         except (asyncio.CancelledError, ConnectionError):
             raise
+        except (web.RequestPayloadError, HttpProcessingError):
+            # The text of the error may quote the body, and so would a trace.
+            self._connections.drop(connection, BROKEN_BODY)
+            raise ConnectionResetError from None
         except Exception:
             path = one_line(request.path[:200])
             log.exception("%s: %s %s has failed", self._name, request.method, path)

@@ -274,15 +274,14 @@ async def test_a_request_that_comes_byte_by_byte_is_given_up(tmp_path: Path) -> 
 
 STATE = b"POST /console/api/state HTTP/1.1\r\nHost: h\r\nX-Pyzk-Console: 1\r\n"
 SHED = b"POST /commands/shed HTTP/1.1\r\nHost: h\r\nAuthorization: digest super:test\r\n"
-RESTORE = SHED.replace(b"/shed", b"/restore")
 LENGTH = b"Content-Length: 100\r\n\r\n{"
 CHUNKS = b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"
 
 
 @pytest.mark.parametrize(
     "request_begun",
-    [STATE + LENGTH, STATE + CHUNKS, SHED + LENGTH, SHED + CHUNKS, RESTORE + LENGTH],
-    ids=["console", "console, chunked", "shed", "shed, chunked", "restore"],
+    [STATE + LENGTH, STATE + CHUNKS, SHED + LENGTH, SHED + CHUNKS],
+    ids=["console", "console, chunked", "shed", "shed, chunked"],
 )
 async def test_a_body_that_does_not_come_is_given_up(
     tmp_path: Path, request_begun: bytes, caplog: pytest.LogCaptureFixture
@@ -296,18 +295,18 @@ async def test_a_body_that_does_not_come_is_given_up(
 
 
 async def test_a_body_that_comes_slowly_is_waited_for(tmp_path: Path) -> None:
-    async with admin_server(tmp_path, "admin.idleTimeout=1000\n") as runner:
+    async with admin_server(tmp_path, SHORT) as runner:
         loop = asyncio.get_running_loop()
         async with stranger(place_of(runner)) as visitor:
             visitor.send(STATE + b"Content-Length: 32\r\n\r\n{")
             begun = loop.time()
             ended = asyncio.ensure_future(visitor.reader.readuntil(b"\r\n"))
-            for _ in range(30):  # longer than the timeout, and never silent for half of it
+            for _ in range(30):  # longer than it may be silent, and never silent for long
                 await asyncio.wait([ended], timeout=0.05)
                 visitor.send(b" ")
             visitor.send(b"}")
             assert await ended == b"HTTP/1.1 200 OK\r\n"
-            assert loop.time() - begun > 1.2
+            assert loop.time() - begun > 1.4
 
 
 async def test_a_body_that_the_server_does_not_read_yet_is_no_fault_of_its_visitor(
@@ -327,7 +326,7 @@ async def test_a_body_that_the_server_does_not_read_yet_is_no_fault_of_its_visit
         visitor.send(RUOK.replace(b"\r\n\r\n", b"\r\nContent-Length: %d\r\n\r\n" % len(body)))
         visitor.send(body)
         ended = asyncio.ensure_future(visitor.reader.readuntil(b"here it is"))
-        await asyncio.wait([ended], timeout=1.0)  # five times as long as it may be silent
+        await asyncio.wait([ended], timeout=2.0)  # longer than it may be silent
         assert not ended.done()
         may_go_on.set()
         await ended

@@ -50,7 +50,8 @@ async def test_it_is_quoted_nowhere(
             visitor.send(data)
             visitor.writer.write_eof()
             answer = await visitor.rest()
-        assert answer[9:10] == b"4"
+        # What stands behind the last request is passed over by aiohttp's parser in Python.
+        assert answer[9:12] in ((b"400", b"200") if b"close" in data else (b"400",))
         assert b"topsecret" not in answer
         assert (await ask(place_of(runner), "/commands/ruok")).status == 200
     assert "topsecret" not in caplog.text
