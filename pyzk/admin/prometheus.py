@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 WINDOW_MS: Final = 600_000
 """How old the values may be of which quantiles are told."""
 MARK_MS: Final = 10_000
-"""Of scrapes that come sooner after each other only the first is remembered."""
+"""A scrape that comes sooner after the last one that is remembered is not remembered itself."""
 
 
 class Window:

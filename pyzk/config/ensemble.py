@@ -104,7 +104,7 @@ class EnsembleConfig:
     learner; it is not used if this is negative."""
     force_snapshot_sync: bool = False
     ack_logging_frequency: int = 1000
-    """Of one in so many proposals it is measured how soon each learner acknowledges it; 0 measures
+    """One in so many proposals is measured, how soon each learner acknowledges it; 0 measures
     none."""
 
     ssl_quorum: bool = False

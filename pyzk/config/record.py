@@ -195,9 +195,9 @@ class ServerConfig:
     metrics_export_jvm_info: bool = True
     """Whether Prometheus is told of the process, too."""
     metrics_top_paths: int = 0
-    """Of how many of the most frequent paths the number of requests is told; 0 counts none."""
+    """How many of the most frequent paths are told with their requests; 0 counts none."""
     metrics_top_clients: int = 0
-    """Of how many of the busiest clients the number of requests is told; 0 counts none."""
+    """How many of the busiest clients are told with their requests; 0 counts none."""
     slow_request_ms: int = 0
     """The time from which on a request is slow; 0 means that none is."""
 

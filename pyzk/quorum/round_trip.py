@@ -11,7 +11,7 @@ from collections import deque
 from typing import Final
 
 PINGS: Final = 64
-"""Of so many PINGs that are not answered it is known when they were sent."""
+"""The number of PINGs without an answer whose times of sending are kept."""
 
 
 class RoundTrip:
