@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 
 from pyzk.cli.client_addresses import DEFAULT_PORT, ClientAddress, parse_addresses
-from pyzk.cli.number import Number
+from pyzk.cli.number import timeout_option
 from pyzk.cli.output import JSON, output_option, print_json, print_out
 from pyzk.cli.tls_flags import TLS_NAMES, TLS_OPTIONS
 from pyzk.exit_codes import HealthCode
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 ADMIN_PORT: Final = 8080
 """The port of an admin server where its URL names none."""
-DEFAULT_TIMEOUT_S: Final = 3.0
 _LIVE: Final = "live"
 _READY: Final = "ready"
 _PATHS: Final = {_LIVE: "/livez", _READY: "/readyz"}
@@ -274,15 +273,7 @@ def _read_all(sock: socket.socket, patience: _Patience) -> bytes:
 )
 @click.option("--live", is_flag=True, help="Does it answer at all?")
 @output_option
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=Number("a number of seconds", 0.1, 600),
-    default=DEFAULT_TIMEOUT_S,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long everything may take.",
-)
+@timeout_option("How long everything may take.")
 def command(
     server: str | None,
     ready: bool,

@@ -44,10 +44,10 @@ from pyzk.cli.members_report import (
     render_verdict,
 )
 from pyzk.cli.members_run import Terms, Wanted, carry_out
-from pyzk.cli.number import Number
+from pyzk.cli.number import Number, timeout_option
 from pyzk.cli.output import JSON, output_option, print_json, print_out
 from pyzk.cli.sources import fail
-from pyzk.cli.status import DEFAULT_MAX_LAG, DEFAULT_SERVERS, DEFAULT_TIMEOUT_S
+from pyzk.cli.status import DEFAULT_MAX_LAG, DEFAULT_SERVERS
 from pyzk.config.members import Membership, QuorumServer
 
 DEFAULT_WAIT_S: Final = 60.0
@@ -74,15 +74,7 @@ _reaching: Final = (
         help="Who asks, e.g. digest:super:PASSWORD. Other users of this machine may see arguments:"
         f" the environment variable {AUTH_VARIABLE} does the same.",
     ),
-    click.option(
-        "--timeout",
-        "timeout_s",
-        type=Number("a number of seconds", 0.1, 600),
-        default=DEFAULT_TIMEOUT_S,
-        show_default=True,
-        metavar="SECONDS",
-        help="How long to wait for each answer.",
-    ),
+    timeout_option("How long to wait for each answer."),
     access_options,
     output_option,
 )

@@ -7,9 +7,13 @@ value.
 from __future__ import annotations
 
 import math
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, Final, NoReturn, TypeVar
 
 import click
+
+DEFAULT_TIMEOUT_S: Final = 3.0
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class Number(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
@@ -47,3 +51,17 @@ class Number(click.ParamType):  # type: ignore[type-arg]  # generic since click 
     ) -> NoReturn:
         to = f"{self._low:g} or more" if self._high is None else f"{self._low:g} to {self._high:g}"
         self.fail(f"{value!r} is not {self._meaning}; give {to}.", param, ctx)
+
+
+def timeout_option(what: str) -> Callable[[_Command], _Command]:
+    """Return the option --timeout of commands that ask servers, with its help; the function of
+    the command has the parameter ``timeout_s``."""
+    return click.option(
+        "--timeout",
+        "timeout_s",
+        type=Number("a number of seconds", 0.1, 600),
+        default=DEFAULT_TIMEOUT_S,
+        show_default=True,
+        metavar="SECONDS",
+        help=what,
+    )

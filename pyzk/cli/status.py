@@ -17,7 +17,7 @@ import click
 from pyzk.cli.access import Access
 from pyzk.cli.access_options import tls_options
 from pyzk.cli.client_addresses import parse_addresses
-from pyzk.cli.number import Number
+from pyzk.cli.number import Number, timeout_option
 from pyzk.cli.output import JSON, output_option, print_json, print_out
 from pyzk.cli.sources import fail
 from pyzk.cli.survey import (
@@ -32,7 +32,6 @@ from pyzk.int64 import hex_digits
 from pyzk.zxid import epoch_of, format_zxid, make
 
 DEFAULT_SERVERS: Final = "127.0.0.1:2181"
-DEFAULT_TIMEOUT_S: Final = 3.0
 DEFAULT_MAX_LAG: Final = 1000
 
 
@@ -392,15 +391,7 @@ def _member_json(member: SurveyedServer, digest: tuple[str, int | None]) -> dict
 @click.command("status")
 @click.argument("servers", nargs=-1, metavar="[HOST:PORT[,HOST:PORT...]]")
 @output_option
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=Number("a number of seconds", 0.1, 600),
-    default=DEFAULT_TIMEOUT_S,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for each answer.",
-)
+@timeout_option("How long to wait for each answer.")
 @click.option(
     "--max-lag",
     type=Number("a number of transactions", 0),

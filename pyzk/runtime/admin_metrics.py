@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PATH: Final = "/metrics"
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 PIECE_SAMPLES: Final = 200
-"""So many samples are written without a break: about a millisecond."""
+"""The number of samples that are written without a break, in about a millisecond."""
 PIECE_S: Final = 0.001
 """After so long others have their turn."""
 IDLE_TIMEOUT_S: Final = 30.0

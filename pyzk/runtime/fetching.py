@@ -122,7 +122,7 @@ class _Connection(http.client.HTTPConnection):
 
 
 class _SecureConnection(http.client.HTTPSConnection):
-    """The same with TLS."""
+    """A connection by TLS that tells the watch of its socket."""
 
     def __init__(self, *arguments: Any, watch: _Watch, **options: Any) -> None:
         super().__init__(*arguments, **options)
