@@ -61,6 +61,11 @@ class SaslConfig:
     kerberos_file: str | None = None
     """The file that Kerberos is told by, in place of the usual one."""
 
+    @property
+    def is_kerberos(self) -> bool:
+        """Whether clients log in by Kerberos."""
+        return self.login is not None and self.login.is_kerberos
+
 
 DEFAULTS: Final = SaslConfig()
 

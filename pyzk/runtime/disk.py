@@ -132,10 +132,10 @@ class DiskThread:
         since_s = self._busy_since_s
         return int((self._now() - since_s) * 1000) if since_s else 0
 
-    def commit_here(self, record: bytes) -> bool:
-        """Write and sync a record on the thread of the caller, the loop, if that takes about as
-        long as to wake this one: it has nothing to do, the last syncs were short, and the file is
-        ready. Return whether the record is durable; if not, nothing was written.
+    def commit_here(self, records: list[bytes], within_s: float) -> bool:
+        """Write and sync records on the thread of the caller, the loop, if that should take less
+        than ``within_s`` seconds: this thread has nothing to do, the last syncs were short, and the
+        file is ready. Return whether the records are durable; if not, nothing was written.
 
         The caller has taken every answer that was posted. Raises StorageError, after which nothing
         is ever reported as synced.
@@ -143,15 +143,15 @@ class DiskThread:
         start = self._now()
         if (
             not self.is_idle
-            or not self._sync_times.are_short(start)
-            or not self._writer.is_ready_for(len(record))
+            or not self._sync_times.are_shorter(within_s, start)
+            or not self._writer.is_ready_for(sum(map(len, records)))
         ):
             return False
-        self._writer.commit([record])
+        self._writer.commit(records)
         end = self._now()
         self._sync_times.note_of_loop(end - start, end)
-        self._metrics.sync_processor_request_queued += 1
-        self._count([(1, 0.0)], end - start)
+        self._metrics.sync_processor_request_queued += len(records)
+        self._count([(len(records), 0.0)], end - start)
         self._warn((end - start) * 1000)
         return True
 

@@ -39,6 +39,7 @@ from pyzk.runtime.environment import (
     versions,
 )
 from pyzk.runtime.seams import Seams, ServerStorage, Timer
+from pyzk.runtime.sync_times import SHORT_SYNC_S
 from pyzk.runtime.unread import Unread
 from pyzk.server.connection import Connection
 from pyzk.server.host import NO_PORT, Host
@@ -67,11 +68,13 @@ MAX_KEPT_BYTES: Final = 1 << 18
 thousand clients may ask for a megabyte each."""
 LONE_INPUTS: Final = 4
 """A client that has sent the last so many inputs is taken for the only one that is active."""
-MAX_LONE_BYTES: Final = 4096
+REQUEST_S: Final = 15e-6
+"""About how long a turn takes for each client that it answers, or whose write it has logged."""
+MAX_SYNCED_BYTES: Final = 1 << 15
+"""For more bytes of records the loop does not wait until they are durable."""
 LAST_TURNS: Final = 4
 """In so many turns the loop has dropped whoever it had accepted when the ports closed: a turn each
 for the task, for the transport, for the news that it is connected, and for the end of it."""
-"""The longest record for which the loop may wait until it is durable."""
 
 
 class PeerRunner(ClientInputs):
@@ -111,6 +114,8 @@ class PeerRunner(ClientInputs):
         self._heard_in_a_row = 0
         """How many inputs have come from it since that of another one."""
         self._is_ending_turn = False
+        self._answered = 0
+        """How many clients the turn that ends has answered."""
         self._durable_zxid = 0
         """The zxid of a write that the loop has made durable in this turn; 0 if there is none."""
         self._recent: deque[tuple[object, object]] = deque(maxlen=RECENT_INPUTS)
@@ -231,14 +236,12 @@ class PeerRunner(ClientInputs):
         """Returns Kerberos if a login asks for it. Raises ConfigError if it is not installed."""
         sasl, ensemble = self.config.sasl, self.config.ensemble
         members = None if ensemble is None else ensemble.quorum_sasl
-        is_asked = sasl is not None and sasl.login is not None and sasl.login.is_kerberos
-        if not is_asked and (members is None or not members.is_kerberos):
+        asked = [each for each in (sasl, members) if each is not None and each.is_kerberos]
+        if not asked:
             return None
         from pyzk.runtime.kerberos import GssKerberos  # few have the library
 
-        told = sasl or members
-        file = None if told is None else told.kerberos_file
-        return GssKerberos(self._loop, self.take_in, file)
+        return GssKerberos(self._loop, self.take_in, asked[0].kerberos_file)
 
     def _clients_taken_at(self) -> None:
         plain, secure = self._clients.address, self._clients.secure_address
@@ -352,15 +355,8 @@ class PeerRunner(ClientInputs):
 
     def resume(self, connection: Connection, reason: int) -> None:
         """Takes the news that a reason for a connection to stall is gone."""
-        if self._is_closing:
-            return
-        self.read_clock()
-        self._recent.append((connection, "resume"))
-        try:
-            connection.resume(reason)
-            self._driver.flush()
-        except Exception as error:
-            self._break(error)
+        if not self._is_closing:
+            self._take(connection, "resume", partial(connection.resume, reason))
 
     def resume_soon(self, connection: Connection, reason: int) -> None:
         """Resumes in the next turn of the loop, so that other connections have their turn first."""
@@ -371,21 +367,10 @@ class PeerRunner(ClientInputs):
         self.settle()
         if connection is self._active:
             self._active = None
-        self._recent.append((connection, "lost"))
-        try:
-            connection.closed()
-            self._driver.flush()
-        except Exception as error:
-            self._break(error)
+        self._take(connection, "lost", connection.closed)
 
     def _log_synced(self, zxid: int) -> None:
-        self.read_clock()
-        self._recent.append(("log_synced", zxid))
-        try:
-            self.peer.log_synced(zxid)
-            self._driver.flush()
-        except Exception as error:
-            self._break(error)
+        self._take("log_synced", zxid, partial(self.peer.log_synced, zxid))
 
     def _wake(self) -> None:
         self.settle()  # a session whose client has been heard does not expire
@@ -404,15 +389,8 @@ class PeerRunner(ClientInputs):
 
     def take_in(self, source: str, what: object, call: Callable[[], object]) -> None:
         """Takes an input of a member: from another member, or an answer of its disk."""
-        if self._is_closing:
-            return
-        self.read_clock()
-        self._recent.append((source, _shown(what)))
-        try:
-            call()
-            self._driver.flush()
-        except Exception as error:
-            self._break(error)
+        if not self._is_closing:
+            self._take(source, _shown(what), call)
 
     def guard(self, call: Callable[[], None]) -> None:
         """Calls something that takes from the peer what it has to send."""
@@ -424,10 +402,13 @@ class PeerRunner(ClientInputs):
     def perform(self, order: Callable[[], None]) -> None:
         """Does something to the peer that is not one of its inputs, as an operator may order."""
         self.settle()
+        self._take("order", "", order)
+
+    def _take(self, source: object, what: object, call: Callable[[], object]) -> None:
         self.read_clock()
-        self._recent.append(("order", ""))
+        self._recent.append((source, what))
         try:
-            order()
+            call()
             self._driver.flush()
         except Exception as error:
             self._break(error)
@@ -435,16 +416,16 @@ class PeerRunner(ClientInputs):
     # --- outputs: what `quorum.driver` asks for -----------------------------------------
 
     def append(self, records: list[bytes], last_zxid: int) -> None:
-        """Hands log records to the disk. The write of a client that is the only one active is made
-        durable here if the disk is quick: while the loop waits for it nobody else does, and two
-        threads need not be woken (docs/decisions/0029)."""
+        """Hands log records to the disk. If it is quick, the loop waits for it where wake-ups of
+        two threads would cost more: behind the write of a client that is the only one active, and
+        at the end of a turn that has taken as long as a sync (docs/decisions/0029)."""
+        is_lone = self._heard_in_a_row >= LONE_INPUTS
+        turn_s = REQUEST_S * (self._answered + len(records))
         if (
             self._is_ending_turn
-            and self._heard_in_a_row >= LONE_INPUTS
-            and len(records) == 1
-            and len(records[0]) <= MAX_LONE_BYTES
             and self._member is None
-            and self.storage.commit_here(records[0])
+            and sum(map(len, records)) <= MAX_SYNCED_BYTES
+            and self.storage.commit_here(records, SHORT_SYNC_S if is_lone else turn_s)
         ):
             self._durable_zxid = last_zxid
         else:
@@ -474,6 +455,7 @@ class PeerRunner(ClientInputs):
             if self._fed:
                 self._take_fed()
             self._is_ending_turn = True
+            self._answered = len(self.peer.outbox.dirty)
             self._driver.end_turn()
         except StorageError as failure:
             self._storage_failed(failure)

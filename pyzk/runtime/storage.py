@@ -290,12 +290,12 @@ class Storage:
         assert self._disk is not None
         self._disk.append(records, last_zxid)
 
-    def commit_here(self, record: bytes) -> bool:
-        """Make a framed record durable on the loop, if that takes about as long as to hand it to
-        the disk thread. Return whether it is; if not, nothing was done. Raises StorageError."""
+    def commit_here(self, records: list[bytes], within_s: float) -> bool:
+        """Make framed records durable on the loop, if that should take less than ``within_s``
+        seconds. Return whether they are; if not, nothing was done. Raises StorageError."""
         assert self._disk is not None
         assert self._mailbox is not None
-        return self._mailbox.is_empty and self._disk.commit_here(record)
+        return self._mailbox.is_empty and self._disk.commit_here(records, within_s)
 
     def take_snapshot(self, database: Database) -> None:
         """Roll the log and begin a snapshot of this moment; while one is being written, when that

@@ -1,8 +1,8 @@
 """How long the syncs of a disk take, and whether the event loop may wait for one itself.
 
-Shell. A write that comes alone costs two wake-ups of threads if the disk thread syncs it: on a fast
-disk nearly as much as the sync (docs/decisions/0029). The loop may sync such a write itself while
-syncs are short. One that took n times as long as a short one turns that off for n times as long as
+Shell. A write costs two wake-ups of threads if the disk thread syncs it: on a fast disk nearly as
+much as the sync (docs/decisions/0029). The loop may sync a small batch itself while syncs are
+short. One that took n times as long as a short one turns that off for n times as long as
 it took: a disk that stalls for 0.1 s holds up the loop every 20 s at most, one that stalls for a
 second every ten minutes.
 
@@ -30,9 +30,10 @@ class SyncTimes:
         self._not_before_s = 0.0
         """The time up to which the loop waits for no sync."""
 
-    def are_short(self, now_s: float) -> bool:
-        """Tells whether the loop may wait for the next sync."""
-        return self._last_s < SHORT_SYNC_S and now_s >= self._not_before_s
+    def are_shorter(self, limit_s: float, now_s: float) -> bool:
+        """Tells whether the loop may wait for the next sync, which should take less than
+        ``limit_s`` seconds."""
+        return self._last_s < min(limit_s, SHORT_SYNC_S) and now_s >= self._not_before_s
 
     def note(self, took_s: float) -> None:
         """Notes a sync of the disk thread."""

@@ -230,10 +230,12 @@ def test_abandoned_thread_tells_nothing_more() -> None:
 def test_the_loop_writes_into_a_file_that_is_ready_and_no_thread_is_woken() -> None:
     directory, loop = MemoryDirectory(), Loop()
     disk = disk_thread(directory, loop)
-    assert not disk.commit_here(RECORDS[0]), "there is no file yet, and the disk is unknown"
+    assert not disk.commit_here([RECORDS[0]], SHORT_SYNC_S), (
+        "there is no file yet, and the disk is unknown"
+    )
     written(disk, loop, 2)
-    assert disk.commit_here(RECORDS[2])
-    assert disk.commit_here(RECORDS[3])
+    assert disk.commit_here([RECORDS[2]], SHORT_SYNC_S)
+    assert disk.commit_here([RECORDS[3]], SHORT_SYNC_S)
     assert loop.posted.empty()
     assert loop.metrics.fsynctime.count == 3
     disk.abandon()
@@ -254,12 +256,12 @@ def test_the_loop_writes_nothing_while_the_thread_has_work() -> None:
     directory.before = hold
     disk.append(RECORDS[2:3], 3)
     assert writing.wait(20)
-    assert not disk.commit_here(RECORDS[3])
+    assert not disk.commit_here([RECORDS[3]], SHORT_SYNC_S)
     go_on.set()
     disk.append(RECORDS[3:4], 4)
     loop.run_until(lambda: loop.synced[-1] == 4)
     wait_for(disk)
-    assert disk.commit_here(RECORDS[4])
+    assert disk.commit_here([RECORDS[4]], SHORT_SYNC_S)
     disk.close()
     assert last_zxid(directory) == 5
 
@@ -269,10 +271,10 @@ def test_the_loop_leaves_a_new_file_and_new_blocks_to_the_thread() -> None:
     disk = disk_thread(directory, loop)
     written(disk, loop, 2)
     size = directory.size("log.1")
-    assert not disk.commit_here(RECORDS[2] + bytes(70_000))
+    assert not disk.commit_here([RECORDS[2] + bytes(70_000)], SHORT_SYNC_S)
     disk.roll()
     wait_for(disk)
-    assert not disk.commit_here(RECORDS[2])
+    assert not disk.commit_here([RECORDS[2]], SHORT_SYNC_S)
     disk.close()
     assert (directory.names(), directory.size("log.1")) == (["log.1"], size)
 
@@ -282,16 +284,16 @@ def test_the_loop_leaves_a_slow_disk_to_the_thread() -> None:
     disk = disk_thread(directory, loop, clock=clock)
     written(disk, loop, 2)
     clock.step = 20 * SHORT_SYNC_S
-    assert disk.commit_here(RECORDS[2]), "nobody knew before"
+    assert disk.commit_here([RECORDS[2]], SHORT_SYNC_S), "nobody knew before"
     clock.step = 0.0
-    assert not disk.commit_here(RECORDS[3])
+    assert not disk.commit_here([RECORDS[3]], SHORT_SYNC_S)
     disk.append(RECORDS[3:4], 4)
     loop.run_until(lambda: loop.synced[-1] == 4)
     wait_for(disk)
     clock.time += 399 * SHORT_SYNC_S
-    assert not disk.commit_here(RECORDS[4])
+    assert not disk.commit_here([RECORDS[4]], SHORT_SYNC_S)
     clock.time += 2 * SHORT_SYNC_S
-    assert disk.commit_here(RECORDS[4])
+    assert disk.commit_here([RECORDS[4]], SHORT_SYNC_S)
     disk.close()
 
 
@@ -305,10 +307,10 @@ def test_failure_on_the_loop_is_final() -> None:
 
     directory.before = fail
     with pytest.raises(StorageError, match="the disk failed"):
-        disk.commit_here(RECORDS[2])
+        disk.commit_here([RECORDS[2]], SHORT_SYNC_S)
     directory.before = lambda _operation, _name: None
     with pytest.raises(StorageError, match="the disk failed"):
-        disk.commit_here(RECORDS[3])
+        disk.commit_here([RECORDS[3]], SHORT_SYNC_S)
     disk.append(RECORDS[3:4], 4)
     disk.close()
     loop.run_posted()

@@ -64,8 +64,8 @@ async def test_three_members_elect_and_replicate(tmp_path: Path) -> None:
 async def test_a_member_leaves_every_sync_to_its_disk_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    called: list[bytes] = []
-    monkeypatch.setattr(Storage, "commit_here", lambda _, record: called.append(record))
+    called: list[list[bytes]] = []
+    monkeypatch.setattr(Storage, "commit_here", lambda _, records, __: called.append(records))
     async with whole(tmp_path) as made:
         client = await connect(made.runners[made.leader])
         for number in range(2 * LONE_INPUTS):

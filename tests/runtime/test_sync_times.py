@@ -9,20 +9,29 @@ SHORT_S = SHORT_SYNC_S / 2
 
 def test_a_disk_is_slow_until_a_sync_was_short() -> None:
     times = SyncTimes()
-    assert not times.are_short(0.0)
+    assert not times.are_shorter(SHORT_SYNC_S, 0.0)
     times.note(SHORT_S)
-    assert times.are_short(0.0)
+    assert times.are_shorter(SHORT_SYNC_S, 0.0)
     times.note(SHORT_SYNC_S)
-    assert not times.are_short(1e9)
+    assert not times.are_shorter(SHORT_SYNC_S, 1e9)
     times.note_of_loop(SHORT_S, 1e9)
-    assert times.are_short(1e9)
+    assert times.are_shorter(SHORT_SYNC_S, 1e9)
+
+
+def test_who_can_wait_for_less_asks_for_less() -> None:
+    times = SyncTimes()
+    times.note(SHORT_S)
+    assert not times.are_shorter(SHORT_S, 0.0)
+    assert times.are_shorter(1.1 * SHORT_S, 0.0)
+    times.note(SHORT_SYNC_S)
+    assert not times.are_shorter(10 * SHORT_SYNC_S, 0.0), "the loop waits for no longer"
 
 
 def test_a_long_sync_of_the_thread_costs_no_pause() -> None:
     times = SyncTimes()
     times.note(10.0)
     times.note(SHORT_S)
-    assert times.are_short(0.0)
+    assert times.are_shorter(SHORT_SYNC_S, 0.0)
 
 
 def pause_after(took_s: float) -> float:
@@ -31,7 +40,7 @@ def pause_after(took_s: float) -> float:
     times.note_of_loop(took_s, 100.0)
     times.note(SHORT_S)
     waited_ms = 0
-    while not times.are_short(100.0 + waited_ms / 1000):
+    while not times.are_shorter(SHORT_SYNC_S, 100.0 + waited_ms / 1000):
         waited_ms += 1
     return waited_ms / 1000
 

@@ -19,10 +19,12 @@ from pyzk.runtime.runner import (
     MAX_FED_BYTES,
     MAX_GATHERING_TURNS,
     MAX_KEPT_BYTES,
-    MAX_LONE_BYTES,
+    MAX_SYNCED_BYTES,
+    REQUEST_S,
     PeerRunner,
 )
 from pyzk.runtime.seams import Seams
+from pyzk.runtime.sync_times import SHORT_SYNC_S
 from pyzk.server.connection import CLOSED, Connection
 from pyzk.testing.seams.storage import MemoryStorage
 from tests.frames import connect_frame, create_request, encode_request
@@ -34,15 +36,17 @@ class CountingStorage(MemoryStorage):
     def __init__(self, config: ServerConfig) -> None:
         super().__init__(config)
         self.batches: list[int] = []
-        self.is_quick = False
+        self.sync_s = 1.0
+        """How long a sync of the loop would take."""
         self.done_here = 0
         self.failure: StorageError | None = None
 
-    def commit_here(self, record: bytes) -> bool:
+    def commit_here(self, records: list[bytes], within_s: float) -> bool:
         if self.failure is not None:
             raise self.failure
-        self.done_here += self.is_quick
-        return self.is_quick
+        is_done = self.sync_s < within_s
+        self.done_here += len(records) * is_done
+        return is_done
 
     def append(self, records: list[bytes], last_zxid: int) -> None:
         self.batches.append(len(records))
@@ -207,7 +211,7 @@ def test_a_write_goes_to_the_disk_in_its_turn_while_many_read() -> None:
 def test_a_lone_write_is_answered_in_its_turn_if_the_disk_is_quick() -> None:
     async def test(served: Served) -> None:
         client, socket = await served.client()
-        served.storage.is_quick = True
+        served.storage.sync_s = 0.9 * SHORT_SYNC_S
         served.storage.batches.clear()
         for _ in range(LONE_INPUTS):
             client.data_received(served.read())
@@ -223,21 +227,39 @@ def test_a_lone_write_is_answered_in_its_turn_if_the_disk_is_quick() -> None:
     serving(test)
 
 
-@pytest.mark.parametrize("what", ["two", "long", "another"])
+@pytest.mark.parametrize("what", ["writes", "reads"])
+@pytest.mark.parametrize("count", [8, 9])
+def test_a_turn_waits_for_a_sync_that_is_no_longer_than_itself(what: str, count: int) -> None:
+    async def test(served: Served) -> None:
+        writer, socket = await served.client()
+        others = [(await served.client())[0] for _ in range(count)]
+        served.storage.sync_s = 8.5 * REQUEST_S
+        served.storage.batches.clear()
+        others[-1].data_received(served.read())  # the first of the turn is answered at once
+        writer.data_received(served.write())
+        for other in others[1:]:
+            other.data_received(served.read() if what == "reads" else served.write())
+        await until(lambda: socket.written)
+        writes = count if what == "writes" else 1
+        here, batches = (writes, []) if count == 9 else (0, [writes])
+        assert (served.storage.done_here, served.storage.batches) == (here, batches)
+
+    serving(test)
+
+
+@pytest.mark.parametrize("what", ["long", "another"])
 def test_the_loop_waits_for_the_disk_for_a_lone_small_write_only(what: str) -> None:
     async def test(served: Served) -> None:
         other, _ = await served.client()
         client, _ = await served.client()
-        served.storage.is_quick = True
+        served.storage.sync_s = 0.9 * SHORT_SYNC_S
         for _ in range(LONE_INPUTS):
             client.data_received(served.read())
             await asyncio.sleep(0)
         if what == "another":
             other.data_received(served.read())
             await asyncio.sleep(0)
-        client.data_received(served.write(bytes(MAX_LONE_BYTES) if what == "long" else b""))
-        if what == "two":
-            client.data_received(served.write())
+        client.data_received(served.write(bytes(MAX_SYNCED_BYTES) if what == "long" else b""))
         await until(lambda: served.runner.peer.server.outstanding == 0)
         assert served.storage.done_here == 0
 
@@ -247,7 +269,7 @@ def test_the_loop_waits_for_the_disk_for_a_lone_small_write_only(what: str) -> N
 def test_what_is_handed_out_at_the_end_of_the_server_goes_to_the_disk() -> None:
     async def test(served: Served) -> None:
         client, socket = await served.client()
-        served.storage.is_quick = True
+        served.storage.sync_s = 0.9 * SHORT_SYNC_S
         for _ in range(LONE_INPUTS):
             client.data_received(served.read())
             await asyncio.sleep(0)

@@ -127,7 +127,7 @@ class MemoryStorage:
             self._is_sync_due = True
             self._loop.call_soon(self._sync)
 
-    def commit_here(self, record: bytes) -> bool:
+    def commit_here(self, records: list[bytes], within_s: float) -> bool:
         """Return False: no record is durable in the turn in which it comes."""
         return False
 
@@ -355,7 +355,7 @@ class Valve:
         self.unsynced_zxid = last_zxid
         self._reach(partial(self._inner.append, records, last_zxid))
 
-    def commit_here(self, record: bytes) -> bool:
+    def commit_here(self, records: list[bytes], within_s: float) -> bool:
         return False  # a test may hold back whatever reaches the disk
 
     def _reach(self, call: Callable[[], None]) -> None:
