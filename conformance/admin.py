@@ -31,9 +31,10 @@ from conformance.admin_answers import (
 )
 from conformance.frames import Client, new_session
 from conformance.known_differences import ADMIN_QUESTIONS
-from conformance.servers import Launcher, NotStartedError, Server, free_port, pyzk_launcher
+from conformance.servers import Launcher, NotStartedError, Server, pyzk_launcher
 from conformance.wire import OPEN
 from pyzk.admin.commands import COMMANDS
+from pyzk.runtime.free_ports import free_port
 
 COMMON: Final = {
     "admin.enableServer": "true",

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from conformance.frames import four_letters
-from conformance.servers import free_port
 from pyzk.config.metrics_provider import PROMETHEUS
+from pyzk.runtime.free_ports import free_port
 
 COUNT: Final = 3
 TIMEOUT_S: Final = 60.0

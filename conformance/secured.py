@@ -18,7 +18,8 @@ from typing import Final
 import attrs
 
 from conformance.frames import Address
-from conformance.servers import Launcher, NotStartedError, Server, free_port
+from conformance.servers import Launcher, NotStartedError, Server
+from pyzk.runtime.free_ports import free_port
 from tests.certificates import Issued
 
 NETTY: Final = "org.apache.zookeeper.server.NettyServerCnxnFactory"

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from pathlib import Path
 import attrs
 
 from conformance.frames import Address, four_letters
+from pyzk.runtime.free_ports import free_port
 
 PYZK = f"{shlex.quote(sys.executable)} -m pyzk serve {{cfg}} --properties {{props}}"
 DEFAULT_CONFIG: Mapping[str, str] = {
@@ -69,13 +69,6 @@ class Launcher:
 def pyzk_launcher(template: str | None = None) -> Launcher:
     """Returns the launcher of this project's server, or of another command line for it."""
     return Launcher("pyzk", template or os.environ.get("PYZK_COMMAND") or PYZK)
-
-
-def free_port() -> int:
-    """Returns a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class ServerProcess:

@@ -22,9 +22,9 @@ from click.testing import CliRunner
 from kazoo.client import KazooClient
 
 from conformance import oracle, secured
-from conformance.servers import free_port
 from pyzk.cli import main as pyzk
 from pyzk.cli.access_options import SASL_PASSWORD_VARIABLE
+from pyzk.runtime.free_ports import free_port
 from pyzk.testing import Certificates, ClientCertificate
 from pyzk.testing.external.command import CommandServer
 

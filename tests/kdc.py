@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from pyzk.runtime.free_ports import free_port
 from tests.conftest import TIMEOUT_FACTOR
 
 REALM = "PYZK.TEST"
@@ -97,9 +98,7 @@ class Realm:
     def start(self) -> subprocess.Popen[bytes]:
         """Starts the KDC on a port that is free, and waits until it answers there."""
         for _ in range(_ATTEMPTS):
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                port = free.getsockname()[1]
+            port = free_port()
             self.write(port)
             child = subprocess.Popen(
                 ["krb5kdc", "-n", "-r", self.name, "-P", str(self.folder / "pid")],

@@ -20,6 +20,7 @@ from conformance.differential.requests import SUPER
 from conformance.frames import Address
 from conformance.mixed.changing import ChangingMember
 from conformance.oracle import Oracle
+from pyzk.runtime.free_ports import free_port
 
 HERE: Final = Path(__file__).parent
 _VARYING: Final = (
@@ -60,7 +61,7 @@ def zkcli(
 def zkcli_reconfig(original: Oracle, member: ChangingMember) -> tuple[list[str], list[str]]:
     """Returns the output of the zkCli session that changes an ensemble of one, and its watch
     events. The others that it adds are observers, and never come."""
-    lines = [f"127.0.0.1:{_ports(member)}:observer;127.0.0.1:{member.reserve()}" for _ in range(2)]
+    lines = [f"127.0.0.1:{_ports()}:observer;127.0.0.1:{free_port()}" for _ in range(2)]
     file = member.root / "members"
     voter = lines[1].replace("observer", "participant")
     file.write_text(f"server.1={member.server_line()}\nserver.3={voter}\n")
@@ -69,8 +70,8 @@ def zkcli_reconfig(original: Oracle, member: ChangingMember) -> tuple[list[str],
     return _zkcli(original, member.address, script.format(file=file, super=SUPER, **fields))
 
 
-def _ports(member: ChangingMember) -> str:
-    return f"{member.reserve()}:{member.reserve()}"
+def _ports() -> str:
+    return f"{free_port()}:{free_port()}"
 
 
 def _zkcli(

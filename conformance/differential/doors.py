@@ -17,7 +17,8 @@ from puresasl.client import SASLClient
 
 from conformance import secured, wire
 from conformance.frames import Address, Client, ClosedError
-from conformance.servers import Launcher, Server, free_port
+from conformance.servers import Launcher, Server
+from pyzk.runtime.free_ports import free_port
 from tests.certificates import Authority
 
 NAMES: Final = ("alice", "bob", None)

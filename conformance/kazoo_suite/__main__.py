@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from typing import Final
 from conformance import oracle
 from conformance.mixed.members import PYZK
 from conformance.secured import JKS, PEM
+from pyzk.runtime.free_ports import free_ports
 from tests import kdc
 
 PROJECT: Final = Path(__file__).parent.parent.parent
@@ -69,22 +69,11 @@ def realm() -> Iterator[dict[str, str]]:
 
 
 def free_block() -> int:
-    """Returns the first of BLOCK ports in a row that are free now."""
+    """Returns the first of BLOCK ports in a row that are free."""
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            first = int(probe.getsockname()[1])
-        if first + BLOCK < 1 << 16 and all(_is_free(port) for port in range(first, first + BLOCK)):
-            return first
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
+        ports = free_ports(BLOCK)
+        if ports[-1] - ports[0] == BLOCK - 1:
+            return ports[0]
 
 
 def run(server: str, stores: str, settings: dict[str, str], options: list[str]) -> int:

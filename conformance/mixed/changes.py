@@ -21,6 +21,7 @@ from conformance.mixed import changed
 from conformance.mixed.changing import FOR_NOW, ChangingEnsemble, ChangingMember
 from conformance.mixed.load import Load
 from conformance.mixed.members import MixedMember, check, eventually, implementation
+from pyzk.runtime.free_ports import free_port
 
 
 class Changes:
@@ -229,8 +230,8 @@ def back_to_back(names: Sequence[str]) -> str:
                 client = ensemble.administrator(member.sid)
                 for number in range(CROWD):
                     sid = 10 * member.sid + number // 2
-                    ports = ":".join(str(ensemble[member.sid].reserve()) for _ in range(2))
-                    client_port = ensemble[member.sid].reserve()
+                    ports = ":".join(str(free_port()) for _ in range(2))
+                    client_port = free_port()
                     line = f"server.{sid}=127.0.0.1:{ports}:observer;127.0.0.1:{client_port}"
                     joining, leaving = (None, str(sid)) if number % 2 else (line, None)
                     body = wire.reconfig(joining, leaving, None)

@@ -18,6 +18,7 @@ from conformance.frames import Address, Client, Frame
 from conformance.mixed.ensemble import Ensemble
 from conformance.mixed.members import MixedMember, check, eventually
 from conformance.servers import Launcher
+from pyzk.runtime.free_ports import free_port
 
 CONFIG_NODE: Final = "/zookeeper/config"
 NO_QUORUM: Final = -13
@@ -78,11 +79,11 @@ class ChangingMember(MixedMember):
     def move(self, *, client: bool = False, quorum: bool = False, election: bool = False) -> None:
         """Takes new ports; no configuration names them yet."""
         if client:
-            self.client_port = self.reserve()
+            self.client_port = free_port()
         if quorum:
-            self.quorum_port = self.reserve()
+            self.quorum_port = free_port()
         if election:
-            self.election_port = self.reserve()
+            self.election_port = free_port()
 
 
 class ChangingEnsemble(Ensemble):

@@ -205,7 +205,7 @@ class Ensemble:
     def cleanup(self, keep: bool = False) -> None:
         """Kills all processes and, unless told otherwise, removes all directories."""
         for member in self.everybody:
-            member.release()
+            member.kill()
         for gate in self.gates.values():
             gate.close()
         if not keep:

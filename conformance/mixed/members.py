@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +23,7 @@ from conformance import oracle
 from conformance.frames import Address, Client, ClosedError, four_letters
 from conformance.mixed.connections import NudgingClient
 from conformance.servers import Launcher, ServerProcess, pyzk_launcher
+from pyzk.runtime.free_ports import free_ports
 
 HEAP: Final = "128m"
 PYZK: Final = "pyzk"
@@ -57,24 +57,6 @@ def implementation(name: str) -> Launcher:
     return attrs.evolve(oracle.find(name).launcher(), heap=HEAP, log_level="info")
 
 
-class Reservation:
-    """A port that no other process gets: bound and never listening, so that a server may use it.
-
-    Both sides set SO_REUSEADDR: then a second socket may listen on the port, and the system gives
-    it to no process that asks for any port.
-    """
-
-    def __init__(self) -> None:
-        self.socket = socket.socket()
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(("127.0.0.1", 0))
-        self.port = int(self.socket.getsockname()[1])
-
-    def release(self) -> None:
-        """Gives the port back."""
-        self.socket.close()
-
-
 @attrs.frozen
 class ProcessLog:
     """The output of one process."""
@@ -104,8 +86,7 @@ class MixedMember(ServerProcess):
         self.data = self.root / "data"
         self.data.mkdir(parents=True)
         (self.data / "myid").write_text(f"{sid}\n")
-        self.reservations: list[Reservation] = []
-        self.client_port, self.quorum_port, self.election_port = (self.reserve() for _ in range(3))
+        self.client_port, self.quorum_port, self.election_port = free_ports(3)
         self.starts = 0
         self.logs: list[ProcessLog] = []
         """The log of each process that this member has been, in order."""
@@ -114,11 +95,6 @@ class MixedMember(ServerProcess):
         """Says that the directory is empty because the ensemble is new: a voter of this project
         that finds nothing would ask all others first."""
         (self.data / "initialize").touch()
-
-    def reserve(self) -> int:
-        """Returns a port that stays this member's until `release`."""
-        self.reservations.append(Reservation())
-        return self.reservations[-1].port
 
     def __str__(self) -> str:
         return f"member {self.sid} ({self.launcher.name})"
@@ -246,9 +222,3 @@ class MixedMember(ServerProcess):
         """Yields the member's logs or snapshots, oldest first."""
         found = (self.data / "version-2").glob(f"{prefix}.*")
         return iter(sorted(found, key=lambda path: int(path.name.split(".")[1], 16)))
-
-    def release(self) -> None:
-        """Kills the process and gives the ports back."""
-        self.kill()
-        for reservation in self.reservations:
-            reservation.release()

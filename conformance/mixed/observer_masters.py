@@ -21,12 +21,12 @@ from conformance.mixed.changing import ChangingEnsemble, ChangingMember
 from conformance.mixed.load import Load
 from conformance.mixed.members import (
     MixedMember,
-    Reservation,
     check,
     eventually,
     implementation,
 )
 from conformance.servers import Launcher
+from pyzk.runtime.free_ports import free_port
 
 ESTABLISHED: Final = "01"
 EXERCISES: Final = tuple(part for part in exercise.ALL if part is not exercise.sessions_move)
@@ -56,8 +56,8 @@ class ObservedEnsemble(ChangingEnsemble):
     """Voters that are observer masters, and observers."""
 
     def __init__(self, voters: Sequence[Launcher], observers: Sequence[Launcher]) -> None:
-        self.master_port = Reservation()
-        super().__init__(voters, observers, {"observerMasterPort": str(self.master_port.port)})
+        self.master_port = free_port()
+        super().__init__(voters, observers, {"observerMasterPort": str(self.master_port)})
 
     def new_member(self, sid: int, launcher: Launcher, is_observer: bool) -> HostedMember:
         return HostedMember(sid, launcher, self.new_folder(sid), is_observer)
@@ -65,7 +65,7 @@ class ObservedEnsemble(ChangingEnsemble):
     def master_of(self, observer: MixedMember) -> MixedMember | None:
         """Returns the voter whose port for observers an observer is connected to."""
         assert observer.process is not None
-        hosts = set(_hosts_at(observer.process.pid, self.master_port.port))
+        hosts = set(_hosts_at(observer.process.pid, self.master_port))
         found = [m for m in self.members.values() if f"127.0.0.{m.sid + 1}" in hosts]
         return found[0] if len(found) == 1 else None
 
@@ -79,11 +79,6 @@ class ObservedEnsemble(ChangingEnsemble):
                 eventually(f"{member} has a master", partial(self._has_master, member))
                 master = self.master_of(member)
                 check(master is not self.leader(), f"{member} follows the leader, {master}")
-
-    def cleanup(self, keep: bool = False) -> None:
-        """Gives the port of the masters back, too."""
-        super().cleanup(keep)
-        self.master_port.release()
 
 
 def _hosts_at(pid: int, port: int) -> Iterator[str]:

@@ -23,6 +23,7 @@ from pyzk.config.settings import Setting, Settings
 from pyzk.config.start_files import StartFiles
 from pyzk.errors import ConfigError
 from pyzk.persistence.filenames import INITIALIZE_NAME
+from pyzk.runtime.free_ports import free_ports
 
 LOOPBACK: Final = "127.0.0.1"
 CONFIG_NAME: Final = "zoo.cfg"
@@ -327,18 +328,6 @@ def _chosen(count: int, base_port: int) -> list[Ports]:
         Ports(port, port + QUORUM_OFFSET, port + ELECTION_OFFSET)
         for port in range(base_port, base_port + count)
     ]
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody uses now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for sock in sockets:
-            sock.bind((LOOPBACK, 0))
-        return [int(sock.getsockname()[1]) for sock in sockets]
-    finally:
-        for sock in sockets:
-            sock.close()
 
 
 def check_free(members: Iterable[MemberFolder]) -> None:

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from conformance.frames import four_letters
-from conformance.servers import Launcher, NotStartedError, Server, free_port
+from conformance.servers import Launcher, NotStartedError, Server
+from pyzk.runtime.free_ports import free_port
 from scripts.bench.comparison import compared, options_of, plain, rounds_of, table, write_json
 from scripts.bench.failover import outage
 from scripts.bench.programs import Point, Times, build, run_load

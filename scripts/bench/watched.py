@@ -18,7 +18,8 @@ from typing import Final
 
 import attrs
 
-from conformance.servers import Server, free_port
+from conformance.servers import Server
+from pyzk.runtime.free_ports import free_port
 from scripts.bench.programs import SIZE, Times, address_of, without_errors
 
 TIMEOUT_S: Final = 120.0

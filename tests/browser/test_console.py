@@ -14,10 +14,10 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.security import make_digest_acl
 
+from pyzk.runtime.free_ports import free_ports
 from tests.browser.big_tree import CHILDREN, ZNODES, write_big_tree
 from tests.browser.chromium import PHONE, WIDE, Browser, browser, keep_figures, why_not
 from tests.browser.servers import HOST, PATIENCE_S, Members, client_process, lone_server
-from tests.runtime.members import free_ports
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(bool(why_not()), reason=why_not())]
 

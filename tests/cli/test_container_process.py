@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from kazoo.client import KazooClient
 
+from pyzk.runtime.free_ports import free_ports
 from tests.cli.namespaces import (
     LIKE_A_POD,
     children_of,
@@ -27,7 +28,6 @@ from tests.cli.namespaces import (
 )
 from tests.cli.test_process import ask
 from tests.processes import Child, end, python
-from tests.runtime.members import free_ports
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("at_a_terminal")]
 

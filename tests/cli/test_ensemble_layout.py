@@ -19,13 +19,13 @@ from pyzk.cli.ensemble_layout import (
     admin_addresses,
     check_free,
     connect_string,
-    free_ports,
     prepare,
 )
 from pyzk.config.members import parse_membership
 from pyzk.config.server import parse_config
 from pyzk.persistence.config_files import ConfigFiles
 from pyzk.runtime.files import FileDirectory
+from pyzk.runtime.free_ports import free_ports
 
 
 def make(directory: Path, voters: int | None = 3, observers: int | None = 1) -> list[MemberFolder]:

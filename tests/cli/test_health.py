@@ -17,12 +17,12 @@ from click.testing import CliRunner, Result
 
 from pyzk.cli import main
 from pyzk.exit_codes import HealthCode
+from pyzk.runtime.free_ports import free_ports
 from pyzk.runtime.health_names import name_of
 from pyzk.testing import Certificates, ZooKeeperServer
 from tests.cli.stand_in import SRVR, Port
 from tests.cli.test_process import ready
 from tests.processes import ENVIRONMENT, Child
-from tests.runtime.members import free_ports
 
 VERDICT = {"status": "ok", "role": "follower of server 2", "checks": []}
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from pyzk.runtime.free_ports import free_ports
 from tests.processes import ENVIRONMENT, NO_ADMIN, Child, end
-from tests.runtime.members import free_ports
 from tests.runtime.notified import NotifySocket, notify_socket
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("at_a_terminal")]

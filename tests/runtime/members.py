@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,21 +12,13 @@ from pyzk.config.ensemble import EnsembleConfig
 from pyzk.config.server import ServerConfig, parse_config
 from pyzk.constants import OpCode
 from pyzk.jute.records import PathRequest, PathWatchRequest
+from pyzk.runtime.free_ports import free_ports
 from pyzk.runtime.loop import loop_factory
 from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
 from tests.frames import StreamClient
 
 TIMEOUT_S = 20.0
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody has at the moment."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
 
 
 def member_config(

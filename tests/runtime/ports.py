@@ -20,10 +20,11 @@ from pyzk.quorum.election_link import ElectionLink, LinkState
 from pyzk.quorum.link import QuorumLink
 from pyzk.quorum.snapshot_stream import SnapshotPart
 from pyzk.runtime.election_port import ElectionPort
+from pyzk.runtime.free_ports import free_ports
 from pyzk.runtime.network import TcpNetwork
 from pyzk.runtime.quorum_port import QuorumPort
 from pyzk.server.outbox import Outbox
-from tests.runtime.members import ensemble_of, free_ports, member_config
+from tests.runtime.members import ensemble_of, member_config
 
 PING = packets.encode_bare(packets.PING, 5)
 

@@ -28,12 +28,12 @@ from pyzk.jute.records import (
 )
 from pyzk.runtime.client_port import ClientProtocol
 from pyzk.runtime.client_ports import SecurePortError
+from pyzk.runtime.free_ports import free_ports
 from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
 from pyzk.runtime.tls_door import RELOAD_INTERVAL_S, Reloading
 from pyzk.testing.seams.storage import MemoryStorage
 from tests.frames import OPEN, Reply, StreamClient, connect_frame, create_request, encode_request
-from tests.runtime.members import free_ports
 from tests.runtime.ports import FakeTimer
 from tests.tls import HOST, Authority
 

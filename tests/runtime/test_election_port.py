@@ -18,8 +18,8 @@ from pyzk.errors import ElectionPortError
 from pyzk.quorum.commands import DialElection
 from pyzk.quorum.election_messages import Address
 from pyzk.runtime.dialing import MOVED_SILENCE
+from pyzk.runtime.free_ports import free_ports
 from pyzk.runtime.network import TcpNetwork
-from tests.runtime.members import free_ports
 from tests.runtime.ports import Core, HangingNetwork, dial, election_port, ensemble_at, quorum_port
 
 pytestmark = pytest.mark.live

@@ -10,9 +10,9 @@ import sys
 import pytest
 
 from pyzk.runtime import health_socket
+from pyzk.runtime.free_ports import free_ports
 from pyzk.runtime.health_names import name_of, names_for
 from pyzk.runtime.health_socket import MAX_REQUEST, MAX_VISITORS, HealthSocket
-from tests.runtime.members import free_ports
 from tests.world import World
 
 pytestmark = [

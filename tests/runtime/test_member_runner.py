@@ -19,6 +19,7 @@ from pyzk.config.server import ServerConfig
 from pyzk.errors import ElectionPortError, StorageError
 from pyzk.runtime import logs
 from pyzk.runtime.files import FileDirectory
+from pyzk.runtime.free_ports import free_ports
 from pyzk.runtime.runner import LONE_INPUTS, PeerRunner
 from pyzk.runtime.seams import Seams
 from pyzk.runtime.storage import Storage
@@ -27,7 +28,6 @@ from tests.runtime.members import (
     connect,
     ensemble,
     ensemble_of,
-    free_ports,
     is_there,
     member_config,
     run,

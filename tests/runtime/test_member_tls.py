@@ -19,6 +19,7 @@ from pyzk.constants import OpCode
 from pyzk.errors import ConfigError
 from pyzk.jute.records import CreateRequest
 from pyzk.outsiders import SUBJECT
+from pyzk.runtime.free_ports import free_ports
 from pyzk.runtime.network import TcpNetwork
 from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
@@ -30,7 +31,6 @@ from tests.runtime.members import (
     Ensemble,
     connect,
     ensemble_of,
-    free_ports,
     is_there,
     member_config,
 )

@@ -17,13 +17,14 @@ from pyzk.jute.records import PathWatchRequest
 from pyzk.persistence.config_files import ConfigFiles
 from pyzk.quorum.commands import ListenForClients, SaveConfig
 from pyzk.quorum.lifecycle import MemberLife
+from pyzk.runtime.free_ports import free_ports
 from pyzk.runtime.loop import LOOPS
 from pyzk.runtime.loop import run as run_loop
 from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
 from pyzk.testing.seams.storage import MemoryStorage
 from tests.frames import StreamClient
-from tests.runtime.members import TIMEOUT_S, ensemble_of, free_ports, member_config
+from tests.runtime.members import TIMEOUT_S, ensemble_of, member_config
 
 pytestmark = pytest.mark.live
 

@@ -15,9 +15,9 @@ import pytest
 from pyzk.runtime import addresses
 from pyzk.runtime import network as networks
 from pyzk.runtime.dialing import DialAttempt, Listening, Where
+from pyzk.runtime.free_ports import free_ports
 from pyzk.runtime.loop import LOOPS, loop_factory
 from pyzk.runtime.network import TcpNetwork
-from tests.runtime.members import free_ports
 from tests.runtime.ports import Core, HangingNetwork, is_closed, run_out
 
 pytestmark = pytest.mark.live

@@ -15,8 +15,8 @@ from pyzk.quorum import packets
 from pyzk.quorum.commands import DialLeader, ListenForObservers
 from pyzk.quorum.link import QuorumLink
 from pyzk.runtime.dialing import MOVED_SILENCE, REMINDER
+from pyzk.runtime.free_ports import free_ports
 from pyzk.runtime.quorum_port import HIGH_WATER_BYTES
-from tests.runtime.members import free_ports
 from tests.runtime.ports import (
     PING,
     Core,
