@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import threading
 from collections.abc import Mapping
 from itertools import permutations
 from pathlib import Path
@@ -67,6 +68,8 @@ class Cluster(ChangingEnsemble):
         super().__init__([launcher] * count, config=config)
         self.named_gates: dict[tuple[int, int, int], Gate] = {}
         """Who dials, who is dialed, at which port of this one."""
+        self._opening = threading.Lock()
+        """One thread makes faults, another one changes members; both may want the same gates."""
 
     def new_member(self, sid: int, launcher: Launcher, is_observer: bool) -> NamedMember:
         return NamedMember(sid, launcher, self.new_folder(sid), is_observer)
@@ -81,13 +84,13 @@ class Cluster(ChangingEnsemble):
     def open_gates(self) -> None:
         """Opens the gates between all members that are not open yet, at the ports that they have
         or are about to have."""
-        for source, target in permutations(list(self.members), 2):
-            member = self[target]
-            for port in (member.quorum_port, member.election_port):
-                if (source, target, port) not in self.named_gates:
-                    place = (seen_from(source, target), port)
-                    gate = Gate(("127.0.0.1", port), place=place)
-                    self.named_gates[source, target, port] = gate
+        with self._opening:
+            for (source, _), (target, member) in permutations(list(self.members.items()), 2):
+                for port in (member.quorum_port, member.election_port):
+                    if (source, target, port) not in self.named_gates:
+                        place = (seen_from(source, target), port)
+                        gate = Gate(("127.0.0.1", port), place=place)
+                        self.named_gates[source, target, port] = gate
 
     def close_gates(self) -> None:
         """Closes the gates of former members. Those at former ports stay: a member may have to hear

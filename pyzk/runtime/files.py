@@ -45,7 +45,7 @@ def storage_error(
     """Return the error to raise for a failed call of the operating system."""
     number = error.errno or 0
     if number in (errno.EACCES, errno.EPERM):
-        remedy = _ownership(path)
+        remedy = _ownership(path, number)
     else:
         remedy = _REMEDIES.get(number, "")
     reason = error.strerror or str(error)
@@ -76,13 +76,18 @@ def _existing(path: str) -> str:
     return path
 
 
-def _ownership(path: str) -> str:
-    """Return who owns what could not be used, and who tried."""
+def _ownership(path: str, number: int) -> str:
+    """Return who owns what could not be used, and who tried, or what else forbids it."""
     where = _existing(path)
     try:
         owner = os.stat(where)
     except OSError:
         return "check owner and permissions"
+    if number == errno.EPERM and owner.st_uid == os.geteuid():
+        return (
+            f"{where} belongs to the server's user: an attribute forbids it, perhaps (Linux: lsattr"
+            " shows immutable files, chattr -i changes them)"
+        )
     return (
         f"{where} belongs to uid {owner.st_uid} (mode {owner.st_mode & 0o7777:o}), the server runs"
         f" as uid {os.geteuid()}: correct owner or permissions, or run it as the owner"
@@ -330,7 +335,7 @@ def _open_version_directory(
         _make_directory(path)
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         is_read_only = os.statvfs(path).f_flag & os.ST_RDONLY
-        remedy = _REMEDIES[errno.EROFS] if is_read_only else _ownership(path)
+        remedy = _REMEDIES[errno.EROFS] if is_read_only else _ownership(path, errno.EACCES)
         raise StorageError("not readable and writable", path=path, remedy=remedy)
     locks.append(_lock(path, setting))
     return FileDirectory(path)

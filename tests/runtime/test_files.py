@@ -178,6 +178,14 @@ def test_permission_denied_names_owner_and_user(tmp_path: Path) -> None:
     assert f"the server runs as uid {os.geteuid()}" in str(error)
 
 
+def test_a_file_that_its_owner_may_not_change_has_another_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "zoo.cfg").touch()
+    refused = OSError(errno.EPERM, "Operation not permitted")
+    text = str(storage_error(refused, "rename to", str(tmp_path / "zoo.cfg")))
+    assert "zoo.cfg belongs to the server's user: an attribute forbids it" in text
+    assert "correct owner" not in text
+
+
 @contextlib.contextmanager
 def _ordinary_user() -> Iterator[None]:
     """Root may do everything; then be nobody for a while."""
