@@ -342,6 +342,7 @@ class Member:
         self.activate_config(config, None, 0)
         if known is not None:
             self.see_config(known)
+            self._write_config(known)
 
     def see_config_of_leader(self, seen: Membership) -> None:
         """Takes the last configuration that the leader has seen (NEWLEADER). A later one that was
@@ -472,6 +473,17 @@ class Member:
             self.outbox.commands.append(TakeSnapshot())
 
     def install_config(self) -> None:
-        """Writes the committed configuration into /zookeeper/config; no transaction does."""
-        text = config_text(self.membership).encode("utf-8")
-        self.database.tree.install_config(text, self.membership.version, self.clock.wall_ms)
+        """Writes the committed configuration into /zookeeper/config; no transaction does.
+
+        A change under way that is there by its transaction stays. It was acknowledged, and where it
+        is in no file a snapshot without it, of this server or sent to another one, would forget it.
+        """
+        configs = self.configs
+        node = self.database.tree.find(CONFIG)
+        is_there = node is not None and node.mzxid == configs.last_seen.version
+        if not (configs.is_under_way and is_there):
+            self._write_config(configs.committed)
+
+    def _write_config(self, config: Membership) -> None:
+        text = config_text(config).encode("utf-8")
+        self.database.tree.install_config(text, config.version, self.clock.wall_ms)

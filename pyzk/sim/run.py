@@ -164,7 +164,8 @@ def _lacks(world: World, machine: Machine) -> str:
         return "serves reads only"
     newest = world.checks.configs.newest
     configs = machine.member.configs
-    if configs.committed.lines() != newest.lines():
+    has_version = configs.committed.version == newest.version or not newest.version
+    if not has_version or configs.committed.lines() != newest.lines():
         return f"has version {configs.committed.version:x} in force, not {newest.version:x}"
     if configs.is_under_way:
         return f"has version {configs.last_seen.version:x} under way"

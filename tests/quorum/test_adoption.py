@@ -6,6 +6,7 @@ import attrs
 import pytest
 
 from pyzk.config.members import Membership, config_text, parse_member
+from pyzk.data.paths import CONFIG
 from pyzk.quorum.election_messages import Address, Notification, frame, initial_message
 from pyzk.quorum.follower import Follower
 from pyzk.quorum.leader import Leader
@@ -463,3 +464,20 @@ def test_who_was_given_new_lines_and_its_old_data_remembers_what_it_has_acknowle
     lives += gather(stage, 1, 2)
     assert {each.phase for each in lives} == {ACTIVE}
     assert {each.member.membership.voters for each in lives} == {(1, 2, 3)}
+
+
+@pytest.mark.parametrize("version", [make(1, 0), 0])
+def test_what_was_acknowledged_stays_in_the_database_until_it_is_in_force(version: int) -> None:
+    """The files lack it, so a snapshot of the configuration in force would forget it: one that this
+    server takes, or sends to a learner as the next leader."""
+    (life,) = gather(two_removed(version), 3)
+    member = life.member
+    known = member.database.tree.nodes[CONFIG].data
+    member.adopt_config(config(1, 2, 3, 4, 5, version=make(1, 1)))
+    member.install_config()  # as a leader does
+    node = member.database.tree.nodes[CONFIG]
+    assert member.membership.version == make(1, 1)
+    assert (node.data, node.mzxid) == (known, member.configs.last_seen.version)
+    later = config(1, 3, 4, version=make(2, 7))
+    member.activate_config(later, None, 0)
+    assert member.database.tree.nodes[CONFIG].data == config_text(later).encode()

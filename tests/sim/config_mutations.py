@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from functools import partial
 
+import attrs
+
 from pyzk.config.members import Membership
 from pyzk.quorum.commands import SaveConfig, StorageCommand
 from pyzk.quorum.configurations import Configurations
@@ -14,6 +16,7 @@ from pyzk.quorum.leader_config import LeaderConfig
 from pyzk.quorum.member import Member
 from pyzk.quorum.verifier import QuorumVerifier
 from pyzk.sim.disk import SimDisk
+from pyzk.zxid import make
 
 
 def old_quorum_only(configs: Configurations) -> tuple[QuorumVerifier, ...]:
@@ -56,6 +59,25 @@ def forgetful_begin(config: LeaderConfig) -> None:
 
 
 _true_begin = LeaderConfig.begin_epoch
+
+
+def numbering_begin(config: LeaderConfig) -> None:
+    """A new leader gives the version (epoch, 0) to whatever it has in force, not only to lines that
+    a person wrote."""
+    configs = config._member.configs
+    version = make(config._master.epoch, 0)
+    config._member.see_config(attrs.evolve(configs.committed, version=version))
+    config.tally.use(configs.verifiers)
+    _true_begin(config)
+
+
+def former_begin(config: LeaderConfig) -> None:
+    """A new leader that goes by lines of a person numbers them without the observers."""
+    configs = config._member.configs
+    if not configs.last_seen.version:
+        voters = tuple(each for each in configs.committed.members if not each.is_observer)
+        configs.committed = configs.last_seen = attrs.evolve(configs.committed, members=voters)
+    _true_begin(config)
 
 
 def told_at_once(*_arguments: object) -> bool:

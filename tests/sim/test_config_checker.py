@@ -108,6 +108,88 @@ def test_a_leader_completes_what_the_files_of_both_quorums_have() -> None:
                 story.seen(1, in_force)
 
 
+NAME = make(3, 0)
+
+
+def written(story: Story, lines: Membership, saved: dict[int, int]) -> Configurations:
+    """A story in which 1 and 2 alone vote, 3 observes, and an operator has given 1 these lines."""
+    newest = members(1, 2, version=make(1, 1))
+    story.propose(newest, 1, 2)
+    story.chain.delivered("h1", newest.version)
+    story.configs._saved = lambda: saved
+    story.configs.written_by_hand(1, lines)
+    seen = Configurations(lines, None, True)
+    story.configs.seen(1, seen)
+    return seen
+
+
+def test_the_lines_of_an_operator_go_on_with_the_newest_configuration() -> None:
+    story = Story()
+    lines = members(1, 2)
+    seen = written(story, lines, {1: 0, 2: NAME})
+    named = members(1, 2, version=NAME)
+    seen.see(named)
+    story.configs.seen(1, seen)
+    seen.activate(named)
+    story.configs.seen(1, seen)
+    assert story.configs.newest is named
+    story.configs.seen(2, Configurations(named, None, True))
+    assert [each.version for each in story.configs.history] == [0, make(1, 1), NAME]
+    text = config_text(named).encode()
+    story.configs.shown("c1", text, make(1, 7))  # the epoch has no transaction yet
+    story.configs.shown("c1", text, make(3, 1))
+    former = Configurations(members(1, 2, version=make(1, 1)), None, True)
+    story.configs.serving(2, former, make(1, 7))
+    with pytest.raises(Violation, match="is in force there"):
+        story.configs.serving(2, former, make(3, 1))
+    with pytest.raises(Violation, match="is in force there"):
+        story.configs.shown("c1", config_text(former.committed).encode(), make(3, 1))
+
+
+@pytest.mark.parametrize(
+    ("lines", "named", "saved", "what"),
+    [
+        ((1, 2, 3), (1, 2, 3), {1: 0, 2: NAME}, "that was"),  # those of the first configuration
+        ((1, 2), (1,), {1: 0, 2: NAME}, "that was"),  # they have changed with the version
+        ((1, 2), (1, 2), {1: 0, 2: make(1, 1)}, "no quorum of version 100000001"),
+        ((1, 2), (1, 2), {1: 0, 2: 0}, "no quorum of version 100000001"),  # 2 has other lines
+    ],
+)
+def test_lines_in_force_are_the_newest_configuration_of_a_quorum(
+    lines: tuple[int, ...], named: tuple[int, ...], saved: dict[int, int], what: str
+) -> None:
+    story = Story()
+    seen = written(story, members(*lines), saved)
+    seen.see(members(*named, version=NAME))
+    story.configs.seen(1, seen)
+    seen.activate(seen.last_seen)
+    with pytest.raises(Violation, match=f"configurations: h1 .*{what}"):
+        story.configs.seen(1, seen)
+
+
+def test_only_what_a_person_wrote_gets_a_version_without_a_transaction() -> None:
+    story = Story()
+    written(story, members(1, 2), {})
+    newest = members(1, 2, version=make(1, 1))
+    seen = Configurations(newest, members(1, 2, version=NAME), True)
+    with pytest.raises(Violation, match="h2 has version 300000000, and nobody gave it"):
+        story.configs.seen(2, seen)
+    story.configs.seen(1, Configurations(members(1, 2), seen.last_seen, True))
+    story.configs.seen(2, Configurations(newest, seen.last_seen, True))
+
+
+def test_lines_that_are_in_force_too_late_are_found() -> None:
+    story = Story()
+    written(story, members(1, 2), {1: NAME, 2: NAME})
+    last, late = members(1, 2, version=make(4, 0)), members(1, 2, version=make(3, 0))
+    for name in (late, last):
+        story.configs.seen(1, Configurations(members(1, 2), name, True))
+    story.configs._saved = lambda: {1: last.version, 2: last.version}
+    story.configs.seen(1, Configurations(last, None, True))
+    with pytest.raises(Violation, match="behind 400000000"):
+        story.configs.seen(2, Configurations(late, None, True))
+
+
 def test_a_version_has_one_content() -> None:
     story = Story()
     first = members(1, 2, 3)

@@ -2,13 +2,17 @@
 
 Pure. A change of the configuration is a transaction, so the history says which configurations there
 are and in which order; the version of each is its zxid. The first one comes from the files of the
-first members; a leader that finds no other gives it the version (epoch, 0).
+first members; a leader that finds no other gives it the version (epoch, 0). A leader does so, too,
+with lines that an operator has written later, if all that elect it go by such lines. Then the
+newest configuration goes on under a later version, with the content that it had.
 
 - Who puts a version in force says that it is committed: that is checked like any other delivery,
   and a change needs a quorum of the configuration before and one of its own. A new leader may have
   seen a change of which its history lacks the record, and completes it all the same: then it is the
   files of both quorums that must have it.
 - A version has the same content everywhere, whether it is proposed or in force.
+- Only what a person wrote is called (epoch, 0), and it is in force only with the content of the
+  configuration that was before it, and with a quorum that has that in its files.
 - In one epoch no change is proposed while another one is under way.
 - A member goes to later versions only, and remembers over crashes what it has acknowledged.
 - A server that shows the state behind a change has that configuration in force, or a later one.
@@ -78,7 +82,10 @@ class ConfigChecker:
         """How often a machine has put a later configuration in force."""
         self._versions = [0]
         self._without_txn: dict[int, None] = {}
-        """The versions that a leader has completed though no history has the transaction."""
+        """The versions that are in force though no history has a transaction with them: those that
+        a leader has completed, and those that were given to lines of an operator."""
+        self._named: dict[int, None] = {}
+        """The versions (epoch, 0) that a leader has given to lines that a person wrote."""
         self._texts: dict[int, list[str]] = {}
         """Version -> its content, as the first machine had it."""
         self._claimed = claimed
@@ -158,7 +165,7 @@ class ConfigChecker:
             return
         self._known[sid] = _Known(committed, last_seen)
         if known is None or known.last_seen is not last_seen:
-            self._check_proposed(sid, last_seen)
+            self._check_proposed(sid, last_seen, committed)
         if known is None or known.committed is not committed:
             self._check_in_force(sid, committed)
         newest = max(committed.version, last_seen.version)
@@ -202,10 +209,17 @@ class ConfigChecker:
                 f"{who} has version {config.version:x} as {config.lines()}, it was {lines}",
             )
 
-    def _check_proposed(self, sid: int, config: Membership) -> None:
+    def _check_proposed(self, sid: int, config: Membership, in_force: Membership) -> None:
         version = config.version
         if not counter_of(version):
-            return  # one that is in force, or a leader's name for the first one
+            if not in_force.version:
+                self._named[version] = None
+            elif version not in self._named:
+                raise Violation(
+                    "configurations",
+                    f"h{sid} has version {version:x}, and nobody gave it to what a person wrote",
+                )
+            return
         if version not in self._texts:
             for other in self._texts:
                 is_same_epoch = epoch_of(other) == epoch_of(version) and other < version
@@ -218,27 +232,41 @@ class ConfigChecker:
 
     def _check_in_force(self, sid: int, config: Membership) -> None:
         version = config.version
+        if not version:
+            self._check_same(sid, config, self._by_hand.get(sid, self.history[0]))
+            return
         if not counter_of(version):
-            expected = self.history[0]
-            if not version:
-                expected = self._by_hand.get(sid, expected)
-            if config.lines() != expected.lines():
-                raise Violation(
-                    "configurations",
-                    f"h{sid} has version {version:x} with {config.lines()},"
-                    f" that was {expected.lines()}",
-                )
+            before = self.history[self.index_at(version)]
+            self._check_same(sid, config, before)
+            if before.version and before.version != version:
+                self._put_in_force(sid, config)
             return
         self._check_content(f"h{sid}", config)
         if version not in self._versions:
             self._claimed(sid, version)
         if version not in self._versions:
-            self._completed(sid, config)
+            self._put_in_force(sid, config)
 
-    def _completed(self, sid: int, config: Membership) -> None:
-        """Checks a change that a leader has completed without having its transaction."""
+    @staticmethod
+    def _check_same(sid: int, config: Membership, expected: Membership) -> None:
+        if config.lines() != expected.lines():
+            raise Violation(
+                "configurations",
+                f"h{sid} has version {config.version:x} with {config.lines()},"
+                f" that was {expected.lines()}",
+            )
+
+    def _put_in_force(self, sid: int, config: Membership) -> None:
+        """Checks a configuration that is in force without a transaction: a change that a leader has
+        completed, or lines of an operator that have a version now."""
         version = config.version
-        holders = [each for each, saved in self._saved().items() if saved >= version]
+        lines = config.lines()
+        holders = [
+            each
+            for each, saved in self._saved().items()
+            if saved >= version
+            or (not saved and each in self._by_hand and self._by_hand[each].lines() == lines)
+        ]
         for verifier in (self.verifiers[-1], verifier_of(config)):
             if not verifier.has_quorum(holders):
                 raise Violation(
@@ -267,8 +295,8 @@ class ConfigChecker:
     def shown(self, who: str, text: bytes | None, zxid: int) -> None:
         """Checks what a client is told of the configuration, at ``zxid``.
 
-        What a leader has completed without its transaction is in force from its epoch on, before
-        that has a transaction: then the zxid of an answer is one from before that version.
+        What is in force without a transaction is so from the leader's epoch on, before that has a
+        transaction: then the zxid of an answer is one from before that version.
         """
         index = self.index_at(zxid)
         try:
