@@ -246,6 +246,8 @@ def _one_of_kazoo(attempt: Attempt, folder: Path) -> str:
         return f"{IN}, a node of {' '.join(owners)}"
     except kazoo.exceptions.AuthFailedError:  # a login begins behind the connection
         return REFUSED
+    except kazoo.exceptions.ConnectionClosedError:  # it has given up meanwhile: its log says why
+        return told.outcome()
     except kazoo.exceptions.InvalidACLError:
         return f"{IN}, no node of its own"
     finally:

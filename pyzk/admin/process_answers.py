@@ -35,6 +35,11 @@ _CONSTANT: Final = {
 _LOOKS_SECRET: Final = re.compile(
     r"(?i)(passw(or)?d|passphrase|superdigest|secret|token|credential|(api|access|private)[._-]?key)s?\Z"
 )
+_HOLDS_SECRET: Final = re.compile(
+    r"(?i)(passw(or)?d|passphrase|superdigest|secret|token|credential)s?\s*[=:]"
+)
+"""A value with the next line in it: a line break is missing, or a blank ends the key."""
+_SIMILAR: Final = 0.85
 _ARE_SHOWN: Final = frozenset(key.name for key in KEYS if not key.is_secret)
 """The keys whose values are known to be no secrets, whatever their names look like."""
 
@@ -55,7 +60,7 @@ def system_properties(asked: Asked) -> Fields:
     for name in _NOT_PROPERTIES:
         values.pop(name, None)
     for name, value in server.config.properties:
-        values[name] = HIDDEN if value and is_secret(name) else value
+        values[name] = HIDDEN if value and is_secret(name, value) else value
     return dict(sorted(values.items()))
 
 
@@ -69,9 +74,21 @@ def initial_configuration(asked: Asked) -> Fields:
     return {"initial_configuration": shown}
 
 
-def is_secret(name: str) -> bool:
+def is_secret(name: str, value: str = "") -> bool:
     """Returns whether the value of a key or a property is shown to nobody."""
     plain = name.removeprefix("zookeeper.")
+    if _HOLDS_SECRET.search(value) is not None:
+        return True
     if plain in _ARE_SHOWN:
         return False
-    return plain in SECRETS or _LOOKS_SECRET.search(name) is not None
+    if plain in SECRETS or _LOOKS_SECRET.search(name) is not None:
+        return True
+    return _resembles_a_secret(plain)
+
+
+def _resembles_a_secret(name: str) -> bool:
+    """Returns whether an unknown name may be that of a secret, with a mistake in it."""
+    import difflib  # its import is slow, and few need it
+
+    secrets = [each.lower() for each in SECRETS]
+    return bool(difflib.get_close_matches(name.lower(), secrets, n=1, cutoff=_SIMILAR))

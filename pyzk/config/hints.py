@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from pyzk.config.keys import KEYS, KNOWN, MEMBER_PREFIXES
+from pyzk.config.keys import KEYS, KNOWN, MEMBER_PREFIXES, SECRETS
 from pyzk.config.security_keys import SUPER_USER_PREFIX
 
 _CASE: Final = " (upper and lower case count)"
@@ -61,6 +61,16 @@ def extended(message: str, remark: str) -> str:
 
 
 # --- keys -----------------------------------------------------------------------------
+
+
+def without_secret(label: str) -> str:
+    """Return the name of a key without value, cut behind the name of a secret that it begins with:
+    what follows is the secret, if only the = has been forgotten."""
+    for secret in SECRETS:
+        at = label.find(secret)
+        if at >= 0:
+            return f"{label[: at + len(secret)]}..."
+    return label
 
 
 def of_file_key(name: str) -> Meant:

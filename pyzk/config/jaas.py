@@ -141,6 +141,12 @@ class _Parser:
         def replaced(match: re.Match[str]) -> str:
             name = match.group(1)
             if name not in self._properties:
+                if key == "password" or key.startswith(USER):
+                    raise ConfigError(
+                        f"the option {key} has a ${{...}} that names no system property which is"
+                        " set; if it belongs to the password, choose another one",
+                        line,
+                    )
                 raise ConfigError(
                     f"the option {key} names the system property {name}, which is not set; give it"
                     f" with -D{name}=...",

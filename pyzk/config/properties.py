@@ -70,30 +70,30 @@ def without_keys(data: bytes, is_removed: Callable[[str], bool]) -> bytes:
     return "".join(kept).encode("iso-8859-1")
 
 
-def with_values_hidden(data: bytes, is_hidden: Callable[[str], bool], shown: str) -> bytes:
-    """Return the file with another value for the keys that are hidden, in comments too: a line that
-    is commented out may have been in use. All else stays as it is. Raises ConfigError as
-    `parse_properties` does."""
+def with_values_hidden(data: bytes, is_hidden: Callable[[str, str], bool], shown: str) -> bytes:
+    """Return the file with another value for the entries that are hidden, in comments too: a line
+    that is commented out may have been in use. All else stays as it is. ``is_hidden`` is asked with
+    key and value. Raises ConfigError as `parse_properties` does."""
     pieces = _LINE_END_KEPT.split(data.decode("iso-8859-1"))
     ends = [*pieces[1::2], ""]
     lines = pieces[0::2]
     out: list[str] = []
     for first, end, text in _logical_lines(lines):
-        key = _split(first + 1, text).key if text else ""
-        if text and is_hidden(key):
-            out.append(f"{key}={shown}{ends[end - 1]}")
-        elif text:
+        entry = _split(first + 1, text) if text else None
+        if entry is not None and is_hidden(entry.key, entry.value):
+            out.append(f"{entry.key}={shown}{ends[end - 1]}")
+        elif entry is not None:
             out += [lines[at] + ends[at] for at in range(first, end)]
         else:
             out.append(_comment_hidden(lines[first], is_hidden, shown) + ends[first])
     return "".join(out).encode("iso-8859-1", "replace")
 
 
-def _comment_hidden(line: str, is_hidden: Callable[[str], bool], shown: str) -> str:
+def _comment_hidden(line: str, is_hidden: Callable[[str, str], bool], shown: str) -> str:
     """Return a comment without what follows the first key that is hidden."""
     for found in _IN_COMMENT.finditer(line):
         which = 1 if found[1] is not None else 2
-        if is_hidden(found[which]):
+        if is_hidden(found[which], ""):
             return f"{line[: found.end(which)]}={shown}"
     return line
 

@@ -251,6 +251,8 @@ class _Builder:
 
         is_in_file = name == f"zookeeper.{setting.label}"
         meant = hints.of_file_key(setting.label) if is_in_file else hints.of_property(name)
+        if not setting.value:
+            setting = setting._replace(label=hints.without_secret(setting.label))
         self.unknown.append(hints.Unknown(setting.line, setting.label, meant))
         if meant.is_harmless:
             self.notes.append((setting.line, f"{setting.label}: {meant.remark}"))

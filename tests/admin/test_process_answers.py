@@ -80,6 +80,9 @@ def test_the_lines_of_members_are_properties_too_and_the_file_that_has_them_is_n
         ("my.privateKey", True),
         ("my.secrets", True),
         ("my.tokens", True),
+        ("ssl.trustStore.passwor", True),
+        ("zookeeper.ssl.quorum.keystore.pasword", True),
+        ("SASLAuthenticationProvider.superPasswort", True),
         ("ssl.keyStore.passwordPath", False),
         ("zookeeper.ssl.keyStore.location", False),
         ("secretary", False),
@@ -98,7 +101,8 @@ def test_no_secret_is_shown() -> None:
         + b"ssl.keyStore.password = hush \\\n   hush\nssl.trustStore.password=\n"
         + f"#DigestAuthenticationProvider.superDigest={SECRET}\n".encode()
         + b" ! ssl.keyStore.password: hush1\n# was -Dzookeeper.my.apiToken=hush2\n"
-        + b"my.apiToken=hush3\n"
+        + b"my.apiToken=hush3\nssl.keyStore.pasword=hush4\nssl .keyStore .password=hush5\n"
+        + b"ssl.keyStore.location=/k.pem ssl.keyStore.password=hush6\n"
     )
     world = world_of(text, Property("my.secret", "hush", "-Dmy.secret"))
     for command in ("system_properties", "initial_configuration", "environment"):

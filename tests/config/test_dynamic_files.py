@@ -107,8 +107,8 @@ def test_nothing_is_removed_that_is_not_asked_for() -> None:
 
 def test_a_hidden_value_is_replaced_with_all_its_lines_and_nothing_else() -> None:
     text = b"\n#a=1\r\n a = 1\\\n  2\r\nb=2\na:3\n\xff=4\na"
-    assert with_values_hidden(text, lambda _: False, "X") == text
-    hidden = with_values_hidden(text, lambda key: key == "a", "X")
+    assert with_values_hidden(text, lambda *_: False, "X") == text
+    hidden = with_values_hidden(text, lambda key, _: key == "a", "X")
     assert hidden == b"\n#a=X\r\na=X\r\nb=2\na=X\n\xff=4\na=X"
 
 
@@ -128,7 +128,7 @@ def test_a_hidden_value_is_replaced_with_all_its_lines_and_nothing_else() -> Non
     ],
 )
 def test_a_hidden_value_is_replaced_in_a_comment_too(comment: bytes, shown: bytes) -> None:
-    assert with_values_hidden(comment, lambda key: key == "a", "X") == shown
+    assert with_values_hidden(comment, lambda key, _: key == "a", "X") == shown
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,18 @@ def test_an_unknown_system_property_is_told_what_it_may_be(name: str, remark: st
     assert warning[1].startswith(f"-D{name}: unknown, ignored; {remark}")
 
 
+@pytest.mark.parametrize(
+    "secret", ["ssl.keyStore.password", "SASLAuthenticationProvider.superPassword"]
+)
+def test_a_password_that_has_become_part_of_a_key_is_not_shown(secret: str) -> None:
+    config = parse(BASE + f"{secret}geheim\n".encode(), f"zookeeper.{secret}geheimes=")
+    assert sorted(text.partition(";")[0] for _, text in config.warnings) == [
+        f"-Dzookeeper.{secret}...: unknown, ignored",
+        f"{secret}...: unknown, ignored",
+    ]
+    assert "geheim" not in str(config.warnings)
+
+
 def test_what_nobody_knows_gets_no_remark() -> None:
     config = parse(BASE + b"cluster.size=5\n", "java.io.tmpdir=/tmp")
     assert config.warnings == (

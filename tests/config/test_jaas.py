@@ -111,6 +111,14 @@ def test_what_is_refused_names_its_line(text: str, line: int, message: str) -> N
     assert message in caught.value.message
 
 
+@pytest.mark.parametrize("option", ["user_bob", "password"])
+def test_a_password_that_looks_like_a_property_is_not_shown(option: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(f'A {{ M required {option}="se${{cr}}et"; }};')
+    assert "cr}" not in caught.value.message.replace("${...}", "")
+    assert f"the option {option} has a ${{...}}" in caught.value.message
+
+
 @pytest.mark.parametrize(
     "users",
     [
