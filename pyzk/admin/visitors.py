@@ -57,12 +57,12 @@ class Visitor:
 
 
 def address_of(peer: str, forwarded_for: str | None, *, counts: bool) -> str:
-    """Return the address of a visitor: that of the socket's other end, or the last one of the
-    header `X-Forwarded-For`, if that ``counts`` and is there."""
+    """Return the address of a visitor: that of the socket's other end, or the first one of the
+    header `X-Forwarded-For`, as in the original, if that ``counts`` and is there."""
     if counts and forwarded_for is not None:
         named = [each.strip() for each in forwarded_for.split(",") if each.strip()]
         if named:
-            return named[-1]
+            return named[0]
     return peer
 
 

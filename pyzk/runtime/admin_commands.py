@@ -21,7 +21,7 @@ from pyzk.outsiders import about
 from pyzk.runtime.addresses import peer_of
 from pyzk.runtime.admin_restore import RestoreCommand
 from pyzk.runtime.admin_snapshot import SnapshotCommand
-from pyzk.runtime.admin_world import names_of
+from pyzk.runtime.admin_world import identifying, names_of
 from pyzk.runtime.environment import HOST_NAME
 from pyzk.runtime.http_answer import send
 
@@ -51,8 +51,8 @@ def routes(world: AdminWorld) -> list[web.RouteDef]:
     ]
 
 
-def visitor_of(world: AdminWorld, request: web.Request) -> Visitor:
-    """Return who asks."""
+async def visitor_of(world: AdminWorld, request: web.Request) -> Visitor:
+    """Returns who asks."""
     config = world.config.admin
     assert config is not None, "an admin server is configured"
     transport = request.transport
@@ -66,7 +66,7 @@ def visitor_of(world: AdminWorld, request: web.Request) -> Visitor:
     return Visitor(
         request.headers.get("Authorization"),
         address,
-        () if tls is None else tls.certificates,
+        await identifying(world, tls, host),
         outside_reason(request.headers, names_of(world), is_secure=tls is not None),
     )
 
@@ -97,7 +97,7 @@ class CommandPages:
         found = commands.answer(asked)
         if found is not None:
             return await send(request, found)
-        visitor = visitor_of(world, request)
+        visitor = await visitor_of(world, request)
         refused = refusal(world.peer.server, visitor, asked.name)
         if refused is not None:
             log.warning(

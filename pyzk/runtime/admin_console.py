@@ -24,13 +24,12 @@ from pyzk.admin.console.numbers import numbers_view, server_view
 from pyzk.admin.console.visitor import RefusedCredentials, Visitor, visitor
 from pyzk.admin.console.writing import Conversation, operation
 from pyzk.admin.hosts import host_reason
-from pyzk.auth.provider import X509
 from pyzk.constants import ErrorCode, Perms
 from pyzk.data.paths import CONFIG
 from pyzk.errors import KeeperError
 from pyzk.int64 import signed
 from pyzk.runtime.addresses import is_loopback, peer_of
-from pyzk.runtime.admin_world import names_of
+from pyzk.runtime.admin_world import identifying, names_of
 from pyzk.runtime.console_client import ConsoleClient
 from pyzk.runtime.recent_log import RecentLog
 
@@ -117,9 +116,12 @@ Answer = Callable[[web.Request], Awaitable[web.Response]]
 class _Asked:
     """One request for data: its body and its visitor."""
 
-    def __init__(self, request: web.Request, body: dict[str, Json], who: Visitor) -> None:
+    def __init__(self, request: web.Request, body: dict[str, Json], who: Visitor, tls: Any) -> None:
+        """``tls`` is what has shown the certificates of the visitor; None if they identify nobody,
+        or there are none."""
         self.request = request
         self.visitor = who
+        self.tls = tls
         self._body = body
 
     @property
@@ -275,14 +277,17 @@ class Console:
             raise _Refused(400, "BAD_REQUEST", "the body must be JSON") from None
         if not isinstance(body, dict):
             raise _Refused(400, "BAD_REQUEST", "the body must be a JSON object")
+        host, is_forwarded = _peer_of(request)[0], _is_forwarded(request)
+        # A proxy has a certificate of its own, as it has an address.
+        certificates = () if is_forwarded else await identifying(self._world, tls, host)
         who = visitor(
             self._peer.server,
-            _peer_of(request)[0],
+            host,
             request.headers.get("Authorization"),
-            () if self._identity_of(tls) is None else tls.certificates,
-            is_forwarded=_is_forwarded(request),
+            certificates,
+            is_forwarded=is_forwarded,
         )
-        return _Asked(request, body, who)
+        return _Asked(request, body, who, tls if certificates else None)
 
     def _tree_for(self, asked: _Asked) -> DataTree:
         """Return the tree, if the visitor may ask for it now. Raises _Refused."""
@@ -442,7 +447,7 @@ class Console:
                 self._world.clients,
                 conversation,
                 _peer_of(asked.request),
-                self._identity_of(_tls_of(asked.request)),
+                asked.tls,
                 has_address=not _is_forwarded(asked.request),
             )
             outcome = await client.run()
@@ -452,16 +457,6 @@ class Console:
             status = 409 if outcome.is_known else 504
             raise _Refused(status, outcome.error, _meaning(outcome.error, outcome.is_known))
         return outcome.view()
-
-    def _identity_of(self, tls: Any) -> Any:
-        """Return the TLS of a visitor if a certificate is an identity here, else None. It is, if
-        clients are known by theirs, and the admin port trusts whom the client port trusts."""
-        config = self._world.config
-        if tls is None or config.client_tls is None or config.admin is None:
-            return None
-        trusted = None if config.admin.tls is None else config.admin.tls.trust_store
-        is_same = trusted is not None and trusted == config.client_tls.trust_store
-        return tls if is_same and self._peer.server.registry.get(X509) is not None else None
 
 
 _SHOWN: Final = 500

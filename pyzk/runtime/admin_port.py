@@ -1,20 +1,20 @@
 """The admin server: one port for HTTP, and the pages that are on it.
 
 Shell. Each page module has a function ``routes(world: AdminWorld) -> list[web.RouteDef]``, or one
-``attach(application, world)`` if there is something to begin and to end with the port.
+``attach(application, world)`` if there is something to begin and to end with the port. They are
+imported with this one, which `admin_ports` does on a thread: clients are served meanwhile.
 ZooKeeper: JettyAdminServer
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from pyzk.runtime import admin_commands, admin_console, admin_health, admin_metrics
 from pyzk.runtime.http_port import CallLater, HttpPort, HttpTls
 
 if TYPE_CHECKING:
@@ -24,25 +24,14 @@ if TYPE_CHECKING:
     from pyzk.runtime.admin_world import AdminWorld
     from pyzk.runtime.tls import TlsContexts
 
-PAGES: Final = (
-    "pyzk.runtime.admin_commands",
-    "pyzk.runtime.admin_metrics",
-    "pyzk.runtime.admin_health",
-    "pyzk.runtime.admin_console",
-)
-"""The modules that have pages; an earlier one has a path that two of them want."""
-
 
 def application(world: AdminWorld) -> web.Application:
     """Return the application with all pages."""
     made = web.Application()
-    for name in PAGES:
-        if importlib.util.find_spec(name) is not None:
-            page = importlib.import_module(name)
-            if hasattr(page, "attach"):
-                page.attach(made, world)
-            else:
-                made.add_routes(page.routes(world))
+    # The earlier one has a path that two of them want.
+    for routes in (admin_commands.routes, admin_metrics.routes, admin_health.routes):
+        made.add_routes(routes(world))
+    admin_console.attach(made, world)
     return made
 
 

@@ -61,8 +61,9 @@ class Runner(Protocol):
 class RunnerWorld:
     """A runner, as the pages see it: `pyzk.runtime.admin_world.AdminWorld`."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, client_keys: TlsContexts | None) -> None:
         self._runner = runner
+        self._client_keys = client_keys
 
     @property
     def config(self) -> ServerConfig:
@@ -87,6 +88,10 @@ class RunnerWorld:
         return self._runner.secure_client_address
 
     @property
+    def client_keys(self) -> TlsContexts | None:
+        return self._client_keys
+
+    @property
     def configurations(self) -> Configurations | None:
         return self._runner.configurations
 
@@ -109,11 +114,17 @@ class RunnerWorld:
 class AdminPorts:
     """The ports for HTTP that a server's configuration asks for."""
 
-    def __init__(self, runner: Runner, sockets: Sequence[socket.socket] | None = None) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        client_keys: TlsContexts | None = None,
+        sockets: Sequence[socket.socket] | None = None,
+    ) -> None:
         """Look whether what the configuration asks for can be had, and bind the port for metrics.
-        ``sockets`` listen already for the admin server, if there are any. Raises ConfigError, and
-        MetricsPortError."""
+        ``client_keys`` are those of the ports for clients, if they take TLS; ``sockets`` listen
+        already for the admin server, if there are any. Raises ConfigError, and MetricsPortError."""
         self._runner = runner
+        self._world = RunnerWorld(runner, client_keys)
         self._sockets = list(sockets or ())
         config = runner.config.admin
         if config is not None and config.is_required and not _has_library():
@@ -158,7 +169,7 @@ class AdminPorts:
     def open(self) -> None:
         """Open the ports, soon."""
         if self._metrics is not None:
-            self._metrics.open(RunnerWorld(self._runner), self._admits)
+            self._metrics.open(self._world, self._admits)
         config = self._runner.config.admin
         if config is None:
             return
@@ -188,7 +199,7 @@ class AdminPorts:
 
         try:
             self._port = await open_admin_port(
-                RunnerWorld(self._runner),
+                self._world,
                 config,
                 self._contexts,
                 self._runner.call_later,

@@ -6,9 +6,10 @@ changes the state is an input, and goes through ``take_in``.
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pyzk.admin.hosts import known_names
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pyzk.quorum.peer import Peer
     from pyzk.runtime.client_port import ClientInputs
     from pyzk.runtime.seams import ServerStorage
+    from pyzk.runtime.tls import TlsContexts
 
 
 class AdminWorld(Protocol):
@@ -47,6 +49,11 @@ class AdminWorld(Protocol):
         ...
 
     @property
+    def client_keys(self) -> TlsContexts | None:
+        """The keys of the ports for clients; None if none of them takes TLS."""
+        ...
+
+    @property
     def configurations(self) -> Configurations | None:
         """The configurations of the ensemble that a member goes by; None for a lone server."""
         ...
@@ -64,6 +71,27 @@ class AdminWorld(Protocol):
     def take_in(self, call: Callable[[], None]) -> None:
         """Gives the peer an input: sets the clock, calls, and carries out what comes of it."""
         ...
+
+
+async def identifying(world: AdminWorld, tls: Any, address: str) -> Sequence[bytes]:
+    """Returns the certificates that a visitor has shown, if one who shows them to a port for
+    clients comes in there; otherwise they identify nobody. ``tls`` is what the handshake has shown,
+    None without TLS. The admin port has verified them by the keys of members, who may trust others
+    and may not look for those revoked."""
+    keys = world.client_keys
+    if tls is None or keys is None or not tls.certificates:
+        return ()
+    from pyzk.runtime.tls import TlsPeerError  # who has shown a certificate has loaded it
+
+    chain: Sequence[bytes] = tls.certificates
+    try:
+        if keys.may_wait:
+            await asyncio.to_thread(keys.check_visitor, chain, address)
+        else:
+            keys.check_visitor(chain, address)
+    except TlsPeerError:
+        return ()
+    return chain
 
 
 def names_of(world: AdminWorld) -> set[str]:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from pyzk.config.server import ServerConfig
     from pyzk.runtime.seams import MemberInputs, Timer
-    from pyzk.runtime.tls_door import Door, Handshakes, ReloadedContexts, Reloading
+    from pyzk.runtime.tls import TlsContexts
+    from pyzk.runtime.tls_door import Door, Handshakes, Reloading
 
 HANDSHAKE_LIMIT: Final = 1000
 """The most handshakes of TLS under way if netty.server.outstandingHandshake.limit is not set."""
@@ -57,7 +58,7 @@ class ClientPorts:
         self._handshakes: Handshakes | None = None
         """The handshakes of both ports; None without TLS."""
         self._reloading: Reloading | None = None
-        self._contexts: ReloadedContexts | None = None
+        self._contexts: TlsContexts | None = None
         """The keys of both ports; None without TLS."""
         backlog = config.client_port_listen_backlog
         backlog = backlog if backlog > 0 else DEFAULT_BACKLOG
@@ -141,6 +142,11 @@ class ClientPorts:
             self._secure_door = door("secure client port", is_secure=True)
         if config.client_cert_reload:
             self._reloading = Reloading(contexts, self._call_later)
+
+    @property
+    def keys(self) -> TlsContexts | None:
+        """The keys of the ports; None before they are open, and where none takes TLS."""
+        return self._contexts
 
     def reload_keys(self) -> bool:
         """Read the files of keys and certificates again if they have changed; return whether there

@@ -144,7 +144,7 @@ class PeerRunner(ClientInputs):
             if self.config.admin is not None or self.config.is_told_to_prometheus:
                 from pyzk.runtime.admin_ports import AdminPorts  # few tests need it
 
-                self.admin = AdminPorts(self, self._seams.admin_listeners)
+                self.admin = AdminPorts(self, self._clients.keys, self._seams.admin_listeners)
             database = self.storage.open()
             self._take_saved()
             self.read_clock()

@@ -134,6 +134,36 @@ class TlsContexts:
             if reason is not None:
                 raise TlsPeerError(f"the certificate of {host or address} {reason}")
 
+    def check_visitor(self, chain_der: Sequence[bytes], address: str) -> None:
+        """Check who has shown these certificates to another port of this server, which has verified
+        them by its own keys, as if that had been here. It may wait where `check_peer` may. Raises
+        TlsPeerError."""
+        if not self._trusts(chain_der):
+            raise TlsPeerError(f"the certificate of {address} is trusted elsewhere only")
+        self.check_peer(chain_der, "", address, False)
+
+    def _trusts(self, chain_der: Sequence[bytes]) -> bool:
+        """Tell whether a chain that somebody else has verified leads to what is trusted here."""
+        from cryptography import x509
+        from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+        anchors = self._loaded.anchors
+        try:
+            chain = [x509.load_der_x509_certificate(each) for each in chain_der]
+        except ValueError:
+            return False  # OpenSSL has read it, but that says not that others can
+        if any(each in anchors for each in chain):
+            return True
+        now = datetime.now(UTC)
+        for anchor in anchors:
+            if anchor.not_valid_before_utc <= now <= anchor.not_valid_after_utc:
+                with contextlib.suppress(
+                    InvalidSignature, TypeError, UnsupportedAlgorithm, ValueError
+                ):
+                    chain[-1].verify_directly_issued_by(anchor)
+                    return True
+        return False
+
     @staticmethod
     def _revocation_of(config: TlsConfig) -> Revocation | None:
         """Return what looks certificates up, None if nothing does."""

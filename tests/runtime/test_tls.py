@@ -304,6 +304,24 @@ def test_who_is_not_verified_may_be_anybody(make: Maker) -> None:
     make.contexts(client_hostname_verification=True).check_peer((), "", "10.0.0.9", False)
 
 
+def test_who_was_verified_elsewhere_must_be_trusted_here(make: Maker) -> None:
+    """A chain ends where the other port has found what it trusts."""
+    middle, old = Authority("Middle", CA), Authority("Old", days=(-20, -1))
+    lasting = middle.issue("client")
+    here = make.contexts()
+    for chain in (CLIENT.chain_der, (CLIENT.der, CA.der), lasting.chain_der, (CA.der,)):
+        here.check_visitor(chain, "10.0.0.9")
+    for stranger in (Authority().issue("client"), Authority("Other").issue("client"), lasting):
+        with pytest.raises(TlsPeerError, match=r"of 10\.0\.0\.9 is trusted elsewhere only"):
+            here.check_visitor((stranger.der,), "10.0.0.9")
+    with pytest.raises(TlsPeerError):
+        here.check_visitor((b"unreadable",), "10.0.0.9")
+    with pytest.raises(TlsPeerError):
+        make.contexts(trusted=old).check_visitor((old.issue("client").der,), "10.0.0.9")
+    with pytest.raises(TlsPeerError, match=r"not for 10\.0\.0\.9"):
+        make.contexts(client_hostname_verification=True).check_visitor(CLIENT.chain_der, "10.0.0.9")
+
+
 def test_a_server_is_verified_by_those_who_dial(make: Maker) -> None:
     with pytest.raises(TlsPeerError, match=r"not for 10\.0\.0\.9 or x$"):
         make.contexts().check_peer(WRONG.chain_der, "x", "10.0.0.9", is_server=True)
