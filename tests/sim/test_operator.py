@@ -112,6 +112,7 @@ def test_who_serves_reads_only_is_lost_if_it_knows_no_true_address() -> None:
 def test_who_is_being_added_runs_although_it_may_not_have_heard_of_that(is_proposed: bool) -> None:
     world = World(Options(1, is_declared_new=True, voters=2, spares=1, reconfig=True), Trace())
     first, added = world.machines[1], world.machines[3]
+    world.checks.configs._named[FOUNDED] = None
     first.disk.config.saved.activate(Membership(first_membership(world.options).members, FOUNDED))
     if is_proposed:
         joined = (*first_membership(world.options).members, usual_server(3, is_observer=False))

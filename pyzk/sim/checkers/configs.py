@@ -214,7 +214,7 @@ class ConfigChecker:
         if not counter_of(version):
             if not in_force.version:
                 self._named[version] = None
-            elif version not in self._named:
+            elif version not in self._named and version not in self._versions:
                 raise Violation(
                     "configurations",
                     f"h{sid} has version {version:x}, and nobody gave it to what a person wrote",
