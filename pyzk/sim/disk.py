@@ -205,7 +205,8 @@ class SimDisk:
         self._forget()
         self._arm()
         if self.options.reconfig:
-            self.config.saved.back_up()
+            with contextlib.suppress(StorageError):  # the server logs it, and serves on
+                self.config.saved.back_up()
         options = self._recovery._replace(initialize=self.is_new)
         recovered = recover(self.snapshots, self.logs, options)
         self.is_new = False

@@ -83,3 +83,13 @@ def test_a_configuration_that_cannot_be_saved_is_saved_later_and_stops_nobody() 
     world.run(3_000_000)
     assert disk.config.known() == (config, None)
     assert not disk.config.unsaved
+
+
+def test_a_zoo_cfg_that_cannot_be_copied_keeps_nobody_from_starting() -> None:
+    world = World(Options(1, reconfig=True), Trace())
+    machine = world.machines[1]
+    machine.disk.config.write_by_hand(members(1, 2, 3))
+    machine.disk.config.is_read_only = True
+    world.start(machine)
+    assert machine.is_up
+    assert machine.disk.config.known() == (members(1, 2, 3), None)
