@@ -56,6 +56,7 @@ class HealthSocket:
         self._listening: dict[tuple[str, int], asyncio.Server] = {}
         self._visitors: set[_Visitor] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._is_closed = False
         self._warned: set[tuple[str, int]] = set()
         """The places whose name another process has."""
 
@@ -70,7 +71,7 @@ class HealthSocket:
             self._listening.pop(where).close()
         for where in wanted - self._listening.keys():
             await self._listen(where)
-        if may_move:
+        if may_move and not self._is_closed:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(LOOK_S, self._look)
 
@@ -96,19 +97,25 @@ class HealthSocket:
             )
             return
         self._listening[where] = server
+        if self._is_closed:  # meanwhile
+            self._stop_listening()
 
     def _visitor(self) -> asyncio.Protocol:
         return _Visitor(self._server.peer, self._visitors)
 
     def close(self) -> None:
         """Listen no more; whoever is there is dropped."""
+        self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
+        self._stop_listening()
+        for visitor in list(self._visitors):
+            visitor.drop()
+
+    def _stop_listening(self) -> None:
         for server in self._listening.values():
             server.close()
         self._listening.clear()
-        for visitor in list(self._visitors):
-            visitor.drop()
 
 
 class _Visitor(asyncio.Protocol):

@@ -125,6 +125,22 @@ async def test_it_follows_the_client_port(server: Server, monkeypatch: pytest.Mo
         health.close()
 
 
+async def test_a_socket_that_is_opened_meanwhile_ends_with_the_others(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    health = HealthSocket(server)
+
+    def close_meanwhile(host: str, port: int) -> str:
+        health.close()
+        return name_of(host, port)
+
+    monkeypatch.setattr(health_socket, "name_of", close_meanwhile)
+    await health.open(may_move=True)
+    with pytest.raises(ConnectionRefusedError):
+        await ask(name_of(*server.client_address))
+    assert health._timer is None
+
+
 async def test_a_name_that_is_taken_is_a_warning(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
