@@ -21,6 +21,7 @@ from conformance.mixed import changed
 from conformance.mixed.changing import FOR_NOW, ChangingEnsemble, ChangingMember
 from conformance.mixed.load import Load
 from conformance.mixed.members import MixedMember, check, eventually, implementation
+from conformance.mixed.transaction_logs import sound_hosts
 from pyzk.runtime.free_ports import free_port
 
 
@@ -73,7 +74,7 @@ class Changes:
     def finish(self) -> str:
         """Ends the clients' work and compares all servers; returns a few words."""
         assert self.load is not None
-        words = self.load.finish()
+        words = self.load.finish(sound_hosts(self.ensemble))
         led_by = ", ".join(map(str, self.led_by))
         return f"{words}; led by {led_by}; {changed.all_agree(self.ensemble)}"
 

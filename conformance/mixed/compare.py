@@ -2,36 +2,29 @@
 
 Shell.
 
-Trees are read through each member's client port; logs are read here, without the server's own code.
+Trees are read through each member's client port.
 """
 
 from __future__ import annotations
 
-import struct
-import zlib
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Final
 
 from conformance import disk, wire
 from conformance.differential.requests import SUPER
 from conformance.disk import Tree
-from conformance.mixed import logs
+from conformance.mixed import holes, logs, transaction_logs
 from conformance.mixed.ensemble import Ensemble
 from conformance.mixed.members import MixedError, MixedMember, check
 
 CONFIG_NODE: Final = "/zookeeper/config"
 """Each member writes this node itself, with a time of its own."""
-LOG_MAGIC: Final = b"ZKLG"
-LOG_HEADER: Final = 16
-ZXID_OFFSET: Final = 12
-"""The offset of a transaction's zxid, after the session id and the cxid."""
 
 
-def read_trees(ensemble: Ensemble) -> dict[int, Tree]:
-    """Returns the tree of each running member, by its id."""
+def read_trees(members: Iterable[MixedMember]) -> dict[int, Tree]:
+    """Returns the tree of each of these members, by its id."""
     trees = {}
-    for member in ensemble.running:
+    for member in members:
         client = member.new_session()
         client.login(SUPER)
         client.call("sync", wire.string("/"))
@@ -42,39 +35,17 @@ def read_trees(ensemble: Ensemble) -> dict[int, Tree]:
 
 
 def trees_are_equal(ensemble: Ensemble) -> int:
-    """Compares every node, its statistics and its ACL on all members; returns how many there
+    """Compares every node, its statistics and its ACL on all sound members; returns how many there
     are."""
-    trees = read_trees(ensemble)
-    first = ensemble.running[0]
-    for member in ensemble.running[1:]:
+    first, *others = members = transaction_logs.sound(ensemble)
+    trees = read_trees(members)
+    for member in others:
         who = f"unlike {first}, {member}"
         try:
             disk.compare_trees(trees[first.sid], trees[member.sid], who)
         except disk.DiskError as error:
             raise MixedError(str(error)) from error
     return len(trees[first.sid])
-
-
-def read_log(file: Path) -> Iterator[tuple[int, bytes]]:
-    """Yields each transaction of a log: its zxid and its bytes, digest included."""
-    data = file.read_bytes()
-    if not data.startswith(LOG_MAGIC):
-        check(not data.strip(b"\x00"), f"{file} is not a log")
-        return
-    offset = LOG_HEADER
-    while offset + 12 <= len(data):
-        checksum, size = struct.unpack_from(">qi", data, offset)
-        payload = data[offset + 12 : offset + 12 + size]
-        if (
-            size == 0
-            or len(payload) < size
-            or data[offset + 12 + size : offset + 13 + size] != b"B"
-        ):
-            return
-        if zlib.adler32(payload) != checksum:
-            raise MixedError(f"{file}: wrong checksum at {offset}")
-        yield struct.unpack_from(">q", payload, ZXID_OFFSET)[0], payload
-        offset += 13 + size
 
 
 def logs_are_equal(ensemble: Ensemble) -> int:
@@ -90,7 +61,7 @@ def logs_are_equal(ensemble: Ensemble) -> int:
         # 3.8.0 logs again what an interrupted synchronization had brought.
         repeats = any("3.8" in log.name for log in member.logs)
         for file in member.files("log"):
-            for zxid, payload in read_log(file):
+            for zxid, payload in transaction_logs.read_log(file):
                 in_order = zxid > before or repeats
                 check(in_order, f"{member}: {zxid:#x} after {before:#x} in its log")
                 before = zxid
@@ -110,7 +81,10 @@ def nobody_complains(ensemble: Ensemble) -> str:
     on known faults of the original."""
     lines, known = logs.read(ensemble)
     logs.known.update(known)
+    lost = transaction_logs.known_holes(ensemble)
     for member in ensemble.running:
+        if member in lost and holes.has_fault(member.logs[-1].version):
+            continue
         mismatches = member.metric("digest_mismatches_count")
         if mismatches not in (None, "0"):
             lines.append(f"{member} counts {mismatches} digest mismatches")

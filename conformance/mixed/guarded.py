@@ -13,6 +13,7 @@ from conformance.mixed.compositions import all_exercises
 from conformance.mixed.ensemble import Ensemble
 from conformance.mixed.load import Load
 from conformance.mixed.members import check, implementation
+from conformance.mixed.transaction_logs import sound_hosts
 from tests.certificates import Authority
 
 Settings = Mapping[str, str]
@@ -96,7 +97,7 @@ def turned(
                     load.progress()
                 if look is not None:
                     look(ensemble, settings)
-            words = load.finish()
+            words = load.finish(sound_hosts(ensemble))
         restarts = sum(member.starts for member in ensemble.voters)
         check(restarts == (1 + len(steps)) * len(names), f"{restarts} starts")
         missing = {member.launcher.name for member in ensemble.voters} - set(led_by)

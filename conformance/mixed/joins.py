@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from conformance import wire
-from conformance.mixed import compare
+from conformance.mixed import compare, transaction_logs
 from conformance.mixed.ensemble import Ensemble
 from conformance.mixed.members import MixedMember, check, eventually, implementation
 
@@ -137,7 +137,7 @@ def _abandoned(names: Sequence[str]) -> Ensemble:
 
 def _has_logged(member: MixedMember) -> bool:
     last = list(member.files("log"))[-1]
-    return any(NEVER.encode() in payload for _, payload in compare.read_log(last))
+    return any(NEVER.encode() in payload for _, payload in transaction_logs.read_log(last))
 
 
 def _check_forgotten(ensemble: Ensemble) -> None:

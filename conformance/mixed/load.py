@@ -236,13 +236,13 @@ class Load:
             check(not worker.trouble, worker.trouble)
             check(not worker.lost, f"{worker} lost its session")
 
-    def finish(self) -> str:
-        """Ends the work and compares what clients were told with the tree; returns a few words."""
+    def finish(self, hosts: str) -> str:
+        """Ends the work and compares what clients were told with the tree that the members at
+        ``hosts`` have; returns a few words."""
         for worker in self.workers:
             worker.finish()
         self.check_alive()
-        self.admin.retry(self.admin.sync, self.top)
-        names = set(self.admin.retry(self.admin.get_children, self.top))
+        names, value = self._found(hosts)
         raised = 0
         for worker in self.workers:
             check(worker.client.client_id == worker.session, f"{worker} has another session")
@@ -255,7 +255,6 @@ class Load:
                 check(beyond not in names, f"{beyond} was never sent")
             elif isinstance(worker, Locker):
                 raised += worker.acknowledged
-        value = int(self.admin.retry(self.admin.get, f"{self.top}/locked")[0])
         check(value == raised, f"the number under the lock is {value}, raised {raised} times")
         done = sum(worker.acknowledged for worker in self.workers)
         slowest = max(worker.slowest_s for worker in self.workers)
@@ -263,6 +262,18 @@ class Load:
             f"{len(self.workers)} kazoo clients did {done} pieces of work, none lost, no session"
             f" lost, longest wait {slowest:.1f} s"
         )
+
+    def _found(self, hosts: str) -> tuple[set[str], int]:
+        """Returns the names of the nodes and the number that the lockers raise."""
+        client: Any = KazooClient(hosts, timeout=SESSION_S)
+        client.start(timeout=60)
+        try:
+            client.retry(client.sync, self.top)
+            names = set(client.retry(client.get_children, self.top))
+            return names, int(client.retry(client.get, f"{self.top}/locked")[0])
+        finally:
+            client.stop()
+            client.close()
 
     def close(self) -> None:
         """Ends all sessions."""

@@ -3,7 +3,8 @@
 Shell.
 
 A known fault is told by its issue, by the version that has it, and by what led at the time.  It is
-no complaint, unless leaders of this project avoid it and one of them led.
+no complaint, unless leaders of this project avoid it and one of them led.  One more is told by what
+a member has not logged; that the member's digests differ afterwards is no complaint either.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from conformance.mixed import java_log
+from conformance.mixed import holes, java_log, transaction_logs
 from conformance.mixed.members import PYZK, MixedMember, ProcessLog
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ known: Final[Counter[str]] = Counter()
 def read(ensemble: Ensemble) -> tuple[list[str], list[str]]:
     """Returns the complaints, and the known faults of the original in words."""
     complaints: list[str] = []
-    faults: list[str] = []
+    lost = transaction_logs.known_holes(ensemble)
+    faults = [str(hole) for found in lost.values() for hole in found]
     for member in ensemble.everybody:
         for log in member.logs:
             text = log.path.read_text(errors="replace")
@@ -41,7 +43,11 @@ def read(ensemble: Ensemble) -> tuple[list[str], list[str]]:
                 complaints += [f"{where}: {line}" for line in lines]
                 continue
             lines, seen = java_log.read(text, log.version)
-            complaints += [f"{where}: {line}" for line in lines]
+            complaints += [
+                f"{where}: {line}"
+                for line in lines
+                if not holes.is_consequence(line, log.version, lost.get(member, ()))
+            ]
             for fault, entry, port in seen:
                 led_by = _leader(ensemble, port, entry)
                 words = f"{fault.issue} in {log.name} under {led_by}: {fault.what}"

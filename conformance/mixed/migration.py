@@ -22,6 +22,7 @@ from conformance.mixed import compare
 from conformance.mixed.ensemble import Ensemble
 from conformance.mixed.load import Load
 from conformance.mixed.members import PYZK, MixedError, MixedMember, eventually, implementation
+from conformance.mixed.transaction_logs import sound_hosts
 from conformance.oracle import OracleMissingError
 from conformance.servers import Launcher
 
@@ -92,7 +93,7 @@ def there_and_back(
         say(f"three times {original.name}, member {ensemble.leader().sid} leads")
         move(ensemble, implementation(PYZK), load)
         move(ensemble, original, load)
-        return load.finish()
+        return load.finish(sound_hosts(ensemble))
 
 
 def migrate(version: str = "3.9") -> str:

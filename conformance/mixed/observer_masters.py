@@ -25,6 +25,7 @@ from conformance.mixed.members import (
     eventually,
     implementation,
 )
+from conformance.mixed.transaction_logs import sound_hosts
 from conformance.servers import Launcher
 from pyzk.runtime.free_ports import free_port
 
@@ -133,5 +134,5 @@ def follow_masters(names: Sequence[str], observers: Sequence[str]) -> str:
             load.use(ensemble.hosts)
             changed.settle(ensemble)
             load.progress()
-            words = f"{words}; {load.finish()}"
+            words = f"{words}; {load.finish(sound_hosts(ensemble))}"
         return f"{words}; {', '.join(masters)}; {changed.all_agree(ensemble)}"

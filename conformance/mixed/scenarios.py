@@ -24,6 +24,7 @@ from conformance.mixed.ensemble import Ensemble
 from conformance.mixed.load import Load
 from conformance.mixed.members import PYZK, check, eventually, implementation
 from conformance.mixed.scenario import VERSIONS, Scenario
+from conformance.mixed.transaction_logs import sound_hosts
 
 
 def composition(names: list[str]) -> str:
@@ -63,7 +64,7 @@ def kill_each(names: list[str]) -> str:
                 ensemble.start_member(member.sid)
                 ensemble.wait_serving()
                 load.progress()
-            words = load.finish()
+            words = load.finish(sound_hosts(ensemble))
         return f"{words}; led by {', '.join(led_by)}; {compare.all_agree(ensemble)}"
 
 
@@ -139,7 +140,7 @@ def kill_all(names: list[str]) -> str:
                     ensemble.start_member((turn + shift) % len(names) + 1)
                 ensemble.wait_serving()
             load.progress()
-            words = load.finish()
+            words = load.finish(sound_hosts(ensemble))
         return f"{words}; {compare.all_agree(ensemble)}"
 
 
