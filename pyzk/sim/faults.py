@@ -375,7 +375,9 @@ class Faults:
         left = [sid for sid in machines if sid not in core]
         self._say(f"healed: {_names(core)}; left as they are: {_names(left)}")
         options.spikes = options.slow_syncs = 0.0
-        options.latency_us = min(options.latency_us, _most_latency_us(options))
+        most_us = _most_delay_us(options)
+        options.latency_us = min(options.latency_us, most_us)
+        options.sync_us = min(options.sync_us, most_us)
         options.socket_bytes = max(options.socket_bytes, 1 << 14)
         if options.line_bytes_ms:
             options.line_bytes_ms = max(options.line_bytes_ms, self._needed_rate())
@@ -471,10 +473,11 @@ class Faults:
                 network.block(sid, machine.sid)
 
 
-def _most_latency_us(options: Options) -> int:
-    """Return with what latency a session outlives its own beginning: that is a write through a
-    follower, with a connection before it, and a client gives a server up after two thirds of the
-    session's timeout."""
+def _most_delay_us(options: Options) -> int:
+    """Return how long a packet, and a sync, may take so that a session outlives its own beginning:
+    that is a write through a follower, with a connection before it, and a client gives a server up
+    after two thirds of the session's timeout. Disks that take longer never come to the end of what
+    waits for them: while it waits, clients give up and ask for other sessions."""
     return options.session_timeout_ms * 1000 // 40
 
 

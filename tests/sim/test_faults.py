@@ -52,12 +52,20 @@ def test_in_the_end_lines_carry_a_snapshot_within_init_limit() -> None:
 
 
 def test_in_the_end_a_session_outlives_its_own_beginning() -> None:
-    found = []
+    latencies, syncs = [], []
     for timeout_ms in (400, 4000):
-        options = Options(1, is_declared_new=True, latency_us=40_000, session_timeout_ms=timeout_ms)
+        options = Options(
+            1,
+            is_declared_new=True,
+            latency_us=40_000,
+            sync_us=40_000,
+            session_timeout_ms=timeout_ms,
+        )
         World(options, Trace()).faults.heal()
-        found.append(options.latency_us)
-    assert found == [10_000, 40_000]
+        latencies.append(options.latency_us)
+        syncs.append(options.sync_us)
+    assert latencies == [10_000, 40_000]
+    assert syncs == [10_000, 40_000]
 
 
 def test_an_administrator_proves_as_often_as_others_that_it_is_served() -> None:
