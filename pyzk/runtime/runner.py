@@ -71,7 +71,9 @@ LONE_INPUTS: Final = 4
 REQUEST_S: Final = 15e-6
 """About how long a turn takes for each client that it answers, or whose write it has logged."""
 MAX_SYNCED_BYTES: Final = 1 << 15
-"""For more bytes of records the loop does not wait until they are durable."""
+MAX_SYNCED_RECORDS: Final = 64
+"""For more records the loop does not wait until they are durable: clients that send so many have
+sent others meanwhile, which it can serve while the disk thread syncs."""
 LAST_TURNS: Final = 4
 """In so many turns the loop has dropped whoever it had accepted when the ports closed: a turn each
 for the task, for the transport, for the news that it is connected, and for the end of it."""
@@ -424,6 +426,7 @@ class PeerRunner(ClientInputs):
         if (
             self._is_ending_turn
             and self._member is None
+            and len(records) <= MAX_SYNCED_RECORDS
             and sum(map(len, records)) <= MAX_SYNCED_BYTES
             and self.storage.commit_here(records, SHORT_SYNC_S if is_lone else turn_s)
         ):

@@ -20,6 +20,7 @@ from pyzk.runtime.runner import (
     MAX_GATHERING_TURNS,
     MAX_KEPT_BYTES,
     MAX_SYNCED_BYTES,
+    MAX_SYNCED_RECORDS,
     REQUEST_S,
     PeerRunner,
 )
@@ -247,8 +248,8 @@ def test_a_turn_waits_for_a_sync_that_is_no_longer_than_itself(what: str, count:
     serving(test)
 
 
-@pytest.mark.parametrize("what", ["long", "another"])
-def test_the_loop_waits_for_the_disk_for_a_lone_small_write_only(what: str) -> None:
+@pytest.mark.parametrize("what", ["long", "many", "another"])
+def test_the_loop_waits_for_the_disk_for_few_small_writes_of_a_lone_client(what: str) -> None:
     async def test(served: Served) -> None:
         other, _ = await served.client()
         client, _ = await served.client()
@@ -260,6 +261,8 @@ def test_the_loop_waits_for_the_disk_for_a_lone_small_write_only(what: str) -> N
             other.data_received(served.read())
             await asyncio.sleep(0)
         client.data_received(served.write(bytes(MAX_SYNCED_BYTES) if what == "long" else b""))
+        for _ in range(MAX_SYNCED_RECORDS if what == "many" else 0):
+            client.data_received(served.write())
         await until(lambda: served.runner.peer.server.outstanding == 0)
         assert served.storage.done_here == 0
 
