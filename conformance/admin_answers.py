@@ -32,7 +32,7 @@ PLACES: Final = frozenset(
     }
 )
 """Values that are paths, ports, sizes of files or names of programs, or have times in them."""
-COUNTS: Final = frozenset({"packets_received", "packets_sent", "requests"})
+COUNTS: Final = frozenset({"packets_received", "packets_sent", "queued_packets", "requests"})
 """Counts in which there is what nobody asked for: pings, and questions for the state."""
 ACTIVITY: Final = frozenset(
     {
