@@ -299,3 +299,13 @@ def test_the_comparison_lets_pass_what_two_servers_cannot_share() -> None:
     assert ours == []
     assert index_differences("", "") == ["shed_connections is missing"]
     assert index_differences("x", "") == ["shed_connections is missing"]
+
+
+def test_a_ping_may_wait_for_a_learner_and_nothing_else() -> None:
+    def found(wanted: int, got: int) -> list[str]:
+        one, other = (json.dumps({"queued_packets": count}) for count in (wanted, got))
+        return differences("observers", one, other, frozenset())
+
+    assert found(1, 0) == found(0, 1) == found(2, 2) == []
+    assert found(0, 2)
+    assert found(1, 2)
