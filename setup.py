@@ -43,6 +43,7 @@ MODULES = (
     "persistence/txnlog",
     "runtime/client_port",
     "runtime/election_port",
+    "runtime/idle_polls",
     "runtime/port",
     "runtime/quorum_port",
     "runtime/runner",

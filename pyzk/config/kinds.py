@@ -51,6 +51,7 @@ class Kind(NamedTuple):
 
 _UNITS: Final = {
     "_ms": "milliseconds",
+    "_us": "microseconds",
     "_ticks": "ticks",
     "_hours": "hours",
     "_kb": "KiB",
@@ -181,6 +182,7 @@ def _digest_name(text: str) -> object:
 INT: Final = _integer()
 LONG: Final = _integer(wide=True)
 COUNT: Final = _integer(0)
+SHORT_TIME: Final = _integer(0, 1000)
 THRESHOLD: Final = Kind("-1 or an integer of at least 1", _threshold)
 WIDE_COUNT: Final = _integer(0, wide=True)
 PLAIN_WIDE_COUNT: Final = _integer(0, wide=True, decode=False)

@@ -38,6 +38,7 @@ from pyzk.runtime.environment import (
     user_name,
     versions,
 )
+from pyzk.runtime.idle_polls import IdlePolls
 from pyzk.runtime.seams import Seams, ServerStorage, Timer
 from pyzk.runtime.sync_times import SHORT_SYNC_S
 from pyzk.runtime.unread import Unread
@@ -115,6 +116,10 @@ class PeerRunner(ClientInputs):
         """The client that was heard last."""
         self._heard_in_a_row = 0
         """How many inputs have come from it since that of another one."""
+        # A server that is given its time shares the interpreter with its clients.
+        self.idle_polls = IdlePolls(config.idle_poll_us if self._time is None else 0)
+        self._has_logged = False
+        """Whether something was logged since a client was heard."""
         self._is_ending_turn = False
         self._answered = 0
         """How many clients the turn that ends has answered."""
@@ -342,6 +347,8 @@ class PeerRunner(ClientInputs):
         )
         self._fed = []
         self._fed_bytes = 0
+        self.idle_polls.has_heard = True
+        self._has_logged = False
         self.read_clock()
         metrics = self.peer.metrics
         written = metrics.response_bytes
@@ -421,6 +428,7 @@ class PeerRunner(ClientInputs):
         """Hands log records to the disk. If it is quick, the loop waits for it where wake-ups of
         two threads would cost more: behind the write of a client that is the only one active, and
         at the end of a turn that has taken as long as a sync (docs/decisions/0029)."""
+        self._has_logged = True
         is_lone = self._heard_in_a_row >= LONE_INPUTS
         turn_s = REQUEST_S * (self._answered + len(records))
         if (
@@ -471,6 +479,8 @@ class PeerRunner(ClientInputs):
         if self._durable_zxid:
             zxid, self._durable_zxid = self._durable_zxid, 0
             self._log_synced(zxid)
+        if self._heard_in_a_row >= LONE_INPUTS and not self._has_logged and not self._is_closing:
+            self.idle_polls.begin(self._loop)
         call = self._when_serving
         if call is not None and self.role and not self._is_closing:
             self._when_serving = None

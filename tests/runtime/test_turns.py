@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from pyzk.clock import Clock
 from pyzk.config.server import ServerConfig
 from pyzk.constants import OpCode
 from pyzk.errors import StorageError
@@ -24,11 +25,12 @@ from pyzk.runtime.runner import (
     REQUEST_S,
     PeerRunner,
 )
-from pyzk.runtime.seams import Seams
+from pyzk.runtime.seams import Seams, TimeSource
 from pyzk.runtime.sync_times import SHORT_SYNC_S
 from pyzk.server.connection import CLOSED, Connection
 from pyzk.testing.seams.storage import MemoryStorage
 from tests.frames import connect_frame, create_request, encode_request
+from tests.runtime.ports import FakeTimer
 
 
 class CountingStorage(MemoryStorage):
@@ -90,10 +92,10 @@ class Transport(asyncio.Transport):
 class Served:
     """A runner in memory, and what its clients see of it."""
 
-    def __init__(self) -> None:
-        config = ServerConfig(data_dir="memory", client_port=None)
+    def __init__(self, time: TimeSource | None = None) -> None:
+        config = ServerConfig(data_dir="memory", client_port=None, idle_poll_us=1)
         self.storage = CountingStorage(config)
-        self.runner = PeerRunner(config, Seams(storage=self.storage))
+        self.runner = PeerRunner(config, Seams(storage=self.storage, time=time))
         self.number = 0
 
     async def client(self) -> tuple[ClientProtocol, Transport]:
@@ -122,11 +124,23 @@ class Served:
         return encode_request(self.number, OpCode.GET_DATA, PathWatchRequest(path, False))
 
 
-def serving(test: Callable[[Served], Awaitable[None]], code: int = 0) -> None:
+class Given:
+    """A time that a server is given; no timer is due."""
+
+    def read(self, clock: Clock) -> None:
+        clock.now_ms = clock.wall_ms = 1_000
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> FakeTimer:
+        return FakeTimer(seconds, callback)
+
+
+def serving(
+    test: Callable[[Served], Awaitable[None]], code: int = 0, time: TimeSource | None = None
+) -> None:
     """Runs a test beside a server, which is then asked to stop if it has not stopped by itself."""
 
     async def main() -> None:
-        served = Served()
+        served = Served(time)
         await served.runner.start()
         task = asyncio.ensure_future(served.runner.serve_until_stopped())
         await test(served)
@@ -226,6 +240,54 @@ def test_a_lone_write_is_answered_in_its_turn_if_the_disk_is_quick() -> None:
         assert served.storage.batches == []
 
     serving(test)
+
+
+async def ask(served: Served, *clients: ClientProtocol) -> None:
+    """Has clients read in turns, more often than a lone client would have to."""
+    for number in range(LONE_INPUTS * len(clients)):
+        clients[number % len(clients)].data_received(served.read())
+        await asyncio.sleep(0)
+
+
+async def some_turns() -> None:
+    for _turn in range(5):
+        await asyncio.sleep(0)
+
+
+def test_the_loop_polls_behind_the_reads_of_a_lone_client() -> None:
+    async def test(served: Served) -> None:
+        client, _ = await served.client()
+        await ask(served, client)
+        await until(lambda: served.runner.idle_polls.to_leave_out == 1)
+
+    serving(test)
+
+
+@pytest.mark.parametrize("is_quick", [False, True])
+def test_the_loop_does_not_poll_behind_a_write(is_quick: bool) -> None:
+    async def test(served: Served) -> None:
+        client, socket = await served.client()
+        served.storage.sync_s = 0.9 * SHORT_SYNC_S if is_quick else 1.0
+        for _ in range(2 * LONE_INPUTS):
+            socket.written.clear()
+            client.data_received(served.write())
+            await until(lambda: socket.written)
+            await some_turns()
+            assert served.runner.idle_polls.to_leave_out == 0
+        assert served.storage.done_here > 0 or not is_quick
+
+    serving(test)
+
+
+@pytest.mark.parametrize("what", ["two", "given"])
+def test_the_loop_does_not_poll(what: str) -> None:
+    async def test(served: Served) -> None:
+        clients = [(await served.client())[0] for _ in range(2 if what == "two" else 1)]
+        await ask(served, *clients)
+        await some_turns()
+        assert served.runner.idle_polls.to_leave_out == 0
+
+    serving(test, time=Given() if what == "given" else None)
 
 
 @pytest.mark.parametrize("what", ["writes", "reads"])
