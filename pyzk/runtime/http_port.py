@@ -22,7 +22,7 @@ from pyzk.outsiders import one_line
 from pyzk.runtime.addresses import look_up
 from pyzk.runtime.http_answer import send
 from pyzk.runtime.http_connection import BROKEN_BODY, Connections, HttpConnection
-from pyzk.runtime.http_fault import Complaints, QuietHandler
+from pyzk.runtime.http_fault import COMMON_HEADERS, Complaints, QuietHandler
 from pyzk.runtime.listening import DEFAULT_BACKLOG, Serving, listen_at, serve
 from pyzk.runtime.tls_door import Door, Handshakes, Reloading
 
@@ -227,8 +227,7 @@ class HttpPort:
         return await send(request, error_page(status, request.path, reason))
 
     async def _before_headers(self, request: web.Request, response: web.StreamResponse) -> None:
-        response.headers["Server"] = "pyzk"
-        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.update(COMMON_HEADERS)
         connection = self._connections.of(request.protocol)
         if connection.is_tls:
             response.headers["Strict-Transport-Security"] = _STRICT
