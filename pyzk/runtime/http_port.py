@@ -103,7 +103,9 @@ class HttpPort:
         self._tls = tls
         self._door: Door | None = None
         self._serving: list[Serving] = []
-        self._connections = Connections(name, idle_timeout_s, admits)
+        self._connections = Connections(
+            name, idle_timeout_s, admits, None if tls is None else tls.came_plain
+        )
         self.address: tuple[str, int] = ("", 0)
         """Where the port is, once it is open."""
 
@@ -196,9 +198,6 @@ class HttpPort:
         """Answers a request, and sees to it that its connection knows of it."""
         connection = self._connections.of(request.protocol)
         connection.request_begins(request.content)
-        tls = self._tls
-        if tls is not None and not connection.is_tls and connection.requests == 1:
-            tls.came_plain()
         try:
             if request.method == "TRACE":
                 return web.Response(status=FORBIDDEN)
