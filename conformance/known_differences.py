@@ -110,7 +110,9 @@ why."""
 
 # Of the path of a request no more is compared than clients send: Jetty takes `;x` out of it, goes
 # up at `..`, reads bytes that are no UTF-8 as ISO-8859-1, and refuses `%zz` and `%00` with 400;
-# here all of these are names of commands that there are not.
+# here all of these are names of commands that there are not. Nor is a request by TLS compared whose
+# header Host is no name of the certificate, though the name that TLS was asked for is: Jetty
+# answers 400 if the certificate has several names, and here Host does not matter.
 
 SINCE_39_IN_MNTR: Final = (
     *("restore_error_count", "restore_rate_limited_count"),

@@ -76,7 +76,7 @@ class SnapshotCommand:
         zxid = snapshots([written.name])[0].zxid
         headers = (("last_zxid", f"0x{zxid:x}"), ("snapshot_size", str(size)))
         is_streamed = asked.query.get("streaming", "true").lower() == "true"
-        if not is_streamed or request.method == "HEAD":
+        if not is_streamed:
             return await send(request, reply(_NAME, headers=headers))
         return await _stream(request, written, size, dict(headers))
 
@@ -117,12 +117,16 @@ def _largest_size(database: Database) -> int:
 async def _stream(
     request: web.Request, written: WrittenSnapshot, size: int, headers: dict[str, str]
 ) -> web.StreamResponse:
-    """Sends the file; a visitor who does not read it is dropped after the idle timeout."""
+    """Sends the file, or to HEAD the headers of that; a visitor who does not read it is dropped
+    after the idle timeout."""
     directory, name = written
     response = web.StreamResponse(headers=headers)
     response.content_type = "application/octet-stream"
     response.content_length = size
     await response.prepare(request)
+    if request.method == "HEAD":
+        await response.write_eof()
+        return response
     offset = 0
     while offset < size:
         try:

@@ -45,8 +45,6 @@ class HttpConnection(asyncio.Protocol):
         self.is_tls = False
         self.is_half_closed = False
         """Whether the other side sends nothing more, but may read."""
-        self.requests = 0
-        """How many requests have begun."""
         self._body: StreamReader | None = None
         """The body of the request that is being answered; None if there is none."""
         self._has_begun = False
@@ -134,7 +132,6 @@ class HttpConnection(asyncio.Protocol):
 
     def request_begins(self, body: StreamReader) -> None:
         """Note that a request has come whole, but for its body."""
-        self.requests += 1
         self._body = body
         self._has_begun = False
         self.since = self._connections.now()
@@ -187,12 +184,15 @@ class Connections:
         name: str,
         idle_timeout_s: float | None,
         admits: Callable[[int], bool],
+        came_plain: Callable[[], None] | None = None,
     ) -> None:
         """``idle_timeout_s`` is None for no limit. ``admits`` is asked whether a connection may
-        have this descriptor."""
+        have this descriptor. ``came_plain`` is called for each connection that comes without
+        TLS."""
         self._name = name
         self._idle_timeout_s = idle_timeout_s
         self._admits = admits
+        self._came_plain = came_plain
         self._limit = MOST_CONNECTIONS
         self._all: dict[QuietHandler, HttpConnection] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -253,6 +253,8 @@ class Connections:
         sock = transport.get_extra_info("socket")
         if self._is_over or not self._admits(-1 if sock is None else sock.fileno()):
             return False
+        if self._came_plain is not None and not connection.is_tls:
+            self._came_plain()
         self._all[connection.inner] = connection
         if len(self._all) <= self._limit:
             return True

@@ -19,6 +19,8 @@ from pyzk.outsiders import about
 
 log = logging.getLogger(__name__)
 
+COMMON_HEADERS: Final = {"Server": "pyzk", "X-Content-Type-Options": "nosniff"}
+"""The headers of every answer; without the first one aiohttp tells its version and Python's."""
 _SPEAKING: Final = (
     http_exceptions.BadHttpMessage,
     http_exceptions.BadHttpMethod,
@@ -60,7 +62,9 @@ class QuietHandler(web.RequestHandler):
         said = what_is_wrong(exc)
         if status == BAD_REQUEST:
             said = said or "Bad Request"
-        return super().handle_error(request, status, exc, said)
+        response = super().handle_error(request, status, exc, said)
+        response.headers.update(COMMON_HEADERS)
+        return response
 
 
 class Complaints(logging.LoggerAdapter[logging.Logger]):

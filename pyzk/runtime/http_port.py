@@ -22,7 +22,7 @@ from pyzk.outsiders import one_line
 from pyzk.runtime.addresses import look_up
 from pyzk.runtime.http_answer import send
 from pyzk.runtime.http_connection import BROKEN_BODY, Connections, HttpConnection
-from pyzk.runtime.http_fault import Complaints, QuietHandler
+from pyzk.runtime.http_fault import COMMON_HEADERS, Complaints, QuietHandler
 from pyzk.runtime.listening import DEFAULT_BACKLOG, Serving, listen_at, serve
 from pyzk.runtime.tls_door import Door, Handshakes, Reloading
 
@@ -103,7 +103,9 @@ class HttpPort:
         self._tls = tls
         self._door: Door | None = None
         self._serving: list[Serving] = []
-        self._connections = Connections(name, idle_timeout_s, admits)
+        self._connections = Connections(
+            name, idle_timeout_s, admits, None if tls is None else tls.came_plain
+        )
         self.address: tuple[str, int] = ("", 0)
         """Where the port is, once it is open."""
 
@@ -196,9 +198,6 @@ class HttpPort:
         """Answers a request, and sees to it that its connection knows of it."""
         connection = self._connections.of(request.protocol)
         connection.request_begins(request.content)
-        tls = self._tls
-        if tls is not None and not connection.is_tls and connection.requests == 1:
-            tls.came_plain()
         try:
             if request.method == "TRACE":
                 return web.Response(status=FORBIDDEN)
@@ -227,8 +226,7 @@ class HttpPort:
         return await send(request, error_page(status, request.path, reason))
 
     async def _before_headers(self, request: web.Request, response: web.StreamResponse) -> None:
-        response.headers["Server"] = "pyzk"
-        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.update(COMMON_HEADERS)
         connection = self._connections.of(request.protocol)
         if connection.is_tls:
             response.headers["Strict-Transport-Security"] = _STRICT

@@ -430,6 +430,20 @@ async def test_tls_beside_plaintext(tmp_path: Path) -> None:
         assert plain.status == 200
         assert "Strict-Transport-Security" not in plain.headers
         assert runner.peer.metrics.insecure_admin_count == 1
+        async with stranger(place) as visitor:
+            visitor.send(RUOK * 2)
+            for _ in range(2):
+                await visitor.reader.readuntil(b"}")
+        assert runner.peer.metrics.insecure_admin_count == 2  # connections, not requests
+
+
+async def test_plaintext_that_is_no_request_is_counted_too(tmp_path: Path) -> None:
+    text = f"admin.portUnification=true\n{tls_lines(tmp_path)}"
+    async with admin_server(tmp_path, text) as runner:
+        async with stranger(place_of(runner)) as visitor:
+            visitor.send(b"ruok")
+            assert b"400 Bad Request" in await visitor.rest()
+        assert runner.peer.metrics.insecure_admin_count == 1
 
 
 async def test_a_certificate_that_is_needed(tmp_path: Path) -> None:

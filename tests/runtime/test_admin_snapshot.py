@@ -62,6 +62,17 @@ async def test_without_streaming_it_says_what_there_is(tmp_path: Path) -> None:
                 assert reply.json == {"command": "snapshot", "error": None}
 
 
+async def test_a_head_has_the_headers_of_what_a_get_sends(tmp_path: Path) -> None:
+    async with admin_server(tmp_path, OFTEN) as runner, client_of(runner) as client:
+        assert await client.create("/a") == 0
+        for query in ("", "?streaming=false"):
+            whole = await ask(place_of(runner), URL + query, headers=AS_SUPER)
+            head = await ask(place_of(runner), URL + query, "HEAD", AS_SUPER)
+            assert (head.status, head.body) == (200, b"")
+            for name in ("Content-Type", "Content-Length", "last_zxid", "snapshot_size"):
+                assert (query, head.headers[name]) == (query, whole.headers[name])
+
+
 async def test_a_large_one_comes_whole(tmp_path: Path) -> None:
     async with admin_server(tmp_path, OFTEN) as runner, client_of(runner) as client:
         for at in range(10):

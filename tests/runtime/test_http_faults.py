@@ -57,6 +57,17 @@ async def test_it_is_quoted_nowhere(
     assert "topsecret" not in caplog.text
 
 
+async def test_the_answer_has_the_headers_of_all_answers(tmp_path: Path) -> None:
+    async with admin_server(tmp_path) as runner:
+        async with stranger(place_of(runner)) as visitor:
+            visitor.send(b"ruok")
+            answer = await visitor.rest()
+        lines = answer.partition(b"\r\n\r\n")[0].split(b"\r\n")
+        assert b"Server: pyzk" in lines
+        assert b"X-Content-Type-Options: nosniff" in lines
+        assert b"aiohttp" not in answer
+
+
 @pytest.mark.parametrize("rest", [b"topsecret\r\n", b"2\r\n{}topsecret\r\n"])
 async def test_a_body_that_breaks_while_it_is_read_is_quoted_nowhere(
     tmp_path: Path, rest: bytes, caplog: pytest.LogCaptureFixture
