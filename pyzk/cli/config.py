@@ -21,6 +21,7 @@ from pyzk.config.server import DEFAULTS, WILDCARD, ServerConfig, effective_value
 from pyzk.config.tls import usual_values
 from pyzk.errors import ConfigError
 from pyzk.runtime import secret_files
+from pyzk.runtime.main import explain, refuse
 
 
 class _Group(click.Group):
@@ -103,7 +104,7 @@ def _with_files(config: ServerConfig, zoo_cfg: str | None) -> ServerConfig:
 
             kerberos.library()
     except ConfigError as error:
-        fail(str(error) if zoo_cfg is None else f"{zoo_cfg}: {error}")
+        raise SystemExit(refuse(*explain(error, config, zoo_cfg=zoo_cfg))) from None
     secrets = secret_files.warning(config)
     if secrets is not None:
         found.append(secrets)

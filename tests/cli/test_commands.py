@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from pyzk import __version__
 from pyzk.cli import COMMANDS, ephemeral, main, sources
@@ -17,7 +17,7 @@ from pyzk.config.server import ServerConfig
 from pyzk.four_letter_words import FOUR_LETTER_WORDS
 from pyzk.testing import ZooKeeperServer
 from tests.certificates import Authority, Issued, write
-from tests.cli.served import Served, zoo_cfg
+from tests.cli.served import Served, check, zoo_cfg
 
 
 def test_without_arguments_it_serves_this_machine_only(serve: Served) -> None:
@@ -210,29 +210,6 @@ def test_a_server_in_memory_with_everything(
     assert server._engine.time.is_virtual
     assert how == {"control_port": 0, "connect_string_only": True, "with_parent": True}
     assert serve.logs == ("info", "text")
-
-
-def test_a_wrong_file_is_named_with_line_and_key(serve: Served, tmp_path: Path) -> None:
-    path = zoo_cfg(tmp_path, "dataDir=/d\nclientPort=one\n")
-    result = serve(path)
-    assert result.exit_code == 2
-    assert result.stderr.startswith(f"pyzk: {path}: line 2: clientPort: 'one' is not")
-    path = zoo_cfg(tmp_path, "clientPort=1\n")
-    assert serve(path).stderr.startswith(f"pyzk: {path}: dataDir: is not set")
-
-
-def test_a_wrong_properties_file_is_named_with_line_and_name(serve: Served, tmp_path: Path) -> None:
-    path = tmp_path / "p"
-    path.write_text("\nzookeeper.snapCount=x\n")
-    assert serve("--properties", str(path)).stderr.startswith(
-        f"pyzk: {path} line 2: zookeeper.snapCount: 'x' is not"
-    )
-    path.write_text("a=\\u00\n")
-    assert serve("--properties", str(path)).stderr.startswith(f"pyzk: {path}: line 1: malformed")
-
-
-def check(*args: str) -> Result:
-    return CliRunner().invoke(main, ["config", "check", *args])
 
 
 def tls_cfg(directory: Path, own: Issued, *lines: str) -> str:
