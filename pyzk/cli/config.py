@@ -145,6 +145,13 @@ def _values(config: ServerConfig, with_defaults: bool) -> list[tuple[str, object
         usual |= usual_values(QUORUM_PREFIX)
     if not with_defaults:
         values = [pair for pair in values if pair[0] not in usual or usual[pair[0]] != pair[1]]
+    ports = {
+        "clientPortAddress": config.client_port,
+        "secureClientPortAddress": config.secure_client_port,
+    }
+    for at, (name, value) in enumerate(values):
+        if value is None and ports.get(name) is not None:
+            values[at] = (name, WILDCARD)
     return values + [(f"authProvider.{suffix}", name) for suffix, name in config.auth_providers]
 
 

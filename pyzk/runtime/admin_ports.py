@@ -189,6 +189,7 @@ class AdminPorts:
         await loop.run_in_executor(None, importlib.import_module, "pyzk.runtime.admin_port")
         if self._is_over:
             return
+        from pyzk.admin.console.guard import NOBODY
         from pyzk.runtime.admin_port import open_admin_port
 
         try:
@@ -212,10 +213,11 @@ class AdminPorts:
             )
             return
         log.info(
-            "admin server on %s://%s%s",
+            "admin server on %s://%s%s%s",
             "https" if config.force_https else "http",
             place(*self._port.address),
             config.command_url,
+            "" if self._runner.config.console_enabled == NOBODY else ", console at /",
         )
 
     def _close_sockets(self) -> None:

@@ -95,6 +95,16 @@ async def test_a_taken_port_is_a_warning_and_the_server_serves(
     ) in caplog.text
 
 
+@pytest.mark.parametrize(("console", "end"), [("local", ", console at /"), ("false", "")])
+async def test_the_log_says_where_it_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, console: str, end: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with admin_server(tmp_path, f"pyzk.console.enabled={console}\n") as runner:
+        port = place_of(runner)[1]
+    assert f"admin server on http://{LOOPBACK}:{port}/commands{end}" in caplog.messages
+
+
 async def test_a_host_that_nobody_knows_is_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
