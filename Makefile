@@ -96,7 +96,7 @@ PYTEST := env PYTHONDONTWRITEBYTECODE= $(RUN) -m pytest -q
 PARALLEL := $(if $(ARGS),,-n auto --dist worksteal -o faulthandler_timeout=0)
 
 .PHONY: test
-test: $(VENV)/.test ## the fast tests, about a minute (options: make test ARGS="-k session")
+test: $(VENV)/.test ## the fast tests, one to two minutes on two cores (options: make test ARGS="-k session")
 	@$(PYTEST) $(PARALLEL) -m "$(FAST)" $(ARGS)
 
 # Keeps pictures of what it saw, and what it measured, in .build/screenshots.

@@ -56,7 +56,12 @@ class AbandonedError(Exception):
 
 
 class CompileError(Exception):
-    """Raised when the core cannot be compiled. The message names the log."""
+    """Raised when the core cannot be compiled."""
+
+    def __init__(self, log: Path) -> None:
+        super().__init__(f"the core cannot be compiled: see {log}")
+        self.log = log
+        """What the compilation has printed."""
 
 
 # ---- where it is
@@ -147,7 +152,7 @@ def _compile_aside(root: Path, aside: Path, pause: Pause, command: Sequence[str]
             process.wait()
     if process.returncode != 0 or not list(result.glob("*.so")):
         os.replace(log, failure)
-        raise CompileError(f"the core cannot be compiled; the end of {failure}:")
+        raise CompileError(failure)
     # Its content must not come to the disk later than its name.
     os.sync()
     result.rename(tree)
@@ -264,8 +269,8 @@ def compile_now(root: Path, command: Sequence[str] | None = None) -> int:
     try:
         compile_core(root, Progress(), command)
     except CompileError as error:
-        tail = failure_of(root).read_text(errors="replace").splitlines()[-TAIL_LINES:]
-        return _fail("\n".join([str(error), *tail]))
+        tail = error.log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+        return _fail("\n".join([f"the core cannot be compiled; the end of {error.log}:", *tail]))
     except KeyboardInterrupt:
         return _fail("interrupted; nothing is compiled")
     _say("the core is compiled")
@@ -301,7 +306,6 @@ def start_meanwhile() -> None:
             [sys.executable, "-m", "scripts.compiled", "meanwhile"],
             stdin=reading,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
             cwd=ROOT,
             process_group=0,
         )
@@ -312,7 +316,8 @@ def start_meanwhile() -> None:
 
 
 def compile_meanwhile(root: Path) -> int:
-    """Compile at the lowest priority until the other end of standard input is closed.
+    """Compile at the lowest priority until the other end of standard input is closed; say how it
+    went, in one line among those of the server.
 
     The check has the usual priority, so that it ends at once on a busy machine, too.
     """
@@ -325,8 +330,11 @@ def compile_meanwhile(root: Path) -> int:
 
     try:
         compile_core(root, pause, [*_lowest_priority(), *_pip()])
-    except (AbandonedError, CompileError):
+    except AbandonedError:
         return 1
+    except CompileError as error:
+        return _fail(f"{error}; again: make compile")
+    _say("the core is compiled: the next make serve uses it")
     return 0
 
 
@@ -337,7 +345,8 @@ def _lowest_priority() -> list[str]:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # its reader, or the terminal, is gone
+        print(text, file=sys.stderr, flush=True)
 
 
 def _fail(text: str) -> int:

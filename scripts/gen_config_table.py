@@ -13,7 +13,7 @@ from typing import Final
 from pyzk.config.ensemble import ensemble_defaults
 from pyzk.config.keys import GROUPS
 from pyzk.config.kinds import YES_NO, Key
-from pyzk.config.server import DEFAULTS
+from pyzk.config.server import DEFAULTS, WILDCARD
 from scripts import generated
 
 TARGET: Final = generated.DOCS / "operations.md"
@@ -23,7 +23,8 @@ DERIVED: Final = {
     "dataDir": "",
     "dataLogDir": "dataDir",
     "clientPort": "",
-    "clientPortAddress": "all",
+    "clientPortAddress": WILDCARD,
+    "secureClientPortAddress": WILDCARD,
     "minSessionTimeout": "2 ticks",
     "maxSessionTimeout": "20 ticks",
     "jute.maxbuffer.extrasize": "jute.maxbuffer",

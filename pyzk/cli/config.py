@@ -21,6 +21,7 @@ from pyzk.config.server import DEFAULTS, WILDCARD, ServerConfig, effective_value
 from pyzk.config.tls import usual_values
 from pyzk.errors import ConfigError
 from pyzk.runtime import secret_files
+from pyzk.runtime.main import explain, refuse
 
 
 class _Group(click.Group):
@@ -103,7 +104,7 @@ def _with_files(config: ServerConfig, zoo_cfg: str | None) -> ServerConfig:
 
             kerberos.library()
     except ConfigError as error:
-        fail(str(error) if zoo_cfg is None else f"{zoo_cfg}: {error}")
+        raise SystemExit(refuse(*explain(error, config, zoo_cfg=zoo_cfg))) from None
     secrets = secret_files.warning(config)
     if secrets is not None:
         found.append(secrets)
@@ -144,6 +145,13 @@ def _values(config: ServerConfig, with_defaults: bool) -> list[tuple[str, object
         usual |= usual_values(QUORUM_PREFIX)
     if not with_defaults:
         values = [pair for pair in values if pair[0] not in usual or usual[pair[0]] != pair[1]]
+    ports = {
+        "clientPortAddress": config.client_port,
+        "secureClientPortAddress": config.secure_client_port,
+    }
+    for at, (name, value) in enumerate(values):
+        if value is None and ports.get(name) is not None:
+            values[at] = (name, WILDCARD)
     return values + [(f"authProvider.{suffix}", name) for suffix, name in config.auth_providers]
 
 

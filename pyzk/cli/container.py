@@ -64,7 +64,7 @@ def command(print_only: bool, asks_health: bool) -> None:
         _log.info("environment: %s", note)
     _write_my_id(asked, _data_dir(asked, zoo_cfg))
     config = _config(asked, zoo_cfg, read_if_there)
-    raise SystemExit(runtime.run(config, called=asked.called(zoo_cfg)))
+    raise SystemExit(runtime.run(config, called=asked.called(zoo_cfg), zoo_cfg=zoo_cfg))
 
 
 def _be_process_1() -> None:

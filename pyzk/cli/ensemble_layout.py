@@ -133,7 +133,7 @@ def prepare(
         members = found
     else:
         members = _plan(directory, voters or DEFAULT_VOTERS, observers or 0, base_port, has_admin)
-    check_free(members)
+    check_free(members, is_new=found is None)
     if found is None:
         _write(members, _SETTINGS + _RECONFIG if can_change else _SETTINGS)
     return members
@@ -330,8 +330,10 @@ def _chosen(count: int, base_port: int) -> list[Ports]:
     ]
 
 
-def check_free(members: Iterable[MemberFolder]) -> None:
-    """Raise LayoutError if a port is in use, because a member would say so only in its log."""
+def check_free(members: Iterable[MemberFolder], *, is_new: bool) -> None:
+    """Raise LayoutError if a port is in use, because a member would say so only in its log. Where
+    members are there already, only those in another directory can have other ports."""
+    elsewhere = "" if is_new else " in another directory"
     for member in members:
         ports = [*zip(member.ports, ("client", "quorum", "election"), strict=True)]
         if member.admin_port is not None:
@@ -346,7 +348,7 @@ def check_free(members: Iterable[MemberFolder]) -> None:
                     raise LayoutError(
                         f"port {port}, the {name} port of server {member.sid}:"
                         f" {os.strerror(error.errno or 0)}; stop the process that uses it,"
-                        " or give another --base-port in another directory (0: ports that are free)"
+                        f" or give another --base-port{elsewhere} (0: ports that are free)"
                     ) from None
 
 

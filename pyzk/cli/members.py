@@ -151,7 +151,7 @@ def list_command(
     It takes no session where a server answers conf (4lw.commands.whitelist), and else one.
     """
     addresses = _addresses(",".join(more) or servers)
-    report = Report()
+    report = Report(is_look=True)
     try:
         observed = look_at_members(addresses, timeout_s, access)
         if observed is None:

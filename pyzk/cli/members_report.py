@@ -66,6 +66,8 @@ class Report:
     """What was asked for, and what became of it."""
 
     is_dry: bool = False
+    is_look: bool = False
+    """Whether no change was asked for."""
     outcome: int = Outcome.DONE
     steps: list[Step] = attrs.field(factory=list)
     """The changes, those that were made first."""
@@ -138,7 +140,7 @@ class Report:
                 f"{word}: {len(made)} of {len(self.steps)} steps are done; the same command goes on"
                 " from there"
             )
-        if self.outcome == Outcome.UNAVAILABLE:
+        if self.outcome == Outcome.UNAVAILABLE or self.is_look:
             return word
         if self.outcome == Outcome.UNFINISHED and self.is_unknown:
             return f"{word}: it is not known whether the change was made"
@@ -295,7 +297,9 @@ def render_plan(report: Report) -> str:
 
 
 def render_verdict(report: Report) -> str:
-    """Return what became of it."""
+    """Return what became of it: of a look that fails, the problems alone."""
+    if report.is_look:
+        return "".join(f"problem: {each.text}\n" for each in report.problems)
     lines = [report.summary()]
     lines += [f"  problem: {each.text}" for each in report.problems]
     lines += [f"  in spite of: {each.text}" for each in report.overridden]

@@ -263,6 +263,7 @@ def command(
             loop=loop,
             connect_string_only=print_connect_string,
             must_be_heard=exit_with_parent,
+            zoo_cfg=zoo_cfg,
             read_level=None if log_level else partial(_level_now, zoo_cfg, of_java, given),
         )
     )

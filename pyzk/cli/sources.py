@@ -63,10 +63,12 @@ def load(
     there is none; by default it is that on disk.
     """
     given = load_properties(properties, properties_file)
+    options = tuple(options)
     try:
         return read_config(zoo_cfg, given, options, read_file)
     except ConfigError as error:
-        fail(f"{zoo_cfg}: {error}" if zoo_cfg is not None else str(error))
+        is_of_file = error.key not in {each.label for each in (*given, *options)}
+        fail(f"{zoo_cfg}: {error}" if zoo_cfg is not None and is_of_file else str(error))
     except OSError as error:
         fail(f"cannot read {error.filename}: {error.strerror}")
 

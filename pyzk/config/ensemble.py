@@ -447,7 +447,8 @@ class _Builder:
         line = host_line or port_line
         if host is not None and port is None:
             assert line is not None
-            raise line.wrong("clientPortAddress is set but clientPort is not")
+            secure, _ = self._given("secureClientPort")
+            raise line.without_port("clientPort", is_secure_there=secure is not None)
         if host is not None:
             assert line is not None
             try:

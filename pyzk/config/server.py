@@ -449,7 +449,7 @@ class _Builder:
         ):
             address = self.given.get(name)
             if address is not None and not is_there:
-                raise address.wrong(f"{key}Address is set but {key} is not")
+                raise address.without_port(key, is_secure_there=secure is not None)
         if port is None and secure is None:
             raise ConfigError("is not set; 2181 is usual, 0 takes any free port", key="clientPort")
         if secure and secure == port:

@@ -54,6 +54,16 @@ class Setting(NamedTuple):
         """Return the error that says what is wrong with this setting."""
         return ConfigError(message, self.line, self.label)
 
+    def without_port(self, port_key: str, *, is_secure_there: bool = False) -> ConfigError:
+        """Return the error that this, the address of a port, is set and the port is not."""
+        key = f"{port_key}Address"
+        if self.label == key:
+            return self.wrong(f"{key} is set but {port_key} is not")
+        remedy = "; for the secure port set secureClientPortAddress in zoo.cfg"
+        return self.wrong(
+            f"sets {key}, and there is no {port_key}{remedy if is_secure_there else ''}"
+        )
+
 
 def of_entry(entry: Entry) -> Setting:
     """Return a line of zoo.cfg as a setting."""

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pyzk.errors import ConfigError
+from pyzk.extras import the_extra
 from pyzk.runtime.addresses import place
 from pyzk.runtime.client_port import ClientInputs
 from pyzk.runtime.loop import spawn
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-EXTRA: Final = "pyzk-server[admin]"
 LIBRARY: Final = "aiohttp"
 
 
@@ -128,10 +128,7 @@ class AdminPorts:
         self._sockets = list(sockets or ())
         config = runner.config.admin
         if config is not None and config.is_required and not _has_library():
-            raise ConfigError(
-                f"true needs a package that is not installed: pip install '{EXTRA}'",
-                key="admin.enableServer",
-            )
+            raise ConfigError(f"true needs {the_extra('admin')}", key="admin.enableServer")
         self._metrics: MetricsPort | None = None
         self._contexts: TlsContexts | None = None
         if config is not None and config.tls is not None and _has_library():
@@ -174,11 +171,8 @@ class AdminPorts:
         if config is None:
             return
         if not _has_library():
-            log.info(
-                "no admin server: it needs pip install '%s' (admin.enableServer=false ends this"
-                " line)",
-                EXTRA,
-            )
+            needed = the_extra("admin", "admin.enableServer=false ends this line")
+            log.info("no admin server: it needs %s", needed)
             self._close_sockets()
             return
         self._opening = spawn(self._open(config), "admin port")
@@ -195,6 +189,7 @@ class AdminPorts:
         await loop.run_in_executor(None, importlib.import_module, "pyzk.runtime.admin_port")
         if self._is_over:
             return
+        from pyzk.admin.console.guard import NOBODY
         from pyzk.runtime.admin_port import open_admin_port
 
         try:
@@ -218,10 +213,11 @@ class AdminPorts:
             )
             return
         log.info(
-            "admin server on %s://%s%s",
+            "admin server on %s://%s%s%s",
             "https" if config.force_https else "http",
             place(*self._port.address),
             config.command_url,
+            "" if self._runner.config.console_enabled == NOBODY else ", console at /",
         )
 
     def _close_sockets(self) -> None:

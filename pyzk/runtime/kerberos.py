@@ -18,6 +18,7 @@ from typing import Any, Final
 from pyzk.auth.sasl.gssapi import GssapiClient, GssContext, Step
 from pyzk.config.jaas import Login
 from pyzk.errors import ConfigError, SaslError
+from pyzk.extras import the_extra
 
 ACCEPTING_THREADS: Final = 2
 INITIATING_THREADS: Final = 8
@@ -176,8 +177,7 @@ def library() -> Any:
         import gssapi
     except ImportError as error:
         raise ConfigError(
-            "a Krb5LoginModule needs the library gssapi (pip install 'pyzk-server[kerberos]'):"
-            f" {error}",
+            f"a Krb5LoginModule needs {the_extra('kerberos')}: {error}",
             key="java.security.auth.login.config",
         ) from None
     return gssapi

@@ -106,13 +106,15 @@ def run(
     must_be_heard: bool = False,
     read_level: Callable[[], str] | None = None,
     called: Mapping[str, str] | None = None,
+    zoo_cfg: str | None = None,
 ) -> int:
     """Serve until a signal; return the exit code. The caller sets up logging.
 
     With ``connect_string_only`` the connect string is all that is printed when it serves. If it
     ``must_be_heard`` and standard output is closed by then, it stops: whoever started it is gone.
     ``read_level`` is asked at SIGHUP (`pyzk.runtime.reload`). ``called`` says what the user changes
-    a key by where there is no zoo.cfg: variables of a container.
+    a key by where there is no zoo.cfg: variables of a container. ``zoo_cfg`` is the file, as the
+    user names it.
     """
     if not __debug__:
         # Asserts are the contract of the core: without them it would go on in a broken state.
@@ -129,17 +131,18 @@ def run(
         _log.info("configuration: %s%s", f"line {line}: " if line else "", text)
     raise_descriptor_limit()
 
+    explained = partial(explain, config=config, called=called, zoo_cfg=zoo_cfg)
     say = _Announcement(config, out, connect_string_only, must_be_heard).begin
     try:
         manager = _manager()
         make = make_runner or _peer_runner(config, manager)
         is_real = make_runner is None
         serving = _Serving(
-            say, signals, hang_up, read_level, manager, has_health=is_real, called=called
+            say, signals, hang_up, read_level, manager, explained, has_health=is_real
         )
         return event_loop.run(serving.serve(config, make), loop)
     except ConfigError as error:
-        return refuse(*explain(error, config))
+        return refuse(*explained(error))
     except ImportError as error:
         if error.name != "uvloop":
             raise
@@ -203,12 +206,12 @@ class _Serving:
         hang_up: HangUp,
         read_level: Callable[[], str] | None,
         manager: Manager | None,
+        explained: Callable[[Exception], tuple[str, int]],
         *,
         has_health: bool,
-        called: Mapping[str, str] | None,
     ) -> None:
         self._has_health = has_health
-        self._called = called
+        self._explained = explained
         self._say = say
         self._signals = signals
         self._hang_up = hang_up
@@ -224,7 +227,7 @@ class _Serving:
             await runner.start()
         except (ConfigError, StorageError, ElectionPortError, OSError) as error:
             _audit(config, audit_log.SERVER_START, audit_log.FAILURE)
-            reason, code = explain(error, config, self._called)
+            reason, code = self._explained(error)
             self._tell_end(reason)
             return refuse(reason, code)
         except Exception:
@@ -421,12 +424,15 @@ def _signal_while_starting(hang_up: HangUp, number: int, _frame: FrameType | Non
 
 
 def explain(
-    error: Exception, config: ServerConfig, called: Mapping[str, str] | None = None
+    error: Exception,
+    config: ServerConfig,
+    called: Mapping[str, str] | None = None,
+    zoo_cfg: str | None = None,
 ) -> tuple[str, int]:
     """Return one line for the operator and the exit code, for an error while the server starts;
-    ``called`` is that of `run`."""
+    ``called`` and ``zoo_cfg`` are those of `run`."""
     if isinstance(error, ConfigError):
-        return f"configuration: {error}", ExitCode.INVALID_INVOCATION
+        return f"{zoo_cfg or 'configuration'}: {error}", ExitCode.INVALID_INVOCATION
     if isinstance(error, DirectoryLockedError):
         return str(error), ExitCode.DATADIR_LOCKED
     if isinstance(error, Corrupt):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyzk.config.record import WILDCARD
 from pyzk.errors import ConfigError
+from pyzk.extras import the_extra
 from pyzk.runtime.addresses import place
 from pyzk.runtime.listening import DEFAULT_BACKLOG, open_sockets
 from pyzk.runtime.loop import spawn
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-EXTRA: Final = "pyzk-server[admin]"
 LIBRARIES: Final = ("aiohttp", "prometheus_client")
 
 
@@ -44,10 +44,7 @@ class MetricsPort:
         """Bind the port. Raises ConfigError if a library is missing, and MetricsPortError."""
         missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
         if missing:
-            raise ConfigError(
-                f"needs a package that is not installed: pip install '{EXTRA}'",
-                key="metricsProvider.className",
-            )
+            raise ConfigError(f"needs {the_extra('admin')}", key="metricsProvider.className")
         host, port = config.metrics_http_host, config.metrics_http_port
         try:
             self._sockets: list[socket.socket] = open_sockets(

@@ -27,6 +27,7 @@ from pyzk.auth import host_names
 from pyzk.auth.certificate import Certificate, CertificateError
 from pyzk.config.tls import NEED, NONE, TLS_1_2, TLS_1_3, WANT, TlsConfig
 from pyzk.errors import ConfigError, PyzkError
+from pyzk.extras import the_extra
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -38,7 +39,6 @@ log = logging.getLogger(__name__)
 
 MOST_SESSIONS: Final = 1000
 """After so many connections of TLS 1.2 there is a new context."""
-EXTRA: Final = "pyzk-server[tls]"
 _KEYS: Final = "keyStore"
 _TRUST: Final = "trustStore"
 _VERIFY: Final = {NEED: ssl.CERT_REQUIRED, WANT: ssl.CERT_OPTIONAL, NONE: ssl.CERT_NONE}
@@ -225,10 +225,8 @@ class TlsContexts:
     def _load(self) -> _Loaded:
         config = self.config
         if importlib.util.find_spec("cryptography") is None:
-            raise ConfigError(
-                f"needs a package that is not installed: pip install '{EXTRA}'",
-                key=config.key("keyStore.location"),
-            )
+            key = config.key("keyStore.location")
+            raise ConfigError(f"needs {the_extra('tls')}", key=key)
         from pyzk.runtime import stores
 
         keys = self._read(_KEYS, config.key_store, stores.read_keys)

@@ -15,7 +15,7 @@ The environment variables are those that kazoo's harness reads:
     ZOOKEEPER_LOCAL_SESSION_RO   not needed, ignored
 
 The client port takes TLS, too, from the moment that a test asks for a secure address or for the
-certificates of a client (extra ``pyzk-server[testing]``). If the server runs then, it starts again
+certificates of a client (extra ``testing``). If the server runs then, it starts again
 with the same data.
 
 Two things differ: `lose_connection` and `expire_session` happen on the server, too, so that the

@@ -60,6 +60,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Served:
         loop: str,
         connect_string_only: bool,
         must_be_heard: bool,
+        zoo_cfg: str | None,
         read_level: Callable[[], str] | None,
     ) -> int:
         served.config, served.loop, served.read_level = config, loop, read_level

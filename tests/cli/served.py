@@ -30,3 +30,7 @@ def zoo_cfg(directory: Path, text: str) -> str:
     path = directory / "zoo.cfg"
     path.write_text(text)
     return str(path)
+
+
+def check(*args: str) -> Result:
+    return CliRunner().invoke(main, ["config", "check", *args])

@@ -354,7 +354,7 @@ def test_a_server_that_takes_no_login_does_not_hang_it() -> None:
 @pytest.mark.live
 @pytest.mark.slow
 def test_kerberos_logs_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("gssapi", reason="the library gssapi (pyzk-server[kerberos]) is missing")
+    pytest.importorskip("gssapi", reason="the library gssapi (the extra kerberos) is missing")
     if missing():
         pytest.skip(f"no realm can be made here: {missing()} (Debian's krb5-kdc) is missing")
     with realm(tmp_path) as kdc:

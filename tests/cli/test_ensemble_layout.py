@@ -184,8 +184,12 @@ def test_a_port_that_somebody_has_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ports = Ports(free_ports(1)[0], port, 0)
-        with pytest.raises(LayoutError, match=f"port {port}, the quorum port of server 7: "):
-            check_free([MemberFolder(7, False, tmp_path, ports)])
+        member = MemberFolder(7, False, tmp_path, ports)
+        with pytest.raises(LayoutError, match=f"port {port}, the quorum port of server 7: ") as new:
+            check_free([member], is_new=True)
+        assert str(new.value).endswith("or give another --base-port (0: ports that are free)")
+        with pytest.raises(LayoutError, match=r"give another --base-port in another directory \(0"):
+            check_free([member], is_new=False)
 
 
 def test_the_connect_string_has_every_member(tmp_path: Path) -> None:
@@ -248,4 +252,4 @@ def test_a_taken_admin_port_is_told(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         free = free_ports(3)
         with pytest.raises(LayoutError, match=f"port {port}, the admin port of server 7"):
-            check_free([MemberFolder(7, False, tmp_path, Ports(*free), port)])
+            check_free([MemberFolder(7, False, tmp_path, Ports(*free), port)], is_new=True)

@@ -127,6 +127,17 @@ def test_a_member_that_gives_no_session_is_listed_all_the_same(ensemble: StandIn
     assert "follower" in result.output
 
 
+def test_a_look_that_is_refused_speaks_of_no_change() -> None:
+    with ZooKeeperServer() as server:
+        result = run(server.connect_string, "list")
+        found = json.loads(run(server.connect_string, "list", "--output", "json").output)
+    assert result.exit_code == found["exit_code"] == Outcome.REFUSED
+    (line,) = result.output.splitlines()
+    assert line.startswith("problem: this server stands alone and has no members: ")
+    assert (found["outcome"], found["summary"], found["changed"]) == ("refused", "refused", False)
+    assert [each["check"] for each in found["problems"]] == ["standalone"]
+
+
 def test_servers_may_be_named_as_for_status(ensemble: StandIn) -> None:
     ensemble.form(1)
     result = CliRunner().invoke(main, ["members", "list", ensemble.connect_string])

@@ -186,7 +186,7 @@ def test_the_admin_server_is_where_the_options_say(start: Start, patience: float
     ready(process)
     assert process.stderr is not None
     told = next(line for line in process.stderr if "admin server on" in line)
-    found = re.search(r"http://127\.0\.0\.1:([0-9]+)/commands$", told.strip())
+    found = re.search(r"http://127\.0\.0\.1:([0-9]+)/commands, console at /$", told.strip())
     assert found is not None, told
     connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=patience)
     connection.request("GET", "/commands/ruok")

@@ -152,6 +152,39 @@ def test_in_the_foreground_it_is_told_how_it_went(
     assert told[-1] == "the core is compiled"
 
 
+def beside_a_server(root: Path, pip: str) -> subprocess.CompletedProcess[str]:
+    """Runs what `make serve` runs beside the server, which goes on; with this in place of pip."""
+    (root / "fake").mkdir(exist_ok=True)
+    (root / "fake" / "pip.py").write_text(pip)
+    environment = os.environ | {"PYTHONPATH": str(root / "fake")}
+    command = ("-m", "scripts.compiled", "meanwhile")
+    return python(*command, cwd=root, env=environment, stdin=subprocess.DEVNULL, check=False)
+
+
+def test_beside_a_server_one_line_says_that_it_has_ended(root: Path) -> None:
+    failed = beside_a_server(root, "raise SystemExit('no such thing')")
+    log = compiled.failure_of(root)
+    assert log.read_text() == "no such thing\n"
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr == f"the core cannot be compiled: see {log}; again: make compile\n"
+    done = beside_a_server(root, WRITES.replace("[1]", "[-1]") + '(out / "core.so").touch()')
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "the core is compiled: the next make serve uses it\n"
+    assert compiled.tree_of(root).exists()
+
+
+def test_the_log_of_a_failure_is_that_of_the_sources_it_is_about(root: Path) -> None:
+    before = compiled.failure_of(root)
+
+    def edit(_progress: Callable[[], str]) -> None:
+        (root / "pyzk" / "core.py").write_text("two")
+
+    with pytest.raises(CompileError) as caught:
+        compiled.compile_core(root, edit, BAD)
+    assert caught.value.log == before
+    assert before.read_text() == "no such thing\n"
+
+
 def test_one_that_is_not_needed_any_more_leaves_no_process_and_no_file(
     root: Path, fifo: Fifo
 ) -> None:

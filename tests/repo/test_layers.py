@@ -20,6 +20,7 @@ PACKAGE = ROOT / "pyzk"
 LAYERS = {
     "errors": 0, "int64": 0, "zxid": 0, "constants": 0, "clock": 0, "metrics": 0, "outsiders": 0,
     "audit_log": 0, "summaries": 0, "exit_codes": 0, "four_letter_words": 0, "compiling": 0,
+    "extras": 0,
     "config": 0,
     "jute": 1,
     "data": 2, "auth": 2, "persistence": 2,

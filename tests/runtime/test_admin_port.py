@@ -95,6 +95,16 @@ async def test_a_taken_port_is_a_warning_and_the_server_serves(
     ) in caplog.text
 
 
+@pytest.mark.parametrize(("console", "end"), [("local", ", console at /"), ("false", "")])
+async def test_the_log_says_where_it_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, console: str, end: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with admin_server(tmp_path, f"pyzk.console.enabled={console}\n") as runner:
+        port = place_of(runner)[1]
+    assert f"admin server on http://{LOOPBACK}:{port}/commands{end}" in caplog.messages
+
+
 async def test_a_host_that_nobody_knows_is_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -111,8 +121,8 @@ async def test_without_the_library_one_line_names_the_extra(
     with pytest.raises(ConfigError) as caught:
         await PeerRunner(config_of(tmp_path)).start()
     assert str(caught.value) == (
-        "admin.enableServer: true needs a package that is not installed:"
-        " pip install 'pyzk-server[admin]'"
+        "admin.enableServer: true needs the extra admin (in a clone of pyzk: pip install"
+        " '.[admin]')"
     )
     async with admin_server(tmp_path, is_required=False) as runner:
         assert runner.role == "standalone"
@@ -120,7 +130,10 @@ async def test_without_the_library_one_line_names_the_extra(
         assert runner.admin.address is None
     (line,) = (each for each in caplog.records if "admin server" in each.getMessage())
     assert line.levelno == logging.INFO
-    assert "pip install 'pyzk-server[admin]'" in line.getMessage()
+    assert line.getMessage() == (
+        "no admin server: it needs the extra admin (in a clone of pyzk: pip install '.[admin]';"
+        " admin.enableServer=false ends this line)"
+    )
 
 
 async def test_a_server_that_is_killed_drops_it(tmp_path: Path) -> None:

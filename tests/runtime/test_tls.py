@@ -429,8 +429,7 @@ def test_without_the_library_one_line_names_the_extra(
     with pytest.raises(ConfigError) as caught:
         make.contexts()
     assert str(caught.value) == (
-        "ssl.keyStore.location: needs a package that is not installed: pip install"
-        " 'pyzk-server[tls]'"
+        "ssl.keyStore.location: needs the extra tls (in a clone of pyzk: pip install '.[tls]')"
     )
 
 

@@ -283,7 +283,7 @@ def test_kazoos_users_may_log_in(
 
 @pytest.mark.live
 def test_kazoos_realm_may_log_in(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    pytest.importorskip("gssapi", reason="the library gssapi (pyzk-server[kerberos]) is missing")
+    pytest.importorskip("gssapi", reason="the library gssapi (the extra kerberos) is missing")
     if kdc.missing():
         pytest.skip(f"no realm can be made here: {kdc.missing()} (Debian's krb5-kdc) is missing")
     with kdc.realm(tmp_path, "KAZOOTEST.ORG") as made:

@@ -1,7 +1,7 @@
 """Certificates of a test: an authority that the library trustme makes, or files that are given.
 
 Shell. The files are in a temporary directory, which is removed with the objects that name it. The
-library and cryptography come with the extra ``pyzk-server[testing]``.
+library and cryptography come with the extra ``testing``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import tempfile
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
+from pyzk.extras import the_extra
 from pyzk.testing.errors import FixtureError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     import trustme
 
-EXTRA: Final = "pyzk-server[testing]"
 CLIENT: Final = "CN=client"
 """The subject of a client that is not named."""
 _HOSTS: Final = ("localhost", "127.0.0.1", "::1")
@@ -112,7 +112,8 @@ class Certificates:
             import trustme
         except ImportError as error:
             raise ImportError(
-                f"certificates for tests need the library trustme: pip install '{EXTRA}'"
+                "certificates for tests need the library trustme, which comes with"
+                f" {the_extra('testing')}"
             ) from error
         self._authority: trustme.CA = trustme.CA()
         self._files = _Directory()

@@ -12,6 +12,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from pyzk.extras import the_extra
 from pyzk.runtime.addresses import place
 from pyzk.testing.core import engine as states
 from pyzk.testing.core.engine import MAX_S, Engine, explain
@@ -143,11 +144,9 @@ class Controls(Secured):
         FixtureError if there is none."""
         address = self._engine.admin_address
         if address is None:
-            from pyzk.runtime.admin_ports import EXTRA  # start-up is measured
-
             raise FixtureError(
                 "there is no admin server; the argument admin=True asks for one, and it needs"
-                f" pip install '{EXTRA}'"
+                f" {the_extra('admin')}"
             )
         return address
 
