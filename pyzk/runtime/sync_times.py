@@ -22,25 +22,27 @@ MAX_PAUSE_S: Final = 600.0
 class SyncTimes:
     """Notes each sync of one disk, and judges by it."""
 
-    __slots__ = ("_last_s", "_not_before_s")
+    __slots__ = ("_not_before_s", "_takes_s")
 
     def __init__(self) -> None:
-        self._last_s = SHORT_SYNC_S
-        """How long the last sync took, whoever waited for it."""
+        self._takes_s = SHORT_SYNC_S
+        """How long a sync takes, as far as that is known: no longer than any since the loop has
+        waited for one itself."""
         self._not_before_s = 0.0
         """The time up to which the loop waits for no sync."""
 
     def are_shorter(self, limit_s: float, now_s: float) -> bool:
         """Tells whether the loop may wait for the next sync, which should take less than
         ``limit_s`` seconds."""
-        return self._last_s < min(limit_s, SHORT_SYNC_S) and now_s >= self._not_before_s
+        return self._takes_s < min(limit_s, SHORT_SYNC_S) and now_s >= self._not_before_s
 
     def note(self, took_s: float) -> None:
-        """Notes a sync of the disk thread."""
-        self._last_s = took_s
+        """Notes a sync of the disk thread, which took no longer than ``took_s``: behind it the
+        thread has waited for the interpreter, which a busy loop keeps for longer than a sync."""
+        self._takes_s = min(self._takes_s, took_s)
 
     def note_of_loop(self, took_s: float, now_s: float) -> None:
         """Notes a sync for which the loop has waited, and which has just ended."""
-        self._last_s = took_s
+        self._takes_s = took_s
         if took_s >= SHORT_SYNC_S:
             self._not_before_s = now_s + min(took_s * took_s / SHORT_SYNC_S, MAX_PAUSE_S)

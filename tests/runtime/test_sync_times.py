@@ -10,12 +10,23 @@ SHORT_S = SHORT_SYNC_S / 2
 def test_a_disk_is_slow_until_a_sync_was_short() -> None:
     times = SyncTimes()
     assert not times.are_shorter(SHORT_SYNC_S, 0.0)
+    times.note(SHORT_SYNC_S)
+    assert not times.are_shorter(SHORT_SYNC_S, 0.0)
     times.note(SHORT_S)
     assert times.are_shorter(SHORT_SYNC_S, 0.0)
-    times.note(SHORT_SYNC_S)
+    times.note_of_loop(SHORT_SYNC_S, 0.0)
     assert not times.are_shorter(SHORT_SYNC_S, 1e9)
     times.note_of_loop(SHORT_S, 1e9)
     assert times.are_shorter(SHORT_SYNC_S, 1e9)
+
+
+def test_the_thread_tells_only_how_long_a_sync_took_at_most() -> None:
+    times = SyncTimes()
+    times.note_of_loop(SHORT_S, 0.0)
+    times.note(10 * SHORT_SYNC_S)
+    assert times.are_shorter(1.1 * SHORT_S, 0.0), "it has waited for the interpreter"
+    times.note(0.5 * SHORT_S)
+    assert times.are_shorter(0.6 * SHORT_S, 0.0)
 
 
 def test_who_can_wait_for_less_asks_for_less() -> None:
@@ -23,8 +34,8 @@ def test_who_can_wait_for_less_asks_for_less() -> None:
     times.note(SHORT_S)
     assert not times.are_shorter(SHORT_S, 0.0)
     assert times.are_shorter(1.1 * SHORT_S, 0.0)
-    times.note(SHORT_SYNC_S)
-    assert not times.are_shorter(10 * SHORT_SYNC_S, 0.0), "the loop waits for no longer"
+    times.note_of_loop(SHORT_SYNC_S, 0.0)
+    assert not times.are_shorter(10 * SHORT_SYNC_S, 1e9), "the loop waits for no longer"
 
 
 def test_a_long_sync_of_the_thread_costs_no_pause() -> None:
