@@ -156,7 +156,8 @@ def beside_a_server(root: Path, pip: str) -> subprocess.CompletedProcess[str]:
     """Runs what `make serve` runs beside the server, which goes on; with this in place of pip."""
     (root / "fake").mkdir(exist_ok=True)
     (root / "fake" / "pip.py").write_text(pip)
-    environment = os.environ | {"PYTHONPATH": str(root / "fake")}
+    # The root, too: where the compiled core is tested the directory of a command is not searched.
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root / "fake"), str(root)])}
     command = ("-m", "scripts.compiled", "meanwhile")
     return python(*command, cwd=root, env=environment, stdin=subprocess.DEVNULL, check=False)
 
