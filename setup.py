@@ -48,6 +48,7 @@ MODULES = (
     "runtime/quorum_port",
     "runtime/runner",
     "runtime/sync_times",
+    "runtime/tls_link",
 )
 LEFT_OUT = (
     "server/fourletter",  # and its helpers: text for operators, nobody waits for it

@@ -2,9 +2,9 @@
 
 Shell. A write costs two wake-ups of threads if the disk thread syncs it: on a fast disk nearly as
 much as the sync (docs/decisions/0029). The loop may sync a small batch itself while syncs are
-short. One that took n times as long as a short one turns that off for n times as long as
-it took: a disk that stalls for 0.1 s holds up the loop every 20 s at most, one that stalls for a
-second every ten minutes.
+short. One that took n milliseconds turns that off for n times as long as it took: a disk that
+stalls for 0.1 s holds up the loop every 10 s at most, one that stalls for a second every ten
+minutes.
 
 ZooKeeper has no such choice: its SyncRequestProcessor is a thread.
 """
@@ -14,8 +14,10 @@ from __future__ import annotations
 from typing import Final
 
 SHORT_SYNC_S: Final = 0.0005
-"""The longest sync that is short: no longer than the loop is busy with the requests of a turn when
-some dozens of clients send them."""
+"""The longest sync that the loop waits for behind a lone write: about as long as it is busy with
+the requests of a turn when some dozens of clients send them."""
+LONGEST_SYNC_S: Final = 0.001
+"""The longest sync that the loop waits for at all."""
 MAX_PAUSE_S: Final = 600.0
 
 
@@ -34,7 +36,7 @@ class SyncTimes:
     def are_shorter(self, limit_s: float, now_s: float) -> bool:
         """Tells whether the loop may wait for the next sync, which should take less than
         ``limit_s`` seconds."""
-        return self._takes_s < min(limit_s, SHORT_SYNC_S) and now_s >= self._not_before_s
+        return self._takes_s < min(limit_s, LONGEST_SYNC_S) and now_s >= self._not_before_s
 
     def note(self, took_s: float) -> None:
         """Notes a sync of the disk thread, which took no longer than ``took_s``: behind it the
@@ -44,5 +46,5 @@ class SyncTimes:
     def note_of_loop(self, took_s: float, now_s: float) -> None:
         """Notes a sync for which the loop has waited, and which has just ended."""
         self._takes_s = took_s
-        if took_s >= SHORT_SYNC_S:
-            self._not_before_s = now_s + min(took_s * took_s / SHORT_SYNC_S, MAX_PAUSE_S)
+        if took_s >= LONGEST_SYNC_S:
+            self._not_before_s = now_s + min(took_s * took_s / LONGEST_SYNC_S, MAX_PAUSE_S)

@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 RECORD_BYTES: Final = 1 << 14
 """The most plaintext of one record. No buffer of OpenSSL gets more at once, for none ever shrinks.
 """
+LEAST_READ_BYTES: Final = 1 << 10
+"""The least that OpenSSL is asked for, or a record that came a byte at a time would be read so."""
 HANDSHAKE_BYTES: Final = 1 << 18
 """The most that the other side may send before its handshake is over."""
 UNREAD_ANSWERS_BYTES: Final = 1 << 22
@@ -356,18 +358,20 @@ class TlsLink:
         chunks: list[bytes] = []
         is_over = False
         failure: ssl.SSLError | None = None
+        # OpenSSL allocates as much as is asked for, and plaintext is shorter than its record.
+        most = min(max(len(data), LEAST_READ_BYTES), RECORD_BYTES)
         offset = 0
         while True:
             incoming.write(data[offset : offset + RECORD_BYTES])
             offset += RECORD_BYTES
             try:
                 while True:
-                    chunk = tls.read(RECORD_BYTES)
+                    chunk = tls.read(most)
                     if not chunk:
                         is_over = True
                         break
                     chunks.append(chunk)
-                    if not incoming.pending and not tls.pending():
+                    if not incoming.pending and (len(chunk) < most or not tls.pending()):
                         break
             except ssl.SSLWantReadError:
                 pass
@@ -435,6 +439,14 @@ class TlsLink:
             return
         outgoing = self._outgoing
         size = len(data)
+        if size <= RECORD_BYTES and (not self._door.frames_apart or self._is_frame(data)):
+            try:
+                tls.write(data)
+            except ssl.SSLError as error:
+                self._broken(_reason(error))
+                return
+            transport.write(outgoing.read())
+            return
         view = memoryview(data)
         frames_apart = self._door.frames_apart
         pieces: list[bytes] = []
@@ -455,6 +467,14 @@ class TlsLink:
     def writelines(self, pieces: Iterable[bytes | bytearray | memoryview]) -> None:
         """Encrypts bytes in several pieces and writes them."""
         self.write(b"".join(pieces))
+
+    def _is_frame(self, data: bytes | bytearray | memoryview) -> bool:
+        """Return whether these bytes are one frame, whole."""
+        return (
+            not self._frame_rest
+            and not self._frame_head
+            and int.from_bytes(data[:4], "big") + 4 == len(data)
+        )
 
     def _frame_end(self, view: memoryview, start: int) -> int:
         """Return where the frame ends that begins or goes on here, at most the end of all."""

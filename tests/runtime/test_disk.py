@@ -16,7 +16,7 @@ from pyzk.persistence.logwriter import LogWriter
 from pyzk.persistence.recovery import RecoveryOptions, recover
 from pyzk.persistence.snapshot import write_snapshot
 from pyzk.runtime.disk import DiskThread, SnapshotThread
-from pyzk.runtime.sync_times import SHORT_SYNC_S
+from pyzk.runtime.sync_times import LONGEST_SYNC_S, SHORT_SYNC_S
 from tests.persistence.disks import contents, create_payload, framed, workload
 from tests.transactions import database_of
 
@@ -283,16 +283,16 @@ def test_the_loop_leaves_a_slow_disk_to_the_thread() -> None:
     directory, loop, clock = MemoryDirectory(), Loop(), Clock()
     disk = disk_thread(directory, loop, clock=clock)
     written(disk, loop, 2)
-    clock.step = 20 * SHORT_SYNC_S
+    clock.step = 10 * LONGEST_SYNC_S
     assert disk.commit_here([RECORDS[2]], SHORT_SYNC_S), "nobody knew before"
     clock.step = 0.0
     assert not disk.commit_here([RECORDS[3]], SHORT_SYNC_S)
     disk.append(RECORDS[3:4], 4)
     loop.run_until(lambda: loop.synced[-1] == 4)
     wait_for(disk)
-    clock.time += 399 * SHORT_SYNC_S
+    clock.time += 99 * LONGEST_SYNC_S
     assert not disk.commit_here([RECORDS[4]], SHORT_SYNC_S)
-    clock.time += 2 * SHORT_SYNC_S
+    clock.time += 2 * LONGEST_SYNC_S
     assert disk.commit_here([RECORDS[4]], SHORT_SYNC_S)
     disk.close()
 

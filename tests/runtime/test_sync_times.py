@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyzk.runtime.sync_times import MAX_PAUSE_S, SHORT_SYNC_S, SyncTimes
+from pyzk.runtime.sync_times import LONGEST_SYNC_S, MAX_PAUSE_S, SHORT_SYNC_S, SyncTimes
 
 SHORT_S = SHORT_SYNC_S / 2
 
@@ -34,8 +34,10 @@ def test_who_can_wait_for_less_asks_for_less() -> None:
     times.note(SHORT_S)
     assert not times.are_shorter(SHORT_S, 0.0)
     assert times.are_shorter(1.1 * SHORT_S, 0.0)
-    times.note_of_loop(SHORT_SYNC_S, 0.0)
-    assert not times.are_shorter(10 * SHORT_SYNC_S, 1e9), "the loop waits for no longer"
+    times.note_of_loop(0.9 * LONGEST_SYNC_S, 0.0)
+    assert times.are_shorter(LONGEST_SYNC_S, 0.0)
+    times.note_of_loop(LONGEST_SYNC_S, 0.0)
+    assert not times.are_shorter(10 * LONGEST_SYNC_S, 1e9), "the loop waits for no longer"
 
 
 def test_a_long_sync_of_the_thread_costs_no_pause() -> None:
@@ -57,8 +59,8 @@ def pause_after(took_s: float) -> float:
 
 
 def test_the_longer_the_loop_has_waited_the_longer_the_pause_in_relation() -> None:
-    assert pause_after(SHORT_S) == 0
-    assert pause_after(0.001) == 0.002
-    assert pause_after(0.01) == 0.2
-    assert pause_after(0.1) == 20.0
+    assert pause_after(SHORT_S) == pause_after(0.9 * LONGEST_SYNC_S) == 0
+    assert pause_after(0.001) == 0.001
+    assert pause_after(0.01) == 0.1
+    assert pause_after(0.1) == 10.0
     assert pause_after(1.0) == pause_after(30.0) == MAX_PAUSE_S

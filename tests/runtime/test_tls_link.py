@@ -103,6 +103,18 @@ async def test_each_frame_ends_a_record(cut: int) -> None:
         assert frames[-1] in await reading
 
 
+async def test_what_looks_like_a_frame_inside_of_one_is_none() -> None:
+    inner = b"\0\0\0\4abcd"
+    frames = [b"\0\0\0\5whole", len(inner).to_bytes(4, "big") + inner, b"\0\0\0\1x", b"\0\0\0\2yz"]
+    async with Place(frames_apart=True).opened() as place:
+        loop = asyncio.get_running_loop()
+        reading = loop.run_in_executor(None, records, place.port, AUTHORITY.client(), 5)
+        above = await place.one()
+        for piece in (frames[0], frames[1][:4], frames[1][4:], frames[2] + frames[3]):
+            above.transport.write(piece)
+        assert await reading == [frames[0], frames[1][:4], inner, *frames[2:]]
+
+
 async def test_text_needs_no_frames() -> None:
     text = b"Zookeeper version: 3.9.3\n" * 1000
     async with Place(frames_apart=True).opened() as place:
