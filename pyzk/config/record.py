@@ -198,11 +198,11 @@ class ServerConfig:
     """How many of the most frequent paths are told with their requests; 0 counts none."""
     metrics_top_clients: int = 0
     """How many of the busiest clients are told with their requests; 0 counts none."""
+    slow_request_ms: int = 0
+    """The time from which on a request is slow; 0 means that none is."""
     idle_poll_us: int = 50
     """For how long the loop polls behind the reads of a lone client before it sleeps; 0 turns it
     off."""
-    slow_request_ms: int = 0
-    """The time from which on a request is slow; 0 means that none is."""
 
     ensemble: EnsembleConfig | None = None
     """The place among the other members; None on a lone server."""

@@ -43,17 +43,20 @@ class IdlePolls:
         self.to_leave_out = 0
         """How many polls are left out from now on."""
         self.has_heard = False
-        """Whether a client was heard since the poll began; the server sets it."""
+        """Whether a client was heard since the last poll began; the server sets it."""
 
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Polls until a client is heard, or the time is over; the loop does all else meanwhile."""
-        if self._is_polling or not self._lasts_s:
+        """Polls until a client is heard, or the time is over; the loop does all else meanwhile.
+
+        What else has ended a turn, a timer or another member, is no reason to expect a request.
+        """
+        if self._is_polling or not self.has_heard or not self._lasts_s:
             return
+        self.has_heard = False
         if self.to_leave_out:
             self.to_leave_out -= 1
             return
         self._is_polling = True
-        self.has_heard = False
         self._until_s = self._now() + self._lasts_s
         loop.call_soon(self._poll, loop)
 

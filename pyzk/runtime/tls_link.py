@@ -437,32 +437,32 @@ class TlsLink:
         tls, transport = self._tls, self._transport
         if self._is_closing or tls is None or transport is None or not data:
             return
-        outgoing = self._outgoing
-        size = len(data)
-        if size <= RECORD_BYTES and (not self._door.frames_apart or self._is_frame(data)):
-            try:
-                tls.write(data)
-            except ssl.SSLError as error:
-                self._broken(_reason(error))
-                return
-            transport.write(outgoing.read())
-            return
-        view = memoryview(data)
         frames_apart = self._door.frames_apart
-        pieces: list[bytes] = []
-        sent = 0
-        end = 0
         try:
-            while sent < size:
-                if sent == end:
-                    end = self._frame_end(view, sent) if frames_apart else size
-                sent += tls.write(view[sent : min(end, sent + RECORD_BYTES)])
-                if sent == size or outgoing.pending >= RECORD_BYTES:
-                    pieces.append(outgoing.read())
+            if len(data) <= RECORD_BYTES and (not frames_apart or self._is_frame(data)):
+                tls.write(data)
+                encrypted = self._outgoing.read()
+            else:
+                encrypted = self._in_records(tls, memoryview(data), frames_apart)
         except ssl.SSLError as error:
             self._broken(_reason(error))
             return
-        transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        transport.write(encrypted)
+
+    def _in_records(self, tls: ssl.SSLObject, view: memoryview, frames_apart: bool) -> bytes:
+        """Return bytes as records, of which each ends with a frame if those are to be apart."""
+        outgoing = self._outgoing
+        size = len(view)
+        pieces: list[bytes] = []
+        sent = 0
+        end = 0
+        while sent < size:
+            if sent == end:
+                end = self._frame_end(view, sent) if frames_apart else size
+            sent += tls.write(view[sent : min(end, sent + RECORD_BYTES)])
+            if sent == size or outgoing.pending >= RECORD_BYTES:
+                pieces.append(outgoing.read())
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def writelines(self, pieces: Iterable[bytes | bytearray | memoryview]) -> None:
         """Encrypts bytes in several pieces and writes them."""

@@ -23,6 +23,10 @@ class Loop:
         self.due.append(lambda: call(*args))
 
     def begin(self) -> None:
+        self.polls.has_heard = True
+        self.turn_ends()
+
+    def turn_ends(self) -> None:
         self.polls.begin(cast("asyncio.AbstractEventLoop", self))
 
     def turn(self) -> None:
@@ -59,11 +63,19 @@ def test_a_poll_ends_when_a_client_is_heard_and_the_next_begins() -> None:
 def test_a_poll_is_begun_once() -> None:
     loop = Loop()
     loop.begin()
-    loop.polls.has_heard = True
     loop.begin()
     assert len(loop.due) == 1
     loop.turn()
     assert loop.due == [], "what was heard meanwhile counts"
+
+
+def test_a_turn_without_a_client_begins_none() -> None:
+    loop = Loop()
+    assert loop.polled()
+    left_out = loop.polls.to_leave_out
+    for _ in range(3):
+        loop.turn_ends()
+    assert (loop.due, loop.polls.to_leave_out) == ([], left_out)
 
 
 def test_more_and_more_polls_are_left_out_while_they_are_for_nothing() -> None:
