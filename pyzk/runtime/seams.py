@@ -111,6 +111,11 @@ class ServerStorage(Protocol):
         on_synced: Callable[[int], None],
         on_error: Callable[[BaseException], None],
     ) -> None: ...
+    @property
+    def is_idle(self) -> bool:
+        """Whether the disk has nothing to do: it would begin with what it is given now at once."""
+        ...
+
     def append(self, records: list[bytes], last_zxid: int) -> None: ...
     def commit_here(self, records: list[bytes], within_s: float) -> bool:
         """Makes records durable before it returns, if that should take less than ``within_s``

@@ -64,8 +64,7 @@ class Storage:
 
     def __init__(self, config: ServerConfig) -> None:
         self.metrics = Metrics()
-        """The metrics in which snapshots and syncs are counted; the runner puts the server's
-        here."""
+        """Where snapshots and syncs are counted; the runner puts the server's metrics here."""
         self.wants_snapshot = False
         """Whether so much was replayed at the start that a snapshot is due for the next one."""
         self.blocks = True
@@ -73,9 +72,8 @@ class Storage:
         self.epochs: Epochs | None = None
         """The epochs of a member of an ensemble, once the storage is open."""
         self.saved_configs: Saved | None = None
-        """The configurations that a member without a zoo.cfg, or beside one that is never
-        written, has in its files, once the storage is open; those of other members are in the
-        configuration that it was given."""
+        """The configurations that a member without a zoo.cfg, or beside one that is never written,
+        has in its files, once the storage is open; others were given theirs."""
         self._configs: ConfigFiles | None = None
         self._unsaved: UnsavedConfigs | None = None
         self._config = config
@@ -284,6 +282,11 @@ class Storage:
             self._purge()
 
     # --- while serving --------------------------------------------------------------
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the disk thread has done all that it was given."""
+        return self._disk is not None and self._disk.is_idle
 
     def append(self, records: list[bytes], last_zxid: int) -> None:
         """Hand framed records to the disk thread."""

@@ -190,6 +190,11 @@ class SimDisk:
         current = int(directory.read(CURRENT, 0, 16)) if CURRENT in directory.names() else 0
         return current, self.durable_zxid
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether all is done that a program has ordered."""
+        return not self._is_busy
+
     def _forget(self) -> None:
         """Forget what a program has in memory."""
         self._queue: deque[Operation] = deque()

@@ -308,6 +308,9 @@ class Machine:
             call(*arguments)
             if is_input:
                 driver.flush()
+                early = self.world.options.early_records
+                if 0 < early <= len(self.peer.outbox.log) and self.disk.is_idle:
+                    driver.hand_over()
                 while self._is_turn_over:
                     self._is_turn_over = False
                     driver.end_turn()

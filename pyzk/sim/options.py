@@ -87,6 +87,9 @@ class Options:
     turn_us: int = 0
     """The longest turn of a server's loop, in which inputs are taken before links and log are
     written; 0 if every input is a turn."""
+    early_records: int = 0
+    """With so many records a server hands out its log before the turn ends, if its disk is idle; 0
+    for never."""
     piece_work: int = 0
     """How much work a server does before others have their turn; then it also tells one client and
     ends one session at a time. 0 for production's pieces."""
@@ -206,6 +209,10 @@ _MASTERS = 1 << 64
 """Keeps what is drawn of observer masters apart from what was drawn before they were simulated."""
 
 
+_EARLY = 1 << 65
+"""Keeps apart whether a log is handed out early."""
+
+
 def draw(seed: int, *, is_static: bool = False) -> Options:
     """Return the options that a seed stands for. ``is_static``: nothing is drawn of what changes
     while the ensemble runs, and the seed is what it was before that could be simulated."""
@@ -223,6 +230,7 @@ def draw(seed: int, *, is_static: bool = False) -> Options:
     if not is_static:
         _draw_changes(options, Random(seed * 2))
         _draw_masters(options, Random(seed * 2 + _MASTERS))
+        options.early_records = Random(seed * 2 + _EARLY).choice((0, 0, 1, 3))
     return options
 
 

@@ -255,6 +255,30 @@ def test_a_lone_write_waits_for_others_only_if_the_last_ones_came_together(world
     assert turn(1) == f"append 1 {zxid + 6:x}"
 
 
+def test_what_is_handed_over_leaves_before_the_turn_ends(world: World) -> None:
+    hands = Hands()
+    driver = Driver(world.peer, hands, gathering_turns=3)
+    client = client_of(world)
+    for _ in range(3):
+        client.connection.receive(_set_data())
+    driver.flush()
+    assert hands.take() == ["soon"]
+    driver.hand_over()
+    zxid = world.peer.outbox.log_zxid
+    assert hands.take() == [f"append 3 {zxid:x}"]
+    driver.end_turn()
+    assert not any(what.startswith("append") for what in hands.take()), "it is handed out once"
+
+
+def test_a_driver_that_is_abandoned_hands_nothing_over(world: World) -> None:
+    hands = Hands()
+    driver = Driver(world.peer, hands, hands)
+    want_everything(world)
+    driver.abandon()
+    driver.hand_over()
+    assert hands.take() == []
+
+
 @pytest.mark.parametrize("readers", [MANY_ANSWERED - 1, MANY_ANSWERED])
 def test_a_write_does_not_wait_for_the_next_turn_while_many_clients_read(
     world: World, readers: int

@@ -17,6 +17,7 @@ from pyzk.quorum.driver import MANY_ANSWERED
 from pyzk.runtime.client_port import ClientProtocol
 from pyzk.runtime.runner import (
     LONE_INPUTS,
+    MANY_RECORDS,
     MAX_FED_BYTES,
     MAX_GATHERING_TURNS,
     MAX_KEPT_BYTES,
@@ -378,6 +379,27 @@ def test_many_bytes_do_not_wait_for_the_end_of_the_turn() -> None:
         assert not socket.written
         client.data_received(frame)
         assert socket.written
+
+    serving(test)
+
+
+@pytest.mark.parametrize("what", ["few", "many", "busy"])
+def test_an_idle_disk_gets_many_records_before_the_turn_ends(what: str) -> None:
+    async def test(served: Served) -> None:
+        client, _ = await served.client()
+        served.storage.batches.clear()
+        count = MANY_RECORDS - (what == "few")
+        client.data_received(b"".join(served.write() for _ in range(count)))
+        at_once = [] if what == "few" else [MANY_RECORDS]
+        assert served.storage.batches == at_once
+        if what == "busy":
+            more = served.write(bytes(MAX_FED_BYTES // MANY_RECORDS))
+            client.data_received(more * MANY_RECORDS)
+            assert not served.runner.peer.outbox.dirty
+            assert len(served.runner.peer.outbox.log) == MANY_RECORDS, "they were served"
+            assert served.storage.batches == at_once, "the disk has enough to do"
+        await until(lambda: served.runner.peer.server.outstanding == 0)
+        assert sum(served.storage.batches) == count * (1 + (what == "busy"))
 
     serving(test)
 

@@ -119,6 +119,11 @@ class MemoryStorage:
 
     # --- while serving --------------------------------------------------------------
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no record waits for the end of the turn in which all become durable."""
+        return not self._is_sync_due
+
     def append(self, records: list[bytes], last_zxid: int) -> None:
         """Take framed records in zxid order."""
         self._records += records
@@ -350,6 +355,10 @@ class Valve:
 
         self._on_synced = on_synced
         self._inner.start(loop, self._synced, failed)
+
+    @property
+    def is_idle(self) -> bool:
+        return self._inner.is_idle
 
     def append(self, records: list[bytes], last_zxid: int) -> None:
         self.unsynced_zxid = last_zxid
