@@ -113,7 +113,7 @@ class CommandPages:
         method = "GET" if request.method in _READING else request.method
         if method != command.method:
             return await send(request, commands.wrong_method(asked))
-        log.info("%s, asked for by %s", command.name, visitor.address)
+        log.info("%s, asked for by %s", command.name, visitor.address, extra=about(visitor.address))
         return await self._carried[command.name](request, asked)
 
     async def _shed(self, request: web.Request, asked: Asked) -> web.StreamResponse:

@@ -12,6 +12,7 @@ import pytest
 from pyzk.constants import OpCode
 from pyzk.data.tree import DataTree
 from pyzk.errors import StorageError
+from pyzk.outsiders import SUBJECT
 from pyzk.persistence.directory import MemoryDirectory
 from pyzk.persistence.snapshot import LoadedSnapshot, read_snapshot
 from pyzk.runtime.files import FileDirectory
@@ -71,6 +72,16 @@ async def test_a_head_has_the_headers_of_what_a_get_sends(tmp_path: Path) -> Non
             assert (head.status, head.body) == (200, b"")
             for name in ("Content-Type", "Content-Length", "last_zxid", "snapshot_size"):
                 assert (query, head.headers[name]) == (query, whole.headers[name])
+
+
+async def test_who_asks_again_and_again_fills_no_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with admin_server(tmp_path) as runner:
+        await ask(place_of(runner), URL, "HEAD", AS_SUPER)
+    told = [record for record in caplog.records if "asked for" in record.message]
+    assert [record.__dict__[SUBJECT] for record in told] == ["127.0.0.1"]
 
 
 async def test_a_large_one_comes_whole(tmp_path: Path) -> None:
