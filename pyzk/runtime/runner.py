@@ -76,8 +76,8 @@ MAX_SYNCED_RECORDS: Final = 64
 """For more records the loop does not wait until they are durable: clients that send so many have
 sent others meanwhile, which it can serve while the disk thread syncs."""
 MANY_RECORDS: Final = 128
-"""So many go to a disk that is idle before the turn ends. If all clients waited for the disk, it
-would then wait for them: a third of the time (scripts/bench, set 50x20)."""
+"""The number of records that an idle disk gets before the turn ends. If all clients waited for the
+disk together, it would then wait for them: a third of the time (scripts/bench, set 50x20)."""
 LAST_TURNS: Final = 4
 """In so many turns the loop has dropped whoever it had accepted when the ports closed: a turn each
 for the task, for the transport, for the news that it is connected, and for the end of it."""

@@ -270,15 +270,6 @@ def test_what_is_handed_over_leaves_before_the_turn_ends(world: World) -> None:
     assert not any(what.startswith("append") for what in hands.take()), "it is handed out once"
 
 
-def test_a_driver_that_is_abandoned_hands_nothing_over(world: World) -> None:
-    hands = Hands()
-    driver = Driver(world.peer, hands, hands)
-    want_everything(world)
-    driver.abandon()
-    driver.hand_over()
-    assert hands.take() == []
-
-
 @pytest.mark.parametrize("readers", [MANY_ANSWERED - 1, MANY_ANSWERED])
 def test_a_write_does_not_wait_for_the_next_turn_while_many_clients_read(
     world: World, readers: int
@@ -337,6 +328,7 @@ def test_what_is_abandoned_hands_out_nothing(world: World) -> None:
     want_everything(world)
     driver.abandon()
     driver.close()
+    driver.hand_over()
     driver.end_turn()
     assert hands.take() == []
 
