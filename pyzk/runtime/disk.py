@@ -110,10 +110,10 @@ class DiskThread:
         self._busy_since_s = 0.0
         """When the thread has begun what it is doing; 0 while it waits."""
         self._abandoned = False
-        self._thread = threading.Thread(target=self._run, name="disk", daemon=True)
+        self._worker = threading.Thread(target=self._run, name="disk", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        self._worker.start()
 
     def append(self, records: list[bytes], last_zxid: int) -> None:
         """Take framed records in zxid order; the list belongs to the disk thread from now on."""
@@ -169,9 +169,9 @@ class DiskThread:
 
     def close(self) -> None:
         """Write and sync what was appended, then end the thread. Blocks until that is done."""
-        if self._thread.ident is not None:
+        if self._worker.ident is not None:
             self._hand(_CLOSE)
-            self._thread.join()
+            self._worker.join()
 
     def abandon(self) -> None:
         """End as a killed process would: forget what is still in the queue. This is for tests."""
@@ -191,9 +191,9 @@ class DiskThread:
                 self._writer.close()
         except StorageError as error:
             self._fail(error)
-        except Exception as error:  # a bug must end service too, not leave clients waiting
+        except Exception as bug:  # it must end service too, not leave clients waiting
             log.exception("the disk thread failed")
-            self._fail(StorageError(f"the disk thread failed: {error!r}", path="log"))
+            self._fail(StorageError(f"the disk thread failed: {bug!r}", path="log"))
         if self._abandoned:
             self._writer.abandon()
 
@@ -332,10 +332,10 @@ class SnapshotThread:
         self.files_lock = threading.Lock() if files_lock is None else files_lock
         """The lock that is held while files appear or go: by this thread, and by whoever replaces
         the history."""
-        self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)
+        self._worker = threading.Thread(target=self._run, name="snapshot", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        self._worker.start()
 
     # --- on the event loop --------------------------------------------------------------
 
@@ -380,9 +380,9 @@ class SnapshotThread:
     def close(self) -> None:
         """End the thread; a snapshot that is being written is given up and its file removed."""
         self.cancel()
-        if self._thread.ident is not None:
+        if self._worker.ident is not None:
             self._queue.put(_stop)
-            self._thread.join()
+            self._worker.join()
 
     def _end(self, job: SnapshotJob) -> None:
         if not job.over:
@@ -431,10 +431,10 @@ class SnapshotThread:
                 name = writer.commit()
         except StorageError as error:
             self._give_up(job, writer, error)
-        except Exception as error:  # a bug costs the snapshot, not the thread
+        except Exception as bug:  # it costs the snapshot, not the thread
             log.exception("a snapshot failed")
             path = snapshot_name(job.frozen.zxid, self._suffix)
-            self._give_up(job, writer, StorageError(f"a bug: {error!r}", path=path))
+            self._give_up(job, writer, StorageError(f"a bug: {bug!r}", path=path))
         else:
             self._post(partial(self._done, job, name))
         return True
