@@ -127,7 +127,7 @@ class ElectionLinks:
         self._logins: QuorumLogins | None = logins
         self.messages: list[tuple[int, bytes]] = []
         """The notifications that have come for the election, as (sid, notification)."""
-        self._greeting: dict[ElectionLink, None] = {}
+        self.greeting: dict[ElectionLink, None] = {}
         """The links that are not kept yet, the oldest first; those that were dialed, too, while
         this server logs in there."""
         self._dialing: dict[int, None] = {}
@@ -196,7 +196,7 @@ class ElectionLinks:
 
     def close(self) -> None:
         """Closes all links: this server ends, or starts its elections anew."""
-        for link in [*self._greeting, *self.links.values()]:
+        for link in [*self.greeting, *self.links.values()]:
             self._close(link)
         self._dialing.clear()
         self._pending.clear()
@@ -208,7 +208,7 @@ class ElectionLinks:
         """Takes a connection that somebody has opened. If too many have not said who they are, the
         oldest is closed, so that they cannot keep out one that says it at once."""
         link = ElectionLink(name, LinkState.GREETING, None)
-        strangers = [each for each in self._greeting if each.sid is None]
+        strangers = [each for each in self.greeting if each.sid is None]
         if len(strangers) >= MAX_HANDSHAKES:
             oldest = strangers[0]
             log.warning(
@@ -223,7 +223,7 @@ class ElectionLinks:
 
     def _await(self, link: ElectionLink) -> None:
         link.deadline = self.clock.now_ms + self.handshake_timeout_ms
-        self._greeting[link] = None
+        self.greeting[link] = None
 
     def dialed(self, sid: int, name: str) -> ElectionLink:
         """Takes the news that a dial has succeeded; returns the link."""
@@ -259,7 +259,7 @@ class ElectionLinks:
     def passed(self, link: ElectionLink, rest: bytes) -> None:
         """Takes the news that the other side may be who it says, and what has come behind that."""
         link.exchange = None
-        self._greeting.pop(link, None)
+        self.greeting.pop(link, None)
         initial, sid = link.initial, link.sid
         if initial is not None:
             link.initial = None
@@ -306,7 +306,7 @@ class ElectionLinks:
                 if chunk:
                     link.exchange.receive(chunk)
                 return
-            del self._greeting[link]
+            del self.greeting[link]
             if not self._admit(link, initial) or not chunk:
                 return
         self._take(link, chunk)
@@ -340,7 +340,7 @@ class ElectionLinks:
     def wake(self) -> None:
         """Closes the connections that have not said in time who they are."""
         now = self.clock.now_ms
-        for link in [link for link in self._greeting if _due(link) <= now]:
+        for link in [link for link in self.greeting if _due(link) <= now]:
             if _may_be_silent(link):
                 self.passed(link, b"")
                 continue
@@ -356,7 +356,7 @@ class ElectionLinks:
     @property
     def deadline(self) -> int | None:
         """The monotonic ms at which ``wake`` is wanted; None while no greeting is awaited."""
-        return min(map(_due, self._greeting), default=None)
+        return min(map(_due, self.greeting), default=None)
 
     # --- rules ----------------------------------------------------------------------
 
@@ -428,7 +428,7 @@ class ElectionLinks:
         addresses = given or self.addresses.candidates(sid)
         if sid in self._dialing or not addresses or not self._has_room(sid):
             return
-        if any(link.initial is not None and link.initial.sid == sid for link in self._greeting):
+        if any(link.initial is not None and link.initial.sid == sid for link in self.greeting):
             return  # it has connected, and would do so anew
         self._dialing[sid] = None
         self._outbox.commands.append(DialElection(sid, addresses))
@@ -473,7 +473,7 @@ class ElectionLinks:
         link.state = LinkState.CLOSED
         link.greeting = b""
         link.initial = None
-        self._greeting.pop(link, None)
+        self.greeting.pop(link, None)
         sid = link.sid
         if sid is not None and self.links.get(sid) is link:
             del self.links[sid]

@@ -488,10 +488,11 @@ class MemberLife:
     @property
     def deadline(self) -> int | None:
         """The monotonic ms at which ``wake`` is wanted."""
+        election, links = self.election, self.links
         due: int | None = None
         for at in (
-            self.election.deadline,
-            self.links.deadline,
+            election.deadline if election.is_running else None,
+            links.deadline if links.greeting else None,
             self._look_at,
             self._read_only_at,
             self._stand_at_ms,

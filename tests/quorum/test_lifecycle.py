@@ -126,3 +126,19 @@ def test_only_a_follower_takes_observers() -> None:
     perform(stage, "crash 3")
     perform(stage, "cut 1-3")
     assert stage.actors[1].life.observer_accepted("x") is None
+
+
+def test_who_looks_for_a_leader_wakes_for_the_election_and_for_a_stranger_who_says_nothing() -> (
+    None
+):
+    stage = Stage()
+    perform(stage, "ensemble 3")
+    perform(stage, "start 1")
+    life = stage.actors[1].life
+    assert life.phase == LOOKING
+    assert life.deadline == life.election.deadline
+    wanted = life.election.deadline
+    assert wanted is not None
+    life.links.handshake_timeout_ms = wanted - life.clock.now_ms - 1
+    life.election_accepted("stranger")
+    assert life.deadline == life.links.deadline == wanted - 1
