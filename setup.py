@@ -41,6 +41,7 @@ MODULES = (
     "persistence/replay",
     "persistence/snapshot",
     "persistence/txnlog",
+    "runtime/activity",
     "runtime/client_port",
     "runtime/disk",
     "runtime/election_port",

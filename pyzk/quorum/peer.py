@@ -109,6 +109,16 @@ class Peer:
             mode = server.role.mode
         return Status(mode, leader_sid, server.is_running, server.database.last_zxid)
 
+    def follows_alone(self, count: int, last_zxid: int) -> bool:
+        """Tells whether this server is a follower that serves, and its last ``count`` log records,
+        which end with ``last_zxid``, are all that is not committed here."""
+        server = self.server
+        return (
+            server.is_running
+            and server.role.mode == "follower"
+            and last_zxid - count == server.database.last_zxid
+        )
+
     # --- inputs ---------------------------------------------------------------------
 
     def start(self, *, wants_snapshot: bool = False) -> None:

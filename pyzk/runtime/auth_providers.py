@@ -1,4 +1,4 @@
-"""Authentication providers of other packages, found by their entry points.
+"""Authentication by other packages: providers, found by their entry points, and Kerberos.
 
 Shell. An entry point of the group ``pyzk.auth_providers`` has the name that ``authProvider.<x>`` of
 `zoo.cfg` gives, which may be that of a Java class. What it names is called with a mapping of the
@@ -14,9 +14,12 @@ from pyzk.config.security_keys import PROVIDER_CLASSES, PROVIDER_GROUP
 from pyzk.errors import ConfigError
 
 if TYPE_CHECKING:
+    import asyncio
     from importlib.metadata import EntryPoint
 
+    from pyzk.auth.sasl.gssapi import Kerberos
     from pyzk.config.server import ServerConfig
+    from pyzk.runtime.kerberos import TakeIn
 
 
 def has_provider(name: str) -> bool:
@@ -33,6 +36,20 @@ def with_custom_providers(config: ServerConfig) -> ServerConfig:
         if name not in PROVIDER_CLASSES
     ]
     return replace(config, custom_providers=tuple(made)) if made else config
+
+
+def kerberos_of(
+    config: ServerConfig, loop: asyncio.AbstractEventLoop, take_in: TakeIn
+) -> Kerberos | None:
+    """Return Kerberos if a login of clients or members asks for it. Raises ConfigError if it is not
+    installed."""
+    members = None if config.ensemble is None else config.ensemble.quorum_sasl
+    asked = [each for each in (config.sasl, members) if each is not None and each.is_kerberos]
+    if not asked:
+        return None
+    from pyzk.runtime.kerberos import GssKerberos  # few have the library
+
+    return GssKerberos(loop, take_in, asked[0].kerberos_file)
 
 
 def _make(suffix: str, name: str, config: ServerConfig) -> object:

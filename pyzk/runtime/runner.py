@@ -27,7 +27,8 @@ from pyzk.exit_codes import ExitCode
 from pyzk.quorum.driver import Driver
 from pyzk.quorum.peer import Peer
 from pyzk.quorum.standalone import standalone_peer
-from pyzk.runtime.auth_providers import with_custom_providers
+from pyzk.runtime.activity import Activity
+from pyzk.runtime.auth_providers import kerberos_of, with_custom_providers
 from pyzk.runtime.client_port import ClientInputs, ClientProtocol
 from pyzk.runtime.client_ports import ClientPorts
 from pyzk.runtime.environment import (
@@ -46,7 +47,6 @@ from pyzk.server.connection import Connection
 from pyzk.server.host import NO_PORT, Host
 
 if TYPE_CHECKING:
-    from pyzk.auth.sasl.gssapi import Kerberos
     from pyzk.quorum.configurations import Configurations
     from pyzk.runtime.admin_ports import AdminPorts
     from pyzk.runtime.member_ports import MemberPorts
@@ -67,8 +67,6 @@ has been given only."""
 MAX_KEPT_BYTES: Final = 1 << 18
 """With more replies than this, to all clients, the rest of a turn waits until they are written: a
 thousand clients may ask for a megabyte each."""
-LONE_INPUTS: Final = 4
-"""A client that has sent the last so many inputs is taken for the only one that is active."""
 REQUEST_S: Final = 15e-6
 """About how long a turn takes for each client that it answers, or whose write it has logged."""
 MAX_SYNCED_BYTES: Final = 1 << 15
@@ -115,15 +113,13 @@ class PeerRunner(ClientInputs):
         self._fed_bytes = 0
         self._is_turn_due = False
         """Whether the loop is going to call ``_end_turn``."""
-        self._active: Connection | None = None
-        """The client that was heard last."""
-        self._heard_in_a_row = 0
-        """How many inputs have come from it since that of another one."""
+        self._activity = Activity()
         # A server that is given its time shares the interpreter with its clients.
         self.idle_polls = IdlePolls(config.idle_poll_us if self._time is None else 0)
-        self._has_logged = False
-        """Whether something was logged since a client was heard."""
         self._is_ending_turn = False
+        self._ends_turn_next = False
+        """Whether a turn that becomes due is ended by who has asked for it: there is no need to go
+        round the loop."""
         self._answered = 0
         """How many clients the turn that ends has answered."""
         self._durable_zxid = 0
@@ -236,22 +232,11 @@ class PeerRunner(ClientInputs):
             tls_handshakes=partial(getattr, self._clients, "handshake_count"),
             sync_wait_ms=self.storage.sync_wait_ms,
             user=user_name(),
-            kerberos=self._kerberos(),
+            kerberos=kerberos_of(self.config, self._loop, self.take_in),
         )
         self._clients_taken_at()
         self.peer.run_on(self._host)
         self.storage.metrics = self.peer.metrics
-
-    def _kerberos(self) -> Kerberos | None:
-        """Returns Kerberos if a login asks for it. Raises ConfigError if it is not installed."""
-        sasl, ensemble = self.config.sasl, self.config.ensemble
-        members = None if ensemble is None else ensemble.quorum_sasl
-        asked = [each for each in (sasl, members) if each is not None and each.is_kerberos]
-        if not asked:
-            return None
-        from pyzk.runtime.kerberos import GssKerberos  # few have the library
-
-        return GssKerberos(self._loop, self.take_in, asked[0].kerberos_file)
 
     def _clients_taken_at(self) -> None:
         plain, secure = self._clients.address, self._clients.secure_address
@@ -353,15 +338,12 @@ class PeerRunner(ClientInputs):
         self._fed = []
         self._fed_bytes = 0
         self.idle_polls.has_heard = True
-        self._has_logged = False
         self.read_clock()
+        activity = self._activity
         metrics = self.peer.metrics
         written = metrics.response_bytes
         for connection, data in fed:
-            if connection is not self._active:
-                self._active = connection
-                self._heard_in_a_row = 0
-            self._heard_in_a_row += 1
+            activity.hear(connection)
             connection.receive(data)
             if metrics.response_bytes - written > MAX_KEPT_BYTES:
                 self._driver.flush()
@@ -379,8 +361,7 @@ class PeerRunner(ClientInputs):
     def lost(self, connection: Connection) -> None:
         """Takes the news that the socket of a connection is gone."""
         self.settle()
-        if connection is self._active:
-            self._active = None
+        self._activity.forget(connection)
         self._take(connection, "lost", connection.closed)
 
     def _log_synced(self, zxid: int) -> None:
@@ -430,22 +411,30 @@ class PeerRunner(ClientInputs):
     # --- outputs: what `quorum.driver` asks for -----------------------------------------
 
     def append(self, records: list[bytes], last_zxid: int) -> None:
-        """Hands log records to the disk. If it is quick, the loop waits for it where wake-ups of
-        two threads would cost more: behind the write of a client that is the only one active, and
-        at the end of a turn that has taken as long as a sync (docs/decisions/0029)."""
-        self._has_logged = True
-        is_lone = self._heard_in_a_row >= LONE_INPUTS
-        turn_s = REQUEST_S * (self._answered + len(records))
-        if (
-            self._is_ending_turn
-            and self._member is None
-            and len(records) <= MAX_SYNCED_RECORDS
-            and sum(map(len, records)) <= MAX_SYNCED_BYTES
-            and self.storage.commit_here(records, SHORT_SYNC_S if is_lone else turn_s)
-        ):
+        """Hands log records to the disk, or waits until they are durable."""
+        within_s = self._may_wait_s(records, last_zxid) if self._is_ending_turn else 0.0
+        self._activity.log()
+        if within_s and self.storage.commit_here(records, within_s):
             self._durable_zxid = last_zxid
         else:
             self.storage.append(records, last_zxid)
+
+    def _may_wait_s(self, records: list[bytes], last_zxid: int) -> float:
+        """Returns for how many seconds the loop may wait for the disk at the end of a turn, rather
+        than pay for the wake-ups of two threads; 0 if it may not.
+
+        It waits for one client that nobody else shares the server with, and at the end of a turn
+        that has taken as long as a sync (docs/decisions/0029). A follower waits if nothing else is
+        on its way in the ensemble; a leader never does, for all members wait for it (0047).
+        """
+        count = len(records)
+        if count > MAX_SYNCED_RECORDS or sum(map(len, records)) > MAX_SYNCED_BYTES:
+            return 0.0
+        if self._member is None:
+            is_lone = self._activity.is_of_one
+            return SHORT_SYNC_S if is_lone else REQUEST_S * (self._answered + count)
+        is_lone = self._activity.is_low and self.peer.follows_alone(count, last_zxid)
+        return SHORT_SYNC_S if is_lone else 0.0
 
     def take_snapshot(self, database: Database) -> None:
         """Has a snapshot of the present state written."""
@@ -463,7 +452,8 @@ class PeerRunner(ClientInputs):
         """Ends the turn when the loop has taken in what the sockets have now."""
         if not self._is_turn_due:
             self._is_turn_due = True
-            self._loop.call_soon(self._end_turn)
+            if not self._ends_turn_next:
+                self._loop.call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
         self._is_turn_due = False
@@ -482,14 +472,25 @@ class PeerRunner(ClientInputs):
         finally:
             self._is_ending_turn = False
         if self._durable_zxid:
-            zxid, self._durable_zxid = self._durable_zxid, 0
-            self._log_synced(zxid)
-        if self._heard_in_a_row >= LONE_INPUTS and not self._has_logged and not self._is_closing:
+            self._take_durable()
+        activity = self._activity
+        if activity.is_of_one and not activity.has_logged and not self._is_closing:
             self.idle_polls.begin(self._loop)
         call = self._when_serving
         if call is not None and self.role and not self._is_closing:
             self._when_serving = None
             call()
+
+    def _take_durable(self) -> None:
+        """Tells the core what the loop has made durable. A follower's answer to its leader goes at
+        once: the turn that it makes due has nothing else to wait for."""
+        zxid, self._durable_zxid = self._durable_zxid, 0
+        self._ends_turn_next = self._member is not None and not self._is_turn_due
+        self._log_synced(zxid)
+        if self._ends_turn_next:
+            self._ends_turn_next = False
+            if self._is_turn_due:
+                self._end_turn()
 
     def wake_at(self, at_ms: int) -> None:
         """Sets the timer."""

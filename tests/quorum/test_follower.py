@@ -10,7 +10,16 @@ from pyzk.quorum import packets
 from pyzk.server.passwords import session_password
 from pyzk.zxid import make
 from tests.frames import create_request
-from tests.quorum.learner_world import SYNC, LearnerWorld, both, commit, ping, proposal, ready
+from tests.quorum.learner_world import (
+    SYNC,
+    LearnerWorld,
+    both,
+    commit,
+    inform,
+    ping,
+    proposal,
+    ready,
+)
 from tests.transactions import SESSION, create, txn
 from tests.world import Client
 
@@ -80,6 +89,32 @@ def test_a_commit_is_applied_before_the_own_disk_has_answered() -> None:
     assert world.paths() == ["/a"]
     assert world.committed == [E1 + 1]
     assert world.database.last_zxid == E1 + 1
+
+
+def test_a_write_is_alone_if_all_that_came_before_is_committed() -> None:
+    world = serving()
+    alone = world.peer.follows_alone
+    world.hear(proposal(create(E1 + 1)))
+    assert not alone(1, E1 + 1), "the first of an epoch follows nothing that can be counted"
+    world.hear(commit(E1 + 1), proposal(create(E1 + 2)))
+    assert alone(1, E1 + 2)
+    world.hear(proposal(create(E1 + 3)))
+    assert not alone(1, E1 + 3)
+    assert alone(2, E1 + 3)
+    world.hear(commit(E1 + 2))
+    assert alone(1, E1 + 3)
+    world.hear(commit(E1 + 3))
+    assert not alone(1, E1 + 3), "it is committed: nobody waits for it"
+    world.hear(proposal(create(E1 + 4)))
+    world.server.is_running = False
+    assert not alone(1, E1 + 4)
+
+
+def test_an_observer_follows_nobody_alone() -> None:
+    world = LearnerWorld(is_observer=True)
+    world.serve()
+    world.hear(inform(create(E1 + 1)))
+    assert not world.peer.follows_alone(0, E1 + 1)
 
 
 def test_commits_come_in_the_order_of_the_proposals() -> None:

@@ -9,20 +9,26 @@ import logging
 import socket
 from dataclasses import replace
 from functools import partial
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 
 import pytest
 from attrs import evolve
 
 from pyzk.config.server import ServerConfig
+from pyzk.constants import OpCode
 from pyzk.errors import ElectionPortError, StorageError
+from pyzk.jute.records import PathWatchRequest
 from pyzk.runtime import logs
+from pyzk.runtime.activity import LONE_INPUTS
 from pyzk.runtime.files import FileDirectory
 from pyzk.runtime.free_ports import free_ports
-from pyzk.runtime.runner import LONE_INPUTS, PeerRunner
+from pyzk.runtime.member_ports import MemberPorts
+from pyzk.runtime.runner import PeerRunner
 from pyzk.runtime.seams import Seams
 from pyzk.runtime.storage import Storage
+from pyzk.runtime.sync_times import SHORT_SYNC_S
+from pyzk.server.outbox import Outgoing
 from tests.runtime.members import (
     Ensemble,
     connect,
@@ -61,17 +67,78 @@ async def test_three_members_elect_and_replicate(tmp_path: Path) -> None:
             assert {"acceptedEpoch", "currentEpoch"} <= set(names)
 
 
-async def test_a_member_leaves_every_sync_to_its_disk_thread(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("writer", ["follower", "leader"])
+async def test_followers_wait_for_the_disk_with_a_lone_write_and_the_leader_never_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer: str
 ) -> None:
-    called: list[list[bytes]] = []
-    monkeypatch.setattr(Storage, "commit_here", lambda _, records, __: called.append(records))
+    waited: dict[Storage, int] = {}
+
+    def commit_here(storage: Storage, records: list[bytes], within_s: float) -> bool:
+        assert within_s == SHORT_SYNC_S
+        waited[storage] = waited.get(storage, 0) + len(records)
+        return False  # as if syncs took long
+
+    monkeypatch.setattr(Storage, "commit_here", commit_here)
     async with whole(tmp_path) as made:
-        client = await connect(made.runners[made.leader])
+        leader = made.leader
+        followers = [runner for sid, runner in made.runners.items() if sid != leader]
+        client = await connect(followers[0] if writer == "follower" else made.runners[leader])
+        waited.clear()
         for number in range(2 * LONE_INPUTS):
             assert await client.create(f"/{number}") == 0
         client.writer.close()
-    assert not called
+    assert waited == {runner.storage: 2 * LONE_INPUTS for runner in followers}
+
+
+async def test_what_a_follower_has_waited_for_is_acknowledged_in_the_same_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def commit_here(storage: Storage, records: list[bytes], within_s: float) -> bool:
+        seen.append("durable")
+        asyncio.get_running_loop().call_soon(seen.append, "next turn")
+        return True
+
+    def send(ports: MemberPorts, link: Outgoing) -> None:
+        if seen[-1:] == ["durable"]:
+            seen.append("sent")
+        send_really(ports, link)
+
+    send_really = MemberPorts.send
+    async with whole(tmp_path) as made:
+        client = await connect(made.runners[made.leader])
+        monkeypatch.setattr(Storage, "commit_here", commit_here)
+        monkeypatch.setattr(MemberPorts, "send", send)
+        assert await client.create("/a") == 0
+        await made.wait_for(lambda: seen.count("next turn") == len(made.runners) - 1)
+        client.writer.close()
+    behind = [after for before, after in pairwise(seen) if before == "durable"]
+    assert behind == ["sent", "sent"]
+
+
+async def test_a_follower_leaves_the_disk_to_its_thread_while_clients_are_active(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[Storage] = []
+
+    def commit_here(storage: Storage, records: list[bytes], within_s: float) -> bool:
+        waited.append(storage)
+        return False
+
+    async with whole(tmp_path) as made:
+        leader = made.leader
+        busy, idle = (runner for sid, runner in made.runners.items() if sid != leader)
+        readers = [await connect(busy) for _ in range(2)]
+        client = await connect(made.runners[leader])
+        monkeypatch.setattr(Storage, "commit_here", commit_here)
+        for number in range(3):
+            for reader in readers:
+                await reader.call(OpCode.EXISTS, PathWatchRequest("/", False))
+            assert await client.create(f"/{number}") == 0
+        for each in (client, *readers):
+            each.writer.close()
+    assert waited == [idle.storage] * 3
 
 
 async def test_the_others_go_on_when_the_leader_is_killed_and_it_comes_back(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from pyzk.errors import StorageError
 from pyzk.exit_codes import ExitCode
 from pyzk.jute.records import PathWatchRequest
 from pyzk.quorum.driver import MANY_ANSWERED
+from pyzk.runtime.activity import LONE_INPUTS
 from pyzk.runtime.client_port import ClientProtocol
 from pyzk.runtime.runner import (
-    LONE_INPUTS,
     MANY_RECORDS,
     MAX_FED_BYTES,
     MAX_GATHERING_TURNS,
