@@ -22,15 +22,15 @@ LONE_INPUTS: Final = 4
 class Activity:
     """Notes who has been heard, and whether something was logged behind it."""
 
-    __slots__ = ("_client", "_in_a_row", "_since_log", "has_logged")
+    __slots__ = ("_client", "_in_a_row", "has_heard", "has_logged")
 
     def __init__(self) -> None:
         self._client: Connection | None = None
         """The client that was heard last."""
         self._in_a_row: int = 0
         """How many inputs have come from it since that of another one."""
-        self._since_log: int = 0
-        """How many inputs of clients have come since something was logged."""
+        self.has_heard: bool = False
+        """Whether a client was heard since something was logged."""
         self.has_logged: bool = False
         """Whether something was logged since a client was heard."""
 
@@ -40,7 +40,7 @@ class Activity:
             self._client = client
             self._in_a_row = 0
         self._in_a_row += 1
-        self._since_log += 1
+        self.has_heard = True
         self.has_logged = False
 
     def forget(self, client: Connection) -> None:
@@ -50,16 +50,10 @@ class Activity:
 
     def log(self) -> None:
         """Notes that something was logged."""
-        self._since_log = 0
+        self.has_heard = False
         self.has_logged = True
 
     @property
     def is_of_one(self) -> bool:
         """Whether nobody but one client is known to be active."""
         return self._in_a_row >= LONE_INPUTS
-
-    @property
-    def is_low(self) -> bool:
-        """Whether nobody is active but who may have written what was logged since: one client at
-        the most, or one input for each log."""
-        return self._since_log <= 1 or self._in_a_row >= LONE_INPUTS

@@ -424,8 +424,8 @@ class PeerRunner(ClientInputs):
         than pay for the wake-ups of two threads; 0 if it may not.
 
         It waits for one client that nobody else shares the server with, and at the end of a turn
-        that has taken as long as a sync (docs/decisions/0029). A follower waits if nothing else is
-        on its way in the ensemble; a leader never does, for all members wait for it (0047).
+        that has taken as long as a sync (docs/decisions/0029). A follower waits while no client is
+        active here and nothing else is on its way; a leader never, for others wait for it (0047).
         """
         count = len(records)
         if count > MAX_SYNCED_RECORDS or sum(map(len, records)) > MAX_SYNCED_BYTES:
@@ -433,8 +433,8 @@ class PeerRunner(ClientInputs):
         if self._member is None:
             is_lone = self._activity.is_of_one
             return SHORT_SYNC_S if is_lone else REQUEST_S * (self._answered + count)
-        is_lone = self._activity.is_low and self.peer.follows_alone(count, last_zxid)
-        return SHORT_SYNC_S if is_lone else 0.0
+        is_idle = not self._activity.has_heard and self.peer.follows_alone(count, last_zxid)
+        return SHORT_SYNC_S if is_idle else 0.0
 
     def take_snapshot(self, database: Database) -> None:
         """Has a snapshot of the present state written."""

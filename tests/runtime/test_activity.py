@@ -36,37 +36,15 @@ def test_another_connection_of_a_client_that_is_gone_counts_anew(clients: list[C
     assert not activity.is_of_one
 
 
-def test_it_knows_whether_something_was_logged_behind_the_last_input(
-    clients: list[Connection],
-) -> None:
+def test_it_knows_what_came_last_an_input_or_a_log(clients: list[Connection]) -> None:
     activity = Activity()
-    seen = [activity.has_logged]
+
+    def seen() -> tuple[bool, bool]:
+        return activity.has_heard, activity.has_logged
+
+    assert seen() == (False, False)
     for client in clients:
-        activity.log()
-        seen.append(activity.has_logged)
         activity.hear(client)
-        seen.append(activity.has_logged)
-    assert seen == [False, True, False, True, False]
-
-
-def test_activity_is_low_with_one_input_for_each_log(clients: list[Connection]) -> None:
-    activity = Activity()
-    seen = [activity.is_low]
-    for number in range(2 * LONE_INPUTS):
-        activity.hear(clients[number % 2])
-        seen.append(activity.is_low)
+        assert seen() == (True, False)
         activity.log()
-    assert all(seen)
-    activity.hear(clients[0])
-    activity.hear(clients[1])
-    seen = [activity.is_low]
-    activity.log()
-    seen.append(activity.is_low)
-    assert seen == [False, True]
-
-
-def test_activity_is_low_however_much_a_lone_client_reads(clients: list[Connection]) -> None:
-    activity = Activity()
-    for number in range(2 * LONE_INPUTS):
-        activity.hear(clients[0])
-        assert activity.is_low == (number == 0 or number + 1 >= LONE_INPUTS)
+        assert seen() == (False, True)

@@ -20,12 +20,11 @@ from pyzk.constants import OpCode
 from pyzk.errors import ElectionPortError, StorageError
 from pyzk.jute.records import PathWatchRequest
 from pyzk.runtime import logs
-from pyzk.runtime.activity import LONE_INPUTS
 from pyzk.runtime.files import FileDirectory
 from pyzk.runtime.free_ports import free_ports
 from pyzk.runtime.member_ports import MemberPorts
 from pyzk.runtime.runner import PeerRunner
-from pyzk.runtime.seams import Seams
+from pyzk.runtime.seams import Seams, ServerStorage
 from pyzk.runtime.storage import Storage
 from pyzk.runtime.sync_times import SHORT_SYNC_S
 from pyzk.server.outbox import Outgoing
@@ -68,26 +67,28 @@ async def test_three_members_elect_and_replicate(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("writer", ["follower", "leader"])
-async def test_followers_wait_for_the_disk_with_a_lone_write_and_the_leader_never_does(
+async def test_followers_without_the_client_wait_for_the_disk_with_a_lone_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer: str
 ) -> None:
-    waited: dict[Storage, int] = {}
+    waited: dict[ServerStorage, int] = {}
 
     def commit_here(storage: Storage, records: list[bytes], within_s: float) -> bool:
         assert within_s == SHORT_SYNC_S
         waited[storage] = waited.get(storage, 0) + len(records)
         return False  # as if syncs took long
 
-    monkeypatch.setattr(Storage, "commit_here", commit_here)
     async with whole(tmp_path) as made:
         leader = made.leader
         followers = [runner for sid, runner in made.runners.items() if sid != leader]
-        client = await connect(followers[0] if writer == "follower" else made.runners[leader])
-        waited.clear()
-        for number in range(2 * LONE_INPUTS):
+        taken = followers.pop() if writer == "follower" else made.runners[leader]
+        client = await connect(taken)
+        assert await client.create("/first") == 0
+        await made.wait_for(lambda: all(each.storage.is_idle for each in made.runners.values()))
+        monkeypatch.setattr(Storage, "commit_here", commit_here)
+        for number in range(3):
             assert await client.create(f"/{number}") == 0
         client.writer.close()
-    assert waited == {runner.storage: 2 * LONE_INPUTS for runner in followers}
+    assert waited == {runner.storage: 3 for runner in followers}
 
 
 async def test_what_a_follower_has_waited_for_is_acknowledged_in_the_same_turn(
@@ -117,10 +118,10 @@ async def test_what_a_follower_has_waited_for_is_acknowledged_in_the_same_turn(
     assert behind == ["sent", "sent"]
 
 
-async def test_a_follower_leaves_the_disk_to_its_thread_while_clients_are_active(
+async def test_a_follower_whose_clients_are_active_leaves_the_disk_to_its_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waited: list[Storage] = []
+    waited: list[ServerStorage] = []
 
     def commit_here(storage: Storage, records: list[bytes], within_s: float) -> bool:
         waited.append(storage)
@@ -129,14 +130,12 @@ async def test_a_follower_leaves_the_disk_to_its_thread_while_clients_are_active
     async with whole(tmp_path) as made:
         leader = made.leader
         busy, idle = (runner for sid, runner in made.runners.items() if sid != leader)
-        readers = [await connect(busy) for _ in range(2)]
-        client = await connect(made.runners[leader])
+        reader, client = await connect(busy), await connect(made.runners[leader])
         monkeypatch.setattr(Storage, "commit_here", commit_here)
         for number in range(3):
-            for reader in readers:
-                await reader.call(OpCode.EXISTS, PathWatchRequest("/", False))
+            await reader.call(OpCode.EXISTS, PathWatchRequest("/", False))
             assert await client.create(f"/{number}") == 0
-        for each in (client, *readers):
+        for each in (client, reader):
             each.writer.close()
     assert waited == [idle.storage] * 3
 
