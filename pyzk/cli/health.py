@@ -206,7 +206,8 @@ def _ask_srvr(
         text = _read_all(sock, patience).decode("utf-8", "replace")
     if text.startswith("This ZooKeeper instance is not currently serving"):
         code = HealthCode.HEALTHY if question == _LIVE else HealthCode.NOT_READY
-        return Found(code, "it does not serve: it has no leader yet, or no quorum")
+        why = "it has no leader yet, or no quorum; its log says what it waits for"
+        return Found(code, f"it does not serve: {why}")
     if not text.startswith("Zookeeper version: ") or "\nMode: " not in text:
         raise _NoAnswerError(_what_else(text))
     mode = text.partition("\nMode: ")[2].partition("\n")[0]

@@ -100,7 +100,8 @@ def _judge_alone(report: Report, member: SurveyedServer, max_lag: int) -> None:
     elif member.mode == NOT_SERVING:
         report.blame(
             Verdict.DEGRADED,
-            f"{member.address} runs and does not serve: it has no leader yet, or no quorum",
+            f"{member.address} runs and does not serve: it has no leader yet, or no quorum; its log"
+            " says what it waits for",
         )
     elif member.mode == "read-only":
         report.blame(

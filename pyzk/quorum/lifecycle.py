@@ -230,7 +230,7 @@ class MemberLife:
         log.info(
             "server %d looks for a leader; last zxid %s, epoch %d",
             member.sid,
-            format_zxid(zxid),
+            format_zxid(zxid) if zxid >= 0 else "none",
             member.epochs.current,
         )
         self.doubt.look()

@@ -171,7 +171,9 @@ class AdminPorts:
         if config is None:
             return
         if not _has_library():
-            needed = the_extra("admin", "admin.enableServer=false ends this line")
+            needed = the_extra(
+                "admin", "for make serve: make admin; admin.enableServer=false ends this line"
+            )
             log.info("no admin server: it needs %s", needed)
             self._close_sockets()
             return

@@ -239,7 +239,7 @@ class _Serving:
         share_the_interpreter()
         self._heed_signals(runner)
         health = await _open_health(runner) if self._has_health else None
-        _log_start(runner)
+        _log_start(runner, config)
         if self._manager is not None:
             self._manager.begin(runner)
         self._say(runner)
@@ -367,10 +367,12 @@ def _peer_runner(config: ServerConfig, manager: Manager | None) -> Callable[[Ser
     return lambda config: PeerRunner(config, seams)
 
 
-def _log_start(runner: Runner) -> None:
+def _log_start(runner: Runner, config: ServerConfig) -> None:
     kind = type(asyncio.get_running_loop()).__module__.partition(".")[0]
     _log.info(
-        "serving %s (Python %s, %s core, %s, process %d)",
+        "%s %s (Python %s, %s core, %s, process %d)",
+        # A member may look for a leader for long; "ready" on standard output tells when it serves.
+        "serving" if config.ensemble is None else "listening",
         _places(runner.client_address, runner.secure_client_address),
         platform.python_version(),
         "compiled" if is_compiled() else "interpreted",

@@ -73,7 +73,7 @@ def test_a_server_that_serves_is_ready_and_alive(stand: Stand, mode: str) -> Non
     [
         (
             b"This ZooKeeper instance is not currently serving requests\n",
-            "it does not serve: it has no leader yet, or no quorum",
+            "it does not serve: it has no leader yet, or no quorum; its log says what it waits for",
         ),
         (srvr("read-only"), "it serves reads only: it has lost the quorum"),
     ],

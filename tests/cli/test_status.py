@@ -165,7 +165,7 @@ def test_a_dead_member_and_a_dead_quorum_are_told() -> None:
         survivor.wait_until(lambda: survivor.role == "looking", "looking")
         result = status(ensemble.connect_string)
         assert result.exit_code == Verdict.UNAVAILABLE
-        assert "it has no leader yet, or no quorum" in result.output
+        assert "it has no leader yet, or no quorum; its log says what it waits for" in result.output
         assert "nobody takes writes" in result.output
 
 

@@ -132,7 +132,7 @@ async def test_without_the_library_one_line_names_the_extra(
     assert line.levelno == logging.INFO
     assert line.getMessage() == (
         "no admin server: it needs the extra admin (in a clone of pyzk: pip install '.[admin]';"
-        " admin.enableServer=false ends this line)"
+        " for make serve: make admin; admin.enableServer=false ends this line)"
     )
 
 

@@ -414,6 +414,14 @@ def test_the_line_that_says_where_clients_come_in(caplog: pytest.LogCaptureFixtu
         assert any(text.startswith(expected) for text in caplog.messages), caplog.messages
 
 
+def test_a_member_listens_before_it_serves(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    run(stopped_at_once, replace(CONFIG, ensemble=member_config(tmp_path).ensemble))
+    assert any(text.startswith("listening on 127.0.0.1:4711 (") for text in caplog.messages)
+
+
 def test_one_line_names_files_with_secrets_that_everybody_may_read(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
