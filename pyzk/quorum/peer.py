@@ -71,6 +71,8 @@ class Peer:
         self.outbox: Outbox = server.outbox
         self._life: Life = life
         self.moves_deadline: bool = life.moves_deadline
+        ensemble = config.ensemble
+        self._takes_observers: bool = ensemble is not None and ensemble.observer_master_port != 0
         self._tick_ms: int = config.tick_time_ms
         self._heartbeat_ms: int = max(1, config.tick_time_ms // 2)
         self._woken_ms: int = self.clock.now_ms
@@ -110,12 +112,15 @@ class Peer:
         return Status(mode, leader_sid, server.is_running, server.database.last_zxid)
 
     def follows_alone(self, count: int, last_zxid: int) -> bool:
-        """Tells whether this server is a follower that serves, and its last ``count`` log records,
-        which end with ``last_zxid``, are all that is not committed here."""
+        """Tells whether this server is a follower that serves, its last ``count`` log records,
+        which end with ``last_zxid``, are all that is not committed here, and neither a client of
+        its own waits for a write nor perhaps one of an observer."""
         server = self.server
         return (
             server.is_running
             and server.role.mode == "follower"
+            and not server.outstanding
+            and not self._takes_observers
             and last_zxid - count == server.database.last_zxid
         )
 

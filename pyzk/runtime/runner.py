@@ -471,7 +471,7 @@ class PeerRunner(ClientInputs):
             return
         finally:
             self._is_ending_turn = False
-        if self._durable_zxid:
+        if self._durable_zxid and self.failure is None:
             self._take_durable()
         activity = self._activity
         if activity.is_of_one and not activity.has_logged and not self._is_closing:

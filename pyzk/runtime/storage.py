@@ -298,7 +298,7 @@ class Storage:
         seconds. Return whether they are; if not, nothing was done. Raises StorageError."""
         assert self._disk is not None
         assert self._mailbox is not None
-        return self._mailbox.is_empty and self._disk.commit_here(records, within_s)
+        return self.is_idle and self._mailbox.is_empty and self._disk.commit_here(records, within_s)
 
     def take_snapshot(self, database: Database) -> None:
         """Roll the log and begin a snapshot of this moment; while one is being written, when that

@@ -110,6 +110,19 @@ def test_a_write_is_alone_if_all_that_came_before_is_committed() -> None:
     assert not alone(1, E1 + 4)
 
 
+def test_a_write_is_not_alone_while_a_client_here_waits_for_one() -> None:
+    world = serving()
+    client = attached(world)
+    world.hear(both(create(E1 + 1)))
+    client.submit(OpCode.CREATE, create_request("/mine"), 5)
+    world.hear(proposal(create(E1 + 2, "/other")))
+    assert not world.peer.follows_alone(1, E1 + 2)
+    world.hear(commit(E1 + 2), both(create(E1 + 3, "/mine", cxid=5)))
+    world.hear(proposal(create(E1 + 4, "/more")))
+    assert client.xids() == [5]
+    assert world.peer.follows_alone(1, E1 + 4)
+
+
 def test_an_observer_follows_nobody_alone() -> None:
     world = LearnerWorld(is_observer=True)
     world.serve()

@@ -6,11 +6,16 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import cast
 
 import pytest
 
+from pyzk.runtime.disk import DiskThread
 from pyzk.runtime.loop import loop_factory
 from pyzk.runtime.mailbox import Mailbox
+from pyzk.runtime.storage import Storage
+from tests.runtime.members import member_config
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
@@ -135,3 +140,38 @@ def test_the_pipe_is_closed_although_the_loop_is() -> None:
     mailbox.post(lambda: None)
     mailbox.close()
     assert descriptors() <= before
+
+
+class Disk:
+    """A disk thread that is idle or not, and whose syncs are short."""
+
+    is_idle = True
+
+    def commit_here(self, records: list[bytes], within_s: float) -> bool:
+        return True
+
+
+async def test_the_loop_waits_for_no_sync_before_it_has_taken_every_answer(
+    tmp_path: Path,
+) -> None:
+    storage = Storage(member_config(tmp_path))
+    storage.open()
+    assert not storage.is_idle, "it has no thread yet"
+    storage.start(asyncio.get_running_loop(), lambda _: None, lambda _: None)
+    real, mailbox = storage._disk, storage._mailbox
+    assert real is not None
+    assert mailbox is not None
+    disk = Disk()
+    storage._disk = cast("DiskThread", disk)
+    assert storage.commit_here([b""], 1.0)
+    mailbox.post(lambda: None)
+    assert not storage.commit_here([b""], 1.0)
+    while not mailbox.is_empty:
+        await asyncio.sleep(0)
+    assert storage.commit_here([b""], 1.0)
+    disk.is_idle = False
+    assert not storage.is_idle
+    assert not storage.commit_here([b""], 1.0)
+    storage._disk = real
+    storage.stop_timers()
+    storage.close()

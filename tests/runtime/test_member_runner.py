@@ -118,6 +118,59 @@ async def test_what_a_follower_has_waited_for_is_acknowledged_in_the_same_turn(
     assert behind == ["sent", "sent"]
 
 
+async def test_a_turn_that_is_asked_for_as_a_follower_acknowledges_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[MemberPorts] = []
+
+    def send(ports: MemberPorts, link: Outgoing) -> None:
+        send_really(ports, link)
+        runner = ports._inputs
+        assert isinstance(runner, PeerRunner)
+        if waited == [runner.storage] and not asked:
+            asked.append(ports)
+            runner.end_turn_soon()
+            asyncio.get_running_loop().call_soon(seen.append, runner._is_turn_due)
+
+    def commit_here(storage: Storage, records: list[bytes], within_s: float) -> bool:
+        waited.append(storage)
+        return True
+
+    waited: list[ServerStorage] = []
+    seen: list[bool] = []
+    send_really = MemberPorts.send
+    async with whole(tmp_path) as made:
+        client = await connect(made.runners[made.leader])
+        assert await client.create("/first") == 0
+        await made.wait_for(lambda: all(each.storage.is_idle for each in made.runners.values()))
+        monkeypatch.setattr(Storage, "commit_here", commit_here)
+        monkeypatch.setattr(MemberPorts, "send", send)
+        assert await client.create("/a") == 0
+        await made.wait_for(lambda: bool(seen))
+        await made.wait_for(lambda: not any(each._is_turn_due for each in made.runners.values()))
+        client.writer.close()
+    assert asked
+
+
+async def test_a_follower_that_takes_observers_leaves_every_sync_to_its_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[Storage] = []
+
+    def commit_here(storage: Storage, records: list[bytes], within_s: float) -> bool:
+        called.append(storage)
+        return False
+
+    monkeypatch.setattr(Storage, "commit_here", commit_here)
+    (port,) = free_ports(1)
+    async with whole(tmp_path, extra=f"observerMasterPort={port}") as made:
+        client = await connect(made.runners[made.leader])
+        for number in range(3):
+            assert await client.create(f"/{number}") == 0
+        client.writer.close()
+    assert not called
+
+
 async def test_a_follower_whose_clients_are_active_leaves_the_disk_to_its_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

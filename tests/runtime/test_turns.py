@@ -44,10 +44,13 @@ class CountingStorage(MemoryStorage):
         """How long a sync of the loop would take."""
         self.done_here = 0
         self.failure: StorageError | None = None
+        self.meanwhile: Callable[[], object] = list
+        """What happens while the loop waits."""
 
     def commit_here(self, records: list[bytes], within_s: float) -> bool:
         if self.failure is not None:
             raise self.failure
+        self.meanwhile()
         is_done = self.sync_s < within_s
         self.done_here += len(records) * is_done
         return is_done
@@ -346,6 +349,27 @@ def test_what_is_handed_out_at_the_end_of_the_server_goes_to_the_disk() -> None:
         assert served.storage.done_here == 0
 
     serving(test)
+
+
+def test_what_became_durable_as_the_server_broke_is_neither_applied_nor_answered() -> None:
+    async def test(served: Served) -> None:
+        client, socket = await served.client()
+        served.storage.sync_s = 0.9 * SHORT_SYNC_S
+        for _ in range(LONE_INPUTS):
+            client.data_received(served.read())
+            await asyncio.sleep(0)
+        socket.written.clear()
+        broken = RuntimeError("found broken while the loop waited")
+        served.storage.meanwhile = lambda: served.runner.fail(broken)
+        client.data_received(served.write())
+        before = served.runner.peer.database.last_zxid
+        await some_turns()
+        assert served.storage.done_here == 1
+        assert served.runner.failure is broken
+        assert served.runner.peer.database.last_zxid == before
+        assert not socket.written
+
+    serving(test, ExitCode.UNEXPECTED_ERROR)
 
 
 def test_a_disk_that_fails_under_the_loop_stops_the_server(
