@@ -1,4 +1,4 @@
-"""Whom the loop takes for the only one that is active. A client is anything here."""
+"""Whom the loop takes for the only one that is active."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import pytest
 
 from pyzk.runtime.activity import LONE_INPUTS, Activity
 from pyzk.server.connection import Connection
+from tests.world import World
 
 
 @pytest.fixture
 def clients() -> list[Connection]:
-    # Nobody asks them anything: only who they are counts.
-    return [Connection.__new__(Connection) for _ in range(2)]
+    world = World()
+    return [world.open().connection for _ in range(2)]
 
 
 def test_a_client_is_alone_when_it_has_sent_the_last_four_inputs(clients: list[Connection]) -> None:

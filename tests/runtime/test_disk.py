@@ -387,7 +387,7 @@ def test_closing_gives_a_snapshot_up() -> None:
 def test_bug_in_a_snapshot_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     directory, loop = MemoryDirectory(), Loop()
     thread = snapshot_thread(directory, loop)
-    monkeypatch.setattr("pyzk.runtime.disk.SnapshotWriter.add", lambda _self, _nodes: 1 // 0)
+    monkeypatch.setattr("pyzk.persistence.directory._MemoryFile.sync", lambda _: 1 // 0)
     thread.take(database_of(workload(5)).freeze(), lambda _: None, loop.errors.append)
     loop.run_until(lambda: loop.errors)
     assert "ZeroDivisionError" in str(loop.errors[0])
