@@ -355,9 +355,7 @@ def test_what_became_durable_as_the_server_broke_is_neither_applied_nor_answered
     async def test(served: Served) -> None:
         client, socket = await served.client()
         served.storage.sync_s = 0.9 * SHORT_SYNC_S
-        for _ in range(LONE_INPUTS):
-            client.data_received(served.read())
-            await asyncio.sleep(0)
+        await ask(served, client)
         socket.written.clear()
         broken = RuntimeError("found broken while the loop waited")
         served.storage.meanwhile = lambda: served.runner.fail(broken)
