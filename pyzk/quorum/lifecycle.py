@@ -490,7 +490,7 @@ class MemberLife:
         """The monotonic ms at which ``wake`` is wanted."""
         election, links = self.election, self.links
         due: int | None = None
-        for at in (
+        for at in (  # every turn asks; the first two are not compiled, so only if they have one
             election.deadline if election.is_running else None,
             links.deadline if links.greeting else None,
             self._look_at,
